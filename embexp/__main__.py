@@ -1,0 +1,32 @@
+"""`python -m embexp`: one run, or with -m every combination of a sweep."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+
+def main() -> None:
+    """Compose the configuration, plan the run, execute it, and close the sweep if this was one."""
+    from embexp.command import run_command
+    from embexp.sweep import closing_sweep
+
+    with closing_sweep():
+        run_command(train)
+
+
+def train(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
+    """One run; the primary metric is returned, for sweepers that optimise it."""
+    from embexp.plan import plan_run
+    from embexp.sweep import recorded_job
+
+    with recorded_job(folder):
+        plan = plan_run(config, choices, folder)
+
+        from embexp.run import execute
+
+        return execute(plan).primary_value
+
+
+if __name__ == "__main__":
+    main()

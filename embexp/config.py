@@ -1,0 +1,198 @@
+"""The typed root of a configuration, where `conf/` lies, and the one place that calls Hydra."""
+
+import functools
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from embexp.errors import ConfigError, did_you_mean
+
+_HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").split(".")[:2])
+# Hydra 1.4 deprecates version_base; 1.3 needs it to leave the working directory alone.
+VERSION_BASE = {} if _HYDRA >= (1, 4) else {"version_base": "1.3"}
+
+
+@dataclass
+class Stage:
+    """One training: which data, brought to which shape, with which loss and trainer."""
+
+    dataset: Any = None
+    shape: str | None = None
+    loss: Any = None
+    trainer: Any = None
+
+
+@dataclass
+class Root(Stage):
+    """A run: the main stage, the model it trains, who judges it and where it is shown."""
+
+    model: Any = None
+    evaluator: Any = field(default_factory=dict)
+    primary_metric: str | None = None
+    adapt: dict[str, Stage] = field(default_factory=dict)
+    tracking: Any = None
+    paths: Any = None
+    experiment: Any = None
+    name: str | None = None
+    seed: int = 42
+    threads: int | None = None
+
+
+ConfigStore.instance().store(name="schema", node=Root)
+
+
+def conf_dir() -> Path:
+    """The shipped configuration: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    places = (package.parent / "conf", package / "conf")
+    for place in places:
+        if (place / "config.yaml").is_file() and (place / "loss").is_dir():
+            return place
+    raise ConfigError(
+        f"No configuration was found in {places[0]} or {places[1]}. Expected the folder conf/ of embexp. "
+        "Install embexp again, or run from a checkout."
+    )
+
+
+def compose(overrides: Sequence[str] = (), config_name: str = "config", check: bool = True) -> DictConfig:
+    """The configuration that the command line `overrides` stand for, for code and tests.
+
+    Raises:
+        ConfigError: an override names an unknown key or has the wrong type.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+        full = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
+        choices = OmegaConf.to_container(full.hydra.runtime.choices)
+        OmegaConf.set_struct(full, False)
+        del full["hydra"]
+        OmegaConf.set_struct(full, True)
+        if check:
+            check_value_types(full, defaults_of(choices, config_name))
+    return full
+
+
+def defaults_of(choices: dict[str, Any], config_name: str = "config") -> DictConfig:
+    """What the chosen YAML files say by themselves, before any value was overridden.
+
+    Args:
+        choices: the chosen option of each group, as Hydra records it in `hydra.runtime.choices`.
+    """
+    from hydra import compose as hydra_compose
+
+    overrides = [f"{group}={option}" for group, option in choices.items() if _is_plain_choice(group, option)]
+    return hydra_compose(config_name, overrides=overrides)
+
+
+def _is_plain_choice(group: str, option: Any) -> bool:
+    return isinstance(option, str) and "@" not in group and not group.startswith("hydra") and group != "experiment"
+
+
+def check_value_types(given: DictConfig, defaults: DictConfig) -> None:
+    """Refuse a value whose type differs from the default's in its YAML file.
+
+    Groups are plain YAML, so OmegaConf takes any value for them: the defaults are their schema.
+
+    Raises:
+        ConfigError: lists every misfit at once.
+    """
+    misfits = list(_type_misfits(given, defaults, ""))
+    if misfits:
+        raise ConfigError("\n".join(misfits))
+
+
+def _type_misfits(given: Any, default: Any, path: str):
+    if isinstance(given, DictConfig) and isinstance(default, DictConfig):
+        for key in given:
+            if key in default:
+                yield from _type_misfits(
+                    given._get_node(key), default._get_node(key), f"{path}.{key}" if path else str(key)
+                )
+        return
+    if isinstance(given, DictConfig | ListConfig) or isinstance(default, DictConfig | ListConfig):
+        return
+    value, usual = given._value(), default._value()
+    if not _fits(value, usual):
+        yield (
+            f"{path}={value} is {_type_name(value)}; expected {_type_name(usual)}, such as the default {path}={usual}."
+        )
+
+
+def _fits(value: Any, usual: Any) -> bool:
+    if value is None or usual is None or _is_interpolation(value) or _is_interpolation(usual):
+        return True
+    if isinstance(usual, bool) or isinstance(value, bool):
+        return isinstance(usual, bool) and isinstance(value, bool)
+    if isinstance(usual, float):
+        return isinstance(value, int | float)
+    if isinstance(usual, int):
+        # A whole-number default may mean steps where a fraction means a share (warmup_steps: 0 or 0.1).
+        return isinstance(value, int) or (isinstance(value, float) and 0 < value < 1)
+    return True
+
+
+def _is_interpolation(value: Any) -> bool:
+    return isinstance(value, str) and "${" in value
+
+
+def _type_name(value: Any) -> str:
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[type(value)]
+
+
+def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
+    """Call what a YAML file names in `_target_`, with its arguments and what only the code can give.
+
+    Keys that begin and end with an underscore (`_accepts_`) describe the call and are not passed on.
+    Arguments that the callable does not know are refused, all at once, with the nearest known name.
+
+    Raises:
+        ConfigError: an argument that the callable does not take, or a target that does not exist.
+    """
+    from hydra.utils import instantiate as hydra_instantiate
+
+    call = {key: value for key, value in node.items() if not _describes(key)}
+    check_arguments(call, runtime)
+    whitelist = {"_execution_whitelist_": "*"} if _HYDRA >= (1, 4) else {}
+    # Hydra would turn dataclasses among the runtime arguments into configurations: they are given afterwards.
+    return hydra_instantiate({**call, "_partial_": True}, **whitelist, _convert_="all")(**runtime)
+
+
+def _describes(key: str) -> bool:
+    return key.startswith("_") and key.endswith("_") and key not in ("_target_", "_partial_", "_args_")
+
+
+def check_arguments(call: dict[str, Any], runtime: dict[str, Any]) -> None:
+    """Raise ConfigError unless the target of `call` exists and takes all its arguments."""
+    target, known = call["_target_"], parameters_of(call["_target_"])
+    unknown = [key for key in (*call, *runtime) if not key.startswith("_") and known is not None and key not in known]
+    if unknown:
+        raise ConfigError(
+            "\n".join(
+                f"{target} takes no argument {key!r}. It takes: {', '.join(known)}. {did_you_mean(key, known)}".strip()
+                for key in unknown
+            )
+        )
+
+
+@functools.cache
+def parameters_of(target: str) -> tuple[str, ...] | None:
+    """Names of a callable's parameters, None when it takes any keyword."""
+    import inspect
+
+    from hydra.errors import InstantiationException
+    from hydra.utils import get_object
+
+    try:
+        parameters = inspect.signature(get_object(target)).parameters
+    except (ImportError, AttributeError, ValueError, InstantiationException) as error:
+        raise ConfigError(f"_target_: {target} cannot be imported ({error}). Expected a dotted path.") from error
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    return tuple(name for name in parameters if name != "self")

@@ -1,0 +1,159 @@
+"""The bundled teaching corpora: finance concepts with questions, answers, look-alikes and scored pairs."""
+
+import functools
+import hashlib
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from embexp.data.dataset import SPLITS, EmbeddingDataset, dataset_of
+
+CORPORA = Path(__file__).parent / "corpus"
+NLI_LABELS = ("entailment", "neutral", "contradiction")
+# Similarity of two texts by what they share, in [0, 1].
+SAME_INTENT, SAME_CONCEPT, SAME_FAMILY, UNRELATED = 1.0, 0.7, 0.3, 0.0
+
+Concept = dict[str, Any]
+
+
+def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
+    """A bundled corpus in one of its shapes: ranked, scored_pair, class_pair, labelled_text or text.
+
+    Concepts are divided among the splits within each family (two fifths, a fifth, two fifths), so no text is in two splits.
+
+    Args:
+        corpus: `finance_en` or `finance_zh`.
+    """
+    rows_of = {
+        "ranked": ranked_rows,
+        "scored_pair": scored_pairs,
+        "class_pair": class_pairs,
+        "labelled_text": labelled_texts,
+        "text": texts,
+    }[shape]
+    concepts = concepts_of(corpus)
+    families = tuple(sorted({concept["family"] for concept in concepts}))
+    label_names = {"class_pair": NLI_LABELS, "labelled_text": families}.get(shape, ())
+    splits = {split: _columns(rows_of(_members(concepts, split)), label_names) for split in SPLITS}
+    return dataset_of(name, shape, splits, label_names, {"source": f"bundled {corpus}"})
+
+
+@functools.cache
+def concepts_of(corpus: str) -> tuple[Concept, ...]:
+    """All concepts of a corpus, in the order of its file."""
+    with open(CORPORA / f"{corpus}.jsonl", encoding="utf-8") as lines:
+        return tuple(json.loads(line) for line in lines)
+
+
+def _members(concepts: Iterable[Concept], split: str) -> list[Concept]:
+    """The concepts of a split: of every family, in the order of their hashes, two fifths, one fifth, two fifths."""
+    families = defaultdict(list)
+    for concept in concepts:
+        families[concept["family"]].append(concept)
+    turn = ("train", "test", "dev", "train", "test")
+    return [
+        concept
+        for family in families.values()
+        for place, concept in enumerate(sorted(family, key=lambda c: hashlib.sha1(c["concept"].encode()).hexdigest()))
+        if turn[place % len(turn)] == split
+    ]
+
+
+def ranked_rows(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
+    """For each intent of a concept one wording of the question, with its answers and its other wordings.
+
+    The negatives are the same intent's answers and questions of look-alikes: of those listed as such that are
+    in the same split, else of the whole family.
+    """
+    for place, concept in enumerate(concepts):
+        for turn, (intent, wordings) in enumerate(concept["questions"].items()):
+            query = wordings[(place + turn) % len(wordings)]
+            yield {
+                "query": query,
+                "positives": concept["answers"][intent] + [other for other in wordings if other != query],
+                "negatives": [
+                    text
+                    for lookalike in _lookalikes(concept, concepts)
+                    for text in (lookalike["answers"][intent][0], lookalike["questions"][intent][0])
+                ],
+            }
+
+
+def _lookalikes(concept: Concept, concepts: list[Concept]) -> list[Concept]:
+    family = [other for other in concepts if other["family"] == concept["family"] and other is not concept]
+    return [other for other in family if other["concept"] in concept["lookalikes"]] or family
+
+
+def scored_pairs(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
+    """Pairs scored by hand, and pairs graded by what they share: the intent, the concept, the family, nothing."""
+    for place, concept in enumerate(concepts):
+        for pair in concept["pairs"]:
+            yield {"sentence1": pair["sentence1"], "sentence2": pair["sentence2"], "score": pair["score"] / 5}
+        yield from _same_intent(concept)
+        yield from _same_concept(concept, place)
+        strangers = [other for other in concepts if other["family"] != concept["family"]]
+        yield from _same_intent_elsewhere(concept, _lookalikes(concept, concepts), SAME_FAMILY, place)
+        yield from _same_intent_elsewhere(concept, strangers, UNRELATED, 7 * place)
+
+
+def _same_intent(concept: Concept) -> Iterator[dict[str, Any]]:
+    for intent, wordings in concept["questions"].items():
+        texts_of_intent = [*wordings, concept["answers"][intent][0]]
+        for first, second in itertools.combinations(texts_of_intent, 2):
+            yield {"sentence1": first, "sentence2": second, "score": SAME_INTENT}
+
+
+def _same_concept(concept: Concept, place: int) -> Iterator[dict[str, Any]]:
+    intents = list(concept["questions"])
+    for turn, intent in enumerate(intents):
+        other = intents[(turn + 1 + place % 2) % len(intents)]
+        question = concept["questions"][intent][turn]
+        yield {"sentence1": question, "sentence2": concept["questions"][other][turn], "score": SAME_CONCEPT}
+        yield {"sentence1": question, "sentence2": concept["answers"][other][0], "score": SAME_CONCEPT}
+
+
+def _same_intent_elsewhere(
+    concept: Concept, others: list[Concept], score: float, place: int
+) -> Iterator[dict[str, Any]]:
+    for turn, (intent, wordings) in enumerate(concept["questions"].items()):
+        if others:  # a small family may have one concept only in a split
+            other = others[(place + turn) % len(others)]
+            yield {"sentence1": wordings[turn], "sentence2": other["questions"][intent][turn], "score": score}
+            yield {"sentence1": wordings[turn], "sentence2": other["answers"][intent][0], "score": score}
+
+
+def class_pairs(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
+    """A premise with what follows from it, what may be true and what contradicts it."""
+    for concept in concepts:
+        for name in NLI_LABELS:
+            nli = concept["nli"]
+            yield {"sentence1": nli["premise"], "sentence2": nli[name], "label": name}
+
+
+def labelled_texts(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
+    """Every question and answer with its family."""
+    for concept in concepts:
+        for text in _texts_of(concept):
+            yield {"text": text, "label": concept["family"]}
+
+
+def texts(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
+    """Every question and answer."""
+    return ({"text": text} for concept in concepts for text in _texts_of(concept))
+
+
+def _texts_of(concept: Concept) -> Iterator[str]:
+    for group in (concept["questions"], concept["answers"]):
+        for wordings in group.values():
+            yield from wordings
+
+
+def _columns(rows: Iterable[dict[str, Any]], label_names: tuple[str, ...]) -> dict[str, list[Any]]:
+    columns = defaultdict(list)
+    for row in rows:
+        for name, value in row.items():
+            columns[name].append(label_names.index(value) if name == "label" else value)
+    return dict(columns)

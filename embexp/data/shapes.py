@@ -1,0 +1,70 @@
+"""The shapes that data can have: which columns, in which order, with which kind of label."""
+
+import re
+from dataclasses import dataclass
+
+from embexp.errors import ShapeError, did_you_mean, listed
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a row of a data set means.
+
+    Attributes:
+        texts: the text columns in the order in which a loss reads them.
+        label: name of the label column, None when there is none.
+        label_kind: "score" (float in [0, 1]), "binary" (0 or 1), "class" (int with names) or "scores"
+            (teacher scores, one per text after the anchor).
+        negatives: whether columns negative_1, negative_2, ... follow the texts.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    label: str | None = None
+    label_kind: str | None = None
+    negatives: bool = False
+
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape("scored_pair", ("sentence1", "sentence2"), "score", "score"),
+        Shape("binary_pair", ("sentence1", "sentence2"), "label", "binary"),
+        Shape("class_pair", ("sentence1", "sentence2"), "label", "class"),
+        Shape("positive_pair", ("anchor", "positive")),
+        Shape("triplet", ("anchor", "positive"), negatives=True),
+        Shape("labelled_text", ("text",), "label", "class"),
+        Shape("ranked", ("query", "positives", "negatives")),
+        Shape("scored_triplet", ("anchor", "positive"), "label", "scores", negatives=True),
+        Shape("embedded_text", ("text",), "label", "embedding"),
+        Shape("text", ("text",)),
+        Shape("twin_text", ("text", "twin")),
+        Shape("noised_text", ("damaged", "original")),
+    )
+}
+
+
+def shape_named(name: str) -> Shape:
+    """The shape of that name.
+
+    Raises:
+        ShapeError: there is no such shape.
+    """
+    if name not in SHAPES:
+        raise ShapeError(f"{name!r} is not a shape. Known: {listed(SHAPES)}. {did_you_mean(name, SHAPES)}".strip())
+    return SHAPES[name]
+
+
+def text_columns(shape: Shape, columns: list[str]) -> list[str]:
+    """The text columns among `columns`, in the order of the shape, negatives by their number.
+
+    >>> text_columns(SHAPES["triplet"], ["negative_2", "positive", "negative_1", "anchor"])
+    ['anchor', 'positive', 'negative_1', 'negative_2']
+    """
+    negatives = [name for name in columns if re.fullmatch(r"negative_[1-9]\d*", name)] if shape.negatives else []
+    return [*shape.texts, *sorted(negatives, key=lambda name: int(name.rpartition("_")[2]))]
+
+
+def training_columns(shape: Shape, columns: list[str]) -> list[str]:
+    """All columns that a loss reads: the texts in order, then the label."""
+    return [*text_columns(shape, columns), *([shape.label] if shape.label else [])]

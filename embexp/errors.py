@@ -1,0 +1,58 @@
+"""What a user can get wrong. Each message says what was given, what was expected, what to type."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class EmbexpError(Exception):
+    """A mistake a user can mend: printed as one message, without a traceback."""
+
+
+class ConfigError(EmbexpError):
+    """A key, value or group option that the configuration does not know."""
+
+
+class DataError(EmbexpError):
+    """Data that cannot be found or read, or rows that do not have the shape they declare."""
+
+
+class ShapeError(EmbexpError):
+    """Data whose shape the loss does not accept and that no conversion brings there."""
+
+
+class ModelError(EmbexpError):
+    """A base model whose weights cannot be found or are not the ones expected."""
+
+
+class TrainingError(EmbexpError):
+    """Training that cannot go on: impossible arguments, or a loss that is not a number."""
+
+
+class TrackingError(EmbexpError):
+    """A tracking store that cannot be opened at the start of a run."""
+
+
+class Terminated(SystemExit):
+    """SIGTERM arrived: the run ends as KILLED and the process with exit code 143."""
+
+    def __init__(self) -> None:
+        super().__init__(143)
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known names, or an empty string when none is near.
+
+    >>> did_you_mean("mnlr", ["mnrl", "cosent"])
+    "Did you mean 'mnrl'?"
+    """
+    near = get_close_matches(given, list(known), n=2, cutoff=0.5)
+    return f"Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names joined for a message.
+
+    >>> listed(["a", "b"])
+    'a, b'
+    """
+    return ", ".join(str(name) for name in names) or "none"

@@ -1,0 +1,259 @@
+"""Plan a run: build and check everything that is cheap, before anything is loaded, trained or logged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from embexp.config import check_arguments, instantiate
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.shapes import SHAPES, shape_named, training_columns
+from embexp.errors import ConfigError, ShapeError, did_you_mean, listed
+from embexp.evaluation.scores import Evaluator
+from embexp.losses.spec import LossSpec, spec_of
+from embexp.protocols import BaseModel, Tracker
+from embexp.steps.convert import Conversion, convert, limit_negatives, route
+from embexp.training.stage import StagePlan, check_precision
+
+Node = Mapping[str, Any]
+MAIN = "main"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run that was checked and can start.
+
+    Attributes:
+        config: the resolved configuration.
+        choices: the chosen option of each group, by their short names.
+        model_place: where the base model's weights come from.
+        primary_evaluator, primary_metric: who picks the checkpoint and gives the verdict.
+    """
+
+    name: str
+    folder: Path
+    config: Node
+    choices: Mapping[str, str]
+    model: BaseModel
+    model_place: Mapping[str, str]
+    stages: tuple[StagePlan, ...]
+    evaluators: tuple[Evaluator, ...]
+    primary_evaluator: str
+    primary_metric: str
+    tracker: Tracker
+    seed: int
+    threads: int | None
+
+
+def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path) -> RunPlan:
+    """The plan of the run that `config` describes; its results will go to `folder`.
+
+    Raises:
+        EmbexpError: whatever does not fit, in one message.
+    """
+    resolved = resolve(config)
+    names = short_names(resolved, choices)
+    specs = {
+        name: spec_of(names["loss"] if name == MAIN else name, stage["loss"]) for name, stage in stages_of(resolved)
+    }
+    _check_shapes(resolved, names, specs)
+    evaluator_nodes = resolved["evaluator"] or {}
+    stages = tuple(
+        plan_stage(name, stage, names["dataset"], specs[name], folder / "stages" / name)
+        for name, stage in stages_of(resolved)
+    )
+    evaluators = tuple(plan_evaluator(name, node, resolved, names) for name, node in evaluator_nodes.items())
+    primary_evaluator, primary_metric = primary_of(resolved["primary_metric"], evaluators)
+    model = instantiate(resolved["model"])
+    plan = RunPlan(
+        name=resolved["name"] or f"{names['loss']}/{names['model']}/{resolved['seed']}",
+        folder=folder,
+        config=resolved,
+        choices=names,
+        model=model,
+        model_place=model.locate(),
+        stages=stages,
+        evaluators=evaluators,
+        primary_evaluator=primary_evaluator,
+        primary_metric=primary_metric,
+        tracker=instantiate(resolved["tracking"]),
+        seed=resolved["seed"],
+        threads=resolved["threads"],
+    )
+    for stage in stages:  # last: these import torch and sentence-transformers
+        check_arguments(dict(stage.trainer), {})
+        check_arguments(stage.loss.public_call(), {})
+        check_precision(stage.trainer)
+    return plan
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values.
+
+    Raises:
+        ConfigError: names every value that must be given and was not.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError("\n".join(f"{key} has no value. Expected one: type {key}=<value>." for key in missing))
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def short_names(config: Node, choices: Mapping[str, Any]) -> dict[str, str]:
+    """What a person calls the dataset, model, loss and trainer: the YAML's name, or the path's last part."""
+    names = {group: str(choices.get(group) or "") for group in ("dataset", "model", "loss", "trainer")}
+    if names["dataset"] == "file":
+        names["dataset"] = Path(config["dataset"]["reader"]["path"]).stem
+    if names["model"] == "pretrained":
+        names["model"] = Path(config["model"]["path"]).name
+    return names
+
+
+def stages_of(config: Node) -> list[tuple[str, Node]]:
+    """The stages in their order: those of `adapt`, then the main one. What a stage leaves out is the main one's."""
+    main = {key: config[key] for key in ("dataset", "shape", "loss", "trainer")}
+    adapt = config["adapt"] or {}
+    before = [
+        (name, {**main, **{key: value for key, value in stage.items() if value is not None}})
+        for name, stage in adapt.items()
+    ]
+    return [*before, (MAIN, main)]
+
+
+def _check_shapes(config: Node, names: Mapping[str, str], specs: Mapping[str, LossSpec]) -> None:
+    """Refuse, from the YAML files alone, losses and evaluators that the data cannot serve."""
+    for name, stage in stages_of(config):
+        if offered := stage["dataset"]["shapes"]:
+            way_to(offered, wanted_shapes(stage["shape"], specs[name]), names["dataset"], f"loss={specs[name].name}")
+    for name, node in (config["evaluator"] or {}).items():
+        own = node.get("dataset") or config["dataset"]
+        if offered := own["shapes"]:
+            label = name if node.get("dataset") else names["dataset"]
+            way_to(offered, ("scored_pair",), label, f"evaluator={name}")
+
+
+def wanted_shapes(shape: str | None, spec: LossSpec) -> tuple[str, ...]:
+    """The shapes to train on: the one asked for, or all that the loss accepts.
+
+    Raises:
+        ShapeError: the loss does not accept the one asked for.
+    """
+    if shape is None:
+        return spec.accepts
+    shape_named(shape)
+    if shape not in spec.accepts:
+        raise ShapeError(
+            f"shape={shape} was given; loss={spec.name} accepts {listed(spec.accepts)}. "
+            f"Type shape=null, or one of: {listed(f'shape={name}' for name in spec.accepts)}."
+        )
+    return (shape,)
+
+
+def way_to(
+    offered: list[str], accepted: tuple[str, ...], dataset: str, consumer: str
+) -> tuple[str, tuple[Conversion, ...]]:
+    """The shape to read and the conversions that follow.
+
+    Raises:
+        ShapeError: says what the data are, what is accepted, and which losses would fit.
+    """
+    for shape in offered:
+        shape_named(shape)
+    way = route(offered, accepted)
+    if way is None:
+        raise ShapeError(
+            f"dataset={dataset} is {' or '.join(described(shape) for shape in offered)}.\n"
+            f"{consumer} accepts {' or '.join(described(shape) for shape in accepted)}, "
+            "and no conversion leads there.\n"
+            f"Losses that fit this data: {listed(f'loss={name}' for name in fitting_losses(offered))}."
+        )
+    return way
+
+
+def described(shape: str) -> str:
+    """A shape with its columns.
+
+    >>> described("scored_pair")
+    'scored_pair (sentence1, sentence2, score)'
+    """
+    return f"{shape} ({', '.join(training_columns(SHAPES[shape], ['negative_1']))})"
+
+
+def fitting_losses(offered: list[str]) -> list[str]:
+    """Names of the shipped losses that data of these shapes can be brought to."""
+    from embexp.config import conf_dir
+
+    accepts = {
+        path.stem: OmegaConf.load(path).get("_accepts_") or () for path in sorted(conf_dir().glob("loss/*.yaml"))
+    }
+    return [name for name, shapes in accepts.items() if route(offered, tuple(shapes))]
+
+
+def read_dataset(node: Node, name: str, shape: str | None) -> EmbeddingDataset:
+    """Read a dataset in one of its shapes and apply its steps."""
+    dataset = instantiate(node["reader"], name=name, shape=shape)
+    for step_name, step in (node["steps"] or {}).items():
+        if step is not None:
+            dataset = _named_step(step_name, step, dataset)
+    return dataset
+
+
+def _named_step(step_name: str, step: Node, dataset: EmbeddingDataset) -> EmbeddingDataset:
+    try:
+        return instantiate(step, dataset=dataset)
+    except ConfigError as error:
+        raise ConfigError(f"dataset.steps.{step_name}: {error}") from error
+
+
+def in_shape(node: Node, name: str, accepted: tuple[str, ...], consumer: str) -> EmbeddingDataset:
+    """The dataset, read and brought to the best of the accepted shapes."""
+    if node["shapes"]:
+        start, conversions = way_to(node["shapes"], accepted, name, consumer)
+        dataset = read_dataset(node, name, start)
+    else:
+        dataset = read_dataset(node, name, None)
+        _, conversions = way_to([dataset.shape.name], accepted, name, consumer)
+    for conversion in conversions:
+        dataset = convert(dataset, conversion)
+    return dataset
+
+
+def plan_stage(name: str, stage: Node, dataset_name: str, spec: LossSpec, folder: Path) -> StagePlan:
+    """A stage with its data read, converted and checked."""
+    accepted = wanted_shapes(stage["shape"], spec)
+    dataset = in_shape(stage["dataset"], dataset_name, accepted, f"loss={spec.name}")
+    dataset = limit_negatives(dataset, spec.max_negatives)
+    dataset.training_rows()
+    return StagePlan(name, dataset, spec, stage["trainer"], folder)
+
+
+def plan_evaluator(name: str, node: Node, config: Node, names: Mapping[str, str]) -> Evaluator:
+    """An evaluator with its own data, or with the run's."""
+    own = node.get("dataset")
+    dataset = in_shape(
+        own or config["dataset"], name if own else names["dataset"], ("scored_pair",), f"evaluator={name}"
+    )
+    call = {key: value for key, value in node.items() if key != "dataset"}
+    return instantiate(call, name=name, dataset=dataset)
+
+
+def primary_of(asked: str | None, evaluators: tuple[Evaluator, ...]) -> tuple[str, str]:
+    """The evaluator and metric that pick the checkpoint and give the verdict.
+
+    Raises:
+        ConfigError: there is no evaluator, or the metric asked for is not one of theirs.
+    """
+    if not evaluators:
+        raise ConfigError("No evaluator is chosen. Expected at least one: type evaluator=[sts].")
+    if asked is None:
+        return evaluators[0].name, evaluators[0].primary_metric
+    known = [f"{evaluator.name}/{metric}" for evaluator in evaluators for metric in evaluator.metric_names]
+    if asked not in known:
+        raise ConfigError(
+            f"primary_metric={asked} is not measured. Expected one of: {listed(known)}. "
+            f"{did_you_mean(asked, known)}".strip()
+        )
+    evaluator, _, metric = asked.rpartition("/")
+    return evaluator, metric

@@ -1,0 +1,77 @@
+"""The small interfaces that layers share, so that no layer imports the one that implements them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy
+    from sentence_transformers import SentenceTransformer
+
+TextSource = Callable[[], Iterable[str]]
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors."""
+
+    def encode(self, texts: Sequence[str]) -> "numpy.ndarray":
+        """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
+
+
+class PairScorer(Protocol):
+    """Scores pairs of texts, as a cross-encoder does."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
+        """One score per pair, higher means more similar, float32 `(len(pairs),)`."""
+
+
+class BaseModel(Protocol):
+    """A base model that can be found before it is loaded."""
+
+    def locate(self) -> dict[str, str]:
+        """Where the weights come from: source, location, revision, sha256. Loads nothing.
+
+        Raises:
+            ModelError: the weights are neither here nor named well enough to be fetched.
+        """
+
+    def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
+        """The model, ready to train.
+
+        Models from scratch make their tokenizer from the texts and keep their untrained weights in `folder`.
+        """
+
+
+class Tracker(Protocol):
+    """Where a run is shown. The run's folder stays the truth: a tracker may fail and nothing is lost."""
+
+    def prepare(self) -> None:
+        """Create the store and the experiment, once, before any job starts.
+
+        Raises:
+            TrackingError: the store cannot be opened.
+        """
+
+    def start(self, name: str, parent: str | None = None) -> str:
+        """Open a run and return its id."""
+
+    def log_params(self, params: Mapping[str, Any]) -> None: ...
+
+    def log_tags(self, tags: Mapping[str, str]) -> None: ...
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Store a file, or a folder with all that is in it."""
+
+    def log_checkpoint(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
+        """Record a checkpoint with the metrics measured on it."""
+
+    def log_model(self, path: Path) -> None:
+        """Store the trained model so that the tracker's own client can load it again."""
+
+    def finish(self, status: str) -> None:
+        """Close the run as FINISHED, FAILED or KILLED."""
+
+    def where(self) -> str:
+        """One line that tells a person where to look."""

@@ -1,0 +1,106 @@
+"""Tables for the terminal and for Markdown: what one run did, and how the cells of a sweep compare."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+MARK = {"better": "[green]better[/]", "worse": "[red]worse[/]", "no difference": "no difference"}
+
+
+def closing_table(result: Mapping[str, Any]) -> Table:
+    """Base against trained model: the headline metrics of every split, the primary one marked with a star."""
+    names = result["choices"]
+    title = f"{names['dataset']} · {names['loss']} · {names['model']} · seed {result['seed']}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("metric", "base", "trained", "difference", "95 % interval", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right", no_wrap=True)
+    for row in result["comparisons"]:
+        if row["headline"] or row["primary"]:
+            table.add_row(
+                f"{row['split']}/{row['evaluator']}/{row['metric']}" + ("*" if row["primary"] else ""),
+                f"{row['base']:.4f}",
+                f"{row['trained']:.4f}",
+                f"{row['difference']:+.4f}",
+                f"{row['low']:+.4f} to {row['high']:+.4f}",
+                MARK[row["verdict"]],
+            )
+    return table
+
+
+def print_closing(result: Mapping[str, Any], console: Console) -> None:
+    """Print the closing table, and where model, folder and tracked run are."""
+    console.print(closing_table(result))
+    console.print(f"* picks the checkpoint on dev; the verdict falls on {result['primary']['split']}", highlight=False)
+    for label, value in (
+        ("data", "; ".join(result["data"])),
+        ("base model", result["base_model"]),
+        ("training", result["training"]),
+        ("model", result["model_path"]),
+        ("tracked", result["tracked"]),
+    ):
+        console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False, markup=False)
+
+
+def read_results(sweep_folder: Path) -> list[dict[str, Any]]:
+    """result.json of every job of a sweep, in the order of the jobs; failed jobs are among them."""
+    folders = sorted((path for path in sweep_folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    return [
+        json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        for folder in folders
+        if (folder / "result.json").is_file()
+    ]
+
+
+def sweep_table(results: Sequence[Mapping[str, Any]]) -> Table:
+    """Loss by model: the primary metric of the trained model, the difference to base, and its verdict.
+
+    Several runs in one cell (seeds, datasets) stand below each other.
+    """
+    done = [result for result in results if result["run"]["status"] == "FINISHED"]
+    models = list(dict.fromkeys(result["choices"]["model"] for result in done))
+    losses = list(dict.fromkeys(result["choices"]["loss"] for result in done))
+    keys = list(dict.fromkeys(result["primary"]["key"] for result in done))
+    table = Table(title=f"loss x model: {', '.join(keys)}", title_justify="left", show_lines=True)
+    table.add_column("loss")
+    for model in models:
+        table.add_column(model)
+    table.add_row("(untouched)", *(_lines(done, model=model, text=_base_text) for model in models))
+    for loss in losses:
+        table.add_row(loss, *(_lines(done, model=model, loss=loss, text=_trained_text) for model in models))
+    return table
+
+
+def _lines(results: Sequence[Mapping[str, Any]], text: Any, **where: str) -> str:
+    cells = [text(result) for result in results if all(result["choices"][key] == value for key, value in where.items())]
+    return "\n".join(dict.fromkeys(cells)) or "-"
+
+
+def _base_text(result: Mapping[str, Any]) -> str:
+    return f"{result['primary']['base']:.4f}"
+
+
+def _trained_text(result: Mapping[str, Any]) -> str:
+    primary = result["primary"]
+    return (
+        f"{primary['trained']:.4f}  {primary['difference']:+.4f} "
+        f"({primary['low']:+.4f} .. {primary['high']:+.4f}) {MARK[primary['verdict']]}"
+    )
+
+
+def as_text(table: Table) -> str:
+    """A table as plain text, for a file."""
+    console = Console(width=160, no_color=True)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
+def wide_console() -> Console:
+    """The terminal, taken for at least as wide as the closing table."""
+    console = Console()
+    return Console(width=max(console.width, 100))

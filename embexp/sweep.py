@@ -1,0 +1,166 @@
+"""A multirun: checked before its first job, shown below one parent run, closed with a loss x model table."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from embexp.environment import PARENT_RUN
+from embexp.errors import EmbexpError
+from embexp.protocols import Tracker
+
+KILLED_CODES = (130, 143)  # exit codes after Ctrl-C and SIGTERM
+
+
+@dataclass(frozen=True)
+class OpenSweep:
+    """A multirun that has begun: its tracker, which holds the parent run, its folder and what was typed."""
+
+    tracker: Tracker
+    folder: Path
+    overrides: tuple[str, ...]
+
+
+class SweepCallback(Callback):
+    """Hydra's callback: creates the store and the parent run once, before any job starts."""
+
+    current: OpenSweep | None = None
+
+    def on_multirun_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
+        """Check the configuration of all jobs, then open the parent run; mistakes end the program here."""
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        from embexp.command import exit_with
+
+        try:
+            SweepCallback.current = open_sweep(config, config_name or "config")
+        except (EmbexpError, HydraException, OmegaConfBaseException) as error:
+            exit_with(error)
+
+
+def open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
+    """Open the parent run of a multirun, after the values it sweeps over were checked.
+
+    Raises:
+        EmbexpError: a swept value does not fit, or the tracker's store cannot be opened.
+    """
+    from embexp.config import instantiate
+
+    overrides = tuple(config.hydra.overrides.task)
+    check_swept_values(overrides, config_name)
+    tracker = instantiate(OmegaConf.to_container(config.tracking, resolve=True))
+    tracker.prepare()
+    os.environ[PARENT_RUN] = tracker.start("sweep " + " ".join(overrides))
+    typed = (override.partition("=") for override in overrides)
+    tracker.log_params({f"override.{key}": value for key, _, value in typed})
+    folder = Path(config.hydra.sweep.dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    return OpenSweep(tracker, folder, overrides)
+
+
+def check_swept_values(overrides: Sequence[str], config_name: str) -> None:
+    """Compose the configuration once for every swept value (not for every combination) and check its types."""
+    from hydra import compose
+
+    from embexp.config import check_value_types, defaults_of
+
+    for job in _each_value_once(overrides):
+        config = compose(config_name, overrides=job, return_hydra_config=True)
+        choices = OmegaConf.to_container(config.hydra.runtime.choices)
+        check_value_types(config, defaults_of(choices, config_name))
+
+
+def _each_value_once(overrides: Sequence[str]) -> Iterator[list[str]]:
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    values = []
+    for override in parser.parse_overrides(list(overrides)):
+        if override.is_discrete_sweep():
+            key = override.get_key_element()
+            values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        elif not override.is_sweep_override():
+            values.append([override.input_line])
+    first = [choices[0] for choices in values]
+    yield first
+    for place, choices in enumerate(values):
+        for value in choices[1:]:
+            yield [*first[:place], value, *first[place + 1 :]]
+
+
+class closing_sweep:  # noqa: N801
+    """Context in which a command runs: closes the sweep that was opened inside, if any, however it ends."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sweep, SweepCallback.current = SweepCallback.current, None
+        os.environ.pop(PARENT_RUN, None)
+        if sweep is not None:
+            killed = isinstance(error, SystemExit) and error.code in KILLED_CODES
+            close_sweep(sweep, killed)
+
+
+def close_sweep(sweep: OpenSweep, killed: bool) -> None:
+    """Print the table and the failures, store them with the parent run, and end it."""
+    from embexp.errors import TrackingError
+    from embexp.reports.tables import as_text, read_results, sweep_table, wide_console
+
+    results = read_results(sweep.folder)
+    table = sweep_table(results)
+    console = wide_console()
+    console.print(table)
+    failed = [result for result in results if result["run"]["status"] != "FINISHED"]
+    for result in failed:
+        console.print(failure_line(result), markup=False, highlight=False, soft_wrap=True)
+    text = sweep.folder / "table.txt"
+    text.write_text(as_text(table) + "\n".join(failure_line(result) for result in failed), encoding="utf-8")
+    try:
+        sweep.tracker.log_artifact(text)
+        sweep.tracker.finish("KILLED" if killed else "FAILED" if failed else "FINISHED")
+    except TrackingError as error:
+        console.print(f"{error} The table is in {text}.", markup=False)
+    console.print(f"sweep      {sweep.folder}\ntracked    {sweep.tracker.where()}", highlight=False, soft_wrap=True)
+
+
+def failure_line(result: dict[str, Any]) -> str:
+    """A failed job in a few lines: what it was, why it failed, and how to run only it."""
+    return (
+        f"{result['run']['status']}: {' '.join(result['overrides'])}\n  {result['error']}\n"
+        f"  again: python -m embexp {' '.join(result['overrides'])}"
+    )
+
+
+@contextmanager
+def recorded_job(folder: Path) -> Iterator[None]:
+    """Leaves a result.json in the folder of a job that failed before its run was opened."""
+    finished = False
+    try:
+        yield
+        finished = True
+    finally:
+        if not finished:
+            _record_failure(folder)
+
+
+def _record_failure(folder: Path) -> None:
+    import sys
+
+    from hydra.core.hydra_config import HydraConfig
+
+    path, error = folder / "result.json", sys.exception()
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"run": {"status": "FAILED"}}
+    content.setdefault("error", f"{type(error).__name__}: {error}")
+    content["overrides"] = list(HydraConfig.get().overrides.task)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,162 @@
+"""MLflow as a Tracker, through its client API: no global active run that one job could leave to the next."""
+
+import functools
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from embexp.errors import TrackingError
+
+# Retries of a server that does not answer: a run start fails after about a minute, not after four.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+PARENT_TAG = "mlflow.parentRunId"
+OPTIMIZER_STATE = ("optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt", "training_args.bin")
+
+
+def _reported(method: Callable) -> Callable:
+    """Turn MLflow's errors into TrackingError, which the journal survives."""
+
+    @functools.wraps(method)
+    def call(self: "MlflowTracker", *args: Any, **kwargs: Any) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return method(self, *args, **kwargs)
+        except (MlflowException, OSError) as error:
+            first_line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TrackingError(
+                f"MLflow at {self.uri} failed in {method.__name__}: {first_line} Expected a store that answers: "
+                "check tracking.uri, or run without one by tracking=none."
+            ) from error
+
+    return call
+
+
+class MlflowTracker:
+    """Runs, metrics and models in an MLflow store.
+
+    Args:
+        uri: the tracking server or database; None is `mlflow.db` (SQLite) in the working directory.
+        experiment: name of the experiment, created when missing.
+        log_model: store the trained model as an MLflow model.
+        checkpoint: what of a checkpoint folder `log_artifact` stores: none, weights or full.
+        telemetry: let MLflow send its usage reports.
+    """
+
+    def __init__(self, uri: str | None, experiment: str, log_model: bool, checkpoint: str, telemetry: bool) -> None:
+        if checkpoint not in ("none", "weights", "full"):
+            raise TrackingError(f"tracking.checkpoint={checkpoint} is not known. Expected none, weights or full.")
+        self.uri = uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+        self.experiment = experiment
+        self.keeps_model = log_model
+        self.checkpoint = checkpoint
+        self.run_id = ""
+        if not telemetry:
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+    @functools.cached_property
+    def client(self) -> Any:
+        """MLflow's client for this store."""
+        import logging
+
+        import mlflow
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        mlflow.set_tracking_uri(self.uri)
+        return mlflow.MlflowClient(self.uri)
+
+    @_reported
+    def prepare(self) -> None:
+        """Create the store and the experiment if they are missing. Call it once, before any parallel job."""
+        self._experiment_id()
+
+    def _experiment_id(self) -> str:
+        experiment = self.client.get_experiment_by_name(self.experiment)
+        return experiment.experiment_id if experiment else self.client.create_experiment(self.experiment)
+
+    @_reported
+    def start(self, name: str, parent: str | None = None) -> str:
+        """Open a run, below `parent` when given, and return its id."""
+        tags = {PARENT_TAG: parent} if parent else {}
+        self.run_id = self.client.create_run(self._experiment_id(), run_name=name, tags=tags).info.run_id
+        return self.run_id
+
+    @_reported
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Parameters, in batches as large as MLflow takes; values longer than it takes are cut."""
+        from mlflow.entities import Param
+
+        entries = [Param(key, str(value)[:6000]) for key, value in params.items()]
+        for start in range(0, len(entries), 100):
+            self.client.log_batch(self.run_id, params=entries[start : start + 100])
+
+    @_reported
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)[:8000]) for key, value in tags.items()])
+
+    @_reported
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(
+            self.run_id, metrics=[Metric(metric_name(key), value, now, step or 0) for key, value in metrics.items()]
+        )
+
+    @_reported
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Store a file, or all files of a folder."""
+        if path.is_dir():
+            self.client.log_artifacts(self.run_id, str(path), folder)
+        else:
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    @_reported
+    def log_checkpoint(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
+        """Store the best checkpoint's files below `checkpoint/`, as far as the setting `checkpoint` asks."""
+        if self.checkpoint == "none":
+            return
+        left_out = OPTIMIZER_STATE if self.checkpoint == "weights" else ()
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and not any(file.match(pattern) for pattern in left_out):
+                folder = Path("checkpoint") / path.name / file.relative_to(path).parent
+                self.client.log_artifact(self.run_id, str(file), folder.as_posix())
+
+    @_reported
+    def log_model(self, path: Path) -> None:
+        """Store the model so that `mlflow.sentence_transformers.load_model` finds it."""
+        if not self.keeps_model:
+            return
+        import importlib.metadata
+
+        import mlflow
+        from sentence_transformers import SentenceTransformer
+
+        # Named requirements: without them MLflow imports the model in another process to find them, 18 s long.
+        needs = [f"{name}=={importlib.metadata.version(name)}" for name in ("sentence-transformers", "torch")]
+        with mlflow.start_run(run_id=self.run_id):
+            mlflow.sentence_transformers.log_model(
+                SentenceTransformer(str(path), device="cpu"), name="model", pip_requirements=needs
+            )
+
+    @_reported
+    def finish(self, status: str) -> None:
+        self.client.set_terminated(self.run_id, status)
+
+    def where(self) -> str:
+        return f"run {self.run_id} in experiment {self.experiment!r}, {self.uri}"
+
+
+def metric_name(key: str) -> str:
+    """The key with the characters that MLflow refuses replaced: `ndcg@10` becomes `ndcg_at_10`.
+
+    >>> metric_name("test/retrieval/ndcg@10")
+    'test/retrieval/ndcg_at_10'
+    """
+    return key.replace("@", "_at_")

@@ -1,0 +1,31 @@
+"""No tracker: the run's folder holds everything."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class NullTracker:
+    """A Tracker that keeps nothing."""
+
+    def prepare(self) -> None: ...
+
+    def start(self, name: str, parent: str | None = None) -> str:
+        return ""
+
+    def log_params(self, params: Mapping[str, Any]) -> None: ...
+
+    def log_tags(self, tags: Mapping[str, str]) -> None: ...
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None: ...
+
+    def log_checkpoint(self, path: Path, step: int, metrics: Mapping[str, float]) -> None: ...
+
+    def log_model(self, path: Path) -> None: ...
+
+    def finish(self, status: str) -> None: ...
+
+    def where(self) -> str:
+        return "not tracked (tracking=none)"

@@ -1,0 +1,85 @@
+"""What happens while sentence-transformers trains: log lines to the journal, a progress bar, a stop on NaN."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+from transformers import TrainerCallback
+
+from embexp.errors import TrainingError
+from embexp.tracking.journal import Journal
+
+
+class JournalCallback(TrainerCallback):
+    """Passes losses and dev metrics to the journal, under `train/` and `dev/`.
+
+    Raises:
+        TrainingError: a loss that is not a finite number.
+    """
+
+    def __init__(self, journal: Journal, stage: str) -> None:
+        self.journal = journal
+        self.prefix = "train" if stage == "main" else f"train/{stage}"
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
+        losses = {key: logs[key] for key in ("loss", "learning_rate", "grad_norm") if key in logs}
+        if not math.isfinite(losses.get("loss", 0.0)):
+            raise TrainingError(
+                f"The loss is {losses['loss']} at step {state.global_step}. Expected a finite number: "
+                "try a smaller trainer.learning_rate, or trainer.bf16 in place of fp16."
+            )
+        if losses:
+            self.journal.log_metrics(
+                {f"{self.prefix}/{key}": value for key, value in losses.items()}, state.global_step
+            )
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        self.journal.log_metrics(dev_metrics(metrics), state.global_step)
+
+
+def dev_metrics(metrics: dict[str, float]) -> dict[str, float]:
+    """The evaluators' own metrics among those that the trainer reports, without its prefix.
+
+    >>> dev_metrics({"eval_dev/sts/spearman_cosine": 0.5, "eval_runtime": 1.0})
+    {'dev/sts/spearman_cosine': 0.5}
+    """
+    return {key.removeprefix("eval_"): float(value) for key, value in metrics.items() if key.startswith("eval_dev/")}
+
+
+class ProgressCallback(TrainerCallback):
+    """One line on the terminal: steps, time left, last loss, last dev score."""
+
+    def __init__(self, title: str, primary_metric: str) -> None:
+        self.title = title
+        self.primary_metric = primary_metric
+        self.shown: dict[str, str] = {}
+        self.bar: tqdm | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.title, unit="step", mininterval=0.5)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
+        self._show(loss=logs.get("loss"))
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        self._show(dev=metrics.get(f"eval_{self.primary_metric}"))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.bar.close()
+
+    def _show(self, **values: float | None) -> None:
+        self.shown.update({key: f"{value:.4f}" for key, value in values.items() if value is not None})
+        if self.bar is not None:
+            self.bar.set_postfix(self.shown, refresh=False)
+
+
+def best_checkpoint(state: Any, folder: Path) -> Path | None:
+    """The checkpoint that the trainer found best, or the last one when none was evaluated."""
+    if state.best_model_checkpoint:
+        return Path(state.best_model_checkpoint)
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    return found[-1] if found else None
