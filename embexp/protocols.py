@@ -29,7 +29,7 @@ class BaseModel(Protocol):
     """A base model that can be found before it is loaded."""
 
     def locate(self) -> dict[str, str]:
-        """Where the weights come from: source, location, revision, sha256. Loads nothing.
+        """Where the weights come from: id, source, location, revision, sha256. Loads nothing.
 
         Raises:
             ModelError: the weights are neither here nor named well enough to be fetched.

@@ -76,7 +76,7 @@ def describe(plan: RunPlan, journal: Journal) -> None:
     journal.result |= {
         "choices": dict(plan.choices),
         "seed": plan.seed,
-        "base_model": "{source}: {location}".format(**plan.model_place),
+        "base_model": "{id} from {source}: {location}".format(**plan.model_place),
         "data": data_lines(plan),
     }
     journal.log_params(parameters(plan))
@@ -108,7 +108,7 @@ def parameters(plan: RunPlan) -> dict[str, Any]:
         "model": plan.choices["model"],
         "loss": plan.choices["loss"],
         "trainer": plan.choices["trainer"],
-        "base_model": plan.model_place.get("id") or plan.model_place["location"],
+        "base_model": plan.model_place["id"],
         "dataset.shape": main.dataset.shape.name,
         "dataset.train_rows": main.dataset.splits["train"].num_rows,
     }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StaticModel:
-    """One vector per token, averaged: no attention, so it encodes hundreds of times faster.
+    """One vector per token, averaged: no attention, so it encodes many times faster.
 
     Tokenizer and first token vectors are those of a transformer's input embeddings.
 

@@ -40,7 +40,7 @@ class PretrainedModel:
     trust_remote_code: bool = False
 
     def locate(self) -> dict[str, str]:
-        """Where the weights come from: source (path, package, cache or hub), location, revision, sha256.
+        """Where the weights come from: id, source (path, package, cache or hub), location, revision, sha256.
 
         Raises:
             ModelError: a given path has no model, the package's weights are not the expected ones, or no id is given.
@@ -56,8 +56,8 @@ class PretrainedModel:
             raise ModelError(f"There is no folder {self.path}. Expected a saved model, or an id such as org/name.")
         cached = _cached_folder(hub_id, self.revision)
         if cached:
-            return {"id": hub_id} | self._local("cache", cached) | {"revision": cached.name}
-        return {"source": "hub", "id": hub_id, "location": hub_id, "revision": self.revision or "main", "sha256": ""}
+            return self._local("cache", cached) | {"revision": cached.name}
+        return {"id": hub_id, "source": "hub", "location": hub_id, "revision": self.revision or "main", "sha256": ""}
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
         """The model as sentence-transformers loads it, cut to `num_layers`.
@@ -98,7 +98,14 @@ class PretrainedModel:
                 f"{weights} has the sha256 {found}; expected {self.sha256}. The package is not the published one: "
                 f"install it again, or give a folder with model.path=<folder>."
             )
-        return {"source": source, "location": str(folder), "revision": self.revision or "", "sha256": found}
+        name = (self.path if source == "path" else self.id) or str(folder)
+        return {
+            "id": name,
+            "source": source,
+            "location": str(folder),
+            "revision": self.revision or "",
+            "sha256": found,
+        }
 
 
 def keep_first_layers(model: "SentenceTransformer", num_layers: int) -> None:

@@ -32,7 +32,7 @@ class ScratchModel:
 
     def locate(self) -> dict[str, str]:
         """There is nothing to find: the weights are drawn with the run's seed."""
-        return {"source": "scratch", "location": "random weights", "revision": "", "sha256": ""}
+        return {"id": "scratch", "source": "scratch", "location": "random weights", "revision": "", "sha256": ""}
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
         """The untrained model; its parts are also saved in `folder`, from where losses may load them again."""

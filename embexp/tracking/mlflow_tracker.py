@@ -9,8 +9,8 @@ from typing import Any
 
 from embexp.errors import TrackingError
 
-# Retries of a server that does not answer: a run start fails after about a minute, not after four.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
+# A server that does not answer is given up after some 15 seconds; MLflow's own setting takes four minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 PARENT_TAG = "mlflow.parentRunId"
 OPTIMIZER_STATE = ("optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt", "training_args.bin")

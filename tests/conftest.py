@@ -1,0 +1,47 @@
+"""Fixtures that all tests share: a quiet machine, tiny runs, and a copy of an empty MLflow store."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+# A run of seconds: a two-layer BERT from scratch, four steps, the bundled corpus.
+TINY = ("model=tiny", "trainer=smoke")
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """An MLflow database with its tables and nothing else; making one takes seconds, so it is made once."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(empty_store, workplace) -> str:
+    """The URI of a fresh MLflow store in the working directory."""
+    shutil.copy(empty_store, workplace / "mlflow.db")
+    return f"sqlite:///{workplace / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of public data sets; tests that need it are skipped without EMBEXP_DATA."""
+    folder = os.environ.get("EMBEXP_DATA")
+    if not folder:
+        pytest.skip("EMBEXP_DATA names no folder with public data sets")
+    return Path(folder).resolve()
