@@ -34,7 +34,7 @@ class Root(Stage):
     model: Any = None
     evaluator: Any = field(default_factory=dict)
     primary_metric: str | None = None
-    adapt: dict[str, Stage] = field(default_factory=dict)
+    adapt: Any = None
     tracking: Any = None
     paths: Any = None
     experiment: Any = None

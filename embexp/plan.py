@@ -1,6 +1,6 @@
 """Plan a run: build and check everything that is cheap, before anything is loaded, trained or logged."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from embexp.training.stage import StagePlan, check_precision
 
 Node = Mapping[str, Any]
 MAIN = "main"
+EVALUATED = ("scored_pair",)  # what evaluators read
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,12 @@ def _check_shapes(config: Node, names: Mapping[str, str], specs: Mapping[str, Lo
     """Refuse, from the YAML files alone, losses and evaluators that the data cannot serve."""
     for name, stage in stages_of(config):
         if offered := stage["dataset"]["shapes"]:
-            way_to(offered, wanted_shapes(stage["shape"], specs[name]), names["dataset"], f"loss={specs[name].name}")
+            way_to_loss(offered, wanted_shapes(stage["shape"], specs[name]), names["dataset"], specs[name].name)
     for name, node in (config["evaluator"] or {}).items():
         own = node.get("dataset") or config["dataset"]
         if offered := own["shapes"]:
             label = name if node.get("dataset") else names["dataset"]
-            way_to(offered, ("scored_pair",), label, f"evaluator={name}")
+            way_to_evaluator(offered, EVALUATED, label, name)
 
 
 def wanted_shapes(shape: str | None, spec: LossSpec) -> tuple[str, ...]:
@@ -151,25 +152,45 @@ def wanted_shapes(shape: str | None, spec: LossSpec) -> tuple[str, ...]:
     return (shape,)
 
 
-def way_to(
-    offered: list[str], accepted: tuple[str, ...], dataset: str, consumer: str
+def way_to_loss(
+    offered: list[str], accepted: tuple[str, ...], dataset: str, loss: str
 ) -> tuple[str, tuple[Conversion, ...]]:
-    """The shape to read and the conversions that follow.
+    """The shape to read and the conversions that bring it to one that a loss accepts.
 
     Raises:
         ShapeError: says what the data are, what is accepted, and which losses would fit.
     """
-    for shape in offered:
-        shape_named(shape)
-    way = route(offered, accepted)
+    way = route([shape_named(shape).name for shape in offered], accepted)
     if way is None:
         raise ShapeError(
-            f"dataset={dataset} is {' or '.join(described(shape) for shape in offered)}.\n"
-            f"{consumer} accepts {' or '.join(described(shape) for shape in accepted)}, "
-            "and no conversion leads there.\n"
+            f"{_misfit(offered, accepted, dataset, f'loss={loss}')}\n"
             f"Losses that fit this data: {listed(f'loss={name}' for name in fitting_losses(offered))}."
         )
     return way
+
+
+def way_to_evaluator(
+    offered: list[str], accepted: tuple[str, ...], dataset: str, evaluator: str
+) -> tuple[str, tuple[Conversion, ...]]:
+    """The same for an evaluator; one conversion at most: gold that went through several is gold no more.
+
+    Raises:
+        ShapeError: says what the data are and what is accepted.
+    """
+    way = route([shape_named(shape).name for shape in offered], accepted, most=1)
+    if way is None:
+        raise ShapeError(
+            f"{_misfit(offered, accepted, dataset, f'evaluator={evaluator}')}\n"
+            "Type evaluator=[stsb], which brings its own data, or choose data that have scored pairs."
+        )
+    return way
+
+
+def _misfit(offered: list[str], accepted: tuple[str, ...], dataset: str, consumer: str) -> str:
+    return (
+        f"dataset={dataset} is {' or '.join(described(shape) for shape in offered)}.\n"
+        f"{consumer} accepts {' or '.join(described(shape) for shape in accepted)}, and no conversion leads there."
+    )
 
 
 def described(shape: str) -> str:
@@ -207,14 +228,16 @@ def _named_step(step_name: str, step: Node, dataset: EmbeddingDataset) -> Embedd
         raise ConfigError(f"dataset.steps.{step_name}: {error}") from error
 
 
-def in_shape(node: Node, name: str, accepted: tuple[str, ...], consumer: str) -> EmbeddingDataset:
-    """The dataset, read and brought to the best of the accepted shapes."""
+def in_shape(
+    node: Node, name: str, way_to: Callable[[list[str]], tuple[str, tuple[Conversion, ...]]]
+) -> EmbeddingDataset:
+    """The dataset, read and converted on the way that `way_to` finds from the shapes it offers."""
     if node["shapes"]:
-        start, conversions = way_to(node["shapes"], accepted, name, consumer)
+        start, conversions = way_to(node["shapes"])
         dataset = read_dataset(node, name, start)
     else:
         dataset = read_dataset(node, name, None)
-        _, conversions = way_to([dataset.shape.name], accepted, name, consumer)
+        _, conversions = way_to([dataset.shape.name])
     for conversion in conversions:
         dataset = convert(dataset, conversion)
     return dataset
@@ -223,7 +246,9 @@ def in_shape(node: Node, name: str, accepted: tuple[str, ...], consumer: str) ->
 def plan_stage(name: str, stage: Node, dataset_name: str, spec: LossSpec, folder: Path) -> StagePlan:
     """A stage with its data read, converted and checked."""
     accepted = wanted_shapes(stage["shape"], spec)
-    dataset = in_shape(stage["dataset"], dataset_name, accepted, f"loss={spec.name}")
+    dataset = in_shape(
+        stage["dataset"], dataset_name, lambda offered: way_to_loss(offered, accepted, dataset_name, spec.name)
+    )
     dataset = limit_negatives(dataset, spec.max_negatives)
     dataset.training_rows()
     return StagePlan(name, dataset, spec, stage["trainer"], folder)
@@ -232,8 +257,9 @@ def plan_stage(name: str, stage: Node, dataset_name: str, spec: LossSpec, folder
 def plan_evaluator(name: str, node: Node, config: Node, names: Mapping[str, str]) -> Evaluator:
     """An evaluator with its own data, or with the run's."""
     own = node.get("dataset")
+    label = name if own else names["dataset"]
     dataset = in_shape(
-        own or config["dataset"], name if own else names["dataset"], ("scored_pair",), f"evaluator={name}"
+        own or config["dataset"], label, lambda offered: way_to_evaluator(offered, EVALUATED, label, name)
     )
     call = {key: value for key, value in node.items() if key != "dataset"}
     return instantiate(call, name=name, dataset=dataset)

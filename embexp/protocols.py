@@ -64,8 +64,8 @@ class Tracker(Protocol):
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Store a file, or a folder with all that is in it."""
 
-    def log_checkpoint(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
-        """Record a checkpoint with the metrics measured on it."""
+    def log_checkpoint(self, path: Path) -> None:
+        """Store the best checkpoint, or as much of it as the tracker was asked to keep."""
 
     def log_model(self, path: Path) -> None:
         """Store the trained model so that the tracker's own client can load it again."""

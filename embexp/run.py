@@ -41,7 +41,7 @@ def execute(plan: RunPlan) -> RunResult:
         describe(plan, journal)
         model = load_base_model(plan)
         base = score_all(plan, model, "scoring the untouched model")
-        journal.log_metrics(metrics_of("dev", base), step=0)
+        journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
         stage_results = [train(plan, number, model, journal) for number in range(len(plan.stages))]
         trained = score_all(plan, model, "scoring the trained model")
         record(plan, journal, base, trained, stage_results[-1])
@@ -175,7 +175,7 @@ def train(plan: RunPlan, number: int, model: "SentenceTransformer", journal: Jou
 def record(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult) -> None:
     """Log base, dev, test and delta metrics, and the verdict."""
     rows = [row for evaluator in plan.evaluators for row in comparisons(plan, evaluator, base, trained)]
-    journal.log_results(metrics_of("dev", trained), stage.num_steps)
+    journal.log_results(metrics_of("dev", trained))
     journal.log_results(metrics_of("test", trained))
     journal.log_results({key: value for row in rows for key, value in judged_metrics(plan, row).items()})
     primary = next(row for row in rows if row["primary"] and row["split"] == judged_split(plan, row["evaluator"]))
@@ -260,14 +260,12 @@ def store(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, 
                 before.predicted[function],
                 after.predicted[function],
                 (f"untouched: {metric} {before.metrics[metric]:.4f}", f"trained: {metric} {after.metrics[metric]:.4f}"),
+                function,
             )
             journal.log_artifact(picture, "plots")
     if stage.checkpoint:
-        journal.log_checkpoint(stage.checkpoint, stage.best_step, metrics_of("dev", trained))
+        journal.log_checkpoint(stage.checkpoint)
     journal.log_model(stage.model_path)
-    journal.write_result()
-    for name in ("result.json", "metrics.jsonl"):
-        journal.log_artifact(plan.folder / name)
 
 
 def show(result: Mapping[str, Any]) -> None:

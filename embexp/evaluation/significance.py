@@ -88,6 +88,8 @@ def _correlation(x: "numpy.ndarray", y: "numpy.ndarray", counts: "numpy.ndarray"
     x = x - (counts * x).sum(axis=1, keepdims=True) / total
     y = y - (counts * y).sum(axis=1, keepdims=True) / total
     weighted = counts * x
-    covariance = (weighted * y).sum(axis=1)
+    spread = (weighted * x).sum(axis=1) * (counts * y * y).sum(axis=1)
+    # Equal values leave a spread of rounding errors only: no correlation, not a random one.
+    rounding = 1e-24 * (total[:, 0] * numpy.abs(x).max() * numpy.abs(y).max()) ** 2
     with numpy.errstate(invalid="ignore", divide="ignore"):
-        return covariance / numpy.sqrt((weighted * x).sum(axis=1) * (counts * y * y).sum(axis=1))
+        return numpy.where(spread > rounding, (weighted * y).sum(axis=1) / numpy.sqrt(spread), numpy.nan)

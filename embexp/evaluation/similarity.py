@@ -54,11 +54,16 @@ class SimilarityEvaluator:
         resamples: how many bootstrap resamples make an interval.
 
     Raises:
-        ConfigError: a similarity function that is not known.
+        ConfigError: no similarity function, one that is not known, or no resamples.
         DataError: no dev or test split, or one whose gold scores are all equal.
     """
 
     def __init__(self, name: str, dataset: EmbeddingDataset, similarity: Sequence[str], resamples: int) -> None:
+        if not similarity or resamples < 1:
+            raise ConfigError(
+                f"evaluator.{name} has similarity={list(similarity)} and resamples={resamples}. "
+                f"Expected at least one of {listed(FUNCTIONS)}, and 1 or more resamples (2000 is usual)."
+            )
         for function in similarity:
             if function not in FUNCTIONS:
                 raise ConfigError(

@@ -27,7 +27,7 @@ class ModelEncoder:
         import numpy
         from tqdm.auto import tqdm
 
-        distinct = sorted(set(texts), key=len, reverse=True)
+        distinct = sorted(dict.fromkeys(texts), key=len, reverse=True)
         place = {text: row for row, text in enumerate(distinct)}
         parts = []
         with tqdm(total=len(distinct), desc=self.progress, unit="text", leave=False, disable=not self.progress) as bar:

@@ -45,18 +45,18 @@ class PretrainedModel:
         Raises:
             ModelError: a given path has no model, the package's weights are not the expected ones, or no id is given.
         """
-        if self.path and Path(self.path).is_dir():
-            return self._local("path", Path(self.path))
-        if self.package and (folder := _package_folder(self.package)):
-            return self._local("package", folder)
+        if self.path and (folder := Path(self.path).expanduser()).is_dir():
+            return self._local("path", self.path, folder)
+        if self.path and (self.path.startswith((".", "/", "~")) or self.path.count("/") != 1):
+            raise ModelError(f"There is no folder {self.path}. Expected a saved model, or an id such as org/name.")
         hub_id = self.path or self.id
         if not hub_id:
             raise ModelError("The model has neither a path nor an id. Type model.path=<folder or Hub id>.")
-        if self.path and (self.path.startswith((".", "/", "~")) or self.path.count("/") != 1):
-            raise ModelError(f"There is no folder {self.path}. Expected a saved model, or an id such as org/name.")
+        if not self.path and self.package and (folder := _package_folder(self.package)):
+            return self._local("package", hub_id, folder)
         cached = _cached_folder(hub_id, self.revision)
         if cached:
-            return self._local("cache", cached) | {"revision": cached.name}
+            return self._local("cache", hub_id, cached) | {"revision": cached.name}
         return {"id": hub_id, "source": "hub", "location": hub_id, "revision": self.revision or "main", "sha256": ""}
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
@@ -82,14 +82,12 @@ class PretrainedModel:
             ) from error
         if self.max_seq_length:
             model.max_seq_length = self.max_seq_length
-        if self.num_layers:
+        if self.num_layers is not None:
             keep_first_layers(model, self.num_layers)
         return model
 
-    def _local(self, source: str, folder: Path) -> dict[str, str]:
-        weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
-        if weights is None:
-            weights = next(iter(sorted(folder.glob("*/model.safetensors"))), None)
+    def _local(self, source: str, name: str, folder: Path) -> dict[str, str]:
+        weights = _weights_in(folder)
         if weights is None:
             raise ModelError(f"The folder {folder} holds no model. Expected one of {', '.join(WEIGHT_FILES)} in it.")
         found = sha256_of(weights)
@@ -98,7 +96,6 @@ class PretrainedModel:
                 f"{weights} has the sha256 {found}; expected {self.sha256}. The package is not the published one: "
                 f"install it again, or give a folder with model.path=<folder>."
             )
-        name = (self.path if source == "path" else self.id) or str(folder)
         return {
             "id": name,
             "source": source,
@@ -123,7 +120,7 @@ def keep_first_layers(model: "SentenceTransformer", num_layers: int) -> None:
         for name, child in module.named_children()
         if isinstance(child, ModuleList) and len(child) == network.config.num_hidden_layers
     ]
-    if not stacks or network.config.num_hidden_layers < num_layers:
+    if not stacks or not 1 <= num_layers <= network.config.num_hidden_layers:
         raise ModelError(
             f"model.num_layers={num_layers} does not fit: the model has {network.config.num_hidden_layers} layers."
         )
@@ -133,7 +130,10 @@ def keep_first_layers(model: "SentenceTransformer", num_layers: int) -> None:
 
 
 def _package_folder(package: str) -> Path | None:
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:  # the parent of a dotted name is missing
+        return None
     return Path(spec.origin).parent / "model" if spec and spec.origin else None
 
 
@@ -147,4 +147,10 @@ def _cached_folder(hub_id: str, revision: str | None) -> Path | None:
         return None
     except HFValidationError as error:
         raise ModelError(f"{hub_id} is neither a folder nor an id on the Hub: {error}") from error
-    return folder if any((folder / name).is_file() for name in WEIGHT_FILES) else None
+    return folder if _weights_in(folder) else None
+
+
+def _weights_in(folder: Path) -> Path | None:
+    """The weights file of a saved model: at its top, or in the folder of one of its modules."""
+    places = [folder / name for name in WEIGHT_FILES] + sorted(folder.glob("*/model.safetensors"))
+    return next((place for place in places if place.is_file()), None)

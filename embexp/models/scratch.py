@@ -1,5 +1,6 @@
 """Models from scratch: a small BERT whose tokenizer is made from the training texts."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ class ScratchModel:
     Chinese text is split into characters, as BERT does, so it works for any language.
 
     Args:
-        vocabulary_size: most word pieces that the tokenizer may have.
+        vocabulary_size: most word pieces of the tokenizer (all characters of the texts are always in it).
         max_seq_length: longest input in tokens.
     """
 
@@ -58,16 +59,22 @@ class ScratchModel:
 
 
 def wordpiece_tokenizer(texts: Iterable[str], vocabulary_size: int, max_seq_length: int):
-    """A BERT tokenizer with the word pieces of these texts; the same texts give the same tokenizer."""
-    from tokenizers import BertWordPieceTokenizer
+    """A lower-casing BERT tokenizer for these texts; the same texts give the same tokenizer.
+
+    Its vocabulary holds every character and the most frequent words: rarer words fall apart into characters.
+    The trainer of the tokenizers library breaks ties at random, so two runs of one seed would differ.
+    """
+    from tokenizers import normalizers, pre_tokenizers
     from transformers import BertTokenizerFast
 
-    trained = BertWordPieceTokenizer(lowercase=True)
-    trained.train_from_iterator(
-        sorted(set(texts)),
-        vocab_size=vocabulary_size,
-        min_frequency=1,
-        special_tokens=SPECIAL_TOKENS,
-        show_progress=False,
+    normalise, split = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    counts = Counter(
+        word for text in sorted(set(texts)) for word, _ in split.pre_tokenize_str(normalise.normalize_str(text))
     )
-    return BertTokenizerFast(tokenizer_object=trained._tokenizer, model_max_length=max_seq_length)
+    characters = sorted({character for word in counts for character in word})
+    pieces = [*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters)]
+    words = sorted((word for word in counts if len(word) > 1), key=lambda word: (-counts[word], word))
+    vocabulary = [*pieces, *words][: max(vocabulary_size, len(pieces))]
+    return BertTokenizerFast(
+        vocab={piece: number for number, piece in enumerate(vocabulary)}, model_max_length=max_seq_length
+    )

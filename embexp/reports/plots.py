@@ -22,6 +22,7 @@ def plot_score_distribution(
     base: "numpy.ndarray",
     trained: "numpy.ndarray",
     headings: tuple[str, str],
+    similarity: str,
 ) -> None:
     """Histograms of predicted similarity by gold score, base above trained, on the same axis, as a PNG."""
     import numpy
@@ -40,7 +41,7 @@ def plot_score_distribution(
         axis.set_ylabel("pairs", fontsize=12)
         axis.tick_params(labelsize=11)
     axes[0].legend(fontsize=11)
-    axes[1].set_xlabel("cosine similarity", fontsize=12)
+    axes[1].set_xlabel(f"{similarity} similarity", fontsize=12)
     figure.suptitle(title, fontsize=14, x=0.02, ha="left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

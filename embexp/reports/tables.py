@@ -59,7 +59,7 @@ def read_results(sweep_folder: Path) -> list[dict[str, Any]]:
 def sweep_table(results: Sequence[Mapping[str, Any]]) -> Table:
     """Loss by model: the primary metric of the trained model, the difference to base, and its verdict.
 
-    Several runs in one cell (seeds, datasets) stand below each other.
+    Several runs in one cell stand below each other, each with its dataset and seed.
     """
     done = [result for result in results if result["run"]["status"] == "FINISHED"]
     models = list(dict.fromkeys(result["choices"]["model"] for result in done))
@@ -69,32 +69,35 @@ def sweep_table(results: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("loss")
     for model in models:
         table.add_column(model)
-    table.add_row("(untouched)", *(_lines(done, model=model, text=_base_text) for model in models))
+    table.add_row("(untouched)", *(_untouched(_cell(done, model=model)) for model in models))
     for loss in losses:
-        table.add_row(loss, *(_lines(done, model=model, loss=loss, text=_trained_text) for model in models))
+        table.add_row(loss, *(_trained(_cell(done, model=model, loss=loss)) for model in models))
     return table
 
 
-def _lines(results: Sequence[Mapping[str, Any]], text: Any, **where: str) -> str:
-    cells = [text(result) for result in results if all(result["choices"][key] == value for key, value in where.items())]
-    return "\n".join(dict.fromkeys(cells)) or "-"
+def _cell(results: Sequence[Mapping[str, Any]], **where: str) -> list[Mapping[str, Any]]:
+    return [result for result in results if all(result["choices"][key] == value for key, value in where.items())]
 
 
-def _base_text(result: Mapping[str, Any]) -> str:
-    return f"{result['primary']['base']:.4f}"
+def _untouched(cell: list[Mapping[str, Any]]) -> str:
+    return "\n".join(dict.fromkeys(f"{result['primary']['base']:.4f}" for result in cell))
 
 
-def _trained_text(result: Mapping[str, Any]) -> str:
-    primary = result["primary"]
-    return (
-        f"{primary['trained']:.4f}  {primary['difference']:+.4f} "
-        f"({primary['low']:+.4f} .. {primary['high']:+.4f}) {MARK[primary['verdict']]}"
-    )
+def _trained(cell: list[Mapping[str, Any]]) -> str:
+    lines = []
+    for result in cell:
+        primary = result["primary"]
+        which = f"{result['choices']['dataset']}, seed {result['seed']}: " if len(cell) > 1 else ""
+        lines.append(
+            f"{which}{primary['trained']:.4f}  {primary['difference']:+.4f} "
+            f"({primary['low']:+.4f} to {primary['high']:+.4f})  {MARK[primary['verdict']]}"
+        )
+    return "\n".join(lines) or "-"
 
 
 def as_text(table: Table) -> str:
-    """A table as plain text, for a file."""
-    console = Console(width=160, no_color=True)
+    """A table as plain text, for a file, as wide as it needs to be."""
+    console = Console(width=1000, no_color=True)
     with console.capture() as captured:
         console.print(table)
     return captured.get()

@@ -145,11 +145,13 @@ CONVERSIONS = (
 )
 
 
-def route(offered: Sequence[str], accepted: Sequence[str]) -> tuple[str, tuple[Conversion, ...]] | None:
-    """The way from a shape that the data offer to one that the loss accepts: where it starts, and its conversions.
+def route(
+    offered: Sequence[str], accepted: Sequence[str], most: int | None = None
+) -> tuple[str, tuple[Conversion, ...]] | None:
+    """The way from a shape that the data offer to one that is accepted: where it starts, and its conversions.
 
-    A shape that is offered as it is comes first; then the fewest conversions; among equals the loss's order.
-    None when there is no way.
+    A shape that is offered as it is comes first; then the fewest conversions; among equals the accepted order.
+    None when there is no way, or none of at most `most` conversions.
 
     >>> start, steps = route(["class_pair"], ["triplet", "positive_pair"])
     >>> start, [step.target for step in steps]
@@ -159,6 +161,7 @@ def route(offered: Sequence[str], accepted: Sequence[str]) -> tuple[str, tuple[C
         if shape in offered:
             return shape, ()
     ways = [way for start in offered for way in _ways_from(start) if way[-1].target in accepted]
+    ways = [way for way in ways if most is None or len(way) <= most]
     if not ways:
         return None
     best = min(ways, key=lambda way: (len(way), accepted.index(way[-1].target)))

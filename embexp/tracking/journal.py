@@ -61,8 +61,8 @@ class Journal:
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         self._send("log_artifact", path, folder)
 
-    def log_checkpoint(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
-        self._send("log_checkpoint", path, step, dict(metrics))
+    def log_checkpoint(self, path: Path) -> None:
+        self._send("log_checkpoint", path)
 
     def log_model(self, path: Path) -> None:
         self._send("log_model", path)
@@ -104,6 +104,9 @@ class Journal:
             self.result["error"] = message
             self._send("log_tags", {"error": message})
         self.write_result()
+        for name in ("result.json", "metrics.jsonl"):
+            if (self.folder / name).is_file():
+                self._send("log_artifact", self.folder / name, None)
         self._send_again()
         self._send("finish", status)
 

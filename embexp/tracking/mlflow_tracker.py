@@ -42,7 +42,7 @@ class MlflowTracker:
         uri: the tracking server or database; None is `mlflow.db` (SQLite) in the working directory.
         experiment: name of the experiment, created when missing.
         log_model: store the trained model as an MLflow model.
-        checkpoint: what of a checkpoint folder `log_artifact` stores: none, weights or full.
+        checkpoint: what of a checkpoint folder `log_checkpoint` stores: none, weights or full.
         telemetry: let MLflow send its usage reports.
     """
 
@@ -118,8 +118,8 @@ class MlflowTracker:
             self.client.log_artifact(self.run_id, str(path), folder)
 
     @_reported
-    def log_checkpoint(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
-        """Store the best checkpoint's files below `checkpoint/`, as far as the setting `checkpoint` asks."""
+    def log_checkpoint(self, path: Path) -> None:
+        """Store a checkpoint's files below `checkpoint/`, as far as the setting `checkpoint` asks."""
         if self.checkpoint == "none":
             return
         left_out = OPTIMIZER_STATE if self.checkpoint == "weights" else ()
@@ -144,6 +144,7 @@ class MlflowTracker:
             mlflow.sentence_transformers.log_model(
                 SentenceTransformer(str(path), device="cpu"), name="model", pip_requirements=needs
             )
+        self.client.update_run(self.run_id, status="RUNNING")  # the context above has ended the run
 
     @_reported
     def finish(self, status: str) -> None:

@@ -12,7 +12,9 @@ from embexp.tracking.journal import Journal
 
 
 class JournalCallback(TrainerCallback):
-    """Passes losses and dev metrics to the journal, under `train/` and `dev/`.
+    """Passes losses and dev scores to the journal, step by step, all under `train/`.
+
+    `dev/` without `train/` is the score of the model that is kept in the end, which need not be the last one.
 
     Raises:
         TrainingError: a loss that is not a finite number.
@@ -35,7 +37,8 @@ class JournalCallback(TrainerCallback):
             )
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        self.journal.log_metrics(dev_metrics(metrics), state.global_step)
+        scores = {f"{self.prefix}/{key}": value for key, value in dev_metrics(metrics).items()}
+        self.journal.log_metrics(scores, state.global_step)
 
 
 def dev_metrics(metrics: dict[str, float]) -> dict[str, float]:

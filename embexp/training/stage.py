@@ -97,10 +97,7 @@ def train_stage(
         best_step=int(checkpoint.name.rpartition("-")[2]) if checkpoint else outcome.global_step,
         num_steps=outcome.global_step,
         seconds=seconds,
-        rows_per_second=outcome.global_step
-        * arguments.train_batch_size
-        * arguments.gradient_accumulation_steps
-        / seconds,
+        rows_per_second=outcome.metrics["train_samples_per_second"],
     )
     (plan.folder / "done").write_text(json.dumps(result.__dict__, default=str), encoding="utf-8")
     return result

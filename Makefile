@@ -1,0 +1,33 @@
+# Everything a newcomer types. The virtual environment is made by the first command that needs it.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+.DEFAULT_GOAL := help
+.PHONY: help run test check ui clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+run: $(READY)  ## set up, then the main job: fine-tune MiniLM, compare it with its untouched self, log both
+	$(BIN)/python -m embexp loss=mnrl model=minilm
+	@echo "Compare runs in the browser: make ui"
+
+test: $(READY)  ## set up, then all tests (with EMBEXP_DATA=<folder> also those on real data)
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## format, lint, layers and configurations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_configs.py
+
+ui: $(READY)  ## the MLflow UI on this folder's runs, at http://127.0.0.1:5000
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+clean:  ## remove the virtual environment and caches; runs and results stay
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

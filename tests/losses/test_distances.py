@@ -1,0 +1,85 @@
+"""Contrastive and triplet loss on fixed vectors, against values computed by hand for each distance."""
+
+import pytest
+import torch
+
+from embexp.errors import ConfigError
+from embexp.losses.distances import contrastive, triplet
+
+
+class GivenVectors(torch.nn.Module):
+    """A model whose embeddings are its input."""
+
+    def forward(self, features):
+        return {"sentence_embedding": features["vectors"]}
+
+
+def value_of(loss, columns, labels=None):
+    """The loss of columns of vectors, one row of each column an example."""
+    features = [{"vectors": torch.tensor(column)} for column in columns]
+    return loss(features, None if labels is None else torch.tensor(labels)).item()
+
+
+# The two rows are 0 and 1 apart by cosine, 2 and 5 by euclidean, 2 and 7 by manhattan distance.
+LEFT = [[1.0, 0.0], [4.0, 0.0]]
+RIGHT = [[3.0, 0.0], [0.0, 3.0]]
+
+
+@pytest.mark.parametrize(
+    ("distance", "margin", "labels", "expected"),
+    [
+        ("cosine", 0.5, [1, 1], 0.5 * (0**2 + 1**2) / 2),
+        ("cosine", 0.5, [0, 0], 0.5 * (0.5**2 + 0) / 2),  # the second row is further apart than the margin
+        ("cosine", 1.5, [0, 0], 0.5 * (1.5**2 + 0.5**2) / 2),
+        ("euclidean", 6.0, [1, 0], 0.5 * (2**2 + (6 - 5) ** 2) / 2),
+        ("manhattan", 9.0, [1, 0], 0.5 * (2**2 + (9 - 7) ** 2) / 2),
+    ],
+)
+def test_contrastive_pulls_label_1_together_and_pushes_label_0_beyond_the_margin(distance, margin, labels, expected):
+    loss = contrastive(GivenVectors(), distance=distance, margin=margin)
+    assert value_of(loss, [LEFT, RIGHT], labels) == pytest.approx(expected, abs=1e-4)
+
+
+def test_contrastive_without_size_average_sums_over_the_batch():
+    mean, total = (contrastive(GivenVectors(), size_average=average) for average in (True, False))
+    assert value_of(total, [LEFT, RIGHT], [1, 1]) == pytest.approx(0.5)
+    assert value_of(mean, [LEFT, RIGHT], [1, 1]) == pytest.approx(0.25)
+
+
+# From the anchor: cosine distances 0 and 0.4, euclidean 1 and 4, manhattan 1 and 4.
+ANCHOR, NEAR = [[1.0, 0.0]], [[2.0, 0.0]]
+FAR = {"cosine": [[0.6, 0.8]], "euclidean": [[1.0, 4.0]], "manhattan": [[3.0, 2.0]]}
+
+
+@pytest.mark.parametrize(
+    ("distance", "margin", "expected"),
+    [
+        ("cosine", 0.5, 0 - 0.4 + 0.5),
+        ("cosine", 0.3, 0.0),
+        ("euclidean", 5.0, 1 - 4 + 5),
+        ("euclidean", 2.0, 0.0),
+        ("manhattan", 5.0, 1 - 4 + 5),
+        ("manhattan", 2.0, 0.0),
+    ],
+)
+def test_triplet_asks_the_negative_to_be_further_by_the_margin(distance, margin, expected):
+    loss = triplet(GivenVectors(), distance=distance, margin=margin)
+    assert value_of(loss, [ANCHOR, NEAR, FAR[distance]]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_triplet_costs_more_when_the_negative_is_the_nearer_one():
+    assert value_of(triplet(GivenVectors()), [ANCHOR, FAR["cosine"], NEAR]) == pytest.approx(0.4 - 0 + 0.5)
+
+
+def test_triplet_is_the_mean_over_the_batch():
+    columns = [ANCHOR * 2, NEAR + FAR["cosine"], FAR["cosine"] + NEAR]
+    assert value_of(triplet(GivenVectors()), columns) == pytest.approx((0.1 + 0.9) / 2)
+
+
+@pytest.mark.parametrize("make", [contrastive, triplet])
+def test_an_unknown_distance_names_the_known_ones_and_the_nearest(make):
+    with pytest.raises(ConfigError) as error:
+        make(GivenVectors(), distance="euclid")
+    assert str(error.value) == (
+        "loss.distance=euclid is not known. Expected one of: cosine, euclidean, manhattan. Did you mean 'euclidean'?"
+    )

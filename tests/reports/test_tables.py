@@ -1,0 +1,90 @@
+"""Tables: the right numbers in the right cells."""
+
+import json
+
+from rich.console import Console
+
+from embexp.reports.tables import as_text, closing_table, print_closing, read_results, sweep_table
+
+
+def row_of(metric: str, primary: bool = False, headline: bool = True, **numbers) -> dict:
+    numbers = {"base": 0.8672, "trained": 0.8485, "difference": -0.0187, "low": -0.0251, "high": -0.012} | numbers
+    place = {"evaluator": "stsb", "split": "test", "metric": metric, "primary": primary, "headline": headline}
+    return place | numbers | {"verdict": "worse" if numbers["high"] < 0 else "better"}
+
+
+def result_of(loss: str = "mnrl", model: str = "minilm", seed: int = 1, status: str = "FINISHED", **numbers) -> dict:
+    primary = row_of("spearman_cosine", primary=True, **numbers) | {"key": "test/stsb/spearman_cosine"}
+    return {
+        "run": {"status": status},
+        "choices": {"dataset": "nli", "loss": loss, "model": model},
+        "seed": seed,
+        "comparisons": [primary, row_of("pearson_cosine"), row_of("pearson_dot", headline=False)],
+        "primary": primary,
+        "data": ["nli as triplet (train 9 rows)", "[split]: 10 -> 9 rows"],
+        "base_model": "minilm from package: /somewhere",
+        "training": "4 steps in 1.0 s",
+        "model_path": "runs/1/model",
+        "tracked": "not tracked",
+    }
+
+
+def cells(table) -> list[list[str]]:
+    """The table's text, line by line, split where two spaces or a rule stand."""
+    lines = [line.replace("│", "  ").split("  ") for line in as_text(table).splitlines()]
+    return [row for line in lines if (row := [cell.strip() for cell in line if cell.strip()])]
+
+
+def test_the_closing_table_shows_headline_metrics_with_a_star_at_the_primary_one():
+    lines = cells(closing_table(result_of()))
+    numbers = ["0.8672", "0.8485", "-0.0187", "-0.0251 to -0.0120", "worse"]
+    assert lines[0] == ["nli · mnrl · minilm · seed 1"]
+    assert lines[1] == ["metric", "base", "trained", "difference", "95 % interval", "verdict"]
+    assert lines[3:5] == [["test/stsb/spearman_cosine*", *numbers], ["test/stsb/pearson_cosine", *numbers]]
+    assert "pearson_dot" not in as_text(closing_table(result_of()))
+
+
+def test_the_closing_words_say_where_things_are():
+    console = Console(width=120, no_color=True)
+    with console.capture() as captured:
+        print_closing(result_of(), console)
+    printed = captured.get()
+    assert "the verdict falls on test" in printed
+    assert "data       nli as triplet (train 9 rows); [split]: 10 -> 9 rows" in printed
+    assert "model      runs/1/model" in printed
+
+
+def test_a_sweep_is_loss_by_model_with_the_untouched_models_first():
+    better = {"trained": 0.9, "difference": 0.0328, "low": 0.02, "high": 0.04}
+    results = [
+        result_of("mnrl", "minilm"),
+        result_of("cosent", "minilm", **better),
+        result_of("mnrl", "static", base=0.5),
+        result_of("cosent", "static", status="FAILED"),
+    ]
+    table = sweep_table(results)
+    assert [str(column.header) for column in table.columns] == ["loss", "minilm", "static"]
+    lines = [line for line in cells(table) if line[0] in ("(untouched)", "mnrl", "cosent")]
+    worse = ["0.8485", "-0.0187 (-0.0251 .. -0.0120) worse"]
+    assert lines == [
+        ["(untouched)", "0.8672", "0.5000"],
+        ["mnrl", *worse, *worse],
+        ["cosent", "0.9000", "+0.0328 (+0.0200 .. +0.0400) better", "-"],
+    ]
+    assert "loss x model: test/stsb/spearman_cosine" in as_text(table)
+
+
+def test_the_seeds_of_a_cell_stand_below_each_other():
+    text = as_text(sweep_table([result_of(seed=1), result_of(seed=2, trained=0.8111)]))
+    assert text.index("0.8485") < text.index("0.8111")
+    assert text.count("mnrl") == 1
+    assert text.count("0.8672") == 1
+
+
+def test_results_are_read_in_the_order_of_the_jobs_and_jobs_without_one_are_passed_over(tmp_path):
+    for number in (10, 2, 0, 1):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "result.json").write_text(json.dumps({"job": number}))
+    (tmp_path / "3").mkdir()
+    (tmp_path / "multirun.yaml").touch()
+    assert [result["job"] for result in read_results(tmp_path)] == [0, 1, 2, 10]

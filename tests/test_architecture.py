@@ -1,0 +1,82 @@
+"""The house rules that a machine can hold: layers, lazy imports, files with names that say something."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "embexp"
+FILES = sorted(PACKAGE.rglob("*.py"))
+# From the bottom up. A module imports from lower layers only, or from its own folder.
+LAYERS = (
+    {"errors"},
+    {"config", "environment", "protocols"},
+    {"data"},
+    {"losses", "models", "steps", "tracking"},
+    {"training", "evaluation", "reports"},
+    {"plan"},
+    {"run"},
+    {"command"},
+    {"sweep"},
+    {"__main__"},
+)
+# Who may import what takes long or binds us to a library.
+ONLY_IN = {
+    "hydra": {"config.py", "command.py", "sweep.py"},
+    "mlflow": {"tracking/mlflow_tracker.py"},
+    "matplotlib": {"reports/plots.py"},
+}
+HEAVY = {"torch", "sentence_transformers", "transformers", "datasets", "mlflow", "scipy", "matplotlib", "pyarrow"}
+# Modules that are themselves imported lazily, once training starts.
+IMPORTED_LATE = {"training/callbacks.py"}
+
+
+def imports_of(path: Path, top_level_only: bool = False) -> list[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    found = []
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append(node.module)
+    return found
+
+
+def level_of(module: str) -> int:
+    return next(level for level, names in enumerate(LAYERS) if module in names)
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def test_the_package_has_files():
+    assert len(FILES) > 25
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parent != PACKAGE or path.stem != "__init__"], ids=name_of
+)
+def test_imports_point_downward_and_siblings_stay_apart(path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for module in imports_of(path):
+        if module.startswith("embexp."):
+            other = module.split(".")[1]
+            assert other == own or level_of(other) < level_of(own), module
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_heavy_libraries_are_imported_where_they_are_used(path):
+    if name_of(path) not in IMPORTED_LATE:
+        assert not {module.split(".")[0] for module in imports_of(path, top_level_only=True)} & HEAVY
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_stays_in_its_place(library):
+    users = {name_of(path) for path in FILES if any(m.split(".")[0] == library for m in imports_of(path))}
+    assert users == ONLY_IN[library]
+
+
+def test_file_names_say_something():
+    assert not {path.stem for path in FILES} & {"utils", "common", "helpers", "misc"}

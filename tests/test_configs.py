@@ -1,0 +1,100 @@
+"""Every YAML composes, says what it is for, and names a callable that takes its arguments."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from embexp.config import check_arguments, compose, conf_dir, parameters_of
+from embexp.data.shapes import SHAPES
+from embexp.errors import ConfigError
+from embexp.losses.spec import spec_of
+from embexp.plan import fitting_losses
+
+YAMLS = sorted(conf_dir().rglob("*.yaml"))
+OPTIONS = [(path.parent.name, path.stem) for path in YAMLS if path.parent.parent == conf_dir()]
+NEEDS_A_VALUE = {("dataset", "file"): ["dataset.reader.path=x.csv"], ("model", "pretrained"): ["model.path=a/b"]}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(conf_dir()).as_posix()
+
+
+def calls_in(node):
+    """Every mapping with a `_target_`, at any depth."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node
+        for value in node.values():
+            yield from calls_in(value)
+
+
+def test_the_groups_have_options():
+    groups = {group for group, _ in OPTIONS}
+    assert {"dataset", "model", "loss", "trainer", "evaluator", "tracking", "paths"} <= groups
+    assert len(OPTIONS) >= 35
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=name_of)
+def test_a_yaml_opens_with_what_it_is_for(path):
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
+    assert lines[0].startswith("# ")
+    assert len(lines[0]) > 20
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_an_option_composes_and_its_callable_takes_its_arguments(group, option):
+    chosen = f"{group}=[{option}]" if group == "evaluator" else f"{group}={option}"
+    config = OmegaConf.to_container(compose([chosen, *NEEDS_A_VALUE.get((group, option), [])]), resolve=True)
+    for call in calls_in(config[group]):
+        own = {key: value for key, value in call.items() if key == "_target_" or not key.startswith("_")}
+        if group == "evaluator":
+            own.pop("dataset", None)
+        check_arguments(own, {})
+        assert parameters_of(own["_target_"]) is not None, "the callable must name its parameters"
+
+
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "loss"])
+def test_a_loss_accepts_shapes_that_exist(option):
+    spec = spec_of(option, OmegaConf.to_container(compose([f"loss={option}"]).loss))
+    assert set(spec.accepts) <= set(SHAPES)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "losses"),
+    [
+        (["scored_pair"], ["cosent", "cosine"]),
+        (["triplet"], ["contrastive", "cosent", "cosine", "mnrl", "softmax", "triplet"]),
+        (["positive_pair"], ["mnrl"]),
+        (["text"], []),
+    ],
+)
+def test_losses_that_fit_a_shape_are_found(shapes, losses):
+    assert fitting_losses(shapes) == losses
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.learning_rate=fast", "trainer.learning_rate=fast is text; expected a number"),
+        ("trainer.bf16=3", "trainer.bf16=3 is a whole number; expected true or false"),
+        ("loss.scale=true", "loss.scale=True is true or false; expected a number"),
+        ("trainer.max_steps=1.5", "trainer.max_steps=1.5 is a number; expected a whole number"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(override, message):
+    with pytest.raises(ConfigError) as refusal:
+        compose([override])
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize("override", ["loss.scale=30", "trainer.warmup_steps=100", "trainer.save_total_limit=null"])
+def test_a_value_of_a_fitting_type_is_taken(override):
+    key, _, value = override.partition("=")
+    assert str(OmegaConf.select(compose([override]), key)) == {"null": "None"}.get(value, value)
+
+
+def test_all_wrong_types_are_reported_at_once():
+    with pytest.raises(ConfigError) as refusal:
+        compose(["loss.scale=a", "trainer.learning_rate=b"])
+    assert len(str(refusal.value).splitlines()) == 2

@@ -1,0 +1,39 @@
+"""The main job on real weights, and real data against published numbers."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def embexp(folder, *arguments) -> dict:
+    command = [sys.executable, "-m", "embexp", "hydra.run.dir=run", "tracking=none", *arguments]
+    subprocess.run(command, cwd=folder, env=os.environ, check=True, capture_output=True, text=True, timeout=900)
+    return json.loads((folder / "run/result.json").read_text())
+
+
+def test_mnrl_improves_minilm_on_the_bundled_corpus(workplace):
+    primary = embexp(workplace, "loss=mnrl", "model=minilm")["primary"]
+    assert primary["split"] == "test"
+    assert primary["base"] < 0.9
+    assert primary["low"] > 0
+    assert primary["verdict"] == "better"
+
+
+def test_a_few_steps_on_real_nli_start_from_the_published_score(workplace, real_data):
+    result = embexp(
+        workplace,
+        "dataset=nli",
+        "evaluator=[stsb]",
+        f"paths.data={real_data}",
+        "trainer.max_steps=2",
+        "trainer.eval_steps=2",
+    )
+    metrics = result["metrics"]
+    assert metrics["base/stsb/dev/spearman_cosine"] == pytest.approx(0.86717, abs=1e-5)
+    assert metrics["base/stsb/dev/pearson_cosine"] == pytest.approx(0.86962, abs=1e-5)
+    assert metrics["base/stsb/spearman_cosine"] == pytest.approx(0.82030, abs=1e-5)

@@ -1,0 +1,129 @@
+"""MLflow as a tracker, on a real SQLite store."""
+
+import numpy
+import pytest
+
+from embexp.errors import TrackingError
+from embexp.tracking.mlflow_tracker import PARENT_TAG, MlflowTracker
+
+CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "rng_state.pth", "1_Pooling/config.json")
+
+
+def tracker_of(store: str, checkpoint: str = "weights", log_model: bool = True) -> MlflowTracker:
+    """A tracker whose run was started."""
+    tracker = MlflowTracker(store, "toy", log_model, checkpoint, telemetry=False)
+    tracker.prepare()
+    tracker.start("a run")
+    return tracker
+
+
+def artifacts(tracker: MlflowTracker, folder: str | None = None) -> set[str]:
+    """Paths of all files of the run."""
+    found = set()
+    for entry in tracker.client.list_artifacts(tracker.run_id, folder):
+        found |= artifacts(tracker, entry.path) if entry.is_dir else {entry.path}
+    return found
+
+
+def test_more_parameters_than_mlflow_takes_at_once_are_all_stored_and_long_ones_are_cut(store):
+    tracker = tracker_of(store)
+    tracker.log_params({f"key.{number}": number for number in range(250)} | {"long": "x" * 7000, "none": None})
+    stored = tracker.client.get_run(tracker.run_id).data.params
+    assert len(stored) == 252
+    assert (stored["key.249"], stored["long"], stored["none"]) == ("249", "x" * 6000, "None")
+
+
+def test_metrics_are_stored_with_their_step_and_a_name_that_mlflow_takes(store):
+    tracker = tracker_of(store)
+    tracker.log_metrics({"test/nfcorpus/ndcg@10": 0.25}, 5)
+    tracker.log_metrics({"test/nfcorpus/ndcg@10": 0.5}, 10)
+    history = tracker.client.get_metric_history(tracker.run_id, "test/nfcorpus/ndcg_at_10")
+    assert [(metric.step, metric.value) for metric in history] == [(5, 0.25), (10, 0.5)]
+
+
+def test_tags_and_status_and_name_are_stored(store):
+    tracker = tracker_of(store)
+    tracker.log_tags({"verdict": "better", "long": "x" * 9000})
+    tracker.finish("KILLED")
+    run = tracker.client.get_run(tracker.run_id)
+    assert (run.info.run_name, run.info.status, run.data.tags["verdict"]) == ("a run", "KILLED", "better")
+    assert len(run.data.tags["long"]) == 8000
+    assert tracker.where() == f"run {tracker.run_id} in experiment 'toy', {store}"
+
+
+def test_a_job_stands_below_the_run_of_its_sweep_in_the_same_experiment(store):
+    parent = tracker_of(store)
+    job = MlflowTracker(store, "toy", log_model=False, checkpoint="none", telemetry=False)
+    run = job.client.get_run(job.start("a job", parent.run_id))
+    assert run.data.tags[PARENT_TAG] == parent.run_id
+    assert run.info.experiment_id == parent.client.get_run(parent.run_id).info.experiment_id
+
+
+def test_files_and_folders_are_stored(store, tmp_path):
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "scores.png").write_bytes(b"png")
+    (tmp_path / "config.yaml").write_text("seed: 1")
+    tracker = tracker_of(store)
+    tracker.log_artifact(tmp_path / "config.yaml")
+    tracker.log_artifact(tmp_path / "plots", "pictures")
+    assert artifacts(tracker) == {"config.yaml", "pictures/scores.png"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "left_out"),
+    [
+        ("none", set(CHECKPOINT_FILES)),
+        ("weights", {"optimizer.pt", "rng_state.pth"}),
+        ("full", set()),
+    ],
+)
+def test_of_a_checkpoint_that_much_is_stored_as_the_setting_says(store, tmp_path, setting, left_out):
+    for name in CHECKPOINT_FILES:
+        file = tmp_path / "checkpoint-4" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    tracker = tracker_of(store, setting)
+    tracker.log_checkpoint(tmp_path / "checkpoint-4", 4, {"dev/sts/spearman_cosine": 0.5})
+    assert artifacts(tracker) == {
+        f"checkpoint/checkpoint-4/{name}" for name in CHECKPOINT_FILES if name not in left_out
+    }
+
+
+def test_the_model_loads_back_by_mlflows_own_function(store, tmp_path):
+    import mlflow
+
+    from embexp.models.scratch import ScratchModel
+
+    model = ScratchModel(1, 8, 2, vocabulary_size=50, max_seq_length=8).load(lambda: ["the market rose"], tmp_path)
+    model.save_pretrained(str(tmp_path / "model"))
+    tracker = tracker_of(store)
+    tracker.log_model(tmp_path / "model")
+    experiment = tracker.client.get_run(tracker.run_id).info.experiment_id
+    (logged,) = tracker.client.search_logged_models(experiment_ids=[experiment])
+    assert logged.source_run_id == tracker.run_id
+    loaded = mlflow.sentence_transformers.load_model(logged.model_uri)
+    assert numpy.array_equal(loaded.encode("the market"), model.encode("the market"))
+
+
+def test_no_model_is_stored_when_that_is_switched_off(store, tmp_path):
+    tracker = tracker_of(store, log_model=False)
+    tracker.log_model(tmp_path)
+    experiment = tracker.client.get_run(tracker.run_id).info.experiment_id
+    assert tracker.client.search_logged_models(experiment_ids=[experiment]) == []
+
+
+def test_without_a_uri_the_store_lies_in_the_working_directory(workplace):
+    assert MlflowTracker(None, "toy", True, "none", False).uri == f"sqlite:///{workplace / 'mlflow.db'}"
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_server_that_does_not_answer_gives_a_message_that_says_what_to_do(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tracker = MlflowTracker("http://127.0.0.1:9", "toy", True, "weights", telemetry=False)
+    with pytest.raises(TrackingError, match=r"MLflow at http://127\.0\.0\.1:9 failed in prepare.*by tracking=none"):
+        tracker.prepare()
+
+
+def test_an_unknown_checkpoint_setting_is_refused():
+    with pytest.raises(TrackingError, match=r"checkpoint=all is not known\. Expected none, weights or full"):
+        MlflowTracker(None, "toy", True, "all", telemetry=False)

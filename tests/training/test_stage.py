@@ -1,0 +1,111 @@
+"""One stage: its training arguments, what it leaves in its folder, and when it stops."""
+
+import json
+
+import pytest
+import torch
+
+from embexp.config import compose
+from embexp.data.dataset import dataset_of
+from embexp.errors import TrainingError
+from embexp.losses.spec import spec_of
+from embexp.models.scratch import ScratchModel
+from embexp.plan import resolve
+from embexp.tracking.journal import Journal
+from embexp.tracking.null_tracker import NullTracker
+from embexp.training.stage import StagePlan, check_precision, precision_misfits, train_stage, training_arguments
+
+SECRETS = [f"confidential sentence number {number}" for number in range(16)]
+PRIMARY = "dev/sts/spearman_cosine"
+SHOWN = f"train/{PRIMARY}"  # as the journal writes it during training
+
+
+def plan_of(folder, *overrides: str, loss: str = "mnrl") -> StagePlan:
+    """Two steps over sixteen pairs, with an evaluation after each."""
+    tiny = ["trainer.max_steps=2", "trainer.eval_steps=1"]
+    config = resolve(compose([f"loss={loss}", "trainer=smoke", *tiny, *overrides]))
+    pairs = {"anchor": SECRETS, "positive": [f"{text} again" for text in SECRETS]}
+    dataset = dataset_of("toy", "positive_pair", {"train": pairs})
+    return StagePlan("main", dataset, spec_of(loss, config["loss"]), config["trainer"], folder / "stage")
+
+
+def run_stage(plan: StagePlan, evaluate=None):
+    torch.manual_seed(1)
+    texts = [*plan.dataset.texts("train")]
+    model = ScratchModel(1, 8, 2, vocabulary_size=100, max_seq_length=16).load(lambda: texts, plan.folder.parent)
+    with Journal(plan.folder.parent, NullTracker()).open("a run", None) as journal:
+        return model, train_stage(plan, model, evaluate, PRIMARY, journal, seed=1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what a machine without a GPU cannot do")
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_is_refused_without_a_gpu(precision):
+    with pytest.raises(TrainingError, match=rf"trainer\.{precision}=true .*Type trainer\.{precision}=false"):
+        check_precision({"fp16": False, "bf16": False, precision: True})
+
+
+def test_single_precision_fits_everywhere():
+    assert precision_misfits({"fp16": False, "bf16": False}) == []
+
+
+@pytest.mark.parametrize(("loss", "sampler"), [("mnrl", "no_duplicates"), ("cosent", "batch_sampler")])
+def test_the_loss_says_how_batches_are_drawn(tmp_path, loss, sampler):
+    assert training_arguments(plan_of(tmp_path, loss=loss), True, PRIMARY, 1).batch_sampler == sampler
+
+
+def test_a_checkpoint_is_saved_with_every_evaluation_and_the_best_one_is_kept(tmp_path):
+    arguments = training_arguments(plan_of(tmp_path, "trainer.eval_steps=3"), True, PRIMARY, seed=7)
+    assert (arguments.eval_strategy, arguments.save_strategy) == ("steps", "steps")
+    assert (arguments.eval_steps, arguments.save_steps, arguments.seed) == (3, 3, 7)
+    assert (arguments.load_best_model_at_end, arguments.greater_is_better) == (True, True)
+    assert arguments.metric_for_best_model == PRIMARY
+
+
+@pytest.mark.parametrize(("evaluates", "overrides"), [(False, []), (True, ["trainer.eval_strategy=no"])])
+def test_without_dev_data_or_on_request_nothing_is_evaluated_or_saved(tmp_path, evaluates, overrides):
+    arguments = training_arguments(plan_of(tmp_path, *overrides), evaluates, PRIMARY, 1)
+    assert (arguments.eval_strategy, arguments.save_strategy) == ("no", "no")
+    assert not arguments.load_best_model_at_end
+
+
+def test_what_the_yaml_says_goes_before_what_the_run_says(tmp_path):
+    plan = plan_of(tmp_path, "+trainer.batch_sampler=batch_sampler", "+trainer.save_steps=2")
+    arguments = training_arguments(plan, True, PRIMARY, 1)
+    assert (arguments.batch_sampler, arguments.save_steps) == ("batch_sampler", 2)
+
+
+def test_a_stage_keeps_the_best_checkpoint_and_leaves_model_log_and_mark(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    plan, dev_scores = plan_of(tmp_path), iter([0.75, 0.25])
+    model, result = run_stage(plan, lambda current: {PRIMARY: next(dev_scores)})
+    assert (result.num_steps, result.best_step) == (2, 1)
+    assert result.checkpoint == plan.folder / "checkpoints" / "checkpoint-1"
+    best, saved = (SentenceTransformer(str(path)).encode(SECRETS) for path in (result.checkpoint, result.model_path))
+    assert (best == saved).all()
+    assert (model.encode(SECRETS) == saved).all()
+    assert json.loads((plan.folder / "done").read_text())["best_step"] == 1
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    on_dev = {line["step"]: line["metrics"][SHOWN] for line in lines if SHOWN in line["metrics"]}
+    assert on_dev == {1: 0.75, 2: 0.25}
+    assert [line["step"] for line in lines if "train/loss" in line["metrics"]] == [1, 2]
+
+
+def test_no_training_text_stands_in_what_is_stored(tmp_path):
+    _, result = run_stage(plan_of(tmp_path), lambda current: {PRIMARY: 0.5})
+    cards = [folder / "README.md" for folder in (result.model_path, result.checkpoint)]
+    assert [card for card in cards if "confidential sentence" in card.read_text(encoding="utf-8")] == []
+
+
+def test_without_dev_data_the_last_state_is_kept(tmp_path):
+    _, result = run_stage(plan_of(tmp_path))
+    assert (result.num_steps, result.best_step, result.checkpoint) == (2, 2, None)
+    assert (result.model_path / "model.safetensors").is_file()
+
+
+def test_a_loss_that_is_not_a_number_ends_the_training(tmp_path):
+    plan = plan_of(tmp_path, "trainer.max_steps=8", "trainer.learning_rate=1e30")
+    with pytest.raises(TrainingError, match=r"The loss is nan at step \d\. .*smaller trainer\.learning_rate"):
+        run_stage(plan)
+    assert not (plan.folder / "done").exists()
+    assert json.loads((tmp_path / "result.json").read_text())["run"]["status"] == "FAILED"
