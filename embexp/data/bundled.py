@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from embexp.data.dataset import SPLITS, EmbeddingDataset, dataset_of
+from embexp.errors import DataError, listed
 
 CORPORA = Path(__file__).parent / "corpus"
 NLI_LABELS = ("entailment", "neutral", "contradiction")
@@ -27,6 +28,9 @@ def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
 
     Args:
         corpus: `finance_en` or `finance_zh`.
+
+    Raises:
+        DataError: a corpus that is not bundled.
     """
     rows_of = {
         "ranked": ranked_rows,
@@ -45,7 +49,11 @@ def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
 @functools.cache
 def concepts_of(corpus: str) -> tuple[Concept, ...]:
     """All concepts of a corpus, in the order of its file."""
-    with open(CORPORA / f"{corpus}.jsonl", encoding="utf-8") as lines:
+    path = CORPORA / f"{corpus}.jsonl"
+    if not path.is_file():
+        known = sorted(file.stem for file in CORPORA.glob("*.jsonl"))
+        raise DataError(f"dataset.reader.corpus={corpus} is not bundled. Expected one of: {listed(known)}.")
+    with open(path, encoding="utf-8") as lines:
         return tuple(json.loads(line) for line in lines)
 
 
@@ -66,8 +74,8 @@ def _members(concepts: Iterable[Concept], split: str) -> list[Concept]:
 def ranked_rows(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
     """For each intent of a concept one wording of the question, with its answers and its other wordings.
 
-    The negatives are the same intent's answers and questions of look-alikes: of those listed as such that are
-    in the same split, else of the whole family.
+    The negatives are the same intent's answers and questions of look-alikes: of those in the family that are
+    listed as such and in the same split, else of the whole family there. A family's only concept has none.
     """
     for place, concept in enumerate(concepts):
         for turn, (intent, wordings) in enumerate(concept["questions"].items()):
@@ -90,14 +98,28 @@ def _lookalikes(concept: Concept, concepts: list[Concept]) -> list[Concept]:
 
 def scored_pairs(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
     """Pairs scored by hand, and pairs graded by what they share: the intent, the concept, the family, nothing."""
+    seen: set[frozenset[str]] = set()
+    for row in _all_scored_pairs(concepts):
+        texts_of_row = frozenset((row["sentence1"], row["sentence2"]))
+        if texts_of_row not in seen:  # two look-alikes may choose each other
+            seen.add(texts_of_row)
+            yield row
+
+
+def _all_scored_pairs(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
     for place, concept in enumerate(concepts):
         for pair in concept["pairs"]:
             yield {"sentence1": pair["sentence1"], "sentence2": pair["sentence2"], "score": pair["score"] / 5}
         yield from _same_intent(concept)
         yield from _same_concept(concept, place)
-        strangers = [other for other in concepts if other["family"] != concept["family"]]
+        strangers = [other for other in concepts if not _are_related(concept, other)]
         yield from _same_intent_elsewhere(concept, _lookalikes(concept, concepts), SAME_FAMILY, place)
         yield from _same_intent_elsewhere(concept, strangers, UNRELATED, 7 * place)
+
+
+def _are_related(one: Concept, other: Concept) -> bool:
+    lookalike = other["concept"] in one["lookalikes"] or one["concept"] in other["lookalikes"]
+    return lookalike or one["family"] == other["family"]
 
 
 def _same_intent(concept: Concept) -> Iterator[dict[str, Any]]:

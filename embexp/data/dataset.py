@@ -92,6 +92,8 @@ def fingerprint(rows: "Dataset") -> str:
     digest = hashlib.sha256(repr(rows.column_names).encode())
     sink = _HashSink(digest)
     table = rows.with_format("arrow")[:]
+    # A slice would be padded with the rows beside it when it is written.
+    table = table.take(pyarrow.array(range(table.num_rows)))
     with pyarrow.ipc.new_stream(pyarrow.PythonFile(sink, mode="w"), table.schema.remove_metadata()) as writer:
         writer.write_table(table.replace_schema_metadata(None).combine_chunks(), max_chunksize=10_000)
     return digest.hexdigest()[:16]
@@ -127,7 +129,8 @@ def checked(dataset: EmbeddingDataset) -> EmbeddingDataset:
 
 
 def _faults(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Iterator[str]:
-    missing = [name for name in training_columns(dataset.shape, rows.column_names) if name not in rows.column_names]
+    expected = training_columns(dataset.shape, [*rows.column_names, *dataset.shape.required_negatives])
+    missing = [name for name in expected if name not in rows.column_names]
     if missing:
         yield (
             f"{split} has the columns {listed(rows.column_names)}; missing: {listed(missing)}. "
@@ -141,14 +144,22 @@ def _faults(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Iterator[
 
 
 def _text_faults(split: str, column: str, values: list[Any]) -> Iterator[str]:
-    if column in ("positives", "negatives"):
-        return
-    wrong = [place for place, value in enumerate(values) if not isinstance(value, str) or not value.strip()]
+    several = column in ("positives", "negatives")
+    wrong = [place for place, value in enumerate(values) if not (_are_texts(value) if several else _is_text(value))]
     if wrong:
+        wanted = "list of texts" if several else "text"
         yield (
-            f"{split}.{column}: {len(wrong):,} of {len(values):,} rows hold no text, "
+            f"{split}.{column}: {len(wrong):,} of {len(values):,} rows hold no {wanted}, "
             f"first in row {wrong[0] + 1}: {values[wrong[0]]!r}."
         )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(_is_text(text) for text in value)
 
 
 def _label_faults(dataset: EmbeddingDataset, split: str, values: list[Any]) -> Iterator[str]:

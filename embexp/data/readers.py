@@ -1,20 +1,17 @@
 """Reading rows: the user's own files, and public data sets from local files or the Hugging Face Hub."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.data.dataset import SPLITS, EmbeddingDataset, checked
-from embexp.data.shapes import SHAPES, Shape, shape_named, text_columns, training_columns
-from embexp.errors import DataError, listed
+from embexp.data.columns import shape_of_columns, with_columns
+from embexp.data.dataset import EmbeddingDataset, checked
+from embexp.data.files import read_table, sha256_of, split_files
+from embexp.data.shapes import Shape, shape_named, training_columns
+from embexp.errors import DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl")
-# Names under which people keep the parts of a data set.
-SPLIT_NAMES = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
 
 
 def read_files(
@@ -37,8 +34,8 @@ def read_files(
     Raises:
         DataError: a file is missing, unreadable, or its columns tell no shape.
     """
-    files = _split_files(Path(path))
-    tables = {split: _renamed(read_table(file), columns or {}, file) for split, file in files.items()}
+    files = split_files(Path(path))
+    tables = {split: with_columns(read_table(file), columns or {}, file) for split, file in files.items()}
     first = next(iter(tables.values()))
     known_shape = shape_named(shape) if shape else shape_of_columns(first, path)
     provenance = {"source": str(path)} | {f"sha256/{split}": sha256_of(file) for split, file in files.items()}
@@ -79,50 +76,8 @@ def read_public(
     else:
         tables = {split: _read_hub(hub, subset, revision, part, name) for split, part in splits.items()}
         provenance = {"source": hub, "subset": subset or "", "revision": revision or "main"}
-    tables = {split: _renamed(rows, columns, f"{name}/{split}") for split, rows in tables.items()}
+    tables = {split: with_columns(rows, columns, f"{name}/{split}") for split, rows in tables.items()}
     return _finished(name, shape_named(shape), tables, score_range, label_names, provenance)
-
-
-def read_table(path: Path) -> "Dataset":
-    """One file as rows.
-
-    Raises:
-        DataError: there is no such file, its suffix is unknown, or its content does not parse.
-    """
-    import pyarrow
-    import pyarrow.csv
-    import pyarrow.json
-    import pyarrow.parquet
-    from datasets import Dataset
-
-    if not path.is_file():
-        raise DataError(f"There is no file {path}. Expected a file in {path.resolve().parent}.")
-    try:
-        if path.suffix == ".parquet":
-            table = pyarrow.parquet.read_table(path)
-        elif path.suffix == ".jsonl":
-            table = pyarrow.json.read_json(path)
-        elif path.suffix in (".csv", ".tsv"):
-            parse = pyarrow.csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",", newlines_in_values=True)
-            table = pyarrow.csv.read_csv(path, parse_options=parse)
-        else:
-            raise DataError(f"{path} is not of a kind that can be read. Expected one of: {listed(SUFFIXES)}.")
-    except pyarrow.ArrowInvalid as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    return Dataset(table)
-
-
-def _split_files(path: Path) -> dict[str, Path]:
-    if not path.is_dir():
-        return {"train": path}
-    candidates = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
-    found = {SPLIT_NAMES[file.stem]: file for file in candidates if file.stem in SPLIT_NAMES}
-    if not found:
-        raise DataError(
-            f"The folder {path} holds no split. Expected files named {listed(SPLIT_NAMES)} "
-            f"with one of the endings {listed(SUFFIXES)}."
-        )
-    return {split: found[split] for split in SPLITS if split in found}
 
 
 def _read_hub(hub: str, subset: str | None, revision: str | None, split: str, name: str) -> "Dataset":
@@ -131,46 +86,12 @@ def _read_hub(hub: str, subset: str | None, revision: str | None, split: str, na
 
     try:
         return load_dataset(hub, subset, revision=revision, split=split)
-    except (DatasetNotFoundError, OSError) as error:  # OSError is the parent of all connection errors here
+    except (DatasetNotFoundError, OSError, ValueError) as error:  # ValueError: no such subset or split
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
             f"Data set {name} could not be read from the Hugging Face Hub ({hub}): {reason}. Expected a connection, "
             "or its files in a local folder: paths.data=<folder> (README, section Data)."
         ) from error
-
-
-def _renamed(rows: "Dataset", columns: Mapping[str, str], source: Any) -> "Dataset":
-    missing = [theirs for theirs in columns.values() if theirs not in rows.column_names]
-    if missing:
-        raise DataError(
-            f"{source} has no column {listed(missing)}. It has: {listed(rows.column_names)}. "
-            "Name yours with dataset.reader.columns={<column of the shape>: <your column>}."
-        )
-    return (
-        rows.rename_columns({theirs: ours for ours, theirs in columns.items() if ours != theirs}) if columns else rows
-    )
-
-
-def shape_of_columns(rows: "Dataset", source: Any) -> Shape:
-    """The one shape whose columns are all there; the most telling one when several fit.
-
-    Raises:
-        DataError: no shape fits, or a label column can mean more than one.
-    """
-    names = set(rows.column_names)
-    fitting = [shape for shape in SHAPES.values() if {*training_columns(shape, list(names))} <= names]
-    fitting = [shape for shape in fitting if not shape.negatives or len(text_columns(shape, list(names))) > 2]
-    if not fitting:
-        raise DataError(
-            f"{source} has the columns {listed(rows.column_names)}, which tell no shape. Expected those of one of "
-            + "; ".join(f"{shape.name} ({listed(training_columns(shape, []))})" for shape in SHAPES.values())
-            + ". Name yours with dataset.reader.columns={<column of the shape>: <your column>}."
-        )
-    most = max(len(training_columns(shape, list(names))) for shape in fitting)
-    best = [shape for shape in fitting if len(training_columns(shape, list(names))) == most]
-    if {shape.name for shape in best} == {"binary_pair", "class_pair"}:
-        return shape_named("binary_pair" if set(rows.unique("label")) <= {0, 1} else "class_pair")
-    return best[0]
 
 
 def _finished(
@@ -181,22 +102,46 @@ def _finished(
     label_names: Sequence[str],
     provenance: dict[str, Any],
 ) -> EmbeddingDataset:
-    splits = {split: _in_shape(rows, shape, score_range) for split, rows in tables.items()}
-    if score_range:
+    if score_range is not None:
+        check_score_range(score_range, shape)
         provenance["score_range"] = f"{score_range[0]} to {score_range[1]}"
+    splits = {split: _in_shape(rows, shape, score_range, f"{name}/{split}") for split, rows in tables.items()}
     dataset = EmbeddingDataset(name, shape, splits, tuple(label_names), provenance)
-    dataset = _without_unlabelled(dataset)
-    return checked(dataset)
+    return checked(_without_unlabelled(dataset))
 
 
-def _in_shape(rows: "Dataset", shape: Shape, score_range: Sequence[float] | None) -> "Dataset":
+def check_score_range(score_range: Sequence[float], shape: Shape) -> None:
+    """Raise DataError unless the range is two rising numbers and the shape has scores to rescale."""
+    numbers = [bound for bound in score_range if isinstance(bound, int | float)]
+    if len(score_range) != 2 or len(numbers) != 2 or numbers[0] >= numbers[1]:
+        raise DataError(
+            f"dataset.reader.score_range={list(score_range)} is no range. "
+            "Expected the lowest and the highest score, as [0,5]."
+        )
+    if shape.label_kind != "score":
+        raise DataError(f"dataset.reader.score_range has no effect on {shape.name}, which has no scores. Leave it out.")
+
+
+def _in_shape(rows: "Dataset", shape: Shape, score_range: Sequence[float] | None, source: str) -> "Dataset":
+    import pyarrow
+    import pyarrow.compute
+    from datasets import Dataset
+
     kept = [name for name in training_columns(shape, rows.column_names) if name in rows.column_names]
-    rows = rows.select_columns(kept)
-    if score_range and shape.label_kind == "score" and "score" in kept:
-        low, high = score_range
-        rescaled = [None if value is None else (value - low) / (high - low) for value in rows["score"]]
-        rows = rows.remove_columns("score").add_column("score", rescaled)
-    return rows
+    table = rows.with_format("arrow")[:].select(kept)
+    number = {"score": pyarrow.float64(), "binary": pyarrow.int64(), "class": pyarrow.int64()}.get(shape.label_kind)
+    if number is not None and shape.label in kept:
+        try:
+            values = table[shape.label].cast(number)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
+            raise DataError(
+                f"{source}: the column {shape.label} holds labels that are no {number} numbers: {error}"
+            ) from error
+        if score_range:
+            low, high = score_range
+            values = pyarrow.compute.divide(pyarrow.compute.subtract(values, low), float(high - low))
+        table = table.set_column(kept.index(shape.label), shape.label, values)
+    return Dataset(table)
 
 
 def _without_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
@@ -214,9 +159,3 @@ def _without_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
         "leave out rows without a gold label (-1)",
         {split: rows if keep[split] is None else rows.select(keep[split]) for split, rows in dataset.splits.items()},
     )
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file, as hex digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

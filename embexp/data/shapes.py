@@ -24,6 +24,11 @@ class Shape:
     label_kind: str | None = None
     negatives: bool = False
 
+    @property
+    def required_negatives(self) -> tuple[str, ...]:
+        """The negative column that every row must have."""
+        return ("negative_1",) if self.negatives else ()
+
 
 SHAPES = {
     shape.name: shape

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.data.readers import sha256_of
+from embexp.data.files import sha256_of
 from embexp.errors import ModelError
 from embexp.protocols import TextSource
 

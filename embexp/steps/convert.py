@@ -100,8 +100,9 @@ def labelled_texts_to_triplets(dataset: EmbeddingDataset, split: str) -> Rows:
         same = [other for other in by_label[label] if texts[other] != text]
         other_labels = [other for other in by_label if other != label]
         if same and other_labels:
-            negative = draw.choice(by_label[draw.choice(other_labels)])
-            yield {"anchor": text, "positive": texts[draw.choice(same)], "negative_1": texts[negative]}
+            negative = texts[draw.choice(by_label[draw.choice(other_labels)])]
+            if negative != text:  # a text that is in two classes is no negative of itself
+                yield {"anchor": text, "positive": texts[draw.choice(same)], "negative_1": negative}
 
 
 def labelled_texts_to_positive_pairs(dataset: EmbeddingDataset, split: str) -> Rows:
@@ -213,7 +214,8 @@ def limit_negatives(dataset: EmbeddingDataset, most: int | None) -> EmbeddingDat
     names = text_columns(dataset.shape, first.column_names)[2:]
     if len(names) <= most:
         return dataset
-    groups = [names[start : start + most] for start in range(0, len(names), most)]
+    # The last rows repeat a negative rather than have fewer than the others.
+    groups = [names[min(start, len(names) - most) :][:most] for start in range(0, len(names), most)]
     splits = {
         split: _table(
             (
@@ -231,10 +233,11 @@ def limit_negatives(dataset: EmbeddingDataset, most: int | None) -> EmbeddingDat
 
 def _nli_rows(dataset: EmbeddingDataset, split: str) -> Iterator[tuple[dict[str, Any], str]]:
     if set(dataset.label_names) != set(NLI):
+        names = listed(dataset.label_names) if dataset.label_names else "not named"
         raise ShapeError(
-            f"The classes of {dataset.name} are {listed(dataset.label_names) or 'not named'}; this conversion reads "
-            f"NLI classes ({listed(NLI)}). Name yours in that spelling with "
-            "dataset.reader.label_names=[...], in the order of their numbers, or choose loss=softmax."
+            f"The classes of {dataset.name} are {names}; this conversion reads NLI classes ({listed(NLI)}). "
+            "Name yours in that spelling with dataset.reader.label_names=[...], in the order of their numbers, "
+            "or choose loss=softmax."
         )
     for row in dataset.splits[split]:
         yield row, dataset.label_names[row["label"]]

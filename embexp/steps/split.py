@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.shapes import text_columns
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, DataError
 
 
 def split_missing(dataset: EmbeddingDataset, dev: float, test: float, seed: int) -> EmbeddingDataset:
@@ -19,22 +19,26 @@ def split_missing(dataset: EmbeddingDataset, dev: float, test: float, seed: int)
 
     Raises:
         ConfigError: shares that are out of range.
+        DataError: too few rows to give each split one.
     """
     shares = {name: share for name, share in (("dev", dev), ("test", test)) if name not in dataset.splits and share}
     if not 0 <= sum(shares.values()) < 1 or any(share < 0 for share in shares.values()):
-        raise ConfigError(
-            f"dataset.steps.split: dev={dev} and test={test} must be 0 or more and add up to less than 1."
-        )
+        raise ConfigError(f"dev={dev} and test={test} must be 0 or more and add up to less than 1.")
     if not shares or "train" not in dataset.splits:
         return dataset
     rows = dataset.splits["train"]
     groups = connected_rows([rows[column][:] for column in text_columns(dataset.shape, rows.column_names)])
     random.Random(seed).shuffle(groups)
-    places: dict[str, list[int]] = {name: [] for name in shares}
-    for name, share in shares.items():
-        while groups and len(places[name]) + len(groups[-1]) <= share * rows.num_rows:
-            places[name].extend(groups.pop())
-    places["train"] = [row for group in groups for row in group]
+    places: dict[str, list[int]] = {name: [] for name in (*shares, "train")}
+    for group in groups:
+        fits = (name for name, share in shares.items() if len(places[name]) + len(group) <= share * rows.num_rows)
+        places[next(fits, "train")].extend(group)
+    empty = [name for name, chosen in places.items() if not chosen]
+    if empty:
+        raise DataError(
+            f"{rows.num_rows} rows of {dataset.name}, {len(groups)} groups without a common text, leave nothing for "
+            f"{' and '.join(empty)}. Type larger shares, such as dataset.steps.split.dev=0.2, or 0 to do without."
+        )
     made = {name: rows.select(sorted(chosen)) for name, chosen in places.items()}
     splits = {name: made.get(name, dataset.splits.get(name)) for name in SPLITS if name in {*made, *dataset.splits}}
     return dataset.after("split", splits, ", ".join(f"{name} {split.num_rows:,}" for name, split in splits.items()))

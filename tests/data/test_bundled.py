@@ -79,7 +79,7 @@ WHAT_IT_TELLS = "What does the price-to-earnings ratio tell me about a share?"
 )
 def test_texts_that_share_less_score_less(graded, other, score):
     scores, _ = graded
-    assert scores[WHAT_IT_TELLS, other] == score
+    assert score in (scores.get((WHAT_IT_TELLS, other)), scores.get((other, WHAT_IT_TELLS)))
 
 
 def test_no_pair_has_two_grades():

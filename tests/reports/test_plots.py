@@ -9,7 +9,7 @@ GOLD = numpy.array([0.0, 0.2, 0.5, 0.8, 1.0])
 
 
 def picture_of(path, base, trained):
-    plot_score_distribution(path, "nli/mnrl", GOLD, base, trained, ("untouched", "trained"))
+    plot_score_distribution(path, "nli/mnrl", GOLD, base, trained, ("untouched", "trained"), "cosine")
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     return matplotlib.image.imread(path)
 

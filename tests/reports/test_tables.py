@@ -65,11 +65,11 @@ def test_a_sweep_is_loss_by_model_with_the_untouched_models_first():
     table = sweep_table(results)
     assert [str(column.header) for column in table.columns] == ["loss", "minilm", "static"]
     lines = [line for line in cells(table) if line[0] in ("(untouched)", "mnrl", "cosent")]
-    worse = ["0.8485", "-0.0187 (-0.0251 .. -0.0120) worse"]
+    worse = ["0.8485", "-0.0187 (-0.0251 to -0.0120)", "worse"]
     assert lines == [
         ["(untouched)", "0.8672", "0.5000"],
         ["mnrl", *worse, *worse],
-        ["cosent", "0.9000", "+0.0328 (+0.0200 .. +0.0400) better", "-"],
+        ["cosent", "0.9000", "+0.0328 (+0.0200 to +0.0400)", "better", "-"],
     ]
     assert "loss x model: test/stsb/spearman_cosine" in as_text(table)
 

@@ -95,7 +95,6 @@ def test_classes_that_are_not_those_of_nli_are_refused(target):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="says 'are none': listed() is never empty")
 def test_classes_without_names_are_said_to_be_not_named():
     with pytest.raises(ShapeError, match="The classes of mine are not named; "):
         convert(of_shape("class_pair", ()), BY_ENDS["class_pair", "triplet"])
@@ -144,7 +143,6 @@ def test_further_negatives_go_to_rows_of_their_own():
     assert rows_of(limit_negatives(triplets(4), 2)) == [("a", "p", "n1", "n2"), ("a", "p", "n3", "n4")]
 
 
-@pytest.mark.xfail(strict=True, reason="the last row has fewer columns than the others: ArrowInvalid")
 def test_negatives_that_do_not_divide_evenly_are_all_kept():
     made = limit_negatives(triplets(3), 2)
     assert {text for row in rows_of(made) for text in row} == {"a", "p", "n1", "n2", "n3"}

@@ -89,6 +89,8 @@ def test_a_tracker_that_fails_loses_nothing(tmp_path, caplog):
         ("log_metrics", {"loss": 3.0}, 1),
         ("log_metrics", {"loss": 2.0}, 2),
         ("log_model", tmp_path / "model"),
+        ("log_artifact", tmp_path / "result.json", None),
+        ("log_artifact", tmp_path / "metrics.jsonl", None),
         ("finish", "FINISHED"),
     ]
     assert [line["metrics"]["loss"] for line in lines_of(tmp_path)] == [3.0, 2.0]
@@ -102,7 +104,7 @@ def test_a_tracker_that_stays_down_does_not_end_the_run(tmp_path, caplog):
         journal.log_results({"loss": 3.0})
         journal.log_artifact(tmp_path / "plot.png", "plots")
     assert result_of(tmp_path)["run"]["status"] == "FINISHED"
-    assert f"2 records of this run could not be sent: The store is down. All of it is in {tmp_path}" in caplog.text
+    assert f"4 records of this run could not be sent: The store is down. All of it is in {tmp_path}" in caplog.text
 
 
 def test_a_store_that_does_not_open_stops_the_run_before_it_begins(tmp_path):

@@ -83,7 +83,7 @@ def test_of_a_checkpoint_that_much_is_stored_as_the_setting_says(store, tmp_path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x")
     tracker = tracker_of(store, setting)
-    tracker.log_checkpoint(tmp_path / "checkpoint-4", 4, {"dev/sts/spearman_cosine": 0.5})
+    tracker.log_checkpoint(tmp_path / "checkpoint-4")
     assert artifacts(tracker) == {
         f"checkpoint/checkpoint-4/{name}" for name in CHECKPOINT_FILES if name not in left_out
     }
