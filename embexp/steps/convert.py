@@ -93,28 +93,19 @@ def triplets_to_binary_pairs(dataset: EmbeddingDataset, split: str) -> Rows:
 def labelled_texts_to_triplets(dataset: EmbeddingDataset, split: str) -> Rows:
     """Each text with another one of its class and one of another class, drawn with a fixed seed."""
     draw = random.Random(0)
-    rows = dataset.splits[split]
-    texts, labels = rows["text"][:], rows["label"][:]
-    by_label = _places_by_label(labels)
-    for text, label in zip(texts, labels, strict=True):
-        same = [other for other in by_label[label] if texts[other] != text]
-        other_labels = [other for other in by_label if other != label]
-        if same and other_labels:
-            negative = texts[draw.choice(by_label[draw.choice(other_labels)])]
+    classes = _classes(dataset, split)
+    for text, label, positive in _with_classmate(dataset, split, draw):
+        others = [other for other in classes if other != label]
+        if others:
+            negative = draw.choice(classes[draw.choice(others)])
             if negative != text:  # a text that is in two classes is no negative of itself
-                yield {"anchor": text, "positive": texts[draw.choice(same)], "negative_1": negative}
+                yield {"anchor": text, "positive": positive, "negative_1": negative}
 
 
 def labelled_texts_to_positive_pairs(dataset: EmbeddingDataset, split: str) -> Rows:
     """Each text with another one of its class, drawn with a fixed seed."""
-    draw = random.Random(0)
-    rows = dataset.splits[split]
-    texts, labels = rows["text"][:], rows["label"][:]
-    by_label = _places_by_label(labels)
-    for text, label in zip(texts, labels, strict=True):
-        same = [other for other in by_label[label] if texts[other] != text]
-        if same:
-            yield {"anchor": text, "positive": texts[draw.choice(same)]}
+    for text, _, positive in _with_classmate(dataset, split, random.Random(0)):
+        yield {"anchor": text, "positive": positive}
 
 
 def binary_to_positive_pairs(dataset: EmbeddingDataset, split: str) -> Rows:
@@ -243,11 +234,24 @@ def _nli_rows(dataset: EmbeddingDataset, split: str) -> Iterator[tuple[dict[str,
         yield row, dataset.label_names[row["label"]]
 
 
-def _places_by_label(labels: Sequence[int]) -> dict[int, list[int]]:
-    places = defaultdict(list)
-    for place, label in enumerate(labels):
-        places[label].append(place)
-    return places
+def _classes(dataset: EmbeddingDataset, split: str) -> dict[int, list[str]]:
+    """The distinct texts of each class, in the order of the rows."""
+    rows = dataset.splits[split]
+    classes: dict[int, dict[str, None]] = defaultdict(dict)
+    for text, label in zip(rows["text"][:], rows["label"][:], strict=True):
+        classes[label][text] = None
+    return {label: list(texts) for label, texts in classes.items()}
+
+
+def _with_classmate(dataset: EmbeddingDataset, split: str, draw: random.Random) -> Iterator[tuple[str, int, str]]:
+    """Each text with its label and another text of the same class; texts alone in their class are left out."""
+    rows, classes = dataset.splits[split], _classes(dataset, split)
+    places = {(label, text): place for label, texts in classes.items() for place, text in enumerate(texts)}
+    for text, label in zip(rows["text"][:], rows["label"][:], strict=True):
+        texts = classes[label]
+        if len(texts) > 1:
+            place = draw.randrange(len(texts) - 1)
+            yield text, label, texts[place + (place >= places[label, text])]
 
 
 def _table(rows: Rows, shape: Shape) -> Any:
