@@ -11,7 +11,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from embexp.config import VERSION_BASE, check_value_types, conf_dir, defaults_of
+from embexp.config import TRUSTED, VERSION_BASE, check_value_types, conf_dir, defaults_of
 from embexp.errors import EmbexpError, Terminated, did_you_mean
 
 # `dataset=my.csv` stands for `dataset=file dataset.reader.path=my.csv`.
@@ -36,7 +36,7 @@ def run_command(task: Task, config_name: str = "config") -> None:
         return _run_job(task, config, config_name, wants_traceback)
 
     try:
-        hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE)(job)()
+        hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()
     except (EmbexpError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise

@@ -2,7 +2,7 @@
 
 import functools
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from embexp.errors import ConfigError, did_you_mean
 _HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").split(".")[:2])
 # Hydra 1.4 deprecates version_base; 1.3 needs it to leave the working directory alone.
 VERSION_BASE = {} if _HYDRA >= (1, 4) else {"version_base": "1.3"}
+# Hydra 1.4 asks which callables it may call by itself: our sweep callback, its own launchers and their plugins.
+TRUSTED = {"execution_whitelist": ["embexp.*", "hydra.*", "hydra_plugins.*"]} if _HYDRA >= (1, 4) else {}
 
 
 @dataclass
@@ -159,9 +161,18 @@ def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
 
     call = {key: value for key, value in node.items() if not _describes(key)}
     check_arguments(call, runtime)
-    whitelist = {"_execution_whitelist_": "*"} if _HYDRA >= (1, 4) else {}
+    whitelist = {"_execution_whitelist_": sorted(set(_packages_of(call)))} if _HYDRA >= (1, 4) else {}
     # Hydra would turn dataclasses among the runtime arguments into configurations: they are given afterwards.
     return hydra_instantiate({**call, "_partial_": True}, **whitelist, _convert_="all")(**runtime)
+
+
+def _packages_of(node: Any) -> Iterator[str]:
+    """The packages of all targets in a YAML, as Hydra 1.4 wants them listed: who runs a configuration trusts it."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield f"{node['_target_'].partition('.')[0]}.*"
+        for value in node.values():
+            yield from _packages_of(value)
 
 
 def _describes(key: str) -> bool:
