@@ -94,7 +94,8 @@ def _expand(argument: str) -> list[str]:
 
 
 def _is_path(value: str) -> bool:
-    return "/" in value or Path(value).suffix in (".csv", ".tsv", ".jsonl", ".parquet") or Path(value).is_dir()
+    """A slash or a known ending makes a path; a folder beside us that is called like an option does not hide it."""
+    return "/" in value or Path(value).suffix in (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def explain(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Plan a run: build and check everything that is cheap, before anything is loaded, trained or logged."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.config import check_arguments, instantiate
 from embexp.data.dataset import EmbeddingDataset
-from embexp.data.shapes import SHAPES, shape_named, training_columns
+from embexp.data.shapes import described, shape_named
 from embexp.errors import ConfigError, ShapeError, did_you_mean, listed
 from embexp.evaluation.scores import Evaluator
 from embexp.losses.spec import LossSpec, spec_of
@@ -17,6 +18,7 @@ from embexp.protocols import BaseModel, Tracker
 from embexp.steps.convert import Conversion, convert, limit_negatives, route
 from embexp.training.stage import StagePlan, check_precision
 
+logger = logging.getLogger(__name__)
 Node = Mapping[str, Any]
 MAIN = "main"
 EVALUATED = ("scored_pair",)  # what evaluators read
@@ -193,15 +195,6 @@ def _misfit(offered: list[str], accepted: tuple[str, ...], dataset: str, consume
     )
 
 
-def described(shape: str) -> str:
-    """A shape with its columns.
-
-    >>> described("scored_pair")
-    'scored_pair (sentence1, sentence2, score)'
-    """
-    return f"{shape} ({', '.join(training_columns(SHAPES[shape], ['negative_1']))})"
-
-
 def fitting_losses(offered: list[str]) -> list[str]:
     """Names of the shipped losses that data of these shapes can be brought to."""
     from embexp.config import conf_dir
@@ -251,7 +244,23 @@ def plan_stage(name: str, stage: Node, dataset_name: str, spec: LossSpec, folder
     )
     dataset = limit_negatives(dataset, spec.max_negatives)
     dataset.training_rows()
+    warn_of_few_rows(dataset, accepted)
     return StagePlan(name, dataset, spec, stage["trainer"], folder)
+
+
+def warn_of_few_rows(dataset: EmbeddingDataset, accepted: tuple[str, ...]) -> None:
+    """Say when a conversion kept less than a quarter of the rows and the loss accepts another shape."""
+    others = [shape for shape in accepted if shape != dataset.shape.name]
+    for report in dataset.history:
+        if others and report.step.startswith("convert") and report.rows_out < report.rows_in / 4:
+            logger.warning(
+                "Only %s of %s rows of %s make a %s. Another shape may keep more: %s.",
+                f"{report.rows_out:,}",
+                f"{report.rows_in:,}",
+                dataset.name,
+                dataset.shape.name,
+                listed(f"shape={shape}" for shape in others),
+            )
 
 
 def plan_evaluator(name: str, node: Node, config: Node, names: Mapping[str, str]) -> Evaluator:

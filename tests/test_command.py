@@ -117,6 +117,7 @@ def test_a_failed_job_leaves_its_error_in_its_folder(tmp_path):
         ("dataset=a/b.csv", ["dataset=file", "dataset.reader.path=a/b.csv"]),
         ("dataset=pairs.jsonl,b.tsv", ["dataset=file", "dataset.reader.path=pairs.jsonl,b.tsv"]),
         ("model=BAAI/bge-small-zh-v1.5", ["model=pretrained", "model.path=BAAI/bge-small-zh-v1.5"]),
+        ("dataset=mine/", ["dataset=file", "dataset.reader.path=mine/"]),
         ("dataset=finance", ["dataset=finance"]),
         ("paths.data=../shared/data", ["paths.data=../shared/data"]),
         ("--cfg", ["--cfg"]),

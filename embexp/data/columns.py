@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from embexp.data.shapes import SHAPES, Shape, shape_named, text_columns, training_columns
+from embexp.data.shapes import SHAPES, Shape, described, shape_named, text_columns, training_columns
 from embexp.errors import DataError, listed
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def shape_of_columns(rows: "Dataset", source: Any) -> Shape:
     if not fitting:
         raise DataError(
             f"{source} has the columns {listed(rows.column_names)}, which tell no shape. Expected those of one of "
-            + "; ".join(f"{shape.name} ({listed(training_columns(shape, []))})" for shape in SHAPES.values())
+            + "; ".join(described(name) for name in SHAPES)
             + ". Name yours with dataset.reader.columns={<column of the shape>: <your column>}."
         )
     most = max(len(training_columns(shape, list(names))) for shape in fitting)

@@ -73,3 +73,12 @@ def text_columns(shape: Shape, columns: list[str]) -> list[str]:
 def training_columns(shape: Shape, columns: list[str]) -> list[str]:
     """All columns that a loss reads: the texts in order, then the label."""
     return [*text_columns(shape, columns), *([shape.label] if shape.label else [])]
+
+
+def described(shape: str) -> str:
+    """A shape with its columns.
+
+    >>> described("triplet")
+    'triplet (anchor, positive, negative_1)'
+    """
+    return f"{shape} ({listed(training_columns(shape_named(shape), ['negative_1']))})"
