@@ -1,6 +1,5 @@
 """Plan a run: build and check everything that is cheap, before anything is loaded, trained or logged."""
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.config import check_arguments, instantiate
 from embexp.data.dataset import EmbeddingDataset
-from embexp.data.shapes import described, shape_named
-from embexp.errors import ConfigError, ShapeError, did_you_mean, listed
+from embexp.errors import ConfigError, did_you_mean, listed
 from embexp.evaluation.scores import Evaluator
 from embexp.losses.spec import LossSpec, spec_of
+from embexp.matching import Way, wanted_shapes, warn_of_few_rows, way_to_evaluator, way_to_loss
 from embexp.protocols import BaseModel, Tracker
-from embexp.steps.convert import Conversion, convert, limit_negatives, route
+from embexp.steps.convert import convert, limit_negatives
 from embexp.training.stage import StagePlan, check_precision
 
-logger = logging.getLogger(__name__)
 Node = Mapping[str, Any]
 MAIN = "main"
 EVALUATED = ("scored_pair",)  # what evaluators read
@@ -137,74 +135,6 @@ def _check_shapes(config: Node, names: Mapping[str, str], specs: Mapping[str, Lo
             way_to_evaluator(offered, EVALUATED, label, name)
 
 
-def wanted_shapes(shape: str | None, spec: LossSpec) -> tuple[str, ...]:
-    """The shapes to train on: the one asked for, or all that the loss accepts.
-
-    Raises:
-        ShapeError: the loss does not accept the one asked for.
-    """
-    if shape is None:
-        return spec.accepts
-    shape_named(shape)
-    if shape not in spec.accepts:
-        raise ShapeError(
-            f"shape={shape} was given; loss={spec.name} accepts {listed(spec.accepts)}. "
-            f"Type shape=null, or one of: {listed(f'shape={name}' for name in spec.accepts)}."
-        )
-    return (shape,)
-
-
-def way_to_loss(
-    offered: list[str], accepted: tuple[str, ...], dataset: str, loss: str
-) -> tuple[str, tuple[Conversion, ...]]:
-    """The shape to read and the conversions that bring it to one that a loss accepts.
-
-    Raises:
-        ShapeError: says what the data are, what is accepted, and which losses would fit.
-    """
-    way = route([shape_named(shape).name for shape in offered], accepted)
-    if way is None:
-        raise ShapeError(
-            f"{_misfit(offered, accepted, dataset, f'loss={loss}')}\n"
-            f"Losses that fit this data: {listed(f'loss={name}' for name in fitting_losses(offered))}."
-        )
-    return way
-
-
-def way_to_evaluator(
-    offered: list[str], accepted: tuple[str, ...], dataset: str, evaluator: str
-) -> tuple[str, tuple[Conversion, ...]]:
-    """The same for an evaluator; one conversion at most: gold that went through several is gold no more.
-
-    Raises:
-        ShapeError: says what the data are and what is accepted.
-    """
-    way = route([shape_named(shape).name for shape in offered], accepted, most=1)
-    if way is None:
-        raise ShapeError(
-            f"{_misfit(offered, accepted, dataset, f'evaluator={evaluator}')}\n"
-            "Type evaluator=[stsb], which brings its own data, or choose data that have scored pairs."
-        )
-    return way
-
-
-def _misfit(offered: list[str], accepted: tuple[str, ...], dataset: str, consumer: str) -> str:
-    return (
-        f"dataset={dataset} is {' or '.join(described(shape) for shape in offered)}.\n"
-        f"{consumer} accepts {' or '.join(described(shape) for shape in accepted)}, and no conversion leads there."
-    )
-
-
-def fitting_losses(offered: list[str]) -> list[str]:
-    """Names of the shipped losses that data of these shapes can be brought to."""
-    from embexp.config import conf_dir
-
-    accepts = {
-        path.stem: OmegaConf.load(path).get("_accepts_") or () for path in sorted(conf_dir().glob("loss/*.yaml"))
-    }
-    return [name for name, shapes in accepts.items() if route(offered, tuple(shapes))]
-
-
 def read_dataset(node: Node, name: str, shape: str | None) -> EmbeddingDataset:
     """Read a dataset in one of its shapes and apply its steps."""
     dataset = instantiate(node["reader"], name=name, shape=shape)
@@ -221,9 +151,7 @@ def _named_step(step_name: str, step: Node, dataset: EmbeddingDataset) -> Embedd
         raise ConfigError(f"dataset.steps.{step_name}: {error}") from error
 
 
-def in_shape(
-    node: Node, name: str, way_to: Callable[[list[str]], tuple[str, tuple[Conversion, ...]]]
-) -> EmbeddingDataset:
+def in_shape(node: Node, name: str, way_to: Callable[[list[str]], Way]) -> EmbeddingDataset:
     """The dataset, read and converted on the way that `way_to` finds from the shapes it offers."""
     if node["shapes"]:
         start, conversions = way_to(node["shapes"])
@@ -246,21 +174,6 @@ def plan_stage(name: str, stage: Node, dataset_name: str, spec: LossSpec, folder
     dataset.training_rows()
     warn_of_few_rows(dataset, accepted)
     return StagePlan(name, dataset, spec, stage["trainer"], folder)
-
-
-def warn_of_few_rows(dataset: EmbeddingDataset, accepted: tuple[str, ...]) -> None:
-    """Say when a conversion kept less than a quarter of the rows and the loss accepts another shape."""
-    others = [shape for shape in accepted if shape != dataset.shape.name]
-    for report in dataset.history:
-        if others and report.step.startswith("convert") and report.rows_out < report.rows_in / 4:
-            logger.warning(
-                "Only %s of %s rows of %s make a %s. Another shape may keep more: %s.",
-                f"{report.rows_out:,}",
-                f"{report.rows_in:,}",
-                dataset.name,
-                dataset.shape.name,
-                listed(f"shape={shape}" for shape in others),
-            )
 
 
 def plan_evaluator(name: str, node: Node, config: Node, names: Mapping[str, str]) -> Evaluator:

@@ -14,6 +14,7 @@ LAYERS = (
     {"data"},
     {"losses", "models", "steps", "tracking"},
     {"training", "evaluation", "reports"},
+    {"matching"},
     {"plan"},
     {"run"},
     {"command"},

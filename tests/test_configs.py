@@ -9,7 +9,7 @@ from embexp.config import check_arguments, compose, conf_dir, parameters_of
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError
 from embexp.losses.spec import spec_of
-from embexp.plan import fitting_losses
+from embexp.matching import fitting_losses
 
 YAMLS = sorted(conf_dir().rglob("*.yaml"))
 OPTIONS = [(path.parent.name, path.stem) for path in YAMLS if path.parent.parent == conf_dir()]
