@@ -51,7 +51,7 @@ ConfigStore.instance().store(name="schema", node=Root)
 def conf_dir() -> Path:
     """The shipped configuration: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent
-    places = (package.parent / "conf", package / "conf")
+    places = (package / "conf", package.parent / "conf")  # in a wheel, in a checkout
     for place in places:
         if (place / "config.yaml").is_file() and (place / "loss").is_dir():
             return place

@@ -109,10 +109,10 @@ class closing_sweep:  # noqa: N801
         os.environ.pop(PARENT_RUN, None)
         if sweep is not None:
             killed = isinstance(error, SystemExit) and error.code in KILLED_CODES
-            close_sweep(sweep, killed)
+            close_sweep(sweep, "KILLED" if killed else "FINISHED" if error is None else "FAILED")
 
 
-def close_sweep(sweep: OpenSweep, killed: bool) -> None:
+def close_sweep(sweep: OpenSweep, status: str) -> None:
     """Print the table and the failures, store them with the parent run, and end it."""
     from embexp.errors import TrackingError
     from embexp.reports.tables import as_text, read_results, sweep_table, wide_console
@@ -128,7 +128,7 @@ def close_sweep(sweep: OpenSweep, killed: bool) -> None:
     text.write_text(as_text(table) + "\n".join(failure_line(result) for result in failed), encoding="utf-8")
     try:
         sweep.tracker.log_artifact(text)
-        sweep.tracker.finish("KILLED" if killed else "FAILED" if failed else "FINISHED")
+        sweep.tracker.finish(status)
     except TrackingError as error:
         console.print(f"{error} The table is in {text}.", markup=False)
     console.print(f"sweep      {sweep.folder}\ntracked    {sweep.tracker.where()}", highlight=False, soft_wrap=True)
