@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from embexp.data.dataset import SPLITS, EmbeddingDataset, dataset_of
+from embexp.data.checks import dataset_of
+from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.errors import DataError, listed
 
 CORPORA = Path(__file__).parent / "corpus"

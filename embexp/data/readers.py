@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embexp.data.checks import checked
 from embexp.data.columns import shape_of_columns, with_columns
-from embexp.data.dataset import EmbeddingDataset, checked
+from embexp.data.dataset import EmbeddingDataset
 from embexp.data.files import read_table, sha256_of, split_files
 from embexp.data.shapes import Shape, shape_named, training_columns
 from embexp.errors import DataError

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from embexp.errors import ShapeError, did_you_mean, listed
 
+ROW_PROMPT = "prompt"  # a column that any shape may have: goes before the first text of its row
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -13,9 +15,11 @@ class Shape:
     Attributes:
         texts: the text columns in the order in which a loss reads them.
         label: name of the label column, None when there is none.
-        label_kind: "score" (float in [0, 1]), "binary" (0 or 1), "class" (int with names) or "scores"
-            (teacher scores, one per text after the anchor).
+        label_kind: "score" (float in [0, 1]), "binary" (0 or 1), "class" (int with names), "scores" (a list: teacher
+            scores, one per text after the anchor, or their margins, one per negative) or "embedding" (a list).
         negatives: whether columns negative_1, negative_2, ... follow the texts.
+        text_lists: those of the texts that hold a list of texts in each row.
+        extras: columns that a row may have besides: teacher scores and the type of ranked rows.
     """
 
     name: str
@@ -23,6 +27,8 @@ class Shape:
     label: str | None = None
     label_kind: str | None = None
     negatives: bool = False
+    text_lists: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
 
     @property
     def required_negatives(self) -> tuple[str, ...]:
@@ -39,7 +45,12 @@ SHAPES = {
         Shape("positive_pair", ("anchor", "positive")),
         Shape("triplet", ("anchor", "positive"), negatives=True),
         Shape("labelled_text", ("text",), "label", "class"),
-        Shape("ranked", ("query", "positives", "negatives")),
+        Shape(
+            "ranked",
+            ("query", "positives", "negatives"),
+            text_lists=("positives", "negatives"),
+            extras=("positive_scores", "negative_scores", "type"),
+        ),
         Shape("scored_triplet", ("anchor", "positive"), "label", "scores", negatives=True),
         Shape("embedded_text", ("text",), "label", "embedding"),
         Shape("text", ("text",)),
@@ -73,6 +84,15 @@ def text_columns(shape: Shape, columns: list[str]) -> list[str]:
 def training_columns(shape: Shape, columns: list[str]) -> list[str]:
     """All columns that a loss reads: the texts in order, then the label."""
     return [*text_columns(shape, columns), *([shape.label] if shape.label else [])]
+
+
+def kept_columns(shape: Shape, columns: list[str]) -> list[str]:
+    """All columns that a data set of this shape keeps: those of training, then the extras among `columns`.
+
+    >>> kept_columns(SHAPES["ranked"], ["type", "id", "prompt", "query"])
+    ['query', 'positives', 'negatives', 'type', 'prompt']
+    """
+    return [*training_columns(shape, columns), *(name for name in (*shape.extras, ROW_PROMPT) if name in columns)]
 
 
 def described(shape: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from embexp.data.dataset import EmbeddingDataset, checked
+from embexp.data.checks import checked
+from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import Shape, shape_named, text_columns
 from embexp.errors import ShapeError, listed
 

@@ -3,7 +3,8 @@
 import pytest
 from datasets import Dataset
 
-from embexp.data.dataset import StepReport, checked, dataset_of, fingerprint
+from embexp.data.checks import checked, dataset_of
+from embexp.data.dataset import StepReport, fingerprint
 from embexp.errors import DataError
 
 PAIRS = {"sentence1": ["a", "b"], "sentence2": ["c", "d"]}

@@ -5,7 +5,7 @@ import random
 import numpy
 import pytest
 
-from embexp.data.dataset import dataset_of
+from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.similarity import FUNCTIONS, SimilarityEvaluator, cosine
 from embexp.models.encoding import ModelEncoder

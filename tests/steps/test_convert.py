@@ -2,7 +2,8 @@
 
 import pytest
 
-from embexp.data.dataset import StepReport, dataset_of
+from embexp.data.checks import dataset_of
+from embexp.data.dataset import StepReport
 from embexp.errors import ShapeError
 from embexp.steps.convert import CONVERSIONS, convert, limit_negatives, route
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from embexp.data.dataset import StepReport, dataset_of
+from embexp.data.checks import dataset_of
+from embexp.data.dataset import StepReport
 from embexp.errors import ConfigError, DataError
 from embexp.steps.split import connected_rows, split_missing
 

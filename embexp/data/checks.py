@@ -1,0 +1,153 @@
+"""Holding the rows of a data set against its shape: columns, texts, labels."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from embexp.data.arrow import batches_of
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.shapes import shape_named, text_columns, training_columns
+from embexp.errors import DataError, listed
+
+if TYPE_CHECKING:
+    import pyarrow
+    from datasets import Dataset
+
+
+def dataset_of(
+    name: str,
+    shape: str,
+    splits: Mapping[str, Mapping[str, list[Any]]],
+    label_names: tuple[str, ...] = (),
+    provenance: Mapping[str, Any] | None = None,
+) -> EmbeddingDataset:
+    """A data set from plain columns: `{"train": {"anchor": [...], "positive": [...]}}`.
+
+    Raises:
+        DataError: columns, texts or labels are not those of the shape.
+    """
+    from datasets import Dataset
+
+    tables = {split: Dataset.from_dict(dict(columns)) for split, columns in splits.items()}
+    return checked(EmbeddingDataset(name, shape_named(shape), tables, tuple(label_names), dict(provenance or {})))
+
+
+def checked(dataset: EmbeddingDataset) -> EmbeddingDataset:
+    """The data set itself, after its columns, texts and labels were held against its shape.
+
+    Raises:
+        DataError: names every column that is missing, every label out of range and the first faulty rows.
+    """
+    faults = faults_of(dataset)
+    if faults:
+        raise DataError(f"Data set {dataset.name} is not a {dataset.shape.name}:\n  " + "\n  ".join(faults))
+    return dataset
+
+
+def faults_of(dataset: EmbeddingDataset) -> list[str]:
+    """What does not fit the shape, a line for each column of each split; empty when all fits."""
+    return [fault for split, rows in dataset.splits.items() for fault in _faults(dataset, split, rows)]
+
+
+def _faults(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Iterator[str]:
+    shape = dataset.shape
+    expected = training_columns(shape, [*rows.column_names, *shape.required_negatives])
+    missing = [name for name in expected if name not in rows.column_names]
+    if missing:
+        yield (
+            f"{split} has the columns {listed(rows.column_names)}; missing: {listed(missing)}. "
+            "Name your columns with dataset.reader.columns={<column of the shape>: <your column>}."
+        )
+        return
+    for column in text_columns(shape, rows.column_names):
+        wanted = "list of texts" if column in shape.text_lists else "text"
+        count, first = _count(rows, column, _are_lists if column in shape.text_lists else are_texts)
+        if count:
+            yield (
+                f"{split}.{column}: {count:,} of {rows.num_rows:,} rows hold no {wanted}, "
+                f"first in row {first[0] + 1}: {first[1]!r}."
+            )
+    if shape.label:
+        yield from _label_faults(dataset, split, rows)
+
+
+def _count(rows: "Dataset", column: str, fits: Any) -> tuple[int, tuple[int, Any]]:
+    """How many values of a column do not fit, and the place and value of the first of them."""
+    import pyarrow
+
+    count, first, start = 0, (-1, None), 0
+    for batch in batches_of(rows.select_columns([column])):
+        values = batch[column].combine_chunks()
+        wrong = pyarrow.compute.invert(fits(values).fill_null(False))
+        if found := wrong.true_count:
+            place = wrong.index(True).as_py()
+            first = first if count else (start + place, values[place].as_py())
+            count += found
+        start += batch.num_rows
+    return count, first
+
+
+def are_texts(values: "pyarrow.Array") -> "pyarrow.Array":
+    """Which values are texts with something in them, as a boolean mask."""
+    import pyarrow.compute
+
+    if not (pyarrow.types.is_string(values.type) or pyarrow.types.is_large_string(values.type)):
+        return pyarrow.array([False] * len(values))
+    trimmed = pyarrow.compute.utf8_trim_whitespace(values)
+    return pyarrow.compute.greater(pyarrow.compute.binary_length(trimmed), 0).fill_null(False)
+
+
+def _are_lists(values: "pyarrow.Array") -> "pyarrow.Array":
+    """Which values are lists that hold nothing but texts; an empty list is one."""
+    import numpy
+    import pyarrow
+
+    if not (pyarrow.types.is_list(values.type) or pyarrow.types.is_large_list(values.type)):
+        return pyarrow.array([False] * len(values))
+    fits = numpy.asarray(values.is_valid())
+    if not pyarrow.types.is_null(values.type.value_type):  # nothing but empty lists
+        parents = numpy.asarray(pyarrow.compute.list_parent_indices(values))
+        fits[parents[~numpy.asarray(are_texts(values.flatten()))]] = False
+    return pyarrow.array(fits)
+
+
+def _label_faults(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Iterator[str]:
+    shape, names = dataset.shape, dataset.label_names
+    num_negatives = len(text_columns(shape, rows.column_names)) - 2
+    expected, allowed = {
+        "score": (
+            "numbers from 0 to 1; give the range of yours with dataset.reader.score_range=[0,5]",
+            lambda value: _is_number(value) and 0 <= value <= 1,
+        ),
+        "binary": ("0 or 1", lambda value: value in (0, 1)),
+        "class": (
+            f"whole numbers below {len(names)}" if names else "whole numbers from 0",
+            lambda value: isinstance(value, int) and 0 <= value < (len(names) or value + 1),
+        ),
+        "scores": (
+            f"a list of {num_negatives + 1} teacher scores (of the positive, then of each negative), "
+            f"or of {num_negatives} margins",
+            lambda value: _are_numbers(value) and len(value) in (num_negatives, num_negatives + 1),
+        ),
+        "embedding": ("a list of numbers, as long in every row", _are_numbers),
+    }[shape.label_kind]
+
+    def fits(values: "pyarrow.Array") -> "pyarrow.Array":
+        import pyarrow
+
+        return pyarrow.array([value is not None and bool(allowed(value)) for value in values.to_pylist()])
+
+    count, first = _count(rows, shape.label, fits)
+    if count:
+        yield (
+            f"{split}.{shape.label}: {count:,} of {rows.num_rows:,} labels do not fit, "
+            f"first in row {first[0] + 1}: {first[1]!r}. Expected {expected}."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(_is_number(number) for number in value)
