@@ -1,18 +1,17 @@
-"""Reading rows: the user's own files, and public data sets from local files or the Hugging Face Hub."""
+"""What a dataset YAML calls: readers of the user's own files, of the Hugging Face Hub, and of public data sets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from embexp.data.checks import checked
-from embexp.data.columns import shape_of_columns, with_columns
-from embexp.data.dataset import EmbeddingDataset
-from embexp.data.files import read_table, sha256_of, split_files
-from embexp.data.shapes import Shape, shape_named, training_columns
-from embexp.errors import DataError
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from embexp.data.arrow import BATCH_ROWS
+from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.faults import FaultLog
+from embexp.data.files import SPLIT_NAMES, sha256_of, split_files
+from embexp.data.formats import Chunk, FileOptions, arrow_chunk, chunks_of
+from embexp.data.reading import Meaning, Source, dataset_from
+from embexp.data.storage import is_prepared, read_prepared
+from embexp.errors import DataError, listed
 
 
 def read_files(
@@ -22,25 +21,37 @@ def read_files(
     columns: Mapping[str, str] | None = None,
     score_range: Sequence[float] | None = None,
     label_names: Sequence[str] = (),
+    encoding: str = "utf-8",
+    header: Sequence[str] = (),
+    quote: str | None = '"',
+    on_fault: str = "stop",
+    max_rows: int | None = None,
 ) -> EmbeddingDataset:
     """The user's own file, or a folder with one file per split (train, dev or validation, test).
 
+    A folder that `python -m embexp.prepare` wrote says itself what its rows mean.
+
     Args:
-        path: a CSV, TSV, JSONL or Parquet file, or a folder of them.
+        path: CSV, TSV, JSONL or plain text (each also as .gz) or Parquet, or a folder of such files.
         shape: what the rows mean; None tells it from the column names.
         columns: the column of the file for each column of the shape, where the names differ.
         score_range: lowest and highest possible score in the file; scores are rescaled to [0, 1].
-        label_names: the classes by number, for class labels.
+        label_names: the classes by number; labels may be these names or their numbers.
+        encoding, header, quote: how text files are written (FileOptions).
+        on_fault: `stop` at faulty rows, or `drop` them and count them.
+        max_rows: most rows to read of each split.
 
     Raises:
-        DataError: a file is missing, unreadable, or its columns tell no shape.
+        DataError: a file is missing or unreadable, its columns tell no shape, or rows are faulty.
     """
-    files = split_files(Path(path))
-    tables = {split: with_columns(read_table(file), columns or {}, file) for split, file in files.items()}
-    first = next(iter(tables.values()))
-    known_shape = shape_named(shape) if shape else shape_of_columns(first, path)
-    provenance = {"source": str(path)} | {f"sha256/{split}": sha256_of(file) for split, file in files.items()}
-    return _finished(name, known_shape, tables, score_range, label_names, provenance)
+    place = Path(path)
+    meaning = Meaning(shape, columns, score_range, label_names, max_rows)
+    if is_prepared(place):
+        return read_prepared(place, name, meaning)
+    options, faults = FileOptions(encoding, header, quote), FaultLog(on_fault)
+    files = split_files(place)
+    sources = {split: Source(file, chunks_of(file, options, faults)) for split, file in files.items()}
+    return dataset_from(name, sources, meaning, faults, {"source": str(path)} | _hashes(files))
 
 
 def read_public(
@@ -55,6 +66,7 @@ def read_public(
     revision: str | None = None,
     score_range: Sequence[float] | None = None,
     label_names: Sequence[str] = (),
+    on_fault: str = "stop",
 ) -> EmbeddingDataset:
     """A public data set: from files below `root` when that is given, else from the Hugging Face Hub.
 
@@ -68,95 +80,96 @@ def read_public(
     Raises:
         DataError: a file is missing, or the Hub does not answer.
     """
-    if root is not None:
-        paths = {split: Path(root) / file for split, file in files.items()}
-        tables = {split: read_table(path) for split, path in paths.items()}
-        provenance = {"source": f"{root} ({hub})"} | {
-            f"sha256/{split}": sha256_of(path) for split, path in paths.items()
-        }
-    else:
-        tables = {split: _read_hub(hub, subset, revision, part, name) for split, part in splits.items()}
-        provenance = {"source": hub, "subset": subset or "", "revision": revision or "main"}
-    tables = {split: with_columns(rows, columns, f"{name}/{split}") for split, rows in tables.items()}
-    return _finished(name, shape_named(shape), tables, score_range, label_names, provenance)
+    if root is None:
+        return read_hub(hub, name, shape, subset, revision, splits, False, columns, score_range, label_names, on_fault)
+    faults = FaultLog(on_fault)
+    paths = {split: Path(root) / file for split, file in files.items()}
+    sources = {split: Source(path, chunks_of(path, FileOptions(), faults)) for split, path in paths.items()}
+    meaning = Meaning(shape, columns, score_range, label_names)
+    return dataset_from(name, sources, meaning, faults, {"source": f"{root} ({hub})"} | _hashes(paths))
 
 
-def _read_hub(hub: str, subset: str | None, revision: str | None, split: str, name: str) -> "Dataset":
+def read_hub(
+    id: str,
+    name: str,
+    shape: str | None = None,
+    subset: str | None = None,
+    revision: str | None = None,
+    splits: Mapping[str, str] | None = None,
+    streaming: bool = False,
+    columns: Mapping[str, str] | None = None,
+    score_range: Sequence[float] | None = None,
+    label_names: Sequence[str] = (),
+    on_fault: str = "stop",
+    max_rows: int | None = None,
+) -> EmbeddingDataset:
+    """A data set of the Hugging Face Hub, or a local folder in the Hub's layout.
+
+    Args:
+        id: as `org/name`; `subset` and `revision` say which part and which commit.
+        splits: the Hub's split for each of train, dev, test; None takes those with the usual names.
+        streaming: read only what is needed instead of downloading whole files first (for max_rows of a large set).
+        others: as for `read_files`.
+
+    Raises:
+        DataError: the Hub does not answer, there is no such subset or split, or the rows do not fit.
+    """
+    loaded = _load(id, name, subset, revision, splits, streaming)
+    faults = FaultLog(on_fault)
+    sources = {split: Source(f"{id}/{split}", _hub_chunks(rows)) for split, rows in loaded.items()}
+    provenance = {"source": id, "subset": subset or "", "revision": revision or "main"}
+    if not label_names:
+        label_names = _names_of_classes(loaded, columns or {})
+    meaning = Meaning(shape, columns, score_range, label_names, max_rows)
+    return dataset_from(name, sources, meaning, faults, provenance)
+
+
+def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
+    missing = [str(path) for path in files.values() if not path.is_file()]
+    if missing:
+        raise DataError(f"There is no file {listed(missing)}.")
+    return {f"sha256/{split}": sha256_of(path) for split, path in files.items()}
+
+
+def _load(
+    id: str, name: str, subset: str | None, revision: str | None, splits: Mapping[str, str] | None, streaming: bool
+) -> dict[str, Any]:
     from datasets import load_dataset
-    from datasets.exceptions import DatasetNotFoundError
+    from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
     try:
-        return load_dataset(hub, subset, revision=revision, split=split)
-    except (DatasetNotFoundError, OSError, ValueError) as error:  # ValueError: no such subset or split
+        if splits:
+            return {
+                split: load_dataset(id, subset, revision=revision, split=theirs, streaming=streaming)
+                for split, theirs in splits.items()
+            }
+        found = load_dataset(id, subset, revision=revision, streaming=streaming)
+    except (DatasetNotFoundError, DatasetGenerationError, OSError, ValueError) as error:  # ValueError: no such split
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"Data set {name} could not be read from the Hugging Face Hub ({hub}): {reason}. Expected a connection, "
-            "or its files in a local folder: paths.data=<folder> (README, section Data)."
+            f"Data set {name} could not be read from the Hugging Face Hub ({id}): {reason} Expected a connection and "
+            "an id as org/name, or local files: dataset=<file or folder>/, paths.data=<folder> for the public sets."
         ) from error
-
-
-def _finished(
-    name: str,
-    shape: Shape,
-    tables: Mapping[str, "Dataset"],
-    score_range: Sequence[float] | None,
-    label_names: Sequence[str],
-    provenance: dict[str, Any],
-) -> EmbeddingDataset:
-    if score_range is not None:
-        check_score_range(score_range, shape)
-        provenance["score_range"] = f"{score_range[0]} to {score_range[1]}"
-    splits = {split: _in_shape(rows, shape, score_range, f"{name}/{split}") for split, rows in tables.items()}
-    dataset = EmbeddingDataset(name, shape, splits, tuple(label_names), provenance)
-    return checked(_without_unlabelled(dataset))
-
-
-def check_score_range(score_range: Sequence[float], shape: Shape) -> None:
-    """Raise DataError unless the range is two rising numbers and the shape has scores to rescale."""
-    numbers = [bound for bound in score_range if isinstance(bound, int | float)]
-    if len(score_range) != 2 or len(numbers) != 2 or numbers[0] >= numbers[1]:
+    usual = {SPLIT_NAMES[theirs]: rows for theirs, rows in found.items() if theirs in SPLIT_NAMES}
+    if not usual:
         raise DataError(
-            f"dataset.reader.score_range={list(score_range)} is no range. "
-            "Expected the lowest and the highest score, as [0,5]."
+            f"{id} has the splits {listed(found)}. Say which is which with dataset.reader.splits={{train: <split>}}."
         )
-    if shape.label_kind != "score":
-        raise DataError(f"dataset.reader.score_range has no effect on {shape.name}, which has no scores. Leave it out.")
+    return {split: usual[split] for split in SPLITS if split in usual}
 
 
-def _in_shape(rows: "Dataset", shape: Shape, score_range: Sequence[float] | None, source: str) -> "Dataset":
+def _hub_chunks(rows: Any) -> Iterator[Chunk]:
     import pyarrow
-    import pyarrow.compute
-    from datasets import Dataset
 
-    kept = [name for name in training_columns(shape, rows.column_names) if name in rows.column_names]
-    table = rows.with_format("arrow")[:].select(kept)
-    number = {"score": pyarrow.float64(), "binary": pyarrow.int64(), "class": pyarrow.int64()}.get(shape.label_kind)
-    if number is not None and shape.label in kept:
-        try:
-            values = table[shape.label].cast(number)
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-            raise DataError(
-                f"{source}: the column {shape.label} holds labels that are no {number} numbers: {error}"
-            ) from error
-        if score_range:
-            low, high = score_range
-            values = pyarrow.compute.divide(pyarrow.compute.subtract(values, low), float(high - low))
-        table = table.set_column(kept.index(shape.label), shape.label, values)
-    return Dataset(table)
+    start = 1
+    for batch in rows.with_format("arrow").iter(BATCH_ROWS):
+        table = batch if isinstance(batch, pyarrow.Table) else pyarrow.Table.from_batches([batch])
+        yield arrow_chunk(table, start)
+        start += table.num_rows
 
 
-def _without_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
-    """Without the rows labelled -1: the Hub's sign for pairs on which the annotators did not agree."""
-    if dataset.shape.label_kind != "class":
-        return dataset
-    label = dataset.shape.label
-    keep = {
-        split: [place for place, value in enumerate(rows[label]) if value != -1] if label in rows.column_names else None
-        for split, rows in dataset.splits.items()
-    }
-    if all(places is None or len(places) == dataset.splits[split].num_rows for split, places in keep.items()):
-        return dataset
-    return dataset.after(
-        "leave out rows without a gold label (-1)",
-        {split: rows if keep[split] is None else rows.select(keep[split]) for split, rows in dataset.splits.items()},
-    )
+def _names_of_classes(loaded: Mapping[str, Any], columns: Mapping[str, str]) -> Sequence[str]:
+    """The class names that the Hub knows of the label column."""
+    features = next(iter(loaded.values())).features or {}
+    label = features.get(columns.get("label", "label"))
+    return getattr(label, "names", None) or ()

@@ -87,8 +87,10 @@ def test_a_column_that_changes_the_meaning_is_not_dropped_silently(tmp_path, col
     ("name", "content", "message"),
     [
         ("gone.csv", "", "There is no file {path}. Expected a file in {folder}."),
-        ("rows.txt", "a", "{path} is not of a kind that can be read. Expected one of: .parquet, .csv, .tsv, .jsonl."),
-        ("rows.csv", "anchor,positive\na\n", "{path} cannot be read: CSV parse error: Expected 2 columns, got 1: a"),
+        ("rows.xlsx", "a", "{path} is not of a kind that can be read. Expected one of: .parquet, .csv, .tsv, .jsonl"),
+        ("rows.csv", "\n", "{path} begins with no line. Expected a header line that names each column once"),
+        ("rows.csv", "a,a\nb,c\n", "{path} begins with the columns 'a', 'a'. Expected a header line"),
+        ("rows.csv", "text\n", "{path} holds no rows. Expected at least one."),
         (
             "",
             "",

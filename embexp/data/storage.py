@@ -1,0 +1,150 @@
+"""Prepared data sets on disk: a file for each split and a manifest that says what they are and how they came to be."""
+
+import datetime
+import importlib.metadata
+import json
+import logging
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embexp.data.arrow import batches_of, rows_of
+from embexp.data.columns import ALIASES
+from embexp.data.dataset import EmbeddingDataset, StepReport
+from embexp.data.faults import FaultLog
+from embexp.data.files import sha256_of
+from embexp.data.formats import FileOptions, chunks_of
+from embexp.data.prompts import Prompts
+from embexp.data.reading import Meaning, Source, dataset_from
+from embexp.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+logger = logging.getLogger(__name__)
+MANIFEST = "manifest.json"
+PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "ftfy", "rensa", "py3langid")
+# Ranked rows are written in the BGE / FlagEmbedding form, which other tools read.
+BGE_NAMES = {ours: theirs for theirs, ours in ALIASES.items() if ours != "negative_1"}
+
+
+def write_dataset(dataset: EmbeddingDataset, folder: Path, format: str, **more: Any) -> Path:
+    """Write each split as `<split>.parquet` or `<split>.jsonl`, and the manifest last. Returns the folder.
+
+    Ranked rows in JSONL take the BGE form (query, pos, neg, pos_scores, neg_scores, prompt, type).
+
+    Args:
+        more: further entries of the manifest, such as the seed.
+
+    Raises:
+        ConfigError: another format.
+    """
+    writers = {"parquet": _write_parquet, "jsonl": _write_jsonl}
+    if format not in writers:
+        raise ConfigError(f"format={format} cannot be written. Expected parquet or jsonl.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    files = {}
+    for split, rows in dataset.splits.items():
+        path = folder / f"{split}.{format}"
+        writers[format](rows, path)
+        files[split] = {"file": path.name, "rows": rows.num_rows, "sha256": sha256_of(path)}
+    manifest = {**manifest_of(dataset), **more, "splits": files}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
+    return folder
+
+
+def manifest_of(dataset: EmbeddingDataset) -> dict[str, Any]:
+    """What a data set is and how it came to be, without its rows."""
+    return {
+        "name": dataset.name,
+        "shape": dataset.shape.name,
+        "columns": next(iter(dataset.splits.values())).column_names,
+        "label_names": list(dataset.label_names),
+        "prompts": asdict(dataset.prompts),
+        "source": dict(dataset.provenance),
+        "steps": [asdict(report) for report in dataset.history],
+        "versions": versions(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The packages that read and prepare data, and Python (whose Unicode tables count)."""
+    import embexp
+
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"embexp": embexp.__version__, "python": platform.python_version(), **found}
+
+
+def _write_parquet(rows: "Dataset", path: Path) -> None:
+    import pyarrow.parquet
+
+    schema = rows.features.arrow_schema.remove_metadata()
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in batches_of(rows):
+            writer.write_table(batch.cast(schema))
+
+
+def _write_jsonl(rows: "Dataset", path: Path) -> None:
+    names = BGE_NAMES if "positives" in rows.column_names else {}
+    with open(path, "w", encoding="utf-8") as file:
+        for row in rows_of(rows):
+            given = {names.get(key, key): value for key, value in row.items() if value is not None}
+            file.write(json.dumps(given, ensure_ascii=False) + "\n")
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether a folder is a data set that was written with a manifest."""
+    return (folder / MANIFEST).is_file()
+
+
+def read_prepared(folder: Path, name: str, meaning: Meaning | None = None) -> EmbeddingDataset:
+    """The data set of a prepared folder, with its shape, label names, prompts and history.
+
+    Args:
+        meaning: what the user says of the rows; the shape must be the manifest's, max_rows counts.
+
+    Raises:
+        DataError: the manifest or a file of it is damaged or missing.
+    """
+    manifest = _manifest(folder)
+    asked = meaning or Meaning()
+    if asked.shape not in (None, manifest["shape"]):
+        raise DataError(f"{folder} was prepared as {manifest['shape']}, and shape {asked.shape} was asked for.")
+    faults = FaultLog("stop")
+    files = {split: folder / entry["file"] for split, entry in manifest["splits"].items() if entry["rows"]}
+    sources = {split: Source(path, chunks_of(path, FileOptions(), faults)) for split, path in files.items()}
+    known = Meaning(manifest["shape"], None, None, manifest["label_names"], asked.max_rows)
+    provenance = {**manifest["source"], "prepared": str(folder)}
+    dataset = dataset_from(name, sources, known, faults, provenance)
+    for changed in changed_files(folder):
+        logger.warning("%s is not the file that %s describes: it was changed since.", changed, folder / MANIFEST)
+    history = tuple(StepReport(**step) for step in manifest["steps"])
+    return replace(dataset, history=history, prompts=Prompts(**manifest["prompts"]))
+
+
+def changed_files(folder: Path) -> Iterator[Path]:
+    """The files of a prepared folder whose content is not the manifest's."""
+    for entry in _manifest(folder)["splits"].values():
+        path = folder / entry["file"]
+        if not path.is_file() or sha256_of(path) != entry["sha256"]:
+            yield path
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        missing = [
+            key for key in ("shape", "label_names", "prompts", "source", "steps", "splits") if key not in manifest
+        ]
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Prepare the data again.") from error
+    if missing:
+        raise DataError(
+            f"{path} lacks {', '.join(missing)}: no manifest of embexp. Expected one; prepare the data again."
+        )
+    return manifest
