@@ -1,6 +1,7 @@
 """What all commands share: Hydra's entry, paths in place of group options, mistakes as one message."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -12,10 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from embexp.config import TRUSTED, VERSION_BASE, check_value_types, conf_dir, defaults_of
+from embexp.data.formats import SUFFIXES, kind_of
 from embexp.errors import EmbexpError, Terminated, did_you_mean
 
-# `dataset=my.csv` stands for `dataset=file dataset.reader.path=my.csv`.
+# `dataset=my.csv` stands for `dataset=file dataset.reader.path=my.csv`, `dataset=org/name` for the Hub's data set.
 PATH_OPTIONS = {"dataset": ("file", "dataset.reader.path"), "model": ("pretrained", "model.path")}
+HUB_OPTION = ("hub", "dataset.reader.id")
 Task = Callable[[DictConfig, dict[str, Any], Path], Any]
 
 
@@ -89,13 +92,19 @@ def _expand(argument: str) -> list[str]:
     group, _, value = argument.partition("=")
     if group not in PATH_OPTIONS or not all(_is_path(part) for part in value.split(",")):
         return [argument]
-    option, key = PATH_OPTIONS[group]
+    option, key = HUB_OPTION if group == "dataset" and _is_hub_id(value) else PATH_OPTIONS[group]
     return [f"{group}={option}", f"{key}={value}"]
 
 
 def _is_path(value: str) -> bool:
     """A slash or a known ending makes a path; a folder beside us that is called like an option does not hide it."""
-    return "/" in value or Path(value).suffix in (".csv", ".tsv", ".jsonl", ".parquet")
+    return "/" in value or kind_of(Path(value)) in SUFFIXES
+
+
+def _is_hub_id(value: str) -> bool:
+    """`org/name` is an id of the Hub unless there is such a folder here or the name ends like a file's."""
+    looks_like_one = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", value) is not None
+    return looks_like_one and not Path(value).exists() and kind_of(Path(value)) not in SUFFIXES
 
 
 def explain(error: BaseException) -> str:
@@ -116,6 +125,8 @@ def _explain_key(error: HydraException, cause: OmegaConfBaseException) -> str:
     parent, key = cause.parent_node, cause.key
     first_line = str(error).splitlines()[0]
     if isinstance(parent, DictConfig) and key is not None and key not in parent:
+        if hint := parent.get("_hint_"):
+            return f"{cause.full_key or key} is not a key. {hint}"
         known = [str(name) for name in parent if str(name) not in ("hydra", "_target_")]
         where = cause.full_key or str(key)
         return f"{where} is not a key. Known here: {', '.join(known)}. {did_you_mean(str(key), known)}".strip()

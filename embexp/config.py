@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from embexp.errors import ConfigError, did_you_mean
+from embexp.errors import ConfigError, EmbexpError, did_you_mean
 
 _HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").split(".")[:2])
 # Hydra 1.4 deprecates version_base; 1.3 needs it to leave the working directory alone.
@@ -21,11 +21,12 @@ TRUSTED = {"execution_whitelist": ["embexp.*", "hydra.*", "hydra_plugins.*"]} if
 
 @dataclass
 class Stage:
-    """One training: which data, brought to which shape, with which loss and trainer."""
+    """One training: which data, brought to which shape, with which loss, modified how, and trainer."""
 
     dataset: Any = None
     shape: str | None = None
     loss: Any = None
+    modifier: Any = None
     trainer: Any = None
 
 
@@ -35,6 +36,7 @@ class Root(Stage):
 
     model: Any = None
     evaluator: Any = field(default_factory=dict)
+    conversion: Any = None
     primary_metric: str | None = None
     adapt: Any = None
     tracking: Any = None
@@ -45,7 +47,34 @@ class Root(Stage):
     threads: int | None = None
 
 
-ConfigStore.instance().store(name="schema", node=Root)
+@dataclass
+class Inspect:
+    """What `embexp.inspect` looks at, and how it shows it."""
+
+    dataset: Any = None
+    model: Any = None
+    conversion: Any = None
+    paths: Any = None
+    steps: bool = False
+    examples: int = 3
+    format: str = "text"
+
+
+@dataclass
+class Prepare:
+    """What `embexp.prepare` makes of a data set, and where it goes."""
+
+    dataset: Any = None
+    conversion: Any = None
+    paths: Any = None
+    shape: str | None = None
+    output: str | None = None
+    format: str = "parquet"
+    overwrite: bool = False
+
+
+for schema, node in {"schema": Root, "inspect_schema": Inspect, "prepare_schema": Prepare}.items():
+    ConfigStore.instance().store(name=schema, node=node)
 
 
 def conf_dir() -> Path:
@@ -81,6 +110,18 @@ def compose(overrides: Sequence[str] = (), config_name: str = "config", check: b
     return full
 
 
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values.
+
+    Raises:
+        ConfigError: names every value that must be given and was not.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError("\n".join(f"{key} has no value. Expected one: type {key}=<value>." for key in missing))
+    return OmegaConf.to_container(config, resolve=True)
+
+
 def defaults_of(choices: dict[str, Any], config_name: str = "config") -> DictConfig:
     """What the chosen YAML files say by themselves, before any value was overridden.
 
@@ -91,6 +132,18 @@ def defaults_of(choices: dict[str, Any], config_name: str = "config") -> DictCon
 
     overrides = [f"{group}={option}" for group, option in choices.items() if _is_plain_choice(group, option)]
     return hydra_compose(config_name, overrides=overrides)
+
+
+def option_of(group: str, name: str) -> dict[str, Any]:
+    """What one option of a group says by itself, with its own defaults, as plain values.
+
+    In a command the options of its `--config-dir` are known, too.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    started = GlobalHydra.instance().is_initialized()
+    config = defaults_of({group: name}) if started else compose([f"{group}={name}"], check=False)
+    return OmegaConf.to_container(config[group], resolve=True)
 
 
 def _is_plain_choice(group: str, option: Any) -> bool:
@@ -157,13 +210,20 @@ def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
     Raises:
         ConfigError: an argument that the callable does not take, or a target that does not exist.
     """
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
 
     call = {key: value for key, value in node.items() if not _describes(key)}
     check_arguments(call, runtime)
     whitelist = {"_execution_whitelist_": sorted(set(_packages_of(call)))} if _HYDRA >= (1, 4) else {}
-    # Hydra would turn dataclasses among the runtime arguments into configurations: they are given afterwards.
-    return hydra_instantiate({**call, "_partial_": True}, **whitelist, _convert_="all")(**runtime)
+    try:
+        # Hydra would turn dataclasses among the runtime arguments into configurations: they are given afterwards.
+        prepared = hydra_instantiate({**call, "_partial_": True}, **whitelist, _convert_="all")
+    except InstantiationException as error:  # Hydra wraps what a nested call raises
+        if isinstance(error.__cause__, EmbexpError):
+            raise error.__cause__ from error
+        raise
+    return prepared(**runtime)
 
 
 def _packages_of(node: Any) -> Iterator[str]:

@@ -1,7 +1,5 @@
 """Which way leads from the data to a loss or an evaluator, and what to say when none does."""
 
-import logging
-
 from omegaconf import OmegaConf
 
 from embexp.config import conf_dir
@@ -9,10 +7,8 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import described, shape_named
 from embexp.errors import ShapeError, listed
 from embexp.losses.spec import LossSpec
-from embexp.steps.convert import Conversion, route
-
-logger = logging.getLogger(__name__)
-Way = tuple[str, tuple[Conversion, ...]]  # the shape to read, and the conversions that follow
+from embexp.steps.conversions.conversion_settings import ConversionSettings, default_settings, what_to_type
+from embexp.steps.routes import Way, route, unmet_needs, within_reach
 
 
 def wanted_shapes(shape: str | None, spec: LossSpec) -> tuple[str, ...]:
@@ -32,61 +28,95 @@ def wanted_shapes(shape: str | None, spec: LossSpec) -> tuple[str, ...]:
     return (shape,)
 
 
-def way_to_loss(offered: list[str], accepted: tuple[str, ...], dataset: str, loss: str) -> Way:
+def way_to_loss(
+    offered: list[str],
+    accepted: tuple[str, ...],
+    dataset: str,
+    loss: str,
+    settings: ConversionSettings | None = None,
+) -> Way:
     """The shape to read and the conversions that bring it to one that a loss accepts.
 
+    Args:
+        settings: what conversions need to know; None takes the shipped ones.
+
     Raises:
-        ShapeError: says what the data are, what is accepted, and which losses would fit.
+        ShapeError: says what the data are, what is accepted, which number would open a way, and which losses fit.
     """
-    way = route([shape_named(shape).name for shape in offered], accepted)
+    way = route([shape_named(shape).name for shape in offered], accepted, settings=settings)
     if way is None:
+        needs = unmet_needs(offered, accepted, settings=settings)
         raise ShapeError(
-            f"{_misfit(offered, accepted, dataset, f'loss={loss}')}\n"
-            f"Losses that fit this data: {listed(f'loss={name}' for name in fitting_losses(offered))}."
+            f"{_misfit(offered, accepted, dataset, f'loss={loss}', needs)}\n"
+            f"Losses that fit this data: {listed(f'loss={name}' for name in fitting_losses(offered, settings))}."
         )
     return way
 
 
-def way_to_evaluator(offered: list[str], accepted: tuple[str, ...], dataset: str, evaluator: str) -> Way:
+def way_to_evaluator(
+    offered: list[str],
+    accepted: tuple[str, ...],
+    dataset: str,
+    evaluator: str,
+    settings: ConversionSettings | None = None,
+) -> Way:
     """The same for an evaluator; one conversion at most: gold that went through several is gold no more.
 
     Raises:
-        ShapeError: says what the data are and what is accepted.
+        ShapeError: says what the data are, what is accepted and which number would open a way.
     """
-    way = route([shape_named(shape).name for shape in offered], accepted, most=1)
+    way = route([shape_named(shape).name for shape in offered], accepted, most=1, settings=settings)
     if way is None:
+        needs = unmet_needs(offered, accepted, most=1, settings=settings)
         raise ShapeError(
-            f"{_misfit(offered, accepted, dataset, f'evaluator={evaluator}')}\n"
+            f"{_misfit(offered, accepted, dataset, f'evaluator={evaluator}', needs)}\n"
             "Type evaluator=[stsb], which brings its own data, or choose data that have scored pairs."
         )
     return way
 
 
-def _misfit(offered: list[str], accepted: tuple[str, ...], dataset: str, consumer: str) -> str:
+def way_to_shape(offered: list[str], shape: str, dataset: str, settings: ConversionSettings | None = None) -> Way:
+    """The same for a shape that is asked for by its name.
+
+    Raises:
+        ShapeError: says what the data are, what they can be brought to and which number would open a way.
+    """
+    way = route([shape_named(name).name for name in offered], (shape_named(shape).name,), settings=settings)
+    if way is None:
+        needs = unmet_needs(offered, (shape,), settings=settings)
+        reachable = {name for start in offered for name in within_reach(start, settings or default_settings())}
+        raise ShapeError(
+            f"{_misfit(offered, (shape,), dataset, f'shape={shape}', needs)}\n"
+            f"Shapes within reach: {listed(sorted(reachable))}."
+        )
+    return way
+
+
+def _misfit(offered: list[str], accepted: tuple[str, ...], dataset: str, consumer: str, needs: list[str]) -> str:
+    no_way = f"and the conversion needs a number. {what_to_type(needs)}" if needs else "and no conversion leads there."
     return (
         f"dataset={dataset} is {' or '.join(described(shape) for shape in offered)}.\n"
-        f"{consumer} accepts {' or '.join(described(shape) for shape in accepted)}, and no conversion leads there."
+        f"{consumer} accepts {' or '.join(described(shape) for shape in accepted)}, {no_way}"
     )
 
 
-def fitting_losses(offered: list[str]) -> list[str]:
+def shipped_losses() -> dict[str, tuple[str, ...]]:
+    """The shapes that each shipped loss accepts, by the loss's name."""
+    accepts = {path.stem: OmegaConf.load(path).get("_accepts_") for path in sorted(conf_dir().glob("loss/*.yaml"))}
+    return {name: tuple(shapes) for name, shapes in accepts.items() if shapes}
+
+
+def fitting_losses(offered: list[str], settings: ConversionSettings | None = None) -> list[str]:
     """Names of the shipped losses that data of these shapes can be brought to."""
-    accepts = {
-        path.stem: OmegaConf.load(path).get("_accepts_") or () for path in sorted(conf_dir().glob("loss/*.yaml"))
-    }
-    return [name for name, shapes in accepts.items() if route(offered, tuple(shapes))]
+    return [name for name, shapes in shipped_losses().items() if route(offered, shapes, settings=settings)]
 
 
-def warn_of_few_rows(dataset: EmbeddingDataset, accepted: tuple[str, ...]) -> None:
-    """Say when a conversion kept less than a quarter of the rows and the loss accepts another shape."""
+def few_rows_warnings(dataset: EmbeddingDataset, accepted: tuple[str, ...]) -> list[str]:
+    """Says when a conversion kept less than a quarter of the rows and the loss accepts another shape."""
     others = [shape for shape in accepted if shape != dataset.shape.name]
-    for report in dataset.history:
-        if others and report.step.startswith("convert") and report.rows_out < report.rows_in / 4:
-            logger.warning(
-                "Only %s of %s rows of %s make a %s. Another shape may keep more: %s.",
-                f"{report.rows_out:,}",
-                f"{report.rows_in:,}",
-                dataset.name,
-                dataset.shape.name,
-                listed(f"shape={shape}" for shape in others),
-            )
+    return [
+        f"Only {report.rows_out:,} of {report.rows_in:,} rows of {dataset.name} make a {dataset.shape.name}. "
+        f"Another shape may keep more: {listed(f'shape={shape}' for shape in others)}."
+        for report in dataset.history
+        if others and report.step.startswith("convert") and report.rows_out < report.rows_in / 4
+    ]

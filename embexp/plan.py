@@ -1,25 +1,29 @@
 """Plan a run: build and check everything that is cheap, before anything is loaded, trained or logged."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from embexp.config import check_arguments, instantiate
-from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, did_you_mean, listed
+from embexp.building import DataBuilder, builder_of, dataset_name, offered_shapes
+from embexp.checking import check_stage
+from embexp.checks.settings import check_settings
+from embexp.config import check_arguments, instantiate, resolve
+from embexp.drafts import Draft, draft_stage, stages_of, with_losses
+from embexp.errors import ConfigError, DataError
 from embexp.evaluation.scores import Evaluator
-from embexp.losses.spec import LossSpec, spec_of
-from embexp.matching import Way, wanted_shapes, warn_of_few_rows, way_to_evaluator, way_to_loss
+from embexp.judges import check_evaluator_way, plan_evaluators
+from embexp.matching import few_rows_warnings, wanted_shapes, way_to_loss
+from embexp.misfits import Misfits
 from embexp.protocols import BaseModel, Tracker
-from embexp.steps.convert import convert, limit_negatives
+from embexp.steps.convert import limit_negatives
 from embexp.training.stage import StagePlan, check_precision
 
+logger = logging.getLogger(__name__)
 Node = Mapping[str, Any]
-MAIN = "main"
-EVALUATED = ("scored_pair",)  # what evaluators read
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class RunPlan:
         choices: the chosen option of each group, by their short names.
         model_place: where the base model's weights come from.
         primary_evaluator, primary_metric: who picks the checkpoint and gives the verdict.
+        warnings: what the check before training found and let pass.
     """
 
     name: str
@@ -46,162 +51,139 @@ class RunPlan:
     tracker: Tracker
     seed: int
     threads: int | None
+    warnings: tuple[str, ...] = ()
 
 
 def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path) -> RunPlan:
     """The plan of the run that `config` describes; its results will go to `folder`.
+
+    All mistakes are reported together, in three rounds that take longer and longer: what the YAML files tell, what
+    the rows tell, and what needs torch and sentence-transformers to be told (their arguments, the precision).
 
     Raises:
         EmbexpError: whatever does not fit, in one message.
     """
     resolved = resolve(config)
     names = short_names(resolved, choices)
-    specs = {
-        name: spec_of(names["loss"] if name == MAIN else name, stage["loss"]) for name, stage in stages_of(resolved)
-    }
-    _check_shapes(resolved, names, specs)
-    evaluator_nodes = resolved["evaluator"] or {}
-    stages = tuple(
-        plan_stage(name, stage, names["dataset"], specs[name], folder / "stages" / name)
-        for name, stage in stages_of(resolved)
-    )
-    evaluators = tuple(plan_evaluator(name, node, resolved, names) for name, node in evaluator_nodes.items())
-    primary_evaluator, primary_metric = primary_of(resolved["primary_metric"], evaluators)
-    model = instantiate(resolved["model"])
-    plan = RunPlan(
-        name=resolved["name"] or f"{names['loss']}/{names['model']}/{resolved['seed']}",
+    misfits = Misfits()
+    builder = builder_of(resolved)
+    drafts = [
+        misfits.attempt(draft_stage, name, stage, resolved, names, builder) for name, stage in stages_of(resolved)
+    ]
+    model = misfits.attempt(instantiate, resolved["model"])
+    _check_names(resolved, names, [draft for draft in drafts if draft], model, builder, misfits)
+    misfits.raise_if_any()
+    resolved, names = with_losses(resolved, names, drafts)
+    place = misfits.attempt(model.locate)
+    stages, warnings = _plan_stages(drafts, names["dataset"], folder, model, place, builder, misfits)
+    trained_on = [stage.dataset for stage in stages]
+    evaluators, primary, leaks = plan_evaluators(resolved, names["dataset"], trained_on, builder, misfits)
+    warnings += leaks
+    tracker = misfits.attempt(instantiate, resolved["tracking"])
+    misfits.raise_if_any()
+    _check_calls(stages, misfits)
+    misfits.raise_if_any()
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return RunPlan(
+        name=resolved["name"] or _run_name(names, stages[-1], resolved["seed"]),
         folder=folder,
         config=resolved,
         choices=names,
         model=model,
-        model_place=model.locate(),
+        model_place=place,
         stages=stages,
         evaluators=evaluators,
-        primary_evaluator=primary_evaluator,
-        primary_metric=primary_metric,
-        tracker=instantiate(resolved["tracking"]),
+        primary_evaluator=primary[0],
+        primary_metric=primary[1],
+        tracker=tracker,
         seed=resolved["seed"],
         threads=resolved["threads"],
+        warnings=warnings,
     )
-    for stage in stages:  # last: these import torch and sentence-transformers
-        check_arguments(dict(stage.trainer), {})
-        check_arguments(stage.loss.public_call(), {})
-        check_precision(stage.trainer)
-    return plan
-
-
-def resolve(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain values.
-
-    Raises:
-        ConfigError: names every value that must be given and was not.
-    """
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise ConfigError("\n".join(f"{key} has no value. Expected one: type {key}=<value>." for key in missing))
-    return OmegaConf.to_container(config, resolve=True)
 
 
 def short_names(config: Node, choices: Mapping[str, Any]) -> dict[str, str]:
-    """What a person calls the dataset, model, loss and trainer: the YAML's name, or the path's last part."""
-    names = {group: str(choices.get(group) or "") for group in ("dataset", "model", "loss", "trainer")}
-    if names["dataset"] == "file":
-        names["dataset"] = Path(config["dataset"]["reader"]["path"]).stem
+    """What a person calls the chosen options: the YAML's name, or the path's last part."""
+    names = {group: str(choices.get(group) or "") for group in ("dataset", "model", "loss", "modifier", "trainer")}
+    names["dataset"] = dataset_name(config["dataset"], choices)
     if names["model"] == "pretrained":
         names["model"] = Path(config["model"]["path"]).name
     return names
 
 
-def stages_of(config: Node) -> list[tuple[str, Node]]:
-    """The stages in their order: those of `adapt`, then the main one. What a stage leaves out is the main one's."""
-    main = {key: config[key] for key in ("dataset", "shape", "loss", "trainer")}
-    adapt = config["adapt"] or {}
-    before = [
-        (name, {**main, **{key: value for key, value in stage.items() if value is not None}})
-        for name, stage in adapt.items()
-    ]
-    return [*before, (MAIN, main)]
+def _run_name(names: Mapping[str, str], main: StagePlan, seed: int) -> str:
+    modifier = f"+{main.loss.modifier.name}" if main.loss.modifier else ""
+    return f"{names['loss']}{modifier}/{names['model']}/{seed}"
 
 
-def _check_shapes(config: Node, names: Mapping[str, str], specs: Mapping[str, LossSpec]) -> None:
-    """Refuse, from the YAML files alone, losses and evaluators that the data cannot serve."""
-    for name, stage in stages_of(config):
-        if offered := stage["dataset"]["shapes"]:
-            way_to_loss(offered, wanted_shapes(stage["shape"], specs[name]), names["dataset"], specs[name].name)
-    for name, node in (config["evaluator"] or {}).items():
-        own = node.get("dataset") or config["dataset"]
-        if offered := own["shapes"]:
-            label = name if node.get("dataset") else names["dataset"]
-            way_to_evaluator(offered, EVALUATED, label, name)
+def _check_names(
+    config: Node,
+    names: Mapping[str, str],
+    drafts: Sequence[Draft],
+    model: BaseModel | None,
+    builder: DataBuilder,
+    misfits: Misfits,
+) -> None:
+    """Find, from the YAML files alone, losses, settings and evaluators that do not go together."""
+    for draft in drafts:
+        misfits.attempt(_check_way, draft, names["dataset"], builder)
+        misfits.add(check_settings(draft.spec, draft.node["trainer"], model).errors, ConfigError)
+    for name in config["evaluator"] or {}:
+        misfits.attempt(check_evaluator_way, name, config, names["dataset"], builder)
 
 
-def read_dataset(node: Node, name: str, shape: str | None) -> EmbeddingDataset:
-    """Read a dataset in one of its shapes and apply its steps."""
-    dataset = instantiate(node["reader"], name=name, shape=shape)
-    for step_name, step in (node["steps"] or {}).items():
-        if step is not None:
-            dataset = _named_step(step_name, step, dataset)
-    return dataset
+def _check_way(draft: Draft, dataset_name: str, builder: DataBuilder) -> None:
+    accepted = wanted_shapes(draft.node["shape"], draft.spec)
+    if offered := offered_shapes(draft.node["dataset"]):
+        way_to_loss(offered, accepted, dataset_name, draft.spec.name, builder.settings)
 
 
-def _named_step(step_name: str, step: Node, dataset: EmbeddingDataset) -> EmbeddingDataset:
-    try:
-        return instantiate(step, dataset=dataset)
-    except ConfigError as error:
-        raise ConfigError(f"dataset.steps.{step_name}: {error}") from error
+def _plan_stages(
+    drafts: Sequence[Draft],
+    dataset_name: str,
+    folder: Path,
+    model: BaseModel,
+    place: Mapping[str, str] | None,
+    builder: DataBuilder,
+    misfits: Misfits,
+) -> tuple[tuple[StagePlan, ...], tuple[str, ...]]:
+    """The stages whose data could be read, checked, and the warnings about them, each once."""
+    stages, warnings = [], {}
+    for draft in drafts:
+        stage = misfits.attempt(plan_stage, draft, dataset_name, folder / "stages" / draft.name, builder)
+        if stage:
+            findings = check_stage(stage, model, place)
+            misfits.add(findings.errors, DataError)
+            few_rows = few_rows_warnings(stage.dataset, wanted_shapes(draft.node["shape"], draft.spec))
+            warnings |= dict.fromkeys((*few_rows, *findings.warnings))
+            stages.append(stage)
+    return tuple(stages), tuple(warnings)
 
 
-def in_shape(node: Node, name: str, way_to: Callable[[list[str]], Way]) -> EmbeddingDataset:
-    """The dataset, read and converted on the way that `way_to` finds from the shapes it offers."""
-    if node["shapes"]:
-        start, conversions = way_to(node["shapes"])
-        dataset = read_dataset(node, name, start)
-    else:
-        dataset = read_dataset(node, name, None)
-        _, conversions = way_to([dataset.shape.name])
-    for conversion in conversions:
-        dataset = convert(dataset, conversion)
-    return dataset
+def plan_stage(draft: Draft, dataset_name: str, folder: Path, builder: DataBuilder) -> StagePlan:
+    """A stage with its data read and converted.
 
-
-def plan_stage(name: str, stage: Node, dataset_name: str, spec: LossSpec, folder: Path) -> StagePlan:
-    """A stage with its data read, converted and checked."""
-    accepted = wanted_shapes(stage["shape"], spec)
-    dataset = in_shape(
-        stage["dataset"], dataset_name, lambda offered: way_to_loss(offered, accepted, dataset_name, spec.name)
+    Raises:
+        EmbexpError: data that cannot be built, or that no conversion brings to the loss.
+    """
+    spec = draft.spec
+    accepted = wanted_shapes(draft.node["shape"], spec)
+    dataset = builder.in_shape(
+        draft.node["dataset"],
+        dataset_name,
+        lambda offered: way_to_loss(offered, accepted, dataset_name, spec.name, builder.settings),
     )
     dataset = limit_negatives(dataset, spec.max_negatives)
     dataset.training_rows()
-    warn_of_few_rows(dataset, accepted)
-    return StagePlan(name, dataset, spec, stage["trainer"], folder)
+    return StagePlan(draft.name, dataset, spec, draft.node["trainer"], folder)
 
 
-def plan_evaluator(name: str, node: Node, config: Node, names: Mapping[str, str]) -> Evaluator:
-    """An evaluator with its own data, or with the run's."""
-    own = node.get("dataset")
-    label = name if own else names["dataset"]
-    dataset = in_shape(
-        own or config["dataset"], label, lambda offered: way_to_evaluator(offered, EVALUATED, label, name)
-    )
-    call = {key: value for key, value in node.items() if key != "dataset"}
-    return instantiate(call, name=name, dataset=dataset)
-
-
-def primary_of(asked: str | None, evaluators: tuple[Evaluator, ...]) -> tuple[str, str]:
-    """The evaluator and metric that pick the checkpoint and give the verdict.
-
-    Raises:
-        ConfigError: there is no evaluator, or the metric asked for is not one of theirs.
-    """
-    if not evaluators:
-        raise ConfigError("No evaluator is chosen. Expected at least one: type evaluator=[sts].")
-    if asked is None:
-        return evaluators[0].name, evaluators[0].primary_metric
-    known = [f"{evaluator.name}/{metric}" for evaluator in evaluators for metric in evaluator.metric_names]
-    if asked not in known:
-        raise ConfigError(
-            f"primary_metric={asked} is not measured. Expected one of: {listed(known)}. "
-            f"{did_you_mean(asked, known)}".strip()
-        )
-    evaluator, _, metric = asked.rpartition("/")
-    return evaluator, metric
+def _check_calls(stages: Sequence[StagePlan], misfits: Misfits) -> None:
+    """Find arguments that a callable does not take, and a precision that cannot be had: imports torch."""
+    for stage in stages:
+        misfits.attempt(check_arguments, dict(stage.trainer), {})
+        misfits.attempt(check_arguments, stage.loss.public_call(), {})
+        if stage.loss.modifier:
+            misfits.attempt(check_arguments, stage.loss.modifier.public_call(), {})
+        misfits.attempt(check_precision, stage.trainer)

@@ -14,8 +14,12 @@ TextSource = Callable[[], Iterable[str]]
 class Encoder(Protocol):
     """Turns texts into vectors."""
 
-    def encode(self, texts: Sequence[str]) -> "numpy.ndarray":
-        """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+        """Embeddings in the order of the texts, float32 `(len(texts), dim)`.
+
+        Args:
+            prompt: goes before every text, as `Prompts.of` gives it: empty for none, None for the model's own default.
+        """
 
 
 class PairScorer(Protocol):

@@ -78,6 +78,7 @@ def describe(plan: RunPlan, journal: Journal) -> None:
         "seed": plan.seed,
         "base_model": "{id} from {source}: {location}".format(**plan.model_place),
         "data": data_lines(plan),
+        "warnings": list(plan.warnings),
     }
     journal.log_params(parameters(plan))
     journal.log_tags(
@@ -85,6 +86,7 @@ def describe(plan: RunPlan, journal: Journal) -> None:
         | {f"data.{split}": value for split, value in main.dataset.fingerprints().items()}
         | {f"data.{key}": str(value) for key, value in main.dataset.provenance.items()}
         | {f"base_model.{key}": value for key, value in plan.model_place.items() if value}
+        | ({"data.warnings": "\n".join(plan.warnings)} if plan.warnings else {})
     )
     OmegaConf.save(OmegaConf.create(dict(plan.config)), plan.folder / "config.yaml")
     journal.log_artifact(plan.folder / "config.yaml")
@@ -107,6 +109,7 @@ def parameters(plan: RunPlan) -> dict[str, Any]:
         "dataset": plan.choices["dataset"],
         "model": plan.choices["model"],
         "loss": plan.choices["loss"],
+        "modifier": plan.choices["modifier"] or "none",
         "trainer": plan.choices["trainer"],
         "base_model": plan.model_place["id"],
         "dataset.shape": main.dataset.shape.name,
@@ -124,11 +127,18 @@ def _flattened(value: Any, path: str):
 
 
 def load_base_model(plan: RunPlan) -> "SentenceTransformer":
-    """The untouched model; the main stage's texts make the tokenizer of a model from scratch."""
+    """The untouched model with the prompts of the main stage's data, where these name any.
+
+    The main stage's texts make the tokenizer of a model from scratch.
+    """
     place = plan.model_place
     logger.info("Base model %s from %s: %s", plan.choices["model"], place["source"], place["location"])
     main = plan.stages[-1].dataset
-    return plan.model.load(lambda: main.texts("train"), plan.folder)
+    model = plan.model.load(lambda: main.texts("train"), plan.folder)
+    if main.prompts.named:
+        model.prompts = {**model.prompts, **main.prompts.named}
+        model.default_prompt_name = main.prompts.default
+    return model
 
 
 def score_all(

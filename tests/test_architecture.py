@@ -10,26 +10,32 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up. A module imports from lower layers only, or from its own folder.
 LAYERS = (
     {"errors"},
-    {"config", "environment", "protocols"},
+    {"config", "environment", "misfits", "protocols"},
     {"data"},
     {"losses", "models", "steps", "tracking"},
     {"training", "evaluation", "reports"},
-    {"matching"},
+    {"building", "matching"},
+    {"checks", "inspection"},
+    {"checking", "drafts", "judges"},
     {"plan"},
     {"run"},
     {"command"},
     {"sweep"},
-    {"__main__"},
+    {"__main__", "inspect", "prepare"},
 )
 # Who may import what takes long or binds us to a library.
 ONLY_IN = {
     "hydra": {"config.py", "command.py", "sweep.py"},
     "mlflow": {"tracking/mlflow_tracker.py"},
     "matplotlib": {"reports/plots.py"},
+    "ftfy": {"steps/text_repair.py"},
+    "py3langid": {"steps/language.py"},
+    "rensa": {"steps/near.py"},
 }
-HEAVY = {"torch", "sentence_transformers", "transformers", "datasets", "mlflow", "scipy", "matplotlib", "pyarrow"}
+HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mlflow", "matplotlib"}
+HEAVY |= {"numpy", "scipy", "pandas", "pyarrow", "ftfy", "rensa", "py3langid"}
 # Modules that are themselves imported lazily, once training starts.
-IMPORTED_LATE = {"training/callbacks.py"}
+IMPORTED_LATE = {"training/callbacks.py", "losses/tension.py"}
 
 
 def imports_of(path: Path, top_level_only: bool = False) -> list[str]:

@@ -35,7 +35,7 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
-        (["loss=mnlr"], ["loss=mnlr is not known", "Expected one of: contrastive, cosent", "Did you mean 'mnrl'?"]),
+        (["loss=mnlr"], ["loss=mnlr is not known", "Expected one of: angle, auto, batch_all", "Did you mean 'mnrl'?"]),
         (["los=mnrl"], ["los is not a key", "Did you mean 'loss'?"]),
         (["trainer.learning_rat=1e-5"], ["trainer.learning_rat is not a key", "Did you mean 'learning_rate'?"]),
         (["trainer.learning_rate=abc"], ["expected a number, such as the default trainer.learning_rate=5e-05"]),
@@ -44,6 +44,17 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
         (["shape=text"], ["shape=text was given; loss=mnrl accepts triplet, positive_pair"]),
         (["dataset=trec", "evaluator=sts"], ["evaluator=sts accepts scored_pair"]),
         (["dataset=file"], ["dataset.reader.path has no value"]),
+        (["loss=auto", "loss.scale=30"], ["loss.scale is not a key. loss=auto has no arguments of its own"]),
+        (["modifier=matrioshka"], ["modifier=matrioshka is not known", "Did you mean 'matryoshka'"]),
+        (
+            ["loss=softmax", "dataset=stsb", "modifier=matryoshka", "+trainer.batch_sampler=no_duplicate"],
+            [
+                "3 things do not fit",
+                "1. dataset=stsb is scored_pair",
+                "2. trainer.batch_sampler=no_duplicate",
+                "3. modi",
+            ],
+        ),
         (["-m", "loss=mnrl,mnlr"], ["Did you mean 'mnrl'?"]),
         (["-m", "trainer.learning_rate=1e-5,abc"], ["trainer.learning_rate=abc is text"]),
     ],
@@ -72,7 +83,8 @@ def test_looking_around_imports_nothing_heavy(flags, tmp_path):
 
 def test_help_names_the_groups_and_their_options(tmp_path):
     done = run("--help", folder=tmp_path)
-    assert "loss: contrastive, cosent, cosine, mnrl, softmax, triplet" in done.stdout
+    assert "loss: angle, auto, batch_all, " in done.stdout
+    assert "modifier: adaptive_layer, matryoshka, matryoshka_2d, none" in done.stdout
     assert "mlflow ui" in done.stdout
 
 

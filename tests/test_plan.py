@@ -2,9 +2,12 @@
 
 import logging
 
+import pytest
 from conftest import TINY
 
 from embexp.config import compose
+from embexp.drafts import stages_of
+from embexp.errors import EmbexpError
 from embexp.plan import plan_run
 
 CHOICES = {"dataset": "nli", "model": "tiny", "loss": "mnrl", "trainer": "smoke"}
@@ -32,3 +35,71 @@ def test_the_shape_that_is_asked_for_is_trained_on(tmp_path, real_data, caplog):
     assert stage.dataset.shape.name == "positive_pair"
     assert stage.dataset.splits["train"].num_rows == labels.count(0)
     assert "Another shape" not in caplog.text
+
+
+def plan_of_finance(folder, *overrides):
+    choices = CHOICES | {override.partition("=")[0]: override.partition("=")[2] for override in overrides}
+    return plan_run(compose([*TINY, "tracking=none", *overrides]), choices | {"dataset": "finance"}, folder)
+
+
+def mistakes_of(*arguments) -> list[str]:
+    """What the error of a plan lists, without its first line."""
+    with pytest.raises(EmbexpError) as error:
+        plan_of_finance(*arguments)
+    heading, *mistakes = str(error.value).split("\n\n")
+    assert heading == f"{len(mistakes)} things do not fit:"
+    return mistakes
+
+
+def test_all_that_the_yaml_files_tell_is_reported_at_once_for_every_stage(tmp_path):
+    adapt = "adapt={first: {shape: triplets}, second: {loss: {_target_: a.b, _accepts_: [text]}, shape: triplet}}"
+    unknown, size, second, main = mistakes_of(tmp_path, adapt, "shape=text", "trainer.per_device_train_batch_size=1")
+    assert unknown.startswith("1. 'triplets' is not a shape.")
+    assert size.startswith("2. trainer.per_device_train_batch_size=1: loss=mnrl learns from the other rows")
+    assert second.startswith("3. shape=triplet was given; loss=second accepts text.")
+    assert main.startswith("4. shape=text was given; loss=mnrl accepts triplet, positive_pair.")
+
+
+def test_all_that_the_rows_tell_is_reported_at_once_with_the_metric(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for split, score in (("train", 0.5), ("dev", 0.25)):
+        rows = [
+            f"{number}\ttext {number} here\t{0.5 if split == 'train' else score * (number % 4)}" for number in range(8)
+        ]
+        (tmp_path / "mine" / f"{split}.tsv").write_text("\n".join(["sentence1\tsentence2\tscore", *rows]))
+    file = ["dataset=file", f"dataset.reader.path={tmp_path}/mine", "loss=cosent", "dataset.steps.split=null"]
+    constant, ids, metric = mistakes_of(tmp_path, *file, "primary_metric=sts/spearman")
+    assert constant.startswith("1. score of finance is 0.5 in all 8 training rows")
+    assert ids.startswith("2. sentence1 of finance holds ids, not texts: '0' and 7 more of 8.")
+    assert metric.startswith("3. primary_metric=sts/spearman is not measured.")
+
+
+def test_all_that_only_the_libraries_tell_is_reported_at_once(tmp_path):
+    wrong = ["+loss.scales=3", "+trainer.learning_rat=1", "modifier=matryoshka", "+modifier.dims=[8]"]
+    arguments = [
+        mistake.partition(" takes no argument ")[2].partition(".")[0] for mistake in mistakes_of(tmp_path, *wrong)
+    ]
+    assert arguments == ["'learning_rat'", "'scales'", "'dims'"]
+
+
+def test_warnings_stand_in_the_plan_and_in_the_log_once(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        plan = plan_of_finance(
+            tmp_path, "trainer.gradient_accumulation_steps=4", "adapt={first: {shape: positive_pair}}"
+        )
+    told = [message for message in caplog.messages if "adds no negatives" in message]
+    assert len(told) == 1
+    assert set(told) <= set(plan.warnings)
+
+
+def test_a_modifier_belongs_to_its_loss():
+    main = {"dataset": 1, "shape": None, "loss": "l", "modifier": "m", "trainer": 2}
+    adapt = {"same": {"dataset": 3}, "own": {"loss": "o"}, "both": {"loss": "o", "modifier": "n"}}
+    stages = dict(stages_of(main | {"adapt": adapt}))
+    assert [stages[name]["modifier"] for name in ("same", "own", "both", "main")] == ["m", None, "n", "m"]
+
+
+def test_a_modifier_stands_in_the_runs_name(tmp_path):
+    plan = plan_of_finance(tmp_path, "modifier=adaptive_layer")
+    assert plan.name == "mnrl+adaptive_layer/tiny/42"
+    assert plan.stages[0].loss.modifier.refuses == ("gradient_cache", "owns_copy")

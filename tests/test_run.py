@@ -21,7 +21,7 @@ from embexp.run import execute
 def plan_of(folder, *overrides):
     """A tiny run; group choices are told to the plan as Hydra's command line would."""
     arguments = expand_paths([*TINY, *overrides])
-    choices = {"dataset": "finance", "model": "minilm", "loss": "mnrl", "trainer": "default"}
+    choices = {"dataset": "finance", "model": "minilm", "loss": "mnrl", "modifier": "none", "trainer": "default"}
     choices |= {key: value for key, _, value in (argument.partition("=") for argument in arguments) if key in choices}
     return plan_run(compose(arguments), choices, folder)
 
@@ -48,6 +48,17 @@ def test_a_run_leaves_its_record_in_the_folder_and_in_mlflow(workplace, store):
         assert f"{key}/spearman_cosine" in run.data.metrics
     base, trained = run.data.metrics["base/sts/spearman_cosine"], run.data.metrics["test/sts/spearman_cosine"]
     assert run.data.metrics["delta/sts/spearman_cosine"] == pytest.approx(trained - base)
+
+
+def test_warnings_of_the_check_stand_in_the_result_and_in_a_tag(workplace, store):
+    result = execute(
+        plan_of(workplace / "run", "trainer.gradient_accumulation_steps=2", "modifier=adaptive_layer")
+    ).content
+    (warning,) = result["warnings"]
+    assert "adds no negatives" in warning
+    run = run_of(mlflow.MlflowClient(store))
+    assert run.data.tags["data.warnings"] == warning
+    assert (run.data.params["modifier"], run.data.params["modifier.n_layers_per_step"]) == ("adaptive_layer", "1")
 
 
 def test_step_metrics_and_artifacts_are_logged(workplace, store):
@@ -127,9 +138,7 @@ def test_a_users_own_file_is_split_trained_and_judged(workplace):
         "loss=cosent",
         "tracking=none",
     )
-    assert {split: rows.num_rows for split, rows in plan.stages[0].dataset.splits.items()} == {
-        "train": 48,
-        "dev": 6,
-        "test": 6,
-    }
+    sizes = {split: rows.num_rows for split, rows in plan.stages[0].dataset.splits.items()}
+    assert sizes == pytest.approx({"train": 48, "dev": 6, "test": 6}, abs=6)
+    assert sum(sizes.values()) == 60
     assert execute(plan).content["choices"]["dataset"] == "mine"

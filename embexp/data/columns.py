@@ -85,6 +85,17 @@ def shape_of_columns(roles: Iterable[str], first_label: Any, source: Any) -> Sha
     return shape
 
 
+def check_columns(roles: Iterable[str], shape: Shape, source: Any) -> None:
+    """Raise DataError when columns are missing without which rows are not of this shape."""
+    names = list(roles)
+    needed = needed_columns(shape, [*names, *shape.required_negatives])
+    if missing := [name for name in needed if name not in names]:
+        raise DataError(
+            f"{source} has the columns {listed(names)}; for {described(shape.name)} it lacks {listed(missing)}. "
+            f"{SAY_COLUMNS}"
+        )
+
+
 def needed_columns(shape: Shape, names: list[str]) -> list[str]:
     """The columns without which rows are not of this shape: ranked rows may lack negatives."""
     return [name for name in training_columns(shape, names) if name != "negatives"]

@@ -40,7 +40,7 @@ class FaultLog:
             self.first.append(f"{source}:{line}: {reason}{shown}")
 
     def settle(self, num_rows: int) -> None:
-        """Once all is read: raise if there were faults and the policy is to stop.
+        """Once all is read: raise if there were faults and the policy is to stop, or if no row is left.
 
         Args:
             num_rows: how many rows could be read.
@@ -48,6 +48,8 @@ class FaultLog:
         Raises:
             DataError: shows the first faults and counts all.
         """
+        if self.count and not num_rows:
+            raise DataError(f"{self.summary(num_rows)}\nNo row is left.")
         if self.count and self.on_fault == "stop":
             raise DataError(
                 f"{self.summary(num_rows)}\n"

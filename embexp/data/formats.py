@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +90,9 @@ def _separated_chunks(path: Path, delimiter: str, options: FileOptions, faults: 
     lines = Lines(path, options.encoding, "", faults)
     rows = _separated_rows(lines, delimiter, options, faults)
     header = list(options.header) or next(rows, (0, []))[1]
-    repeated = [name for name in header if header.count(name) > 1 or not name.strip()]
+    repeated = [name for name, times in Counter(header).items() if times > 1 or not name.strip()]
     if not header or repeated:
-        found = f"the columns {listed(map(repr, header))}" if header else "no line"
+        found = f"the columns {listed(map(repr, header[:20]))}" if header else "no line"
         raise DataError(
             f"{path} begins with {found}. Expected a header line that names each column once; "
             "name the columns of a file without one with dataset.reader.header=[...]."

@@ -7,11 +7,11 @@ from typing import Any
 
 from embexp.data.arrow import batches_of, selected, table_of_batches
 from embexp.data.checks import checked
-from embexp.data.columns import roles_of, shape_of_columns
+from embexp.data.classes import ClassLabels
+from embexp.data.columns import check_columns, roles_of, shape_of_columns
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.formats import Chunk
-from embexp.data.labels import ClassLabels
 from embexp.data.shapes import Shape, shape_named
 from embexp.data.typed import TypedRows, check_score_range
 from embexp.errors import DataError
@@ -62,14 +62,19 @@ def dataset_from(
             raise DataError(f"{source.name} holds no rows. Expected at least one.")
         roles = roles_of(first.columns, meaning.columns or {}, source.name)
         shape = shape or shape_of_columns(roles, _first_label(first, roles), source.name)
+        check_columns(roles, shape, source.name)
         if meaning.score_range is not None:
             check_score_range(meaning.score_range, shape)
         typed = TypedRows(shape, _complete(roles, shape), meaning.score_range, labels)
         chunks = _first_rows(itertools.chain([first], source.chunks), meaning.max_rows)
-        splits[split] = table_of_batches((typed.table(chunk, source.name, faults) for chunk in chunks), typed.schema)
+        tables = (
+            typed.table(chunk, source.name, faults) for chunk in _with_progress(chunks, f"reading {name}/{split}")
+        )
+        splits[split] = table_of_batches(tables, typed.schema)
     if meaning.score_range is not None:
         provenance["score_range"] = f"{meaning.score_range[0]} to {meaning.score_range[1]}"
-    dataset = EmbeddingDataset(name, shape, splits, labels.names, provenance)
+    label_names = labels.names if shape.label_kind == "class" else ()
+    dataset = EmbeddingDataset(name, shape, splits, label_names, provenance)
     return checked(_without_unlabelled(_settled(dataset, faults, told=meaning.shape is not None)))
 
 
@@ -97,6 +102,16 @@ def _first_rows(chunks: Iterator[Chunk], most: int | None) -> Iterator[Chunk]:
             left -= len(chunk.places)
             if left <= 0:
                 return
+
+
+def _with_progress(chunks: Iterator[Chunk], what: str) -> Iterator[Chunk]:
+    """The chunks, with a count of their rows on the terminal when reading takes more than two seconds."""
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=what, unit="row", unit_scale=True, delay=2, leave=False) as bar:
+        for chunk in chunks:
+            yield chunk
+            bar.update(len(chunk.places))
 
 
 def _settled(dataset: EmbeddingDataset, faults: FaultLog, told: bool) -> EmbeddingDataset:

@@ -123,7 +123,8 @@ def read_prepared(folder: Path, name: str, meaning: Meaning | None = None) -> Em
     for changed in changed_files(folder):
         logger.warning("%s is not the file that %s describes: it was changed since.", changed, folder / MANIFEST)
     history = tuple(StepReport(**step) for step in manifest["steps"])
-    return replace(dataset, history=history, prompts=Prompts(**manifest["prompts"]))
+    prompts = manifest["prompts"]
+    return replace(dataset, history=history, prompts=Prompts(**prompts | {"in_text": tuple(prompts["in_text"])}))
 
 
 def changed_files(folder: Path) -> Iterator[Path]:

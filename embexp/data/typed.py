@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import schema_of
 from embexp.data.checks import are_texts
+from embexp.data.classes import ClassLabels
 from embexp.data.faults import FaultLog
 from embexp.data.formats import Chunk
-from embexp.data.labels import ClassLabels
 from embexp.data.shapes import Shape
 from embexp.errors import DataError
 

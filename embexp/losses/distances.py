@@ -29,6 +29,30 @@ def contrastive(model: Any, distance: str = "cosine", margin: float = 0.5, size_
     return ContrastiveLoss(model, distance_metric=metric, margin=margin, size_average=size_average)
 
 
+def online_contrastive(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
+    """OnlineContrastiveLoss: contrastive loss on the hard pairs of a batch only, summed over them.
+
+    Reads sentence1, sentence2 and a label of 0 or 1. Hard are positives further apart than the nearest negative, and
+    negatives nearer than the furthest positive. Usually better than contrastive.
+
+    Args:
+        distance: cosine (0 to 2), euclidean or manhattan.
+        margin: negatives further apart than this cost nothing, in units of the distance.
+
+    Raises:
+        ConfigError: the distance has another name.
+    """
+    from sentence_transformers.sentence_transformer.losses import OnlineContrastiveLoss, SiameseDistanceMetric
+
+    metric = _named(
+        distance,
+        cosine=SiameseDistanceMetric.COSINE_DISTANCE,
+        euclidean=SiameseDistanceMetric.EUCLIDEAN,
+        manhattan=SiameseDistanceMetric.MANHATTAN,
+    )
+    return OnlineContrastiveLoss(model, distance_metric=metric, margin=margin)
+
+
 def triplet(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
     """TripletLoss (Schroff et al. 2015): the negative must be further from the anchor than the positive by a margin.
 
@@ -50,6 +74,64 @@ def triplet(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
         manhattan=TripletDistanceMetric.MANHATTAN,
     )
     return TripletLoss(model, distance_metric=metric, triplet_margin=margin)
+
+
+def batch_all(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
+    """BatchAllTripletLoss (Hermans et al. 2017): the mean of max(0, d(a, p) - d(a, n) + margin) where it is positive.
+
+    Reads text and label; the triplets are all those of a batch whose positive is of the anchor's class and whose
+    negative is not.
+
+    Args:
+        distance: cosine (0 to 2) or euclidean.
+        margin: in units of the distance: about 0.5 for cosine, 5 for euclidean on vectors that are not normalised.
+
+    Raises:
+        ConfigError: the distance has another name.
+    """
+    from sentence_transformers.sentence_transformer.losses import BatchAllTripletLoss
+
+    return BatchAllTripletLoss(model, distance_metric=_between_all(distance), margin=margin)
+
+
+def batch_hard(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
+    """BatchHardTripletLoss (Hermans et al. 2017): each text with its furthest classmate and its nearest stranger.
+
+    Reads text and label. Arguments and errors as in batch_all.
+    """
+    from sentence_transformers.sentence_transformer.losses import BatchHardTripletLoss
+
+    return BatchHardTripletLoss(model, distance_metric=_between_all(distance), margin=margin)
+
+
+def batch_semi_hard(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
+    """BatchSemiHardTripletLoss (Schroff et al. 2015): negatives just beyond the positive, else the furthest one.
+
+    Reads text and label. Arguments and errors as in batch_all.
+    """
+    from sentence_transformers.sentence_transformer.losses import BatchSemiHardTripletLoss
+
+    return BatchSemiHardTripletLoss(model, distance_metric=_between_all(distance), margin=margin)
+
+
+def batch_hard_soft_margin(model: Any, distance: str = "cosine") -> Any:
+    """BatchHardSoftMarginTripletLoss (Hermans et al. 2017): batch_hard with log(1 + exp(d(a, p) - d(a, n))).
+
+    Reads text and label. There is no margin; distance and errors as in batch_all.
+    """
+    from sentence_transformers.sentence_transformer.losses import BatchHardSoftMarginTripletLoss
+
+    return BatchHardSoftMarginTripletLoss(model, distance_metric=_between_all(distance))
+
+
+def _between_all(distance: str) -> Any:
+    from sentence_transformers.sentence_transformer.losses import BatchHardTripletLossDistanceFunction
+
+    return _named(
+        distance,
+        cosine=BatchHardTripletLossDistanceFunction.cosine_distance,
+        euclidean=BatchHardTripletLossDistanceFunction.euclidean_distance,
+    )
 
 
 def _named(distance: str, **metrics: Any) -> Any:

@@ -1,13 +1,16 @@
-"""What a loss YAML says: which shapes it accepts, how batches must be drawn, and how it is built."""
+"""What a loss YAML says: which shapes it accepts, how batches must be drawn, what it is like, and how it is built."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from embexp.config import instantiate, parameters_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, listed
+from embexp.losses.modifiers import Modifier, composing_modifiers
+from embexp.losses.needs import Needs, needs_of
+from embexp.losses.traits import switch_of, traits_of
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class LossSpec:
             no_duplicates (for in-batch negatives) or group_by_label.
         max_negatives: most negatives that a row may have, None for any number (`_max_negatives_`).
         call: the YAML itself: `_target_` and the loss's own arguments.
+        needs: what the check before training looks for (`_needs_`): see `losses/needs.py`.
+        modifier: what wraps around the loss, None for nothing.
     """
 
     name: str
@@ -27,20 +32,59 @@ class LossSpec:
     batch_sampler: str
     max_negatives: int | None
     call: Mapping[str, Any]
+    needs: Needs = field(default_factory=Needs)
+    modifier: Modifier | None = None
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What the loss is like with these arguments (`_traits_`), in words that checks and modifiers look for.
+
+        in_batch_negatives: the other rows of a batch are negatives. compares_rows: it learns from the order of a
+        batch's rows. gradient_cache: it embeds a batch in parts, twice. owns_head, owns_decoder, owns_copy: it trains
+        a layer, a decoder, or a second copy of the model, that goes after training.
+        """
+        return traits_of(self.call)
 
     def build(self, model: Any, dataset: EmbeddingDataset) -> Any:
-        """The loss as a torch module for this model and data.
+        """The loss as a torch module for this model and data, with its modifier around it.
 
-        A loss gets what its signature asks for and only a run knows: `model`, `embedding_dimension`, `num_labels`.
+        A loss gets what its signature asks for and only a run knows: `model`, `embedding_dimension`, `num_labels`,
+        and the `projection_dim` of teacher embeddings that are not as wide as the model's.
+
+        Raises:
+            ConfigError: an argument does not fit, or the modifier does not compose with what the data ask for.
         """
+        width = model.get_embedding_dimension()
         on_demand = {
             "model": model,
-            "embedding_dimension": model.get_embedding_dimension(),
+            "embedding_dimension": width,
             "num_labels": num_labels(dataset),
+            "projection_dim": projection_dim(dataset, width),
         }
         wanted = parameters_of(self.call["_target_"]) or ()
         runtime = {key: value for key, value in on_demand.items() if key in wanted and self.call.get(key) is None}
-        return instantiate({key: value for key, value in self.call.items() if key not in runtime}, **runtime)
+        if misfit := self.modifier_misfit(traits_of(self.call | runtime)):
+            raise ConfigError(misfit)
+        try:
+            loss = instantiate({key: value for key, value in self.call.items() if key not in runtime}, **runtime)
+        except ValueError as error:
+            raise ConfigError(
+                f"loss={self.name} does not fit: {error} Type loss.<argument>=<value that fits> (conf/loss/"
+                f"{self.name}.yaml says what each may be), or choose another loss or model."
+            ) from error
+        return self.modifier.wrap(loss, model) if self.modifier else loss
+
+    def modifier_misfit(self, traits: tuple[str, ...]) -> str | None:
+        """Why the modifier does not compose with a loss of these traits, and what to type; None when it does."""
+        refused = self.modifier.refused(traits) if self.modifier else []
+        if not refused:
+            return None
+        fitting = listed(f"modifier={name}" for name in composing_modifiers(traits))
+        switches = [f" loss.{switch}=false," for trait in refused if (switch := switch_of(self.call, trait))]
+        return (
+            f"modifier={self.modifier.name} does not compose with loss={self.name}, which has the trait "
+            f"{listed(refused)}. Type{''.join(switches)} {fitting}, or choose another loss."
+        )
 
     def arguments(self) -> dict[str, Any]:
         """The loss's own arguments as they stand in the configuration."""
@@ -51,8 +95,8 @@ class LossSpec:
         return {"_target_": self.call["_target_"], **self.arguments()}
 
 
-def spec_of(name: str, node: Mapping[str, Any]) -> LossSpec:
-    """The specification in a loss YAML.
+def spec_of(name: str, node: Mapping[str, Any], modifier: Modifier | None = None) -> LossSpec:
+    """The specification in a loss YAML, with a modifier for it.
 
     Raises:
         ConfigError: the YAML names no callable or no accepted shape.
@@ -68,6 +112,8 @@ def spec_of(name: str, node: Mapping[str, Any]) -> LossSpec:
         batch_sampler=node.get("_batch_sampler_", "batch_sampler"),
         max_negatives=node.get("_max_negatives_"),
         call=dict(node),
+        needs=needs_of(f"loss={name}", node),
+        modifier=modifier,
     )
 
 
@@ -78,3 +124,11 @@ def num_labels(dataset: EmbeddingDataset) -> int | None:
     if dataset.shape.label_kind != "class":
         return None
     return len(dataset.label_names) or 1 + max(dataset.splits["train"][dataset.shape.label])
+
+
+def projection_dim(dataset: EmbeddingDataset, width: int) -> int | None:
+    """How wide the teacher's embeddings are, None where they are as wide as the model's or there are none."""
+    if dataset.shape.label_kind != "embedding":
+        return None
+    teacher = len(dataset.splits["train"][0][dataset.shape.label])
+    return teacher if teacher != width else None

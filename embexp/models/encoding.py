@@ -22,8 +22,12 @@ class ModelEncoder:
         self.batch_size = batch_size
         self.progress = progress
 
-    def encode(self, texts: Sequence[str]) -> "numpy.ndarray":
-        """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+        """Embeddings in the order of the texts, float32 `(len(texts), dim)`.
+
+        Args:
+            prompt: goes before every text; empty for none, None for the model's own default one.
+        """
         import numpy
         from tqdm.auto import tqdm
 
@@ -33,7 +37,8 @@ class ModelEncoder:
         with tqdm(total=len(distinct), desc=self.progress, unit="text", leave=False, disable=not self.progress) as bar:
             for start in range(0, len(distinct), CHUNK):
                 chunk = distinct[start : start + CHUNK]
-                parts.append(self.model.encode(chunk, batch_size=self.batch_size, show_progress_bar=False))
+                options = {"batch_size": self.batch_size, "show_progress_bar": False}
+                parts.append(self.model.encode(chunk, prompt=prompt, **options))
                 bar.update(len(chunk))
         vectors = numpy.concatenate(parts).astype("float32", copy=False)
         return vectors[[place[text] for text in texts]]

@@ -42,6 +42,7 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         ("training", result["training"]),
         ("model", result["model_path"]),
         ("tracked", result["tracked"]),
+        *(("warning", warning) for warning in result.get("warnings", ())),
     ):
         console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False, markup=False)
 

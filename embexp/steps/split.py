@@ -1,72 +1,113 @@
 """Dividing rows among train, dev and test."""
 
-import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
+from embexp.data.arrow import batches_of, selected
 from embexp.data.dataset import SPLITS, EmbeddingDataset
-from embexp.data.shapes import text_columns
-from embexp.errors import ConfigError, DataError
+from embexp.errors import ConfigError, listed
+from embexp.steps.groups import Groups, connected_rows, identical_rows
+from embexp.steps.parts import Division, divided
+
+if TYPE_CHECKING:
+    import numpy
+
+BY = {"texts": connected_rows, "rows": identical_rows}
+SCORE_BINS = 5
 
 
-def split_missing(dataset: EmbeddingDataset, dev: float, test: float, seed: int) -> EmbeddingDataset:
+def split(
+    dataset: EmbeddingDataset,
+    ratios: Sequence[float] = (8, 1, 1),
+    by: str = "texts",
+    stratify: bool = False,
+    seed: int = 42,
+) -> EmbeddingDataset:
     """The data set with the splits dev and test it lacks, taken from train; given ones stay as they are.
 
-    Rows that share a text, directly or through other rows, stay together, so no text gets into two of the
-    splits made here.
+    Texts are compared exactly. Rows that are added later leave the others in their splits (`parts.divided` says when).
 
     Args:
-        dev, test: share of the train rows, each in [0, 1), together below 1; 0 makes no such split.
+        ratios: train, dev and test in proportion; only those of train and of the splits that are made count. 0 makes
+            no such split.
+        by: "texts" keeps rows together that share a text, directly or through other rows, so that no text is in two
+            of the splits made here; "rows" keeps only identical rows together, and says how many texts are in two.
+        stratify: every label (class, 0 or 1, or a fifth of the range of scores) has the same share in every split.
 
     Raises:
-        ConfigError: shares that are out of range.
-        DataError: too few rows to give each split one.
+        ConfigError: lists every argument that does not fit.
+        DataError: too few groups of rows to give each split one.
     """
-    shares = {name: share for name, share in (("dev", dev), ("test", test)) if name not in dataset.splits and share}
-    if not 0 <= sum(shares.values()) < 1 or any(share < 0 for share in shares.values()):
-        raise ConfigError(f"dev={dev} and test={test} must be 0 or more and add up to less than 1.")
-    if not shares or "train" not in dataset.splits:
+    if misfits := list(_misfits(dataset, ratios, by, stratify, seed)):
+        raise ConfigError("\n".join(misfits))
+    wanted = {name: ratio for name, ratio in zip(SPLITS, ratios, strict=True) if ratio and name not in dataset.splits}
+    if not wanted or "train" not in dataset.splits or not dataset.splits["train"].num_rows:
         return dataset
+    shares = {name: ratio / (ratios[0] + sum(wanted.values())) for name, ratio in wanted.items()}
     rows = dataset.splits["train"]
-    groups = connected_rows([rows[column][:] for column in text_columns(dataset.shape, rows.column_names)])
-    random.Random(seed).shuffle(groups)
-    places: dict[str, list[int]] = {name: [] for name in (*shares, "train")}
-    for group in groups:
-        fits = (name for name, share in shares.items() if len(places[name]) + len(group) <= share * rows.num_rows)
-        places[next(fits, "train")].extend(group)
-    empty = [name for name, chosen in places.items() if not chosen]
-    if empty:
-        raise DataError(
-            f"{rows.num_rows} rows of {dataset.name}, {len(groups)} groups without a common text, leave nothing for "
-            f"{' and '.join(empty)}. Type larger shares, such as dataset.steps.split.dev=0.2, or 0 to do without."
-        )
-    made = {name: rows.select(sorted(chosen)) for name, chosen in places.items()}
+    groups = BY[by](rows, dataset.text_columns)
+    division = divided(groups, shares, seed, _labels(dataset) if stratify else None, dataset.name)
+    part_of_row = division.parts[groups.of_rows]
+    made = {name: selected(rows, part_of_row == part) for part, name in enumerate(division.names)}
     splits = {name: made.get(name, dataset.splits.get(name)) for name in SPLITS if name in {*made, *dataset.splits}}
-    return dataset.after("split", splits, ", ".join(f"{name} {split.num_rows:,}" for name, split in splits.items()))
+    sizes = ", ".join(f"{name} {part.num_rows:,}" for name, part in splits.items())
+    return dataset.after("split", splits, "; ".join([sizes, *_remarks(groups, division, by)]))
 
 
-def connected_rows(columns: Sequence[Sequence[str | list[str]]]) -> list[list[int]]:
-    """Rows that share a text, directly or through others, as groups of row numbers.
+def _misfits(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, seed: Any) -> Iterator[str]:
+    numbers = [ratio for ratio in ratios if _is_number(ratio)] if isinstance(ratios, list | tuple) else []
+    if not (len(numbers) == 3 == len(ratios) and numbers[0] > 0 and min(numbers) >= 0):
+        yield (
+            f"dataset.steps.split.ratios={ratios} was given; expected three numbers for train, dev and test, none "
+            "negative and the first above 0, such as [8,1,1]."
+        )
+    if by not in BY:
+        yield f"dataset.steps.split.by={by} was given; expected one of: {listed(BY)}."
+    if stratify is not True and stratify is not False:
+        yield f"dataset.steps.split.stratify={stratify} was given; expected true or false."
+    if stratify is True and dataset.shape.label_kind not in ("score", "binary", "class"):
+        yield (
+            f"dataset.steps.split.stratify=true was given, and {dataset.name} is {dataset.shape.name}, which has no "
+            "classes or scores; expected false."
+        )
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        yield f"dataset.steps.split.seed={seed} was given; expected a whole number."
 
-    >>> connected_rows([["a", "b", "c"], ["x", "y", "x"]])
-    [[0, 2], [1]]
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
 
-    number: dict[str, int] = {}
-    row_numbers, text_numbers = [], []
-    for column in columns:
-        for row, value in enumerate(column):
-            for text in (value,) if isinstance(value, str) else value:
-                row_numbers.append(row)
-                text_numbers.append(number.setdefault(text, len(number)))
-    num_rows = len(columns[0])
-    size = num_rows + len(number)
-    edges = coo_array(
-        ([True] * len(row_numbers), (row_numbers, [num_rows + text for text in text_numbers])), shape=(size, size)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _labels(dataset: EmbeddingDataset) -> "numpy.ndarray":
+    """The label of each train row as a whole number; scores by the fifth of their range."""
+    import numpy
+
+    label = dataset.shape.label
+    batches = batches_of(dataset.splits["train"].select_columns([label]))
+    values = numpy.concatenate([batch[label].to_numpy() for batch in batches])
+    if dataset.shape.label_kind == "score":
+        values = numpy.minimum(values * SCORE_BINS, SCORE_BINS - 1)
+    return values.astype("int64")
+
+
+def _remarks(groups: Groups, division: Division, by: str) -> Iterator[str]:
+    if division.large.any():
+        sizes = groups.sizes[division.large]
+        yield (
+            f"{len(sizes):,} group(s) of connected rows, the largest of {sizes.max():,}, "
+            "are larger than the smallest split and stay in train"
+        )
+    if by == "rows":
+        yield f"{texts_in_two(groups, division):,} texts are in two splits"
+
+
+def texts_in_two(groups: Groups, division: Division) -> int:
+    """How many texts are in more than one split."""
+    import numpy
+
+    part_of_text = numpy.repeat(division.parts[groups.of_rows], groups.counts)
+    num_parts = sum(
+        numpy.bincount(groups.texts[part_of_text == part], minlength=groups.texts.max() + 1) > 0
+        for part in range(len(division.names))
     )
-    _, label = connected_components(edges, directed=False)
-    groups: dict[int, list[int]] = {}
-    for row in range(num_rows):
-        groups.setdefault(int(label[row]), []).append(row)
-    return list(groups.values())
+    return int((num_parts > 1).sum())

@@ -1,6 +1,7 @@
 """One stage of a run: sentence-transformers' trainer with our data, loss, evaluation and journal."""
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +12,14 @@ from embexp.config import instantiate
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import TrainingError
 from embexp.losses.spec import LossSpec
+from embexp.steps.prompting import with_row_prompts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from embexp.tracking.journal import Journal
 
+logger = logging.getLogger(__name__)
 DevEvaluation = Callable[["SentenceTransformer"], dict[str, float]]
 
 
@@ -72,14 +75,16 @@ def train_stage(
 
     from embexp.training.callbacks import JournalCallback, ProgressCallback, best_checkpoint
 
-    arguments = training_arguments(plan, evaluate is not None, primary_metric, seed)
+    dataset = with_row_prompts(plan.dataset)
+    prompts = column_prompts(dataset, model)
+    arguments = training_arguments(plan, evaluate is not None, primary_metric, seed, prompts)
     card = model.model_card_data
     card.widget = [{"text": ""}]  # keeps the trainer from putting training texts there
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments,
-        train_dataset=plan.dataset.training_rows(),
-        loss=plan.loss.build(model, plan.dataset),
+        train_dataset=dataset.training_rows(),
+        loss=plan.loss.build(model, dataset),
         evaluator=as_sentence_transformers_evaluator(evaluate) if evaluate else None,
         callbacks=[JournalCallback(journal, plan.name), ProgressCallback(f"train {plan.name}", primary_metric)],
     )
@@ -103,7 +108,23 @@ def train_stage(
     return result
 
 
-def training_arguments(plan: StagePlan, evaluates: bool, primary_metric: str, seed: int) -> Any:
+def column_prompts(dataset: EmbeddingDataset, model: "SentenceTransformer") -> dict[str, str]:
+    """The prompt of each text column that has one: the data set's, else the model's default one.
+
+    sentence-transformers puts the model's default prompt before the texts that it encodes, but not before those that
+    it trains on: a model would be trained without the prompt that it is judged with.
+    """
+    default = model.prompts.get(model.default_prompt_name) or ""
+    own = {column: dataset.prompts.of(column) for column in dataset.text_columns}
+    if default and None in own.values():
+        logger.info("The data name no prompts: training puts the model's own %r before every text.", default)
+    prompts = {column: default if prompt is None else prompt for column, prompt in own.items()}
+    return {column: prompt for column, prompt in prompts.items() if prompt}
+
+
+def training_arguments(
+    plan: StagePlan, evaluates: bool, primary_metric: str, seed: int, prompts: Mapping[str, str] | None = None
+) -> Any:
     """sentence-transformers' training arguments: those of the YAML, and those that only a run knows."""
     given = dict(plan.trainer)
     if not evaluates:
@@ -117,6 +138,7 @@ def training_arguments(plan: StagePlan, evaluates: bool, primary_metric: str, se
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": has_cuda(),
+        "prompts": dict(prompts) if prompts else None,
     }
     if strategy != "no":
         runtime |= {

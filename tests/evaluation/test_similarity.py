@@ -9,6 +9,7 @@ from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.similarity import FUNCTIONS, SimilarityEvaluator, cosine
 from embexp.models.encoding import ModelEncoder
+from embexp.steps.prompting import set_prompts
 
 ALL = ["cosine", "dot", "euclidean", "manhattan"]
 PAIRS = {"sentence1": ["x", "x", "x"], "sentence2": ["x", "xy", "y"], "score": [1.0, 0.5, 0.0]}
@@ -19,7 +20,11 @@ class ToyEncoder:
 
     vectors = {"x": (1, 0), "y": (0, 1), "xy": (1, 1), "nothing": (0, 0)}  # noqa: RUF012
 
-    def encode(self, texts):
+    def __init__(self) -> None:
+        self.calls: list[tuple[list[str], str | None]] = []
+
+    def encode(self, texts, prompt=None):
+        self.calls.append((list(texts), prompt))
         return numpy.array([self.vectors[text] for text in texts], dtype="float32")
 
 
@@ -49,6 +54,40 @@ def test_scores_keep_split_texts_and_gold():
     assert scores.split == "test"
     assert scores.texts == (["x", "x", "x"], ["x", "xy", "y"])
     assert scores.gold.tolist() == [1.0, 0.5, 0.0]
+
+
+def with_prompts(rows=PAIRS, **prompts):
+    dataset = dataset_of("toy", "scored_pair", {"dev": rows})
+    return SimilarityEvaluator("sts", set_prompts(dataset, {"q": "Q: ", "d": "D: "}, **prompts), ["cosine"], 50)
+
+
+FIRST, SECOND = PAIRS["sentence1"], PAIRS["sentence2"]
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "calls"),
+    [
+        (evaluator_of(PAIRS), [(FIRST + SECOND, None)]),  # the model's own default
+        (with_prompts(default="q"), [(FIRST + SECOND, "Q: ")]),
+        (with_prompts(columns={"sentence1": "q"}), [(FIRST, "Q: "), (SECOND, "")]),
+        (with_prompts(columns={"query": "q", "positives": "d"}), [(FIRST, "Q: "), (SECOND, "D: ")]),
+    ],
+    ids=["none", "same", "first", "both"],
+)
+def test_each_column_is_encoded_after_the_prompt_of_its_data_set(evaluator, calls):
+    encoder = ToyEncoder()
+    scores = evaluator.score(encoder, "dev")
+    assert encoder.calls == calls
+    assert scores.predicted["cosine"] == pytest.approx([1, 0.5**0.5, 0])
+
+
+def test_prompts_of_rows_are_in_the_texts_that_are_encoded():
+    rows = {"sentence1": ["a", "b"], "sentence2": ["a", "b"], "score": [0.1, 0.9], "prompt": ["R: ", None]}
+    scores_of = with_prompts(rows, columns={"sentence1": "q", "sentence2": "d"}).score
+    encoder = ToyEncoder()
+    encoder.vectors = {"R: a": (1, 0), "Q: b": (1, 1), "a": (0, 1), "b": (1, 1)}
+    assert scores_of(encoder, "dev").predicted["cosine"] == pytest.approx([0, 1])
+    assert encoder.calls == [(["R: a", "Q: b"], ""), (["a", "b"], "D: ")]
 
 
 def test_the_cosine_with_a_zero_vector_is_zero():
@@ -121,11 +160,11 @@ def test_constant_gold_scores_are_refused():
     ("split", "expected"), [("dev", {"spearman": 0.86717, "pearson": 0.86962}), ("test", {"spearman": 0.82032})]
 )
 def test_the_untouched_minilm_has_its_published_scores_on_the_sts_benchmark(real_data, split, expected):
-    from embexp.config import compose, instantiate
-    from embexp.plan import read_dataset, resolve
+    from embexp.building import builder_of
+    from embexp.config import compose, instantiate, resolve
 
-    config = resolve(compose(["dataset=stsb", f"paths.data={real_data}"]))
-    dataset = read_dataset(config["dataset"], "stsb", "scored_pair")
+    config = resolve(compose(["dataset=stsb", f"paths.data={real_data}", "paths.cache=null"]))
+    dataset = builder_of(config).read(config["dataset"], "stsb", "scored_pair")
     model = instantiate(config["model"]).load(list, None)
     metrics = SimilarityEvaluator("stsb", dataset, ["cosine"], 1).score(ModelEncoder(model), split).metrics
     assert {name: metrics[f"{name}_cosine"] for name in expected} == pytest.approx(expected, abs=1e-5)
@@ -133,3 +172,24 @@ def test_the_untouched_minilm_has_its_published_scores_on_the_sts_benchmark(real
 
 def test_the_four_functions_are_known_by_their_names():
     assert list(FUNCTIONS) == ALL
+
+
+def test_rows_seen_in_training_are_left_out_of_a_second_metric():
+    rows = {key: [*values, values[0]] for key, values in PAIRS.items()} | {"score": [1.0, 0.5, 0.0, 0.0]}
+    dataset = dataset_of("toy", "scored_pair", {"dev": rows})
+    leaked = {"dev": numpy.array([False, False, False, True])}  # the row with a wrong score
+    evaluator = SimilarityEvaluator("sts", dataset, ["cosine", "dot"], 50, leaked)
+    metrics = evaluator.score(ToyEncoder(), "dev").metrics
+    assert list(metrics) == list(evaluator.metric_names)
+    assert metrics["spearman_cosine_no_leaks"] == pytest.approx(1)
+    assert metrics["spearman_cosine"] < 0.6
+    assert evaluator.headline_metrics == ("spearman_cosine", "pearson_cosine", "spearman_cosine_no_leaks")
+    scores = evaluator.score(ToyEncoder(), "dev")
+    assert [difference.metric for difference in evaluator.compare(scores, scores)] == list(metrics)
+
+
+@pytest.mark.parametrize("leaked", [[False, False, False], [True, True, True], [True, True, False]])
+def test_without_leaks_or_without_anything_else_there_is_no_second_metric(leaked):
+    dataset = dataset_of("toy", "scored_pair", {"dev": PAIRS})
+    evaluator = SimilarityEvaluator("sts", dataset, ["cosine"], 50, {"dev": numpy.array(leaked)})
+    assert evaluator.metric_names == ("spearman_cosine", "pearson_cosine")

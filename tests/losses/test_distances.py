@@ -1,10 +1,20 @@
 """Contrastive and triplet loss on fixed vectors, against values computed by hand for each distance."""
 
+import math
+
 import pytest
 import torch
 
 from embexp.errors import ConfigError
-from embexp.losses.distances import contrastive, triplet
+from embexp.losses.distances import (
+    batch_all,
+    batch_hard,
+    batch_hard_soft_margin,
+    batch_semi_hard,
+    contrastive,
+    online_contrastive,
+    triplet,
+)
 
 
 class GivenVectors(torch.nn.Module):
@@ -76,7 +86,53 @@ def test_triplet_is_the_mean_over_the_batch():
     assert value_of(triplet(GivenVectors()), columns) == pytest.approx((0.1 + 0.9) / 2)
 
 
-@pytest.mark.parametrize("make", [contrastive, triplet])
+@pytest.mark.parametrize(
+    ("distance", "margin", "labels", "expected"),
+    [
+        ("cosine", 0.5, [1, 0], 0.0),  # the positive is nearer than the negative: no pair is hard
+        ("cosine", 1.5, [0, 1], (1.5 - 0) ** 2 + 1**2),  # the negative is nearer: both are
+        ("euclidean", 6.0, [0, 1], (6 - 2) ** 2 + 5**2),
+        ("manhattan", 9.0, [0, 1], (9 - 2) ** 2 + 7**2),
+    ],
+)
+def test_online_contrastive_sums_over_hard_pairs_only(distance, margin, labels, expected):
+    loss = online_contrastive(GivenVectors(), distance=distance, margin=margin)
+    assert value_of(loss, [LEFT, RIGHT], labels) == pytest.approx(expected, abs=1e-4)
+
+
+# Two classes of two on a line through the origin's quarter circle: cosine distances 0 within and 1 between classes;
+# euclidean 1 within each class.
+BY_CLASS = [[[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 2.0]]]
+CLASSES = [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("make", [batch_all, batch_hard, batch_semi_hard])
+@pytest.mark.parametrize(("margin", "expected"), [(0.5, 0.0), (1.25, 0.25)])
+def test_batch_losses_by_cosine_ask_strangers_to_be_further_by_the_margin(make, margin, expected):
+    assert value_of(make(GivenVectors(), margin=margin), BY_CLASS, CLASSES) == pytest.approx(expected, abs=1e-4)
+
+
+def test_batch_hard_by_euclidean_distance():
+    # Classmates are 1 apart; the nearest stranger is 2 ** 0.5 from the short vectors, 5 ** 0.5 from the long ones.
+    near, far = 2**0.5, 5**0.5
+    loss = batch_hard(GivenVectors(), distance="euclidean", margin=2.0)
+    assert value_of(loss, BY_CLASS, CLASSES) == pytest.approx((2 * (1 - near + 2) + 2 * (1 - far + 2)) / 4, abs=1e-4)
+
+
+def test_batch_hard_soft_margin_has_no_margin():
+    loss = batch_hard_soft_margin(GivenVectors())
+    assert value_of(loss, BY_CLASS, CLASSES) == pytest.approx(math.log(1 + math.exp(0 - 1)), abs=1e-4)
+
+
+@pytest.mark.parametrize("make", [batch_all, batch_hard, batch_hard_soft_margin, batch_semi_hard])
+def test_batch_losses_know_cosine_and_euclidean(make):
+    with pytest.raises(
+        ConfigError, match=r"loss\.distance=manhattan is not known\. Expected one of: cosine, euclidean"
+    ):
+        make(GivenVectors(), distance="manhattan")
+
+
+@pytest.mark.parametrize("make", [contrastive, online_contrastive, triplet])
 def test_an_unknown_distance_names_the_known_ones_and_the_nearest(make):
     with pytest.raises(ConfigError) as error:
         make(GivenVectors(), distance="euclid")

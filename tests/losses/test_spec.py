@@ -97,6 +97,31 @@ def test_an_argument_that_the_loss_does_not_take_is_refused_with_the_nearest(mod
         shipped("cosent", scales=7.0).build(model, SCORED)
 
 
+def test_traits_are_words_or_hang_on_an_argument():
+    node = {"_target_": "a.b", "_accepts_": ["triplet"], "_traits_": ["compares_rows", {"owns_head": "projection_dim"}]}
+    assert spec_of("mine", node).traits == ("compares_rows",)
+    assert spec_of("mine", node | {"projection_dim": 4}).traits == ("compares_rows", "owns_head")
+
+
+def test_needs_are_known_words():
+    node = {"_target_": "a.b", "_accepts_": ["labelled_text"], "_needs_": {"classes": 2}}
+    assert (spec_of("mine", node).needs.classes, spec_of("mine", node).needs.transformer) == (2, False)
+    with pytest.raises(ConfigError, match=r"loss=mine has _needs_ class\. .*Did you mean 'classes'"):
+        spec_of("mine", node | {"_needs_": {"class": 2}})
+
+
+@pytest.mark.parametrize(("width", "expected"), [(32, None), (3, 3)])
+def test_a_teacher_of_another_width_gets_a_projection(model, width, expected):
+    teacher = dataset_of("teacher", "embedded_text", {"train": {"text": ["a b"], "label": [[0.5] * width]}})
+    assert shipped("mse").build(model, teacher).projection_dim == expected
+    assert shipped("mse", projection_dim=width).build(model, teacher).projection_dim == width
+
+
+def test_a_value_that_the_loss_refuses_is_told_as_a_mistake(model):
+    with pytest.raises(ConfigError, match=r"loss=mnrl does not fit: Invalid directions: .*Type loss\.<argument>="):
+        shipped("mnrl", directions=["query_to_doc", "sideways"]).build(model, SCORED)
+
+
 def test_a_loss_that_cannot_be_imported_is_refused(model):
     with pytest.raises(ConfigError, match=rf"_target_: {LOSSES}\.NoLoss cannot be imported"):
         spec_of("mine", {"_target_": f"{LOSSES}.NoLoss", "_accepts_": ["triplet"]}).build(model, SCORED)

@@ -44,6 +44,17 @@ def test_each_distinct_text_is_encoded_once_per_call(model):
     assert numpy.array_equal(vectors[2], vectors[5])
 
 
+def test_a_prompt_goes_before_every_text_and_the_model_s_own_where_none_is_given(model):
+    prompted = copy.deepcopy(model)
+    prompted.prompts, prompted.default_prompt_name = {"market": "market "}, "market"
+    bare = ModelEncoder(model).encode(TEXTS)
+    own = ModelEncoder(model).encode([f"market {text}" for text in TEXTS])
+    assert ModelEncoder(model).encode(TEXTS, "market ") == pytest.approx(own, abs=1e-6)
+    assert ModelEncoder(prompted).encode(TEXTS) == pytest.approx(own, abs=1e-6)
+    assert ModelEncoder(prompted).encode(TEXTS, "") == pytest.approx(bare, abs=1e-6)
+    assert numpy.abs(own - bare).max() > 1e-3
+
+
 def test_more_texts_than_one_chunk_keep_their_order(model):
     texts = [f"market {number}" for number in range(CHUNK + 5)]
     vectors = ModelEncoder(model).encode(texts)

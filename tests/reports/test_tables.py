@@ -54,6 +54,14 @@ def test_the_closing_words_say_where_things_are():
     assert "model      runs/1/model" in printed
 
 
+def test_warnings_of_the_check_stand_below_the_table():
+    console = Console(width=120, no_color=True)
+    with console.capture() as captured:
+        print_closing(result_of() | {"warnings": ["4 of 8 rows [50 %] are left out", "texts are cut"]}, console)
+    lines = captured.get().splitlines()
+    assert lines[-2:] == ["warning    4 of 8 rows [50 %] are left out", "warning    texts are cut"]
+
+
 def test_a_sweep_is_loss_by_model_with_the_untouched_models_first():
     better = {"trained": 0.9, "difference": 0.0328, "low": 0.02, "high": 0.04}
     results = [

@@ -1,13 +1,15 @@
-"""split_missing: rows that share a text stay together, given splits stay, and the seed decides."""
+"""split: rows that share a text stay together, given splits stay, hashes and the seed decide."""
+
+from collections import Counter
 
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from embexp.data.checks import dataset_of
-from embexp.data.dataset import StepReport
 from embexp.errors import ConfigError, DataError
-from embexp.steps.split import connected_rows, split_missing
+from embexp.steps.groups import connected_rows, identical_rows
+from embexp.steps.split import split
 
 
 def pairs(anchors, positives, **others):
@@ -15,67 +17,103 @@ def pairs(anchors, positives, **others):
     return dataset_of("mine", "positive_pair", splits)
 
 
+def numbered(many):
+    return pairs([f"a{number:04}" for number in range(many)], [f"p{number}" for number in range(many)])
+
+
 def rows_of(dataset):
     """The rows of each split as a list of tuples."""
     return {
-        split: list(zip(rows["anchor"][:], rows["positive"][:], strict=True)) for split, rows in dataset.splits.items()
+        name: list(zip(*(rows[column][:] for column in rows.column_names), strict=True))
+        for name, rows in dataset.splits.items()
     }
 
 
-TEN = pairs([f"a{number}" for number in range(10)], [f"p{number}" for number in range(10)])
+def sizes_of(dataset):
+    return {name: rows.num_rows for name, rows in dataset.splits.items()}
 
 
-def test_dev_and_test_get_their_share_and_no_row_is_lost():
-    made = split_missing(TEN, dev=0.2, test=0.3, seed=1)
-    sizes = {split: rows.num_rows for split, rows in made.splits.items()}
-    assert sizes == {"train": 5, "dev": 2, "test": 3}
-    assert sorted(row for rows in rows_of(made).values() for row in rows) == rows_of(TEN)["train"]
-    assert made.history == (StepReport("split", 10, 10, "train 5, dev 2, test 3"),)
+def groups_of(columns, group=connected_rows):
+    names = [f"column{number}" for number in range(len(columns))]
+    table = dataset_of("mine", "text", {"train": {"text": ["x"] * len(columns[0])}}).splits["train"]
+    for name, column in zip(names, columns, strict=True):
+        table = table.add_column(name, column)
+    return group(table, names).of_rows.tolist()
+
+
+def test_train_dev_and_test_get_their_share_and_no_row_is_lost():
+    made = split(numbered(5000))
+    assert sizes_of(made) == pytest.approx({"train": 4000, "dev": 500, "test": 500}, abs=80)
+    assert sorted(row for rows in rows_of(made).values() for row in rows) == rows_of(numbered(5000))["train"]
+    (report,) = made.history
+    assert (report.step, report.rows_in, report.rows_out) == ("split", 5000, 5000)
+    assert report.reason == "train {train:,}, dev {dev}, test {test}".format(**sizes_of(made))
 
 
 def test_rows_keep_their_order_within_a_split():
-    for rows in rows_of(split_missing(TEN, dev=0.4, test=0.3, seed=1)).values():
+    for rows in rows_of(split(numbered(100), (4, 3, 3))).values():
         assert rows == sorted(rows)
 
 
 def test_the_same_seed_gives_the_same_splits_and_another_one_others():
-    first, again, other = (rows_of(split_missing(TEN, 0.3, 0.3, seed)) for seed in (1, 1, 2))
+    first, again, other = (rows_of(split(numbered(50), (4, 3, 3), seed=seed)) for seed in (1, 1, 2))
     assert first == again != other
 
 
 @pytest.mark.parametrize(
     ("columns", "groups"),
     [
-        ([["a", "b", "c"], ["x", "y", "z"]], [[0], [1], [2]]),
-        ([["a", "b", "a"], ["x", "y", "z"]], [[0, 2], [1]]),
-        ([["a", "b", "c"], ["x", "y", "a"]], [[0, 2], [1]]),  # the text stands in another column
-        ([["a", "b", "d", "c"], ["b", "x", "y", "x"]], [[0, 1, 3], [2]]),  # 0 and 3 only through 1
-        ([["q", "r", "s"], [["a", "b"], ["c"], ["b", "d"]]], [[0, 2], [1]]),  # lists of texts
+        ([["a", "b", "c"], ["x", "y", "z"]], [0, 1, 2]),
+        ([["a", "b", "a"], ["x", "y", "z"]], [0, 1, 0]),
+        ([["a", "b", "c"], ["x", "y", "a"]], [0, 1, 0]),  # the text stands in another column
+        ([["a", "b", "d", "c"], ["b", "x", "y", "x"]], [0, 0, 1, 0]),  # 0 and 3 only through 1
+        ([["q", "r", "s"], [["a", "b"], ["c"], ["b", "d"]]], [0, 1, 0]),  # lists of texts
+        ([["q", "r", "s"], [["a"], [], ["b", "a"]], [[], ["q"], []]], [0, 0, 0]),
+        ([["a", "A", "a "], ["x", "y", "z"]], [0, 1, 2]),  # compared exactly
     ],
 )
 def test_rows_that_share_a_text_are_connected(columns, groups):
-    assert connected_rows(columns) == groups
+    assert groups_of(columns) == groups
+
+
+@pytest.mark.parametrize(
+    ("columns", "groups"),
+    [
+        ([["a", "b", "a", "b"], ["x", "y", "z", "y"]], [0, 1, 2, 1]),
+        ([["a", "x"], ["x", "a"]], [0, 1]),
+        ([["q", "r", "q"], [["a", "b"], ["a"], ["a", "b"]]], [0, 1, 0]),
+    ],
+)
+def test_identical_rows_are_known(columns, groups):
+    assert groups_of(columns, identical_rows) == groups
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_connected_rows_go_to_one_split(seed):
-    dataset = pairs(["a", "a", "c", "d", "e", "f"], ["b", "c", "x", "y", "z", "w"])
-    made = rows_of(split_missing(dataset, dev=0.5, test=0.0, seed=seed))
+    dataset = pairs(["a", "a", "c", "d", "e", "f", *"ghijklmn"], ["b", "c", "x", "y", "z", "w", *"GHIJKLMN"])
+    made = rows_of(split(dataset, (5, 5, 0), seed=seed))
     assert {"train", "dev"} == set(made)
     assert sum({("a", "b"), ("a", "c"), ("c", "x")} <= set(rows) for rows in made.values()) == 1
 
 
-def test_one_large_group_does_not_keep_single_rows_from_their_share():
+def test_a_group_larger_than_the_smallest_split_is_in_train_and_told():
     dataset = pairs(["same"] * 50 + [f"a{number}" for number in range(50)], [f"p{number}" for number in range(100)])
-    made = [split_missing(dataset, dev=0.1, test=0.1, seed=seed) for seed in range(20)]
-    assert {(each.splits["dev"].num_rows, each.splits["test"].num_rows) for each in made} == {(10, 10)}
+    for seed in range(20):
+        made = split(dataset, seed=seed)
+        assert rows_of(made)["train"][:50] == rows_of(dataset)["train"][:50]
+        assert min(sizes_of(made).values()) > 0
+        assert made.history[0].reason.endswith(
+            "; 1 group(s) of connected rows, the largest of 50, are larger than the smallest split and stay in train"
+        )
 
 
-def test_given_splits_stay_as_they_are():
+def test_a_given_split_stays_and_the_others_share_by_their_ratios():
     given_test = {"anchor": ["q"], "positive": ["r"]}
-    made = split_missing(pairs("abcd", "wxyz", test=given_test), dev=0.25, test=0.5, seed=1)
+    dataset = numbered(3000)
+    dataset = pairs(*dataset.splits["train"].to_dict().values(), test=given_test)
+    made = split(dataset, (2, 1, 7))
     assert made.splits["test"].to_dict() == given_test
-    assert (made.splits["train"].num_rows, made.splits["dev"].num_rows) == (3, 1)
+    assert sizes_of(made) == pytest.approx({"train": 2000, "dev": 1000, "test": 1}, abs=80)
     assert list(made.splits) == ["train", "dev", "test"]
 
 
@@ -88,40 +126,119 @@ def test_given_splits_stay_as_they_are():
     ids=["nothing_is_missing", "nothing_to_take_from"],
 )
 def test_a_data_set_that_needs_no_split_is_returned_itself(dataset):
-    assert split_missing(dataset, dev=0.5, test=0.4, seed=1) is dataset
+    assert split(dataset) is dataset
 
 
-def test_a_share_of_0_makes_no_split():
-    assert list(split_missing(TEN, dev=0.0, test=0.1, seed=1).splits) == ["train", "test"]
-    assert split_missing(TEN, dev=0, test=0, seed=1) is TEN
+def test_a_ratio_of_0_makes_no_split():
+    assert list(split(numbered(30), (9, 0, 1)).splits) == ["train", "test"]
+    dataset = numbered(30)
+    assert split(dataset, (1, 0, 0)) is dataset
 
 
-@pytest.mark.parametrize(("dev", "test"), [(-0.1, 0.2), (0.2, -0.1), (0.5, 0.5), (1.0, 0.0), (0.9, 10)])
-def test_shares_out_of_range_are_refused(dev, test):
+def test_few_rows_still_give_each_split_one():
+    for seed in range(20):
+        assert sizes_of(split(pairs("abc", "xyz"), seed=seed)) == {"train": 1, "dev": 1, "test": 1}
+
+
+@pytest.mark.parametrize("dataset", [pairs("ab", "xy"), pairs("aaaaaa", "uvwxyz")], ids=["too_few", "all_connected"])
+def test_groups_that_are_too_few_are_refused(dataset):
+    with pytest.raises(DataError, match=r"mine cannot be divided into train, dev, test: its rows make \d group\(s\)"):
+        split(dataset)
+
+
+def test_rows_drawn_alone_may_share_texts_and_the_report_counts_them():
+    dataset = pairs(["same"] * 400, [f"p{number // 2}" for number in range(400)])
+    made = split(dataset, by="rows")
+    assert sizes_of(made) == pytest.approx({"train": 320, "dev": 40, "test": 40}, abs=25)
+    texts = [{text for row in rows for text in row} for rows in rows_of(made).values()]
+    assert [sum("same" in of_split for of_split in texts), sum(map(len, texts))] == [3, 203]  # identical rows together
+    assert made.history[0].reason.endswith("; 1 texts are in two splits")
+
+
+def labelled(shape, label, labels):
+    texts = {"text": [f"t{number}" for number in range(len(labels))]}
+    if shape != "labelled_text":
+        texts = {"sentence1": texts["text"], "sentence2": [f"u{number}" for number in range(len(labels))]}
+    return dataset_of("mine", shape, {"train": texts | {label: labels}})
+
+
+@pytest.mark.parametrize(
+    ("shape", "label", "labels"),
+    [
+        ("labelled_text", "label", [0] * 100 + [1] * 50 + [2] * 10),
+        ("binary_pair", "label", [1] * 150 + [0] * 10),
+        ("scored_pair", "score", [1.0] * 60 + [0.85] * 40 + [0.5] * 50 + [0.0] * 10),
+    ],
+)
+def test_stratified_splits_have_the_same_share_of_every_label(shape, label, labels):
+    made = split(labelled(shape, label, labels), stratify=True)
+    bins = {value: min(int(value * 5), 4) if label == "score" else value for value in set(labels)}
+    expected = Counter(bins[value] for value in labels)
+    for name, share in (("train", 0.8), ("dev", 0.1), ("test", 0.1)):
+        found = Counter(bins[value] for value in made.splits[name][label][:])
+        assert found == {value: share * count for value, count in expected.items()}
+
+
+def test_a_group_counts_with_its_most_frequent_label():
+    texts = [f"t{number // 3}" for number in range(300)]
+    columns = {"sentence1": texts, "sentence2": texts, "label": [1, 1, 0] * 50 + [0, 0, 1] * 50}
+    made = split(dataset_of("mine", "binary_pair", {"train": columns}), stratify=True)
+    assert sizes_of(made) == {"train": 240, "dev": 30, "test": 30}
+    assert [sum(made.splits[name]["label"][:]) for name in ("dev", "test")] == [15, 15]
+
+
+def test_all_misfits_are_told_at_once():
     with pytest.raises(ConfigError) as error:
-        split_missing(TEN, dev, test, seed=1)
-    expected = f"dev={dev} and test={test} must be 0 or more and add up to less than 1."
-    assert str(error.value) == expected
+        split(numbered(10), ratios=(8, -1), by="text", stratify=True, seed="x")
+    assert str(error.value).splitlines() == [
+        "dataset.steps.split.ratios=(8, -1) was given; expected three numbers for train, dev and test, none negative "
+        "and the first above 0, such as [8,1,1].",
+        "dataset.steps.split.by=text was given; expected one of: texts, rows.",
+        "dataset.steps.split.stratify=true was given, and mine is positive_pair, which has no classes or scores; "
+        "expected false.",
+        "dataset.steps.split.seed=x was given; expected a whole number.",
+    ]
 
 
-def test_too_few_rows_for_a_split_are_refused():
-    with pytest.raises(DataError, match=r"3 rows of mine, 3 groups .* leave nothing for dev and test"):
-        split_missing(pairs("abc", "xyz"), dev=0.1, test=0.1, seed=1)
+@pytest.mark.parametrize("ratios", [(0, 1, 1), (8, 1), (8, 1, 1, 1), (8, -1, 1), (8, "1", 1), 8, (True, 1, 1), None])
+def test_ratios_that_are_none_are_refused(ratios):
+    with pytest.raises(ConfigError, match=r"dataset\.steps\.split\.ratios="):
+        split(numbered(10), ratios)
 
 
 TEXTS = st.sampled_from([f"t{number}" for number in range(60)])
-SHARES = st.sampled_from([0.0, 0.25, 0.4])
+ROWS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=25)
+RATIOS = st.tuples(st.sampled_from([1, 4, 8]), st.sampled_from([0, 1, 3]), st.sampled_from([0, 1, 3]))
 
 
-@settings(max_examples=60, deadline=None, database=None)
-@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=25), SHARES, SHARES, st.integers(0, 9))
-def test_no_text_is_in_two_splits_and_no_row_is_lost(rows, dev, test, seed):
+@settings(max_examples=80, deadline=None, database=None)
+@given(ROWS, RATIOS, st.integers(0, 9))
+def test_no_text_is_in_two_splits_and_no_row_is_lost(rows, ratios, seed):
     try:
-        made = rows_of(split_missing(pairs(*zip(*rows, strict=True)), dev, test, seed))
-    except DataError:  # too few rows for a share that small
+        made = rows_of(split(pairs(*zip(*rows, strict=True)), ratios, seed=seed))
+    except DataError:  # too few groups
         reject()
-    assert sorted(row for split in made.values() for row in split) == sorted(rows)
-    texts = [{text for row in split for text in row} for split in made.values()]
+    assert sorted(row for part in made.values() for row in part) == sorted(rows)
+    assert all(made.values())
+    texts = [{text for row in part for text in row} for part in made.values()]
     assert sum(map(len, texts)) == len(set().union(*texts))
-    assert len(made.get("dev", [])) <= dev * len(rows)
-    assert len(made.get("test", [])) <= test * len(rows)
+    for part in made.values():  # a subsequence: the order is kept
+        remaining = iter(rows)
+        assert all(row in remaining for row in part)
+
+
+@settings(max_examples=40, deadline=None, database=None)
+@given(
+    st.lists(st.tuples(TEXTS, TEXTS), max_size=30),
+    st.sampled_from(["texts", "rows"]),
+    st.integers(0, 9),
+    st.randoms(use_true_random=False),
+)
+def test_rows_that_are_added_do_not_move_the_others(added, by, seed, draw):
+    before = rows_of(numbered(200))["train"]
+    mixed = before + [(f"new {first}", f"new {second}") for first, second in added]
+    draw.shuffle(mixed)
+    first = rows_of(split(numbered(200), (8, 2, 2), by, seed=seed))
+    second = rows_of(split(pairs(*zip(*mixed, strict=True)), (8, 2, 2), by, seed=seed))
+    for name, rows in first.items():
+        assert set(rows) <= set(second[name])

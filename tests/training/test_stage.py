@@ -5,12 +5,11 @@ import json
 import pytest
 import torch
 
-from embexp.config import compose
+from embexp.config import compose, resolve
 from embexp.data.checks import dataset_of
 from embexp.errors import TrainingError
 from embexp.losses.spec import spec_of
 from embexp.models.scratch import ScratchModel
-from embexp.plan import resolve
 from embexp.tracking.journal import Journal
 from embexp.tracking.null_tracker import NullTracker
 from embexp.training.stage import StagePlan, check_precision, precision_misfits, train_stage, training_arguments

@@ -1,0 +1,111 @@
+"""Building a data set as its YAML says: read it, apply its steps, bring it to a shape. Runs and commands share this."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from embexp.config import instantiate
+from embexp.data.cache import cached_step, identity_of, step_key
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import ConfigError
+from embexp.steps.conversions.conversion_settings import ConversionSettings
+from embexp.steps.convert import convert
+from embexp.steps.prompting import with_row_prompts
+from embexp.steps.routes import Way
+
+Node = Mapping[str, Any]
+
+
+def dataset_name(node: Node, choices: Mapping[str, Any]) -> str:
+    """What a person calls a dataset: the YAML's name, or the last part of the path or id that was given."""
+    reader = node["reader"]
+    given = {"file": reader.get("path"), "hub": reader.get("id")}.get(str(choices["dataset"]))
+    return Path(given).name.partition(".")[0] if given else str(choices["dataset"])
+
+
+def offered_shapes(node: Node) -> list[str] | None:
+    """The shapes that a dataset YAML offers: that of its last step which makes one, else those of its reader.
+
+    None when only reading can tell. A step says by its argument `shape` which one it makes.
+    """
+    made = [step["shape"] for step in _steps_of(node).values() if step.get("shape")]
+    return made[-1:] or node["shapes"]
+
+
+class DataBuilder:
+    """Builds the data sets of a run or command; what was built once is not built again.
+
+    Args:
+        settings: what conversions need to know.
+        cache: the folder that keeps what steps made, None to make everything anew.
+    """
+
+    def __init__(self, settings: ConversionSettings, cache: str | Path | None) -> None:
+        self.settings = settings
+        self.cache = Path(cache) if cache else None
+        self._built: dict[str, EmbeddingDataset] = {}
+
+    def read(self, node: Node, name: str, shape: str | None) -> EmbeddingDataset:
+        """The rows of a dataset YAML in one of its shapes, after its steps; row prompts are put before their texts.
+
+        Raises:
+            EmbexpError: the data cannot be read, or a step refuses them; the message names the step.
+        """
+        key = json.dumps([node["reader"], node["steps"], name, shape], default=str)
+        if key not in self._built:
+            self._built[key] = with_row_prompts(
+                self._stepped(node, instantiate(node["reader"], name=name, shape=shape))
+            )
+        return self._built[key]
+
+    def _stepped(self, node: Node, dataset: EmbeddingDataset) -> EmbeddingDataset:
+        steps = _steps_of(node)
+        identity = identity_of(dataset) if self.cache and steps else ""
+        for key, step in steps.items():
+            if self.cache:
+                identity = step_key(identity, step)
+                dataset = cached_step(self.cache, identity, dataset, _applying(key, step))
+            else:
+                dataset = _applying(key, step)(dataset)
+        return dataset
+
+    def in_shape(self, node: Node, name: str, way_to: Callable[[list[str]], Way]) -> EmbeddingDataset:
+        """The data set, read and converted on the way that `way_to` finds from the shapes it offers.
+
+        Raises:
+            EmbexpError: whatever reading, steps or conversions refuse.
+        """
+        offered = offered_shapes(node)
+        start = way_to(offered)[0] if offered else None
+        if start not in (node["shapes"] or []):  # a step makes that shape
+            start = node["shapes"][0] if node["shapes"] else None
+        dataset = self.read(node, name, start)
+        for conversion in way_to([dataset.shape.name])[1]:
+            dataset = convert(dataset, conversion, self.settings)
+        return dataset
+
+
+def builder_of(config: Mapping[str, Any]) -> DataBuilder:
+    """The builder that a resolved configuration asks for: its group `conversion` and `paths.cache`.
+
+    Raises:
+        ConfigError: conversion settings out of range.
+    """
+    return DataBuilder(instantiate(config["conversion"]), config["paths"]["cache"])
+
+
+def _steps_of(node: Node) -> dict[str, Node]:
+    return {key: step for key, step in (node["steps"] or {}).items() if step is not None}
+
+
+def _applying(key: str, step: Node) -> Callable[[EmbeddingDataset], EmbeddingDataset]:
+    """A step as a function of the data set; a mistake in its arguments is told under the step's name."""
+
+    def apply(dataset: EmbeddingDataset) -> EmbeddingDataset:
+        try:
+            return instantiate(step, dataset=dataset)
+        except ConfigError as error:
+            raise ConfigError(f"dataset.steps.{key}: {error}") from error
+
+    return apply

@@ -1,0 +1,107 @@
+"""Results of steps, kept under a key of all they depend on: the input, the call, the code, the packages."""
+
+import functools
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.files import sha256_of
+from embexp.data.storage import changed_files, is_prepared, read_prepared, versions, write_dataset
+
+logger = logging.getLogger(__name__)
+
+
+def identity_of(dataset: EmbeddingDataset) -> str:
+    """A key of what a step can see of a data set: rows, shape, label names and prompts, not where they came from."""
+    return _digest(
+        dataset.fingerprints(),
+        dataset.shape.name,
+        dataset.label_names,
+        asdict(dataset.prompts),
+    )
+
+
+def step_key(identity: str, call: Mapping[str, Any]) -> str:
+    """A key of what a step makes: its input, its call with the content of files it names, its code, the packages."""
+    files = {text: _content_of(Path(text)) for text in _texts_in(call) if _is_file(text)}
+    return _digest(identity, call, files, _code_of(call["_target_"].partition(".")[0]), versions())
+
+
+def cached_step(
+    folder: Path, key: str, dataset: EmbeddingDataset, make: Callable[[EmbeddingDataset], EmbeddingDataset]
+) -> EmbeddingDataset:
+    """What `make` makes of the data set: from the cache where it is there and whole, else made and stored."""
+    entry = folder / key
+    if is_prepared(entry) and not list(changed_files(entry)):
+        logger.info("%s: taken from the cache %s", dataset.name, entry)
+        stored = read_prepared(entry, dataset.name)
+        return replace(
+            stored,
+            history=(*dataset.history, *stored.history[len(dataset.history) - len(stored.history) :]),
+            provenance=dataset.provenance,
+        )
+    made = make(dataset)
+    _store(made, entry)
+    return made
+
+
+def _store(dataset: EmbeddingDataset, entry: Path) -> None:
+    """Write an entry so that it is there as a whole or not at all, whoever else writes it at the same time."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".making-") as making:
+        written = write_dataset(dataset, Path(making) / "entry", "parquet")
+        if entry.exists() and (not is_prepared(entry) or list(changed_files(entry))):
+            shutil.rmtree(entry)
+        if not entry.exists():
+            written.rename(entry)
+
+
+def _digest(*parts: Any) -> str:
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def _texts_in(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, Mapping):
+        for value in node.values():
+            yield from _texts_in(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _texts_in(value)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return "\0" not in text and Path(text).exists()
+    except OSError:  # longer than a path can be
+        return False
+
+
+def _content_of(path: Path) -> Any:
+    """The hash of a file; of a folder, such as a model's, the names, sizes and times of its files."""
+    if path.is_file():
+        return sha256_of(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
+@functools.cache
+def _code_of(package: str) -> str:
+    """A hash of the Python files that make data: ours, and those of the package that a step comes from."""
+    import importlib.util
+
+    ours = Path(__file__).resolve().parent.parent
+    files = [*(ours / "data").rglob("*.py"), *(ours / "steps").rglob("*.py")]
+    if package != "embexp" and (spec := importlib.util.find_spec(package)) and spec.origin:
+        origin = Path(spec.origin)
+        files += origin.parent.rglob("*.py") if origin.name == "__init__.py" else [origin]
+    return _digest([(file.name, sha256_of(file)) for file in sorted(files)])

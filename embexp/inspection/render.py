@@ -1,0 +1,103 @@
+"""An inspection as text for people."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from embexp.inspection.lengths import bars_of
+
+SHOWN_CHARS = 100  # of each text of an example
+KEY_WIDTH = 11
+
+
+def rendered(found: Mapping[str, Any], commands: Mapping[str, str]) -> str:
+    """The inspection, a paragraph for each thing told.
+
+    Args:
+        commands: what to type next, by what it does.
+    """
+    paragraphs = (_head(found), _faults(found), _lengths(found), _labels(found), _repeats(found), _examples(found))
+    return "\n\n".join("\n".join(lines) for part in (*paragraphs, _losses(found, commands)) if (lines := list(part)))
+
+
+def _line(key: str, text: str) -> str:
+    return f"{key:<{KEY_WIDTH}}{text}"
+
+
+def _head(found: Mapping[str, Any]) -> Iterator[str]:
+    others = [shape for shape in found["offered_shapes"] if shape != found["shape"]]
+    yield f"{found['name']} is {found['shape']}: {', '.join(found['columns'])}"
+    if others:
+        yield _line("also as", ", ".join(others))
+    yield _line("rows", ", ".join(f"{split} {count:,}" for split, count in found["rows"].items()))
+    if found["label_names"]:
+        yield _line("classes", _shortened(", ".join(found["label_names"])))
+    yield _line("source", str(found["source"].get("source", "")))
+    for step in found["steps"]:
+        yield _line("step", step)
+
+
+def _faults(found: Mapping[str, Any]) -> Iterator[str]:
+    if found["faults"]:
+        yield _line("faults", found["faults"])
+
+
+def _lengths(found: Mapping[str, Any]) -> Iterator[str]:
+    width = max(len(column) for column in found["lengths"]) + 2
+    header = f"{'':<{width}}{'shortest':>18}{'median':>9}{'95 %':>9}{'longest':>9}"
+    for column, kinds in found["lengths"].items():
+        for kind, lengths in kinds.items():
+            if header:
+                yield header
+                header = ""
+            yield (
+                f"{column:<{width}}{kind:<10}{lengths['shortest']:>8,}{lengths['median']:>9,.0f}"
+                f"{lengths['percentile_95']:>9,.0f}{lengths['longest']:>9,}  |{lengths['histogram']}|"
+            )
+
+
+def _labels(found: Mapping[str, Any]) -> Iterator[str]:
+    for split, counts in found["labels"].items():
+        key = "labels" if split == next(iter(found["labels"])) else ""
+        if found["shape"] == "scored_pair":
+            yield _line(key, f"{split:<5} 0 |{bars_of(list(counts.values()))}| 1")
+        else:
+            total = max(sum(counts.values()), 1)
+            parts = (f"{label} {count:,} ({count / total:.0%})" for label, count in counts.items())
+            yield _line(key, f"{split}: {', '.join(parts)}")
+
+
+def _repeats(found: Mapping[str, Any]) -> Iterator[str]:
+    for way, reason in found["duplicates"].items():
+        yield _line("duplicates" if way == "word for word" else "", f"{way}: {reason}")
+    if len(found["rows"]) > 1 and not found["leaks"]:
+        yield _line("leaks", f"none: {', '.join(found['rows'])} share no text")
+    for place, line in enumerate(found["leaks"]):
+        yield _line("" if place else "leaks", line)
+
+
+def _examples(found: Mapping[str, Any]) -> Iterator[str]:
+    for place, row in enumerate(found["examples"]):
+        for column, value in row.items():
+            yield _line(f"row {place + 1}" if column == next(iter(row)) else "", f"{column}: {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        more = f" (and {len(value) - 1} more)" if len(value) > 1 else ""
+        return f"{_shortened(value[0])!r}{more}"
+    return repr(_shortened(value)) if isinstance(value, str) else _shortened(str(value))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
+
+
+def _losses(found: Mapping[str, Any], commands: Mapping[str, str]) -> Iterator[str]:
+    fits = found["losses"]
+    yield _line("losses", f"as it is: {', '.join(fits['directly']) or 'none'}")
+    for way in dict.fromkeys(fits["converted"].values()):
+        yield _line("", f"{way}: {', '.join(name for name, other in fits['converted'].items() if other == way)}")
+    for keys in dict.fromkeys(fits["given"].values()):
+        yield _line("", f"with {keys}: {', '.join(name for name, other in fits['given'].items() if other == keys)}")
+    for what, command in commands.items():
+        yield _line(what, command)

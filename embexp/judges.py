@@ -1,0 +1,105 @@
+"""Who judges a run: the evaluators with their data, what of these was seen in training, and which metric decides."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from embexp.building import DataBuilder, offered_shapes
+from embexp.checks.findings import of_rows
+from embexp.config import instantiate
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import ConfigError, did_you_mean, listed
+from embexp.evaluation.scores import Evaluator
+from embexp.matching import way_to_evaluator
+from embexp.misfits import Misfits
+from embexp.steps.leaks import leaked_rows
+
+if TYPE_CHECKING:
+    import numpy
+
+Node = Mapping[str, Any]
+Leaked = dict[str, "numpy.ndarray"]  # by split: which rows also stand in the training data
+EVALUATED = ("scored_pair",)  # what evaluators read
+
+
+def check_evaluator_way(name: str, config: Node, dataset_name: str, builder: DataBuilder) -> None:
+    """Raise ShapeError when the YAML files tell that an evaluator cannot read its data."""
+    node, label = _data_of(name, config, dataset_name)
+    if offered := offered_shapes(node):
+        way_to_evaluator(offered, EVALUATED, label, name, builder.settings)
+
+
+def plan_evaluators(
+    config: Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder, misfits: Misfits
+) -> tuple[tuple[Evaluator, ...], tuple[str, str] | None, tuple[str, ...]]:
+    """The evaluators, which evaluator and metric decide, and warnings of rows that were seen in training.
+
+    Who decides is not looked at where an evaluator could not be had.
+    """
+    evaluators, warnings = [], []
+    for name in config["evaluator"] or {}:
+        planned = misfits.attempt(_plan_evaluator, name, config, dataset_name, trained_on, builder)
+        if planned:
+            evaluators.append(planned[0])
+            warnings += _leak_warnings(name, planned[1])
+    if len(evaluators) < len(config["evaluator"] or {}):
+        return (), None, ()
+    primary = misfits.attempt(primary_of, config["primary_metric"], tuple(evaluators))
+    return tuple(evaluators), primary, tuple(warnings)
+
+
+def _plan_evaluator(
+    name: str, config: Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder
+) -> tuple[Evaluator, Leaked]:
+    node, label = _data_of(name, config, dataset_name)
+    dataset = builder.in_shape(
+        node, label, lambda offered: way_to_evaluator(offered, EVALUATED, label, name, builder.settings)
+    )
+    leaked = {
+        split: _any_of([leaked_rows(train, dataset, split) for train in trained_on])
+        for split in ("dev", "test")
+        if split in dataset.splits and trained_on
+    }
+    call = {key: value for key, value in config["evaluator"][name].items() if key != "dataset"}
+    return instantiate(call, name=name, dataset=dataset, leaked=leaked), leaked
+
+
+def _data_of(name: str, config: Node, dataset_name: str) -> tuple[Node, str]:
+    """An evaluator's own dataset, or the run's, with what it is called."""
+    own = config["evaluator"][name].get("dataset")
+    return (own, name) if own else (config["dataset"], dataset_name)
+
+
+def _any_of(masks: Sequence["numpy.ndarray"]) -> "numpy.ndarray":
+    import numpy
+
+    return numpy.logical_or.reduce(masks)
+
+
+def _leak_warnings(name: str, leaked: Leaked) -> Iterator[str]:
+    for split, mask in leaked.items():
+        if mask.any():
+            yield (
+                f"{of_rows(int(mask.sum()), len(mask))} of {split} of evaluator={name} also stand in the training "
+                "data. The metrics that end in _no_leaks leave them out; step=[leaks] dataset.steps.leaks.remove=train "
+                "takes those that the data set's own splits share out of training."
+            )
+
+
+def primary_of(asked: str | None, evaluators: tuple[Evaluator, ...]) -> tuple[str, str]:
+    """The evaluator and metric that pick the checkpoint and give the verdict.
+
+    Raises:
+        ConfigError: there is no evaluator, or the metric asked for is not one of theirs.
+    """
+    if not evaluators:
+        raise ConfigError("No evaluator is chosen. Expected at least one: type evaluator=[sts].")
+    if asked is None:
+        return evaluators[0].name, evaluators[0].primary_metric
+    known = [f"{evaluator.name}/{metric}" for evaluator in evaluators for metric in evaluator.metric_names]
+    if asked not in known:
+        raise ConfigError(
+            f"primary_metric={asked} is not measured. Expected one of: {listed(known)}. "
+            f"{did_you_mean(asked, known)}".strip()
+        )
+    evaluator, _, metric = asked.rpartition("/")
+    return evaluator, metric

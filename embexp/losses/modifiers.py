@@ -1,0 +1,90 @@
+"""Modifiers: what wraps around a loss to train several widths or depths of the model at once."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from embexp.config import conf_dir, instantiate, parameters_of
+from embexp.errors import ConfigError, listed
+from embexp.losses.needs import Needs, needs_of
+
+SMALLEST_WIDTH = 32  # of the widths that are made by halving
+
+
+@dataclass(frozen=True)
+class Modifier:
+    """A wrapper around any loss as its YAML describes it; nothing is imported before `wrap`.
+
+    Attributes:
+        refuses: traits of losses that it does not compose with (`_refuses_`).
+        needs: what it cannot do without (`_needs_`).
+        call: the YAML itself: `_target_` and the modifier's own arguments.
+    """
+
+    name: str
+    refuses: tuple[str, ...]
+    needs: Needs
+    call: Mapping[str, Any]
+
+    def refused(self, traits: Iterable[str]) -> list[str]:
+        """Those of a loss's traits that the modifier does not compose with."""
+        return [trait for trait in traits if trait in self.refuses]
+
+    def wrap(self, loss: Any, model: Any) -> Any:
+        """The loss with the modifier around it.
+
+        Raises:
+            ConfigError: arguments that do not fit the model, such as a width that is larger than its own.
+        """
+        width = model.get_embedding_dimension()
+        on_demand = {"model": model, "loss": loss, "matryoshka_dims": halves(width)}
+        wanted = parameters_of(self.call["_target_"]) or ()
+        runtime = {key: value for key, value in on_demand.items() if key in wanted and self.call.get(key) is None}
+        try:
+            return instantiate({key: value for key, value in self.call.items() if key not in runtime}, **runtime)
+        except ValueError as error:
+            raise ConfigError(
+                f"modifier={self.name} does not fit: {error} The model's embeddings have {width} numbers. "
+                f"Type modifier.<argument>=<value that fits>, or modifier=none."
+            ) from error
+
+    def public_call(self) -> dict[str, Any]:
+        """The call without what only describes it: `_target_` and the arguments."""
+        arguments = {key: value for key, value in self.call.items() if not key.startswith("_")}
+        return {"_target_": self.call["_target_"], **arguments}
+
+
+def modifier_of(name: str, node: Mapping[str, Any] | None) -> Modifier | None:
+    """The modifier in a YAML; None for one that is empty.
+
+    Raises:
+        ConfigError: the YAML has arguments and names no callable.
+    """
+    if not node:
+        return None
+    if not node.get("_target_"):
+        raise ConfigError(
+            f"modifier={name} has {listed(node)} and no _target_. Expected one: see conf/modifier/matryoshka.yaml."
+        )
+    return Modifier(name, tuple(node.get("_refuses_") or ()), needs_of(f"modifier={name}", node), dict(node))
+
+
+def composing_modifiers(traits: Iterable[str]) -> list[str]:
+    """Names of the shipped modifiers that compose with a loss of these traits."""
+    traits = set(traits)
+    nodes = {path.stem: OmegaConf.load(path) for path in sorted(conf_dir().glob("modifier/*.yaml"))}
+    return [name for name, node in nodes.items() if not traits & set(node.get("_refuses_") or ())]
+
+
+def halves(width: int) -> list[int]:
+    """The width and its halves, down to SMALLEST_WIDTH.
+
+    >>> halves(384)
+    [384, 192, 96, 48]
+    """
+    widths = [width]
+    while widths[-1] // 2 >= SMALLEST_WIDTH:
+        widths.append(widths[-1] // 2)
+    return widths

@@ -1,0 +1,35 @@
+"""What a loss is like, in words that checks and modifiers look for: the key `_traits_` of its YAML."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def traits_of(node: Mapping[str, Any]) -> tuple[str, ...]:
+    """The traits of a loss with these arguments.
+
+    A trait may hang on an argument: `{gradient_cache: use_mini_batched_version}` counts where that one is on.
+
+    >>> traits_of({"_traits_": ["in_batch_negatives", {"gradient_cache": "cached"}], "cached": False})
+    ('in_batch_negatives',)
+    """
+    traits = []
+    for entry in node.get("_traits_") or ():
+        if isinstance(entry, str):
+            traits.append(entry)
+        else:
+            traits += [trait for trait, argument in entry.items() if node.get(argument)]
+    return tuple(traits)
+
+
+def switch_of(node: Mapping[str, Any], trait: str) -> str | None:
+    """The argument that switches a trait on and off, None where the loss always has it.
+
+    >>> switch_of({"_traits_": [{"gradient_cache": "cached"}], "cached": True}, "gradient_cache")
+    'cached'
+    """
+    switches = {}
+    for entry in node.get("_traits_") or ():
+        if not isinstance(entry, str):
+            switches |= entry
+    argument = switches.get(trait)
+    return argument if node.get(argument) is True else None

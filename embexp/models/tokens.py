@@ -1,0 +1,77 @@
+"""How many tokens a text has, told from a model's files: nothing is loaded but its tokenizer."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embexp.models.pretrained import PretrainedModel
+from embexp.protocols import BaseModel
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+LOCAL = ("path", "package", "cache")  # sources of a place (BaseModel.locate) that are folders
+
+
+@dataclass(frozen=True)
+class TokenLimit:
+    """A model's tokenizer, and how many tokens of a text the model reads; the rest is cut off."""
+
+    tokenizer: "Tokenizer"
+    max_tokens: int
+
+    def num_cut(self, texts: Sequence[str]) -> int:
+        """How many of the texts are longer than the model reads, special tokens counted."""
+        return sum(count > self.max_tokens for count in self.num_tokens(texts))
+
+    def num_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, special ones counted."""
+        return [len(encoding.ids) for encoding in self.tokenizer.encode_batch(list(texts))]
+
+
+def token_limit(model: BaseModel, place: Mapping[str, str]) -> TokenLimit | None:
+    """The token limit of a model that lies in a local folder.
+
+    None where it cannot be told before loading: a model on the Hub, from scratch or of token vectors (which read texts
+    of any length), a tokenizer in another format, or no limit in the files.
+    """
+    if not isinstance(model, PretrainedModel) or place["source"] not in LOCAL:
+        return None
+    folders = _folders(Path(place["location"]))
+    tokenizer_file = next(
+        (folder / "tokenizer.json" for folder in folders if (folder / "tokenizer.json").is_file()), None
+    )
+    max_tokens = model.max_seq_length or _max_seq_length(folders)
+    if tokenizer_file is None or max_tokens is None:
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return TokenLimit(tokenizer, max_tokens)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The model's folder, and that of its first module."""
+    modules = _read(folder / "modules.json") or [{"path": ""}]
+    return list(dict.fromkeys([folder, folder / modules[0]["path"]]))
+
+
+def _max_seq_length(folders: Sequence[Path]) -> int | None:
+    """As sentence-transformers finds it: its own file first, else the smaller of the tokenizer's and the network's."""
+    for folder in folders:
+        if given := (_read(folder / "sentence_bert_config.json") or {}).get("max_seq_length"):
+            return given
+    limits = [
+        (_read(folder / name) or {}).get(key)
+        for folder in folders
+        for name, key in (("tokenizer_config.json", "model_max_length"), ("config.json", "max_position_embeddings"))
+    ]
+    return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -1,0 +1,71 @@
+"""`python -m embexp.prepare`: build a data set to keep, and write it with a manifest."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+logger = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Compose the configuration and prepare the data set that it describes."""
+    from embexp.command import run_command
+
+    run_command(prepare, "prepare")
+
+
+def prepare(config: DictConfig, choices: dict[str, Any], _folder: Path) -> Path:
+    """Read, apply the steps, convert, write; returns the folder.
+
+    Raises:
+        EmbexpError: the data cannot be prepared so, or something else is in the folder already.
+    """
+    from embexp.building import builder_of, dataset_name
+    from embexp.config import resolve
+    from embexp.data.storage import write_dataset
+    from embexp.matching import way_to_shape
+
+    resolved = resolve(config)
+    name = dataset_name(resolved["dataset"], choices)
+    folder = Path(resolved["output"] or f"prepared/{name}")
+    check_output(folder, resolved["format"], resolved["overwrite"])
+    builder, shape = builder_of(resolved), resolved["shape"]
+    dataset = builder.in_shape(
+        resolved["dataset"],
+        name,
+        lambda offered: way_to_shape(offered, shape or offered[0], name, builder.settings),
+    )
+    for report in dataset.history:
+        logger.info("%s", report)
+    write_dataset(dataset, folder, resolved["format"], config={key: resolved[key] for key in ("dataset", "conversion")})
+    rows = ", ".join(f"{split} {rows.num_rows:,}" for split, rows in dataset.splits.items())
+    print(f"{folder}/ holds {name} as {dataset.shape.name} ({rows} rows).")
+    print(f"Train on it: python -m embexp dataset={folder}/ loss=auto")
+    return folder
+
+
+def check_output(folder: Path, format: str, overwrite: bool) -> None:
+    """Refuse, before anything is read, a format that cannot be written and a folder that holds something else.
+
+    Raises:
+        ConfigError: says what is there and what to type.
+    """
+    from embexp.data.storage import is_prepared
+    from embexp.errors import ConfigError
+
+    if format not in ("parquet", "jsonl"):
+        raise ConfigError(f"format={format} cannot be written. Expected parquet or jsonl.")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"output={folder} is a file. Expected a folder; type output=<folder>.")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not is_prepared(folder):
+        raise ConfigError(f"output={folder} holds files that embexp did not prepare. Type output=<another folder>.")
+    if not overwrite:
+        raise ConfigError(f"{folder} holds a prepared data set. Type overwrite=true, or output=<another folder>.")
+
+
+if __name__ == "__main__":
+    main()

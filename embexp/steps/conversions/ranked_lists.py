@@ -1,0 +1,76 @@
+"""Ranked rows: a query with lists of positives and negatives, and perhaps a teacher's scores of them."""
+
+from collections.abc import Iterator
+
+from embexp.data.arrow import batches_of
+from embexp.errors import ShapeError, listed
+from embexp.steps.conversions.conversion import Row, Source, prompt_of
+
+SCORES = {"positive_scores": "positives", "negative_scores": "negatives"}
+
+
+def to_positive_pairs(source: Source) -> Iterator[Row]:
+    """One row for each positive."""
+    for row in source.rows():
+        source.left_out["queries without positives"] += not row["positives"]
+        for positive in row["positives"]:
+            yield {"anchor": row["query"], "positive": positive, **prompt_of(row)}
+
+
+def to_triplets(source: Source) -> Iterator[Row]:
+    """One row for each positive, with the next negatives of the query (from the start again when they end)."""
+    for row, place, chosen in _with_negatives(source):
+        yield _triplet(row, place, chosen)
+
+
+def to_scored_triplets(source: Source) -> Iterator[Row]:
+    """The same with the teacher's scores as label: that of the positive, then those of the negatives."""
+    columns = source.table.column_names
+    if missing := [name for name in SCORES if name not in columns]:
+        raise ShapeError(
+            f"{source.dataset.name}/{source.split} has no {' and no '.join(missing)} (it has: {listed(columns)}). "
+            "Expected a teacher's score for each text: name your columns with dataset.reader.columns="
+            "{positive_scores: <yours>, negative_scores: <yours>}, or choose a loss that takes triplet."
+        )
+    for number, row in enumerate(source.rows(), 1):
+        _check_scores(source, number, row)
+    for row, place, chosen in _with_negatives(source):
+        scores = [row["positive_scores"][place], *(row["negative_scores"][negative] for negative in chosen)]
+        yield _triplet(row, place, chosen) | {"label": scores}
+
+
+def _triplet(row: Row, place: int, chosen: list[int]) -> Row:
+    negatives = {f"negative_{number}": row["negatives"][negative] for number, negative in enumerate(chosen, 1)}
+    return {"anchor": row["query"], "positive": row["positives"][place], **negatives, **prompt_of(row)}
+
+
+def _with_negatives(source: Source) -> Iterator[tuple[Row, int, list[int]]]:
+    """Each row with the place of a positive and the places of the negatives that go with it, as many in every row."""
+    many = min(source.settings.max_negatives or 1, _longest(source))
+    for row in source.rows():
+        available = len(row["negatives"])
+        source.left_out["queries without positives or negatives"] += not (available and row["positives"])
+        for place in range(len(row["positives"]) if available else 0):
+            yield row, place, [(place * many + turn) % available for turn in range(many)]
+
+
+def _longest(source: Source) -> int:
+    """The most negatives that a row of any split has: the splits must have the same columns."""
+    import pyarrow.compute
+
+    lengths = (
+        pyarrow.compute.max(pyarrow.compute.list_value_length(batch["negatives"])).as_py() or 0
+        for rows in source.dataset.splits.values()
+        for batch in batches_of(rows.select_columns(["negatives"]))
+    )
+    return max(lengths, default=0)
+
+
+def _check_scores(source: Source, number: int, row: Row) -> None:
+    for scores, texts in SCORES.items():
+        found = row[scores]
+        if found is None or len(found) != len(row[texts]) or None in found:
+            raise ShapeError(
+                f"{source.dataset.name}/{source.split}: row {number} has {len(row[texts])} {texts} and "
+                f"{scores}={found}. Expected one number for each text."
+            )

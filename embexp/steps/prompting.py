@@ -1,0 +1,126 @@
+"""Prompts: naming those of a data set, and writing those of single rows into their texts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from embexp.data.arrow import batches_of, table_of_batches
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.prompts import Prompts
+from embexp.data.shapes import ROW_PROMPT, SHAPES
+from embexp.errors import ConfigError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    import pyarrow
+    from datasets import Dataset
+
+# A data set may be read in several shapes: its prompts may name the text columns of any of them.
+COLUMNS = tuple(dict.fromkeys(name for shape in SHAPES.values() for name in (*shape.texts, *shape.required_negatives)))
+
+
+def set_prompts(
+    dataset: EmbeddingDataset,
+    named: Mapping[str, str],
+    default: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> EmbeddingDataset:
+    """The data set with prompts, which go before its texts in training and evaluation and are saved with the model.
+
+    Args:
+        named: text of each prompt by its name, such as {"query": "query: ", "document": "passage: "}.
+        default: name of the prompt of all columns that `columns` does not speak of, and of `model.encode`.
+        columns: name of the prompt for a column, such as {"anchor": "query"}; conversions keep it with its texts.
+
+    Raises:
+        ConfigError: lists every prompt and column that does not exist, and every prompt that is no text.
+    """
+    columns = columns or {}
+    if misfits := list(_misfits(named, default, columns)):
+        raise ConfigError("\n".join(misfits))
+    prompts = Prompts(dict(named), default, dict(columns))
+    said = [f"{name} {text!r}" for name, text in named.items()]
+    said += [f"{column} takes {name}" for column, name in columns.items()]
+    said += [f"default {default}"] if default else []
+    return dataset.after("set prompts", dataset.splits, ", ".join(said), prompts=prompts)
+
+
+def _misfits(named: Mapping[str, str], default: str | None, columns: Mapping[str, str]) -> Iterator[str]:
+    if not named or not all(isinstance(text, str) for text in named.values()):
+        yield f"named={dict(named)} was given; expected at least one prompt, as named={{query: 'query: '}}."
+    asked = {"default": default} | {f"columns.{column}": name for column, name in columns.items()}
+    for key, name in asked.items():
+        if name is not None and name not in named:
+            yield (
+                f"{key}={name} names no prompt. Expected one of those in named: {listed(named)}. "
+                f"{did_you_mean(name, named)}"
+            ).strip()
+    for column in columns:
+        if column not in COLUMNS and not column.startswith("negative_"):
+            yield (
+                f"columns.{column} is no column of texts. Expected some of: {listed(COLUMNS)}. "
+                f"{did_you_mean(column, COLUMNS)}"
+            ).strip()
+
+
+def with_row_prompts(dataset: EmbeddingDataset) -> EmbeddingDataset:
+    """The data set with each row's own prompt written before its first text; the column `prompt` is gone.
+
+    Rows without one of their own get the data set's for that column, so the column takes no other prompt any more.
+    A model that leaves prompts out of its pooling cannot tell these from the text.
+    """
+    if not any(ROW_PROMPT in rows.column_names for rows in dataset.splits.values()):
+        return dataset
+    return _written(dataset, dataset.text_columns[:1])
+
+
+def with_prompts_in_texts(dataset: EmbeddingDataset) -> EmbeddingDataset:
+    """The data set with all prompts written before its texts, for when texts of several columns get mixed."""
+    return _written(dataset, dataset.text_columns)
+
+
+def _written(dataset: EmbeddingDataset, columns: Sequence[str]) -> EmbeddingDataset:
+    first = dataset.text_columns[0]
+
+    def in_texts(rows: "Dataset") -> Iterator["pyarrow.Table"]:
+        for batch in batches_of(rows):
+            own = batch[ROW_PROMPT] if ROW_PROMPT in batch.column_names else None
+            for column in columns:
+                place = batch.column_names.index(column)
+                prompt = dataset.prompts.of(column) or ""
+                texts = _with_prompt(batch[column].combine_chunks(), prompt, own if column == first else None)
+                batch = batch.set_column(place, column, texts)
+            yield batch.drop_columns([ROW_PROMPT]) if own is not None else batch
+
+    splits = {
+        split: table_of_batches(in_texts(rows), _schema_without_prompt(rows)) for split, rows in dataset.splits.items()
+    }
+    prompts = replace(dataset.prompts, in_text=(*dataset.prompts.in_text, *columns))
+    return dataset.after("write prompts into the texts", splits, f"of {listed(columns)}", prompts=prompts)
+
+
+def _schema_without_prompt(rows: "Dataset") -> "pyarrow.Schema":
+    schema = rows.features.arrow_schema.remove_metadata()
+    return schema.remove(schema.get_field_index(ROW_PROMPT)) if ROW_PROMPT in schema.names else schema
+
+
+def _with_prompt(texts: "pyarrow.Array", prompt: str, own: "pyarrow.ChunkedArray | None") -> "pyarrow.Array":
+    """Texts, or lists of texts, after the prompt; after their own one where they have one."""
+    import pyarrow
+    import pyarrow.compute
+
+    if pyarrow.types.is_list(texts.type):
+        values = _with_prompt(texts.flatten(), prompt, None)
+        return pyarrow.ListArray.from_arrays(_offsets(texts), values)
+    before = pyarrow.scalar(prompt, pyarrow.string())
+    if own is not None:
+        before = own.combine_chunks().cast(pyarrow.string()).fill_null(prompt)
+    return pyarrow.compute.binary_join_element_wise(before, texts.cast(pyarrow.string()), "")
+
+
+def _offsets(lists: "pyarrow.ListArray") -> "pyarrow.Array":
+    import numpy
+    import pyarrow
+    import pyarrow.compute
+
+    lengths = pyarrow.compute.list_value_length(lists).to_numpy(zero_copy_only=False)
+    return pyarrow.array(numpy.concatenate([[0], numpy.cumsum(lengths)]), pyarrow.int32())

@@ -1,0 +1,85 @@
+"""Rows as 64-bit keys: how millions of them are held against one another without their texts."""
+
+from typing import TYPE_CHECKING
+
+from embexp.steps.text_hashes import mixed
+
+if TYPE_CHECKING:
+    import numpy
+    import pyarrow
+
+
+def comparable(texts: "pyarrow.Array") -> "pyarrow.Array":
+    """Texts by which people would call two texts the same: NFKD, lower case, nothing but letters, marks and digits.
+
+    Decomposed, because Arrow composes NFKC in some versions only (its issue 51225); texts are the same in both forms.
+    The marks of letters stay, because in Indic scripts they are vowels. A text without letters and digits keeps its
+    signs.
+
+    >>> import pyarrow
+    >>> comparable(pyarrow.array(["Ｗhat's  up?", "What´s_up", "什么？", "?!", None])).to_pylist()
+    ['whatsup', 'whatsup', '什么', '?!', '']
+    """
+    import pyarrow.compute as compute
+
+    lowered = compute.utf8_lower(compute.utf8_normalize(_as_texts(texts), "NFKD"))
+    letters = compute.replace_substring_regex(lowered, r"(?:[^\p{L}\p{M}\p{N}]\p{M}*)+", "")
+    return compute.if_else(compute.equal(compute.binary_length(letters), 0), lowered, letters)
+
+
+def text_keys(texts: "pyarrow.Array") -> "numpy.ndarray":
+    """A key for each text, uint64 `(num_texts,)`; the same in every process. A missing text counts as an empty one."""
+    from pandas.util import hash_array
+
+    return hash_array(_as_texts(texts).to_numpy(zero_copy_only=False).astype(object), categorize=False)
+
+
+def joined_keys(*columns: "numpy.ndarray") -> "numpy.ndarray":
+    """One key for each row of several columns of keys, uint64; the order of the columns counts.
+
+    >>> import numpy
+    >>> a, b = numpy.array([1, 2], "uint64"), numpy.array([2, 1], "uint64")
+    >>> bool((joined_keys(a, b) == joined_keys(b, a)).any())
+    False
+    """
+    import numpy
+
+    keys = numpy.zeros_like(columns[0])
+    for column in columns:
+        keys = mixed(keys ^ column)
+    return keys
+
+
+def pair_keys(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
+    """One key for each pair of keys, uint64; the order within a pair does not count.
+
+    >>> import numpy
+    >>> a, b = numpy.array([1, 2], "uint64"), numpy.array([2, 1], "uint64")
+    >>> bool((pair_keys(a, b) == pair_keys(b, a)).all())
+    True
+    """
+    import numpy
+
+    return joined_keys(numpy.minimum(first, second), numpy.maximum(first, second))
+
+
+def list_keys(items: "numpy.ndarray", lengths: "numpy.ndarray") -> "numpy.ndarray":
+    """One key for each list, uint64 `(num_lists,)`, from the keys of all items one after the other.
+
+    Args:
+        lengths: number of items of each list, `(num_lists,)`; the order of the items of a list counts.
+    """
+    import numpy
+
+    ends = numpy.cumsum(lengths)
+    starts = ends - lengths
+    places = (numpy.arange(len(items)) - numpy.repeat(starts, lengths)).astype("uint64")
+    sums = numpy.append(numpy.zeros(1, "uint64"), numpy.cumsum(joined_keys(items, places), dtype="uint64"))
+    return joined_keys(sums[ends] - sums[starts], lengths.astype("uint64"))
+
+
+def _as_texts(values: "pyarrow.Array") -> "pyarrow.Array":
+    """Texts without nulls; what holds nothing but nulls, or nothing (a flattened column of empty lists), too."""
+    import pyarrow
+
+    return values.cast(pyarrow.string()).fill_null("")

@@ -1,0 +1,107 @@
+"""The cache of steps: a hit for the same input and step, a miss as soon as anything that counts is another."""
+
+from dataclasses import replace
+
+import pytest
+
+from embexp.data import cache
+from embexp.data.cache import cached_step, identity_of, step_key
+from embexp.data.checks import dataset_of
+from embexp.data.prompts import Prompts
+
+CALL = {"_target_": "embexp.steps.clean.clean", "min_chars": 1}
+
+
+def texts(*values, source="here"):
+    return dataset_of("mine", "text", {"train": {"text": list(values)}}, provenance={"source": source})
+
+
+class Counting:
+    """A step that counts how often it is called and takes the last row away."""
+
+    calls = 0
+
+    def __call__(self, dataset):
+        self.calls += 1
+        rows = dataset.splits["train"]
+        return dataset.after("shorten", {"train": rows.select(range(rows.num_rows - 1))}, "the last goes")
+
+
+def test_the_same_input_and_step_are_taken_from_the_cache(tmp_path):
+    step, dataset = Counting(), texts("a", "b")
+    made = [cached_step(tmp_path, step_key(identity_of(dataset), CALL), dataset, step) for _ in range(2)]
+    assert step.calls == 1
+    assert made[0].splits["train"].to_dict() == made[1].splits["train"].to_dict() == {"text": ["a"]}
+    assert [str(report) for report in made[1].history] == ["shorten: 2 -> 1 rows (the last goes)"]
+
+
+def test_the_same_rows_from_elsewhere_keep_their_own_source_and_history(tmp_path):
+    step, first = Counting(), texts("a", "b")
+    second = texts("a", "b", source="there").after("read", first.splits, "other reader")
+    key = step_key(identity_of(first), CALL)
+    assert key == step_key(identity_of(second), CALL)
+    cached_step(tmp_path, key, first, step)
+    made = cached_step(tmp_path, key, second, step)
+    assert step.calls == 1
+    assert made.provenance == {"source": "there"}
+    assert [report.step for report in made.history] == ["read", "shorten"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        texts("a", "c"),
+        texts("b", "a"),
+        texts("a"),
+        replace(texts("a", "b"), prompts=Prompts({"q": "Q: "}, "q")),
+        replace(texts("a", "b"), label_names=("x",)),
+    ],
+    ids=["text", "order", "rows", "prompts", "label_names"],
+)
+def test_another_input_is_another_key(other):
+    assert identity_of(other) != identity_of(texts("a", "b"))
+
+
+def test_another_step_is_another_key():
+    keys = {
+        step_key("input", call)
+        for call in (CALL, CALL | {"min_chars": 2}, CALL | {"_target_": "embexp.steps.other"}, CALL | {"html": True})
+    }
+    assert len(keys | {step_key("other input", CALL)}) == 5
+
+
+def test_a_file_that_a_step_names_counts_by_its_content(tmp_path):
+    path = tmp_path / "stopwords.txt"
+    path.write_text("a")
+    before = step_key("input", CALL | {"nested": [{"words": str(path)}]})
+    path.write_text("b")
+    assert step_key("input", CALL | {"nested": [{"words": str(path)}]}) != before
+
+
+@pytest.mark.parametrize("changed", ["_code_of", "versions"])
+def test_other_code_and_other_packages_are_another_key(monkeypatch, changed):
+    before = step_key("input", CALL)
+    monkeypatch.setattr(cache, changed, lambda *_: "changed")
+    assert step_key("input", CALL) != before
+
+
+def test_a_damaged_entry_is_made_anew(tmp_path):
+    step, dataset = Counting(), texts("a", "b")
+    cached_step(tmp_path, "key", dataset, step)
+    (tmp_path / "key" / "train.parquet").write_bytes(b"damaged")
+    assert cached_step(tmp_path, "key", dataset, step).splits["train"].to_dict() == {"text": ["a"]}
+    assert step.calls == 2
+    assert cached_step(tmp_path, "key", dataset, step).splits["train"].to_dict() == {"text": ["a"]}
+    assert step.calls == 2
+
+
+def test_an_entry_that_was_not_finished_is_not_there(tmp_path):
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_step(tmp_path, "key", texts("a", "b"), killed)
+    step = Counting()
+    cached_step(tmp_path, "key", texts("a", "b"), step)
+    assert step.calls == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]

@@ -1,0 +1,304 @@
+"""The check before training: each thing it finds, on rows that one can check by hand."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from embexp.checking import check_stage
+from embexp.checks.labels import rows_grouped_by_label
+from embexp.config import option_of
+from embexp.data.checks import dataset_of
+from embexp.losses.modifiers import modifier_of
+from embexp.losses.spec import spec_of
+from embexp.models.assembled import StaticModel
+from embexp.models.pretrained import PretrainedModel
+from embexp.models.scratch import wordpiece_tokenizer
+from embexp.training.stage import StagePlan
+
+TEXTS = [f"text {letter}" for letter in "abcdefgh"]
+OTHERS = [f"answer {letter}" for letter in "abcdefgh"]
+STRANGERS = [f"nothing {letter}" for letter in "abcdefgh"]
+
+
+def stage_of(loss: str, shape: str, columns: dict, modifier: str = "none", changes: dict | None = None, **trainer):
+    """A stage on these rows, in batches of 4 unless the trainer says otherwise."""
+    node = option_of("loss", loss) | (changes or {})
+    spec = spec_of(loss, node, modifier_of(modifier, option_of("modifier", modifier)))
+    trainer = {"per_device_train_batch_size": 4} | trainer
+    return StagePlan("main", dataset_of("toy", shape, {"train": columns}), spec, trainer, Path("nowhere"))
+
+
+def findings_of(*arguments, model=None, place=None, **settings):
+    return check_stage(stage_of(*arguments, **settings), model, place)
+
+
+def pairs(anchors=TEXTS, positives=OTHERS, **negatives):
+    return {"anchor": anchors, "positive": positives} | negatives
+
+
+def only(messages: tuple[str, ...]) -> str:
+    (message,) = messages
+    return message
+
+
+def test_right_data_and_settings_give_nothing_to_say():
+    findings = findings_of("mnrl", "triplet", pairs(negative_1=STRANGERS))
+    assert (findings.errors, findings.warnings) == ((), ())
+
+
+# Classes
+
+
+def test_too_few_classes_with_two_texts_stop_a_loss_that_draws_triplets_by_class():
+    findings = findings_of("batch_hard", "labelled_text", {"text": TEXTS, "label": [0, 0, 0, 0, 0, 0, 1, 2]})
+    assert only(findings.errors).startswith(
+        "1 of 3 classes of toy have 2 texts or more in train; loss=batch_hard needs 2 such classes."
+    )
+
+
+def test_rows_that_no_batch_takes_are_counted():
+    labels = [0, 0, 0, 0, 0, 1, 1, 2]  # pairs: two and one; turns end with class 1: one pair of each
+    findings = findings_of("batch_all", "labelled_text", {"text": TEXTS, "label": labels})
+    assert findings.errors == ()
+    assert only(findings.warnings) == (
+        "4 of 8 rows (50.0 %) of toy are left out of every epoch: batches are made of pairs of at least two classes, "
+        "1 of 3 classes have fewer than 2 texts, and the largest class ends with the second largest (2 texts)."
+    )
+
+
+@pytest.mark.parametrize("counts", [[5, 2], [9, 9, 3], [2, 2, 2], [40, 7, 7, 6]])
+@pytest.mark.parametrize("batch_size", [4, 6, 8])
+def test_the_rows_of_an_epoch_are_those_of_the_library(counts, batch_size):
+    from datasets import Dataset
+    from sentence_transformers.base.sampler import GroupByLabelBatchSampler
+
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    rows = Dataset.from_dict({"text": [str(number) for number in range(len(labels))], "label": labels})
+    sampler = GroupByLabelBatchSampler(rows, batch_size, drop_last=False, valid_label_columns=["label"])
+    assert rows_grouped_by_label(counts, batch_size) == sum(len(batch) for batch in sampler)
+
+
+@pytest.mark.parametrize(("size", "instead"), [(2, 4), (7, 8)])
+def test_batches_of_pairs_need_an_even_size_of_4_or_more(size, instead):
+    columns = {"text": TEXTS, "label": [0, 1] * 4}
+    error = only(findings_of("batch_hard", "labelled_text", columns, per_device_train_batch_size=size).errors)
+    assert error.endswith(f"type trainer.per_device_train_batch_size={instead}.")
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "columns", "message"),
+    [
+        ("cosent", "scored_pair", {"score": [0.5] * 8}, "score of toy is 0.5 in all 8 training rows: loss=cosent"),
+        ("contrastive", "binary_pair", {"label": [1] * 8}, "label of toy is 1 in all 8 training rows"),
+        ("softmax", "class_pair", {"label": [2] * 8}, "label of toy is 2 in all 8 training rows"),
+    ],
+)
+def test_labels_that_are_all_equal_teach_nothing(loss, shape, columns, message):
+    findings = findings_of(loss, shape, {"sentence1": TEXTS, "sentence2": OTHERS} | columns)
+    assert only(findings.errors).startswith(message)
+
+
+def test_margins_are_no_teacher_scores_for_distill_kl_and_fit_margin_mse():
+    columns = pairs(negative_1=STRANGERS, label=[[0.1]] * 8)
+    error = only(findings_of("distill_kl", "scored_triplet", columns).errors)
+    assert error.startswith(
+        "label of toy holds margins in 8 of 8 rows (100.0 %); loss=distill_kl reads the teacher's 2 raw scores"
+    )
+    assert "Type loss=margin_mse" in error
+    assert findings_of("margin_mse", "scored_triplet", columns).errors == ()
+
+
+def test_teacher_embeddings_of_different_lengths_are_refused():
+    columns = {"text": TEXTS, "label": [[1.0, 2.0]] * 6 + [[1.0]] * 2}
+    error = only(findings_of("mse", "embedded_text", columns).errors)
+    assert error.startswith("label of toy holds lists of different lengths: 1 (2 rows), 2 (6 rows).")
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [str(number) for number in range(8)],
+        [f"{number:032x}" for number in range(8)],
+        [f"8f3a{number:04d}-1111-2222-3333-444455556666" for number in range(8)],
+    ],
+)
+def test_a_column_of_ids_is_refused(ids):
+    error = only(findings_of("mnrl", "positive_pair", pairs(ids)).errors)
+    assert error.startswith(f"anchor of toy holds ids, not texts: {ids[0]!r} and 7 more of 8. Expected texts: map")
+
+
+def test_some_ids_among_texts_are_a_warning_and_few_are_nothing():
+    assert only(findings_of("mnrl", "positive_pair", pairs(["17", "18", *TEXTS[2:]])).warnings).startswith(
+        "anchor of toy holds ids, not texts: '17' and 1 more of 8."
+    )
+    assert findings_of("mnrl", "positive_pair", pairs(["17", *TEXTS[1:]])).warnings == ()
+
+
+def test_positives_that_are_their_anchor_are_a_warning_and_an_error_when_nearly_all_are():
+    assert only(findings_of("mnrl", "positive_pair", pairs(positives=[TEXTS[0], *OTHERS[1:]])).warnings).startswith(
+        "In 1 of 8 rows (12.5 %) of toy the positive is the anchor itself, which teaches nothing."
+    )
+    error = only(findings_of("mnrl", "positive_pair", pairs(positives=TEXTS)).errors)
+    assert "In 8 of 8 rows (100.0 %)" in error
+    assert "type loss=simcse" in error
+
+
+def test_twins_are_right_for_simcse():
+    findings = findings_of("simcse", "twin_text", {"text": TEXTS, "twin": TEXTS})
+    assert (findings.errors, findings.warnings) == ((), ())
+
+
+@pytest.mark.parametrize("same_as", [TEXTS, OTHERS])
+def test_a_negative_that_is_the_anchor_or_the_positive_is_refused(same_as):
+    columns = pairs(negative_1=[same_as[0], *STRANGERS[1:]])
+    error = only(findings_of("triplet", "triplet", columns).errors)
+    assert error.startswith("In 1 of 8 rows (12.5 %) of toy a negative is the anchor or the positive itself")
+
+
+def test_one_such_negative_in_a_hundred_rows_is_a_warning():
+    anchors, positives = [f"a{n} x" for n in range(100)], [f"p{n} x" for n in range(100)]
+    negatives = [positives[0], *[f"n{n} x" for n in range(99)]]
+    findings = findings_of("triplet", "triplet", pairs(anchors, positives, negative_1=negatives))
+    assert findings.errors == ()
+    assert "In 1 of 100 rows (1.0 %)" in only(findings.warnings)
+
+
+def test_a_text_in_more_rows_than_there_are_batches_makes_rows_be_skipped():
+    anchors = ["text a"] * 5 + TEXTS[5:]  # five rows share a text; 8 rows make two batches of 4
+    assert only(findings_of("mnrl", "positive_pair", pairs(anchors)).warnings) == (
+        "5 of 8 rows (62.5 %) of toy share a text with another row and are kept in different batches. 'text a' stands "
+        "in 5 rows, but an epoch has 2 batches: at least 3 rows are skipped. "
+        "Type a smaller trainer.per_device_train_batch_size, or take repetitions out."
+    )
+    assert findings_of("mnrl", "positive_pair", pairs(["text a"] * 2 + TEXTS[2:])).warnings == ()
+
+
+def test_one_row_has_no_negatives():
+    assert "toy has one training row" in only(findings_of("mnrl", "positive_pair", pairs(["a b"], ["c d"])).errors)
+
+
+@pytest.fixture
+def local_model(tmp_path) -> tuple[PretrainedModel, dict[str, str]]:
+    """A folder with a tokenizer that reads four tokens, two of them special ones, and no weights."""
+    wordpiece_tokenizer(["one two three four five"], 100, 512).save_pretrained(tmp_path)
+    (tmp_path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 4}))
+    model = PretrainedModel(path=str(tmp_path))
+    return model, {"source": "path", "location": str(tmp_path), "id": "mine", "revision": "", "sha256": ""}
+
+
+def test_texts_that_are_cut_are_counted(local_model):
+    model, place = local_model
+    columns = pairs(["one two", "one two three", "one", "two"], ["three", "four", "five", "three four five"])
+    messages = findings_of("mnrl", "positive_pair", columns, model=model, place=place).warnings
+    assert [message.partition(" are longer")[0] for message in messages] == [
+        "anchor of toy: 1 of 4 texts (25.0 %)",
+        "positive of toy: 1 of 4 texts (25.0 %)",
+    ]
+    assert "the 4 tokens that the model reads" in messages[0]
+    longer = replace(model, max_seq_length=5)
+    assert findings_of("mnrl", "positive_pair", columns, model=longer, place=place).warnings == ()
+
+
+def test_models_that_are_not_here_are_not_asked(local_model):
+    model, place = local_model
+    columns = pairs(["one two three four five"] * 2, ["one", "two"])
+    for other in (place | {"source": "hub"}, None):
+        assert "longer" not in " ".join(
+            findings_of("mnrl", "positive_pair", columns, model=model, place=other).warnings
+        )
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("loss", "trainer", "message"),
+    [
+        ("mnrl", {"per_device_train_batch_size": 1}, "loss=mnrl learns from the other rows of a batch, and there are"),
+        ("mnrl", {"batch_sampler": "group_by_label"}, "loss=mnrl needs no_duplicates: it groups no classes."),
+        ("mnrl", {"batch_sampler": "no_duplicate"}, "Did you mean 'no_duplicates'"),
+    ],
+)
+def test_settings_under_which_a_loss_cannot_learn_are_refused(loss, trainer, message):
+    assert message in only(findings_of(loss, "positive_pair", pairs(), **trainer).errors)
+
+
+def test_a_loss_that_draws_by_class_keeps_its_sampler():
+    columns = {"text": TEXTS, "label": [0, 1] * 4}
+    error = only(findings_of("batch_hard", "labelled_text", columns, batch_sampler="no_duplicates").errors)
+    assert error.startswith("trainer.batch_sampler=no_duplicates was given; loss=batch_hard needs group_by_label")
+
+
+@pytest.mark.parametrize(
+    ("loss", "trainer", "message"),
+    [
+        ("mnrl", {"batch_sampler": "batch_sampler"}, "may put a text into a batch twice"),
+        (
+            "mnrl",
+            {"gradient_accumulation_steps": 4},
+            "adds no negatives: each batch of 4 is its own. For more of them type "
+            "trainer.gradient_accumulation_steps=1 trainer.per_device_train_batch_size=16, with loss=cached_mnrl "
+            "where memory is short.",
+        ),
+        ("cached_mnrl", {"gradient_checkpointing": True}, "Type trainer.gradient_checkpointing=false"),
+        ("mega_batch", {}, "wants 500 rows or more; a batch has 4."),
+    ],
+)
+def test_settings_that_cost_quality_are_warned_of(loss, trainer, message):
+    findings = findings_of(loss, "positive_pair", pairs(), **trainer)
+    assert findings.errors == ()
+    assert message in only(findings.warnings)
+
+
+def test_with_another_sampler_rows_that_share_a_text_are_counted():
+    anchors = ["text a"] * 2 + TEXTS[2:]
+    _, shared = findings_of("mnrl", "positive_pair", pairs(anchors), batch_sampler="batch_sampler").warnings
+    assert shared.startswith("2 of 8 rows (25.0 %) of toy share a text with another row: in one batch")
+
+
+@pytest.mark.parametrize(("loss", "modifier"), [("cached_mnrl", "adaptive_layer"), ("mega_batch", "matryoshka_2d")])
+def test_a_modifier_that_does_not_compose_is_refused_with_those_that_do(loss, modifier):
+    error = only(findings_of(loss, "positive_pair", pairs(), modifier, per_device_train_batch_size=500).errors)
+    assert error.startswith(
+        f"modifier={modifier} does not compose with loss={loss}, which has the trait gradient_cache"
+    )
+    assert "modifier=matryoshka, modifier=none" in error
+
+
+def test_a_trait_that_an_argument_switches_off_is_told_and_goes_with_it():
+    error = only(findings_of("mega_batch", "positive_pair", pairs(), "adaptive_layer").errors)
+    assert "Type loss.use_mini_batched_version=false, modifier=matryoshka" in error
+    changes = {"use_mini_batched_version": False}
+    assert findings_of("mega_batch", "positive_pair", pairs(), "adaptive_layer", changes).errors == ()
+
+
+def test_a_table_of_token_vectors_is_no_transformer():
+    static = StaticModel(PretrainedModel(id="a/b"))
+    columns = {"damaged": OTHERS, "original": TEXTS}
+    assert only(findings_of("tsdae", "noised_text", columns, model=static).errors) == (
+        "loss=tsdae needs a transformer; the model is a table of token vectors. "
+        "Type model=minilm, or another loss, such as loss=mnrl."
+    )
+    error = only(findings_of("mnrl", "positive_pair", pairs(), "adaptive_layer", model=static).errors)
+    assert error.startswith("modifier=adaptive_layer needs a transformer")
+
+
+def test_the_check_imports_neither_torch_nor_sentence_transformers():
+    program = """
+import sys
+import test_checking as tests
+found = tests.findings_of("mnrl", "positive_pair", tests.pairs(["text a"] * 8))
+print([name for name in ("torch", "sentence_transformers") if name in sys.modules], len(found.warnings))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert done.stdout == "[] 1\n", done.stderr

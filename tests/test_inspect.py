@@ -1,0 +1,123 @@
+"""The inspect command: what it tells of files with known content, as text and as JSON, in a fresh process and here."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from embexp.command import expand_paths
+from embexp.config import compose
+from embexp.errors import EmbexpError
+from embexp.inspect import inspect
+
+# Every data set of the shared folder by file: what it is, and its rows as the folder's README counts them.
+NLI = ["dataset.reader.columns={sentence1: premise, sentence2: hypothesis}"]
+SCORED = ["dataset.reader.score_range=[0,5]"]
+QQP = ["dataset.reader.columns={sentence1: question1, sentence2: question2}"]
+TREC = ["dataset.reader.columns={label: coarse_label}"]
+QA = ["dataset.reader.columns={anchor: question, positive: context}"]
+SHARED = [
+    ("financial_qa_10k/train.parquet", QA, "positive_pair", [6_997]),
+    ("mrpc/", [], "binary_pair", [4_076, 1_725]),
+    ("nli/all_nli_train.parquet", NLI, "class_pair", [45_384]),
+    ("nli/mnli_train.parquet", NLI, "class_pair", [15_890]),
+    ("nli/mnli_train_extra.parquet", NLI, "class_pair", [9_496]),
+    ("nli/mnli_validation_matched.parquet", NLI, "class_pair", [9_815]),
+    ("nli/nli_triplets.parquet", [], "triplet", [7_198]),
+    ("nli/snli_train.parquet", NLI, "class_pair", [19_998]),
+    ("nli/snli_validation.parquet", NLI, "class_pair", [9_831]),
+    ("qqp/", QQP, "binary_pair", [25_366, 7_599]),
+    ("stsb/", SCORED, "scored_pair", [5_749, 1_500, 1_379]),
+    ("trec/", TREC, "labelled_text", [5_452, 500]),
+    ("zh_afqmc/", [], "binary_pair", [10_000, 4_316]),
+    ("zh_cmnli/", NLI, "class_pair", [10_000]),
+    ("zh_lcqmc/", [], "binary_pair", [8_802, 10_000]),
+    ("zh_ocnli/", NLI, "class_pair", [9_985, 2_950]),
+    ("zh_pawsx/", [], "binary_pair", [2_000, 2_000]),
+    ("zh_snli/", NLI, "class_pair", [9_314, 9_176]),
+    ("zh_stsb/", SCORED, "scored_pair", [5_231, 1_458, 1_361]),
+    ("sentences/sentences.txt.gz", [], "text", [40_976]),
+]
+
+
+def inspected(*overrides, **choices):
+    typed = expand_paths(overrides)
+    given = dict(text.split("=", 1) for text in typed if "." not in text.partition("=")[0])
+    return inspect(compose(typed, "inspect"), {"dataset": "finance", **given, **choices}, list(overrides))
+
+
+@pytest.fixture
+def pairs(workplace):
+    """Five usable pairs, one of them twice and once more in other letters, and two rows that are none."""
+    lines = ["a b,c d,1", "a b,c d,1", "A  b!,c d,1", "e,f,0", "ggggggg,h,0", ",i,1", "j,k,high"]
+    (workplace / "pairs.csv").write_text("\n".join(["sentence1,sentence2,label", *lines]))
+    return "dataset=pairs.csv"
+
+
+def test_a_file_is_told_as_it_is(pairs):
+    found = json.loads(inspected(pairs, "format=json", "examples=1"))
+    assert (found["name"], found["shape"], found["rows"]) == ("pairs", "binary_pair", {"train": 5})
+    assert found["labels"] == {"train": {"0": 2, "1": 3}}
+    assert found["lengths"]["sentence1"]["characters"]["shortest"] == 1
+    assert found["lengths"]["sentence1"]["characters"]["median"] == 3
+    assert found["lengths"]["sentence1"]["characters"]["longest"] == 7
+    assert found["lengths"]["sentence2"]["tokens"]["longest"] == 4  # [CLS] c d [SEP]
+    assert found["duplicates"]["word for word"].startswith("1 repeat")
+    assert found["duplicates"]["ignoring case and punctuation"].startswith("2 repeat")
+    assert "2 of 7 rows cannot be used" in found["faults"]
+    assert "pairs.csv:7: sentence1 is empty or missing" in found["faults"]
+    assert "pairs.csv:8: label holds no label: 'high'" in found["faults"]
+    assert found["examples"] == [{"sentence1": "a b", "sentence2": "c d", "label": 1}]
+    assert "contrastive" in found["losses"]["directly"]
+    assert found["losses"]["converted"]["cosent"] == "binary_pair -> scored_pair"
+    assert found["commands"]["train"] == "python -m embexp dataset=pairs.csv loss=auto"
+
+
+def test_the_text_form_tells_the_same(pairs):
+    text = inspected(pairs)
+    assert text.startswith("pairs is binary_pair: sentence1, sentence2, label\nrows       train 5\n")
+    assert "labels     train: 0 2 (40%), 1 3 (60%)" in text
+    assert "2 of 7 rows cannot be used" in text
+    assert "binary_pair -> scored_pair: " in text
+
+
+def test_steps_are_applied_when_asked(pairs):
+    text = inspected(pairs, "steps=true", "dataset.steps.split.ratios=[1,1,1]")
+    assert "step       split" in text
+    assert "leaks      none: train, dev, test share no text" in text
+    rows = json.loads(inspected(pairs, "steps=true", "dataset.steps.split.ratios=[1,1,1]", "format=json"))["rows"]
+    assert set(rows) == {"train", "dev", "test"}
+    assert sum(rows.values()) == 5
+
+
+def test_what_cannot_be_shown_is_refused(pairs):
+    with pytest.raises(EmbexpError, match=r"format=xml is not known\. Expected text or json\."):
+        inspected(pairs, "format=xml")
+    with pytest.raises(EmbexpError, match=r"There is no file gone\.csv"):
+        inspected("dataset=gone.csv")
+
+
+def test_the_command_runs_and_leaves_nothing_behind(pairs, workplace):
+    command = [sys.executable, "-m", "embexp.inspect", pairs]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("pairs is binary_pair")
+    assert done.stderr == ""
+    assert [path.name for path in workplace.iterdir()] == ["pairs.csv"]
+
+
+@pytest.mark.parametrize(("path", "options", "shape", "rows"), SHARED, ids=[path for path, *_ in SHARED])
+def test_a_shared_data_set_has_its_shape_and_counts(real_data, path, options, shape, rows):
+    found = json.loads(inspected(f"dataset={real_data}/{path}", *options, "format=json"))
+    assert found["shape"] == shape
+    assert list(found["rows"].values()) == rows
+    assert found["faults"] == ""
+
+
+def test_every_shared_file_is_looked_at(real_data):
+    files = {path for path in real_data.rglob("*") if path.suffix in (".parquet", ".gz")}
+    seen = set()
+    for path, *_ in SHARED:
+        place = real_data / path
+        seen |= {place} if place.is_file() else set(place.iterdir())
+    assert seen == files

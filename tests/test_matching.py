@@ -1,0 +1,43 @@
+"""What is said when no way leads from the data to a loss or an evaluator."""
+
+import pytest
+
+from embexp.errors import ShapeError
+from embexp.matching import fitting_losses, way_to_evaluator, way_to_loss
+from embexp.steps.conversions.conversion_settings import default_settings
+
+MNRL = ("triplet", "positive_pair")
+
+
+def test_a_number_that_would_open_a_way_is_named_and_not_guessed():
+    with pytest.raises(ShapeError) as error:
+        way_to_loss(["scored_pair"], MNRL, "stsb", "mnrl")
+    first, second, third = str(error.value).splitlines()
+    assert first == "dataset=stsb is scored_pair (sentence1, sentence2, score)."
+    assert second == (
+        "loss=mnrl accepts triplet (anchor, positive, negative_1) or positive_pair (anchor, positive), and the "
+        "conversion needs a number. Type conversion.min_score=0.8 to take pairs scored at least 0.8 as positives."
+    )
+    assert third.startswith("Losses that fit this data: loss=")
+    assert "loss=mnrl" not in third
+
+
+def test_with_the_number_the_way_is_open():
+    settings = default_settings(min_score=0.8)
+    start, (conversion,) = way_to_loss(["scored_pair"], MNRL, "stsb", "mnrl", settings)
+    assert (start, conversion.target) == ("scored_pair", "positive_pair")
+    assert "mnrl" in fitting_losses(["scored_pair"], settings)
+    assert "mnrl" not in fitting_losses(["scored_pair"])
+
+
+def test_without_any_way_no_number_is_asked_for():
+    with pytest.raises(ShapeError, match=r"accepts class_pair \(.*\), and no conversion leads there\.\n"):
+        way_to_loss(["scored_pair"], ("class_pair",), "stsb", "softmax", default_settings(min_score=0.8))
+
+
+def test_an_evaluator_takes_one_conversion_at_most():
+    assert len(way_to_evaluator(["binary_pair"], ("scored_pair",), "qqp", "sts")[1]) == 1
+    with pytest.raises(ShapeError, match="no conversion leads there"):
+        way_to_evaluator(["triplet"], ("scored_pair",), "mine", "sts")
+    with pytest.raises(ShapeError, match=r"needs a number\. Type conversion\.min_score="):
+        way_to_evaluator(["scored_pair"], ("binary_pair",), "stsb", "pairs")
