@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 .DEFAULT_GOAL := help
-.PHONY: help run test check ui clean
+.PHONY: help run test check bench ui clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -24,6 +24,9 @@ check: $(READY)  ## format, lint, layers and configurations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_configs.py
+
+bench: $(READY)  ## the benchmarks, as ratios to a peer (tests/benchmarks/README.md); takes a quarter of an hour
+	for file in tests/benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
 ui: $(READY)  ## the MLflow UI on this folder's runs, at http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

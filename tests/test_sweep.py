@@ -58,7 +58,7 @@ def test_one_failing_job_does_not_end_the_others(workplace, store):
     _, (parent,), children = runs_in(store)
     assert sorted(child.info.status for child in children) == ["FAILED", "FINISHED", "FINISHED"]
     assert parent.info.status == "FAILED"
-    assert "ValueError: Scale must be a positive value" in done.stdout
+    assert "ConfigError: loss=mnrl does not fit: Scale must be a positive value" in done.stdout
     assert "again: python -m embexp model=tiny trainer=smoke threads=1 " in done.stdout
 
 
