@@ -11,7 +11,6 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError
 from embexp.steps.conversions.conversion_settings import ConversionSettings
 from embexp.steps.convert import convert
-from embexp.steps.prompting import with_row_prompts
 from embexp.steps.routes import Way
 
 Node = Mapping[str, Any]
@@ -47,16 +46,14 @@ class DataBuilder:
         self._built: dict[str, EmbeddingDataset] = {}
 
     def read(self, node: Node, name: str, shape: str | None) -> EmbeddingDataset:
-        """The rows of a dataset YAML in one of its shapes, after its steps; row prompts are put before their texts.
+        """The rows of a dataset YAML in one of its shapes, after its steps.
 
         Raises:
             EmbexpError: the data cannot be read, or a step refuses them; the message names the step.
         """
         key = json.dumps([node["reader"], node["steps"], name, shape], default=str)
         if key not in self._built:
-            self._built[key] = with_row_prompts(
-                self._stepped(node, instantiate(node["reader"], name=name, shape=shape))
-            )
+            self._built[key] = self._stepped(node, instantiate(node["reader"], name=name, shape=shape))
         return self._built[key]
 
     def _stepped(self, node: Node, dataset: EmbeddingDataset) -> EmbeddingDataset:

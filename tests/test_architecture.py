@@ -28,9 +28,9 @@ ONLY_IN = {
     "hydra": {"config.py", "command.py", "sweep.py"},
     "mlflow": {"tracking/mlflow_tracker.py"},
     "matplotlib": {"reports/plots.py"},
-    "ftfy": {"steps/text_repair.py"},
+    "ftfy": {"steps/cleaning/text_repair.py"},
     "py3langid": {"steps/language.py"},
-    "rensa": {"steps/near.py"},
+    "rensa": {"steps/comparing/near.py"},
 }
 HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mlflow", "matplotlib"}
 HEAVY |= {"numpy", "scipy", "pandas", "pyarrow", "ftfy", "rensa", "py3langid"}

@@ -4,8 +4,6 @@ import functools
 import hashlib
 import json
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.files import sha256_of
-from embexp.data.storage import changed_files, is_prepared, read_prepared, versions, write_dataset
+from embexp.data.storage import is_whole, read_prepared, versions, write_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +28,7 @@ def identity_of(dataset: EmbeddingDataset) -> str:
 
 def step_key(identity: str, call: Mapping[str, Any]) -> str:
     """A key of what a step makes: its input, its call with the content of files it names, its code, the packages."""
-    files = {text: _content_of(Path(text)) for text in _texts_in(call) if _is_file(text)}
+    files = {text: _content_of(Path(text)) for text in _texts_in(call) if _names_a_path(text)}
     return _digest(identity, call, files, _code_of(call["_target_"].partition(".")[0]), versions())
 
 
@@ -39,7 +37,7 @@ def cached_step(
 ) -> EmbeddingDataset:
     """What `make` makes of the data set: from the cache where it is there and whole, else made and stored."""
     entry = folder / key
-    if is_prepared(entry) and not list(changed_files(entry)):
+    if is_whole(entry):
         logger.info("%s: taken from the cache %s", dataset.name, entry)
         stored = read_prepared(entry, dataset.name)
         return replace(
@@ -48,19 +46,9 @@ def cached_step(
             provenance=dataset.provenance,
         )
     made = make(dataset)
-    _store(made, entry)
+    if not is_whole(entry):  # somebody else may have made it meanwhile
+        write_dataset(made, entry, "parquet")
     return made
-
-
-def _store(dataset: EmbeddingDataset, entry: Path) -> None:
-    """Write an entry so that it is there as a whole or not at all, whoever else writes it at the same time."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".making-") as making:
-        written = write_dataset(dataset, Path(making) / "entry", "parquet")
-        if entry.exists() and (not is_prepared(entry) or list(changed_files(entry))):
-            shutil.rmtree(entry)
-        if not entry.exists():
-            written.rename(entry)
 
 
 def _digest(*parts: Any) -> str:
@@ -79,9 +67,11 @@ def _texts_in(node: Any) -> Iterator[str]:
             yield from _texts_in(value)
 
 
-def _is_file(text: str) -> bool:
+def _names_a_path(text: str) -> bool:
+    """Whether a step's argument is a file or folder that is here: it has a slash or an ending, as `my/words.txt`."""
     try:
-        return "\0" not in text and Path(text).exists()
+        looks_like_one = "/" in text.strip("/") or Path(text).suffix
+        return bool(looks_like_one) and "\0" not in text and Path(text).exists()
     except OSError:  # longer than a path can be
         return False
 

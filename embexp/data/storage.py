@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import logging
 import platform
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,35 +26,52 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
-PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "ftfy", "rensa", "py3langid")
+PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "pandas", "tokenizers", "ftfy", "rensa", "py3langid")
 # Ranked rows are written in the BGE / FlagEmbedding form, which other tools read.
 BGE_NAMES = {ours: theirs for theirs, ours in ALIASES.items() if ours != "negative_1"}
 
 
 def write_dataset(dataset: EmbeddingDataset, folder: Path, format: str, **more: Any) -> Path:
-    """Write each split as `<split>.parquet` or `<split>.jsonl`, and the manifest last. Returns the folder.
+    """Write each split as `<split>.parquet` or `<split>.jsonl`, with a manifest. Returns the folder.
 
-    Ranked rows in JSONL take the BGE form (query, pos, neg, pos_scores, neg_scores, prompt, type).
+    What was in the folder is replaced at once, when all is written: whoever is stopped before loses nothing. Ranked
+    rows in JSONL take the BGE form (query, pos, neg, pos_scores, neg_scores, prompt, type).
 
     Args:
-        more: further entries of the manifest, such as the seed.
+        more: further entries of the manifest, such as the configuration.
 
     Raises:
-        ConfigError: another format.
+        ConfigError: another format, or a folder that cannot be written.
     """
-    writers = {"parquet": _write_parquet, "jsonl": _write_jsonl}
-    if format not in writers:
-        raise ConfigError(f"format={format} cannot be written. Expected parquet or jsonl.")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
+    check_format(format)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as making:
+            made, old = Path(making) / "made", Path(making) / "old"
+            _write(dataset, made, format, more)
+            if folder.exists():
+                folder.rename(old)
+            made.rename(folder)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error.strerror}. Name another folder.") from error
+    return folder
+
+
+def check_format(format: str) -> None:
+    """Raise ConfigError unless data can be written in this format."""
+    if format not in WRITERS:
+        raise ConfigError(f"format={format} cannot be written. Expected {' or '.join(WRITERS)}.")
+
+
+def _write(dataset: EmbeddingDataset, folder: Path, format: str, more: Mapping[str, Any]) -> None:
+    folder.mkdir()
     files = {}
     for split, rows in dataset.splits.items():
         path = folder / f"{split}.{format}"
-        writers[format](rows, path)
+        WRITERS[format](rows, path)
         files[split] = {"file": path.name, "rows": rows.num_rows, "sha256": sha256_of(path)}
     manifest = {**manifest_of(dataset), **more, "splits": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
-    return folder
 
 
 def manifest_of(dataset: EmbeddingDataset) -> dict[str, Any]:
@@ -96,6 +114,9 @@ def _write_jsonl(rows: "Dataset", path: Path) -> None:
             file.write(json.dumps(given, ensure_ascii=False) + "\n")
 
 
+WRITERS = {"parquet": _write_parquet, "jsonl": _write_jsonl}
+
+
 def is_prepared(folder: Path) -> bool:
     """Whether a folder is a data set that was written with a manifest."""
     return (folder / MANIFEST).is_file()
@@ -133,6 +154,14 @@ def changed_files(folder: Path) -> Iterator[Path]:
         path = folder / entry["file"]
         if not path.is_file() or sha256_of(path) != entry["sha256"]:
             yield path
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a prepared folder has a readable manifest and all files as it describes them."""
+    try:
+        return is_prepared(folder) and not list(changed_files(folder))
+    except DataError:
+        return False
 
 
 def _manifest(folder: Path) -> Mapping[str, Any]:

@@ -9,10 +9,10 @@ from embexp.data.arrow import batches_of, table_of_batches
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import text_columns
 from embexp.errors import listed
-from embexp.steps.length_limits import LengthLimits, TokenCounts
+from embexp.steps.cleaning.length_limits import LengthLimits, TokenCounts
+from embexp.steps.cleaning.text_repair import UNICODE_FORMS, cleaner
+from embexp.steps.comparing.text_lists import holds_lists, list_lengths, scores_without, without_items
 from embexp.steps.refusals import none_emptied, refuse
-from embexp.steps.text_lists import holds_lists, list_lengths, scores_without, without_items
-from embexp.steps.text_repair import UNICODE_FORMS, cleaner
 
 if TYPE_CHECKING:
     import numpy

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import did_you_mean, listed
-from embexp.steps.near import NGRAM, NUM_PERM, SEED, NearIndex, faults_of_search
+from embexp.steps.comparing.near import NGRAM, NUM_PERM, SEED, NearIndex, faults_of_search
+from embexp.steps.comparing.row_keys import comparable, joined_keys, list_keys, pair_keys, text_keys
+from embexp.steps.comparing.text_lists import holds_lists, list_lengths
 from embexp.steps.refusals import keep_rows, refuse
-from embexp.steps.row_keys import comparable, joined_keys, list_keys, pair_keys, text_keys
-from embexp.steps.text_lists import holds_lists, list_lengths
 
 if TYPE_CHECKING:
     import numpy

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.errors import listed
+from embexp.steps.comparing.near import Document, NearIndex, faults_of_search
+from embexp.steps.comparing.overlap import Keys, combinations, single_texts, texts_together
 from embexp.steps.leak_report import Leak, Leaks
-from embexp.steps.near import Document, NearIndex, faults_of_search
-from embexp.steps.overlap import Keys, combinations, single_texts, texts_together
 from embexp.steps.refusals import keep_rows, refuse
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def audit_leaks(
         ConfigError: lists every argument that is out of range.
         DataError: a split would be left without rows.
     """
-    refuse("audit_leaks", _faults(remove, near_threshold, examples))
+    refuse("audit_leaks", _faults(dataset, remove, near_threshold, examples))
     leaks = find_leaks(dataset, near_threshold, examples)
     for line in leaks.lines():
         logger.info("%s: %s", dataset.name, line)
@@ -84,7 +84,12 @@ def leaked_rows(train: EmbeddingDataset, judged: EmbeddingDataset, split: str) -
     return rows.rows_of(rows.among(seen))
 
 
-def _faults(remove: str, near_threshold: float | None, examples: int) -> Iterator[str]:
+def _faults(dataset: EmbeddingDataset, remove: str, near_threshold: float | None, examples: int) -> Iterator[str]:
+    if len(dataset.splits) < 2:
+        yield (
+            f"{dataset.name} has only the split {listed(dataset.splits)} here, so there is nothing to compare. "
+            "Make splits first: step=[split,leaks], in this order."
+        )
     if remove not in REMOVE:
         yield f"remove={remove!r} is none of: {listed(REMOVE)}."
     if near_threshold is not None:

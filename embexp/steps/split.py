@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from embexp.data.arrow import batches_of, selected
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.errors import ConfigError, listed
-from embexp.steps.groups import Groups, connected_rows, identical_rows
-from embexp.steps.parts import Division, divided
+from embexp.steps.splitting.groups import Groups, connected_rows, identical_rows
+from embexp.steps.splitting.parts import Division, divided
 
 if TYPE_CHECKING:
     import numpy
@@ -25,7 +25,8 @@ def split(
 ) -> EmbeddingDataset:
     """The data set with the splits dev and test it lacks, taken from train; given ones stay as they are.
 
-    Texts are compared exactly. Rows that are added later leave the others in their splits (`parts.divided` says when).
+    Case, spaces and punctuation of texts do not count, as in the leak audit. Rows that are added later leave the
+    others in their splits (`parts.divided` says when).
 
     Args:
         ratios: train, dev and test in proportion; only those of train and of the splits that are made count. 0 makes

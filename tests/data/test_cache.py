@@ -78,6 +78,15 @@ def test_a_file_that_a_step_names_counts_by_its_content(tmp_path):
     assert step_key("input", CALL | {"nested": [{"words": str(path)}]}) != before
 
 
+def test_words_that_are_no_paths_do_not_count_by_what_lies_in_the_folder(workplace):
+    call = CALL | {"named": {"query": "query: ", "document": ""}, "by": "row", "odd": ["/", ".", "a/"]}
+    before = step_key("input", call)
+    for folder in ("row", "a"):
+        (workplace / folder).mkdir()
+        (workplace / folder / "file").write_text("x")
+    assert step_key("input", call) == before
+
+
 @pytest.mark.parametrize("changed", ["_code_of", "versions"])
 def test_other_code_and_other_packages_are_another_key(monkeypatch, changed):
     before = step_key("input", CALL)
@@ -93,6 +102,9 @@ def test_a_damaged_entry_is_made_anew(tmp_path):
     assert step.calls == 2
     assert cached_step(tmp_path, "key", dataset, step).splits["train"].to_dict() == {"text": ["a"]}
     assert step.calls == 2
+    (tmp_path / "key" / "manifest.json").write_text("{")
+    assert cached_step(tmp_path, "key", dataset, step).splits["train"].to_dict() == {"text": ["a"]}
+    assert step.calls == 3
 
 
 def test_an_entry_that_was_not_finished_is_not_there(tmp_path):

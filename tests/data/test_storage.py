@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from embexp.data import storage
 from embexp.data.checks import dataset_of
 from embexp.data.files import sha256_of
 from embexp.data.prompts import Prompts
@@ -78,3 +79,30 @@ def test_another_shape_than_the_manifest_says_is_refused(tmp_path, dataset):
 def test_an_unknown_format_is_refused(tmp_path, dataset):
     with pytest.raises(ConfigError, match=r"format=xml cannot be written\. Expected parquet or jsonl\."):
         write_dataset(dataset, tmp_path / "out", "xml")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
+def test_who_is_stopped_while_writing_loses_nothing(tmp_path, dataset, monkeypatch, stop):
+    folder = write_dataset(dataset, tmp_path / "out", "jsonl")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def stopped(_):
+        raise stop
+
+    monkeypatch.setattr(storage, "manifest_of", stopped)
+    with pytest.raises(stop):
+        write_dataset(dataset, folder, "parquet")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_files_of_an_earlier_writing_do_not_stay(tmp_path, dataset):
+    write_dataset(dataset, tmp_path / "out", "jsonl")
+    write_dataset(replace(dataset, splits={"train": dataset.splits["train"]}), tmp_path / "out", "parquet")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.json", "train.parquet"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(tmp_path, dataset):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot be written: (Not a directory|File exists)\. Name another folder"):
+        write_dataset(dataset, tmp_path / "file" / "out", "jsonl")

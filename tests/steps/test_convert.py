@@ -282,12 +282,23 @@ def test_ranked_rows_without_scores_are_refused_with_the_columns_they_lack():
 
 
 @pytest.mark.parametrize("scores", [None, [0.2], [0.2, None]])
-def test_scores_that_are_not_one_for_each_text_are_refused_with_their_row(scores):
-    dataset = of_shape("ranked", negative_scores=[scores, []])
-    with pytest.raises(
-        ShapeError, match=r"mine/train: row 1 has 2 negatives and negative_scores=.* one number for each"
-    ):
-        convert(dataset, BY_ENDS["ranked", "scored_triplet"])
+def test_queries_without_a_score_for_each_text_are_left_out_and_counted(scores):
+    dataset = dataset_of(
+        "mine",
+        "ranked",
+        {
+            "train": {
+                "query": ["q", "r"],
+                "positives": [["p"], ["s"]],
+                "negatives": [["m", "n"], ["o"]],
+                "positive_scores": [[0.9], [0.8]],
+                "negative_scores": [scores, [0.1]],
+            }
+        },
+    )
+    made = convert(dataset, BY_ENDS["ranked", "scored_triplet"])
+    assert [row["anchor"] for row in made.splits["train"]] == ["r"]
+    assert "left out: 1 queries without a teacher's score for each text" in made.history[-1].reason
 
 
 @pytest.mark.parametrize("ends", [ends for ends in EXPECTED if "text" not in f"{ends}"], ids=" to ".join)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError
+from embexp.steps.comparing.overlap import single_texts, texts_together
 from embexp.steps.leaks import audit_leaks, find_leaks, leaked_rows
-from embexp.steps.overlap import single_texts, texts_together
 
 
 def pairs(**splits):
@@ -116,7 +116,11 @@ def test_a_split_is_not_emptied():
 def test_a_data_set_without_leaks_says_so():
     made = audit_leaks(pairs(train=[("a", "b")], dev=[("c", "d")]), remove="train", near_threshold=0.8)
     assert made.history[0].reason == "no leaks among train, dev"
-    assert audit_leaks(pairs(train=[("a", "b")]), remove="eval").history[0].reason == "no leaks among train"
+
+
+def test_an_audit_before_the_split_is_refused():
+    with pytest.raises(ConfigError, match=r"has only the split train here.*step=\[split,leaks\], in this order"):
+        audit_leaks(pairs(train=[("a", "b")]), remove="eval")
 
 
 def test_all_bad_arguments_are_named_at_once():

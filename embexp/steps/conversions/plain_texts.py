@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 
 from embexp.data.arrow import batches_of
+from embexp.steps.comparing.text_hashes import first_places, texts_of_batch
 from embexp.steps.conversions.conversion import Row, Source
-from embexp.steps.text_hashes import first_places, texts_of_batch
 
 # A word with the space after it; scripts without spaces (Chinese characters, kana) fall into characters.
 _UNSPACED = "\u3001-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"

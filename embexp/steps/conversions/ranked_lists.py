@@ -1,6 +1,6 @@
 """Ranked rows: a query with lists of positives and negatives, and perhaps a teacher's scores of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from embexp.data.arrow import batches_of
 from embexp.errors import ShapeError, listed
@@ -24,7 +24,10 @@ def to_triplets(source: Source) -> Iterator[Row]:
 
 
 def to_scored_triplets(source: Source) -> Iterator[Row]:
-    """The same with the teacher's scores as label: that of the positive, then those of the negatives."""
+    """The same with the teacher's scores as label: that of the positive, then those of the negatives.
+
+    Queries without a score for each of their texts are left out.
+    """
     columns = source.table.column_names
     if missing := [name for name in SCORES if name not in columns]:
         raise ShapeError(
@@ -32,9 +35,7 @@ def to_scored_triplets(source: Source) -> Iterator[Row]:
             "Expected a teacher's score for each text: name your columns with dataset.reader.columns="
             "{positive_scores: <yours>, negative_scores: <yours>}, or choose a loss that takes triplet."
         )
-    for number, row in enumerate(source.rows(), 1):
-        _check_scores(source, number, row)
-    for row, place, chosen in _with_negatives(source):
+    for row, place, chosen in _with_negatives(source, _all_scored):
         scores = [row["positive_scores"][place], *(row["negative_scores"][negative] for negative in chosen)]
         yield _triplet(row, place, chosen) | {"label": scores}
 
@@ -44,10 +45,23 @@ def _triplet(row: Row, place: int, chosen: list[int]) -> Row:
     return {"anchor": row["query"], "positive": row["positives"][place], **negatives, **prompt_of(row)}
 
 
-def _with_negatives(source: Source) -> Iterator[tuple[Row, int, list[int]]]:
+def _all_scored(row: Row) -> bool:
+    """Whether each text of the row has a teacher's score."""
+    return all(
+        row[scores] is not None and len(row[scores]) == len(row[texts]) and None not in row[scores]
+        for scores, texts in SCORES.items()
+    )
+
+
+def _with_negatives(
+    source: Source, wanted: Callable[[Row], bool] = lambda _: True
+) -> Iterator[tuple[Row, int, list[int]]]:
     """Each row with the place of a positive and the places of the negatives that go with it, as many in every row."""
     many = min(source.settings.max_negatives or 1, _longest(source))
     for row in source.rows():
+        if not wanted(row):
+            source.left_out["queries without a teacher's score for each text"] += 1
+            continue
         available = len(row["negatives"])
         source.left_out["queries without positives or negatives"] += not (available and row["positives"])
         for place in range(len(row["positives"]) if available else 0):
@@ -64,13 +78,3 @@ def _longest(source: Source) -> int:
         for batch in batches_of(rows.select_columns(["negatives"]))
     )
     return max(lengths, default=0)
-
-
-def _check_scores(source: Source, number: int, row: Row) -> None:
-    for scores, texts in SCORES.items():
-        found = row[scores]
-        if found is None or len(found) != len(row[texts]) or None in found:
-            raise ShapeError(
-                f"{source.dataset.name}/{source.split}: row {number} has {len(row[texts])} {texts} and "
-                f"{scores}={found}. Expected one number for each text."
-            )

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
-from embexp.steps.near import Document
-from embexp.steps.row_keys import comparable, pair_keys, text_keys
-from embexp.steps.text_lists import holds_lists, list_rows
+from embexp.steps.comparing.near import Document
+from embexp.steps.comparing.row_keys import comparable, pair_keys, text_keys
+from embexp.steps.comparing.text_lists import holds_lists, list_rows
 
 if TYPE_CHECKING:
     import numpy

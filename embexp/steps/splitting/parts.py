@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embexp.errors import DataError, listed
-from embexp.steps.groups import Groups
-from embexp.steps.text_hashes import mixed
+from embexp.steps.comparing.row_keys import mixed
+from embexp.steps.splitting.groups import Groups
 
 if TYPE_CHECKING:
     import numpy

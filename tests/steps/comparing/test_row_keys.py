@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embexp.steps.row_keys import comparable, joined_keys, list_keys, pair_keys, text_keys
+from embexp.steps.comparing.row_keys import comparable, joined_keys, list_keys, pair_keys, text_keys
 
 
 def keys_of_lists(lists):
@@ -45,7 +45,8 @@ def test_columns_of_nothing():
 
 def test_keys_are_the_same_in_another_process():
     code = (
-        "import pyarrow; from embexp.steps.row_keys import text_keys; print(text_keys(pyarrow.array(['a', '你']))[1])"
+        "import pyarrow; from embexp.steps.comparing.row_keys import text_keys; "
+        "print(text_keys(pyarrow.array(['a', '你']))[1])"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(other) == int(text_keys(pyarrow.array(["你"]))[0])

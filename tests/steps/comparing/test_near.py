@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embexp.steps.near import NearIndex, bands_for, ngrams, similarity
+from embexp.steps.comparing.near import NearIndex, bands_for, ngrams, similarity
 
 
 def test_similarity_is_that_of_the_least_similar_text():

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from embexp.steps.text_hashes import mixed
-
 if TYPE_CHECKING:
     import numpy
     import pyarrow
@@ -83,3 +81,14 @@ def _as_texts(values: "pyarrow.Array") -> "pyarrow.Array":
     import pyarrow
 
     return values.cast(pyarrow.string()).fill_null("")
+
+
+def mixed(numbers: "numpy.ndarray", seed: int = 0) -> "numpy.ndarray":
+    """Other 64-bit numbers for these, evenly spread and different for each seed (SplitMix64, Steele et al. 2014)."""
+    import numpy
+
+    with numpy.errstate(over="ignore"):
+        spread = numbers.astype("uint64") + numpy.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+        spread = (spread ^ (spread >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+        spread = (spread ^ (spread >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+        return spread ^ (spread >> numpy.uint64(31))

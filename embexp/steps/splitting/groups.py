@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embexp.steps.text_hashes import mixed, text_hashes
+from embexp.steps.comparing.row_keys import mixed
+from embexp.steps.comparing.text_hashes import text_hashes
 
 if TYPE_CHECKING:
     import numpy
@@ -31,13 +32,15 @@ class Groups:
 def connected_rows(rows: "Dataset", columns: list[str]) -> Groups:
     """Rows that share a text, directly or through other rows; a group's key is the smallest hash of its texts.
 
+    Case, spaces and punctuation do not count, as in the leak audit.
+
     >>> from datasets import Dataset
     >>> connected_rows(Dataset.from_dict({"a": ["x", "y", "z"], "b": ["u", "v", "u"]}), ["a", "b"]).of_rows.tolist()
     [0, 1, 0]
     """
     import numpy
 
-    hashes, counts = text_hashes(rows, columns)
+    hashes, counts = text_hashes(rows, columns, loosely=True)
     distinct, texts = numpy.unique(hashes, return_inverse=True)
     del hashes
     texts = texts.astype("int32")
@@ -53,7 +56,7 @@ def identical_rows(rows: "Dataset", columns: list[str]) -> Groups:
     """Rows with the same texts in the same order."""
     import numpy
 
-    hashes, counts = text_hashes(rows, columns)
+    hashes, counts = text_hashes(rows, columns, loosely=False)
     starts = numpy.cumsum(counts) - counts
     places = numpy.arange(len(hashes), dtype="int32") - numpy.repeat(starts.astype("int32"), counts)
     hashes_in_place = mixed(hashes ^ mixed(places))
