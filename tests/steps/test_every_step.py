@@ -1,0 +1,96 @@
+"""What holds for every step YAML on data of every kind: columns keep their order, the same input gives the same result,
+rows in and out add up, and no text gets into two splits."""
+
+import functools
+from itertools import combinations
+
+import pyarrow
+import pytest
+from datasets import Dataset
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from embexp.config import compose, conf_dir, instantiate
+from embexp.data.arrow import schema_of
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.shapes import ROW_PROMPT, shape_named, text_columns
+from embexp.errors import DataError
+from embexp.steps.comparing.row_keys import comparable
+
+STEPS = sorted(path.stem for path in conf_dir().glob("step/*.yaml"))
+ODD = ["A  b c!", "a b c", "e\u200b f", "<b>g</b>", "中文 文本", "ＡＢ", "caf\u00c3\u00a9", "h i j k l m"]
+TEXT = st.sampled_from(ODD) | st.integers(0, 99).map("text {}".format)
+LABELS = {"score": st.sampled_from([0.0, 0.5, 1.0]), "binary": st.integers(0, 1), "class": st.integers(0, 2)}
+SHAPES = ("scored_pair", "binary_pair", "class_pair", "positive_pair", "triplet", "labelled_text", "ranked", "text")
+
+
+@st.composite
+def datasets(draw):
+    """A data set of one of the shapes, sometimes with row prompts, with one split or three."""
+    shape = shape_named(draw(st.sampled_from(SHAPES)))
+    columns = text_columns(shape, ["negative_1"])
+    values = {name: st.lists(TEXT, min_size=1, max_size=2) if name in shape.text_lists else TEXT for name in columns}
+    if shape.label:
+        values[shape.label] = LABELS[shape.label_kind]
+    if draw(st.booleans()):
+        values[ROW_PROMPT] = st.none() | st.just("Query: ")
+    schema = schema_of(shape, list(values))
+    rows = st.lists(st.fixed_dictionaries(values), min_size=1, max_size=20)
+    names = draw(st.sampled_from([["train"], ["train", "dev", "test"]]))
+    splits = {name: Dataset(pyarrow.Table.from_pylist(draw(rows), schema=schema)) for name in names}
+    return EmbeddingDataset("mine", shape, splits)
+
+
+@functools.cache
+def call_of(step):
+    return compose([f"step=[{step}]"]).dataset.steps[step]
+
+
+def applied(step, dataset):
+    """The step as its YAML calls it; None when it refuses the data (too few rows for its splits, or none left)."""
+    try:
+        return instantiate(call_of(step), dataset=dataset)
+    except DataError:
+        return None
+
+
+def rows_of(dataset):
+    return {split: rows.to_dict() for split, rows in dataset.splits.items()}
+
+
+def texts_of(dataset, split):
+    return set(comparable(pyarrow.array(list(dataset.texts(split)))).to_pylist())
+
+
+@pytest.mark.parametrize("step", STEPS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(dataset=datasets())
+def test_a_step_keeps_columns_and_counts_and_gives_the_same_again(step, dataset):
+    assume(step != "leaks" or len(dataset.splits) > 1)
+    made = applied(step, dataset)
+    if made is None:
+        return
+    expected = [column for rows in dataset.splits.values() for column in rows.column_names]
+    assert set(made.splits) >= set(dataset.splits)
+    for rows in made.splits.values():
+        assert rows.column_names == expected[: len(rows.column_names)]
+    for report in made.history:
+        assert report.rows_in == dataset.num_rows
+        assert report.rows_out == made.num_rows
+    again = applied(step, dataset)
+    assert rows_of(again) == rows_of(made)
+    assert [str(report) for report in again.history] == [str(report) for report in made.history]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(dataset=datasets())
+def test_no_text_is_in_two_of_the_splits_that_are_made(dataset):
+    assume(len(dataset.splits) == 1)
+    made = applied("split", applied("clean", dataset) or dataset)
+    if made is not None:
+        for one, other in combinations(made.splits, 2):
+            assert not texts_of(made, one) & texts_of(made, other)
+
+
+def test_every_step_is_here():
+    assert {"clean", "deduplicate", "near_duplicates", "languages", "leaks", "split", "prompts"} == set(STEPS)
