@@ -77,6 +77,27 @@ for schema, node in {"schema": Root, "inspect_schema": Inspect, "prepare_schema"
     ConfigStore.instance().store(name=schema, node=node)
 
 
+def options_of(*groups: str) -> str:
+    """The groups with their options, a line each, for the help of commands that do not have all groups.
+
+    >>> options_of("tracking", "modifier").splitlines()[0]
+    'tracking: mlflow, none'
+    """
+    return "\n".join(f"{group}: {', '.join(sorted(_option_names(group)))}" for group in groups)
+
+
+def _option_names(group: str) -> list[str]:
+    """In a command those of its `--config-dir`, too."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    if GlobalHydra.instance().is_initialized():
+        return GlobalHydra.instance().config_loader().get_group_options(group)
+    return [path.stem for path in (conf_dir() / group).glob("*.yaml")]
+
+
+OmegaConf.register_new_resolver("embexp.options", options_of, replace=True)
+
+
 def conf_dir() -> Path:
     """The shipped configuration: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent
@@ -158,7 +179,7 @@ def check_value_types(given: DictConfig, defaults: DictConfig) -> None:
     Raises:
         ConfigError: lists every misfit at once.
     """
-    misfits = list(_type_misfits(given, defaults, ""))
+    misfits = dict.fromkeys((*_type_misfits(given, defaults, ""), *_shapes_misfits(given, "")))
     if misfits:
         raise ConfigError("\n".join(misfits))
 
@@ -171,6 +192,9 @@ def _type_misfits(given: Any, default: Any, path: str):
                     given._get_node(key), default._get_node(key), f"{path}.{key}" if path else str(key)
                 )
         return
+    if isinstance(default, ListConfig) and not isinstance(given, ListConfig):
+        yield from _list_misfits(given._value(), path)
+        return
     if isinstance(given, DictConfig | ListConfig) or isinstance(default, DictConfig | ListConfig):
         return
     value, usual = given._value(), default._value()
@@ -178,6 +202,26 @@ def _type_misfits(given: Any, default: Any, path: str):
         yield (
             f"{path}={value} is {_type_name(value)}; expected {_type_name(usual)}, such as the default {path}={usual}."
         )
+
+
+def _list_misfits(value: Any, path: str) -> Iterator[str]:
+    if value is not None and not _is_interpolation(value) and not isinstance(value, Mapping):
+        yield f"{path}={value}: expected a list: {path}=[{value}]."
+
+
+def _shapes_misfits(given: Any, path: str) -> Iterator[str]:
+    """The shapes of every dataset: a list of at least one, or null where only reading can tell."""
+    if not isinstance(given, DictConfig) or given._is_none() or given._is_missing() or given._is_interpolation():
+        return
+    for key in given:
+        inner, where = given._get_node(key), f"{path}.{key}" if path else str(key)
+        if key == "shapes" and "reader" in given:
+            if isinstance(inner, ListConfig) and not inner._is_none() and not len(inner):
+                yield f"{where}=[] holds no shape: expected one, such as {where}=[scored_pair]."
+            elif isinstance(inner._value(), str) and not _is_interpolation(inner._value()):
+                yield from _list_misfits(inner._value(), where)
+        else:
+            yield from _shapes_misfits(inner, where)
 
 
 def _fits(value: Any, usual: Any) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 from omegaconf import DictConfig
 
 FORMATS = ("text", "json")
-DATA_KEYS = ("dataset", "conversion", "paths")
 
 
 def main() -> None:
@@ -37,18 +36,26 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     from embexp.config import instantiate, resolve
     from embexp.errors import ConfigError
     from embexp.inspection.collect import inspection_of
+    from embexp.inspection.commands import MODEL_KEYS, kept, preparing_command, training_command
     from embexp.inspection.render import rendered
 
     resolved = resolve(config)
     if resolved["format"] not in FORMATS:
         raise ConfigError(f"format={resolved['format']} is not known. Expected text or json.")
+    if resolved["examples"] < 0:
+        raise ConfigError(f"examples={resolved['examples']} was given. Expected a whole number from 0.")
     node, steps = dict(resolved["dataset"]), resolved["steps"]
     name, settings = dataset_name(node, choices), instantiate(resolved["conversion"])
     start = node["shapes"][0] if node["shapes"] else None
     dataset = DataBuilder(settings, None).read(_as_it_is(node, steps), name, start)
     offered = (offered_shapes(node) if steps else node["shapes"]) or [dataset.shape.name]
     found = inspection_of(dataset, offered, settings, token_counter(resolved["model"]), resolved["examples"])
-    commands = commands_for(found, [text for text in typed if text.partition(".")[0].partition("=")[0] in DATA_KEYS])
+    found["tokens_of"] = model_name(resolved["model"], choices)
+    lenient = ["dataset.reader.on_fault=drop"] if found["faults"] and node["reader"]["on_fault"] == "stop" else []
+    commands = {
+        "train": training_command([*kept(typed, MODEL_KEYS), *lenient], dataset, offered, settings),
+        "prepare": preparing_command([*kept(typed), *lenient]),
+    }
     if resolved["format"] == "json":
         return json.dumps(found | {"commands": commands}, ensure_ascii=False, indent=2)
     return rendered(found, commands)
@@ -60,6 +67,11 @@ def _as_it_is(node: dict[str, Any], with_steps: bool) -> dict[str, Any]:
     return node | {"reader": reader, "steps": node["steps"] if with_steps else {}}
 
 
+def model_name(node: dict[str, Any], choices: dict[str, Any]) -> str:
+    """What a person calls the model whose tokens are counted."""
+    return Path(node["path"]).name if choices.get("model") == "pretrained" else str(choices.get("model") or "")
+
+
 def token_counter(model_node: dict[str, Any]) -> Callable[[Sequence[str]], list[int]] | None:
     """Counts the tokens of texts with the tokenizer of a model that is here; None where there is none."""
     from embexp.config import instantiate
@@ -68,20 +80,6 @@ def token_counter(model_node: dict[str, Any]) -> Callable[[Sequence[str]], list[
     model = instantiate(model_node)
     limit = token_limit(model, model.locate())
     return (lambda texts: limit.num_tokens(texts)) if limit else None
-
-
-def commands_for(found: dict[str, Any], typed: Sequence[str]) -> dict[str, str]:
-    """What to type next: to train, and to prepare."""
-    import shlex
-
-    from embexp.steps.routes import route
-
-    data = " ".join(shlex.quote(text) for text in typed)
-    judged = "" if route(found["offered_shapes"], ["scored_pair"], most=1) else " evaluator=[stsb]"
-    return {
-        "train": f"python -m embexp {data} loss=auto{judged}".replace("  ", " "),
-        "prepare": f"python -m embexp.prepare {data}".rstrip(),
-    }
 
 
 if __name__ == "__main__":

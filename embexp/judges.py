@@ -40,7 +40,8 @@ def plan_evaluators(
         planned = misfits.attempt(_plan_evaluator, name, config, dataset_name, trained_on, builder)
         if planned:
             evaluators.append(planned[0])
-            warnings += _leak_warnings(name, planned[1])
+            own_data = bool(config["evaluator"][name].get("dataset"))
+            warnings += _leak_warnings(name, planned[1], own_data)
     if len(evaluators) < len(config["evaluator"] or {}):
         return (), None, ()
     primary = misfits.attempt(primary_of, config["primary_metric"], tuple(evaluators))
@@ -75,13 +76,14 @@ def _any_of(masks: Sequence["numpy.ndarray"]) -> "numpy.ndarray":
     return numpy.logical_or.reduce(masks)
 
 
-def _leak_warnings(name: str, leaked: Leaked) -> Iterator[str]:
+def _leak_warnings(name: str, leaked: Leaked, own_data: bool) -> Iterator[str]:
+    """What was seen in training; the step `leaks` reaches it only where the evaluator reads the run's own data set."""
+    step = "" if own_data else " Type step=[leaks] dataset.steps.leaks.remove=train to take them out of training."
     for split, mask in leaked.items():
         if mask.any():
             yield (
                 f"{of_rows(int(mask.sum()), len(mask))} of {split} of evaluator={name} also stand in the training "
-                "data. The metrics that end in _no_leaks leave them out; step=[leaks] dataset.steps.leaks.remove=train "
-                "takes those that the data set's own splits share out of training."
+                f"data. The metrics that end in _no_leaks leave them out.{step}"
             )
 
 

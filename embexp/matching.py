@@ -1,5 +1,8 @@
 """Which way leads from the data to a loss or an evaluator, and what to say when none does."""
 
+import functools
+from collections.abc import Mapping, Sequence
+
 from omegaconf import OmegaConf
 
 from embexp.config import conf_dir
@@ -9,6 +12,8 @@ from embexp.errors import ShapeError, listed
 from embexp.losses.spec import LossSpec
 from embexp.steps.conversions.conversion_settings import ConversionSettings, default_settings, what_to_type
 from embexp.steps.routes import Way, route, unmet_needs, within_reach
+
+CONVERTED = "convert "  # begins the report of a conversion, which goes on `class_pair -> triplet`
 
 
 def wanted_shapes(shape: str | None, spec: LossSpec) -> tuple[str, ...]:
@@ -100,23 +105,40 @@ def _misfit(offered: list[str], accepted: tuple[str, ...], dataset: str, consume
     )
 
 
+@functools.cache
 def shipped_losses() -> dict[str, tuple[str, ...]]:
     """The shapes that each shipped loss accepts, by the loss's name."""
     accepts = {path.stem: OmegaConf.load(path).get("_accepts_") for path in sorted(conf_dir().glob("loss/*.yaml"))}
     return {name: tuple(shapes) for name, shapes in accepts.items() if shapes}
 
 
-def fitting_losses(offered: list[str], settings: ConversionSettings | None = None) -> list[str]:
+def ways_to_losses(offered: Sequence[str], settings: ConversionSettings | None = None) -> Mapping[str, Way | None]:
+    """For each shipped loss the way that data of one of these shapes take to it, None where there is none."""
+    return {name: route(offered, shapes, settings=settings) for name, shapes in shipped_losses().items()}
+
+
+def fitting_losses(offered: Sequence[str], settings: ConversionSettings | None = None) -> list[str]:
     """Names of the shipped losses that data of these shapes can be brought to."""
-    return [name for name, shapes in shipped_losses().items() if route(offered, shapes, settings=settings)]
+    return [name for name, way in ways_to_losses(offered, settings).items() if way]
 
 
-def few_rows_warnings(dataset: EmbeddingDataset, accepted: tuple[str, ...]) -> list[str]:
-    """Says when a conversion kept less than a quarter of the rows and the loss accepts another shape."""
-    others = [shape for shape in accepted if shape != dataset.shape.name]
+def few_rows_warnings(
+    dataset: EmbeddingDataset, accepted: Sequence[str], settings: ConversionSettings | None = None
+) -> list[str]:
+    """Says when a conversion kept less than a quarter of the rows and another shape of the loss is within reach."""
+    converted = [report for report in dataset.history if report.step.startswith(CONVERTED)]
+    if not converted:
+        return []
+    sources = [report.step.removeprefix(CONVERTED).partition(" ")[0] for report in converted]
+    others = [
+        shape
+        for shape in accepted
+        if shape != dataset.shape.name and all(route([source], (shape,), settings=settings) for source in sources)
+    ]
+    train = dataset.splits["train"].num_rows
     return [
-        f"Only {report.rows_out:,} of {report.rows_in:,} rows of {dataset.name} make a {dataset.shape.name}. "
-        f"Another shape may keep more: {listed(f'shape={shape}' for shape in others)}."
-        for report in dataset.history
-        if others and report.step.startswith("convert") and report.rows_out < report.rows_in / 4
+        f"Only {report.rows_out:,} of {report.rows_in:,} rows of {dataset.name} make a {dataset.shape.name}, {train:,} "
+        f"of them to train on. Another shape may keep more: {listed(f'shape={shape}' for shape in others)}."
+        for report in converted
+        if others and report.rows_out < report.rows_in / 4
     ]

@@ -19,6 +19,7 @@ from embexp.judges import check_evaluator_way, plan_evaluators
 from embexp.matching import few_rows_warnings, wanted_shapes, way_to_loss
 from embexp.misfits import Misfits
 from embexp.protocols import BaseModel, Tracker
+from embexp.steps.conversions.conversion_settings import NEEDED, default_settings
 from embexp.steps.convert import limit_negatives
 from embexp.training.stage import StagePlan, check_precision
 
@@ -66,7 +67,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path) -> Ru
     resolved = resolve(config)
     names = short_names(resolved, choices)
     misfits = Misfits()
-    builder = builder_of(resolved)
+    builder = misfits.attempt(builder_of, resolved) or _lenient_builder()
     drafts = [
         misfits.attempt(draft_stage, name, stage, resolved, names, builder) for name, stage in stages_of(resolved)
     ]
@@ -112,6 +113,11 @@ def short_names(config: Node, choices: Mapping[str, Any]) -> dict[str, str]:
     return names
 
 
+def _lenient_builder() -> DataBuilder:
+    """Stands in where conversion settings are wrong: no way is refused for want of a number that was mistyped."""
+    return DataBuilder(default_settings(**{key: float(example) for key, (example, _) in NEEDED.items()}), None)
+
+
 def _run_name(names: Mapping[str, str], main: StagePlan, seed: int) -> str:
     modifier = f"+{main.loss.modifier.name}" if main.loss.modifier else ""
     return f"{names['loss']}{modifier}/{names['model']}/{seed}"
@@ -155,7 +161,9 @@ def _plan_stages(
         if stage:
             findings = check_stage(stage, model, place)
             misfits.add(findings.errors, DataError)
-            few_rows = few_rows_warnings(stage.dataset, wanted_shapes(draft.node["shape"], draft.spec))
+            few_rows = few_rows_warnings(
+                stage.dataset, wanted_shapes(draft.node["shape"], draft.spec), builder.settings
+            )
             warnings |= dict.fromkeys((*few_rows, *findings.warnings))
             stages.append(stage)
     return tuple(stages), tuple(warnings)

@@ -1,6 +1,8 @@
 """`python -m embexp.prepare`: build a data set to keep, and write it with a manifest."""
 
 import logging
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,19 @@ def main() -> None:
     """Compose the configuration and prepare the data set that it describes."""
     from embexp.command import run_command
 
-    run_command(prepare, "prepare")
+    typed = sys.argv[1:]
+
+    def task(config: DictConfig, choices: dict[str, Any], _folder: Path) -> None:
+        prepare(config, choices, typed)
+
+    run_command(task, "prepare")
 
 
-def prepare(config: DictConfig, choices: dict[str, Any], _folder: Path) -> Path:
+def prepare(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = ()) -> Path:
     """Read, apply the steps, convert, write; returns the folder.
+
+    Args:
+        typed: the command line, for the command that is suggested.
 
     Raises:
         EmbexpError: the data cannot be prepared so, or something else is in the folder already.
@@ -25,6 +35,7 @@ def prepare(config: DictConfig, choices: dict[str, Any], _folder: Path) -> Path:
     from embexp.building import builder_of, dataset_name
     from embexp.config import resolve
     from embexp.data.storage import write_dataset
+    from embexp.inspection.commands import cannot_train, kept, training_command
     from embexp.matching import way_to_shape
 
     resolved = resolve(config)
@@ -42,7 +53,10 @@ def prepare(config: DictConfig, choices: dict[str, Any], _folder: Path) -> Path:
     write_dataset(dataset, folder, resolved["format"], config={key: resolved[key] for key in ("dataset", "conversion")})
     rows = ", ".join(f"{split} {rows.num_rows:,}" for split, rows in dataset.splits.items())
     print(f"{folder}/ holds {name} as {dataset.shape.name} ({rows} rows).")
-    print(f"Train on it: python -m embexp dataset={folder}/ loss=auto")
+    command = training_command(
+        [f"dataset={folder}/", *kept(typed, ("conversion", "paths"))], dataset, [dataset.shape.name], builder.settings
+    )
+    print(f"Train on it: {command}" if command else f"Note: {cannot_train(dataset)}.")
     return folder
 
 

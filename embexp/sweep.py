@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     """
     from embexp.config import instantiate
 
-    overrides = tuple(config.hydra.overrides.task)
+    overrides = tuple(OmegaConf.to_container(config.hydra.overrides.task, resolve=False))
     check_swept_values(overrides, config_name)
     tracker = instantiate(OmegaConf.to_container(config.tracking, resolve=True))
     tracker.prepare()
@@ -138,7 +139,7 @@ def failure_line(result: dict[str, Any]) -> str:
     """A failed job in a few lines: what it was, why it failed, and how to run only it."""
     return (
         f"{result['run']['status']}: {' '.join(result['overrides'])}\n  {result['error']}\n"
-        f"  again: python -m embexp {' '.join(result['overrides'])}"
+        f"  again: python -m embexp {shlex.join(result['overrides'])}"
     )
 
 
@@ -162,5 +163,5 @@ def _record_failure(folder: Path) -> None:
     path, error = folder / "result.json", sys.exception()
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"run": {"status": "FAILED"}}
     content.setdefault("error", f"{type(error).__name__}: {error}")
-    content["overrides"] = list(HydraConfig.get().overrides.task)
+    content["overrides"] = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -4,11 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
 
-from embexp.command import expand_paths
+from embexp.config import conf_dir
+from embexp.overrides import expand_paths, quote_texts
 
 # Runs the command line in its arguments, then tells which slow libraries were imported.
 PROBE = """
@@ -45,6 +49,17 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
         (["dataset=trec", "evaluator=sts"], ["evaluator=sts accepts scored_pair"]),
         (["dataset=file"], ["dataset.reader.path has no value"]),
         (["loss=auto", "loss.scale=30"], ["loss.scale is not a key. loss=auto has no arguments of its own"]),
+        (["step=[cleen]"], ["step=[cleen] is not known. Expected some of: clean, ", "Did you mean 'clean'?"]),
+        (["evaluator=[foo]"], ["evaluator=[foo] is not known. Expected some of: sts, stsb."]),
+        (
+            ["dataset=x.csv", "dataset.reader.columns.score=foo"],
+            ["dataset.reader.columns is empty. Type 'dataset.reader.columns={score: foo}'."],
+        ),
+        (["dataset.steps.clean.min_chars=5"], ["no such step is chosen. Type step=[clean] beside it."]),
+        (["dataset.shapes=scored_pair"], ["dataset.shapes=scored_pair: expected a list: dataset.shapes=[scored_pair]"]),
+        (["name=数据]"], ["name=数据] cannot be read by Hydra.", """in inner quotes: name='"数据]"'."""]),
+        (["+conversion.label_scores.蕴含=1"], ["Type 'conversion.label_scores={蕴含: 1}', with all names."]),
+        (["dataset=数据"], ["dataset=数据 is not known. Expected one of: afqmc, "]),
         (["modifier=matrioshka"], ["modifier=matrioshka is not known", "Did you mean 'matryoshka'"]),
         (
             ["loss=softmax", "dataset=stsb", "modifier=matryoshka", "+trainer.batch_sampler=no_duplicate"],
@@ -129,6 +144,8 @@ def test_a_failed_job_leaves_its_error_in_its_folder(tmp_path):
         ("dataset=a/b.csv", ["dataset=file", "dataset.reader.path=a/b.csv"]),
         ("dataset=pairs.jsonl,b.tsv", ["dataset=file", "dataset.reader.path=pairs.jsonl,b.tsv"]),
         ("model=BAAI/bge-small-zh-v1.5", ["model=pretrained", "model.path=BAAI/bge-small-zh-v1.5"]),
+        ("dataset=org/name", ["dataset=hub", "dataset.reader.id=org/name"]),
+        ("dataset=org/a,org/b", ["dataset=hub", "dataset.reader.id=org/a,org/b"]),
         ("dataset=mine/", ["dataset=file", "dataset.reader.path=mine/"]),
         ("dataset=finance", ["dataset=finance"]),
         ("paths.data=../shared/data", ["paths.data=../shared/data"]),
@@ -137,3 +154,101 @@ def test_a_failed_job_leaves_its_error_in_its_folder(tmp_path):
 )
 def test_a_path_stands_for_the_option_that_reads_it(given, expanded):
     assert expand_paths([given]) == expanded
+
+
+def parsed(*arguments: str) -> list:
+    """What Hydra makes of the last override; of a sweep, its values as they are handed to the jobs."""
+    override = OverridesParser.create().parse_overrides(quote_texts(expand_paths(arguments)))[-1]
+    return list(override.sweep_string_iterator()) if override.is_sweep_override() else override.value()
+
+
+@pytest.mark.parametrize(
+    "path", ["数据.jsonl", "a=b.jsonl", "a(1).jsonl", "it's.jsonl", "数 据/", 'a"b.csv', "a,b.jsonl", "x#[1]{2}.tsv"]
+)
+def test_a_path_is_read_as_it_was_typed(path, workplace):
+    if "," not in path:
+        assert parsed(f"dataset={path}") == path
+    place = workplace / path
+    place.mkdir() if path.endswith("/") else place.touch()
+    assert parsed(f"dataset={path}") == path
+    assert parsed(f"model={path}") == path
+
+
+def test_a_list_of_paths_is_a_sweep_unless_there_is_a_file_of_that_name(workplace):
+    assert parsed("dataset=数据.csv,b.csv") == ['"数据.csv"', "b.csv"]
+    (workplace / "数据.csv,b.csv").touch()
+    assert parsed("dataset=数据.csv,b.csv") == "数据.csv,b.csv"
+    assert parsed("""dataset='a,b.csv'""") == "a,b.csv"
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("带空格", "带空格"),
+        ("带 空格", "带 空格"),
+        ("[蕴含]", ["蕴含"]),
+        ("[句子1,句子2, plain]", ["句子1", "句子2", "plain"]),
+        ("{sentence1: 句子1, sentence2: 句子2}", {"sentence1": "句子1", "sentence2": "句子2"}),
+        ("{named: {query: 查询：}, n: [1, 2.5, null]}", {"named": {"query": "查询："}, "n": [1, 2.5, None]}),
+        ("['在引号里', \"it's\"]", ["在引号里", "it's"]),
+        ("it's", "it's"),
+        ("a#b=c", "a#b=c"),
+        ("实验(1)", "实验(1)"),
+        (r"数\,据", "数,据"),
+        ("C:\\数据\\", "C:\\数据\\"),
+        ("${paths.runs}/数据", "${paths.runs}/数据"),
+        ("数据,b", ['"数据"', "b"]),
+        ("range(start=1,stop=3)", ["1", "2"]),
+        ("{a:1,b:[x,{c:d}]}", {"a": 1, "b": ["x", {"c": "d"}]}),
+        ("1e-5", 1e-5),
+        ("", ""),
+    ],
+)
+def test_a_value_is_read_as_it_was_typed(typed, value):
+    assert parsed(f"+key={typed}") == value
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("{蕴含: 1, 中立: 0.5, 矛盾: 0}", {"蕴含": 1, "中立": 0.5, "矛盾": 0}),
+        ("""{"a b": 1, 'c': it's, d: [真, {'"': null}]}""", {"a b": 1, "c": "it's", "d": ["真", {'"': None}]}),
+    ],
+)
+def test_a_dictionary_may_have_any_names(typed, value):
+    given = OmegaConf.create({"key": parsed(f"key={typed}")})
+    assert OmegaConf.to_container(given, resolve=True) == {"key": value}
+
+
+def test_what_hydra_refuses_even_so_stays_as_it_was_typed():
+    assert quote_texts(["name=数据]", "--config-dir=数据", "-m", "x={[蕴含]: 1}"]) == [
+        "name=数据]",
+        "--config-dir=数据",
+        "-m",
+        "x={[蕴含]: 1}",
+    ]
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(tmp_path):
+    nobody = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hub")}
+    started = time.monotonic()
+    done = run("dataset=org/name", "model=tiny", "tracking=none", folder=tmp_path, **nobody)
+    assert time.monotonic() - started < 20  # the Hub's client alone would wait for 23 s, twice
+    assert done.stderr.splitlines()[0].startswith(
+        "Error: There is no folder org/name here. "
+        "Data set name could not be read from the Hugging Face Hub (org/name): it does not answer."
+    )
+
+
+@pytest.mark.parametrize(("command", "missing"), [("inspect", {"loss", "trainer"}), ("prepare", {"loss", "model"})])
+def test_help_lists_the_groups_that_the_command_has_and_no_others(command, missing, tmp_path):
+    help_text = subprocess.run(
+        [sys.executable, "-m", f"embexp.{command}", "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    listed = help_text.partition("group=option ==\n")[2].partition("\n\n")[0].splitlines()
+    defaults = OmegaConf.load(conf_dir() / f"{command}.yaml").defaults
+    groups = [next(iter(entry)) for entry in defaults if isinstance(entry, DictConfig)]
+    groups = [group for group in groups if not group.startswith("override")]
+    assert sorted(line.partition(":")[0] for line in listed) == sorted(groups)
+    assert not missing & set(groups)
+    assert "step: clean, deduplicate, languages, " in help_text

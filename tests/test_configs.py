@@ -106,6 +106,33 @@ def test_a_value_of_a_fitting_type_is_taken(override):
     assert str(OmegaConf.select(compose([override]), key)) == {"null": "None"}.get(value, value)
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset.shapes=scored_pair", "dataset.shapes=scored_pair: expected a list: dataset.shapes=[scored_pair]."),
+        ("dataset.shapes=[]", "dataset.shapes=[] holds no shape: expected one, such as dataset.shapes=[scored_pair]."),
+        (
+            "conversion.positive_labels=a",
+            "conversion.positive_labels=a: expected a list: conversion.positive_labels=[a].",
+        ),
+    ],
+)
+def test_what_must_be_a_list_is_asked_for_as_one(override, message):
+    with pytest.raises(ConfigError) as refusal:
+        compose([override])
+    assert str(refusal.value) == message
+
+
+def test_the_shapes_of_a_file_and_of_an_evaluator_are_a_list_too():
+    file = ["dataset=file", "dataset.reader.path=x.csv", "dataset.shapes=text"]
+    with pytest.raises(ConfigError) as refusal:
+        compose([*file, "evaluator=[stsb]", "evaluator.stsb.dataset.shapes=[]"])
+    assert [line.partition("=")[0] for line in str(refusal.value).splitlines()] == [
+        "dataset.shapes",
+        "evaluator.stsb.dataset.shapes",
+    ]
+
+
 def test_all_wrong_types_are_reported_at_once():
     with pytest.raises(ConfigError) as refusal:
         compose(["loss.scale=a", "trainer.learning_rate=b"])

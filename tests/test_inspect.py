@@ -6,10 +6,11 @@ import sys
 
 import pytest
 
-from embexp.command import expand_paths
 from embexp.config import compose
 from embexp.errors import EmbexpError
 from embexp.inspect import inspect
+from embexp.inspection.render import _examples, _head
+from embexp.overrides import expand_paths, quote_texts
 
 # Every data set of the shared folder by file: what it is, and its rows as the folder's README counts them.
 NLI = ["dataset.reader.columns={sentence1: premise, sentence2: hypothesis}"]
@@ -42,9 +43,11 @@ SHARED = [
 
 
 def inspected(*overrides, **choices):
-    typed = expand_paths(overrides)
+    typed = quote_texts(expand_paths(overrides))
     given = dict(text.split("=", 1) for text in typed if "." not in text.partition("=")[0])
-    return inspect(compose(typed, "inspect"), {"dataset": "finance", **given, **choices}, list(overrides))
+    return inspect(
+        compose(typed, "inspect"), {"dataset": "finance", "model": "minilm", **given, **choices}, list(overrides)
+    )
 
 
 @pytest.fixture
@@ -71,7 +74,10 @@ def test_a_file_is_told_as_it_is(pairs):
     assert found["examples"] == [{"sentence1": "a b", "sentence2": "c d", "label": 1}]
     assert "contrastive" in found["losses"]["directly"]
     assert found["losses"]["converted"]["cosent"] == "binary_pair -> scored_pair"
-    assert found["commands"]["train"] == "python -m embexp dataset=pairs.csv loss=auto"
+    lenient = "dataset=pairs.csv dataset.reader.on_fault=drop"  # or the faulty rows would stop both
+    assert found["commands"]["train"] == f"python -m embexp {lenient} loss=auto"
+    assert found["commands"]["prepare"] == f"python -m embexp.prepare {lenient}"
+    assert found["tokens_of"] == "minilm"
 
 
 def test_the_text_form_tells_the_same(pairs):
@@ -79,6 +85,7 @@ def test_the_text_form_tells_the_same(pairs):
     assert text.startswith("pairs is binary_pair: sentence1, sentence2, label\nrows       train 5\n")
     assert "labels     train: 0 2 (40%), 1 3 (60%)" in text
     assert "2 of 7 rows cannot be used" in text
+    assert "\ntokens as minilm counts them\n" in text
     assert "binary_pair -> scored_pair: " in text
 
 
@@ -96,6 +103,45 @@ def test_what_cannot_be_shown_is_refused(pairs):
         inspected(pairs, "format=xml")
     with pytest.raises(EmbexpError, match=r"There is no file gone\.csv"):
         inspected("dataset=gone.csv")
+    with pytest.raises(EmbexpError, match=r"examples=-1 was given\. Expected a whole number from 0\."):
+        inspected(pairs, "examples=-1")
+
+
+def test_the_suggested_commands_keep_what_was_typed_and_their_command_knows(workplace):
+    (workplace / "pairs.csv").write_text("sentence1,sentence2,score\n" + "".join(f"a{n},b,0.{n}\n" for n in range(9)))
+    typed = ["dataset=pairs.csv", "step=[clean]", "dataset.steps.clean.min_chars=1", "model=tiny"]
+    commands = json.loads(inspected(*typed, "examples=1", "format=json"))["commands"]
+    kept = "dataset=pairs.csv 'step=[clean]' dataset.steps.clean.min_chars=1"
+    assert commands == {
+        "train": f"python -m embexp {kept} model=tiny loss=auto",
+        "prepare": f"python -m embexp.prepare {kept}",
+    }
+
+
+def test_ranked_rows_without_negatives_are_trained_as_pairs(workplace):
+    (workplace / "r.jsonl").write_text("".join(f'{{"query": "q{n}", "pos": ["p{n}"], "neg": []}}\n' for n in range(3)))
+    train = json.loads(inspected("dataset=r.jsonl", "format=json"))["commands"]["train"]
+    assert train == "python -m embexp dataset=r.jsonl loss=auto shape=positive_pair evaluator=[stsb]"
+    with (workplace / "r.jsonl").open("a") as file:
+        file.write('{"query": "q", "pos": ["p"], "neg": ["n"]}\n')
+    train = json.loads(inspected("dataset=r.jsonl", "format=json"))["commands"]["train"]
+    assert train == "python -m embexp dataset=r.jsonl loss=auto evaluator=[stsb]"
+
+
+def test_without_a_train_split_nothing_is_to_be_trained(workplace):
+    (workplace / "judged").mkdir()
+    for split in ("dev", "test"):
+        (workplace / "judged" / f"{split}.csv").write_text(f"sentence1,sentence2,label\n{split},b,1\n")
+    assert json.loads(inspected("dataset=judged/", "format=json"))["commands"]["train"] == ""
+    assert "\ntrain      there is no train split (only dev, test), so nothing" in inspected("dataset=judged/")
+
+
+def test_examples_name_their_classes_and_columns_that_are_not_read_are_told():
+    found = {"examples": [{"sentence1": "a", "label": 1}], "label_names": ["中立", "蕴含"]}
+    assert list(_examples(found)) == ["row 1      sentence1: 'a'", "           label: 1 (蕴含)"]
+    head = {"name": "x", "shape": "text", "columns": ["text"], "offered_shapes": [], "rows": {"train": 1}, "steps": []}
+    source = {"source": "x.csv", "ignored_columns": ["page", "ticker"]}
+    assert list(_head(head | {"label_names": [], "source": source}))[-1] == "ignored    page, ticker"
 
 
 def test_the_command_runs_and_leaves_nothing_behind(pairs, workplace):

@@ -1,9 +1,14 @@
 """What is said when no way leads from the data to a loss or an evaluator."""
 
+from dataclasses import replace
+
 import pytest
 
+from embexp.data.arrow import schema_of, table_of_rows
+from embexp.data.dataset import EmbeddingDataset, StepReport
+from embexp.data.shapes import SHAPES
 from embexp.errors import ShapeError
-from embexp.matching import fitting_losses, way_to_evaluator, way_to_loss
+from embexp.matching import few_rows_warnings, fitting_losses, way_to_evaluator, way_to_loss
 from embexp.steps.conversions.conversion_settings import default_settings
 
 MNRL = ("triplet", "positive_pair")
@@ -41,3 +46,22 @@ def test_an_evaluator_takes_one_conversion_at_most():
         way_to_evaluator(["triplet"], ("scored_pair",), "mine", "sts")
     with pytest.raises(ShapeError, match=r"needs a number\. Type conversion\.min_score="):
         way_to_evaluator(["scored_pair"], ("binary_pair",), "stsb", "pairs")
+
+
+def test_of_few_rows_only_a_shape_within_reach_is_offered():
+    pairs = table_of_rows(
+        iter([{"anchor": "a", "positive": "b"}]), schema_of(SHAPES["positive_pair"], ["anchor", "positive"])
+    )
+    few = EmbeddingDataset("mine", SHAPES["positive_pair"], {"train": pairs, "test": pairs})
+
+    def after(step: str, rows_in: int) -> EmbeddingDataset:
+        return replace(few, history=(StepReport(step, rows_in, 2),))
+
+    settings = default_settings(min_score=0.8)
+    assert few_rows_warnings(after("convert scored_pair -> positive_pair", 9), MNRL, settings) == []
+    assert few_rows_warnings(after("convert class_pair -> positive_pair", 8), MNRL, settings) == []
+    assert few_rows_warnings(after("clean", 9), MNRL, settings) == []
+    assert few_rows_warnings(after("convert class_pair -> positive_pair", 9), MNRL, settings) == [
+        "Only 2 of 9 rows of mine make a positive_pair, 1 of them to train on. "
+        "Another shape may keep more: shape=triplet."
+    ]

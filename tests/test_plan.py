@@ -2,12 +2,14 @@
 
 import logging
 
+import numpy
 import pytest
 from conftest import TINY
 
 from embexp.config import compose
 from embexp.drafts import stages_of
 from embexp.errors import EmbexpError
+from embexp.judges import _leak_warnings
 from embexp.plan import plan_run
 
 CHOICES = {"dataset": "nli", "model": "tiny", "loss": "mnrl", "trainer": "smoke"}
@@ -23,8 +25,8 @@ def test_a_conversion_that_keeps_few_rows_is_told_with_what_may_keep_more(tmp_pa
         plan = plan_of_nli(tmp_path, real_data)
     assert plan.stages[0].dataset.splits["train"].num_rows == 776
     assert (
-        "Only 6,658 of 65,030 rows of nli make a triplet. Another shape may keep more: shape=positive_pair."
-        in caplog.text
+        "Only 6,658 of 65,030 rows of nli make a triplet, 776 of them to train on. "
+        "Another shape may keep more: shape=positive_pair." in caplog.text
     )
 
 
@@ -58,6 +60,24 @@ def test_all_that_the_yaml_files_tell_is_reported_at_once_for_every_stage(tmp_pa
     assert size.startswith("2. trainer.per_device_train_batch_size=1: loss=mnrl learns from the other rows")
     assert second.startswith("3. shape=triplet was given; loss=second accepts text.")
     assert main.startswith("4. shape=text was given; loss=mnrl accepts triplet, positive_pair.")
+
+
+def test_wrong_settings_of_conversions_hide_no_other_mistake_and_make_none_up(tmp_path):
+    score, shape = mistakes_of(tmp_path, "conversion.min_score=3", "shape=text")
+    assert score == "1. conversion.min_score=3 was given; expected null or a number from 0 to 1."
+    assert shape.startswith("2. shape=text was given; loss=mnrl accepts")
+    stsb = [*TINY, "tracking=none", "dataset=stsb", "conversion.min_score=3"]  # a number that mnrl needs
+    with pytest.raises(EmbexpError) as error:
+        plan_run(compose(stsb), CHOICES | {"dataset": "stsb"}, tmp_path)
+    assert str(error.value) == "conversion.min_score=3 was given; expected null or a number from 0 to 1."
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_rows_seen_in_training_are_told_with_a_step_only_where_it_reaches_them(own):
+    (told,) = _leak_warnings("sts", {"dev": numpy.array([True, False]), "test": numpy.array([False])}, own)
+    found = "1 of 2 rows (50.0 %) of dev of evaluator=sts also stand in the training data."
+    assert told.startswith(f"{found} The metrics that end in _no_leaks leave them out.")
+    assert ("step=[leaks]" in told) == (not own)
 
 
 def test_all_that_the_rows_tell_is_reported_at_once_with_the_metric(tmp_path):

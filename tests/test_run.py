@@ -11,9 +11,9 @@ import mlflow
 import pytest
 from conftest import TINY
 
-from embexp.command import expand_paths
 from embexp.config import compose
 from embexp.errors import TrainingError
+from embexp.overrides import expand_paths
 from embexp.plan import plan_run
 from embexp.run import execute
 

@@ -1,12 +1,12 @@
 """Holding the rows of a data set against its shape: columns, texts, labels."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named, text_columns, training_columns
+from embexp.data.values import are_texts, is_number
 from embexp.errors import DataError, listed
 
 if TYPE_CHECKING:
@@ -87,16 +87,6 @@ def _count(rows: "Dataset", column: str, fits: Any) -> tuple[int, tuple[int, Any
     return count, first
 
 
-def are_texts(values: "pyarrow.Array") -> "pyarrow.Array":
-    """Which values are texts with something in them, as a boolean mask."""
-    import pyarrow.compute
-
-    if not (pyarrow.types.is_string(values.type) or pyarrow.types.is_large_string(values.type)):
-        return pyarrow.array([False] * len(values))
-    trimmed = pyarrow.compute.utf8_trim_whitespace(values)
-    return pyarrow.compute.greater(pyarrow.compute.binary_length(trimmed), 0).fill_null(False)
-
-
 def _are_lists(values: "pyarrow.Array") -> "pyarrow.Array":
     """Which values are lists that hold nothing but texts; an empty list is one."""
     import numpy
@@ -117,7 +107,7 @@ def _label_faults(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Ite
     expected, allowed = {
         "score": (
             "numbers from 0 to 1; give the range of yours with dataset.reader.score_range=[0,5]",
-            lambda value: _is_number(value) and 0 <= value <= 1,
+            lambda value: is_number(value) and 0 <= value <= 1,
         ),
         "binary": ("0 or 1", lambda value: value in (0, 1)),
         "class": (
@@ -145,9 +135,5 @@ def _label_faults(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Ite
         )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _are_numbers(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(_is_number(number) for number in value)
+    return isinstance(value, list) and bool(value) and all(is_number(number) for number in value)

@@ -18,6 +18,17 @@ ALIASES = {
     "neg_scores": "negative_scores",
 }
 SAY_COLUMNS = "Name yours with dataset.reader.columns={<column of the shape>: <your column>}."
+# What in a column's name says that it means something, and the column of a shape that it may be.
+TELLING = {
+    "negative": "negative_1",
+    "label": "label",
+    "categor": "label",
+    "class": "label",
+    "score": "score",
+    "similarity": "score",
+    "split": "",
+}
+MOST_NEAR = 3  # shapes that are described when none fits
 
 
 def roles_of(names: Iterable[str], columns: Mapping[str, str], source: Any) -> dict[str, str]:
@@ -47,14 +58,18 @@ def roles_of(names: Iterable[str], columns: Mapping[str, str], source: Any) -> d
     return roles
 
 
-def shape_of_columns(roles: Iterable[str], first_label: Any, source: Any) -> Shape:
+def shape_of_columns(
+    roles: Mapping[str, str], first_label: Any, source: Any, columns_told: bool = False, hint: str = ""
+) -> Shape:
     """The one shape whose columns are all there; the most telling one when several fit.
 
     A class label that only ever is 0 or 1 makes a binary pair, but that is known once all rows were read.
 
     Args:
-        roles: the columns, under the names of shapes.
+        roles: the source's column for each column, under the names of shapes.
         first_label: the label of the first row, None when there is none.
+        columns_told: the user said which column is which: then other columns may be left out, unless shapes have them.
+        hint: what else may be wrong when no shape fits.
 
     Raises:
         DataError: no shape fits, or a column would be ignored that has a meaning.
@@ -63,11 +78,7 @@ def shape_of_columns(roles: Iterable[str], first_label: Any, source: Any) -> Sha
     fitting = [shape for shape in SHAPES.values() if {*needed_columns(shape, names)} <= set(names)]
     fitting = [shape for shape in fitting if not shape.negatives or len(text_columns(shape, names)) > 2]
     if not fitting:
-        raise DataError(
-            f"{source} has the columns {listed(names)}, which tell no shape. Expected those of one of "
-            + "; ".join(described(name) for name in SHAPES)
-            + f". {SAY_COLUMNS}"
-        )
+        raise DataError(_no_shape(list(roles.values()), names, source, hint))
     most = max(len(training_columns(shape, names)) for shape in fitting)
     best = {shape.name for shape in fitting if len(training_columns(shape, names)) == most}
     if best == {"binary_pair", "class_pair"}:
@@ -75,14 +86,69 @@ def shape_of_columns(roles: Iterable[str], first_label: Any, source: Any) -> Sha
     if best == {"labelled_text", "embedded_text"}:
         best = {"embedded_text" if isinstance(first_label, list) else "labelled_text"}
     shape = shape_named(sorted(best)[0])
-    unused = [name for name in names if name in ROLES and name not in used_columns(shape, names)]
+    unused = [
+        theirs
+        for ours, theirs in unused_columns(roles, shape).items()
+        if ours in ROLES or (not columns_told and meaning_of(theirs) is not None)
+    ]
     if len(best) > 1 or unused:
         raise DataError(
-            f"{source} has the columns {listed(names)}, which can be {listed(sorted(best))}"
-            + (f", but then {listed(unused)} would be ignored" if unused else "")
-            + f". Say what the rows are with dataset.shapes=[{shape.name}], or take the column away."
+            f"{source} has the columns {listed(roles.values())}, which can be {listed(sorted(best))}"
+            + (f", but then {listed(unused)} would be ignored. {_way_to_use(unused, roles)}" if unused else ". ")
+            + f"Type dataset.shapes=[{shape.name}] if that is what the rows are."
         )
     return shape
+
+
+def _no_shape(theirs: list[str], names: list[str], source: Any, hint: str) -> str:
+    def nearness(shape: Shape) -> tuple[int, int]:
+        columns = needed_columns(shape, ["negative_1"])
+        return -len({*columns} & {*names}), abs(len(columns) - len(names))
+
+    near = [shape.name for shape in sorted(SHAPES.values(), key=nearness)]
+    return (
+        f"{source} has the columns {listed(theirs)}, which tell no shape. {hint}{SAY_COLUMNS} "
+        f"The nearest shapes are {'; '.join(map(described, near[:MOST_NEAR]))}; the others {listed(near[MOST_NEAR:])}."
+    )
+
+
+def usual_columns(number: int) -> str:
+    """The names that so many columns without names most often have, for a message.
+
+    >>> usual_columns(2), usual_columns(7)
+    ('anchor,positive', '...')
+    """
+    return {1: "text", 2: "anchor,positive", 3: "sentence1,sentence2,label"}.get(number, "...")
+
+
+def meaning_of(column: str) -> str | None:
+    """The column of a shape that a name seems to stand for ("" when none does); None for a name that tells nothing.
+
+    >>> meaning_of("Coarse_Label"), meaning_of("split"), meaning_of("ticker")
+    ('label', '', None)
+    """
+    return next((role for part, role in TELLING.items() if part in column.lower()), None)
+
+
+def unused_columns(roles: Mapping[str, str], shape: Shape) -> dict[str, str]:
+    """Those of the roles that mean nothing in this shape."""
+    used = {*used_columns(shape, list(roles))}
+    return {ours: theirs for ours, theirs in roles.items() if ours not in used}
+
+
+def _way_to_use(unused: list[str], roles: Mapping[str, str]) -> str:
+    """What to type so that columns are used that would be ignored."""
+    meant = {theirs: meaning_of(theirs) for theirs in unused}
+    if "split" in map(str.lower, meant):
+        return "Write a file for each split into a folder. "
+    columns = {role: theirs for theirs, role in reversed(meant.items()) if role}
+    if negatives := sorted(theirs for theirs, role in meant.items() if role == "negative_1"):
+        negatives += [
+            theirs for ours, theirs in roles.items() if ours.startswith("negative_") and theirs not in negatives
+        ]
+        columns |= {f"negative_{number}": theirs for number, theirs in enumerate(negatives, 1)}
+    named = ", ".join(f"{role}: {theirs}" for role, theirs in columns.items())
+    return f"Say what they are with dataset.reader.columns={{{named or '<column of the shape>: <your column>'}}}. "
 
 
 def check_columns(roles: Iterable[str], shape: Shape, source: Any) -> None:

@@ -30,17 +30,29 @@ class FaultLog:
         self.count = 0
         self.first: list[str] = []
         self.reasons: Counter[str] = Counter()
+        self._num_shown = 0
+        self._misread: dict[str, tuple[int, str, str]] = {}  # reason -> rows, the first of them, advice
 
-    def add(self, source: Any, line: int, reason: str, value: Any = None) -> None:
-        """Record a faulty row; `reason` is the same for all rows with this fault, `value` differs."""
-        self.count += 1
-        self.reasons[reason] += 1
+    def add(self, source: Any, line: int, reason: str, value: Any = None, num_lines: int = 1) -> None:
+        """Record a faulty row; `reason` is the same for all rows with this fault, `value` differs.
+
+        Args:
+            num_lines: how many lines of the file went with it, from `line` on; each counts as a row.
+        """
+        self.count += num_lines
+        self.reasons[reason] += num_lines
         if len(self.first) < SHOWN:
-            shown = "" if value is None else f": {_short(value)}"
-            self.first.append(f"{source}:{line}: {reason}{shown}")
+            spanned = f", lines {line:,} to {line + num_lines - 1:,}" if num_lines > 1 else ""
+            self.first.append(f"{source}:{line}: {reason}{spanned}{_shown(value)}")
+            self._num_shown += num_lines
+
+    def misread(self, source: Any, line: int, reason: str, value: Any, advice: str) -> None:
+        """Record a value which says that its whole column is misunderstood: refused whatever the policy is."""
+        count, first, _ = self._misread.get(reason, (0, f"{source}:{line}: {reason}{_shown(value)}", advice))
+        self._misread[reason] = (count + 1, first, advice)
 
     def settle(self, num_rows: int) -> None:
-        """Once all is read: raise if there were faults and the policy is to stop, or if no row is left.
+        """Once all is read: raise if a column was misread, at faults if the policy is to stop, or if no row is left.
 
         Args:
             num_rows: how many rows could be read.
@@ -48,6 +60,9 @@ class FaultLog:
         Raises:
             DataError: shows the first faults and counts all.
         """
+        if self._misread:
+            found = self._misread.values()
+            raise DataError("\n".join(f"{first} (rows like it: {count:,}). {advice}" for count, first, advice in found))
         if self.count and not num_rows:
             raise DataError(f"{self.summary(num_rows)}\nNo row is left.")
         if self.count and self.on_fault == "stop":
@@ -58,7 +73,7 @@ class FaultLog:
 
     def summary(self, num_rows: int) -> str:
         """The first faults, a line each, under a line that counts all."""
-        more = [f"... and {self.count - len(self.first):,} more"] if self.count > len(self.first) else []
+        more = [f"... and {self.count - self._num_shown:,} more"] if self.count > self._num_shown else []
         total = f"{self.count:,} of {self.count + num_rows:,} rows cannot be used"
         return "\n  ".join([f"{total} ({self.reason()}):", *self.first, *more])
 
@@ -67,6 +82,8 @@ class FaultLog:
         return ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common(SHOWN))
 
 
-def _short(value: Any, most: int = 60) -> str:
+def _shown(value: Any, most: int = 60) -> str:
     shown = repr(value[:most] if isinstance(value, str | Sequence) else value)
-    return shown if len(shown) <= most + 2 else shown[:most] + "..."
+    if value is None or "\\udc" in shown:  # bytes of another encoding tell nobody anything
+        return ""
+    return ": " + (shown if len(shown) <= most + 2 else shown[:most] + "...")

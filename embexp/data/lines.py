@@ -3,9 +3,10 @@
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from embexp.data.faults import FaultLog
 from embexp.errors import DataError
@@ -21,6 +22,59 @@ MAGIC = {
     b"ARROW1": "an Arrow file (save it as Parquet)",
 }
 BYTE_ORDER_MARKS = {b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    r"""How text files are to be read.
+
+    Attributes:
+        encoding: as Python names it: utf-8 (with or without byte order mark), gb18030, utf-16 ...
+        header: names of the columns of a CSV, TSV or text file that has no header line; empty when it has one.
+        quote: the character around fields that hold separators or line ends; None when quotes are plain text.
+        delimiter: the character between fields (`\t` is a tab); None takes that of the file's ending.
+    """
+
+    encoding: str = "utf-8"
+    header: Sequence[str] = ()
+    quote: str | None = '"'
+    delimiter: str | None = None
+
+    @property
+    def separated(self) -> bool:
+        """Whether they say that lines hold fields, as the ending .csv or .tsv does."""
+        return bool(self.header) or self.delimiter is not None
+
+    def delimiter_in(self, kind: str) -> str:
+        """The character between the fields of a file with this ending."""
+        return {None: "," if kind == ".csv" else "\t", "\\t": "\t"}.get(self.delimiter, self.delimiter)
+
+    def misfits(self) -> Iterator[str]:
+        """What cannot be an option, a line each."""
+        if not isinstance(self.encoding, str):
+            yield f"dataset.reader.encoding={self.encoding} is no name. Expected one such as utf-8, gb18030, utf-16."
+        if not are_names(self.header):
+            yield f"dataset.reader.header={self.header} is no list of names. Expected one, as [anchor,positive]."
+        if self.quote is not None and not _is_character(self.quote):
+            yield f"dataset.reader.quote={self.quote!r} is not one character. Expected one, or null."
+        if self.delimiter not in (None, "\\t") and not _is_character(self.delimiter):
+            yield f"dataset.reader.delimiter={self.delimiter!r} is not one character. Expected one, or null."
+        elif self.delimiter is not None and self.delimiter in ("\n", "\r", self.quote):
+            yield f"dataset.reader.delimiter={self.delimiter!r} is the quote or a line end. Expected another, or null."
+
+
+def _is_character(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 1
+
+
+def are_names(value: Any) -> bool:
+    """Whether a value is a list of texts."""
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(name, str) for name in value)
+
+
+def is_zipped(path: Path) -> bool:
+    """Whether a file's name ends in `.gz`, in small or capital letters."""
+    return path.suffix.lower() == ".gz"
 
 
 class Lines:
@@ -46,7 +100,7 @@ class Lines:
         self._check()
 
     def _open(self) -> IO[bytes]:
-        return gzip.open(self.path, "rb") if self.path.suffix == ".gz" else open(self.path, "rb")
+        return gzip.open(self.path, "rb") if is_zipped(self.path) else open(self.path, "rb")
 
     def _check(self) -> None:
         try:
@@ -87,3 +141,8 @@ class Lines:
                     line = text.readline(MAX_CHARS)
             else:
                 yield line
+
+
+def filled_lines(lines: Lines) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers, without their ends."""
+    return ((lines.number, line.rstrip("\n")) for line in lines if line.strip())

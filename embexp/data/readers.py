@@ -1,17 +1,20 @@
 """What a dataset YAML calls: readers of the user's own files, of the Hugging Face Hub, and of public data sets."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from embexp.data.arrow import BATCH_ROWS
-from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.chunks import Chunk
+from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
-from embexp.data.files import SPLIT_NAMES, sha256_of, split_files
-from embexp.data.formats import Chunk, FileOptions, arrow_chunk, chunks_of
+from embexp.data.files import sha256_of, split_files
+from embexp.data.formats import SEPARATED, chunks_of, kind_of
+from embexp.data.hub import hub_chunks, load_hub, names_of_classes
+from embexp.data.lines import FileOptions
 from embexp.data.reading import Meaning, Source, dataset_from
 from embexp.data.storage import is_prepared, read_prepared
-from embexp.errors import DataError, listed
+from embexp.errors import ConfigError, DataError, listed
 
 
 def read_files(
@@ -24,10 +27,11 @@ def read_files(
     encoding: str = "utf-8",
     header: Sequence[str] = (),
     quote: str | None = '"',
+    delimiter: str | None = None,
     on_fault: str = "stop",
     max_rows: int | None = None,
 ) -> EmbeddingDataset:
-    """The user's own file, or a folder with one file per split (train, dev or validation, test).
+    """The user's own file, or a folder with one file per split (train, dev or validation, test) or its numbered parts.
 
     A folder that `python -m embexp.prepare` wrote says itself what its rows mean.
 
@@ -37,21 +41,61 @@ def read_files(
         columns: the column of the file for each column of the shape, where the names differ.
         score_range: lowest and highest possible score in the file; scores are rescaled to [0, 1].
         label_names: the classes by number; labels may be these names or their numbers.
-        encoding, header, quote: how text files are written (FileOptions).
+        encoding, header, quote, delimiter: how text files are written (FileOptions).
         on_fault: `stop` at faulty rows, or `drop` them and count them.
         max_rows: most rows to read of each split.
 
     Raises:
+        ConfigError: lists every option that cannot be, or has no effect on these files.
         DataError: a file is missing or unreadable, its columns tell no shape, or rows are faulty.
     """
-    place = Path(path)
     meaning = Meaning(shape, columns, score_range, label_names, max_rows)
+    options, faults = FileOptions(encoding, header, quote, delimiter), FaultLog(on_fault)
+    _refuse([*_path_misfits(path), *meaning.misfits(), *options.misfits()])
+    place = Path(path)
     if is_prepared(place):
+        given = _changed(meaning, Meaning(shape, max_rows=max_rows)) + _changed(options, FileOptions())
+        _refuse(_without_effect(place, given))
         return read_prepared(place, name, meaning)
-    options, faults = FileOptions(encoding, header, quote), FaultLog(on_fault)
     files = split_files(place)
-    sources = {split: Source(file, chunks_of(file, options, faults)) for split, file in files.items()}
+    _refuse(_without_effect(place, _idle_options(files, options)))
+    sources = {split: Source(paths[0], _chunks_of_all(paths, options, faults)) for split, paths in files.items()}
     return dataset_from(name, sources, meaning, faults, {"source": str(path)} | _hashes(files))
+
+
+def _refuse(misfits: Sequence[str]) -> None:
+    if misfits:
+        raise ConfigError("\n".join(misfits))
+
+
+def _path_misfits(path: Any) -> Iterator[str]:
+    if not isinstance(path, str | Path) or not str(path):
+        yield f"dataset.reader.path={path} is no path. Expected a file or a folder."
+
+
+def _changed(options: Any, usual: Any) -> list[str]:
+    """The names of the options that are not as usual."""
+    return [name for name, value in vars(options).items() if (value or None) != (getattr(usual, name) or None)]
+
+
+def _without_effect(place: Path, names: Sequence[str]) -> list[str]:
+    named = listed(f"dataset.reader.{name}" for name in names)
+    return [f"Without effect on {place}: {named}. Leave out what has none."] if names else []
+
+
+def _idle_options(files: Mapping[str, Sequence[Path]], options: FileOptions) -> list[str]:
+    """Names of options for text that were given where no file is text that they describe."""
+    kinds = {kind_of(file) for paths in files.values() for file in paths}
+    if kinds & {*SEPARATED} or (".txt" in kinds and options.separated):
+        return []
+    read_as_text = {"encoding"} if kinds != {".parquet"} else set()
+    return [name for name in _changed(options, FileOptions()) if name not in read_as_text]
+
+
+def _chunks_of_all(paths: Sequence[Path], options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
+    """The rows of files one after another, each chunk with the file that it is from."""
+    parts = [(path, chunks_of(path, options, faults)) for path in paths]
+    return (replace(chunk, source=path) for path, chunks in parts for chunk in chunks)
 
 
 def read_public(
@@ -83,9 +127,10 @@ def read_public(
     if root is None:
         return read_hub(hub, name, shape, subset, revision, splits, False, columns, score_range, label_names, on_fault)
     faults = FaultLog(on_fault)
-    paths = {split: Path(root) / file for split, file in files.items()}
-    sources = {split: Source(path, chunks_of(path, FileOptions(), faults)) for split, path in paths.items()}
+    paths = {split: [Path(root) / file] for split, file in files.items()}
+    sources = {split: Source(*found, chunks_of(*found, FileOptions(), faults)) for split, found in paths.items()}
     meaning = Meaning(shape, columns, score_range, label_names)
+    _refuse([*meaning.misfits()])
     return dataset_from(name, sources, meaning, faults, {"source": f"{root} ({hub})"} | _hashes(paths))
 
 
@@ -114,62 +159,17 @@ def read_hub(
     Raises:
         DataError: the Hub does not answer, there is no such subset or split, or the rows do not fit.
     """
-    loaded = _load(id, name, subset, revision, splits, streaming)
-    faults = FaultLog(on_fault)
-    sources = {split: Source(f"{id}/{split}", _hub_chunks(rows)) for split, rows in loaded.items()}
+    meaning, faults = Meaning(shape, columns, score_range, label_names, max_rows), FaultLog(on_fault)
+    _refuse([*meaning.misfits()])
+    loaded = load_hub(id, name, subset, revision, splits, streaming)
+    sources = {split: Source(f"{id}/{split}", hub_chunks(rows)) for split, rows in loaded.items()}
     provenance = {"source": id, "subset": subset or "", "revision": revision or "main"}
-    if not label_names:
-        label_names = _names_of_classes(loaded, columns or {})
-    meaning = Meaning(shape, columns, score_range, label_names, max_rows)
+    meaning = replace(meaning, known_names=names_of_classes(loaded, columns or {}))
     return dataset_from(name, sources, meaning, faults, provenance)
 
 
-def _hashes(files: Mapping[str, Path]) -> dict[str, str]:
-    missing = [str(path) for path in files.values() if not path.is_file()]
+def _hashes(files: Mapping[str, Sequence[Path]]) -> dict[str, str]:
+    missing = [str(path) for paths in files.values() for path in paths if not path.is_file()]
     if missing:
         raise DataError(f"There is no file {listed(missing)}.")
-    return {f"sha256/{split}": sha256_of(path) for split, path in files.items()}
-
-
-def _load(
-    id: str, name: str, subset: str | None, revision: str | None, splits: Mapping[str, str] | None, streaming: bool
-) -> dict[str, Any]:
-    from datasets import load_dataset
-    from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
-
-    try:
-        if splits:
-            return {
-                split: load_dataset(id, subset, revision=revision, split=theirs, streaming=streaming)
-                for split, theirs in splits.items()
-            }
-        found = load_dataset(id, subset, revision=revision, streaming=streaming)
-    except (DatasetNotFoundError, DatasetGenerationError, OSError, ValueError) as error:  # ValueError: no such split
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(
-            f"Data set {name} could not be read from the Hugging Face Hub ({id}): {reason} Expected a connection and "
-            "an id as org/name, or local files: dataset=<file or folder>/, paths.data=<folder> for the public sets."
-        ) from error
-    usual = {SPLIT_NAMES[theirs]: rows for theirs, rows in found.items() if theirs in SPLIT_NAMES}
-    if not usual:
-        raise DataError(
-            f"{id} has the splits {listed(found)}. Say which is which with dataset.reader.splits={{train: <split>}}."
-        )
-    return {split: usual[split] for split in SPLITS if split in usual}
-
-
-def _hub_chunks(rows: Any) -> Iterator[Chunk]:
-    import pyarrow
-
-    start = 1
-    for batch in rows.with_format("arrow").iter(BATCH_ROWS):
-        table = batch if isinstance(batch, pyarrow.Table) else pyarrow.Table.from_batches([batch])
-        yield arrow_chunk(table, start)
-        start += table.num_rows
-
-
-def _names_of_classes(loaded: Mapping[str, Any], columns: Mapping[str, str]) -> Sequence[str]:
-    """The class names that the Hub knows of the label column."""
-    features = next(iter(loaded.values())).features or {}
-    label = features.get(columns.get("label", "label"))
-    return getattr(label, "names", None) or ()
+    return {f"sha256/{split}": sha256_of(*paths) for split, paths in files.items()}

@@ -1,20 +1,28 @@
 """From chunks of any source to a checked data set: columns by name, values by shape, faults by policy."""
 
 import itertools
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from embexp.data.arrow import batches_of, selected, table_of_batches
+from embexp.data.arrow import batches_of, table_of_batches
 from embexp.data.checks import checked
-from embexp.data.classes import ClassLabels
-from embexp.data.columns import check_columns, roles_of, shape_of_columns
+from embexp.data.chunks import Chunk
+from embexp.data.classes import ClassLabels, without_unlabelled
+from embexp.data.columns import ROLES, check_columns, roles_of, shape_of_columns, unused_columns, usual_columns
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
-from embexp.data.formats import Chunk
+from embexp.data.formats import SEPARATED, kind_of
+from embexp.data.lines import are_names
 from embexp.data.shapes import Shape, shape_named
-from embexp.data.typed import TypedRows, check_score_range
-from embexp.errors import DataError
+from embexp.data.typed import TypedRows
+from embexp.data.values import are_bounds
+from embexp.errors import DataError, listed
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class Meaning:
         score_range: lowest and highest possible score in the source; scores are rescaled to [0, 1].
         label_names: the classes by number.
         max_rows: most rows to read of each split, None for all.
+        known_names: the classes by number as the source itself names them, where label_names do not.
     """
 
     shape: str | None = None
@@ -34,6 +43,44 @@ class Meaning:
     score_range: Sequence[float] | None = None
     label_names: Sequence[str] = ()
     max_rows: int | None = None
+    known_names: Sequence[str] = ()
+
+    def misfits(self) -> Iterator[str]:
+        """What cannot be said of any rows, a line each."""
+        if self.columns is not None:
+            yield from _column_misfits(self.columns)
+        if self.score_range is not None and not are_bounds(self.score_range):
+            yield (
+                f"dataset.reader.score_range={self.score_range} is no range. "
+                "Expected the lowest and the highest score, as [0,5]."
+            )
+        if not are_names(self.label_names):
+            yield f"dataset.reader.label_names={self.label_names} is no list of names. Expected one, as [no,yes]."
+        elif repeated := [name for name, times in Counter(self.label_names).items() if times > 1]:
+            yield f"dataset.reader.label_names names {listed(repeated)} more than once. Expected each class once."
+        most = self.max_rows
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+            yield f"dataset.reader.max_rows={most} is no number of rows. Expected a whole number from 1, or null."
+
+    def check(self, shape: Shape) -> None:
+        """Raise DataError naming all that has no effect on rows of this shape."""
+        idle = []
+        if self.score_range is not None and shape.label_kind != "score":
+            idle.append(f"dataset.reader.score_range has no effect on {shape.name}, which has no scores. Leave it out.")
+        if self.label_names and shape.label_kind not in ("class", "binary"):
+            idle.append(
+                f"dataset.reader.label_names has no effect on {shape.name}, which has no classes. Leave it out."
+            )
+        if idle:
+            raise DataError("\n".join(idle))
+
+
+def _column_misfits(columns: Any) -> Iterator[str]:
+    form = "{anchor: question, positive: answer}"
+    if not isinstance(columns, Mapping) or not are_names([*columns, *columns.values()]):
+        yield f"dataset.reader.columns={columns} names no columns. Expected a column for each, as {form}."
+    elif repeated := [theirs for theirs, times in Counter(columns.values()).items() if times > 1]:
+        yield f"dataset.reader.columns names {listed(repeated)} more than once. Expected a column for each, as {form}."
 
 
 @dataclass(frozen=True)
@@ -52,30 +99,44 @@ def dataset_from(
     Raises:
         DataError: no row, columns that tell no shape, faulty rows under on_fault=stop, or labels out of range.
     """
-    labels = ClassLabels(meaning.label_names)
+    labels = ClassLabels(meaning.label_names or meaning.known_names)
     shape: Shape | None = shape_named(meaning.shape) if meaning.shape else None
-    splits = {}
+    splits, ignored = {}, set()
     for split, source in sources.items():
         first = next(source.chunks, None)
         if first is None:
             faults.settle(0)
             raise DataError(f"{source.name} holds no rows. Expected at least one.")
         roles = roles_of(first.columns, meaning.columns or {}, source.name)
-        shape = shape or shape_of_columns(roles, _first_label(first, roles), source.name)
+        if shape is None:
+            hint = "" if meaning.columns or {*roles} & ROLES else _header_hint(source.name, len(roles))
+            label = _first_label(first, roles)
+            shape = shape_of_columns(roles, label, source.name, bool(meaning.columns), hint)
         check_columns(roles, shape, source.name)
-        if meaning.score_range is not None:
-            check_score_range(meaning.score_range, shape)
+        meaning.check(shape)
+        ignored |= {*unused_columns(roles, shape).values()}
         typed = TypedRows(shape, _complete(roles, shape), meaning.score_range, labels)
         chunks = _first_rows(itertools.chain([first], source.chunks), meaning.max_rows)
         tables = (
-            typed.table(chunk, source.name, faults) for chunk in _with_progress(chunks, f"reading {name}/{split}")
+            typed.table(chunk, chunk.source or source.name, faults)
+            for chunk in _with_progress(chunks, f"reading {name}/{split}")
         )
         splits[split] = table_of_batches(tables, typed.schema)
+    if ignored:
+        provenance["ignored_columns"] = listed(sorted(ignored))
+        logger.info("%s: columns not used: %s", provenance.get("source", name), provenance["ignored_columns"])
     if meaning.score_range is not None:
         provenance["score_range"] = f"{meaning.score_range[0]} to {meaning.score_range[1]}"
     label_names = labels.names if shape.label_kind == "class" else ()
     dataset = EmbeddingDataset(name, shape, splits, label_names, provenance)
-    return checked(_without_unlabelled(_settled(dataset, faults, told=meaning.shape is not None)))
+    return checked(without_unlabelled(_settled(dataset, faults, told=meaning.shape is not None)))
+
+
+def _header_hint(source: Any, num_columns: int) -> str:
+    if not isinstance(source, Path) or kind_of(source) not in SEPARATED:
+        return ""
+    names = usual_columns(num_columns)
+    return f"If the file has no header line, name its columns with dataset.reader.header=[{names}]. "
 
 
 def _first_label(chunk: Chunk, roles: Mapping[str, str]) -> Any:
@@ -95,7 +156,7 @@ def _first_rows(chunks: Iterator[Chunk], most: int | None) -> Iterator[Chunk]:
     for chunk in chunks:
         if left is not None and left < len(chunk.places):
             columns = {name: values[:left] for name, values in chunk.columns.items()}
-            chunk = Chunk(chunk.places[:left], columns)
+            chunk = replace(chunk, places=chunk.places[:left], columns=columns)
         if chunk.places:
             yield chunk
         if left is not None:
@@ -135,20 +196,3 @@ def _all_labels_below(dataset: EmbeddingDataset, bound: int) -> bool:
         for rows in dataset.splits.values()
         for batch in batches_of(rows)
     )
-
-
-def _without_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
-    """Without the rows labelled -1: the Hub's sign for pairs on which the annotators did not agree."""
-    import numpy
-
-    label = dataset.shape.label
-    if dataset.shape.label_kind != "class":
-        return dataset
-    keep = {
-        split: numpy.concatenate([batch[label].to_numpy() for batch in batches_of(rows)] or [[]]) != -1
-        for split, rows in dataset.splits.items()
-    }
-    if all(mask.all() for mask in keep.values()):
-        return dataset
-    splits = {split: selected(rows, keep[split]) for split, rows in dataset.splits.items()}
-    return dataset.after("leave out rows without a gold label (-1)", splits)

@@ -16,7 +16,8 @@ from embexp.data.columns import ALIASES
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.files import sha256_of
-from embexp.data.formats import FileOptions, chunks_of
+from embexp.data.formats import chunks_of
+from embexp.data.lines import FileOptions
 from embexp.data.prompts import Prompts
 from embexp.data.reading import Meaning, Source, dataset_from
 from embexp.errors import ConfigError, DataError

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from embexp.data.dataset import EmbeddingDataset
+from embexp.inspection.commands import cannot_train
 from embexp.inspection.fits import fits_of
 from embexp.inspection.labels_seen import labels_of
 from embexp.inspection.lengths import Lengths, character_lengths, token_lengths
@@ -38,6 +39,7 @@ def inspection_of(
         "rows": {split: rows.num_rows for split, rows in dataset.splits.items()},
         "source": dict(dataset.provenance),
         "steps": [str(report) for report in dataset.history],
+        "cannot_train": cannot_train(dataset),
         "faults": dataset.provenance.get("faults", ""),
         "lengths": lengths_by_column(dataset, count_tokens),
         "labels": labels_of(dataset),

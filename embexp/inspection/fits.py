@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from embexp.matching import shipped_losses
+from embexp.matching import shipped_losses, ways_to_losses
 from embexp.steps.conversions.conversion_settings import ConversionSettings
-from embexp.steps.routes import route, unmet_needs
+from embexp.steps.routes import unmet_needs
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,11 @@ class Fits:
 def fits_of(offered: Sequence[str], settings: ConversionSettings) -> Fits:
     """The losses that data of one of these shapes can be brought to."""
     directly, converted, given = [], {}, {}
-    for name, accepted in shipped_losses().items():
-        way = route(offered, accepted, settings=settings)
+    for name, way in ways_to_losses(offered, settings).items():
         if way and not way[1]:
             directly.append(name)
         elif way:
             converted[name] = " -> ".join([way[0], *(step.target for step in way[1])])
-        elif needs := unmet_needs(offered, accepted, settings=settings):
+        elif needs := unmet_needs(offered, shipped_losses()[name], settings=settings):
             given[name] = " ".join(f"conversion.{need}=..." for need in needs)
     return Fits(tuple(directly), converted, given)

@@ -32,6 +32,8 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
     if found["label_names"]:
         yield _line("classes", _shortened(", ".join(found["label_names"])))
     yield _line("source", str(found["source"].get("source", "")))
+    if ignored := found["source"].get("ignored_columns"):
+        yield _line("ignored", ignored if isinstance(ignored, str) else ", ".join(ignored))
     for step in found["steps"]:
         yield _line("step", step)
 
@@ -53,6 +55,8 @@ def _lengths(found: Mapping[str, Any]) -> Iterator[str]:
                 f"{column:<{width}}{kind:<10}{lengths['shortest']:>8,}{lengths['median']:>9,.0f}"
                 f"{lengths['percentile_95']:>9,.0f}{lengths['longest']:>9,}  |{lengths['histogram']}|"
             )
+    if any("tokens" in kinds for kinds in found["lengths"].values()):
+        yield f"tokens as {found['tokens_of']} counts them"
 
 
 def _labels(found: Mapping[str, Any]) -> Iterator[str]:
@@ -78,7 +82,14 @@ def _repeats(found: Mapping[str, Any]) -> Iterator[str]:
 def _examples(found: Mapping[str, Any]) -> Iterator[str]:
     for place, row in enumerate(found["examples"]):
         for column, value in row.items():
-            yield _line(f"row {place + 1}" if column == next(iter(row)) else "", f"{column}: {_shown(value)}")
+            key = f"row {place + 1}" if column == next(iter(row)) else ""
+            name = _class_name(found, value) if column == "label" else ""
+            yield _line(key, f"{column}: {_shown(value)}{name}")
+
+
+def _class_name(found: Mapping[str, Any], label: Any) -> str:
+    names = found["label_names"]
+    return f" ({names[label]})" if isinstance(label, int) and label < len(names) else ""
 
 
 def _shown(value: Any) -> str:
@@ -100,4 +111,4 @@ def _losses(found: Mapping[str, Any], commands: Mapping[str, str]) -> Iterator[s
     for keys in dict.fromkeys(fits["given"].values()):
         yield _line("", f"with {keys}: {', '.join(name for name, other in fits['given'].items() if other == keys)}")
     for what, command in commands.items():
-        yield _line(what, command)
+        yield _line(what, command or found["cannot_train"])

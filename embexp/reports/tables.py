@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -17,19 +18,25 @@ def closing_table(result: Mapping[str, Any]) -> Table:
     names = result["choices"]
     title = f"{names['dataset']} · {names['loss']} · {names['model']} · seed {result['seed']}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("metric", "base", "trained", "difference", "95 % interval", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("metric", "verdict") else "right", no_wrap=True)
-    for row in result["comparisons"]:
-        if row["headline"] or row["primary"]:
-            table.add_row(
-                f"{row['split']}/{row['evaluator']}/{row['metric']}" + ("*" if row["primary"] else ""),
-                f"{row['base']:.4f}",
-                f"{row['trained']:.4f}",
-                f"{row['difference']:+.4f}",
-                f"{row['low']:+.4f} to {row['high']:+.4f}",
-                MARK[row["verdict"]],
-            )
+    rows = [_compared(row) for row in result["comparisons"] if row["headline"] or row["primary"]]
+    table.add_column("metric", overflow="fold")  # the one that gives way in a narrow terminal
+    for place, heading in enumerate(("base", "trained", "difference", "95 % interval", "verdict"), 1):
+        widest = max(cell_len(cell) for cell in (heading, *(row[place] for row in rows)))
+        table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, min_width=widest)
+    for row in rows:
+        table.add_row(*row[:-1], MARK[row[-1]])
     return table
+
+
+def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{row['split']}/{row['evaluator']}/{row['metric']}" + ("*" if row["primary"] else ""),
+        f"{row['base']:.4f}",
+        f"{row['trained']:.4f}",
+        f"{row['difference']:+.4f}",
+        f"{row['low']:+.4f} to {row['high']:+.4f}",
+        row["verdict"],
+    )
 
 
 def print_closing(result: Mapping[str, Any], console: Console) -> None:
@@ -42,9 +49,15 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         ("training", result["training"]),
         ("model", result["model_path"]),
         ("tracked", result["tracked"]),
-        *(("warning", warning) for warning in result.get("warnings", ())),
+        *(("warning", _found(warning)) for warning in result.get("warnings", ())),
     ):
         console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _found(warning: str) -> str:
+    """What a warning found; what to do about it was told when the run began."""
+    found, dot, _ = warning.partition(". ")
+    return found + dot.strip()
 
 
 def read_results(sweep_folder: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import batches_of, selected
 from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.values import is_number
 from embexp.errors import ConfigError, listed
 from embexp.steps.splitting.groups import Groups, connected_rows, identical_rows
 from embexp.steps.splitting.parts import Division, divided
@@ -56,7 +57,7 @@ def split(
 
 
 def _misfits(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, seed: Any) -> Iterator[str]:
-    numbers = [ratio for ratio in ratios if _is_number(ratio)] if isinstance(ratios, list | tuple) else []
+    numbers = [ratio for ratio in ratios if is_number(ratio)] if isinstance(ratios, list | tuple) else []
     if not (len(numbers) == 3 == len(ratios) and numbers[0] > 0 and min(numbers) >= 0):
         yield (
             f"dataset.steps.split.ratios={ratios} was given; expected three numbers for train, dev and test, none "
@@ -73,10 +74,6 @@ def _misfits(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, see
         )
     if not isinstance(seed, int) or isinstance(seed, bool):
         yield f"dataset.steps.split.seed={seed} was given; expected a whole number."
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _labels(dataset: EmbeddingDataset) -> "numpy.ndarray":

@@ -63,7 +63,7 @@ def test_a_quote_that_swallows_lines_of_a_tsv_is_no_text(tmp_path):
     path.write_text('anchor\tpositive\nx\t"one\ny\ttwo"\n')
     with pytest.raises(DataError) as refusal:
         read_files(path, "mine")
-    assert f"{path}:2: a quote that spans lines and tabs (type dataset.reader.quote=null)" in str(refusal.value)
+    assert f"{path}:2: in a quote that spans rows (type dataset.reader.quote=null" in str(refusal.value)
 
 
 def test_plain_text_is_a_text_for_each_line(tmp_path):

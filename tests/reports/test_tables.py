@@ -62,6 +62,29 @@ def test_warnings_of_the_check_stand_below_the_table():
     assert lines[-2:] == ["warning    4 of 8 rows [50 %] are left out", "warning    texts are cut"]
 
 
+def test_a_warning_is_told_below_the_table_without_what_to_do_about_it():
+    console = Console(width=120, no_color=True)
+    with console.capture() as captured:
+        print_closing(
+            result_of() | {"warnings": ["3 of 1,500 rows (0.2 %) are there too. Type step=[leaks]."]}, console
+        )
+    assert captured.get().splitlines()[-1] == "warning    3 of 1,500 rows (0.2 %) are there too."
+
+
+def test_in_a_narrow_terminal_only_names_of_metrics_are_broken():
+    result = result_of()
+    result["comparisons"].append(row_of("spearman_cosine_no_leaks") | {"verdict": "no difference"})
+    console = Console(width=80, no_color=True)
+    with console.capture() as captured:
+        console.print(closing_table(result))
+    printed = captured.get()
+    assert "…" not in printed
+    assert printed.count("-0.0251 to -0.0120") == 3
+    assert "no difference" in printed
+    name = "".join(line[:10].strip() for line in printed.splitlines()[-5:])
+    assert name.endswith("spearman_cosine_no_leaks")
+
+
 def test_a_sweep_is_loss_by_model_with_the_untouched_models_first():
     better = {"trained": 0.9, "difference": 0.0328, "low": 0.02, "high": 0.04}
     results = [

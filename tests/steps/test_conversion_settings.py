@@ -3,9 +3,14 @@
 import pytest
 from omegaconf import OmegaConf
 
-from embexp.config import compose, instantiate
-from embexp.errors import ConfigError
+from embexp.config import compose, instantiate, resolve
+from embexp.data.arrow import schema_of, table_of_rows
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.shapes import SHAPES
+from embexp.errors import ConfigError, ShapeError
+from embexp.overrides import quote_texts
 from embexp.steps.conversions.conversion_settings import default_settings, what_to_type
+from embexp.steps.convert import convert_to
 
 
 def test_the_shipped_values_are_those_of_the_configuration():
@@ -52,3 +57,23 @@ def test_what_to_type_names_all_that_is_missing():
         "Type conversion.min_score=0.8 to take pairs scored at least 0.8 as positives and conversion.max_score=0.3 "
         "to take pairs scored at most 0.3 as negatives (those between are left out)."
     )
+
+
+def test_scores_of_classes_in_any_script_are_typed_as_the_message_says():
+    names = ("蕴含", "中立", "矛盾")
+    rows = [{"sentence1": "a", "sentence2": "b", "label": label} for label in range(3)]
+    shape = SHAPES["class_pair"]
+    train = table_of_rows(iter(rows), schema_of(shape, ["sentence1", "sentence2", "label"]))
+    dataset = EmbeddingDataset("数据", shape, {"train": train}, label_names=names)
+    with pytest.raises(ShapeError) as error:
+        convert_to(dataset, "scored_pair", label_scores={"蕴含": 1})
+    _, _, typed = str(error.value).rpartition(" Type ")
+    assert typed == "'conversion.label_scores={蕴含: 1, 中立: <0 to 1>, 矛盾: <0 to 1>}'."
+    (override,) = quote_texts([typed[1:-2].replace("<0 to 1>", "0.25")])
+    settings = resolve(compose([override]))["conversion"]
+    assert settings["label_scores"] == {"蕴含": 1, "中立": 0.25, "矛盾": 0.25}
+    assert convert_to(dataset, "scored_pair", label_scores=settings["label_scores"]).splits["train"]["score"][:] == [
+        1.0,
+        0.25,
+        0.25,
+    ]

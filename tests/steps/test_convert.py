@@ -244,7 +244,7 @@ def test_a_class_without_a_score_is_refused():
         convert(of_shape("class_pair", ("entailment", "other", "contradiction")), BY_ENDS["class_pair", "scored_pair"])
     assert str(error.value) == (
         "The classes of mine are entailment, other, contradiction; conversion.label_scores has no score for other. "
-        "Type +conversion.label_scores.other=<0 to 1>."
+        "Type 'conversion.label_scores={entailment: 1.0, other: <0 to 1>, contradiction: 0.0}'."
     )
 
 

@@ -22,7 +22,7 @@ class Keys:
     """What the rows of a split hold, as keys; a row may hold several, or none.
 
     Attributes:
-        values: uint32 `(num_keys,)`.
+        values: uint64 `(num_keys,)`.
         rows: the row of each key, int32 `(num_keys,)`.
         num_rows: rows of the split.
     """

@@ -1,5 +1,6 @@
 """Pairs with classes, such as NLI: what makes a positive or a negative is told by the names of the classes."""
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -48,9 +49,10 @@ def to_scored_pairs(source: Source) -> Iterator[Row]:
     names, scores = source.dataset.label_names, source.settings.label_scores
     missing = [name for name in names if name not in scores]
     if missing:
+        entries = listed(f"{name}: {scores.get(name, '<0 to 1>')}" for name in names)
         raise ShapeError(
             f"The classes of {source.dataset.name} are {listed(names)}; conversion.label_scores has no score for "
-            f"{listed(missing)}. Type {' '.join(f'+conversion.label_scores.{name}=<0 to 1>' for name in missing)}."
+            f"{listed(missing)}. Type {shlex.quote(f'conversion.label_scores={{{entries}}}')}."
         )
     for row, name in _named_rows(source):
         yield _pair(row) | {"score": float(scores[name])} | prompt_of(row)

@@ -1,0 +1,267 @@
+"""Data that would be read otherwise than meant: columns left out, scores as classes, options that do nothing."""
+
+import gzip
+import logging
+
+import pytest
+from datasets import Dataset
+
+from embexp.data.checks import dataset_of
+from embexp.data.files import sha256_of
+from embexp.data.readers import read_files, read_hub
+from embexp.data.storage import write_dataset
+from embexp.errors import ConfigError, DataError
+
+PAIR = {"anchor": ["a"], "positive": ["b"]}
+
+
+def csv(path, **columns):
+    Dataset.from_dict(columns).to_csv(path, index=False)
+    return path
+
+
+def refusal_of(path, error=DataError, **options):
+    with pytest.raises(error) as refusal:
+        read_files(path, "mine", **options)
+    return str(refusal.value)
+
+
+def test_columns_that_are_not_used_are_logged_once_and_kept_in_the_provenance(tmp_path, caplog):
+    csv(tmp_path / "train.csv", ticker=["x"], **PAIR, page=[3])
+    csv(tmp_path / "dev.csv", ticker=["x"], **PAIR)
+    with caplog.at_level(logging.INFO):
+        dataset = read_files(tmp_path, "mine")
+    assert dataset.provenance["ignored_columns"] == "page, ticker"
+    assert caplog.messages == [f"{tmp_path}: columns not used: page, ticker"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "shape", "ignored", "way"),
+    [
+        ("text category", "text", "category", "dataset.reader.columns={label: category}"),
+        ("text coarse_label fine_label", "text", "coarse_label, fine_label", "columns={label: coarse_label}"),
+        ("anchor positive hard_negative", "positive_pair", "hard_negative", "columns={negative_1: hard_negative}"),
+        (
+            "anchor positive negative_0 negative_1",
+            "triplet",
+            "negative_0",
+            "columns={negative_1: negative_0, negative_2: negative_1}",
+        ),
+        (
+            "anchor positive negative_1 negative",
+            "triplet",
+            "negative",
+            "columns={negative_1: negative, negative_2: negative_1}",
+        ),
+        ("anchor positive Similarity", "positive_pair", "Similarity", "columns={score: Similarity}"),
+        ("text split", "text", "split", "Write a file for each split into a folder."),
+    ],
+)
+def test_a_column_whose_name_tells_something_is_not_left_out_unasked(tmp_path, columns, shape, ignored, way):
+    path = csv(tmp_path / "rows.csv", **{name: ["a", "b"] for name in columns.split()})
+    message = refusal_of(path)
+    assert f"which can be {shape}, but then {ignored} would be ignored. " in message
+    assert way in message
+    assert message.endswith(f"Type dataset.shapes=[{shape}] if that is what the rows are.")
+    assert read_files(path, "mine", shape=shape).provenance["ignored_columns"] == ignored
+
+
+def test_who_names_columns_is_believed(tmp_path):
+    path = csv(tmp_path / "trec.csv", text=["a"], coarse_label=[0], fine_label=[7])
+    dataset = read_files(path, "mine", columns={"label": "coarse_label"})
+    assert (dataset.shape.name, dataset.provenance["ignored_columns"]) == ("labelled_text", "fine_label")
+
+
+def test_the_numbered_parts_of_a_split_are_read_in_their_order(tmp_path):
+    parts = [tmp_path / f"train-0000{number}-of-00002.csv" for number in range(2)]
+    for number, part in enumerate(parts):
+        csv(part, text=[f"a{number}", f"b{number}"])
+    csv(tmp_path / "test-00000-of-00001.csv", text=["c"])
+    dataset = read_files(tmp_path, "mine")
+    assert {split: rows["text"][:] for split, rows in dataset.splits.items()} == {
+        "train": ["a0", "b0", "a1", "b1"],
+        "test": ["c"],
+    }
+    assert dataset.provenance["sha256/train"] == sha256_of(*parts)
+    parts[1].write_text('text\n" "\n')
+    assert f"{parts[1]}:2: text is empty or missing" in refusal_of(tmp_path)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_part_that_lacks_is_told(tmp_path, number):
+    csv(tmp_path / f"train-0000{number}-of-00002.csv", text=["a"])
+    message = f"{tmp_path} holds 1 of the 2 parts of train: train-0000{number}-of-00002.csv. Expected all."
+    assert refusal_of(tmp_path) == message
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train.csv", "train.tsv"),
+        ("train.csv", "train-00000-of-00001.csv"),
+        ("train-00000-of-00002.csv", "train-00001-of-00002.tsv"),
+    ],
+)
+def test_two_files_of_a_split_are_refused(tmp_path, names):
+    for name in names:
+        csv(tmp_path / name, text=["a"])
+    assert "are both the split train" in refusal_of(tmp_path)
+
+
+def test_files_that_are_no_split_are_told(tmp_path, caplog):
+    csv(tmp_path / "extra.CSV", text=["a"])
+    assert refusal_of(tmp_path).endswith("It holds extra.CSV.")
+    csv(tmp_path / "train.csv", text=["a"])
+    with caplog.at_level(logging.INFO):
+        read_files(tmp_path, "mine")
+    assert caplog.messages == [f"{tmp_path}: files that are no split are not read: extra.CSV"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("B.JSONL", b'{"anchor": "a", "positive": "b"}'), ("A.CSV.GZ", gzip.compress(b"anchor,positive\na,b\n"))],
+)
+def test_capital_endings_are_read(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert read_files(tmp_path / name, "mine").splits["train"].to_dict() == PAIR
+
+
+@pytest.mark.parametrize("labels", [[0.2, 1.0, 0.7], ["0.2", "1", "0.7"], ["0.2", "0.9", "0.7"]])
+@pytest.mark.parametrize("on_fault", ["stop", "drop"])
+def test_fractions_are_no_classes(tmp_path, labels, on_fault):
+    path = tmp_path / "rows.parquet"
+    Dataset.from_dict({"sentence1": list("abc"), "b": list("def"), "label": labels}).to_parquet(path)
+    message = refusal_of(path, columns={"sentence2": "b"}, on_fault=on_fault)
+    assert message.startswith(f"{path}:1: label holds a fraction: {labels[0]!r} (rows like it: ")
+    assert message.endswith("type dataset.reader.columns={sentence1: sentence1, sentence2: b, score: label}.")
+    path = csv(tmp_path / "texts.csv", text=["a", "b"], label=[0.5, 1])
+    assert refusal_of(path).endswith("Expected classes: names, or whole numbers from 0.")
+
+
+@pytest.mark.parametrize("labels", [[True, False], ["True", "False"], ["true", "FALSE"]])
+@pytest.mark.parametrize(("names", "expected"), [([], [1, 0]), (["True", "False"], [0, 1]), (["no", "yes"], [1, 0])])
+def test_true_is_one_unless_names_say_otherwise(tmp_path, labels, names, expected):
+    if names == ["True", "False"] and labels[0] == "true":
+        labels = ["True", "False"]
+    path = tmp_path / "rows.parquet"
+    Dataset.from_dict({"sentence1": ["a", "b"], "sentence2": ["c", "d"], "label": labels}).to_parquet(path)
+    dataset = read_files(path, "mine", label_names=names)
+    assert dataset.splits["train"]["label"][:] == expected
+    assert dataset.shape.name == ("class_pair" if names else "binary_pair")
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "kept"),
+    [
+        ([0, -1, 1], [], [0, 1]),
+        ([0, -1, 2], [], [0, 2]),
+        ([1, -1, 1], ["no", "yes"], [1, 1]),
+        ([0, 1, 2], [], [0, 1, 2]),
+    ],
+)
+def test_minus_one_is_no_label_beside_labels_from_0(tmp_path, labels, names, kept):
+    path = csv(tmp_path / "rows.csv", text=["a", "b", "c"], label=labels)
+    assert read_files(path, "mine", label_names=names).splits["train"]["label"][:] == kept
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1, -1], "holds the labels -1 and 1. Expected 0 and 1"),
+        ([-1, -1], "first in row 1: -1. Expected whole numbers"),
+    ],
+)
+def test_minus_one_and_one_are_two_classes_in_another_writing(tmp_path, labels, message):
+    assert message in refusal_of(csv(tmp_path / "rows.csv", text=["a", "b"], label=labels))
+
+
+@pytest.mark.parametrize(("labels", "hinted"), [([0, 5], True), ([0, 2], False), ([0, 99], False)])
+def test_whole_numbers_that_may_be_scores_are_pointed_out(tmp_path, caplog, labels, hinted):
+    path = csv(tmp_path / "rows.csv", sentence1=["a", "b"], sentence2=["c", "d"], label=labels)
+    with caplog.at_level(logging.INFO):
+        assert read_files(path, "mine").shape.name == "class_pair"
+    expected = (
+        "If they are scores, type dataset.reader.columns={score: <the column>} and dataset.reader.score_range=[0,5]."
+    )
+    assert [expected in message for message in caplog.messages] == [True] * hinted
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("on_fault", ["stop", "drop"])
+def test_a_score_outside_of_the_range_is_shown_as_the_file_has_it(tmp_path, suffix, on_fault):
+    path = tmp_path / f"rows.{suffix}"
+    rows = Dataset.from_dict({"sentence1": list("abc"), "sentence2": list("def"), "score": [5, 7, -1]})
+    rows.to_parquet(path) if suffix == "parquet" else rows.to_csv(path, index=False)
+    place, shown = (2, "7") if suffix == "parquet" else (3, "'7'")
+    advice = "Name the lowest and the highest score that there can be: dataset.reader.score_range=[0,5]."
+    assert refusal_of(path, score_range=[0, 5], on_fault=on_fault) == (
+        f"{path}:{place}: score is outside of 0 to 5: {shown} (rows like it: 2). {advice}"
+    )
+    assert "score is outside of 0 to 1: " in refusal_of(path)
+    assert read_files(path, "mine", score_range=[-1, 7]).splits["train"]["score"][:] == [0.75, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_rows": 0}, "dataset.reader.max_rows=0 is no number of rows. Expected a whole number from 1, or null."),
+        ({"max_rows": -1}, "dataset.reader.max_rows=-1 is no number of rows."),
+        ({"max_rows": "ten"}, "dataset.reader.max_rows=ten is no number of rows."),
+        ({"score_range": 5}, "dataset.reader.score_range=5 is no range. Expected the lowest and the highest score"),
+        ({"score_range": [5, 0]}, "dataset.reader.score_range=[5, 0] is no range."),
+        ({"encoding": None}, "dataset.reader.encoding=None is no name. Expected one such as utf-8"),
+        ({"columns": "foo"}, "dataset.reader.columns=foo names no columns. Expected a column for each, as {anchor:"),
+        ({"columns": {"text": None}}, "dataset.reader.columns={'text': None} names no columns."),
+        ({"columns": {"sentence1": "a", "sentence2": "a"}}, "dataset.reader.columns names a more than once."),
+        ({"path": None}, "dataset.reader.path=None is no path. Expected a file or a folder."),
+        ({"label_names": ["a", "b", "a"]}, "dataset.reader.label_names names a more than once."),
+        ({"label_names": "yes"}, "dataset.reader.label_names=yes is no list of names."),
+        ({"header": "text"}, "dataset.reader.header=text is no list of names."),
+        ({"quote": "''"}, "dataset.reader.quote=\"''\" is not one character. Expected one, or null."),
+        ({"delimiter": ""}, "dataset.reader.delimiter='' is not one character. Expected one, or null."),
+        ({"delimiter": '"'}, "dataset.reader.delimiter='\"' is the quote or a line end."),
+    ],
+)
+def test_an_option_that_cannot_be_is_one_message(tmp_path, options, message):
+    path = csv(tmp_path / "rows.csv", text=["a"])
+    assert refusal_of(**{"path": path, "error": ConfigError} | options).startswith(message)
+
+
+def test_all_options_that_cannot_be_are_named_at_once():
+    message = refusal_of(None, ConfigError, max_rows=0, encoding=None)
+    assert [line.split("=")[0].rpartition(".")[2] for line in message.splitlines()] == ["path", "max_rows", "encoding"]
+    with pytest.raises(ConfigError, match=r"max_rows=0 is no number"):
+        read_hub("org/name", "mine", max_rows=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "idle"),
+    [
+        (
+            "a.jsonl",
+            {"encoding": "gb18030", "header": ["text"], "quote": None},
+            "dataset.reader.header, dataset.reader.quote",
+        ),
+        ("a.parquet", {"encoding": "gb18030", "delimiter": ";"}, "dataset.reader.encoding, dataset.reader.delimiter"),
+        ("a.txt", {"quote": None}, "dataset.reader.quote"),
+    ],
+)
+def test_options_for_text_have_no_effect_on_other_files(tmp_path, name, options, idle):
+    path = tmp_path / name
+    assert refusal_of(path, ConfigError, **options) == f"Without effect on {path}: {idle}. Leave out what has none."
+
+
+def test_options_for_labels_have_no_effect_without_labels(tmp_path):
+    message = refusal_of(csv(tmp_path / "rows.csv", text=["a"]), label_names=["no", "yes"], score_range=[0, 5])
+    assert [line.split(" has no effect on text, ")[0] for line in message.splitlines()] == [
+        "dataset.reader.score_range",
+        "dataset.reader.label_names",
+    ]
+
+
+def test_a_prepared_folder_takes_no_options_but_the_number_of_rows(tmp_path):
+    folder = write_dataset(dataset_of("mine", "text", {"train": {"text": ["a", "b"]}}), tmp_path / "out", "jsonl")
+    assert refusal_of(folder, ConfigError, columns={"text": "b"}, encoding="gb18030") == (
+        f"Without effect on {folder}: dataset.reader.columns, dataset.reader.encoding. Leave out what has none."
+    )
+    assert read_files(folder, "mine", shape="text", columns={}, on_fault="drop", max_rows=1).num_rows == 1
