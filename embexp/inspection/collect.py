@@ -46,7 +46,7 @@ def inspection_of(
         "duplicates": duplicates_of(dataset),
         "leaks": find_leaks(dataset, examples=1).lines(),
         "examples": examples_of(dataset, num_examples),
-        "losses": asdict(fits_of(offered, settings)),
+        "losses": asdict(fits_of(offered, settings, dataset.label_names)),
     }
 
 
