@@ -18,15 +18,9 @@ def contrastive(model: Any, distance: str = "cosine", margin: float = 0.5, size_
     Raises:
         ConfigError: the distance has another name.
     """
-    from sentence_transformers.sentence_transformer.losses import ContrastiveLoss, SiameseDistanceMetric
+    from sentence_transformers.sentence_transformer.losses import ContrastiveLoss
 
-    metric = _named(
-        distance,
-        cosine=SiameseDistanceMetric.COSINE_DISTANCE,
-        euclidean=SiameseDistanceMetric.EUCLIDEAN,
-        manhattan=SiameseDistanceMetric.MANHATTAN,
-    )
-    return ContrastiveLoss(model, distance_metric=metric, margin=margin, size_average=size_average)
+    return ContrastiveLoss(model, distance_metric=_pair_metric(distance), margin=margin, size_average=size_average)
 
 
 def online_contrastive(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
@@ -42,15 +36,9 @@ def online_contrastive(model: Any, distance: str = "cosine", margin: float = 0.5
     Raises:
         ConfigError: the distance has another name.
     """
-    from sentence_transformers.sentence_transformer.losses import OnlineContrastiveLoss, SiameseDistanceMetric
+    from sentence_transformers.sentence_transformer.losses import OnlineContrastiveLoss
 
-    metric = _named(
-        distance,
-        cosine=SiameseDistanceMetric.COSINE_DISTANCE,
-        euclidean=SiameseDistanceMetric.EUCLIDEAN,
-        manhattan=SiameseDistanceMetric.MANHATTAN,
-    )
-    return OnlineContrastiveLoss(model, distance_metric=metric, margin=margin)
+    return OnlineContrastiveLoss(model, distance_metric=_pair_metric(distance), margin=margin)
 
 
 def triplet(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
@@ -131,6 +119,17 @@ def _between_all(distance: str) -> Any:
         distance,
         cosine=BatchHardTripletLossDistanceFunction.cosine_distance,
         euclidean=BatchHardTripletLossDistanceFunction.euclidean_distance,
+    )
+
+
+def _pair_metric(distance: str) -> Any:
+    from sentence_transformers.sentence_transformer.losses import SiameseDistanceMetric
+
+    return _named(
+        distance,
+        cosine=SiameseDistanceMetric.COSINE_DISTANCE,
+        euclidean=SiameseDistanceMetric.EUCLIDEAN,
+        manhattan=SiameseDistanceMetric.MANHATTAN,
     )
 
 
