@@ -11,10 +11,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from embexp.config import TRUSTED, VERSION_BASE, check_value_types, conf_dir, defaults_of
+from embexp.config import TRUSTED, VERSION_BASE, conf_dir, defaults_of
 from embexp.errors import EmbexpError, Terminated
 from embexp.explaining import explain
 from embexp.overrides import expand_paths, quote_texts
+from embexp.value_types import check_value_types
 
 Task = Callable[[DictConfig, dict[str, Any], Path], Any]
 

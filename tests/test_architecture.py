@@ -10,6 +10,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up. A module imports from lower layers only, or from its own folder.
 LAYERS = (
     {"errors"},
+    {"value_types"},
     {"config", "environment", "misfits", "protocols"},
     {"data"},
     {"losses", "models", "steps", "tracking"},
