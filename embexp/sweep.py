@@ -71,7 +71,8 @@ def check_swept_values(overrides: Sequence[str], config_name: str) -> None:
     """Compose the configuration once for every swept value (not for every combination) and check its types."""
     from hydra import compose
 
-    from embexp.config import check_value_types, defaults_of
+    from embexp.config import defaults_of
+    from embexp.value_types import check_value_types
 
     for job in _each_value_once(overrides):
         config = compose(config_name, overrides=job, return_hydra_config=True)
