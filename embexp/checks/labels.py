@@ -35,8 +35,8 @@ def _values(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, Any
         return Findings(
             errors=(
                 f"{named(label, dataset)} is {value} in all {rows.num_rows:,} training rows: loss={spec.name} has "
-                f"nothing to tell apart. Expected two values or more: look at dataset.reader.columns={{{label}: <your "
-                "column>}, or choose data or a loss without labels.",
+                f"nothing to tell apart. Expected two values or more: look at 'dataset.reader.columns={{{label}: <your "
+                "column>}', or choose data or a loss without labels.",
             )
         )
     return _classes(dataset, spec, trainer, counts) if spec.batch_sampler == "group_by_label" else Findings()
@@ -51,7 +51,7 @@ def _classes(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, An
             errors=(
                 f"{len(usable)} of {len(counts)} classes of {dataset.name} have {least} texts or more in train; "
                 f"loss={spec.name} needs {spec.needs.classes} such classes. Expected more texts of each: give more "
-                f"rows, or coarser classes with dataset.reader.columns={{{dataset.shape.label}: <your column>}}.",
+                f"rows, or coarser classes with 'dataset.reader.columns={{{dataset.shape.label}: <your column>}}'.",
             )
         )
     left_out = total - rows_grouped_by_label([*usable.values()], batch_size_of(trainer))

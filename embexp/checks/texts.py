@@ -64,7 +64,7 @@ def _ids(dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]]) -> Fin
             (errors if len(ids) >= IDS * len(texts) else warnings).append(
                 f"{named(column, dataset)} holds ids, not texts: {ids[0][:40]!r} and {len(ids) - 1:,} more of "
                 f"{len(texts):,}. Expected texts: map the column that has them with "
-                "dataset.reader.columns={<column of the shape>: <your column>}."
+                "'dataset.reader.columns={<column of the shape>: <your column>}'."
             )
     return Findings(tuple(errors), tuple(warnings))
 

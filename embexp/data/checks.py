@@ -56,7 +56,7 @@ def _faults(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Iterator[
     if missing:
         yield (
             f"{split} has the columns {listed(rows.column_names)}; missing: {listed(missing)}. "
-            "Name your columns with dataset.reader.columns={<column of the shape>: <your column>}."
+            "Name your columns with 'dataset.reader.columns={<column of the shape>: <your column>}'."
         )
         return
     for column in text_columns(shape, rows.column_names):

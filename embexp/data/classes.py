@@ -141,6 +141,6 @@ def _hint_at_scores(dataset: EmbeddingDataset, seen: set[int]) -> None:
     if dataset.shape.name == "class_pair" and not dataset.label_names and max(seen, default=0) in SCALES:
         logger.info(
             "%s: the labels %d to %d are read as classes. If they are scores, type "
-            "dataset.reader.columns={score: <the column>} and dataset.reader.score_range=[%d,%d].",
+            "'dataset.reader.columns={score: <the column>}' and dataset.reader.score_range=[%d,%d].",
             dataset.name, min(seen), max(seen), min(seen), max(seen),
         )  # fmt: skip

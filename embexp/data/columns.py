@@ -17,7 +17,8 @@ ALIASES = {
     "pos_scores": "positive_scores",
     "neg_scores": "negative_scores",
 }
-SAY_COLUMNS = "Name yours with dataset.reader.columns={<column of the shape>: <your column>}."
+SAY_ANY = "<column of the shape>: <your column>"
+SAY_COLUMNS = f"Name yours with 'dataset.reader.columns={{{SAY_ANY}}}'."
 # What in a column's name says that it means something, and the column of a shape that it may be.
 TELLING = {
     "negative": "negative_1",
@@ -148,7 +149,7 @@ def _way_to_use(unused: list[str], roles: Mapping[str, str]) -> str:
         ]
         columns |= {f"negative_{number}": theirs for number, theirs in enumerate(negatives, 1)}
     named = ", ".join(f"{role}: {theirs}" for role, theirs in columns.items())
-    return f"Say what they are with dataset.reader.columns={{{named or '<column of the shape>: <your column>'}}}. "
+    return f"Say what they are with 'dataset.reader.columns={{{named or SAY_ANY}}}'. "
 
 
 def check_columns(roles: Iterable[str], shape: Shape, source: Any) -> None:

@@ -66,7 +66,7 @@ class TypedRows:
         elif reason == FRACTION:
             roles = {name: self.roles[name] for name in self.shape.texts} | {"score": theirs}
             named = ", ".join(f"{ours}: {name}" for ours, name in roles.items())
-            ways = f"If these are scores, type dataset.reader.columns={{{named}}}." if len(roles) == 3 else ""
+            ways = f"If these are scores, type 'dataset.reader.columns={{{named}}}'." if len(roles) == 3 else ""
             advice = f"Expected classes: names, or whole numbers from 0. {ways}".strip()
             faults.misread(source, place, f"{theirs} {reason}", value, advice)
         else:

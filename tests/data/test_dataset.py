@@ -26,7 +26,7 @@ def test_all_faults_are_reported_at_once_with_column_row_and_fix():
         "  train.score: 1 of 3 labels do not fit, first in row 3: 4.5. "
         "Expected numbers from 0 to 1; give the range of yours with dataset.reader.score_range=[0,5].\n"
         "  dev has the columns sentence1, score; missing: sentence2. "
-        "Name your columns with dataset.reader.columns={<column of the shape>: <your column>}."
+        "Name your columns with 'dataset.reader.columns={<column of the shape>: <your column>}'."
     )
 
 

@@ -133,7 +133,7 @@ def test_fractions_are_no_classes(tmp_path, labels, on_fault):
     Dataset.from_dict({"sentence1": list("abc"), "b": list("def"), "label": labels}).to_parquet(path)
     message = refusal_of(path, columns={"sentence2": "b"}, on_fault=on_fault)
     assert message.startswith(f"{path}:1: label holds a fraction: {labels[0]!r} (rows like it: ")
-    assert message.endswith("type dataset.reader.columns={sentence1: sentence1, sentence2: b, score: label}.")
+    assert message.endswith("type 'dataset.reader.columns={sentence1: sentence1, sentence2: b, score: label}'.")
     path = csv(tmp_path / "texts.csv", text=["a", "b"], label=[0.5, 1])
     assert refusal_of(path).endswith("Expected classes: names, or whole numbers from 0.")
 
@@ -181,7 +181,7 @@ def test_whole_numbers_that_may_be_scores_are_pointed_out(tmp_path, caplog, labe
     with caplog.at_level(logging.INFO):
         assert read_files(path, "mine").shape.name == "class_pair"
     expected = (
-        "If they are scores, type dataset.reader.columns={score: <the column>} and dataset.reader.score_range=[0,5]."
+        "If they are scores, type 'dataset.reader.columns={score: <the column>}' and dataset.reader.score_range=[0,5]."
     )
     assert [expected in message for message in caplog.messages] == [True] * hinted
 

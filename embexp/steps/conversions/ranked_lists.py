@@ -32,8 +32,8 @@ def to_scored_triplets(source: Source) -> Iterator[Row]:
     if missing := [name for name in SCORES if name not in columns]:
         raise ShapeError(
             f"{source.dataset.name}/{source.split} has no {' and no '.join(missing)} (it has: {listed(columns)}). "
-            "Expected a teacher's score for each text: name your columns with dataset.reader.columns="
-            "{positive_scores: <yours>, negative_scores: <yours>}, or choose a loss that takes triplet."
+            "Expected a teacher's score for each text: name your columns with 'dataset.reader.columns="
+            "{positive_scores: <yours>, negative_scores: <yours>}', or choose a loss that takes triplet."
         )
     for row, place, chosen in _with_negatives(source, _all_scored):
         scores = [row["positive_scores"][place], *(row["negative_scores"][negative] for negative in chosen)]
