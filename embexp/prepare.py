@@ -66,11 +66,10 @@ def check_output(folder: Path, format: str, overwrite: bool) -> None:
     Raises:
         ConfigError: says what is there and what to type.
     """
-    from embexp.data.storage import is_prepared
+    from embexp.data.storage import check_format, is_prepared
     from embexp.errors import ConfigError
 
-    if format not in ("parquet", "jsonl"):
-        raise ConfigError(f"format={format} cannot be written. Expected parquet or jsonl.")
+    check_format(format)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"output={folder} is a file. Expected a folder; type output=<folder>.")
     if not folder.is_dir() or not any(folder.iterdir()):

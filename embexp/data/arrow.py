@@ -3,7 +3,7 @@
 import functools
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from embexp.data.shapes import ROW_PROMPT, Shape, kept_columns
@@ -36,14 +36,31 @@ def schema_of(shape: Shape, columns: list[str]) -> "pyarrow.Schema":
     return pyarrow.schema([(name, types.get(name, text)) for name in kept_columns(shape, columns)])
 
 
-def batches_of(rows: "Dataset") -> Iterator["pyarrow.Table"]:
-    """The rows in their order, as Arrow tables of at most BATCH_ROWS rows."""
-    yield from rows.with_format("arrow").iter(BATCH_ROWS)
+def batches_of(rows: "Dataset", progress: str | None = None) -> Iterator["pyarrow.Table"]:
+    """The rows in their order, as Arrow tables of at most BATCH_ROWS rows.
+
+    Args:
+        progress: what a progress bar should say; None shows none.
+    """
+    batches = rows.with_format("arrow").iter(BATCH_ROWS)
+    yield from with_progress(batches, progress, lambda batch: batch.num_rows, rows.num_rows) if progress else batches
 
 
-def rows_of(rows: "Dataset") -> Iterator[dict[str, Any]]:
+def with_progress(
+    parts: Iterable[Any], what: str, num_rows_of: Callable[[Any], int], total: int | None = None
+) -> Iterator[Any]:
+    """The parts, with a count of their rows on the terminal once that takes more than two seconds."""
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=what, total=total, unit="row", unit_scale=True, delay=2, leave=False) as bar:
+        for part in parts:
+            yield part
+            bar.update(num_rows_of(part))
+
+
+def rows_of(rows: "Dataset", progress: str | None = None) -> Iterator[dict[str, Any]]:
     """The rows in their order, one by one."""
-    for batch in batches_of(rows):
+    for batch in batches_of(rows, progress):
         yield from batch.to_pylist()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from embexp.data.arrow import batches_of, table_of_batches
+from embexp.data.arrow import batches_of, table_of_batches, with_progress
 from embexp.data.checks import checked
 from embexp.data.chunks import Chunk
 from embexp.data.classes import ClassLabels, without_unlabelled
@@ -119,7 +119,7 @@ def dataset_from(
         chunks = _first_rows(itertools.chain([first], source.chunks), meaning.max_rows)
         tables = (
             typed.table(chunk, chunk.source or source.name, faults)
-            for chunk in _with_progress(chunks, f"reading {name}/{split}")
+            for chunk in with_progress(chunks, f"reading {name}/{split}", lambda chunk: len(chunk.places))
         )
         splits[split] = table_of_batches(tables, typed.schema)
     if ignored:
@@ -163,16 +163,6 @@ def _first_rows(chunks: Iterator[Chunk], most: int | None) -> Iterator[Chunk]:
             left -= len(chunk.places)
             if left <= 0:
                 return
-
-
-def _with_progress(chunks: Iterator[Chunk], what: str) -> Iterator[Chunk]:
-    """The chunks, with a count of their rows on the terminal when reading takes more than two seconds."""
-    from tqdm.auto import tqdm
-
-    with tqdm(desc=what, unit="row", unit_scale=True, delay=2, leave=False) as bar:
-        for chunk in chunks:
-            yield chunk
-            bar.update(len(chunk.places))
 
 
 def _settled(dataset: EmbeddingDataset, faults: FaultLog, told: bool) -> EmbeddingDataset:

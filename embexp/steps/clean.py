@@ -156,7 +156,7 @@ def _cleaned(rows: "Dataset", dataset: EmbeddingDataset, cleaning: _Cleaning) ->
         place, held = schema.get_field_index(column), schema.field(column).type
         kind = pyarrow.list_(pyarrow.string()) if holds_lists(held) else pyarrow.string()
         schema = schema.set(place, pyarrow.field(column, kind))
-    return table_of_batches((cleaning.batch(batch, columns) for batch in batches_of(rows)), schema)
+    return table_of_batches((cleaning.batch(batch, columns) for batch in batches_of(rows, "clean")), schema)
 
 
 def _with(batch: "pyarrow.Table", column: str, values: "pyarrow.Array") -> "pyarrow.Table":

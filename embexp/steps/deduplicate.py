@@ -172,7 +172,7 @@ def _documents(
     rows: "Dataset", columns: Sequence[str], label: str | None
 ) -> Iterator[tuple[tuple[str, ...], float | None]]:
     """The comparable texts of each row, a list of texts as one, with the label."""
-    for batch in batches_of(rows):
+    for batch in batches_of(rows, "near duplicates"):
         texts = [comparable(_as_one(batch[column].combine_chunks())).to_pylist() for column in columns]
         labels = batch[label].to_pylist() if label else [None] * batch.num_rows
         yield from zip(zip(*texts, strict=True), labels, strict=True)

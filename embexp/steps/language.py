@@ -53,7 +53,8 @@ def keep_languages(
     keep, removed = {}, Counter()
     for split, rows in dataset.splits.items():
         foreign = [
-            _foreign(batch, languages, min_chars, min_probability) for batch in batches_of(rows.select_columns(names))
+            _foreign(batch, languages, min_chars, min_probability)
+            for batch in batches_of(rows.select_columns(names), "languages")
         ]
         codes = [code for batch in foreign for code in batch]
         keep[split] = numpy.array([code is None for code in codes], dtype=bool)

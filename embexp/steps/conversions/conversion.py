@@ -36,7 +36,7 @@ class Source:
 
     def rows(self) -> Iterator[Row]:
         """The split's rows in their order."""
-        return rows_of(self.table)
+        return rows_of(self.table, f"convert {self.split}")
 
 
 @dataclass(frozen=True)
