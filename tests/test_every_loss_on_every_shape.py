@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
+from shaped_rows import CLASSES, NUM_ROWS, NUMBERS, OTHERS, RIGHT, STRANGERS, TEXTS, write_rows
 
 from embexp.config import compose, conf_dir
 from embexp.data.shapes import SHAPES
@@ -52,35 +53,6 @@ DOCUMENTED = {
     "triplet": {"triplet"},
     "tsdae": {"noised_text"},
 }
-NUM_ROWS = 12
-ANIMALS = ["cat", "dog", "hen", "cow", "fox", "owl", "ant", "bee", "pig", "rat", "elk", "emu"]
-TEXTS = [f"a {animal} sits on the wall" for animal in ANIMALS]
-OTHERS = [f"on the wall there is a {animal}" for animal in ANIMALS]
-STRANGERS = [f"the {animal} sleeps in its bed tonight" for animal in ANIMALS]
-NUMBERS = range(NUM_ROWS)
-PAIR = {"sentence1": TEXTS, "sentence2": OTHERS}
-TRIPLET = {"anchor": TEXTS, "positive": OTHERS, "negative_1": STRANGERS}
-RIGHT = {
-    "scored_pair": PAIR | {"score": [number / NUM_ROWS for number in NUMBERS]},
-    "binary_pair": PAIR | {"label": [number % 2 for number in NUMBERS]},
-    "class_pair": PAIR | {"sentence1": [TEXTS[n // 3] for n in NUMBERS], "label": [n % 3 for n in NUMBERS]},
-    "positive_pair": {"anchor": TEXTS, "positive": OTHERS},
-    "triplet": TRIPLET,
-    "labelled_text": {"text": TEXTS, "label": [number % 3 for number in NUMBERS]},
-    "ranked": {
-        "query": TEXTS,
-        "positives": [[text] for text in OTHERS],
-        "negatives": [[text] for text in STRANGERS],
-        "positive_scores": [[0.9] for _ in NUMBERS],
-        "negative_scores": [[number / 20] for number in NUMBERS],
-    },
-    "scored_triplet": TRIPLET | {"label": [[0.9, number / 20] for number in NUMBERS]},
-    "embedded_text": {"text": TEXTS, "label": [[number / 10, 0.5, 1.0 - number] for number in NUMBERS]},
-    "text": {"text": TEXTS},
-    "twin_text": {"text": TEXTS, "twin": TEXTS},
-    "noised_text": {"damaged": OTHERS, "original": TEXTS},
-}
-CLASSES = ["entailment", "neutral", "contradiction"]
 # One value that does not belong into a label of that kind, under what it is called.
 ODD_LABELS = {
     "score": {"0 to 5": 4.0, "negative": -0.5, "NaN": math.nan, "null": None, "text": "very similar", "list": [0.5]},
@@ -134,12 +106,6 @@ def tiny_model(workshop):
     torch.set_num_threads(1)
     scratch = ScratchModel(num_layers=1, hidden_size=16, num_heads=2, vocabulary_size=100, max_seq_length=16)
     return scratch.load(lambda: [*TEXTS, *OTHERS, *STRANGERS], workshop)
-
-
-def write_rows(path: Path, columns: dict[str, list]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
 
 
 @functools.cache
