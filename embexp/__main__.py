@@ -16,16 +16,22 @@ def main() -> None:
 
 
 def train(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
-    """One run; the primary metric is returned, for sweepers that optimise it."""
+    """One run, or the rest of one; the primary metric is returned, for sweepers that optimise it."""
     from embexp.plan import plan_run
-    from embexp.sweep import recorded_job
+    from embexp.resuming import check_unused, resumed
+    from embexp.sweep import recorded_job, typed_overrides
 
+    resume = config.resume is not None
+    if resume:
+        config, choices = resumed(folder, typed_overrides())
+    else:
+        check_unused(folder)
     with recorded_job(folder):
         plan = plan_run(config, choices, folder)
 
         from embexp.run import execute
 
-        return execute(plan).primary_value
+        return execute(plan, resume).primary_value
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.errors import ConfigError, EmbexpError, did_you_mean
+from embexp.run_record import run_folder
 from embexp.value_types import check_value_types
 
 _HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").split(".")[:2])
@@ -39,7 +40,10 @@ class Root(Stage):
     evaluator: Any = field(default_factory=dict)
     conversion: Any = None
     primary_metric: str | None = None
+    keep: str = "weights"
+    resume: str | None = None
     adapt: Any = None
+    export: Any = field(default_factory=dict)
     tracking: Any = None
     paths: Any = None
     experiment: Any = None
@@ -74,7 +78,22 @@ class Prepare:
     overwrite: bool = False
 
 
-for schema, node in {"schema": Root, "inspect_schema": Inspect, "prepare_schema": Prepare}.items():
+@dataclass
+class Export:
+    """Which finished run or saved model `embexp.export` exports, how, and where to."""
+
+    run: str | None = None
+    model: Any = None
+    dataset: Any = None
+    evaluator: Any = field(default_factory=dict)
+    export: Any = field(default_factory=dict)
+    conversion: Any = None
+    paths: Any = None
+    output: str | None = None
+
+
+SCHEMAS = {"schema": Root, "inspect_schema": Inspect, "prepare_schema": Prepare, "export_schema": Export}
+for schema, node in SCHEMAS.items():
     ConfigStore.instance().store(name=schema, node=node)
 
 
@@ -84,11 +103,11 @@ def options_of(*groups: str) -> str:
     >>> options_of("tracking", "modifier").splitlines()[0]
     'tracking: mlflow, none'
     """
-    return "\n".join(f"{group}: {', '.join(sorted(_option_names(group)))}" for group in groups)
+    return "\n".join(f"{group}: {', '.join(sorted(option_names(group)))}" for group in groups)
 
 
-def _option_names(group: str) -> list[str]:
-    """In a command those of its `--config-dir`, too."""
+def option_names(group: str) -> list[str]:
+    """The options of a group; in a command those of its `--config-dir`, too."""
     from hydra.core.global_hydra import GlobalHydra
 
     if GlobalHydra.instance().is_initialized():
@@ -96,7 +115,13 @@ def _option_names(group: str) -> list[str]:
     return [path.stem for path in (conf_dir() / group).glob("*.yaml")]
 
 
-OmegaConf.register_new_resolver("embexp.options", options_of, replace=True)
+def unless(given: Any, value: Any) -> Any:
+    """The value, or None where something was given."""
+    return None if given else value
+
+
+for resolver in (options_of, run_folder, unless):
+    OmegaConf.register_new_resolver(f"embexp.{resolver.__name__}", resolver, replace=True)
 
 
 def conf_dir() -> Path:
@@ -207,7 +232,7 @@ def _packages_of(node: Any) -> Iterator[str]:
 
 
 def _describes(key: str) -> bool:
-    return key.startswith("_") and key.endswith("_") and key not in ("_target_", "_partial_", "_args_")
+    return key.startswith("_") and key.endswith("_") and key not in ("_target_", "_partial_", "_args_", "_recursive_")
 
 
 def check_arguments(call: dict[str, Any], runtime: dict[str, Any]) -> None:

@@ -15,12 +15,8 @@ def environment_tags() -> dict[str, str]:
     """Commit, versions and hardware, for the run's tags. Imports torch."""
     import torch
 
-    import embexp
-
-    tags = {f"version.{name}": importlib.metadata.version(name) for name in PACKAGES}
+    tags = {f"version.{name}": version for name, version in versions().items()}
     tags |= {
-        "version.embexp": embexp.__version__,
-        "version.python": platform.python_version(),
         "commit": commit(),
         "host.cpus": str(os.cpu_count()),
         "host.threads": str(torch.get_num_threads()),
@@ -28,6 +24,14 @@ def environment_tags() -> dict[str, str]:
         "host.platform": platform.platform(),
     }
     return tags
+
+
+def versions() -> dict[str, str]:
+    """Versions of embexp, Python and the packages that a result depends on."""
+    import embexp
+
+    own = {"embexp": embexp.__version__, "python": platform.python_version()}
+    return own | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 @functools.cache

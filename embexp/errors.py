@@ -28,6 +28,10 @@ class TrainingError(EmbexpError):
     """Training that cannot go on: impossible arguments, or a loss that is not a number."""
 
 
+class ExportError(EmbexpError):
+    """A form of the trained model that could not be made or sent; the model itself is whole."""
+
+
 class TrackingError(EmbexpError):
     """A tracking store that cannot be opened at the start of a run."""
 

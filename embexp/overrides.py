@@ -14,6 +14,8 @@ from embexp.data.formats import SUFFIXES, kind_of
 
 # `dataset=my.csv` stands for `dataset=file dataset.reader.path=my.csv`, `dataset=org/name` for the Hub's data set.
 PATH_OPTIONS = {"dataset": ("file", "dataset.reader.path"), "model": ("pretrained", "model.path")}
+# `model.adapter=lora` stands for `model/adapter=lora`: an option with arguments of its own (`model.adapter.r=16`).
+GROUPS_OF_KEYS = {"model.adapter": "model/adapter"}
 HUB_OPTION = ("hub", "dataset.reader.id")
 # What Hydra's grammar (OverrideLexer.g4) does not read without quotes, signs of lists and the like among it.
 FOREIGN = re.compile(r"[^A-Za-z0-9_/\\.$%*@?|:+ \t-]")
@@ -24,7 +26,7 @@ FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 def expand_paths(arguments: Sequence[str]) -> list[str]:
-    """Replace `dataset=<path>` and `model=<path or Hub id>` by the option that reads it.
+    """Replace `dataset=<path>` and `model=<path or Hub id>` by the option that reads it, `model.adapter=` by its group.
 
     The path is put in quotes where Hydra's grammar wants them. A list of paths stays a sweep unless there is a file
     of that name.
@@ -33,12 +35,16 @@ def expand_paths(arguments: Sequence[str]) -> list[str]:
     ['dataset=file', 'dataset.reader.path=data/my.csv', 'loss=mnrl']
     >>> expand_paths(["dataset=数据.csv"])
     ['dataset=file', 'dataset.reader.path="数据.csv"']
+    >>> expand_paths(["model.adapter=lora"])
+    ['model/adapter=lora']
     """
     return [expanded for argument in arguments for expanded in _expand(argument)]
 
 
 def _expand(argument: str) -> list[str]:
     group, _, value = argument.partition("=")
+    if group in GROUPS_OF_KEYS:
+        return [f"{GROUPS_OF_KEYS[group]}={value}"]
     paths = _paths_in(value) if group in PATH_OPTIONS else None
     if not paths:
         return [argument]

@@ -15,6 +15,8 @@ from embexp.config import check_arguments, instantiate, resolve
 from embexp.drafts import Draft, draft_stage, stages_of, with_losses
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.scores import Evaluator
+from embexp.exports.delivery import plan_exports
+from embexp.exports.trained import Export
 from embexp.judges import check_evaluator_way, plan_evaluators
 from embexp.matching import few_rows_warnings, wanted_shapes, way_to_loss
 from embexp.misfits import Misfits
@@ -37,6 +39,7 @@ class RunPlan:
         model_place: where the base model's weights come from.
         primary_evaluator, primary_metric: who picks the checkpoint and gives the verdict.
         warnings: what the check before training found and let pass.
+        exports: what else is made of the trained model.
     """
 
     name: str
@@ -53,6 +56,7 @@ class RunPlan:
     seed: int
     threads: int | None
     warnings: tuple[str, ...] = ()
+    exports: tuple[Export, ...] = ()
 
 
 def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path) -> RunPlan:
@@ -72,17 +76,20 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path) -> Ru
         misfits.attempt(draft_stage, name, stage, resolved, names, builder) for name, stage in stages_of(resolved)
     ]
     model = misfits.attempt(instantiate, resolved["model"])
+    exports = plan_exports(resolved["export"], misfits)
     _check_names(resolved, names, [draft for draft in drafts if draft], model, builder, misfits)
     misfits.raise_if_any()
     resolved, names = with_losses(resolved, names, drafts)
     place = misfits.attempt(model.locate)
+    for draft in drafts:
+        misfits.attempt(draft.spec.locate)
     stages, warnings = _plan_stages(drafts, names["dataset"], folder, model, place, builder, misfits)
     trained_on = [stage.dataset for stage in stages]
     evaluators, primary, leaks = plan_evaluators(resolved, names["dataset"], trained_on, builder, misfits)
     warnings += leaks
     tracker = misfits.attempt(instantiate, resolved["tracking"])
     misfits.raise_if_any()
-    _check_calls(stages, misfits)
+    _check_calls(stages, model, misfits)
     misfits.raise_if_any()
     for warning in warnings:
         logger.warning("%s", warning)
@@ -101,6 +108,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path) -> Ru
         seed=resolved["seed"],
         threads=resolved["threads"],
         warnings=warnings,
+        exports=exports,
     )
 
 
@@ -110,6 +118,8 @@ def short_names(config: Node, choices: Mapping[str, Any]) -> dict[str, str]:
     names["dataset"] = dataset_name(config["dataset"], choices)
     if names["model"] == "pretrained":
         names["model"] = Path(config["model"]["path"]).name
+    if adapter := choices.get("model/adapter"):
+        names["model"] += f"+{adapter}"
     return names
 
 
@@ -187,8 +197,9 @@ def plan_stage(draft: Draft, dataset_name: str, folder: Path, builder: DataBuild
     return StagePlan(draft.name, dataset, spec, draft.node["trainer"], folder)
 
 
-def _check_calls(stages: Sequence[StagePlan], misfits: Misfits) -> None:
+def _check_calls(stages: Sequence[StagePlan], model: BaseModel, misfits: Misfits) -> None:
     """Find arguments that a callable does not take, and a precision that cannot be had: imports torch."""
+    misfits.attempt(model.check)
     for stage in stages:
         misfits.attempt(check_arguments, dict(stage.trainer), {})
         misfits.attempt(check_arguments, stage.loss.public_call(), {})

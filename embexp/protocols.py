@@ -1,6 +1,6 @@
 """The small interfaces that layers share, so that no layer imports the one that implements them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,13 +30,36 @@ class PairScorer(Protocol):
 
 
 class BaseModel(Protocol):
-    """A base model that can be found before it is loaded."""
+    """A base model that can be found before it is loaded.
+
+    Attributes:
+        has_transformer: whether it has one; some losses and modifiers need it.
+        trains_adapter: whether an adapter is trained in place of the transformer's own weights.
+        merges_adapter: whether an adapter goes into the weights of the model that is kept, once all is trained.
+    """
+
+    @property
+    def has_transformer(self) -> bool: ...
+
+    @property
+    def trains_adapter(self) -> bool: ...
+
+    @property
+    def merges_adapter(self) -> bool: ...
 
     def locate(self) -> dict[str, str]:
         """Where the weights come from: id, source, location, revision, sha256. Loads nothing.
 
         Raises:
-            ModelError: the weights are neither here nor named well enough to be fetched.
+            ModelError: the weights are neither here nor named well enough to be fetched, or would run code of their own
+                that is not trusted.
+        """
+
+    def check(self) -> None:
+        """Refuse what only torch and sentence-transformers can tell; loads no weights.
+
+        Raises:
+            EmbexpError: the machine lacks what was asked for, or a module does not take its arguments.
         """
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
@@ -56,8 +79,11 @@ class Tracker(Protocol):
             TrackingError: the store cannot be opened.
         """
 
-    def start(self, name: str, parent: str | None = None) -> str:
-        """Open a run and return its id."""
+    def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
+        """Open a run and return its id; where there is one with that key, open it again."""
+
+    def logged(self, keys: Collection[str]) -> set[tuple[str, int]]:
+        """Which metrics of the run are there at which steps, as (key, step)."""
 
     def log_params(self, params: Mapping[str, Any]) -> None: ...
 

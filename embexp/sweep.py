@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.environment import PARENT_RUN
-from embexp.errors import EmbexpError
+from embexp.errors import ConfigError, EmbexpError
 from embexp.protocols import Tracker
 
 KILLED_CODES = (130, 143)  # exit codes after Ctrl-C and SIGTERM
@@ -56,6 +56,8 @@ def open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     from embexp.config import instantiate
 
     overrides = tuple(OmegaConf.to_container(config.hydra.overrides.task, resolve=False))
+    if any(override.startswith("resume=") for override in overrides):
+        raise ConfigError("resume goes on with one run and was typed with -m. Type it alone, without -m, for each run.")
     check_swept_values(overrides, config_name)
     tracker = instantiate(OmegaConf.to_container(config.tracking, resolve=True))
     tracker.prepare()
@@ -156,13 +158,18 @@ def recorded_job(folder: Path) -> Iterator[None]:
             _record_failure(folder)
 
 
+def typed_overrides() -> list[str]:
+    """The overrides of this job, as they were typed."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+
+
 def _record_failure(folder: Path) -> None:
     import sys
-
-    from hydra.core.hydra_config import HydraConfig
 
     path, error = folder / "result.json", sys.exception()
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"run": {"status": "FAILED"}}
     content.setdefault("error", f"{type(error).__name__}: {error}")
-    content["overrides"] = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    content["overrides"] = typed_overrides()
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

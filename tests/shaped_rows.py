@@ -3,6 +3,10 @@
 import json
 from pathlib import Path
 
+from embexp.data.checks import dataset_of
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.shapes import SHAPES
+
 NUM_ROWS = 12
 ANIMALS = ["cat", "dog", "hen", "cow", "fox", "owl", "ant", "bee", "pig", "rat", "elk", "emu"]
 TEXTS = [f"a {animal} sits on the wall" for animal in ANIMALS]
@@ -32,6 +36,11 @@ RIGHT = {
     "noised_text": {"damaged": OTHERS, "original": TEXTS},
 }
 CLASSES = ["entailment", "neutral", "contradiction"]
+
+
+def right_dataset(shape: str) -> EmbeddingDataset:
+    """The right rows of a shape as training rows."""
+    return dataset_of(shape, shape, {"train": RIGHT[shape]}, CLASSES if SHAPES[shape].label_kind == "class" else ())
 
 
 def write_rows(path: Path, columns: dict[str, list]) -> None:

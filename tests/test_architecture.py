@@ -10,21 +10,22 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up. A module imports from lower layers only, or from its own folder.
 LAYERS = (
     {"errors"},
-    {"value_types"},
+    {"value_types", "run_record"},
     {"config", "environment", "misfits", "protocols"},
     {"data"},
     {"losses", "models", "steps", "tracking"},
     {"training", "evaluation", "reports"},
-    {"building", "matching"},
+    {"building", "exports", "matching"},
     {"checks", "inspection"},
     {"checking", "drafts", "judges"},
     {"plan"},
+    {"describing", "exportable", "results", "resuming"},
     {"run"},
     {"overrides"},
     {"explaining"},
     {"command"},
     {"sweep"},
-    {"__main__", "inspect", "prepare"},
+    {"__main__", "export", "inspect", "prepare"},
 )
 # Who may import what takes long or binds us to a library.
 ONLY_IN = {
@@ -34,11 +35,13 @@ ONLY_IN = {
     "ftfy": {"steps/cleaning/text_repair.py"},
     "py3langid": {"steps/language.py"},
     "rensa": {"steps/comparing/near.py"},
+    "onnxruntime": {"exports/onnx_encoder.py", "exports/onnx_export.py"},
 }
 HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mlflow", "matplotlib"}
-HEAVY |= {"numpy", "scipy", "pandas", "pyarrow", "ftfy", "rensa", "py3langid"}
+HEAVY |= {"numpy", "scipy", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime"}
 # Modules that are themselves imported lazily, once training starts.
-IMPORTED_LATE = {"training/callbacks.py", "losses/tension.py"}
+IMPORTED_LATE = {"training/callbacks.py", "training/checkpoint_callback.py", "exports/onnx_graph.py"}
+IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 
 
 def imports_of(path: Path, top_level_only: bool = False) -> list[str]:

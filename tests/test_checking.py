@@ -14,6 +14,7 @@ from embexp.config import option_of
 from embexp.data.checks import dataset_of
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import spec_of
+from embexp.models.adapters import LoraAdapter
 from embexp.models.assembled import StaticModel
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import wordpiece_tokenizer
@@ -286,11 +287,20 @@ def test_a_table_of_token_vectors_is_no_transformer():
     static = StaticModel(PretrainedModel(id="a/b"))
     columns = {"damaged": OTHERS, "original": TEXTS}
     assert only(findings_of("tsdae", "noised_text", columns, model=static).errors) == (
-        "loss=tsdae needs a transformer; the model is a table of token vectors. "
-        "Type model=minilm, or another loss, such as loss=mnrl."
+        "loss=tsdae needs a transformer; the model has none. Type model=minilm, or another loss, such as loss=mnrl."
     )
     error = only(findings_of("mnrl", "positive_pair", pairs(), "adaptive_layer", model=static).errors)
     assert error.startswith("modifier=adaptive_layer needs a transformer")
+
+
+def test_a_decoder_that_shares_the_weights_does_not_go_with_an_adapter():
+    pytest.importorskip("peft")
+    adapter = LoraAdapter(4, 8, 0.0, "all-linear", None, "none", False, False, False)
+    model = PretrainedModel(id="a/b", adapter=adapter)
+    columns = {"damaged": OTHERS, "original": TEXTS}
+    error = only(findings_of("tsdae", "noised_text", columns, model=model).errors)
+    assert error.endswith("Type model.adapter=null, or another loss for plain texts, such as loss=simcse.")
+    assert findings_of("mnrl", "positive_pair", pairs(), model=model).errors == ()
 
 
 def test_the_check_imports_neither_torch_nor_sentence_transformers():

@@ -44,6 +44,18 @@ def plan_of_finance(folder, *overrides):
     return plan_run(compose([*TINY, "tracking=none", *overrides]), choices | {"dataset": "finance"}, folder)
 
 
+def test_a_run_is_called_by_its_adapter_too(tmp_path):
+    pytest.importorskip("peft")
+    assert plan_of_finance(tmp_path, "model=minilm").name == "mnrl/minilm/42"
+    assert plan_of_finance(tmp_path, "model=minilm", "model/adapter=lora").name == "mnrl/minilm+lora/42"
+
+
+def test_what_the_machine_lacks_for_the_model_is_told_by_the_plan(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(EmbexpError, match=r"model\.attention=flash_attention_2 needs an NVIDIA GPU"):
+        plan_of_finance(tmp_path, "model=minilm", "model.attention=flash_attention_2")
+
+
 def mistakes_of(*arguments) -> list[str]:
     """What the error of a plan lists, without its first line."""
     with pytest.raises(EmbexpError) as error:

@@ -6,7 +6,6 @@ from typing import Any
 from embexp.checks.findings import Findings
 from embexp.errors import did_you_mean, listed
 from embexp.losses.spec import LossSpec
-from embexp.models.assembled import StaticModel
 from embexp.protocols import BaseModel
 
 # The names that sentence-transformers gives its batch samplers.
@@ -22,6 +21,7 @@ def check_settings(spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel 
             *_sampler_errors(spec, trainer),
             *_batch_size_errors(spec, trainer),
             *_transformer_errors(spec, model),
+            *_adapter_errors(spec, model),
             *filter(None, [spec.modifier_misfit(spec.traits)]),
         ),
         warnings=(
@@ -90,15 +90,23 @@ def _batch_size_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator
 
 
 def _transformer_errors(spec: LossSpec, model: BaseModel | None) -> Iterator[str]:
-    if isinstance(model, StaticModel):
+    if model and not model.has_transformer:
         if spec.needs.transformer or "gradient_cache" in spec.traits:
             yield _no_transformer(f"loss={spec.name}", "another loss, such as loss=mnrl")
         if spec.modifier and spec.modifier.needs.transformer:
             yield _no_transformer(f"modifier={spec.modifier.name}", "modifier=none")
 
 
+def _adapter_errors(spec: LossSpec, model: BaseModel | None) -> Iterator[str]:
+    if model and model.trains_adapter and "owns_decoder" in spec.traits:
+        yield (
+            f"loss={spec.name} was given with an adapter; its decoder shares the weights of the model, which the "
+            "adapter leaves as they are. Type model.adapter=null, or another loss for plain texts, such as loss=simcse."
+        )
+
+
 def _no_transformer(who: str, instead: str) -> str:
-    return f"{who} needs a transformer; the model is a table of token vectors. Type model=minilm, or {instead}."
+    return f"{who} needs a transformer; the model has none. Type model=minilm, or {instead}."
 
 
 def _gradient_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[str]:

@@ -3,9 +3,10 @@
 from typing import Any
 
 from embexp.errors import ConfigError, did_you_mean, listed
+from embexp.losses.margins import margin_for
 
 
-def contrastive(model: Any, distance: str = "cosine", margin: float = 0.5, size_average: bool = True) -> Any:
+def contrastive(model: Any, distance: str = "cosine", margin: float | None = None, size_average: bool = True) -> Any:
     """ContrastiveLoss (Hadsell et al. 2006): pulls pairs labelled 1 together, pushes those labelled 0 apart.
 
     Reads sentence1, sentence2 and a label of 0 or 1. With distance d, label y and margin m:
@@ -13,17 +14,19 @@ def contrastive(model: Any, distance: str = "cosine", margin: float = 0.5, size_
 
     Args:
         distance: cosine (0 to 2), euclidean or manhattan.
-        margin: negatives further apart than this cost nothing, in units of the distance.
+        margin: negatives further apart than this cost nothing, in units of the distance; None for one that suits it.
 
     Raises:
-        ConfigError: the distance has another name.
+        ConfigError: the distance has another name, or the margin is no number above 0.
     """
     from sentence_transformers.sentence_transformer.losses import ContrastiveLoss
 
-    return ContrastiveLoss(model, distance_metric=_pair_metric(distance), margin=margin, size_average=size_average)
+    return ContrastiveLoss(
+        model, distance_metric=_pair_metric(distance), margin=margin_for(distance, margin), size_average=size_average
+    )
 
 
-def online_contrastive(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
+def online_contrastive(model: Any, distance: str = "cosine", margin: float | None = None) -> Any:
     """OnlineContrastiveLoss: contrastive loss on the hard pairs of a batch only, summed over them.
 
     Reads sentence1, sentence2 and a label of 0 or 1. Hard are positives further apart than the nearest negative, and
@@ -31,27 +34,27 @@ def online_contrastive(model: Any, distance: str = "cosine", margin: float = 0.5
 
     Args:
         distance: cosine (0 to 2), euclidean or manhattan.
-        margin: negatives further apart than this cost nothing, in units of the distance.
+        margin: negatives further apart than this cost nothing, in units of the distance; None for one that suits it.
 
     Raises:
-        ConfigError: the distance has another name.
+        ConfigError: the distance has another name, or the margin is no number above 0.
     """
     from sentence_transformers.sentence_transformer.losses import OnlineContrastiveLoss
 
-    return OnlineContrastiveLoss(model, distance_metric=_pair_metric(distance), margin=margin)
+    return OnlineContrastiveLoss(model, distance_metric=_pair_metric(distance), margin=margin_for(distance, margin))
 
 
-def triplet(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
+def triplet(model: Any, distance: str = "cosine", margin: float | None = None) -> Any:
     """TripletLoss (Schroff et al. 2015): the negative must be further from the anchor than the positive by a margin.
 
     Reads anchor, positive and one negative: max(0, d(a, p) - d(a, n) + margin).
 
     Args:
         distance: cosine (0 to 2), euclidean or manhattan.
-        margin: in units of the distance: about 0.5 for cosine, 5 for euclidean on vectors that are not normalised.
+        margin: in units of the distance; None for the one that suits it.
 
     Raises:
-        ConfigError: the distance has another name.
+        ConfigError: the distance has another name, or the margin is no number above 0.
     """
     from sentence_transformers.sentence_transformer.losses import TripletDistanceMetric, TripletLoss
 
@@ -61,10 +64,10 @@ def triplet(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
         euclidean=TripletDistanceMetric.EUCLIDEAN,
         manhattan=TripletDistanceMetric.MANHATTAN,
     )
-    return TripletLoss(model, distance_metric=metric, triplet_margin=margin)
+    return TripletLoss(model, distance_metric=metric, triplet_margin=margin_for(distance, margin))
 
 
-def batch_all(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
+def batch_all(model: Any, distance: str = "cosine", margin: float | None = None) -> Any:
     """BatchAllTripletLoss (Hermans et al. 2017): the mean of max(0, d(a, p) - d(a, n) + margin) where it is positive.
 
     Reads text and label; the triplets are all those of a batch whose positive is of the anchor's class and whose
@@ -72,34 +75,34 @@ def batch_all(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
 
     Args:
         distance: cosine (0 to 2) or euclidean.
-        margin: in units of the distance: about 0.5 for cosine, 5 for euclidean on vectors that are not normalised.
+        margin: in units of the distance; None for the one that suits it.
 
     Raises:
-        ConfigError: the distance has another name.
+        ConfigError: the distance has another name, or the margin is no number above 0.
     """
     from sentence_transformers.sentence_transformer.losses import BatchAllTripletLoss
 
-    return BatchAllTripletLoss(model, distance_metric=_between_all(distance), margin=margin)
+    return BatchAllTripletLoss(model, distance_metric=_between_all(distance), margin=margin_for(distance, margin))
 
 
-def batch_hard(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
+def batch_hard(model: Any, distance: str = "cosine", margin: float | None = None) -> Any:
     """BatchHardTripletLoss (Hermans et al. 2017): each text with its furthest classmate and its nearest stranger.
 
     Reads text and label. Arguments and errors as in batch_all.
     """
     from sentence_transformers.sentence_transformer.losses import BatchHardTripletLoss
 
-    return BatchHardTripletLoss(model, distance_metric=_between_all(distance), margin=margin)
+    return BatchHardTripletLoss(model, distance_metric=_between_all(distance), margin=margin_for(distance, margin))
 
 
-def batch_semi_hard(model: Any, distance: str = "cosine", margin: float = 0.5) -> Any:
+def batch_semi_hard(model: Any, distance: str = "cosine", margin: float | None = None) -> Any:
     """BatchSemiHardTripletLoss (Schroff et al. 2015): negatives just beyond the positive, else the furthest one.
 
     Reads text and label. Arguments and errors as in batch_all.
     """
     from sentence_transformers.sentence_transformer.losses import BatchSemiHardTripletLoss
 
-    return BatchSemiHardTripletLoss(model, distance_metric=_between_all(distance), margin=margin)
+    return BatchSemiHardTripletLoss(model, distance_metric=_between_all(distance), margin=margin_for(distance, margin))
 
 
 def batch_hard_soft_margin(model: Any, distance: str = "cosine") -> Any:

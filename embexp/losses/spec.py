@@ -8,6 +8,7 @@ from embexp.config import instantiate, parameters_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named
 from embexp.errors import ConfigError, listed
+from embexp.losses.companions import companions_of, places_of
 from embexp.losses.modifiers import Modifier, composing_modifiers
 from embexp.losses.needs import Needs, needs_of
 from embexp.losses.traits import switch_of, traits_of
@@ -41,15 +42,20 @@ class LossSpec:
 
         in_batch_negatives: the other rows of a batch are negatives. compares_rows: it learns from the order of a
         batch's rows. gradient_cache: it embeds a batch in parts, twice. owns_head, owns_decoder, owns_copy: it trains
-        a layer, a decoder, or a second copy of the model, that goes after training.
+        a layer, a decoder, or a second copy of the model, that goes after training. owns_temperature: it trains one.
         """
         return traits_of(self.call)
+
+    def locate(self) -> dict[str, dict[str, str]]:
+        """Where the weights of other models that the loss reads come from, by argument; see losses/companions.py."""
+        return places_of(self.call)
 
     def build(self, model: Any, dataset: EmbeddingDataset) -> Any:
         """The loss as a torch module for this model and data, with its modifier around it.
 
         A loss gets what its signature asks for and only a run knows: `model`, `embedding_dimension`, `num_labels`,
-        and the `projection_dim` of teacher embeddings that are not as wide as the model's.
+        and the `projection_dim` of teacher embeddings that are not as wide as the model's. Arguments that name another
+        model (`_companions_`) become that model, not yet loaded.
 
         Raises:
             ConfigError: an argument does not fit, or the modifier does not compose with what the data ask for.
@@ -63,6 +69,7 @@ class LossSpec:
         }
         wanted = parameters_of(self.call["_target_"]) or ()
         runtime = {key: value for key, value in on_demand.items() if key in wanted and self.call.get(key) is None}
+        runtime |= companions_of(self.call)
         if misfit := self.modifier_misfit(traits_of(self.call | runtime)):
             raise ConfigError(misfit)
         try:

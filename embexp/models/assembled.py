@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from embexp.models.pretrained import PretrainedModel
 from embexp.protocols import TextSource
@@ -21,11 +21,19 @@ class StaticModel:
         source: the transformer whose tokenizer and input embeddings are taken.
     """
 
+    has_transformer: ClassVar[bool] = False
+    trains_adapter: ClassVar[bool] = False
+    merges_adapter: ClassVar[bool] = False
+
     source: PretrainedModel
 
     def locate(self) -> dict[str, str]:
         """Where the source's weights come from."""
         return self.source.locate()
+
+    def check(self) -> None:
+        """Refuse what the source refuses."""
+        self.source.check()
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
         """A SentenceTransformer with one StaticEmbedding module."""

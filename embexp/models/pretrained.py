@@ -1,18 +1,23 @@
 """Base models with published weights: from a path, an installed package, the Hugging Face cache or the Hub."""
 
-import importlib.util
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from embexp.data.files import sha256_of
 from embexp.errors import ModelError
+from embexp.models.adapters import LoraAdapter, has_adapter, merge_adapter
+from embexp.models.foreign_code import check_foreign_code, foreign_code
+from embexp.models.network import keep_first_layers, pool_by
+from embexp.models.places import LOCAL, find_place
+from embexp.models.pretrained_checks import check_attention, check_files, check_names
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,21 @@ class PretrainedModel:
         id: id on the Hugging Face Hub.
         path: a local folder, or an id: given by `model=<path or id>`.
         package: an installed Python package whose folder `model` holds the weights.
-        revision: commit or tag on the Hub.
+        revision: commit, branch or tag on the Hub; with one, a package is passed over.
         sha256: of the weights file in the package; another file is refused.
         max_seq_length: longest input in tokens, longer texts are cut; None keeps the model's own.
         num_layers: keep only the first layers; None keeps all.
+        pooling: how tokens become one vector (`POOLING_MODES`), or several ways side by side; None keeps the model's.
+        dtype: float32, bfloat16 or float16: type of the weights, in training, too; None keeps that of the files.
+        attention: eager, sdpa or flash_attention_2; None leaves the choice to transformers.
+        adapter: what is trained in place of the transformer's own weights; None for these.
         trust_remote_code: run code that comes with the weights. Never on by itself.
+
+    Raises:
+        ConfigError: a value is none of those named here.
     """
+
+    has_transformer: ClassVar[bool] = True
 
     id: str | None = None
     path: str | None = None
@@ -37,120 +51,102 @@ class PretrainedModel:
     sha256: str | None = None
     max_seq_length: int | None = None
     num_layers: int | None = None
+    pooling: str | Sequence[str] | None = None
+    dtype: str | None = None
+    attention: str | None = None
+    adapter: LoraAdapter | None = None
     trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        check_names(self.pooling, self.dtype, self.attention)
+
+    @property
+    def trains_adapter(self) -> bool:
+        """Whether an adapter is trained in place of the transformer's own weights."""
+        return self.adapter is not None
+
+    @property
+    def merges_adapter(self) -> bool:
+        """Whether the trained adapter goes into the weights of the model that is kept."""
+        return self.adapter is not None and self.adapter.merge
 
     def locate(self) -> dict[str, str]:
         """Where the weights come from: id, source (path, package, cache or hub), location, revision, sha256.
 
         Raises:
-            ModelError: a given path has no model, the package's weights are not the expected ones, or no id is given.
+            ModelError: a given path has no model, the package's weights are not the expected ones, no id is given,
+                the files do not go with the arguments, or they bring code that is not trusted.
         """
-        if self.path and (folder := Path(self.path).expanduser()).is_dir():
-            return self._local("path", self.path, folder)
-        if self.path and (self.path.startswith((".", "/", "~")) or self.path.count("/") != 1):
-            raise ModelError(f"There is no folder {self.path}. Expected a saved model, or an id such as org/name.")
-        hub_id = self.path or self.id
-        if not hub_id:
-            raise ModelError("The model has neither a path nor an id. Type model.path=<folder or Hub id>.")
-        if not self.path and self.package and (folder := _package_folder(self.package)):
-            return self._local("package", hub_id, folder)
-        cached = _cached_folder(hub_id, self.revision)
-        if cached:
-            return self._local("cache", hub_id, cached) | {"revision": cached.name}
-        return {"id": hub_id, "source": "hub", "location": hub_id, "revision": self.revision or "main", "sha256": ""}
+        place = find_place(self.id, self.path, self.package, self.revision, self.sha256)
+        if place["source"] in LOCAL:
+            folder = Path(place["location"])
+            if not self.trust_remote_code:
+                check_foreign_code(place["id"], folder)
+            check_files(folder, self.num_layers, self.max_seq_length)
+        return place
+
+    def check(self) -> None:
+        """Refuse an attention that this machine lacks."""
+        check_attention(self.attention)
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
-        """The model as sentence-transformers loads it, cut to `num_layers`.
+        """The model as sentence-transformers loads it, changed as the arguments say.
+
+        An adapter that the weights came with is merged, so that all of the model can be trained. Where an adapter is
+        trained on a base that is not as its files are, the base is written to `folder`/base, for loading it again.
 
         Raises:
-            ModelError: the Hub does not answer, or what lies there is no model.
+            ModelError: the Hub does not answer, what lies there is no model, or it does not go with the arguments.
         """
-        from sentence_transformers import SentenceTransformer
-
         place = self.locate()
-        try:
-            model = SentenceTransformer(
-                place["location"],
-                revision=self.revision if place["source"] == "hub" else None,
-                trust_remote_code=self.trust_remote_code,
-            )
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"Model {place['location']} ({place['source']}) cannot be loaded: {str(error).splitlines()[0]} "
-                "Expected weights on disk, in the Hugging Face cache, or a connection to the Hub: "
-                "give a folder with model.path=<folder>, or choose model=minilm, which needs no network."
-            ) from error
+        if self.trust_remote_code and place["source"] in LOCAL:
+            logger.warning("model.trust_remote_code=true: %s", foreign_code(Path(place["location"])) or "no code")
+        model = self._read(place)
+        came_with_adapter = has_adapter(model)
+        merge_adapter(model)
         if self.max_seq_length:
             model.max_seq_length = self.max_seq_length
         if self.num_layers is not None:
             keep_first_layers(model, self.num_layers)
+        if self.pooling:
+            pool_by(model, self.pooling)
+        if self.adapter:
+            changed = came_with_adapter or self.num_layers is not None or self.dtype is not None
+            _remember_base(model, folder / "base" if changed else None)
+            self.adapter.attach(model)
         return model
 
-    def _local(self, source: str, name: str, folder: Path) -> dict[str, str]:
-        weights = _weights_in(folder)
-        if weights is None:
-            raise ModelError(f"The folder {folder} holds no model. Expected one of {', '.join(WEIGHT_FILES)} in it.")
-        found = sha256_of(weights)
-        if source == "package" and self.sha256 and found != self.sha256:
-            raise ModelError(
-                f"{weights} has the sha256 {found}; expected {self.sha256}. The package is not the published one: "
-                f"install it again, or give a folder with model.path=<folder>."
+    def _read(self, place: dict[str, str]) -> "SentenceTransformer":
+        from sentence_transformers import SentenceTransformer
+
+        arguments: dict[str, Any] = {"dtype": self.dtype, "attn_implementation": self.attention}
+        try:
+            return SentenceTransformer(
+                place["location"],
+                revision=self.revision if place["source"] == "hub" else None,
+                trust_remote_code=self.trust_remote_code,
+                model_kwargs={key: value for key, value in arguments.items() if value},
             )
-        return {
-            "id": name,
-            "source": source,
-            "location": str(folder),
-            "revision": self.revision or "",
-            "sha256": found,
-        }
+        except (OSError, ValueError, ImportError) as error:
+            raise ModelError(_cannot_be_loaded(place, str(error))) from error
 
 
-def keep_first_layers(model: "SentenceTransformer", num_layers: int) -> None:
-    """Drop all transformer layers after the first `num_layers`, in place.
-
-    Raises:
-        ModelError: the model has fewer layers, or none that can be cut.
-    """
-    from torch.nn import ModuleList
-
-    network: Any = model[0].auto_model
-    stacks = [
-        (module, name)
-        for module in network.modules()
-        for name, child in module.named_children()
-        if isinstance(child, ModuleList) and len(child) == network.config.num_hidden_layers
-    ]
-    if not stacks or not 1 <= num_layers <= network.config.num_hidden_layers:
-        raise ModelError(
-            f"model.num_layers={num_layers} does not fit: the model has {network.config.num_hidden_layers} layers."
-        )
-    parent, name = stacks[0]
-    setattr(parent, name, getattr(parent, name)[:num_layers])
-    network.config.num_hidden_layers = num_layers
+def _remember_base(model: "SentenceTransformer", copy: Path | None) -> None:
+    """Have the adapter's files name the place of its base: a copy of it, or the folder or id it came from."""
+    network = model.transformers_model
+    if network is None:
+        raise ModelError("model.adapter=lora was given; the model has no transformer. Type model.adapter=null.")
+    if copy:
+        network.save_pretrained(copy)
+    place = Path(copy or network.name_or_path)
+    network.name_or_path = str(place.resolve()) if place.is_dir() else network.name_or_path
 
 
-def _package_folder(package: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(package)
-    except ModuleNotFoundError:  # the parent of a dotted name is missing
-        return None
-    return Path(spec.origin).parent / "model" if spec and spec.origin else None
-
-
-def _cached_folder(hub_id: str, revision: str | None) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
-    except HFValidationError as error:
-        raise ModelError(f"{hub_id} is neither a folder nor an id on the Hub: {error}") from error
-    return folder if _weights_in(folder) else None
-
-
-def _weights_in(folder: Path) -> Path | None:
-    """The weights file of a saved model: at its top, or in the folder of one of its modules."""
-    places = [folder / name for name in WEIGHT_FILES] + sorted(folder.glob("*/model.safetensors"))
-    return next((place for place in places if place.is_file()), None)
+def _cannot_be_loaded(place: dict[str, str], reason: str) -> str:
+    what = f"Model {place['location']} ({place['source']}) cannot be loaded: {reason.splitlines()[0]} "
+    if "trust_remote_code" in reason:
+        return f"{what}It brings code of its own: read it, and if you trust it, type model.trust_remote_code=true."
+    return (
+        f"{what}Expected weights on disk, in the Hugging Face cache, or a connection to the Hub: "
+        "give a folder with model.path=<folder>, or choose model=minilm, which needs no network."
+    )

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from embexp.protocols import TextSource
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+FROM_SCRATCH = {"id": "scratch", "source": "scratch", "location": "random weights", "revision": "", "sha256": ""}
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class ScratchModel:
         max_seq_length: longest input in tokens.
     """
 
+    has_transformer: ClassVar[bool] = True
+    trains_adapter: ClassVar[bool] = False
+    merges_adapter: ClassVar[bool] = False
+
     num_layers: int
     hidden_size: int
     num_heads: int
@@ -33,7 +38,10 @@ class ScratchModel:
 
     def locate(self) -> dict[str, str]:
         """There is nothing to find: the weights are drawn with the run's seed."""
-        return {"id": "scratch", "source": "scratch", "location": "random weights", "revision": "", "sha256": ""}
+        return dict(FROM_SCRATCH)
+
+    def check(self) -> None:
+        """There is nothing that only torch could tell."""
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
         """The untrained model; its parts are also saved in `folder`, from where losses may load them again."""

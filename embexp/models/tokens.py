@@ -1,18 +1,18 @@
 """How many tokens a text has, told from a model's files: nothing is loaded but its tokenizer."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from embexp.models.model_files import folders_of, read_json
+from embexp.models.places import LOCAL
 from embexp.models.pretrained import PretrainedModel
+from embexp.models.stack import ModuleStack
 from embexp.protocols import BaseModel
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-LOCAL = ("path", "package", "cache")  # sources of a place (BaseModel.locate) that are folders
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,13 @@ class TokenLimit:
 def token_limit(model: BaseModel, place: Mapping[str, str]) -> TokenLimit | None:
     """The token limit of a model that lies in a local folder.
 
-    None where it cannot be told before loading: a model on the Hub, from scratch or of token vectors (which read texts
-    of any length), a tokenizer in another format, or no limit in the files.
+    None where it cannot be told before loading: a model on the Hub, from scratch, or of token or word vectors (which
+    read texts of any length), a tokenizer in another format, or no limit in the files.
     """
+    model = model.base if isinstance(model, ModuleStack) else model
     if not isinstance(model, PretrainedModel) or place["source"] not in LOCAL:
         return None
-    folders = _folders(Path(place["location"]))
+    folders = folders_of(Path(place["location"]))
     tokenizer_file = next(
         (folder / "tokenizer.json" for folder in folders if (folder / "tokenizer.json").is_file()), None
     )
@@ -54,24 +55,14 @@ def token_limit(model: BaseModel, place: Mapping[str, str]) -> TokenLimit | None
     return TokenLimit(tokenizer, max_tokens)
 
 
-def _folders(folder: Path) -> list[Path]:
-    """The model's folder, and that of its first module."""
-    modules = _read(folder / "modules.json") or [{"path": ""}]
-    return list(dict.fromkeys([folder, folder / modules[0]["path"]]))
-
-
 def _max_seq_length(folders: Sequence[Path]) -> int | None:
     """As sentence-transformers finds it: its own file first, else the smaller of the tokenizer's and the network's."""
     for folder in folders:
-        if given := (_read(folder / "sentence_bert_config.json") or {}).get("max_seq_length"):
+        if given := (read_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length"):
             return given
     limits = [
-        (_read(folder / name) or {}).get(key)
+        (read_json(folder / name) or {}).get(key)
         for folder in folders
         for name, key in (("tokenizer_config.json", "model_max_length"), ("config.json", "max_position_embeddings"))
     ]
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -49,9 +49,19 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         ("training", result["training"]),
         ("model", result["model_path"]),
         ("tracked", result["tracked"]),
+        *(("export", line) for line in export_lines(result.get("exports", ()))),
         *(("warning", _found(warning)) for warning in result.get("warnings", ())),
     ):
         console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False, markup=False)
+
+
+def export_lines(exports: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each export with what it measured, or with what went wrong.
+
+    >>> export_lines([{"name": "int8", "lines": ["4 times smaller embeddings", "test/sts/spearman_cosine ..."]}])
+    ['int8: 4 times smaller embeddings; test/sts/spearman_cosine ...']
+    """
+    return [f"{made['name']}: {made.get('problem') or '; '.join(made['lines'])}" for made in exports]
 
 
 def _found(warning: str) -> str:

@@ -11,8 +11,10 @@ from typing import Any
 
 from embexp.errors import Terminated, TrackingError
 from embexp.protocols import Tracker
+from embexp.run_record import RESULT, write_json
 
 logger = logging.getLogger(__name__)
+METRICS = "metrics.jsonl"
 
 
 class Journal:
@@ -20,6 +22,8 @@ class Journal:
 
     As a context manager it closes the run: FINISHED, FAILED after an error, KILLED after Ctrl-C or SIGTERM.
     What the tracker could not take is sent again at the end; the run never fails because of its tracker.
+    In the folder of a run that was interrupted it goes on: a metric that stands there at a step is not written again,
+    and what the tracker lacks is sent to it.
     """
 
     def __init__(self, folder: Path, tracker: Tracker) -> None:
@@ -27,17 +31,35 @@ class Journal:
         self.tracker = tracker
         self.result: dict[str, Any] = {}
         self._unsent: list[tuple[str, tuple[Any, ...]]] = []
+        self._written: set[tuple[str, int | None]] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def open(self, name: str, parent: str | None) -> "Journal":
-        """Open the tracker's run.
+    def open(self, name: str, parent: str | None, key: str | None = None) -> "Journal":
+        """Open the tracker's run: the one with that key, where there is one.
 
         Raises:
             TrackingError: the store does not answer: nothing was trained yet, so the run stops here.
         """
         self.tracker.prepare()
-        self.result["run"] = {"name": name, "id": self.tracker.start(name, parent), "status": "RUNNING"}
+        self.result["run"] = {"name": name, "id": self.tracker.start(name, parent, key), "status": "RUNNING"}
+        (self.folder / RESULT).unlink(missing_ok=True)
+        self._go_on()
         return self
+
+    @property
+    def run_id(self) -> str:
+        """The id that the tracker gave the run."""
+        return self.result["run"]["id"]
+
+    def _go_on(self) -> None:
+        """Take up the metrics that an earlier process wrote."""
+        lines = written_lines(self.folder / METRICS)
+        self._written = {(key, line["step"]) for line in lines for key in line["metrics"]}
+        there = self.tracker.logged({key for key, _ in self._written}) if lines else set()
+        for line in lines:
+            lacking = {key: value for key, value in line["metrics"].items() if (key, line["step"] or 0) not in there}
+            if lacking:
+                self._send_metrics(lacking, line["step"])
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         self._send("log_params", dict(params))
@@ -47,11 +69,17 @@ class Journal:
         self._send("log_tags", dict(tags))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append a line to metrics.jsonl."""
-        line = {"step": step, "time": time.time(), "metrics": dict(metrics)}
-        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        self._send("log_metrics", {key: value for key, value in metrics.items() if math.isfinite(value)}, step)
+        """Append a line to metrics.jsonl, without what an earlier process has written there for that step."""
+        fresh = {key: value for key, value in metrics.items() if (key, step) not in self._written}
+        if not fresh:
+            return
+        with open(self.folder / METRICS, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "time": time.time(), "metrics": fresh}) + "\n")
+        self._send_metrics(fresh, step)
+
+    def _send_metrics(self, metrics: Mapping[str, float], step: int | None) -> None:
+        if finite := {key: value for key, value in metrics.items() if math.isfinite(value)}:
+            self._send("log_metrics", finite, step)
 
     def log_results(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Metrics that are results of the run: they stand in result.json, too."""
@@ -99,21 +127,33 @@ class Journal:
     ) -> None:
         status = status_after(error)
         self.result["run"]["status"] = status
+        if status == "KILLED":
+            logger.warning("The run was stopped. To go on with it: python -m embexp resume=%s", self.folder)
         if error is not None:
             message = f"{type(error).__name__}: {error}"
             self.result["error"] = message
             self._send("log_tags", {"error": message})
-        self.write_result()
-        for name in ("result.json", "metrics.jsonl"):
+        try:
+            write_json(self.folder / RESULT, self.result)
+        except OSError as full:
+            logger.warning("%s cannot be written: %s", self.folder / RESULT, full)
+        for name in (RESULT, METRICS):
             if (self.folder / name).is_file():
                 self._send("log_artifact", self.folder / name, None)
         self._send_again()
         self._send("finish", status)
 
-    def write_result(self) -> None:
-        """Write result.json: what ran, its metrics and verdict."""
-        text = json.dumps(self.result, indent=2, ensure_ascii=False, default=str)
-        (self.folder / "result.json").write_text(text + "\n", encoding="utf-8")
+
+def written_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file; one that was being written when the process was killed is cut off."""
+    if not path.is_file():
+        return []
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    if whole != text:
+        with open(path, "r+b") as file:
+            file.truncate(len(whole))
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def status_after(error: BaseException | None) -> str:

@@ -3,17 +3,18 @@
 import functools
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from embexp.errors import TrackingError
+from embexp.run_record import RESUME_FILES
 
 # A server that does not answer is given up after some 15 seconds; MLflow's own setting takes four minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 PARENT_TAG = "mlflow.parentRunId"
-OPTIMIZER_STATE = ("optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt", "training_args.bin")
+KEY_TAG = "embexp.run"  # the run's own key, by which it is found again
 
 
 def _reported(method: Callable) -> Callable:
@@ -79,11 +80,29 @@ class MlflowTracker:
         return experiment.experiment_id if experiment else self.client.create_experiment(self.experiment)
 
     @_reported
-    def start(self, name: str, parent: str | None = None) -> str:
-        """Open a run, below `parent` when given, and return its id."""
-        tags = {PARENT_TAG: parent} if parent else {}
-        self.run_id = self.client.create_run(self._experiment_id(), run_name=name, tags=tags).info.run_id
+    def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
+        """Open a run, below `parent` when given, and return its id; the run that has the key, where there is one."""
+        experiment = self._experiment_id()
+        found = self.client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'") if key else []
+        if found:
+            self.run_id = found[0].info.run_id
+            self.client.update_run(self.run_id, status="RUNNING")
+            return self.run_id
+        tags = {PARENT_TAG: parent, KEY_TAG: key}
+        tags = {tag: value for tag, value in tags.items() if value}
+        self.run_id = self.client.create_run(experiment, run_name=name, tags=tags).info.run_id
         return self.run_id
+
+    @_reported
+    def logged(self, keys: Collection[str]) -> set[tuple[str, int]]:
+        """Which of these metrics the run has at which steps."""
+        stored = self.client.get_run(self.run_id).data.metrics
+        return {
+            (key, entry.step)
+            for key in keys
+            if metric_name(key) in stored
+            for entry in self.client.get_metric_history(self.run_id, metric_name(key))
+        }
 
     @_reported
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -122,7 +141,7 @@ class MlflowTracker:
         """Store a checkpoint's files below `checkpoint/`, as far as the setting `checkpoint` asks."""
         if self.checkpoint == "none":
             return
-        left_out = OPTIMIZER_STATE if self.checkpoint == "weights" else ()
+        left_out = RESUME_FILES if self.checkpoint == "weights" else ()
         for file in sorted(path.rglob("*")):
             if file.is_file() and not any(file.match(pattern) for pattern in left_out):
                 folder = Path("checkpoint") / path.name / file.relative_to(path).parent
@@ -131,7 +150,7 @@ class MlflowTracker:
     @_reported
     def log_model(self, path: Path) -> None:
         """Store the model so that `mlflow.sentence_transformers.load_model` finds it."""
-        if not self.keeps_model:
+        if not self.keeps_model or self._has_model():
             return
         import importlib.metadata
 
@@ -145,6 +164,17 @@ class MlflowTracker:
                 SentenceTransformer(str(path), device="cpu"), name="model", pip_requirements=needs
             )
         self.client.update_run(self.run_id, status="RUNNING")  # the context above has ended the run
+
+    def _has_model(self) -> bool:
+        """Whether a process that was killed had stored the model; one that is not whole is removed."""
+        experiment = self.client.get_run(self.run_id).info.experiment_id
+        whole = False
+        for model in self.client.search_logged_models([experiment], f"source_run_id = '{self.run_id}'"):
+            if model.status == "READY":
+                whole = True
+            else:
+                self.client.delete_logged_model(model.model_id)
+        return whole
 
     @_reported
     def finish(self, status: str) -> None:

@@ -1,6 +1,6 @@
 """No tracker: the run's folder holds everything."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,11 @@ class NullTracker:
 
     def prepare(self) -> None: ...
 
-    def start(self, name: str, parent: str | None = None) -> str:
+    def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
         return ""
+
+    def logged(self, keys: Collection[str]) -> set[tuple[str, int]]:
+        return set()
 
     def log_params(self, params: Mapping[str, Any]) -> None: ...
 

@@ -1,7 +1,6 @@
 """What happens while sentence-transformers trains: log lines to the journal, a progress bar, a stop on NaN."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -10,9 +9,11 @@ from transformers import TrainerCallback
 from embexp.errors import TrainingError
 from embexp.tracking.journal import Journal
 
+COUNTERS = ("epoch", "num_input_tokens_seen", "train_tokens_per_second")  # what the trainer logs besides losses
+
 
 class JournalCallback(TrainerCallback):
-    """Passes losses and dev scores to the journal, step by step, all under `train/`.
+    """Passes losses, the parts of one that has several, and dev scores to the journal, all under `train/`.
 
     `dev/` without `train/` is the score of the model that is kept in the end, which need not be the last one.
 
@@ -25,16 +26,15 @@ class JournalCallback(TrainerCallback):
         self.prefix = "train" if stage == "main" else f"train/{stage}"
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
-        losses = {key: logs[key] for key in ("loss", "learning_rate", "grad_norm") if key in logs}
-        if not math.isfinite(losses.get("loss", 0.0)):
+        if "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
             raise TrainingError(
-                f"The loss is {losses['loss']} at step {state.global_step}. Expected a finite number: "
+                f"The loss is {logs['loss']} at step {state.global_step}. Expected a finite number: "
                 "try a smaller trainer.learning_rate, or trainer.bf16 in place of fp16."
             )
-        if losses:
-            self.journal.log_metrics(
-                {f"{self.prefix}/{key}": value for key, value in losses.items()}, state.global_step
-            )
+        losses = {f"{self.prefix}/{key}": value for key, value in logs.items() if key not in COUNTERS}
+        self.journal.log_metrics(losses, state.global_step)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         scores = {f"{self.prefix}/{key}": value for key, value in dev_metrics(metrics).items()}
@@ -78,11 +78,3 @@ class ProgressCallback(TrainerCallback):
         self.shown.update({key: f"{value:.4f}" for key, value in values.items() if value is not None})
         if self.bar is not None:
             self.bar.set_postfix(self.shown, refresh=False)
-
-
-def best_checkpoint(state: Any, folder: Path) -> Path | None:
-    """The checkpoint that the trainer found best, or the last one when none was evaluated."""
-    if state.best_model_checkpoint:
-        return Path(state.best_model_checkpoint)
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    return found[-1] if found else None

@@ -7,10 +7,10 @@ import pytest
 
 from embexp.config import compose, conf_dir, option_of
 from embexp.data.shapes import SHAPES
+from embexp.describing import parameters
 from embexp.errors import ConfigError
 from embexp.losses.auto import is_auto, loss_for
 from embexp.plan import plan_run
-from embexp.run import parameters
 from embexp.steps.convert import route
 
 AUTO = option_of("loss", "auto")

@@ -124,6 +124,24 @@ def test_batch_hard_soft_margin_has_no_margin():
     assert value_of(loss, BY_CLASS, CLASSES) == pytest.approx(math.log(1 + math.exp(0 - 1)), abs=1e-4)
 
 
+@pytest.mark.parametrize(("distance", "expected"), [("cosine", 0.5), ("euclidean", 1.0), ("manhattan", 5.0)])
+def test_without_a_margin_the_one_that_suits_the_distance_is_taken(distance, expected):
+    assert triplet(GivenVectors(), distance=distance).triplet_margin == expected
+    assert contrastive(GivenVectors(), distance=distance).margin == expected
+    assert online_contrastive(GivenVectors(), distance=distance).margin == expected
+    if distance != "manhattan":
+        for make in (batch_all, batch_hard, batch_semi_hard):
+            assert make(GivenVectors(), distance=distance).get_config_dict()["margin"] == expected
+
+
+@pytest.mark.parametrize("margin", [0, -1.0, "wide", True])
+def test_a_margin_that_asks_for_nothing_is_refused(margin):
+    with pytest.raises(
+        ConfigError, match=rf"loss\.margin={margin} was given\. Expected a number above 0, or null for 0\.5"
+    ):
+        triplet(GivenVectors(), margin=margin)
+
+
 @pytest.mark.parametrize("make", [batch_all, batch_hard, batch_hard_soft_margin, batch_semi_hard])
 def test_batch_losses_know_cosine_and_euclidean(make):
     with pytest.raises(

@@ -80,7 +80,7 @@ def test_every_trait_that_is_refused_is_one_that_a_loss_has():
 
 def test_modifiers_that_compose_are_found():
     assert composing_modifiers(["gradient_cache"]) == ["matryoshka", "none"]
-    assert composing_modifiers(["owns_copy"]) == ["none"]
+    assert composing_modifiers(["owns_copy"]) == ["none", "orthogonal"]
     assert composing_modifiers([]) == MODIFIERS
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from embexp.config import compose, instantiate
 from embexp.errors import ModelError
-from embexp.models.pretrained import PretrainedModel, keep_first_layers
+from embexp.models.network import keep_first_layers
+from embexp.models.pretrained import PretrainedModel
 
 TEXTS = ["The market rose.", "Stocks went up.", "A cat sleeps."]
 COMMIT = "c" * 40

@@ -7,6 +7,7 @@ import pytest
 from embexp.models.assembled import StaticModel
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel, wordpiece_tokenizer
+from embexp.models.stack import ModuleStack
 from embexp.models.tokens import token_limit
 
 MINE = PretrainedModel(path="mine")
@@ -54,10 +55,16 @@ def test_without_truncation_of_its_own(folder):
 
 
 @pytest.mark.parametrize(
-    "model", [StaticModel(MINE), ScratchModel(1, 8, 2, 10, 16)], ids=lambda model: type(model).__name__
+    "model",
+    [StaticModel(MINE), ScratchModel(1, 8, 2, 10, 16), ModuleStack({}, None)],
+    ids=lambda model: type(model).__name__,
 )
 def test_models_whose_tokens_are_not_known_before_they_are_loaded(model, folder):
     assert token_limit(model, place_of(folder)) is None
+
+
+def test_modules_read_as_many_tokens_as_the_transformer_before_them(folder):
+    assert token_limit(ModuleStack({}, MINE), place_of(folder)).max_tokens == 64
 
 
 def test_a_model_on_the_hub_or_without_the_files_has_none(folder, tmp_path_factory):

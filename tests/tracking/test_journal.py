@@ -84,7 +84,7 @@ def test_a_tracker_that_fails_loses_nothing(tmp_path, caplog):
         journal.log_model(tmp_path / "model")
         assert [call[0] for call in tracker.taken] == ["prepare", "start", "log_params"]
     assert tracker.taken[1:] == [
-        ("start", "a run", "parent"),
+        ("start", "a run", "parent", None),
         ("log_params", {"seed": 1}),
         ("log_metrics", {"loss": 3.0}, 1),
         ("log_metrics", {"loss": 2.0}, 2),
@@ -122,3 +122,33 @@ def test_a_metric_that_is_not_a_number_is_in_the_file_but_not_sent(tmp_path):
     written = lines_of(tmp_path)[0]["metrics"]
     assert math.isnan(written["spearman"])
     assert written["grad_norm"] == math.inf
+
+
+def test_a_killed_run_takes_up_its_lines_and_sends_what_the_tracker_lacks(store, tmp_path):
+    tracker = MlflowTracker(store, "toy", log_model=False, checkpoint="none", telemetry=False)
+    journal = Journal(tmp_path, tracker).open("a run", None, "key")
+    journal.log_metrics({"train/loss": 3.0, "train/grad_norm": math.nan}, 1)
+    with open(tmp_path / "metrics.jsonl", "a") as file:  # killed after the second line, in the middle of the third
+        file.write('{"step": 2, "time": 0, "metrics": {"train/loss": 2.0}}\n{"step": 3, "ti')
+    tracker = MlflowTracker(store, "toy", log_model=False, checkpoint="none", telemetry=False)
+    with Journal(tmp_path, tracker).open("a run", None, "key") as again:
+        assert again.run_id == journal.run_id
+        for step, loss in [(1, 3.0), (2, 2.0), (3, 1.0)]:
+            again.log_metrics({"train/loss": loss, "train/learning_rate": 0.1}, step)
+    history = tracker.client.get_metric_history(journal.run_id, "train/loss")
+    assert [(entry.step, entry.value) for entry in history] == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    assert [(line["step"], list(line["metrics"])) for line in lines_of(tmp_path)] == [
+        (1, ["train/loss", "train/grad_norm"]),
+        (2, ["train/loss"]),
+        (1, ["train/learning_rate"]),
+        (2, ["train/learning_rate"]),
+        (3, ["train/loss", "train/learning_rate"]),
+    ]
+
+
+def test_a_result_that_cannot_be_written_does_not_hide_why_the_run_ended(tmp_path, caplog):
+    journal = Journal(tmp_path / "run", NullTracker()).open("a run", None)
+    (tmp_path / "run" / "result.json.making").mkdir()
+    with pytest.raises(ValueError, match="the reason"), journal:
+        raise ValueError("the reason")
+    assert "result.json cannot be written" in caplog.text

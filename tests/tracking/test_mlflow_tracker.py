@@ -89,13 +89,19 @@ def test_of_a_checkpoint_that_much_is_stored_as_the_setting_says(store, tmp_path
     }
 
 
+def saved_model(folder):
+    """An untrained model, saved below the folder."""
+    from embexp.models.scratch import ScratchModel
+
+    model = ScratchModel(1, 8, 2, vocabulary_size=50, max_seq_length=8).load(lambda: ["the market rose"], folder)
+    model.save_pretrained(str(folder / "model"))
+    return model
+
+
 def test_the_model_loads_back_by_mlflows_own_function(store, tmp_path):
     import mlflow
 
-    from embexp.models.scratch import ScratchModel
-
-    model = ScratchModel(1, 8, 2, vocabulary_size=50, max_seq_length=8).load(lambda: ["the market rose"], tmp_path)
-    model.save_pretrained(str(tmp_path / "model"))
+    model = saved_model(tmp_path)
     tracker = tracker_of(store)
     tracker.log_model(tmp_path / "model")
     experiment = tracker.client.get_run(tracker.run_id).info.experiment_id
@@ -127,3 +133,30 @@ def test_a_server_that_does_not_answer_gives_a_message_that_says_what_to_do(monk
 def test_an_unknown_checkpoint_setting_is_refused():
     with pytest.raises(TrackingError, match=r"checkpoint=all is not known\. Expected none, weights or full"):
         MlflowTracker(None, "toy", True, "all", telemetry=False)
+
+
+def test_a_run_is_found_again_by_its_key_and_runs_again(store):
+    first = tracker_of(store)
+    run_id = first.start("a run", key="the key")
+    first.log_metrics({"train/loss": 2.0, "test/nfcorpus/ndcg@10": 0.5}, 4)
+    first.finish("FAILED")
+    again = tracker_of(store)
+    assert again.start("a run", key="the key") == run_id
+    assert again.client.get_run(run_id).info.status == "RUNNING"
+    assert again.logged({"train/loss", "test/nfcorpus/ndcg@10", "never"}) == {
+        ("train/loss", 4),
+        ("test/nfcorpus/ndcg@10", 4),
+    }
+    assert again.start("a run", key="another") != run_id
+
+
+def test_a_model_that_was_stored_before_the_kill_is_not_stored_twice_and_half_a_one_goes(store, tmp_path):
+    saved_model(tmp_path)
+    tracker = tracker_of(store)
+    experiment = tracker.client.get_run(tracker.run_id).info.experiment_id
+    half = tracker.client.create_logged_model(experiment, name="model", source_run_id=tracker.run_id)
+    for _ in range(2):
+        tracker.log_model(tmp_path / "model")
+    (whole,) = tracker.client.search_logged_models([experiment])
+    assert whole.status == "READY"
+    assert whole.model_id != half.model_id

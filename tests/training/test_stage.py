@@ -12,6 +12,7 @@ from embexp.losses.spec import spec_of
 from embexp.models.scratch import ScratchModel
 from embexp.tracking.journal import Journal
 from embexp.tracking.null_tracker import NullTracker
+from embexp.training.checkpoints import folders
 from embexp.training.stage import StagePlan, check_precision, precision_misfits, train_stage, training_arguments
 
 SECRETS = [f"confidential sentence number {number}" for number in range(16)]
@@ -52,25 +53,37 @@ def test_the_loss_says_how_batches_are_drawn(tmp_path, loss, sampler):
     assert training_arguments(plan_of(tmp_path, loss=loss), True, PRIMARY, 1).batch_sampler == sampler
 
 
-def test_a_checkpoint_is_saved_with_every_evaluation_and_the_best_one_is_kept(tmp_path):
+def test_the_best_checkpoint_is_told_by_the_primary_metric(tmp_path):
     arguments = training_arguments(plan_of(tmp_path, "trainer.eval_steps=3"), True, PRIMARY, seed=7)
-    assert (arguments.eval_strategy, arguments.save_strategy) == ("steps", "steps")
-    assert (arguments.eval_steps, arguments.save_steps, arguments.seed) == (3, 3, 7)
-    assert (arguments.load_best_model_at_end, arguments.greater_is_better) == (True, True)
-    assert arguments.metric_for_best_model == PRIMARY
+    assert (arguments.eval_strategy, arguments.eval_steps, arguments.seed) == ("steps", 3, 7)
+    assert (arguments.metric_for_best_model, arguments.greater_is_better) == (PRIMARY, True)
+    assert arguments.save_total_limit is None  # old ones go once the new one is whole
 
 
 @pytest.mark.parametrize(("evaluates", "overrides"), [(False, []), (True, ["trainer.eval_strategy=no"])])
-def test_without_dev_data_or_on_request_nothing_is_evaluated_or_saved(tmp_path, evaluates, overrides):
+def test_without_dev_data_or_on_request_nothing_is_evaluated(tmp_path, evaluates, overrides):
     arguments = training_arguments(plan_of(tmp_path, *overrides), evaluates, PRIMARY, 1)
-    assert (arguments.eval_strategy, arguments.save_strategy) == ("no", "no")
-    assert not arguments.load_best_model_at_end
+    assert (arguments.eval_strategy, arguments.save_strategy) == ("no", "steps")
 
 
 def test_what_the_yaml_says_goes_before_what_the_run_says(tmp_path):
-    plan = plan_of(tmp_path, "+trainer.batch_sampler=batch_sampler", "+trainer.save_steps=2")
+    plan = plan_of(tmp_path, "+trainer.batch_sampler=batch_sampler", "trainer.save_steps=7")
     arguments = training_arguments(plan, True, PRIMARY, 1)
-    assert (arguments.batch_sampler, arguments.save_steps) == ("batch_sampler", 2)
+    assert (arguments.batch_sampler, arguments.save_steps) == ("batch_sampler", 7)
+
+
+def test_checkpoints_are_saved_at_evaluations_and_as_often_as_asked_for_and_the_oldest_go(tmp_path):
+    steps = ["trainer.max_steps=9", "trainer.eval_steps=3", "trainer.save_steps=4"]
+    seen, dev_scores = [], iter([0.75, 0.5, 0.25])
+    plan = plan_of(tmp_path, *steps, "trainer.save_total_limit=2")
+
+    def evaluate(_model):
+        seen.append([path.name for path in folders(plan.checkpoints)])
+        return {PRIMARY: next(dev_scores)}
+
+    run_stage(plan, evaluate)
+    assert seen == [[], ["checkpoint-3", "checkpoint-4"], ["checkpoint-3", "checkpoint-8"]]
+    assert [path.name for path in folders(plan.checkpoints)] == ["checkpoint-3", "checkpoint-9"]
 
 
 def test_a_stage_keeps_the_best_checkpoint_and_leaves_model_log_and_mark(tmp_path):
@@ -97,9 +110,12 @@ def test_no_training_text_stands_in_what_is_stored(tmp_path):
 
 
 def test_without_dev_data_the_last_state_is_kept(tmp_path):
-    _, result = run_stage(plan_of(tmp_path))
-    assert (result.num_steps, result.best_step, result.checkpoint) == (2, 2, None)
-    assert (result.model_path / "model.safetensors").is_file()
+    from sentence_transformers import SentenceTransformer
+
+    plan = plan_of(tmp_path)
+    model, result = run_stage(plan)
+    assert (result.num_steps, result.best_step, result.checkpoint) == (2, 2, plan.checkpoints / "checkpoint-2")
+    assert (model.encode(SECRETS) == SentenceTransformer(str(result.model_path)).encode(SECRETS)).all()
 
 
 def test_a_loss_that_is_not_a_number_ends_the_training(tmp_path):

@@ -1,0 +1,102 @@
+"""What a model card tells of a run, taken from its result and configuration, without this machine's folders."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Facts = dict[str, Any]
+# Not part of what the model is: where results went, what was exported, and Hydra's own settings.
+OF_THE_MACHINE = ("tracking", "paths", "export", "hydra", "threads", "keep", "resume")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+QUOTES = set("'\"")  # what is quoted may be a text of the data
+FOLDERS = re.compile(r"(?<![\w:/.])~?/(?:[^/\s]+/)*([^/\s]+)")
+
+
+def without_folders(text: str) -> str:
+    """A text in which absolute paths are cut to their last part.
+
+    >>> without_folders("convert /home/me/rows.csv (of org/name, https://a.b/c)")
+    'convert rows.csv (of org/name, https://a.b/c)'
+    """
+    return FOLDERS.sub(r"\1", text)
+
+
+def hub_dataset(node: Mapping[str, Any]) -> str | None:
+    """The id on the Hub of a dataset YAML, None for data from elsewhere."""
+    reader = node["reader"]
+    return reader.get("hub") or reader.get("id")
+
+
+def base_model_id(result: Mapping[str, Any]) -> str | None:
+    """The base model's id on the Hub, None for a local folder or a model from scratch."""
+    tags = result["tags"]
+    from_hub = tags.get("base_model.source") in ("package", "cache", "hub")
+    return tags["base_model.id"] if from_hub and HUB_ID.fullmatch(tags["base_model.id"]) else None
+
+
+def base_facts(result: Mapping[str, Any]) -> tuple[str, str]:
+    """The base model's name, and the name with revision and sha256 where they are known."""
+    tags = result["tags"]
+    name = base_model_id(result) or Path(tags["base_model.id"]).name
+    if tags.get("base_model.source") == "scratch":
+        return "a small BERT from scratch", "none, random weights"
+    known = {"revision": tags.get("base_model.revision"), "sha256": tags.get("base_model.sha256")}
+    return name, ", ".join([name, *(f"{key} `{value}`" for key, value in known.items() if value)])
+
+
+def data_facts(result: Mapping[str, Any], data_license: str | None) -> Iterator[tuple[str, str]]:
+    """Name, shape and rows of the training data, where it is from, its license, and what was done to it."""
+    tags = result["tags"]
+    shape, *steps = result["data"]
+    yield "data", shape
+    for key in ("source", "subset", "revision"):
+        if tags.get(f"data.{key}"):
+            yield key, without_folders(tags[f"data.{key}"])
+    yield "license", data_license or tags.get("data.license") or "not stated; ask where the data are from"
+    yield "fingerprint of the train split", tags["data.train"]
+    for step in steps:
+        yield "step", without_folders(step)
+    for warning in result.get("warnings", ()):
+        found = warning.partition(". ")[0]
+        if not set(found) & QUOTES:
+            yield "note", without_folders(found)
+
+
+def call_of(node: Mapping[str, Any] | None) -> str:
+    """A YAML's call as Python: the callable's name and its arguments.
+
+    >>> call_of({"_target_": "a.b.Loss", "_accepts_": ["triplet"], "scale": 20.0})
+    'Loss(scale=20.0)'
+    """
+    if not node:
+        return ""
+    arguments = ", ".join(f"{key}={value!r}" for key, value in node.items() if not key.startswith("_"))
+    return f"{node['_target_'].rpartition('.')[2]}({arguments})"
+
+
+def command_of(run_folder: Path | None) -> str:
+    """The command that made the run, without what belongs to the machine it ran on."""
+    from omegaconf import OmegaConf
+
+    path = run_folder / ".hydra" / "overrides.yaml" if run_folder else None
+    typed = OmegaConf.to_container(OmegaConf.load(path), resolve=False) if path and path.is_file() else []
+    kept = [text for text in typed if text.lstrip("+~").partition("=")[0].partition(".")[0] not in OF_THE_MACHINE]
+    return " ".join(["python -m embexp", *(_public_override(text) for text in kept)])
+
+
+def _public_override(override: str) -> str:
+    import shlex
+
+    key, _, value = override.partition("=")
+    plain = value.strip("'\"")
+    value = Path(plain).name if plain.startswith(("/", "~")) else without_folders(value)
+    return shlex.quote(f"{key}={value}")
+
+
+def versions_of(result: Mapping[str, Any]) -> str:
+    """embexp's version and commit, and those of the libraries it ran with."""
+    tags = result["tags"]
+    own = f"embexp {tags['version.embexp']} ({tags['commit']})"
+    libraries = sorted(key for key in tags if key.startswith("version.") and key != "version.embexp")
+    return ", ".join([own, *(f"{key.removeprefix('version.')} {tags[key]}" for key in libraries)])

@@ -1,0 +1,159 @@
+"""The trained model on the Hugging Face Hub, with a card that tells what the run found."""
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from embexp.errors import ConfigError, ExportError
+from embexp.exports.model_card import CARD, Sharing, write_card
+from embexp.exports.trained import Exported, TrainedModel
+
+REPEATED = ("repo", "license", "data_license", "private", "revision", "endpoint")  # in the command to push again
+LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+
+
+class HubUpload:
+    """An export that pushes the saved model, its card, and what the other exports made.
+
+    The token comes from HF_TOKEN or from `hf auth login`; it is neither an argument nor written anywhere.
+
+    Args:
+        repo: `owner/name`; created when missing.
+        license: as the Hub spells it (apache-2.0, cc-by-4.0): there is no default, data and base model decide.
+        data_license: that of the training data, told in the card.
+        language: codes such as en.
+        private: who sees a repository that is created.
+        revision: the branch to push to, created when missing; None for main.
+        commit_message: None for one that names the run.
+        examples: how many rows of the training data the card shows.
+        endpoint: another Hub; None for HF_ENDPOINT or huggingface.co.
+
+    Raises:
+        ConfigError: lists everything that is missing: repository, license, token, a way to the Hub.
+    """
+
+    needs = ("run",)
+    comes_last = True
+
+    def __init__(
+        self,
+        name: str,
+        repo: str | None,
+        license: str | None,
+        data_license: str | None,
+        language: Sequence[str],
+        private: bool,
+        revision: str | None,
+        commit_message: str | None,
+        examples: int,
+        endpoint: str | None,
+    ) -> None:
+        misfits = [*_repo_misfits(name, repo), *_license_misfits(name, license), *_access_misfits(name, examples)]
+        if misfits:
+            raise ConfigError("\n".join(misfits))
+        self.name = name
+        self.repo = repo
+        self.license = license
+        self.data_license = data_license
+        self.language = tuple(language)
+        self.private = private
+        self.revision = revision
+        self.commit_message = commit_message
+        self.examples = examples
+        self.endpoint = endpoint
+
+    def make(self, trained: TrainedModel, folder: Path) -> Exported:
+        """Write the card into the model's folder and here, then push; a copy of the card stays in the run.
+
+        Raises:
+            ExportError: the Hub does not answer or refuses; says how to push again without training.
+        """
+        examples = [*trained.dataset.training_rows().take(self.examples)] if self.examples else []
+        sharing = Sharing(self.repo, self.license, self.data_license, self.language, examples)
+        card = write_card(trained.folder, trained.result, trained.config, trained.run_folder, sharing)
+        shutil.copy(card, folder / CARD)
+        url = self._push(trained)
+        (folder / "pushed.txt").write_text(f"{url}\n", encoding="utf-8")
+        return Exported(self.name, folder, [f"pushed to {url}"])
+
+    def _push(self, trained: TrainedModel) -> str:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HTTPError
+
+        api = HfApi(endpoint=self.endpoint)
+        try:
+            return self._upload(api, trained)
+        except (HTTPError, OSError, RuntimeError, ValueError) as error:
+            # RuntimeError: a large file broke off. ValueError: the Hub does not take the card's metadata, or an answer
+            # of something that is no Hub.
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ExportError(
+                f"{self.repo} could not be pushed to {api.endpoint}: {reason} Expected a Hub that answers and a token "
+                f"that may write there (hf auth login, or HF_TOKEN). The model is whole in {trained.folder}. "
+                f"Push it again: {self._again(trained)}"
+            ) from error
+
+    def _upload(self, api: Any, trained: TrainedModel) -> str:
+        repo = api.create_repo(self.repo, private=self.private, exist_ok=True).repo_id
+        if self.revision:
+            api.create_branch(repo, branch=self.revision, exist_ok=True)
+        message = self.commit_message or f"embexp: {trained.result['run']['name']}"
+        for made in trained.made:
+            if not made.problem:
+                self._upload_folder(api, repo, made.folder, f"{message} ({made.name})", made.name)
+        return str(self._upload_folder(api, repo, trained.folder, message, None).commit_url)
+
+    def _upload_folder(self, api: Any, repo: str, folder: Path, message: str, place: str | None) -> Any:
+        return api.upload_folder(
+            repo_id=repo, folder_path=folder, path_in_repo=place, commit_message=message, revision=self.revision
+        )
+
+    def _again(self, trained: TrainedModel) -> str:
+        given = [
+            f"export.hub.{key}={shlex.quote(str(value))}"
+            for key in REPEATED
+            if (value := getattr(self, key)) is not None
+        ]
+        return " ".join([f"python -m embexp.export run={trained.run_folder} export=hub", *given])
+
+
+def _repo_misfits(name: str, repo: str | None) -> Iterator[str]:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    if not repo:
+        yield f"export={name} needs a repository to push to. Type export.{name}.repo=<owner>/<name>."
+        return
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        yield f"export.{name}.repo={repo} is no name of a repository: {error} Type export.{name}.repo=<owner>/<name>."
+
+
+def _license_misfits(name: str, license: str | None) -> Iterator[str]:
+    if license and LICENSE.fullmatch(license):
+        return
+    given = (
+        f"export.{name}.license={license} is not spelled as the Hub does"
+        if license
+        else f"export={name} has no license"
+    )
+    yield (
+        f"{given}. It has no default: the licenses of the training data and of the base model decide "
+        f"which ones are possible. Read both, then type export.{name}.license=apache-2.0 (or mit, cc-by-4.0, "
+        "cc-by-nc-sa-4.0, other ...)."
+    )
+
+
+def _access_misfits(name: str, examples: int) -> Iterator[str]:
+    from huggingface_hub import constants, get_token
+
+    if examples < 0:
+        yield f"export.{name}.examples={examples}: expected 0 (no training rows in the card) or more."
+    if constants.HF_HUB_OFFLINE:
+        yield f"export={name} cannot push while HF_HUB_OFFLINE is set. Expected a way to the Hub: unset HF_HUB_OFFLINE."
+    if not get_token():
+        yield f"export={name} finds no token of the Hub. Type hf auth login, or set HF_TOKEN."

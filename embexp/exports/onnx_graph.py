@@ -1,0 +1,67 @@
+"""A trained model as one ONNX graph, from token ids to the embedding. Reached only when an export writes one."""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from embexp.errors import ExportError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+OUTPUT = "sentence_embedding"
+SAMPLE = ["a bond", "What does the price of a share depend on?"]  # two texts of different length
+
+
+class OneGraph(torch.nn.Module):
+    """The whole model (transformer, pooling, normalisation) as a function of the tokenizer's tensors.
+
+    Args:
+        inputs: names of the tensors, in the order in which `forward` takes them.
+    """
+
+    def __init__(self, model: "SentenceTransformer", inputs: list[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.inputs = inputs
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        """The embeddings, `(batch, dim)`."""
+        return self.model(dict(zip(self.inputs, tensors, strict=True)))[OUTPUT]
+
+
+def write_graph(model: "SentenceTransformer", path: Path) -> None:
+    """Write the model to `path`; number of texts and of tokens may vary.
+
+    Raises:
+        ExportError: a model that does not begin with a transformer, or that torch cannot write.
+    """
+    features = model.preprocess(SAMPLE)
+    inputs = [name for name, value in features.items() if isinstance(value, torch.Tensor)]
+    if "attention_mask" not in inputs:
+        raise ExportError(
+            f"export=onnx writes models that begin with a transformer; this one begins with {type(model[0]).__name__}. "
+            "Type export=[int8] for smaller embeddings, or choose another model."
+        )
+    varying = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # torch's own, about itself
+            torch.onnx.export(
+                OneGraph(model, inputs).eval(),
+                tuple(features[name] for name in inputs),
+                str(path),
+                input_names=inputs,
+                output_names=[OUTPUT],
+                dynamic_shapes=(tuple(varying for _ in inputs),),
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ExportError(
+            f"torch cannot write this model ({type(model[0]).__name__}) as ONNX: {reason} Expected layers that "
+            "torch.onnx.export knows. The trained model itself is whole: use it as it is, or type export=[int8]."
+        ) from error

@@ -1,0 +1,118 @@
+"""Embeddings in fewer bits: int8 with calibrated ranges, or one bit for each dimension."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embexp.errors import ConfigError
+from embexp.exports.retained import metrics_and_lines
+from embexp.exports.trained import Exported, TrainedModel
+from embexp.protocols import Encoder
+
+if TYPE_CHECKING:
+    import numpy
+
+SMALLER = {"int8": 4, "binary": 32}  # times less memory than float32
+RANGES = "ranges.npy"
+USAGE = {
+    "int8": """```python
+import numpy
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.util import quantize_embeddings
+
+model = SentenceTransformer("<the trained model's folder or id>")
+ranges = numpy.load("ranges.npy")  # (2, dimensions): lowest and highest value of each, from training texts
+vectors = quantize_embeddings(model.encode(texts), "int8", ranges=ranges)  # int8 (texts, dimensions)
+```
+
+The scores were measured on the cosine similarity of these numbers. Values outside of the ranges are cut.
+""",
+    "binary": """```python
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.util import quantize_embeddings
+
+model = SentenceTransformer("<the trained model's folder or id>")
+vectors = quantize_embeddings(model.encode(texts), "ubinary")  # uint8 (texts, dimensions / 8): eight bits in each
+```
+
+The scores were measured on the Hamming distance: the share of equal bits orders pairs as it does.
+""",
+}
+
+
+class QuantisedEncoder:
+    """An Encoder whose vectors are those that a quantised index holds, as numbers that can be compared.
+
+    int8 gives the whole numbers -128 to 127. binary gives -1 and 1: their cosine is 1 - 2 * Hamming distance / bits,
+    so that cosine, dot product and distances rank pairs as the Hamming distance does.
+    """
+
+    def __init__(self, encoder: Encoder, precision: str, ranges: "numpy.ndarray | None") -> None:
+        self.encoder = encoder
+        self.precision = precision
+        self.ranges = ranges
+
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+        """float32 `(len(texts), dim)`, in the order of the texts."""
+        import numpy
+        from sentence_transformers.util import quantize_embeddings
+
+        vectors = self.encoder.encode(texts, prompt)
+        if self.precision == "int8":
+            return quantize_embeddings(vectors, "int8", ranges=self.ranges).astype("float32")
+        bits = numpy.unpackbits(quantize_embeddings(vectors, "ubinary"), axis=1, count=vectors.shape[1])
+        return bits.astype("float32") * 2 - 1
+
+
+class QuantisedEmbeddings:
+    """An export that tells what embeddings in fewer bits lose, and writes what is needed to make them.
+
+    Args:
+        precision: int8 (4 times smaller) or binary (32 times).
+        calibration_texts: how many texts of the train split give the ranges of int8; drawn, the same ones every time.
+            None for binary, which needs none.
+
+    Raises:
+        ConfigError: an unknown precision, or too few texts to calibrate on.
+    """
+
+    comes_last = False
+
+    def __init__(self, name: str, precision: str, calibration_texts: int | None) -> None:
+        if precision not in SMALLER:
+            raise ConfigError(f"export.{name}.precision={precision} is not known. Expected one of: int8, binary.")
+        if precision == "int8" and (calibration_texts or 0) < 2:
+            raise ConfigError(
+                f"export.{name}.calibration_texts={calibration_texts} gives no ranges. "
+                f"Expected 2 or more; type export.{name}.calibration_texts=1000."
+            )
+        self.name = name
+        self.precision = precision
+        self.calibration_texts = calibration_texts
+        self.needs = ("texts",) if precision == "int8" else ()
+
+    def make(self, trained: TrainedModel, folder: Path) -> Exported:
+        """Write ranges (int8) and usage; score every evaluator with quantised embeddings."""
+        import numpy
+
+        ranges = self._ranges(trained) if self.precision == "int8" else None
+        if ranges is not None:
+            numpy.save(folder / RANGES, ranges)
+        encoder = QuantisedEncoder(trained.encoder, self.precision, ranges)
+        metrics, kept = metrics_and_lines(trained, encoder, f"export/{self.name}")
+        lines = [f"{SMALLER[self.precision]} times smaller embeddings", *kept]
+        listed_lines = "".join(f"- {line}\n" for line in lines)
+        text = f"# {self.precision} embeddings\n\n{listed_lines}\n{USAGE[self.precision]}"
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        return Exported(self.name, folder, lines, metrics)
+
+    def _ranges(self, trained: TrainedModel) -> "numpy.ndarray":
+        """The lowest and highest value of each dimension over texts of the train split, `(2, dim)`."""
+        import numpy
+
+        trained.dataset.training_rows()  # says so where there are none
+        texts = sorted(set(trained.dataset.texts("train")))
+        drawn = random.Random(0).sample(texts, min(self.calibration_texts, len(texts)))
+        vectors = trained.encoder.encode(drawn)
+        return numpy.vstack([vectors.min(axis=0), vectors.max(axis=0)])

@@ -1,0 +1,117 @@
+"""What an export gets and gives: the trained model with those who judge it, and what was made of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from embexp.data.dataset import EmbeddingDataset
+from embexp.evaluation.scores import Evaluator, Scores
+from embexp.protocols import Encoder
+
+if TYPE_CHECKING:
+    import numpy
+
+
+@dataclass
+class TrainedModel:
+    """A saved model, and what a run knows of it; a model that no run of ours trained has no result and no config.
+
+    Attributes:
+        folder: the saved model, as `SentenceTransformer(folder)` loads it.
+        output: where exports go, each in a folder of its own name.
+        dataset: what it was trained on; ranges are calibrated on its train split.
+        result, config: result.json and config.yaml of the run.
+        run_folder: the run's folder, None without a run.
+        known_scores: of the evaluators, by name, on the split that judges; what is missing is measured when asked for.
+        made: what the exports before this one made.
+    """
+
+    folder: Path
+    output: Path
+    encoder: Encoder
+    evaluators: Sequence[Evaluator] = ()
+    dataset: EmbeddingDataset | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    run_folder: Path | None = None
+    known_scores: dict[str, Scores] = field(default_factory=dict)
+    made: list["Exported"] = field(default_factory=list)
+
+    def scores(self, evaluator: Evaluator) -> Scores:
+        """The model's own scores on the split that judges: test, or dev where there is no test."""
+        if evaluator.name not in self.known_scores:
+            self.known_scores[evaluator.name] = evaluator.score(self.encoder, judged_split(evaluator))
+        return self.known_scores[evaluator.name]
+
+    def texts_to_compare(self, count: int) -> list[str]:
+        """Up to `count` different texts: the evaluators', else those of the data, else a few of our own."""
+        found = [text for evaluator in self.evaluators for column in self.scores(evaluator).texts for text in column]
+        if not found and self.dataset:
+            found = [*self.dataset.texts("train")]
+        return list(dict.fromkeys(found or WITHOUT_DATA))[:count]
+
+
+WITHOUT_DATA = ("a bond", "What does the price of a share depend on?", "one two three four five " * 8)
+
+
+def judged_split(evaluator: Evaluator) -> str:
+    """The split on which the verdict falls: test, or dev where there is no test."""
+    return evaluator.splits[-1]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export made.
+
+    Attributes:
+        lines: what a person should know of it, for the terminal and result.json.
+        metrics: as they are logged: `export/<name>/...`.
+        problem: why there is nothing; the message says what to type.
+    """
+
+    name: str
+    folder: Path
+    lines: Sequence[str] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As result.json keeps it, where the metrics stand among those of the run."""
+        record = {"name": self.name, "folder": f"exports/{self.name}", "lines": list(self.lines)}
+        return record | ({"problem": self.problem} if self.problem else {})
+
+
+class Export(Protocol):
+    """Makes one form of a trained model. Whatever is cheap to check is checked when it is built, in the plan.
+
+    Attributes:
+        needs: what it cannot do without: `run` (a finished run of ours) or `texts` (a data set to calibrate on).
+        comes_last: it hands on what the others made.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    comes_last: bool
+
+    def make(self, trained: TrainedModel, folder: Path) -> Exported:
+        """Write the form into `folder`.
+
+        Raises:
+            ExportError: it cannot be made, or is not what the model is.
+        """
+
+
+class RememberingEncoder:
+    """An Encoder that gives the same texts the same vectors without encoding them again: exports share them."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self._known: dict[tuple[tuple[str, ...], str | None], numpy.ndarray] = {}
+
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+        """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
+        key = (tuple(texts), prompt)
+        if key not in self._known:
+            self._known[key] = self.encoder.encode(texts, prompt)
+        return self._known[key]

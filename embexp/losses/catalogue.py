@@ -1,0 +1,127 @@
+"""The catalogue of losses and modifiers: what their YAML files say, in words."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from embexp.config import conf_dir
+from embexp.data.shapes import SHAPES, shape_named
+from embexp.losses.traits import traits_of
+
+LABELS = {
+    None: "none",
+    "score": "score (0 to 1)",
+    "binary": "0/1",
+    "class": "class",
+    "scores": "teacher scores",
+    "embedding": "teacher's embedding",
+}
+SAMPLERS = {"no_duplicates": "batches without duplicates", "group_by_label": "batches grouped by class"}
+TRAITS = {
+    "in_batch_negatives": "takes the other rows of a batch as negatives",
+    "compares_rows": "compares the rows of a batch",
+    "gradient_cache": "embeds a batch twice",
+    "owns_head": "trains a layer of its own",
+    "owns_decoder": "trains a decoder",
+    "owns_copy": "trains a copy of the model",
+    "owns_temperature": "trains a temperature",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A loss or a modifier as the catalogue shows it.
+
+    Attributes:
+        when: when to prefer it: the comment that opens its YAML.
+        paper: who proposed it.
+        shapes: what a loss accepts, best first; empty for modifiers.
+        labels: the kinds of label of these shapes, in words.
+        needs: what it cannot do without, in words.
+        habits: its traits, in words.
+        apart: the losses that a modifier does not compose with.
+    """
+
+    name: str
+    when: str
+    paper: str
+    shapes: tuple[str, ...]
+    labels: tuple[str, ...]
+    needs: tuple[str, ...]
+    habits: tuple[str, ...]
+    apart: tuple[str, ...] = ()
+
+
+def losses(shape: str | None = None) -> list[Entry]:
+    """The losses by name; those that accept a shape, where one is given.
+
+    Raises:
+        ShapeError: there is no such shape.
+    """
+    accepted = shape_named(shape).name if shape else None
+    entries = [_entry(path, node) for path, node in _yamls("loss") if node.get("_accepts_")]
+    return [entry for entry in entries if accepted is None or accepted in entry.shapes]
+
+
+def modifiers() -> list[Entry]:
+    """The modifiers by name, without the one that does nothing."""
+    return [_entry(path, node) for path, node in _yamls("modifier") if node]
+
+
+def opening(path: Path) -> str:
+    """The comment that opens a YAML, as one line."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return " ".join(line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines))
+
+
+def _yamls(group: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted(conf_dir().glob(f"{group}/*.yaml")):
+        yield path, OmegaConf.to_container(OmegaConf.load(path)) or {}
+
+
+def _entry(path: Path, node: Mapping[str, Any]) -> Entry:
+    shapes = tuple(node.get("_accepts_") or ())
+    return Entry(
+        name=path.stem,
+        when=opening(path),
+        paper=node["_paper_"],
+        shapes=shapes,
+        labels=tuple(dict.fromkeys(LABELS[SHAPES[shape].label_kind] for shape in shapes)),
+        needs=tuple(_needs(node)),
+        habits=tuple(_habits(node)),
+        apart=_apart(node.get("_refuses_") or ()),
+    )
+
+
+def _apart(refused: list[str]) -> tuple[str, ...]:
+    """The losses that have one of these traits as their YAML stands."""
+    return tuple(path.stem for path, node in _yamls("loss") if set(refused) & set(traits_of(node)))
+
+
+def _needs(node: Mapping[str, Any]) -> Iterator[str]:
+    needs = node.get("_needs_") or {}
+    if needs.get("transformer"):
+        yield "a transformer"
+    if needs.get("classes"):
+        yield f"{needs['classes']} classes with {needs['texts_per_class']} texts each"
+    if needs.get("batch_size"):
+        yield f"batches of {needs['batch_size']} rows"
+    if needs.get("teacher_scores"):
+        yield f"{needs['teacher_scores']} teacher scores"
+    if sampler := node.get("_batch_sampler_"):
+        yield SAMPLERS[sampler]
+    yield from (f"a second model ({key})" for key in node.get("_companions_") or ())
+
+
+def _habits(node: Mapping[str, Any]) -> Iterator[str]:
+    if negatives := node.get("_max_negatives_"):
+        yield f"reads {negatives} negative of a row"
+    for trait in node.get("_traits_") or ():
+        if isinstance(trait, str):
+            yield TRAITS[trait]
+        else:
+            yield from (f"{TRAITS[name]} (with {argument})" for name, argument in trait.items())

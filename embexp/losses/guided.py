@@ -1,0 +1,99 @@
+"""Losses of sentence-transformers in which a second, frozen model decides which negatives count."""
+
+from pathlib import Path
+from typing import Any
+
+from embexp.errors import ModelError
+from embexp.protocols import BaseModel
+
+
+def gist(
+    model: Any,
+    guide: BaseModel,
+    temperature: float = 0.01,
+    margin_strategy: str = "absolute",
+    margin: float = 0.0,
+    contrast_anchors: bool = True,
+    contrast_positives: bool = True,
+) -> Any:
+    """GISTEmbedLoss (Solatorio 2024): in-batch negatives without those that a guide finds closer than the positive.
+
+    Reads anchor, positive and at most one negative. Nearest relatives: mnrl leaves nothing out, info_nce judges by the
+    trained model's own scores.
+
+    Args:
+        guide: the model that judges; it is loaded, frozen, and not saved with the trained one.
+        temperature: divides the cosines.
+        margin_strategy: absolute: out goes what scores above s - margin, with s the guide's cosine of anchor and
+            positive; relative: above s - |s| * margin.
+        margin: in units of the cosine, or the share of s.
+        contrast_anchors: anchors are also told from the other anchors.
+        contrast_positives: positives are also told from the other positives.
+
+    Raises:
+        ModelError: the guide cannot be loaded.
+        ValueError: a model without a tokenizer of transformers, or an unknown strategy.
+    """
+    from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
+
+    return GISTEmbedLoss(
+        model,
+        frozen(guide),
+        temperature=temperature,
+        margin_strategy=margin_strategy,
+        margin=margin,
+        contrast_anchors=contrast_anchors,
+        contrast_positives=contrast_positives,
+    )
+
+
+def cached_gist(
+    model: Any,
+    guide: BaseModel,
+    temperature: float = 0.01,
+    mini_batch_size: int = 32,
+    mini_batch_num_tokens: int | None = None,
+    margin_strategy: str = "absolute",
+    margin: float = 0.0,
+    contrast_anchors: bool = True,
+    contrast_positives: bool = True,
+) -> Any:
+    """CachedGISTEmbedLoss: gist with a large batch in little memory (GradCache, Gao et al. 2021).
+
+    Reads anchor, positive and any number of negatives. The other arguments and errors are those of gist.
+
+    Args:
+        mini_batch_size: rows embedded at once.
+        mini_batch_num_tokens: tokens embedded at once, in place of a number of rows; None to count rows.
+    """
+    from sentence_transformers.sentence_transformer.losses import CachedGISTEmbedLoss
+
+    return CachedGISTEmbedLoss(
+        model,
+        frozen(guide),
+        temperature=temperature,
+        mini_batch_size=mini_batch_size,
+        mini_batch_num_tokens=mini_batch_num_tokens,
+        margin_strategy=margin_strategy,
+        margin=margin,
+        contrast_anchors=contrast_anchors,
+        contrast_positives=contrast_positives,
+    )
+
+
+def frozen(guide: BaseModel) -> Any:
+    """The guide's network without gradients and without dropout.
+
+    Its weights come from where they were published, so checkpoints do not hold them.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    try:
+        network = guide.load(lambda: (), Path())
+    except ModelError as error:
+        raise ModelError(
+            f"loss.guide: {error} For the guide, type loss.guide=<folder> or loss.guide=minilm."
+        ) from error
+    network.requires_grad_(False)
+    return network.eval()

@@ -1,0 +1,89 @@
+"""InfoNCE that leaves likely false negatives out. Imports torch: name it in `_target_` only."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.util import cos_sim
+
+from embexp.errors import ConfigError, did_you_mean, listed
+
+STRATEGIES = ("absolute", "relative")
+LEAST_TEMPERATURE = 0.01  # of one that is trained: the logits are never scaled by more than 100 (Radford et al. 2021)
+
+
+class InfoNCE(torch.nn.Module):
+    """mnrl without the negatives that the trained model itself finds as close as the positive.
+
+    Reads anchor, positive and any number of negatives. With s+ the cosine of anchor and positive, every negative
+    (in-batch or of the row) whose cosine with the anchor exceeds s+ - margin leaves the softmax: the masking of
+    Qwen3 Embedding (Zhang et al. 2025, margin -0.1) and, for margins above 0, the thresholds of NV-Retriever (Moreira
+    et al. 2024, TopK-MarginPos and TopK-PercPos) applied while training. The rest is van den Oord et al. 2018, eq. 4,
+    as sentence-transformers computes it. Nearest relatives: mnrl (nothing is left out), gist (a second model judges).
+
+    Args:
+        temperature: divides the cosines; the start value where it is trained.
+        learnable_temperature: train the temperature, as the parameter `log_scale` = -log(temperature).
+        margin_strategy: absolute: as above; relative: the threshold is s+ - |s+| * margin.
+        margin: in units of the cosine, or the share of s+; None leaves nothing out.
+
+    Raises:
+        ConfigError: a temperature that is not above 0, or an unknown strategy.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        temperature: float = 0.05,
+        learnable_temperature: bool = False,
+        margin_strategy: str = "absolute",
+        margin: float | None = -0.1,
+    ) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise ConfigError(f"loss.temperature={temperature} was given. Expected a number above 0, such as 0.05.")
+        if margin_strategy not in STRATEGIES:
+            raise ConfigError(
+                f"loss.margin_strategy={margin_strategy} is not known. Expected one of: {listed(STRATEGIES)}. "
+                f"{did_you_mean(margin_strategy, STRATEGIES)}".strip()
+            )
+        self.model = model
+        self.margin_strategy = margin_strategy
+        self.margin = margin
+        self.log_scale = torch.nn.Parameter(torch.tensor(-math.log(temperature)), requires_grad=learnable_temperature)
+        self.loss = MultipleNegativesRankingLoss(model, scale=1.0, similarity_fct=self.logits)
+
+    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: torch.Tensor | None = None) -> torch.Tensor:
+        """The mean cross-entropy of the positives, a scalar."""
+        return self.loss(sentence_features, labels)
+
+    def logits(self, anchors: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        """Scaled cosines `(batch, candidates)`, minus infinity where a negative is left out.
+
+        Args:
+            candidates: the positives in the order of the anchors, then all negatives.
+        """
+        cosines = cos_sim(anchors, candidates)
+        scale = self.log_scale.exp()
+        if self.log_scale.requires_grad:
+            scale = scale.clamp(max=1 / LEAST_TEMPERATURE)
+        return (cosines * scale).masked_fill(self.left_out(cosines.detach()), -torch.inf)
+
+    def left_out(self, cosines: torch.Tensor) -> torch.Tensor:
+        """Which candidates `(batch, candidates)` are taken for false negatives; the positives never are."""
+        is_positive = torch.eye(*cosines.shape, dtype=torch.bool, device=cosines.device)
+        if self.margin is None:
+            return torch.zeros_like(is_positive)
+        positive = cosines.diagonal().unsqueeze(1)
+        distance = self.margin * (positive.abs() if self.margin_strategy == "relative" else 1.0)
+        return (cosines > positive - distance) & ~is_positive
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """What the model card says about the loss."""
+        return {
+            "temperature": math.exp(-self.log_scale.item()),
+            "margin_strategy": self.margin_strategy,
+            "margin": self.margin,
+        }

@@ -1,0 +1,44 @@
+"""What the files of a saved model tell, before anything is loaded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "adapter_model.safetensors")
+ADAPTER_CONFIG = "adapter_config.json"
+# Networks whose first positions are taken: of 514 position embeddings RoBERTa reads 512 tokens.
+TAKEN_POSITIONS = dict.fromkeys(("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"), 2)
+
+
+def weights_in(folder: Path) -> Path | None:
+    """The weights file of a saved model: at its top, or in the folder of one of its modules; None without one."""
+    places = [folder / name for name in WEIGHT_FILES] + sorted(folder.glob("*/model.safetensors"))
+    return next((place for place in places if place.is_file()), None)
+
+
+def folders_of(folder: Path) -> list[Path]:
+    """The model's folder, and that of its first module."""
+    modules = read_json(folder / "modules.json") or [{"path": ""}]
+    return list(dict.fromkeys([folder, folder / modules[0]["path"]]))
+
+
+def network_config(folder: Path) -> dict[str, Any]:
+    """The network's own configuration (`config.json` with a `model_type`); empty where there is none."""
+    configs = (read_json(place / "config.json") or {} for place in folders_of(folder))
+    return next((config for config in configs if "model_type" in config), {})
+
+
+def num_positions(config: dict[str, Any]) -> int | None:
+    """The most tokens that a network has positions for, special ones counted; None where its files do not say."""
+    positions = config.get("max_position_embeddings")
+    return positions - TAKEN_POSITIONS.get(config.get("model_type"), 0) if positions else None
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether the folder holds an adapter whose base model lies elsewhere."""
+    return any((place / ADAPTER_CONFIG).is_file() for place in folders_of(folder))
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None where there is no such file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

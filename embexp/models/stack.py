@@ -1,0 +1,129 @@
+"""Models put together from modules that a YAML names."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embexp.config import check_arguments, instantiate
+from embexp.errors import ConfigError, ModelError
+from embexp.models.module_flow import stack_misfits
+from embexp.models.module_kinds import INPUTS, KINDS, class_of
+from embexp.models.pretrained import PretrainedModel
+from embexp.models.scratch import FROM_SCRATCH
+from embexp.protocols import TextSource
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from torch.nn import Module
+
+Call = Mapping[str, Any]
+
+
+def module_stack(modules: Mapping[str, Call], base: Call | None = None, adapter: Call | None = None) -> "ModuleStack":
+    """A model of the base's transformer, if there is one, and these modules, in their order.
+
+    Args:
+        modules: for each module what its YAML calls; how wide its input is may be left out.
+        base: the YAML of a pretrained model; of it only the transformer is taken.
+        adapter: the YAML of an adapter, trained in place of the transformer's own weights.
+
+    Raises:
+        ConfigError: a stack that cannot be trained, or would not be the same once saved and loaded, with the reason.
+    """
+    if misfits := [*stack_misfits(modules, base is not None)]:
+        raise ConfigError("\n".join(misfits))
+    if adapter and not base:
+        raise ConfigError("model.adapter was given; the model has no transformer. Type model.adapter=null.")
+    return ModuleStack(modules, instantiate({**base, "adapter": adapter}) if base else None)
+
+
+@dataclass(frozen=True)
+class ModuleStack:
+    """Modules one after the other, as sentence-transformers trains and saves them."""
+
+    modules: Mapping[str, Call]
+    base: PretrainedModel | None
+
+    @property
+    def has_transformer(self) -> bool:
+        """Whether the first module is a transformer."""
+        return self.base is not None
+
+    @property
+    def trains_adapter(self) -> bool:
+        """Whether an adapter is trained in place of the transformer's own weights."""
+        return self.base is not None and self.base.trains_adapter
+
+    @property
+    def merges_adapter(self) -> bool:
+        """Whether the trained adapter goes into the weights of the model that is kept."""
+        return self.base is not None and self.base.merges_adapter
+
+    def locate(self) -> dict[str, str]:
+        """Where the transformer's weights come from; without one there is nothing to find."""
+        return self.base.locate() if self.base else dict(FROM_SCRATCH)
+
+    def check(self) -> None:
+        """Refuse arguments that a module does not take, and what the base refuses.
+
+        Raises:
+            ConfigError: all such arguments, at once.
+        """
+        misfits = []
+        for call in self.modules.values():
+            try:
+                check_arguments(dict(call), {"training_texts": None} if class_of(call) in INPUTS else {})
+            except ConfigError as error:
+                misfits.append(str(error))
+        if misfits:
+            raise ConfigError("\n".join(misfits))
+        if self.base:
+            self.base.check()
+
+    def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
+        """The model; weights that do not come from the base are drawn with the run's seed.
+
+        Raises:
+            ModelError: a width that was given is not that of the module before.
+        """
+        from sentence_transformers import SentenceTransformer
+
+        base = self.base.load(training_texts, folder) if self.base else None
+        modules = [base[0]] if base else []
+        for name, call in self.modules.items():
+            modules.append(_build(name, call, modules, training_texts))
+        prompts = {"prompts": base.prompts, "default_prompt_name": base.default_prompt_name} if base else {}
+        return SentenceTransformer(modules=modules, **prompts)
+
+
+def _build(name: str, call: Call, before: list["Module"], training_texts: TextSource) -> "Module":
+    kind = class_of(call)
+    if kind in INPUTS:
+        return instantiate(dict(call), training_texts=training_texts())
+    found = {}
+    if KINDS[kind].width:
+        found[KINDS[kind].width] = _last(before, "get_embedding_dimension")()
+    if kind == "WeightedLayerPooling":
+        config = before[0].auto_model.config
+        config.output_hidden_states = True
+        found["num_hidden_layers"] = config.num_hidden_layers
+        _check_layer_start(name, call, config.num_hidden_layers)
+    for key, value in found.items():
+        if call.get(key) not in (None, value):
+            raise ModelError(
+                f"model.modules.{name}.{key}={call[key]} was given; the model before it has {value}. Leave it out."
+            )
+    return instantiate({key: value for key, value in call.items() if key not in found}, **found)
+
+
+def _check_layer_start(name: str, call: Call, num_layers: int) -> None:
+    if not 0 <= call.get("layer_start", 4) <= num_layers:
+        raise ModelError(
+            f"model.modules.{name}.layer_start={call.get('layer_start', 4)}; the transformer has {num_layers} layers "
+            f"(0 is its input). Type model.modules.{name}.layer_start=<0 to {num_layers}>."
+        )
+
+
+def _last(modules: list["Module"], method: str) -> Callable[[], int]:
+    return next(getattr(module, method) for module in reversed(modules) if hasattr(module, method))

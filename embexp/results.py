@@ -1,0 +1,136 @@
+"""What a run found: the scores of both models, their differences with verdicts, and the files that show them."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from embexp.evaluation.scores import Difference, Evaluator, Scores, write_examples
+from embexp.exports.model_card import write_card
+from embexp.models.encoding import ModelEncoder
+from embexp.plan import RunPlan
+from embexp.tracking.journal import Journal
+from embexp.training.stage import StageResult
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+AllScores = dict[tuple[str, str], Scores]  # by evaluator and split
+
+
+def score_all(
+    plan: RunPlan, model: "SentenceTransformer", progress: str | None = None, splits: tuple[str, ...] = ("dev", "test")
+) -> AllScores:
+    """Every evaluator on every one of these splits that it has."""
+    encoder = ModelEncoder(model, progress=progress)
+    return {
+        (evaluator.name, split): evaluator.score(encoder, split)
+        for evaluator in plan.evaluators
+        for split in evaluator.splits
+        if split in splits
+    }
+
+
+def metrics_of(split: str, scores: AllScores) -> dict[str, float]:
+    """`<split>/<evaluator>/<metric>` of all evaluators on that split."""
+    return {
+        f"{split}/{name}/{metric}": value
+        for (name, of_split), result in scores.items()
+        if of_split == split
+        for metric, value in result.metrics.items()
+    }
+
+
+def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult) -> None:
+    """Log base, dev, test and delta metrics, and the verdict."""
+    rows = [row for evaluator in plan.evaluators for row in comparisons(plan, evaluator, base, trained)]
+    journal.log_results(metrics_of("dev", trained))
+    journal.log_results(metrics_of("test", trained))
+    journal.log_results({key: value for row in rows for key, value in judged_metrics(plan, row).items()})
+    primary = next(row for row in rows if row["primary"] and row["split"] == judged_split(plan, row["evaluator"]))
+    dev = trained.get((plan.primary_evaluator, "dev"))
+    journal.result |= {
+        "comparisons": rows,
+        "primary": primary | {"key": f"{primary['split']}/{primary['evaluator']}/{primary['metric']}"},
+        "primary_value": dev.metrics[plan.primary_metric] if dev else primary["trained"],
+        "verdict": primary["verdict"],
+        "training": f"{stage.num_steps} steps in {stage.seconds:.1f} s ({stage.rows_per_second:.1f} rows/s), "
+        f"best at step {stage.best_step}",
+        "model_path": str(stage.model_path),
+        "tracked": plan.tracker.where(),
+    }
+    journal.log_results({"cost/train_seconds": stage.seconds, "cost/rows_per_second": stage.rows_per_second})
+    journal.log_tags({"verdict": primary["verdict"]})
+
+
+def judged_split(plan: RunPlan, evaluator_name: str) -> str:
+    """The split on which the verdict falls: test, or dev where there is no test."""
+    evaluator = next(evaluator for evaluator in plan.evaluators if evaluator.name == evaluator_name)
+    return "test" if "test" in evaluator.splits else "dev"
+
+
+def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: AllScores) -> list[dict[str, Any]]:
+    """A row for every split and metric: base, trained, difference with interval, verdict."""
+    return [
+        {
+            "evaluator": evaluator.name,
+            "split": split,
+            "metric": difference.metric,
+            "primary": (evaluator.name, difference.metric) == (plan.primary_evaluator, plan.primary_metric),
+            "headline": difference.metric in evaluator.headline_metrics,
+            **_difference_columns(difference),
+        }
+        for split in evaluator.splits
+        for difference in evaluator.compare(base[evaluator.name, split], trained[evaluator.name, split])
+    ]
+
+
+def _difference_columns(difference: Difference) -> dict[str, Any]:
+    return {
+        "base": difference.base,
+        "trained": difference.trained,
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "verdict": difference.verdict,
+    }
+
+
+def judged_metrics(plan: RunPlan, row: Mapping[str, Any]) -> dict[str, float]:
+    """base/ and delta/ metrics of a row; where the verdict falls on test, those of dev carry `dev` in their name."""
+    name = row["evaluator"]
+    if row["split"] != judged_split(plan, name):
+        name = f"{name}/{row['split']}"
+    return {
+        f"base/{name}/{row['metric']}": row["base"],
+        f"delta/{name}/{row['metric']}": row["difference"],
+        f"delta/{name}/{row['metric']}_low": row["low"],
+        f"delta/{name}/{row['metric']}_high": row["high"],
+    }
+
+
+def store(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult) -> None:
+    """Files of the run: per-example scores, pictures, the best checkpoint, the model."""
+    from embexp.reports.plots import plot_score_distribution
+
+    for evaluator in plan.evaluators:
+        for split in evaluator.splits:
+            before, after = base[evaluator.name, split], trained[evaluator.name, split]
+            examples = plan.folder / "examples" / f"{evaluator.name}_{split}.parquet"
+            write_examples(examples, before, after)
+            journal.log_artifact(examples, "examples")
+            function = next(iter(before.predicted))
+            picture = plan.folder / "plots" / f"{evaluator.name}_{split}_scores.png"
+            metric = evaluator.primary_metric
+            plot_score_distribution(
+                picture,
+                f"{plan.name} on {evaluator.name} ({split})",
+                before.gold,
+                before.predicted[function],
+                after.predicted[function],
+                (f"untouched: {metric} {before.metrics[metric]:.4f}", f"trained: {metric} {after.metrics[metric]:.4f}"),
+                function,
+            )
+            journal.log_artifact(picture, "plots")
+    if stage.checkpoint:
+        journal.log_checkpoint(stage.checkpoint)
+    write_card(stage.model_path, journal.result, plan.config, plan.folder)
+    journal.log_model(stage.model_path)

@@ -1,0 +1,109 @@
+"""How a run begins and how it is gone on with: what is written first, and what must still be so later."""
+
+import logging
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from embexp.environment import versions
+from embexp.errors import ConfigError
+from embexp.run_record import CONFIG, RECORD, changes, read_record, status_of, write_json
+
+if TYPE_CHECKING:
+    from embexp.plan import RunPlan
+
+logger = logging.getLogger(__name__)
+
+
+def begin(plan: "RunPlan") -> dict[str, Any]:
+    """Write what a run is to its folder, before anything else; returns the record.
+
+    Raises:
+        ConfigError: the folder holds a run already.
+    """
+    check_unused(plan.folder)
+    making = plan.folder / f"{CONFIG}.making"
+    OmegaConf.save(OmegaConf.create(dict(plan.config)), making)
+    os.replace(making, plan.folder / CONFIG)
+    record = {
+        "key": uuid.uuid4().hex,
+        "name": plan.name,
+        "choices": dict(plan.choices),
+        "directory": str(Path.cwd()),
+        "versions": versions(),
+        "data": fingerprints(plan),
+        "weights": weights(plan),
+    }
+    write_json(plan.folder / RECORD, record)
+    return record
+
+
+def check_unused(folder: Path) -> None:
+    """Raise ConfigError when a folder holds a run already."""
+    if (folder / RECORD).exists():
+        raise ConfigError(
+            f"{folder} holds a run already ({status_of(folder)}). Type resume={folder} to go on with it, "
+            "or name another folder."
+        )
+
+
+def go_on(plan: "RunPlan") -> dict[str, Any]:
+    """The record of a run that was interrupted, after a look whether it can be gone on with.
+
+    Raises:
+        ConfigError: the data or the base model's weights are not those that it began with.
+    """
+    record = read_record(plan.folder)
+    if changed := changes(record["data"] | record["weights"], fingerprints(plan) | weights(plan)):
+        raise ConfigError(
+            f"resume={plan.folder}: what the run began with has changed: {'; '.join(changed)}. Expected the same rows "
+            "and weights. Put them back, or run the command anew."
+        )
+    for change in changes(record["versions"], versions()):
+        logger.warning("%s: the result may differ in its last digits from that without a break.", change)
+    return record
+
+
+def fingerprints(plan: "RunPlan") -> dict[str, str]:
+    """Hashes of the rows of all stages and evaluators' splits."""
+    return {
+        f"{stage.name}/{split}": value for stage in plan.stages for split, value in stage.dataset.fingerprints().items()
+    }
+
+
+def weights(plan: "RunPlan") -> dict[str, str]:
+    """Hashes (or revisions on the Hub) of the base model's weights and of other models that a loss reads."""
+    places = {"base model": plan.model_place}
+    for stage in plan.stages:
+        places |= {f"{stage.name} loss.{key}": place for key, place in stage.loss.locate().items()}
+    return {name: place["sha256"] or place["revision"] for name, place in places.items()}
+
+
+def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
+    """Configuration and choices of a run to go on with, as they were when it began.
+
+    Args:
+        typed: the command line's overrides.
+
+    Raises:
+        ConfigError: the run has finished, other values were typed beside `resume`, or this is another directory.
+    """
+    record = read_record(folder)
+    if status_of(folder) == "FINISHED":
+        raise ConfigError(f"The run in {folder} has finished: its result is in {folder / 'result.json'}.")
+    if others := [override for override in typed if not override.startswith("resume=")]:
+        raise ConfigError(
+            f"{' '.join(others)} was typed beside resume. Expected nothing else: a run is gone on with as it began. "
+            "Type only resume=<run>, or run the command anew with other values."
+        )
+    directory = Path(record["directory"])
+    if directory.is_dir() and directory != Path.cwd():
+        raise ConfigError(
+            f"The run in {folder} began in {directory}, to which its relative paths belong. "
+            f"Type: cd {directory} && python -m embexp resume={folder.resolve()}"
+        )
+    return OmegaConf.load(folder / CONFIG), record["choices"]

@@ -1,0 +1,98 @@
+"""What a run's folder says about the run itself, so that it can be found, gone on with, and held by one process."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from embexp.errors import ConfigError
+
+RECORD = "run.json"
+CONFIG = "config.yaml"
+RESULT = "result.json"
+LOSS_STATE = "loss.pt"  # in a checkpoint: what the loss trains besides the model
+MARK = "complete.json"  # in a checkpoint: all its files with their sizes, written last
+# Files of a checkpoint that are there only to go on with the training: two thirds of its size.
+RESUME_FILES = (MARK, "optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt", "training_args.bin", LOSS_STATE)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file in one step: whoever is killed leaves the old file or the new one."""
+    making = path.with_name(f"{path.name}.making")
+    making.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    os.replace(making, path)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What was written of a run when it began: key, name, choices, directory, versions, data; once open, its id."""
+    return json.loads((folder / RECORD).read_text(encoding="utf-8"))
+
+
+def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
+    """The folder of a run: that of the one to go on with, or a fresh one.
+
+    Args:
+        resume: a run's folder, or the id that its tracker gave it.
+        roots: where runs and sweeps are, to be searched for an id.
+
+    Raises:
+        ConfigError: no such run, or one that never began.
+    """
+    if resume is None:
+        return fresh
+    folder = Path(resume).expanduser()
+    if not folder.is_dir():
+        folder = _folder_of(resume, roots)
+    if not (folder / RECORD).is_file() or not (folder / CONFIG).is_file():
+        raise ConfigError(
+            f"resume={resume} is no run that began: {folder} has no {RECORD}. Expected the folder of a run "
+            f"(<runs>/<date>/<time>), or its id. Nothing is lost: run its command again."
+        )
+    return str(folder)
+
+
+def _folder_of(run_id: str, roots: tuple[str, ...]) -> Path:
+    for root in roots:
+        for record in sorted(Path(root).glob(f"**/{RECORD}")):
+            if read_record(record.parent).get("id") == run_id:
+                return record.parent
+    raise ConfigError(
+        f"resume={run_id} is neither a folder nor the id of a run in {' or '.join(roots)}. "
+        "Type resume=<folder of the run>."
+    )
+
+
+def status_of(folder: Path) -> str:
+    """How a run ended: FINISHED, FAILED or KILLED; RUNNING when it was never closed."""
+    path = folder / RESULT
+    return json.loads(path.read_text(encoding="utf-8"))["run"]["status"] if path.is_file() else "RUNNING"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Holds a run's folder for this process; whoever is killed lets go of it.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "run.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"The run in {folder} is still going on in another process. Wait for it, or end it."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What differs between two tables, a text for each: `torch 2.12.0 is now 2.13.0`."""
+    return [f"{key} {before[key]} is now {now.get(key)}" for key in before if now.get(key) != before[key]]

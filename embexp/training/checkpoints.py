@@ -1,0 +1,160 @@
+"""Checkpoints on disk: which are whole, which is the best, which go; and the loss's own weights in them.
+
+sentence-transformers' trainer saves model, optimizer, schedule and random states, but not what a loss trains besides
+the model: a classifier, a decoder, a second copy of the model, a temperature. That is added here as `loss.pt`, and last
+of all a mark that lists every file with its size: a checkpoint without it, or with a file missing or cut, does not
+count.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embexp.run_record import LOSS_STATE, MARK, RESUME_FILES
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from torch import Tensor
+    from torch.nn import Module
+
+logger = logging.getLogger(__name__)
+TRAINER_STATE = "trainer_state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint.
+
+    Attributes:
+        step: optimizer steps that were done.
+        max_steps: those that the training was to do.
+        best_step: the step with the best dev score so far; 0 where none was evaluated.
+        seconds: time spent on training so far, over all processes that trained.
+    """
+
+    path: Path
+    step: int
+    max_steps: int
+    best_step: int
+    seconds: float
+
+
+def complete(path: Path, seconds: float) -> None:
+    """Mark a checkpoint as whole, in one step: whoever is killed before leaves one that does not count."""
+    files = {file.relative_to(path).as_posix(): file.stat().st_size for file in _files(path)}
+    making = path / f"{MARK}.making"
+    making.write_text(json.dumps({"seconds": seconds, "files": files}, indent=1), encoding="utf-8")
+    os.replace(making, path / MARK)
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """The checkpoint in a folder; None when it is not whole."""
+    try:
+        mark = json.loads((path / MARK).read_text(encoding="utf-8"))
+        whole = all((path / name).stat().st_size == size for name, size in mark["files"].items())
+    except FileNotFoundError:
+        return None
+    if not whole:
+        return None
+    state = json.loads((path / TRAINER_STATE).read_text(encoding="utf-8"))
+    return Checkpoint(path, state["global_step"], state["max_steps"], state["best_global_step"] or 0, mark["seconds"])
+
+
+def folders(place: Path) -> list[Path]:
+    """The checkpoint folders, whole or not, by step."""
+    return sorted(place.glob("checkpoint-*"), key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """The step after which a checkpoint was saved, as its folder is called."""
+    return int(path.name.rpartition("-")[2])
+
+
+def last_checkpoint(place: Path) -> Checkpoint | None:
+    """The latest whole checkpoint, None where there is none; torn ones are removed, with a line for each."""
+    found = None
+    for path in folders(place):
+        checkpoint = read_checkpoint(path)
+        if checkpoint is None:
+            logger.warning("%s is not whole: it was being written when the run ended. It is left out.", path.name)
+            shutil.rmtree(path)
+        else:
+            found = checkpoint
+    return found
+
+
+def best_checkpoint(place: Path, best_step: int) -> Path | None:
+    """The folder of the best checkpoint, or of the last one when none was evaluated; None where nothing was saved."""
+    found = folders(place)
+    best = place / f"checkpoint-{best_step}"
+    return best if best in found else (found[-1] if found else None)
+
+
+def rotate(place: Path, limit: int | None, best_step: int) -> None:
+    """Remove the oldest checkpoints until `limit` are left; the last and the best one always stay."""
+    found = folders(place)
+    kept = {found[-1], place / f"checkpoint-{best_step}"}
+    surplus = len(found) - limit if limit else 0
+    for path in [path for path in found if path not in kept][: max(surplus, 0)]:
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a checkpoint, its mark first: one that is half gone does not count."""
+    (path / MARK).unlink(missing_ok=True)
+    shutil.rmtree(path)
+
+
+def strip(place: Path) -> None:
+    """Remove what only going on with the training needs from all checkpoints: two thirds of their size."""
+    for path in folders(place):
+        (path / MARK).unlink(missing_ok=True)
+        for file in _files(path):
+            if any(file.match(pattern) for pattern in RESUME_FILES):
+                file.unlink()
+
+
+def _files(path: Path) -> Iterable[Path]:
+    return [file for file in sorted(path.rglob("*")) if file.is_file() and file.name != MARK]
+
+
+def loss_state(loss: "Module", model: "SentenceTransformer") -> dict[str, "Tensor"]:
+    """What the loss holds besides the model: tensors that are trained, and buffers, by their names in the loss.
+
+    Left out are the model's own tensors (also where the loss ties others to them) and frozen ones, such as a guide's.
+    """
+    own = {id(tensor) for tensor in model.state_dict(keep_vars=True).values()}
+    frozen = {id(parameter) for parameter in loss.parameters() if not parameter.requires_grad}
+    state = loss.state_dict(keep_vars=True)
+    return {
+        name: tensor.detach() for name, tensor in state.items() if id(tensor) not in own and id(tensor) not in frozen
+    }
+
+
+def save_loss_state(loss: "Module", model: "SentenceTransformer", path: Path) -> None:
+    """Write the loss's own state into a checkpoint; nothing where it has none."""
+    import torch
+
+    if state := loss_state(loss, model):
+        torch.save(state, path / LOSS_STATE)
+
+
+def load_loss_state(loss: "Module", path: Path) -> None:
+    """Give the loss the state that a checkpoint holds."""
+    import torch
+
+    if (path / LOSS_STATE).is_file():
+        state: Mapping[str, Any] = torch.load(path / LOSS_STATE, map_location="cpu", weights_only=True)
+        _, unexpected = loss.load_state_dict(state, strict=False)
+        assert not unexpected, f"the loss has no place for {unexpected}"
+
+
+def load_weights(model: "SentenceTransformer", path: Path) -> None:
+    """Give the model the weights that were saved in a folder, in place."""
+    saved = type(model)(str(path), device="cpu", trust_remote_code=model.trust_remote_code)
+    model.load_state_dict(saved.state_dict())

@@ -1,0 +1,107 @@
+"""A small HTTP server that speaks enough of the Hugging Face Hub's API to take an upload, and keeps what it got."""
+
+import base64
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+LARGE = 20_000  # bytes from which a file goes by LFS
+
+
+class Hub:
+    """What was sent.
+
+    Attributes:
+        files: content by (branch, path in the repository).
+        checked: the cards whose metadata it was asked to check.
+        faults: what it finds wrong with them.
+        refuses: a status to answer everything with, None to take it.
+    """
+
+    def __init__(self) -> None:
+        self.created: list[dict] = []
+        self.branches: list[str] = []
+        self.messages: list[str] = []
+        self.tokens: set[str] = set()
+        self.files: dict[tuple[str, str], bytes] = {}
+        self.large: dict[str, bytes] = {}
+        self.checked: list[str] = []
+        self.faults: list[dict] = []
+        self.refuses: int | None = None
+        self.url = ""
+
+    def answer(self, method: str, path: str, body: bytes, token: str) -> tuple[int, dict]:
+        if "/lfs-put/" not in path:  # storage has a signed address in place of the token
+            self.tokens.add(token)
+        if self.refuses:
+            return self.refuses, {"error": "no"}
+        if method == "PUT":
+            self.large[path.rpartition("/")[2]] = body
+            return 200, {}
+        if path == "/api/validate-yaml":
+            self.checked.append(json.loads(body)["content"])
+            return 400 if self.faults else 200, {"errors": self.faults, "warnings": []}
+        if path == "/api/repos/create":
+            self.created.append(json.loads(body))
+            return 200, {"url": f"{self.url}/me/tiny", "name": "me/tiny", "id": "1"}
+        if "/preupload/" in path:
+            return 200, {"files": [self._mode(file) for file in json.loads(body)["files"]]}
+        if path.endswith("/info/lfs/objects/batch"):
+            return 200, {"transfer": "basic", "objects": [self._place(each) for each in json.loads(body)["objects"]]}
+        if "/branch/" in path:
+            self.branches.append(path.rpartition("/")[2])
+            return 200, {}
+        if "/commit/" in path:
+            return self._commit(path.rpartition("/")[2], [json.loads(line) for line in body.splitlines()])
+        return 404, {"error": f"the stand-in does not know {method} {path}"}
+
+    def _mode(self, file: dict) -> dict:
+        mode = "lfs" if file["size"] >= LARGE else "regular"
+        return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}
+
+    def _place(self, each: dict) -> dict:
+        return each | {"actions": {"upload": {"href": f"{self.url}/lfs-put/{each['oid']}"}}}
+
+    def _commit(self, branch: str, lines: list[dict]) -> tuple[int, dict]:
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "header":
+                self.messages.append(value["summary"])
+            elif line["key"] == "file":
+                self.files[branch, value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                self.files[branch, value["path"]] = self.large[value["oid"]]
+        commit = f"{len(self.messages):040x}"
+        return 200, {"commitUrl": f"{self.url}/me/tiny/commit/{commit}", "commitOid": commit}
+
+
+@contextmanager
+def hub_stand_in():
+    """The server on a free port, in a thread, for as long as the block lasts."""
+    hub = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _handle(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            status, content = hub.answer(self.command, self.path.partition("?")[0], body, token)
+            sent = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(sent)))
+            self.end_headers()
+            self.wfile.write(sent)
+
+        do_GET = do_POST = do_PUT = _handle  # noqa: N815
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()

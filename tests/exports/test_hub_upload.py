@@ -1,0 +1,136 @@
+"""Pushing to the Hub, against a stand-in for it: what arrives, what never does, and what is said when it fails."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hub_stand_in import hub_stand_in
+from huggingface_hub import ModelCard
+from tiny_runs import finished_run, tiny_plan, training_texts
+
+from embexp.config import compose
+from embexp.errors import ConfigError, EmbexpError
+from embexp.export import export
+
+TOKEN = "hf_of_the_test"
+GIVEN = ("export=[hub]", "export.hub.repo=me/tiny", "export.hub.license=cc-by-4.0", "tracking=none")
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # the stand-in takes large files by LFS
+    with hub_stand_in() as running:
+        yield running
+
+
+def push(hub, folder, *overrides):
+    return finished_run(folder, *GIVEN, f"export.hub.endpoint={hub.url}", *overrides).content
+
+
+def test_model_card_and_other_exports_arrive_and_no_text_and_no_token(hub, workplace):
+    result = push(hub, workplace / "run", "export=[hub,binary]", "export.hub.language=[en]")
+    assert [entry["name"] for entry in result["exports"]] == ["binary", "hub"]
+    assert hub.created == [{"name": "tiny", "organization": "me", "visibility": "private"}]
+    sent = {path: content for (branch, path), content in hub.files.items() if branch == "main"}
+    model = workplace / "run/stages/main/model"
+    for path in ("modules.json", "model.safetensors", "tokenizer.json"):
+        assert sent[path] == (model / path).read_bytes()
+    assert "binary/README.md" in sent
+    assert sent["README.md"] == (workplace / "run/exports/hub/README.md").read_bytes()
+    data = ModelCard(sent["README.md"].decode()).data
+    assert (data.license, data.language, data.library_name) == ("cc-by-4.0", ["en"], "sentence-transformers")
+    scores = {entry.metric_type: entry.metric_value for entry in data.eval_results}
+    assert scores["spearman_cosine"] == round(result["metrics"]["test/sts/spearman_cosine"], 6)
+    texts = training_texts(workplace / "again")
+    assert len(texts) > 500
+    for path, content in sent.items():
+        if path.endswith(".md"):
+            assert not [text for text in texts if text.encode() in content]
+    assert hub.tokens == {TOKEN}
+    assert not [path for path in workplace.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+    assert result["exports"][1]["lines"] == [f"pushed to {hub.url}/me/tiny/commit/{2:040x}"]
+
+
+def test_branch_message_and_examples_are_those_that_were_asked_for(hub, workplace):
+    push(hub, workplace / "run", "export.hub.revision=try", "export.hub.commit_message=first", "export.hub.examples=2")
+    assert hub.branches == ["try"]
+    assert hub.messages == ["first"]
+    card = hub.files["try", "README.md"].decode()
+    assert sum(text in card for text in training_texts(workplace / "again")) >= 2
+
+
+def test_a_refused_token_leaves_a_finished_run_that_can_be_pushed_again(hub, workplace, capsys):
+    hub.refuses = 401
+    result = push(hub, workplace / "run")
+    assert result["run"]["status"] == "FINISHED"
+    (entry,) = result["exports"]
+    again = f"python -m embexp.export run={workplace / 'run'} export=hub export.hub.repo=me/tiny"
+    assert "401" in entry["problem"]
+    assert again in entry["problem"]
+    assert "hub: me/tiny could not be pushed" in " ".join(capsys.readouterr().out.split())
+    hub.refuses = None
+    command = [f"run={workplace / 'run'}", *GIVEN[:-1], f"export.hub.endpoint={hub.url}"]
+    export(compose(command, "export"), {})
+    assert ("main", "README.md") in hub.files
+    (entry,) = json.loads((workplace / "run/result.json").read_text())["exports"]
+    assert "problem" not in entry
+
+
+def test_metadata_that_the_hub_does_not_take_is_one_message(hub, workplace):
+    hub.faults = [{"message": "license: no such license"}]
+    (entry,) = push(hub, workplace / "run")["exports"]
+    assert "license: no such license" in entry["problem"]
+    assert not hub.files
+
+
+def test_a_hub_that_does_not_answer_is_one_message(hub, workplace):
+    hub.url = "http://127.0.0.1:9"
+    (entry,) = push(hub, workplace / "run")["exports"]
+    assert entry["problem"].startswith("me/tiny could not be pushed to http://127.0.0.1:9: ")
+    assert "\n" not in entry["problem"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("export.hub.license=null", "export=hub has no license. It has no default"),
+        ("export.hub.license=Apache 2", "export.hub.license=Apache 2 is not spelled as the Hub does"),
+        ("export.hub.repo=null", "export=hub needs a repository to push to. Type export.hub.repo=<owner>/<name>."),
+        ("export.hub.repo=a/b/c", "export.hub.repo=a/b/c is no name of a repository"),
+        ("export.hub.examples=-1", "export.hub.examples=-1: expected 0"),
+    ],
+)
+@pytest.mark.usefixtures("hub")
+def test_what_is_missing_is_said_before_training(override, message, workplace):
+    with pytest.raises(ConfigError) as refusal:
+        tiny_plan(workplace / "run", *GIVEN, override)
+    assert message in str(refusal.value)
+    assert not (workplace / "run").exists()
+
+
+def test_without_a_token_or_a_way_to_the_hub_nothing_is_trained(workplace, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigError) as refusal:
+        tiny_plan(workplace / "run", *GIVEN)
+    assert [line.partition(".")[0] for line in str(refusal.value).splitlines()] == [
+        "export=hub cannot push while HF_HUB_OFFLINE is set",
+        "export=hub finds no token of the Hub",
+    ]
+
+
+@pytest.mark.usefixtures("hub", "workplace")
+def test_a_plain_model_has_no_numbers_to_put_into_a_card():
+    with pytest.raises(EmbexpError, match="export=hub needs the result of a run"):
+        export(compose(["model=tiny", *GIVEN[:-1]], "export"), {"model": "tiny"})
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_command_line_refuses_with_one_message():
+    command = [sys.executable, "-m", "embexp", "export=hub", "model=tiny"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: export=hub needs a repository")

@@ -1,0 +1,128 @@
+"""The model card: the run's own numbers and data, metadata that the Hub reads, nothing of this machine."""
+
+import copy
+
+import pytest
+from huggingface_hub import ModelCard
+from tiny_runs import finished_run, tiny_plan, training_texts
+
+from embexp.exports.model_card import Sharing, model_card
+
+ROW = {"evaluator": "stsb", "metric": "spearman_cosine", "primary": True, "headline": True}
+NUMBERS = {"base": 0.8, "trained": 0.8123456, "difference": 0.0123456, "low": 0.002, "high": 0.02, "verdict": "better"}
+RESULT = {
+    "choices": {"dataset": "nli", "model": "minilm", "loss": "mnrl"},
+    "seed": 7,
+    "run": {"name": "mnrl/minilm/7"},
+    "data": ["nli as triplet (train 776 rows)", "read /home/me/files/nli: 9 -> 8 rows (1 empty)"],
+    "warnings": ["4 of 9 rows of test also stand in the training data. Type this.", "'a private text' repeats. Type."],
+    "comparisons": [ROW | NUMBERS | {"split": split} for split in ("dev", "test")],
+    "primary": ROW | NUMBERS | {"split": "test"},
+    "training": "50 steps in 93.0 s (17.3 rows/s), best at step 26",
+    "tags": {
+        "base_model.id": "sentence-transformers/all-MiniLM-L6-v2",
+        "base_model.source": "cache",
+        "base_model.revision": "c9745ed1",
+        "base_model.sha256": "53aa51",
+        "data.train": "0123456789abcdef",
+        "data.source": "/home/me/data (sentence-transformers/all-nli)",
+        "data.revision": "d482672c",
+        "version.embexp": "0.1.0",
+        "version.torch": "2.13.0",
+        "commit": "abc",
+    },
+}
+CONFIG = {
+    "dataset": {"reader": {"hub": "sentence-transformers/all-nli"}},
+    "evaluator": {"stsb": {"dataset": {"reader": {"hub": "mteb/stsbenchmark-sts"}}}},
+    "loss": {"_target_": "x.MultipleNegativesRankingLoss", "_accepts_": ["triplet"], "scale": 30.0},
+    "modifier": {"_target_": "x.MatryoshkaLoss", "matryoshka_dims": [64, 32]},
+    "trainer": {"_target_": "x.Arguments", "learning_rate": 2e-5},
+}
+
+
+def card(run_folder=None, **sharing):
+    return ModelCard(model_card(RESULT, CONFIG, run_folder, Sharing(**sharing)))
+
+
+def test_the_metadata_are_what_the_hub_reads():
+    data = card(license="mit", languages=["en"]).data.to_dict()
+    assert data["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert data["datasets"] == ["sentence-transformers/all-nli"]
+    assert (data["license"], data["language"]) == ("mit", ["en"])
+    assert (data["pipeline_tag"], data["library_name"]) == ("sentence-similarity", "sentence-transformers")
+    ((entry,),) = [model["results"] for model in data["model-index"]]
+    assert entry["dataset"] == {"type": "mteb/stsbenchmark-sts", "name": "stsb", "split": "test"}
+    assert [(metric["type"], metric["value"]) for metric in entry["metrics"]] == [("spearman_cosine", 0.812346)]
+
+
+def test_people_read_numbers_data_settings_and_licenses():
+    text = card(license="mit", data_license="cc-by-sa-4.0").text
+    for part in (
+        "| test/stsb/spearman_cosine \\* | 0.8000 | 0.8123 | +0.0123 | +0.0020 to +0.0200 | better |",
+        "**better than** the untouched model: spearman_cosine 0.8123 against 0.8000.",
+        "- revision: d482672c",
+        "- license: cc-by-sa-4.0",
+        "- base model: sentence-transformers/all-MiniLM-L6-v2, revision `c9745ed1`, sha256 `53aa51`",
+        "`MultipleNegativesRankingLoss(scale=30.0)`",
+        "`MatryoshkaLoss(matryoshka_dims=[64, 32])`",
+        "- learning_rate: 2e-05",
+        "embexp 0.1.0 (abc), torch 2.13.0",
+        "- note: 4 of 9 rows of test also stand in the training data\n",
+    ):
+        assert part in text
+
+
+def test_neither_folders_of_this_machine_nor_quoted_texts_are_told(tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    typed = "- dataset.reader.path=/home/me/secret/rows.csv\n- loss=mnrl\n- tracking.uri=http://me:word@host\n"
+    (tmp_path / ".hydra/overrides.yaml").write_text(typed)
+    text = str(card(tmp_path))
+    assert "python -m embexp dataset.reader.path=rows.csv loss=mnrl\n" in text
+    assert "- source: data (sentence-transformers/all-nli)" in text
+    assert "- step: read nli: 9 -> 8 rows (1 empty)" in text
+    for private in ("/home", "secret", "word", "private text"):
+        assert private not in text
+
+
+def test_what_nobody_said_is_left_out_and_not_guessed():
+    result = copy.deepcopy(RESULT)
+    result["tags"] |= {"base_model.id": "/home/me/models/own", "base_model.source": "path"}
+    config = CONFIG | {"dataset": {"reader": {"path": "x.csv"}}, "modifier": None}
+    found = ModelCard(model_card(result, config, None, Sharing()))
+    assert not {"license", "language", "base_model", "datasets"} & set(found.data.to_dict())
+    assert "- base model: own, revision" in found.text
+    assert "Nobody has chosen a license yet" in found.text
+    assert "- license: not stated" in found.text
+    assert "modifier" not in found.text
+
+
+def test_rows_are_shown_only_when_asked_for():
+    assert "| how | so |" in card(examples=[{"anchor": "how", "positive": "so"}]).text
+    assert "shown because" not in card().text
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("card") / "run"
+    return folder, finished_run(folder, "tracking=none").content
+
+
+def test_every_run_leaves_its_card_with_the_model_and_no_training_text(finished):
+    folder, result = finished
+    text = (folder / "stages/main/model/README.md").read_text()
+    assert f"| {result['metrics']['test/sts/spearman_cosine']:.4f} |" in text
+    assert not [given for given in training_texts(folder.parent / "again") if given in text]
+    assert "widget" not in text
+
+
+def test_sentence_transformers_hands_the_card_on(finished, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    model = finished[0] / "stages/main/model"
+    SentenceTransformer(str(model)).save_pretrained(str(tmp_path))
+    assert (tmp_path / "README.md").read_text() == (model / "README.md").read_text()
+
+
+def test_a_plan_without_exports_has_none(workplace):
+    assert tiny_plan(workplace / "run", "tracking=none").exports == ()

@@ -1,0 +1,110 @@
+"""Runs of a tiny model that are killed with SIGKILL at a chosen moment, in processes that start in a moment."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from embexp.config import compose
+from embexp.overrides import expand_paths
+from embexp.plan import plan_run
+from embexp.resuming import resumed
+
+# The server imports the heavy libraries once, and every child is forked from it before it has done anything.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["sentence_transformers", "mlflow", "killed_runs"])
+CHOICES = {"dataset": "finance", "model": "minilm", "loss": "mnrl", "modifier": "none", "trainer": "default"}
+
+
+def run(folder: Path, *overrides: str) -> dict[str, Any]:
+    """A run from its beginning to its end; returns its result."""
+    from embexp.run import execute
+
+    arguments = expand_paths(list(overrides))
+    typed = (argument.partition("=") for argument in arguments)
+    choices = CHOICES | {key: value for key, _, value in typed if key in CHOICES}
+    return dict(execute(plan_run(compose(arguments), choices, folder)).content)
+
+
+def resume(folder: Path) -> dict[str, Any]:
+    """The rest of a run, as `resume=<folder>` on the command line."""
+    from embexp.run import execute
+
+    config, choices = resumed(folder, ["resume=x"])
+    return dict(execute(plan_run(config, choices, folder), resume=True).content)
+
+
+def killed(arrange: Callable[..., None], arguments: tuple, folder: Path, *overrides: str) -> None:
+    """A run in a child process in which `arrange(*arguments)` was called first, and which must end by SIGKILL."""
+    child = SERVER.Process(target=_run_arranged, args=(arrange, arguments, folder, overrides))
+    child.start()
+    child.join(timeout=120)
+    assert child.exitcode == -signal.SIGKILL, child.exitcode
+
+
+def _run_arranged(arrange: Callable[..., None], arguments: tuple, folder: Path, overrides: tuple[str, ...]) -> None:
+    os.chdir(folder.parent)
+    arrange(*arguments)
+    if (folder / "run.json").exists():
+        resume(folder)
+    else:
+        run(folder, *overrides)
+
+
+def die(*_: Any, **__: Any) -> None:
+    """End this process at once, as `kill -9` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_step(deadly: int) -> None:
+    """Arrange to be killed when the loss of a step is about to be logged."""
+    from embexp.tracking.journal import Journal
+
+    log_metrics = Journal.log_metrics
+
+    def log_or_die(self: Journal, metrics: dict[str, float], step: int | None = None) -> None:
+        if step == deadly and "train/loss" in metrics:
+            die()
+        log_metrics(self, metrics, step)
+
+    Journal.log_metrics = log_or_die
+
+
+def before(name: str, module: str, times: int = 1) -> None:
+    """Arrange to be killed at the n-th call of a function, in place of it."""
+    import importlib
+
+    place, calls = importlib.import_module(module), []
+    function = getattr(place, name)
+
+    def call_or_die(*args: Any, **kwargs: Any) -> Any:
+        calls.append(name)
+        if len(calls) == times:
+            die()
+        return function(*args, **kwargs)
+
+    setattr(place, name, call_or_die)
+
+
+def while_writing(name: str) -> None:
+    """Arrange to be killed when half of a file of that name in a second checkpoint is written by torch.save."""
+    import io
+
+    import torch
+
+    save, seen = torch.save, []
+
+    def half_save(content: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+        if Path(path).name == name:
+            seen.append(path)
+        if len(seen) < 2:
+            save(content, path, *args, **kwargs)
+            return
+        whole = io.BytesIO()
+        save(content, whole)
+        Path(path).write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+        die()
+
+    torch.save = half_save

@@ -1,0 +1,74 @@
+"""The catalogue: it tells what the YAML files say, in a second, and docs/losses.md tells the same."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from embexp.config import conf_dir, option_of
+from embexp.losses.__main__ import main
+from embexp.losses.catalogue import SAMPLERS, TRAITS, losses, modifiers
+from embexp.losses.catalogue_text import COMMAND, as_markdown
+
+ROOT = Path(__file__).parent.parent.parent
+NAMES = sorted(path.stem for path in conf_dir().glob("loss/*.yaml") if path.stem != "auto")
+
+
+def test_the_table_in_docs_is_that_of_the_yaml_files():
+    written = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
+    assert written == as_markdown(), f"docs/losses.md is stale. Type: {COMMAND}"
+
+
+def test_every_loss_and_every_modifier_is_in_it():
+    assert [entry.name for entry in losses()] == NAMES
+    assert len(NAMES) >= 27
+    assert [entry.name for entry in modifiers()] == ["adaptive_layer", "matryoshka", "matryoshka_2d", "orthogonal"]
+    assert all(entry.when and entry.paper for entry in (*losses(), *modifiers()))
+
+
+def test_what_an_entry_says():
+    (gist,) = [entry for entry in losses() if entry.name == "gist"]
+    assert gist.shapes == ("triplet", "positive_pair")
+    assert gist.labels == ("none",)
+    assert gist.when.startswith("mnrl without in-batch negatives that a second model, the guide,")
+    assert gist.needs == ("a transformer", "batches without duplicates", "a second model (guide)")
+    assert gist.habits == ("reads 1 negative of a row", "takes the other rows of a batch as negatives")
+    assert gist.paper == "Solatorio 2024 (GISTEmbed), arXiv:2402.16829"
+
+
+def test_a_modifier_names_the_losses_that_it_refuses():
+    (orthogonal,) = [entry for entry in modifiers() if entry.name == "orthogonal"]
+    assert orthogonal.apart == ("cached_gist", "cached_mnrl", "mega_batch")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_word_of_a_yaml_has_its_words(name):
+    node = option_of("loss", name)
+    traits = [entry if isinstance(entry, str) else next(iter(entry)) for entry in node.get("_traits_", [])]
+    assert set(traits) <= set(TRAITS)
+    assert node.get("_batch_sampler_", "no_duplicates") in SAMPLERS
+
+
+def test_a_shape_leaves_the_losses_that_accept_it(capsys):
+    main(["text"])
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines() if line and not line.startswith(" ")] == [
+        "contrastive_tension_in_batch",
+        "These",
+    ]
+
+
+def test_an_unknown_shape_is_refused_with_the_nearest():
+    with pytest.raises(SystemExit) as end:
+        main(["triplets"])
+    assert str(end.value).startswith("Error: 'triplets' is not a shape.")
+    assert "Did you mean 'triplet'" in str(end.value)
+
+
+def test_the_command_prints_all_without_torch():
+    code = "import sys; from embexp.losses.__main__ import main; main([]); print('torch' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "False"
+    assert sum(line.startswith(tuple(NAMES)) for line in printed.splitlines()) == len(NAMES)
+    assert "\nModifiers: modifier=<name> wraps around a loss.\n" in printed

@@ -1,0 +1,101 @@
+"""InfoNCE on fixed vectors, against values computed by hand: what is left out, and what the temperature does."""
+
+import math
+
+import numpy
+import pytest
+import torch
+
+from embexp.errors import ConfigError
+from embexp.losses.info_nce import InfoNCE
+
+
+class GivenVectors(torch.nn.Module):
+    """A model whose embeddings are its input."""
+
+    def forward(self, features):
+        return {"sentence_embedding": features["vectors"]}
+
+
+def unit(*degrees: float) -> numpy.ndarray:
+    """Vectors of length 1 at these angles."""
+    angles = numpy.radians(degrees)
+    return numpy.stack([numpy.cos(angles), numpy.sin(angles)], axis=1)
+
+
+def value_of(loss, *columns) -> float:
+    return loss([{"vectors": torch.tensor(column)} for column in columns], None).item()
+
+
+# Cosines of the first anchor: 0.50 with its positive, 0.94 with the other's, 0.98 and -0.50 with the hard negatives.
+ANCHORS, POSITIVES, NEGATIVES = unit(0, 30), unit(60, 20), unit(10, 120)
+
+
+def by_hand(kept: list[list[bool]], temperature: float) -> float:
+    """The mean of -log(e^(s+/t) / sum of e^(s/t)) over what is kept: two positives, then two negatives."""
+    scores = ANCHORS @ numpy.concatenate([POSITIVES, NEGATIVES]).T / temperature
+    rows = [
+        -scores[row, row]
+        + math.log(sum(math.exp(score) for score, keep in zip(scores[row], kept[row], strict=True) if keep))
+        for row in range(2)
+    ]
+    return sum(rows) / 2
+
+
+ALL = [[True] * 4] * 2
+
+
+@pytest.mark.parametrize(
+    ("margin", "strategy", "kept"),
+    [
+        (None, "absolute", ALL),
+        (
+            -0.1,
+            "absolute",
+            [[True, False, False, True], [True, True, True, True]],
+        ),  # the second positive's cosine: 0.98
+        (-0.45, "absolute", [[True, True, False, True], [True, True, True, True]]),  # 0.94 < 0.50 + 0.45 < 0.98
+        (0.1, "absolute", [[True, False, False, True], [True, True, False, True]]),  # 0.94 > 0.98 - 0.1
+        (-0.9, "relative", [[True, True, False, True], [True, True, True, True]]),  # 0.94 < 0.50 * 1.9 < 0.98
+        (0.05, "relative", [[True, False, False, True], [True, True, False, True]]),  # 0.94 > 0.98 * 0.95
+        (3.0, "absolute", [[True, False, False, False], [False, True, False, False]]),
+    ],
+)
+def test_negatives_above_the_threshold_leave_the_softmax(margin, strategy, kept):
+    loss = InfoNCE(GivenVectors(), temperature=0.5, margin=margin, margin_strategy=strategy)
+    assert value_of(loss, ANCHORS, POSITIVES, NEGATIVES) == pytest.approx(by_hand(kept, 0.5), abs=1e-6)
+
+
+def test_a_lower_temperature_sharpens_the_softmax():
+    loss = InfoNCE(GivenVectors(), temperature=0.05, margin=None)
+    assert value_of(loss, ANCHORS, POSITIVES, NEGATIVES) == pytest.approx(by_hand(ALL, 0.05), rel=1e-5)
+
+
+def test_what_is_left_out_has_no_gradient_and_the_rest_has():
+    columns = [torch.tensor(column, requires_grad=True) for column in (ANCHORS, POSITIVES, NEGATIVES[[0, 0]])]
+    InfoNCE(GivenVectors(), margin=0.1)([{"vectors": column} for column in columns], None).backward()
+    assert not columns[2].grad.any()
+    assert columns[1].grad.any()
+
+
+def test_a_learned_temperature_is_trained_saved_and_bounded():
+    fixed, learned = InfoNCE(GivenVectors()), InfoNCE(GivenVectors(), learnable_temperature=True, margin=None)
+    assert not fixed.log_scale.requires_grad
+    value = learned([{"vectors": torch.tensor(column)} for column in (ANCHORS, POSITIVES)], None)
+    value.backward()
+    assert learned.log_scale.grad != 0
+    assert "log_scale" in learned.state_dict()
+    with torch.no_grad():
+        learned.log_scale.fill_(10.0)  # e^10 is a scale of 22,026
+    assert value_of(learned, ANCHORS, POSITIVES, NEGATIVES) == pytest.approx(by_hand(ALL, 0.01), rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0, -0.1])
+def test_a_temperature_is_above_0(temperature):
+    with pytest.raises(ConfigError, match=rf"loss\.temperature={temperature} was given\. Expected a number above 0"):
+        InfoNCE(GivenVectors(), temperature=temperature)
+
+
+def test_an_unknown_strategy_names_the_known_ones():
+    with pytest.raises(ConfigError, match=r"absolut is not known\. Expected one of: absolute, relative\. Did you mean"):
+        InfoNCE(GivenVectors(), margin_strategy="absolut")

@@ -1,0 +1,210 @@
+"""LoRA: only the adapter is trained, what is saved loads again, and merging changes no embedding."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import numpy
+import pytest
+import torch
+
+from embexp.config import compose, instantiate
+from embexp.errors import ConfigError, ModelError
+from embexp.models.adapters import LoraAdapter, has_adapter, merge_adapter
+from embexp.models.pretrained import PretrainedModel
+from embexp.models.saving import save_model
+from embexp.models.scratch import ScratchModel, wordpiece_tokenizer
+from embexp.models.stack import module_stack
+from embexp.training.checkpoints import load_weights
+
+pytest.importorskip("peft")
+TEXTS = ["the market rose", "the market fell sharply", "central banks raise rates", "a cat sleeps"]
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+}
+LORA = LoraAdapter(4, 8, 0.0, "all-linear", ["pooler.dense"], "none", False, False, False)
+
+
+def base_of(architecture: str, folder):
+    """A small network of an architecture with random weights, saved with a tokenizer, as on the Hub."""
+    from transformers import AutoConfig, AutoModel
+
+    torch.manual_seed(1)
+    tokenizer = wordpiece_tokenizer(TEXTS, 100, 32)
+    special = {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
+    config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **SMALL, **special)
+    AutoModel.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def base(tmp_path):
+    return base_of("bert", tmp_path / "base_model")
+
+
+def lora(base, folder, adapter=LORA, **arguments):
+    torch.manual_seed(1)
+    return PretrainedModel(path=str(base), adapter=adapter, **arguments).load(list, folder)
+
+
+def trained(model):
+    """One step on the sum of the embeddings; returns the names of the tensors that moved."""
+    from sentence_transformers.util import batch_to_device
+
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.train()
+    optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
+    for _ in range(2):  # the first step moves B only: A has no gradient while B is zero
+        features = batch_to_device(model.preprocess(TEXTS), model.device)
+        model(features)["sentence_embedding"].pow(3).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    return {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "mpnet", "xlm-roberta", "modernbert"])
+def test_only_the_adapter_is_trained_and_what_is_saved_loads_again(architecture, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    base = base_of(architecture, tmp_path / "base_model")
+    untouched = PretrainedModel(path=str(base)).load(list, tmp_path).encode(TEXTS)
+    model = lora(base, tmp_path)
+    assert model.encode(TEXTS) == pytest.approx(untouched, abs=1e-6)
+    moved = trained(model)
+    assert moved
+    assert all("lora_" in name for name in moved)
+    assert moved == {name for name in model.state_dict() if "lora_" in name}
+    embedded = model.encode(TEXTS)
+    assert numpy.abs(embedded - untouched).max() > 0.01
+    save_model(model, tmp_path / "saved")
+    assert not list((tmp_path / "saved").rglob("model.safetensors"))
+    assert numpy.abs(SentenceTransformer(str(tmp_path / "saved")).encode(TEXTS) - embedded).max() < 1e-6
+
+
+@pytest.mark.parametrize("arguments", [{}, {"num_layers": 1}, {"dtype": "bfloat16"}], ids=str)
+def test_another_process_in_another_folder_loads_the_adapter_on_its_base(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base_of("bert", tmp_path / "base_model")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    model = lora("base_model", tmp_path / "run", **arguments)
+    trained(model)
+    save_model(model, tmp_path / "saved")
+    program = """
+import json, sys
+from sentence_transformers import SentenceTransformer
+print(json.dumps(SentenceTransformer("../saved").encode(json.loads(sys.argv[1])).tolist()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(TEXTS)], cwd="elsewhere", check=True, capture_output=True, text=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert numpy.abs(numpy.array(found) - model.encode(TEXTS)).max() < 1e-6
+
+
+def test_a_merged_model_embeds_the_same_and_is_a_plain_one(base, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    model = lora(base, tmp_path)
+    trained(model)
+    embedded = model.encode(TEXTS)
+    names = set(PretrainedModel(path=str(base)).load(list, tmp_path).state_dict())
+    save_model(model, tmp_path / "saved", merges_adapter=True)
+    assert not list((tmp_path / "saved").rglob("adapter*"))
+    loaded = SentenceTransformer(str(tmp_path / "saved"))
+    assert set(loaded.state_dict()) == set(model.state_dict()) == names
+    assert numpy.abs(loaded.encode(TEXTS) - embedded).max() < 1e-6
+    assert all(weight.requires_grad for weight in model.parameters())
+
+
+def test_merging_a_model_without_an_adapter_changes_nothing(tmp_path):
+    model = ScratchModel(1, 8, 2, 100, 16).load(lambda: TEXTS, tmp_path)
+    before = model.encode(TEXTS)
+    merge_adapter(model)
+    assert not has_adapter(model)
+    assert numpy.array_equal(model.encode(TEXTS), before)
+
+
+def test_a_checkpoint_gives_its_adapter_back_bit_by_bit(base, tmp_path):
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+    model = lora(base, tmp_path)
+    trained(model)
+    model.save_pretrained(str(tmp_path / "checkpoint"))
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    trained(model)
+    load_weights(model, tmp_path / "checkpoint")
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in model.state_dict().items())
+
+    trained(model)
+    assert not all(torch.equal(tensor, kept[name]) for name, tensor in model.state_dict().items())
+    arguments = SentenceTransformerTrainingArguments(str(tmp_path / "out"), report_to="none")
+    SentenceTransformerTrainer(model, arguments)._load_from_checkpoint(str(tmp_path / "checkpoint"))
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in model.state_dict().items())
+    assert {name for name, weight in model.named_parameters() if weight.requires_grad} == {
+        name for name in kept if "lora_" in name
+    }
+
+
+def test_training_goes_on_from_a_saved_adapter_merged_into_its_base(base, tmp_path):
+    first = lora(base, tmp_path / "first")
+    trained(first)
+    save_model(first, tmp_path / "saved")
+    model = PretrainedModel(path=str(tmp_path / "saved")).load(list, tmp_path)
+    assert not has_adapter(model)
+    assert numpy.abs(model.encode(TEXTS) - first.encode(TEXTS)).max() < 1e-6
+    assert any("query" in name for name in trained(model))
+    save_model(model, tmp_path / "whole")
+    assert numpy.array_equal(
+        PretrainedModel(path=str(tmp_path / "whole")).load(list, None).encode(TEXTS), model.encode(TEXTS)
+    )
+
+    second = lora(tmp_path / "saved", tmp_path / "second")
+    trained(second)
+    save_model(second, tmp_path / "again")
+    assert PretrainedModel(path=str(tmp_path / "again")).load(list, tmp_path).encode(TEXTS) == pytest.approx(
+        second.encode(TEXTS), abs=1e-6
+    )
+
+
+def test_without_peft_one_message_says_what_to_type(monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "peft" else real(name))
+    with pytest.raises(ConfigError) as refusal:
+        instantiate(compose(["model/adapter=lora"]).model)
+    assert str(refusal.value) == (
+        "model.adapter=lora was given; peft is not installed. Type pip install 'embexp[lora]', or model.adapter=null."
+    )
+
+
+def test_a_saved_adapter_without_peft_is_refused_before_loading(base, tmp_path, monkeypatch):
+    save_model(lora(base, tmp_path), tmp_path / "saved")
+    monkeypatch.setattr("embexp.models.pretrained_checks.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"holds an adapter; peft is not installed\. Type pip install"):
+        PretrainedModel(path=str(tmp_path / "saved")).locate()
+
+
+def test_matrices_that_are_not_there_are_refused(base, tmp_path):
+    with pytest.raises(ModelError, match=r"model\.adapter=lora does not fit the model: .*nowhere") as refusal:
+        lora(base, tmp_path, LoraAdapter(4, 8, 0.0, ["nowhere"], None, "none", False, False, False))
+    assert "type 'model.adapter.target_modules=[query,value]'" in str(refusal.value)
+
+
+def test_a_model_without_a_transformer_is_refused(tmp_path):
+    vectors = {"_target_": "embexp.models.words.static_vectors", "embedding_dimension": 4, "vocabulary_size": 50}
+    module_stack({"vectors": vectors}).load(lambda: TEXTS, tmp_path).save_pretrained(str(tmp_path / "static"))
+    with pytest.raises(ModelError, match=r"the model has no transformer\. Type model\.adapter=null"):
+        lora(tmp_path / "static", tmp_path)
+
+
+def test_the_command_line_chooses_it_and_its_arguments():
+    model = instantiate(compose(["model/adapter=lora", "model.adapter.r=8", "model.adapter.merge=true"]).model)
+    assert (model.adapter.r, model.adapter.lora_alpha, model.merges_adapter) == (8, 128, True)
+    assert not instantiate(compose([]).model).merges_adapter

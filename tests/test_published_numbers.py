@@ -1,0 +1,44 @@
+"""MiniLM saved through embexp, loaded by plain sentence-transformers in another process: the published scores."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from embexp.building import builder_of
+from embexp.config import compose, instantiate, resolve
+from embexp.models.saving import save_model
+
+pytestmark = pytest.mark.slow
+PROGRAM = """
+import csv, json, sys
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
+model = SentenceTransformer(sys.argv[1])
+for rows in json.load(sys.stdin):
+    scores = EmbeddingSimilarityEvaluator(*map(list, zip(*rows)))(model)
+    print("spearman", scores["spearman_cosine"])
+"""
+
+
+def rows_of_stsb(folder) -> list[list[list]]:
+    """Sentences and score of the rows of dev, then of test."""
+    config = resolve(compose(["dataset=stsb", f"paths.data={folder}"]))
+    splits = builder_of(config).read(config["dataset"], "stsb", "scored_pair").splits
+    return [[[row["sentence1"], row["sentence2"], row["score"]] for row in splits[split]] for split in ("dev", "test")]
+
+
+def test_minilm_saved_through_embexp_gives_the_published_scores_of_stsb(real_data, tmp_path):
+    save_model(instantiate(compose(["model=minilm"]).model).load(list, tmp_path), tmp_path / "saved")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "saved"],
+        cwd=tmp_path,
+        input=json.dumps(rows_of_stsb(real_data)),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    scores = [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("spearman")]
+    assert scores == [pytest.approx(0.86717, abs=1e-5), pytest.approx(0.82032, abs=1e-5)]

@@ -1,0 +1,227 @@
+"""Runs that were killed at any moment and gone on with; and runs that cannot be."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+from conftest import TINY
+from filelock import FileLock
+from killed_runs import SERVER, _run_arranged, at_step, before, killed, resume, run, while_writing
+from safetensors.torch import load_file
+
+from embexp.errors import ConfigError, TrainingError
+from embexp.resuming import resumed
+from embexp.run_record import run_folder, status_of
+from embexp.training.checkpoints import folders, last_checkpoint
+
+# Two stages, each with weights of its loss; a checkpoint after every second of four steps.
+FIRST = "{_target_:embexp.losses.tension.ContrastiveTension,_accepts_:[twin_text]}"
+CHAINED = (*TINY, "loss=softmax", f"adapt={{first:{{loss:{FIRST}}}}}", "tracking=none", "keep=full")
+PLACES = {
+    "before anything was scored": ("load_base_model", "embexp.run"),
+    "before the first stage": ("train", "embexp.run"),
+    "when a checkpoint was written but not marked": ("complete", "embexp.training.checkpoint_callback"),
+    "when the second checkpoint was not marked": ("complete", "embexp.training.checkpoint_callback", 2),
+    "before old checkpoints were removed": ("rotate", "embexp.training.checkpoint_callback", 2),
+    "before the best weights were loaded": ("load_weights", "embexp.training.stage"),
+    "between the stages": ("train", "embexp.run", 2),
+    "in the second stage": ("complete", "embexp.training.checkpoint_callback", 4),
+    "before the trained model was scored": ("record_results", "embexp.run"),
+    "before anything was stored": ("store", "embexp.run"),
+    "before the checkpoints were tidied": ("tidy", "embexp.run"),
+}
+
+
+def model_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "stages/main/model/model.safetensors")
+
+
+def measured(folder: Path) -> dict[str, float]:
+    """The metrics of a result, without costs."""
+    metrics = json.loads((folder / "result.json").read_text())["metrics"]
+    return {key: value for key, value in metrics.items() if not key.startswith("cost/")}
+
+
+def assert_same_end(whole: Path, broken: Path) -> None:
+    expected, found = model_of(whole), model_of(broken)
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert measured(whole) == measured(broken)
+    assert logged(whole) == logged(broken)
+
+
+def logged(folder: Path) -> list[tuple[int | None, dict[str, float]]]:
+    """What metrics.jsonl holds, without costs."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line["metrics"]) for line in lines if not str(line["metrics"]).startswith("{'cost/")]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    """A chained run that nobody killed."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    run(folder, *CHAINED)
+    return folder
+
+
+@pytest.mark.parametrize("moment", PLACES)
+def test_a_run_killed_at_a_moment_ends_like_one_that_was_not(moment, undisturbed, workplace):
+    killed(before, PLACES[moment], workplace / "run", *CHAINED)
+    result = resume(workplace / "run")
+    assert result["run"]["status"] == "FINISHED"
+    assert_same_end(undisturbed, workplace / "run")
+
+
+@pytest.mark.parametrize("file", ["optimizer.pt", "rng_state.pth", "loss.pt"])
+def test_a_torn_checkpoint_is_left_out_for_the_one_before_it(file, undisturbed, workplace, caplog):
+    caplog.set_level("INFO", "embexp")
+    killed(while_writing, (file,), workplace / "run", *CHAINED)
+    torn = folders(workplace / "run/stages/first/checkpoints")[-1]
+    assert torn.name == "checkpoint-4"
+    resume(workplace / "run")
+    assert "checkpoint-4 is not whole: it was being written when the run ended. It is left out." in caplog.text
+    assert "Going on from checkpoint-2: step 2 of 4." in caplog.text
+    assert_same_end(undisturbed, workplace / "run")
+
+
+def test_a_run_killed_again_and_again_at_random_ends_like_one_that_was_not(undisturbed, workplace):
+    folder, draw, kills = workplace / "run", random.Random(1), 0
+    for _ in range(40):
+        child = SERVER.Process(target=_run_arranged, args=(time.time, (), folder, CHAINED))
+        child.start()
+        child.join(timeout=draw.uniform(0.5, 4.0))
+        child.kill()
+        child.join()
+        kills += child.exitcode == -signal.SIGKILL
+        if folder.exists() and not (folder / "run.json").exists():
+            shutil.rmtree(folder)  # it never began
+        if status_of(folder) == "FINISHED":
+            break
+    assert kills >= 2
+    assert_same_end(undisturbed, folder)
+
+
+def test_the_command_goes_on_with_a_killed_run_by_folder_or_by_id_in_the_same_mlflow_run(workplace, store):
+    command = [sys.executable, "-m", "embexp"]
+    long = ["trainer.max_steps=3000", "trainer.save_steps=2", "trainer.eval_steps=1500"]
+    process = subprocess.Popen([*command, *TINY, "loss=softmax", *long], cwd=workplace)
+    wait_for(lambda: list(workplace.glob("runs/*/*/stages/main/checkpoints/*/complete.json")), process)
+    process.kill()
+    process.wait()
+    (folder,) = workplace.glob("runs/*/*")
+    begin = last_checkpoint(folder / "stages/main/checkpoints").step
+    run_id = json.loads((folder / "run.json").read_text())["id"]
+    for name in (str(folder), run_id):
+        process = subprocess.Popen([*command, f"resume={name}"], cwd=workplace)
+        wait_for(lambda goal=begin + 20: last_step(folder) > goal, process)
+        process.kill()
+        process.wait()
+        assert last_checkpoint(folder / "stages/main/checkpoints").step > begin
+        begin = last_step(folder)
+    client = mlflow.MlflowClient(store)
+    (run,) = client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
+    assert (run.info.run_id, run.info.status) == (run_id, "RUNNING")
+    steps = [entry.step for entry in client.get_metric_history(run_id, "train/loss")]
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(steps) > 20
+    assert (folder / ".hydra/overrides.yaml").read_text().count("softmax") == 1
+
+
+def last_step(folder: Path) -> int:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()[:-1]
+    return max((json.loads(line)["step"] or 0 for line in lines), default=0)
+
+
+def wait_for(condition, process) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        assert process.poll() is None, process.returncode
+        time.sleep(0.1)
+    raise AssertionError("not within a minute")
+
+
+def test_a_full_disk_is_one_clear_error_and_earlier_checkpoints_stay(workplace, monkeypatch):
+    usage, calls = shutil.disk_usage, []
+
+    def nearly_full(path):
+        calls.append(path)
+        return usage(path) if len(calls) == 1 else usage(path)._replace(free=1000)
+
+    monkeypatch.setattr(shutil, "disk_usage", nearly_full)
+    with pytest.raises(TrainingError, match=r"The disk is full: a checkpoint of about \d+ MB does not fit .*resume="):
+        run(workplace / "run", *TINY, "keep=full", "tracking=none")
+    assert status_of(workplace / "run") == "FAILED"
+    (whole,) = folders(workplace / "run/stages/main/checkpoints")
+    assert last_checkpoint(whole.parent).step == 2
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    assert resume(workplace / "run")["run"]["status"] == "FINISHED"
+
+
+@pytest.fixture
+def begun(workplace) -> Path:
+    """A run that was killed."""
+    killed(at_step, (3,), workplace / "run", *TINY, "tracking=none")
+    return workplace / "run"
+
+
+def test_a_run_that_is_gone_on_with_takes_no_other_values(begun):
+    with pytest.raises(ConfigError, match=r"seed=1 trainer\.max_steps=9 was typed beside resume.*Type only resume="):
+        resumed(begun, ["resume=run", "seed=1", "trainer.max_steps=9"])
+
+
+def test_a_finished_run_is_not_gone_on_with(begun):
+    resume(begun)
+    with pytest.raises(ConfigError, match=r"has finished: its result is in .*result\.json"):
+        resumed(begun, ["resume=run"])
+
+
+def test_a_folder_with_a_run_takes_no_other_run(begun):
+    with pytest.raises(ConfigError, match=r"run holds a run already \(RUNNING\)\. Type resume="):
+        run(begun, *TINY, "tracking=none")
+
+
+def test_a_run_that_another_process_holds_is_left_to_it(begun):
+    with FileLock(begun / "run.lock"), pytest.raises(ConfigError, match="still going on in another process"):
+        resume(begun)
+
+
+def test_a_run_is_gone_on_with_where_it_began(begun, monkeypatch, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"Type: cd .* && python -m embexp resume=.*/run$"):
+        resumed(begun, ["resume=run"])
+
+
+def test_a_run_whose_data_have_changed_is_not_gone_on_with(workplace):
+    judged = "dataset=pairs.jsonl", "evaluator=[stsb]", "evaluator.stsb.dataset=${dataset}"
+    pairs = [f'{{"sentence1": "a text {n}", "sentence2": "another {n}", "score": {n / 40}}}' for n in range(40)]
+    Path("pairs.jsonl").write_text("\n".join(pairs))
+    overrides = (*TINY[:3], *judged, "evaluator.stsb.resamples=20", "loss=cosent", "tracking=none")
+    killed(at_step, (3,), workplace / "run", *overrides)
+    Path("pairs.jsonl").write_text("\n".join(pairs[1:]))
+    with pytest.raises(ConfigError, match=r"what the run began with has changed: main/\w+ .* is now .*Put them back"):
+        resume(workplace / "run")
+
+
+def test_resume_names_what_it_looked_for(workplace):
+    with pytest.raises(ConfigError, match="resume=abc is neither a folder nor the id of a run in runs or sweeps"):
+        run_folder("abc", "fresh", "runs", "sweeps")
+    (workplace / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"resume=empty is no run that began: empty has no run\.json"):
+        run_folder("empty", "fresh", "runs", "sweeps")
+    assert run_folder(None, "fresh", "runs") == "fresh"
+
+
+@pytest.mark.parametrize(("keep", "left"), [("weights", {"model.safetensors"}), ("none", set())])
+def test_a_finished_run_keeps_of_its_checkpoints_what_was_asked_for(keep, left, workplace):
+    run(workplace / "run", *TINY, "tracking=none", f"keep={keep}")
+    files = {file.name for file in (workplace / "run/stages/main/checkpoints").rglob("*") if file.is_file()}
+    assert files & {"model.safetensors", "optimizer.pt", "rng_state.pth", "complete.json"} == left
