@@ -8,10 +8,11 @@ import pytest
 import torch
 from killed_runs import at_step, killed, resume, run
 from safetensors.torch import load_file
-from shaped_rows import CLASSES, RIGHT, write_rows
+from shaped_rows import CLASSES, RIGHT, TEXTS, write_rows
 
 from embexp.config import compose, conf_dir
 from embexp.data.shapes import SHAPES
+from embexp.models.scratch import ScratchModel
 from embexp.training.checkpoints import folders
 
 LOSSES = sorted(path.stem for path in conf_dir().glob("loss/*.yaml") if path.stem != "auto")
@@ -44,12 +45,18 @@ def overrides_of(loss: str, data: Path) -> list[str]:
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     """All that a run trained: the model it kept, and the last checkpoint's model, loss and optimizer."""
     last = folder / "stages/main/checkpoints/checkpoint-7"
-    found = {f"kept {key}": value for key, value in load_file(folder / "stages/main/model/model.safetensors").items()}
-    found |= {f"last {key}": value for key, value in load_file(last / "model.safetensors").items()}
+    files = {"kept": folder / "stages/main/model", "last": last}
+    found = {f"{name} {key}": value for name, path in files.items() for key, value in model_weights(path).items()}
     if (last / "loss.pt").exists():
         found |= {f"loss {key}": value for key, value in torch.load(last / "loss.pt", weights_only=True).items()}
     states = torch.load(last / "optimizer.pt", weights_only=True)["state"]
     return found | {f"adam {n} {key}": value for n, state in states.items() for key, value in state.items()}
+
+
+def model_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a saved model, or those of its adapter."""
+    (file,) = [*folder.glob("model.safetensors"), *folder.glob("adapter_model.safetensors")]
+    return load_file(file)
 
 
 def metrics_of(folder: Path) -> list[tuple[int | None, dict[str, float]]]:
@@ -67,9 +74,30 @@ def test_the_catalogue_is_large():
     assert len(LOSSES) >= 27
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_killed_run_that_is_gone_on_with_equals_one_that_was_not(loss, data, workplace, store):
-    overrides = overrides_of(loss, data)
+# What else may hold weights or draw numbers: a temperature that is trained, and modifiers.
+VARIANTS = [
+    ("info_nce", "loss.learnable_temperature=true"),
+    ("mnrl", "modifier=matryoshka_2d", "trainer.gradient_accumulation_steps=2"),
+    ("softmax", "modifier=orthogonal"),
+]
+
+
+@pytest.mark.parametrize("variant", [*((loss,) for loss in LOSSES), *VARIANTS], ids="-".join)
+def test_a_killed_run_that_is_gone_on_with_equals_one_that_was_not(variant, data, workplace, store):
+    assert_same_end(workplace, store, *overrides_of(variant[0], data), *variant[1:])
+
+
+def test_an_adapter_is_gone_on_with(data, workplace, store):
+    model = ScratchModel(num_layers=1, hidden_size=16, num_heads=2, vocabulary_size=100, max_seq_length=16)
+    model.load(lambda: TEXTS, workplace).save_pretrained(str(workplace / "base"))
+    others = [override for override in overrides_of("softmax", data) if not override.startswith("model")]
+    adapter = ["model=pretrained", f"model.path={workplace / 'base'}", "model/adapter=lora"]
+    assert_same_end(workplace, store, *others, *adapter)
+    assert not list((workplace / "whole/stages/main/model").glob("model.safetensors"))
+
+
+def assert_same_end(workplace: Path, store: str, *overrides: str) -> None:
+    """A run that nobody stops and one that is killed in the middle leave the same."""
     whole, broken = workplace / "whole", workplace / "broken"
     first = run(whole, *overrides)
     killed(at_step, (6,), broken, *overrides)
