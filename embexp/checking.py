@@ -8,7 +8,7 @@ from embexp.checks.settings import check_settings
 from embexp.checks.texts import check_texts
 from embexp.models.tokens import token_limit
 from embexp.protocols import BaseModel
-from embexp.training.stage import StagePlan
+from embexp.training.stages import StagePlan
 
 
 def check_stage(stage: StagePlan, model: BaseModel | None, place: Mapping[str, str] | None) -> Findings:

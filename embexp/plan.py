@@ -23,7 +23,8 @@ from embexp.misfits import Misfits
 from embexp.protocols import BaseModel, Tracker
 from embexp.steps.conversions.conversion_settings import NEEDED, default_settings
 from embexp.steps.convert import limit_negatives
-from embexp.training.stage import StagePlan, check_precision
+from embexp.training.arguments import check_precision
+from embexp.training.stages import StagePlan
 
 logger = logging.getLogger(__name__)
 Node = Mapping[str, Any]

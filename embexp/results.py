@@ -8,7 +8,7 @@ from embexp.exports.model_card import write_card
 from embexp.models.encoding import ModelEncoder
 from embexp.plan import RunPlan
 from embexp.tracking.journal import Journal
-from embexp.training.stage import StageResult
+from embexp.training.stages import StageResult
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -20,7 +20,8 @@ from embexp.resuming import begin, go_on
 from embexp.run_record import RECORD, held, write_json
 from embexp.tracking.journal import Journal
 from embexp.training.checkpoints import load_weights, strip
-from embexp.training.stage import StageResult, finished_stage, seconds_before, train_stage
+from embexp.training.stage import train_stage
+from embexp.training.stages import StageResult, finished_stage, seconds_before
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

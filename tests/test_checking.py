@@ -18,7 +18,7 @@ from embexp.models.adapters import LoraAdapter
 from embexp.models.assembled import StaticModel
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import wordpiece_tokenizer
-from embexp.training.stage import StagePlan
+from embexp.training.stages import StagePlan
 
 TEXTS = [f"text {letter}" for letter in "abcdefgh"]
 OTHERS = [f"answer {letter}" for letter in "abcdefgh"]

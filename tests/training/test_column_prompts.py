@@ -15,7 +15,9 @@ from embexp.run import execute, load_base_model
 from embexp.steps.prompting import set_prompts
 from embexp.tracking.journal import Journal
 from embexp.tracking.null_tracker import NullTracker
-from embexp.training.stage import StagePlan, column_prompts, train_stage
+from embexp.training.arguments import column_prompts
+from embexp.training.stage import train_stage
+from embexp.training.stages import StagePlan
 
 NAMED = {"query": "question ", "document": "answer "}
 SIDES = {"anchor": "query", "positive": "document"}

@@ -12,8 +12,10 @@ from embexp.losses.spec import spec_of
 from embexp.models.scratch import ScratchModel
 from embexp.tracking.journal import Journal
 from embexp.tracking.null_tracker import NullTracker
+from embexp.training.arguments import check_precision, precision_misfits, training_arguments
 from embexp.training.checkpoints import folders
-from embexp.training.stage import StagePlan, check_precision, precision_misfits, train_stage, training_arguments
+from embexp.training.stage import train_stage
+from embexp.training.stages import StagePlan
 
 SECRETS = [f"confidential sentence number {number}" for number in range(16)]
 PRIMARY = "dev/sts/spearman_cosine"
