@@ -1,0 +1,77 @@
+"""What a stage is before it is trained, and what it has left when it was."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from embexp.data.dataset import EmbeddingDataset
+from embexp.losses.spec import LossSpec
+from embexp.run_record import write_json
+from embexp.training.checkpoints import last_checkpoint
+
+CHECKPOINTS = "checkpoints"
+DONE = "done"  # the mark of a finished stage: what it left, as JSON
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A training that was checked and can start.
+
+    Attributes:
+        dataset: converted to a shape that the loss accepts.
+        trainer: the trainer YAML: sentence-transformers' training arguments.
+        folder: where checkpoints, the trained model and the mark `done` go.
+    """
+
+    name: str
+    dataset: EmbeddingDataset
+    loss: LossSpec
+    trainer: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.folder / CHECKPOINTS
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage left in its folder, after how many steps, and what it cost."""
+
+    folder: Path
+    best_step: int
+    num_steps: int
+    seconds: float
+    rows_per_second: float
+
+    @property
+    def model_path(self) -> Path:
+        """The trained model."""
+        return self.folder / "model"
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The chosen checkpoint, None where none was saved."""
+        path = self.folder / CHECKPOINTS / f"checkpoint-{self.best_step}"
+        return path if path.is_dir() else None
+
+    def write(self) -> None:
+        """Mark the stage as finished."""
+        content = asdict(self)
+        del content["folder"]
+        write_json(self.folder / DONE, content)
+
+
+def finished_stage(folder: Path) -> StageResult | None:
+    """What a stage left that was finished before; None when it was not."""
+    path = folder / DONE
+    return StageResult(folder, **json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def seconds_before(plan: StagePlan) -> float:
+    """Time that earlier processes spent on a stage's training, as far as it counts."""
+    left = finished_stage(plan.folder) or last_checkpoint(plan.checkpoints)
+    return left.seconds if left else 0.0
