@@ -17,6 +17,13 @@ def main() -> None:
 
 def train(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
     """One run, or the rest of one; the primary metric is returned, for sweepers that optimise it."""
+    from embexp.run_record import held
+
+    with held(folder):
+        return _train(config, choices, folder)
+
+
+def _train(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
     from embexp.plan import plan_run
     from embexp.resuming import check_unused, resumed
     from embexp.sweep import recorded_job, typed_overrides

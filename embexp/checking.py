@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from embexp.checks.companion_files import check_companions
 from embexp.checks.findings import Findings, merged
 from embexp.checks.labels import check_labels
 from embexp.checks.settings import check_settings
@@ -22,6 +23,7 @@ def check_stage(stage: StagePlan, model: BaseModel | None, place: Mapping[str, s
     return merged(
         (
             check_settings(stage.loss, stage.trainer, model),
+            check_companions(stage.loss, place),
             check_labels(stage.dataset, stage.loss, stage.trainer),
             check_texts(stage.dataset, stage.loss, stage.trainer, limit),
         )

@@ -11,9 +11,14 @@ from embexp.config import conf_dir
 from embexp.errors import did_you_mean
 from embexp.overrides import quoted
 
+# OmegaConf's words around a mistake that one of our resolvers found.
+RESOLVING = re.compile(r"ConfigError raised while resolving interpolation: (.*?)\s*full_key: .*", re.DOTALL)
+
 
 def explain(error: BaseException) -> str:
     """The one message a person needs: what was given, what was expected, what to type."""
+    if resolving := RESOLVING.match(str(error)):
+        return resolving.group(1)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _explain_option(error, error.missing_cfg_file)
     if isinstance(error, OverrideParseException):

@@ -11,11 +11,13 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 
 from embexp.data.formats import SUFFIXES, kind_of
+from embexp.errors import ConfigError
 
 # `dataset=my.csv` stands for `dataset=file dataset.reader.path=my.csv`, `dataset=org/name` for the Hub's data set.
 PATH_OPTIONS = {"dataset": ("file", "dataset.reader.path"), "model": ("pretrained", "model.path")}
 # `model.adapter=lora` stands for `model/adapter=lora`: an option with arguments of its own (`model.adapter.r=16`).
 GROUPS_OF_KEYS = {"model.adapter": "model/adapter"}
+SINGLE = ("model", "loss", "modifier", "trainer")  # groups of which a run has one option
 HUB_OPTION = ("hub", "dataset.reader.id")
 # What Hydra's grammar (OverrideLexer.g4) does not read without quotes, signs of lists and the like among it.
 FOREIGN = re.compile(r"[^A-Za-z0-9_/\\.$%*@?|:+ \t-]")
@@ -37,12 +39,20 @@ def expand_paths(arguments: Sequence[str]) -> list[str]:
     ['dataset=file', 'dataset.reader.path="数据.csv"']
     >>> expand_paths(["model.adapter=lora"])
     ['model/adapter=lora']
+
+    Raises:
+        ConfigError: a list of options for a group of which a run has one.
     """
     return [expanded for argument in arguments for expanded in _expand(argument)]
 
 
 def _expand(argument: str) -> list[str]:
     group, _, value = argument.partition("=")
+    if group in SINGLE and value.startswith("[") and "," in value:
+        raise ConfigError(
+            f"{argument} names several. Expected only one {group}: type {group}=<one of them>, or "
+            f"-m {group}={value.strip('[]')} for a run with each."
+        )
     if group in GROUPS_OF_KEYS:
         return [f"{GROUPS_OF_KEYS[group]}={value}"]
     paths = _paths_in(value) if group in PATH_OPTIONS else None

@@ -13,8 +13,9 @@ from embexp.checking import check_stage
 from embexp.checks.settings import check_settings
 from embexp.config import check_arguments, instantiate, resolve
 from embexp.drafts import Draft, draft_stage, stages_of, with_losses
-from embexp.errors import ConfigError, DataError
+from embexp.errors import ConfigError, DataError, did_you_mean
 from embexp.evaluation.scores import Evaluator
+from embexp.exports.adapter_base import check_shared_base
 from embexp.exports.delivery import plan_exports
 from embexp.exports.trained import Export
 from embexp.judges import check_evaluator_way, plan_evaluators
@@ -28,6 +29,7 @@ from embexp.training.stages import StagePlan
 
 logger = logging.getLogger(__name__)
 Node = Mapping[str, Any]
+KEPT = ("weights", "full", "none")  # what of the checkpoints stays when a run has finished
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path) -> Ru
     resolved = resolve(config)
     names = short_names(resolved, choices)
     misfits = Misfits()
+    misfits.attempt(check_kept, resolved["keep"])
     builder = misfits.attempt(builder_of, resolved) or _lenient_builder()
     drafts = [
         misfits.attempt(draft_stage, name, stage, resolved, names, builder) for name, stage in stages_of(resolved)
@@ -81,7 +84,8 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path) -> Ru
     _check_names(resolved, names, [draft for draft in drafts if draft], model, builder, misfits)
     misfits.raise_if_any()
     resolved, names = with_losses(resolved, names, drafts)
-    place = misfits.attempt(model.locate)
+    if place := misfits.attempt(model.locate):
+        misfits.attempt(check_shared_base, exports, model, place)
     for draft in drafts:
         misfits.attempt(draft.spec.locate)
     stages, warnings = _plan_stages(drafts, names["dataset"], folder, model, place, builder, misfits)
@@ -111,6 +115,12 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path) -> Ru
         warnings=warnings,
         exports=exports,
     )
+
+
+def check_kept(keep: str) -> None:
+    """Raise ConfigError unless `keep` names what may stay of a finished run's checkpoints."""
+    if keep not in KEPT:
+        raise ConfigError(f"keep={keep} is not known. Expected {', '.join(KEPT)}. {did_you_mean(keep, KEPT)}".strip())
 
 
 def short_names(config: Node, choices: Mapping[str, Any]) -> dict[str, str]:

@@ -82,6 +82,16 @@ class Tracker(Protocol):
     def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
         """Open a run and return its id; where there is one with that key, open it again."""
 
+    def attach(self, key: str) -> None:
+        """Take up the run that has the key, as it is: what is added to it changes neither its status nor its times.
+
+        Raises:
+            TrackingError: there is none.
+        """
+
+    def latest(self, keys: Collection[str]) -> dict[str, float]:
+        """The last value of each of these metrics that the run has."""
+
     def logged(self, keys: Collection[str]) -> set[tuple[str, int]]:
         """Which metrics of the run are there at which steps, as (key, step)."""
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from embexp.evaluation.scores import Difference, Evaluator, Scores, write_examples
+from embexp.evaluation.scores import Difference, Evaluator, Scores, judged_split, write_examples
+from embexp.exports.adapter_base import adapter_base
 from embexp.exports.model_card import write_card
 from embexp.models.encoding import ModelEncoder
 from embexp.plan import RunPlan
@@ -42,10 +43,11 @@ def metrics_of(split: str, scores: AllScores) -> dict[str, float]:
 def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult) -> None:
     """Log base, dev, test and delta metrics, and the verdict."""
     rows = [row for evaluator in plan.evaluators for row in comparisons(plan, evaluator, base, trained)]
+    judged = {evaluator.name: judged_split(evaluator) for evaluator in plan.evaluators}
     journal.log_results(metrics_of("dev", trained))
     journal.log_results(metrics_of("test", trained))
-    journal.log_results({key: value for row in rows for key, value in judged_metrics(plan, row).items()})
-    primary = next(row for row in rows if row["primary"] and row["split"] == judged_split(plan, row["evaluator"]))
+    journal.log_results({key: value for row in rows for key, value in judged_metrics(judged, row).items()})
+    primary = next(row for row in rows if row["primary"] and row["split"] == judged[row["evaluator"]])
     dev = trained.get((plan.primary_evaluator, "dev"))
     journal.result |= {
         "comparisons": rows,
@@ -55,16 +57,11 @@ def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: Al
         "training": f"{stage.num_steps} steps in {stage.seconds:.1f} s ({stage.rows_per_second:.1f} rows/s), "
         f"best at step {stage.best_step}",
         "model_path": str(stage.model_path),
+        "adapter_base": adapter_base(stage.model_path),
         "tracked": plan.tracker.where(),
     }
     journal.log_results({"cost/train_seconds": stage.seconds, "cost/rows_per_second": stage.rows_per_second})
     journal.log_tags({"verdict": primary["verdict"]})
-
-
-def judged_split(plan: RunPlan, evaluator_name: str) -> str:
-    """The split on which the verdict falls: test, or dev where there is no test."""
-    evaluator = next(evaluator for evaluator in plan.evaluators if evaluator.name == evaluator_name)
-    return "test" if "test" in evaluator.splits else "dev"
 
 
 def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: AllScores) -> list[dict[str, Any]]:
@@ -94,10 +91,14 @@ def _difference_columns(difference: Difference) -> dict[str, Any]:
     }
 
 
-def judged_metrics(plan: RunPlan, row: Mapping[str, Any]) -> dict[str, float]:
-    """base/ and delta/ metrics of a row; where the verdict falls on test, those of dev carry `dev` in their name."""
+def judged_metrics(judged: Mapping[str, str], row: Mapping[str, Any]) -> dict[str, float]:
+    """base/ and delta/ metrics of a row; where the verdict falls on test, those of dev carry `dev` in their name.
+
+    Args:
+        judged: by evaluator the split on which the verdict falls.
+    """
     name = row["evaluator"]
-    if row["split"] != judged_split(plan, name):
+    if row["split"] != judged[name]:
         name = f"{name}/{row['split']}"
     return {
         f"base/{name}/{row['metric']}": row["base"],

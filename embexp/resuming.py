@@ -1,7 +1,6 @@
 """How a run begins and how it is gone on with: what is written first, and what must still be so later."""
 
 import logging
-import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.environment import versions
 from embexp.errors import ConfigError
-from embexp.run_record import CONFIG, RECORD, changes, read_record, status_of, write_json
+from embexp.run_record import (
+    CONFIG,
+    RECORD,
+    RESULT,
+    changes,
+    is_closed,
+    read_record,
+    status_of,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from embexp.plan import RunPlan
@@ -26,9 +35,8 @@ def begin(plan: "RunPlan") -> dict[str, Any]:
         ConfigError: the folder holds a run already.
     """
     check_unused(plan.folder)
-    making = plan.folder / f"{CONFIG}.making"
-    OmegaConf.save(OmegaConf.create(dict(plan.config)), making)
-    os.replace(making, plan.folder / CONFIG)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    write_text(plan.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(plan.config))))
     record = {
         "key": uuid.uuid4().hex,
         "name": plan.name,
@@ -55,7 +63,7 @@ def go_on(plan: "RunPlan") -> dict[str, Any]:
     """The record of a run that was interrupted, after a look whether it can be gone on with.
 
     Raises:
-        ConfigError: the data or the base model's weights are not those that it began with.
+        ConfigError: the data or the weights are not those that it began with.
     """
     record = read_record(plan.folder)
     if changed := changes(record["data"] | record["weights"], fingerprints(plan) | weights(plan)):
@@ -92,14 +100,14 @@ def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, A
     Raises:
         ConfigError: the run has finished, other values were typed beside `resume`, or this is another directory.
     """
-    record = read_record(folder)
-    if status_of(folder) == "FINISHED":
-        raise ConfigError(f"The run in {folder} has finished: its result is in {folder / 'result.json'}.")
     if others := [override for override in typed if not override.startswith("resume=")]:
         raise ConfigError(
             f"{' '.join(others)} was typed beside resume. Expected nothing else: a run is gone on with as it began. "
             "Type only resume=<run>, or run the command anew with other values."
         )
+    if is_closed(folder):
+        raise ConfigError(f"The run in {folder} has finished: its result is in {folder / RESULT}.")
+    record = read_record(folder)
     directory = Path(record["directory"])
     if directory.is_dir() and directory != Path.cwd():
         raise ConfigError(

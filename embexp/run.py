@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.describing import describe
 from embexp.environment import PARENT_RUN
+from embexp.evaluation.scores import judged_split
 from embexp.exports.delivery import make_exports
 from embexp.exports.trained import RememberingEncoder, TrainedModel
 from embexp.models.adapters import merge_adapter
 from embexp.models.encoding import ModelEncoder
 from embexp.plan import RunPlan
-from embexp.results import AllScores, judged_split, metrics_of, record_results, score_all, store
+from embexp.results import AllScores, metrics_of, record_results, score_all, store
 from embexp.resuming import begin, go_on
-from embexp.run_record import RECORD, held, write_json
+from embexp.run_record import RECORD, write_json
 from embexp.tracking.journal import Journal
 from embexp.training.checkpoints import load_weights, strip
 from embexp.training.stage import train_stage
@@ -52,23 +53,24 @@ def execute(plan: RunPlan, resume: bool = False) -> RunResult:
         ConfigError: the folder holds a run already, or (with `resume`) one that began with other data or weights.
     """
     start = time.perf_counter() - sum(seconds_before(stage) for stage in plan.stages)
-    with held(plan.folder):
-        record = go_on(plan) if resume else begin(plan)
-        set_seed_and_threads(plan)
-        journal = Journal(plan.folder, plan.tracker)
-        with journal.open(plan.name, os.environ.get(PARENT_RUN), record["key"]):
-            write_json(plan.folder / RECORD, record | {"id": journal.run_id})
-            describe(plan, journal)
-            model = load_base_model(plan)
-            base = score_all(plan, model, "scoring the untouched model")
-            journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
-            stage = [train(plan, number, model, journal) for number in range(len(plan.stages))][-1]
-            trained = score_all(plan, model, "scoring the trained model")
-            record_results(plan, journal, base, trained, stage)
-            store(plan, journal, base, trained, stage)
-            export(plan, journal, model, trained, stage)
-            journal.log_results({"cost/seconds": time.perf_counter() - start})
-            tidy(plan)
+    record = go_on(plan) if resume else begin(plan)
+    set_seed_and_threads(plan)
+    journal = Journal(plan.folder, plan.tracker)
+    with journal.open(plan.name, os.environ.get(PARENT_RUN), record["key"]):
+        record |= {"id": journal.run_id}
+        write_json(plan.folder / RECORD, record)
+        describe(plan, journal)
+        model = load_base_model(plan)
+        base = score_all(plan, model, "scoring the untouched model")
+        journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
+        stage = [train(plan, number, model, journal) for number in range(len(plan.stages))][-1]
+        trained = score_all(plan, model, "scoring the trained model")
+        record_results(plan, journal, base, trained, stage)
+        store(plan, journal, base, trained, stage)
+        export(plan, journal, model, trained, stage)
+        journal.log_results({"cost/seconds": time.perf_counter() - start})
+        tidy(plan)
+    write_json(plan.folder / RECORD, record | {"closed": journal.all_sent})
     show(journal.result)
     return RunResult(journal.result)
 
@@ -141,7 +143,7 @@ def export(
         result=journal.result,
         config=plan.config,
         run_folder=plan.folder,
-        known_scores={each.name: trained[each.name, judged_split(plan, each.name)] for each in plan.evaluators},
+        known_scores={each.name: trained[each.name, judged_split(each)] for each in plan.evaluators},
     )
     for made in make_exports(plan.exports, subject):
         journal.log_results(made.metrics)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,24 @@ RESUME_FILES = (MARK, "optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt",
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file in one step: whoever is killed leaves the old file or the new one."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step, and on the disk before it takes the place of the old one."""
     making = path.with_name(f"{path.name}.making")
-    making.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    with open(making, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(making, path)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What was written of a run when it began: key, name, choices, directory, versions, data; once open, its id."""
+    """What was written of a run when it began: key, name, choices, directory, versions, data, weights.
+
+    Once the tracker's run is open also its `id`, and `closed` once the run has finished and all of it was sent.
+    """
     return json.loads((folder / RECORD).read_text(encoding="utf-8"))
 
 
@@ -42,9 +53,16 @@ def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
     """
     if resume is None:
         return fresh
+    if not resume.strip():
+        raise ConfigError("resume= was typed without a run. Type resume=<folder of the run>, or its id.")
     folder = Path(resume).expanduser()
     if not folder.is_dir():
-        folder = _folder_of(resume, roots)
+        folder = folder_with_id(resume, roots)
+    if folder is None:
+        raise ConfigError(
+            f"resume={resume} is neither a folder nor the id of a run in {' or '.join(roots)}. "
+            "Type resume=<folder of the run>."
+        )
     if not (folder / RECORD).is_file() or not (folder / CONFIG).is_file():
         raise ConfigError(
             f"resume={resume} is no run that began: {folder} has no {RECORD}. Expected the folder of a run "
@@ -53,21 +71,24 @@ def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
     return str(folder)
 
 
-def _folder_of(run_id: str, roots: tuple[str, ...]) -> Path:
+def folder_with_id(run_id: str, roots: Sequence[str]) -> Path | None:
+    """The folder of the run below these roots to which its tracker gave the id."""
     for root in roots:
-        for record in sorted(Path(root).glob(f"**/{RECORD}")):
-            if read_record(record.parent).get("id") == run_id:
-                return record.parent
-    raise ConfigError(
-        f"resume={run_id} is neither a folder nor the id of a run in {' or '.join(roots)}. "
-        "Type resume=<folder of the run>."
-    )
+        for path in sorted(Path(root).glob(f"**/{RECORD}")):
+            if f'"id": "{run_id}"' in path.read_text(encoding="utf-8"):
+                return path.parent
+    return None
 
 
 def status_of(folder: Path) -> str:
     """How a run ended: FINISHED, FAILED or KILLED; RUNNING when it was never closed."""
     path = folder / RESULT
     return json.loads(path.read_text(encoding="utf-8"))["run"]["status"] if path.is_file() else "RUNNING"
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether a run has finished and its tracker has all of it."""
+    return status_of(folder) == "FINISHED" and bool(read_record(folder).get("closed"))
 
 
 @contextmanager

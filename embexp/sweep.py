@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from embexp.environment import PARENT_RUN
 from embexp.errors import ConfigError, EmbexpError
 from embexp.protocols import Tracker
+from embexp.run_record import is_closed
 
 KILLED_CODES = (130, 143)  # exit codes after Ctrl-C and SIGTERM
 
@@ -159,15 +160,18 @@ def recorded_job(folder: Path) -> Iterator[None]:
 
 
 def typed_overrides() -> list[str]:
-    """The overrides of this job, as they were typed."""
+    """The overrides of this job, as they were typed; of Hydra's own the folder that was named for it."""
     from hydra.core.hydra_config import HydraConfig
 
-    return OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    overrides = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)
+    return [*overrides["task"], *(own for own in overrides["hydra"] if own.startswith("hydra.run.dir="))]
 
 
 def _record_failure(folder: Path) -> None:
     import sys
 
+    if is_closed(folder):
+        return
     path, error = folder / "result.json", sys.exception()
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"run": {"status": "FAILED"}}
     content.setdefault("error", f"{type(error).__name__}: {error}")

@@ -11,6 +11,7 @@ from embexp.config import compose
 from embexp.overrides import expand_paths
 from embexp.plan import plan_run
 from embexp.resuming import resumed
+from embexp.run_record import held
 
 # The server imports the heavy libraries once, and every child is forked from it before it has done anything.
 SERVER = multiprocessing.get_context("forkserver")
@@ -32,8 +33,9 @@ def resume(folder: Path) -> dict[str, Any]:
     """The rest of a run, as `resume=<folder>` on the command line."""
     from embexp.run import execute
 
-    config, choices = resumed(folder, ["resume=x"])
-    return dict(execute(plan_run(config, choices, folder), resume=True).content)
+    with held(folder):
+        config, choices = resumed(folder, ["resume=x"])
+        return dict(execute(plan_run(config, choices, folder), resume=True).content)
 
 
 def killed(arrange: Callable[..., None], arguments: tuple, folder: Path, *overrides: str) -> None:
@@ -72,11 +74,11 @@ def at_step(deadly: int) -> None:
     Journal.log_metrics = log_or_die
 
 
-def before(name: str, module: str, times: int = 1) -> None:
-    """Arrange to be killed at the n-th call of a function, in place of it."""
-    import importlib
+def before(name: str, owner: str, times: int = 1) -> None:
+    """Arrange to be killed at the n-th call of a function of a module or a class, in place of it."""
+    import pkgutil
 
-    place, calls = importlib.import_module(module), []
+    place, calls = pkgutil.resolve_name(owner), []
     function = getattr(place, name)
 
     def call_or_die(*args: Any, **kwargs: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from embexp.checking import check_stage
+from embexp.checks.companion_files import check_companions
 from embexp.checks.labels import rows_grouped_by_label
 from embexp.config import option_of
 from embexp.data.checks import dataset_of
@@ -270,9 +271,7 @@ def test_with_another_sampler_rows_that_share_a_text_are_counted():
 @pytest.mark.parametrize(("loss", "modifier"), [("cached_mnrl", "adaptive_layer"), ("mega_batch", "matryoshka_2d")])
 def test_a_modifier_that_does_not_compose_is_refused_with_those_that_do(loss, modifier):
     error = only(findings_of(loss, "positive_pair", pairs(), modifier, per_device_train_batch_size=500).errors)
-    assert error.startswith(
-        f"modifier={modifier} does not compose with loss={loss}, which has the trait gradient_cache"
-    )
+    assert error.startswith(f"modifier={modifier} does not compose with loss={loss}, which embeds a batch twice")
     assert "modifier=matryoshka, modifier=none" in error
 
 
@@ -312,3 +311,49 @@ print([name for name in ("torch", "sentence_transformers") if name in sys.module
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True)
     assert done.stdout == "[] 1\n", done.stderr
+
+
+# Other models that a loss reads
+
+
+def saved(folder: Path, tensors: list[str], config: dict) -> Path:
+    """A model's folder as far as the check reads it: the names of its tensors, and its configuration."""
+    folder.mkdir()
+    header = json.dumps({name: {} for name in tensors}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"weights")
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_folder_without_a_transformer_is_no_guide(tmp_path):
+    folder = saved(tmp_path / "static", ["embedding.weight"], {})
+    changes = {"guide": str(folder)}
+    error = only(findings_of("gist", "positive_pair", pairs(), changes=changes).errors)
+    assert error.startswith(f"loss.guide={folder} holds no transformer: ")
+    assert error.endswith("type loss.guide=minilm, or give a folder or a Hub id.")
+    transformer = saved(tmp_path / "bert", ["embeddings.weight"], {"model_type": "bert"})
+    assert findings_of("gist", "positive_pair", pairs(), changes={"guide": str(transformer)}).errors == ()
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize(("head", "fills"), [("cls.predictions.bias", True), ("pooler.dense.bias", False)])
+def test_a_generator_that_fills_in_at_random_is_warned_of(tmp_path, head, fills, named):
+    folder = saved(tmp_path / "bert", ["bert.embeddings.weight", head], {"model_type": "bert"})
+    place = {"source": "path", "location": str(folder)}
+    columns, changes = {"text": TEXTS, "twin": TEXTS}, {"generator": str(folder) if named else None}
+    stage = stage_of("diffcse", "twin_text", columns, changes=changes)
+    findings = check_companions(stage.loss, {"source": "hub", "location": "a/b"} if named else place)
+    assert findings.errors == ()
+    if fills:
+        assert findings.warnings == ()
+        return
+    warning = only(findings.warnings)
+    assert warning.startswith(f"loss.generator={folder} has no" if named else "loss.generator=null, so the base model")
+    assert "loss=diffcse trains on random replacements" in warning
+    assert warning in check_stage(stage, None, None if named else place).warnings
+
+
+def test_a_model_from_scratch_generates_at_random():
+    spec = stage_of("diffcse", "twin_text", {"text": TEXTS, "twin": TEXTS}).loss
+    assert "random replacements" in only(check_companions(spec, {"source": "scratch", "location": "-"}).warnings)
+    assert check_companions(spec, None).warnings == ()

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.config import conf_dir
+from embexp.errors import ConfigError
 from embexp.overrides import expand_paths, quote_texts
 
 # Runs the command line in its arguments, then tells which slow libraries were imported.
@@ -154,6 +155,16 @@ def test_a_failed_job_leaves_its_error_in_its_folder(tmp_path):
 )
 def test_a_path_stands_for_the_option_that_reads_it(given, expanded):
     assert expand_paths([given]) == expanded
+
+
+def test_a_run_has_one_modifier():
+    with pytest.raises(ConfigError) as error:
+        expand_paths(["modifier=[orthogonal,matryoshka]"])
+    assert str(error.value) == (
+        "modifier=[orthogonal,matryoshka] names several. Expected only one modifier: type modifier=<one of them>, or "
+        "-m modifier=orthogonal,matryoshka for a run with each."
+    )
+    assert expand_paths(["modifier=[orthogonal]", "evaluator=[a,b]"]) == ["modifier=[orthogonal]", "evaluator=[a,b]"]
 
 
 def parsed(*arguments: str) -> list:

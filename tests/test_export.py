@@ -8,13 +8,15 @@ import sys
 import mlflow
 import pytest
 from conftest import TINY
+from omegaconf import OmegaConf
 
 from embexp.config import compose
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, ExportError
 from embexp.export import export
 from embexp.overrides import expand_paths
 from embexp.plan import plan_run
 from embexp.run import execute
+from embexp.run_record import held
 
 CHOICES = {"dataset": "finance", "model": "tiny", "loss": "mnrl", "modifier": "none", "trainer": "smoke"}
 FORMS = "export=[int8,binary,onnx]"
@@ -67,6 +69,100 @@ def test_a_form_made_later_joins_the_result_of_the_run(workplace, capsys):
     assert "int8: 4 times smaller embeddings" in capsys.readouterr().out
 
 
+def test_a_run_whose_model_is_an_adapter_says_that_it_needs_its_base(workplace, capsys):
+    result = finished(workplace / "run", "tracking=none", "model=minilm_l3", "model/adapter=lora")
+    assert result["adapter_base"] == str(workplace / "run/base")
+    shown = capsys.readouterr().out
+    assert (
+        f"adapter    the model's folder needs peft and its base, {workplace / 'run/base'}; for a whole model" in shown
+    )
+    card = (workplace / "run/stages/main/model/README.md").read_text()
+    assert "This folder holds an adapter, not the whole model" in card
+    assert str(workplace) not in card
+
+
+def test_an_export_that_fails_leaves_the_earlier_one_and_what_is_told_of_it(workplace):
+    finished(workplace / "run", "export=[onnx]", "tracking=none")
+    graph = workplace / "run/exports/onnx/model.onnx"
+    before, told = graph.read_bytes(), (workplace / "run/result.json").read_text()
+    with pytest.raises(ExportError, match=r"1 of 1 exports failed.*: onnx \(the earlier one stays as it is\)\."):
+        call("run=run", "export=[onnx]", "export.onnx.max_difference=0")
+    assert graph.read_bytes() == before
+    assert (workplace / "run/result.json").read_text() == told
+    assert [path.name for path in (workplace / "run/exports").iterdir()] == ["onnx"]
+    shutil.rmtree(workplace / "run/exports")
+    result = json.loads(told) | {"exports": []}
+    (workplace / "run/result.json").write_text(json.dumps(result))
+    with pytest.raises(ExportError, match=r"1 of 1 exports failed.*: onnx\."):
+        call("run=run", "export=[onnx]", "export.onnx.max_difference=0")
+    (entry,) = json.loads((workplace / "run/result.json").read_text())["exports"]
+    assert "Expected at most 0 " in entry["problem"]
+
+
+def test_an_export_made_again_with_less_leaves_no_metrics_of_the_earlier_one(workplace):
+    finished(workplace / "run", "tracking=none")
+    path = workplace / "run/result.json"
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps(result | {"metrics": result["metrics"] | {"export/binary/old": 1.0}}))
+    call("run=run", "export=[binary]")
+    assert "export/binary/old" not in json.loads(path.read_text())["metrics"]
+
+
+def test_a_run_that_another_process_holds_is_not_touched(workplace):
+    finished(workplace / "run", "tracking=none")
+    with held(workplace / "run"), pytest.raises(ConfigError, match="still going on in another process"):
+        call("run=run", "export=[binary]")
+    assert not (workplace / "run/exports").exists()
+
+
+def test_exporting_again_adds_nothing_that_the_trackers_run_has_and_does_not_open_it(workplace, store):
+    run_id = finished(workplace / "runs/one", "export=[binary]")["run"]["id"]
+    client = mlflow.MlflowClient(store)
+    ended = client.get_run(run_id).info.end_time
+    call(f"run={run_id}", "export=[binary,int8]")
+    run = client.get_run(run_id)
+    assert (run.info.status, run.info.end_time) == ("FINISHED", ended)
+    for name in ("binary", "int8"):
+        assert len(client.get_metric_history(run_id, f"export/{name}/sts/spearman_cosine")) == 1
+    assert {entry.path for entry in client.list_artifacts(run_id, "exports")} == {"exports/binary", "exports/int8"}
+
+
+def test_a_run_that_the_tracker_does_not_know_is_told(workplace, store, caplog):
+    finished(workplace / "run", "tracking=none")
+    text = (workplace / "run/config.yaml").read_text()
+    tracking = OmegaConf.to_yaml(compose([]).tracking).replace("\n", "\n  ")
+    none = "tracking:\n  _target_: embexp.tracking.null_tracker.NullTracker\n"
+    (workplace / "run/config.yaml").write_text(text.replace(none, f"tracking:\n  {tracking}\n"))
+    call("run=run", "export=[binary]")
+    assert "has no run with embexp.run=" in caplog.text
+    assert not mlflow.MlflowClient(store).search_experiments(filter_string="name = 'embexp'")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("run.json", "run=run is no run: there is no run.json in it. Expected the folder of a finished run"),
+        ("KILLED", "The run in run ended as KILLED. Expected one that has finished: type python -m embexp resume=run"),
+        ("result.json", "The run in run was interrupted. Expected one that has finished"),
+    ],
+)
+def test_what_is_no_finished_run_is_told_with_what_fits(change, message, workplace):
+    folder = workplace / "run"
+    folder.mkdir()
+    for name in ("run.json", "config.yaml", "result.json"):
+        if name != change:
+            (folder / name).write_text(json.dumps({"run": {"status": change}}))
+    with pytest.raises(ConfigError) as refusal:
+        call("run=run", "export=[binary]")
+    assert str(refusal.value).startswith(message)
+
+
+def test_a_saved_model_given_as_a_run_is_told_so(workplace):
+    (workplace / "modules.json").touch()
+    with pytest.raises(ConfigError, match=r"It is a saved model: type model=\."):
+        call("run=.", "export=[binary]")
+
+
 def test_a_saved_model_is_exported_with_the_data_that_are_named(workplace):
     finished(workplace / "run", "tracking=none")
     arguments = ["model=run/stages/main/model", "dataset=finance", "evaluator=[sts]", "evaluator.sts.resamples=100"]
@@ -82,7 +178,7 @@ def test_a_saved_model_is_exported_with_the_data_that_are_named(workplace):
     [
         (["model=tiny"], "No export is chosen. Expected at least one: type export=[int8]."),
         (["export=[binary]"], "Expected one of: run=<folder of a finished run>, model=<folder of a saved model>."),
-        (["run=nowhere", "export=[binary]"], "run=nowhere holds no finished run."),
+        (["run=nowhere", "export=[binary]"], "run=nowhere is neither a folder nor the id of a run in "),
         (["model=tiny", "export=[int8]"], "export=int8 needs texts to calibrate on: type dataset=<data set with a"),
         (["model=tiny", "export=[binary]", "evaluator=[sts]"], "evaluator=sts reads the data set that is trained on"),
     ],

@@ -37,6 +37,9 @@ PLACES = {
     "before the trained model was scored": ("record_results", "embexp.run"),
     "before anything was stored": ("store", "embexp.run"),
     "before the checkpoints were tidied": ("tidy", "embexp.run"),
+    "after the result was written": ("write_json", "embexp.tracking.journal", 1),
+    "before the tracker was closed": ("finish", "embexp.tracking.null_tracker.NullTracker"),
+    "before the run was marked as closed": ("write_json", "embexp.run", 2),
 }
 
 
@@ -198,6 +201,40 @@ def test_a_run_is_gone_on_with_where_it_began(begun, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match=r"Type: cd .* && python -m embexp resume=.*/run$"):
         resumed(begun, ["resume=run"])
+
+
+def test_a_run_that_its_tracker_has_not_closed_is_gone_on_with(workplace, store):
+    killed(before, ("finish", "embexp.tracking.mlflow_tracker.MlflowTracker"), workplace / "run", *TINY)
+    assert status_of(workplace / "run") == "FINISHED"
+    resume(workplace / "run")
+    client = mlflow.MlflowClient(store)
+    (run,) = client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert len(client.search_logged_models([run.info.experiment_id])) == 1
+
+
+@pytest.mark.parametrize("mark", ["", '{"files": {"optim'])
+def test_a_mark_that_cannot_be_read_does_not_count(mark, begun, caplog):
+    (checkpoint,) = folders(begun / "stages/main/checkpoints")
+    (checkpoint / "complete.json").write_text(mark)
+    assert last_checkpoint(checkpoint.parent) is None
+    assert f"{checkpoint.name} is not whole" in caplog.text
+
+
+def test_what_may_stay_of_checkpoints_is_checked_first():
+    with pytest.raises(ConfigError, match=r"keep=ful is not known\. Expected weights, full, none\. Did you"):
+        run(Path("never"), *TINY, "keep=ful")
+
+
+def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
+    command = [sys.executable, "-m", "embexp", "tracking=none"]
+    for typed, message in {
+        ("resume=nosuch",): "Error: resume=nosuch is neither a folder nor the id of a run in runs or sweeps. Type",
+        ("resume=run", "hydra.run.dir=x"): "Error: tracking=none hydra.run.dir=x was typed beside resume.",
+        ("resume=",): "Error: resume= was typed without a run.",
+    }.items():
+        done = subprocess.run([*command, *typed], cwd=begun.parent, capture_output=True, text=True)
+        assert (done.returncode, done.stderr.startswith(message)) == (1, True), done.stderr
 
 
 def test_a_run_whose_data_have_changed_is_not_gone_on_with(workplace):

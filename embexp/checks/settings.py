@@ -23,6 +23,7 @@ def check_settings(spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel 
             *_transformer_errors(spec, model),
             *_adapter_errors(spec, model),
             *filter(None, [spec.modifier_misfit(spec.traits)]),
+            *spec.value_misfits(),
         ),
         warnings=(
             *_sampler_warnings(spec, trainer),

@@ -61,14 +61,17 @@ class EmbeddingDataset:
 
     def texts(self, split: str) -> Iterator[str]:
         """Every text of a split, column by column (positives and negatives of ranked rows one by one)."""
-        rows = self.splits[split]
         for column in self.text_columns:
-            for batch in batches_of(rows.select_columns([column])):
-                for value in batch[column].to_pylist():
-                    if isinstance(value, str):
-                        yield value
-                    else:
-                        yield from value
+            yield from self.texts_of(split, column)
+
+    def texts_of(self, split: str, column: str) -> Iterator[str]:
+        """Every text of one column of a split."""
+        for batch in batches_of(self.splits[split].select_columns([column])):
+            for value in batch[column].to_pylist():
+                if isinstance(value, str):
+                    yield value
+                else:
+                    yield from value
 
     def training_rows(self) -> "Dataset":
         """The train split with only the columns that a loss reads, in its order.

@@ -80,6 +80,11 @@ class Evaluator(Protocol):
         """The difference of every metric with its interval."""
 
 
+def judged_split(evaluator: Evaluator) -> str:
+    """The split on which the verdict falls: test, or dev where there is no test."""
+    return "test" if "test" in evaluator.splits else "dev"
+
+
 def write_examples(path: Path, base: Scores, trained: Scores) -> None:
     """Per-example scores of both models as Parquet: id, texts, gold, base_<function>, trained_<function>."""
     import pyarrow

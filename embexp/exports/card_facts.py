@@ -10,7 +10,7 @@ Facts = dict[str, Any]
 OF_THE_MACHINE = ("tracking", "paths", "export", "hydra", "threads", "keep", "resume")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 QUOTES = set("'\"")  # what is quoted may be a text of the data
-FOLDERS = re.compile(r"(?<![\w:/.])~?/(?:[^/\s]+/)*([^/\s]+)")
+FOLDERS = re.compile(r"(?<![\w:/.])(?:file:/*|~)?/(?:[^/\s]+/)*([^/\s]+)")
 
 
 def without_folders(text: str) -> str:
@@ -35,14 +35,42 @@ def base_model_id(result: Mapping[str, Any]) -> str | None:
     return tags["base_model.id"] if from_hub and HUB_ID.fullmatch(tags["base_model.id"]) else None
 
 
-def base_facts(result: Mapping[str, Any]) -> tuple[str, str]:
-    """The base model's name, and the name with revision and sha256 where they are known."""
+def base_facts(result: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[str, str]:
+    """The base model's name with what was done to it, and the same with revision and sha256 where they are known.
+
+    Args:
+        model: the YAML of the run's model.
+    """
     tags = result["tags"]
-    name = base_model_id(result) or Path(tags["base_model.id"]).name
     if tags.get("base_model.source") == "scratch":
-        return "a small BERT from scratch", "none, random weights"
+        name = result["choices"]["model"]
+        return f"{name}, from scratch", f"{name}, from scratch: random weights"
+    name = base_model_id(result) or Path(tags["base_model.id"]).name
     known = {"revision": tags.get("base_model.revision"), "sha256": tags.get("base_model.sha256")}
-    return name, ", ".join([name, *(f"{key} `{value}`" for key, value in known.items() if value)])
+    facts = [f"{key} `{value}`" for key, value in known.items() if value]
+    changes = [*base_changes(model)]
+    return ", ".join([name, *changes]), ", ".join([name, *facts, *changes])
+
+
+def base_changes(model: Mapping[str, Any]) -> Iterator[str]:
+    """What a model's YAML changes of its base, in words.
+
+    >>> list(base_changes({"num_layers": 1, "pooling": ["cls", "mean"], "adapter": {"r": 8, "merge": True}}))
+    ['first 1 layer', 'pooling cls+mean', 'trained by an adapter of rank 8 (merged)']
+    """
+    base = {**(model.get("base") or model.get("source") or {}), **model}
+    if (layers := base.get("num_layers")) is not None:
+        yield f"first {layers} layer{'s' if layers != 1 else ''}"
+    if pooling := base.get("pooling"):
+        yield f"pooling {pooling if isinstance(pooling, str) else '+'.join(pooling)}"
+    if base.get("dtype"):
+        yield f"weights as {base['dtype']}"
+    if base.get("max_seq_length"):
+        yield f"texts cut after {base['max_seq_length']} tokens"
+    if modules := model.get("modules"):
+        yield f"with modules {', '.join(modules)}"
+    if adapter := base.get("adapter"):
+        yield f"trained by an adapter of rank {adapter['r']}{' (merged)' if adapter['merge'] else ''}"
 
 
 def data_facts(result: Mapping[str, Any], data_license: str | None) -> Iterator[tuple[str, str]]:
@@ -68,11 +96,34 @@ def call_of(node: Mapping[str, Any] | None) -> str:
 
     >>> call_of({"_target_": "a.b.Loss", "_accepts_": ["triplet"], "scale": 20.0})
     'Loss(scale=20.0)'
+    >>> call_of({"_target_": "a.b.Loss", "guide": "/home/me/a guide", "places": ["~/x", {"_target_": "c.D", "e": 1}]})
+    "Loss(guide='a guide', places=['x', D(e=1)])"
     """
     if not node:
         return ""
-    arguments = ", ".join(f"{key}={value!r}" for key, value in node.items() if not key.startswith("_"))
+    arguments = ", ".join(f"{key}={_as_python(value)}" for key, value in node.items() if not key.startswith("_"))
     return f"{node['_target_'].rpartition('.')[2]}({arguments})"
+
+
+def _as_python(value: Any) -> str:
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            return call_of(value)
+        return f"{{{', '.join(f'{key!r}: {_as_python(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_as_python(each) for each in value)}]"
+    return repr(public(value))
+
+
+def public(value: Any) -> Any:
+    """A value as others may read it: of an absolute path the last part only.
+
+    >>> public("/home/me/my models/one"), public("https://a.b/c"), public(2)
+    ('one', 'https://a.b/c', 2)
+    """
+    if not isinstance(value, str):
+        return value
+    return Path(value).name if value.startswith(("/", "~")) else without_folders(value)
 
 
 def command_of(run_folder: Path | None) -> str:
@@ -90,8 +141,7 @@ def _public_override(override: str) -> str:
 
     key, _, value = override.partition("=")
     plain = value.strip("'\"")
-    value = Path(plain).name if plain.startswith(("/", "~")) else without_folders(value)
-    return shlex.quote(f"{key}={value}")
+    return shlex.quote(f"{key}={public(plain) if plain.startswith(('/', '~')) else public(value)}")
 
 
 def versions_of(result: Mapping[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """Exports one after another: planned before training, made after it; one that fails does not end the run."""
 
 import logging
-import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from embexp.config import instantiate
@@ -24,20 +26,47 @@ def _plan_export(name: str, node: Mapping[str, Any]) -> Export:
 
 
 def make_exports(exports: Sequence[Export], trained: TrainedModel) -> Iterator[Exported]:
-    """Each export as it is made, in its own folder below `trained.output`, in place of what was there.
+    """Each export as it is made, in its own folder below `trained.output`.
 
-    One that cannot be made is told as an error, with its problem in what is returned.
+    One that cannot be made is told as an error, with its problem in what is returned; an earlier one of the same name
+    stays as it is.
     """
     for export in exports:
-        folder = trained.output / export.name
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
         logger.info("Export %s", export.name)
         try:
-            made = export.make(trained, folder)
+            made = _make(export, trained)
         except ExportError as error:
-            shutil.rmtree(folder)
-            made = Exported(export.name, folder, problem=str(error))
+            made = Exported(export.name, trained.output / export.name, problem=str(error))
             logger.error("%s", error)
         trained.made.append(made)
         yield made
+
+
+def _make(export: Export, trained: TrainedModel) -> Exported:
+    """The export, made beside its folder and then put there at once, in place of what was there.
+
+    Raises:
+        ExportError: it cannot be made, or its files cannot be written or read.
+    """
+    folder = trained.output / export.name
+    try:
+        trained.output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=trained.output, prefix=".making-") as making:
+            fresh, old = Path(making) / export.name, Path(making) / "old"
+            fresh.mkdir()
+            made = export.make(trained, fresh)
+            if folder.exists():
+                folder.rename(old)
+            fresh.rename(folder)
+    except OSError as error:
+        raise ExportError(
+            f"export={export.name} failed on the files of {trained.output}: {error}. Expected a folder that can be "
+            f"written, with enough room, and the model whole in {trained.folder}. Make room, then type it once more: "
+            f"{_again(export, trained)}"
+        ) from error
+    return replace(made, folder=folder)
+
+
+def _again(export: Export, trained: TrainedModel) -> str:
+    subject = f"run={trained.run_folder}" if trained.run_folder else f"model={trained.folder}"
+    return f"python -m embexp.export {subject} export=[{export.name}]"

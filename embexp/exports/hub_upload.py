@@ -1,6 +1,5 @@
 """The trained model on the Hugging Face Hub, with a card that tells what the run found."""
 
-import re
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
@@ -8,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from embexp.errors import ConfigError, ExportError
+from embexp.exports.adapter_base import adapter_base, is_local
+from embexp.exports.licenses import license_misfits
 from embexp.exports.model_card import CARD, Sharing, write_card
 from embexp.exports.trained import Exported, TrainedModel
 
-REPEATED = ("repo", "license", "data_license", "private", "revision", "endpoint")  # in the command to push again
-LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+# What stands in the command to push again.
+REPEATED = ("repo", "license", "license_name", "license_link", "data_license", "private", "revision", "endpoint")
 
 
 class HubUpload:
@@ -23,6 +24,8 @@ class HubUpload:
     Args:
         repo: `owner/name`; created when missing.
         license: as the Hub spells it (apache-2.0, cc-by-4.0): there is no default, data and base model decide.
+        license_name, license_link: of a license that the Hub does not know (license other): what it is called, and its
+            address or a file of the repository.
         data_license: that of the training data, told in the card.
         language: codes such as en.
         private: who sees a repository that is created.
@@ -35,7 +38,7 @@ class HubUpload:
         ConfigError: lists everything that is missing: repository, license, token, a way to the Hub.
     """
 
-    needs = ("run",)
+    needs = ("run", "shared_base")
     comes_last = True
 
     def __init__(
@@ -43,6 +46,8 @@ class HubUpload:
         name: str,
         repo: str | None,
         license: str | None,
+        license_name: str | None,
+        license_link: str | None,
         data_license: str | None,
         language: Sequence[str],
         private: bool,
@@ -51,12 +56,15 @@ class HubUpload:
         examples: int,
         endpoint: str | None,
     ) -> None:
-        misfits = [*_repo_misfits(name, repo), *_license_misfits(name, license), *_access_misfits(name, examples)]
+        misfits = [*_repo_misfits(name, repo), *license_misfits(name, license, license_name, license_link)]
+        misfits += _access_misfits(name, examples)
         if misfits:
             raise ConfigError("\n".join(misfits))
         self.name = name
         self.repo = repo
         self.license = license
+        self.license_name = license_name
+        self.license_link = license_link
         self.data_license = data_license
         self.language = tuple(language)
         self.private = private
@@ -69,10 +77,20 @@ class HubUpload:
         """Write the card into the model's folder and here, then push; a copy of the card stays in the run.
 
         Raises:
-            ExportError: the Hub does not answer or refuses; says how to push again without training.
+            ExportError: the model is an adapter whose base only this machine has, or the Hub does not answer or
+                refuses; says how to push again without training.
         """
+        _check_whole(trained.folder)
         examples = [*trained.dataset.training_rows().take(self.examples)] if self.examples else []
-        sharing = Sharing(self.repo, self.license, self.data_license, self.language, examples)
+        sharing = Sharing(
+            self.repo,
+            self.license,
+            self.data_license,
+            self.language,
+            examples,
+            self.license_name,
+            self.license_link,
+        )
         card = write_card(trained.folder, trained.result, trained.config, trained.run_folder, sharing)
         shutil.copy(card, folder / CARD)
         url = self._push(trained)
@@ -120,6 +138,16 @@ class HubUpload:
         return " ".join([f"python -m embexp.export run={trained.run_folder} export=hub", *given])
 
 
+def _check_whole(model: Path) -> None:
+    """Raise ExportError for an adapter whose base is a folder: nobody else could load it."""
+    base = adapter_base(model)
+    if is_local(base):
+        raise ExportError(
+            f"export=hub does not push {model}: it is an adapter, and its base is the folder {base}, which nobody else "
+            "has. Expected a whole model: type model.adapter.merge=true in the command of the run."
+        )
+
+
 def _repo_misfits(name: str, repo: str | None) -> Iterator[str]:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
@@ -131,21 +159,6 @@ def _repo_misfits(name: str, repo: str | None) -> Iterator[str]:
         validate_repo_id(repo)
     except HFValidationError as error:
         yield f"export.{name}.repo={repo} is no name of a repository: {error} Type export.{name}.repo=<owner>/<name>."
-
-
-def _license_misfits(name: str, license: str | None) -> Iterator[str]:
-    if license and LICENSE.fullmatch(license):
-        return
-    given = (
-        f"export.{name}.license={license} is not spelled as the Hub does"
-        if license
-        else f"export={name} has no license"
-    )
-    yield (
-        f"{given}. It has no default: the licenses of the training data and of the base model decide "
-        f"which ones are possible. Read both, then type export.{name}.license=apache-2.0 (or mit, cc-by-4.0, "
-        "cc-by-nc-sa-4.0, other ...)."
-    )
 
 
 def _access_misfits(name: str, examples: int) -> Iterator[str]:

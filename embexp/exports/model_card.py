@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embexp.exports.adapter_base import is_local
 from embexp.exports.card_facts import (
     base_facts,
     base_model_id,
@@ -12,8 +13,10 @@ from embexp.exports.card_facts import (
     command_of,
     data_facts,
     hub_dataset,
+    public,
     versions_of,
 )
+from embexp.reports.tables import loss_name
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
@@ -35,6 +38,8 @@ class Sharing:
     data_license: str | None = None
     languages: Sequence[str] = ()
     examples: Sequence[Mapping[str, Any]] = ()
+    license_name: str | None = None
+    license_link: str | None = None
 
 
 def write_card(
@@ -61,14 +66,16 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder:
     from huggingface_hub import ModelCard
 
     choices = result["choices"]
-    base, base_line = base_facts(result)
+    base, base_line = base_facts(result, config["model"])
     card = ModelCard.from_template(
         card_data(result, config, sharing),
         template_path=str(TEMPLATE),
         title=_title(result, sharing),
         base=base,
         base_facts=base_line,
-        loss_name=choices["loss"],
+        adapter_base=result.get("adapter_base"),
+        adapter_is_local=is_local(result.get("adapter_base")),
+        loss_name=loss_name(choices),
         data_name=choices["dataset"],
         verdict=_verdict(result),
         rows=[row for row in result["comparisons"] if row["headline"] or row["primary"]],
@@ -80,7 +87,7 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder:
         modifier_call=call_of(config["modifier"]),
         training=result["training"],
         seed=result["seed"],
-        trainer=[(key, value) for key, value in config["trainer"].items() if not key.startswith("_")],
+        trainer=[(key, public(value)) for key, value in config["trainer"].items() if not key.startswith("_")],
         command=command_of(run_folder),
         versions=versions_of(result),
         license_text=_license(sharing),
@@ -96,6 +103,8 @@ def card_data(result: Mapping[str, Any], config: Mapping[str, Any], sharing: Sha
     return ModelCardData(
         language=list(sharing.languages) or None,
         license=sharing.license,
+        license_name=sharing.license_name,
+        license_link=sharing.license_link,
         base_model=base_model_id(result),
         datasets=[dataset] if dataset else None,
         pipeline_tag="sentence-similarity",
@@ -131,7 +140,7 @@ def _eval_results(result: Mapping[str, Any], config: Mapping[str, Any]) -> "list
 
 def _title(result: Mapping[str, Any], sharing: Sharing) -> str:
     names = result["choices"]
-    return sharing.repo or f"{names['model']} trained with {names['loss']} on {names['dataset']}"
+    return sharing.repo or f"{names['model']} trained with {loss_name(names)} on {names['dataset']}"
 
 
 def _verdict(result: Mapping[str, Any]) -> str:
@@ -147,4 +156,7 @@ def _verdict(result: Mapping[str, Any]) -> str:
 def _license(sharing: Sharing) -> str:
     if not sharing.license:
         return UNLICENSED
-    return f"{sharing.license}. License of the training data: {sharing.data_license or 'not stated'}."
+    license = sharing.license
+    if sharing.license_name:
+        license = f"{sharing.license_name} ({sharing.license_link})"
+    return f"{license}. License of the training data: {sharing.data_license or 'not stated'}."

@@ -1,11 +1,17 @@
 """Embeddings from an ONNX file: the loader that an export is checked with, and that its README shows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embexp.errors import ExportError
+
 if TYPE_CHECKING:
     import numpy
+
+FAULTS = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
+FAULTS += ("RuntimeException", "EPFail", "EngineError")
 
 
 class OnnxEncoder:
@@ -24,7 +30,9 @@ class OnnxEncoder:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
-        self.session = onnxruntime.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
+        with refused_by_onnxruntime(folder / file):
+            self.session = onnxruntime.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
+        self.file = folder / file
         self.tokenizer = AutoTokenizer.from_pretrained(str(folder))
         self.inputs = [entry.name for entry in self.session.get_inputs()]
         self.max_tokens = max_tokens
@@ -46,4 +54,25 @@ class OnnxEncoder:
         tokens = self.tokenizer(
             texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="np", verbose=False
         )
-        return self.session.run(None, {name: tokens[name].astype("int64") for name in self.inputs})[0]
+        with refused_by_onnxruntime(self.file):
+            return self.session.run(None, {name: tokens[name].astype("int64") for name in self.inputs})[0]
+
+
+@contextmanager
+def refused_by_onnxruntime(file: Path) -> Iterator[None]:
+    """Turns onnxruntime's errors, which share no class of their own, into one message.
+
+    Raises:
+        ExportError: onnxruntime cannot read, change or run the file.
+    """
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    faults = [getattr(state, name) for name in FAULTS]
+    try:
+        yield
+    except (*faults, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExportError(
+            f"onnxruntime cannot use {file.name}: {reason} Expected a graph that it runs on this CPU: type pip install "
+            "--upgrade onnxruntime onnx onnxscript. The trained model itself is whole: use it as it is."
+        ) from error

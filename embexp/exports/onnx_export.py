@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.errors import ConfigError, ExportError, listed
-from embexp.exports.onnx_encoder import OnnxEncoder
+from embexp.exports.onnx_encoder import OnnxEncoder, refused_by_onnxruntime
 from embexp.exports.retained import metrics_and_lines
 from embexp.exports.trained import Exported, TrainedModel
 from embexp.models.encoding import ModelEncoder
@@ -108,7 +108,7 @@ class OnnxExport:
             raise ExportError(
                 f"The ONNX file of export={self.name} gives embeddings that differ by {difference:.2g} from torch's on "
                 f"{len(texts)} texts. Expected at most {self.max_difference:.2g} (export.{self.name}.max_difference). "
-                "It was removed; the trained model itself is whole."
+                "It was not kept; the trained model itself is whole."
             )
         megabytes, speed = size_of(folder / FILE), torch_seconds / onnx_seconds
         metrics = {"max_difference": difference, "megabytes": megabytes, "speed_ratio": speed}
@@ -121,7 +121,8 @@ class OnnxExport:
     def _quantised(
         self, trained: TrainedModel, model: "SentenceTransformer", folder: Path, texts: list[str]
     ) -> tuple[dict[str, float], list[str]]:
-        write_small(folder)
+        with refused_by_onnxruntime(folder / FILE):
+            write_small(folder)
         encoder = encoder_of(model, folder, SMALL_FILE)
         speed = timed(ModelEncoder(model), texts)[1] / timed(encoder, texts)[1]
         prefix = f"export/{self.name}/int8_weights"

@@ -59,8 +59,8 @@ def write_graph(model: "SentenceTransformer", path: Path) -> None:
                 external_data=False,
                 verbose=False,
             )
-    except torch.onnx.OnnxExporterError as error:
-        reason = str(error).strip().splitlines()[0]
+    except RuntimeError as error:  # OnnxExporterError and what torch raises before it knows that it exports
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ExportError(
             f"torch cannot write this model ({type(model[0]).__name__}) as ONNX: {reason} Expected layers that "
             "torch.onnx.export knows. The trained model itself is whole: use it as it is, or type export=[int8]."

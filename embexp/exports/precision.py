@@ -9,6 +9,7 @@ from embexp.errors import ConfigError
 from embexp.exports.retained import metrics_and_lines
 from embexp.exports.trained import Exported, TrainedModel
 from embexp.protocols import Encoder
+from embexp.steps.prompting import with_row_prompts
 
 if TYPE_CHECKING:
     import numpy
@@ -108,11 +109,21 @@ class QuantisedEmbeddings:
         return Exported(self.name, folder, lines, metrics)
 
     def _ranges(self, trained: TrainedModel) -> "numpy.ndarray":
-        """The lowest and highest value of each dimension over texts of the train split, `(2, dim)`."""
+        """The lowest and highest value of each dimension over texts of the train split, `(2, dim)`.
+
+        Each text stands after the prompt of its column, as in training and evaluation.
+        """
         import numpy
 
         trained.dataset.training_rows()  # says so where there are none
-        texts = sorted(set(trained.dataset.texts("train")))
+        dataset = with_row_prompts(trained.dataset)
+        prompts = {column: dataset.prompts.of(column) for column in dataset.text_columns}
+        texts = {(text, prompts[column]) for column in prompts for text in dataset.texts_of("train", column)}
+        texts = sorted(texts, key=lambda pair: (pair[0], pair[1] or ""))
         drawn = random.Random(0).sample(texts, min(self.calibration_texts, len(texts)))
-        vectors = trained.encoder.encode(drawn)
+        parts = [
+            trained.encoder.encode([text for text, before in drawn if before == prompt], prompt)
+            for prompt in sorted({before for _, before in drawn}, key=str)
+        ]
+        vectors = numpy.concatenate(parts)
         return numpy.vstack([vectors.min(axis=0), vectors.max(axis=0)])

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from embexp.evaluation.scores import Difference, Evaluator
-from embexp.exports.trained import TrainedModel, judged_split
+from embexp.evaluation.scores import Difference, Evaluator, judged_split
+from embexp.exports.trained import TrainedModel
 from embexp.protocols import Encoder
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from embexp.data.dataset import EmbeddingDataset
-from embexp.evaluation.scores import Evaluator, Scores
+from embexp.evaluation.scores import Evaluator, Scores, judged_split
 from embexp.protocols import Encoder
 
 if TYPE_CHECKING:
@@ -55,11 +55,6 @@ class TrainedModel:
 WITHOUT_DATA = ("a bond", "What does the price of a share depend on?", "one two three four five " * 8)
 
 
-def judged_split(evaluator: Evaluator) -> str:
-    """The split on which the verdict falls: test, or dev where there is no test."""
-    return evaluator.splits[-1]
-
-
 @dataclass(frozen=True)
 class Exported:
     """What an export made.
@@ -86,7 +81,8 @@ class Export(Protocol):
     """Makes one form of a trained model. Whatever is cheap to check is checked when it is built, in the plan.
 
     Attributes:
-        needs: what it cannot do without: `run` (a finished run of ours) or `texts` (a data set to calibrate on).
+        needs: what it cannot do without: `run` (a finished run of ours), `texts` (a data set to calibrate on), or
+            `shared_base` (of an adapter a base that others have).
         comes_last: it hands on what the others made.
     """
 

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 
 from embexp.config import conf_dir
 from embexp.data.shapes import SHAPES, shape_named
-from embexp.losses.traits import traits_of
+from embexp.errors import ConfigError, did_you_mean, listed
+from embexp.losses.traits import TRAITS, switch_of, traits_of
 
 LABELS = {
     None: "none",
@@ -21,15 +22,6 @@ LABELS = {
     "embedding": "teacher's embedding",
 }
 SAMPLERS = {"no_duplicates": "batches without duplicates", "group_by_label": "batches grouped by class"}
-TRAITS = {
-    "in_batch_negatives": "takes the other rows of a batch as negatives",
-    "compares_rows": "compares the rows of a batch",
-    "gradient_cache": "embeds a batch twice",
-    "owns_head": "trains a layer of its own",
-    "owns_decoder": "trains a decoder",
-    "owns_copy": "trains a copy of the model",
-    "owns_temperature": "trains a temperature",
-}
 
 
 @dataclass(frozen=True)
@@ -67,6 +59,24 @@ def losses(shape: str | None = None) -> list[Entry]:
     return [entry for entry in entries if accepted is None or accepted in entry.shapes]
 
 
+def entries_of(asked: str) -> list[Entry]:
+    """The losses that accept a shape, or else the loss or modifier of that name.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    if asked in SHAPES:
+        return losses(asked)
+    every = [*losses(), *modifiers()]
+    if not (found := [entry for entry in every if entry.name == asked]):
+        known = dict.fromkeys([*SHAPES, *(entry.name for entry in every)])
+        raise ConfigError(
+            f"{asked!r} is not a shape, a loss or a modifier. Expected a shape ({listed(SHAPES)}), or a name that "
+            f"python -m embexp.losses prints. {did_you_mean(asked, known)}".strip()
+        )
+    return found
+
+
 def modifiers() -> list[Entry]:
     """The modifiers by name, without the one that does nothing."""
     return [_entry(path, node) for path, node in _yamls("modifier") if node]
@@ -98,8 +108,14 @@ def _entry(path: Path, node: Mapping[str, Any]) -> Entry:
 
 
 def _apart(refused: list[str]) -> tuple[str, ...]:
-    """The losses that have one of these traits as their YAML stands."""
-    return tuple(path.stem for path, node in _yamls("loss") if set(refused) & set(traits_of(node)))
+    """The losses that have one of these traits as their YAML stands, and the argument that takes it away."""
+    found = []
+    for path, node in _yamls("loss"):
+        if traits := [trait for trait in traits_of(node) if trait in refused]:
+            switches = [switch_of(node, trait) for trait in traits]
+            off = f" (unless {listed(f'{switch}=false' for switch in switches)})" if all(switches) else ""
+            found.append(f"{path.stem}{off}")
+    return tuple(found)
 
 
 def _needs(node: Mapping[str, Any]) -> Iterator[str]:

@@ -8,9 +8,10 @@ from embexp.losses.catalogue import Entry, losses, modifiers
 COMMAND = "python -m embexp.losses --markdown > docs/losses.md"
 HEADING = f"""# Losses and modifiers
 
-What `loss=<name>` and `modifier=<name>` may be; `loss=auto` takes one that suits the data. The arguments, with units
-and defaults, stand in `conf/loss/<name>.yaml` and `conf/modifier/<name>.yaml`; the README explains the shapes of data.
-`python -m embexp.losses [shape]` prints the same on the terminal.
+What `loss=<name>` and `modifier=<name>` may be; `loss=auto` takes one that suits the data. The arguments, with
+units, defaults and what else they may be (`_values_`), stand in `conf/loss/<name>.yaml` and
+`conf/modifier/<name>.yaml`; the README explains the shapes of data.
+`python -m embexp.losses [shape, loss or modifier]` prints the same on the terminal.
 
 <!-- Made from these YAML files: do not edit, type {COMMAND} -->
 """

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from embexp.config import instantiate, option_names, option_of
+from embexp.data.hub import hub_answers
 from embexp.errors import ConfigError, ModelError, did_you_mean, listed
 from embexp.protocols import BaseModel
 
@@ -26,25 +27,42 @@ def places_of(call: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Where the weights of a loss's companions come from, by argument, as `BaseModel.locate` tells it.
 
     Raises:
-        ConfigError: a value is no model, or one whose weights are drawn at random.
-        ModelError: a model's weights are not there.
+        ConfigError: a value is no model, none with a transformer, or one whose weights are drawn at random.
+        ModelError: a model's weights are not there, and the Hub does not answer.
     """
-    return {key: _place_of(key, call[key], model) for key, model in companions_of(call).items()}
+    return {
+        key: _place_of(f"loss.{key}={call[key]}", model, advice_for(key, call))
+        for key, model in companions_of(call).items()
+    }
+
+
+def advice_for(key: str, call: Mapping[str, Any]) -> str:
+    """What to type for the companion that an argument names: the end of a message."""
+    if key == (call.get("_needs_") or {}).get("masked_language_model"):
+        return (
+            f"type loss.{key}=<folder or Hub id> of one with the base model's vocabulary, such as "
+            "google-bert/bert-base-uncased for minilm."
+        )
+    return f"type loss.{key}=minilm, or give a folder or a Hub id."
 
 
 def _named_in(call: Mapping[str, Any]) -> Iterator[str]:
     return (key for key in call.get("_companions_") or () if call.get(key) is not None)
 
 
-def _place_of(key: str, value: Any, model: BaseModel) -> dict[str, str]:
+def _place_of(given: str, model: BaseModel, advice: str) -> dict[str, str]:
     try:
         place = model.locate()
     except ModelError as error:
-        raise ModelError(f"loss.{key}={value}: {error}") from error
+        raise ModelError(f"{given}: {error}") from error
     if place["source"] == "scratch":
-        raise ConfigError(
-            f"loss.{key}={value} is a model with random weights. Expected a trained one: type loss.{key}=minilm, "
-            "or give a folder or a Hub id."
+        raise ConfigError(f"{given} is a model with random weights. Expected a trained one: {advice}")
+    if not model.has_transformer:
+        raise ConfigError(f"{given} has no transformer. Expected a model with one: {advice}")
+    if place["source"] == "hub" and not hub_answers():
+        raise ModelError(
+            f"{given} is on the Hugging Face Hub ({place['location']}), which does not answer. Expected a connection, "
+            f"or weights on disk: {advice}"
         )
     return place
 

@@ -17,7 +17,7 @@ def contrastive(model: Any, distance: str = "cosine", margin: float | None = Non
         margin: negatives further apart than this cost nothing, in units of the distance; None for one that suits it.
 
     Raises:
-        ConfigError: the distance has another name, or the margin is no number above 0.
+        ConfigError: the distance has another name.
     """
     from sentence_transformers.sentence_transformer.losses import ContrastiveLoss
 
@@ -37,7 +37,7 @@ def online_contrastive(model: Any, distance: str = "cosine", margin: float | Non
         margin: negatives further apart than this cost nothing, in units of the distance; None for one that suits it.
 
     Raises:
-        ConfigError: the distance has another name, or the margin is no number above 0.
+        ConfigError: the distance has another name.
     """
     from sentence_transformers.sentence_transformer.losses import OnlineContrastiveLoss
 
@@ -54,7 +54,7 @@ def triplet(model: Any, distance: str = "cosine", margin: float | None = None) -
         margin: in units of the distance; None for the one that suits it.
 
     Raises:
-        ConfigError: the distance has another name, or the margin is no number above 0.
+        ConfigError: the distance has another name.
     """
     from sentence_transformers.sentence_transformer.losses import TripletDistanceMetric, TripletLoss
 
@@ -78,7 +78,7 @@ def batch_all(model: Any, distance: str = "cosine", margin: float | None = None)
         margin: in units of the distance; None for the one that suits it.
 
     Raises:
-        ConfigError: the distance has another name, or the margin is no number above 0.
+        ConfigError: the distance has another name.
     """
     from sentence_transformers.sentence_transformer.losses import BatchAllTripletLoss
 

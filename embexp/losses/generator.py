@@ -38,7 +38,7 @@ def load_generator(generator: BaseModel | None, network: Any, tokenizer: Any) ->
     if loaded["missing_keys"]:
         logger.warning(
             "The generator %s has no trained layer that fills in masked tokens, so its replacements are random and "
-            "easy to detect. Type loss.generator=<masked-language model>, such as distilbert/distilbert-base-uncased.",
+            "easy to detect. Type loss.generator=<masked-language model>, such as google-bert/bert-base-uncased.",
             place["location"],
         )
     model.requires_grad_(False)

@@ -92,8 +92,10 @@ def frozen(guide: BaseModel) -> Any:
     try:
         network = guide.load(lambda: (), Path())
     except ModelError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
         raise ModelError(
-            f"loss.guide: {error} For the guide, type loss.guide=<folder> or loss.guide=minilm."
+            f"loss.guide: Model {guide.locate()['location']} cannot be loaded: {reason} Expected a transformer on "
+            "disk, in the Hugging Face cache or on the Hub: type loss.guide=<folder or Hub id>, or loss.guide=minilm."
         ) from error
     network.requires_grad_(False)
     return network.eval()

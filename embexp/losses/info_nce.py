@@ -8,9 +8,6 @@ import torch
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.util import cos_sim
 
-from embexp.errors import ConfigError, did_you_mean, listed
-
-STRATEGIES = ("absolute", "relative")
 LEAST_TEMPERATURE = 0.01  # of one that is trained: the logits are never scaled by more than 100 (Radford et al. 2021)
 
 
@@ -24,13 +21,10 @@ class InfoNCE(torch.nn.Module):
     as sentence-transformers computes it. Nearest relatives: mnrl (nothing is left out), gist (a second model judges).
 
     Args:
-        temperature: divides the cosines; the start value where it is trained.
+        temperature: divides the cosines, above 0; the start value where it is trained.
         learnable_temperature: train the temperature, as the parameter `log_scale` = -log(temperature).
         margin_strategy: absolute: as above; relative: the threshold is s+ - |s+| * margin.
-        margin: in units of the cosine, or the share of s+; None leaves nothing out.
-
-    Raises:
-        ConfigError: a temperature that is not above 0, or an unknown strategy.
+        margin: in units of the cosine, below 2, or the share of s+; None leaves nothing out.
     """
 
     def __init__(
@@ -42,13 +36,6 @@ class InfoNCE(torch.nn.Module):
         margin: float | None = -0.1,
     ) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ConfigError(f"loss.temperature={temperature} was given. Expected a number above 0, such as 0.05.")
-        if margin_strategy not in STRATEGIES:
-            raise ConfigError(
-                f"loss.margin_strategy={margin_strategy} is not known. Expected one of: {listed(STRATEGIES)}. "
-                f"{did_you_mean(margin_strategy, STRATEGIES)}".strip()
-            )
         self.model = model
         self.margin_strategy = margin_strategy
         self.margin = margin

@@ -1,13 +1,14 @@
 """Modifiers: what wraps around a loss to train several widths or depths of the model at once."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from embexp.config import conf_dir, instantiate, parameters_of
 from embexp.errors import ConfigError, listed
+from embexp.losses.legal_values import Values, value_misfits, values_of
 from embexp.losses.needs import Needs, needs_of
 
 SMALLEST_WIDTH = 32  # of the widths that are made by halving
@@ -21,16 +22,22 @@ class Modifier:
         refuses: traits of losses that it does not compose with (`_refuses_`).
         needs: what it cannot do without (`_needs_`).
         call: the YAML itself: `_target_` and the modifier's own arguments.
+        values: what these may be (`_values_`).
     """
 
     name: str
     refuses: tuple[str, ...]
     needs: Needs
     call: Mapping[str, Any]
+    values: Mapping[str, Values] = field(default_factory=dict)
 
     def refused(self, traits: Iterable[str]) -> list[str]:
         """Those of a loss's traits that the modifier does not compose with."""
         return [trait for trait in traits if trait in self.refuses]
+
+    def value_misfits(self) -> Iterator[str]:
+        """What is wrong with the values of its arguments, and what to type."""
+        return value_misfits("modifier", self.name, self.call, self.values)
 
     def wrap(self, loss: Any, model: Any) -> Any:
         """The loss with the modifier around it.
@@ -68,7 +75,13 @@ def modifier_of(name: str, node: Mapping[str, Any] | None) -> Modifier | None:
         raise ConfigError(
             f"modifier={name} has {listed(node)} and no _target_. Expected one: see conf/modifier/matryoshka.yaml."
         )
-    return Modifier(name, tuple(node.get("_refuses_") or ()), needs_of(f"modifier={name}", node), dict(node))
+    return Modifier(
+        name=name,
+        refuses=tuple(node.get("_refuses_") or ()),
+        needs=needs_of(f"modifier={name}", node),
+        call=dict(node),
+        values=values_of(f"modifier={name}", node),
+    )
 
 
 def composing_modifiers(traits: Iterable[str]) -> list[str]:

@@ -17,6 +17,7 @@ class Needs:
         classes: least number of classes that have `texts_per_class` rows.
         texts_per_class: rows that a class must have to be of use.
         batch_size: rows that a batch should have (advised: fewer are a warning).
+        masked_language_model: the argument that names one; null stands for the base model.
         teacher_scores: "raw": the label must hold a score for each text, not the margins between them.
     """
 
@@ -24,6 +25,7 @@ class Needs:
     classes: int = 0
     texts_per_class: int = 0
     batch_size: int = 0
+    masked_language_model: str | None = None
     teacher_scores: str | None = None
 
 

@@ -9,9 +9,10 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named
 from embexp.errors import ConfigError, listed
 from embexp.losses.companions import companions_of, places_of
+from embexp.losses.legal_values import Values, value_misfits, values_of
 from embexp.losses.modifiers import Modifier, composing_modifiers
 from embexp.losses.needs import Needs, needs_of
-from embexp.losses.traits import switch_of, traits_of
+from embexp.losses.traits import TRAITS, switch_of, traits_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class LossSpec:
         max_negatives: most negatives that a row may have, None for any number (`_max_negatives_`).
         call: the YAML itself: `_target_` and the loss's own arguments.
         needs: what the check before training looks for (`_needs_`): see `losses/needs.py`.
+        values: what the arguments may be (`_values_`): see `losses/legal_values.py`.
         modifier: what wraps around the loss, None for nothing.
     """
 
@@ -34,6 +36,7 @@ class LossSpec:
     max_negatives: int | None
     call: Mapping[str, Any]
     needs: Needs = field(default_factory=Needs)
+    values: Mapping[str, Values] = field(default_factory=dict)
     modifier: Modifier | None = None
 
     @property
@@ -81,16 +84,22 @@ class LossSpec:
             ) from error
         return self.modifier.wrap(loss, model) if self.modifier else loss
 
+    def value_misfits(self) -> list[str]:
+        """What is wrong with the values of the loss's and the modifier's arguments, and what to type."""
+        misfits = [*value_misfits("loss", self.name, self.call, self.values)]
+        return misfits + ([*self.modifier.value_misfits()] if self.modifier else [])
+
     def modifier_misfit(self, traits: tuple[str, ...]) -> str | None:
         """Why the modifier does not compose with a loss of these traits, and what to type; None when it does."""
         refused = self.modifier.refused(traits) if self.modifier else []
         if not refused:
             return None
         fitting = listed(f"modifier={name}" for name in composing_modifiers(traits))
+        like = " and ".join(TRAITS.get(trait, f"has the trait {trait}") for trait in refused)
         switches = [f" loss.{switch}=false," for trait in refused if (switch := switch_of(self.call, trait))]
         return (
-            f"modifier={self.modifier.name} does not compose with loss={self.name}, which has the trait "
-            f"{listed(refused)}. Type{''.join(switches)} {fitting}, or choose another loss."
+            f"modifier={self.modifier.name} does not compose with loss={self.name}, which {like}. "
+            f"Type{''.join(switches)} {fitting}, or choose another loss."
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -120,6 +129,7 @@ def spec_of(name: str, node: Mapping[str, Any], modifier: Modifier | None = None
         max_negatives=node.get("_max_negatives_"),
         call=dict(node),
         needs=needs_of(f"loss={name}", node),
+        values=values_of(f"loss={name}", node),
         modifier=modifier,
     )
 

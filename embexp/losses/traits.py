@@ -3,6 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+# The words for them in the catalogue and in messages.
+TRAITS = {
+    "in_batch_negatives": "takes the other rows of a batch as negatives",
+    "compares_rows": "compares the rows of a batch",
+    "gradient_cache": "embeds a batch twice",
+    "owns_head": "trains a layer of its own",
+    "owns_decoder": "trains a decoder",
+    "owns_copy": "trains a copy of the model",
+    "owns_temperature": "trains a temperature",
+}
+
 
 def traits_of(node: Mapping[str, Any]) -> tuple[str, ...]:
     """The traits of a loss with these arguments.

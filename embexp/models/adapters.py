@@ -3,13 +3,14 @@
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from embexp.errors import ConfigError, ModelError
+from embexp.errors import ConfigError, ModelError, listed
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+BIASES = ("none", "all", "lora_only")
 PEFT_IS_MISSING = "peft is not installed. Type pip install 'embexp[lora]'"
 
 
@@ -32,7 +33,7 @@ class LoraAdapter:
         merge: whether the added matrices go into the weights of the model that is kept, so that it needs no peft.
 
     Raises:
-        ConfigError: peft is not installed.
+        ConfigError: peft is not installed, or a value is out of range.
     """
 
     r: int
@@ -48,6 +49,18 @@ class LoraAdapter:
     def __post_init__(self) -> None:
         if importlib.util.find_spec("peft") is None:
             raise ConfigError(f"model.adapter=lora was given; {PEFT_IS_MISSING}, or model.adapter=null.")
+        misfits = [
+            f"model.adapter.{name}={value} was given. Expected {expected}: type model.adapter.{name}={instead}."
+            for name, value, fits, expected, instead in (
+                ("r", self.r, isinstance(self.r, int) and self.r > 0, "a whole number above 0", 64),
+                ("lora_alpha", self.lora_alpha, self.lora_alpha > 0, "a number above 0", 128),
+                ("lora_dropout", self.lora_dropout, 0 <= self.lora_dropout < 1, "a share from 0 to below 1", 0.1),
+                ("bias", self.bias, self.bias in BIASES, f"one of: {listed(BIASES)}", "none"),
+            )
+            if not fits
+        ]
+        if misfits:
+            raise ConfigError("\n".join(misfits))
 
     def attach(self, model: "SentenceTransformer") -> None:
         """Add the matrices to the model's transformer, in place; all its other weights are frozen.
@@ -74,6 +87,15 @@ def _there(model: "SentenceTransformer", endings: Sequence[str] | None) -> list[
     """Those endings that a part of the model is called by: peft warns of others, whenever the adapter is loaded."""
     names = [f".{name}" for name, _ in model.named_modules()]
     return [ending for ending in endings or () if any(name.endswith(f".{ending}") for name in names)] or None
+
+
+def refuse_adapter(adapter: Any) -> None:
+    """Raise ConfigError for an adapter that was given to a model without a pretrained transformer."""
+    if adapter is not None:
+        raise ConfigError(
+            "model.adapter was given; LoRA needs a pretrained transformer, and the model has none. Type model=minilm, "
+            "or leave model.adapter out."
+        )
 
 
 def has_adapter(model: "SentenceTransformer") -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from embexp.models.adapters import LoraAdapter, refuse_adapter
 from embexp.models.pretrained import PretrainedModel
 from embexp.protocols import TextSource
 
@@ -19,6 +20,10 @@ class StaticModel:
 
     Args:
         source: the transformer whose tokenizer and input embeddings are taken.
+        adapter: is refused: there is no transformer that it could stand beside.
+
+    Raises:
+        ConfigError: an adapter.
     """
 
     has_transformer: ClassVar[bool] = False
@@ -26,6 +31,10 @@ class StaticModel:
     merges_adapter: ClassVar[bool] = False
 
     source: PretrainedModel
+    adapter: LoraAdapter | None = None
+
+    def __post_init__(self) -> None:
+        refuse_adapter(self.adapter)
 
     def locate(self) -> dict[str, str]:
         """Where the source's weights come from."""

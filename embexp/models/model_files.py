@@ -6,6 +6,9 @@ from typing import Any
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "adapter_model.safetensors")
 ADAPTER_CONFIG = "adapter_config.json"
+# How the names of layers begin that fill in masked tokens: of BERT, RoBERTa and MPNet, DeBERTa, DistilBERT, ELECTRA,
+# ModernBERT.
+FILLING = ("cls.predictions", "lm_head", "lm_predictions", "vocab_", "generator_", "decoder.")
 # Networks whose first positions are taken: of 514 position embeddings RoBERTa reads 512 tokens.
 TAKEN_POSITIONS = dict.fromkeys(("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"), 2)
 
@@ -37,6 +40,25 @@ def num_positions(config: dict[str, Any]) -> int | None:
 def is_adapter(folder: Path) -> bool:
     """Whether the folder holds an adapter whose base model lies elsewhere."""
     return any((place / ADAPTER_CONFIG).is_file() for place in folders_of(folder))
+
+
+def fills_in_tokens(folder: Path) -> bool | None:
+    """Whether the network has a trained layer that fills in masked tokens; None where its files do not say."""
+    names = [name for place in folders_of(folder) for name in _tensor_names(place)]
+    return any(name.startswith(FILLING) for name in names) if names else None
+
+
+def _tensor_names(folder: Path) -> list[str]:
+    """The names in the weights of one folder; none where they are of another form than safetensors."""
+    if index := read_json(folder / "model.safetensors.index.json"):
+        return list(index["weight_map"])
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")  # of the header, which is JSON
+        header = file.read(size) if size < path.stat().st_size else b"{}"
+    return list(json.loads(header))
 
 
 def read_json(path: Path) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from embexp.errors import ModelError
+from embexp.errors import ConfigError, ModelError
 from embexp.models.adapters import LoraAdapter, has_adapter, merge_adapter
 from embexp.models.foreign_code import check_foreign_code, foreign_code
 from embexp.models.network import keep_first_layers, pool_by
@@ -33,7 +33,8 @@ class PretrainedModel:
         max_seq_length: longest input in tokens, longer texts are cut; None keeps the model's own.
         num_layers: keep only the first layers; None keeps all.
         pooling: how tokens become one vector (`POOLING_MODES`), or several ways side by side; None keeps the model's.
-        dtype: float32, bfloat16 or float16: type of the weights, in training, too; None keeps that of the files.
+        dtype: float32, bfloat16 or float16: type of the weights, in training, too, which float16 is refused for; None
+            keeps that of the files.
         attention: eager, sdpa or flash_attention_2; None leaves the choice to transformers.
         adapter: what is trained in place of the transformer's own weights; None for these.
         trust_remote_code: run code that comes with the weights. Never on by itself.
@@ -86,8 +87,14 @@ class PretrainedModel:
         return place
 
     def check(self) -> None:
-        """Refuse an attention that this machine lacks."""
+        """Refuse an attention that this machine lacks, and a type of weights that cannot be trained."""
         check_attention(self.attention)
+        if self.dtype == "float16":
+            raise ConfigError(
+                "model.dtype=float16 cannot be trained: steps as small as a learning rate vanish in it, or the loss "
+                "becomes nan. Expected wider weights: type model.dtype=bfloat16, or model.dtype=float32 "
+                "trainer.fp16=true."
+            )
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
         """The model as sentence-transformers loads it, changed as the arguments say.

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from embexp.errors import ConfigError
+from embexp.models.adapters import LoraAdapter, refuse_adapter
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
@@ -23,7 +25,12 @@ class ScratchModel:
 
     Args:
         vocabulary_size: most word pieces of the tokenizer (all characters of the texts are always in it).
+        hidden_size: numbers in a token's vector and in an embedding; a multiple of num_heads.
         max_seq_length: longest input in tokens.
+        adapter: is refused: there is nothing trained that it could stand beside.
+
+    Raises:
+        ConfigError: a size that cannot be built, or an adapter.
     """
 
     has_transformer: ClassVar[bool] = True
@@ -35,6 +42,24 @@ class ScratchModel:
     num_heads: int
     vocabulary_size: int
     max_seq_length: int
+    adapter: LoraAdapter | None = None
+
+    def __post_init__(self) -> None:
+        refuse_adapter(self.adapter)
+        sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "adapter"}
+        misfits = [
+            f"model.{name}={size} was given. Expected a whole number above 0: type model.{name}=<number>."
+            for name, size in sizes.items()
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1
+        ]
+        if not misfits and self.hidden_size % self.num_heads:
+            misfits.append(
+                f"model.hidden_size={self.hidden_size} is no multiple of model.num_heads={self.num_heads}. Expected "
+                f"one: type model.hidden_size={-(-self.hidden_size // self.num_heads) * self.num_heads}, or another "
+                "model.num_heads."
+            )
+        if misfits:
+            raise ConfigError("\n".join(misfits))
 
     def locate(self) -> dict[str, str]:
         """There is nothing to find: the weights are drawn with the run's seed."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.config import check_arguments, instantiate
 from embexp.errors import ConfigError, ModelError
+from embexp.models.adapters import refuse_adapter
 from embexp.models.module_flow import stack_misfits
 from embexp.models.module_kinds import INPUTS, KINDS, class_of
 from embexp.models.pretrained import PretrainedModel
@@ -33,8 +34,8 @@ def module_stack(modules: Mapping[str, Call], base: Call | None = None, adapter:
     """
     if misfits := [*stack_misfits(modules, base is not None)]:
         raise ConfigError("\n".join(misfits))
-    if adapter and not base:
-        raise ConfigError("model.adapter was given; the model has no transformer. Type model.adapter=null.")
+    if not base:
+        refuse_adapter(adapter)
     return ModuleStack(modules, instantiate({**base, "adapter": adapter}) if base else None)
 
 

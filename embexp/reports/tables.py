@@ -16,7 +16,7 @@ MARK = {"better": "[green]better[/]", "worse": "[red]worse[/]", "no difference":
 def closing_table(result: Mapping[str, Any]) -> Table:
     """Base against trained model: the headline metrics of every split, the primary one marked with a star."""
     names = result["choices"]
-    title = f"{names['dataset']} · {names['loss']} · {names['model']} · seed {result['seed']}"
+    title = f"{names['dataset']} · {loss_name(names)} · {names['model']} · seed {result['seed']}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     rows = [_compared(row) for row in result["comparisons"] if row["headline"] or row["primary"]]
     table.add_column("metric", overflow="fold")  # the one that gives way in a narrow terminal
@@ -26,6 +26,16 @@ def closing_table(result: Mapping[str, Any]) -> Table:
     for row in rows:
         table.add_row(*row[:-1], MARK[row[-1]])
     return table
+
+
+def loss_name(names: Mapping[str, str]) -> str:
+    """The chosen loss with its modifier, where there is one.
+
+    >>> loss_name({"loss": "mnrl", "modifier": "orthogonal"}), loss_name({"loss": "mnrl", "modifier": "none"})
+    ('mnrl+orthogonal', 'mnrl')
+    """
+    modifier = names.get("modifier") or "none"
+    return names["loss"] if modifier == "none" else f"{names['loss']}+{modifier}"
 
 
 def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -48,11 +58,16 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         ("base model", result["base_model"]),
         ("training", result["training"]),
         ("model", result["model_path"]),
+        *((("adapter", _needs_base(result["adapter_base"])),) if result.get("adapter_base") else ()),
         ("tracked", result["tracked"]),
         *(("export", line) for line in export_lines(result.get("exports", ()))),
         *(("warning", _found(warning)) for warning in result.get("warnings", ())),
     ):
         console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _needs_base(base: str) -> str:
+    return f"the model's folder needs peft and its base, {base}; for a whole model type model.adapter.merge=true"
 
 
 def export_lines(exports: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -22,7 +22,7 @@ class Journal:
 
     As a context manager it closes the run: FINISHED, FAILED after an error, KILLED after Ctrl-C or SIGTERM.
     What the tracker could not take is sent again at the end; the run never fails because of its tracker.
-    In the folder of a run that was interrupted it goes on: a metric that stands there at a step is not written again,
+    In the folder of a run that was interrupted it goes on: a value that stands there at a step is not written again,
     and what the tracker lacks is sent to it.
     """
 
@@ -31,7 +31,7 @@ class Journal:
         self.tracker = tracker
         self.result: dict[str, Any] = {}
         self._unsent: list[tuple[str, tuple[Any, ...]]] = []
-        self._written: set[tuple[str, int | None]] = set()
+        self._written: dict[tuple[str, int | None], float] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def open(self, name: str, parent: str | None, key: str | None = None) -> "Journal":
@@ -51,10 +51,15 @@ class Journal:
         """The id that the tracker gave the run."""
         return self.result["run"]["id"]
 
+    @property
+    def all_sent(self) -> bool:
+        """Whether the tracker has all of the run."""
+        return not self._unsent
+
     def _go_on(self) -> None:
         """Take up the metrics that an earlier process wrote."""
         lines = written_lines(self.folder / METRICS)
-        self._written = {(key, line["step"]) for line in lines for key in line["metrics"]}
+        self._written = {(key, line["step"]): value for line in lines for key, value in line["metrics"].items()}
         there = self.tracker.logged({key for key, _ in self._written}) if lines else set()
         for line in lines:
             lacking = {key: value for key, value in line["metrics"].items() if (key, line["step"] or 0) not in there}
@@ -69,8 +74,8 @@ class Journal:
         self._send("log_tags", dict(tags))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append a line to metrics.jsonl, without what an earlier process has written there for that step."""
-        fresh = {key: value for key, value in metrics.items() if (key, step) not in self._written}
+        """Append a line to metrics.jsonl, without values that an earlier process has written there for that step."""
+        fresh = {key: value for key, value in metrics.items() if self._written.get((key, step)) != value}
         if not fresh:
             return
         with open(self.folder / METRICS, "a", encoding="utf-8") as file:

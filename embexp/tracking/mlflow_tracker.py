@@ -83,15 +83,40 @@ class MlflowTracker:
     def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
         """Open a run, below `parent` when given, and return its id; the run that has the key, where there is one."""
         experiment = self._experiment_id()
-        found = self.client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'") if key else []
-        if found:
-            self.run_id = found[0].info.run_id
+        if found := self._run_with(key, experiment) if key else None:
+            self.run_id = found
             self.client.update_run(self.run_id, status="RUNNING")
             return self.run_id
         tags = {PARENT_TAG: parent, KEY_TAG: key}
         tags = {tag: value for tag, value in tags.items() if value}
         self.run_id = self.client.create_run(experiment, run_name=name, tags=tags).info.run_id
         return self.run_id
+
+    def _run_with(self, key: str, experiment: str) -> str | None:
+        found = self.client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'")
+        return found[0].info.run_id if found else None
+
+    @_reported
+    def attach(self, key: str) -> None:
+        """Take up the run that has the key without opening it again; MLflow adds to finished runs, too.
+
+        Raises:
+            TrackingError: the store has no such run.
+        """
+        experiment = self.client.get_experiment_by_name(self.experiment)
+        found = self._run_with(key, experiment.experiment_id) if experiment else None
+        if not found:
+            raise TrackingError(
+                f"MLflow at {self.uri} has no run with {KEY_TAG}={key} in the experiment {self.experiment!r}. Expected "
+                "the store that the run was sent to: check tracking.uri in its config.yaml."
+            )
+        self.run_id = found
+
+    @_reported
+    def latest(self, keys: Collection[str]) -> dict[str, float]:
+        """The last value of each of these metrics that the run has."""
+        stored = self.client.get_run(self.run_id).data.metrics
+        return {key: stored[metric_name(key)] for key in keys if metric_name(key) in stored}
 
     @_reported
     def logged(self, keys: Collection[str]) -> set[tuple[str, int]]:

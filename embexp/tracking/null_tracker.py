@@ -13,6 +13,11 @@ class NullTracker:
     def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
         return ""
 
+    def attach(self, key: str) -> None: ...
+
+    def latest(self, keys: Collection[str]) -> dict[str, float]:
+        return {}
+
     def logged(self, keys: Collection[str]) -> set[tuple[str, int]]:
         return set()
 

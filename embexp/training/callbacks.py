@@ -31,7 +31,7 @@ class JournalCallback(TrainerCallback):
         if not math.isfinite(logs["loss"]):
             raise TrainingError(
                 f"The loss is {logs['loss']} at step {state.global_step}. Expected a finite number: "
-                "try a smaller trainer.learning_rate, or trainer.bf16 in place of fp16."
+                f"{_advice(args, kwargs['model'])}"
             )
         losses = {f"{self.prefix}/{key}": value for key, value in logs.items() if key not in COUNTERS}
         self.journal.log_metrics(losses, state.global_step)
@@ -39,6 +39,18 @@ class JournalCallback(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         scores = {f"{self.prefix}/{key}": value for key, value in dev_metrics(metrics).items()}
         self.journal.log_metrics(scores, state.global_step)
+
+
+def _advice(args: Any, model: Any) -> str:
+    """What may keep the loss finite: of these settings only those that are on."""
+    advice = f"type a smaller trainer.learning_rate, such as {args.learning_rate / 10:g}"
+    if args.fp16:
+        advice += ", or trainer.fp16=false trainer.bf16=true"
+    if any(str(weight.dtype) == "torch.float16" for weight in model.parameters() if weight.requires_grad):
+        advice += (
+            ". The weights are float16, which cannot be trained: type model.dtype=float32, or model.dtype=bfloat16"
+        )
+    return f"{advice}."
 
 
 def dev_metrics(metrics: dict[str, float]) -> dict[str, float]:

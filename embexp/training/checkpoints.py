@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.run_record import LOSS_STATE, MARK, RESUME_FILES
+from embexp.run_record import LOSS_STATE, MARK, RESUME_FILES, write_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -45,11 +45,12 @@ class Checkpoint:
 
 
 def complete(path: Path, seconds: float) -> None:
-    """Mark a checkpoint as whole, in one step: whoever is killed before leaves one that does not count."""
+    """Mark a checkpoint as whole, once its files are on the disk: one that a killed process leaves has no mark."""
+    for file in _files(path):
+        with open(file, "rb") as content:
+            os.fsync(content.fileno())
     files = {file.relative_to(path).as_posix(): file.stat().st_size for file in _files(path)}
-    making = path / f"{MARK}.making"
-    making.write_text(json.dumps({"seconds": seconds, "files": files}, indent=1), encoding="utf-8")
-    os.replace(making, path / MARK)
+    write_json(path / MARK, {"seconds": seconds, "files": files})
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
@@ -57,7 +58,7 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     try:
         mark = json.loads((path / MARK).read_text(encoding="utf-8"))
         whole = all((path / name).stat().st_size == size for name, size in mark["files"].items())
-    except FileNotFoundError:
+    except (FileNotFoundError, json.JSONDecodeError):
         return None
     if not whole:
         return None

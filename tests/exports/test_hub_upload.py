@@ -7,11 +7,15 @@ import sys
 import pytest
 from hub_stand_in import hub_stand_in
 from huggingface_hub import ModelCard
+from omegaconf import OmegaConf
 from tiny_runs import finished_run, tiny_plan, training_texts
 
 from embexp.config import compose
 from embexp.errors import ConfigError, EmbexpError
 from embexp.export import export
+from embexp.exports.delivery import make_exports, plan_exports
+from embexp.exports.trained import TrainedModel
+from embexp.misfits import Misfits
 
 TOKEN = "hf_of_the_test"
 GIVEN = ("export=[hub]", "export.hub.repo=me/tiny", "export.hub.license=cc-by-4.0", "tracking=none")
@@ -97,7 +101,10 @@ def test_a_hub_that_does_not_answer_is_one_message(hub, workplace):
     ("override", "message"),
     [
         ("export.hub.license=null", "export=hub has no license. It has no default"),
-        ("export.hub.license=Apache 2", "export.hub.license=Apache 2 is not spelled as the Hub does"),
+        ("export.hub.license=Apache 2", "export.hub.license=Apache 2 is no license that the Hub knows"),
+        ("export.hub.license=apache2", "Did you mean 'apache-2.0'"),
+        ("export.hub.license=other", "type export.hub.license_name=<license_name> export.hub.license_link=<license_l"),
+        ("export.hub.license_name=ours", "export.hub.license_name goes with license=other."),
         ("export.hub.repo=null", "export=hub needs a repository to push to. Type export.hub.repo=<owner>/<name>."),
         ("export.hub.repo=a/b/c", "export.hub.repo=a/b/c is no name of a repository"),
         ("export.hub.examples=-1", "export.hub.examples=-1: expected 0"),
@@ -115,11 +122,31 @@ def test_without_a_token_or_a_way_to_the_hub_nothing_is_trained(workplace, monke
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigError) as refusal:
-        tiny_plan(workplace / "run", *GIVEN)
-    assert [line.partition(".")[0] for line in str(refusal.value).splitlines()] == [
+        tiny_plan(workplace / "run", *GIVEN, "export.hub.license=foo")
+    assert [line.partition(". ")[0] for line in str(refusal.value).splitlines()] == [
+        "export.hub.license=foo is no license that the Hub knows",
         "export=hub cannot push while HF_HUB_OFFLINE is set",
         "export=hub finds no token of the Hub",
     ]
+
+
+@pytest.mark.usefixtures("hub")
+def test_an_adapter_of_a_model_that_is_a_folder_is_refused_before_training(workplace):
+    adapter = ["model=minilm", "model/adapter=lora"]
+    with pytest.raises(ConfigError, match=r"export=hub was given for an adapter .* type model\.adapter\.merge=true\."):
+        tiny_plan(workplace / "run", *GIVEN, *adapter)
+    assert tiny_plan(workplace / "run", *GIVEN, *adapter, "model.adapter.merge=true").exports
+
+
+def test_an_adapter_whose_base_is_a_folder_is_not_pushed(hub, workplace):
+    adapter = workplace / "model/adapter_config.json"
+    adapter.parent.mkdir()
+    adapter.write_text(json.dumps({"base_model_name_or_path": str(workplace)}))
+    trained = TrainedModel(adapter.parent, workplace, encoder=None)
+    settings = compose(["model=tiny", *GIVEN[:-1], f"export.hub.endpoint={hub.url}"], "export").export
+    (made,) = make_exports(plan_exports(OmegaConf.to_container(settings), Misfits()), trained)
+    assert made.problem.endswith("type model.adapter.merge=true in the command of the run.")
+    assert not hub.created
 
 
 @pytest.mark.usefixtures("hub", "workplace")

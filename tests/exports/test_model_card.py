@@ -11,7 +11,7 @@ from embexp.exports.model_card import Sharing, model_card
 ROW = {"evaluator": "stsb", "metric": "spearman_cosine", "primary": True, "headline": True}
 NUMBERS = {"base": 0.8, "trained": 0.8123456, "difference": 0.0123456, "low": 0.002, "high": 0.02, "verdict": "better"}
 RESULT = {
-    "choices": {"dataset": "nli", "model": "minilm", "loss": "mnrl"},
+    "choices": {"dataset": "nli", "model": "minilm", "loss": "mnrl", "modifier": "matryoshka"},
     "seed": 7,
     "run": {"name": "mnrl/minilm/7"},
     "data": ["nli as triplet (train 776 rows)", "read /home/me/files/nli: 9 -> 8 rows (1 empty)"],
@@ -38,11 +38,12 @@ CONFIG = {
     "loss": {"_target_": "x.MultipleNegativesRankingLoss", "_accepts_": ["triplet"], "scale": 30.0},
     "modifier": {"_target_": "x.MatryoshkaLoss", "matryoshka_dims": [64, 32]},
     "trainer": {"_target_": "x.Arguments", "learning_rate": 2e-5},
+    "model": {"_target_": "x.PretrainedModel", "num_layers": None, "pooling": None, "adapter": None},
 }
 
 
-def card(run_folder=None, **sharing):
-    return ModelCard(model_card(RESULT, CONFIG, run_folder, Sharing(**sharing)))
+def card(run_folder=None, result=RESULT, config=CONFIG, **sharing):
+    return ModelCard(model_card(result, config, run_folder, Sharing(**sharing)))
 
 
 def test_the_metadata_are_what_the_hub_reads():
@@ -83,6 +84,58 @@ def test_neither_folders_of_this_machine_nor_quoted_texts_are_told(tmp_path):
     assert "- step: read nli: 9 -> 8 rows (1 empty)" in text
     for private in ("/home", "secret", "word", "private text"):
         assert private not in text
+
+
+def test_arguments_that_are_folders_are_told_by_their_last_part():
+    guide = {"_target_": "x.PretrainedModel", "path": "/home/me/secret/guide", "places": ["file:///home/me/own"]}
+    loss = CONFIG["loss"] | {"guide": guide, "generator": "/home/me/secret place/generator"}
+    trainer = CONFIG["trainer"] | {"output_dir": "/home/me/out"}
+    text = str(card(config=CONFIG | {"loss": loss, "trainer": trainer}))
+    assert "guide=PretrainedModel(path='guide', places=['own']), generator='generator')`" in text
+    assert "- output_dir: out\n" in text
+    for private in ("/home", "secret"):
+        assert private not in text
+
+
+def test_what_was_done_to_the_base_model_stands_beside_its_name():
+    model = CONFIG["model"] | {"num_layers": 1, "pooling": "cls", "dtype": "float16", "max_seq_length": 64}
+    model["adapter"] = {"_target_": "x.Lora", "r": 8, "merge": False}
+    said = "first 1 layer, pooling cls, weights as float16, texts cut after 64 tokens, trained by an adapter of rank 8"
+    text = card(config=CONFIG | {"model": model}).text
+    assert f"model: sentence-transformers/all-MiniLM-L6-v2, {said}, trained with the loss" in text
+    assert f"sha256 `53aa51`, {said}\n" in text
+
+
+def test_a_model_from_scratch_is_called_by_its_option():
+    tags = RESULT["tags"] | {"base_model.id": "scratch", "base_model.source": "scratch"}
+    result = RESULT | {"tags": tags, "choices": RESULT["choices"] | {"model": "word_cnn"}}
+    text = card(result=result).text
+    assert "model: word_cnn, from scratch, trained with the loss" in text
+    assert "BERT" not in text
+
+
+def test_the_title_names_the_modifier():
+    assert "# minilm trained with mnrl+matryoshka on nli\n" in card().text
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("/home/me/base", "a folder of the machine that trained it (named in `adapter_config.json`)"),
+        ("org/base", "`org/base`"),
+    ],
+)
+def test_an_adapter_says_that_it_needs_its_base_and_how_to_get_a_whole_model(base, told):
+    text = " ".join(card(result=RESULT | {"adapter_base": base}).text.split())
+    assert f"to load it takes `peft` and its base, {told}. A run with `model.adapter.merge=true` gives a whole" in text
+    assert "/home" not in text
+    assert "adapter" not in card().text
+
+
+def test_a_license_of_ones_own_has_its_name_and_its_place():
+    found = card(license="other", license_name="ours", license_link="LICENSE")
+    assert (found.data.license, found.data.license_name, found.data.license_link) == ("other", "ours", "LICENSE")
+    assert "ours (LICENSE). License of the training data" in found.text
 
 
 def test_what_nobody_said_is_left_out_and_not_guessed():

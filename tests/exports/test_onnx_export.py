@@ -4,6 +4,7 @@ import numpy
 import pytest
 
 from embexp.errors import ConfigError, ExportError
+from embexp.exports.onnx_encoder import OnnxEncoder
 from embexp.exports.onnx_export import OnnxExport
 from embexp.exports.trained import TrainedModel
 from embexp.models.scratch import ScratchModel
@@ -58,6 +59,21 @@ def test_size_speed_and_difference_are_measured(exported):
 def test_embeddings_that_differ_too_much_are_refused(model, tmp_path):
     with pytest.raises(ExportError, match="Expected at most 0 "):
         OnnxExport("onnx", 0.0, 50, quantise=False).make(TrainedModel(model, tmp_path, encoder=None), tmp_path)
+
+
+def test_what_torch_cannot_export_is_a_failed_export(model, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("no such operator\nmore")
+
+    monkeypatch.setattr("torch.onnx.export", fails)
+    with pytest.raises(ExportError, match=r"torch cannot write this model .* as ONNX: no such operator Expected"):
+        OnnxExport("onnx", 1e-4, 50, False).make(TrainedModel(model, tmp_path, encoder=None), tmp_path)
+
+
+def test_what_onnxruntime_cannot_read_is_a_failed_export(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(ExportError, match=r"onnxruntime cannot use model\.onnx: .* type pip install --upgrade"):
+        OnnxEncoder(tmp_path, "model.onnx", 8, "", 1)
 
 
 def test_a_table_of_word_vectors_is_refused(model, tmp_path):

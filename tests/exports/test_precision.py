@@ -8,6 +8,7 @@ from embexp.errors import ConfigError, DataError
 from embexp.evaluation.similarity import SimilarityEvaluator
 from embexp.exports.precision import QuantisedEmbeddings, QuantisedEncoder
 from embexp.exports.trained import TrainedModel
+from embexp.steps.prompting import set_prompts
 
 VECTORS = {
     "a": [1.0, 0.0],
@@ -83,6 +84,18 @@ def test_the_usage_that_is_written_gives_the_measured_vectors(precision, trained
     if precision == "binary":
         found = numpy.unpackbits(found, axis=1, count=2).astype(int) * 2 - 1
     assert found.tolist() == expected.tolist()
+
+
+def test_ranges_are_those_of_the_texts_after_the_prompts_that_evaluation_puts_there(trained, tmp_path):
+    class Prompted(Table):
+        def encode(self, texts, prompt=None):
+            return super().encode(texts) * {"twice: ": 2, "": 1}[prompt]
+
+    pairs = dataset_of("t", "positive_pair", {"train": {"anchor": ["low"], "positive": ["high"]}})
+    trained.dataset = set_prompts(pairs, {"query": "twice: "}, columns={"anchor": "query"})
+    trained.encoder, trained.evaluators = Prompted(), ()
+    QuantisedEmbeddings("int8", "int8", 10).make(trained, tmp_path)
+    assert numpy.load(tmp_path / "ranges.npy").tolist() == [[-2, -2], [1, 1]]
 
 
 def test_ranges_without_training_texts_are_refused(trained, tmp_path):

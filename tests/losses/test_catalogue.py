@@ -1,5 +1,6 @@
 """The catalogue: it tells what the YAML files say, in a second, and docs/losses.md tells the same."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,7 @@ def test_what_an_entry_says():
 
 def test_a_modifier_names_the_losses_that_it_refuses():
     (orthogonal,) = [entry for entry in modifiers() if entry.name == "orthogonal"]
-    assert orthogonal.apart == ("cached_gist", "cached_mnrl", "mega_batch")
+    assert orthogonal.apart == ("cached_gist", "cached_mnrl", "mega_batch (unless use_mini_batched_version=false)")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,7 +63,7 @@ def test_a_shape_leaves_the_losses_that_accept_it(capsys):
 def test_an_unknown_shape_is_refused_with_the_nearest():
     with pytest.raises(SystemExit) as end:
         main(["triplets"])
-    assert str(end.value).startswith("Error: 'triplets' is not a shape.")
+    assert str(end.value).startswith("Error: 'triplets' is not a shape, a loss or a modifier.")
     assert "Did you mean 'triplet'" in str(end.value)
 
 
@@ -72,3 +73,24 @@ def test_the_command_prints_all_without_torch():
     assert printed.splitlines()[-1] == "False"
     assert sum(line.startswith(tuple(NAMES)) for line in printed.splitlines()) == len(NAMES)
     assert "\nModifiers: modifier=<name> wraps around a loss.\n" in printed
+
+
+@pytest.mark.parametrize("name", ["mnrl", "orthogonal"])
+def test_a_name_leaves_the_loss_or_modifier_that_is_called_so(name, capsys):
+    main([name])
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines() if not line.startswith(" ")] == [name]
+
+
+def test_markdown_is_of_all_losses():
+    with pytest.raises(SystemExit, match=r"--markdown prints all of docs/losses\.md; triplet was given, too\. Leave"):
+        main(["--markdown", "triplet"])
+
+
+def test_a_reader_who_stops_early_ends_the_command_quietly():
+    read, write = os.pipe()
+    os.close(read)  # nobody will read what is written
+    command = [sys.executable, "-m", "embexp.losses"]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, cwd=ROOT, check=False)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, b"")

@@ -45,11 +45,38 @@ def test_random_weights_guide_nobody():
         places_of(GIST | {"guide": "tiny"})
 
 
+def test_a_generator_is_no_guide_and_gets_its_own_advice():
+    diffcse = option_of("loss", "diffcse") | {"generator": "tiny"}
+    with pytest.raises(ConfigError, match=r"generator=tiny is a model with random .* google-bert/bert-base-uncased"):
+        places_of(diffcse)
+
+
+def test_a_table_of_token_vectors_guides_nobody():
+    with pytest.raises(ConfigError, match=r"loss\.guide=static has no transformer\. .* type loss\.guide=minilm"):
+        places_of(GIST | {"guide": "static"})
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_hub_that_does_not_answer_is_told_before_anything_is_loaded(answers, monkeypatch):
+    monkeypatch.setattr("embexp.losses.companions.hub_answers", lambda: answers)
+    guide = GIST | {"guide": "org/some-name"}
+    if answers:
+        assert places_of(guide)["guide"]["source"] == "hub"
+        return
+    with pytest.raises(
+        ModelError, match=r"loss\.guide=org/some-name is on the Hugging Face Hub \(org/some-name\), which does not"
+    ):
+        places_of(guide)
+
+
 def test_a_model_that_cannot_be_loaded_is_told_with_the_argument(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
     guide = PretrainedModel(path=str(tmp_path))
-    with pytest.raises(ModelError, match=r"loss\.guide: Model .* cannot be loaded: .* type loss\.guide=<folder>"):
+    with pytest.raises(ModelError, match=r"loss\.guide: Model .* cannot be loaded: .* type loss\.guide=<folder or Hub"):
         frozen(guide)
+    with pytest.raises(ModelError) as told:
+        frozen(guide)
+    assert "model.path" not in str(told.value)
     with pytest.raises(ModelError, match=r"The generator .* cannot be loaded: .* type loss\.generator=<folder"):
         load_generator(guide, network=None, tokenizer=None)
 

@@ -134,14 +134,6 @@ def test_without_a_margin_the_one_that_suits_the_distance_is_taken(distance, exp
             assert make(GivenVectors(), distance=distance).get_config_dict()["margin"] == expected
 
 
-@pytest.mark.parametrize("margin", [0, -1.0, "wide", True])
-def test_a_margin_that_asks_for_nothing_is_refused(margin):
-    with pytest.raises(
-        ConfigError, match=rf"loss\.margin={margin} was given\. Expected a number above 0, or null for 0\.5"
-    ):
-        triplet(GivenVectors(), margin=margin)
-
-
 @pytest.mark.parametrize("make", [batch_all, batch_hard, batch_hard_soft_margin, batch_semi_hard])
 def test_batch_losses_know_cosine_and_euclidean(make):
     with pytest.raises(

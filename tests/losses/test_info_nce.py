@@ -6,7 +6,6 @@ import numpy
 import pytest
 import torch
 
-from embexp.errors import ConfigError
 from embexp.losses.info_nce import InfoNCE
 
 
@@ -88,14 +87,3 @@ def test_a_learned_temperature_is_trained_saved_and_bounded():
     with torch.no_grad():
         learned.log_scale.fill_(10.0)  # e^10 is a scale of 22,026
     assert value_of(learned, ANCHORS, POSITIVES, NEGATIVES) == pytest.approx(by_hand(ALL, 0.01), rel=1e-5)
-
-
-@pytest.mark.parametrize("temperature", [0, -0.1])
-def test_a_temperature_is_above_0(temperature):
-    with pytest.raises(ConfigError, match=rf"loss\.temperature={temperature} was given\. Expected a number above 0"):
-        InfoNCE(GivenVectors(), temperature=temperature)
-
-
-def test_an_unknown_strategy_names_the_known_ones():
-    with pytest.raises(ConfigError, match=r"absolut is not known\. Expected one of: absolute, relative\. Did you mean"):
-        InfoNCE(GivenVectors(), margin_strategy="absolut")

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -208,3 +209,18 @@ def test_the_command_line_chooses_it_and_its_arguments():
     model = instantiate(compose(["model/adapter=lora", "model.adapter.r=8", "model.adapter.merge=true"]).model)
     assert (model.adapter.r, model.adapter.lora_alpha, model.merges_adapter) == (8, 128, True)
     assert not instantiate(compose([]).model).merges_adapter
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"),
+    [
+        ("r", 0, "a whole number above 0"),
+        ("lora_alpha", 0, "a number above 0"),
+        ("lora_dropout", 1.0, "a share from 0 to below 1"),
+        ("bias", "some", "one of: none, all, lora_only"),
+    ],
+)
+def test_values_out_of_range_are_told_by_their_names(argument, value, expected):
+    with pytest.raises(ConfigError) as error:
+        replace(LORA, **{argument: value})
+    assert str(error.value).startswith(f"model.adapter.{argument}={value} was given. Expected {expected}: type model.")

@@ -4,6 +4,8 @@ import numpy
 import pytest
 import torch
 
+from embexp.config import compose, instantiate
+from embexp.errors import ConfigError
 from embexp.models.scratch import ScratchModel, wordpiece_tokenizer
 
 TEXTS = ["the market rose", "the market fell", "股票上涨", "股票下跌", "central banks raise rates"]
@@ -74,3 +76,24 @@ def test_the_untrained_parts_lie_in_the_folder_for_losses_that_load_them_again(t
 
 def test_there_is_nothing_to_locate():
     assert ScratchModel(2, 32, 2, 200, 16).locate()["source"] == "scratch"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["model.num_heads=3"], "model.hidden_size=32 is no multiple of model.num_heads=3. Expected one: type"),
+        (["model.num_layers=0"], "model.num_layers=0 was given. Expected a whole number above 0: type"),
+        (["model.vocabulary_size=0.5"], "model.vocabulary_size=0.5 was given. Expected a whole number above 0: type"),
+    ],
+)
+def test_sizes_that_cannot_be_built_are_refused(changes, message):
+    with pytest.raises(ConfigError) as error:
+        instantiate(compose(["model=tiny", *changes]).model)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("model", ["tiny", "static", "static_scratch"])
+def test_an_adapter_is_refused_with_the_models_that_take_one(model):
+    pytest.importorskip("peft")
+    with pytest.raises(ConfigError, match=r"LoRA needs a pretrained transformer, .* Type model=minilm, or leave"):
+        instantiate(compose([f"model={model}", "model/adapter=lora"]).model)

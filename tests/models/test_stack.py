@@ -135,7 +135,7 @@ def test_an_adapter_is_trained_with_the_modules_behind_the_frozen_transformer(ba
 
 
 def test_an_adapter_without_a_transformer_is_refused():
-    with pytest.raises(ConfigError, match=r"the model has no transformer\. Type model\.adapter=null"):
+    with pytest.raises(ConfigError, match=r"LoRA needs a pretrained transformer, .*Type model=minilm"):
         module_stack(numbered([STATIC]), adapter={"_target_": "x"})
 
 

@@ -44,6 +44,12 @@ def test_the_closing_table_shows_headline_metrics_with_a_star_at_the_primary_one
     assert "pearson_dot" not in as_text(closing_table(result_of()))
 
 
+def test_the_title_names_the_modifier():
+    result = result_of()
+    result["choices"]["modifier"] = "orthogonal"
+    assert closing_table(result).title == "nli · mnrl+orthogonal · minilm · seed 1"
+
+
 def test_the_closing_words_say_where_things_are():
     console = Console(width=120, no_color=True)
     with console.capture() as captured:

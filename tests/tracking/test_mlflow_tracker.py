@@ -59,6 +59,22 @@ def test_a_job_stands_below_the_run_of_its_sweep_in_the_same_experiment(store):
     assert run.info.experiment_id == parent.client.get_run(parent.run_id).info.experiment_id
 
 
+def test_to_a_closed_run_is_added_without_opening_it(store):
+    first = MlflowTracker(store, "toy", log_model=False, checkpoint="none", telemetry=False)
+    run_id = first.start("a run", key="the key")
+    first.log_metrics({"ndcg@10": 0.5})
+    first.finish("FINISHED")
+    ended = first.client.get_run(run_id).info.end_time
+    later = MlflowTracker(store, "toy", log_model=False, checkpoint="none", telemetry=False)
+    later.attach("the key")
+    later.log_metrics({"more": 1.0})
+    run = later.client.get_run(run_id)
+    assert (run.info.status, run.info.end_time) == ("FINISHED", ended)
+    assert later.latest({"ndcg@10", "more", "absent"}) == {"ndcg@10": 0.5, "more": 1.0}
+    with pytest.raises(TrackingError, match=r"has no run with embexp\.run=another"):
+        later.attach("another")
+
+
 def test_files_and_folders_are_stored(store, tmp_path):
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "scores.png").write_bytes(b"png")
