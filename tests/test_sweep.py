@@ -53,12 +53,12 @@ def test_a_job_gives_the_same_result_alone_and_in_a_sweep(workplace):
 
 
 def test_one_failing_job_does_not_end_the_others(workplace, store):
-    done = sweep(workplace, "loss.scale=20.0,-1.0,10.0")
+    done = sweep(workplace, "loss.scale=20.0,inf,10.0")
     assert done.returncode == 1
     _, (parent,), children = runs_in(store)
     assert sorted(child.info.status for child in children) == ["FAILED", "FINISHED", "FINISHED"]
     assert parent.info.status == "FAILED"
-    assert "ConfigError: loss=mnrl does not fit: Scale must be a positive value" in done.stdout
+    assert "TrainingError: The loss is nan at step 1." in done.stdout
     assert "again: python -m embexp model=tiny trainer=smoke threads=1 " in done.stdout
 
 
