@@ -40,7 +40,12 @@ ONLY_IN = {
 HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mlflow", "matplotlib"}
 HEAVY |= {"numpy", "scipy", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime"}
 # Modules that are themselves imported lazily, once training starts.
-IMPORTED_LATE = {"training/callbacks.py", "training/checkpoint_callback.py", "exports/onnx_graph.py"}
+IMPORTED_LATE = {
+    "models/packed.py",
+    "training/callbacks.py",
+    "training/checkpoint_callback.py",
+    "exports/onnx_graph.py",
+}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 
 

@@ -87,13 +87,14 @@ def test_a_killed_run_that_is_gone_on_with_equals_one_that_was_not(variant, data
     assert_same_end(workplace, store, *overrides_of(variant[0], data), *variant[1:])
 
 
-def test_an_adapter_is_gone_on_with(data, workplace, store):
+@pytest.mark.parametrize("change", ["model/adapter=lora", "model.forward=packed"])
+def test_a_changed_pretrained_model_is_gone_on_with(change, data, workplace, store):
     model = ScratchModel(num_layers=1, hidden_size=16, num_heads=2, vocabulary_size=100, max_seq_length=16)
     model.load(lambda: TEXTS, workplace).save_pretrained(str(workplace / "base"))
     others = [override for override in overrides_of("softmax", data) if not override.startswith("model")]
-    adapter = ["model=pretrained", f"model.path={workplace / 'base'}", "model/adapter=lora"]
-    assert_same_end(workplace, store, *others, *adapter)
-    assert not list((workplace / "whole/stages/main/model").glob("model.safetensors"))
+    assert_same_end(workplace, store, *others, "model=pretrained", f"model.path={workplace / 'base'}", change)
+    files = {path.name for path in (workplace / "whole/stages/main/model").iterdir()}
+    assert ("adapter_model.safetensors" in files) == (change == "model/adapter=lora")
 
 
 def assert_same_end(workplace: Path, store: str, *overrides: str) -> None:

@@ -36,6 +36,7 @@ class PretrainedModel:
         dtype: float32, bfloat16 or float16: type of the weights, in training, too, which float16 is refused for; None
             keeps that of the files.
         attention: eager, sdpa or flash_attention_2; None leaves the choice to transformers.
+        forward: packed: without padding; plain, or None: as sentence-transformers computes.
         adapter: what is trained in place of the transformer's own weights; None for these.
         trust_remote_code: run code that comes with the weights. Never on by itself.
 
@@ -55,11 +56,12 @@ class PretrainedModel:
     pooling: str | Sequence[str] | None = None
     dtype: str | None = None
     attention: str | None = None
+    forward: str | None = None
     adapter: LoraAdapter | None = None
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
-        check_names(self.pooling, self.dtype, self.attention)
+        check_names(self.pooling, self.dtype, self.attention, self.forward)
 
     @property
     def trains_adapter(self) -> bool:
@@ -105,6 +107,8 @@ class PretrainedModel:
         Raises:
             ModelError: the Hub does not answer, what lies there is no model, or it does not go with the arguments.
         """
+        from embexp.models.packed import arrange_forward
+
         place = self.locate()
         if self.trust_remote_code and place["source"] in LOCAL:
             logger.warning("model.trust_remote_code=true: %s", foreign_code(Path(place["location"])) or "no code")
@@ -121,6 +125,7 @@ class PretrainedModel:
             changed = came_with_adapter or self.num_layers is not None or self.dtype is not None
             _remember_base(model, folder / "base" if changed else None)
             self.adapter.attach(model)
+        arrange_forward(model, self.forward)
         return model
 
     def _read(self, place: dict[str, str]) -> "SentenceTransformer":

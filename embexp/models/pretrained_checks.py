@@ -11,9 +11,12 @@ from embexp.models.network import POOLING_MODES, too_many_layers
 
 DTYPES = ("float32", "bfloat16", "float16")
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
+FORWARDS = ("packed", "plain")
 
 
-def check_names(pooling: str | Sequence[str] | None, dtype: str | None, attention: str | None) -> None:
+def check_names(
+    pooling: str | Sequence[str] | None, dtype: str | None, attention: str | None, forward: str | None
+) -> None:
     """Refuse values that are none of the known ones, all at once.
 
     Raises:
@@ -26,6 +29,7 @@ def check_names(pooling: str | Sequence[str] | None, dtype: str | None, attentio
             ("pooling", modes, POOLING_MODES),
             ("dtype", [dtype], DTYPES),
             ("attention", [attention], ATTENTIONS),
+            ("forward", [forward], FORWARDS),
         )
         for value in values
         if value is not None and value not in known

@@ -1,0 +1,172 @@
+"""The forward without padding: what the stock one gives, for each architecture and each loss, and no trace on disk."""
+
+import copy
+import logging
+
+import pytest
+import torch
+import transformers
+from shaped_rows import OTHERS, STRANGERS, TEXTS, right_dataset
+
+from embexp.config import conf_dir, option_of
+from embexp.data.shapes import text_columns
+from embexp.errors import ConfigError
+from embexp.losses.modifiers import modifier_of
+from embexp.losses.spec import spec_of
+from embexp.models.packed import PackedForward, arrange_forward, pack
+from embexp.models.pretrained import PretrainedModel
+from embexp.models.scratch import ScratchModel
+
+SIZES = {"vocab_size": 120, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+BERT_LIKE = SIZES | {"intermediate_size": 32, "max_position_embeddings": 80}
+MODERN = BERT_LIKE | {"num_hidden_layers": 4, "local_attention": 16}
+MODERN |= {f"{name}_token_id": place for place, name in enumerate(["pad", "bos", "eos", "cls", "sep"])}
+NETWORKS = {
+    "bert": lambda: transformers.BertModel(transformers.BertConfig(**BERT_LIKE)),
+    "distilbert": lambda: transformers.DistilBertModel(
+        transformers.DistilBertConfig(vocab_size=120, dim=16, n_layers=2, n_heads=2, hidden_dim=32)
+    ),
+    "roberta": lambda: transformers.RobertaModel(transformers.RobertaConfig(**BERT_LIKE)),
+    "xlm_roberta": lambda: transformers.XLMRobertaModel(transformers.XLMRobertaConfig(**BERT_LIKE)),
+    "mpnet": lambda: transformers.MPNetModel(transformers.MPNetConfig(**BERT_LIKE)),
+    "modernbert": lambda: transformers.ModernBertModel(transformers.ModernBertConfig(**MODERN)),
+}
+LOSSES = sorted(path.stem for path in conf_dir().glob("loss/*.yaml") if path.stem != "auto")
+COMPARED = [(loss, "none") for loss in LOSSES] + [("mnrl", "matryoshka"), ("mnrl", "adaptive_layer")]
+
+
+def batch(network, longest: int) -> dict[str, torch.Tensor]:
+    """Token ids of rows of 3 tokens to the longest, padded on the right, and their mask."""
+    torch.manual_seed(1)
+    lengths = torch.randint(3, longest, (24,))
+    lengths[5] = longest
+    mask = (torch.arange(longest) < lengths[:, None]).long()
+    ids = torch.randint(6, 120, (24, longest))
+    return {"input_ids": ids.masked_fill(mask == 0, network.config.pad_token_id or 0), "attention_mask": mask}
+
+
+def outcome(network, features) -> tuple[torch.Tensor, torch.Tensor]:
+    """A mean over each row's tokens, and the gradient of a number that all of them make."""
+    network.zero_grad()
+    hidden, mask = network.forward(**features, return_dict=True).last_hidden_state, features["attention_mask"]
+    means = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    (means**3).sum().backward()
+    return means.detach(), gradient_of(network)
+
+
+def gradient_of(module) -> torch.Tensor:
+    return torch.cat([p.grad.flatten() for p in module.parameters() if p.requires_grad and p.grad is not None])
+
+
+def assert_close(value, other, gradient, other_gradient) -> None:
+    assert torch.allclose(value, other, atol=1e-5)
+    assert (gradient - other_gradient).norm() / gradient.norm() < 1e-4
+
+
+@pytest.mark.parametrize("longest", [8, 60])
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_an_architecture_computes_the_same_without_padding(architecture, longest):
+    torch.manual_seed(0)
+    network = NETWORKS[architecture]().eval()
+    features = batch(network, longest)
+    value, gradient = outcome(network, features)
+    calls = watched(network)
+    pack(network)
+    packed_value, packed_gradient = outcome(network, features)
+    assert_close(value, packed_value, gradient, packed_gradient)
+    assert calls, "the network was not called at all"
+    assert max(calls) < features["input_ids"].numel()
+
+
+def watched(network) -> list[int]:
+    """How many positions each call of the network's first layer computes, as they come."""
+    calls = []
+    first = next(module for module in network.modules() if isinstance(module, torch.nn.LayerNorm))
+    first.register_forward_hook(lambda _, __, output: calls.append(output.shape[0] * output.shape[1]))
+    return calls
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A model without dropout, on rows of several lengths."""
+    torch.manual_seed(0)
+    scratch = ScratchModel(num_layers=2, hidden_size=64, num_heads=2, vocabulary_size=100, max_seq_length=32)
+    model = scratch.load(lambda: [*TEXTS, *OTHERS, *STRANGERS], tmp_path_factory.mktemp("tiny"))
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def loss_of(model, name: str, modifier: str, shape: str, guide) -> tuple[torch.Tensor, torch.Tensor]:
+    """The value of a loss on all rows of a shape, and its gradient."""
+    torch.manual_seed(3)
+    node = option_of("loss", name) | ({"guide": str(guide)} if "guide" in option_of("loss", name) else {})
+    spec = spec_of(name, node, modifier_of(modifier, option_of("modifier", modifier)))
+    dataset = right_dataset(shape)
+    loss, rows = spec.build(model, dataset), dataset.training_rows()
+    texts = [stretched(rows[column][:]) for column in text_columns(dataset.shape, rows.column_names)]
+    labels = torch.tensor(rows[dataset.shape.label][:]) if dataset.shape.label else None
+    value = loss([model.preprocess(column) for column in texts], labels)
+    value = sum(value.values()) if isinstance(value, dict) else value
+    value.backward()
+    return value.detach(), gradient_of(loss)
+
+
+def stretched(texts: list[str]) -> list[str]:
+    """Texts of several lengths."""
+    return [" ".join([text] * (1 + place % 3)) for place, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize(("loss", "modifier"), COMPARED)
+def test_a_loss_and_its_gradient_are_the_same_without_padding(loss, modifier, tiny, tmp_path):
+    tiny.save_pretrained(str(tmp_path / "guide"))
+    shape = option_of("loss", loss)["_accepts_"][0]
+    plain, packed = copy.deepcopy(tiny).train(), copy.deepcopy(tiny).train()
+    pack(packed.transformers_model)
+    value, gradient = loss_of(plain, loss, modifier, shape, tmp_path / "guide")
+    packed_value, packed_gradient = loss_of(packed, loss, modifier, shape, tmp_path / "guide")
+    assert_close(value, packed_value, gradient, packed_gradient)
+
+
+def test_a_copy_computes_with_its_own_weights(tiny):
+    model = copy.deepcopy(tiny).eval()
+    pack(model.transformers_model)
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        model.transformers_model.embeddings.word_embeddings.weight.zero_()
+    assert (twin.encode(TEXTS) == copy.deepcopy(twin).encode(TEXTS)).all()
+    assert abs(twin.encode(TEXTS) - model.encode(TEXTS)).max() > 0.01
+
+
+def test_what_is_saved_is_a_plain_model(tiny, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    model = copy.deepcopy(tiny).eval()
+    pack(model.transformers_model)
+    model.save_pretrained(str(tmp_path / "saved"))
+    assert "embexp" not in (tmp_path / "saved" / "config.json").read_text()
+    again = SentenceTransformer(str(tmp_path / "saved"))
+    assert not isinstance(again.transformers_model.forward, PackedForward)
+    assert abs(again.encode(TEXTS) - model.encode(TEXTS)).max() < 1e-6
+
+
+def test_a_model_that_cannot_be_packed_says_why(tiny, caplog):
+    model = copy.deepcopy(tiny)
+    model.transformers_model.config._attn_implementation = "eager"
+    with caplog.at_level(logging.WARNING):
+        arrange_forward(model, "packed")
+    assert "model.forward=packed has no effect: its attention is eager." in caplog.text
+    assert not isinstance(model.transformers_model.forward, PackedForward)
+
+
+def test_an_unknown_forward_is_refused():
+    with pytest.raises(ConfigError, match=r"model\.forward=pack is not known\. Expected one of: packed, plain\."):
+        PretrainedModel(path="x", forward="pack")
+
+
+def test_a_pretrained_model_is_packed_on_request(tiny, tmp_path):
+    tiny.save_pretrained(str(tmp_path / "saved"))
+    for forward, is_packed in (("packed", True), ("plain", False), (None, False)):
+        model = PretrainedModel(path=str(tmp_path / "saved"), forward=forward).load(lambda: [], tmp_path)
+        assert isinstance(model.transformers_model.forward, PackedForward) == is_packed
