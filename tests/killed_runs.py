@@ -90,6 +90,21 @@ def before(name: str, owner: str, times: int = 1) -> None:
     setattr(place, name, call_or_die)
 
 
+def at_touch(folder: str, number: int) -> None:
+    """Arrange to be killed when a file of the folder is opened or renamed for the n-th time."""
+    import sys
+
+    touched = []
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ("open", "os.rename") and str(arguments[0]).startswith(folder):
+            touched.append(event)
+            if len(touched) == number:
+                die()
+
+    sys.addaudithook(count)
+
+
 def while_writing(name: str) -> None:
     """Arrange to be killed when half of a file of that name in a second checkpoint is written by torch.save."""
     import io
