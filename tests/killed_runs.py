@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,6 @@ def before(name: str, owner: str, times: int = 1) -> None:
 
 def at_touch(folder: str, number: int) -> None:
     """Arrange to be killed when a file of the folder is opened or renamed for the n-th time."""
-    import sys
-
     touched = []
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:
