@@ -12,6 +12,8 @@ from pathlib import Path
 
 from harness import Case, measured, report, seconds_of
 
+from embexp.data.dataset import EmbeddingDataset
+
 CASES = [
     Case("MNLI, mnrl, batch 32", 0.5, {"loss": "mnrl", "data": "mnli", "batch": 32, "steps": 20}),
     Case("MNLI, mnrl, batch 128", 0.5, {"loss": "mnrl", "data": "mnli", "batch": 128, "steps": 6}),
@@ -19,7 +21,7 @@ CASES = [
     Case("bundled, mnrl, batch 32", 0.8, {"loss": "mnrl", "data": "bundled", "batch": 32, "steps": 20}),
 ]
 DATA = {  # what embexp is told about the data; an evaluator has to be named, its scoring is not timed
-    "mnli": ("dataset=pairs.jsonl", "evaluator=[stsb]", "paths.data=${oc.env:EMBEXP_DATA}"),
+    "mnli": ("dataset=pairs.jsonl", "~dataset.steps.split", "evaluator=[stsb]", "paths.data=${oc.env:EMBEXP_DATA}"),
     "bundled": ("dataset=finance", "shape=positive_pair"),
 }
 
@@ -43,6 +45,11 @@ def read_pairs(data: str, number: int) -> list[tuple[str, str]]:
         "finance",
         lambda offered: way_to_loss(offered, ("positive_pair",), "finance", "mnrl", builder.settings),
     )
+    return pairs_of(dataset)
+
+
+def pairs_of(dataset: EmbeddingDataset) -> list[tuple[str, str]]:
+    """The rows of the train split, in their order."""
     rows = dataset.splits["train"]
     return list(zip(rows["anchor"][:], rows["positive"][:], strict=True))
 
@@ -78,8 +85,10 @@ def embexp_side(pairs: list[tuple[str, str]], data: str, loss: str, batch: int, 
         "modifier": "none",
         "trainer": "default",
     }
-    result = execute(plan_run(compose(overrides), choices, Path("run").resolve())).content
-    return result["metrics"]["cost/train_seconds"]
+    plan = plan_run(compose(overrides), choices, Path("run").resolve())
+    if pairs_of(plan.stages[-1].dataset) != pairs:
+        raise SystemExit("embexp would train on other pairs than its peer")
+    return execute(plan).content["metrics"]["cost/train_seconds"]
 
 
 def peer_side(pairs: list[tuple[str, str]], data: str, loss: str, batch: int, steps: int) -> float:  # noqa: ARG001
