@@ -25,7 +25,7 @@ check: $(READY)  ## format, lint, layers and configurations
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_configs.py
 
-bench: $(READY)  ## the benchmarks, as ratios to a peer (tests/benchmarks/README.md); takes 40 minutes
+bench: $(READY)  ## the benchmarks, as ratios to a peer (tests/benchmarks/README.md); takes half an hour
 	for file in $(filter-out %/harness.py,$(wildcard tests/benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 
 ui: $(READY)  ## the MLflow UI on this folder's runs, at http://127.0.0.1:5000
