@@ -14,6 +14,7 @@ from embexp.steps.convert import convert
 from embexp.steps.routes import Way
 
 Node = Mapping[str, Any]
+MOST_BUILT = 8  # data sets that a builder holds on to
 
 
 def dataset_name(node: Node, choices: Mapping[str, Any]) -> str:
@@ -33,7 +34,7 @@ def offered_shapes(node: Node) -> list[str] | None:
 
 
 class DataBuilder:
-    """Builds the data sets of a run or command; what was built once is not built again.
+    """Builds the data sets of a run, a sweep or a command; what was built a moment ago is not built again.
 
     Args:
         settings: what conversions need to know.
@@ -54,6 +55,8 @@ class DataBuilder:
         key = json.dumps([node["reader"], node["steps"], name, shape], default=str)
         if key not in self._built:
             self._built[key] = self._stepped(node, instantiate(node["reader"], name=name, shape=shape))
+            for oldest in [*self._built][:-MOST_BUILT]:
+                del self._built[oldest]
         return self._built[key]
 
     def _stepped(self, node: Node, dataset: EmbeddingDataset) -> EmbeddingDataset:
@@ -83,13 +86,20 @@ class DataBuilder:
         return dataset
 
 
-def builder_of(config: Mapping[str, Any]) -> DataBuilder:
+def builder_of(config: Mapping[str, Any], others: dict[str, DataBuilder] | None = None) -> DataBuilder:
     """The builder that a resolved configuration asks for: its group `conversion` and `paths.cache`.
+
+    Args:
+        others: builders by what they were asked for with: of these one is taken again, and a new one added.
 
     Raises:
         ConfigError: conversion settings out of range.
     """
-    return DataBuilder(instantiate(config["conversion"]), config["paths"]["cache"])
+    key = json.dumps([config["conversion"], config["paths"]["cache"]], default=str)
+    others = {} if others is None else others
+    if key not in others:
+        others[key] = DataBuilder(instantiate(config["conversion"]), config["paths"]["cache"])
+    return others[key]
 
 
 def _steps_of(node: Node) -> dict[str, Node]:

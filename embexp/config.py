@@ -50,6 +50,7 @@ class Root(Stage):
     name: str | None = None
     seed: int = 42
     threads: int | None = None
+    profile: bool = False
 
 
 @dataclass

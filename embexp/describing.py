@@ -7,11 +7,13 @@ from typing import Any
 from embexp.environment import environment_tags
 from embexp.plan import RunPlan
 from embexp.run_record import CONFIG
+from embexp.stopwatch import WATCH
 from embexp.tracking.journal import Journal
 
 logger = logging.getLogger(__name__)
 
 
+@WATCH.part("describing")
 def describe(plan: RunPlan, journal: Journal) -> None:
     """Record what runs: parameters, tags, and the configuration as a file."""
     for stage in plan.stages:

@@ -24,6 +24,7 @@ from embexp.misfits import Misfits
 from embexp.protocols import BaseModel, Tracker
 from embexp.steps.conversions.conversion_settings import NEEDED, default_settings
 from embexp.steps.convert import limit_negatives
+from embexp.stopwatch import IMPORTING, WATCH
 from embexp.training.arguments import check_precision
 from embexp.training.stages import StagePlan
 
@@ -62,11 +63,17 @@ class RunPlan:
     exports: tuple[Export, ...] = ()
 
 
-def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path) -> RunPlan:
+@WATCH.part("planning")
+def plan_run(
+    config: DictConfig, choices: Mapping[str, Any], folder: Path, builders: dict[str, DataBuilder] | None = None
+) -> RunPlan:
     """The plan of the run that `config` describes; its results will go to `folder`.
 
     All mistakes are reported together, in three rounds that take longer and longer: what the YAML files tell, what
     the rows tell, and what needs torch and sentence-transformers to be told (their arguments, the precision).
+
+    Args:
+        builders: of the sweep that the run belongs to: what one of its jobs has read and built, others need not.
 
     Raises:
         EmbexpError: whatever does not fit, in one message.
@@ -75,7 +82,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path) -> Ru
     names = short_names(resolved, choices)
     misfits = Misfits()
     misfits.attempt(check_kept, resolved["keep"])
-    builder = misfits.attempt(builder_of, resolved) or _lenient_builder()
+    builder = misfits.attempt(builder_of, resolved, builders) or _lenient_builder()
     drafts = [
         misfits.attempt(draft_stage, name, stage, resolved, names, builder) for name, stage in stages_of(resolved)
     ]
@@ -210,6 +217,7 @@ def plan_stage(draft: Draft, dataset_name: str, folder: Path, builder: DataBuild
 
 def _check_calls(stages: Sequence[StagePlan], model: BaseModel, misfits: Misfits) -> None:
     """Find arguments that a callable does not take, and a precision that cannot be had: imports torch."""
+    import_training_libraries()
     misfits.attempt(model.check)
     for stage in stages:
         misfits.attempt(check_arguments, dict(stage.trainer), {})
@@ -217,3 +225,9 @@ def _check_calls(stages: Sequence[StagePlan], model: BaseModel, misfits: Misfits
         if stage.loss.modifier:
             misfits.attempt(check_arguments, stage.loss.modifier.public_call(), {})
         misfits.attempt(check_precision, stage.trainer)
+
+
+@WATCH.part(IMPORTING)
+def import_training_libraries() -> None:
+    """What takes seconds, once all that can be told without it was told."""
+    import sentence_transformers  # noqa: F401

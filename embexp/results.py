@@ -1,45 +1,19 @@
 """What a run found: the scores of both models, their differences with verdicts, and the files that show them."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from embexp.evaluation.scores import Difference, Evaluator, Scores, judged_split, write_examples
+from embexp.evaluation.scores import Difference, Evaluator, judged_split, write_examples
 from embexp.exports.adapter_base import adapter_base
 from embexp.exports.model_card import write_card
-from embexp.models.encoding import ModelEncoder
 from embexp.plan import RunPlan
+from embexp.scoring import AllScores, metrics_of
+from embexp.stopwatch import WATCH
 from embexp.tracking.journal import Journal
 from embexp.training.stages import StageResult
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
-AllScores = dict[tuple[str, str], Scores]  # by evaluator and split
-
-
-def score_all(
-    plan: RunPlan, model: "SentenceTransformer", progress: str | None = None, splits: tuple[str, ...] = ("dev", "test")
-) -> AllScores:
-    """Every evaluator on every one of these splits that it has."""
-    encoder = ModelEncoder(model, progress=progress)
-    return {
-        (evaluator.name, split): evaluator.score(encoder, split)
-        for evaluator in plan.evaluators
-        for split in evaluator.splits
-        if split in splits
-    }
-
-
-def metrics_of(split: str, scores: AllScores) -> dict[str, float]:
-    """`<split>/<evaluator>/<metric>` of all evaluators on that split."""
-    return {
-        f"{split}/{name}/{metric}": value
-        for (name, of_split), result in scores.items()
-        if of_split == split
-        for metric, value in result.metrics.items()
-    }
-
-
+@WATCH.part("judging")
 def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult) -> None:
     """Log base, dev, test and delta metrics, and the verdict."""
     rows = [row for evaluator in plan.evaluators for row in comparisons(plan, evaluator, base, trained)]
@@ -108,6 +82,7 @@ def judged_metrics(judged: Mapping[str, str], row: Mapping[str, Any]) -> dict[st
     }
 
 
+@WATCH.part("examples and pictures")
 def store(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult) -> None:
     """Files of the run: per-example scores, pictures, the best checkpoint, the model."""
     from embexp.reports.plots import plot_score_distribution

@@ -16,9 +16,11 @@ from embexp.exports.trained import RememberingEncoder, TrainedModel
 from embexp.models.adapters import merge_adapter
 from embexp.models.encoding import ModelEncoder
 from embexp.plan import RunPlan
-from embexp.results import AllScores, metrics_of, record_results, score_all, store
+from embexp.results import record_results, store
 from embexp.resuming import begin, go_on
 from embexp.run_record import RECORD, write_json
+from embexp.scoring import AllScores, Scoring, metrics_of
+from embexp.stopwatch import EXPORTING, TRAINING, WATCH
 from embexp.tracking.journal import Journal
 from embexp.training.checkpoints import load_weights, strip
 from embexp.training.stage import train_stage
@@ -42,6 +44,7 @@ class RunResult:
         return self.content["primary_value"]
 
 
+@WATCH.part("recording the run")
 def execute(plan: RunPlan, resume: bool = False) -> RunResult:
     """Run the plan: score the untouched model, train, score again, judge, and record all of it.
 
@@ -61,17 +64,19 @@ def execute(plan: RunPlan, resume: bool = False) -> RunResult:
         write_json(plan.folder / RECORD, record)
         describe(plan, journal)
         model = load_base_model(plan)
-        base = score_all(plan, model, "scoring the untouched model")
+        scoring = Scoring(plan)
+        base = scoring.of_base(model)
         journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
-        stage = [train(plan, number, model, journal) for number in range(len(plan.stages))][-1]
-        trained = score_all(plan, model, "scoring the trained model")
+        stage = [train(plan, number, model, journal, scoring) for number in range(len(plan.stages))][-1]
+        trained = scoring.of_trained(model, -1 if plan.model.merges_adapter else stage.best_step)
         record_results(plan, journal, base, trained, stage)
         store(plan, journal, base, trained, stage)
         export(plan, journal, model, trained, stage)
         journal.log_results({"cost/seconds": time.perf_counter() - start})
         tidy(plan)
+        journal.result["profile"] = WATCH.seconds()
     write_json(plan.folder / RECORD, record | {"closed": journal.all_sent})
-    show(journal.result)
+    show(journal.result, plan.config.get("profile", False))
     return RunResult(journal.result)
 
 
@@ -89,6 +94,7 @@ def set_seed_and_threads(plan: RunPlan) -> None:
         torch.set_num_threads(plan.threads)
 
 
+@WATCH.part("loading the model")
 def load_base_model(plan: RunPlan) -> "SentenceTransformer":
     """The untouched model with the prompts of the main stage's data, where these name any.
 
@@ -104,10 +110,12 @@ def load_base_model(plan: RunPlan) -> "SentenceTransformer":
     return model
 
 
-def train(plan: RunPlan, number: int, model: "SentenceTransformer", journal: Journal) -> StageResult:
+@WATCH.part(TRAINING)
+def train(plan: RunPlan, number: int, model: "SentenceTransformer", journal: Journal, scoring: Scoring) -> StageResult:
     """One stage, with an evaluation on dev as often as its trainer asks; the saved model of one that is finished."""
     stage = plan.stages[number]
-    merges_adapter = plan.model.merges_adapter and stage is plan.stages[-1]
+    is_main = stage is plan.stages[-1]
+    merges_adapter = plan.model.merges_adapter and is_main
     if finished := finished_stage(stage.folder):
         logger.info("%s was finished before: %s steps.", stage.name, finished.num_steps)
         if merges_adapter:
@@ -122,7 +130,7 @@ def train(plan: RunPlan, number: int, model: "SentenceTransformer", journal: Jou
     return train_stage(
         stage,
         model,
-        (lambda current: metrics_of("dev", score_all(plan, current, splits=("dev",)))) if can_choose else None,
+        (lambda current, step: scoring.in_step(current, step, is_main)) if can_choose else None,
         f"dev/{plan.primary_evaluator}/{plan.primary_metric}",
         journal,
         plan.seed,
@@ -130,6 +138,7 @@ def train(plan: RunPlan, number: int, model: "SentenceTransformer", journal: Jou
     )
 
 
+@WATCH.part(EXPORTING)
 def export(
     plan: RunPlan, journal: Journal, model: "SentenceTransformer", trained: AllScores, stage: StageResult
 ) -> None:
@@ -161,8 +170,10 @@ def tidy(plan: RunPlan) -> None:
             shutil.rmtree(stage.checkpoints, ignore_errors=True)
 
 
-def show(result: Mapping[str, Any]) -> None:
-    """The closing table on the terminal."""
-    from embexp.reports.tables import print_closing, wide_console
+def show(result: Mapping[str, Any], profile: bool) -> None:
+    """The closing table on the terminal, and where the time went where that was asked for."""
+    from embexp.reports.tables import print_closing, profile_table, wide_console
 
     print_closing(result, wide_console())
+    if profile:
+        wide_console().print(profile_table(WATCH.seconds()))

@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from embexp.building import DataBuilder
 from embexp.environment import PARENT_RUN
 from embexp.errors import ConfigError, EmbexpError
 from embexp.protocols import Tracker
@@ -23,11 +24,16 @@ KILLED_CODES = (130, 143)  # exit codes after Ctrl-C and SIGTERM
 
 @dataclass(frozen=True)
 class OpenSweep:
-    """A multirun that has begun: its tracker, which holds the parent run, its folder and what was typed."""
+    """A multirun that has begun: its tracker, which holds the parent run, its folder and what was typed.
+
+    Attributes:
+        builders: what its jobs in this process have read and built.
+    """
 
     tracker: Tracker
     folder: Path
     overrides: tuple[str, ...]
+    builders: dict[str, DataBuilder] = field(default_factory=dict)
 
 
 class SweepCallback(Callback):
@@ -100,6 +106,11 @@ def _each_value_once(overrides: Sequence[str]) -> Iterator[list[str]]:
     for place, choices in enumerate(values):
         for value in choices[1:]:
             yield [*first[:place], value, *first[place + 1 :]]
+
+
+def shared_builders() -> dict[str, DataBuilder] | None:
+    """What the jobs of this process's sweep have read and built; None outside of one."""
+    return SweepCallback.current.builders if SweepCallback.current else None
 
 
 class closing_sweep:  # noqa: N801

@@ -10,7 +10,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up. A module imports from lower layers only, or from its own folder.
 LAYERS = (
     {"errors"},
-    {"value_types", "run_record"},
+    {"value_types", "run_record", "stopwatch"},
     {"config", "environment", "misfits", "protocols"},
     {"data"},
     {"losses", "models", "steps", "tracking"},
@@ -19,7 +19,8 @@ LAYERS = (
     {"checks", "inspection"},
     {"checking", "drafts", "judges"},
     {"plan"},
-    {"describing", "exportable", "results", "resuming"},
+    {"describing", "exportable", "resuming", "scoring"},
+    {"results"},
     {"run"},
     {"overrides"},
     {"explaining"},
@@ -41,6 +42,7 @@ HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datase
 HEAVY |= {"numpy", "scipy", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime"}
 # Modules that are themselves imported lazily, once training starts.
 IMPORTED_LATE = {
+    "models/forward_choice.py",
     "models/packed.py",
     "training/callbacks.py",
     "training/checkpoint_callback.py",

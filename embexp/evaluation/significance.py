@@ -1,44 +1,46 @@
 """How sure we are: the paired bootstrap of a difference between two models on the same examples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy
 
+Compared = tuple[str, "numpy.ndarray", "numpy.ndarray"]  # pearson or spearman, base, trained
 CHUNK = 250  # resamples held in memory at a time
+ROUNDING = 1e-13  # share of the largest possible spread that rounding errors may make
 
 
-def bootstrap_difference(
-    statistic: str,
-    gold: "numpy.ndarray",
-    base: "numpy.ndarray",
-    trained: "numpy.ndarray",
-    resamples: int,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """The 95 % percentile interval of the trained minus the base correlation with gold (Efron & Tibshirani 1993).
+def bootstrap_differences(
+    gold: "numpy.ndarray", compared: Sequence[Compared], resamples: int, seed: int = 0
+) -> list[tuple[float, float]]:
+    """The 95 % percentile intervals of trained minus base correlations with gold (Efron & Tibshirani 1993).
 
-    Examples are drawn with replacement, the same ones for both models; ranks are taken anew in every resample.
+    Examples are drawn with replacement, the same ones for both models and all that is compared; ranks are taken anew in
+    every resample.
 
     Args:
-        statistic: `pearson` or `spearman`.
-        gold, base, trained: one value per example, `(n,)`.
+        gold: one value per example, `(n,)`.
+        compared: what `pearson` or `spearman` is taken of: base and trained, `(n,)` each.
 
     Returns:
-        The lower and upper end.
+        The lower and upper end for each.
     """
     import numpy
 
-    transform = {"pearson": _Values, "spearman": _Ranks}[statistic]
-    gold_of, base_of, trained_of = transform(gold), transform(base), transform(trained)
-    differences = [
-        _correlation(gold_of(counts), trained_of(counts), counts)
-        - _correlation(gold_of(counts), base_of(counts), counts)
-        for counts in _resample_counts(len(gold), resamples, seed)
+    gold_of = {statistic: TRANSFORMS[statistic](gold) for statistic, _, _ in compared}
+    prepared = [
+        (statistic, TRANSFORMS[statistic](base), TRANSFORMS[statistic](trained))
+        for statistic, base, trained in compared
     ]
-    low, high = numpy.nanpercentile(numpy.concatenate(differences), [2.5, 97.5])
-    return float(low), float(high)
+    differences: list[list[numpy.ndarray]] = [[] for _ in compared]
+    for counts in _resample_counts(len(gold), resamples, seed):
+        x = {statistic: _About(transform(counts), counts) for statistic, transform in gold_of.items()}
+        for found, (statistic, base_of, trained_of) in zip(differences, prepared, strict=True):
+            base, trained = (_About(transform(counts), counts) for transform in (base_of, trained_of))
+            found.append(_correlation(x[statistic], trained, counts) - _correlation(x[statistic], base, counts))
+    ends = [numpy.nanpercentile(numpy.concatenate(found), [2.5, 97.5]) for found in differences]
+    return [(float(low), float(high)) for low, high in ends]
 
 
 def _resample_counts(n: int, resamples: int, seed: int) -> Iterator["numpy.ndarray"]:
@@ -53,7 +55,7 @@ def _resample_counts(n: int, resamples: int, seed: int) -> Iterator["numpy.ndarr
 
 
 class _Values:
-    """The values themselves, in every resample."""
+    """The values themselves, about zero, in every resample."""
 
     def __init__(self, values: "numpy.ndarray") -> None:
         self.values = values - values.mean()
@@ -63,7 +65,7 @@ class _Values:
 
 
 class _Ranks:
-    """Average ranks within every resample, without sorting again: the order is known, only the counts change."""
+    """Average ranks within every resample, about zero, without sorting again: only the counts change."""
 
     def __init__(self, values: "numpy.ndarray") -> None:
         import numpy
@@ -77,19 +79,38 @@ class _Ranks:
 
         last = numpy.cumsum(counts[:, self.order], axis=1)[:, self.ends]
         first = numpy.concatenate([numpy.zeros((len(counts), 1)), last[:, :-1]], axis=1)
-        return ((first + last + 1) / 2)[:, self.group]
+        return ((first + last - len(self.group)) / 2)[:, self.group]
 
 
-def _correlation(x: "numpy.ndarray", y: "numpy.ndarray", counts: "numpy.ndarray") -> "numpy.ndarray":
-    """Pearson correlation of x and y in every resample, `(chunk,)`."""
+TRANSFORMS = {"pearson": _Values, "spearman": _Ranks}
+
+
+class _About:
+    """Values about zero with their sum and spread in every resample; the spread of equal values is nan."""
+
+    def __init__(self, values: "numpy.ndarray", counts: "numpy.ndarray") -> None:
+        import numpy
+
+        self.values = values
+        self.total = counts.sum(axis=1)
+        self.sum = _sum(counts, values, numpy.ones((1, 1)))
+        squares = _sum(counts, values, values) - self.sum**2 / self.total
+        # Equal values leave a spread of rounding errors only: no correlation, not a random one.
+        self.spread = numpy.where(squares > ROUNDING * self.total * numpy.abs(values).max() ** 2, squares, numpy.nan)
+
+
+def _correlation(x: _About, y: _About, counts: "numpy.ndarray") -> "numpy.ndarray":
+    """Pearson correlation of x and y in every resample, `(chunk,)`; nan where one of them is equal everywhere."""
     import numpy
 
-    total = counts.sum(axis=1, keepdims=True)
-    x = x - (counts * x).sum(axis=1, keepdims=True) / total
-    y = y - (counts * y).sum(axis=1, keepdims=True) / total
-    weighted = counts * x
-    spread = (weighted * x).sum(axis=1) * (counts * y * y).sum(axis=1)
-    # Equal values leave a spread of rounding errors only: no correlation, not a random one.
-    rounding = 1e-24 * (total[:, 0] * numpy.abs(x).max() * numpy.abs(y).max()) ** 2
-    with numpy.errstate(invalid="ignore", divide="ignore"):
-        return numpy.where(spread > rounding, (weighted * y).sum(axis=1) / numpy.sqrt(spread), numpy.nan)
+    product = _sum(counts, x.values, y.values) - x.sum * y.sum / x.total
+    return product / numpy.sqrt(x.spread * y.spread)
+
+
+def _sum(counts: "numpy.ndarray", x: "numpy.ndarray", y: "numpy.ndarray") -> "numpy.ndarray":
+    """The sum of x times y over the examples of every resample, `(chunk,)`; x and y may be the same in all of them."""
+    import numpy
+
+    if len(x) == len(y) == 1:
+        return counts @ (x * y)[0]
+    return numpy.einsum("ij,ij,ij->i", *numpy.broadcast_arrays(counts, x, y))

@@ -1,5 +1,6 @@
 """Semantic textual similarity: how well the similarity of two embeddings follows a gold score."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError, did_you_mean, listed
 from embexp.evaluation.scores import Difference, Scores
-from embexp.evaluation.significance import bootstrap_difference
+from embexp.evaluation.significance import bootstrap_differences
 from embexp.protocols import Encoder
 from embexp.steps.prompting import with_row_prompts
 
@@ -57,6 +58,11 @@ class Measure:
     correlation: str
     function: str
     rows: Any
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether some rows do not count."""
+        return not isinstance(self.rows, slice)
 
 
 class SimilarityEvaluator:
@@ -170,18 +176,17 @@ class SimilarityEvaluator:
 
     def compare(self, base: Scores, trained: Scores) -> list[Difference]:
         """Trained minus base of every metric, with a paired-bootstrap 95 % interval."""
-        return [
-            Difference(
-                measure.name,
-                base.metrics[measure.name],
-                trained.metrics[measure.name],
-                *bootstrap_difference(
-                    measure.correlation,
-                    base.gold[measure.rows],
-                    base.predicted[measure.function][measure.rows],
-                    trained.predicted[measure.function][measure.rows],
-                    self.resamples,
-                ),
-            )
-            for measure in self._measures(base.split)
-        ]
+        differences = []
+        for _, group in itertools.groupby(self._measures(base.split), lambda measure: measure.leaves_out):
+            measures = [*group]
+            rows = measures[0].rows
+            compared = [
+                (measure.correlation, base.predicted[measure.function][rows], trained.predicted[measure.function][rows])
+                for measure in measures
+            ]
+            intervals = bootstrap_differences(base.gold[rows], compared, self.resamples)
+            differences += [
+                Difference(measure.name, base.metrics[measure.name], trained.metrics[measure.name], *interval)
+                for measure, interval in zip(measures, intervals, strict=True)
+            ]
+        return differences

@@ -3,23 +3,33 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from embexp.models.token_budget import ranges_within
+
 if TYPE_CHECKING:
     import numpy
     from sentence_transformers import SentenceTransformer
 
-CHUNK = 512  # texts between two moves of the progress bar
+BYTES_PER_TOKEN = 4  # of UTF-8, about: English has 4 to 5, Chinese 3
+CPU_BATCH_TOKENS = 4096
+GPU_BATCH_TOKENS = 32768
 
 
 class ModelEncoder:
     """An Encoder over a sentence-transformers model; each distinct text is encoded once per call.
 
+    Texts of like length share a batch, and a batch holds about as many tokens as the next one: many short texts, or a
+    few long ones.
+
     Args:
+        batch_tokens: about how many tokens a batch holds; None: 4,096 on a CPU, 32,768 on a GPU.
         progress: what a progress bar should say; None shows none.
     """
 
-    def __init__(self, model: "SentenceTransformer", batch_size: int = 64, progress: str | None = None) -> None:
+    def __init__(
+        self, model: "SentenceTransformer", batch_tokens: int | None = None, progress: str | None = None
+    ) -> None:
         self.model = model
-        self.batch_size = batch_size
+        self.batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS)
         self.progress = progress
 
     def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
@@ -31,14 +41,20 @@ class ModelEncoder:
         import numpy
         from tqdm.auto import tqdm
 
-        distinct = sorted(dict.fromkeys(texts), key=len, reverse=True)
+        sizes = {text: len(text.encode()) for text in texts}
+        distinct = sorted(sizes, key=sizes.__getitem__, reverse=True)
         place = {text: row for row, text in enumerate(distinct)}
+        lengths = [self._num_tokens(sizes[text], prompt) for text in distinct]
         parts = []
         with tqdm(total=len(distinct), desc=self.progress, unit="text", leave=False, disable=not self.progress) as bar:
-            for start in range(0, len(distinct), CHUNK):
-                chunk = distinct[start : start + CHUNK]
-                options = {"batch_size": self.batch_size, "show_progress_bar": False}
-                parts.append(self.model.encode(chunk, prompt=prompt, **options))
-                bar.update(len(chunk))
+            for start, end in ranges_within(self.batch_tokens, lengths):
+                options = {"batch_size": end - start, "show_progress_bar": False}
+                parts.append(self.model.encode(distinct[start:end], prompt=prompt, **options))
+                bar.update(end - start)
         vectors = numpy.concatenate(parts).astype("float32", copy=False)
         return vectors[[place[text] for text in texts]]
+
+    def _num_tokens(self, num_bytes: int, prompt: str | None) -> int:
+        """About how many tokens the model reads of a text of so many bytes, with its prompt."""
+        estimate = (num_bytes + len((prompt or "").encode())) // BYTES_PER_TOKEN + 2  # beginning and end
+        return min(estimate, self.model.max_seq_length or estimate)

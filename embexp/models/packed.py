@@ -10,6 +10,8 @@ the same.)
 import inspect
 import itertools
 import logging
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,28 +21,15 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_outputs import BaseModelOutput
 
+from embexp.models.token_budget import ranges_within
+
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
 PACKED = "embexp_packed"  # the name of the attention among those of transformers
 CHUNK_TOKENS = 128  # a chunk takes rows until it is this large: small ones waste little, large ones need fewer calls
 Chunk = tuple[int, int, torch.Tensor | None]  # rows, width, mask (rows, 1, 1, width) or None where there is no padding
-
-
-def chunk_ranges(lengths: list[int], chunk_tokens: int = CHUNK_TOKENS) -> list[tuple[int, int]]:
-    """Where the chunks of rows begin and end, given the rows' lengths in ascending order.
-
-    >>> chunk_ranges([2, 2, 3, 9, 9], chunk_tokens=9)
-    [(0, 3), (3, 4), (4, 5)]
-    """
-    ranges, start = [], 0
-    for row, length in enumerate(lengths):
-        if row > start and length * (row + 1 - start) > chunk_tokens:
-            ranges.append((start, row))
-            start = row
-    return [*ranges, (start, len(lengths))]
 
 
 def packed_attention(
@@ -91,16 +80,18 @@ class PackedForward:
         self.network = network
         self.longest_flat_row = longest_flat_row
         self.first_position = first_position
+        self.has_told = False
 
     def __call__(
         self, input_ids: Any = None, attention_mask: Any = None, token_type_ids: Any = None, **kwargs: Any
     ) -> Any:
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         if not self._can_pack(input_ids, attention_mask, kwargs):
+            self._tell()
             return self._stock(input_ids=input_ids, attention_mask=attention_mask, **types, **kwargs)
         lengths, order = attention_mask.sum(dim=1).sort(stable=True)
         widths = lengths.tolist()
-        ranges = chunk_ranges(widths)
+        ranges = ranges_within(CHUNK_TOKENS, widths)
         if len(ranges) == 1 and widths[-1] == input_ids.shape[1]:
             return self._stock(input_ids=input_ids, attention_mask=attention_mask, **types, **kwargs)
         mask = attention_mask[order].bool()[:, None, None]
@@ -112,6 +103,11 @@ class PackedForward:
         run = self._flat if widths[-1] <= self.longest_flat_row else self._by_chunk
         hidden = run(input_ids[order], {name: value[order] for name, value in types.items()}, chunks, kwargs)
         return BaseModelOutput(last_hidden_state=hidden[order.argsort()])
+
+    def _tell(self) -> None:
+        if not self.has_told:
+            logger.info("More is asked of the model than its last layer, or it pads on the left: padded batches it is.")
+        self.has_told = True
 
     def _stock(self, **arguments: Any) -> Any:
         return type(self.network).forward(self.network, **arguments)
@@ -163,42 +159,29 @@ def row_ranges(chunks: list[Chunk]) -> list[tuple[int, int, int]]:
     return [(end - rows, end, width) for end, (rows, width, _) in zip(ends, chunks, strict=True)]
 
 
-def arrange_forward(model: "SentenceTransformer", forward: str | None) -> None:
-    """Have a loaded model compute as `model.forward` says, in place; where it cannot be packed, that is logged.
+def pack(network: "PreTrainedModel") -> Callable[[], None]:
+    """Put PackedForward in the place of a network's forward; files that it is saved to do not show it.
 
-    Args:
-        forward: packed: without padding; plain, or None: as sentence-transformers does.
+    Returns:
+        what puts the stock forward back.
     """
-    if forward == "packed" and (reason := why_not(model)):
-        logger.warning("model.forward=packed has no effect: %s. The model computes on padded batches.", reason)
-    elif forward == "packed":
-        pack(model.transformers_model)
-
-
-def why_not(model: "SentenceTransformer") -> str | None:
-    """Why a model's forward cannot be packed, None where it can."""
-    network = model.transformers_model
-    if network is None:
-        return "it has no transformer"
-    if network.is_backend_compatible() and network.config._attn_implementation != "sdpa":
-        return f"its attention is {network.config._attn_implementation}"
-    if any(getattr(module, "is_causal", False) for module in network.modules()):
-        return "it reads from left to right"
-    return None
-
-
-def pack(network: "PreTrainedModel") -> None:
-    """Put PackedForward in the place of a network's forward; files that it is saved to do not show it."""
+    attention = network.config._attn_implementation
     is_flat = network.is_backend_compatible() and "position_ids" in inspect.signature(network.forward).parameters
     network.forward = PackedForward(network, longest_flat_row(network) if is_flat else 0, first_position(network))
     if is_flat:
         network.config._attn_implementation = PACKED
 
+    def undo() -> None:
+        del network.forward
+        network.config._attn_implementation = attention
+
+    return undo
+
 
 def longest_flat_row(network: "PreTrainedModel") -> int:
     """Tokens of the longest row in which each token sees all: with a sliding window, those within it."""
     windows = [module.sliding_window for module in network.modules() if getattr(module, "sliding_window", None)]
-    return min(windows, default=network.config.max_position_embeddings)
+    return min(windows, default=getattr(network.config, "max_position_embeddings", sys.maxsize))
 
 
 def first_position(network: "PreTrainedModel") -> int:

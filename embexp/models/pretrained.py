@@ -36,7 +36,7 @@ class PretrainedModel:
         dtype: float32, bfloat16 or float16: type of the weights, in training, too, which float16 is refused for; None
             keeps that of the files.
         attention: eager, sdpa or flash_attention_2; None leaves the choice to transformers.
-        forward: packed: without padding; plain, or None: as sentence-transformers computes.
+        forward: packed: without padding; plain: as sentence-transformers computes; None: packed on a CPU.
         adapter: what is trained in place of the transformer's own weights; None for these.
         trust_remote_code: run code that comes with the weights. Never on by itself.
 
@@ -107,7 +107,7 @@ class PretrainedModel:
         Raises:
             ModelError: the Hub does not answer, what lies there is no model, or it does not go with the arguments.
         """
-        from embexp.models.packed import arrange_forward
+        from embexp.models.forward_choice import arrange_forward
 
         place = self.locate()
         if self.trust_remote_code and place["source"] in LOCAL:

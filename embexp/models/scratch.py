@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from embexp.errors import ConfigError
 from embexp.models.adapters import LoraAdapter, refuse_adapter
+from embexp.models.pretrained_checks import check_names
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class ScratchModel:
         vocabulary_size: most word pieces of the tokenizer (all characters of the texts are always in it).
         hidden_size: numbers in a token's vector and in an embedding; a multiple of num_heads.
         max_seq_length: longest input in tokens.
+        forward: packed, plain or None, as for `PretrainedModel`.
         adapter: is refused: there is nothing trained that it could stand beside.
 
     Raises:
@@ -42,11 +44,13 @@ class ScratchModel:
     num_heads: int
     vocabulary_size: int
     max_seq_length: int
+    forward: str | None = None
     adapter: LoraAdapter | None = None
 
     def __post_init__(self) -> None:
         refuse_adapter(self.adapter)
-        sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "adapter"}
+        check_names(None, None, None, self.forward)
+        sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.type is int}
         misfits = [
             f"model.{name}={size} was given. Expected a whole number above 0: type model.{name}=<number>."
             for name, size in sizes.items()
@@ -75,6 +79,8 @@ class ScratchModel:
         from sentence_transformers.sentence_transformer.modules import Pooling
         from transformers import BertConfig, BertModel
 
+        from embexp.models.forward_choice import arrange_forward
+
         place = folder / "scratch"
         tokenizer = wordpiece_tokenizer(training_texts(), self.vocabulary_size, self.max_seq_length)
         config = BertConfig(
@@ -88,7 +94,9 @@ class ScratchModel:
         BertModel(config).save_pretrained(place)
         tokenizer.save_pretrained(place)
         transformer = Transformer(str(place), max_seq_length=self.max_seq_length)
-        return SentenceTransformer(modules=[transformer, Pooling(self.hidden_size, "mean")])
+        model = SentenceTransformer(modules=[transformer, Pooling(self.hidden_size, "mean")])
+        arrange_forward(model, self.forward)
+        return model
 
 
 def wordpiece_tokenizer(texts: Iterable[str], vocabulary_size: int, max_seq_length: int):

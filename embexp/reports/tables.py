@@ -10,6 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from embexp.stopwatch import overhead
+
 MARK = {"better": "[green]better[/]", "worse": "[red]worse[/]", "no difference": "no difference"}
 
 
@@ -77,6 +79,18 @@ def export_lines(exports: Sequence[Mapping[str, Any]]) -> list[str]:
     ['int8: 4 times smaller embeddings; test/sts/spearman_cosine ...']
     """
     return [f"{made['name']}: {made.get('problem') or '; '.join(made['lines'])}" for made in exports]
+
+
+def profile_table(seconds: Mapping[str, float]) -> Table:
+    """Where the time of a run went: seconds and share of each part, then what embexp itself took."""
+    total = sum(seconds.values())
+    table = Table(title="where the time went", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
+    table.add_column("part", footer="neither model nor its libraries")
+    table.add_column("s", footer=f"{overhead(dict(seconds)):.2f}", justify="right")
+    table.add_column("share", footer=f"{overhead(dict(seconds)) / total:.0%}", justify="right")
+    for part, value in seconds.items():
+        table.add_row(part, f"{value:.2f}", f"{value / total:.0%}")
+    return table
 
 
 def _found(warning: str) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 from embexp.errors import Terminated, TrackingError
 from embexp.protocols import Tracker
 from embexp.run_record import RESULT, write_json
+from embexp.stopwatch import WATCH
 
+TRACKING = "tracking"
 logger = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 
@@ -34,6 +36,7 @@ class Journal:
         self._written: dict[tuple[str, int | None], float] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
+    @WATCH.part(TRACKING)
     def open(self, name: str, parent: str | None, key: str | None = None) -> "Journal":
         """Open the tracker's run: the one with that key, where there is one.
 
@@ -100,6 +103,7 @@ class Journal:
     def log_model(self, path: Path) -> None:
         self._send("log_model", path)
 
+    @WATCH.part(TRACKING)
     def _send(self, method: str, *arguments: Any) -> None:
         if self._unsent:  # keep the order: what failed before is sent first, at the end
             self._unsent.append((method, arguments))
@@ -110,6 +114,7 @@ class Journal:
             logger.warning("%s The run goes on; what is missing is sent again at its end.", error)
             self._unsent.append((method, arguments))
 
+    @WATCH.part(TRACKING)
     def _send_again(self) -> None:
         waiting, self._unsent = self._unsent, []
         for place, (method, arguments) in enumerate(waiting):

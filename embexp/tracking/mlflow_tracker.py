@@ -9,6 +9,7 @@ from typing import Any
 
 from embexp.errors import TrackingError
 from embexp.run_record import RESUME_FILES
+from embexp.stopwatch import WATCH
 
 # A server that does not answer is given up after some 15 seconds; MLflow's own setting takes four minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
@@ -22,7 +23,8 @@ def _reported(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def call(self: "MlflowTracker", *args: Any, **kwargs: Any) -> Any:
-        from mlflow.exceptions import MlflowException
+        with WATCH.part("importing mlflow"):
+            from mlflow.exceptions import MlflowException
 
         try:
             return method(self, *args, **kwargs)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from embexp.tracking.journal import Journal
 
 logger = logging.getLogger(__name__)
-DevEvaluation = Callable[["SentenceTransformer"], dict[str, float]]
+DevEvaluation = Callable[["SentenceTransformer", int], dict[str, float]]  # of a model at a step
 
 
 def train_stage(
@@ -42,7 +42,7 @@ def train_stage(
     weights, bit for bit, as without the break.
 
     Args:
-        evaluate: scores the model on the dev splits (`dev/<evaluator>/<metric>`); None when there are none,
+        evaluate: scores the model of a step on the dev splits (`dev/<evaluator>/<metric>`); None when there are none,
             then the last state is kept.
         primary_metric: key of the metric that picks the checkpoint, as `evaluate` spells it.
         merges_adapter: put the trained adapter into the weights, so that the saved model has none.
@@ -109,7 +109,7 @@ def as_sentence_transformers_evaluator(evaluate: DevEvaluation) -> Any:
     from sentence_transformers.base.evaluation import BaseEvaluator
 
     class DevEvaluator(BaseEvaluator):
-        def __call__(self, model: "SentenceTransformer", *args: Any, **kwargs: Any) -> dict[str, float]:
-            return evaluate(model)
+        def __call__(self, model: "SentenceTransformer", *args: Any, steps: int, **kwargs: Any) -> dict[str, float]:
+            return evaluate(model, steps)
 
     return DevEvaluator()

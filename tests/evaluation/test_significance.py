@@ -4,7 +4,7 @@ import numpy
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from embexp.evaluation.significance import CHUNK, bootstrap_difference
+from embexp.evaluation.significance import CHUNK, bootstrap_differences
 
 CORRELATE = {"spearman": spearmanr, "pearson": pearsonr}
 N = 40
@@ -16,6 +16,18 @@ def toy_scores(seed: int = 3) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarr
     gold = draw.integers(0, 5, N) / 4
     base, trained = gold + draw.normal(0, 1.5, N), gold + draw.normal(0, 0.2, N)
     return gold, base.round(1), trained.round(1)
+
+
+def bootstrap_difference(statistic, gold, base, trained, resamples, seed=0):
+    (interval,) = bootstrap_differences(gold, [(statistic, base, trained)], resamples, seed)
+    return interval
+
+
+def test_what_is_compared_at_once_is_compared_as_alone():
+    gold, base, trained = toy_scores()
+    compared = [("spearman", base, trained), ("pearson", base, trained), ("spearman", trained, base)]
+    together = bootstrap_differences(gold, compared, 300)
+    assert together == [bootstrap_difference(each[0], gold, *each[1:], 300) for each in compared]
 
 
 def naive_interval(statistic, gold, base, trained, resamples, seed):

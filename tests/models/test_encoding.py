@@ -5,21 +5,24 @@ import copy
 import numpy
 import pytest
 
-from embexp.models.encoding import CHUNK, ModelEncoder
+from embexp.models.encoding import ModelEncoder
 from embexp.models.scratch import ScratchModel
 
 TEXTS = ["a", "a long text about the market", "bank", "a", "the market rose", "bank", "market"]
 
 
 class CountingModel:
-    """Remembers which texts it was asked to encode."""
+    """Remembers which texts it was asked to encode, and how many at once."""
 
     def __init__(self, model) -> None:
         self.model = model
+        self.device, self.max_seq_length = model.device, model.max_seq_length
         self.texts: list[str] = []
+        self.batches: list[int] = []
 
     def encode(self, texts, **options):
         self.texts += texts
+        self.batches.append(len(texts))
         return self.model.encode(texts, **options)
 
 
@@ -31,7 +34,7 @@ def model(tmp_path_factory):
 
 
 def test_vectors_stand_in_the_order_of_the_texts_and_equal_those_of_the_model(model):
-    vectors = ModelEncoder(model, batch_size=2).encode(TEXTS)
+    vectors = ModelEncoder(model, batch_tokens=8).encode(TEXTS)
     assert vectors.shape == (7, 16)
     assert vectors == pytest.approx(numpy.stack([model.encode(text) for text in TEXTS]), abs=1e-6)
 
@@ -55,12 +58,27 @@ def test_a_prompt_goes_before_every_text_and_the_model_s_own_where_none_is_given
     assert numpy.abs(own - bare).max() > 1e-3
 
 
-def test_more_texts_than_one_chunk_keep_their_order(model):
-    texts = [f"market {number}" for number in range(CHUNK + 5)]
-    vectors = ModelEncoder(model).encode(texts)
-    assert len(vectors) == CHUNK + 5
-    for place in (0, CHUNK - 1, CHUNK, CHUNK + 4):
+def test_more_texts_than_one_batch_keep_their_order(model):
+    texts = [f"market {number}" for number in range(100)]
+    vectors = ModelEncoder(model, batch_tokens=30).encode(texts)
+    assert len(vectors) == 100
+    for place in (0, 49, 50, 99):
         assert vectors[place] == pytest.approx(model.encode(texts[place]), abs=1e-6)
+
+
+def test_a_batch_holds_many_short_texts_or_a_few_long_ones(model):
+    counting = CountingModel(model)
+    texts = [f"{number}" for number in range(40)] + [f"{number} " + "market " * 5 for number in range(40)]
+    ModelEncoder(counting, batch_tokens=96).encode(texts)
+    assert counting.batches[0] == 8  # of 12 tokens, about
+    assert counting.batches[-1] > 20
+    assert sum(counting.batches) == 80
+
+
+def test_texts_longer_than_the_model_reads_count_as_long_as_it_reads(model):
+    counting = CountingModel(model)
+    ModelEncoder(counting, batch_tokens=64).encode([f"{number} " + "market " * 100 for number in range(8)])
+    assert counting.batches == [4, 4]  # 16 tokens each
 
 
 def test_vectors_are_float32_whatever_the_precision_of_the_model(model):

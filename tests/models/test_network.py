@@ -73,7 +73,7 @@ def test_the_type_of_the_weights_is_taken_and_saved(dtype, saved, tmp_path):
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_the_attention_is_taken(attention, saved, tmp_path):
-    model = PretrainedModel(path=saved, attention=attention)
+    model = PretrainedModel(path=saved, attention=attention, forward="plain")
     model.check()
     assert model.load(list, tmp_path)[0].auto_model.config._attn_implementation == attention
 

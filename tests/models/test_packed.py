@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from embexp.data.shapes import text_columns
 from embexp.errors import ConfigError
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import spec_of
-from embexp.models.packed import PackedForward, arrange_forward, pack
+from embexp.models.forward_choice import arrange_forward, differs
+from embexp.models.packed import PackedForward, pack
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel
 
@@ -30,6 +32,10 @@ NETWORKS = {
     "xlm_roberta": lambda: transformers.XLMRobertaModel(transformers.XLMRobertaConfig(**BERT_LIKE)),
     "mpnet": lambda: transformers.MPNetModel(transformers.MPNetConfig(**BERT_LIKE)),
     "modernbert": lambda: transformers.ModernBertModel(transformers.ModernBertConfig(**MODERN)),
+}
+SEES_PADDING = {
+    "fnet": lambda: transformers.FNetModel(transformers.FNetConfig(**SIZES, intermediate_size=32)),
+    "convbert": lambda: transformers.ConvBertModel(transformers.ConvBertConfig(**BERT_LIKE, embedding_size=16)),
 }
 LOSSES = sorted(path.stem for path in conf_dir().glob("loss/*.yaml") if path.stem != "auto")
 COMPARED = [(loss, "none") for loss in LOSSES] + [("mnrl", "matryoshka"), ("mnrl", "adaptive_layer")]
@@ -90,7 +96,9 @@ def watched(network) -> list[int]:
 def tiny(tmp_path_factory):
     """A model without dropout, on rows of several lengths."""
     torch.manual_seed(0)
-    scratch = ScratchModel(num_layers=2, hidden_size=64, num_heads=2, vocabulary_size=100, max_seq_length=32)
+    scratch = ScratchModel(
+        num_layers=2, hidden_size=64, num_heads=2, vocabulary_size=100, max_seq_length=32, forward="plain"
+    )
     model = scratch.load(lambda: [*TEXTS, *OTHERS, *STRANGERS], tmp_path_factory.mktemp("tiny"))
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -165,8 +173,56 @@ def test_an_unknown_forward_is_refused():
         PretrainedModel(path="x", forward="pack")
 
 
-def test_a_pretrained_model_is_packed_on_request(tiny, tmp_path):
+def test_a_pretrained_model_is_packed_on_a_cpu_unless_it_is_to_be_plain(tiny, tmp_path):
     tiny.save_pretrained(str(tmp_path / "saved"))
-    for forward, is_packed in (("packed", True), ("plain", False), (None, False)):
+    for forward, is_packed in (("packed", True), ("plain", False), (None, tiny.device.type == "cpu")):
         model = PretrainedModel(path=str(tmp_path / "saved"), forward=forward).load(lambda: [], tmp_path)
         assert isinstance(model.transformers_model.forward, PackedForward) == is_packed
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_the_comparison_on_a_few_rows_lets_an_architecture_pass_and_leaves_it_as_it_was(architecture):
+    network = NETWORKS[architecture]().train()
+    attention, state = network.config._attn_implementation, torch.get_rng_state()
+    assert differs(network) is None
+    assert torch.equal(torch.get_rng_state(), state)
+    assert network.training
+    assert "forward" not in vars(network)
+    assert network.config._attn_implementation == attention
+
+
+@pytest.mark.parametrize("architecture", SEES_PADDING)
+def test_an_architecture_that_sees_padding_is_never_packed(architecture, caplog):
+    torch.manual_seed(0)
+    model = SimpleNamespace(transformers_model=SEES_PADDING[architecture](), device=torch.device("cpu"))
+    with caplog.at_level(logging.INFO):
+        arrange_forward(model, None)
+    assert "what it computes depends on padding" in caplog.text
+    assert not isinstance(model.transformers_model.forward, PackedForward)
+
+
+def test_a_network_with_code_of_its_own_is_packed_on_request_only(caplog):
+    class OwnModel(transformers.BertModel):
+        pass
+
+    model = SimpleNamespace(
+        transformers_model=OwnModel(transformers.BertConfig(**BERT_LIKE)), device=torch.device("cpu")
+    )
+    with caplog.at_level(logging.INFO):
+        arrange_forward(model, None)
+    assert "its code does not come from transformers" in caplog.text
+    assert not isinstance(model.transformers_model.forward, PackedForward)
+    arrange_forward(model, "packed")
+    assert isinstance(model.transformers_model.forward, PackedForward)
+
+
+def test_a_batch_of_which_all_layers_are_asked_for_is_padded_and_the_run_says_so(caplog):
+    network = NETWORKS["bert"]().eval()
+    features = batch(network, 20)
+    stock = network(**features, output_hidden_states=True).hidden_states
+    pack(network)
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            layers = network(**features, output_hidden_states=True).hidden_states
+    assert all(torch.equal(layer, other) for layer, other in zip(layers, stock, strict=True))
+    assert caplog.text.count("padded batches it is") == 1

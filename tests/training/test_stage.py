@@ -79,7 +79,7 @@ def test_checkpoints_are_saved_at_evaluations_and_as_often_as_asked_for_and_the_
     seen, dev_scores = [], iter([0.75, 0.5, 0.25])
     plan = plan_of(tmp_path, *steps, "trainer.save_total_limit=2")
 
-    def evaluate(_model):
+    def evaluate(_model, _step):
         seen.append([path.name for path in folders(plan.checkpoints)])
         return {PRIMARY: next(dev_scores)}
 
@@ -92,7 +92,7 @@ def test_a_stage_keeps_the_best_checkpoint_and_leaves_model_log_and_mark(tmp_pat
     from sentence_transformers import SentenceTransformer
 
     plan, dev_scores = plan_of(tmp_path), iter([0.75, 0.25])
-    model, result = run_stage(plan, lambda current: {PRIMARY: next(dev_scores)})
+    model, result = run_stage(plan, lambda current, step: {PRIMARY: next(dev_scores)})
     assert (result.num_steps, result.best_step) == (2, 1)
     assert result.checkpoint == plan.folder / "checkpoints" / "checkpoint-1"
     best, saved = (SentenceTransformer(str(path)).encode(SECRETS) for path in (result.checkpoint, result.model_path))
@@ -106,7 +106,7 @@ def test_a_stage_keeps_the_best_checkpoint_and_leaves_model_log_and_mark(tmp_pat
 
 
 def test_no_training_text_stands_in_what_is_stored(tmp_path):
-    _, result = run_stage(plan_of(tmp_path), lambda current: {PRIMARY: 0.5})
+    _, result = run_stage(plan_of(tmp_path), lambda current, step: {PRIMARY: 0.5})
     cards = [folder / "README.md" for folder in (result.model_path, result.checkpoint)]
     assert [card for card in cards if "confidential sentence" in card.read_text(encoding="utf-8")] == []
 
