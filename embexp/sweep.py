@@ -70,7 +70,7 @@ def open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     tracker.prepare()
     os.environ[PARENT_RUN] = tracker.start("sweep " + " ".join(overrides))
     typed = (override.partition("=") for override in overrides)
-    tracker.log_params({f"override.{key}": value for key, _, value in typed})
+    tracker.log_params({f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     return OpenSweep(tracker, folder, overrides)

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from embexp.stopwatch import WATCH
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 PARENT_TAG = "mlflow.parentRunId"
+REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold
 KEY_TAG = "embexp.run"  # the run's own key, by which it is found again
 
 
@@ -118,7 +120,7 @@ class MlflowTracker:
     def latest(self, keys: Collection[str]) -> dict[str, float]:
         """The last value of each of these metrics that the run has."""
         stored = self.client.get_run(self.run_id).data.metrics
-        return {key: stored[metric_name(key)] for key in keys if metric_name(key) in stored}
+        return {key: stored[allowed_name(key)] for key in keys if allowed_name(key) in stored}
 
     @_reported
     def logged(self, keys: Collection[str]) -> set[tuple[str, int]]:
@@ -127,8 +129,8 @@ class MlflowTracker:
         return {
             (key, entry.step)
             for key in keys
-            if metric_name(key) in stored
-            for entry in self.client.get_metric_history(self.run_id, metric_name(key))
+            if allowed_name(key) in stored
+            for entry in self.client.get_metric_history(self.run_id, allowed_name(key))
         }
 
     @_reported
@@ -136,7 +138,7 @@ class MlflowTracker:
         """Parameters, in batches as large as MLflow takes; values longer than it takes are cut."""
         from mlflow.entities import Param
 
-        entries = [Param(key, str(value)[:6000]) for key, value in params.items()]
+        entries = [Param(allowed_name(key), str(value)[:6000]) for key, value in params.items()]
         for start in range(0, len(entries), 100):
             self.client.log_batch(self.run_id, params=entries[start : start + 100])
 
@@ -144,7 +146,9 @@ class MlflowTracker:
     def log_tags(self, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)[:8000]) for key, value in tags.items()])
+        self.client.log_batch(
+            self.run_id, tags=[RunTag(allowed_name(key), str(value)[:8000]) for key, value in tags.items()]
+        )
 
     @_reported
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -152,7 +156,7 @@ class MlflowTracker:
 
         now = int(time.time() * 1000)
         self.client.log_batch(
-            self.run_id, metrics=[Metric(metric_name(key), value, now, step or 0) for key, value in metrics.items()]
+            self.run_id, metrics=[Metric(allowed_name(key), value, now, step or 0) for key, value in metrics.items()]
         )
 
     @_reported
@@ -211,10 +215,10 @@ class MlflowTracker:
         return f"run {self.run_id} in experiment {self.experiment!r}, {self.uri}"
 
 
-def metric_name(key: str) -> str:
+def allowed_name(key: str) -> str:
     """The key with the characters that MLflow refuses replaced: `ndcg@10` becomes `ndcg_at_10`.
 
-    >>> metric_name("test/retrieval/ndcg@10")
-    'test/retrieval/ndcg_at_10'
+    >>> allowed_name("test/retrieval/ndcg@10"), allowed_name("conversion.label_scores.蕴含 (是)")
+    ('test/retrieval/ndcg_at_10', 'conversion.label_scores.蕴含 _是_')
     """
-    return key.replace("@", "_at_")
+    return REFUSED.sub("_", key.replace("@", "_at_"))

@@ -4,6 +4,7 @@ No library fits: pyperf and asv calibrate functions of microseconds and do not r
 machine needs; pytest-benchmark measures within one process, where a start-up and a peak of memory cannot be seen.
 """
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from typing import Any
 Numbers = dict[str, float]
 PACKAGES = ("torch", "transformers", "sentence-transformers", "mlflow")
 FOLDER = Path(__file__).parent
+LIMIT = "limit"
+
+
+Side = Callable[..., float | Numbers]  # measures one side with a case's arguments: its seconds, or more
 
 
 @dataclass(frozen=True)
@@ -30,19 +35,55 @@ class Case:
 
     Args:
         name: what is measured.
-        limit: the ratio of seconds, embexp to peer, that is claimed.
-        arguments: what both sides get, as `--key value`.
+        claimed: the ratio of seconds, first side to second, that it must not be above.
+        arguments: what both sides get.
     """
 
     name: str
-    limit: float
+    claimed: float
     arguments: Mapping[str, Any]
+
+
+def main(
+    file: str, doc: str | None, cases: Sequence[Case], sides: Mapping[str, Side], limit: Side | None = None
+) -> None:
+    """The command line of a benchmark: all cases, or (in a process of its own) one side of one case.
+
+    Args:
+        sides: two of them; the ratio is that of the first to the second.
+        limit: seconds that the arithmetic alone takes at the rate of this machine's matrix products.
+    """
+    given = options(doc, {**sides, LIMIT: limit} if limit else sides)
+    rows = []
+    for case in (case for case in cases if given.only in case.name):
+        found: dict[str, list[Numbers]] = {side: [] for side in sides}
+        for _ in range(given.repeats):
+            for side in sides:
+                found[side].append(run_side(file, side, case.arguments))
+        rows.append(row_of(case, found))
+        if limit:
+            rows[-1][LIMIT] = run_side(file, LIMIT, case.arguments)["seconds"]
+        print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    report(file, rows)
+
+
+def options(doc: str | None, sides: Mapping[str, Side]) -> argparse.Namespace:
+    """What was typed; where it was one side (by `run_side`), that is measured, its numbers printed, and all is done."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--arguments", type=json.loads, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.side:
+        print(json.dumps(measured(lambda: sides[given.side](**given.arguments))))
+        sys.exit()
+    return given
 
 
 def run_side(file: str, side: str, arguments: Mapping[str, Any]) -> Numbers:
     """One side in a fresh process and an empty folder; its numbers are the last line that it prints."""
-    options = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]
-    command = [sys.executable, str(Path(file).resolve()), "--side", side, *options]
+    command = [sys.executable, str(Path(file).resolve()), "--side", side, "--arguments", json.dumps(arguments)]
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
@@ -50,16 +91,12 @@ def run_side(file: str, side: str, arguments: Mapping[str, Any]) -> Numbers:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(file: str, case: Case, repeats: int, sides: tuple[str, str] = ("embexp", "peer")) -> dict[str, Any]:
-    """Both sides in turn, several times; medians, and median and spread of the ratio of their seconds."""
-    found: dict[str, list[Numbers]] = {side: [] for side in sides}
-    for _ in range(repeats):
-        for side in sides:
-            found[side].append(run_side(file, side, case.arguments))
-    ratios = [ours["seconds"] / peer["seconds"] for ours, peer in zip(*found.values(), strict=True)]
+def row_of(case: Case, found: Mapping[str, list[Numbers]]) -> dict[str, Any]:
+    """A row from what both sides measured, repeat by repeat: medians, and median and spread of their ratio."""
+    ratios = [first["seconds"] / second["seconds"] for first, second in zip(*found.values(), strict=True)]
     return {
         "name": case.name,
-        "limit": case.limit,
+        "claimed": case.claimed,
         "ratio": statistics.median(ratios),
         "ratios": ratios,
         "sides": {side: medians(numbers) for side, numbers in found.items()},
@@ -77,18 +114,31 @@ def medians(numbers: list[Numbers]) -> Numbers:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as Markdown: seconds and peak memory of both sides, ratio with its spread, and what is claimed."""
+    first, second = rows[0]["sides"]
     lines = [
-        "| case | embexp s | peer s | ratio (spread) | claimed | embexp MB | peer MB |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        f"| case | {first} s | {second} s | ratio (spread) | claimed | limit s | {first} MB | {second} MB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         ours, peer = row["sides"].values()
         lines.append(
-            f"| {row['name']} | {ours['seconds']:.1f} | {peer['seconds']:.1f} | {row['ratio']:.2f} "
-            f"({min(row['ratios']):.2f} to {max(row['ratios']):.2f}) | {row['limit']:.2f} | {ours['peak_mb']:,.0f} | "
-            f"{peer['peak_mb']:,.0f} |"
+            f"| {row['name']} | {ours['seconds']:.4g} | {peer['seconds']:.4g} | {row['ratio']:.2f} "
+            f"({min(row['ratios']):.2f} to {max(row['ratios']):.2f}) | {row['claimed']:.2f} | "
+            f"{format(row[LIMIT], '.2g') if LIMIT in row else ''} | {ours['peak_mb']:,.0f} | {peer['peak_mb']:,.0f} |"
         )
     return "\n".join(lines)
+
+
+def report(file: str, rows: list[dict[str, Any]]) -> None:
+    """Print the table, and leave the numbers beside the file in `results/<name>.json`, the table in `<name>.md`."""
+    text = table(rows)
+    print(", ".join(f"{key} {value}" for key, value in machine().items()))
+    print(text)
+    results = FOLDER / "results"
+    results.mkdir(exist_ok=True)
+    content = json.dumps({"machine": machine(), "rows": rows}, indent=2)
+    (results / f"{Path(file).stem}.json").write_text(content + "\n", encoding="utf-8")
+    (results / f"{Path(file).stem}.md").write_text(text + "\n", encoding="utf-8")
 
 
 def machine() -> dict[str, str]:
@@ -102,24 +152,12 @@ def machine() -> dict[str, str]:
     }
 
 
-def report(file: str, cases: list[Case], repeats: int = 3) -> None:
-    """Run all cases, print the table, and leave the numbers beside the file in `results/<name>.json`."""
-    rows = []
-    for case in cases:
-        rows.append(compare(file, case, repeats))
-        print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
-    print(", ".join(f"{key} {value}" for key, value in machine().items()))
-    print(table(rows))
-    results = FOLDER / "results"
-    results.mkdir(exist_ok=True)
-    content = {"machine": machine(), "rows": rows}
-    (results / f"{Path(file).stem}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def measured(work: Callable[[], float]) -> Numbers:
-    """What `work` says it took, and the peak of this process's resident memory in MB."""
-    seconds = work()
-    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+def measured(work: Callable[[], float | Numbers]) -> Numbers:
+    """What `work` says it took, and the peak of resident memory in MB: of this process or of one that it started."""
+    found = work()
+    numbers = found if isinstance(found, dict) else {"seconds": found}
+    kilobytes = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {**numbers, "peak_mb": kilobytes / 1024}
 
 
 def seconds_of(work: Callable[[], Any]) -> float:
@@ -127,3 +165,12 @@ def seconds_of(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def matrix_products_per_second() -> float:
+    """FLOP per second of float32 matrix products on all cores, of a shape as MiniLM has them; the best of several."""
+    import torch
+
+    tokens, weights = torch.randn(4096, 384), torch.randn(384, 1536)
+    best = min(seconds_of(lambda: tokens @ weights) for _ in range(50))
+    return 2 * tokens.shape[0] * weights.numel() / best

