@@ -19,12 +19,13 @@ from embexp.exports.adapter_base import check_shared_base
 from embexp.exports.delivery import plan_exports
 from embexp.exports.trained import Export
 from embexp.judges import check_evaluator_way, plan_evaluators
+from embexp.libraries import import_data_libraries, import_training_libraries
 from embexp.matching import few_rows_warnings, wanted_shapes, way_to_loss
 from embexp.misfits import Misfits
 from embexp.protocols import BaseModel, Tracker
 from embexp.steps.conversions.conversion_settings import NEEDED, default_settings
 from embexp.steps.convert import limit_negatives
-from embexp.stopwatch import IMPORTING, WATCH
+from embexp.stopwatch import WATCH
 from embexp.training.arguments import check_precision
 from embexp.training.stages import StagePlan
 
@@ -95,6 +96,7 @@ def plan_run(
         misfits.attempt(check_shared_base, exports, model, place)
     for draft in drafts:
         misfits.attempt(draft.spec.locate)
+    import_data_libraries()
     stages, warnings = _plan_stages(drafts, names["dataset"], folder, model, place, builder, misfits)
     trained_on = [stage.dataset for stage in stages]
     evaluators, primary, leaks = plan_evaluators(resolved, names["dataset"], trained_on, builder, misfits)
@@ -225,9 +227,3 @@ def _check_calls(stages: Sequence[StagePlan], model: BaseModel, misfits: Misfits
         if stage.loss.modifier:
             misfits.attempt(check_arguments, stage.loss.modifier.public_call(), {})
         misfits.attempt(check_precision, stage.trainer)
-
-
-@WATCH.part(IMPORTING)
-def import_training_libraries() -> None:
-    """What takes seconds, once all that can be told without it was told."""
-    import sentence_transformers  # noqa: F401

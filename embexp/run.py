@@ -20,7 +20,7 @@ from embexp.results import record_results, store
 from embexp.resuming import begin, go_on
 from embexp.run_record import RECORD, write_json
 from embexp.scoring import AllScores, Scoring, metrics_of
-from embexp.stopwatch import EXPORTING, TRAINING, WATCH
+from embexp.stopwatch import EXPORTING, LOADING, TRAINING, WATCH
 from embexp.tracking.journal import Journal
 from embexp.training.checkpoints import load_weights, strip
 from embexp.training.stage import train_stage
@@ -94,7 +94,7 @@ def set_seed_and_threads(plan: RunPlan) -> None:
         torch.set_num_threads(plan.threads)
 
 
-@WATCH.part("loading the model")
+@WATCH.part(LOADING)
 def load_base_model(plan: RunPlan) -> "SentenceTransformer":
     """The untouched model with the prompts of the main stage's data, where these name any.
 

@@ -9,7 +9,8 @@ IMPORTING = "importing torch, transformers, sentence-transformers"
 SCORING = "scoring"
 TRAINING = "training"
 EXPORTING = "exporting"
-WORK = (SCORING, TRAINING, EXPORTING)  # the beginnings of the names of parts that compute with a model
+LOADING = "loading the model"
+WORK = (SCORING, TRAINING, EXPORTING, LOADING)  # the beginnings of the names of parts that compute with a model
 
 
 class Stopwatch:

@@ -11,7 +11,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"errors"},
     {"value_types", "run_record", "stopwatch"},
-    {"config", "environment", "misfits", "protocols"},
+    {"config", "environment", "libraries", "misfits", "protocols"},
     {"data"},
     {"losses", "models", "steps", "tracking"},
     {"training", "evaluation", "reports"},

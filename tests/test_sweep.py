@@ -23,7 +23,9 @@ def runs_in(store):
 
 
 def test_a_grid_gives_children_under_one_parent_and_a_table(workplace, store):
-    done = sweep(workplace, "loss=mnrl,cosent", "seed=1,2", "+trainer.dataloader_drop_last=true", "~paths.data")
+    done = sweep(
+        workplace, "loss=mnrl,cosent", "seed=1,2", "+trainer.dataloader_drop_last=true", "~trainer.weight_decay"
+    )
     assert done.returncode == 0, done.stderr
     client, (parent,), children = runs_in(store)
     assert {child.info.run_name for child in children} == {
@@ -33,7 +35,7 @@ def test_a_grid_gives_children_under_one_parent_and_a_table(workplace, store):
     assert {run.info.status for run in (parent, *children)} == {"FINISHED"}
     assert parent.data.params["override.loss"] == "mnrl,cosent"
     assert parent.data.params["override.trainer.dataloader_drop_last"] == "true"
-    assert parent.data.params["override.paths.data"] == "left out"
+    assert parent.data.params["override.trainer.weight_decay"] == "left out"
     assert [artifact.path for artifact in client.list_artifacts(parent.info.run_id)] == ["table.txt"]
     table = (workplace / "sweep/table.txt").read_text()
     assert all(word in table for word in ("mnrl", "cosent", "tiny", "(untouched)"))

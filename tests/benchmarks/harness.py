@@ -122,8 +122,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         ours, peer = row["sides"].values()
         lines.append(
-            f"| {row['name']} | {ours['seconds']:.4g} | {peer['seconds']:.4g} | {row['ratio']:.2f} "
-            f"({min(row['ratios']):.2f} to {max(row['ratios']):.2f}) | {row['claimed']:.2f} | "
+            f"| {row['name']} | {ours['seconds']:.4g} | {peer['seconds']:.4g} | {row['ratio']:.2g} "
+            f"({min(row['ratios']):.2g} to {max(row['ratios']):.2g}) | {row['claimed']:.2f} | "
             f"{format(row[LIMIT], '.2g') if LIMIT in row else ''} | {ours['peak_mb']:,.0f} | {peer['peak_mb']:,.0f} |"
         )
     return "\n".join(lines)
@@ -167,10 +167,19 @@ def seconds_of(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def matrix_products_per_second() -> float:
-    """FLOP per second of float32 matrix products on all cores, of a shape as MiniLM has them; the best of several."""
+def matrix_products_per_second(shape: tuple[int, int, int] = (4096, 384, 1536), **options: Any) -> float:
+    """FLOP per second of matrix products, the best of several: of float32 on all cores, of a shape as MiniLM has them.
+
+    Args:
+        options: `dtype` and `device` of the matrices.
+    """
     import torch
 
-    tokens, weights = torch.randn(4096, 384), torch.randn(384, 1536)
-    best = min(seconds_of(lambda: tokens @ weights) for _ in range(50))
-    return 2 * tokens.shape[0] * weights.numel() / best
+    rows, inner, columns = shape
+    first, second = torch.randn(rows, inner, **options), torch.randn(inner, columns, **options)
+
+    def multiply() -> None:
+        product = first @ second
+        product[0, 0].item()  # waits for a GPU
+
+    return 2 * rows * inner * columns / min(seconds_of(multiply) for _ in range(50))

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,61 @@ def run_embexp(data: str, *arguments: str) -> dict[str, Any]:
     """One run of the command on pairs.jsonl or the bundled corpus; what stands in its result.json."""
     run_python("-m", "embexp", *TOLD[data], "shape=positive_pair", "hydra.run.dir=run", *arguments)
     return json.loads(Path("run/result.json").read_text(encoding="utf-8"))
+
+
+def run_in_process(data: str, *arguments: str, trains_on: Sequence[Pair] | None = None) -> Mapping[str, Any]:
+    """The same run in this process, without evaluations, checkpoints and tracker; what it found.
+
+    Args:
+        trains_on: the pairs that it must train on; with other ones the benchmark ends.
+    """
+    from embexp.config import compose
+    from embexp.overrides import expand_paths
+    from embexp.plan import plan_run
+    from embexp.run import execute
+
+    quiet = ("trainer.eval_strategy=no", "trainer.save_strategy=no", "tracking=none", "shape=positive_pair")
+    overrides = expand_paths([*TOLD[data], *quiet, *arguments])
+    choices = {"dataset": "finance", "model": "minilm", "loss": "mnrl", "modifier": "none", "trainer": "default"}
+    choices |= {key: value for key, _, value in (each.partition("=") for each in overrides) if key in choices}
+    plan = plan_run(compose(overrides), choices, Path("run").resolve())
+    if trains_on is not None and pairs_of(plan.stages[-1].dataset.splits["train"]) != list(trains_on):
+        raise SystemExit("embexp would train on other pairs than its peer")
+    return execute(plan).content
+
+
+def plain_trainer(pairs: Sequence[Pair], loss: str, batch: int, steps: int, **arguments: Any) -> Any:
+    """The trainer of every tutorial, with the library's defaults but for the batch sampler.
+
+    Args:
+        arguments: further training arguments.
+    """
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformerTrainer
+    from sentence_transformers.sentence_transformer import losses
+    from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+
+    classes = {
+        "mnrl": losses.MultipleNegativesRankingLoss,
+        "cached_mnrl": losses.CachedMultipleNegativesRankingLoss,
+    }
+    model = minilm()
+    anchors, positives = zip(*pairs, strict=True)
+    return SentenceTransformerTrainer(
+        model=model,
+        args=SentenceTransformerTrainingArguments(
+            output_dir="out",
+            per_device_train_batch_size=batch,
+            max_steps=steps,
+            warmup_steps=100,
+            batch_sampler="no_duplicates",  # as the documentation of the loss advises: the same batches as embexp's
+            save_strategy="no",
+            report_to="none",
+            **arguments,
+        ),
+        train_dataset=Dataset.from_dict({"anchor": anchors, "positive": positives}),
+        loss=classes[loss](model),
+    )
 
 
 def minilm() -> Any:

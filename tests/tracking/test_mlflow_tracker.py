@@ -41,6 +41,16 @@ def test_metrics_are_stored_with_their_step_and_a_name_that_mlflow_takes(store):
     assert [(metric.step, metric.value) for metric in history] == [(5, 0.25), (10, 0.5)]
 
 
+def test_names_with_characters_that_mlflow_refuses_are_stored_with_others(store):
+    tracker = tracker_of(store)
+    tracker.log_params({"conversion.label_scores.蕴含 (是)": 1.0, "~dataset.steps.split": ""})
+    tracker.log_tags({"data.mine+yours": "x"})
+    data = tracker.client.get_run(tracker.run_id).data
+    assert data.params["conversion.label_scores.蕴含 _是_"] == "1.0"
+    assert "_dataset.steps.split" in data.params
+    assert data.tags["data.mine_yours"] == "x"
+
+
 def test_tags_and_status_and_name_are_stored(store):
     tracker = tracker_of(store)
     tracker.log_tags({"verdict": "better", "long": "x" * 9000})
