@@ -8,10 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-HAS_DATA = "EMBEXP_DATA" in os.environ
 Pair = tuple[str, str]
-
-
+HAS_DATA = "EMBEXP_DATA" in os.environ
 DATA = "mnli" if HAS_DATA else "bundled"
 TOLD = {  # what embexp is told about the data; an evaluator has to be named, too
     "mnli": ("dataset=pairs.jsonl", "~dataset.steps.split", "evaluator=[stsb]", "paths.data=${oc.env:EMBEXP_DATA}"),
