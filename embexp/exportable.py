@@ -154,4 +154,8 @@ def _quiet() -> None:
 
 
 def _encoder(model: "SentenceTransformer") -> RememberingEncoder:
+    """An encoder that computes as a run's does: without padding, where that can be."""
+    from embexp.models.forward_choice import arrange_forward
+
+    arrange_forward(model, None)
     return RememberingEncoder(ModelEncoder(model, progress="encoding"))
