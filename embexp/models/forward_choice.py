@@ -61,7 +61,11 @@ def differs(network: "PreTrainedModel") -> str | None:
     features, was_training = probe_batch(network), network.training
     network.eval()
     real = features["attention_mask"][..., None].bool()
-    stock = network(**features, return_dict=True).last_hidden_state.where(real, 0)
+    try:
+        stock = network(**features, return_dict=True).last_hidden_state.where(real, 0)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # it wants pictures, a language, ...
+        network.train(was_training)
+        return f"it does not compute on tokens and their mask alone ({str(error).splitlines()[0]})"
     undo = pack(network)
     packed = network(**features, return_dict=True).last_hidden_state.where(real, 0)
     undo()

@@ -201,6 +201,15 @@ def test_an_architecture_that_sees_padding_is_never_packed(architecture, caplog)
     assert not isinstance(model.transformers_model.forward, PackedForward)
 
 
+def test_an_architecture_that_wants_more_than_tokens_is_left_as_it_is(caplog):
+    network = transformers.XmodModel(transformers.XmodConfig(**BERT_LIKE)).train()
+    with caplog.at_level(logging.INFO):
+        arrange_forward(SimpleNamespace(transformers_model=network, device=torch.device("cpu")), None)
+    assert "it does not compute on tokens and their mask alone (Input language unknown" in caplog.text
+    assert not isinstance(network.forward, PackedForward)
+    assert network.training
+
+
 def test_a_network_with_code_of_its_own_is_packed_on_request_only(caplog):
     class OwnModel(transformers.BertModel):
         pass
