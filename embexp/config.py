@@ -2,13 +2,14 @@
 
 import functools
 import importlib.metadata
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from embexp.errors import ConfigError, EmbexpError, did_you_mean
 from embexp.run_record import run_folder
@@ -93,7 +94,35 @@ class Export:
     output: str | None = None
 
 
+@dataclass
+class Evaluate:
+    """Which models `embexp.evaluate` scores, by whom, and where they are shown."""
+
+    dataset: Any = None
+    model: Any = None
+    evaluator: Any = field(default_factory=dict)
+    conversion: Any = None
+    tracking: Any = None
+    paths: Any = None
+    primary_metric: str | None = None
+    seed: int = 42
+    threads: int | None = None
+    speed_texts: int = 500
+
+
+@dataclass
+class Compare:
+    """Which two runs `embexp.compare` compares."""
+
+    runs: list[str] = MISSING
+    paths: Any = None
+    resamples: int = 10000
+    examples: int = 5
+    output: str | None = None
+
+
 SCHEMAS = {"schema": Root, "inspect_schema": Inspect, "prepare_schema": Prepare, "export_schema": Export}
+SCHEMAS |= {"evaluate_schema": Evaluate, "compare_schema": Compare}
 for schema, node in SCHEMAS.items():
     ConfigStore.instance().store(name=schema, node=node)
 
@@ -251,7 +280,7 @@ def check_arguments(call: dict[str, Any], runtime: dict[str, Any]) -> None:
 
 @functools.cache
 def parameters_of(target: str) -> tuple[str, ...] | None:
-    """Names of a callable's parameters, None when it takes any keyword."""
+    """Names of a callable's parameters, those of `**options: Unpack[...]` too; None when it takes any keyword."""
     import inspect
 
     from hydra.errors import InstantiationException
@@ -261,6 +290,10 @@ def parameters_of(target: str) -> tuple[str, ...] | None:
         parameters = inspect.signature(get_object(target)).parameters
     except (ImportError, AttributeError, ValueError, InstantiationException) as error:
         raise ConfigError(f"_target_: {target} cannot be imported ({error}). Expected a dotted path.") from error
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return None
-    return tuple(name for name in parameters if name != "self")
+    named = [name for name, each in parameters.items() if name != "self" and each.kind is not each.VAR_KEYWORD]
+    for rest in (each for each in parameters.values() if each.kind is each.VAR_KEYWORD):
+        unpacked = typing.get_args(rest.annotation)  # of Unpack[...]: a dictionary whose keys are known
+        if not unpacked:
+            return None
+        named += [*unpacked[0].__annotations__]
+    return tuple(named)

@@ -13,10 +13,11 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.drafts import MAIN, draft_stage, stages_of
 from embexp.errors import ConfigError
 from embexp.evaluation.scores import Evaluator
-from embexp.exports.trained import RememberingEncoder, TrainedModel
+from embexp.exports.trained import TrainedModel
 from embexp.judges import plan_evaluators
 from embexp.misfits import Misfits
 from embexp.models.encoding import ModelEncoder
+from embexp.models.text_memory import TextMemory
 from embexp.plan import plan_stage
 from embexp.run_record import CONFIG, RECORD, RESULT, folder_with_id, read_record, status_of
 
@@ -135,7 +136,8 @@ def _evaluators(config: Node, dataset: EmbeddingDataset | None, builder: DataBui
     Raises:
         ConfigError: one that reads the run's data, where there are none.
     """
-    lacking = [name for name, node in config["evaluator"].items() if not node.get("dataset")]
+    reading = {name: node for name, node in config["evaluator"].items() if node["_reads_"]}
+    lacking = [name for name, node in reading.items() if not node.get("dataset")]
     if lacking and not dataset:
         raise ConfigError(
             f"evaluator={lacking[0]} reads the data set that is trained on, and none was named. "
@@ -153,9 +155,9 @@ def _quiet() -> None:
     logging.disable_progress_bar()
 
 
-def _encoder(model: "SentenceTransformer") -> RememberingEncoder:
+def _encoder(model: "SentenceTransformer") -> TextMemory:
     """An encoder that computes as a run's does: without padding, where that can be."""
     from embexp.models.forward_choice import arrange_forward
 
     arrange_forward(model, None)
-    return RememberingEncoder(ModelEncoder(model, progress="encoding"))
+    return TextMemory(ModelEncoder(model, progress="encoding"))

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 Node = Mapping[str, Any]
 Leaked = dict[str, "numpy.ndarray"]  # by split: which rows also stand in the training data
-EVALUATED = ("scored_pair",)  # what evaluators read
 
 
 def check_evaluator_way(name: str, config: Node, dataset_name: str, builder: DataBuilder) -> None:
     """Raise ShapeError when the YAML files tell that an evaluator cannot read its data."""
+    if not _read_by(config["evaluator"][name]):
+        return
     node, label = _data_of(name, config, dataset_name)
     if offered := offered_shapes(node):
-        way_to_evaluator(offered, EVALUATED, label, name, builder.settings)
+        way_to_evaluator(offered, _read_by(config["evaluator"][name]), label, name, builder.settings)
 
 
 def plan_evaluators(
@@ -51,16 +52,19 @@ def plan_evaluators(
 def _plan_evaluator(
     name: str, config: Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder
 ) -> tuple[Evaluator, Leaked]:
+    reads = _read_by(config["evaluator"][name])
+    call = {key: value for key, value in config["evaluator"][name].items() if key != "dataset"}
+    if not reads:
+        return instantiate(call, name=name), {}
     node, label = _data_of(name, config, dataset_name)
     dataset = builder.in_shape(
-        node, label, lambda offered: way_to_evaluator(offered, EVALUATED, label, name, builder.settings)
+        node, label, lambda offered: way_to_evaluator(offered, reads, label, name, builder.settings)
     )
     leaked = {
         split: _any_of([leaked_rows(train, dataset, split) for train in trained_on])
         for split in ("dev", "test")
         if split in dataset.splits and trained_on
     }
-    call = {key: value for key, value in config["evaluator"][name].items() if key != "dataset"}
     return instantiate(call, name=name, dataset=dataset, leaked=leaked), leaked
 
 
@@ -68,6 +72,11 @@ def _data_of(name: str, config: Node, dataset_name: str) -> tuple[Node, str]:
     """An evaluator's own dataset, or the run's, with what it is called."""
     own = config["evaluator"][name].get("dataset")
     return (own, name) if own else (config["dataset"], dataset_name)
+
+
+def _read_by(node: Node) -> tuple[str, ...]:
+    """The shapes that an evaluator reads, best first; none of one whose data are not ours to read."""
+    return tuple(node["_reads_"])
 
 
 def _any_of(masks: Sequence["numpy.ndarray"]) -> "numpy.ndarray":

@@ -205,3 +205,19 @@ def _unescaped(text: str) -> str:
 
 def _unquoted(text: str) -> str:
     return OverridesParser.create().parse_override(f"text={text}").value()
+
+
+def each_model(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:
+    """The overrides of each model of `model=a,b,c`, and all other arguments; paths, ids and options may be mixed.
+
+    >>> each_model(["model=minilm,my/model", "evaluator=[sts]"])
+    ([['model=minilm'], ['model=pretrained', 'model.path=my/model']], ['evaluator=[sts]'])
+    """
+    named = [argument for argument in arguments if argument.startswith("model=")]
+    others = [argument for argument in arguments if argument not in named]
+    if not named:
+        return [[]], others
+    value = named[-1].partition("=")[2]
+    whole = QUOTED.fullmatch(value) or Path(value).exists()
+    models = [value] if whole else [part for part in value.strip("[]").split(",") if part]
+    return [expand_paths([f"model={model.strip()}"]) for model in models], others

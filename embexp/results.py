@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from embexp.evaluation.scores import Difference, Evaluator, judged_split, write_examples
+from embexp.evaluation.binary import thresholds_of
+from embexp.evaluation.scores import Difference, Evaluator, compare, judged_split
+from embexp.exhibits import show_embeddings, show_evaluations, show_training
 from embexp.exports.adapter_base import adapter_base
 from embexp.exports.model_card import write_card
 from embexp.plan import RunPlan
-from embexp.scoring import AllScores, metrics_of
+from embexp.scoring import GEOMETRY, AllScores, collapse_line, metrics_of
 from embexp.stopwatch import WATCH
 from embexp.tracking.journal import Journal
 from embexp.training.stages import StageResult
@@ -18,9 +20,11 @@ def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: Al
     """Log base, dev, test and delta metrics, and the verdict."""
     rows = [row for evaluator in plan.evaluators for row in comparisons(plan, evaluator, base, trained)]
     judged = {evaluator.name: judged_split(evaluator) for evaluator in plan.evaluators}
+    journal.result["forms"] = forms_of(plan, rows, judged)
     journal.log_results(metrics_of("dev", trained))
     journal.log_results(metrics_of("test", trained))
     journal.log_results({key: value for row in rows for key, value in judged_metrics(judged, row).items()})
+    journal.log_results(base_geometry(base))
     primary = next(row for row in rows if row["primary"] and row["split"] == judged[row["evaluator"]])
     dev = trained.get((plan.primary_evaluator, "dev"))
     journal.result |= {
@@ -34,8 +38,13 @@ def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: Al
         "adapter_base": adapter_base(stage.model_path),
         "tracked": plan.tracker.where(),
     }
+    if thresholds := thresholds_on(plan, trained):
+        journal.result["thresholds"] = thresholds
     journal.log_results({"cost/train_seconds": stage.seconds, "cost/rows_per_second": stage.rows_per_second})
     journal.log_tags({"verdict": primary["verdict"]})
+    if line := collapse_line(primary["split"], base, trained):
+        journal.result["warnings"] = [*journal.result["warnings"], line]
+        journal.log_tags({"collapse": "suspected"})
 
 
 def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: AllScores) -> list[dict[str, Any]]:
@@ -50,7 +59,7 @@ def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: A
             **_difference_columns(difference),
         }
         for split in evaluator.splits
-        for difference in evaluator.compare(base[evaluator.name, split], trained[evaluator.name, split])
+        for difference in compare(base[evaluator.name, split], trained[evaluator.name, split], evaluator.resamples)
     ]
 
 
@@ -82,30 +91,44 @@ def judged_metrics(judged: Mapping[str, str], row: Mapping[str, Any]) -> dict[st
     }
 
 
+def thresholds_on(plan: RunPlan, trained: AllScores) -> dict[str, float]:
+    """From which similarity on the trained model should take a pair for alike, chosen on dev, else on test."""
+    first = {each.name: "dev" if "dev" in each.splits else "test" for each in plan.evaluators}
+    return {
+        f"{split}/{name}/{key}": value
+        for name, split in first.items()
+        for key, value in thresholds_of(trained[name, split]).items()
+    }
+
+
+def forms_of(plan: RunPlan, rows: list[dict[str, Any]], judged: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row for each form of the embeddings that was judged: evaluators' primary metrics on the split that judges."""
+    known = {(row["evaluator"], row["split"], row["metric"]): row for row in rows}
+    return [
+        known[evaluator.name, judged[evaluator.name], f"{evaluator.primary_metric}{form.suffix}"]
+        | {"metric": evaluator.primary_metric, "dimensions": form.dimensions, "precision": form.precision}
+        for evaluator in plan.evaluators
+        if len(forms := getattr(evaluator, "forms", ())) > 1
+        for form in forms
+    ]
+
+
+def base_geometry(base: AllScores) -> dict[str, float]:
+    """`base/geometry/<metric>` of the untouched model on the split that judges, and of dev beside a test."""
+    splits = [split for name, split in base if name == GEOMETRY]
+    return {
+        f"base/{GEOMETRY}{'/dev' if split == 'dev' and len(splits) > 1 else ''}/{metric}": value
+        for split in splits
+        for metric, value in base[GEOMETRY, split].metrics.items()
+    }
+
+
 @WATCH.part("examples and pictures")
 def store(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult) -> None:
     """Files of the run: per-example scores, pictures, the best checkpoint, the model."""
-    from embexp.reports.plots import plot_score_distribution
-
-    for evaluator in plan.evaluators:
-        for split in evaluator.splits:
-            before, after = base[evaluator.name, split], trained[evaluator.name, split]
-            examples = plan.folder / "examples" / f"{evaluator.name}_{split}.parquet"
-            write_examples(examples, before, after)
-            journal.log_artifact(examples, "examples")
-            function = next(iter(before.predicted))
-            picture = plan.folder / "plots" / f"{evaluator.name}_{split}_scores.png"
-            metric = evaluator.primary_metric
-            plot_score_distribution(
-                picture,
-                f"{plan.name} on {evaluator.name} ({split})",
-                before.gold,
-                before.predicted[function],
-                after.predicted[function],
-                (f"untouched: {metric} {before.metrics[metric]:.4f}", f"trained: {metric} {after.metrics[metric]:.4f}"),
-                function,
-            )
-            journal.log_artifact(picture, "plots")
+    show_evaluations(plan, journal, base, trained)
+    show_embeddings(plan, journal, base, trained)
+    show_training(plan, journal, base, stage.best_step)
     if stage.checkpoint:
         journal.log_checkpoint(stage.checkpoint)
     write_card(stage.model_path, journal.result, plan.config, plan.folder)

@@ -12,9 +12,10 @@ from embexp.describing import describe
 from embexp.environment import PARENT_RUN
 from embexp.evaluation.scores import judged_split
 from embexp.exports.delivery import make_exports
-from embexp.exports.trained import RememberingEncoder, TrainedModel
+from embexp.exports.trained import TrainedModel
 from embexp.models.adapters import merge_adapter
 from embexp.models.encoding import ModelEncoder
+from embexp.models.text_memory import TextMemory
 from embexp.plan import RunPlan
 from embexp.results import record_results, store
 from embexp.resuming import begin, go_on
@@ -146,7 +147,7 @@ def export(
     subject = TrainedModel(
         folder=stage.model_path,
         output=plan.folder / "exports",
-        encoder=RememberingEncoder(ModelEncoder(model)),
+        encoder=TextMemory(ModelEncoder(model)),
         evaluators=plan.evaluators,
         dataset=plan.stages[-1].dataset,
         result=journal.result,

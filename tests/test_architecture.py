@@ -19,27 +19,40 @@ LAYERS = (
     {"checks", "inspection"},
     {"checking", "drafts", "judges"},
     {"plan"},
-    {"describing", "exportable", "resuming", "scoring"},
+    {"candidates", "comparison", "describing", "exportable", "resuming", "scoring"},
+    {"candidate_scores"},
+    {"exhibits"},
     {"results"},
     {"run"},
     {"overrides"},
     {"explaining"},
     {"command"},
     {"sweep"},
-    {"__main__", "export", "inspect", "prepare"},
+    {"__main__", "compare", "evaluate", "export", "inspect", "prepare"},
 )
 # Who may import what takes long or binds us to a library.
 ONLY_IN = {
-    "hydra": {"config.py", "command.py", "explaining.py", "overrides.py", "sweep.py"},
+    "hydra": {"config.py", "command.py", "evaluate.py", "explaining.py", "overrides.py", "sweep.py"},
     "mlflow": {"tracking/mlflow_tracker.py"},
-    "matplotlib": {"reports/plots.py"},
+    "matplotlib": {
+        f"reports/pictures/{name}.py"
+        for name in (
+            "canvas",
+            "fonts",
+            "gold_against_predicted",
+            "learning_curves",
+            "projection",
+            "score_histogram",
+            "similarity_matrix",
+        )
+    },
     "ftfy": {"steps/cleaning/text_repair.py"},
     "py3langid": {"steps/language.py"},
     "rensa": {"steps/comparing/near.py"},
     "onnxruntime": {"exports/onnx_encoder.py", "exports/onnx_export.py"},
 }
 HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mlflow", "matplotlib"}
-HEAVY |= {"numpy", "scipy", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime"}
+HEAVY |= {"numpy", "scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime"}
 # Modules that are themselves imported lazily, once training starts.
 IMPORTED_LATE = {
     "models/forward_choice.py",

@@ -24,6 +24,9 @@ FOR_TEXTS = [
 NEEDS_A_VALUE = {
     ("dataset", "file"): ["dataset.reader.path=x.csv"],
     ("dataset", "hub"): ["dataset.reader.id=org/name"],
+    ("dataset", "beir"): ["dataset.reader.folder=x"],
+    ("evaluator", "beir"): ["evaluator.beir.dataset.reader.folder=x"],
+    ("evaluator", "mteb"): ["evaluator.mteb.tasks=[STSBenchmark]"],
     ("model", "pretrained"): ["model.path=a/b"],
 }
 PACKAGES = {"step": "dataset.steps"}  # where the options of a group stand, if not under its name

@@ -5,7 +5,7 @@ import logging
 import pytest
 from test_run import plan_of
 
-from embexp.evaluation.similarity import SimilarityEvaluator
+from embexp.evaluation.example_evaluator import ExampleEvaluator
 from embexp.models.encoding import ModelEncoder
 from embexp.run import execute
 from embexp.scoring import Scoring
@@ -14,13 +14,13 @@ from embexp.scoring import Scoring
 @pytest.fixture
 def scored(monkeypatch) -> list[str]:
     """The splits that evaluators scored, one after the other."""
-    splits, score = [], SimilarityEvaluator.score
+    splits, score = [], ExampleEvaluator.score
 
     def watched(self, encoder, split):
         splits.append(split)
         return score(self, encoder, split)
 
-    monkeypatch.setattr(SimilarityEvaluator, "score", watched)
+    monkeypatch.setattr(ExampleEvaluator, "score", watched)
     return splits
 
 

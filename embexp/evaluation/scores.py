@@ -1,14 +1,18 @@
-"""What an evaluation leaves behind: metrics, and the scores of every example."""
+"""What an evaluation leaves behind: metrics and the values of every example, and how two models differ in them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
+from embexp.evaluation.measures import Measure, Statistics
+from embexp.evaluation.significance import bootstrap_differences, interval_of, p_value_of
 from embexp.protocols import Encoder
 
 if TYPE_CHECKING:
     import numpy
+
+ID = "id"
 
 
 @dataclass(frozen=True)
@@ -16,16 +20,22 @@ class Scores:
     """One model's scores on one split.
 
     Attributes:
-        gold: the true value of each example, float `(n,)`.
-        predicted: the model's value of each example under each similarity function, float `(n,)`.
+        examples: what each example is: id, texts, true values; the same for every model, `(n,)` each.
+        predicted: the model's values for each example, `(n,)` each, by what they are (`cosine`).
         metrics: metric name to value, such as `spearman_cosine`.
+        measures: how those metrics are taken that have per-example values.
     """
 
     split: str
-    texts: tuple[list[str], list[str]]
-    gold: "numpy.ndarray"
+    examples: Mapping[str, Sequence[Any]]
     predicted: Mapping[str, "numpy.ndarray"]
     metrics: Mapping[str, float]
+    measures: tuple[Measure, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What measures are taken of."""
+        return {**self.examples, **self.predicted}
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,8 @@ class Difference:
     """Trained minus base of one metric, on the same examples.
 
     Attributes:
-        low, high: ends of the 95 % interval of the difference.
+        low, high: ends of the 95 % interval of the difference; nan where there are no per-example values to tell.
+        p: of no difference, two-sided; nan likewise.
         verdict: better, no difference or worse: whether the interval lies above, across or below zero.
     """
 
@@ -42,6 +53,7 @@ class Difference:
     trained: float
     low: float
     high: float
+    p: float = math.nan
 
     @property
     def value(self) -> float:
@@ -49,9 +61,20 @@ class Difference:
 
     @property
     def verdict(self) -> str:
+        if math.isnan(self.low):
+            return "no interval"
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "no difference"
+
+
+@dataclass(frozen=True)
+class Positives:
+    """Pairs of texts that mean the same, with the prompts that they are encoded with; for alignment."""
+
+    first: list[str] = field(default_factory=list)
+    second: list[str] = field(default_factory=list)
+    prompts: tuple[str | None, str | None] = (None, None)
 
 
 class Evaluator(Protocol):
@@ -64,6 +87,7 @@ class Evaluator(Protocol):
     name: str
     primary_metric: str
     headline_metrics: tuple[str, ...]
+    resamples: int
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -73,31 +97,36 @@ class Evaluator(Protocol):
     def metric_names(self) -> tuple[str, ...]:
         """All metrics that `score` reports."""
 
+    def texts(self, split: str) -> Mapping[str | None, list[str]]:
+        """The texts that `score` encodes, by the prompt before them; those that cannot be told before are not there."""
+
+    def positives(self, split: str) -> Positives:
+        """Pairs of texts that mean the same; none where the data do not tell."""
+
     def score(self, encoder: Encoder, split: str) -> Scores:
         """Metrics and per-example scores on a split."""
 
-    def compare(self, base: Scores, trained: Scores) -> list[Difference]:
-        """The difference of every metric with its interval."""
+
+def compare(base: Scores, trained: Scores, resamples: int) -> list[Difference]:
+    """The difference of every metric that both have, with its interval: a paired bootstrap over the examples."""
+    statistics, first = Statistics(), base.columns
+    second = {**base.examples, **trained.predicted}  # the same arrays of true values: what is made of them is shared
+    paired = [measure for measure in base.measures if measure in trained.measures]
+    statistics_of = [(statistics.of(measure, first), statistics.of(measure, second)) for measure in paired]
+    examples = len(base.examples[ID]) if paired else 0
+    found = bootstrap_differences(statistics_of, examples, resamples)
+    known = {measure.name: values for measure, values in zip(paired, found, strict=True)}
+    return [
+        Difference(metric, value, trained.metrics[metric], *_sureness(known.get(metric)))
+        for metric, value in base.metrics.items()
+        if metric in trained.metrics
+    ]
+
+
+def _sureness(differences: "numpy.ndarray | None") -> tuple[float, float, float]:
+    return (math.nan,) * 3 if differences is None else (*interval_of(differences), p_value_of(differences))
 
 
 def judged_split(evaluator: Evaluator) -> str:
     """The split on which the verdict falls: test, or dev where there is no test."""
     return "test" if "test" in evaluator.splits else "dev"
-
-
-def write_examples(path: Path, base: Scores, trained: Scores) -> None:
-    """Per-example scores of both models as Parquet: id, texts, gold, base_<function>, trained_<function>."""
-    import pyarrow
-    import pyarrow.parquet
-
-    columns = {
-        "id": [f"{base.split}-{row}" for row in range(len(base.gold))],
-        "sentence1": base.texts[0],
-        "sentence2": base.texts[1],
-        "gold": base.gold,
-    }
-    for function, values in base.predicted.items():
-        columns[f"base_{function}"] = values
-        columns[f"trained_{function}"] = trained.predicted[function]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(pyarrow.table(columns), path)

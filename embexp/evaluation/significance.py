@@ -1,116 +1,72 @@
 """How sure we are: the paired bootstrap of a difference between two models on the same examples."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from embexp.evaluation.resampling import draws
 
 if TYPE_CHECKING:
     import numpy
 
-Compared = tuple[str, "numpy.ndarray", "numpy.ndarray"]  # pearson or spearman, base, trained
-CHUNK = 250  # resamples held in memory at a time
-ROUNDING = 1e-13  # share of the largest possible spread that rounding errors may make
+    from embexp.evaluation.measures import Statistic
+
+INTERVAL = (2.5, 97.5)  # percentiles: the ends of a 95 % interval
 
 
 def bootstrap_differences(
-    gold: "numpy.ndarray", compared: Sequence[Compared], resamples: int, seed: int = 0
-) -> list[tuple[float, float]]:
-    """The 95 % percentile intervals of trained minus base correlations with gold (Efron & Tibshirani 1993).
+    compared: Sequence[tuple["Statistic", "Statistic"]], examples: int, resamples: int, seed: int = 0
+) -> list["numpy.ndarray"]:
+    """Second minus first of each pair of statistics in every resample, `(resamples,)` each.
 
-    Examples are drawn with replacement, the same ones for both models and all that is compared; ranks are taken anew in
-    every resample.
-
-    Args:
-        gold: one value per example, `(n,)`.
-        compared: what `pearson` or `spearman` is taken of: base and trained, `(n,)` each.
-
-    Returns:
-        The lower and upper end for each.
+    Examples are drawn with replacement, the same ones for both models and all that is compared (Efron & Tibshirani
+    1993); ranks and thresholds are taken anew in every resample. What varies is the examples only: two runs of one
+    configuration with different seeds do differ, by what their seeds made of them, and more examples show it better.
+    Whether configurations differ needs several runs of each: see `seeds.py`.
     """
     import numpy
 
-    gold_of = {statistic: TRANSFORMS[statistic](gold) for statistic, _, _ in compared}
-    prepared = [
-        (statistic, TRANSFORMS[statistic](base), TRANSFORMS[statistic](trained))
-        for statistic, base, trained in compared
-    ]
-    differences: list[list[numpy.ndarray]] = [[] for _ in compared]
-    for counts in _resample_counts(len(gold), resamples, seed):
-        x = {statistic: _About(transform(counts), counts) for statistic, transform in gold_of.items()}
-        for found, (statistic, base_of, trained_of) in zip(differences, prepared, strict=True):
-            base, trained = (_About(transform(counts), counts) for transform in (base_of, trained_of))
-            found.append(_correlation(x[statistic], trained, counts) - _correlation(x[statistic], base, counts))
-    ends = [numpy.nanpercentile(numpy.concatenate(found), [2.5, 97.5]) for found in differences]
-    return [(float(low), float(high)) for low, high in ends]
+    found: list[list[numpy.ndarray]] = [[] for _ in compared]
+    for draw in draws(examples, resamples, seed):
+        for differences, (first, second) in zip(found, compared, strict=True):
+            differences.append(second(draw) - first(draw))
+    return [numpy.concatenate(differences) for differences in found]
 
 
-def _resample_counts(n: int, resamples: int, seed: int) -> Iterator["numpy.ndarray"]:
-    """How often each example was drawn, `(chunk, n)`, for all resamples in chunks."""
+def interval_of(differences: "numpy.ndarray") -> tuple[float, float]:
+    """The 95 % percentile interval; resamples in which the statistic does not exist are left out.
+
+    Of R resamples the ends are the R + 1 times 0.025th and 0.975th in order (Davison & Hinkley 1997, section 5.3).
+    """
     import numpy
 
-    draw = numpy.random.default_rng(seed)
-    for start in range(0, resamples, CHUNK):
-        size = min(CHUNK, resamples - start)
-        places = draw.integers(0, n, (size, n)) + numpy.arange(size)[:, None] * n
-        yield numpy.bincount(places.ravel(), minlength=size * n).reshape(size, n).astype(float)
+    if numpy.isnan(differences).all():
+        return float("nan"), float("nan")
+    low, high = numpy.nanpercentile(differences, INTERVAL, method="weibull")
+    return float(low), float(high)
 
 
-class _Values:
-    """The values themselves, about zero, in every resample."""
+def p_value_of(differences: "numpy.ndarray") -> float:
+    """Two-sided p of no difference: 1 minus the level of the percentile interval that has an end at zero.
 
-    def __init__(self, values: "numpy.ndarray") -> None:
-        self.values = values - values.mean()
-
-    def __call__(self, counts: "numpy.ndarray") -> "numpy.ndarray":
-        return self.values[None, :]
-
-
-class _Ranks:
-    """Average ranks within every resample, about zero, without sorting again: only the counts change."""
-
-    def __init__(self, values: "numpy.ndarray") -> None:
-        import numpy
-
-        distinct, self.group = numpy.unique(values, return_inverse=True)
-        self.order = numpy.argsort(self.group, kind="stable")
-        self.ends = numpy.cumsum(numpy.bincount(self.group, minlength=len(distinct))) - 1
-
-    def __call__(self, counts: "numpy.ndarray") -> "numpy.ndarray":
-        import numpy
-
-        last = numpy.cumsum(counts[:, self.order], axis=1)[:, self.ends]
-        first = numpy.concatenate([numpy.zeros((len(counts), 1)), last[:, :-1]], axis=1)
-        return ((first + last - len(self.group)) / 2)[:, self.group]
-
-
-TRANSFORMS = {"pearson": _Values, "spearman": _Ranks}
-
-
-class _About:
-    """Values about zero with their sum and spread in every resample; the spread of equal values is nan."""
-
-    def __init__(self, values: "numpy.ndarray", counts: "numpy.ndarray") -> None:
-        import numpy
-
-        self.values = values
-        self.total = counts.sum(axis=1)
-        self.sum = _sum(counts, values, numpy.ones((1, 1)))
-        squares = _sum(counts, values, values) - self.sum**2 / self.total
-        # Equal values leave a spread of rounding errors only: no correlation, not a random one.
-        self.spread = numpy.where(squares > ROUNDING * self.total * numpy.abs(values).max() ** 2, squares, numpy.nan)
-
-
-def _correlation(x: _About, y: _About, counts: "numpy.ndarray") -> "numpy.ndarray":
-    """Pearson correlation of x and y in every resample, `(chunk,)`; nan where one of them is equal everywhere."""
+    So p is below 0.05 where zero is outside `interval_of`, and only there. It is about twice the share of resamples on
+    the rarer side of zero, where those at zero count for either side. The smallest one is 2 / (resamples + 1): so many
+    cannot show less, which matters when it is multiplied for many comparisons.
+    """
     import numpy
 
-    product = _sum(counts, x.values, y.values) - x.sum * y.sum / x.total
-    return product / numpy.sqrt(x.spread * y.spread)
+    known = numpy.sort(differences[~numpy.isnan(differences)])
+    if not len(known):
+        return float("nan")
+    rarer = min(_place_of_zero(known), _place_of_zero(-known[::-1]))
+    return float(min(1.0, 2 * rarer / (len(known) + 1)))
 
 
-def _sum(counts: "numpy.ndarray", x: "numpy.ndarray", y: "numpy.ndarray") -> "numpy.ndarray":
-    """The sum of x times y over the examples of every resample, `(chunk,)`; x and y may be the same in all of them."""
+def _place_of_zero(ordered: "numpy.ndarray") -> float:
+    """The place, from 1, up to which values are not above zero; half way between two values lies half a place."""
     import numpy
 
-    if len(x) == len(y) == 1:
-        return counts @ (x * y)[0]
-    return numpy.einsum("ij,ij,ij->i", *numpy.broadcast_arrays(counts, x, y))
+    number = int(numpy.searchsorted(ordered, 0, side="right"))
+    if number in (0, len(ordered)):
+        return max(number, 1)
+    below, above = ordered[number - 1], ordered[number]
+    return number + below / (below - above)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from embexp.evaluation.scores import Difference, Evaluator, judged_split
+from embexp.evaluation.scores import Difference, Evaluator, compare, judged_split
 from embexp.exports.trained import TrainedModel
 from embexp.protocols import Encoder
 
@@ -15,7 +15,7 @@ def compared(trained: TrainedModel, encoder: Encoder) -> Iterator[tuple[Evaluato
     """
     for evaluator in trained.evaluators:
         scores = evaluator.score(encoder, judged_split(evaluator))
-        for difference in evaluator.compare(trained.scores(evaluator), scores):
+        for difference in compare(trained.scores(evaluator), scores, evaluator.resamples):
             yield evaluator, difference
 
 

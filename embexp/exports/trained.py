@@ -3,14 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from embexp.data.dataset import EmbeddingDataset
 from embexp.evaluation.scores import Evaluator, Scores, judged_split
 from embexp.protocols import Encoder
-
-if TYPE_CHECKING:
-    import numpy
 
 
 @dataclass
@@ -46,7 +43,8 @@ class TrainedModel:
 
     def texts_to_compare(self, count: int) -> list[str]:
         """Up to `count` different texts: the evaluators', else those of the data, else a few of our own."""
-        found = [text for evaluator in self.evaluators for column in self.scores(evaluator).texts for text in column]
+        judged = [evaluator.texts(judged_split(evaluator)) for evaluator in self.evaluators]
+        found = [text for by_prompt in judged for texts in by_prompt.values() for text in texts]
         if not found and self.dataset:
             found = [*self.dataset.texts("train")]
         return list(dict.fromkeys(found or WITHOUT_DATA))[:count]
@@ -96,18 +94,3 @@ class Export(Protocol):
         Raises:
             ExportError: it cannot be made, or is not what the model is.
         """
-
-
-class RememberingEncoder:
-    """An Encoder that gives the same texts the same vectors without encoding them again: exports share them."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self.encoder = encoder
-        self._known: dict[tuple[tuple[str, ...], str | None], numpy.ndarray] = {}
-
-    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
-        """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
-        key = (tuple(texts), prompt)
-        if key not in self._known:
-            self._known[key] = self.encoder.encode(texts, prompt)
-        return self._known[key]

@@ -1,6 +1,7 @@
 """Tables for the terminal and for Markdown: what one run did, and how the cells of a sweep compare."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from rich.table import Table
 
 from embexp.stopwatch import overhead
 
-MARK = {"better": "[green]better[/]", "worse": "[red]worse[/]", "no difference": "no difference"}
+COMPARED = ("base", "trained", "difference", "95 % interval", "verdict")
+PLAIN = ("no difference", "no interval")
+MARK = {"better": "[green]better[/]", "worse": "[red]worse[/]"} | {verdict: verdict for verdict in PLAIN}
 
 
 def closing_table(result: Mapping[str, Any]) -> Table:
@@ -22,7 +25,7 @@ def closing_table(result: Mapping[str, Any]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     rows = [_compared(row) for row in result["comparisons"] if row["headline"] or row["primary"]]
     table.add_column("metric", overflow="fold")  # the one that gives way in a narrow terminal
-    for place, heading in enumerate(("base", "trained", "difference", "95 % interval", "verdict"), 1):
+    for place, heading in enumerate(COMPARED, 1):
         widest = max(cell_len(cell) for cell in (heading, *(row[place] for row in rows)))
         table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, min_width=widest)
     for row in rows:
@@ -46,7 +49,7 @@ def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['base']:.4f}",
         f"{row['trained']:.4f}",
         f"{row['difference']:+.4f}",
-        f"{row['low']:+.4f} to {row['high']:+.4f}",
+        "-" if math.isnan(row["low"]) else f"{row['low']:+.4f} to {row['high']:+.4f}",
         row["verdict"],
     )
 
@@ -54,6 +57,8 @@ def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
 def print_closing(result: Mapping[str, Any], console: Console) -> None:
     """Print the closing table, and where model, folder and tracked run are."""
     console.print(closing_table(result))
+    if result.get("forms"):
+        console.print(forms_table(result["forms"]))
     console.print(f"* picks the checkpoint on dev; the verdict falls on {result['primary']['split']}", highlight=False)
     for label, value in (
         ("data", "; ".join(result["data"])),
@@ -66,6 +71,22 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         *(("warning", _found(warning)) for warning in result.get("warnings", ())),
     ):
         console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False, markup=False)
+
+
+def forms_table(forms: Sequence[Mapping[str, Any]]) -> Table:
+    """What embeddings of fewer dimensions and in fewer bits are worth, base against trained."""
+    names = dict.fromkeys(_compared(row | {"primary": False})[0] for row in forms)
+    title = f"embeddings in other forms: {', '.join(names)}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    headings = (*(("metric",) if len(names) > 1 else ()), "dimensions", "precision", *COMPARED)
+    for heading in headings:
+        is_text = heading in ("metric", "precision", "verdict")
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "metric")
+    for row in forms:
+        metric, *numbers, verdict = _compared(row | {"primary": False})
+        cells = (metric, str(row["dimensions"] or "all"), row["precision"], *numbers, MARK[verdict])
+        table.add_row(*cells[-len(headings) :])
+    return table
 
 
 def _needs_base(base: str) -> str:

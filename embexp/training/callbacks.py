@@ -1,12 +1,10 @@
-"""What happens while sentence-transformers trains: log lines to the journal, a progress bar, a stop on NaN."""
+"""What happens while sentence-transformers trains: log lines to the journal, a progress bar."""
 
-import math
 from typing import Any
 
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
-from embexp.errors import TrainingError
 from embexp.tracking.journal import Journal
 
 COUNTERS = ("epoch", "num_input_tokens_seen", "train_tokens_per_second")  # what the trainer logs besides losses
@@ -16,9 +14,6 @@ class JournalCallback(TrainerCallback):
     """Passes losses, the parts of one that has several, and dev scores to the journal, all under `train/`.
 
     `dev/` without `train/` is the score of the model that is kept in the end, which need not be the last one.
-
-    Raises:
-        TrainingError: a loss that is not a finite number.
     """
 
     def __init__(self, journal: Journal, stage: str) -> None:
@@ -28,29 +23,12 @@ class JournalCallback(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
         if "loss" not in logs:
             return
-        if not math.isfinite(logs["loss"]):
-            raise TrainingError(
-                f"The loss is {logs['loss']} at step {state.global_step}. Expected a finite number: "
-                f"{_advice(args, kwargs['model'])}"
-            )
         losses = {f"{self.prefix}/{key}": value for key, value in logs.items() if key not in COUNTERS}
         self.journal.log_metrics(losses, state.global_step)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         scores = {f"{self.prefix}/{key}": value for key, value in dev_metrics(metrics).items()}
         self.journal.log_metrics(scores, state.global_step)
-
-
-def _advice(args: Any, model: Any) -> str:
-    """What may keep the loss finite: of these settings only those that are on."""
-    advice = f"type a smaller trainer.learning_rate, such as {args.learning_rate / 10:g}"
-    if args.fp16:
-        advice += ", or trainer.fp16=false trainer.bf16=true"
-    if any(str(weight.dtype) == "torch.float16" for weight in model.parameters() if weight.requires_grad):
-        advice += (
-            ". The weights are float16, which cannot be trained: type model.dtype=float32, or model.dtype=bfloat16"
-        )
-    return f"{advice}."
 
 
 def dev_metrics(metrics: dict[str, float]) -> dict[str, float]:

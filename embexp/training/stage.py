@@ -16,6 +16,7 @@ from embexp.training.checkpoints import (
     load_weights,
     step_of,
 )
+from embexp.training.loss_watch import LossWatch
 from embexp.training.stages import StagePlan, StageResult, seconds_before
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def train_stage(
     )
     card.widget, card.train_datasets = [], []  # the latter holds examples of the training rows
     trainer.remove_callback(PrinterCallback)
-    state = train_on(trainer, loss, found)
+    with LossWatch(trainer, loss, dataset):
+        state = train_on(trainer, loss, found)
     checkpoint = best_checkpoint(plan.checkpoints, state.best_global_step or 0)
     if checkpoint:
         load_weights(model, checkpoint)

@@ -35,7 +35,7 @@ def texts_of(name: str) -> list[str]:
 
 def embexp_side(work: str, texts: str) -> float:
     from embexp.data.checks import dataset_of
-    from embexp.evaluation.similarity import SimilarityEvaluator
+    from embexp.evaluation.similarity import similarity_evaluator
     from embexp.models.encoding import ModelEncoder
     from embexp.models.forward_choice import arrange_forward
 
@@ -49,7 +49,7 @@ def embexp_side(work: str, texts: str) -> float:
     first, second, gold = workloads.scored_pairs("stsb", "dev")
     gold = [score / 5 for score in gold]
     dataset = dataset_of("stsb", "scored_pair", {"dev": {"sentence1": first, "sentence2": second, "score": gold}})
-    evaluator = SimilarityEvaluator("stsb", dataset, FUNCTIONS, 1)
+    evaluator = similarity_evaluator("stsb", dataset, FUNCTIONS, resamples=1)
     return seconds_of(lambda: evaluator.score(encoder, "dev"))
 
 

@@ -1,30 +1,12 @@
-"""What an evaluation leaves: per-example scores as a file, and verdicts."""
+"""Verdicts of differences."""
+
+import math
 
 import numpy
-import pyarrow.parquet
 import pytest
 
-from embexp.evaluation.scores import Difference, Scores, write_examples
-
-
-def toy_scores(cosine: list[float], dot: list[float]) -> Scores:
-    predicted = {"cosine": numpy.array(cosine), "dot": numpy.array(dot)}
-    return Scores("test", (["a", "股票"], ["c", "d"]), numpy.array([0.25, 1.0]), predicted, {})
-
-
-def test_examples_hold_ids_texts_gold_and_the_predictions_of_both_models(tmp_path):
-    path = tmp_path / "examples" / "sts_test.parquet"
-    write_examples(path, toy_scores([0.1, 0.2], [1.0, 2.0]), toy_scores([0.3, 0.4], [3.0, 4.0]))
-    assert pyarrow.parquet.read_table(path).to_pydict() == {
-        "id": ["test-0", "test-1"],
-        "sentence1": ["a", "股票"],
-        "sentence2": ["c", "d"],
-        "gold": [0.25, 1.0],
-        "base_cosine": [0.1, 0.2],
-        "trained_cosine": [0.3, 0.4],
-        "base_dot": [1.0, 2.0],
-        "trained_dot": [3.0, 4.0],
-    }
+from embexp.evaluation.measures import Measure
+from embexp.evaluation.scores import Difference, Scores, compare
 
 
 @pytest.mark.parametrize(
@@ -36,6 +18,7 @@ def test_examples_hold_ids_texts_gold_and_the_predictions_of_both_models(tmp_pat
         (0.0, 0.0, "no difference"),
         (0.0, 0.1, "no difference"),
         (-0.1, 0.0, "no difference"),
+        (math.nan, math.nan, "no interval"),
     ],
 )
 def test_the_verdict_says_where_the_interval_lies(low, high, verdict):
@@ -44,3 +27,13 @@ def test_the_verdict_says_where_the_interval_lies(low, high, verdict):
 
 def test_the_difference_is_trained_minus_base():
     assert Difference("spearman_cosine", base=0.5, trained=0.25, low=-0.3, high=-0.2).value == -0.25
+
+
+def test_a_metric_without_values_for_each_example_has_no_interval_and_one_of_only_one_model_is_left_out():
+    measures = (Measure("accuracy", "mean", "right"),)
+    right = numpy.array([0.0, 1.0, 1.0, 0.0])
+    base = Scores("test", {"id": [*"abcd"]}, {"right": right}, {"accuracy": 0.5, "task": 0.4, "old": 1.0}, measures)
+    trained = Scores("test", base.examples, {"right": right + 1}, {"accuracy": 1.5, "task": 0.6}, measures)
+    accuracy, task = compare(base, trained, 50)
+    assert (accuracy.metric, accuracy.low, accuracy.high, accuracy.verdict) == ("accuracy", 1.0, 1.0, "better")
+    assert (task.metric, round(task.value, 9), task.verdict) == ("task", 0.2, "no interval")

@@ -7,7 +7,9 @@ import pytest
 
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError
-from embexp.evaluation.similarity import FUNCTIONS, SimilarityEvaluator, cosine
+from embexp.evaluation.example_evaluator import ExampleEvaluator
+from embexp.evaluation.scores import compare
+from embexp.evaluation.similarity import FUNCTIONS, cosine, similarity_evaluator
 from embexp.models.encoding import ModelEncoder
 from embexp.steps.prompting import set_prompts
 
@@ -28,8 +30,8 @@ class ToyEncoder:
         return numpy.array([self.vectors[text] for text in texts], dtype="float32")
 
 
-def evaluator_of(columns, similarity=ALL, split="dev") -> SimilarityEvaluator:
-    return SimilarityEvaluator("sts", dataset_of("toy", "scored_pair", {split: columns}), similarity, 50)
+def evaluator_of(columns, similarity=ALL, split="dev") -> ExampleEvaluator:
+    return similarity_evaluator("sts", dataset_of("toy", "scored_pair", {split: columns}), similarity, resamples=50)
 
 
 def test_similarities_in_the_plane():
@@ -52,13 +54,16 @@ def test_correlations_in_the_plane():
 def test_scores_keep_split_texts_and_gold():
     scores = evaluator_of(PAIRS, ["dot"], "test").score(ToyEncoder(), "test")
     assert scores.split == "test"
-    assert scores.texts == (["x", "x", "x"], ["x", "xy", "y"])
-    assert scores.gold.tolist() == [1.0, 0.5, 0.0]
+    assert scores.examples["id"] == ["test-0", "test-1", "test-2"]
+    assert (scores.examples["sentence1"], scores.examples["sentence2"]) == (["x", "x", "x"], ["x", "xy", "y"])
+    assert scores.examples["gold"].tolist() == [1.0, 0.5, 0.0]
 
 
 def with_prompts(rows=PAIRS, **prompts):
     dataset = dataset_of("toy", "scored_pair", {"dev": rows})
-    return SimilarityEvaluator("sts", set_prompts(dataset, {"q": "Q: ", "d": "D: "}, **prompts), ["cosine"], 50)
+    return similarity_evaluator(
+        "sts", set_prompts(dataset, {"q": "Q: ", "d": "D: "}, **prompts), ["cosine"], resamples=50
+    )
 
 
 FIRST, SECOND = PAIRS["sentence1"], PAIRS["sentence2"]
@@ -129,9 +134,9 @@ def test_all_eight_metrics_equal_those_of_sentence_transformers(tmp_path):
 def test_every_metric_is_compared_with_an_interval_around_its_difference():
     evaluator = evaluator_of({key: values * 5 for key, values in PAIRS.items()})
     base, trained = (evaluator.score(ToyEncoder(), "dev") for _ in range(2))
-    trained.predicted["dot"][:] = trained.gold
+    trained.predicted["dot"][:] = trained.examples["gold"]
     trained.metrics["spearman_dot"] = trained.metrics["pearson_dot"] = 1.0
-    differences = {difference.metric: difference for difference in evaluator.compare(base, trained)}
+    differences = {difference.metric: difference for difference in compare(base, trained, evaluator.resamples)}
     assert set(differences) == set(evaluator.metric_names)
     assert (differences["spearman_cosine"].low, differences["spearman_cosine"].high) == (0, 0)
     assert differences["spearman_cosine"].verdict == "no difference"
@@ -166,7 +171,7 @@ def test_the_untouched_minilm_has_its_published_scores_on_the_sts_benchmark(real
     config = resolve(compose(["dataset=stsb", f"paths.data={real_data}", "paths.cache=null"]))
     dataset = builder_of(config).read(config["dataset"], "stsb", "scored_pair")
     model = instantiate(config["model"]).load(list, None)
-    metrics = SimilarityEvaluator("stsb", dataset, ["cosine"], 1).score(ModelEncoder(model), split).metrics
+    metrics = similarity_evaluator("stsb", dataset, ["cosine"], resamples=1).score(ModelEncoder(model), split).metrics
     assert {name: metrics[f"{name}_cosine"] for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
@@ -178,18 +183,18 @@ def test_rows_seen_in_training_are_left_out_of_a_second_metric():
     rows = {key: [*values, values[0]] for key, values in PAIRS.items()} | {"score": [1.0, 0.5, 0.0, 0.0]}
     dataset = dataset_of("toy", "scored_pair", {"dev": rows})
     leaked = {"dev": numpy.array([False, False, False, True])}  # the row with a wrong score
-    evaluator = SimilarityEvaluator("sts", dataset, ["cosine", "dot"], 50, leaked)
+    evaluator = similarity_evaluator("sts", dataset, ["cosine", "dot"], resamples=50, leaked=leaked)
     metrics = evaluator.score(ToyEncoder(), "dev").metrics
     assert list(metrics) == list(evaluator.metric_names)
     assert metrics["spearman_cosine_no_leaks"] == pytest.approx(1)
     assert metrics["spearman_cosine"] < 0.6
     assert evaluator.headline_metrics == ("spearman_cosine", "pearson_cosine", "spearman_cosine_no_leaks")
     scores = evaluator.score(ToyEncoder(), "dev")
-    assert [difference.metric for difference in evaluator.compare(scores, scores)] == list(metrics)
+    assert [difference.metric for difference in compare(scores, scores, 50)] == list(metrics)
 
 
 @pytest.mark.parametrize("leaked", [[False, False, False], [True, True, True], [True, True, False]])
 def test_without_leaks_or_without_anything_else_there_is_no_second_metric(leaked):
     dataset = dataset_of("toy", "scored_pair", {"dev": PAIRS})
-    evaluator = SimilarityEvaluator("sts", dataset, ["cosine"], 50, {"dev": numpy.array(leaked)})
+    evaluator = similarity_evaluator("sts", dataset, ["cosine"], resamples=50, leaked={"dev": numpy.array(leaked)})
     assert evaluator.metric_names == ("spearman_cosine", "pearson_cosine")

@@ -5,7 +5,7 @@ import errno
 from embexp.errors import ExportError
 from embexp.evaluation.scores import judged_split
 from embexp.exports.delivery import make_exports, plan_exports
-from embexp.exports.trained import Exported, RememberingEncoder, TrainedModel
+from embexp.exports.trained import Exported, TrainedModel
 from embexp.misfits import Misfits
 
 
@@ -61,18 +61,6 @@ def test_a_full_disk_is_a_problem_of_the_export_and_not_of_the_run(tmp_path):
     assert bad.problem.endswith(f"python -m embexp.export run={run} export=[int8]")
     assert good.problem is None
     assert [path.name for path in run.iterdir()] == ["good"]
-
-
-def test_texts_are_encoded_once_for_all_exports():
-    asked = []
-
-    class Counting:
-        def encode(self, texts, prompt=None):
-            asked.append((tuple(texts), prompt))
-            return len(asked)
-
-    encoder = RememberingEncoder(Counting())
-    assert [encoder.encode(["a"]), encoder.encode(["a"]), encoder.encode(["a"], "query: ")] == [1, 1, 2]
 
 
 def test_the_verdict_falls_on_test_in_whatever_order_an_evaluator_names_its_splits():

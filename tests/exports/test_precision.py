@@ -5,7 +5,7 @@ import pytest
 
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError
-from embexp.evaluation.similarity import SimilarityEvaluator
+from embexp.evaluation.similarity import similarity_evaluator
 from embexp.exports.precision import QuantisedEmbeddings, QuantisedEncoder
 from embexp.exports.trained import TrainedModel
 from embexp.steps.prompting import set_prompts
@@ -30,7 +30,7 @@ class Table:
 @pytest.fixture
 def trained(tmp_path):
     pairs = {"sentence1": ["a", "a", "a"], "sentence2": ["b", "c", "d"], "score": [1.0, 0.5, 0.0]}
-    evaluator = SimilarityEvaluator("sts", dataset_of("p", "scored_pair", {"dev": pairs}), ["cosine"], 20)
+    evaluator = similarity_evaluator("sts", dataset_of("p", "scored_pair", {"dev": pairs}), ["cosine"], resamples=20)
     texts = dataset_of("t", "text", {"train": {"text": ["low", "high", "a"]}})
     return TrainedModel(tmp_path, tmp_path / "exports", Table(), (evaluator,), texts)
 

@@ -122,7 +122,7 @@ def test_without_dev_data_the_last_state_is_kept(tmp_path):
 
 def test_a_loss_that_is_not_a_number_ends_the_training(tmp_path):
     plan = plan_of(tmp_path, "trainer.max_steps=8", "trainer.learning_rate=1e30")
-    with pytest.raises(TrainingError, match=r"The loss is nan at step \d\. .*smaller trainer\.learning_rate"):
+    with pytest.raises(TrainingError, match=r"The loss is nan at step \d\. "):
         run_stage(plan)
     assert not (plan.folder / "done").exists()
     assert json.loads((tmp_path / "result.json").read_text())["run"]["status"] == "FAILED"

@@ -1,0 +1,68 @@
+"""`python -m embexp.compare run_a run_b`: two finished runs on one page."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+
+def main() -> None:
+    """Compose the configuration and compare the two runs that were named."""
+    from embexp.command import run_command
+
+    sys.argv[1:] = with_runs(sys.argv[1:])
+    run_command(compare, "compare")
+
+
+def with_runs(arguments: Sequence[str]) -> list[str]:
+    """The arguments with those that are no overrides and no options as the list `runs`.
+
+    >>> with_runs(["runs/a", "runs/b", "resamples=500"])
+    ['runs=["runs/a","runs/b"]', 'resamples=500']
+    """
+    from embexp.overrides import quoted
+
+    runs = [argument for argument in arguments if "=" not in argument and not argument.startswith("-")]
+    others = [argument for argument in arguments if argument not in runs]
+    return [f"runs=[{','.join(map(quoted, runs))}]", *others] if runs else others
+
+
+def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder: Path | None = None) -> dict[str, Any]:
+    """Compare two runs, print the page and write it where asked for; returns what it says.
+
+    Raises:
+        ConfigError: not two runs, or ones that have not finished or were judged on other examples.
+    """
+    from embexp.comparison import compare_runs
+    from embexp.config import resolve
+    from embexp.errors import ConfigError
+    from embexp.exportable import find_run
+    from embexp.reports.comparison_page import comparison_page
+    from embexp.run_record import write_text
+
+    resolved = resolve(config)
+    runs = resolved["runs"]
+    if len(runs) != 2:
+        raise ConfigError(
+            f"{len(runs)} runs were named. Expected two: type python -m embexp.compare <run> <run>, each by its folder "
+            "or its id in MLflow."
+        )
+    if resolved["resamples"] < 1 or resolved["examples"] < 0:
+        raise ConfigError(
+            f"resamples={resolved['resamples']} examples={resolved['examples']}: expected resamples from 1, examples "
+            "from 0."
+        )
+    roots = resolved["paths"]["runs"], resolved["paths"]["sweeps"]
+    folders = [find_run(run, roots) for run in runs]
+    found = compare_runs(*folders, resolved["resamples"], resolved["examples"])
+    page = comparison_page(found)
+    print(page)
+    if resolved["output"]:
+        write_text(Path(resolved["output"]), page)
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Retrieval benchmarks in the form of BEIR (Thakur et al. 2021): queries, a corpus, and what of it answers which query.
+
+A folder holds `queries.jsonl` and `corpus.jsonl` (`_id`, `text`, and a `title` of documents), and for each split
+`qrels/<split>.tsv` with the columns query-id, corpus-id and score.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from embexp.data.chunks import Chunk, batched
+from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.documents import documents_in
+from embexp.data.faults import FaultLog
+from embexp.data.files import sha256_of
+from embexp.data.formats import chunks_of
+from embexp.data.lines import FileOptions
+from embexp.data.reading import Meaning, Source, dataset_from
+from embexp.data.values import listed_values, numbers
+from embexp.errors import ConfigError, DataError, listed
+
+QUERIES, CORPUS = "queries.jsonl", "corpus.jsonl"
+QRELS = ("query-id", "corpus-id", "score")  # columns of the files that judge documents
+RELEVANT = 1.0  # the score of all that are relevant, where relevance is not graded
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The documents that were judged for one query.
+
+    Attributes:
+        line: of the first judgement, in the file of the split.
+        scores: by document: above 0 is relevant.
+        lines: of each judgement, by document.
+    """
+
+    line: int
+    scores: dict[str, float] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+
+
+def read_beir(
+    name: str, folder: str | Path, splits: Mapping[str, str] | None, on_fault: str, shape: str | None = None
+) -> EmbeddingDataset:
+    """Ranked rows: each query with the documents that answer it, and with those that were judged not to.
+
+    Where scores are graded, the rows have them as positive_scores. The rest of the corpus is not among the rows: an
+    evaluator reads it from the same file.
+
+    Args:
+        folder: in the form of BEIR.
+        splits: the name of the qrels file for each of train, dev, test; None takes those of that name that are there.
+        on_fault: `stop` at faulty rows, or `drop` them and count them.
+
+    Raises:
+        ConfigError: a split that is none.
+        DataError: a file is missing or unreadable, or rows are faulty.
+    """
+    place = Path(folder)
+    files = _qrels_files(place, splits)
+    faults = FaultLog(on_fault)
+    judged = {split: _judgements(file, faults) for split, file in files.items()}
+    queries = _texts(place / QUERIES, {query for found in judged.values() for query in found}, faults)
+    scores = [each.scores for found in judged.values() for each in found.values()]
+    documents = _texts(place / CORPUS, {document for of_query in scores for document in of_query}, faults)
+    graded = any(score > 0 and score != RELEVANT for of_query in scores for score in of_query.values())
+    sources = {
+        split: Source(file, _chunks(_Rows(file, queries, documents, graded, faults), judged[split]))
+        for split, file in files.items()
+    }
+    provenance = {"source": str(folder)} | {f"sha256/{split}": sha256_of(file) for split, file in files.items()}
+    provenance |= {f"sha256/{file}": sha256_of(place / file) for file in (QUERIES, CORPUS)}
+    return dataset_from(name, sources, Meaning(shape or "ranked"), faults, provenance)
+
+
+def _qrels_files(folder: Path, splits: Mapping[str, str] | None) -> dict[str, Path]:
+    """The file of judgements of each split.
+
+    Raises:
+        ConfigError: a split that is none.
+        DataError: a file is missing.
+    """
+    unknown = [split for split in splits or {} if split not in SPLITS]
+    if unknown:
+        raise ConfigError(f"dataset.reader.splits names {listed(unknown)}. Expected some of: {listed(SPLITS)}.")
+    asked = splits or {split: split for split in SPLITS if (folder / "qrels" / f"{split}.tsv").is_file()}
+    files = {split: folder / "qrels" / f"{asked[split]}.tsv" for split in SPLITS if split in asked}
+    needed = [folder / QUERIES, folder / CORPUS, *(files.values() or [folder / "qrels" / "test.tsv"])]
+    missing = [str(file) for file in needed if not file.is_file()]
+    if missing:
+        raise DataError(
+            f"{folder} is no folder in the form of BEIR: there is no file {listed(missing)}. Expected {QUERIES}, "
+            f"{CORPUS} and qrels/<split>.tsv (name other splits with 'dataset.reader.splits={{dev: validation}}')."
+        )
+    return files
+
+
+def _judgements(path: Path, faults: FaultLog) -> dict[str, Judged]:
+    """What was judged for each query that has a relevant document, in the order of the file."""
+    found: dict[str, Judged] = {}
+    for chunk in chunks_of(path, FileOptions(quote=None), faults):
+        if absent := [column for column in QRELS if column not in chunk.columns]:
+            raise DataError(
+                f"{path} has no column {listed(absent)} (it has: {listed(chunk.columns)}). "
+                f"Expected a first line that names {listed(QRELS)}, separated by tabs."
+            )
+        queries, documents, given = (listed_values(chunk.columns[column]) for column in QRELS)
+        scores, wrong = numbers(given)
+        for row, (line, score) in enumerate(zip(chunk.places, scores.to_pylist(), strict=True)):
+            if row in wrong:
+                faults.add(path, line, f"score {wrong[row][0]}", wrong[row][1])
+                continue
+            judged = found.setdefault(queries[row], Judged(line))
+            judged.scores[documents[row]] = max(score, judged.scores.get(documents[row], score))
+            judged.lines[documents[row]] = line
+    answered = {query: judged for query, judged in found.items() if max(judged.scores.values()) > 0}
+    if len(answered) < len(found):
+        logger.info("%s: %s queries without a relevant document are left out", path, f"{len(found) - len(answered):,}")
+    return answered
+
+
+def _texts(path: Path, wanted: set[str], faults: FaultLog) -> dict[str, str]:
+    """The texts of those ids that are wanted."""
+    texts: dict[str, str] = {}
+    for document in documents_in(path, faults):
+        if document.id is None:
+            faults.add(path, document.line, "has no _id", document.text)
+        elif document.id in texts:
+            faults.add(path, document.line, "has an _id that was there before", document.id)
+        elif document.id in wanted and document.text:
+            texts[document.id] = document.text
+    return texts
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What makes rows of the judgements in a file: the texts behind the ids."""
+
+    file: Path
+    queries: Mapping[str, str]
+    documents: Mapping[str, str]
+    graded: bool
+    faults: FaultLog
+
+    def row(self, query: str, judged: Judged) -> dict[str, object] | None:
+        """A query with its documents; None where it has no text or no relevant document."""
+        if query not in self.queries:
+            self.faults.add(self.file, judged.line, f"query-id has no text in {QUERIES}", query)
+            return None
+        known = [document for document in judged.scores if self._is_known(document, judged)]
+        positives = [document for document in known if judged.scores[document] > 0]
+        if not positives:
+            return None
+        row = {
+            "query": self.queries[query],
+            "positives": [self.documents[document] for document in positives],
+            "negatives": [self.documents[document] for document in known if judged.scores[document] <= 0],
+        }
+        return row | ({"positive_scores": [judged.scores[document] for document in positives]} if self.graded else {})
+
+    def _is_known(self, document: str, judged: Judged) -> bool:
+        if document not in self.documents:
+            self.faults.add(self.file, judged.lines[document], f"corpus-id has no text in {CORPUS}", document)
+        return document in self.documents
+
+
+def _chunks(rows: _Rows, judged: Mapping[str, Judged]) -> Iterator[Chunk]:
+    made = ((each.line, rows.row(query, each)) for query, each in judged.items())
+    for batch in batched((line, row) for line, row in made if row):
+        yield Chunk([line for line, _ in batch], {name: [row[name] for _, row in batch] for name in batch[0][1]})

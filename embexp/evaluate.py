@@ -1,0 +1,60 @@
+"""`python -m embexp.evaluate model=a,b,c`: score models without training, and tell which are the best."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+Composed = tuple[DictConfig, dict[str, Any]]  # a configuration, and the chosen option of each group
+
+
+def main() -> None:
+    """Compose the configuration of every model, check all, score them, and print the table."""
+    from embexp.command import run_command
+    from embexp.overrides import each_model
+
+    models, others = each_model(sys.argv[1:])
+    sys.argv[1:] = [*models[0], *others]
+
+    def task(config: DictConfig, choices: dict[str, Any], folder: Path) -> None:
+        evaluate([(config, choices), *(_composed([*model, *others]) for model in models[1:])], folder)
+
+    run_command(task, "evaluate")
+
+
+def evaluate(composed: Sequence[Composed], folder: Path) -> dict[str, Any]:
+    """Score every model, log a run for each below a parent, and write table and results; returns the results.
+
+    Raises:
+        EmbexpError: whatever does not fit, of all models together, before any is loaded.
+    """
+    from embexp.candidates import plan_evaluation
+    from embexp.run_record import held
+
+    plan = plan_evaluation(composed, folder)
+    with held(folder):
+        from embexp.candidate_scores import score_candidates
+
+        return score_candidates(plan)
+
+
+def _composed(overrides: Sequence[str]) -> Composed:
+    """The configuration of another model, checked; only inside of a command."""
+    from hydra import compose
+    from omegaconf import OmegaConf
+
+    from embexp.config import defaults_of
+    from embexp.value_types import check_value_types
+
+    config = compose("evaluate", overrides=list(overrides), return_hydra_config=True)
+    choices = OmegaConf.to_container(config.hydra.runtime.choices)
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    check_value_types(config, defaults_of(choices, "evaluate"))
+    return config, choices
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Clustering: whether groups that k-means finds among the embeddings are the classes of the texts."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import ConfigError
+from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.labelled_texts import check_classes, classes_of, examples_of
+from embexp.evaluation.measures import Measure
+
+if TYPE_CHECKING:
+    import numpy
+    from datasets import Dataset
+
+
+def clustering_evaluator(
+    name: str,
+    dataset: EmbeddingDataset,
+    runs: int,
+    batch_size: int,
+    seed: int,
+    **options: Unpack[EvaluatorOptions],
+) -> ExampleEvaluator:
+    """V-measure of as many clusters as there are classes, found by mini-batch k-means as in mteb.
+
+    K-means ends elsewhere from another start, which alone moves the V-measure by some hundredths. So it runs several
+    times, the metric is the mean, and the interval holds how much the starts matter besides how much the texts do.
+
+    Args:
+        dataset: texts with a class each.
+        runs: of k-means. With a single one the interval knows nothing of the start.
+        batch_size: texts in a mini-batch.
+        seed: of the first run; those after it have the next ones.
+        options: of every evaluator (`ExampleEvaluator`).
+
+    Raises:
+        ConfigError: lists every argument that cannot be meant; or an option that is wrong.
+        DataError: no dev or test split, or one with a single class.
+    """
+    given = {"runs": (runs, 1), "batch_size": (batch_size, 1), "seed": (seed, 0)}
+    if faults := [
+        f"{key}={value}: expected {least} or more." for key, (value, least) in given.items() if value < least
+    ]:
+        raise ConfigError("\n".join(f"evaluator.{name}.{fault}" for fault in faults))
+    return ExampleEvaluator(name, dataset, ClusteringTask(dataset.label_names, runs, batch_size, seed), **options)
+
+
+class ClusteringTask:
+    """Texts with a class each: are clusters of their embeddings the classes?
+
+    Args:
+        names: the classes by their number.
+    """
+
+    measures = (Measure("v_measure", "v_measure", "cluster", "gold"),)
+    headline = ("v_measure",)
+
+    def __init__(self, names: Sequence[str], runs: int, batch_size: int, seed: int) -> None:
+        self.names = tuple(names)
+        self.batch_size = batch_size
+        self.seeds = range(seed, seed + runs)
+
+    def check(self, rows: "Dataset", where: str) -> None:
+        """Raise DataError when there are not two classes."""
+        check_classes(rows, where)
+
+    def texts(self, rows: "Dataset") -> dict[str, list[str]]:
+        return {"text": rows["text"][:]}
+
+    def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
+        return examples_of(rows, self.names)
+
+    def example_of(self, rows: "Dataset") -> Sequence[int]:
+        return range(rows.num_rows)
+
+    def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
+        return []
+
+    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+        """The clusters that each text is in, one of every run; the cluster itself where there is one run."""
+        classes = len(set(classes_of(rows).tolist()))
+        of_runs = [self._clusters(vectors["text"], classes, seed) for seed in self.seeds]
+        return {"cluster": of_runs[0] if len(of_runs) == 1 else _by_text(of_runs)}
+
+    def _clusters(self, vectors: "numpy.ndarray", number: int, seed: int) -> "numpy.ndarray":
+        from sklearn.cluster import MiniBatchKMeans
+
+        method = MiniBatchKMeans(n_clusters=number, batch_size=self.batch_size, n_init="auto", random_state=seed)
+        return method.fit_predict(vectors).astype(int)
+
+
+def _by_text(of_runs: Sequence["numpy.ndarray"]) -> "numpy.ndarray":
+    """An array of arrays, `(texts,)`: in a table a column of lists."""
+    import numpy
+
+    found = numpy.empty(len(of_runs[0]), dtype=object)
+    found[:] = [*numpy.stack(of_runs, axis=1)]
+    return found

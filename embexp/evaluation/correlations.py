@@ -1,0 +1,81 @@
+"""Pearson's and Spearman's correlation: by scipy on all examples, vectorised on resamples."""
+
+from typing import TYPE_CHECKING
+
+from embexp.evaluation.resampling import Draw
+
+if TYPE_CHECKING:
+    import numpy
+
+ROUNDING = 1e-13  # share of the largest possible spread that rounding errors may make
+
+
+class Values:
+    """The values themselves, about zero, with their sum and spread in every resample."""
+
+    def __init__(self, values: "numpy.ndarray") -> None:
+        self.values = values - values.mean()
+
+    def __call__(self, draw: Draw) -> "_About":
+        return _About(self.values[None, :], draw)
+
+
+class Ranks:
+    """Average ranks within every resample, without sorting again: only the counts change."""
+
+    def __init__(self, values: "numpy.ndarray") -> None:
+        import numpy
+
+        _, self.group, sizes = numpy.unique(values, return_inverse=True, return_counts=True)
+        self.order = numpy.argsort(self.group, kind="stable")
+        self.starts = numpy.cumsum(sizes) - sizes
+
+    def __call__(self, draw: Draw) -> "_About":
+        import numpy
+
+        drawn = numpy.add.reduceat(draw.counts.take(self.order, axis=1), self.starts, axis=1)
+        ranks = numpy.cumsum(drawn, axis=1) - drawn / 2 - draw.total[:, None] / 2
+        return _About(ranks.take(self.group, axis=1), draw)
+
+
+class _About:
+    """Values about zero with their sum and spread in every resample; the spread of equal values is nan."""
+
+    def __init__(self, values: "numpy.ndarray", draw: Draw) -> None:
+        import numpy
+
+        self.values = values
+        self.sum = _sum(draw.counts, values, numpy.ones((1, 1)))
+        squares = _sum(draw.counts, values, values) - self.sum**2 / draw.total
+        # Equal values leave a spread of rounding errors only: no correlation, not a random one.
+        largest = ROUNDING * draw.total * numpy.abs(values).max() ** 2
+        self.spread = numpy.where(squares > largest, squares, numpy.nan)
+
+
+class Correlation:
+    """Correlation of predicted and true values, as a statistic.
+
+    Args:
+        gold, predicted: `Values` for Pearson, `Ranks` for Spearman; models that are compared share the gold ones.
+    """
+
+    def __init__(self, gold: "Values | Ranks", predicted: "Values | Ranks") -> None:
+        self.gold = gold
+        self.predicted = predicted
+
+    def __call__(self, draw: Draw) -> "numpy.ndarray":
+        """The correlation in every resample, `(resamples,)`; nan where gold or prediction is the same everywhere."""
+        import numpy
+
+        x, y = draw.once(self.gold), draw.once(self.predicted)
+        product = _sum(draw.counts, x.values, y.values) - x.sum * y.sum / draw.total
+        return product / numpy.sqrt(x.spread * y.spread)
+
+
+def _sum(counts: "numpy.ndarray", x: "numpy.ndarray", y: "numpy.ndarray") -> "numpy.ndarray":
+    """The sum of x times y over the examples of every resample, `(resamples,)`; x and y may be the same in all."""
+    import numpy
+
+    if len(x) == len(y) == 1:
+        return counts @ (x * y)[0]
+    return numpy.einsum("ij,ij,ij->i", *numpy.broadcast_arrays(counts, x, y))

@@ -1,0 +1,205 @@
+"""An evaluator from a task: encodes the texts, takes the task's measures of every form, and keeps every example."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import ConfigError, DataError, listed
+from embexp.evaluation.forms import Form, forms_of
+from embexp.evaluation.measures import Measure, value_of
+from embexp.evaluation.scores import ID, Positives, Scores
+from embexp.protocols import Encoder
+from embexp.steps.prompting import with_row_prompts
+
+if TYPE_CHECKING:
+    import numpy
+    from datasets import Dataset
+
+JUDGING = ("dev", "test")
+NO_LEAKS = "no_leaks"  # a column of booleans: examples that were not seen in training
+
+
+class Task(Protocol):
+    """What is judged: which texts of a row, by which values, in which metrics.
+
+    Attributes:
+        measures: all that is measured.
+        headline: the metrics that matter most, the primary one first.
+    """
+
+    measures: tuple[Measure, ...]
+    headline: tuple[str, ...]
+
+    def check(self, rows: "Dataset", where: str) -> None:
+        """Raise DataError where nothing can be measured on these rows, such as when all gold values are equal."""
+
+    def texts(self, rows: "Dataset") -> dict[str, list[str]]:
+        """The texts to encode, by the text column whose prompt goes before them."""
+
+    def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
+        """The texts and true values of each example; an example may be one row or several."""
+
+    def example_of(self, rows: "Dataset") -> Sequence[int]:
+        """Which example each row belongs to; -1 for a row that is part of none."""
+
+    def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
+        """Pairs of texts that mean the same, from the first and the last of the columns of `texts`."""
+
+    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+        """The model's values for each example.
+
+        Args:
+            vectors: by column, in the order of `texts`.
+        """
+
+
+class EvaluatorOptions(TypedDict, total=False):
+    """What every evaluator takes besides its own arguments: see ExampleEvaluator."""
+
+    resamples: int
+    leaked: "Mapping[str, numpy.ndarray] | None"
+    dimensions: Sequence[int] | None
+    precisions: Sequence[str] | None
+
+
+class ExampleEvaluator:
+    """Judges encoders by a task.
+
+    Args:
+        name: the evaluator's name in metric keys.
+        dataset: with a split dev or test.
+        resamples: how many bootstrap resamples make an interval.
+        leaked: for each split the rows that also stand in the training data, bool `(num_rows,)`. Where there are any,
+            the headline metrics are given once more without them (`<metric>_no_leaks`).
+        dimensions, precisions: further forms of the embeddings that the headline metrics are given of.
+
+    Raises:
+        ConfigError: no resamples, or a form that is none.
+        DataError: no dev or test split, or one on which nothing can be measured.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dataset: EmbeddingDataset,
+        task: Task,
+        resamples: int,
+        leaked: Mapping[str, "numpy.ndarray"] | None = None,
+        dimensions: Sequence[int] | None = None,
+        precisions: Sequence[str] | None = None,
+    ) -> None:
+        if resamples < 1:
+            raise ConfigError(f"evaluator.{name}.resamples={resamples}: expected 1 or more (2000 is usual).")
+        self.name = name
+        self.dataset = with_row_prompts(dataset)
+        self.task = task
+        self.resamples = resamples
+        self.forms = forms_of(name, dimensions, precisions)
+        self.splits = tuple(split for split in JUDGING if split in dataset.splits)
+        self._check()
+        self.leaked = self._leaked_examples(leaked or {})
+        self.measures = tuple(self._all_measures())
+        self.primary_metric = task.headline[0]
+        unseen = (f"{self.primary_metric}_{NO_LEAKS}",) if self.leaked else ()
+        self.headline_metrics = (*task.headline, *unseen)
+
+    def _check(self) -> None:
+        if not self.splits:
+            raise DataError(
+                f"evaluator={self.name} reads {self.dataset.name}, which has neither a dev nor a test split "
+                f"(it has: {listed(self.dataset.splits)}). Expected one: split it with dataset.steps.split, "
+                "or choose an evaluator that brings its own data, such as evaluator=[stsb]."
+            )
+        for split in self.splits:
+            self.task.check(self.dataset.splits[split], f"{self.dataset.name}/{split}")
+
+    def _leaked_examples(self, leaked: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+        """For each split which examples were not seen; empty where none was, or nothing can be measured without."""
+        import numpy
+
+        if not any(mask.any() for mask in leaked.values()):
+            return {}
+        unseen = {}
+        for split in self.splits:
+            rows, mask = self.dataset.splits[split], leaked[split]
+            example_of = numpy.asarray(self.task.example_of(rows))
+            seen = numpy.zeros(example_of.max() + 1, dtype=bool)
+            seen[example_of[mask & (example_of >= 0)]] = True
+            unseen[split] = ~seen
+            try:
+                self.task.check(rows.select(numpy.flatnonzero((example_of >= 0) & ~seen[example_of])), split)
+            except DataError:
+                return {}
+        return unseen
+
+    def _all_measures(self) -> list[Measure]:
+        headline = [measure for measure in self.task.measures if measure.name in self.task.headline]
+        unseen = [measure.without(NO_LEAKS) for measure in headline] if self.leaked else []
+        other_forms = [measure.in_form(form.suffix) for form in self.forms[1:] for measure in headline]
+        return [*self.task.measures, *unseen, *other_forms]
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """All metrics that `score` reports."""
+        return tuple(measure.name for measure in self.measures)
+
+    def texts(self, split: str) -> dict[str | None, list[str]]:
+        """The texts that `score` encodes, by the prompt before them."""
+        found: dict[str | None, list[str]] = {}
+        for column, texts in self.task.texts(self.dataset.splits[split]).items():
+            found.setdefault(self.dataset.prompts.of(column), []).extend(texts)
+        return found
+
+    def positives(self, split: str) -> Positives:
+        """Pairs of texts that mean the same."""
+        rows = self.dataset.splits[split]
+        columns = [*self.task.texts(rows)]
+        first, second = zip(*self.task.positives(rows), strict=True) if self.task.positives(rows) else ((), ())
+        prompts = self.dataset.prompts.of(columns[0]), self.dataset.prompts.of(columns[-1])
+        return Positives(list(first), list(second), prompts)
+
+    def score(self, encoder: Encoder, split: str) -> Scores:
+        """Metrics and per-example values on a split; every distinct text is encoded once after each prompt."""
+        rows = self.dataset.splits[split]
+        examples = {key: _array(values) for key, values in self.task.examples(rows).items()}
+        number = len(next(iter(examples.values())))
+        examples = {ID: [f"{split}-{example}" for example in range(number)], **examples}
+        if self.leaked:
+            examples[NO_LEAKS] = self.leaked[split]
+        vectors = self._vectors(encoder, split)
+        predicted = {}
+        for form in self.forms:
+            found = self._predict_in(form, rows, vectors)
+            predicted |= {f"{column}{form.suffix}": values for column, values in found.items()}
+        columns = {**examples, **predicted}
+        metrics = {measure.name: value_of(measure, columns) for measure in self.measures}
+        return Scores(split, examples, predicted, metrics, self.measures)
+
+    def _predict_in(
+        self, form: Form, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]
+    ) -> dict[str, "numpy.ndarray"]:
+        """The model's values in one form; in others than the plain one only those of the headline metrics."""
+        found = self.task.predict(rows, form.of(vectors))
+        if not form.suffix:
+            return found
+        needed = {measure.predicted for measure in self.task.measures if measure.name in self.task.headline}
+        return {column: values for column, values in found.items() if column in needed}
+
+    def _vectors(self, encoder: Encoder, split: str) -> dict[str, "numpy.ndarray"]:
+        """The embeddings of every column, each after its prompt; columns with one prompt are encoded together."""
+        vectors = {prompt: encoder.encode(texts, prompt) for prompt, texts in self.texts(split).items()}
+        taken = dict.fromkeys(vectors, 0)
+        found = {}
+        for column, texts in self.task.texts(self.dataset.splits[split]).items():
+            prompt = self.dataset.prompts.of(column)
+            found[column] = vectors[prompt][taken[prompt] : taken[prompt] + len(texts)]
+            taken[prompt] += len(texts)
+        return found
+
+
+def _array(values: Sequence[Any]) -> Any:
+    """Numbers and truth values as an array; texts stay a list."""
+    import numpy
+
+    is_number = len(values) > 0 and isinstance(values[0], int | float | numpy.number | numpy.bool_)
+    return numpy.asarray(values) if is_number else list(values)

@@ -1,0 +1,230 @@
+"""Tasks of the package mteb, judged as on its leaderboard; their data come from the Hub, or from copies in a folder."""
+
+import contextlib
+import importlib
+import importlib.util
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embexp.errors import ConfigError, DataError, did_you_mean, listed
+from embexp.evaluation.scores import ID, Positives, Scores
+from embexp.protocols import Encoder
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+    from mteb import AbsTask, TaskResult
+
+INSTALL = "pip install embexp[mteb]"
+SIDES = ("query", "document")  # of mteb's texts, in tasks that tell them apart
+BATCH = 1024  # texts that mteb hands over at a time
+
+
+def mteb_evaluator(
+    name: str, tasks: Sequence[str], folder: str | None, prompts: Mapping[str, str] | None
+) -> "MtebEvaluator":
+    """The main score of each task, without an interval: mteb keeps no values of single examples.
+
+    Args:
+        tasks: names of mteb's tasks, or dotted paths of the user's own task classes.
+        folder: copies of the tasks' data sets as on the Hub, each in `<folder>/<id on the Hub>`; None for the Hub.
+        prompts: what goes before queries and documents, in tasks that tell them apart; nothing goes before other texts
+            then. None leaves all to the model's own default prompt.
+
+    Raises:
+        ConfigError: mteb is not installed, or there is no such task, side or folder.
+        DataError: a task's data cannot be had.
+    """
+    found = importlib.util.find_spec("mteb")
+    if found is None or found.origin is None:  # a folder of that name, with data sets, is no package
+        raise ConfigError(f"evaluator={name} needs the package mteb, which is not installed. Type {INSTALL}.")
+    if not tasks:
+        raise ConfigError(f"evaluator.{name}.tasks is empty. Expected names of mteb's tasks, such as [STSBenchmark].")
+    unknown = [side for side in prompts or {} if side not in SIDES]
+    if unknown:
+        raise ConfigError(f"evaluator.{name}.prompts names {listed(unknown)}. Expected some of: {listed(SIDES)}.")
+    with _kept_random_state():
+        made = [_task(name, task) for task in dict.fromkeys(tasks)]
+        for task in made:
+            for part in _parts_of(task):
+                _load(name, part, folder)
+    return MtebEvaluator(name, made, prompts)
+
+
+def _task(name: str, task: str) -> "AbsTask":
+    """One of mteb's tasks by its name, or the user's own by a dotted path.
+
+    Raises:
+        ConfigError: there is no such task, or it is of other things than texts.
+    """
+    from mteb.get_tasks import TASK_LIST
+
+    known = {each.metadata.name: each for each in TASK_LIST}
+    kind = known.get(task) or _own_class(task)
+    if kind is None:
+        raise ConfigError(
+            f"evaluator.{name}.tasks names {task}, which mteb does not know. Expected one of its {len(known):,} tasks, "
+            f"or the dotted path of a task class of your own. {did_you_mean(task, known)}".strip()
+        )
+    found = kind()
+    if others := sorted({*found.metadata.modalities} - {"text"}):
+        raise ConfigError(f"evaluator.{name}.tasks names {task}, which is of {listed(others)}. Expected tasks of text.")
+    return found
+
+
+def _own_class(path: str) -> type | None:
+    """The task class of that dotted path; None where there is none."""
+    from mteb import AbsTask
+
+    module, _, attribute = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None) if module else None
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            return None
+        raise
+    return found if isinstance(found, type) and issubclass(found, AbsTask) else None
+
+
+def _parts_of(task: "AbsTask") -> list["AbsTask"]:
+    """The tasks whose results make that of a task: itself, but for one that is an aggregate of others."""
+    from mteb.abstasks.aggregated_task import AbsTaskAggregate
+
+    return list(task.metadata.tasks) if isinstance(task, AbsTaskAggregate) else [task]
+
+
+def _load(name: str, task: "AbsTask", folder: str | None) -> None:
+    """Read the task's data, from its copy in the folder where one is named."""
+    hub = task.metadata.dataset["path"]
+    if folder is not None:
+        place = Path(folder) / hub
+        if not place.is_dir():
+            raise ConfigError(
+                f"evaluator.{name}.folder={folder} holds no {hub}, which {task.metadata.name} reads. Expected a copy: "
+                f"type hf download {hub} --repo-type dataset --local-dir {place}, or folder=null for the Hub."
+            )
+        task.metadata = task.metadata.model_copy(update={"dataset": task.metadata.dataset | {"path": str(place)}})
+    try:
+        task.load_data()
+    except (OSError, ValueError) as error:  # what datasets and the Hub's client raise
+        raise DataError(
+            f"The data of mteb's {task.metadata.name} ({hub}) cannot be had: {error} "
+            f"Expected them on the Hub, or a copy in evaluator.{name}.folder=<folder>/{hub}."
+        ) from error
+
+
+@contextlib.contextmanager
+def _kept_random_state() -> Iterator[None]:
+    """Leaves Python's, numpy's and torch's random numbers as they were: mteb seeds them all when a task is made."""
+    import numpy
+    import torch
+
+    own, of_numpy = random.getstate(), numpy.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(own)
+        numpy.random.set_state(of_numpy)
+
+
+class MtebEvaluator:
+    """Judges encoders by mteb's tasks; each is judged on the splits that mteb judges it on, which count as test.
+
+    Args:
+        tasks: with their data loaded.
+    """
+
+    splits = ("test",)
+    resamples = 0  # there is nothing to draw from
+
+    def __init__(self, name: str, tasks: Sequence["AbsTask"], prompts: Mapping[str, str] | None) -> None:
+        self.name = name
+        self.tasks = tuple(tasks)
+        self.prompts = prompts
+        self.metric_names = tuple(task.metadata.name for task in tasks)
+        self.primary_metric = self.metric_names[0]
+        self.headline_metrics = self.metric_names
+
+    def texts(self, split: str) -> dict[str | None, list[str]]:
+        """None: mteb tells its texts only when they are to be encoded."""
+        return {}
+
+    def positives(self, split: str) -> Positives:
+        """None."""
+        return Positives()
+
+    def score(self, encoder: Encoder, split: str) -> Scores:
+        """The main score of each task."""
+        with _kept_random_state():
+            metrics = {task.metadata.name: self._main_score(task, encoder) for task in self.tasks}
+        return Scores(split, {ID: []}, {}, metrics)
+
+    def _main_score(self, task: "AbsTask", encoder: Encoder) -> float:
+        """The mean over the task's splits and languages, as on the leaderboard."""
+        results = [self._result(part, encoder) for part in _parts_of(task)]
+        result = results[0] if results[0].task_name == task.metadata.name else task.combine_task_results(results)
+        return float(result.get_score())
+
+    def _result(self, task: "AbsTask", encoder: Encoder) -> "TaskResult":
+        """The result of a task that draws its random numbers anew, so that every model is judged on the same ones."""
+        import mteb
+
+        fresh = type(task)(seed=task.seed)
+        for kept in ("metadata", "hf_subsets", "dataset", "data_loaded"):
+            setattr(fresh, kept, getattr(task, kept))
+        found = mteb.evaluate(
+            MtebEncoder(encoder, self.prompts),
+            fresh,
+            co2_tracker=False,
+            encode_kwargs={"batch_size": BATCH, "show_progress_bar": False},
+            cache=None,
+            show_progress_bar=False,
+        )
+        return found.task_results[0]
+
+
+class MtebEncoder:
+    """An Encoder as mteb asks for one.
+
+    Args:
+        prompts: by side; None for the model's own default one before all texts.
+    """
+
+    def __init__(self, encoder: Encoder, prompts: Mapping[str, str] | None) -> None:
+        self.encoder = encoder
+        self.prompts = prompts
+
+    @property
+    def mteb_model_meta(self) -> Any:
+        """What mteb knows of the model: nothing."""
+        from mteb.models.model_meta import ModelMeta
+
+        return ModelMeta.create_empty()
+
+    def encode(
+        self,
+        inputs: "torch.utils.data.DataLoader",
+        *,
+        prompt_type: Any = None,
+        **others: Any,
+    ) -> "numpy.ndarray":
+        """Embeddings of the texts in all batches, float32 `(texts, dim)`."""
+        texts = [text for batch in inputs for text in batch["text"]]
+        side = prompt_type.value if prompt_type else ""
+        prompt = None if self.prompts is None else self.prompts.get(side, "")
+        return self.encoder.encode(texts, prompt)
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> "torch.Tensor":
+        """Cosine of each with each."""
+        from sentence_transformers.util import cos_sim
+
+        return cos_sim(embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> "torch.Tensor":
+        """Cosine of each pair."""
+        from sentence_transformers.util import pairwise_cos_sim
+
+        return pairwise_cos_sim(embeddings1, embeddings2)

@@ -1,0 +1,133 @@
+"""Paraphrase mining: whether the pairs that mean the same are the most similar ones of all pairs of texts."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import ConfigError, DataError
+from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.measures import Measure
+from embexp.evaluation.nearest import nearest
+from embexp.evaluation.searches import NO_EXAMPLE
+
+if TYPE_CHECKING:
+    import numpy
+    from datasets import Dataset
+
+METRIC = "average_precision"
+COLUMNS = {"positive_pair": ("anchor", "positive"), "binary_pair": ("sentence1", "sentence2")}
+
+
+def paraphrase_mining_evaluator(
+    name: str, dataset: EmbeddingDataset, top_k: int, max_pairs: int, **options: Unpack[EvaluatorOptions]
+) -> ExampleEvaluator:
+    """How well similarity finds the pairs of a split among all pairs of its texts: average precision.
+
+    It is that of sentence-transformers' ParaphraseMiningEvaluator: the precision down to each pair of the data, 0 for
+    one that is not among those found, the mean over all of them. So each of these pairs is an example.
+
+    Args:
+        dataset: positive pairs, or binary pairs, of which those labelled 1 are to be found. All texts are encoded after
+            the prompt of the first column: they are compared with each other, whichever column they are from.
+        top_k: how many nearest texts of each one are looked at.
+        max_pairs: how many of the most similar pairs are looked at.
+        options: of every evaluator (`ExampleEvaluator`).
+
+    Raises:
+        ConfigError: an option that is wrong.
+        DataError: no dev or test split, or one without a pair to find.
+    """
+    for key, value in {"top_k": top_k, "max_pairs": max_pairs}.items():
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"evaluator.{name}.{key}={value}: expected a whole number from 1.")
+    return ExampleEvaluator(name, dataset, ParaphraseMiningTask(dataset.shape.name, top_k, max_pairs), **options)
+
+
+class ParaphraseMiningTask:
+    """Pairs of texts that mean the same: are they more similar than all other pairs?"""
+
+    measures = (Measure(METRIC, "mean", METRIC),)
+    headline = (METRIC,)
+
+    def __init__(self, shape: str, top_k: int, max_pairs: int) -> None:
+        self.columns = COLUMNS[shape]
+        self.top_k = top_k
+        self.max_pairs = max_pairs
+
+    def check(self, rows: "Dataset", where: str) -> None:
+        """Raise DataError where no two texts mean the same."""
+        if not self._gold(rows):
+            raise DataError(f"{where} has no pair of two different texts that mean the same: there is nothing to find.")
+
+    def texts(self, rows: "Dataset") -> dict[str, list[str]]:
+        return {self.columns[0]: [*dict.fromkeys(text for column in self.columns for text in rows[column][:])]}
+
+    def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
+        first, second = zip(*self._gold(rows), strict=True)
+        return {"first": first, "second": second}
+
+    def example_of(self, rows: "Dataset") -> Sequence[int]:
+        number = {pair: number for number, pair in enumerate(self._gold(rows))}
+        return [number[pair] if pair else NO_EXAMPLE for pair in self._pairs(rows)]
+
+    def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
+        return self._gold(rows)
+
+    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+        place = {text: place for place, text in enumerate(self.texts(rows)[self.columns[0]])}
+        gold = [(place[first], place[second]) for first, second in self._gold(rows)]
+        pairs = most_similar_pairs(vectors[self.columns[0]], self.top_k, self.max_pairs)
+        return {METRIC: precision_at_pairs(gold, *pairs)}
+
+    def _gold(self, rows: "Dataset") -> list[tuple[str, str]]:
+        """The distinct pairs to be found, in the order of the rows."""
+        return [*dict.fromkeys(filter(None, self._pairs(rows)))]
+
+    def _pairs(self, rows: "Dataset") -> list[tuple[str, str] | None]:
+        """The pair of each row, its texts in alphabetical order; None where they mean something else or are equal."""
+        labels = rows["label"][:] if "label" in rows.column_names else [1] * rows.num_rows
+        texts = zip(*(rows[column][:] for column in self.columns), strict=True)
+        return [
+            (min(pair), max(pair)) if label == 1 and pair[0] != pair[1] else None
+            for pair, label in zip(texts, labels, strict=True)
+        ]
+
+
+def most_similar_pairs(vectors: "numpy.ndarray", top_k: int, max_pairs: int) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+    """The pairs of places with the highest cosine, highest first, `(pairs, 2)`, lower place first; and their cosines.
+
+    Args:
+        top_k: a pair counts when one is among the so many nearest of the other.
+        max_pairs: at most so many.
+    """
+    import numpy
+
+    each = numpy.arange(len(vectors))
+    found = nearest(vectors, vectors, top_k, "cosine", excluded=each)
+    first, second = numpy.repeat(each, found.places.shape[1]), found.places.ravel()
+    known = second >= 0
+    low, high = numpy.minimum(first, second)[known], numpy.maximum(first, second)[known]
+    _, distinct = numpy.unique(low * len(vectors) + high, return_index=True)
+    pairs, scores = numpy.stack([low, high], axis=1)[distinct], found.scores.ravel()[known][distinct]
+    order = numpy.argsort(-scores, kind="stable")[:max_pairs]
+    return pairs[order], scores[order]
+
+
+def precision_at_pairs(
+    gold: Sequence[tuple[int, int]], pairs: "numpy.ndarray", scores: "numpy.ndarray"
+) -> "numpy.ndarray":
+    """For each pair to be found the precision down to it (pairs with its score among them), 0 where it was not found.
+
+    Args:
+        gold: places in any order, each pair once.
+        pairs, scores: highest score first, lower place first.
+    """
+    import numpy
+
+    number = {(min(pair), max(pair)): number for number, pair in enumerate(gold)}
+    numbers = numpy.array([number.get((low, high), -1) for low, high in pairs.tolist()], dtype=int)
+    last = numpy.searchsorted(-scores, -scores, side="right") - 1  # of the pairs with the same score
+    precision = (numpy.cumsum(numbers >= 0) / (numpy.arange(len(pairs)) + 1))[last]
+    values = numpy.zeros(len(gold))
+    values[numbers[numbers >= 0]] = precision[numbers >= 0]
+    return values

@@ -1,0 +1,81 @@
+"""Several models on the same examples: each one's value with its interval, and which are tied with the best."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from embexp.evaluation.many_comparisons import holm
+from embexp.evaluation.measures import Measure, Statistics
+from embexp.evaluation.resampling import draws
+from embexp.evaluation.scores import ID, Scores
+from embexp.evaluation.significance import interval_of, p_value_of
+
+if TYPE_CHECKING:
+    import numpy
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One model among several.
+
+    Attributes:
+        low, high: ends of the 95 % interval of the value; nan where there are no per-example values.
+        to_best: the value minus that of the best model; `p` of no difference, corrected for their number (Holm).
+        is_best: the best, or one that cannot be told from it.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    to_best: float
+    p: float
+    is_best: bool
+
+
+def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> list[Placed]:
+    """The models from the best to the worst in one metric, by paired resamples of the examples that all have."""
+    import numpy
+
+    values = {name: of_model.metrics[metric] for name, of_model in scores.items()}
+    order = sorted(values, key=lambda name: (-numpy.nan_to_num(values[name], nan=-numpy.inf), name))
+    resampled = _resampled(scores, metric, resamples)
+    best = order[0]
+    others = order[1:]
+    raw = [p_value_of(resampled[best] - resampled[name]) if resampled else float("nan") for name in others]
+    corrected = dict(zip(others, holm(raw), strict=True)) if resampled else dict.fromkeys(others, float("nan"))
+    corrected[best] = 1.0
+    return [
+        Placed(
+            name,
+            values[name],
+            *(interval_of(resampled[name]) if resampled else (float("nan"),) * 2),
+            values[name] - values[best],
+            corrected[name],
+            name == best or corrected[name] > LEVEL,
+        )
+        for name in order
+    ]
+
+
+def _resampled(scores: Mapping[str, Scores], metric: str, resamples: int) -> dict[str, "numpy.ndarray"]:
+    """The metric of each model in the same resamples; empty where it has no per-example values."""
+    import numpy
+
+    first = next(iter(scores.values()))
+    measure = next((measure for measure in first.measures if measure.name == metric), None)
+    if measure is None:
+        return {}
+    statistics_of = _statistics(scores, measure)
+    found: dict[str, list[numpy.ndarray]] = {name: [] for name in scores}
+    for draw in draws(len(first.examples[ID]), resamples):
+        for name, statistic in statistics_of.items():
+            found[name].append(statistic(draw))
+    return {name: numpy.concatenate(parts) for name, parts in found.items()}
+
+
+def _statistics(scores: Mapping[str, Scores], measure: Measure) -> dict:
+    statistics, shared = Statistics(), next(iter(scores.values())).examples
+    return {name: statistics.of(measure, {**shared, **each.predicted}) for name, each in scores.items()}

@@ -1,0 +1,153 @@
+"""Reranking: whether each query puts its own positives before its own negatives."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import DataError
+from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.hits import check_cuts, discounts
+from embexp.evaluation.measures import Measure
+from embexp.evaluation.nearest import check_similarity
+from embexp.evaluation.searches import NO_EXAMPLE, SHAPES, Judged, judgements
+from embexp.evaluation.similarity import FUNCTIONS
+
+if TYPE_CHECKING:
+    import numpy
+    from datasets import Dataset
+
+COLUMNS = SHAPES["ranked"]
+
+
+def reranking_evaluator(
+    name: str,
+    dataset: EmbeddingDataset,
+    similarity: str,
+    mrr_at: Sequence[int],
+    ndcg_at: Sequence[int],
+    **options: Unpack[EvaluatorOptions],
+) -> ExampleEvaluator:
+    """How well each query orders its own documents: mean average precision, MRR and nDCG.
+
+    Args:
+        dataset: ranked rows; those without a negative are no examples.
+        similarity: cosine or dot.
+        mrr_at, ndcg_at: how many of the first documents these look at; the first of each is for the headline.
+        options: of every evaluator (`ExampleEvaluator`).
+
+    Raises:
+        ConfigError: an option that is wrong.
+        DataError: no dev or test split, or one without a query that has positives and negatives.
+    """
+    check_similarity(name, similarity)
+    cuts = {"mrr": mrr_at, "ndcg": ndcg_at}
+    check_cuts(name, cuts)
+    return ExampleEvaluator(name, dataset, RerankingTask(similarity, cuts), **options)
+
+
+class RerankingTask:
+    """Queries with positives and negatives: are the positives more similar?
+
+    Documents with one score share their ranks: average precision counts them together, nDCG takes their mean gain
+    (both as scikit-learn does), and MRR puts the negatives among them first.
+    """
+
+    def __init__(self, similarity: str, cuts: Mapping[str, Sequence[int]]) -> None:
+        self.similarity = similarity
+        self.cuts = {f"{kind}_at_{cut}": (kind, cut) for kind, each in cuts.items() for cut in each}
+        self.measures = tuple(Measure(metric, "mean", metric) for metric in ("map", *self.cuts))
+        self.headline = ("map", *(f"{kind}_at_{each[0]}" for kind, each in cuts.items() if each))
+
+    def check(self, rows: "Dataset", where: str) -> None:
+        """Raise DataError where no query has both positives and negatives."""
+        if not _examples(rows):
+            raise DataError(
+                f"No query of {where} has positives and negatives: there is nothing to put in order. "
+                "Type evaluator=[retrieval], which searches the documents of all queries."
+            )
+
+    def texts(self, rows: "Dataset") -> dict[str, list[str]]:
+        examples = _examples(rows)
+        documents = dict.fromkeys(text for judged in examples for text in (*judged.positives, *judged.negatives))
+        return {COLUMNS.query: [judged.query for judged in examples], COLUMNS.positives: [*documents]}
+
+    def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
+        examples = _examples(rows)
+        return {
+            "query": [judged.query for judged in examples],
+            "positive": [judged.positives[0] for judged in examples],
+            "num_positives": [len(judged.positives) for judged in examples],
+            "num_negatives": [len(judged.negatives) for judged in examples],
+        }
+
+    def example_of(self, rows: "Dataset") -> Sequence[int]:
+        examples = iter(range(rows.num_rows))
+        return [next(examples) if _is_example(judged) else NO_EXAMPLE for judged in judgements(rows, COLUMNS)]
+
+    def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
+        return [(judged.query, text) for judged in _examples(rows) for text in judged.positives]
+
+    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+        import numpy
+
+        place = {text: place for place, text in enumerate(self.texts(rows)[COLUMNS.positives])}
+        values: dict[str, list[float]] = {metric: [] for metric in ("map", *self.cuts)}
+        top = []
+        for judged, query in zip(_examples(rows), vectors[COLUMNS.query], strict=True):
+            texts = [*judged.positives, *judged.negatives]
+            documents = vectors[COLUMNS.positives][[place[text] for text in texts]]
+            scores = FUNCTIONS[self.similarity](documents, query[None, :])
+            ranking = Ranking(scores, len(judged.positives))
+            values["map"].append(ranking.average_precision())
+            for metric, (kind, cut) in self.cuts.items():
+                values[metric].append({"mrr": ranking.mrr, "ndcg": ranking.ndcg}[kind](cut))
+            top.append(texts[int(scores.argmax())])
+        found = {metric: numpy.array(each) for metric, each in values.items()}
+        return found | {"top_document": numpy.array(top, dtype=object)}
+
+
+def _is_example(judged: Judged) -> bool:
+    return bool(judged.positives) and bool(judged.negatives)
+
+
+def _examples(rows: "Dataset") -> list[Judged]:
+    return [judged for judged in judgements(rows, COLUMNS) if _is_example(judged)]
+
+
+class Ranking:
+    """One query's documents from the highest score down; documents with one score form a step.
+
+    Args:
+        scores: of the positives, then of the negatives.
+    """
+
+    def __init__(self, scores: "numpy.ndarray", num_positives: int) -> None:
+        import numpy
+
+        self.scores = scores
+        self.num_positives = num_positives
+        is_positive = numpy.arange(len(scores)) < num_positives
+        _, self.step = numpy.unique(-scores, return_inverse=True)
+        self.size = numpy.bincount(self.step)
+        self.positives = numpy.bincount(self.step, weights=is_positive)
+
+    def average_precision(self) -> float:
+        """The mean of the precision down to each positive's step."""
+        import numpy
+
+        precision = numpy.cumsum(self.positives) / numpy.cumsum(self.size)
+        return float((precision * self.positives).sum() / self.num_positives)
+
+    def ndcg(self, cut: int) -> float:
+        """Discounted gain of the first documents as a share of the best order's."""
+        import numpy
+
+        weights = discounts(len(self.scores))
+        weights[cut:] = 0
+        gains = numpy.repeat(self.positives / self.size, self.size)
+        return float(gains @ weights / weights[: self.num_positives].sum())
+
+    def mrr(self, cut: int) -> float:
+        """One over the rank of the best positive, 0 where that is beyond the cut."""
+        before = int((self.scores[self.num_positives :] >= self.scores[: self.num_positives].max()).sum())
+        return 1 / (before + 1) if before < cut else 0.0

@@ -1,0 +1,172 @@
+"""Retrieval: whether each query finds its own documents among many."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.documents import documents_in
+from embexp.data.faults import FaultLog
+from embexp.errors import ConfigError, DataError, did_you_mean, listed
+from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.hits import HIT_METRICS, Cuts, check_cuts, first_ranks, hits_of
+from embexp.evaluation.measures import Measure
+from embexp.evaluation.nearest import check_similarity, nearest
+from embexp.evaluation.searches import SHAPES, Search, documents_of, search_in
+
+if TYPE_CHECKING:
+    import numpy
+    from datasets import Dataset
+
+ALL, SPLIT = "all", "split"
+HEADLINE = ("ndcg", "mrr", "recall")  # the kinds of metrics whose first ones matter most
+logger = logging.getLogger(__name__)
+
+
+def retrieval_evaluator(
+    name: str,
+    dataset: EmbeddingDataset,
+    corpus: str,
+    similarity: str,
+    graded: bool,
+    ignore_identical: bool,
+    ndcg_at: Sequence[int],
+    mrr_at: Sequence[int],
+    recall_at: Sequence[int],
+    map_at: Sequence[int],
+    accuracy_at: Sequence[int],
+    precision_at: Sequence[int],
+    **options: Unpack[EvaluatorOptions],
+) -> ExampleEvaluator:
+    """How well queries find their documents: metrics of the first k, the mean over all distinct queries.
+
+    Args:
+        dataset: ranked rows or positive pairs. Rows with one query are one example; queries without a positive are
+            none.
+        corpus: what is searched: `all` the documents (positives and negatives) of all splits, those of the judged
+            `split`, or a file of documents and what the judged split has besides. Equal texts are one document.
+        similarity: cosine or dot.
+        graded: take positive_scores for grades of relevance, which count in nDCG.
+        ignore_identical: a document that equals the query is neither found nor looked for.
+        ndcg_at, ...: the k of each kind of metric, the first ones of nDCG, MRR and recall for the headline.
+        options: of every evaluator (`ExampleEvaluator`).
+
+    Raises:
+        ConfigError: no metric, a k below 1, or another option that is wrong.
+        DataError: no dev or test split, one without a query that has a positive, or a corpus that cannot be read.
+    """
+    check_similarity(name, similarity)
+    cuts = dict(zip(HIT_METRICS, (ndcg_at, mrr_at, recall_at, map_at, accuracy_at, precision_at), strict=True))
+    check_cuts(name, cuts)
+    if not any(cuts.values()):
+        names = listed(f"{kind}_at" for kind in cuts)
+        raise ConfigError(f"evaluator.{name} measures nothing. Expected a number in at least one of: {names}.")
+    documents = _corpus(name, corpus, dataset)
+    task = RetrievalTask(name, dataset.shape.name, documents, similarity, cuts, graded, ignore_identical)
+    return ExampleEvaluator(name, dataset, task, **options)
+
+
+def _corpus(name: str, corpus: str, dataset: EmbeddingDataset) -> list[str]:
+    """The documents that are searched besides those of the judged split."""
+    if corpus == SPLIT:
+        return []
+    if corpus == ALL:
+        columns = SHAPES[dataset.shape.name]
+        return [text for rows in dataset.splits.values() for text in documents_of(rows, columns)]
+    path = Path(corpus)
+    if not path.is_file():
+        raise ConfigError(
+            f"evaluator.{name}.corpus={corpus} is no file, nor {ALL} nor {SPLIT}. Expected {ALL} (documents of all "
+            f"splits), {SPLIT} (of the judged one), or a file of documents such as corpus.jsonl. "
+            f"{did_you_mean(corpus, (ALL, SPLIT))}".strip()
+        )
+    faults = FaultLog("drop")
+    texts = [document.text for document in documents_in(path, faults) if document.text]
+    if faults.count:
+        logger.warning("%s", faults.summary(len(texts)))
+    return texts
+
+
+class RetrievalTask:
+    """Queries and their documents: are these among the first that the query finds?
+
+    Args:
+        name: of the evaluator, for messages.
+        documents: what is searched besides the documents of the judged rows.
+        cuts: by kind of metric (`HIT_METRICS`), the k of each.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: str,
+        documents: Sequence[str],
+        similarity: str,
+        cuts: Cuts,
+        graded: bool,
+        ignore_identical: bool,
+    ) -> None:
+        self.name = name
+        self.columns = SHAPES[shape]
+        self.documents = documents
+        self.similarity = similarity
+        self.graded = graded
+        self.ignore_identical = ignore_identical
+        self.cuts = {f"{kind}_at_{cut}": (kind, cut) for kind, each in cuts.items() for cut in each}
+        self.measures = tuple(Measure(metric, "mean", metric) for metric in self.cuts)
+        first = [f"{kind}_at_{cuts[kind][0]}" for kind in HEADLINE if cuts[kind]]
+        self.headline = tuple(first) or (self.measures[0].name,)
+        self._known: dict[int, tuple[Dataset, Search]] = {}
+
+    def check(self, rows: "Dataset", where: str) -> None:
+        """Raise DataError where no query has a positive, or a score is no grade."""
+        search = search_in(rows, self.columns, (), self.graded, self.ignore_identical)
+        grades = [grade for of_query in search.relevant for grade in of_query.values()]
+        if not grades:
+            raise DataError(f"No query of {where} has a positive: nothing can be retrieved.")
+        if min(grades) <= 0:
+            raise DataError(
+                f"positive_scores of {where} hold {min(grades):g}. Expected grades of relevance above 0. "
+                f"Type evaluator.{self.name}.graded=false if they are another model's scores."
+            )
+
+    def texts(self, rows: "Dataset") -> dict[str, list[str]]:
+        search = self._search(rows)
+        return {self.columns.query: search.queries, self.columns.positives: search.documents}
+
+    def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
+        search = self._search(rows)
+        return {
+            "query": search.queries,
+            "num_relevant": [len(grades) for grades in search.relevant],
+            "relevant_document": [search.documents[next(iter(grades))] for grades in search.relevant],
+        }
+
+    def example_of(self, rows: "Dataset") -> Sequence[int]:
+        return self._search(rows).example_of
+
+    def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
+        search = self._search(rows)
+        pairs = zip(search.queries, search.relevant, strict=True)
+        return [(query, search.documents[place]) for query, grades in pairs for place in grades]
+
+    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+        import numpy
+
+        search = self._search(rows)
+        queries, documents = (vectors[column] for column in (self.columns.query, self.columns.positives))
+        excluded = numpy.array(search.identical) if self.ignore_identical else None
+        depth = max(cut for _, cut in self.cuts.values())
+        places = nearest(queries, documents, depth, self.similarity, excluded).places
+        hits = hits_of(places, search.relevant, len(search.documents))
+        values = {metric: HIT_METRICS[kind](hits, cut) for metric, (kind, cut) in self.cuts.items()}
+        shown = [search.documents[place] if place >= 0 else None for place in places[:, 0]]
+        return values | {"first_rank": first_ranks(hits), "top_document": numpy.array(shown, dtype=object)}
+
+    def _search(self, rows: "Dataset") -> Search:
+        """What these rows search for, looked at once."""
+        if id(rows) not in self._known:
+            search = search_in(rows, self.columns, self.documents, self.graded, self.ignore_identical)
+            self._known[id(rows)] = (rows, search)  # the rows stay alive, so their id stays their own
+        return self._known[id(rows)][1]

@@ -1,0 +1,83 @@
+"""Triplets: whether an anchor's positive is more similar to it than its negatives, and by how much."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
+
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.shapes import SHAPES, text_columns
+from embexp.errors import DataError
+from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.measures import Measure
+from embexp.evaluation.similarity import FUNCTIONS, check_functions, cosine
+
+if TYPE_CHECKING:
+    import numpy
+    from datasets import Dataset
+
+MARGIN = "margin_cosine"
+
+
+def triplet_evaluator(
+    name: str, dataset: EmbeddingDataset, similarity: Sequence[str], **options: Unpack[EvaluatorOptions]
+) -> ExampleEvaluator:
+    """The share of rows whose positive is more similar to the anchor than every negative, and the mean margin.
+
+    The margin is the cosine of anchor and positive minus that of anchor and most similar negative, in [-2, 2]. It goes
+    on telling models apart where all of them put nearly every row right.
+
+    Args:
+        dataset: triplets, with any number of negatives.
+        similarity: which functions, the first one gives the primary metric (`accuracy_<function>`).
+        options: of every evaluator (`ExampleEvaluator`).
+
+    Raises:
+        ConfigError: no similarity function, one that is not known, or an option that is wrong.
+        DataError: no dev or test split, or one without rows.
+    """
+    check_functions(name, similarity)
+    return ExampleEvaluator(name, dataset, TripletTask(similarity), **options)
+
+
+class TripletTask:
+    """Triplets: is the positive nearer than every negative?"""
+
+    def __init__(self, similarity: Sequence[str]) -> None:
+        self.similarity = tuple(dict.fromkeys(similarity))
+        accuracies = (Measure(f"accuracy_{function}", "mean", f"right_{function}") for function in self.similarity)
+        self.measures = (*accuracies, Measure(MARGIN, "mean", MARGIN))
+        self.headline = (f"accuracy_{self.similarity[0]}", MARGIN)
+
+    def check(self, rows: "Dataset", where: str) -> None:
+        """Raise DataError when there is no row."""
+        if not rows.num_rows:
+            raise DataError(
+                f"{where} has no rows: no triplet can be judged. Expected at least one: split the data anew with "
+                "dataset.steps.split."
+            )
+
+    def texts(self, rows: "Dataset") -> dict[str, list[str]]:
+        """Negatives before the positive: first and last column are those of the positive pair."""
+        anchor, positive, *negatives = text_columns(SHAPES["triplet"], rows.column_names)
+        return {column: rows[column][:] for column in (anchor, *negatives, positive)}
+
+    def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
+        return {column: rows[column][:] for column in text_columns(SHAPES["triplet"], rows.column_names)}
+
+    def example_of(self, rows: "Dataset") -> Sequence[int]:
+        return range(rows.num_rows)
+
+    def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
+        return [*zip(rows["anchor"][:], rows["positive"][:], strict=True)]
+
+    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+        right = {f"right_{name}": (_margins(FUNCTIONS[name], vectors) > 0).astype(float) for name in self.similarity}
+        return {**right, MARGIN: _margins(cosine, vectors)}
+
+
+def _margins(function: Callable, vectors: Mapping[str, "numpy.ndarray"]) -> "numpy.ndarray":
+    """Similarity of anchor and positive minus that of anchor and most similar negative, float64 `(rows,)`."""
+    import numpy
+
+    anchor, *negatives, positive = vectors.values()
+    best_negative = numpy.max([function(anchor, negative) for negative in negatives], axis=0)
+    return function(anchor, positive).astype(float) - best_negative

@@ -1,0 +1,134 @@
+"""What all pictures share: a figure that becomes a PNG, its colours, and letters that a thumbnail still shows."""
+
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embexp.reports.pictures.fonts import families
+from embexp.reports.shortening import shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito 2008: told apart by colour-blind readers, too.
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, SKY, BLACK, YELLOW = "#E69F00", "#56B4E9", "#000000", "#F0E442"
+GREY, PALE_GREY = "#999999", "#DDDDDD"
+SCALE = "cividis"  # from low to high: even steps of lightness, for colour-blind readers, too
+MODELS = ("untouched", "trained")
+
+WIDTH, HEIGHT, DPI = 6.4, 4.8, 150  # inches: 960 x 720 pixels; MLflow shows them about 250 pixels wide
+TITLE, LEGEND_LINE, SUBJECT = 0.4, 0.28, 0.3  # inches that they take above and below the panels
+STYLE = {
+    "font.size": 13,
+    "figure.titlesize": 16,
+    "axes.titlesize": 14,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 14,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 2.5,
+    "legend.frameon": False,
+    "legend.borderaxespad": 0.2,
+    "legend.labelspacing": 0.3,
+    "legend.handlelength": 1.5,
+    "legend.columnspacing": 1.2,
+    "legend.handletextpad": 0.5,
+    "text.parse_math": False,  # "$5 or $6" is a price
+}
+
+HALF = 24  # Latin letters of a heading that fit above a panel of half the width
+
+
+@contextmanager
+def picture(
+    path: Path, title: str, subject: str, texts: Iterable[str] = (), height: float = HEIGHT
+) -> "Iterator[Figure]":
+    """An empty figure to draw on; it is written as a PNG when the block ends.
+
+    Args:
+        title: what is seen, at most 40 characters.
+        subject: of what, such as the run and the data; stands small below.
+        texts: all other texts of users that are drawn, for the choice of the font.
+        height: in inches; the width is 6.4.
+    """
+    from matplotlib import style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    fonts = {"font.family": families([title, subject, *texts])}
+    with style.context(STYLE | fonts, after_reset=True), _without_words_on_fonts():
+        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(title, x=0.01, y=1 - 0.06 / height, ha="left", va="top", weight="bold").set_in_layout(False)
+        small = {"fontsize": 11, "color": "#555555"}
+        label = figure.supxlabel(shortened(subject, 80), x=0.99, y=0.06 / height, ha="right", va="bottom", **small)
+        label.set_in_layout(False)
+        _keep_free(figure, TITLE)
+        yield figure
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=DPI)
+
+
+@contextmanager
+def _without_words_on_fonts() -> Iterator[None]:
+    """Missing characters are told once, by `families`; that a font has no bold letters is no news."""
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def put_legend(figure: "Figure", axis: "Axes", columns: int, enlarged: float = 1.0) -> None:
+    """The legend of one panel in lines below the title, where it hides nothing; none where nothing has a label.
+
+    Args:
+        enlarged: how many times larger than in the panel its points are.
+    """
+    handles, labels = axis.get_legend_handles_labels()
+    if not handles:
+        return
+    top = 1 - TITLE / figure.get_figheight()
+    look = {"ncols": columns, "markerscale": enlarged}
+    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0, top), **look)
+    _keep_free(figure, TITLE + LEGEND_LINE * legend_lines(len(handles), columns) + 0.06)
+
+
+def legend_lines(labels: int, columns: int) -> int:
+    """How many lines so many labels take.
+
+    >>> legend_lines(10, 4)
+    3
+    """
+    return -(-labels // columns)
+
+
+def _keep_free(figure: "Figure", above: float) -> None:
+    """Lay out the panels between that many inches at the top and the subject at the bottom."""
+    height = figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, SUBJECT / height, 1, 1 - (above + SUBJECT) / height))
+
+
+def range_of(*arrays: Iterable[float], air: float = 0.05) -> tuple[float, float]:
+    """The lowest and the highest finite number of all arrays; (0, 1) where there is none.
+
+    Args:
+        air: the share of the range that is added at each end.
+    """
+    import numpy
+
+    values = numpy.concatenate([numpy.asarray(array, dtype=float).ravel() for array in arrays])
+    values = values[numpy.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    added = air * (numpy.ptp(values) or 1.0)
+    return float(values.min() - added), float(values.max() + added)

@@ -1,0 +1,125 @@
+"""A training stops at the first loss that is no finite number, and says where and why."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import TrainingError, listed
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from torch import Tensor
+    from torch.nn import Module
+
+SHOWN_ROWS = 32
+SHOWN_CHARS = 60  # of each text of the row that is shown
+GRADIENT_CLIPPING = 1.0
+
+
+class LossWatch:
+    """Looks at the loss of every batch; use as a context while the trainer trains.
+
+    Raises:
+        TrainingError: a loss that is not a finite number: the step, the batch's rows, and the likely cause.
+    """
+
+    def __init__(self, trainer: Any, loss: "Module", dataset: EmbeddingDataset) -> None:
+        self.trainer = trainer
+        self.loss = loss
+        self.dataset = dataset
+        self._batches = 0  # of the step that is being computed
+        self._step = -1
+
+    def __enter__(self) -> "LossWatch":
+        self._hook = self.loss.register_forward_hook(self._look)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        self._hook.remove()
+        if kind is None and not all(weight.isfinite().all() for weight in self.loss.parameters()):
+            raise TrainingError(
+                "After the last step the weights are not finite. Expected finite numbers: type a smaller learning "
+                f"rate, {slower(self.trainer.args)}."
+            )
+
+    def _look(self, module: "Module", inputs: tuple[Any, ...], output: Any) -> None:
+        step = self.trainer.state.global_step
+        self._batches, self._step = (self._batches + 1 if step == self._step else 1), step
+        values = [*output.values()] if isinstance(output, dict) else [output]
+        if not all(value.isfinite().all() for value in values):
+            rows = batch_rows(self.trainer, step, self._batches - 1)
+            total = sum(value.sum().item() for value in values)
+            raise TrainingError(
+                f"The loss is {total} at step {step + 1}. Expected a finite number. {self._rows_line(rows)}\n"
+                f"{likely_cause(self.trainer, inputs[0], self.loss)}"
+            )
+
+    def _rows_line(self, rows: Sequence[int]) -> str:
+        """The batch's rows by their numbers in the training data (from 0), and the texts of the first one."""
+        more = f" and {len(rows) - SHOWN_ROWS:,} more" if len(rows) > SHOWN_ROWS else ""
+        row = self.dataset.splits["train"][rows[0]]
+        texts = [str(row[column]) for column in self.dataset.text_columns]
+        shown = " | ".join(text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…" for text in texts)
+        return f"The batch is of rows {listed(map(str, rows[:SHOWN_ROWS]))}{more} of train; row {rows[0]}: {shown}"
+
+
+def batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
+    """The rows of one batch of a step, drawn again as the trainer drew them: its samplers depend on seed and epoch.
+
+    Args:
+        step: steps that are done; `batch`: batches of the next one that are done.
+    """
+    loader = trainer.get_train_dataloader()
+    accumulated = trainer.args.gradient_accumulation_steps
+    steps_an_epoch = max(len(loader) // accumulated + bool(len(loader) % accumulated), 1)
+    epoch, done = divmod(step, steps_an_epoch)
+    sampler = loader.batch_sampler
+    for earlier in range(epoch + 1):
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(earlier)
+        batches = iter(sampler)
+        if earlier < epoch and not hasattr(sampler, "seed"):
+            deque(batches, maxlen=0)  # a sampler that only goes on drawing has drawn the epochs before
+    for _ in range(done * accumulated + batch):
+        next(batches)
+    return [int(row) for row in next(batches)]
+
+
+def likely_cause(trainer: Any, features: Sequence[dict[str, "Tensor"]], loss: "Module") -> str:
+    """What the weights and the embeddings of the batch tell of the cause, and what to type."""
+    model, arguments = trainer.model, trainer.args
+    rate = slower(arguments)
+    trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+    half = next((str(weight.dtype) for weight in trained if str(weight.dtype) == "torch.float16"), None)
+    if half:
+        return (
+            "The weights are float16, which cannot be trained: type model.dtype=float32, or model.dtype=bfloat16 where "
+            "the device knows it."
+        )
+    if not all(weight.isfinite().all() for weight in trained):
+        lacks_clipping = not arguments.max_grad_norm
+        return (
+            "The weights are no longer finite: an earlier step made them so. Type a smaller learning rate, "
+            f"{rate}" + (f", and trainer.max_grad_norm={GRADIENT_CLIPPING:g}." if lacks_clipping else ".")
+        )
+    if not all(embedding.isfinite().all() for embedding in embeddings_of(model, features)):
+        precision = "trainer.fp16=false trainer.bf16=true" if arguments.fp16 else rate
+        return f"The weights are finite, the model's embeddings of this batch are not: they overflow. Type {precision}."
+    return (
+        "Weights and embeddings are finite: the loss itself is not on this batch. Look at its labels and scores, and "
+        f"at the loss's arguments (a scale that is too large, a temperature near 0); or type {rate}."
+    )
+
+
+def slower(arguments: Any) -> str:
+    """What to type for a tenth of the learning rate."""
+    return f"trainer.learning_rate={arguments.learning_rate / 10:g}"
+
+
+def embeddings_of(model: "SentenceTransformer", features: Sequence[dict[str, "Tensor"]]) -> list["Tensor"]:
+    """The model's embeddings of a batch, column by column, without gradients."""
+    import torch
+
+    with torch.no_grad():
+        return [model(dict(column))["sentence_embedding"] for column in features if "input_ids" in column]

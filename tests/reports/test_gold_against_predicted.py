@@ -1,0 +1,44 @@
+"""Gold against predicted: every pair is there, on the same axes and with the same colours for both models."""
+
+import numpy
+import pytest
+
+from embexp.reports.pictures.gold_against_predicted import draw_gold_against_predicted
+
+FEW = numpy.linspace(0, 1, 11)
+MANY = numpy.round(numpy.linspace(0, 1, 1000), 1)
+
+
+def test_few_pairs_are_points_at_gold_and_prediction(drawn):
+    figure = drawn(draw_gold_against_predicted, "stsb", FEW, FEW[::-1], FEW**2, "cosine", (-1.0, 1.0))
+    base, trained = figure.axes
+    assert base.collections[0].get_offsets().tolist() == pytest.approx(numpy.column_stack([FEW, FEW[::-1]]))
+    assert trained.collections[0].get_offsets().tolist() == pytest.approx(numpy.column_stack([FEW, FEW**2]))
+    assert base.get_title("left") == "untouched\nSpearman -1.000"
+    assert trained.get_title("left") == "trained\nSpearman 1.000"
+    assert base.get_ylabel() == "cosine similarity"
+    assert trained.get_xlabel() == "gold score"
+
+
+def test_many_pairs_are_hexagons_that_hold_them_all_in_one_scale_of_colours(drawn):
+    figure = drawn(draw_gold_against_predicted, "stsb", MANY, numpy.full(1000, 0.3), MANY, "cosine", (0.0, 1.0))
+    base, trained, bar = figure.axes
+    assert base.collections[0].get_array().sum() == trained.collections[0].get_array().sum() == 1000
+    assert base.collections[0].get_clim() == trained.collections[0].get_clim()
+    assert bar.get_xlabel() == "pairs"
+
+
+@pytest.mark.parametrize("gold", [FEW, MANY])
+def test_both_models_share_axes_that_hold_all_their_values(drawn, gold):
+    base, trained = drawn(draw_gold_against_predicted, "", gold, gold - 3, gold * 7, "dot", (1.0, 1.0)).axes[:2]
+    assert base.get_xlim() == trained.get_xlim()
+    assert base.get_ylim() == trained.get_ylim()
+    assert base.get_ylim()[0] < -3
+    assert base.get_ylim()[1] > 7
+
+
+@pytest.mark.parametrize("number", [5, 1000])
+def test_predictions_that_are_all_equal_or_no_numbers_can_be_drawn(drawn, number):
+    gold, same, none = numpy.linspace(0, 1, number), numpy.full(number, 0.5), numpy.full(number, numpy.nan)
+    drawn(draw_gold_against_predicted, "", gold, same, same, "cosine", (float("nan"), float("nan")))
+    drawn(draw_gold_against_predicted, "", gold, none, same, "cosine", (float("nan"), float("nan")))

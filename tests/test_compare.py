@@ -1,0 +1,84 @@
+"""Two finished runs on one page."""
+
+import json
+import shutil
+
+import numpy
+import pyarrow.parquet
+import pytest
+from test_run import plan_of
+
+from embexp.compare import compare, with_runs
+from embexp.config import compose
+from embexp.errors import ConfigError
+from embexp.run import execute
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    """The same run with two losses."""
+    folder = tmp_path_factory.mktemp("runs")
+    for loss in ("mnrl", "cosent"):
+        execute(plan_of(folder / loss, "tracking=none", f"loss={loss}", "paths.cache=null"))
+    return folder
+
+
+def compared(*runs, **settings):
+    options = [f"{key}={value}" for key, value in ({"resamples": 200} | settings).items()]
+    return compare(compose([*with_runs([str(run) for run in runs]), *options], "compare"))
+
+
+def test_metrics_of_both_stand_beside_each_other_with_interval_and_verdict(two_runs, capsys):
+    found = compared(two_runs / "mnrl", two_runs / "cosent")
+    results = [json.loads((two_runs / loss / "result.json").read_text()) for loss in ("mnrl", "cosent")]
+    row = next(row for row in found["metrics"] if row["metric"] == "test/sts/spearman_cosine")
+    assert (row["first"], row["second"]) == pytest.approx(
+        [result["metrics"]["test/sts/spearman_cosine"] for result in results]
+    )
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert row["p"] <= row["p_holm"] <= 1
+    page = capsys.readouterr().out
+    assert "# mnrl/tiny/42 and cosent/tiny/42" in page
+    assert "| loss._target_ | sentence_transformers" in page
+    assert "## Examples that changed most: sts_test" in page
+
+
+def test_a_run_does_not_differ_from_itself(two_runs):
+    found = compared(two_runs / "mnrl", two_runs / "mnrl")
+    assert {row["verdict"] for row in found["metrics"]} == {"no difference"}
+    assert found["configuration"] == found["data"] == []
+    assert not any(found["changed"].values())
+
+
+def test_other_examples_are_not_compared(two_runs, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(two_runs / "cosent", other)
+    file = other / "examples" / "sts_test.parquet"
+    table = pyarrow.parquet.read_table(file)
+    pyarrow.parquet.write_table(table.take(numpy.arange(len(table))[::-1]), file)
+    found = compared(two_runs / "mnrl", other)
+    assert found["left_out"] == ["sts_test: the examples differ"]
+    assert {row["metric"].partition("/")[0] for row in found["metrics"]} == {"dev"}
+    (other / "examples" / "sts_dev.parquet").unlink()
+    with pytest.raises(ConfigError, match=r"were judged on no examples that are the same"):
+        compared(two_runs / "mnrl", other)
+
+
+def test_the_page_can_be_kept(two_runs, tmp_path, capsys):
+    compared(two_runs / "mnrl", two_runs / "cosent", output=tmp_path / "page.md")
+    assert (tmp_path / "page.md").read_text().strip() == capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("runs", [["mnrl"], ["mnrl", "cosent", "mnrl"]])
+def test_other_numbers_of_runs_are_refused(two_runs, runs):
+    with pytest.raises(ConfigError, match=rf"^{len(runs)} runs were named\. Expected two"):
+        compared(*(two_runs / run for run in runs))
+
+
+def test_a_run_that_failed_is_refused(two_runs, tmp_path):
+    shutil.copytree(two_runs / "mnrl", tmp_path / "failed")
+    result = json.loads((tmp_path / "failed" / "result.json").read_text())
+    result["run"]["status"] = "FAILED"
+    (tmp_path / "failed" / "result.json").write_text(json.dumps(result))
+    with pytest.raises(ConfigError, match=r"is FAILED\. Expected one that has finished"):
+        compared(two_runs / "mnrl", tmp_path / "failed")

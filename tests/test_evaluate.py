@@ -1,0 +1,86 @@
+"""Models scored without training: found before any is loaded, placed, and shown in the tracker."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import mlflow
+import pytest
+
+from embexp.candidates import plan_evaluation
+from embexp.config import compose
+from embexp.errors import ConfigError, ModelError
+from embexp.evaluate import evaluate
+from embexp.overrides import each_model
+
+TWO = ("model=tiny,static_scratch", "threads=1", "evaluator.sts.resamples=100", "speed_texts=20")
+
+
+def composed(*arguments):
+    models, others = each_model(arguments)
+    return [
+        (
+            compose([*model, *others], "evaluate"),
+            {"dataset": "finance", "model": model[0].partition("=")[2] if model else "minilm"},
+        )
+        for model in models
+    ]
+
+
+def test_every_model_gets_a_run_below_one_parent_and_a_place_in_the_table(workplace, store, capsys):
+    found = evaluate(composed(*TWO), workplace / "out")
+    (experiment,) = [each for each in mlflow.MlflowClient(store).search_experiments() if each.name == "embexp"]
+    runs = mlflow.MlflowClient(store).search_runs([experiment.experiment_id])
+    children = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
+    (parent,) = [run for run in runs if run.info.run_name == "evaluate finance"]
+    assert set(children) == {"tiny", "static_scratch"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {parent.info.run_id}
+    assert all(run.info.status == "FINISHED" for run in runs)
+    key = "test/sts/spearman_cosine"
+    for row in found["models"]:
+        score, metrics = row["scores"][key], children[row["model"]].data.metrics
+        assert score["value"] == metrics[key]
+        assert score["low"] < score["value"] < score["high"]
+        assert metrics["cost/parameters"] == row["parameters"] > 0
+        assert metrics["cost/texts_per_second"] > 0
+        assert "dev/geometry/uniformity" in metrics
+    values = [row["scores"][key]["value"] for row in found["models"]]
+    assert values == sorted(values, reverse=True)
+    assert found["models"][0]["scores"][key]["is_best"]
+    printed = capsys.readouterr().out
+    assert key in printed
+    assert "texts/s" in printed
+    rows = [*csv.DictReader((workplace / "out" / "models.csv").read_text().splitlines())]
+    assert [row["model"] for row in rows] == [row["model"] for row in found["models"]]
+    assert json.loads((workplace / "out" / "models.json").read_text()) == found["models"]
+
+
+def test_the_same_models_have_the_same_scores_again(workplace):
+    scores = [
+        [row["scores"] for row in evaluate(composed(*TWO, "tracking=none"), workplace / name)["models"]]
+        for name in ("one", "two")
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_all_models_that_are_not_there_are_told_before_any_is_loaded(workplace):
+    with pytest.raises(ModelError) as error:
+        plan_evaluation(composed("model=./no/such,tiny,./neither/this", "tracking=none"), workplace / "out")
+    assert "./no/such" in str(error.value)
+    assert "neither/this" in str(error.value)
+
+
+def test_a_model_cannot_be_named_twice(workplace):
+    with pytest.raises(ConfigError, match=r"^model= names tiny more than once"):
+        plan_evaluation(composed("model=tiny,tiny", "tracking=none"), workplace / "out")
+
+
+@pytest.mark.slow
+def test_the_command_scores_several_models_and_other_dimensions(workplace):
+    command = [sys.executable, "-m", "embexp.evaluate", *TWO, "tracking=none", "evaluator=[sts,retrieval]"]
+    done = subprocess.run([*command, "evaluator.sts.dimensions=[8]"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "test/retrieval/ndcg_at_10" in done.stdout
+    (file,) = workplace.glob("evaluations/*/*/models/1/result.json")
+    assert "test/sts/spearman_cosine_dim8" in json.loads(file.read_text())["metrics"]
