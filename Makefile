@@ -26,7 +26,7 @@ check: $(READY)  ## format, lint, layers and configurations
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_configs.py
 
 bench: $(READY)  ## the benchmarks, as ratios to a peer (tests/benchmarks/README.md); takes an hour and a half
-	for name in scoring training growth tracking sweep big_files; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	for name in scoring training growth tracking sweep bootstrap big_files; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 
 bench-gpu: $(READY)  ## the benchmark for one GPU; without one it says that it was not run
 	$(BIN)/python tests/benchmarks/gpu.py

@@ -1,4 +1,4 @@
-"""`python -m embexp.compare run_a run_b`: two finished runs on one page."""
+"""`python -m embexp.compare run_a run_b`: two finished runs, or two configurations with several seeds, on one page."""
 
 import sys
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder:
     if len(runs) != 2:
         raise ConfigError(
             f"{len(runs)} runs were named. Expected two: type python -m embexp.compare <run> <run>, each by its folder "
-            "or its id in MLflow."
+            "or its id in MLflow; seeds of one configuration with commas between them: <run>,<run>."
         )
     if resolved["resamples"] < 1 or resolved["examples"] < 0:
         raise ConfigError(
@@ -55,7 +55,7 @@ def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder:
             "from 0."
         )
     roots = resolved["paths"]["runs"], resolved["paths"]["sweeps"]
-    folders = [find_run(run, roots) for run in runs]
+    folders = [[find_run(run, roots) for run in side.split(",")] for side in runs]
     found = compare_runs(*folders, resolved["resamples"], resolved["examples"])
     page = comparison_page(found)
     print(page)

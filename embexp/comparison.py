@@ -1,8 +1,9 @@
-"""Two finished runs, from what their folders hold: no model is loaded and nothing is encoded."""
+"""Finished runs beside each other, from what their folders hold: no model is loaded and nothing is encoded."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,69 +12,124 @@ from omegaconf import OmegaConf
 from embexp.errors import ConfigError
 from embexp.evaluation.kept_examples import read_examples
 from embexp.evaluation.many_comparisons import holm
-from embexp.evaluation.scores import Difference, Scores, compare
+from embexp.evaluation.measures import Statistics
+from embexp.evaluation.scores import ID, Difference, Scores
+from embexp.evaluation.seeds import cell_difference, cell_summary, resample_cells
 from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
 from embexp.run_record import CONFIG, RESULT, read_record, status_of
 
+Scored = tuple[list[Scores], list[Scores]]  # of the runs of both sides
 EXAMPLES = "examples"
 NOT_RESULTS = ("hydra", "paths", "tracking", "name", "profile", "keep", "export")  # change no result
 
 
-def compare_runs(first: Path, second: Path, resamples: int, examples: int) -> dict[str, Any]:
-    """What two runs have in common and what not: second minus first of every metric of their trained models.
+@dataclass(frozen=True)
+class Side:
+    """One or several finished runs of the same configuration, which differ in their seeds only."""
+
+    folders: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """What the run is called; of several runs without their seeds."""
+        name = read_record(self.folders[0])["name"]
+        return name if len(self.folders) == 1 else f"{name.rpartition('/')[0]} ({len(self.folders)} seeds)"
+
+
+def compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int, examples: int) -> dict[str, Any]:
+    """What two sides have in common and what not: second minus first of every metric of their trained models.
 
     Args:
+        first, second: the folders of runs; several on one side are seeds of one configuration: their mean is compared,
+            and the interval holds seeds and examples both.
         resamples: bootstrap resamples behind each interval.
-        examples: changed examples to keep for each evaluator and split.
+        examples: changed examples to keep for each evaluator and split, of the first run of each side.
 
     Raises:
-        ConfigError: a run has not finished, or they share no evaluator with the same examples.
+        ConfigError: a run has not finished, runs of a side differ in more than their seeds, or the sides share no
+            evaluator with the same examples.
     """
-    for folder in (first, second):
-        if (status := status_of(folder)) != "FINISHED":
-            raise ConfigError(f"The run in {folder} is {status}. Expected one that has finished.")
-    results = [json.loads((folder / RESULT).read_text(encoding="utf-8")) for folder in (first, second)]
-    shared, left_out = _shared(first, second)
+    sides = Side(tuple(first)), Side(tuple(second))
+    for side in sides:
+        _check(side)
+    shared, left_out = _shared(sides)
     if not shared:
         raise ConfigError(
-            f"{first} and {second} were judged on no examples that are the same"
+            f"{sides[0].name} and {sides[1].name} were judged on no examples that are the same"
             + (f" ({'; '.join(left_out)})" if left_out else "")
             + ". Expected runs with the same evaluator on the same data."
         )
-    rows = [
-        _row(name, difference)
-        for name, (before, after) in shared.items()
-        for difference in compare(before, after, resamples)
-    ]
+    rows = [row for name, scores in shared.items() for row in _rows(name, scores, resamples)]
     return {
-        "runs": [_head(folder, result) for folder, result in zip((first, second), results, strict=True)],
+        "names": [side.name for side in sides],
+        "runs": [[_head(folder) for folder in side.folders] for side in sides],
         "metrics": _corrected(rows),
+        "lacks_seeds": any(row["lacks_seeds"] for row in rows),
         "left_out": left_out,
-        "configuration": config_differences(first, second),
-        "data": data_differences(first, second),
-        "changed": {name: _changed(before, after, examples) for name, (before, after) in shared.items()},
+        "configuration": config_differences(first[0], second[0]),
+        "data": data_differences(first[0], second[0]),
+        "changed": {name: _changed(scores[0][0], scores[1][0], examples) for name, scores in shared.items()},
     }
 
 
-def _shared(first: Path, second: Path) -> tuple[dict[str, tuple[Scores, Scores]], list[str]]:
-    """The trained models' scores of each evaluator and split that both runs have, and why others are left out."""
-    files = [{path.stem: path for path in sorted((folder / EXAMPLES).glob("*.parquet"))} for folder in (first, second)]
+def _check(side: Side) -> None:
+    for folder in side.folders:
+        if (status := status_of(folder)) != "FINISHED":
+            raise ConfigError(f"The run in {folder} is {status}. Expected one that has finished.")
+    for folder in side.folders[1:]:
+        if other := [key for key, *_ in config_differences(side.folders[0], folder) if key != "seed"]:
+            raise ConfigError(
+                f"{side.folders[0]} and {folder} stand on one side and differ in {', '.join(other)}. Expected runs "
+                "that differ in their seed only; name the two sides apart: python -m embexp.compare <run> <run>."
+            )
+
+
+def _shared(sides: tuple[Side, Side]) -> tuple[dict[str, Scored], list[str]]:
+    """By evaluator and split the trained models' scores of both sides, where all runs have the same examples."""
+    folders = [folder for side in sides for folder in side.folders]
+    files = [{path.stem: path for path in sorted((folder / EXAMPLES).glob("*.parquet"))} for folder in folders]
     shared, left_out = {}, []
-    for name in dict.fromkeys([*files[0], *files[1]]):
-        if name not in files[0] or name not in files[1]:
-            left_out.append(f"{name}: only one of them has it")
+    for name in dict.fromkeys(name for each in files for name in each):
+        if not all(name in each for each in files):
+            left_out.append(f"{name}: not all of them have it")
             continue
-        before, after = (read_examples(each[name]).trained for each in files)
-        texts = [[values for values in each.examples.values() if isinstance(values, list)] for each in (before, after)]
-        if texts[0] != texts[1]:
+        scores = [read_examples(each[name]).trained for each in files]
+        texts = [[values for values in each.examples.values() if isinstance(values, list)] for each in scores]
+        if any(other != texts[0] for other in texts):
             left_out.append(f"{name}: the examples differ")
             continue
-        shared[name] = (before, replace(after, examples=before.examples))
+        same = [replace(each, examples=scores[0].examples) for each in scores]
+        shared[name] = (same[: len(sides[0].folders)], same[len(sides[0].folders) :])
     return shared, left_out
 
 
+def _rows(name: str, scores: Scored, resamples: int) -> Iterator[dict[str, Any]]:
+    """A row for each metric that all runs have."""
+    statistics = Statistics()
+    every = [each for side in scores for each in side]
+    measures = [measure for measure in every[0].measures if all(measure in each.measures for each in every)]
+    cells = [[statistics.of(measure, each.columns) for each in side] for measure in measures for side in scores]
+    found = resample_cells(cells, len(every[0].examples[ID]), resamples)
+    evaluator, _, split = name.rpartition("_")
+    for measure, first, second in zip(measures, found[::2], found[1::2], strict=True):
+        difference = cell_difference(first, second)
+        told = Difference(measure.name, first.mean, second.mean, difference.low, difference.high, difference.p)
+        yield {
+            "metric": f"{split}/{evaluator}/{measure.name}",
+            "first": first.mean,
+            "second": second.mean,
+            "stds": [cell_summary(cell).std for cell in (first, second)],
+            "difference": difference.value,
+            "low": difference.low,
+            "high": difference.high,
+            "p": difference.p,
+            "lacks_seeds": difference.lacks_seeds,
+            "verdict": told.verdict,
+        }
+
+
 def _changed(before: Scores, after: Scores, number: int) -> list[dict[str, Any]]:
-    """The examples that the second run's model does worse, and those that it does better: the most changed ones."""
+    """The examples that the second model does worse, and those that it does better: the most changed ones."""
     measure = before.measures[0]
     kind = KIND_OF.get(measure.statistic)
     if kind is None:
@@ -83,7 +139,8 @@ def _changed(before: Scores, after: Scores, number: int) -> list[dict[str, Any]]
     return [*broken(rows, number), *mended(rows, number)]
 
 
-def _head(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+def _head(folder: Path) -> dict[str, Any]:
+    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     return {
         "folder": str(folder),
         "name": result["run"]["name"],
@@ -93,23 +150,9 @@ def _head(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _row(name: str, difference: Difference) -> dict[str, Any]:
-    evaluator, _, split = name.rpartition("_")
-    return {
-        "metric": f"{split}/{evaluator}/{difference.metric}",
-        "first": difference.base,
-        "second": difference.trained,
-        "difference": difference.value,
-        "low": difference.low,
-        "high": difference.high,
-        "p": difference.p,
-        "verdict": difference.verdict,
-    }
-
-
 def _corrected(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with p corrected for their number (Holm); those without one keep none."""
-    known = [row for row in rows if row["p"] == row["p"]]
+    known = [row for row in rows if not math.isnan(row["p"])]
     for row, p in zip(known, holm([row["p"] for row in known]), strict=True):
         row["p_holm"] = p
     return [*rows]

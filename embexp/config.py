@@ -193,10 +193,19 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: names every value that must be given and was not.
     """
-    missing = sorted(OmegaConf.missing_keys(config))
+    missing = sorted(_missing(OmegaConf.to_container(config, resolve=False), ""))
     if missing:
         raise ConfigError("\n".join(f"{key} has no value. Expected one: type {key}=<value>." for key in missing))
     return OmegaConf.to_container(config, resolve=True)
+
+
+def _missing(node: Any, path: str) -> Iterator[str]:
+    """Keys without a value, also those that others refer to, which OmegaConf stops at."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _missing(value, f"{path}.{key}" if path else str(key))
+    elif node == MISSING:
+        yield path
 
 
 def defaults_of(choices: dict[str, Any], config_name: str = "config") -> DictConfig:

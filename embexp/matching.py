@@ -75,7 +75,7 @@ def way_to_evaluator(
         needs = unmet_needs(offered, accepted, most=1, settings=settings)
         raise ShapeError(
             f"{_misfit(offered, accepted, dataset, f'evaluator={evaluator}', needs)}\n"
-            "Type evaluator=[stsb], which brings its own data, or choose data that have scored pairs."
+            f"Type evaluator=[stsb], which brings its own data, or choose data that are {' or '.join(accepted)}."
         )
     return way
 

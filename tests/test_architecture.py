@@ -46,6 +46,7 @@ ONLY_IN = {
             "similarity_matrix",
         )
     },
+    "mteb": {"evaluation/mteb_tasks.py"},
     "ftfy": {"steps/cleaning/text_repair.py"},
     "py3langid": {"steps/language.py"},
     "rensa": {"steps/comparing/near.py"},

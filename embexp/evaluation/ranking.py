@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embexp.evaluation.many_comparisons import holm
+from embexp.evaluation.many_comparisons import corrected_to_best, resamples_needed
 from embexp.evaluation.measures import Measure, Statistics
 from embexp.evaluation.resampling import draws
 from embexp.evaluation.scores import ID, Scores
@@ -22,7 +22,8 @@ class Placed:
 
     Attributes:
         low, high: ends of the 95 % interval of the value; nan where there are no per-example values.
-        to_best: the value minus that of the best model; `p` of no difference, corrected for their number (Holm).
+        to_best: the value minus that of the best model; `p` of no difference, corrected for all pairs of models (Holm):
+            the best one was picked from the same examples.
         is_best: the best, or one that cannot be told from it.
     """
 
@@ -41,11 +42,13 @@ def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> l
 
     values = {name: of_model.metrics[metric] for name, of_model in scores.items()}
     order = sorted(values, key=lambda name: (-numpy.nan_to_num(values[name], nan=-numpy.inf), name))
-    resampled = _resampled(scores, metric, resamples)
+    resampled = _resampled(scores, metric, max(resamples, resamples_needed(len(scores))))
     best = order[0]
     others = order[1:]
     raw = [p_value_of(resampled[best] - resampled[name]) if resampled else float("nan") for name in others]
-    corrected = dict(zip(others, holm(raw), strict=True)) if resampled else dict.fromkeys(others, float("nan"))
+    corrected = (
+        dict(zip(others, corrected_to_best(raw), strict=True)) if resampled else dict.fromkeys(others, float("nan"))
+    )
     corrected[best] = 1.0
     return [
         Placed(

@@ -101,7 +101,10 @@ class CellDifference:
 
 
 def resample_cells(cells: Sequence[Sequence["Statistic"]], examples: int, resamples: int, seed: int = 0) -> list[Cell]:
-    """Cells from the statistics of their runs, all on the same resamples, so that any two can be compared."""
+    """Cells from the statistics of their runs, all on the same resamples, so that any two can be compared.
+
+    That of an untouched model is `dataclasses.replace(cell, has_seed=False)`.
+    """
     import numpy
 
     runs = [statistic for cell in cells for statistic in cell]
@@ -141,7 +144,7 @@ def _sureness(value: float, resampled: "numpy.ndarray", cells: list[Cell], other
     low, high = interval_of(resampled)
     p = p_value_of(resampled)
     share = sum(cell.share for cell in cells)
-    spread = _seed_spread([*cells, *others])
+    spread = _seed_spread([*{id(cell): cell for cell in [*cells, *others]}.values()])  # each counts once
     if share == 0 or spread is None or math.isnan(value):
         return CellDifference(value, low, high, p, lacks_seeds=share > 0)
     half, p_of_t = _students(value, resampled, share, spread, cells[0].examples)

@@ -11,18 +11,18 @@ def comparison_page(found: Mapping[str, Any]) -> str:
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    first, second = found["runs"]
-    yield f"# {first['name']} and {second['name']}\n"
-    for label, run in (("first", first), ("second", second)):
-        cost = "" if run["seconds"] is None else f", {run['seconds']:,.0f} s"
-        told = f"{run['name']}, seed {run['seed']}{cost}; against its base: {run['verdict']}"
-        yield f"- {label}: {told} ({run['folder']})"
+    yield f"# {' and '.join(found['names'])}\n"
+    for label, runs in zip(("first", "second"), found["runs"], strict=True):
+        for run in runs:
+            cost = "" if run["seconds"] is None else f", {run['seconds']:,.0f} s"
+            told = f"{run['name']}, seed {run['seed']}{cost}; against its base: {run['verdict']}"
+            yield f"- {label}: {told} ({run['folder']})"
     yield "\n## Metrics of the trained models: second minus first\n"
     yield from _table(
         ("metric", "first", "second", "difference", "95 % interval", "p (Holm)", "verdict"),
         [_metric_cells(row) for row in found["metrics"]],
     )
-    yield "\nIntervals and p hold how the examples vary (paired bootstrap), not how seeds do: run both with more."
+    yield f"\nIntervals and p hold how the examples vary{_of_seeds(found)}"
     for line in found["left_out"]:
         yield f"Not compared: {line}."
     yield "\n## What differs in the configuration\n"
@@ -37,6 +37,12 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
             yield from _table(headings, [tuple(map(_shown, _changed_cells(row))) for row in rows])
 
 
+def _of_seeds(found: Mapping[str, Any]) -> str:
+    if found["lacks_seeds"]:
+        return " (paired bootstrap), not how seeds do: name runs with more seeds, <run>,<run>, to have both."
+    return " (paired bootstrap) and how seeds do (variance between the runs of each side)."
+
+
 def _changed_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return (f"{row['change']:+.2f}", row["gold"], row["base"], row["trained"], " ⟷ ".join(row["texts"]))
 
@@ -44,7 +50,11 @@ def _changed_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _metric_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     interval = "-" if math.isnan(row["low"]) else f"{row['low']:+.4f} to {row['high']:+.4f}"
     p = f"{row['p_holm']:.4f}" if "p_holm" in row else "-"
-    numbers = f"{row['first']:.4f}", f"{row['second']:.4f}", f"{row['difference']:+.4f}"
+    means = zip((row["first"], row["second"]), row["stds"], strict=True)
+    numbers = (
+        *(f"{mean:.4f}{'' if math.isnan(std) else f' ± {std:.4f}'}" for mean, std in means),
+        f"{row['difference']:+.4f}",
+    )
     return (row["metric"], *numbers, interval, p, row["verdict"])
 
 

@@ -101,6 +101,12 @@ def test_with_single_runs_the_interval_holds_seeds_only_where_another_cell_tells
     assert told.high - told.value == pytest.approx(half)
 
 
+def test_all_cells_of_a_table_may_be_given_as_others():
+    table = [cell([0.8, 0.83, 0.82], 0.001, seed=1), cell([0.82, 0.81], 0.001, seed=2), cell([0.3, 0.34], seed=3)]
+    assert cell_difference(table[0], table[1], others=table) == cell_difference(table[0], table[1], others=table[2:])
+    assert cell_difference(table[0], table[1], others=table) != cell_difference(table[0], table[1])
+
+
 def test_a_single_run_has_no_standard_deviation_and_the_interval_of_its_examples():
     alone = cell([0.8], 0.01)
     found = cell_summary(alone)
