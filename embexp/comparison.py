@@ -10,9 +10,11 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from embexp.errors import ConfigError
+from embexp.evaluation.dependent_correlations import compare_correlations
 from embexp.evaluation.kept_examples import read_examples
 from embexp.evaluation.many_comparisons import holm
 from embexp.evaluation.measures import Statistics
+from embexp.evaluation.permutation import permutation_p_value
 from embexp.evaluation.scores import ID, Difference, Scores
 from embexp.evaluation.seeds import cell_difference, cell_summary, resample_cells
 from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
@@ -64,6 +66,7 @@ def compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int, 
         "names": [side.name for side in sides],
         "runs": [[_head(folder) for folder in side.folders] for side in sides],
         "metrics": _corrected(rows),
+        "other_tests": [row for name, scores in shared.items() for row in _other_tests(name, scores, resamples)],
         "lacks_seeds": any(row["lacks_seeds"] for row in rows),
         "left_out": left_out,
         "configuration": config_differences(first[0], second[0]),
@@ -126,6 +129,22 @@ def _rows(name: str, scores: Scored, resamples: int) -> Iterator[dict[str, Any]]
             "lacks_seeds": difference.lacks_seeds,
             "verdict": told.verdict,
         }
+
+
+def _other_tests(name: str, scores: Scored, permutations: int) -> Iterator[dict[str, Any]]:
+    """p of no difference between two single runs by other tests than the bootstrap, of what matters most."""
+    if len(scores[0]) > 1 or len(scores[1]) > 1:
+        return
+    before, after = scores[0][0], scores[1][0]
+    evaluator, _, split = name.rpartition("_")
+    primary = before.measures[0]
+    found = permutation_p_value(primary, before.columns, after.columns, permutations)
+    yield {"metric": f"{split}/{evaluator}/{primary.name}", "test": "permutation", "p": found}
+    for measure in before.measures:
+        if measure.statistic == "pearson" and measure.predicted == primary.predicted and measure.where is None:
+            values = before.predicted[measure.predicted], after.predicted[measure.predicted]
+            for test, result in compare_correlations(before.examples[measure.gold], *values).items():
+                yield {"metric": f"{split}/{evaluator}/{measure.name}", "test": test.replace("_", " "), "p": result.p}
 
 
 def _changed(before: Scores, after: Scores, number: int) -> list[dict[str, Any]]:

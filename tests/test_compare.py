@@ -37,6 +37,17 @@ def test_metrics_of_both_stand_beside_each_other_with_interval_and_verdict(two_r
     )
     assert row["low"] <= row["difference"] <= row["high"]
     assert row["p"] <= row["p_holm"] <= 1
+    other = {(row["metric"], row["test"]): row["p"] for row in found["other_tests"]}
+    assert set(other) == {
+        (f"{split}/sts/{metric}", test)
+        for split in ("dev", "test")
+        for metric, test in (
+            ("spearman_cosine", "permutation"),
+            ("pearson_cosine", "williams t"),
+            ("pearson_cosine", "steiger z"),
+        )
+    }
+    assert all(0 < p <= 1 for p in other.values())
     page = capsys.readouterr().out
     assert "# mnrl/tiny/42 and cosent/tiny/42" in page
     assert "| loss._target_ | sentence_transformers" in page

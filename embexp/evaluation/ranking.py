@@ -1,10 +1,11 @@
 """Several models on the same examples: each one's value with its interval, and which are tied with the best."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embexp.evaluation.many_comparisons import corrected_to_best, resamples_needed
+from embexp.evaluation.many_comparisons import corrected_to_best, resamples_needed, tied_with_best
 from embexp.evaluation.measures import Measure, Statistics
 from embexp.evaluation.resampling import draws
 from embexp.evaluation.scores import ID, Scores
@@ -12,8 +13,6 @@ from embexp.evaluation.significance import interval_of, p_value_of
 
 if TYPE_CHECKING:
     import numpy
-
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -43,21 +42,20 @@ def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> l
     values = {name: of_model.metrics[metric] for name, of_model in scores.items()}
     order = sorted(values, key=lambda name: (-numpy.nan_to_num(values[name], nan=-numpy.inf), name))
     resampled = _resampled(scores, metric, max(resamples, resamples_needed(len(scores))))
-    best = order[0]
-    others = order[1:]
-    raw = [p_value_of(resampled[best] - resampled[name]) if resampled else float("nan") for name in others]
-    corrected = (
-        dict(zip(others, corrected_to_best(raw), strict=True)) if resampled else dict.fromkeys(others, float("nan"))
-    )
-    corrected[best] = 1.0
+    best, others = order[0], order[1:]
+    unknown = dict.fromkeys(others, math.nan)
+    raw = {name: p_value_of(resampled[best] - resampled[name]) for name in others} if resampled else unknown
+    corrected = {best: 1.0, **dict(zip(others, corrected_to_best([*raw.values()]), strict=True))}
+    tied = tied_with_best(values, raw)
+    ends = {name: interval_of(found) for name, found in resampled.items()}
     return [
         Placed(
             name,
             values[name],
-            *(interval_of(resampled[name]) if resampled else (float("nan"),) * 2),
+            *ends.get(name, (math.nan,) * 2),
             values[name] - values[best],
             corrected[name],
-            name == best or corrected[name] > LEVEL,
+            name in tied,
         )
         for name in order
     ]

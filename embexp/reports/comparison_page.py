@@ -23,6 +23,10 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         [_metric_cells(row) for row in found["metrics"]],
     )
     yield f"\nIntervals and p hold how the examples vary{_of_seeds(found)}"
+    if found["other_tests"]:
+        yield "\n## Other tests of no difference\n"
+        rows = [(row["metric"], row["test"], f"{row['p']:.4f}") for row in found["other_tests"]]
+        yield from _table(("metric", "test", "p"), rows)
     for line in found["left_out"]:
         yield f"Not compared: {line}."
     yield "\n## What differs in the configuration\n"

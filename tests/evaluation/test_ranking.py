@@ -1,0 +1,43 @@
+"""Several models on the same examples: who is best, and who cannot be told from it."""
+
+import numpy
+import pytest
+
+from embexp.evaluation.measures import Measure, value_of
+from embexp.evaluation.ranking import place_models
+from embexp.evaluation.scores import Scores
+
+MEASURE = Measure("accuracy", "mean", "right")
+RANDOM = numpy.random.default_rng(3)
+
+
+def scores_of(right) -> Scores:
+    examples = {"id": [f"test-{place}" for place in range(len(right))]}
+    columns = {"right": numpy.asarray(right, dtype=float)}
+    return Scores("test", examples, columns, {"accuracy": value_of(MEASURE, columns)}, (MEASURE,))
+
+
+def test_models_stand_in_order_and_only_those_that_are_clearly_worse_are_not_marked():
+    base = RANDOM.random(400) < 0.8
+    almost = base.copy()
+    almost[:3] = ~almost[:3]
+    models = {"poor": scores_of(RANDOM.random(400) < 0.5), "almost": scores_of(almost), "good": scores_of(base)}
+    placed = place_models(models, "accuracy", 500)
+    assert [each.value for each in placed] == sorted((each.value for each in placed), reverse=True)
+    assert {each.name: each.is_best for each in placed} == {"good": True, "almost": True, "poor": False}
+    assert all(each.low < each.value < each.high for each in placed)
+    assert placed[0].to_best == 0
+    assert placed[-1].p < 0.02 < placed[1].p
+    assert placed[-1].to_best == pytest.approx(placed[-1].value - placed[0].value)
+
+
+def test_one_model_alone_is_the_best():
+    (only,) = place_models({"a": scores_of([1, 0, 1, 1])}, "accuracy", 100)
+    assert (only.is_best, only.p) == (True, 1.0)
+
+
+def test_without_values_for_each_example_only_the_highest_is_marked():
+    models = {name: Scores("test", {"id": []}, {}, {"task": value}) for name, value in (("a", 0.5), ("b", 0.6))}
+    placed = place_models(models, "task", 100)
+    assert [(each.name, each.is_best) for each in placed] == [("b", True), ("a", False)]
+    assert all(numpy.isnan(each.low) for each in placed)
