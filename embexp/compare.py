@@ -55,7 +55,7 @@ def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder:
             "from 0."
         )
     roots = resolved["paths"]["runs"], resolved["paths"]["sweeps"]
-    folders = [[find_run(run, roots) for run in side.split(",")] for side in runs]
+    folders = [[find_run(run.strip(), roots) for run in side.split(",") if run.strip()] for side in runs]
     found = compare_runs(*folders, resolved["resamples"], resolved["examples"])
     page = comparison_page(found)
     print(page)

@@ -13,7 +13,7 @@ from embexp.errors import ConfigError
 from embexp.evaluation.dependent_correlations import compare_correlations
 from embexp.evaluation.kept_examples import read_examples
 from embexp.evaluation.many_comparisons import holm
-from embexp.evaluation.measures import Statistics
+from embexp.evaluation.measures import Measure, Statistics
 from embexp.evaluation.permutation import permutation_p_value
 from embexp.evaluation.scores import ID, Difference, Scores
 from embexp.evaluation.seeds import cell_difference, cell_summary, resample_cells
@@ -33,9 +33,11 @@ class Side:
 
     @property
     def name(self) -> str:
-        """What the run is called; of several runs without their seeds."""
-        name = read_record(self.folders[0])["name"]
-        return name if len(self.folders) == 1 else f"{name.rpartition('/')[0]} ({len(self.folders)} seeds)"
+        """What the run is called; of several runs what they share."""
+        record = read_record(self.folders[0])
+        if len(self.folders) == 1:
+            return record["name"]
+        return f"{record['choices']['loss']}/{record['choices']['model']} ({len(self.folders)} seeds)"
 
 
 def compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int, examples: int) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int, 
             evaluator with the same examples.
     """
     sides = Side(tuple(first)), Side(tuple(second))
+    primary = json.loads((first[0] / RESULT).read_text(encoding="utf-8")).get("primary", {})
     for side in sides:
         _check(side)
     shared, left_out = _shared(sides)
@@ -66,12 +69,14 @@ def compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int, 
         "names": [side.name for side in sides],
         "runs": [[_head(folder) for folder in side.folders] for side in sides],
         "metrics": _corrected(rows),
-        "other_tests": [row for name, scores in shared.items() for row in _other_tests(name, scores, resamples)],
+        "other_tests": [
+            row for name, scores in shared.items() for row in _other_tests(name, scores, primary, resamples)
+        ],
         "lacks_seeds": any(row["lacks_seeds"] for row in rows),
         "left_out": left_out,
         "configuration": config_differences(first[0], second[0]),
         "data": data_differences(first[0], second[0]),
-        "changed": {name: _changed(scores[0][0], scores[1][0], examples) for name, scores in shared.items()},
+        "changed": {name: _changed(name, scores, primary, examples) for name, scores in shared.items()},
     }
 
 
@@ -79,6 +84,12 @@ def _check(side: Side) -> None:
     for folder in side.folders:
         if (status := status_of(folder)) != "FINISHED":
             raise ConfigError(f"The run in {folder} is {status}. Expected one that has finished.")
+    seeds = [_head(folder)["seed"] for folder in side.folders]
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise ConfigError(
+            f"One side has several runs with seed {', '.join(map(str, twice))}. Expected runs with seeds of their own: "
+            "the same one again tells nothing of what seeds do."
+        )
     for folder in side.folders[1:]:
         if other := [key for key, *_ in config_differences(side.folders[0], folder) if key != "seed"]:
             raise ConfigError(
@@ -131,13 +142,24 @@ def _rows(name: str, scores: Scored, resamples: int) -> Iterator[dict[str, Any]]
         }
 
 
-def _other_tests(name: str, scores: Scored, permutations: int) -> Iterator[dict[str, Any]]:
+def _decisive(name: str, scores: Scores, primary: Mapping[str, Any]) -> Measure:
+    """The run's primary metric where it is of this evaluator, else the evaluator's first one."""
+    evaluator = name.rpartition("_")[0]
+    asked = [
+        each for each in scores.measures if (evaluator, each.name) == (primary.get("evaluator"), primary.get("metric"))
+    ]
+    return (asked or scores.measures)[0]
+
+
+def _other_tests(
+    name: str, scores: Scored, primary_row: Mapping[str, Any], permutations: int
+) -> Iterator[dict[str, Any]]:
     """p of no difference between two single runs by other tests than the bootstrap, of what matters most."""
     if len(scores[0]) > 1 or len(scores[1]) > 1:
         return
     before, after = scores[0][0], scores[1][0]
     evaluator, _, split = name.rpartition("_")
-    primary = before.measures[0]
+    primary = _decisive(name, before, primary_row)
     found = permutation_p_value(primary, before.columns, after.columns, permutations)
     yield {"metric": f"{split}/{evaluator}/{primary.name}", "test": "permutation", "p": found}
     for measure in before.measures:
@@ -147,9 +169,10 @@ def _other_tests(name: str, scores: Scored, permutations: int) -> Iterator[dict[
                 yield {"metric": f"{split}/{evaluator}/{measure.name}", "test": test.replace("_", " "), "p": result.p}
 
 
-def _changed(before: Scores, after: Scores, number: int) -> list[dict[str, Any]]:
+def _changed(name: str, scores: Scored, primary: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
     """The examples that the second model does worse, and those that it does better: the most changed ones."""
-    measure = before.measures[0]
+    before, after = scores[0][0], scores[1][0]
+    measure = _decisive(name, before, primary)
     kind = KIND_OF.get(measure.statistic)
     if kind is None:
         return []

@@ -51,7 +51,8 @@ def show_evaluations(plan: RunPlan, journal: Journal, base: AllScores, trained: 
             if not before.measures:
                 continue
             name = f"{evaluator.name}_{split}"
-            measure = next(each for each in before.measures if each.name == evaluator.primary_metric)
+            metric = plan.primary_metric if evaluator.name == plan.primary_evaluator else evaluator.primary_metric
+            measure = next((each for each in before.measures if each.name == metric), before.measures[0])
             judged = Judged(name, f"{plan.name} on {evaluator.name} ({split})", measure, before, after)
             for path in _files(plan.folder, judged):
                 journal.log_artifact(path, path.parent.name)
@@ -61,13 +62,13 @@ def _files(folder: Path, judged: Judged) -> Iterator[Path]:
     path = folder / "examples" / f"{judged.name}.parquet"
     write_examples(path, judged.base, judged.trained)
     yield path
-    path = folder / "reports" / f"{judged.name}.csv"
-    write_report(path, judged.base, judged.trained, judged.measure.predicted)
-    yield path
     if kind := KIND_OF.get(judged.measure.statistic):
+        path = folder / "reports" / f"{judged.name}.csv"
+        write_report(path, judged.base, judged.trained, judged.measure.predicted)
+        yield path
         path = folder / "reports" / f"{judged.name}_changed.md"
         rows = rows_of(judged.base.examples, *judged.values, gold=judged.measure.gold or "gold")
-        write_changed(path, judged.subject, with_errors(rows, kind), kind, MOST_CHANGED)
+        write_changed(path, f"{judged.subject}, {judged.measure.name}", with_errors(rows, kind), kind, MOST_CHANGED)
         yield path
     for what, draw in DRAWN.get(KIND_OF.get(judged.measure.statistic, ""), {}).items():
         path = folder / "plots" / f"{judged.name}_{what}.png"

@@ -8,6 +8,7 @@ from embexp.checks.findings import of_rows
 from embexp.config import instantiate
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, did_you_mean, listed
+from embexp.evaluation.example_evaluator import NO_LEAKS
 from embexp.evaluation.scores import Evaluator
 from embexp.matching import way_to_evaluator
 from embexp.misfits import Misfits
@@ -42,7 +43,7 @@ def plan_evaluators(
         if planned:
             evaluators.append(planned[0])
             own_data = bool(config["evaluator"][name].get("dataset"))
-            warnings += _leak_warnings(name, planned[1], own_data)
+            warnings += _leak_warnings(planned[0], planned[1], own_data)
     if len(evaluators) < len(config["evaluator"] or {}):
         return (), None, ()
     primary = misfits.attempt(primary_of, config["primary_metric"], tuple(evaluators))
@@ -85,14 +86,16 @@ def _any_of(masks: Sequence["numpy.ndarray"]) -> "numpy.ndarray":
     return numpy.logical_or.reduce(masks)
 
 
-def _leak_warnings(name: str, leaked: Leaked, own_data: bool) -> Iterator[str]:
+def _leak_warnings(evaluator: Evaluator, leaked: Leaked, own_data: bool) -> Iterator[str]:
     """What was seen in training; the step `leaks` reaches it only where the evaluator reads the run's own data set."""
     step = "" if own_data else " Type step=[leaks] dataset.steps.leaks.remove=train to take them out of training."
+    is_measured = any(metric.endswith(f"_{NO_LEAKS}") for metric in evaluator.metric_names)
+    without = "The metrics that end in _no_leaks leave them out." if is_measured else "Too few are left without them."
     for split, mask in leaked.items():
         if mask.any():
             yield (
-                f"{of_rows(int(mask.sum()), len(mask))} of {split} of evaluator={name} also stand in the training "
-                f"data. The metrics that end in _no_leaks leave them out.{step}"
+                f"{of_rows(int(mask.sum()), len(mask))} of {split} of evaluator={evaluator.name} also stand in the "
+                f"training data. {without}{step}"
             )
 
 

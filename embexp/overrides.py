@@ -220,4 +220,10 @@ def each_model(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     value = named[-1].partition("=")[2]
     whole = QUOTED.fullmatch(value) or Path(value).exists()
     models = [value] if whole else [part for part in value.strip("[]").split(",") if part]
-    return [expand_paths([f"model={model.strip()}"]) for model in models], others
+    return [expand_paths([f"model={_model_of(model.strip())}"]) for model in models], others
+
+
+def _model_of(given: str) -> str:
+    """A run's folder stands for the model that it trained."""
+    trained = Path(given) / "stages" / "main" / "model"
+    return str(trained) if trained.is_dir() else given

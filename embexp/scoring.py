@@ -1,6 +1,7 @@
 """The scores of a run's models: each model on each split once, and a base model once for all runs."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,8 @@ class Scoring:
     def _keep(self, step: int, scores: AllScores) -> None:
         """Remember the scores of this step, and of earlier ones those of the best: no other model can be kept."""
         evaluator, metric = self.plan.primary_evaluator, self.plan.primary_metric
-        best = max(self._by_step, key=lambda each: self._by_step[each][evaluator, "dev"].metrics[metric], default=None)
+        known = {each: scored[evaluator, "dev"].metrics[metric] for each, scored in self._by_step.items()}
+        best = max(known, key=lambda each: -math.inf if math.isnan(known[each]) else known[each], default=None)
         self._by_step = {} if best is None else {best: self._by_step[best]}
         self._by_step[step] = scores
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embexp.errors import ConfigError, listed
 
@@ -38,10 +38,20 @@ class Form:
         import numpy
 
         if self.dimensions:
+            self._check(vectors)
             vectors = {column: values[:, : self.dimensions] for column, values in vectors.items()}
         if self.precision == "binary":
             return {column: numpy.where(values > 0, 1, -1).astype("float32") for column, values in vectors.items()}
         return _as_int8(vectors) if self.precision == "int8" else vectors
+
+    def _check(self, vectors: Mapping[str, "numpy.ndarray"]) -> None:
+        """Raise ConfigError where the embeddings have fewer dimensions."""
+        known = min(values.shape[1] for values in vectors.values())
+        if self.dimensions > known:
+            raise ConfigError(
+                f"dimensions={self.dimensions}: the model's embeddings have {known}. Expected at most so many: "
+                f"leave {self.dimensions} out of dimensions."
+            )
 
 
 def _as_int8(vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
@@ -56,6 +66,11 @@ def _as_int8(vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray
     }
 
 
+def _listed(given: Any) -> list[Any]:
+    """The values of a list; a single value alone, which is none of what may be."""
+    return [str(given)] if given is not None and not isinstance(given, list | tuple) else [*(given or ())]
+
+
 def forms_of(name: str, dimensions: Sequence[int] | None, precisions: Sequence[str] | None) -> tuple[Form, ...]:
     """The embeddings as they are, then every other combination of what was asked for.
 
@@ -65,8 +80,8 @@ def forms_of(name: str, dimensions: Sequence[int] | None, precisions: Sequence[s
     Raises:
         ConfigError: lists every value that is none.
     """
-    wrong = [f"dimensions={value}" for value in dimensions or () if value < 1]
-    wrong += [f"precisions={value}" for value in precisions or () if value not in PRECISIONS]
+    wrong = [f"dimensions={value}" for value in _listed(dimensions) if type(value) is not int or value < 1]
+    wrong += [f"precisions={value}" for value in _listed(precisions) if value not in PRECISIONS]
     if wrong:
         raise ConfigError(
             f"evaluator.{name} has {listed(wrong)}. Expected dimensions of 1 or more, such as [256, 128, 64], "

@@ -40,14 +40,15 @@ def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> l
     import numpy
 
     values = {name: of_model.metrics[metric] for name, of_model in scores.items()}
-    order = sorted(values, key=lambda name: (-numpy.nan_to_num(values[name], nan=-numpy.inf), name))
+    order = sorted(values, key=lambda name: -numpy.nan_to_num(values[name], nan=-numpy.inf))
     resampled = _resampled(scores, metric, max(resamples, resamples_needed(len(scores))))
     best, others = order[0], order[1:]
     unknown = dict.fromkeys(others, math.nan)
     raw = {name: p_value_of(resampled[best] - resampled[name]) for name in others} if resampled else unknown
     corrected = {best: 1.0, **dict(zip(others, corrected_to_best([*raw.values()]), strict=True))}
     tied = tied_with_best(values, raw)
-    ends = {name: interval_of(found) for name, found in resampled.items()}
+    # About the value: texts that are drawn twice make a clustering seem better than it is.
+    ends = {name: interval_of(found - numpy.nanmean(found) + values[name]) for name, found in resampled.items()}
     return [
         Placed(
             name,

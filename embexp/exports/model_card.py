@@ -146,7 +146,12 @@ def _title(result: Mapping[str, Any], sharing: Sharing) -> str:
 def _verdict(result: Mapping[str, Any]) -> str:
     """One sentence: how it compares with the untouched model."""
     primary = result["primary"]
-    than = {"better": "better than", "worse": "worse than", "no difference": "not measurably different from"}
+    than = {
+        "better": "better than",
+        "worse": "worse than",
+        "no difference": "not measurably different from",
+        "no interval": "not compared by an interval with",
+    }
     return (
         f"On {primary['split']} it is **{than[primary['verdict']]}** the untouched model: {primary['metric']} "
         f"{primary['trained']:.4f} against {primary['base']:.4f}."

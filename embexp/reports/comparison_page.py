@@ -24,7 +24,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield f"\nIntervals and p hold how the examples vary{_of_seeds(found)}"
     if found["other_tests"]:
-        yield "\n## Other tests of no difference\n"
+        yield "\n## Other tests of no difference (p not corrected for their number)\n"
         rows = [(row["metric"], row["test"], f"{row['p']:.4f}") for row in found["other_tests"]]
         yield from _table(("metric", "test", "p"), rows)
     for line in found["left_out"]:
