@@ -79,6 +79,7 @@ def test_seeds_of_a_configuration_stand_on_one_side(two_runs, tmp_path, capsys):
     for seed in (1, 2):
         execute(plan_of(tmp_path / str(seed), "tracking=none", f"seed={seed}", "paths.cache=null"))
     sides = f"{tmp_path / '1'},{tmp_path / '2'}", two_runs / "mnrl"
+    other_loss = two_runs / "cosent"
     found = compared(*sides)
     row = next(row for row in found["metrics"] if row["metric"] == "test/sts/spearman_cosine")
     values = [json.loads((tmp_path / name / "result.json").read_text())["primary"]["trained"] for name in ("1", "2")]
@@ -87,7 +88,9 @@ def test_seeds_of_a_configuration_stand_on_one_side(two_runs, tmp_path, capsys):
     assert not row["lacks_seeds"]
     assert "how seeds do (variance" in capsys.readouterr().out
     with pytest.raises(ConfigError, match=r"stand on one side and differ in loss\._target_"):
-        compared(f"{two_runs / 'mnrl'},{two_runs / 'cosent'}", two_runs / "mnrl")
+        compared(f"{tmp_path / '1'},{other_loss}", two_runs / "mnrl")
+    with pytest.raises(ConfigError, match=r"^One side has several runs with seed 42\."):
+        compared(f"{two_runs / 'mnrl'},{two_runs / 'mnrl'}", two_runs / "cosent")
 
 
 def test_the_page_can_be_kept(two_runs, tmp_path, capsys):

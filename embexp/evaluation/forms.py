@@ -67,7 +67,7 @@ def _as_int8(vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray
 
 
 def _listed(given: Any) -> list[Any]:
-    """The values of a list; a single value alone, which is none of what may be."""
+    """The values of a list; a single value that is none, as text: a name is taken, a number is not."""
     return [str(given)] if given is not None and not isinstance(given, list | tuple) else [*(given or ())]
 
 

@@ -35,6 +35,19 @@ def test_every_combination_is_judged_and_the_plain_one_first():
     assert [form.suffix for form in forms_of("sts", None, None)] == [""]
 
 
-def test_what_is_no_form_is_refused():
-    with pytest.raises(ConfigError, match=r"evaluator\.sts has dimensions=0, precisions=int4"):
-        forms_of("sts", [0], ["int4"])
+@pytest.mark.parametrize(
+    ("dimensions", "precisions", "told"),
+    [
+        ([0], ["int4"], "dimensions=0, precisions=int4"),
+        (["a", True], None, "dimensions=a, dimensions=True"),
+        (16, "int8", "dimensions=16"),
+    ],
+)
+def test_what_is_no_form_is_refused(dimensions, precisions, told):
+    with pytest.raises(ConfigError, match=rf"evaluator\.sts has {told}\. Expected"):
+        forms_of("sts", dimensions, precisions)
+
+
+def test_more_dimensions_than_there_are_are_refused():
+    with pytest.raises(ConfigError, match=r"^dimensions=4: the model's embeddings have 3\."):
+        Form(4).of(VECTORS)

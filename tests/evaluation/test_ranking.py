@@ -41,3 +41,19 @@ def test_without_values_for_each_example_only_the_highest_is_marked():
     placed = place_models(models, "task", 100)
     assert [(each.name, each.is_best) for each in placed] == [("b", True), ("a", False)]
     assert all(numpy.isnan(each.low) for each in placed)
+
+
+def test_models_that_are_level_are_both_the_best_in_whatever_order_they_are_named():
+    level = {"z": scores_of([1, 0, 1, 0]), "a": scores_of([0, 1, 0, 1])}
+    placed = place_models(level, "accuracy", 100)
+    assert [(each.value, each.is_best) for each in placed] == [(0.5, True), (0.5, True)]
+
+
+def test_an_interval_lies_about_its_value_where_drawing_twice_makes_it_higher():
+    gold, cluster = RANDOM.integers(0, 20, 60), RANDOM.integers(0, 20, 60)
+    measure = Measure("v_measure", "v_measure", "cluster", "gold")
+    columns = {"gold": gold, "cluster": cluster}
+    examples = {"id": [*range(60)], "gold": gold}
+    scores = Scores("test", examples, {"cluster": cluster}, {"v_measure": value_of(measure, columns)}, (measure,))
+    (placed,) = place_models({"a": scores}, "v_measure", 300)
+    assert placed.low < placed.value < placed.high

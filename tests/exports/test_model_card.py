@@ -179,3 +179,11 @@ def test_sentence_transformers_hands_the_card_on(finished, tmp_path):
 
 def test_a_plan_without_exports_has_none(workplace):
     assert tiny_plan(workplace / "run", "tracking=none").exports == ()
+
+
+def test_a_verdict_without_an_interval_has_a_sentence_too():
+    result = copy.deepcopy(RESULT)
+    for row in (result["primary"], *result["comparisons"]):
+        row["verdict"] = "no interval"
+    text = model_card(result, CONFIG, None, Sharing())
+    assert "On test it is **not compared by an interval with** the untouched model" in text
