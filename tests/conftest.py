@@ -10,6 +10,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+pytest_plugins = ["picture_fixtures"]
 # A run of seconds: a two-layer BERT from scratch, four steps, one thread, few resamples, the bundled corpus.
 TINY = ("model=tiny", "trainer=smoke", "threads=1", "evaluator.sts.resamples=200")
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError, did_you_mean, listed
+from embexp.evaluation.classed_texts import check_classes, classes_of, examples_of, sizes_below
 from embexp.evaluation.example_evaluator import JUDGING, EvaluatorOptions, ExampleEvaluator
-from embexp.evaluation.labelled_texts import check_classes, classes_of, examples_of, sizes_below
 from embexp.evaluation.measures import Measure
 from embexp.evaluation.probe import Probe, at_mean_length_one, draw_of_each_class
 from embexp.steps.prompting import with_row_prompts

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError
+from embexp.evaluation.classed_texts import check_classes, classes_of, examples_of
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
-from embexp.evaluation.labelled_texts import check_classes, classes_of, examples_of
 from embexp.evaluation.measures import Measure
 
 if TYPE_CHECKING:

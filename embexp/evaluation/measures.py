@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from embexp.evaluation.classes import Cells, MacroF1, VMeasure
+from embexp.evaluation.class_tables import Cells, MacroF1, VMeasure
 from embexp.evaluation.correlations import Correlation, Ranks, Values
 from embexp.evaluation.decisions import OfRanking, Ranking, average_precision, best_accuracy, best_f1, roc_auc
 from embexp.evaluation.resampling import Draw, whole

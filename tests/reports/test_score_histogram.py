@@ -43,8 +43,8 @@ def test_binary_pairs_have_auc_and_a_line_at_each_models_threshold(drawn):
     gold, base, trained = [1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], [0.9, 0.2, 0.8, 0.1]
     figure = drawn(draw_binary_histogram, "", gold, base, trained, "cosine", (0.75, 1.0), (0.2, 0.5))
     assert [axis.get_title("left") for axis in figure.axes] == [
-        "untouched: AUC 0.750, best threshold 0.20",
-        "trained: AUC 1.000, best threshold 0.50",
+        "untouched: AUC 0.750, best threshold 0.200",
+        "trained: AUC 1.000, best threshold 0.500",
     ]
     assert [axis.lines[0].get_xdata()[0] for axis in figure.axes] == [0.2, 0.5]
     assert texts_of(figure.legends[0]) == ["negative pairs (2)", "positive pairs (2)"]

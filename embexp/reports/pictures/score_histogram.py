@@ -89,7 +89,7 @@ def draw_binary_histogram(
     gold, base, trained = (numpy.asarray(values, dtype=float) for values in (gold, base, trained))
     groups = (Group("negative pairs", VERMILION, gold == 0), Group("positive pairs", BLUE, gold != 0))
     headings = [
-        f"{shortened(model, NAME)}: AUC {auc:.3f}, best threshold {threshold:.2f}"
+        f"{shortened(model, NAME)}: AUC {auc:.3f}, best threshold {threshold:.3f}"
         for model, auc, threshold in zip(models, aucs, thresholds, strict=True)
     ]
     title, edges = "Similarity of positives and negatives", _edges(base, trained)
