@@ -41,6 +41,9 @@ def describe(plan: RunPlan, journal: Journal) -> None:
         }
         | ({"data.warnings": "\n".join(plan.warnings)} if plan.warnings else {})
     )
+    for split, digest in main.dataset.fingerprints().items():
+        source = str(main.dataset.provenance.get("source", main.dataset.name))
+        journal.log_data(main.dataset.name, split, digest, main.dataset.splits[split].num_rows, source)
     journal.log_artifact(plan.folder / CONFIG)
     if (plan.folder / ".hydra" / "overrides.yaml").is_file():
         journal.log_artifact(plan.folder / ".hydra" / "overrides.yaml")

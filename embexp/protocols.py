@@ -101,6 +101,17 @@ class Tracker(Protocol):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
 
+    def log_data(self, name: str, context: str, digest: str, num_rows: int, source: str) -> None:
+        """Tell which rows the run read.
+
+        Args:
+            context: what for: train, dev or test.
+            digest: a hash of the rows.
+        """
+
+    def describe(self, text: str) -> None:
+        """Show a Markdown text on the run's page, in place of an earlier one."""
+
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Store a file, or a folder with all that is in it."""
 

@@ -9,6 +9,7 @@ from embexp.exhibits import show_embeddings, show_evaluations, show_training
 from embexp.exports.adapter_base import adapter_base
 from embexp.exports.model_card import write_card
 from embexp.plan import RunPlan
+from embexp.reports.tables import closing_markdown
 from embexp.scoring import GEOMETRY, AllScores, collapse_line, metrics_of
 from embexp.stopwatch import WATCH
 from embexp.tracking.journal import Journal
@@ -45,6 +46,7 @@ def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: Al
     if line := collapse_line(primary["split"], base, trained):
         journal.result["warnings"] = [*journal.result["warnings"], line]
         journal.log_tags({"collapse": "suspected"})
+    journal.describe(closing_markdown(journal.result))
 
 
 def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: AllScores) -> list[dict[str, Any]]:

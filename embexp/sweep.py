@@ -144,6 +144,7 @@ def close_sweep(sweep: OpenSweep, status: str) -> None:
     text.write_text(as_text(table) + "\n".join(failure_line(result) for result in failed), encoding="utf-8")
     try:
         sweep.tracker.log_artifact(text)
+        sweep.tracker.describe(f"```\n{as_text(table)}```\n")
         sweep.tracker.finish(status)
     except TrackingError as error:
         console.print(f"{error} The table is in {text}.", markup=False)

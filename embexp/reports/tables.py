@@ -33,6 +33,16 @@ def closing_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
+def closing_markdown(result: Mapping[str, Any]) -> str:
+    """The closing table as Markdown, for the run's page in the tracker."""
+    rows = [_compared(row) for row in result["comparisons"] if row["headline"] or row["primary"]]
+    lines = [("metric", *COMPARED), ["---"] * (len(COMPARED) + 1), *(row for row in rows)]
+    table = [f"| {' | '.join(cell.replace('*', chr(92) + '*') for cell in line)} |" for line in lines]
+    found = [f"- {_found(warning)}" for warning in result.get("warnings", ())]
+    told = f"**{result['verdict']}** on {result['primary']['split']}; {result['training']}"
+    return "\n".join([told, "", *table, "", *found]).rstrip() + "\n"
+
+
 def loss_name(names: Mapping[str, str]) -> str:
     """The chosen loss with its modifier, where there is one.
 

@@ -94,6 +94,12 @@ class Journal:
         self.result.setdefault("metrics", {}).update(metrics)
         self.log_metrics(metrics, step)
 
+    def log_data(self, name: str, context: str, digest: str, num_rows: int, source: str) -> None:
+        self._send("log_data", name, context, digest, num_rows, source)
+
+    def describe(self, text: str) -> None:
+        self._send("describe", text)
+
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         self._send("log_artifact", path, folder)
 

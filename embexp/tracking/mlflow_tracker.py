@@ -17,6 +17,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 PARENT_TAG = "mlflow.parentRunId"
 REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold
+NOTE_TAG = "mlflow.note.content"  # the text on a run's page
 KEY_TAG = "embexp.run"  # the run's own key, by which it is found again
 
 
@@ -49,11 +50,29 @@ class MlflowTracker:
         log_model: store the trained model as an MLflow model.
         checkpoint: what of a checkpoint folder `log_checkpoint` stores: none, weights or full.
         telemetry: let MLflow send its usage reports.
+        register: the name in MLflow's registry of which the trained model becomes a new version; None registers none.
+
+    Raises:
+        TrackingError: an unknown setting of checkpoint, a name that the registry refuses, or no model to register.
     """
 
-    def __init__(self, uri: str | None, experiment: str, log_model: bool, checkpoint: str, telemetry: bool) -> None:
+    def __init__(
+        self,
+        uri: str | None,
+        experiment: str,
+        log_model: bool,
+        checkpoint: str,
+        telemetry: bool,
+        register: str | None = None,
+    ) -> None:
         if checkpoint not in ("none", "weights", "full"):
             raise TrackingError(f"tracking.checkpoint={checkpoint} is not known. Expected none, weights or full.")
+        if register is not None and (not register.strip() or {"/", ":"} & set(register) or not log_model):
+            raise TrackingError(
+                f"tracking.register={register} with tracking.log_model={str(log_model).lower()} cannot be. Expected a "
+                "name without / and :, and the model stored: type tracking.register=my-model tracking.log_model=true."
+            )
+        self.register = register
         self.uri = uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
         self.experiment = experiment
         self.keeps_model = log_model
@@ -160,6 +179,20 @@ class MlflowTracker:
         )
 
     @_reported
+    def log_data(self, name: str, context: str, digest: str, num_rows: int, source: str) -> None:
+        """Name the rows among the run's datasets, which the UI shows and filters by."""
+        import json
+
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(name[:500], digest[:36], "local", source, profile=json.dumps({"num_rows": num_rows}))
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+
+    @_reported
+    def describe(self, text: str) -> None:
+        self.client.set_tag(self.run_id, NOTE_TAG, text[:8000])
+
+    @_reported
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Store a file, or all files of a folder."""
         if path.is_dir():
@@ -192,7 +225,10 @@ class MlflowTracker:
         needs = [f"{name}=={importlib.metadata.version(name)}" for name in ("sentence-transformers", "torch")]
         with mlflow.start_run(run_id=self.run_id):
             mlflow.sentence_transformers.log_model(
-                SentenceTransformer(str(path), device="cpu"), name="model", pip_requirements=needs
+                SentenceTransformer(str(path), device="cpu"),
+                name="model",
+                pip_requirements=needs,
+                registered_model_name=self.register,
             )
         self.client.update_run(self.run_id, status="RUNNING")  # the context above has ended the run
 

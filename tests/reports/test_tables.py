@@ -4,7 +4,7 @@ import json
 
 from rich.console import Console
 
-from embexp.reports.tables import as_text, closing_table, print_closing, read_results, sweep_table
+from embexp.reports.tables import as_text, closing_markdown, closing_table, print_closing, read_results, sweep_table
 
 
 def row_of(metric: str, primary: bool = False, headline: bool = True, **numbers) -> dict:
@@ -125,3 +125,13 @@ def test_results_are_read_in_the_order_of_the_jobs_and_jobs_without_one_are_pass
     (tmp_path / "3").mkdir()
     (tmp_path / "multirun.yaml").touch()
     assert [result["job"] for result in read_results(tmp_path)] == [0, 1, 2, 10]
+
+
+def test_the_closing_table_as_markdown_stands_below_the_verdict():
+    result = result_of() | {"verdict": "worse", "warnings": ["12 rows repeat. Type this."]}
+    lines = closing_markdown(result).splitlines()
+    assert lines[0] == "**worse** on test; 4 steps in 1.0 s"
+    assert lines[2] == "| metric | base | trained | difference | 95 % interval | verdict |"
+    assert lines[4] == "| test/stsb/spearman_cosine\\* | 0.8672 | 0.8485 | -0.0187 | -0.0251 to -0.0120 | worse |"
+    assert lines[-1] == "- 12 rows repeat."
+    assert "pearson_dot" not in closing_markdown(result)

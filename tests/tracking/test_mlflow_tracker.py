@@ -61,6 +61,48 @@ def test_tags_and_status_and_name_are_stored(store):
     assert tracker.where() == f"run {tracker.run_id} in experiment 'toy', {store}"
 
 
+def test_a_text_stands_on_the_page_of_the_run_and_the_last_one_counts(store):
+    tracker = tracker_of(store)
+    tracker.describe("# first")
+    tracker.describe("**better** on test")
+    assert tracker.client.get_run(tracker.run_id).data.tags["mlflow.note.content"] == "**better** on test"
+
+
+def test_the_rows_that_were_read_are_among_the_datasets_of_the_run_once(store):
+    tracker = tracker_of(store)
+    for _ in range(2):  # a run that is gone on with tells it again
+        tracker.log_data("金融", "train", "0123456789abcdef", 7, "/data/x.csv")
+    tracker.log_data("金融", "test", "fedcba9876543210", 3, "/data/x.csv")
+    inputs = tracker.client.get_run(tracker.run_id).inputs.dataset_inputs
+    told = {(each.tags[0].value, each.dataset.name, each.dataset.digest, each.dataset.profile) for each in inputs}
+    assert told == {
+        ("train", "金融", "0123456789abcdef", '{"num_rows": 7}'),
+        ("test", "金融", "fedcba9876543210", '{"num_rows": 3}'),
+    }
+    assert len(inputs) == 2
+
+
+def test_a_model_becomes_a_version_of_the_name_it_is_registered_under(store, tmp_path):
+    from embexp.models.scratch import ScratchModel
+
+    model = ScratchModel(1, 8, 2, vocabulary_size=50, max_seq_length=8).load(lambda: ["a text"], tmp_path)
+    model.save_pretrained(str(tmp_path / "model"))
+    for number in (1, 2):
+        tracker = MlflowTracker(store, "toy", True, "none", telemetry=False, register="stocks-模型")
+        tracker.prepare()
+        tracker.start(f"run {number}")
+        tracker.log_model(tmp_path / "model")
+    versions = tracker.client.search_model_versions("name='stocks-模型'")
+    assert sorted(int(version.version) for version in versions) == [1, 2]
+    assert {version.run_id for version in versions} >= {tracker.run_id}
+
+
+@pytest.mark.parametrize(("register", "log_model"), [("a/b", True), ("a:1", True), (" ", True), ("a", False)])
+def test_what_cannot_be_registered_is_refused(store, register, log_model):
+    with pytest.raises(TrackingError, match=r"^tracking\.register=.* cannot be\. Expected a name without / and :"):
+        MlflowTracker(store, "toy", log_model, "none", telemetry=False, register=register)
+
+
 def test_a_job_stands_below_the_run_of_its_sweep_in_the_same_experiment(store):
     parent = tracker_of(store)
     job = MlflowTracker(store, "toy", log_model=False, checkpoint="none", telemetry=False)
