@@ -1,6 +1,7 @@
 """What a plan says before anything is loaded."""
 
 import logging
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -85,10 +86,18 @@ def test_wrong_settings_of_conversions_hide_no_other_mistake_and_make_none_up(tm
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_rows_seen_in_training_are_told_with_a_step_only_where_it_reaches_them(own):
-    (told,) = _leak_warnings("sts", {"dev": numpy.array([True, False]), "test": numpy.array([False])}, own)
+@pytest.mark.parametrize(
+    ("metric", "without"),
+    [
+        ("spearman_cosine_no_leaks", "The metrics that end in _no_leaks leave them out."),
+        ("spearman_cosine", "Too few are left without them."),
+    ],
+)
+def test_rows_seen_in_training_are_told_with_a_step_only_where_it_reaches_them(own, metric, without):
+    judge = SimpleNamespace(name="sts", metric_names=(metric,))
+    (told,) = _leak_warnings(judge, {"dev": numpy.array([True, False]), "test": numpy.array([False])}, own)
     found = "1 of 2 rows (50.0 %) of dev of evaluator=sts also stand in the training data."
-    assert told.startswith(f"{found} The metrics that end in _no_leaks leave them out.")
+    assert told.startswith(f"{found} {without}")
     assert ("step=[leaks]" in told) == (not own)
 
 

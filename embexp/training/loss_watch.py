@@ -1,6 +1,5 @@
 """A training stops at the first loss that is no finite number, and says where and why."""
 
-from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -74,13 +73,10 @@ def batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
     accumulated = trainer.args.gradient_accumulation_steps
     steps_an_epoch = max(len(loader) // accumulated + bool(len(loader) % accumulated), 1)
     epoch, done = divmod(step, steps_an_epoch)
-    sampler = loader.batch_sampler
-    for earlier in range(epoch + 1):
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(earlier)
-        batches = iter(sampler)
-        if earlier < epoch and not hasattr(sampler, "seed"):
-            deque(batches, maxlen=0)  # a sampler that only goes on drawing has drawn the epochs before
+    for drawing in (loader, loader.batch_sampler):  # as the trainer does when an epoch begins
+        if hasattr(drawing, "set_epoch"):
+            drawing.set_epoch(epoch)
+    batches = iter(loader.batch_sampler)
     for _ in range(done * accumulated + batch):
         next(batches)
     return [int(row) for row in next(batches)]
