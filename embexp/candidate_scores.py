@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from embexp.candidates import Candidate, EvaluationPlan
 from embexp.config import instantiate
 from embexp.environment import environment_tags
+from embexp.errors import EmbexpError, ModelError, listed
 from embexp.evaluation.ranking import Placed, place_models
 from embexp.evaluation.scores import Evaluator, judged_split
 from embexp.models.encoding import ModelEncoder
@@ -26,7 +27,13 @@ WARM_UP_TEXTS = 16
 
 
 def score_candidates(plan: EvaluationPlan) -> dict[str, Any]:
-    """Score the models one after the other, then place them; returns what stands in result.json."""
+    """Score the models one after the other, then place them; returns what stands in result.json.
+
+    One that cannot be scored does not end the others.
+
+    Raises:
+        ModelError: names those that could not be scored, once the others are told and stored.
+    """
     _prepare_torch(plan.threads)
     with Journal(plan.folder, plan.tracker).open(f"evaluate {plan.dataset}", None) as journal:
         names = [candidate.name for candidate in plan.candidates]
@@ -35,10 +42,18 @@ def score_candidates(plan: EvaluationPlan) -> dict[str, Any]:
         costs: dict[str, dict[str, float]] = {}
         for number, candidate in enumerate(plan.candidates, 1):
             logger.info("%s (%s of %s)", candidate.name, number, len(names))
-            scores[candidate.name], costs[candidate.name] = _score(plan, candidate, number, journal.run_id)
-        rows = _rows(plan, scores, costs)
-        journal.result |= {"primary": f"{plan.primary_evaluator}/{plan.primary_metric}", "models": rows}
-        _write(plan, rows, journal)
+            try:
+                scores[candidate.name], costs[candidate.name] = _score(plan, candidate, number, journal.run_id)
+            except EmbexpError as error:
+                logger.warning("%s could not be scored: %s", candidate.name, error)
+        if scores:
+            rows = _rows(plan, scores, costs)
+            journal.result |= {"primary": f"{plan.primary_evaluator}/{plan.primary_metric}", "models": rows}
+            _write(plan, rows, journal)
+        if failed := [name for name in names if name not in scores]:
+            raise ModelError(
+                f"{len(failed)} of {len(names)} models could not be scored, as was told above: {listed(failed)}."
+            )
     return journal.result
 
 

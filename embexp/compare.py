@@ -38,13 +38,13 @@ def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder:
     from embexp.comparison import compare_runs
     from embexp.config import resolve
     from embexp.errors import ConfigError
-    from embexp.exportable import find_run
     from embexp.reports.comparison_page import comparison_page
-    from embexp.run_record import write_text
+    from embexp.run_record import find_run, write_text
 
     resolved = resolve(config)
     runs = resolved["runs"]
-    if len(runs) != 2:
+    sides = [[run.strip() for run in side.split(",") if run.strip()] for side in runs]
+    if len(sides) != 2 or not all(sides):
         raise ConfigError(
             f"{len(runs)} runs were named. Expected two: type python -m embexp.compare <run> <run>, each by its folder "
             "or its id in MLflow; seeds of one configuration with commas between them: <run>,<run>."
@@ -55,7 +55,7 @@ def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder:
             "from 0."
         )
     roots = resolved["paths"]["runs"], resolved["paths"]["sweeps"]
-    folders = [[find_run(run.strip(), roots) for run in side.split(",") if run.strip()] for side in runs]
+    folders = [[find_run(run, roots) for run in side] for side in sides]
     found = compare_runs(*folders, resolved["resamples"], resolved["examples"])
     page = comparison_page(found)
     print(page)

@@ -54,9 +54,9 @@ def compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int, 
             evaluator with the same examples.
     """
     sides = Side(tuple(first)), Side(tuple(second))
-    primary = json.loads((first[0] / RESULT).read_text(encoding="utf-8")).get("primary", {})
     for side in sides:
         _check(side)
+    primary = json.loads((first[0] / RESULT).read_text(encoding="utf-8"))["primary"]
     shared, left_out = _shared(sides)
     if not shared:
         raise ConfigError(
@@ -145,9 +145,7 @@ def _rows(name: str, scores: Scored, resamples: int) -> Iterator[dict[str, Any]]
 def _decisive(name: str, scores: Scores, primary: Mapping[str, Any]) -> Measure:
     """The run's primary metric where it is of this evaluator, else the evaluator's first one."""
     evaluator = name.rpartition("_")[0]
-    asked = [
-        each for each in scores.measures if (evaluator, each.name) == (primary.get("evaluator"), primary.get("metric"))
-    ]
+    asked = [each for each in scores.measures if (evaluator, each.name) == (primary["evaluator"], primary["metric"])]
     return (asked or scores.measures)[0]
 
 

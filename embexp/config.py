@@ -1,18 +1,17 @@
-"""The typed root of a configuration, where `conf/` lies, and the one place that calls Hydra."""
+"""Where `conf/` lies, and the one place that calls Hydra for composing and instantiating."""
 
 import functools
 import importlib.metadata
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from embexp.errors import ConfigError, EmbexpError, did_you_mean
 from embexp.run_record import run_folder
+from embexp.schemas import register_schemas
 from embexp.value_types import check_value_types
 
 _HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").split(".")[:2])
@@ -22,109 +21,7 @@ VERSION_BASE = {} if _HYDRA >= (1, 4) else {"version_base": "1.3"}
 TRUSTED = {"execution_whitelist": ["embexp.*", "hydra.*", "hydra_plugins.*"]} if _HYDRA >= (1, 4) else {}
 
 
-@dataclass
-class Stage:
-    """One training: which data, brought to which shape, with which loss, modified how, and trainer."""
-
-    dataset: Any = None
-    shape: str | None = None
-    loss: Any = None
-    modifier: Any = None
-    trainer: Any = None
-
-
-@dataclass
-class Root(Stage):
-    """A run: the main stage, the model it trains, who judges it and where it is shown."""
-
-    model: Any = None
-    evaluator: Any = field(default_factory=dict)
-    conversion: Any = None
-    primary_metric: str | None = None
-    keep: str = "weights"
-    resume: str | None = None
-    adapt: Any = None
-    export: Any = field(default_factory=dict)
-    tracking: Any = None
-    paths: Any = None
-    experiment: Any = None
-    name: str | None = None
-    seed: int = 42
-    threads: int | None = None
-    profile: bool = False
-
-
-@dataclass
-class Inspect:
-    """What `embexp.inspect` looks at, and how it shows it."""
-
-    dataset: Any = None
-    model: Any = None
-    conversion: Any = None
-    paths: Any = None
-    steps: bool = False
-    examples: int = 3
-    format: str = "text"
-
-
-@dataclass
-class Prepare:
-    """What `embexp.prepare` makes of a data set, and where it goes."""
-
-    dataset: Any = None
-    conversion: Any = None
-    paths: Any = None
-    shape: str | None = None
-    output: str | None = None
-    format: str = "parquet"
-    overwrite: bool = False
-
-
-@dataclass
-class Export:
-    """Which finished run or saved model `embexp.export` exports, how, and where to."""
-
-    run: str | None = None
-    model: Any = None
-    dataset: Any = None
-    evaluator: Any = field(default_factory=dict)
-    export: Any = field(default_factory=dict)
-    conversion: Any = None
-    paths: Any = None
-    output: str | None = None
-
-
-@dataclass
-class Evaluate:
-    """Which models `embexp.evaluate` scores, by whom, and where they are shown."""
-
-    dataset: Any = None
-    model: Any = None
-    evaluator: Any = field(default_factory=dict)
-    conversion: Any = None
-    tracking: Any = None
-    paths: Any = None
-    primary_metric: str | None = None
-    seed: int = 42
-    threads: int | None = None
-    speed_texts: int = 500
-
-
-@dataclass
-class Compare:
-    """Which two runs `embexp.compare` compares."""
-
-    runs: list[str] = MISSING
-    paths: Any = None
-    resamples: int = 10000
-    examples: int = 5
-    output: str | None = None
-
-
-SCHEMAS = {"schema": Root, "inspect_schema": Inspect, "prepare_schema": Prepare, "export_schema": Export}
-SCHEMAS |= {"evaluate_schema": Evaluate, "compare_schema": Compare}
-for schema, node in SCHEMAS.items():
-    ConfigStore.instance().store(name=schema, node=node)
+register_schemas()
 
 
 def options_of(*groups: str) -> str:
@@ -173,18 +70,30 @@ def compose(overrides: Sequence[str] = (), config_name: str = "config", check: b
     Raises:
         ConfigError: an override names an unknown key or has the wrong type.
     """
-    from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
     with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
-        full = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
-        choices = OmegaConf.to_container(full.hydra.runtime.choices)
-        OmegaConf.set_struct(full, False)
-        del full["hydra"]
-        OmegaConf.set_struct(full, True)
-        if check:
-            check_value_types(full, defaults_of(choices, config_name))
-    return full
+        return composed(overrides, config_name, check)[0]
+
+
+def composed(
+    overrides: Sequence[str], config_name: str = "config", check: bool = True
+) -> tuple[DictConfig, dict[str, Any]]:
+    """The same inside of a command, where Hydra has started; with the chosen option of each group.
+
+    Raises:
+        ConfigError: as `compose`.
+    """
+    from hydra import compose as hydra_compose
+
+    full = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
+    choices = OmegaConf.to_container(full.hydra.runtime.choices)
+    OmegaConf.set_struct(full, False)
+    del full["hydra"]
+    OmegaConf.set_struct(full, True)
+    if check:
+        check_value_types(full, defaults_of(choices, config_name))
+    return full, choices
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:

@@ -19,7 +19,9 @@ def main() -> None:
     sys.argv[1:] = [*models[0], *others]
 
     def task(config: DictConfig, choices: dict[str, Any], folder: Path) -> None:
-        evaluate([(config, choices), *(_composed([*model, *others]) for model in models[1:])], folder)
+        from embexp.config import composed
+
+        evaluate([(config, choices), *(composed([*model, *others], "evaluate") for model in models[1:])], folder)
 
     run_command(task, "evaluate")
 
@@ -28,7 +30,8 @@ def evaluate(composed: Sequence[Composed], folder: Path) -> dict[str, Any]:
     """Score every model, log a run for each below a parent, and write table and results; returns the results.
 
     Raises:
-        EmbexpError: whatever does not fit, of all models together, before any is loaded.
+        EmbexpError: whatever does not fit, of all models together, before any is loaded; or models that could not be
+            scored, once all others were.
     """
     from embexp.candidates import plan_evaluation
     from embexp.run_record import held
@@ -38,22 +41,6 @@ def evaluate(composed: Sequence[Composed], folder: Path) -> dict[str, Any]:
         from embexp.candidate_scores import score_candidates
 
         return score_candidates(plan)
-
-
-def _composed(overrides: Sequence[str]) -> Composed:
-    """The configuration of another model, checked; only inside of a command."""
-    from hydra import compose
-    from omegaconf import OmegaConf
-
-    from embexp.config import defaults_of
-    from embexp.value_types import check_value_types
-
-    config = compose("evaluate", overrides=list(overrides), return_hydra_config=True)
-    choices = OmegaConf.to_container(config.hydra.runtime.choices)
-    OmegaConf.set_struct(config, False)
-    del config["hydra"]
-    check_value_types(config, defaults_of(choices, "evaluate"))
-    return config, choices
 
 
 if __name__ == "__main__":

@@ -40,10 +40,10 @@ def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = N
         EmbexpError: there is no such run or model, or an export does not fit; all that could be made was made.
     """
     from embexp.config import resolve
-    from embexp.exportable import find_run, of_model, of_run
+    from embexp.exportable import of_model, of_run
     from embexp.exports.delivery import plan_exports
     from embexp.misfits import Misfits
-    from embexp.run_record import held
+    from embexp.run_record import find_run, held
 
     resolved, misfits = resolve(config), Misfits()
     exports = plan_exports(resolved["export"], misfits)

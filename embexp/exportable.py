@@ -1,7 +1,7 @@
 """Models to export: that of a finished run with its evaluators and data, or any model by its path."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,38 +19,12 @@ from embexp.misfits import Misfits
 from embexp.models.encoding import ModelEncoder
 from embexp.models.text_memory import TextMemory
 from embexp.plan import plan_stage
-from embexp.run_record import CONFIG, RECORD, RESULT, folder_with_id, read_record, status_of
+from embexp.run_record import CONFIG, RESULT, read_record, status_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 Node = Mapping[str, Any]
-
-
-def find_run(given: str, roots: Sequence[str]) -> Path:
-    """The folder of a run, by that folder or by the id that its tracker gave it.
-
-    Args:
-        roots: where runs and sweeps are, to be searched for an id.
-
-    Raises:
-        ConfigError: there is no such run.
-    """
-    folder = Path(given).expanduser()
-    if not folder.is_dir():
-        folder = folder_with_id(given, roots)
-    if folder is None:
-        raise ConfigError(
-            f"run={given} is neither a folder nor the id of a run in {' or '.join(roots)}. "
-            "Type run=<folder of a finished run>, or model=<folder or id> for a model without a run."
-        )
-    if (folder / RECORD).is_file() and (folder / CONFIG).is_file():
-        return folder
-    saved = f" It is a saved model: type model={given}." if (folder / "modules.json").is_file() else ""
-    raise ConfigError(
-        f"run={given} is no run: there is no {RECORD} in it. Expected the folder of a finished run "
-        f"(<runs>/<date>/<time>), or its id.{saved}"
-    )
 
 
 def of_run(folder: Path) -> TrainedModel:

@@ -72,6 +72,7 @@ def _difference_columns(difference: Difference) -> dict[str, Any]:
         "difference": difference.value,
         "low": difference.low,
         "high": difference.high,
+        "p": difference.p,
         "verdict": difference.verdict,
     }
 

@@ -71,6 +71,28 @@ def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
     return str(folder)
 
 
+def find_run(given: str, roots: Sequence[str]) -> Path:
+    """The folder of a run that was named by it, or by the id that its tracker gave it.
+
+    Args:
+        roots: where runs and sweeps are, to be searched for an id.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    expected = "Expected the folder of a finished run (<runs>/<date>/<time>), or its id"
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        folder = folder_with_id(given, roots)
+    if folder is None:
+        raise ConfigError(f"{given} is neither a folder nor the id of a run in {' or '.join(roots)}. {expected}.")
+    if (folder / RECORD).is_file() and (folder / CONFIG).is_file():
+        return folder
+    is_model = (folder / "modules.json").is_file()
+    saved = f" It is a saved model: embexp.export and embexp.evaluate take it as model={given}." if is_model else ""
+    raise ConfigError(f"{given} is no run: there is no {RECORD} in it. {expected}.{saved}")
+
+
 def folder_with_id(run_id: str, roots: Sequence[str]) -> Path | None:
     """The folder of the run below these roots to which its tracker gave the id."""
     for root in roots:

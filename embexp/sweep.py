@@ -78,15 +78,10 @@ def open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
 
 def check_swept_values(overrides: Sequence[str], config_name: str) -> None:
     """Compose the configuration once for every swept value (not for every combination) and check its types."""
-    from hydra import compose
-
-    from embexp.config import defaults_of
-    from embexp.value_types import check_value_types
+    from embexp.config import composed
 
     for job in _each_value_once(overrides):
-        config = compose(config_name, overrides=job, return_hydra_config=True)
-        choices = OmegaConf.to_container(config.hydra.runtime.choices)
-        check_value_types(config, defaults_of(choices, config_name))
+        composed(job, config_name)
 
 
 def _each_value_once(overrides: Sequence[str]) -> Iterator[list[str]]:

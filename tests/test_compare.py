@@ -10,7 +10,7 @@ from test_run import plan_of
 
 from embexp.compare import compare, with_runs
 from embexp.config import compose
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, DataError
 from embexp.run import execute
 
 
@@ -111,3 +111,23 @@ def test_a_run_that_failed_is_refused(two_runs, tmp_path):
     (tmp_path / "failed" / "result.json").write_text(json.dumps(result))
     with pytest.raises(ConfigError, match=r"is FAILED\. Expected one that has finished"):
         compared(two_runs / "mnrl", tmp_path / "failed")
+
+
+def test_a_run_that_never_ended_and_a_side_without_a_run_are_refused(two_runs, tmp_path):
+    shutil.copytree(two_runs / "mnrl", tmp_path / "torn")
+    (tmp_path / "torn" / "result.json").unlink()
+    for runs in ((tmp_path / "torn", two_runs / "mnrl"), (two_runs / "mnrl", tmp_path / "torn")):
+        with pytest.raises(ConfigError, match=r"is RUNNING\. Expected one that has finished"):
+            compared(*runs)
+    with pytest.raises(ConfigError, match=r"^2 runs were named\. Expected two"):
+        compared(two_runs / "mnrl", ",")
+    with pytest.raises(ConfigError, match=r"^nowhere is neither a folder nor the id of a run in runs or sweeps\."):
+        compared(two_runs / "mnrl", "nowhere")
+
+
+def test_examples_of_an_earlier_version_are_told_apart(two_runs, tmp_path):
+    shutil.copytree(two_runs / "cosent", tmp_path / "old")
+    file = tmp_path / "old" / "examples" / "sts_test.parquet"
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(file).replace_schema_metadata({}), file)
+    with pytest.raises(DataError, match=r"does not say how its metrics are taken: an earlier version"):
+        compared(two_runs / "mnrl", tmp_path / "old")

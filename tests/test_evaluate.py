@@ -84,3 +84,18 @@ def test_the_command_scores_several_models_and_other_dimensions(workplace):
     assert "test/retrieval/ndcg_at_10" in done.stdout
     (file,) = workplace.glob("evaluations/*/*/models/1/result.json")
     assert "test/sts/spearman_cosine_dim8" in json.loads(file.read_text())["metrics"]
+
+
+def test_a_model_that_cannot_be_scored_does_not_end_the_others(workplace, monkeypatch, capsys, caplog):
+    from embexp.models.scratch import ScratchModel
+
+    def broken(*_):
+        raise ModelError("The weights are torn.")
+
+    monkeypatch.setattr(ScratchModel, "load", broken)  # of tiny, not of static_scratch
+    with pytest.raises(ModelError, match=r"^1 of 2 models could not be scored, as was told above: tiny\."):
+        evaluate(composed(*TWO, "tracking=none"), workplace / "out")
+    assert "tiny could not be scored: The weights are torn." in caplog.text
+    assert "static_scratch" in capsys.readouterr().out
+    assert [row["model"] for row in json.loads((workplace / "out" / "models.json").read_text())] == ["static_scratch"]
+    assert json.loads((workplace / "out" / "models" / "1" / "result.json").read_text())["run"]["status"] == "FAILED"

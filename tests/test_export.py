@@ -141,7 +141,7 @@ def test_a_run_that_the_tracker_does_not_know_is_told(workplace, store, caplog):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("run.json", "run=run is no run: there is no run.json in it. Expected the folder of a finished run"),
+        ("run.json", "run is no run: there is no run.json in it. Expected the folder of a finished run"),
         ("KILLED", "The run in run ended as KILLED. Expected one that has finished: type python -m embexp resume=run"),
         ("result.json", "The run in run was interrupted. Expected one that has finished"),
     ],
@@ -159,7 +159,7 @@ def test_what_is_no_finished_run_is_told_with_what_fits(change, message, workpla
 
 def test_a_saved_model_given_as_a_run_is_told_so(workplace):
     (workplace / "modules.json").touch()
-    with pytest.raises(ConfigError, match=r"It is a saved model: type model=\."):
+    with pytest.raises(ConfigError, match=r"It is a saved model: .* take it as model=\."):
         call("run=.", "export=[binary]")
 
 
@@ -178,7 +178,7 @@ def test_a_saved_model_is_exported_with_the_data_that_are_named(workplace):
     [
         (["model=tiny"], "No export is chosen. Expected at least one: type export=[int8]."),
         (["export=[binary]"], "Expected one of: run=<folder of a finished run>, model=<folder of a saved model>."),
-        (["run=nowhere", "export=[binary]"], "run=nowhere is neither a folder nor the id of a run in "),
+        (["run=nowhere", "export=[binary]"], "nowhere is neither a folder nor the id of a run in "),
         (["model=tiny", "export=[int8]"], "export=int8 needs texts to calibrate on: type dataset=<data set with a"),
         (["model=tiny", "export=[binary]", "evaluator=[sts]"], "evaluator=sts reads the data set that is trained on"),
     ],

@@ -67,8 +67,8 @@ def _as_int8(vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray
 
 
 def _listed(given: Any) -> list[Any]:
-    """The values of a list; a single value that is none, as text: a name is taken, a number is not."""
-    return [str(given)] if given is not None and not isinstance(given, list | tuple) else [*(given or ())]
+    """The values of a list, none of null, or a single value."""
+    return [*given] if isinstance(given, list | tuple) else [] if given is None else [given]
 
 
 def forms_of(name: str, dimensions: Sequence[int] | None, precisions: Sequence[str] | None) -> tuple[Form, ...]:
@@ -80,12 +80,13 @@ def forms_of(name: str, dimensions: Sequence[int] | None, precisions: Sequence[s
     Raises:
         ConfigError: lists every value that is none.
     """
-    wrong = [f"dimensions={value}" for value in _listed(dimensions) if type(value) is not int or value < 1]
-    wrong += [f"precisions={value}" for value in _listed(precisions) if value not in PRECISIONS]
+    sizes, kinds = _listed(dimensions), _listed(precisions)
+    wrong = [f"dimensions={value}" for value in sizes if type(value) is not int or value < 1]
+    wrong += [f"precisions={value}" for value in kinds if value not in PRECISIONS]
     if wrong:
         raise ConfigError(
             f"evaluator.{name} has {listed(wrong)}. Expected dimensions of 1 or more, such as [256, 128, 64], "
             f"and precisions among {listed(PRECISIONS[1:])}."
         )
-    cut = dict.fromkeys((None, *(dimensions or ())))
-    return tuple(Form(size, precision) for precision in dict.fromkeys(("float32", *(precisions or ()))) for size in cut)
+    cut = dict.fromkeys((None, *sizes))
+    return tuple(Form(size, precision) for precision in dict.fromkeys(("float32", *kinds)) for size in cut)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from embexp.errors import DataError
 from embexp.evaluation.measures import Measure, value_of
 from embexp.evaluation.scores import ID, Scores
 
@@ -57,10 +58,19 @@ def write_report(path: Path, base: Scores, trained: Scores, column: str) -> None
 
 
 def read_examples(path: Path) -> KeptExamples:
-    """What `write_examples` wrote."""
+    """What `write_examples` wrote.
+
+    Raises:
+        DataError: an earlier version of embexp wrote the file, without the measures.
+    """
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(path)
+    if MEASURES not in (table.schema.metadata or {}):
+        raise DataError(
+            f"{path} does not say how its metrics are taken: an earlier version of embexp wrote it. Expected a run of "
+            "this version: run its command again."
+        )
     columns = {name: _values(table[name]) for name in table.column_names}
     measures = tuple(Measure(**each) for each in json.loads(table.schema.metadata[MEASURES]))
     examples = {name: values for name, values in columns.items() if not name.startswith((BASE, TRAINED))}

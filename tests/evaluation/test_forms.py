@@ -40,12 +40,16 @@ def test_every_combination_is_judged_and_the_plain_one_first():
     [
         ([0], ["int4"], "dimensions=0, precisions=int4"),
         (["a", True], None, "dimensions=a, dimensions=True"),
-        (16, "int8", "dimensions=16"),
+        (0, "int4", "dimensions=0, precisions=int4"),
     ],
 )
 def test_what_is_no_form_is_refused(dimensions, precisions, told):
     with pytest.raises(ConfigError, match=rf"evaluator\.sts has {told}\. Expected"):
         forms_of("sts", dimensions, precisions)
+
+
+def test_a_single_value_stands_for_a_list_of_one():
+    assert [form.suffix for form in forms_of("sts", 16, "int8")] == ["", "_dim16", "_int8", "_dim16_int8"]
 
 
 def test_more_dimensions_than_there_are_are_refused():

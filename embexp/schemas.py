@@ -1,0 +1,122 @@
+"""The typed roots: what each command's configuration may hold at its top; groups below are plain YAML."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class Stage:
+    """One training: which data, brought to which shape, with which loss, modified how, and trainer."""
+
+    dataset: Any = None
+    shape: str | None = None
+    loss: Any = None
+    modifier: Any = None
+    trainer: Any = None
+
+
+@dataclass
+class Root(Stage):
+    """A run: the main stage, the model it trains, who judges it and where it is shown."""
+
+    model: Any = None
+    evaluator: Any = field(default_factory=dict)
+    conversion: Any = None
+    primary_metric: str | None = None
+    keep: str = "weights"
+    resume: str | None = None
+    adapt: Any = None
+    export: Any = field(default_factory=dict)
+    tracking: Any = None
+    paths: Any = None
+    experiment: Any = None
+    name: str | None = None
+    seed: int = 42
+    threads: int | None = None
+    profile: bool = False
+
+
+@dataclass
+class Inspect:
+    """What `embexp.inspect` looks at, and how it shows it."""
+
+    dataset: Any = None
+    model: Any = None
+    conversion: Any = None
+    paths: Any = None
+    steps: bool = False
+    examples: int = 3
+    format: str = "text"
+
+
+@dataclass
+class Prepare:
+    """What `embexp.prepare` makes of a data set, and where it goes."""
+
+    dataset: Any = None
+    conversion: Any = None
+    paths: Any = None
+    shape: str | None = None
+    output: str | None = None
+    format: str = "parquet"
+    overwrite: bool = False
+
+
+@dataclass
+class Export:
+    """Which finished run or saved model `embexp.export` exports, how, and where to."""
+
+    run: str | None = None
+    model: Any = None
+    dataset: Any = None
+    evaluator: Any = field(default_factory=dict)
+    export: Any = field(default_factory=dict)
+    conversion: Any = None
+    paths: Any = None
+    output: str | None = None
+
+
+@dataclass
+class Evaluate:
+    """Which models `embexp.evaluate` scores, by whom, and where they are shown."""
+
+    dataset: Any = None
+    model: Any = None
+    evaluator: Any = field(default_factory=dict)
+    conversion: Any = None
+    tracking: Any = None
+    paths: Any = None
+    primary_metric: str | None = None
+    seed: int = 42
+    threads: int | None = None
+    speed_texts: int = 500
+
+
+@dataclass
+class Compare:
+    """Which two runs `embexp.compare` compares."""
+
+    runs: list[str] = MISSING
+    paths: Any = None
+    resamples: int = 10000
+    examples: int = 5
+    output: str | None = None
+
+
+SCHEMAS = {
+    "schema": Root,
+    "inspect_schema": Inspect,
+    "prepare_schema": Prepare,
+    "export_schema": Export,
+    "evaluate_schema": Evaluate,
+    "compare_schema": Compare,
+}
+
+
+def register_schemas() -> None:
+    """Make them known to Hydra, as the YAML of each command names them."""
+    for name, schema in SCHEMAS.items():
+        ConfigStore.instance().store(name=name, node=schema)
