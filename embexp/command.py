@@ -17,6 +17,7 @@ from embexp.explaining import explain
 from embexp.overrides import expand_paths, quote_texts
 from embexp.value_types import check_value_types
 
+MISTAKES = (EmbexpError, HydraException, OmegaConfBaseException)
 Task = Callable[[DictConfig, dict[str, Any], Path], Any]
 
 
@@ -38,10 +39,13 @@ def run_command(task: Task, config_name: str = "config") -> None:
     try:
         sys.argv[1:] = quote_texts(expand_paths(sys.argv[1:]))
         hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()
-    except (EmbexpError, HydraException, OmegaConfBaseException) as error:
+    except MISTAKES as error:
         if wants_traceback:
             raise
         exit_with(error)
+    except BrokenPipeError:  # who read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -55,7 +59,7 @@ def _run_job(task: Task, config: DictConfig, config_name: str, wants_traceback: 
         choices = OmegaConf.to_container(hydra_config.runtime.choices)
         check_value_types(config, defaults_of(choices, config_name))
         return task(config, choices, Path(hydra_config.runtime.output_dir))
-    except EmbexpError as error:
+    except MISTAKES as error:
         if wants_traceback or hydra_config.mode == RunMode.MULTIRUN:
             raise
         exit_with(error)

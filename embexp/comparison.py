@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from embexp.config import describes
 from embexp.errors import ConfigError
 from embexp.evaluation.dependent_correlations import compare_correlations
 from embexp.evaluation.kept_examples import read_examples
@@ -204,8 +205,14 @@ def config_differences(first: Path, second: Path) -> list[tuple[str, Any, Any]]:
     return [
         (key, flat[0].get(key), flat[1].get(key))
         for key in dict.fromkeys([*flat[0], *flat[1]])
-        if flat[0].get(key) != flat[1].get(key) and key.partition(".")[0] not in NOT_RESULTS
+        if flat[0].get(key) != flat[1].get(key) and not _changes_nothing(key)
     ]
+
+
+def _changes_nothing(key: str) -> bool:
+    """Whether a key of the configuration changes no result: where things go, and what only describes a call."""
+    parts = key.split(".")
+    return parts[0] in NOT_RESULTS or any(map(describes, parts))
 
 
 def _flat(node: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -157,7 +157,7 @@ def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
 
-    call = {key: value for key, value in node.items() if not _describes(key)}
+    call = {key: value for key, value in node.items() if not describes(key)}
     check_arguments(call, runtime)
     whitelist = {"_execution_whitelist_": sorted(set(_packages_of(call)))} if _HYDRA >= (1, 4) else {}
     try:
@@ -179,7 +179,8 @@ def _packages_of(node: Any) -> Iterator[str]:
             yield from _packages_of(value)
 
 
-def _describes(key: str) -> bool:
+def describes(key: str) -> bool:
+    """Whether a key says something of the call (`_accepts_`) and is no argument of it."""
     return key.startswith("_") and key.endswith("_") and key not in ("_target_", "_partial_", "_args_", "_recursive_")
 
 

@@ -51,6 +51,7 @@ def test_metrics_of_both_stand_beside_each_other_with_interval_and_verdict(two_r
     page = capsys.readouterr().out
     assert "# mnrl/tiny/42 and cosent/tiny/42" in page
     assert "| loss._target_ | sentence_transformers" in page
+    assert "_accepts_" not in page
     assert "## Examples that changed most: sts_test" in page
 
 
