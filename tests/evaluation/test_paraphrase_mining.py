@@ -4,6 +4,7 @@ import random
 
 import numpy
 import pytest
+from plane_encoder import PlaneEncoder
 
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError
@@ -18,25 +19,12 @@ ANGLES = {"a": 0, "b": 1, "c": 10, "d": 12}
 PAIRS = {"anchor": ["b", "b", "d", "a"], "positive": ["a", "c", "b", "a"]}
 
 
-class PlaneEncoder:
-    """Texts as points on the unit circle, by their angle in degrees."""
-
-    def __init__(self, angles=ANGLES):
-        self.angles = angles
-        self.calls = []
-
-    def encode(self, texts, prompt=None):
-        self.calls.append((list(texts), prompt))
-        radians = numpy.radians([self.angles[text] for text in texts])
-        return numpy.stack([numpy.cos(radians), numpy.sin(radians)], axis=1).astype("float32")
-
-
 def evaluator_of(rows=PAIRS, shape="positive_pair", **options):
     return paraphrase_mining_evaluator("mining", dataset_of("toy", shape, {"test": rows}), **OPTIONS | options)
 
 
 def test_each_pair_has_the_precision_down_to_it():
-    scores = evaluator_of().score(PlaneEncoder(), "test")
+    scores = evaluator_of().score(PlaneEncoder(ANGLES), "test")
     assert scores.examples["first"] == ["a", "b", "b"]
     assert scores.examples["second"] == ["b", "c", "d"]
     assert scores.predicted["average_precision"].tolist() == pytest.approx([1, 2 / 3, 3 / 5])
@@ -44,9 +32,17 @@ def test_each_pair_has_the_precision_down_to_it():
 
 
 def test_a_pair_that_is_not_found_has_nothing():
-    assert evaluator_of(max_pairs=2).score(PlaneEncoder(), "test").predicted["average_precision"].tolist() == [1, 0, 0]
+    assert evaluator_of(max_pairs=2).score(PlaneEncoder(ANGLES), "test").predicted["average_precision"].tolist() == [
+        1,
+        0,
+        0,
+    ]
     # the nearest of a is b, of b a, of c d, of d c: two pairs
-    assert evaluator_of(top_k=1).score(PlaneEncoder(), "test").predicted["average_precision"].tolist() == [1, 0, 0]
+    assert evaluator_of(top_k=1).score(PlaneEncoder(ANGLES), "test").predicted["average_precision"].tolist() == [
+        1,
+        0,
+        0,
+    ]
 
 
 def test_pairs_with_one_score_share_their_precision():
@@ -62,14 +58,14 @@ def test_rows_that_are_one_pair_are_one_example_and_equal_texts_are_none():
     rows = {"anchor": ["a", "b", "c", "d"], "positive": ["b", "a", "c", "c"]}
     evaluator = evaluator_of(rows)
     assert list(evaluator.task.example_of(evaluator.dataset.splits["test"])) == [0, 0, -1, 1]
-    assert evaluator.score(PlaneEncoder(), "test").predicted["average_precision"].tolist() == [1, 1]
+    assert evaluator.score(PlaneEncoder(ANGLES), "test").predicted["average_precision"].tolist() == [1, 1]
 
 
 def test_of_binary_pairs_those_labelled_1_are_to_be_found():
     rows = {"sentence1": ["a", "b", "c"], "sentence2": ["b", "c", "d"], "label": [1, 0, 1]}
     evaluator = evaluator_of(rows, "binary_pair")
     assert list(evaluator.task.example_of(evaluator.dataset.splits["test"])) == [0, -1, 1]
-    assert evaluator.score(PlaneEncoder(), "test").metrics == {"average_precision": 1}
+    assert evaluator.score(PlaneEncoder(ANGLES), "test").metrics == {"average_precision": 1}
     with pytest.raises(DataError, match="toy/test has no pair of two different texts that mean the same"):
         evaluator_of(rows | {"label": [0, 0, 0]}, "binary_pair")
 
@@ -78,7 +74,7 @@ def test_all_texts_are_encoded_after_the_prompt_of_the_first_column():
     rows = {"anchor": ["a", "b"], "positive": ["b", "c"]}
     dataset = dataset_of("toy", "positive_pair", {"test": rows})
     dataset = set_prompts(dataset, {"ask": "Q: ", "tell": "D: "}, columns={"anchor": "ask", "positive": "tell"})
-    encoder = PlaneEncoder()
+    encoder = PlaneEncoder(ANGLES)
     evaluator = paraphrase_mining_evaluator("mining", dataset, **OPTIONS)
     evaluator.score(encoder, "test")
     assert encoder.calls == [(["a", "b", "c"], "Q: ")]
@@ -132,7 +128,7 @@ def test_two_models_are_compared_over_the_pairs():
 
 def test_pairs_seen_in_training_are_left_out_of_a_second_metric():
     evaluator = evaluator_of(leaked={"test": numpy.array([True, False, False, False])})
-    metrics = evaluator.score(PlaneEncoder(), "test").metrics
+    metrics = evaluator.score(PlaneEncoder(ANGLES), "test").metrics
     assert metrics["average_precision_no_leaks"] == pytest.approx((2 / 3 + 3 / 5) / 2)
 
 

@@ -5,6 +5,7 @@ import random
 
 import numpy
 import pytest
+from plane_encoder import PlaneEncoder
 
 from embexp.config import compose, instantiate, resolve
 from embexp.data.checks import dataset_of
@@ -27,33 +28,20 @@ RANKED = {
 }
 
 
-class PlaneEncoder:
-    """Texts as points on the unit circle, by their angle in degrees."""
-
-    def __init__(self, angles=ANGLES):
-        self.angles = angles
-        self.calls = []
-
-    def encode(self, texts, prompt=None):
-        self.calls.append((list(texts), prompt))
-        radians = numpy.radians([self.angles[text] for text in texts])
-        return numpy.stack([numpy.cos(radians), numpy.sin(radians)], axis=1).astype("float32")
-
-
 def evaluator_of(rows, shape="ranked", others=None, **options):
     dataset = dataset_of("toy", shape, {**(others or {}), "test": rows})
     return retrieval_evaluator("retrieval", dataset, **OPTIONS | options)
 
 
 def test_rows_with_one_query_are_one_example():
-    scores = evaluator_of(RANKED).score(PlaneEncoder(), "test")
+    scores = evaluator_of(RANKED).score(PlaneEncoder(ANGLES), "test")
     assert scores.examples["query"] == ["q", "r"]
     assert scores.examples["num_relevant"].tolist() == [2, 1]
     assert scores.examples["relevant_document"] == ["d1", "d4"]
 
 
 def test_metrics_in_the_plane():
-    scores = evaluator_of(RANKED).score(PlaneEncoder(), "test")
+    scores = evaluator_of(RANKED).score(PlaneEncoder(ANGLES), "test")
     # q finds d1, d2, d3: its own are the first and the third; r finds d4 (or d5, which is as near) first.
     second = 1 / numpy.log2(3)
     expected = {
@@ -107,9 +95,9 @@ def test_empty_documents_of_a_file_are_not_searched(tmp_path):
 
 def test_pairs_are_queries_with_one_document_each():
     pairs = {"anchor": ["q", "r", "q"], "positive": ["d1", "d4", "d3"]}
-    ours = evaluator_of(pairs, "positive_pair").score(PlaneEncoder(), "test")
+    ours = evaluator_of(pairs, "positive_pair").score(PlaneEncoder(ANGLES), "test")
     ranked = RANKED | {"negatives": [[], [], []]}
-    assert ours.metrics == evaluator_of(ranked).score(PlaneEncoder(), "test").metrics
+    assert ours.metrics == evaluator_of(ranked).score(PlaneEncoder(ANGLES), "test").metrics
 
 
 def test_queries_and_documents_are_encoded_after_their_own_prompts():
@@ -118,15 +106,15 @@ def test_queries_and_documents_are_encoded_after_their_own_prompts():
         {"ask": "Q: ", "tell": "D: "},
         columns={"anchor": "ask", "positive": "tell"},
     )
-    encoder = PlaneEncoder()
+    encoder = PlaneEncoder(ANGLES)
     retrieval_evaluator("retrieval", dataset, **OPTIONS).score(encoder, "test")
     assert encoder.calls == [(["q"], "Q: "), (["d1"], "D: ")]
 
 
 def test_a_document_that_is_the_query_can_be_ignored():
     rows = {"query": ["q"], "positives": [["q", "d2"]], "negatives": [["d1"]]}
-    assert evaluator_of(rows).score(PlaneEncoder(), "test").metrics["recall_at_2"] == 0.5  # q, d1
-    ignoring = evaluator_of(rows, ignore_identical=True).score(PlaneEncoder(), "test")
+    assert evaluator_of(rows).score(PlaneEncoder(ANGLES), "test").metrics["recall_at_2"] == 0.5  # q, d1
+    ignoring = evaluator_of(rows, ignore_identical=True).score(PlaneEncoder(ANGLES), "test")
     assert ignoring.metrics["recall_at_2"] == 1  # d1, d2
     assert ignoring.examples["num_relevant"].tolist() == [1]
 
@@ -135,7 +123,7 @@ def test_queries_without_a_positive_are_no_examples():
     rows = {"query": ["q", "r"], "positives": [[], ["d4"]], "negatives": [["d1"], []]}
     evaluator = evaluator_of(rows)
     assert list(evaluator.task.example_of(evaluator.dataset.splits["test"])) == [-1, 0]
-    assert evaluator.score(PlaneEncoder(), "test").examples["query"] == ["r"]
+    assert evaluator.score(PlaneEncoder(ANGLES), "test").examples["query"] == ["r"]
     with pytest.raises(DataError, match="No query of toy/test has a positive"):
         evaluator_of({"query": ["q"], "positives": [[]], "negatives": [["d1"]]})
 
@@ -148,21 +136,21 @@ def test_positives_are_the_queries_with_each_of_their_documents():
 def test_queries_seen_in_training_are_left_out_of_a_second_metric():
     rows = {"query": ["q", "r", "q"], "positives": [["d2"], ["d4"], ["d3"]], "negatives": [["d1"], [], []]}
     evaluator = evaluator_of(rows, leaked={"test": numpy.array([False, False, True])})
-    metrics = evaluator.score(PlaneEncoder(), "test").metrics
+    metrics = evaluator.score(PlaneEncoder(ANGLES), "test").metrics
     assert metrics["mrr_at_10"] == 0.75
     assert metrics["mrr_at_10_no_leaks"] == 1
     assert evaluator.headline_metrics == ("ndcg_at_10", "mrr_at_10", "recall_at_1", "ndcg_at_10_no_leaks")
 
 
 def test_each_query_tells_what_it_found():
-    predicted = evaluator_of(RANKED).score(PlaneEncoder(), "test").predicted
+    predicted = evaluator_of(RANKED).score(PlaneEncoder(ANGLES), "test").predicted
     assert predicted["first_rank"].tolist() == [1, 1]
     assert list(predicted["top_document"]) == ["d1", "d4"]
 
 
 def test_other_forms_of_the_embeddings_are_searched_too():
     evaluator = evaluator_of(RANKED, precisions=["binary"])
-    metrics = evaluator.score(PlaneEncoder(), "test").metrics
+    metrics = evaluator.score(PlaneEncoder(ANGLES), "test").metrics
     assert set(evaluator.metric_names) == set(metrics)
     assert metrics["recall_at_1_binary"] == pytest.approx(0.25)  # all documents of one quadrant are equal: d1 first
 
@@ -310,13 +298,13 @@ def test_scores_that_are_no_grades_are_refused():
     rows = RANKED | {"positive_scores": [[0.7], [-1.5], [2.0]]}
     with pytest.raises(DataError, match=r"of toy/test hold -1\.5\..*evaluator\.retrieval\.graded=false"):
         evaluator_of(rows)
-    assert evaluator_of(rows, graded=False).score(PlaneEncoder(), "test").metrics["recall_at_1"] == 0.75
+    assert evaluator_of(rows, graded=False).score(PlaneEncoder(ANGLES), "test").metrics["recall_at_1"] == 0.75
 
 
 def test_a_document_given_twice_has_its_higher_grade():
     rows = {"query": ["q", "q", "q"], "positives": [["d1", "d2"], ["d2"], ["d2"]], "negatives": [[], [], []]}
     rows["positive_scores"] = [[1.0, 1.0], [3.0], [2.0]]
-    scores = evaluator_of(rows).score(PlaneEncoder(), "test")
+    scores = evaluator_of(rows).score(PlaneEncoder(ANGLES), "test")
     second = 1 / numpy.log2(3)
     assert scores.metrics["ndcg_at_10"] == pytest.approx((1 + 3 * second) / (3 + second))
 
