@@ -31,7 +31,7 @@ def run_command(task: Task, config_name: str = "config") -> None:
 
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors to us in place of printing them
-    _end_on_sigterm()
+    end_on_sigterm()
 
     def job(config: DictConfig) -> Any:
         return _run_job(task, config, config_name, wants_traceback)
@@ -71,11 +71,13 @@ def exit_with(error: Exception) -> None:
     sys.exit(1)
 
 
-def _end_on_sigterm() -> None:
+def end_on_sigterm() -> None:
+    """Let SIGTERM raise Terminated, once: what closes a run is not interrupted by a second one."""
     if "SLURM_JOB_ID" in os.environ:  # submitit handles the signal itself, to requeue the job
         return
 
     def end(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 
     signal.signal(signal.SIGTERM, end)

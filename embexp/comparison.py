@@ -18,12 +18,13 @@ from embexp.evaluation.measures import Measure, Statistics
 from embexp.evaluation.permutation import permutation_p_value
 from embexp.evaluation.scores import ID, Difference, Scores
 from embexp.evaluation.seeds import cell_difference, cell_summary, resample_cells
+from embexp.identity import CHANGE_NOTHING
 from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
 from embexp.run_record import CONFIG, RESULT, read_record, status_of
 
 Scored = tuple[list[Scores], list[Scores]]  # of the runs of both sides
 EXAMPLES = "examples"
-NOT_RESULTS = ("hydra", "paths", "tracking", "name", "profile", "keep", "export")  # change no result
+NOT_RESULTS = (*CHANGE_NOTHING, "tracking", "export")
 
 
 @dataclass(frozen=True)

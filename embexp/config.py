@@ -159,7 +159,9 @@ def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
 
     call = {key: value for key, value in node.items() if not describes(key)}
     check_arguments(call, runtime)
-    whitelist = {"_execution_whitelist_": sorted(set(_packages_of(call)))} if _HYDRA >= (1, 4) else {}
+    whitelist = (
+        {"_execution_whitelist_": sorted({f"{package}.*" for package in packages_of(call)})} if _HYDRA >= (1, 4) else {}
+    )
     try:
         # Hydra would turn dataclasses among the runtime arguments into configurations: they are given afterwards.
         prepared = hydra_instantiate({**call, "_partial_": True}, **whitelist, _convert_="all")
@@ -170,13 +172,13 @@ def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
     return prepared(**runtime)
 
 
-def _packages_of(node: Any) -> Iterator[str]:
-    """The packages of all targets in a YAML, as Hydra 1.4 wants them listed: who runs a configuration trusts it."""
+def packages_of(node: Any) -> Iterator[str]:
+    """The packages of all targets in a configuration (Hydra 1.4 wants them listed: who runs it trusts them)."""
     if isinstance(node, Mapping):
         if "_target_" in node:
-            yield f"{node['_target_'].partition('.')[0]}.*"
+            yield node["_target_"].partition(".")[0]
         for value in node.values():
-            yield from _packages_of(value)
+            yield from packages_of(value)
 
 
 def describes(key: str) -> bool:

@@ -4,7 +4,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from embexp.costs import COSTS
 from embexp.environment import environment_tags
+from embexp.identity import judged_on
 from embexp.plan import RunPlan
 from embexp.run_record import CONFIG
 from embexp.stopwatch import WATCH
@@ -15,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 @WATCH.part("describing")
 def describe(plan: RunPlan, journal: Journal) -> None:
-    """Record what runs: parameters, tags, and the configuration as a file."""
+    """Record what runs: parameters, tags, and the configuration as a file; from here on costs are counted."""
+    COSTS.begin()
     for stage in plan.stages:
         for report in stage.dataset.history:
             logger.info("%s: %s", stage.name, report)
@@ -32,6 +35,7 @@ def describe(plan: RunPlan, journal: Journal) -> None:
         environment_tags()
         | {f"data.{split}": value for split, value in main.dataset.fingerprints().items()}
         | {f"data.{key}": str(value) for key, value in main.dataset.provenance.items()}
+        | {f"judged.{evaluator}": value for evaluator, value in judged_on(plan).items()}
         | {f"base_model.{key}": value for key, value in plan.model_place.items() if value}
         | {
             f"{argument}.{key}": value

@@ -1,13 +1,17 @@
 """What a run depends on besides its configuration: code, packages, hardware."""
 
 import functools
+import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import subprocess
 from pathlib import Path
 
 PARENT_RUN = "EMBEXP_PARENT_RUN"  # tells the jobs of a sweep the id of their parent run
+SWEEP_ID = "EMBEXP_SWEEP"  # tells them the id of their sweep
+SWEEP_FOLDER = "EMBEXP_SWEEP_FOLDER"  # tells Hydra where a sweep began that is gone on with
 PACKAGES = ("sentence-transformers", "transformers", "torch", "datasets", "mlflow", "hydra-core", "scipy", "numpy")
 
 
@@ -46,3 +50,21 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+
+
+def python_files(package: str) -> list[Path]:
+    """The Python files of a package or module, by its name on the import path; none where it cannot be found."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.origin:
+        return []
+    origin = Path(spec.origin)
+    return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+
+
+@functools.cache
+def code_of(package: str) -> str:
+    """A hash of the Python files of a package or module."""
+    digest = hashlib.sha256()
+    for file in python_files(package):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]

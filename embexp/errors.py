@@ -36,6 +36,14 @@ class TrackingError(EmbexpError):
     """A tracking store that cannot be opened at the start of a run."""
 
 
+class Pruned(EmbexpError):  # noqa: N818  # no error
+    """A run that whoever watches it has stopped, as others do better: neither a mistake nor a failure."""
+
+
+class NotTriedAgain(EmbexpError):
+    """A job of a sweep that failed before and was not to be run again; what it left stays as it is."""
+
+
 class Terminated(SystemExit):
     """SIGTERM arrived: the run ends as KILLED and the process with exit code 143."""
 

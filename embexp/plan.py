@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class RunPlan:
         primary_evaluator, primary_metric: who picks the checkpoint and gives the verdict.
         warnings: what the check before training found and let pass.
         exports: what else is made of the trained model.
+        tags: what the run's tracker shows besides, such as the study that it is a trial of.
     """
 
     name: str
@@ -62,6 +63,7 @@ class RunPlan:
     threads: int | None
     warnings: tuple[str, ...] = ()
     exports: tuple[Export, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @WATCH.part("planning")

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from embexp.costs import COSTS
 from embexp.evaluation.binary import thresholds_of
+from embexp.evaluation.ranking import place_models
 from embexp.evaluation.scores import Difference, Evaluator, compare, judged_split
 from embexp.exhibits import show_embeddings, show_evaluations, show_training
 from embexp.exports.adapter_base import adapter_base
@@ -27,10 +29,12 @@ def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: Al
     journal.log_results({key: value for row in rows for key, value in judged_metrics(judged, row).items()})
     journal.log_results(base_geometry(base))
     primary = next(row for row in rows if row["primary"] and row["split"] == judged[row["evaluator"]])
+    key = f"{primary['split']}/{primary['evaluator']}/{primary['metric']}"
+    journal.log_results(intervals_of(plan, primary, base, trained))
     dev = trained.get((plan.primary_evaluator, "dev"))
     journal.result |= {
         "comparisons": rows,
-        "primary": primary | {"key": f"{primary['split']}/{primary['evaluator']}/{primary['metric']}"},
+        "primary": primary | {"key": key},
         "primary_value": dev.metrics[plan.primary_metric] if dev else primary["trained"],
         "verdict": primary["verdict"],
         "training": f"{stage.num_steps} steps in {stage.seconds:.1f} s ({stage.rows_per_second:.1f} rows/s), "
@@ -41,8 +45,9 @@ def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: Al
     }
     if thresholds := thresholds_on(plan, trained):
         journal.result["thresholds"] = thresholds
-    journal.log_results({"cost/train_seconds": stage.seconds, "cost/rows_per_second": stage.rows_per_second})
-    journal.log_tags({"verdict": primary["verdict"]})
+    costs = {"cost/train_seconds": stage.seconds, "cost/rows_per_second": stage.rows_per_second}
+    journal.log_results(costs | COSTS.metrics())
+    journal.log_tags({"verdict": primary["verdict"], "primary": key})
     if line := collapse_line(primary["split"], base, trained):
         journal.result["warnings"] = [*journal.result["warnings"], line]
         journal.log_tags({"collapse": "suspected"})
@@ -91,6 +96,18 @@ def judged_metrics(judged: Mapping[str, str], row: Mapping[str, Any]) -> dict[st
         f"delta/{name}/{row['metric']}": row["difference"],
         f"delta/{name}/{row['metric']}_low": row["low"],
         f"delta/{name}/{row['metric']}_high": row["high"],
+    }
+
+
+def intervals_of(plan: RunPlan, primary: Mapping[str, Any], base: AllScores, trained: AllScores) -> dict[str, float]:
+    """Ends of the 95 % intervals of both models' primary metric: runs on other examples can be set beside them."""
+    name, split, metric = (primary[key] for key in ("evaluator", "split", "metric"))
+    resamples = next(each.resamples for each in plan.evaluators if each.name == name)
+    placed = place_models({"base": base[name, split], split: trained[name, split]}, metric, resamples)
+    return {
+        f"{each.name}/{name}/{metric}_{end}": value
+        for each in placed
+        for end, value in (("low", each.low), ("high", each.high))
     }
 
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.environment import versions
 from embexp.errors import ConfigError
+from embexp.identity import fingerprint_of, fingerprints, weights
 from embexp.run_record import (
     CONFIG,
     RECORD,
@@ -39,6 +40,7 @@ def begin(plan: "RunPlan") -> dict[str, Any]:
     write_text(plan.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(plan.config))))
     record = {
         "key": uuid.uuid4().hex,
+        "fingerprint": fingerprint_of(plan),
         "name": plan.name,
         "choices": dict(plan.choices),
         "directory": str(Path.cwd()),
@@ -74,21 +76,6 @@ def go_on(plan: "RunPlan") -> dict[str, Any]:
     for change in changes(record["versions"], versions()):
         logger.warning("%s: the result may differ in its last digits from that without a break.", change)
     return record
-
-
-def fingerprints(plan: "RunPlan") -> dict[str, str]:
-    """Hashes of the rows of all stages and evaluators' splits."""
-    return {
-        f"{stage.name}/{split}": value for stage in plan.stages for split, value in stage.dataset.fingerprints().items()
-    }
-
-
-def weights(plan: "RunPlan") -> dict[str, str]:
-    """Hashes (or revisions on the Hub) of the base model's weights and of other models that a loss reads."""
-    places = {"base model": plan.model_place}
-    for stage in plan.stages:
-        places |= {f"{stage.name} loss.{key}": place for key, place in stage.loss.locate().items()}
-    return {name: place["sha256"] or place["revision"] for name, place in places.items()}
 
 
 def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:

@@ -13,6 +13,7 @@ from embexp.environment import PARENT_RUN
 from embexp.evaluation.scores import judged_split
 from embexp.exports.delivery import make_exports
 from embexp.exports.trained import TrainedModel
+from embexp.identity import identity_tags
 from embexp.models.adapters import merge_adapter
 from embexp.models.encoding import ModelEncoder
 from embexp.models.text_memory import TextMemory
@@ -24,7 +25,7 @@ from embexp.scoring import AllScores, Scoring, metrics_of
 from embexp.stopwatch import EXPORTING, LOADING, TRAINING, WATCH
 from embexp.tracking.journal import Journal
 from embexp.training.checkpoints import load_weights, strip
-from embexp.training.stage import train_stage
+from embexp.training.stage import Watch, train_stage
 from embexp.training.stages import StageResult, finished_stage, seconds_before
 
 if TYPE_CHECKING:
@@ -46,14 +47,16 @@ class RunResult:
 
 
 @WATCH.part("recording the run")
-def execute(plan: RunPlan, resume: bool = False) -> RunResult:
+def execute(plan: RunPlan, resume: bool = False, watch: Watch | None = None) -> RunResult:
     """Run the plan: score the untouched model, train, score again, judge, and record all of it.
 
     Args:
         resume: go on with the run that the plan's folder holds: finished stages are not trained again, an unfinished
             one goes on from its last whole checkpoint, and the tracker's run is the same.
+        watch: is told the primary metric on dev at each evaluation of the main stage; it shows the run, too.
 
     Raises:
+        Pruned: whoever watches has stopped the run.
         ConfigError: the folder holds a run already, or (with `resume`) one that began with other data or weights.
     """
     start = time.perf_counter() - sum(seconds_before(stage) for stage in plan.stages)
@@ -63,12 +66,13 @@ def execute(plan: RunPlan, resume: bool = False) -> RunResult:
     with journal.open(plan.name, os.environ.get(PARENT_RUN), record["key"]):
         record |= {"id": journal.run_id}
         write_json(plan.folder / RECORD, record)
+        journal.log_tags(identity_tags(record, plan.folder) | dict(plan.tags))
         describe(plan, journal)
         model = load_base_model(plan)
         scoring = Scoring(plan)
         base = scoring.of_base(model)
         journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
-        stage = [train(plan, number, model, journal, scoring) for number in range(len(plan.stages))][-1]
+        stage = [train(plan, number, model, journal, scoring, watch) for number in range(len(plan.stages))][-1]
         trained = scoring.of_trained(model, -1 if plan.model.merges_adapter else stage.best_step)
         record_results(plan, journal, base, trained, stage)
         store(plan, journal, base, trained, stage)
@@ -77,7 +81,8 @@ def execute(plan: RunPlan, resume: bool = False) -> RunResult:
         tidy(plan)
         journal.result["profile"] = WATCH.seconds()
     write_json(plan.folder / RECORD, record | {"closed": journal.all_sent})
-    show(journal.result, plan.config.get("profile", False))
+    if watch is None:
+        show(journal.result, plan.config.get("profile", False))
     return RunResult(journal.result)
 
 
@@ -112,7 +117,14 @@ def load_base_model(plan: RunPlan) -> "SentenceTransformer":
 
 
 @WATCH.part(TRAINING)
-def train(plan: RunPlan, number: int, model: "SentenceTransformer", journal: Journal, scoring: Scoring) -> StageResult:
+def train(
+    plan: RunPlan,
+    number: int,
+    model: "SentenceTransformer",
+    journal: Journal,
+    scoring: Scoring,
+    watch: Watch | None,
+) -> StageResult:
     """One stage, with an evaluation on dev as often as its trainer asks; the saved model of one that is finished."""
     stage = plan.stages[number]
     is_main = stage is plan.stages[-1]
@@ -136,6 +148,7 @@ def train(plan: RunPlan, number: int, model: "SentenceTransformer", journal: Jou
         journal,
         plan.seed,
         merges_adapter,
+        watch if is_main else None,
     )
 
 

@@ -114,8 +114,8 @@ def is_closed(folder: Path) -> bool:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Holds a run's folder for this process; whoever is killed lets go of it.
+def held(folder: Path, what: str = "run") -> Iterator[None]:
+    """Holds the folder of a run or a sweep for this process; whoever is killed lets go of it.
 
     Raises:
         ConfigError: another process holds it.
@@ -123,12 +123,12 @@ def held(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "run.lock", timeout=0)
+    lock = FileLock(folder / f"{what}.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
         raise ConfigError(
-            f"The run in {folder} is still going on in another process. Wait for it, or end it."
+            f"The {what} in {folder} is still going on in another process. Wait for it, or end it."
         ) from error
     try:
         yield

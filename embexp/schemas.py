@@ -1,6 +1,6 @@
 """The typed roots: what each command's configuration may hold at its top; groups below are plain YAML."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -32,6 +32,7 @@ class Root(Stage):
     export: Any = field(default_factory=dict)
     tracking: Any = None
     paths: Any = None
+    sweep: Any = None
     experiment: Any = None
     name: str | None = None
     seed: int = 42
@@ -106,6 +107,30 @@ class Compare:
     output: str | None = None
 
 
+@dataclass
+class Tune(Root):
+    """What `embexp.tune` has besides a run: how many trials, and how they are drawn, stopped and stored."""
+
+    trials: int = 20
+    tune: Any = None
+
+
+@dataclass
+class Leaderboard:
+    """Which runs `embexp.leaderboard` sets beside each other, by what, and where its files go."""
+
+    of_sweep: str | None = None
+    filter: str | None = None
+    rows: list[str] | None = None
+    columns: list[str] | None = None
+    metric: str | None = None
+    cost: str = "encode_texts_per_second"
+    resamples: int = 2000
+    output: str | None = None
+    tracking: Any = None
+    paths: Any = None
+
+
 SCHEMAS = {
     "schema": Root,
     "inspect_schema": Inspect,
@@ -113,6 +138,9 @@ SCHEMAS = {
     "export_schema": Export,
     "evaluate_schema": Evaluate,
     "compare_schema": Compare,
+    "leaderboard_schema": Leaderboard,
+    # Merged over a run's configuration: what that says must stay.
+    "tune_schema": Tune(**{each.name: MISSING for each in fields(Root)}),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embexp.costs import COSTS
 from embexp.environment import versions
 from embexp.evaluation.geometry import collapse_signs, geometry_of
 from embexp.evaluation.scores import ID, Evaluator, Scores
@@ -51,7 +52,9 @@ class Scoring:
     @WATCH.part(f"{SCORING} while it trains")
     def in_step(self, model: "SentenceTransformer", step: int, is_main: bool) -> dict[str, float]:
         """Metrics on dev of the model as it is now."""
-        scores = score_all(self.plan.evaluators, ModelEncoder(model), ("dev",))
+        encoder = ModelEncoder(model)
+        scores = score_all(self.plan.evaluators, encoder, ("dev",))
+        COSTS.add_scoring(model, encoder.texts_encoded, encoder.seconds)
         self._warn_of_collapse(scores, step)
         if is_main:
             self._keep(step, scores)
@@ -81,7 +84,9 @@ class Scoring:
         known = self._by_step.get(step, {})
         left = ("test",) if known else BOTH
         encoder = ModelEncoder(model, progress="scoring the trained model")
-        return known | score_all(self.plan.evaluators, encoder, left)
+        scores = score_all(self.plan.evaluators, encoder, left)
+        COSTS.add_scoring(model, encoder.texts_encoded, encoder.seconds)
+        return known | scores
 
 
 def collapse_line(split: str, base: AllScores, now: AllScores) -> str:

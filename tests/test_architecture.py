@@ -10,7 +10,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up. A module imports from lower layers only, or from its own folder.
 LAYERS = (
     {"errors"},
-    {"schemas", "value_types", "run_record", "stopwatch"},
+    {"schemas", "value_types", "run_record", "stopwatch", "costs"},
     {"config", "environment", "libraries", "misfits", "protocols"},
     {"data"},
     {"losses", "models", "steps", "tracking"},
@@ -19,8 +19,9 @@ LAYERS = (
     {"checks", "inspection"},
     {"checking", "drafts", "judges"},
     {"plan"},
+    {"identity"},
     {"candidates", "comparison", "describing", "exportable", "resuming", "scoring"},
-    {"candidate_scores"},
+    {"board", "candidate_scores"},
     {"exhibits"},
     {"results"},
     {"run"},
@@ -28,24 +29,36 @@ LAYERS = (
     {"explaining"},
     {"command"},
     {"sweep"},
-    {"__main__", "compare", "evaluate", "export", "inspect", "prepare"},
+    {"ranked_runs", "tuning"},
+    {"__main__", "compare", "evaluate", "export", "inspect", "leaderboard", "prepare", "tune"},
 )
 # Who may import what takes long or binds us to a library.
 ONLY_IN = {
-    "hydra": {"config.py", "command.py", "explaining.py", "schemas.py", "overrides.py", "sweep.py"},
-    "mlflow": {"tracking/mlflow_tracker.py"},
+    "hydra": {"tune.py", "tuning/space.py", "config.py", "command.py", "explaining.py", "schemas.py", "overrides.py", "sweep/failures.py",
+        "sweep/jobs.py",
+        "sweep/launching.py",
+        "sweep/opening.py",
+        "sweep/worker.py",
+        "sweep/workers.py"},
+    "mlflow": {"tracking/mlflow_runs.py", "tracking/mlflow_tracker.py"},
+    "jinja2": {"reports/board_page.py"},
     "matplotlib": {
         f"reports/pictures/{name}.py"
         for name in (
             "canvas",
             "fonts",
             "gold_against_predicted",
+            "heat_map",
+            "interval_plot",
             "learning_curves",
+            "pareto_front",
             "projection",
             "score_histogram",
             "similarity_matrix",
+            "study_history",
         )
     },
+    "optuna": {"tuning/closing.py", "tuning/drawing.py", "tuning/study.py", "tuning/trials.py"},
     "mteb": {"evaluation/mteb_tasks.py"},
     "ftfy": {"steps/cleaning/text_repair.py"},
     "py3langid": {"steps/language.py"},
@@ -53,7 +66,7 @@ ONLY_IN = {
     "onnxruntime": {"exports/onnx_encoder.py", "exports/onnx_export.py"},
 }
 HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mlflow", "matplotlib"}
-HEAVY |= {"numpy", "scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime"}
+HEAVY |= {"numpy", "scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime", "optuna"}
 # Modules that are themselves imported lazily, once training starts.
 IMPORTED_LATE = {
     "models/forward_choice.py",

@@ -1,18 +1,17 @@
-"""Multiruns: children below one parent, a table at the end, and one failing job that stops no other."""
+"""Multiruns: children below one parent, a leaderboard, nothing done twice, one failing job that stops no other."""
 
 import json
-import os
-import subprocess
-import sys
 
 import mlflow
 import pytest
 from conftest import TINY
+from typed_commands import run_typed
+
+QUICK = (*TINY, "trainer.max_steps=2")
 
 
 def sweep(folder, *arguments):
-    command = [sys.executable, "-m", "embexp", "-m", *TINY, "trainer.max_steps=2", "hydra.sweep.dir=sweep", *arguments]
-    return subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, timeout=300)
+    return run_typed(folder, "-m", *QUICK, *arguments)
 
 
 def runs_in(store):
@@ -22,11 +21,14 @@ def runs_in(store):
     return client, parents, [run for run in runs if run not in parents]
 
 
-def test_a_grid_gives_children_under_one_parent_and_a_table(workplace, store):
-    done = sweep(
-        workplace, "loss=mnrl,cosent", "seed=1,2", "+trainer.dataloader_drop_last=true", "~trainer.weight_decay"
-    )
-    assert done.returncode == 0, done.stderr
+def result_in(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_a_grid_gives_children_under_one_parent_and_a_leaderboard_and_is_not_done_twice(workplace, store):
+    changed = ("+trainer.dataloader_drop_last=true", "~trainer.weight_decay")
+    code, output = sweep(workplace, "loss=mnrl,cosent", "seed=1,2", *changed)
+    assert code == 0, output
     client, (parent,), children = runs_in(store)
     assert {child.info.run_name for child in children} == {
         f"{loss}/tiny/{seed}" for loss in ("mnrl", "cosent") for seed in "12"
@@ -36,39 +38,116 @@ def test_a_grid_gives_children_under_one_parent_and_a_table(workplace, store):
     assert parent.data.params["override.loss"] == "mnrl,cosent"
     assert parent.data.params["override.trainer.dataloader_drop_last"] == "true"
     assert parent.data.params["override.trainer.weight_decay"] == "left out"
-    assert [artifact.path for artifact in client.list_artifacts(parent.info.run_id)] == ["table.txt"]
-    table = (workplace / "sweep/table.txt").read_text()
-    assert all(word in table for word in ("mnrl", "cosent", "tiny", "(untouched)"))
-    value = json.loads((workplace / "sweep/0/result.json").read_text())["primary"]["trained"]
-    assert f"{value:.4f}" in table
-    assert all(part in done.stdout for part in ("(untouched)", "cosent"))
+    assert parent.data.metrics["sweep/done"] == 4
+    (sweep_id,) = {child.data.tags["embexp.sweep"] for child in children}
+    (folder,) = (workplace / "sweeps").glob("*/*")
+    assert f"sweep      {sweep_id} in sweeps/{folder.relative_to(workplace / 'sweeps')}" in output
+    names = {path.path for path in client.list_artifacts(parent.info.run_id, "leaderboard")}
+    assert {f"leaderboard/leaderboard.{kind}" for kind in ("md", "csv", "json", "html")} < names
+    assert {"leaderboard/heat_map.png", "leaderboard/intervals.png"} < names
+    mean = sum(result_in(folder / str(number))["primary"]["trained"] for number in (0, 1)) / 2
+    assert f"{mean:.4f}" in (folder / "leaderboard/leaderboard.md").read_text()
+    assert f"{mean:.4f}" in parent.data.tags["mlflow.note.content"]
+    assert "[4/4] loss=cosent seed=2" in output
+
+    when = {child.info.run_id: child.info.end_time for child in children}
+    code, output = sweep(workplace, "loss=mnrl,cosent", "seed=1,2", *changed, "profile=false")
+    assert code == 0, output
+    assert output.count("was done before") == 4
+    _, (again,), children = runs_in(store)
+    assert again.info.run_id == parent.info.run_id
+    assert {child.info.run_id: child.info.end_time for child in children} == when
+
+    code, output = sweep(workplace, "loss=cosent,angle", "seed=2", *changed)
+    assert code == 0, output
+    _, parents, children = runs_in(store)
+    assert (len(parents), len(children)) == (2, 5)
+    taken = next(child for child in children if child.info.run_name == "cosent/tiny/2")
+    assert taken.data.tags["embexp.sweep"].split()[0] == sweep_id
+    assert len(taken.data.tags["embexp.sweep"].split()) == 2
 
 
-@pytest.mark.usefixtures("store")
-def test_a_job_gives_the_same_result_alone_and_in_a_sweep(workplace):
-    sweep(workplace, "loss=cosent,mnrl")
-    alone = [sys.executable, "-m", "embexp", *TINY, "trainer.max_steps=2", "loss=mnrl", "hydra.run.dir=alone"]
-    subprocess.run(alone, cwd=workplace, env=os.environ, check=True, capture_output=True, timeout=120)
-    metrics = [
-        json.loads((workplace / folder / "result.json").read_text())["metrics"] for folder in ("sweep/1", "alone")
-    ]
-    measured = [key for key in metrics[0] if not key.startswith("cost/")]
-    assert [metrics[0][key] for key in measured] == [metrics[1][key] for key in measured]
+def test_the_tenth_job_gives_what_it_gives_alone_and_takes_no_more_memory_than_the_second(workplace):
+    seeds = range(1, 11)
+    code, output = sweep(workplace, f"seed={','.join(map(str, seeds))}", "tracking=none", "hydra.sweep.dir=sweep")
+    assert code == 0, output
+    code, output = run_typed(workplace, *QUICK, "seed=10", "tracking=none", "hydra.run.dir=alone")
+    assert code == 0, output
+    last, alone = (result_in(workplace / folder) for folder in ("sweep/9", "alone"))
+    measured = [key for key in alone["metrics"] if not key.startswith("cost/")]
+    assert len(measured) > 10
+    assert {key: last["metrics"][key] for key in measured} == {key: alone["metrics"][key] for key in measured}
+    memory = [result_in(workplace / f"sweep/{number}")["metrics"]["cost/peak_memory_mb"] for number in (1, 9)]
+    assert memory[1] < 1.1 * memory[0]
 
 
-def test_one_failing_job_does_not_end_the_others(workplace, store):
-    done = sweep(workplace, "loss.scale=20.0,inf,10.0")
-    assert done.returncode == 1
+def test_one_failing_job_does_not_end_the_others_and_only_it_is_tried_again(workplace, store):
+    grid = ("loss.scale=20.0,inf,10.0", "hydra.sweep.dir=sweep")
+    code, output = sweep(workplace, *grid)
+    assert code == 1
     _, (parent,), children = runs_in(store)
     assert sorted(child.info.status for child in children) == ["FAILED", "FINISHED", "FINISHED"]
     assert parent.info.status == "FAILED"
-    assert "TrainingError: The loss is nan at step 1." in done.stdout
-    assert "again: python -m embexp model=tiny trainer=smoke threads=1 " in done.stdout
+    assert "TrainingError: The loss is nan at step 1." in output
+    assert "log:   sweep/1 (embexp.log, error.txt)" in output
+    assert "again: python -m embexp model=tiny trainer=smoke threads=1 " in output
+    assert "loss.scale=inf" in parent.data.tags["mlflow.note.content"]
+    assert "TrainingError" in (workplace / "sweep/1/error.txt").read_text()
+    code, output = sweep(workplace, *grid, "sweep.rerun=none")
+    assert code == 1
+    assert output.count("was done before") == 2
+    assert "not tried again (sweep.rerun=none): TrainingError" in output
+    assert "Training main on" not in output
+    code, output = sweep(workplace, *grid)
+    assert output.count("was done before") == 2
+    assert output.count("Training main on") == 1
+    _, (parent,), children = runs_in(store)
+    assert sorted(child.info.status for child in children) == ["FAILED", "FINISHED", "FINISHED"]
 
 
 def test_a_cell_that_does_not_fit_is_listed_and_the_others_run(workplace, store):
-    done = sweep(workplace, "shape=triplet,text")
-    assert done.returncode == 1
-    assert "ShapeError: shape=text was given" in done.stdout
+    code, output = sweep(workplace, "shape=triplet,text")
+    assert code == 1
+    assert "ShapeError: shape=text was given" in output
     _, _, children = runs_in(store)
     assert [child.info.status for child in children] == ["FINISHED"]
+
+
+def test_all_again_is_another_sweep(workplace, store):
+    for number in (1, 2):
+        code, output = sweep(workplace, "loss=mnrl,cosent", "sweep.rerun=all")
+        assert code == 0, output
+        _, parents, children = runs_in(store)
+        assert (len(parents), len(children)) == (number, 2 * number)
+    assert "was done before" not in output
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("sweep.rerun=fialed", "sweep.rerun=fialed is not known. Expected failed, all, none. Did you mean 'failed'?"),
+        ("sweep.workers=-1", "sweep.workers=-1: expected 0 (in this process) or a number of processes."),
+        ("resume=x", "Type it alone, without -m, for each run."),
+    ],
+)
+def test_a_mistake_is_told_before_anything_begins(workplace, typed, message):
+    code, output = run_typed(workplace, "-m", "loss=mnrl,cosent", typed)
+    assert code == 1
+    assert message in output
+    assert not (workplace / "sweeps").exists()
+    assert not (workplace / "mlflow.db").exists()
+
+
+def test_what_a_file_sweeps_over_is_checked_shown_and_run(workplace, store):
+    code, output = sweep(workplace, "sweep=learning_rate", "seed=1", "trainer.learning_rate=1e-5,2e-5")
+    assert code == 0, output
+    _, (parent,), children = runs_in(store)
+    assert {child.data.params["trainer.learning_rate"] for child in children} == {"1e-05", "2e-05"}
+    assert parent.data.params["override.seed"] == "1"
+    (workplace / "own/sweep").mkdir(parents=True)
+    mistaken = "# @package _global_\ndefaults: [default@sweep]\nhydra: {sweeper: {params: {loss: 'mnrl,mnlr'}}}\n"
+    (workplace / "own/sweep/mine.yaml").write_text(mistaken)
+    code, output = run_typed(workplace, "-m", "--config-dir", "own", *QUICK, "sweep=mine")
+    assert code == 1
+    assert "mnlr" in output
+    assert len(runs_in(store)[1]) == 1

@@ -12,6 +12,7 @@ from typing import Any
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.files import sha256_of
 from embexp.data.storage import is_whole, read_prepared, versions, write_dataset
+from embexp.environment import python_files
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +29,12 @@ def identity_of(dataset: EmbeddingDataset) -> str:
 
 def step_key(identity: str, call: Mapping[str, Any]) -> str:
     """A key of what a step makes: its input, its call with the content of files it names, its code, the packages."""
-    files = {text: _content_of(Path(text)) for text in _texts_in(call) if _names_a_path(text)}
-    return _digest(identity, call, files, _code_of(call["_target_"].partition(".")[0]), versions())
+    return _digest(identity, call, files_named_in(call), _code_of(call["_target_"].partition(".")[0]), versions())
+
+
+def files_named_in(call: Mapping[str, Any]) -> dict[str, Any]:
+    """The files and folders that arguments of a call name, with hashes of what is in them."""
+    return {text: _content_of(Path(text)) for text in _texts_in(call) if _names_a_path(text)}
 
 
 def cached_step(
@@ -87,11 +92,7 @@ def _content_of(path: Path) -> Any:
 @functools.cache
 def _code_of(package: str) -> str:
     """A hash of the Python files that make data: ours, and those of the package that a step comes from."""
-    import importlib.util
-
     ours = Path(__file__).resolve().parent.parent
     files = [*(ours / "data").rglob("*.py"), *(ours / "steps").rglob("*.py")]
-    if package != "embexp" and (spec := importlib.util.find_spec(package)) and spec.origin:
-        origin = Path(spec.origin)
-        files += origin.parent.rglob("*.py") if origin.name == "__init__.py" else [origin]
+    files += python_files(package) if package != "embexp" else []
     return _digest([(file.name, sha256_of(file)) for file in sorted(files)])

@@ -47,8 +47,7 @@ def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> l
     raw = {name: p_value_of(resampled[best] - resampled[name]) for name in others} if resampled else unknown
     corrected = {best: 1.0, **dict(zip(others, corrected_to_best([*raw.values()]), strict=True))}
     tied = tied_with_best(values, raw)
-    # About the value: texts that are drawn twice make a clustering seem better than it is.
-    ends = {name: interval_of(found - numpy.nanmean(found) + values[name]) for name, found in resampled.items()}
+    ends = {name: _interval_about(values[name], found) for name, found in resampled.items()}
     return [
         Placed(
             name,
@@ -60,6 +59,15 @@ def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> l
         )
         for name in order
     ]
+
+
+def _interval_about(value: float, resampled: "numpy.ndarray") -> tuple[float, float]:
+    """The interval, moved to lie about the value: texts drawn twice make a clustering seem better than it is."""
+    import numpy
+
+    if numpy.isnan(resampled).all():
+        return math.nan, math.nan
+    return interval_of(resampled - numpy.nanmean(resampled) + value)
 
 
 def _resampled(scores: Mapping[str, Scores], metric: str, resamples: int) -> dict[str, "numpy.ndarray"]:

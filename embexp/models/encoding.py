@@ -1,5 +1,6 @@
 """Turning texts into vectors for evaluation."""
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ class ModelEncoder:
     Args:
         batch_tokens: about how many tokens a batch holds; None: 4,096 on a CPU, 32,768 on a GPU.
         progress: what a progress bar should say; None shows none.
+
+    Attributes:
+        texts_encoded: distinct texts of all calls until now, which took so many `seconds`.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class ModelEncoder:
         self.model = model
         self.batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS)
         self.progress = progress
+        self.texts_encoded, self.seconds = 0, 0.0
 
     def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
         """Embeddings in the order of the texts, float32 `(len(texts), dim)`.
@@ -41,6 +46,7 @@ class ModelEncoder:
         import numpy
         from tqdm.auto import tqdm
 
+        began = time.perf_counter()
         sizes = {text: len(text.encode()) for text in texts}
         distinct = sorted(sizes, key=sizes.__getitem__, reverse=True)
         place = {text: row for row, text in enumerate(distinct)}
@@ -52,6 +58,8 @@ class ModelEncoder:
                 parts.append(self.model.encode(distinct[start:end], prompt=prompt, **options))
                 bar.update(end - start)
         vectors = numpy.concatenate(parts).astype("float32", copy=False)
+        self.texts_encoded += len(distinct)
+        self.seconds += time.perf_counter() - began
         return vectors[[place[text] for text in texts]]
 
     def _num_tokens(self, num_bytes: int, prompt: str | None) -> int:

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 Row = Mapping[str, Any]
-COSTS = {"texts_per_second": "texts/s", "parameters": "parameters", "dimensions": "dimensions"}
+COSTS = {"encode_texts_per_second": "texts/s", "parameters": "parameters", "dimensions": "dimensions"}
 SCORES = ("model", "value", "95 % interval", "to the best", "p (Holm)")
 NOTE = "* the best, or not to be told from it (paired bootstrap, Holm's correction, 5 %)"
 

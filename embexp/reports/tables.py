@@ -1,9 +1,7 @@
 """Tables for the terminal and for Markdown: what one run did, and how the cells of a sweep compare."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -128,55 +126,6 @@ def _found(warning: str) -> str:
     """What a warning found; what to do about it was told when the run began."""
     found, dot, _ = warning.partition(". ")
     return found + dot.strip()
-
-
-def read_results(sweep_folder: Path) -> list[dict[str, Any]]:
-    """result.json of every job of a sweep, in the order of the jobs; failed jobs are among them."""
-    folders = sorted((path for path in sweep_folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
-    return [
-        json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        for folder in folders
-        if (folder / "result.json").is_file()
-    ]
-
-
-def sweep_table(results: Sequence[Mapping[str, Any]]) -> Table:
-    """Loss by model: the primary metric of the trained model, the difference to base, and its verdict.
-
-    Several runs in one cell stand below each other, each with its dataset and seed.
-    """
-    done = [result for result in results if result["run"]["status"] == "FINISHED"]
-    models = list(dict.fromkeys(result["choices"]["model"] for result in done))
-    losses = list(dict.fromkeys(result["choices"]["loss"] for result in done))
-    keys = list(dict.fromkeys(result["primary"]["key"] for result in done))
-    table = Table(title=f"loss x model: {', '.join(keys)}", title_justify="left", show_lines=True)
-    table.add_column("loss")
-    for model in models:
-        table.add_column(model)
-    table.add_row("(untouched)", *(_untouched(_cell(done, model=model)) for model in models))
-    for loss in losses:
-        table.add_row(loss, *(_trained(_cell(done, model=model, loss=loss)) for model in models))
-    return table
-
-
-def _cell(results: Sequence[Mapping[str, Any]], **where: str) -> list[Mapping[str, Any]]:
-    return [result for result in results if all(result["choices"][key] == value for key, value in where.items())]
-
-
-def _untouched(cell: list[Mapping[str, Any]]) -> str:
-    return "\n".join(dict.fromkeys(f"{result['primary']['base']:.4f}" for result in cell))
-
-
-def _trained(cell: list[Mapping[str, Any]]) -> str:
-    lines = []
-    for result in cell:
-        primary = result["primary"]
-        which = f"{result['choices']['dataset']}, seed {result['seed']}: " if len(cell) > 1 else ""
-        lines.append(
-            f"{which}{primary['trained']:.4f}  {primary['difference']:+.4f} "
-            f"({primary['low']:+.4f} to {primary['high']:+.4f})  {MARK[primary['verdict']]}"
-        )
-    return "\n".join(lines) or "-"
 
 
 def as_text(table: Table) -> str:

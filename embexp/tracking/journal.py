@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from embexp.errors import Terminated, TrackingError
+from embexp.errors import Pruned, Terminated, TrackingError
 from embexp.protocols import Tracker
 from embexp.run_record import RESULT, write_json
 from embexp.stopwatch import WATCH
@@ -22,14 +22,19 @@ METRICS = "metrics.jsonl"
 class Journal:
     """Writes `metrics.jsonl` and `result.json` of a run, and passes all on to the tracker.
 
-    As a context manager it closes the run: FINISHED, FAILED after an error, KILLED after Ctrl-C or SIGTERM.
+    As a context manager it closes the run: FINISHED, FAILED after an error, KILLED after Ctrl-C or SIGTERM, KILLED with
+    the tag `pruned` where whoever watches it has stopped it.
     What the tracker could not take is sent again at the end; the run never fails because of its tracker.
     In the folder of a run that was interrupted it goes on: a value that stands there at a step is not written again,
     and what the tracker lacks is sent to it.
+
+    Args:
+        again: what to type to go on with it when it was stopped; None: what goes on with a run.
     """
 
-    def __init__(self, folder: Path, tracker: Tracker) -> None:
+    def __init__(self, folder: Path, tracker: Tracker, again: str | None = None) -> None:
         self.folder = folder
+        self.again = again or f"python -m embexp resume={folder}"
         self.tracker = tracker
         self.result: dict[str, Any] = {}
         self._unsent: list[tuple[str, tuple[Any, ...]]] = []
@@ -70,6 +75,7 @@ class Journal:
                 self._send_metrics(lacking, line["step"])
 
     def log_params(self, params: Mapping[str, Any]) -> None:
+        self.result.setdefault("params", {}).update(params)
         self._send("log_params", dict(params))
 
     def log_tags(self, tags: Mapping[str, str]) -> None:
@@ -143,9 +149,12 @@ class Journal:
     ) -> None:
         status = status_after(error)
         self.result["run"]["status"] = status
-        if status == "KILLED":
-            logger.warning("The run was stopped. To go on with it: python -m embexp resume=%s", self.folder)
-        if error is not None:
+        if isinstance(error, Pruned):
+            self.result["pruned"] = str(error)
+            self.log_tags({"pruned": "true"})
+        elif status == "KILLED":
+            logger.warning("%s was stopped. To go on with it: %s", self.result["run"]["name"], self.again)
+        if error is not None and not isinstance(error, Pruned):
             message = f"{type(error).__name__}: {error}"
             self.result["error"] = message
             self._send("log_tags", {"error": message})
@@ -180,4 +189,4 @@ def status_after(error: BaseException | None) -> str:
     """
     if error is None:
         return "FINISHED"
-    return "KILLED" if isinstance(error, KeyboardInterrupt | Terminated) else "FAILED"
+    return "KILLED" if isinstance(error, KeyboardInterrupt | Terminated | Pruned) else "FAILED"

@@ -1,5 +1,6 @@
 """What happens while sentence-transformers trains: log lines to the journal, a progress bar."""
 
+from collections.abc import Callable
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -38,6 +39,17 @@ def dev_metrics(metrics: dict[str, float]) -> dict[str, float]:
     {'dev/sts/spearman_cosine': 0.5}
     """
     return {key.removeprefix("eval_"): float(value) for key, value in metrics.items() if key.startswith("eval_dev/")}
+
+
+class WatchCallback(TrainerCallback):
+    """Tells each value of the primary metric on dev, once it is logged, to whoever watches the run."""
+
+    def __init__(self, watch: Callable[[int, float], None], primary_metric: str) -> None:
+        self.watch = watch
+        self.primary_metric = primary_metric
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        self.watch(state.global_step, dev_metrics(metrics)[self.primary_metric])
 
 
 class ProgressCallback(TrainerCallback):

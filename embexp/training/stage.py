@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 DevEvaluation = Callable[["SentenceTransformer", int], dict[str, float]]  # of a model at a step
+Watch = Callable[[int, float], None]  # is told the primary metric on dev at a step, and may raise Pruned
 
 
 def train_stage(
@@ -36,6 +37,7 @@ def train_stage(
     journal: "Journal",
     seed: int,
     merges_adapter: bool = False,
+    watch: Watch | None = None,
 ) -> StageResult:
     """Train the model in place and save it; the best checkpoint by the primary metric is the one kept.
 
@@ -47,14 +49,16 @@ def train_stage(
             then the last state is kept.
         primary_metric: key of the metric that picks the checkpoint, as `evaluate` spells it.
         merges_adapter: put the trained adapter into the weights, so that the saved model has none.
+        watch: is told the primary metric after each evaluation.
 
     Raises:
+        Pruned: whoever watches has stopped the training.
         TrainingError: the loss is not a number, or the training arguments do not fit the machine.
     """
     from sentence_transformers import SentenceTransformerTrainer
     from transformers import PrinterCallback, set_seed
 
-    from embexp.training.callbacks import JournalCallback, ProgressCallback
+    from embexp.training.callbacks import JournalCallback, ProgressCallback, WatchCallback
     from embexp.training.checkpoint_callback import CheckpointCallback
 
     set_seed(seed)  # a loss may draw weights of its own, and a resumed run has drawn less before it
@@ -62,6 +66,7 @@ def train_stage(
     loss = plan.loss.build(model, dataset)
     found = last_checkpoint(plan.checkpoints)
     saving = CheckpointCallback(loss, plan.checkpoints, plan.trainer.get("save_total_limit"), seconds_before(plan))
+    watching = [WatchCallback(watch, primary_metric)] if watch else []
     card = model.model_card_data
     card.widget = [{"text": ""}]  # keeps the trainer from putting training texts there
     trainer = SentenceTransformerTrainer(
@@ -70,7 +75,12 @@ def train_stage(
         train_dataset=dataset.training_rows(),
         loss=loss,
         evaluator=as_sentence_transformers_evaluator(evaluate) if evaluate else None,
-        callbacks=[JournalCallback(journal, plan.name), ProgressCallback(f"train {plan.name}", primary_metric), saving],
+        callbacks=[
+            JournalCallback(journal, plan.name),
+            *watching,
+            ProgressCallback(f"train {plan.name}", primary_metric),
+            saving,
+        ],
     )
     card.widget, card.train_datasets = [], []  # the latter holds examples of the training rows
     trainer.remove_callback(PrinterCallback)

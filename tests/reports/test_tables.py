@@ -1,10 +1,9 @@
 """Tables: the right numbers in the right cells."""
 
-import json
 
 from rich.console import Console
 
-from embexp.reports.tables import as_text, closing_markdown, closing_table, print_closing, read_results, sweep_table
+from embexp.reports.tables import as_text, closing_markdown, closing_table, print_closing
 
 
 def row_of(metric: str, primary: bool = False, headline: bool = True, **numbers) -> dict:
@@ -89,42 +88,6 @@ def test_in_a_narrow_terminal_only_names_of_metrics_are_broken():
     assert "no difference" in printed
     name = "".join(line[:10].strip() for line in printed.splitlines()[-5:])
     assert name.endswith("spearman_cosine_no_leaks")
-
-
-def test_a_sweep_is_loss_by_model_with_the_untouched_models_first():
-    better = {"trained": 0.9, "difference": 0.0328, "low": 0.02, "high": 0.04}
-    results = [
-        result_of("mnrl", "minilm"),
-        result_of("cosent", "minilm", **better),
-        result_of("mnrl", "static", base=0.5),
-        result_of("cosent", "static", status="FAILED"),
-    ]
-    table = sweep_table(results)
-    assert [str(column.header) for column in table.columns] == ["loss", "minilm", "static"]
-    lines = [line for line in cells(table) if line[0] in ("(untouched)", "mnrl", "cosent")]
-    worse = ["0.8485", "-0.0187 (-0.0251 to -0.0120)", "worse"]
-    assert lines == [
-        ["(untouched)", "0.8672", "0.5000"],
-        ["mnrl", *worse, *worse],
-        ["cosent", "0.9000", "+0.0328 (+0.0200 to +0.0400)", "better", "-"],
-    ]
-    assert "loss x model: test/stsb/spearman_cosine" in as_text(table)
-
-
-def test_the_seeds_of_a_cell_stand_below_each_other():
-    text = as_text(sweep_table([result_of(seed=1), result_of(seed=2, trained=0.8111)]))
-    assert text.index("0.8485") < text.index("0.8111")
-    assert text.count("mnrl") == 1
-    assert text.count("0.8672") == 1
-
-
-def test_results_are_read_in_the_order_of_the_jobs_and_jobs_without_one_are_passed_over(tmp_path):
-    for number in (10, 2, 0, 1):
-        (tmp_path / str(number)).mkdir()
-        (tmp_path / str(number) / "result.json").write_text(json.dumps({"job": number}))
-    (tmp_path / "3").mkdir()
-    (tmp_path / "multirun.yaml").touch()
-    assert [result["job"] for result in read_results(tmp_path)] == [0, 1, 2, 10]
 
 
 def test_the_closing_table_as_markdown_stands_below_the_verdict():

@@ -1,0 +1,122 @@
+"""How a sweep goes: a line before and after each job, and the counts on the parent run's page."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import shorten
+from threading import Lock
+
+from embexp.errors import TrackingError
+from embexp.protocols import Tracker
+from embexp.run_record import RECORD, is_closed, read_record
+from embexp.sweep.jobs import Job, Outcome
+from embexp.sweep.record import taken_from
+
+HOUR, MINUTE = 3600, 60
+LONGEST = 100  # characters of an error that are told
+
+
+@dataclass
+class Progress:
+    """Counts the jobs of a sweep.
+
+    Args:
+        names: what each job is called, by its number.
+        workers: how many run side by side.
+        tell: writes a line where the user sees it.
+        tracker: holds the parent run, if there is one.
+
+    Attributes:
+        running: when each job began that has not ended.
+        values: the primary metric of each job that is done.
+    """
+
+    names: Mapping[int, str]
+    workers: int
+    tell: Callable[[str], None]
+    tracker: Tracker | None = None
+    running: dict[int, float] = field(default_factory=dict)
+    values: dict[int, float] = field(default_factory=dict)
+    failed: set[int] = field(default_factory=set)
+    seconds: list[float] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+
+    def follow(self, job: Job, folder: Path, run: Callable[[Job], Outcome]) -> Outcome:
+        """How the job ends that `run` runs, told before and after; one that was done before counts for no time."""
+        before = finished_run(folder)
+        self.begin(job.number)
+        outcome = run(job)
+        self.end(job.number, outcome, was_done=before is not None and before == finished_run(folder))
+        return outcome
+
+    def begin(self, number: int) -> None:
+        """A job begins."""
+        self.running[number] = time.perf_counter()
+        self.tell(f"{self._place(number)} {self.names[number]}")
+
+    def end(self, number: int, outcome: Outcome, was_done: bool) -> None:
+        """A job has ended.
+
+        Args:
+            was_done: it was taken as it was, so its time tells nothing of the others'.
+        """
+        with self.lock:
+            told = self._count(number, outcome, was_done)
+            self.tell(f"{self._place(number)} {told} | {self.line()}")
+            self._track()
+
+    def _count(self, number: int, outcome: Outcome, was_done: bool) -> str:
+        seconds = time.perf_counter() - self.running.pop(number)
+        if not was_done:
+            self.seconds.append(seconds)
+        if outcome.value is None:
+            self.failed.add(number)
+            return f"failed: {shorten(outcome.error, LONGEST)}"
+        self.values[number] = outcome.value
+        return f"{'was done before' if was_done else f'done in {duration(seconds)}'}: {outcome.value:.4f}"
+
+    def _place(self, number: int) -> str:
+        return f"[{[*self.names].index(number) + 1}/{len(self.names)}]"
+
+    def line(self) -> str:
+        """Done, failed and running jobs, the time left, the best so far."""
+        left = len(self.names) - len(self.values) - len(self.failed)
+        parts = [f"{len(self.values)} of {len(self.names)} done"]
+        parts += [f"{len(self.failed)} failed"] if self.failed else []
+        parts += [f"{len(self.running)} running"] if self.running else []
+        if left and self.seconds:
+            parts.append(f"about {duration(left * sum(self.seconds) / len(self.seconds) / max(1, self.workers))} left")
+        if self.values:
+            best = max(self.values, key=self.values.__getitem__)
+            parts.append(f"best {self.values[best]:.4f} ({self.names[best]})")
+        return ", ".join(parts)
+
+    def _track(self) -> None:
+        if self.tracker is None:
+            return
+        counts = {"sweep/done": len(self.values), "sweep/failed": len(self.failed)}
+        counts |= {"sweep/best": max(self.values.values())} if self.values else {}
+        try:
+            self.tracker.log_metrics(counts, len(self.values) + len(self.failed))
+        except TrackingError as error:
+            self.tell(f"The parent run does not show the progress: {error}")
+
+
+def duration(seconds: float) -> str:
+    """A time span as people say it.
+
+    >>> duration(7.26), duration(200), duration(4000)
+    ('7.3 s', '3 min 20 s', '1 h 7 min')
+    """
+    if seconds < MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < HOUR:
+        return f"{int(seconds // MINUTE)} min {seconds % MINUTE:.0f} s"
+    return f"{int(seconds // HOUR)} h {seconds % HOUR / MINUTE:.0f} min"
+
+
+def finished_run(folder: Path) -> str | None:
+    """The key of the finished run that a job's folder holds or has taken; None if there is none."""
+    run = taken_from(folder) or folder
+    return read_record(run)["key"] if (run / RECORD).is_file() and is_closed(run) else None

@@ -1,0 +1,133 @@
+"""Worker processes that take job after job: each with its own threads or GPU, and replaced when it dies.
+
+joblib's pool is lost when a process is killed, submitit starts all jobs of one machine at once and gives each GPU 0,
+Ray brings a service of its own and takes ten seconds to start. Here a thread of this process has each worker: it
+holds the worker's GPU, hands it a job, and sees at once when it dies. No GPU is ever booked twice.
+"""
+
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from embexp.config import instantiate
+from embexp.sweep.cells import record_dead
+from embexp.sweep.gpus import gpus_for
+from embexp.sweep.jobs import Job, JobRunner, Outcome
+from embexp.sweep.progress import Progress
+from embexp.sweep.worker import work
+
+PATIENCE = 30.0  # seconds that a worker has to close its run once the sweep was stopped
+
+
+def run_in_workers(runner: JobRunner, jobs: Sequence[Job], num_workers: int, progress: Progress) -> list[Outcome]:
+    """How each job ended.
+
+    Raises:
+        ConfigError: fewer GPUs than workers.
+        KeyboardInterrupt, Terminated: the sweep was stopped; so were the workers, and their runs are closed as KILLED.
+    """
+    gpus = gpus_for(num_workers, runner.config.sweep.gpus)
+    workers = [Worker(runner, environment_of(num_workers, gpu)) for gpu in gpus]
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    outcomes: dict[int, Outcome] = {}
+    with ThreadPoolExecutor(num_workers) as threads:
+        serving = [threads.submit(_serve, worker, waiting, outcomes, progress) for worker in workers]
+        try:
+            for each in serving:
+                each.result()
+        except BaseException:
+            while not waiting.empty():
+                waiting.get()
+            for worker in workers:
+                worker.stop()
+            raise
+    return [outcomes[job.number] for job in jobs]
+
+
+def _serve(
+    worker: "Worker", waiting: "queue.SimpleQueue[Job]", outcomes: dict[int, Outcome], progress: Progress
+) -> None:
+    """Give a worker one job after the other until none is left."""
+    while True:
+        try:
+            job = waiting.get_nowait()
+        except queue.Empty:
+            worker.dismiss()
+            return
+        outcomes[job.number] = progress.follow(job, worker.runner.folder(job), worker.do)
+
+
+def environment_of(num_workers: int, gpu: str | None) -> dict[str, str]:
+    """What the environment of a worker adds to ours: its share of the cores, its GPU."""
+    threads = max(1, (os.cpu_count() or 1) // num_workers)
+    found = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(threads)}
+    return found if gpu is None else found | {"CUDA_VISIBLE_DEVICES": gpu}
+
+
+@dataclass
+class Worker:
+    """A process that does jobs; a new one is started for the next job after it has died.
+
+    Attributes:
+        environment: see environment_of.
+    """
+
+    runner: JobRunner
+    environment: dict[str, str]
+    process: Any = None
+    connection: Connection | None = None
+    stopped: bool = field(default=False)
+
+    def do(self, job: Job) -> Outcome:
+        """How the job ended, be it by the death of the process."""
+        if self.process is None or not self.process.is_alive():
+            self._start()
+        try:
+            self.connection.send(job)
+            wait([self.connection, self.process.sentinel])
+            return self.connection.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self.process.join()
+            return self._died(job)
+
+    def _start(self) -> None:
+        import cloudpickle
+        from hydra.core.singleton import Singleton
+
+        spawning = multiprocessing.get_context("spawn")
+        self.connection, theirs = spawning.Pipe()
+        task = cloudpickle.dumps((self.runner, Singleton.get_state()))
+        self.process = spawning.Process(target=work, args=(theirs, self.environment, task), daemon=False)
+        self.process.start()
+        theirs.close()
+
+    def _died(self, job: Job) -> Outcome:
+        code = self.process.exitcode
+        reason = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        hint = " (out of memory?)" if reason == "SIGKILL" else ""
+        error = f"The process of the job ended by {reason}{hint}."
+        if not self.stopped:
+            record_dead(self.runner.folder(job), instantiate(self.runner.tracking()), error, job.overrides)
+        return Outcome(error=error)
+
+    def dismiss(self) -> None:
+        """Let the process end, as there is no job left."""
+        if self.process is not None and self.process.is_alive():
+            self.connection.send(None)
+            self.process.join()
+
+    def stop(self) -> None:
+        """End the process, which closes its run as KILLED."""
+        self.stopped = True
+        if self.process is not None and self.process.is_alive():
+            self.process.terminate()
+            self.process.join(PATIENCE)
+            self.process.kill()

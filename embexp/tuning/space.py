@@ -1,0 +1,126 @@
+"""What a study searches, read from overrides in Hydra's grammar for sweeps."""
+
+from collections.abc import Iterator, Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.errors import HydraException
+
+from embexp.config import composed
+from embexp.errors import ConfigError
+from embexp.identity import CHANGE_NOTHING
+from embexp.overrides import expand_paths, quote_texts, quoted
+from embexp.tuning.dimensions import Choice, Dimension, Interval, name_of
+
+OWN = ("trials", "tune")  # keys of the command that no run has
+MEASURES = ("evaluator", "primary_metric")
+NOT_SEARCHED = {
+    **dict.fromkeys({*CHANGE_NOTHING, *OWN, "tracking", "export"} - {"experiment"}, "it changes no result"),
+    **dict.fromkeys(MEASURES, "trials that are measured differently cannot be compared"),
+}
+
+
+def with_space(arguments: Sequence[str]) -> list[str]:
+    """The arguments with all that search in the list `tune.space`, ordered, so that their order makes no new study.
+
+    >>> with_space(["loss.scale=10,20", "loss=mnrl", "threads=range(1,3)"])
+    ['loss=mnrl', 'tune.space=["loss.scale=10,20","threads=range(1,3)"]']
+
+    Raises:
+        ConfigError: -m was typed, or a list for a group of which a run has one option.
+    """
+    if {"-m", "--multirun"} & set(arguments):
+        raise ConfigError("-m was typed. Expected none: embexp.tune searches by itself. Leave it out.")
+    expanded = quote_texts(expand_paths(arguments))
+    searching = sorted(argument for argument in expanded if _searches(argument))
+    others = [argument for argument in expanded if argument not in searching]
+    return [*others, f"tune.space=[{','.join(map(quoted, searching))}]"] if searching else others
+
+
+def _searches(argument: str) -> bool:
+    try:
+        return "=" in argument and OverridesParser.create().parse_override(argument).is_sweep_override()
+    except HydraException:  # Hydra tells it once it reads all of them
+        return False
+
+
+def read_space(typed: Sequence[str], fixed: Sequence[str]) -> tuple[Dimension, ...]:
+    """The dimensions of a search, in a command in which Hydra has started.
+
+    Args:
+        typed: an override for each key that is searched.
+        fixed: those of the keys that are not.
+
+    Raises:
+        ConfigError: nothing is searched, a key is typed twice or cannot be searched, or a range holds nothing.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    if not typed:
+        raise ConfigError(
+            "Nothing is searched. Expected at least one key with several values: type loss.scale=10,20 or "
+            "'trainer.learning_rate=tag(log, interval(1e-5, 1e-3))'."
+        )
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    space = tuple(_dimension(override) for override in parser.parse_overrides([*typed]))
+    keys = [name_of(each) for each in space] + [override.lstrip("+").partition("=")[0] for override in fixed]
+    if twice := sorted({key for key in keys[: len(space)] if keys.count(key) > 1}):
+        raise ConfigError(f"{', '.join(twice)} was typed more than once. Expected either one value, or all to search.")
+    return space
+
+
+def _dimension(override: Override) -> Dimension:
+    key, typed = override.get_key_element(), override.input_line
+    if reason := NOT_SEARCHED.get(key.lstrip("+").partition(".")[0].partition("/")[0]):
+        raise ConfigError(f"{typed} cannot be searched: {reason}. Type {key}=<one value>; a list as {key}=[a,b].")
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return _interval(key, typed, [value.start, value.end], None, value.tags)
+    if isinstance(value, RangeSweep):
+        numbers = sorted(value.range())
+        return _interval(key, typed, [*numbers[:1], *numbers[-1:]], abs(value.step), value.tags)
+    if hasattr(value, "shuffle"):
+        value.shuffle = False  # the sampler knows no order
+    return Choice(key, tuple(dict.fromkeys(override.sweep_string_iterator())))
+
+
+def _interval(key: str, typed: str, ends: Sequence[float], step: float | None, tags: set[str]) -> Interval:
+    log = "log" in tags
+    if tags - {"log"} or (log and step is not None):
+        raise ConfigError(f"{typed} cannot be read. Expected the tag log around an interval: tag(log, interval(a, b)).")
+    if not ends or ends[0] > ends[1] or (log and ends[0] <= 0):
+        above = " above 0" if log else ""
+        raise ConfigError(f"{typed} holds no values. Expected the lower end first{above}, then the higher one.")
+    return Interval(key, *ends, step=step, log=log)
+
+
+def run_overrides(typed: Sequence[str]) -> list[str]:
+    """Of the command's overrides those that say what is run.
+
+    >>> run_overrides(["loss=mnrl", "trials=5", "tune.seed=1", "tune/pruner=none"])
+    ['loss=mnrl']
+    """
+    return [each for each in typed if each.lstrip("+~").partition("=")[0].replace("/", ".").split(".")[0] not in OWN]
+
+
+def first_values(space: Sequence[Dimension]) -> list[str]:
+    """The overrides of the first value of each dimension."""
+    return [f"{each.key}={each.checked()[0]}" for each in space]
+
+
+def check_values(space: Sequence[Dimension], fixed: Sequence[str]) -> None:
+    """Compose a run for every value of a choice and both ends of an interval (not for every combination).
+
+    Raises:
+        EmbexpError: a value that does not fit its key.
+    """
+    for values in _each_value_once(space):
+        composed([*fixed, *values])
+
+
+def _each_value_once(space: Sequence[Dimension]) -> Iterator[list[str]]:
+    first = first_values(space)
+    yield first
+    for place, dimension in enumerate(space):
+        for value in dimension.checked()[1:]:
+            yield [*first[:place], f"{dimension.key}={value}", *first[place + 1 :]]

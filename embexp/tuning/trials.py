@@ -1,0 +1,149 @@
+"""Trial after trial, each a run whose dev scores Optuna sees while it trains."""
+
+import dataclasses
+import json
+import logging
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from embexp.building import DataBuilder
+from embexp.command import MISTAKES
+from embexp.config import composed
+from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError
+from embexp.explaining import explain
+from embexp.plan import RunPlan, plan_run
+from embexp.reports.study_table import shown
+from embexp.resuming import resumed
+from embexp.run import execute, tidy
+from embexp.run_record import RECORD, RESULT, is_closed
+from embexp.tuning.drawing import draw, drawn_by, next_trial
+from embexp.tuning.measure import check_measure
+from embexp.tuning.study import ERROR, FOLDER, STEPS, TWIN, Search
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from optuna.trial import FrozenTrial, Trial
+
+logger = logging.getLogger(__name__)
+
+
+def run_trials(search: Search, builders: dict[str, DataBuilder], tell: Callable[["FrozenTrial"], None]) -> None:
+    """Run trials until the study has as many as it shall have, and none is left that was interrupted.
+
+    Args:
+        builders: what trials have read and built, so that others need not.
+        tell: is told each trial that has ended.
+    """
+    while True:
+        with next_trial(search) as trial:
+            if trial is None:
+                return
+            draw(search, trial)
+            logger.info("trial %s: %s", trial.number, " ".join(drawn_by(search, trial, shown)))
+            tell(run_trial(search, trial, builders))
+
+
+def run_trial(search: Search, trial: "Trial", builders: dict[str, DataBuilder]) -> "FrozenTrial":
+    """One trial from its beginning, or from where it was interrupted, to what Optuna is told of it.
+
+    A trial that does not fit or whose training fails is a failure of its own and ends no study.
+
+    Raises:
+        EmbexpError: nothing of the trial's: the tracker does not answer, or what the trial began with has changed.
+    """
+    from optuna.trial import TrialState
+    from torch import OutOfMemoryError
+
+    try:
+        return search.study.tell(trial, value_of(search, trial, builders))
+    except Pruned:
+        return search.study.tell(trial, state=TrialState.PRUNED)
+    except (TrackingError, ConfigError) as error:
+        if isinstance(error, TrackingError) or (search.run_folder(trial) / RECORD).is_file():
+            raise
+        return _failed(search, trial, error)
+    except (*MISTAKES, OutOfMemoryError) as error:
+        return _failed(search, trial, error)
+
+
+def _failed(search: Search, trial: "Trial", error: Exception) -> "FrozenTrial":
+    from optuna.trial import TrialState
+
+    trial.set_user_attr(ERROR, f"{type(error).__name__}: {explain(error)}")
+    return search.study.tell(trial, state=TrialState.FAIL)
+
+
+def value_of(search: Search, trial: "Trial", builders: dict[str, DataBuilder]) -> float:
+    """The trial's primary metric on dev, once its run is done, or all that an interruption has left of it.
+
+    Raises:
+        Pruned: it was stopped, now or before Optuna could be told.
+        TrainingError: the metric is not a number.
+    """
+    folder = search.run_folder(trial)
+    begun = (folder / RECORD).is_file()
+    value = done_before(folder) if begun else done_by_twin(search, trial)
+    if value is None:
+        plan = plan_trial(search, trial, builders, begun)
+        try:
+            value = execute(plan, begun, watching(trial)).primary_value
+        except Pruned:
+            tidy(plan)
+            raise
+    if math.isnan(value):
+        raise TrainingError("The metric on dev is not a number: all embeddings may be the same.")
+    return value
+
+
+def done_by_twin(search: Search, trial: "Trial") -> float | None:
+    """The primary metric of a trial that drew the same values before, whose run is then this trial's, too."""
+    for other in search.known():
+        if other.state.name == "COMPLETE" and other.params == trial.params:
+            trial.set_user_attr(FOLDER, str(search.run_folder(other)))
+            trial.set_user_attr(TWIN, other.user_attrs.get(TWIN, other.number))
+            return other.value
+    return None
+
+
+def done_before(folder: "Path") -> float | None:
+    """The primary metric of a run that has finished; None where it has not.
+
+    Raises:
+        Pruned: it was stopped by who watched it.
+    """
+    if not (folder / RESULT).is_file():
+        return None
+    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    if "pruned" in result:
+        raise Pruned(result["pruned"])
+    return result["primary_value"] if is_closed(folder) else None
+
+
+def plan_trial(search: Search, trial: "Trial", builders: dict[str, DataBuilder], begun: bool) -> RunPlan:
+    """The run that a trial is: with the configuration it began with, where it has begun."""
+    folder = search.run_folder(trial)
+    config, choices = resumed(folder, ()) if begun else composed([*search.fixed, *drawn_by(search, trial)])
+    plan = plan_run(config, choices, folder, builders)
+    check_measure(search.folder, plan)
+    tags = {"embexp.study": search.id, "embexp.trial": str(trial.number)}
+    return dataclasses.replace(plan, name=f"trial {trial.number}: {plan.name}", tags=tags)
+
+
+def watching(trial: "Trial") -> Callable[[int, float], None]:
+    """Tells Optuna the dev score of each evaluation, by its number, so that trainings of unlike lengths compare.
+
+    What was told before an interruption is not told again.
+    """
+
+    def watch(step: int, value: float) -> None:
+        steps = trial.user_attrs.get(STEPS, [])
+        if step not in steps:
+            trial.report(value, len(steps))  # Optuna counts from 0
+            steps = [*steps, step]
+            trial.set_user_attr(STEPS, steps)
+        if step == steps[-1] and trial.should_prune():
+            raise Pruned(f"stopped at step {step}, evaluation {len(steps)}, with {value:.4f} on dev")
+
+    return watch

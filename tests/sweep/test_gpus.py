@@ -1,0 +1,42 @@
+"""A GPU for each worker, and never two workers on one."""
+
+import os
+import stat
+
+import pytest
+
+from embexp.errors import ConfigError
+from embexp.sweep.gpus import gpus_for, seen_gpus
+
+
+@pytest.mark.parametrize(
+    ("workers", "given", "expected"),
+    [(2, [0, 1], ["0", "1"]), (1, [3], ["3"]), (2, [], ["", ""]), (1, ["GPU-1", "GPU-2"], ["GPU-1"])],
+)
+def test_each_worker_gets_a_gpu_of_its_own(workers, given, expected):
+    assert gpus_for(workers, given) == expected
+
+
+@pytest.mark.parametrize(("workers", "given", "possible"), [(3, [0, 1], 2), (2, [1, 1], 1)])
+def test_two_workers_on_one_gpu_are_refused(workers, given, possible):
+    with pytest.raises(ConfigError, match=f"type sweep.workers={possible}, or sweep.gpus"):
+        gpus_for(workers, given)
+
+
+def test_those_that_the_environment_names_are_seen(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert seen_gpus() == ["2", "5"]
+    assert gpus_for(2, None) == ["2", "5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert gpus_for(2, None) == [None, None]
+
+
+def test_those_that_the_driver_lists_are_seen(tmp_path, monkeypatch):
+    lists = tmp_path / "nvidia-smi"
+    lists.write_text("#!/bin/sh\necho 0\necho 1\n")
+    lists.chmod(lists.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert seen_gpus() == ["0", "1"]
+    lists.write_text("#!/bin/sh\nexit 9\n")
+    assert seen_gpus() == []

@@ -1,0 +1,133 @@
+"""A job that was done is taken, one that was interrupted is gone on with, one that is another now is run anew."""
+
+import json
+import os
+
+import mlflow
+import pytest
+from conftest import TINY
+
+from embexp.config import composed
+from embexp.environment import SWEEP_ID
+from embexp.errors import ConfigError, NotTriedAgain, TrainingError
+from embexp.plan import plan_run
+from embexp.run_record import read_record, write_json
+from embexp.sweep.cells import record_dead, run_cell
+from embexp.sweep.record import begin_sweep, find_sweep, job_folders, sweep_key, taken_from
+
+QUICK = (*TINY, "trainer.max_steps=1")
+
+
+def plan(folder, *overrides):
+    from hydra import initialize_config_dir
+
+    from embexp.config import VERSION_BASE, conf_dir
+
+    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+        config, choices = composed([*QUICK, *overrides])
+    folder.mkdir(parents=True, exist_ok=True)  # as Hydra does
+    return plan_run(config, choices, folder)
+
+
+def runs_in(store):
+    client = mlflow.MlflowClient(store)
+    return client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
+
+
+@pytest.fixture
+def sweep(monkeypatch):
+    monkeypatch.setenv(SWEEP_ID, "sweep-1")
+
+
+@pytest.mark.usefixtures("sweep")
+def test_the_same_job_of_another_sweep_is_taken_and_counts_for_both(workplace, store, monkeypatch):
+    first, second = workplace / "sweeps/day/time/0", workplace / "sweeps/day/later/3"
+    value = run_cell(plan(first, "loss=cosent"), "failed")
+    monkeypatch.setenv(SWEEP_ID, "sweep-2")
+    assert run_cell(plan(second, "loss=cosent", "threads=2", "keep=none", "profile=true"), "failed") == value
+    assert taken_from(second) == first
+    assert job_folders(second.parent) == [first]
+    (run,) = runs_in(store)
+    assert run.data.tags["embexp.sweep"] == "sweep-1 sweep-2"
+    assert run.data.tags["embexp.folder"] == str(first)
+    assert json.loads((first / "result.json").read_text())["tags"]["embexp.sweep"] == "sweep-1 sweep-2"
+    third = workplace / "sweeps/day/last/0"
+    run_cell(plan(third, "loss=cosent"), "all")
+    assert taken_from(third) is None
+    assert len(runs_in(store)) == 2
+
+
+@pytest.mark.usefixtures("sweep")
+def test_a_run_that_was_deleted_in_mlflow_is_not_taken(workplace, store):
+    first, second = workplace / "sweeps/day/time/0", workplace / "sweeps/day/later/0"
+    run_cell(plan(first), "failed")
+    mlflow.MlflowClient(store).delete_run(read_record(first)["id"])
+    run_cell(plan(second), "failed")
+    assert taken_from(second) is None
+    assert [run.data.tags["embexp.folder"] for run in runs_in(store)] == [str(second)]
+
+
+@pytest.mark.usefixtures("sweep")
+def test_a_job_whose_rows_have_changed_is_run_anew_and_the_old_one_is_marked(workplace, store):
+    def write(word):
+        rows = [f"{word} {place},words {place},{place % 5 / 4}" for place in range(60)]
+        (workplace / "pairs.csv").write_text("\n".join(["sentence1,sentence2,score", *rows]))
+
+    folder = workplace / "sweeps/day/time/0"
+    own = ("loss=cosent", "dataset=file", "dataset.reader.path=pairs.csv")
+    write("some")
+    run_cell(plan(folder, *own), "failed")
+    write("other")
+    run_cell(plan(folder, *own), "failed")
+    (old,) = (folder.parent / "outdated").iterdir()
+    assert read_record(old)["key"] != read_record(folder)["key"]
+    runs = {run.data.tags["embexp.run"]: run.data.tags for run in runs_in(store)}
+    assert "embexp.outdated" in runs[read_record(old)["key"]]
+    assert "embexp.outdated" not in runs[read_record(folder)["key"]]
+
+
+@pytest.mark.usefixtures("sweep")
+def test_a_failed_job_is_tried_again_in_the_same_run_unless_none_is_asked_for(workplace, store):
+    folder = workplace / "sweeps/day/time/0"
+    with pytest.raises(TrainingError):
+        run_cell(plan(folder, "loss.scale=inf"), "failed")
+    with pytest.raises(NotTriedAgain, match=r"not tried again \(sweep.rerun=none\): .*loss is nan"):
+        run_cell(plan(folder, "loss.scale=inf"), "none")
+    with pytest.raises(TrainingError):
+        run_cell(plan(folder, "loss.scale=inf"), "failed")
+    (run,) = runs_in(store)
+    assert run.info.status == "FAILED"
+
+
+@pytest.mark.usefixtures("sweep")
+def test_a_job_whose_process_died_is_closed_as_failed(workplace, store):
+    folder = workplace / "sweeps/day/time/0"
+    planned = plan(folder, "tracking.experiment=other")
+    planned.tracker.prepare()
+    planned.tracker.start("a/b/1", None, "key-1")
+    write_json(folder / "run.json", {"key": "key-1"})
+    record_dead(folder, planned.tracker, "The process of the job ended by SIGKILL.", ["loss=mnrl"])
+    client = mlflow.MlflowClient(store)
+    (run,) = client.search_runs([client.get_experiment_by_name("other").experiment_id])
+    assert (run.info.status, run.data.tags["error"]) == ("FAILED", "The process of the job ended by SIGKILL.")
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["run"]["status"], result["overrides"]) == ("FAILED", ["loss=mnrl"])
+
+
+def test_a_sweep_is_known_by_what_changes_its_results(workplace):
+    key = sweep_key(["loss=a,b", "seed=1,2"], "config")
+    same = ["sweep.workers=2", "loss=a,b", "seed=1,2", "threads=1", "profile=true", "paths.cache=null", "name=x"]
+    assert sweep_key(same, "config") == key
+    assert sweep_key(["loss=a,c", "seed=1,2"], "config") != key
+    assert sweep_key(["sweep=losses", "loss=a,b", "seed=1,2"], "config") != key
+    os.chdir(workplace.parent)
+    assert sweep_key(["loss=a,b", "seed=1,2"], "config") != key
+
+
+def test_the_latest_sweep_with_a_key_is_found_and_another_in_its_folder_is_refused(workplace):
+    for time in ("01", "02", "03"):
+        begin_sweep(workplace / "sweeps/day" / time, "other" if time == "03" else "mine", ["loss=a,b"])
+    assert find_sweep(workplace / "sweeps", "mine") == workplace / "sweeps/day/02"
+    assert find_sweep(workplace / "sweeps", "none") is None
+    with pytest.raises(ConfigError, match=r"holds another sweep \(loss=a,b\).*hydra.sweep.dir=<folder>"):
+        begin_sweep(workplace / "sweeps/day/03", "mine", ["loss=c,d"])

@@ -1,0 +1,103 @@
+"""Jobs in worker processes: side by side, and none is lost with a process that dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import mlflow
+import pytest
+from conftest import TINY
+
+DEADLY = '''
+"""Losses that end the process they run in."""
+import os
+import signal
+import sys
+
+import torch
+
+
+class Ending(torch.nn.Module):
+    def __init__(self, model, way):
+        super().__init__()
+        self.model, self.way = model, way
+
+    def forward(self, features, labels):
+        if self.way == "exit":
+            sys.exit(3)
+        if self.way == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.way == "memory":
+            raise MemoryError("no memory is left")
+        if self.way == "threads":
+            print("threads:", torch.get_num_threads())
+        return self.model(features[0])["sentence_embedding"].sum()
+'''
+YAML = """# A loss that ends its process, in one way or another.
+_target_: deadly.Ending
+_partial_: true
+_accepts_: [triplet]
+way: live
+"""
+
+
+@pytest.fixture
+def deadly(workplace):
+    """A folder with a loss that ends its process, and the environment and options to find it."""
+    (workplace / "deadly.py").write_text(DEADLY)
+    (workplace / "own/loss").mkdir(parents=True)
+    (workplace / "own/loss/deadly.yaml").write_text(YAML)
+    return os.environ | {"PYTHONPATH": f"{workplace}:{os.environ.get('PYTHONPATH', '')}"}
+
+
+def command(*arguments):
+    tiny = (*(each for each in TINY if not each.startswith("threads")), "trainer.max_steps=1", "hydra.sweep.dir=sweep")
+    return [sys.executable, "-m", "embexp", "-m", "--config-dir", "own", *tiny, "loss=deadly", *arguments]
+
+
+def statuses(store):
+    client = mlflow.MlflowClient(store)
+    runs = client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
+    parents = [run.info.status for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = sorted(run.info.status for run in runs if "mlflow.parentRunId" in run.data.tags)
+    return parents, children
+
+
+def test_a_job_that_is_killed_runs_out_of_memory_or_exits_ends_no_other(workplace, store, deadly):
+    environment = {key: value for key, value in deadly.items() if key != "OMP_NUM_THREADS"}
+    typed = command("loss.way=kill,live,memory,exit,threads", "sweep.workers=2")
+    done = subprocess.run(typed, env=environment, cwd=workplace, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1, done.stderr
+    assert statuses(store) == (["FAILED"], ["FAILED", "FAILED", "FAILED", "FINISHED", "FINISHED"])
+    assert "The process of the job ended by SIGKILL (out of memory?)." in done.stdout
+    assert "MemoryError: no memory is left" in done.stdout
+    assert "SystemExit: 3" in done.stdout
+    assert done.stdout.count("again: python -m embexp --config-dir own model=tiny") == 3
+    assert "2 of 5 done, 3 failed" in done.stderr
+    assert f"threads: {max(1, os.cpu_count() // 2)}" in (workplace / "sweep/4/output.txt").read_text()
+
+
+def test_a_job_that_exits_in_this_process_ends_no_other(workplace, store, deadly):
+    typed = command("loss.way=exit,live")
+    done = subprocess.run(typed, env=deadly, cwd=workplace, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1, done.stderr
+    assert statuses(store) == (["FAILED"], ["FAILED", "FINISHED"])
+
+
+def test_a_sweep_that_is_stopped_stops_its_workers_and_closes_their_runs(workplace, store, deadly):
+    slow = command("loss.way=live", "seed=1,2,3,4,5,6", "trainer.max_steps=4000", "sweep.workers=2")
+    with open(workplace / "output.txt", "w") as output:
+        sweep = subprocess.Popen(slow, env=deadly, cwd=workplace, stdout=output, stderr=output)
+    metrics = [workplace / f"sweep/{number}/metrics.jsonl" for number in (0, 1)]
+    while not all(path.is_file() and "train/loss" in path.read_text() for path in metrics):
+        assert sweep.poll() is None, (workplace / "output.txt").read_text()
+        time.sleep(0.05)
+    sweep.send_signal(signal.SIGTERM)
+    assert sweep.wait(60) == 143
+    assert statuses(store) == (["KILLED"], ["KILLED", "KILLED"])
+    results = [json.loads((workplace / f"sweep/{number}/result.json").read_text()) for number in (0, 1)]
+    assert [result["run"]["status"] for result in results] == ["KILLED", "KILLED"]
+    assert "type the same command again" in (workplace / "output.txt").read_text()

@@ -1,0 +1,69 @@
+"""The command: what it takes, what it refuses in a second, and that it finds its study again."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import TINY
+
+
+def tune(*arguments):
+    return subprocess.run([sys.executable, "-m", "embexp.tune", *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_same_command_finds_its_study_again():
+    command = [*TINY, "tracking=none", "trainer.max_steps=1", "loss.scale=10,20", "seed=1,2"]
+    first, again = tune(*command, "trials=1"), tune(*reversed(command), "trials=1")
+    assert first.returncode == again.returncode == 0, first.stderr + again.stderr
+    assert "trial 0: loss.scale=" in first.stderr
+    assert "trial 0: loss.scale=" not in again.stderr
+    found = [done.stdout.partition("trials by")[2].partition("again ")[0] for done in (first, again)]
+    assert found[0] == found[1]
+    assert "the best of 1 trials was picked on dev" in found[0]
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["loss=mnrl"], "Nothing is searched."),
+        (["loss.scale=10,twenty"], "loss.scale=twenty is text; expected a number"),
+        (["loss=mnrl,mnlr"], "Did you mean 'mnrl'?"),
+        (["loss.scal=1,2"], "loss.scal is not a key."),
+        (["loss.scale=1,2", "trials=0"], "trials=0: expected at least 1"),
+        (["loss.scale=1,2", "-m"], "-m was typed."),
+        (["loss.scale=1,2", "resume=runs/x"], "resume goes on with one run."),
+        (["loss.scale=1,2", "tune.sampler=tpa"], "tune/sampler=tpa is not known. Expected one of: random, tpe"),
+        (["loss.scale=1,2", "tune.sampler.n_start=1"], "tune.sampler.n_start is not a key."),
+    ],
+)
+def test_a_mistake_is_one_message_within_seconds(arguments, message):
+    start = time.perf_counter()
+    done = tune(*arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert message in done.stderr
+    assert time.perf_counter() - start < 10
+
+
+def test_help_shows_the_groups_and_the_values_of_the_search():
+    done = tune("--help")
+    assert done.returncode == 0, done.stderr
+    for part in ("tune/sampler: random, tpe", "tune/pruner: median, none", "trials: 20", "== Examples =="):
+        assert part in done.stdout
+
+
+def test_without_optuna_one_message_says_what_to_install(workplace):
+    (workplace / "optuna_less.py").write_text(
+        "import importlib.util, runpy\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'optuna' else find(name, *rest)\n"
+        "runpy.run_module('embexp.tune', run_name='__main__', alter_sys=True)\n"
+    )
+    done = subprocess.run([sys.executable, "optuna_less.py", "loss.scale=1,2"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "Error: embexp.tune needs Optuna, which is not installed. Type pip install 'embexp[tune]'."
+    )
