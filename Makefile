@@ -17,8 +17,8 @@ run: $(READY)  ## set up, then the main job: fine-tune MiniLM, compare it with i
 	$(BIN)/python -m embexp loss=mnrl model=minilm
 	@echo "Compare runs in the browser: make ui"
 
-test: $(READY)  ## set up, then all tests (with EMBEXP_DATA=<folder> also those on real data)
-	$(BIN)/python -m pytest
+test: $(READY)  ## set up, then all tests, one process per core (with EMBEXP_DATA=<folder> also those on real data)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: $(READY)  ## format, lint, layers and configurations
 	$(BIN)/ruff format --check .
@@ -26,7 +26,7 @@ check: $(READY)  ## format, lint, layers and configurations
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_configs.py
 
 bench: $(READY)  ## the benchmarks, as ratios to a peer (tests/benchmarks/README.md); takes an hour and a half
-	for name in scoring training growth tracking sweep bootstrap big_files; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	for name in scoring training growth tracking sweep bootstrap big_files leaderboard; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 
 bench-gpu: $(READY)  ## the benchmark for one GPU; without one it says that it was not run
 	$(BIN)/python tests/benchmarks/gpu.py

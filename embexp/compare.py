@@ -54,7 +54,7 @@ def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder:
             f"resamples={resolved['resamples']} examples={resolved['examples']}: expected resamples from 1, examples "
             "from 0."
         )
-    roots = resolved["paths"]["runs"], resolved["paths"]["sweeps"]
+    roots = [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")]
     folders = [[find_run(run, roots) for run in side] for side in sides]
     found = compare_runs(*folders, resolved["resamples"], resolved["examples"])
     page = comparison_page(found)

@@ -40,7 +40,7 @@ class Pruned(EmbexpError):  # noqa: N818  # no error
     """A run that whoever watches it has stopped, as others do better: neither a mistake nor a failure."""
 
 
-class NotTriedAgain(EmbexpError):
+class SkippedJobError(EmbexpError):
     """A job of a sweep that failed before and was not to be run again; what it left stays as it is."""
 
 

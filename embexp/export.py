@@ -55,7 +55,7 @@ def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = N
     _check_needs(exports, resolved)
     if resolved["model"]:
         return _deliver(exports, of_model(resolved, choices))
-    folder = find_run(resolved["run"], (resolved["paths"]["runs"], resolved["paths"]["sweeps"]))
+    folder = find_run(resolved["run"], [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")])
     with held(folder):
         return _deliver(exports, of_run(folder))
 

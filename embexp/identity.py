@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from embexp.config import packages_of
 from embexp.data.cache import files_named_in
 from embexp.environment import PACKAGES, SWEEP_ID, code_of, versions
+from embexp.tracking.mlflow_runs import SWEEP_TAG
 
 if TYPE_CHECKING:
     from embexp.plan import RunPlan
 
 # Keys of a configuration that change no result: where things go, and how the computer does it.
 CHANGE_NOTHING = ("hydra", "paths", "sweep", "experiment", "resume", "name", "profile", "keep", "threads")
-SWEEP_TAG = "embexp.sweep"  # the ids of the sweeps that a run belongs to
 
 
 def fingerprints(plan: "RunPlan") -> dict[str, str]:

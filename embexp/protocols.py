@@ -118,8 +118,13 @@ class Tracker(Protocol):
     def log_checkpoint(self, path: Path) -> None:
         """Store the best checkpoint, or as much of it as the tracker was asked to keep."""
 
-    def log_model(self, path: Path) -> None:
-        """Store the trained model so that the tracker's own client can load it again."""
+    def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
+        """Store the trained model so that the tracker's own client can load it again.
+
+        Args:
+            step: after which its weights were taken.
+            metrics: what it reached.
+        """
 
     def finish(self, status: str) -> None:
         """Close the run as FINISHED, FAILED or KILLED."""

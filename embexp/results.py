@@ -152,4 +152,5 @@ def store(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, 
     if stage.checkpoint:
         journal.log_checkpoint(stage.checkpoint)
     write_card(stage.model_path, journal.result, plan.config, plan.folder)
-    journal.log_model(stage.model_path)
+    reached = {key: value for key, value in journal.result["metrics"].items() if key.startswith(("dev/", "test/"))}
+    journal.log_model(stage.model_path, stage.best_step, reached)

@@ -34,12 +34,21 @@ LAYERS = (
 )
 # Who may import what takes long or binds us to a library.
 ONLY_IN = {
-    "hydra": {"tune.py", "tuning/space.py", "config.py", "command.py", "explaining.py", "schemas.py", "overrides.py", "sweep/failures.py",
+    "hydra": {
+        "tune.py",
+        "tuning/space.py",
+        "config.py",
+        "command.py",
+        "explaining.py",
+        "schemas.py",
+        "overrides.py",
+        "sweep/failures.py",
         "sweep/jobs.py",
         "sweep/launching.py",
         "sweep/opening.py",
         "sweep/worker.py",
-        "sweep/workers.py"},
+        "sweep/workers.py",
+    },
     "mlflow": {"tracking/mlflow_runs.py", "tracking/mlflow_tracker.py"},
     "jinja2": {"reports/board_page.py"},
     "matplotlib": {
@@ -58,7 +67,7 @@ ONLY_IN = {
             "study_history",
         )
     },
-    "optuna": {"tuning/closing.py", "tuning/drawing.py", "tuning/study.py", "tuning/trials.py"},
+    "optuna": {f"tuning/{name}.py" for name in ("closing", "dimensions", "drawing", "progress", "study", "trials")},
     "mteb": {"evaluation/mteb_tasks.py"},
     "ftfy": {"steps/cleaning/text_repair.py"},
     "py3langid": {"steps/language.py"},

@@ -122,7 +122,7 @@ def test_a_run_that_never_ended_and_a_side_without_a_run_are_refused(two_runs, t
             compared(*runs)
     with pytest.raises(ConfigError, match=r"^2 runs were named\. Expected two"):
         compared(two_runs / "mnrl", ",")
-    with pytest.raises(ConfigError, match=r"^nowhere is neither a folder nor the id of a run in runs or sweeps\."):
+    with pytest.raises(ConfigError, match=r"^nowhere is neither a folder nor the id of a run in runs or sweeps or"):
         compared(two_runs / "mnrl", "nowhere")
 
 

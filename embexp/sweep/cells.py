@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.building import DataBuilder
 from embexp.environment import SWEEP_ID
-from embexp.errors import NotTriedAgain, TrackingError
+from embexp.errors import SkippedJobError, TrackingError
 from embexp.identity import SWEEP_TAG, fingerprint_of
 from embexp.run_record import RECORD, RESULT, is_closed, read_record, status_of, write_json
 from embexp.sweep.record import TAKEN
@@ -32,7 +32,7 @@ def run_cell(plan: "RunPlan", rerun: str) -> float:
         rerun: what to do again, as in conf/sweep/default.yaml.
 
     Raises:
-        NotTriedAgain: it failed before, and sweep.rerun is none.
+        SkippedJobError: it failed before, and sweep.rerun is none.
     """
     from embexp.run import execute
 
@@ -43,7 +43,7 @@ def run_cell(plan: "RunPlan", rerun: str) -> float:
         if is_closed(folder):
             return _told(folder)
         if rerun == "none" and status_of(folder) == "FAILED":
-            raise NotTriedAgain(f"not tried again (sweep.rerun=none): {_result(folder)['error'].splitlines()[0]}")
+            raise SkippedJobError(f"not tried again (sweep.rerun=none): {_result(folder)['error'].splitlines()[0]}")
         return execute(plan, resume=True).primary_value
     other = None if rerun == "all" else finished_elsewhere(plan, fingerprint)
     if other and _is_taken(other, plan):

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from embexp.errors import NotTriedAgain
+from embexp.errors import SkippedJobError
 from embexp.run_record import RECORD, RESULT, is_closed, write_json, write_text
 
 LONGEST = 200  # characters of an error that are told
@@ -31,7 +31,7 @@ def recorded_job(folder: Path) -> Iterator[None]:
 
 
 def _record(folder: Path, error: BaseException | None) -> None:
-    if isinstance(error, NotTriedAgain) or ((folder / RECORD).is_file() and is_closed(folder)):
+    if isinstance(error, SkippedJobError) or ((folder / RECORD).is_file() and is_closed(folder)):
         return
     path = folder / RESULT
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"run": {"status": "FAILED"}}

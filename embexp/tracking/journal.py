@@ -112,8 +112,8 @@ class Journal:
     def log_checkpoint(self, path: Path) -> None:
         self._send("log_checkpoint", path)
 
-    def log_model(self, path: Path) -> None:
-        self._send("log_model", path)
+    def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
+        self._send("log_model", path, step, dict(metrics))
 
     @WATCH.part(TRACKING)
     def _send(self, method: str, *arguments: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.errors import ConfigError, TrackingError
-from embexp.tracking.mlflow_tracker import PARENT_TAG, MlflowTracker
+from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, MlflowTracker
 from embexp.tracking.recorded_run import RecordedRun
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each file of each run
 PAGE = 1000  # runs that come with one answer
+SWEEP_TAG = "embexp.sweep"  # the ids of the sweeps that a run belongs to
 OF_MLFLOW = "mlflow."  # tags that MLflow sets by itself
 EXAMPLES = "examples"  # folder of a run's artifacts
 MISTAKES = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")  # MLflow's errors that are the user's
@@ -43,8 +44,11 @@ class MlflowRuns:
             f"sweep={parent} is neither a sweep's folder nor a run in MLflow at {self.tracker.uri}. Expected one of "
             "both: type sweep=<sweeps>/<date>/<time>, or the id of the sweep or of its parent run."
         ):
-            experiment = self.tracker.client.get_run(parent).info.experiment_id
-        return self._search(experiment, f"tags.`{PARENT_TAG}` = '{parent}'")
+            run = self.tracker.client.get_run(parent)
+        found = self._search(run.info.experiment_id, f"tags.`{PARENT_TAG}` = '{parent}'")
+        if sweep := run.data.tags.get(KEY_TAG):  # jobs that it took from other sweeps are below those
+            found += self._search(run.info.experiment_id, f"tags.`{SWEEP_TAG}` LIKE '%{sweep}%'")
+        return [*{run.id: run for run in found}.values()]
 
     def parent_of(self, run_id: str) -> str | None:
         """The id of the parent run of a job.

@@ -84,19 +84,25 @@ class MlflowTracker:
     @functools.cached_property
     def client(self) -> Any:
         """MLflow's client for this store."""
-        import logging
-
-        import mlflow
-
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        mlflow = quiet_mlflow()
         mlflow.set_tracking_uri(self.uri)
         return mlflow.MlflowClient(self.uri)
 
     @_reported
     def prepare(self) -> None:
         """Create the store and the experiment if they are missing. Call it once, before any parallel job."""
+        self._create_file()
         self._experiment_id()
+
+    def _create_file(self) -> None:
+        """Make a missing SQLite file beside its place: whoever is killed meanwhile leaves none that is half made."""
+        path = Path(self.uri.removeprefix("sqlite:///"))
+        if not self.uri.startswith("sqlite:///") or path.exists() or not path.parent.is_dir():
+            return
+        making = path.with_name(f"{path.name}.{os.getpid()}.making")
+        making.unlink(missing_ok=True)
+        quiet_mlflow().MlflowClient(f"sqlite:///{making}").search_experiments()
+        making.rename(path)
 
     def _experiment_id(self) -> str:
         experiment = self.client.get_experiment_by_name(self.experiment)
@@ -212,10 +218,19 @@ class MlflowTracker:
                 self.client.log_artifact(self.run_id, str(file), folder.as_posix())
 
     @_reported
-    def log_model(self, path: Path) -> None:
-        """Store the model so that `mlflow.sentence_transformers.load_model` finds it."""
-        if not self.keeps_model or self._has_model():
+    def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
+        """Store the model so that `mlflow.sentence_transformers.load_model` finds it, with its step and metrics."""
+        from mlflow.entities import Metric
+
+        if not self.keeps_model:
             return
+        model = self._stored_model() or self._store_model(path, step)
+        now = int(time.time() * 1000)
+        entries = [Metric(allowed_name(key), value, now, step, model_id=model) for key, value in metrics.items()]
+        self.client.log_batch(self.run_id, metrics=entries)
+
+    def _store_model(self, path: Path, step: int) -> str:
+        """The id of the model, which is stored now."""
         import importlib.metadata
 
         import mlflow
@@ -224,21 +239,23 @@ class MlflowTracker:
         # Named requirements: without them MLflow imports the model in another process to find them, 18 s long.
         needs = [f"{name}=={importlib.metadata.version(name)}" for name in ("sentence-transformers", "torch")]
         with mlflow.start_run(run_id=self.run_id):
-            mlflow.sentence_transformers.log_model(
+            stored = mlflow.sentence_transformers.log_model(
                 SentenceTransformer(str(path), device="cpu"),
                 name="model",
                 pip_requirements=needs,
                 registered_model_name=self.register,
+                step=step,
             )
         self.client.update_run(self.run_id, status="RUNNING")  # the context above has ended the run
+        return stored.model_id
 
-    def _has_model(self) -> bool:
-        """Whether a process that was killed had stored the model; one that is not whole is removed."""
+    def _stored_model(self) -> str | None:
+        """The id of the model where a process that was killed had stored it; one that is not whole is removed."""
         experiment = self.client.get_run(self.run_id).info.experiment_id
-        whole = False
+        whole = None
         for model in self.client.search_logged_models([experiment], f"source_run_id = '{self.run_id}'"):
             if model.status == "READY":
-                whole = True
+                whole = model.model_id
             else:
                 self.client.delete_logged_model(model.model_id)
         return whole
@@ -249,6 +266,17 @@ class MlflowTracker:
 
     def where(self) -> str:
         return f"run {self.run_id} in experiment {self.experiment!r}, {self.uri}"
+
+
+def quiet_mlflow() -> Any:
+    """The module mlflow, which then tells no more than warnings."""
+    import logging
+
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return mlflow
 
 
 def allowed_name(key: str) -> str:

@@ -73,8 +73,10 @@ class ProgressCallback(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         self._show(dev=metrics.get(f"eval_{self.primary_metric}"))
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar.close()
+    def close(self) -> None:
+        """Leave the line as it is, however the training ended."""
+        if self.bar is not None:
+            self.bar.close()
 
     def _show(self, **values: float | None) -> None:
         self.shown.update({key: f"{value:.4f}" for key, value in values.items() if value is not None})

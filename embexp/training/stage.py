@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from embexp.models.saving import save_model
@@ -66,6 +67,7 @@ def train_stage(
     loss = plan.loss.build(model, dataset)
     found = last_checkpoint(plan.checkpoints)
     saving = CheckpointCallback(loss, plan.checkpoints, plan.trainer.get("save_total_limit"), seconds_before(plan))
+    progress = ProgressCallback(f"train {plan.name}", primary_metric)
     watching = [WatchCallback(watch, primary_metric)] if watch else []
     card = model.model_card_data
     card.widget = [{"text": ""}]  # keeps the trainer from putting training texts there
@@ -78,13 +80,13 @@ def train_stage(
         callbacks=[
             JournalCallback(journal, plan.name),
             *watching,
-            ProgressCallback(f"train {plan.name}", primary_metric),
+            progress,
             saving,
         ],
     )
     card.widget, card.train_datasets = [], []  # the latter holds examples of the training rows
     trainer.remove_callback(PrinterCallback)
-    with LossWatch(trainer, loss, dataset):
+    with LossWatch(trainer, loss, dataset), closing(progress):
         state = train_on(trainer, loss, found)
     checkpoint = best_checkpoint(plan.checkpoints, state.best_global_step or 0)
     if checkpoint:

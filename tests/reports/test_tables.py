@@ -1,6 +1,5 @@
 """Tables: the right numbers in the right cells."""
 
-
 from rich.console import Console
 
 from embexp.reports.tables import as_text, closing_markdown, closing_table, print_closing

@@ -9,7 +9,7 @@ from conftest import TINY
 
 from embexp.config import composed
 from embexp.environment import SWEEP_ID
-from embexp.errors import ConfigError, NotTriedAgain, TrainingError
+from embexp.errors import ConfigError, SkippedJobError, TrainingError
 from embexp.plan import plan_run
 from embexp.run_record import read_record, write_json
 from embexp.sweep.cells import record_dead, run_cell
@@ -91,7 +91,7 @@ def test_a_failed_job_is_tried_again_in_the_same_run_unless_none_is_asked_for(wo
     folder = workplace / "sweeps/day/time/0"
     with pytest.raises(TrainingError):
         run_cell(plan(folder, "loss.scale=inf"), "failed")
-    with pytest.raises(NotTriedAgain, match=r"not tried again \(sweep.rerun=none\): .*loss is nan"):
+    with pytest.raises(SkippedJobError, match=r"not tried again \(sweep.rerun=none\): .*loss is nan"):
         run_cell(plan(folder, "loss.scale=inf"), "none")
     with pytest.raises(TrainingError):
         run_cell(plan(folder, "loss.scale=inf"), "failed")

@@ -81,14 +81,14 @@ def test_a_tracker_that_fails_loses_nothing(tmp_path, caplog):
         journal.log_metrics({"loss": 3.0}, 1)
         tracker.is_down = False
         journal.log_metrics({"loss": 2.0}, 2)  # waits: it must not overtake the first
-        journal.log_model(tmp_path / "model")
+        journal.log_model(tmp_path / "model", 4, {"test/sts/pearson": 0.5})
         assert [call[0] for call in tracker.taken] == ["prepare", "start", "log_params"]
     assert tracker.taken[1:] == [
         ("start", "a run", "parent", None),
         ("log_params", {"seed": 1}),
         ("log_metrics", {"loss": 3.0}, 1),
         ("log_metrics", {"loss": 2.0}, 2),
-        ("log_model", tmp_path / "model"),
+        ("log_model", tmp_path / "model", 4, {"test/sts/pearson": 0.5}),
         ("log_artifact", tmp_path / "result.json", None),
         ("log_artifact", tmp_path / "metrics.jsonl", None),
         ("finish", "FINISHED"),

@@ -91,7 +91,7 @@ def test_a_model_becomes_a_version_of_the_name_it_is_registered_under(store, tmp
         tracker = MlflowTracker(store, "toy", True, "none", telemetry=False, register="stocks-模型")
         tracker.prepare()
         tracker.start(f"run {number}")
-        tracker.log_model(tmp_path / "model")
+        tracker.log_model(tmp_path / "model", 4, {"test/retrieval/ndcg@10": 0.5})
     versions = tracker.client.search_model_versions("name='stocks-模型'")
     assert sorted(int(version.version) for version in versions) == [1, 2]
     assert {version.run_id for version in versions} >= {tracker.run_id}
@@ -171,17 +171,19 @@ def test_the_model_loads_back_by_mlflows_own_function(store, tmp_path):
 
     model = saved_model(tmp_path)
     tracker = tracker_of(store)
-    tracker.log_model(tmp_path / "model")
+    tracker.log_model(tmp_path / "model", 4, {"test/retrieval/ndcg@10": 0.5})
     experiment = tracker.client.get_run(tracker.run_id).info.experiment_id
     (logged,) = tracker.client.search_logged_models(experiment_ids=[experiment])
     assert logged.source_run_id == tracker.run_id
+    (reached,) = logged.metrics
+    assert (reached.key, reached.value, reached.step) == ("test/retrieval/ndcg_at_10", 0.5, 4)
     loaded = mlflow.sentence_transformers.load_model(logged.model_uri)
     assert numpy.array_equal(loaded.encode("the market"), model.encode("the market"))
 
 
 def test_no_model_is_stored_when_that_is_switched_off(store, tmp_path):
     tracker = tracker_of(store, log_model=False)
-    tracker.log_model(tmp_path)
+    tracker.log_model(tmp_path, 4, {})
     experiment = tracker.client.get_run(tracker.run_id).info.experiment_id
     assert tracker.client.search_logged_models(experiment_ids=[experiment]) == []
 
@@ -224,7 +226,7 @@ def test_a_model_that_was_stored_before_the_kill_is_not_stored_twice_and_half_a_
     experiment = tracker.client.get_run(tracker.run_id).info.experiment_id
     half = tracker.client.create_logged_model(experiment, name="model", source_run_id=tracker.run_id)
     for _ in range(2):
-        tracker.log_model(tmp_path / "model")
+        tracker.log_model(tmp_path / "model", 4, {"test/retrieval/ndcg@10": 0.5})
     (whole,) = tracker.client.search_logged_models([experiment])
     assert whole.status == "READY"
     assert whole.model_id != half.model_id
