@@ -87,14 +87,10 @@ def _check(settings: dict[str, Any]) -> None:
 
 
 def _show(board: "Leaderboard") -> None:
-    from embexp.reports.board_tables import board_tables, notes_of
+    from embexp.reports.board_tables import print_board
     from embexp.reports.tables import wide_console
 
-    console = wide_console()
-    for table in board_tables(board, console.width):
-        console.print(table)
-    for note in notes_of(board):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+    print_board(board, wide_console())
 
 
 def _keep(board: "Leaderboard", settings: dict[str, Any], source: "Source", tracker: "Tracker", scratch: Path) -> None:

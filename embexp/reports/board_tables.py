@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +28,14 @@ def board_tables(board: Leaderboard, width: int) -> Iterator[Table]:
         yield pivot_table(board) if fits else ranking_table(board)
     if board.costs:
         yield cost_table(board)
+
+
+def print_board(board: Leaderboard, console: Console) -> None:
+    """The tables and the notes on a terminal."""
+    for table in board_tables(board, console.width):
+        console.print(table)
+    for note in notes_of(board):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def notes_of(board: Leaderboard) -> list[str]:

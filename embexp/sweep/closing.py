@@ -54,7 +54,7 @@ def close_sweep(sweep: OpenSweep, status: str) -> int:
     console = wide_console()
     results = job_results(sweep.folder)
     failed = [failure_lines(folder, result) for folder, result in results if result["run"]["status"] == "FAILED"]
-    board = show_board([folder for folder, _ in results], sweep.folder / BOARD, console)
+    board = show_board(job_folders(sweep.folder), sweep.folder / BOARD, console)
     for line in failed:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     note = board + "".join(f"\n```\n{line}\n```\n" for line in failed)
@@ -78,14 +78,11 @@ def show_board(folders: Sequence[Path], output: Path, console: "Console") -> str
     from embexp.board.leaderboard import make_leaderboard, write_leaderboard
     from embexp.board.runs import runs_in
     from embexp.reports.board_files import as_markdown
-    from embexp.reports.board_tables import board_tables, notes_of
+    from embexp.reports.board_tables import print_board
 
     board = make_leaderboard(runs_in(folders))
     write_leaderboard(board, output)
-    for table in board_tables(board, console.width):
-        console.print(table)
-    for note in notes_of(board):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+    print_board(board, console)
     return as_markdown(board)
 
 
