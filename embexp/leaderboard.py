@@ -60,6 +60,7 @@ def leaderboard(
     from embexp.config import instantiate, resolve
     from embexp.ranked_runs import source_of
     from embexp.reports.board_content import as_plain
+    from embexp.reports.board_tables import print_board
 
     settings = resolve(config)
     _check(settings)
@@ -67,7 +68,7 @@ def leaderboard(
     with tempfile.TemporaryDirectory() as scratch:
         source = source_of(settings, tracker, Path(scratch))
         board = make_leaderboard(source.runs, *(settings[key] for key in ARGUMENTS))
-        _show(board)
+        print_board(board)
         _keep(board, settings, source, tracker, Path(scratch) / "board")
     return as_plain(board)
 
@@ -84,13 +85,6 @@ def _check(settings: dict[str, Any]) -> None:
         )
     if settings["resamples"] < 1:
         raise ConfigError(f"resamples={settings['resamples']}: expected 1 or more. Type resamples=2000.")
-
-
-def _show(board: "Leaderboard") -> None:
-    from embexp.reports.board_tables import print_board
-    from embexp.reports.tables import wide_console
-
-    print_board(board, wide_console())
 
 
 def _keep(board: "Leaderboard", settings: dict[str, Any], source: "Source", tracker: "Tracker", scratch: Path) -> None:

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from embexp.reports.board_content import UNTOUCHED, BoardCell, Cost, Estimate, Labels, Leaderboard, label, short_number
+from embexp.reports.tables import wide_console
 
+LEAST_WIDTH = 120  # of the terminal, so that no name of a usual length is broken
 MOST_LINES = 40  # of a table on a terminal; files have all of them
 PIVOT_NAMES, PIVOT_CELL = 20, 40  # columns of a terminal that the names, and each cell of a pivot, take
 STYLE = {"better": "green", "worse": "red"}
@@ -30,8 +31,9 @@ def board_tables(board: Leaderboard, width: int) -> Iterator[Table]:
         yield cost_table(board)
 
 
-def print_board(board: Leaderboard, console: Console) -> None:
-    """The tables and the notes on a terminal."""
+def print_board(board: Leaderboard) -> None:
+    """The tables and the notes on the terminal."""
+    console = wide_console(LEAST_WIDTH)
     for table in board_tables(board, console.width):
         console.print(table)
     for note in notes_of(board):

@@ -136,7 +136,6 @@ def as_text(table: Table) -> str:
     return captured.get()
 
 
-def wide_console() -> Console:
+def wide_console(least: int = 100) -> Console:
     """The terminal, taken for at least as wide as the closing table."""
-    console = Console()
-    return Console(width=max(console.width, 100))
+    return Console(width=max(Console().width, least))

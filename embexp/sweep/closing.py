@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embexp.environment import PARENT_RUN, SWEEP_FOLDER, SWEEP_ID
 from embexp.errors import TrackingError
@@ -15,9 +15,6 @@ from embexp.sweep.cells import BUILDERS
 from embexp.sweep.failures import failure_lines
 from embexp.sweep.opening import OpenSweep, SweepCallback
 from embexp.sweep.record import end_sweep, job_folders
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 BOARD = "leaderboard"  # the folder of its files, in a sweep's folder and among its parent's artifacts
 KILLED_CODES = (130, 143)  # exit codes after Ctrl-C and SIGTERM
@@ -54,7 +51,7 @@ def close_sweep(sweep: OpenSweep, status: str) -> int:
     console = wide_console()
     results = job_results(sweep.folder)
     failed = [failure_lines(folder, result) for folder, result in results if result["run"]["status"] == "FAILED"]
-    board = show_board(job_folders(sweep.folder), sweep.folder / BOARD, console)
+    board = show_board(job_folders(sweep.folder), sweep.folder / BOARD)
     for line in failed:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     note = board + "".join(f"\n```\n{line}\n```\n" for line in failed)
@@ -73,7 +70,7 @@ def close_sweep(sweep: OpenSweep, status: str) -> int:
     return len(failed)
 
 
-def show_board(folders: Sequence[Path], output: Path, console: "Console") -> str:
+def show_board(folders: Sequence[Path], output: Path) -> str:
     """Print the leaderboard of the jobs that have finished, write its files; it as Markdown."""
     from embexp.board.leaderboard import make_leaderboard, write_leaderboard
     from embexp.board.runs import runs_in
@@ -82,7 +79,7 @@ def show_board(folders: Sequence[Path], output: Path, console: "Console") -> str
 
     board = make_leaderboard(runs_in(folders))
     write_leaderboard(board, output)
-    print_board(board, console)
+    print_board(board)
     return as_markdown(board)
 
 
