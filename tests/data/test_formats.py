@@ -24,12 +24,16 @@ def rows_of(path, **options):
         ("crlf.csv", CSV.replace("\n", "\r\n").encode(), {}),
         ("blank_lines.csv", CSV.replace("\n", "\n\n").encode(), {}),
         ("no_last_newline.csv", CSV.rstrip().encode(), {}),
-        ("zipped.csv.gz", gzip.compress(CSV.encode()), {}),
+        ("zipped.csv.gz", gzip.compress(CSV.encode(), mtime=0), {}),
         ("utf16.csv", CSV.encode("utf-16"), {"encoding": "utf-16"}),
         ("tabs.tsv", CSV.replace(",", "\t").encode(), {}),
         ("headless.csv", b"a,b\nc,d\n", {"header": ["anchor", "positive"]}),
         ("lines.jsonl", b'\xef\xbb\xbf{"anchor": "a", "positive": "b"}\r\n\r\n{"anchor": "c", "positive": "d"}', {}),
-        ("lines.jsonl.gz", gzip.compress(b'{"anchor": "a", "positive": "b"}\n{"positive": "d", "anchor": "c"}\n'), {}),
+        (
+            "lines.jsonl.gz",
+            gzip.compress(b'{"anchor": "a", "positive": "b"}\n{"positive": "d", "anchor": "c"}\n', mtime=0),
+            {},
+        ),
         ("lines.json", b'{"anchor": "a", "positive": "b", "x": {"y": [1]}}\n{"anchor": "c", "positive": "d"}', {}),
     ],
 )
@@ -123,7 +127,7 @@ def test_the_line_of_a_fault_counts_the_lines_of_quoted_texts(tmp_path):
     ("name", "content", "message"),
     [
         ("a.csv", b"PAR1....", "is no text file but a Parquet file (name it .parquet)"),
-        ("a.jsonl", gzip.compress(b"{}"), "is no text file but compressed with gzip (name it .gz)"),
+        ("a.jsonl", gzip.compress(b"{}", mtime=0), "is no text file but compressed with gzip (name it .gz)"),
         ("a.csv", b"text\n\0\0\0", "is no text file but a binary file: there are zero bytes in it"),
         ("a.csv", "text\na\n".encode("utf-16"), "is encoded in utf-16. Type dataset.reader.encoding=utf-16."),
         ("a.csv.gz", b"text\na\n", "cannot be opened"),

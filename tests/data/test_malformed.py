@@ -38,8 +38,8 @@ VALID = {
     "tsv": as_csv("\t"),
     "jsonl": as_jsonl(),
     "parquet": as_parquet(),
-    "csv.gz": gzip.compress(as_csv()),
-    "jsonl.gz": gzip.compress(as_jsonl()),
+    "csv.gz": gzip.compress(as_csv(), mtime=0),
+    "jsonl.gz": gzip.compress(as_jsonl(), mtime=0),
     "txt": as_csv(),
 }
 
@@ -112,7 +112,7 @@ BY_HAND = [
     ("wide.csv", b",".join(b"c%d" % n for n in range(20_000)) + b"\n1\n"),
     ("huge_field.csv", b'text\n"' + b"x" * 20_000_000 + b'"\n'),
     ("huge_line.txt", b"x" * 20_000_000),
-    ("bomb.jsonl.gz", gzip.compress(b"x" * 50_000_000)),
+    ("bomb.jsonl.gz", gzip.compress(b"x" * 50_000_000, mtime=0)),
 ]
 FILES = FUZZED + BY_HAND
 

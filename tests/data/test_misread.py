@@ -119,7 +119,7 @@ def test_files_that_are_no_split_are_told(tmp_path, caplog):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("B.JSONL", b'{"anchor": "a", "positive": "b"}'), ("A.CSV.GZ", gzip.compress(b"anchor,positive\na,b\n"))],
+    [("B.JSONL", b'{"anchor": "a", "positive": "b"}'), ("A.CSV.GZ", gzip.compress(b"anchor,positive\na,b\n", mtime=0))],
 )
 def test_capital_endings_are_read(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)

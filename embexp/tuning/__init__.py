@@ -1,0 +1,1 @@
+"""Studies: what is searched, trial after trial, and what was found."""
