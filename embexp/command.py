@@ -1,7 +1,6 @@
 """What all commands share: Hydra's entry, and mistakes as one message."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from embexp.config import TRUSTED, VERSION_BASE, conf_dir, defaults_of
-from embexp.errors import EmbexpError, Terminated
+from embexp.errors import EmbexpError
 from embexp.explaining import explain
+from embexp.interrupts import listen
 from embexp.overrides import expand_paths, quote_texts
 from embexp.value_types import check_value_types
 
@@ -31,7 +31,7 @@ def run_command(task: Task, config_name: str = "config") -> None:
 
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors to us in place of printing them
-    end_on_sigterm()
+    listen()
 
     def job(config: DictConfig) -> Any:
         return _run_job(task, config, config_name, wants_traceback)
@@ -69,15 +69,3 @@ def exit_with(error: Exception) -> None:
     """Print the one message that a mistake deserves, and end with code 1."""
     print(f"Error: {explain(error)}", file=sys.stderr)
     sys.exit(1)
-
-
-def end_on_sigterm() -> None:
-    """Let SIGTERM raise Terminated, once: what closes a run is not interrupted by a second one."""
-    if "SLURM_JOB_ID" in os.environ:  # submitit handles the signal itself, to requeue the job
-        return
-
-    def end(*_: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, end)

@@ -10,7 +10,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up. A module imports from lower layers only, or from its own folder.
 LAYERS = (
     {"errors"},
-    {"schemas", "value_types", "run_record", "stopwatch", "costs"},
+    {"interrupts", "schemas", "value_types", "run_record", "stopwatch", "costs"},
     {"config", "environment", "libraries", "misfits", "protocols"},
     {"data"},
     {"losses", "models", "steps", "tracking"},

@@ -51,7 +51,7 @@ def test_a_grid_gives_children_under_one_parent_and_a_leaderboard_and_is_not_don
     assert "[4/4] loss=cosent seed=2" in output
 
     when = {child.info.run_id: child.info.end_time for child in children}
-    code, output = sweep(workplace, "loss=mnrl,cosent", "seed=1,2", *changed, "profile=false")
+    code, output = sweep(workplace, "loss=mnrl,cosent", "seed=1,2", *changed, "profile=false", "sweep.rerun=failed")
     assert code == 0, output
     assert output.count("was done before") == 4
     _, (again,), children = runs_in(store)
@@ -126,6 +126,7 @@ def test_all_again_is_another_sweep(workplace, store):
     ("typed", "message"),
     [
         ("sweep.rerun=fialed", "sweep.rerun=fialed is not known. Expected failed, all, none. Did you mean 'failed'?"),
+        ("sweep.gpus=0", "sweep.gpus=0: expected a list: sweep.gpus=[0]."),
         ("sweep.workers=-1", "sweep.workers=-1: expected 0 (in this process) or a number of processes."),
         ("resume=x", "Type it alone, without -m, for each run."),
     ],

@@ -5,7 +5,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from embexp.board.axes import Place
-from embexp.board.judged import Judged, JudgedGroup, MetricKeys, best_of, name_of, name_of_base
+from embexp.board.judged import (
+    Judged,
+    JudgedGroup,
+    MetricKeys,
+    best_of,
+    columns_of_mixed_bases,
+    name_of,
+    name_of_base,
+)
 from embexp.evaluation.kept_examples import KeptExamples
 from embexp.evaluation.measures import Measure, Statistics
 from embexp.evaluation.scores import ID, Scores
@@ -41,7 +49,8 @@ def judge_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, res
     columns = {place.column: _joined(base_of, place.column) for place in places}
     pools = [{column: _of_column(places, each, column) for column in columns} for each in (cells, deltas)]
     named = {name_of(place): (place.column, cell) for place, cell in zip(places, cells, strict=True)}
-    named |= {name_of_base(column): (column, cell) for column, cell in columns.items()}
+    mixed = columns_of_mixed_bases(places, keys)
+    named |= {name_of_base(column): (column, cell) for column, cell in columns.items() if column not in mixed}
 
     def p_between(first: str, second: str) -> float:
         (one, first_cell), (other, second_cell) = named[first], named[second]
@@ -138,4 +147,4 @@ def _p_between(first: Cell, second: Cell, pool: Sequence[Cell]) -> float:
     spread = float(numpy.nanstd(resampled, ddof=1))
     if found.p > 2 / (len(resampled) + 1) or spread == 0:
         return found.p
-    return min(found.p, float(2 * norm.sf(abs(found.value) / spread)))
+    return min(found.p, max(found.p_of_seeds, float(2 * norm.sf(abs(found.value) / spread))))

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 from embexp.board.axes import Place
-from embexp.board.judged import Judged, JudgedGroup, MetricKeys, best_of, name_of, name_of_base
+from embexp.board.judged import (
+    Judged,
+    JudgedGroup,
+    MetricKeys,
+    best_of,
+    columns_of_mixed_bases,
+    name_of,
+    name_of_base,
+)
 from embexp.evaluation.seeds import LEVEL
 from embexp.reports.board_content import Estimate, Labels
 
@@ -62,14 +70,16 @@ def judge_by_metrics(places: Sequence[Place], keys: MetricKeys) -> JudgedGroup:
     bases = {column: _bases(several, keys) for column, several in of_columns.items()}
     column_of = {name_of(place): place.column for place in places}
     column_of |= {name_of_base(column): column for column in bases}
-    named = scores | {name_of_base(column): cell for column, cell in bases.items()}
+    mixed = columns_of_mixed_bases(places, keys)
+    named = scores | {name_of_base(column): cell for column, cell in bases.items() if column not in mixed}
 
     def spread(cells: Mapping[str, Numbers], *columns: Labels) -> Spread | None:
         return _pooled([cell for name, cell in cells.items() if column_of[name] in columns])
 
     def p_between(first: str, second: str) -> float:
         columns = column_of[first], column_of[second]
-        if first in deltas and second in deltas and columns[0] == columns[1]:  # gains on one model vary less
+        one_base = columns[0] == columns[1] and len(bases[columns[0]].values) == 1
+        if first in deltas and second in deltas and one_base:  # gains on one model vary less than scores
             return _p([deltas[first], deltas[second]], spread(deltas, *columns))
         return _p([named[first], named[second]], spread(scores, *columns))
 

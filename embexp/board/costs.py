@@ -8,6 +8,7 @@ from embexp.errors import ConfigError, did_you_mean
 from embexp.reports.board_content import BoardCell, Cost
 
 Point = tuple[float, float]
+NOISE = 0.1  # the share of a cost that tells nothing
 COSTS = (
     Cost("seconds", "wall s", lower_is_better=True),
     Cost("train_seconds", "training s", lower_is_better=True),
@@ -49,14 +50,20 @@ def point_of(cell: BoardCell, cost: Cost) -> Point | None:
 
 
 def pareto_front(points: Sequence[Point | None]) -> list[bool]:
-    """Of each point whether no other is at least as good in both, and better in one of them.
+    """Of each point whether no other is as good in both, and better in one of them.
+
+    A cost that is up to a tenth less counts for none: the next measurement may turn it round.
 
     >>> pareto_front([(0.8, -10.0), (0.7, -20.0), (0.9, -30.0), None])
     [True, False, True, False]
+    >>> pareto_front([(0.8, 7000.0), (0.7, 7100.0)])
+    [True, False]
     """
     known = {point for point in points if point}
     return [point is not None and not any(_beats(other, point) for other in known) for point in points]
 
 
 def _beats(first: Point, second: Point) -> bool:
-    return first != second and first[0] >= second[0] and first[1] >= second[1]
+    if first[0] == second[0]:
+        return first[1] > second[1]
+    return first[0] > second[0] and first[1] >= second[1] - NOISE * abs(second[1])

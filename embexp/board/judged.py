@@ -1,7 +1,7 @@
 """What is found of cells that were judged on the same examples, whichever way it was found."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from embexp.board.axes import Place
@@ -56,6 +56,19 @@ def best_of(values: Mapping[str, float], p_between: Callable[[str, str], float])
     best = max(known, key=known.__getitem__, default=None)
     p_values = {name: p_between(best, name) for name in known if name != best}
     return tied_with_best(known, {name: 1.0 if math.isnan(p) else p for name, p in p_values.items()})
+
+
+def columns_of_mixed_bases(places: Sequence[Place], keys: "MetricKeys") -> set[Labels]:
+    """Columns in which runs with one seed began with unlike models: the mean of these is no model's score.
+
+    So it is with models from scratch, whose tokenizers are made of the rows that each loss reads.
+    """
+    values: dict[tuple[Labels, str], set[float]] = {}
+    for place in places:
+        for entry in place.entries:
+            base = entry.run.metrics.get(keys.base, math.nan)
+            values.setdefault((place.column, str(entry.run.seed)), set()).add(base)
+    return {column for (column, _), found in values.items() if len(found) > 1}
 
 
 class MetricKeys:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from embexp.board.axes import Axes, Place
 from embexp.board.entries import OUTDATED
 from embexp.board.groups import Group
+from embexp.board.judged import columns_of_mixed_bases
 from embexp.board.varying import LOSS, Entry, counts, differs, follows, is_seed, varying
 from embexp.errors import listed
-from embexp.reports.board_content import BoardCell
+from embexp.reports.board_content import BoardCell, label
 from embexp.tracking.recorded_run import FINISHED, RecordedRun
 
 
@@ -20,8 +21,18 @@ def notes_on(cells: Sequence[BoardCell], groups: Sequence[Group], axes: Axes) ->
     yield from _ways(groups)
     if any(cell.lacks_seeds for cell in cells):
         yield "Intervals hold how examples vary, not how seeds do: another seed may turn a verdict. Type seed=1,2,3."
+    yield from _mixed_bases(groups)
     yield from _mixtures(places)
     yield from _unexplained([entry for place in places for entry in place.entries], axes)
+
+
+def _mixed_bases(groups: Sequence[Group]) -> Iterator[str]:
+    mixed = {column: None for group in groups for column in sorted(columns_of_mixed_bases(group.places, group.keys))}
+    if mixed:
+        yield (
+            f"The untouched models of {listed(label(column) for column in mixed)} are not the same for all rows (from "
+            "scratch, their tokenizers are made of the rows that each loss reads): theirs is a mean, and not ranked."
+        )
 
 
 def _ways(groups: Sequence[Group]) -> Iterator[str]:

@@ -91,6 +91,7 @@ class CellDifference:
         low, high: ends of the 95 % interval.
         p: of no difference, two-sided.
         lacks_seeds: as in CellSummary: another seed may turn the verdict round.
+        p_of_seeds: of no difference by Student's t over seeds and examples; 0 where nothing is known of seeds.
     """
 
     value: float
@@ -98,6 +99,7 @@ class CellDifference:
     high: float
     p: float
     lacks_seeds: bool
+    p_of_seeds: float = 0.0
 
 
 def resample_cells(cells: Sequence[Sequence["Statistic"]], examples: int, resamples: int, seed: int = 0) -> list[Cell]:
@@ -148,7 +150,8 @@ def _sureness(value: float, resampled: "numpy.ndarray", cells: list[Cell], other
     if share == 0 or spread is None or math.isnan(value):
         return CellDifference(value, low, high, p, lacks_seeds=share > 0)
     half, p_of_t = _students(value, resampled, share, spread, cells[0].examples)
-    return CellDifference(value, min(low, value - half), max(high, value + half), max(p, p_of_t), lacks_seeds=False)
+    low, high = min(low, value - half), max(high, value + half)
+    return CellDifference(value, low, high, max(p, p_of_t), lacks_seeds=False, p_of_seeds=p_of_t)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ def _result(folder: Path) -> dict[str, Any]:
 def finished_elsewhere(plan: "RunPlan", fingerprint: str) -> Path | None:
     """The folder of another run with the same fingerprint that has finished, the latest one."""
     paths = plan.config["paths"]
-    for record in sorted((*_records(Path(paths["runs"])), *_records(Path(paths["sweeps"]))), reverse=True):
+    records = [*_records(Path(paths["runs"])), *_records(Path(paths["sweeps"]))]
+    for record in sorted(records, key=lambda path: path.stat().st_mtime, reverse=True):
         folder = record.parent
         if folder != plan.folder and read_record(folder).get("fingerprint") == fingerprint and is_closed(folder):
             return folder
@@ -114,6 +115,8 @@ def retire(folder: Path, tracker: "Tracker") -> None:
 
 def record_dead(folder: Path, tracker: "Tracker", error: str, overrides: Sequence[str]) -> None:
     """Write the end of a job whose process died into its folder and the tracker, since it could not do so itself."""
+    if (folder / RESULT).is_file() and status_of(folder) == "FINISHED":
+        return  # all that it found is there; what the tracker lacks is sent when the command is typed again
     content = _result(folder) if (folder / RESULT).is_file() else {"run": {}}
     content["run"]["status"] = "FAILED"
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from embexp.errors import ConfigError, EmbexpError, did_you_mean
 from embexp.protocols import Tracker
 from embexp.run_record import held
 from embexp.sweep.gpus import gpus_for
-from embexp.sweep.record import begin_sweep, find_sweep, read_sweep, sweep_key
+from embexp.sweep.record import begin_sweep, changes_nothing, find_sweep, read_sweep, sweep_key
 
 RERUNS = ("failed", "all", "none")
 
@@ -72,12 +72,12 @@ def open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     folder = sweep_folder(config, key)
     lock = ExitStack()
     lock.enter_context(held(folder, "sweep"))
-    record = begin_sweep(folder, key, overrides)
+    record = begin_sweep(folder, key, overrides, begins_anew=config.sweep.rerun == "all")
     tracker = instantiate(OmegaConf.to_container(config.tracking, resolve=True))
     tracker.prepare()
     parent = tracker.start("sweep " + " ".join(overrides), key=record["id"])
     os.environ |= {PARENT_RUN: parent, SWEEP_ID: record["id"], SWEEP_FOLDER: str(folder)}
-    typed = (override.partition("=") for override in overrides)
+    typed = (override.partition("=") for override in overrides if not changes_nothing(override))
     tracker.log_params({f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
     return OpenSweep(record["id"], tracker, folder, overrides, lock)
 
@@ -98,22 +98,27 @@ def check_settings(config: DictConfig) -> None:
         raise ConfigError(f"sweep.rerun={rerun} is not known. Expected {', '.join(RERUNS)}. {hint}".strip())
     if not isinstance(workers, int) or workers < 0:
         raise ConfigError(f"sweep.workers={workers}: expected 0 (in this process) or a number of processes.")
+    gpus = config.sweep.gpus
+    if gpus is not None and not OmegaConf.is_list(gpus):
+        raise ConfigError(f"sweep.gpus={gpus}: expected a list: sweep.gpus=[{gpus}].")
     if workers:
-        gpus_for(workers, config.sweep.gpus)
+        gpus_for(workers, gpus)
 
 
 def sweep_folder(config: DictConfig, key: str) -> Path:
     """The folder that was typed, else that of the same sweep earlier, else a fresh one.
 
-    With sweep.rerun=all an earlier one is only gone on with if it did not come to its end.
+    With sweep.rerun=all an earlier one is only gone on with if it began in the same way and did not come to its end.
     """
     fresh = Path(config.hydra.sweep.dir)
     if any(override.startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra):
         return fresh
     earlier = find_sweep(Path(config.paths.sweeps), key)
-    if earlier is None or (config.sweep.rerun == "all" and read_sweep(earlier)["ended"]):
+    if earlier is None:
         return fresh
-    return earlier
+    record = read_sweep(earlier)
+    goes_on = config.sweep.rerun != "all" or (record["began_anew"] and not record["ended"])
+    return earlier if goes_on else fresh
 
 
 def check_swept_values(overrides: Sequence[str], config_name: str) -> None:

@@ -8,6 +8,7 @@ from textwrap import shorten
 from threading import Lock
 
 from embexp.errors import TrackingError
+from embexp.interrupts import held_back
 from embexp.protocols import Tracker
 from embexp.run_record import RECORD, is_closed, read_record
 from embexp.sweep.jobs import Job, Outcome
@@ -47,7 +48,8 @@ class Progress:
         before = finished_run(folder)
         self.begin(job.number)
         outcome = run(job)
-        self.end(job.number, outcome, was_done=before is not None and before == finished_run(folder))
+        was_there = before is not None and before == finished_run(folder)
+        self.end(job.number, outcome, was_there or taken_from(folder) is not None)
         return outcome
 
     def begin(self, number: int) -> None:
@@ -98,7 +100,8 @@ class Progress:
         counts = {"sweep/done": len(self.values), "sweep/failed": len(self.failed)}
         counts |= {"sweep/best": max(self.values.values())} if self.values else {}
         try:
-            self.tracker.log_metrics(counts, len(self.values) + len(self.failed))
+            with held_back():
+                self.tracker.log_metrics(counts, len(self.values) + len(self.failed))
         except TrackingError as error:
             self.tell(f"The parent run does not show the progress: {error}")
 

@@ -23,13 +23,13 @@ def sweep_key(overrides: Sequence[str], config_name: str) -> str:
 
 
 def changes_nothing(override: str) -> bool:
-    """Whether an override changes no result; `sweep=<name>` does, as it says what to sweep over.
+    """Whether an override changes no result; `sweep=<name>` does, as it says what to sweep over, and so do other data.
 
-    >>> changes_nothing("sweep.workers=2"), changes_nothing("sweep=losses"), changes_nothing("seed=1,2")
+    >>> changes_nothing("sweep.workers=2"), changes_nothing("sweep=losses"), changes_nothing("paths.data=here")
     (True, False, False)
     """
     key = override.lstrip("+~").partition("=")[0]
-    return key.partition(".")[0] in CHANGE_NOTHING and key not in ("sweep", "experiment")
+    return key.partition(".")[0] in CHANGE_NOTHING and key not in ("sweep", "experiment", "paths.data")
 
 
 def find_sweep(root: Path, key: str) -> Path | None:
@@ -43,15 +43,19 @@ def read_sweep(folder: Path) -> dict[str, Any]:
     return json.loads((folder / SWEEP).read_text(encoding="utf-8"))
 
 
-def begin_sweep(folder: Path, key: str, overrides: Sequence[str]) -> dict[str, Any]:
+def begin_sweep(folder: Path, key: str, overrides: Sequence[str], begins_anew: bool = False) -> dict[str, Any]:
     """The record of the sweep in a folder: of the one that is there, else a new one.
+
+    Args:
+        begins_anew: it was asked to do everything again.
 
     Raises:
         ConfigError: the folder holds another sweep.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / SWEEP).is_file():
-        record = {"id": uuid.uuid4().hex[:SHORT_ID], "key": key, "overrides": [*overrides], "ended": False}
+        record = {"id": uuid.uuid4().hex[:SHORT_ID], "key": key, "overrides": [*overrides]}
+        record |= {"began_anew": begins_anew, "ended": False}
         write_json(folder / SWEEP, record)
     record = read_sweep(folder)
     if record["key"] != key:

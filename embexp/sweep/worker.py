@@ -24,7 +24,7 @@ def work(connection: Connection, environment: Mapping[str, str], task: bytes) ->
     os.environ.update(environment)
     import cloudpickle
 
-    from embexp.command import end_on_sigterm
+    from embexp.interrupts import listen
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the sweep ends its workers itself
     runner, hydra_state = cloudpickle.loads(task)
@@ -33,7 +33,7 @@ def work(connection: Connection, environment: Mapping[str, str], task: bytes) ->
 
     setup_globals()
     Singleton.set_state(hydra_state)
-    end_on_sigterm()
+    listen()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for job in iter(connection.recv, None):
         with _output_to(runner.folder(job) / OUTPUT):

@@ -5,12 +5,13 @@ Ray brings a service of its own and takes ten seconds to start. Here a thread of
 holds the worker's GPU, hands it a job, and sees at once when it dies. No GPU is ever booked twice.
 """
 
+import concurrent.futures
 import multiprocessing
 import os
 import queue
 import signal
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -22,6 +23,7 @@ from embexp.sweep.jobs import Job, JobRunner, Outcome
 from embexp.sweep.progress import Progress
 from embexp.sweep.worker import work
 
+POLL = 0.2  # seconds between two looks whether the sweep was stopped
 PATIENCE = 30.0  # seconds that a worker has to close its run once the sweep was stopped
 
 
@@ -38,17 +40,18 @@ def run_in_workers(runner: JobRunner, jobs: Sequence[Job], num_workers: int, pro
     for job in jobs:
         waiting.put(job)
     outcomes: dict[int, Outcome] = {}
-    with ThreadPoolExecutor(num_workers) as threads:
+    with concurrent.futures.ThreadPoolExecutor(num_workers) as threads:
         serving = [threads.submit(_serve, worker, waiting, outcomes, progress) for worker in workers]
         try:
-            for each in serving:
-                each.result()
+            while concurrent.futures.wait(serving, timeout=POLL).not_done:
+                pass  # a wait without end may not hear Ctrl-C
         except BaseException:
             while not waiting.empty():
                 waiting.get()
-            for worker in workers:
-                worker.stop()
+            stop_all(workers)
             raise
+    for each in serving:
+        each.result()
     return [outcomes[job.number] for job in jobs]
 
 
@@ -90,6 +93,8 @@ class Worker:
         """How the job ended, be it by the death of the process."""
         if self.process is None or not self.process.is_alive():
             self._start()
+        if self.stopped:
+            self.process.terminate()
         try:
             self.connection.send(job)
             wait([self.connection, self.process.sentinel])
@@ -125,9 +130,18 @@ class Worker:
             self.process.join()
 
     def stop(self) -> None:
-        """End the process, which closes its run as KILLED."""
+        """Tell the process to end, which closes its run as KILLED first."""
         self.stopped = True
         if self.process is not None and self.process.is_alive():
             self.process.terminate()
-            self.process.join(PATIENCE)
-            self.process.kill()
+
+
+def stop_all(workers: Sequence[Worker]) -> None:
+    """End all processes; one that takes too long to close its run is killed."""
+    for worker in workers:
+        worker.stop()
+    end = time.monotonic() + PATIENCE
+    for worker in workers:
+        if worker.process is not None:
+            worker.process.join(max(0.0, end - time.monotonic()))
+            worker.process.kill()

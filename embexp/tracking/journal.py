@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from embexp.errors import Pruned, Terminated, TrackingError
+from embexp.interrupts import held_back
 from embexp.protocols import Tracker
 from embexp.run_record import RESULT, write_json
 from embexp.stopwatch import WATCH
@@ -48,10 +49,15 @@ class Journal:
         Raises:
             TrackingError: the store does not answer: nothing was trained yet, so the run stops here.
         """
-        self.tracker.prepare()
-        self.result["run"] = {"name": name, "id": self.tracker.start(name, parent, key), "status": "RUNNING"}
-        (self.folder / RESULT).unlink(missing_ok=True)
-        self._go_on()
+        try:
+            with held_back():
+                self.tracker.prepare()
+                self.result["run"] = {"name": name, "id": self.tracker.start(name, parent, key), "status": "RUNNING"}
+                (self.folder / RESULT).unlink(missing_ok=True)
+                self._go_on()
+        except (KeyboardInterrupt, Terminated) as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     @property
@@ -120,11 +126,12 @@ class Journal:
         if self._unsent:  # keep the order: what failed before is sent first, at the end
             self._unsent.append((method, arguments))
             return
-        try:
-            getattr(self.tracker, method)(*arguments)
-        except TrackingError as error:
-            logger.warning("%s The run goes on; what is missing is sent again at its end.", error)
-            self._unsent.append((method, arguments))
+        with held_back():
+            try:
+                getattr(self.tracker, method)(*arguments)
+            except TrackingError as error:
+                logger.warning("%s The run goes on; what is missing is sent again at its end.", error)
+                self._unsent.append((method, arguments))
 
     @WATCH.part(TRACKING)
     def _send_again(self) -> None:
@@ -147,6 +154,10 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with held_back():
+            self._close(error)
+
+    def _close(self, error: BaseException | None) -> None:
         status = status_after(error)
         self.result["run"]["status"] = status
         if isinstance(error, Pruned):

@@ -77,6 +77,7 @@ class MlflowRuns:
         return self._search(experiment.experiment_id, condition)
 
     def _search(self, experiment: str, condition: str) -> list[RecordedRun]:
+        """The runs that fit, oldest first, without those that only hold others."""
         runs, token = [], None
         while True:
             with self._answers(
@@ -90,10 +91,11 @@ class MlflowRuns:
                     order_by=["attributes.start_time ASC"],
                     page_token=token,
                 )
-            runs += [self._recorded(run) for run in page]
+            runs += page
             token = page.token
             if not token:
-                return runs
+                parents = {run.data.tags.get(PARENT_TAG) for run in runs}
+                return [self._recorded(run) for run in runs if run.info.run_id not in parents]
 
     def _recorded(self, run: "Run") -> RecordedRun:
         return RecordedRun(

@@ -190,9 +190,14 @@ class MlflowTracker:
         import json
 
         from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         dataset = Dataset(name[:500], digest[:36], "local", source, profile=json.dumps({"num_rows": num_rows}))
-        self.client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+        try:
+            self.client.log_inputs(self.run_id, inputs)
+        except MlflowException:  # another job named the same rows at the same moment: now they are there
+            self.client.log_inputs(self.run_id, inputs)
 
     @_reported
     def describe(self, text: str) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+from pathlib import Path
 
 import mlflow
 import pytest
 from conftest import TINY
+from omegaconf import OmegaConf
 
 from embexp.config import composed
 from embexp.environment import SWEEP_ID
@@ -13,7 +15,8 @@ from embexp.errors import ConfigError, SkippedJobError, TrainingError
 from embexp.plan import plan_run
 from embexp.run_record import read_record, write_json
 from embexp.sweep.cells import record_dead, run_cell
-from embexp.sweep.record import begin_sweep, find_sweep, job_folders, sweep_key, taken_from
+from embexp.sweep.opening import sweep_folder
+from embexp.sweep.record import begin_sweep, end_sweep, find_sweep, job_folders, sweep_key, taken_from
 
 QUICK = (*TINY, "trainer.max_steps=1")
 
@@ -112,6 +115,20 @@ def test_a_job_whose_process_died_is_closed_as_failed(workplace, store):
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", "The process of the job ended by SIGKILL.")
     result = json.loads((folder / "result.json").read_text())
     assert (result["run"]["status"], result["overrides"]) == ("FAILED", ["loss=mnrl"])
+
+
+def test_all_again_goes_on_with_a_sweep_only_if_it_began_so_and_was_interrupted(workplace):
+    def folder(rerun):
+        return sweep_folder(OmegaConf.create(asked | {"sweep": {"rerun": rerun}}), "key")
+
+    asked = {"hydra": {"sweep": {"dir": "fresh"}, "overrides": {"hydra": []}}, "paths": {"sweeps": "sweeps"}}
+    assert folder("failed") == folder("all") == Path("fresh")
+    begin_sweep(Path("sweeps/day/1"), "key", [])
+    assert (folder("failed"), folder("all")) == (Path("sweeps/day/1"), Path("fresh"))
+    begin_sweep(Path("sweeps/day/2"), "key", [], begins_anew=True)
+    assert folder("failed") == folder("all") == Path("sweeps/day/2")
+    end_sweep(Path("sweeps/day/2"))
+    assert (folder("failed"), folder("all")) == (Path("sweeps/day/2"), Path("fresh"))
 
 
 def test_a_sweep_is_known_by_what_changes_its_results(workplace):

@@ -87,16 +87,20 @@ def test_a_job_that_exits_in_this_process_ends_no_other(workplace, store, deadly
     assert statuses(store) == (["FAILED"], ["FAILED", "FINISHED"])
 
 
-def test_a_sweep_that_is_stopped_stops_its_workers_and_closes_their_runs(workplace, store, deadly):
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_sweep_that_is_stopped_stops_its_workers_and_closes_their_runs(workplace, store, deadly, how, code):
     slow = command("loss.way=live", "seed=1,2,3,4,5,6", "trainer.max_steps=4000", "sweep.workers=2")
     with open(workplace / "output.txt", "w") as output:
-        sweep = subprocess.Popen(slow, env=deadly, cwd=workplace, stdout=output, stderr=output)
+        sweep = subprocess.Popen(slow, env=deadly, cwd=workplace, stdout=output, stderr=output, start_new_session=True)
     metrics = [workplace / f"sweep/{number}/metrics.jsonl" for number in (0, 1)]
     while not all(path.is_file() and "train/loss" in path.read_text() for path in metrics):
         assert sweep.poll() is None, (workplace / "output.txt").read_text()
         time.sleep(0.05)
-    sweep.send_signal(signal.SIGTERM)
-    assert sweep.wait(60) == 143
+    if how == signal.SIGINT:
+        os.killpg(sweep.pid, how)  # as Ctrl-C does
+    else:
+        sweep.send_signal(how)
+    assert sweep.wait(60) == code
     assert statuses(store) == (["KILLED"], ["KILLED", "KILLED"])
     results = [json.loads((workplace / f"sweep/{number}/result.json").read_text()) for number in (0, 1)]
     assert [result["run"]["status"] for result in results] == ["KILLED", "KILLED"]
