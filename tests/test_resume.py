@@ -230,7 +230,7 @@ def test_what_may_stay_of_checkpoints_is_checked_first():
 def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
     command = [sys.executable, "-m", "embexp", "tracking=none"]
     for typed, message in {
-        ("resume=nosuch",): "Error: resume=nosuch is neither a folder nor the id of a run in runs or sweeps or tunings. Type",
+        ("resume=nosuch",): "Error: resume=nosuch is neither a folder nor the id of a run in runs or sweeps or tunings",
         ("resume=run", "hydra.run.dir=x"): "Error: tracking=none hydra.run.dir=x was typed beside resume.",
         ("resume=",): "Error: resume= was typed without a run.",
     }.items():
