@@ -117,7 +117,8 @@ def test_a_job_whose_process_died_is_closed_as_failed(workplace, store):
     assert (result["run"]["status"], result["overrides"]) == ("FAILED", ["loss=mnrl"])
 
 
-def test_all_again_goes_on_with_a_sweep_only_if_it_began_so_and_was_interrupted(workplace):
+@pytest.mark.usefixtures("workplace")
+def test_all_again_goes_on_with_a_sweep_only_if_it_began_so_and_was_interrupted():
     def folder(rerun):
         return sweep_folder(OmegaConf.create(asked | {"sweep": {"rerun": rerun}}), "key")
 
