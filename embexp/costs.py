@@ -1,5 +1,7 @@
 """What a run costs besides time: memory at its peak, parameters, and how fast the trained model encodes."""
 
+import ctypes
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,11 +54,24 @@ def _reset_peak() -> bool:
 
         torch.cuda.reset_peak_memory_stats()
         return True
+    if not CLEAR.exists():  # another system than Linux
+        return False
+    _give_back()
     try:
         CLEAR.write_text(RESET_PEAK)
-    except OSError:  # another system than Linux, or a container that does not let us
+    except OSError:  # a container that does not let us
         return False
     return True
+
+
+def _give_back() -> None:
+    """Hand what earlier runs of the process have freed back to the system: the C library would keep it as resident.
+
+    Some stays, as of pages that are partly used: 0.15 GB of 0.85 after a run of MiniLM, 0.55 without this.
+    """
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # of glibc only
+        trim(0)
 
 
 def _peak_mb() -> float:
