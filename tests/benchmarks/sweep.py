@@ -3,7 +3,7 @@
     EMBEXP_DATA=<folder> python tests/benchmarks/sweep.py
 
 Two losses and three seeds on MNLI pairs (without EMBEXP_DATA: the bundled ones), 20 steps of 32. Both sides score the
-untouched and the trained model on STS-B dev and test. embexp also logs to MLflow, gives intervals and draws pictures.
+untouched and the trained model on STS-B dev and test. embexp also logs to MLflow, gives intervals, draws pictures, makes a leaderboard.
 """
 
 import json
@@ -27,8 +27,12 @@ def write_data(data: str) -> None:
         Path(f"{split}.json").write_text(json.dumps(workloads.scored_pairs(judge, split)), encoding="utf-8")
 
 
-def embexp_side(data: str) -> float:
-    """One multirun, as a user types it; dev is scored once, at the end, as the scripts do."""
+def embexp_side(data: str, workers: int = 0) -> float:
+    """One multirun, as a user types it; dev is scored once, at the end, as the scripts do.
+
+    Args:
+        workers: processes that take job after job; 0: all in one.
+    """
     write_data(data)
     return seconds_of(
         lambda: workloads.run_python(
@@ -43,17 +47,21 @@ def embexp_side(data: str) -> float:
             f"trainer.per_device_train_batch_size={BATCH}",
             f"trainer.eval_steps={STEPS}",
             "trainer.save_strategy=no",
+            f"sweep.workers={workers}",
         )
     )
 
 
-def peer_side(data: str) -> float:
-    """Six processes of the same script, one after the other."""
+def peer_side(data: str, workers: int = 0) -> float:  # noqa: ARG001
+    """Six processes of the same script, one after the other, each with all cores."""
     write_data(data)
     cells = [(LOSSES[loss], str(seed), str(STEPS), str(BATCH)) for loss, seed in product(LOSSES, SEEDS)]
     return seconds_of(lambda: [workloads.run_python(SCRIPT, *cell) for cell in cells])
 
 
 if __name__ == "__main__":
-    cases = [Case("six cells of 20 steps, all included", 0.4, {"data": workloads.DATA})]
+    cases = [
+        Case("six cells of 20 steps, all included", 0.4, {"data": workloads.DATA}),
+        Case("the same in two workers", 0.4, {"data": workloads.DATA, "workers": 2}),
+    ]
     main(__file__, __doc__, cases, {"embexp": embexp_side, "peer": peer_side})
