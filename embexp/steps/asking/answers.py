@@ -41,6 +41,10 @@ class KeptAnswers:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        # A log of writes is as safe against a kill as a journal and needs no disk flush for each answer; with no other
+        # process there, SQLite needs no shared memory for it, which network drives do not have.
+        for pragma in ("locking_mode = exclusive", "journal_mode = wal", "synchronous = normal"):
+            self._connection.execute(f"pragma {pragma}")
         with self._lock, self._connection:
             self._connection.execute(
                 "create table if not exists answers"
@@ -55,7 +59,7 @@ class KeptAnswers:
         return Answer(*row[:3], is_cut=bool(row[3])) if row else None
 
     def keep(self, key: str, answer: Answer) -> None:
-        """Keep an answer; it is on disk when this returns."""
+        """Keep an answer; once this returns, no kill of the process loses it."""
         with self._lock, self._connection:
             row = (key, *astuple(answer))
             self._connection.execute("insert or replace into answers values (?, ?, ?, ?, ?)", row)
