@@ -33,7 +33,8 @@ for _step in ("augment_paraphrase", "augment_rewrite", "generate_queries", "gene
     _endpoint = f"dataset.steps.{_step}.endpoint"
     NEEDS_A_VALUE["step", _step] = [f"{_endpoint}.url=http://localhost:8000/v1", f"{_endpoint}.model=toy"]
 NEEDS_A_VALUE["step", "augment_rewrite"].append("dataset.steps.augment_rewrite.instruction=Shorten it")
-PACKAGES = {"step": "dataset.steps"}  # where the options of a group stand, if not under its name
+# Where the options of a group stand, if not under its name.
+PACKAGES = {"step": "dataset.steps", "negatives": "dataset.steps.negatives"}
 
 
 def name_of(path: Path) -> str:

@@ -7,6 +7,7 @@ from conftest import TINY
 
 from embexp.config import compose
 from embexp.data.readers import read_files
+from embexp.describing import parameters
 from embexp.errors import EmbexpError
 from embexp.overrides import expand_paths, quote_texts
 from embexp.plan import plan_run
@@ -36,7 +37,7 @@ def prepared(*overrides):
 def planned(workplace, *overrides):
     typed = [*TINY[:3], "tracking=none", *expand_paths(overrides)]
     choices = {"dataset": "finance", "model": "tiny", "loss": "mnrl", "modifier": "none", "trainer": "smoke"}
-    choices |= {"dataset": "file"} if "dataset=file" in typed else {}
+    choices |= dict(override.split("=", 1) for override in typed if override.startswith(("dataset=", "negatives=")))
     return plan_run(compose(typed), choices, workplace)
 
 
@@ -69,6 +70,7 @@ def test_a_run_trains_on_mined_negatives_and_is_judged_on_what_it_is_judged_on_w
     assert main.shape.name == "triplet"
     assert [report.step for report in main.history] == ["mine negatives", "convert ranked -> triplet"]
     assert without.stages[-1].dataset.fingerprints()["train"] != main.fingerprints()["train"]
+    assert [parameters(plan)["negatives"] for plan in (with_them, without)] == ["bm25", "none"]
     (judge,), (same,) = with_them.evaluators, without.evaluators
     assert judge.dataset.fingerprints() == same.dataset.fingerprints()
 
@@ -76,7 +78,7 @@ def test_a_run_trains_on_mined_negatives_and_is_judged_on_what_it_is_judged_on_w
 def test_pairs_become_triplets_for_losses_that_need_negatives(workplace, pairs):
     own = ("evaluator=[retrieval]", "loss=triplet", pairs)
     assert planned(workplace, *own, "negatives=bm25").stages[-1].dataset.shape.name == "triplet"
-    with pytest.raises(EmbexpError, match="accepts triplet .*no conversion leads there"):
+    with pytest.raises(EmbexpError, match=r"accepts triplet .*no conversion leads there"):
         planned(workplace, *own)
 
 

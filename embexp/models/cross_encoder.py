@@ -31,7 +31,7 @@ class CrossEncoderScorer:
         import numpy
 
         self._model = self._model or self._loaded()
-        scores = self._model.predict([*pairs], batch_size=self.batch_size, show_progress_bar=len(pairs) > 1000)
+        scores = self._model.predict([*pairs], batch_size=self.batch_size, show_progress_bar=False)
         return numpy.asarray(scores, dtype="float32").reshape(len(pairs))
 
     def _loaded(self) -> Any:

@@ -117,7 +117,7 @@ def test_other_shapes_are_converted_first_and_those_without_known_positives_refu
     scored = dataset_of("mine", "scored_pair", {"train": columns | {"score": [1.0, 0.0]}})
     with pytest.raises(ShapeError, match=r"mine, which is scored_pair.*Type conversion\.min_score=0\.8"):
         mined(scored, GivenScores())
-    with pytest.raises(ShapeError, match="labelled_text.*Expected rows whose positives are known"):
+    with pytest.raises(ShapeError, match=r"labelled_text.*Expected rows whose positives are known"):
         mined(dataset_of("mine", "labelled_text", {"train": {"text": ["a"], "label": [0]}}), GivenScores())
 
 
