@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from embexp.config import instantiate
+from embexp.config import instantiate, parameters_of
 from embexp.data.cache import cached_step, identity_of, step_key
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError
@@ -27,10 +27,24 @@ def dataset_name(node: Node, choices: Mapping[str, Any]) -> str:
 def offered_shapes(node: Node) -> list[str] | None:
     """The shapes that a dataset YAML offers: that of its last step which makes one, else those of its reader.
 
-    None when only reading can tell. A step says by its argument `shape` which one it makes.
+    None when only reading can tell. A step says by its argument `shape`, or by `_makes_`, which one it makes.
     """
-    made = [step["shape"] for step in _steps_of(node).values() if step.get("shape")]
+    made = [step.get("shape") or step.get("_makes_") for step in _steps_of(node).values()]
+    made = [shape for shape in made if shape]
     return made[-1:] or node["shapes"]
+
+
+def as_judged(node: Node) -> Node:
+    """A dataset YAML as evaluators read it: without steps that are for training alone.
+
+    A step says so by its argument `splits`, where that names train alone, or by `_trains_only_`.
+    """
+    steps = {
+        key: step
+        for key, step in _steps_of(node).items()
+        if list(step.get("splits") or ()) != ["train"] and not step.get("_trains_only_")
+    }
+    return {**node, "steps": steps}
 
 
 class DataBuilder:
@@ -65,9 +79,9 @@ class DataBuilder:
         for key, step in steps.items():
             if self.cache:
                 identity = step_key(identity, step)
-                dataset = cached_step(self.cache, identity, dataset, _applying(key, step))
+                dataset = cached_step(self.cache, identity, dataset, _applying(key, step, self.cache))
             else:
-                dataset = _applying(key, step)(dataset)
+                dataset = _applying(key, step, self.cache)(dataset)
         return dataset
 
     def in_shape(self, node: Node, name: str, way_to: Callable[[list[str]], Way]) -> EmbeddingDataset:
@@ -106,12 +120,16 @@ def _steps_of(node: Node) -> dict[str, Node]:
     return {key: step for key, step in (node["steps"] or {}).items() if step is not None}
 
 
-def _applying(key: str, step: Node) -> Callable[[EmbeddingDataset], EmbeddingDataset]:
-    """A step as a function of the data set; a mistake in its arguments is told under the step's name."""
+def _applying(key: str, step: Node, cache: Path | None) -> Callable[[EmbeddingDataset], EmbeddingDataset]:
+    """A step as a function of the data set; a mistake in its arguments is told under the step's name.
+
+    A step that takes a `cache` keeps there what must not be made twice even when the step itself is interrupted.
+    """
+    given = {"cache": cache} if "cache" in (parameters_of(step["_target_"]) or ()) else {}
 
     def apply(dataset: EmbeddingDataset) -> EmbeddingDataset:
         try:
-            return instantiate(step, dataset=dataset)
+            return instantiate(step, dataset=dataset, **given)
         except ConfigError as error:
             raise ConfigError(f"dataset.steps.{key}: {error}") from error
 

@@ -69,6 +69,7 @@ def parameters(plan: RunPlan) -> dict[str, Any]:
         "model": plan.choices["model"],
         "loss": plan.choices["loss"],
         "modifier": plan.choices["modifier"] or "none",
+        "negatives": plan.choices.get("negatives") or "none",  # runs of earlier versions had no such choice
         "trainer": plan.choices["trainer"],
         "base_model": plan.model_place["id"],
         "dataset.shape": main.dataset.shape.name,

@@ -20,6 +20,10 @@ class ShapeError(EmbexpError):
     """Data whose shape the loss does not accept and that no conversion brings there."""
 
 
+class EndpointError(EmbexpError):
+    """A server of a language model that cannot be reached, or whose answers are of no use."""
+
+
 class ModelError(EmbexpError):
     """A base model whose weights cannot be found or are not the ones expected."""
 

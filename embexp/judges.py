@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from embexp.building import DataBuilder, offered_shapes
+from embexp.building import DataBuilder, as_judged, offered_shapes
 from embexp.checks.findings import of_rows
 from embexp.config import instantiate
 from embexp.data.dataset import EmbeddingDataset
@@ -72,7 +72,7 @@ def _plan_evaluator(
 def _data_of(name: str, config: Node, dataset_name: str) -> tuple[Node, str]:
     """An evaluator's own dataset, or the run's, with what it is called."""
     own = config["evaluator"][name].get("dataset")
-    return (own, name) if own else (config["dataset"], dataset_name)
+    return (own, name) if own else (as_judged(config["dataset"]), dataset_name)
 
 
 def _read_by(node: Node) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from embexp.errors import ConfigError
 PATH_OPTIONS = {"dataset": ("file", "dataset.reader.path"), "model": ("pretrained", "model.path")}
 # `model.adapter=lora` stands for `model/adapter=lora`: an option with arguments of its own (`model.adapter.r=16`).
 GROUPS_OF_KEYS = {key: key.replace(".", "/") for key in ("model.adapter", "tune.sampler", "tune.pruner")}
-SINGLE = ("model", "loss", "modifier", "trainer")  # groups of which a run has one option
+SINGLE = ("model", "loss", "modifier", "trainer", "negatives")  # groups of which a run has one option
 HUB_OPTION = ("hub", "dataset.reader.id")
 # What Hydra's grammar (OverrideLexer.g4) does not read without quotes, signs of lists and the like among it.
 FOREIGN = re.compile(r"[^A-Za-z0-9_/\\.$%*@?|:+ \t-]")

@@ -32,6 +32,7 @@ from embexp.training.stages import StagePlan
 logger = logging.getLogger(__name__)
 Node = Mapping[str, Any]
 KEPT = ("weights", "full", "none")  # what of the checkpoints stays when a run has finished
+NAMED = ("dataset", "negatives", "model", "loss", "modifier", "trainer")  # groups whose option names a run
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def check_kept(keep: str) -> None:
 
 def short_names(config: Node, choices: Mapping[str, Any]) -> dict[str, str]:
     """What a person calls the chosen options: the YAML's name, or the path's last part."""
-    names = {group: str(choices.get(group) or "") for group in ("dataset", "model", "loss", "modifier", "trainer")}
+    names = {group: str(choices.get(group) or "") for group in NAMED}
     names["dataset"] = dataset_name(config["dataset"], choices)
     if names["model"] == "pretrained":
         names["model"] = Path(config["model"]["path"]).name

@@ -11,8 +11,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"errors"},
     {"interrupts", "schemas", "value_types", "run_record", "stopwatch", "costs"},
-    {"config", "environment", "libraries", "misfits", "protocols"},
-    {"data"},
+    {"config", "environment", "libraries", "misfits", "nearest", "protocols"},
+    {"data", "named_models"},
     {"losses", "models", "steps", "tracking"},
     {"training", "evaluation", "reports"},
     {"building", "exports", "matching"},
@@ -70,7 +70,12 @@ ONLY_IN = {
     "optuna": {f"tuning/{name}.py" for name in ("closing", "dimensions", "drawing", "progress", "study", "trials")},
     "mteb": {"evaluation/mteb_tasks.py"},
     "ftfy": {"steps/cleaning/text_repair.py"},
+    "jieba": {"steps/rewording/words.py"},
     "py3langid": {"steps/language.py"},
+    "bm25s": {"steps/negatives/bm25.py", "steps/negatives/terms.py"},
+    "Stemmer": {"steps/negatives/terms.py"},
+    "requests": {"data/hub.py", "steps/asking/sending.py"},
+    "pydantic": {"steps/asking/structured.py"},
     "rensa": {"steps/comparing/near.py"},
     "onnxruntime": {"exports/onnx_encoder.py", "exports/onnx_export.py"},
 }

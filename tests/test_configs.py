@@ -29,7 +29,12 @@ NEEDS_A_VALUE = {
     ("evaluator", "mteb"): ["evaluator.mteb.tasks=[STSBenchmark]"],
     ("model", "pretrained"): ["model.path=a/b"],
 }
-PACKAGES = {"step": "dataset.steps"}  # where the options of a group stand, if not under its name
+for _step in ("augment_paraphrase", "augment_rewrite", "generate_queries", "generate_positives", "generate_negatives"):
+    _endpoint = f"dataset.steps.{_step}.endpoint"
+    NEEDS_A_VALUE["step", _step] = [f"{_endpoint}.url=http://localhost:8000/v1", f"{_endpoint}.model=toy"]
+NEEDS_A_VALUE["step", "augment_rewrite"].append("dataset.steps.augment_rewrite.instruction=Shorten it")
+# Where the options of a group stand, if not under its name.
+PACKAGES = {"step": "dataset.steps", "negatives": "dataset.steps.negatives"}
 
 
 def name_of(path: Path) -> str:

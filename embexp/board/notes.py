@@ -89,8 +89,8 @@ def _unexplained(entries: Sequence[Entry], axes: Axes) -> Iterator[str]:
 
 
 def _told(entries: Sequence[Entry], key: str, shown: Sequence[str]) -> bool:
-    """Whether a parameter follows from the option that its group was given (`trainer.optim` from `trainer`), or differs
-    within a cell, which another note says.
+    """Whether a parameter follows from the option that its group was given (`trainer.optim` from `trainer`, all of
+    `dataset.steps.negatives` from `negatives`), or differs within a cell, which another note says.
     """
-    group = key.partition(".")[0]
-    return not follows(entries, key, shown) or (group != key and follows(entries, key, [group]))
+    groups = key.split(".")[:-1]
+    return not follows(entries, key, shown) or any(follows(entries, key, [group]) for group in groups)

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from embexp.data.shapes import ROW_PROMPT, SHAPES, Shape, described, shape_named, text_columns, training_columns
+from embexp.data.shapes import OF_ANY_SHAPE, SHAPES, Shape, described, shape_named, text_columns, training_columns
 from embexp.errors import DataError, did_you_mean, listed
 
-ROLES = {
-    name for shape in SHAPES.values() for name in (*training_columns(shape, ["negative_1"]), *shape.extras, ROW_PROMPT)
-}
+ROLES = {name for shape in SHAPES.values() for name in (*training_columns(shape, ["negative_1"]), *shape.extras)}
+ROLES |= {*OF_ANY_SHAPE}
 # Other usual names: a single negative, and the columns of the BGE / FlagEmbedding JSONL form.
 ALIASES = {
     "negative": "negative_1",
@@ -170,4 +169,4 @@ def needed_columns(shape: Shape, names: list[str]) -> list[str]:
 
 def used_columns(shape: Shape, names: list[str]) -> list[str]:
     """The columns that mean something in this shape."""
-    return [*training_columns(shape, names), *shape.extras, ROW_PROMPT]
+    return [*training_columns(shape, names), *shape.extras, *OF_ANY_SHAPE]

@@ -1,7 +1,7 @@
 """What a data set is: splits of one shape, where they came from, and what was done to them."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,13 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a reader, step or conversion did: rows in and out of all splits together, and why rows went."""
+    """What a reader, step or conversion did: rows in and out of all splits together, why rows went, a few to read."""
 
     step: str
     rows_in: int
     rows_out: int
     reason: str = ""
+    examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.step}: {self.rows_in:,} -> {self.rows_out:,} rows" + (f" ({self.reason})" if self.reason else "")
@@ -87,10 +88,17 @@ class EmbeddingDataset:
         rows = self.splits["train"]
         return rows.select_columns(training_columns(self.shape, rows.column_names))
 
-    def after(self, step: str, splits: Mapping[str, "Dataset"], reason: str = "", **changes: Any) -> "EmbeddingDataset":
+    def after(
+        self,
+        step: str,
+        splits: Mapping[str, "Dataset"],
+        reason: str = "",
+        examples: Sequence[str] = (),
+        **changes: Any,
+    ) -> "EmbeddingDataset":
         """The data set that a step made of this one, with a report of rows in and out."""
         made = replace(self, splits=dict(splits), **changes)
-        report = StepReport(step, self.num_rows, made.num_rows, reason)
+        report = StepReport(step, self.num_rows, made.num_rows, reason, tuple(examples))
         return replace(made, history=(*self.history, report))
 
     def fingerprints(self) -> dict[str, str]:

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from embexp.errors import ShapeError, did_you_mean, listed
 
 ROW_PROMPT = "prompt"  # a column that any shape may have: goes before the first text of its row
+# Two more, once rows were made of others: the id that a row shares with those made of it, and how it was made (null: it
+# was there before).
+MADE_FROM, MADE_BY = "made_from", "made_by"
+OF_ANY_SHAPE = (ROW_PROMPT, MADE_FROM, MADE_BY)
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Shape:
             scores, one per text after the anchor, or their margins, one per negative) or "embedding" (a list).
         negatives: whether columns negative_1, negative_2, ... follow the texts.
         text_lists: those of the texts that hold a list of texts in each row.
-        extras: columns that a row may have besides: teacher scores and the type of ranked rows.
+        extras: columns that a row may have besides: teacher scores of ranked rows, the type (a category) of a row.
     """
 
     name: str
@@ -42,8 +46,8 @@ SHAPES = {
         Shape("scored_pair", ("sentence1", "sentence2"), "score", "score"),
         Shape("binary_pair", ("sentence1", "sentence2"), "label", "binary"),
         Shape("class_pair", ("sentence1", "sentence2"), "label", "class"),
-        Shape("positive_pair", ("anchor", "positive")),
-        Shape("triplet", ("anchor", "positive"), negatives=True),
+        Shape("positive_pair", ("anchor", "positive"), extras=("type",)),
+        Shape("triplet", ("anchor", "positive"), negatives=True, extras=("type",)),
         Shape("labelled_text", ("text",), "label", "class"),
         Shape(
             "ranked",
@@ -87,12 +91,12 @@ def training_columns(shape: Shape, columns: list[str]) -> list[str]:
 
 
 def kept_columns(shape: Shape, columns: list[str]) -> list[str]:
-    """All columns that a data set of this shape keeps: those of training, then the extras among `columns`.
+    """All columns that a data set of this shape keeps: those of training, then those it may have among `columns`.
 
     >>> kept_columns(SHAPES["ranked"], ["type", "id", "prompt", "query"])
     ['query', 'positives', 'negatives', 'type', 'prompt']
     """
-    return [*training_columns(shape, columns), *(name for name in (*shape.extras, ROW_PROMPT) if name in columns)]
+    return [*training_columns(shape, columns), *(name for name in (*shape.extras, *OF_ANY_SHAPE) if name in columns)]
 
 
 def described(shape: str) -> str:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
-PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "pandas", "tokenizers", "ftfy", "rensa", "py3langid")
+PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "scikit-learn", "pandas", "tokenizers", "ftfy", "rensa")
+PACKAGES += ("py3langid", "jieba")
 # Ranked rows are written in the BGE / FlagEmbedding form, which other tools read.
 BGE_NAMES = {ours: theirs for theirs, ours in ALIASES.items() if ours != "negative_1"}
 
@@ -84,10 +85,15 @@ def manifest_of(dataset: EmbeddingDataset) -> dict[str, Any]:
         "label_names": list(dataset.label_names),
         "prompts": asdict(dataset.prompts),
         "source": dict(dataset.provenance),
-        "steps": [asdict(report) for report in dataset.history],
+        "steps": [_without_nothing(asdict(report), "examples") for report in dataset.history],
         "versions": versions(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def _without_nothing(entry: dict[str, Any], key: str) -> dict[str, Any]:
+    """The entry without the key where its value is empty."""
+    return {name: value for name, value in entry.items() if value or name != key}
 
 
 def versions() -> dict[str, str]:
@@ -144,7 +150,7 @@ def read_prepared(folder: Path, name: str, meaning: Meaning | None = None) -> Em
     dataset = dataset_from(name, sources, known, faults, provenance)
     for changed in changed_files(folder):
         logger.warning("%s is not the file that %s describes: it was changed since.", changed, folder / MANIFEST)
-    history = tuple(StepReport(**step) for step in manifest["steps"])
+    history = tuple(StepReport(**step | {"examples": tuple(step.get("examples", ()))}) for step in manifest["steps"])
     prompts = manifest["prompts"]
     return replace(dataset, history=history, prompts=Prompts(**prompts | {"in_text": tuple(prompts["in_text"])}))
 

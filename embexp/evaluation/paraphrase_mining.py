@@ -7,8 +7,8 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
 from embexp.evaluation.measures import Measure
-from embexp.evaluation.nearest import nearest
 from embexp.evaluation.searches import NO_EXAMPLE
+from embexp.nearest import nearest
 
 if TYPE_CHECKING:
     import numpy

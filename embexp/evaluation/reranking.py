@@ -8,9 +8,9 @@ from embexp.errors import DataError
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
 from embexp.evaluation.hits import check_cuts, discounts
 from embexp.evaluation.measures import Measure
-from embexp.evaluation.nearest import check_similarity
 from embexp.evaluation.searches import NO_EXAMPLE, SHAPES, Judged, judgements
 from embexp.evaluation.similarity import FUNCTIONS
+from embexp.nearest import check_similarity
 
 if TYPE_CHECKING:
     import numpy

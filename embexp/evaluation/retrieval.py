@@ -12,8 +12,8 @@ from embexp.errors import ConfigError, DataError, did_you_mean, listed
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
 from embexp.evaluation.hits import HIT_METRICS, Cuts, check_cuts, first_ranks, hits_of
 from embexp.evaluation.measures import Measure
-from embexp.evaluation.nearest import check_similarity, nearest
 from embexp.evaluation.searches import SHAPES, Search, documents_of, search_in
+from embexp.nearest import check_similarity, nearest
 
 if TYPE_CHECKING:
     import numpy

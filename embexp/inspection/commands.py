@@ -9,7 +9,7 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.steps.conversions.conversion_settings import ConversionSettings
 from embexp.steps.routes import route
 
-DATA_KEYS = ("dataset", "step", "conversion", "paths")  # groups that all commands know
+DATA_KEYS = ("dataset", "step", "negatives", "conversion", "paths")  # groups that all commands on data know
 MODEL_KEYS = (*DATA_KEYS, "model")
 
 

@@ -1,15 +1,12 @@
 """Companions of a loss: other models that it reads and never trains, such as a guide, named as base models are."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from embexp.config import instantiate, option_names, option_of
 from embexp.data.hub import hub_answers
-from embexp.errors import ConfigError, ModelError, did_you_mean, listed
+from embexp.errors import ConfigError, ModelError
+from embexp.named_models import model_named
 from embexp.protocols import BaseModel
-
-BY_PATH = "pretrained"  # the option of the group `model` that reads any folder or Hub id
 
 
 def companions_of(call: Mapping[str, Any]) -> dict[str, BaseModel]:
@@ -20,7 +17,7 @@ def companions_of(call: Mapping[str, Any]) -> dict[str, BaseModel]:
     Raises:
         ConfigError: a value is neither a model's name, nor a path, nor a Hub id.
     """
-    return {key: _model_named(key, call[key]) for key in _named_in(call)}
+    return {key: model_named(f"loss.{key}", call[key]) for key in _named_in(call)}
 
 
 def places_of(call: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -65,18 +62,3 @@ def _place_of(given: str, model: BaseModel, advice: str) -> dict[str, str]:
             f"or weights on disk: {advice}"
         )
     return place
-
-
-def _model_named(key: str, value: Any) -> BaseModel:
-    """A model by its option in conf/model, by path or Hub id, or by a YAML of its own."""
-    if isinstance(value, Mapping):
-        return instantiate(value)
-    names = sorted({*option_names("model")} - {BY_PATH})
-    if value in names:
-        return instantiate(option_of("model", value))
-    if "/" in str(value) or Path(str(value)).is_dir():
-        return instantiate(option_of("model", BY_PATH) | {"path": str(value)})
-    raise ConfigError(
-        f"loss.{key}={value} is not known. Expected a folder, a Hub id such as org/name, or one of: {listed(names)}. "
-        f"{did_you_mean(str(value), names)}".strip()
-    )

@@ -1,17 +1,21 @@
 """Dividing rows among train, dev and test."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import batches_of, selected
 from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.shapes import Shape
 from embexp.data.values import is_number
-from embexp.errors import ConfigError, listed
+from embexp.errors import ConfigError, DataError, listed
+from embexp.steps.made_rows import are_made
+from embexp.steps.splitting.followers import may_stay_in_train
 from embexp.steps.splitting.groups import Groups, connected_rows, identical_rows
 from embexp.steps.splitting.parts import Division, divided
 
 if TYPE_CHECKING:
     import numpy
+    from datasets import Dataset
 
 BY = {"texts": connected_rows, "rows": identical_rows}
 SCORE_BINS = 5
@@ -27,7 +31,8 @@ def split(
     """The data set with the splits dev and test it lacks, taken from train; given ones stay as they are.
 
     Case, spaces and punctuation of texts do not count, as in the leak audit. Rows that are added later leave the
-    others in their splits (`parts.divided` says when).
+    others in their splits (`parts.divided` says when). Rows made of others stay in train beside their source; those of
+    rows that go to dev or test, or that share a text with them, are left out.
 
     Args:
         ratios: train, dev and test in proportion; only those of train and of the splits that are made count. 0 makes
@@ -38,7 +43,7 @@ def split(
 
     Raises:
         ConfigError: lists every argument that does not fit.
-        DataError: too few groups of rows to give each split one.
+        DataError: too few groups of rows to give each split one, or only rows that were made of others.
     """
     if misfits := list(_misfits(dataset, ratios, by, stratify, seed)):
         raise ConfigError("\n".join(misfits))
@@ -47,13 +52,34 @@ def split(
         return dataset
     shares = {name: ratio / (ratios[0] + sum(wanted.values())) for name, ratio in wanted.items()}
     rows = dataset.splits["train"]
-    groups = BY[by](rows, dataset.text_columns)
-    division = divided(groups, shares, seed, _labels(dataset) if stratify else None, dataset.name)
+    are_sources = ~are_made(rows)
+    if not are_sources.any():
+        raise DataError(
+            f"Every row of {dataset.name} was made of others. Expected their sources among them, to be split: take "
+            "the step split before the step that makes rows, as step=[split,augment_typos] does."
+        )
+    sources = selected(rows, are_sources)
+    groups = BY[by](sources, dataset.text_columns)
+    division = divided(groups, shares, seed, _labels(sources, dataset.shape) if stratify else None, dataset.name)
     part_of_row = division.parts[groups.of_rows]
-    made = {name: selected(rows, part_of_row == part) for part, name in enumerate(division.names)}
+    made = {name: selected(sources, part_of_row == part) for part, name in enumerate(division.names)}
+    if not are_sources.all():
+        made["train"] = _with_followers(dataset, are_sources, part_of_row == len(shares), made)
     splits = {name: made.get(name, dataset.splits.get(name)) for name in SPLITS if name in {*made, *dataset.splits}}
     sizes = ", ".join(f"{name} {part.num_rows:,}" for name, part in splits.items())
-    return dataset.after("split", splits, "; ".join([sizes, *_remarks(groups, division, by)]))
+    num_gone = rows.num_rows - sum(part.num_rows for part in made.values())
+    gone = [f"{num_gone:,} made of rows in other splits, or like them, left out"] if num_gone else []
+    return dataset.after("split", splits, "; ".join([sizes, *gone, *_remarks(groups, division, by)]))
+
+
+def _with_followers(
+    dataset: EmbeddingDataset, are_sources: "numpy.ndarray", in_train: "numpy.ndarray", made: Mapping[str, "Dataset"]
+) -> "Dataset":
+    """The train rows: sources that `in_train` names, and rows made of others that may stay beside them."""
+    held_out = [part for name, part in made.items() if name != "train"]
+    stay = may_stay_in_train(dataset.splits["train"], held_out, dataset.text_columns) & ~are_sources
+    stay[are_sources] = in_train
+    return selected(dataset.splits["train"], stay)
 
 
 def _misfits(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, seed: Any) -> Iterator[str]:
@@ -76,14 +102,13 @@ def _misfits(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, see
         yield f"dataset.steps.split.seed={seed} was given; expected a whole number."
 
 
-def _labels(dataset: EmbeddingDataset) -> "numpy.ndarray":
-    """The label of each train row as a whole number; scores by the fifth of their range."""
+def _labels(rows: "Dataset", shape: Shape) -> "numpy.ndarray":
+    """The label of each row as a whole number; scores by the fifth of their range."""
     import numpy
 
-    label = dataset.shape.label
-    batches = batches_of(dataset.splits["train"].select_columns([label]))
-    values = numpy.concatenate([batch[label].to_numpy() for batch in batches])
-    if dataset.shape.label_kind == "score":
+    batches = batches_of(rows.select_columns([shape.label]))
+    values = numpy.concatenate([batch[shape.label].to_numpy() for batch in batches])
+    if shape.label_kind == "score":
         values = numpy.minimum(values * SCORE_BINS, SCORE_BINS - 1)
     return values.astype("int64")
 

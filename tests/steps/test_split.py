@@ -242,3 +242,59 @@ def test_rows_that_are_added_do_not_move_the_others(added, by, seed, draw):
     second = rows_of(split(pairs(*zip(*mixed, strict=True)), (8, 2, 2), by, seed=seed))
     for name, rows in first.items():
         assert set(rows) <= set(second[name])
+
+
+def with_copies(many, made_by="typos"):
+    """Numbered rows, and after each a copy with other texts."""
+    numbers = [number for number in range(many) for _ in range(2)]
+    marks = ["", "'"] * many
+    rows = {
+        "anchor": [
+            f"a{number:04}{mark}x" if mark else f"a{number:04}" for number, mark in zip(numbers, marks, strict=True)
+        ],
+        "positive": [f"p{number}" for number in numbers],
+        "made_from": [f"id{number}" for number in numbers],
+        "made_by": [made_by if mark else None for mark in marks],
+    }
+    return dataset_of("mine", "positive_pair", {"train": rows})
+
+
+@pytest.mark.parametrize("by", ["texts", "rows"])
+def test_rows_made_of_others_go_with_them_to_train_and_nowhere_else(by):
+    made, plain = split(with_copies(200), by=by), split(numbered(200), by=by)
+    sources = {name: [row[0] for row in rows if row[3] is None] for name, rows in rows_of(made).items()}
+    assert sources == {name: [row[0] for row in rows] for name, rows in rows_of(plain).items()}
+    copies = {name: [row[2] for row in rows if row[3]] for name, rows in rows_of(made).items()}
+    assert copies == {
+        "train": [row[2] for row in rows_of(made)["train"] if row[3] is None],
+        "dev": [],
+        "test": [],
+    }
+    held_out = 200 - len(sources["train"])
+    assert f"; {held_out} made of rows in other splits, or like them, left out" in made.history[-1].reason
+    assert made.num_rows == 400 - held_out
+
+
+def test_a_row_made_of_another_one_that_has_a_text_of_dev_or_test_is_left_out():
+    plain = rows_of(split(numbered(50)))
+    (stranger, *_), (kept, *_) = plain["test"][0], plain["train"][0]
+    rows = with_copies(50).splits["train"].to_dict()
+    place = rows["anchor"].index(kept)
+    rows["anchor"][place + 1] = stranger.upper()
+    made = split(dataset_of("mine", "positive_pair", {"train": rows}))
+    assert sizes_of(made)["train"] == 2 * len(plain["train"]) - 1
+    assert stranger.upper() not in made.splits["train"]["anchor"][:]
+
+
+def test_rows_that_were_all_made_of_others_cannot_be_split():
+    rows = with_copies(20).splits["train"].select(range(1, 40, 2)).to_dict()
+    with pytest.raises(DataError, match=r"Every row of mine was made of others.*step=\[split,augment_typos\]"):
+        split(dataset_of("mine", "positive_pair", {"train": rows}))
+
+
+def test_labels_of_sources_are_stratified_where_rows_were_made_of_them():
+    numbers = [number for number in range(300) for _ in range(2)]
+    rows = {"text": [f"t{place}" for place in range(600)], "label": [number % 3 for number in numbers]}
+    rows |= {"made_from": [str(number) for number in numbers], "made_by": [None, "typos"] * 300}
+    made = split(dataset_of("mine", "labelled_text", {"train": rows}), stratify=True)
+    assert Counter(made.splits["test"]["label"][:]) == {0: 10, 1: 10, 2: 10}

@@ -1,16 +1,12 @@
 """Texts without labels: the distinct ones of any data, and the pairs that unsupervised losses make of them."""
 
-import random
-import re
 from collections.abc import Iterator
 
 from embexp.data.arrow import batches_of
 from embexp.steps.comparing.text_hashes import first_places, texts_of_batch
 from embexp.steps.conversions.conversion import Row, Source
-
-# A word with the space after it; scripts without spaces (Chinese characters, kana) fall into characters.
-_UNSPACED = "\u3001-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
-WORD = re.compile(rf"(?:[{_UNSPACED}]|[^\s{_UNSPACED}]+)\s*")
+from embexp.steps.rewording.rewording import Rewording, reworded
+from embexp.steps.rewording.word_changes import Deletion
 
 
 def to_texts(source: Source) -> Iterator[Row]:
@@ -36,20 +32,10 @@ def to_twins(source: Source) -> Iterator[Row]:
 
 def to_noised_texts(source: Source) -> Iterator[Row]:
     """Each text with words deleted, and whole (Wang et al. 2021, TSDAE)."""
+    return with_noise(source, Deletion(source.settings.deletion_ratio), source.settings.seed)
+
+
+def with_noise(source: Source, noise: Rewording, seed: int) -> Iterator[Row]:
+    """Each text damaged by the noise, and whole."""
     for row in source.rows():
-        damaged = without_words(row["text"], source.settings.deletion_ratio, source.settings.seed)
-        yield {"damaged": damaged, "original": row["text"]}
-
-
-def without_words(text: str, ratio: float, seed: int) -> str:
-    """The text without a share of its words (of its characters in scripts without spaces); at least one stays.
-
-    Seed and text alone decide, so the order of the rows changes nothing.
-
-    >>> without_words("the bank raised the rate again", 0.6, seed=1)
-    'the again'
-    """
-    draw = random.Random(f"{seed} {text}")
-    words = WORD.findall(text)
-    kept = [word for word in words if draw.random() >= ratio]
-    return "".join(kept or [draw.choice(words)]).strip()
+        yield {"damaged": reworded(row["text"], noise, seed), "original": row["text"]}

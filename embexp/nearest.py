@@ -123,7 +123,10 @@ class _Best:
         """Look at the scores of the documents from `start` on; at equal scores those that came before stay."""
         import numpy
 
-        rows, columns = (scores > self.scores[:, -1:]).nonzero()
+        better = scores > self.scores[:, -1:]
+        if scores.shape[1] > self.k and numpy.isneginf(self.scores[:, -1]).all():  # the first look: most go at once
+            better &= scores >= numpy.partition(scores, -self.k, axis=1)[:, -self.k, None]
+        rows, columns = better.nonzero()
         if not len(rows):
             return
         counts = numpy.bincount(rows, minlength=len(scores))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embexp import nearest as searching
 from embexp.errors import ConfigError
-from embexp.evaluation import nearest as searching
-from embexp.evaluation.nearest import check_similarity, nearest
+from embexp.nearest import check_similarity, nearest
 
 
 def sorted_scores(queries, documents, k, similarity, excluded=None):

@@ -1,0 +1,52 @@
+"""A cross-encoder that scores pairs of texts, reading both together."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from embexp.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy
+
+
+class CrossEncoderScorer:
+    """A PairScorer by sentence-transformers' CrossEncoder, loaded when the first pairs come.
+
+    Args:
+        path: a folder or a Hub id of a model with one output, whose own activation makes the score of it.
+        batch_size: pairs that are read at a time.
+        max_tokens: longer pairs are cut; None for the model's own limit.
+    """
+
+    def __init__(self, path: str, batch_size: int, max_tokens: int | None) -> None:
+        self.path, self.batch_size, self.max_tokens = path, batch_size, max_tokens
+        self._model: Any = None
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
+        """One score per pair, higher means more similar, float32 `(len(pairs),)`.
+
+        Raises:
+            ModelError: the model cannot be loaded, or gives several numbers for a pair.
+        """
+        import numpy
+
+        self._model = self._model or self._loaded()
+        scores = self._model.predict([*pairs], batch_size=self.batch_size, show_progress_bar=False)
+        return numpy.asarray(scores, dtype="float32").reshape(len(pairs))
+
+    def _loaded(self) -> Any:
+        from sentence_transformers import CrossEncoder
+
+        try:
+            model = CrossEncoder(self.path, max_length=self.max_tokens)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"The cross-encoder {self.path} cannot be loaded: {str(error).splitlines()[0]} Expected a folder, or "
+                "an id that is in the Hugging Face cache or on the Hub: type scorer.path=<folder or id>."
+            ) from error
+        if model.num_labels != 1:
+            raise ModelError(
+                f"The cross-encoder {self.path} gives {model.num_labels} numbers for a pair. Expected one, the score: "
+                "type scorer.path=<folder or id> of a model for ranking or similarity."
+            )
+        return model

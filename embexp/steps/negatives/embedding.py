@@ -1,0 +1,58 @@
+"""Candidates by embeddings: documents near the query, as a model sees it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from embexp.nearest import nearest
+from embexp.protocols import Encoder
+from embexp.steps.negatives.candidates import Candidates, lowest_scores
+from embexp.steps.negatives.pool import Pairs, Pool
+
+if TYPE_CHECKING:
+    import numpy
+
+PAIRS_HELD = 2**13  # pairs that are scored at a time
+
+
+@dataclass(frozen=True)
+class EmbeddingRetriever:
+    """Ranks all documents by the cosine of their embedding and the query's, exactly, in blocks.
+
+    sentence-transformers' `mine_hard_negatives` does this search and most of the guards, too. It is not called here,
+    because what it finds cannot be handed on: a step must be able to re-score, to fuse with BM25 and to tell what each
+    guard removed, row by row. It also knows equal texts by every character only, so that a positive in other case or
+    punctuation becomes a negative; it holds the scores of 16,384 queries with all documents at once (65 GB for a
+    million) where this holds 64 MB; and it wants a SentenceTransformer, where any encoder will do. What it shares with
+    this, it does alike: a test compares them.
+
+    Args:
+        encoder: of queries and documents, each with the prompt of its column; prompts of single rows are passed over.
+    """
+
+    has_scores: ClassVar[bool] = True
+
+    encoder: Encoder
+
+    def search(self, pool: Pool, k: int) -> Candidates:
+        """The k documents of each query that are nearest; of one score the first document comes first."""
+        before_queries, before_documents = pool.prompts
+        queries = self.encoder.encode(pool.queries, prompt=before_queries)
+        documents = self.encoder.encode(pool.documents, prompt=before_documents)
+        found = nearest(queries, documents, k, "cosine")
+        positives = lowest_scores(pool.positives, _cosines(pool.positives, queries, documents), len(queries))
+        return Candidates(found.places, found.scores, positives)
+
+
+def _cosines(pairs: Pairs, queries: "numpy.ndarray", documents: "numpy.ndarray") -> "numpy.ndarray":
+    """The cosine of each pair of a query and a document, float64 `(num_pairs,)`; 0 where a vector is all zeros."""
+    import numpy
+
+    scores = numpy.zeros(len(pairs.left))
+    for start in range(0, len(scores), PAIRS_HELD):
+        some = slice(start, start + PAIRS_HELD)
+        left, right = (
+            vectors[places[some]].astype(float) for vectors, places in ((queries, pairs.left), (documents, pairs.right))
+        )
+        lengths = numpy.linalg.norm(left, axis=1) * numpy.linalg.norm(right, axis=1)
+        scores[some] = (left * right).sum(axis=1) / numpy.where(lengths == 0, 1, lengths)
+    return scores

@@ -1,0 +1,139 @@
+"""The step `negatives`: hard negatives for the queries of train."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embexp.data.arrow import selected
+from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.documents import documents_in
+from embexp.data.faults import FaultLog
+from embexp.errors import listed
+from embexp.steps.conversions.conversion_settings import ConversionSettings
+from embexp.steps.negatives.candidates import Retriever
+from embexp.steps.negatives.guards import Guards
+from embexp.steps.negatives.mining import Mined, mine
+from embexp.steps.negatives.pool import Pairs, Pool, keys_of, pool_of
+from embexp.steps.negatives.ranked_form import as_ranked, with_negatives
+from embexp.steps.negatives.selection import Selection
+from embexp.steps.refusals import none_emptied, refuse
+
+if TYPE_CHECKING:
+    import pyarrow
+    from datasets import Dataset
+
+GIVEN = ("replace", "keep")
+TOO_FEW = ("keep", "drop")
+
+logger = logging.getLogger(__name__)
+
+
+def mine_negatives(
+    dataset: EmbeddingDataset,
+    retriever: Retriever,
+    guards: Guards,
+    conversion: ConversionSettings,
+    num_negatives: int,
+    choose: str,
+    given: str,
+    too_few: str,
+    splits: Sequence[str],
+    corpus: str | None,
+    seed: int,
+) -> EmbeddingDataset:
+    """The data set as ranked rows, one for each row it had, with mined negatives in some splits.
+
+    Ranked, because only there may rows have different numbers of negatives, or none: queries that find too few stay,
+    and so do dev and test. Losses get triplets of them by the usual conversion, `conversion.max_negatives` of them
+    beside each positive. A query's negatives are mined once, however many rows ask it; all their positives are known.
+
+    Args:
+        retriever: finds and scores candidates among the split's own positives and negatives, and the corpus.
+        guards: which candidates are no negatives.
+        conversion: for shapes that must be converted first.
+        num_negatives: of each query, at most.
+        choose: top: the best ranked; random: drawn from those that the guards leave.
+        given: negatives that rows have already: replace them, or keep them before the mined ones.
+        too_few: rows whose query finds fewer: keep or drop them.
+        splits: which ones get negatives.
+        corpus: a file of further documents (JSONL, CSV, TSV, Parquet or .txt), without those that stand in another
+            split; None for none.
+        seed: for choose=random.
+
+    Raises:
+        ConfigError: lists every argument that does not fit.
+        ShapeError: rows whose positives are not known.
+        DataError: a corpus that cannot be read, or no row is left in a split.
+    """
+    selection = Selection(num_negatives, choose, guards.near_duplicate, seed)
+    faults = [*selection.faults(), *guards.faults(retriever.has_scores, num_negatives)]
+    refuse("negatives", [*faults, *_faults(dataset, given, too_few, splits)])
+    ranked = as_ranked(dataset, conversion)
+    further, made, reasons, examples = _documents(corpus), dict(ranked.splits), [], []
+    for split in splits:
+        mined, report = mine(pool := _pool(ranked, split, further), retriever, guards, selection, _taken(pool, given))
+        made[split] = _rows(ranked.splits[split], mined, given, num_negatives if too_few == "drop" else 0)
+        reasons.append(f"{split}: {report}")
+        examples += report.lines()
+        logger.info("%s/%s: %s", dataset.name, split, report)
+    _hint(dataset.name, num_negatives, conversion)
+    return none_emptied(ranked, ranked.after("mine negatives", made, "; ".join(reasons), examples))
+
+
+def _faults(dataset: EmbeddingDataset, given: str, too_few: str, splits: Sequence[str]) -> Iterator[str]:
+    if given not in GIVEN:
+        yield f"given={given} is none of: {listed(GIVEN)}."
+    if too_few not in TOO_FEW:
+        yield f"too_few={too_few} is none of: {listed(TOO_FEW)}."
+    if isinstance(splits, str) or not splits or not {*splits} <= {*SPLITS}:
+        yield f"splits={splits} must be a list of some of: {listed(SPLITS)}; type splits=[train]."
+    elif missing := [split for split in splits if split not in dataset.splits]:
+        yield f"splits={listed(splits)}: {dataset.name} has no {listed(missing)}, only {listed(dataset.splits)}."
+
+
+def _documents(corpus: str | None) -> "pyarrow.Array":
+    """The texts of a file of documents; none without one."""
+    import pyarrow
+
+    faults = FaultLog("stop")
+    texts = [document.text for document in documents_in(Path(corpus), faults)] if corpus else []
+    faults.settle(len(texts))
+    return pyarrow.array([text for text in texts if text], pyarrow.string())
+
+
+def _pool(ranked: EmbeddingDataset, split: str, further: "pyarrow.Array") -> Pool:
+    others = [text for other in ranked.splits if other != split for text in ranked.texts(other)] if len(further) else []
+    prompts = ranked.prompts.of("query"), ranked.prompts.of("positives")
+    return pool_of(ranked.splits[split], further, keys_of(others), prompts)
+
+
+def _taken(pool: Pool, given: str) -> Pairs:
+    """Documents that stand with a query already and are kept: they are not mined again."""
+    if given == "replace":
+        return Pairs(pool.known.left[:0], pool.known.right[:0])
+    return Pairs(pool.query_of_row[pool.row_documents.left], pool.row_documents.right)
+
+
+def _rows(rows: "Dataset", mined: Mined, given: str, fewest: int) -> "Dataset":
+    """The rows with their query's negatives; those with fewer mined ones than `fewest` left out."""
+    import numpy
+
+    former = rows["negatives"][:] if given == "keep" else [[]] * rows.num_rows
+    of_query = [[mined.pool.documents[place] for place in mined.places(query)] for query in range(len(mined.columns))]
+    queries = mined.pool.query_of_row.tolist()
+    negatives = [[*kept, *of_query[query]] for kept, query in zip(former, queries, strict=True)]
+    enough = numpy.array([len(of_query[query]) >= fewest for query in queries], dtype=bool)
+    return selected(with_negatives(rows, negatives), enough)
+
+
+def _hint(name: str, num_negatives: int, conversion: ConversionSettings) -> None:
+    beside = conversion.max_negatives or 1
+    if beside < num_negatives:
+        logger.info(
+            "%s: %d negatives a query; triplets get %d of them: type conversion.max_negatives=%d for all.",
+            name,
+            num_negatives,
+            beside,
+            num_negatives,
+        )

@@ -1,0 +1,83 @@
+"""Rows as ranked ones, whose lists of negatives may have any length, and ranked rows with other negatives."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from embexp.data.arrow import batches_of, schema_of, table_of_batches
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.shapes import shape_named
+from embexp.errors import ShapeError, listed
+from embexp.steps.conversions.conversion_settings import ConversionSettings, what_to_type
+from embexp.steps.convert import convert
+from embexp.steps.routes import route, unmet_needs
+
+if TYPE_CHECKING:
+    import pyarrow
+    from datasets import Dataset
+
+MINED = ("ranked", "triplet", "positive_pair")  # shapes of which each row becomes a ranked one
+DRAWN = "labelled_text"  # converted to pairs by chance, so that a text's other positives would not be known
+
+
+def as_ranked(dataset: EmbeddingDataset, settings: ConversionSettings) -> EmbeddingDataset:
+    """The data set as ranked rows, one for each row of its pairs or triplets, to which others are converted first.
+
+    Raises:
+        ShapeError: no conversion leads there, or one that needs a number that is not set.
+    """
+    start = dataset.shape.name
+    way = None if start == DRAWN else route([start], MINED, settings=settings)
+    if way is None:
+        needs = [] if start == DRAWN else unmet_needs([start], MINED, settings=settings)
+        hint = what_to_type(needs) if needs else "Type negatives=none, or choose other data."
+        raise ShapeError(
+            f"Negatives cannot be mined for {dataset.name}, which is {start}. Expected rows whose positives are known: "
+            f"{listed(MINED)}, or what is converted to these. {hint}"
+        )
+    for conversion in way[1]:
+        dataset = convert(dataset, conversion, settings)
+    if dataset.shape.name == "ranked":
+        return dataset
+    splits = {split: _ranked(rows, dataset.text_columns[2:]) for split, rows in dataset.splits.items()}
+    return replace(dataset, shape=shape_named("ranked"), splits=splits)
+
+
+def with_negatives(rows: "Dataset", negatives: Sequence[Sequence[str]]) -> "Dataset":
+    """Ranked rows with other negatives; teacher scores of the former ones go."""
+    import pyarrow
+
+    schema = schema_of(shape_named("ranked"), [name for name in rows.column_names if name != "negative_scores"])
+
+    def replaced() -> Iterator["pyarrow.Table"]:
+        start = 0
+        for batch in batches_of(rows):
+            lists = pyarrow.array(negatives[start : start + batch.num_rows], schema.field("negatives").type)
+            place = batch.column_names.index("negatives")
+            yield batch.set_column(place, "negatives", lists).select(schema.names).cast(schema)
+            start += batch.num_rows
+
+    return table_of_batches(replaced(), schema)
+
+
+def _ranked(rows: "Dataset", negatives: Sequence[str]) -> "Dataset":
+    """Pairs or triplets as ranked rows with one positive each."""
+    import pyarrow
+
+    schema = schema_of(shape_named("ranked"), rows.column_names)
+
+    def lists(columns: Sequence["pyarrow.ChunkedArray"], num_rows: int) -> "pyarrow.Array":
+        texts = zip(*(column.to_pylist() for column in columns), strict=True) if columns else [()] * num_rows
+        return pyarrow.array([list(row) for row in texts], pyarrow.list_(pyarrow.string()))
+
+    def ranked() -> Iterator["pyarrow.Table"]:
+        for batch in batches_of(rows):
+            made = {
+                "query": batch["anchor"],
+                "positives": lists([batch["positive"]], batch.num_rows),
+                "negatives": lists([batch[name] for name in negatives], batch.num_rows),
+            }
+            others = {name: batch[name] for name in schema.names if name not in made}
+            yield pyarrow.table(made | others).select(schema.names).cast(schema)
+
+    return table_of_batches(ranked(), schema)

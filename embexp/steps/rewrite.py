@@ -1,0 +1,93 @@
+"""More rows to train on: copies of rows whose texts a language model wrote anew."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from embexp.data.arrow import batches_of
+from embexp.data.dataset import EmbeddingDataset
+from embexp.protocols import Encoder
+from embexp.steps.asking.asking import ask
+from embexp.steps.asking.conversation import Request
+from embexp.steps.asking.endpoint import Endpoint
+from embexp.steps.asking.endpoint_faults import faults_of
+from embexp.steps.asking.templates import messages_of, prompt_faults
+from embexp.steps.augment import augment, augment_faults, band_faults
+from embexp.steps.comparing.text_hashes import texts_of_batch
+from embexp.steps.made_rows import methods_of
+from embexp.steps.refusals import refuse
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Changes a text to one of those that a model answered with; one that it did not answer stays as it is.
+
+    Args:
+        number: which of the answers.
+    """
+
+    texts: Mapping[str, Sequence[str]]
+    number: int
+
+    def __call__(self, text: str, draw: Random) -> str:  # as a Rewording is called
+        return self.texts[text][self.number] if text in self.texts else text
+
+
+def rewrite(
+    dataset: EmbeddingDataset,
+    endpoint: Endpoint,
+    prompt: Mapping[str, str],
+    made_by: str,
+    instruction: str | None = None,
+    columns: Sequence[str] | None = None,
+    copies: int = 1,
+    min_similarity: float | None = None,
+    max_similarity: float | None = None,
+    encoder: Encoder | None = None,
+    seed: int = 42,
+    examples: int = 3,
+    cache: Path | None = None,
+) -> EmbeddingDataset:
+    """The data set with copies of its train rows beside them, whose texts a language model wrote; dev and test stay.
+
+    Each distinct text is asked for once, as many versions as there are copies. Otherwise as `augment`.
+
+    Args:
+        prompt: `system` (or null) and `user`, with {text}, {number} of versions and {instruction} in their places.
+        instruction: what is to be done with a text, where the prompt has a place for it.
+        cache: the folder that keeps answers; None keeps none.
+
+    Raises:
+        ConfigError: lists every argument that does not fit.
+        EndpointError: the server cannot be reached, or is of no use; answers that came are kept.
+    """
+    places = ["text", "number", *(["instruction"] if instruction else [])]
+    band = {"min_similarity": min_similarity, "max_similarity": max_similarity, "encoder": encoder}
+    faults = [*augment_faults(dataset, columns, made_by=made_by, copies=copies, examples=examples)]
+    refuse("rewrite", [*faults, *band_faults(**band), *faults_of(endpoint), *prompt_faults(prompt, ["text"], places)])
+    sources = _sources(dataset, list(columns or dataset.text_columns))
+    values = {"number": str(copies), "instruction": instruction or ""}
+    requests = [Request(messages_of(prompt, values | {"text": text}), copies) for text in sources]
+    asked = ask(endpoint, requests, made_by, cache)
+    answers = {text: made for text, made in zip(sources, asked.texts, strict=True) if made}
+    made = dataset.after(f"ask for {made_by}", dataset.splits, asked.report())
+    for number in range(copies):
+        shown = examples if number == 0 else 0
+        made = augment(made, Answered(answers, number), made_by, columns, 1, **band, seed=seed, examples=shown)
+    return made
+
+
+def _sources(dataset: EmbeddingDataset, columns: list[str]) -> list[str]:
+    """The distinct texts of train rows that were not made of others, in their order."""
+    if "train" not in dataset.splits:
+        return []
+    rows, texts = dataset.splits["train"], {}
+    methods = methods_of(rows)
+    for batch in batches_of(rows.select_columns(columns)):
+        found, counts = texts_of_batch(batch, columns)
+        of_row = iter(found.to_pylist())
+        for count in counts:
+            own, is_source = [next(of_row) for _ in range(count)], next(methods) is None
+            texts |= dict.fromkeys(own if is_source else [])
+    return [*texts]

@@ -1,0 +1,174 @@
+"""The step `negatives`: what becomes a negative, of which rows, what stays, what is refused and what is told."""
+
+import pytest
+from mined_rows import GivenScores, call, guards, mined, negatives_of, pairs, ranked
+
+from embexp.config import compose, instantiate, resolve
+from embexp.data.checks import dataset_of
+from embexp.errors import ConfigError, DataError, ShapeError
+from embexp.steps.convert import convert_to
+
+ROWS = [
+    ("what is a bond", "A bond is a loan."),
+    ("what is a share", "A share is a part."),
+    ("what is gold", "A metal."),
+]
+SCORES = GivenScores(
+    {
+        ("what is a bond", "A bond is a loan."): 0.9,
+        ("what is a bond", "A share is a part."): 0.8,
+        ("what is a bond", "A metal."): 0.2,
+        ("what is a share", "A bond is a loan."): 0.6,
+        ("what is a share", "A share is a part."): 0.5,
+        ("what is a share", "A metal."): 0.4,
+    }
+)
+
+
+def test_pairs_become_ranked_rows_with_the_best_other_document():
+    made = mined(pairs(*ROWS), SCORES)
+    assert made.shape.name == "ranked"
+    assert made.splits["train"].column_names == ["query", "positives", "negatives"]
+    assert made.splits["train"]["positives"][:] == [[positive] for _, positive in ROWS]
+    assert negatives_of(made) == [["A share is a part."], ["A bond is a loan."], ["A bond is a loan."]]
+
+
+def test_dev_and_test_stay_unless_asked_for():
+    dataset = pairs(*ROWS, dev=[("a", "b"), ("c", "d")])
+    assert negatives_of(mined(dataset, SCORES), "dev") == [[], []]
+    asked = mined(dataset, SCORES, splits=["dev"])
+    assert negatives_of(asked, "dev") == [["d"], ["b"]]  # from the texts of dev alone
+    assert negatives_of(asked) == [[], [], []]
+
+
+def test_a_positive_of_any_row_that_asks_the_same_is_never_a_negative():
+    dataset = pairs(("What is X?", "one"), ("what is x", "two"), ("y", "TWO!"), ("z", "three"))
+    made = mined(dataset, GivenScores(), num_negatives=5)
+    assert negatives_of(made) == [["three"], ["three"], ["one", "three"], ["one", "two"]]
+
+
+def test_the_query_itself_is_never_its_negative():
+    made = mined(pairs(("a cat", "a feline"), ("a dog", "A cat.")), GivenScores(), num_negatives=5)
+    assert negatives_of(made) == [[], ["a feline"]]
+
+
+def test_given_negatives_are_replaced_or_kept_before_the_mined_ones():
+    dataset = ranked(("q", ["p"], ["n"]), ("r", ["s"], []))
+    assert negatives_of(mined(dataset, GivenScores({("q", "n"): 1.0}))) == [["n"], ["p"]]
+    assert negatives_of(mined(dataset, GivenScores({("q", "n"): 1.0}), given="keep")) == [["n", "s"], ["p"]]
+
+
+def test_teacher_scores_of_the_former_negatives_go():
+    dataset = ranked(("q", ["p"], ["n"]), ("r", ["s"], ["n"]), negative_scores=[[0.5], [0.5]], type=["a", "b"])
+    assert mined(dataset, GivenScores()).splits["train"].column_names == ["query", "positives", "negatives", "type"]
+
+
+def test_rows_that_find_too_few_stay_or_go_and_are_counted():
+    dataset = pairs(("q", "one"), ("q", "two"), ("r", "three"))
+    kept = mined(dataset, GivenScores(), num_negatives=2)
+    assert negatives_of(kept) == [["three"], ["three"], ["one", "two"]]
+    assert "train: 3 negatives of 2 queries from 3 documents; 1 (50.0 %) have fewer than 2, 0 none" in str(
+        kept.history[-1]
+    )
+    dropped = mined(dataset, GivenScores(), num_negatives=2, too_few="drop")
+    assert dropped.splits["train"]["query"][:] == ["r"]
+    assert (dropped.history[-1].rows_in, dropped.history[-1].rows_out) == (3, 1)
+    with pytest.raises(DataError, match="leaves no row of train"):
+        mined(dataset, GivenScores(), num_negatives=3, too_few="drop")
+
+
+def test_a_corpus_gives_further_documents_but_none_of_another_split(tmp_path):
+    (tmp_path / "more.txt").write_text("apples\npears\nB!\n")
+    dataset = pairs(("q", "p"), dev=[("a", "b")])
+    made = mined(dataset, GivenScores(), num_negatives=5, corpus=str(tmp_path / "more.txt"))
+    assert negatives_of(made) == [["apples", "pears"]]
+
+
+def test_a_query_is_mined_once_and_all_its_rows_have_its_negatives():
+    made = mined(pairs(("q", "one"), ("Q!", "two"), ("r", "three"), ("s", "four")), negatives="random")
+    first, second, *_ = negatives_of(made)
+    assert first == second
+
+
+@pytest.mark.parametrize("option", ["random", "bm25"])
+def test_the_same_seed_gives_the_same_negatives_and_another_one_others(option):
+    dataset = pairs(*((f"word{number} common", f"text{number} common") for number in range(50)))
+
+    def drawn(seed):
+        return negatives_of(mined(dataset, negatives=option, overrides=("choose=random", f"seed={seed}")))
+
+    assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_triplets_get_the_mined_negatives():
+    made = convert_to(mined(pairs(*ROWS), SCORES, num_negatives=2), "triplet", max_negatives=2)
+    assert made.splits["train"][0] == {
+        "anchor": "what is a bond",
+        "positive": "A bond is a loan.",
+        "negative_1": "A share is a part.",
+        "negative_2": "A metal.",
+    }
+
+
+def test_other_shapes_are_converted_first_and_those_without_known_positives_refused():
+    columns = {"sentence1": ["a", "b"], "sentence2": ["c", "d"]}
+    labelled = dataset_of("mine", "binary_pair", {"train": columns | {"label": [1, 1]}})
+    assert negatives_of(mined(labelled, GivenScores())) == [["d"], ["c"]]
+    scored = dataset_of("mine", "scored_pair", {"train": columns | {"score": [1.0, 0.0]}})
+    with pytest.raises(ShapeError, match=r"mine, which is scored_pair.*Type conversion\.min_score=0\.8"):
+        mined(scored, GivenScores())
+    with pytest.raises(ShapeError, match=r"labelled_text.*Expected rows whose positives are known"):
+        mined(dataset_of("mine", "labelled_text", {"train": {"text": ["a"], "label": [0]}}), GivenScores())
+
+
+def test_all_bad_arguments_are_named_at_once():
+    with pytest.raises(ConfigError) as refusal:
+        mined(
+            pairs(*ROWS),
+            GivenScores(has_scores=False),
+            guards=guards(skip=-1, within=3, margin=0.1, near_duplicate=2.0),
+            **{"num_negatives": 5, "choose": "best", "given": "x", "too_few": "y", "splits": ["dev"]},
+        )
+    for fault in (
+        "choose=best is none of: top, random.",
+        "guards.skip=-1 must be 0 or more.",
+        "guards.within=3 candidates cannot give num_negatives=5.",
+        "guards.near_duplicate=2.0 must be above 0",
+        "guards.margin=0.1 reads scores, and this retriever has none",
+        "given=x is none of: replace, keep.",
+        "too_few=y is none of: keep, drop.",
+        "splits=dev: mine has no dev, only train.",
+    ):
+        assert fault in str(refusal.value)
+
+
+def test_the_report_tells_how_negatives_score_and_shows_some():
+    report = mined(pairs(*ROWS), SCORES).history[-1]
+    assert report.step == "mine negatives"
+    assert "left out: 3 known positives or same texts" in report.reason
+    assert report.examples[0].startswith("positive - negative -0.10 |")
+    assert report.examples[0].endswith("| 0.10, median 0.00")
+    assert report.examples[1] == "33.3 % of the first candidates score above the (lowest) positive"
+    assert report.examples[2] == "what is a bond | + A bond is a loan. [0.90] | - A share is a part. [0.80]"
+
+
+def test_more_negatives_than_triplets_get_are_told(caplog):
+    caplog.set_level("INFO")
+    mined(pairs(*ROWS), SCORES, num_negatives=2)
+    assert (
+        "mine: 2 negatives a query; triplets get 1 of them: type conversion.max_negatives=2 for all." in caplog.messages
+    )
+
+
+@pytest.mark.parametrize("option", ["random", "rules", "bm25", "embedding", "cross_encoder", "union"])
+def test_an_option_makes_ranked_rows_of_train(option):
+    node = call(option)
+    assert node["_makes_"] == "ranked"
+    assert node["splits"] == ["train"]
+    assert instantiate(node["guards"]).within >= node["num_negatives"]
+
+
+def test_none_adds_no_step_and_the_step_comes_after_the_split():
+    steps = resolve(compose(["dataset=financial_qa", "negatives=bm25", "step=[clean]"]))["dataset"]["steps"]
+    assert [*steps] == ["clean", "split", "negatives"]
+    assert "negatives" not in resolve(compose(["negatives=none"]))["dataset"]["steps"]
