@@ -1,5 +1,6 @@
 """The run's own record: everything goes to its folder first, then to the tracker, which may fail."""
 
+import copy
 import json
 import logging
 import math
@@ -59,6 +60,10 @@ class Journal:
             self.__exit__(type(error), error, error.__traceback__)
             raise
         return self
+
+    def child(self, folder: Path) -> "Journal":
+        """The journal of a part of this run that has a run of its own: open it with `parent=journal.run_id`."""
+        return Journal(folder, copy.copy(self.tracker), self.again)
 
     @property
     def run_id(self) -> str:
