@@ -70,7 +70,7 @@ ONLY_IN = {
     "optuna": {f"tuning/{name}.py" for name in ("closing", "dimensions", "drawing", "progress", "study", "trials")},
     "mteb": {"evaluation/mteb_tasks.py"},
     "ftfy": {"steps/cleaning/text_repair.py"},
-    "jieba": {"steps/rewording/words.py"},
+    "jieba": {"steps/rewording/word_splitting.py"},
     "py3langid": {"steps/language.py"},
     "bm25s": {"steps/negatives/bm25.py", "steps/negatives/terms.py"},
     "Stemmer": {"steps/negatives/terms.py"},

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "scikit-learn", "pandas", "tokenizers", "ftfy", "rensa")
-PACKAGES += ("py3langid", "jieba")
+PACKAGES += ("py3langid", "jieba", "bm25s", "PyStemmer", "sentence-transformers")
 # Ranked rows are written in the BGE / FlagEmbedding form, which other tools read.
 BGE_NAMES = {ours: theirs for theirs, ours in ALIASES.items() if ours != "negative_1"}
 

@@ -13,7 +13,7 @@ from embexp.steps.conversions.conversion_settings import default_settings
 from embexp.steps.conversions.registry import CONVERSIONS
 from embexp.steps.convert import convert, convert_to, limit_negatives
 from embexp.steps.prompting import set_prompts
-from embexp.steps.rewording.words import words_of
+from embexp.steps.rewording.word_splitting import words_of
 
 NLI = ("entailment", "neutral", "contradiction")
 # For each shape a few rows, column by column.

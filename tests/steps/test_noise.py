@@ -11,7 +11,7 @@ from embexp.steps.convert import convert_to
 from embexp.steps.noise import add_noise
 from embexp.steps.prompting import set_prompts
 from embexp.steps.rewording.word_changes import Deletion, Mask, Swap
-from embexp.steps.rewording.words import words_of
+from embexp.steps.rewording.word_splitting import words_of
 
 ENGLISH = " ".join(f"word{number}" for number in range(500))
 DELETION = Deletion(0.6)

@@ -39,11 +39,11 @@ class EmbeddingRetriever:
         queries = self.encoder.encode(pool.queries, prompt=before_queries)
         documents = self.encoder.encode(pool.documents, prompt=before_documents)
         found = nearest(queries, documents, k, "cosine")
-        positives = lowest_scores(pool.positives, _cosines(pool.positives, queries, documents), len(queries))
+        positives = lowest_scores(pool.positives, cosines(pool.positives, queries, documents), len(queries))
         return Candidates(found.places, found.scores, positives)
 
 
-def _cosines(pairs: Pairs, queries: "numpy.ndarray", documents: "numpy.ndarray") -> "numpy.ndarray":
+def cosines(pairs: Pairs, queries: "numpy.ndarray", documents: "numpy.ndarray") -> "numpy.ndarray":
     """The cosine of each pair of a query and a document, float64 `(num_pairs,)`; 0 where a vector is all zeros."""
     import numpy
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from embexp.data.shapes import MADE_FROM
 from embexp.steps.comparing.row_keys import comparable, text_keys
 from embexp.steps.comparing.text_lists import list_rows
 
@@ -34,7 +35,7 @@ class Pool:
         rows: the ranked rows that all this comes from.
         query_of_row: the query of each row, `(num_rows,)`.
         row_documents: each row with each of its documents; those of the corpus stand in no row.
-        positives: each query with each of its known positives, over all rows that ask it.
+        positives: each query with each of its known positives, over all rows that ask it and those made of these.
         known: the same, and with each query the document that has its own text.
         prompts: what goes before queries and before documents, as `Encoder.encode` takes it.
     """
@@ -73,7 +74,7 @@ def pool_of(
     first_documents, numbers = _numbered(document_keys)
     rows_of_positives = list_rows(positives)
     rows_of_both = numpy.concatenate([rows_of_positives, list_rows(negatives)])
-    answers = query_of_row[rows_of_positives], numbers[: len(rows_of_positives)]
+    answers = _answers(rows, query_of_row, rows_of_positives, numbers[: len(rows_of_positives)])
     _, same_query, same_document = numpy.intersect1d(
         query_keys[first_queries], document_keys[first_documents], return_indices=True
     )
@@ -114,6 +115,23 @@ def _numbered(keys: "numpy.ndarray") -> tuple["numpy.ndarray", "numpy.ndarray"]:
     ranks = numpy.empty(len(order), "int64")
     ranks[order] = numpy.arange(len(order))
     return first[order], ranks[inverse.reshape(-1)]
+
+
+def _answers(
+    rows: "Dataset", query_of_row: "numpy.ndarray", rows_of_positives: "numpy.ndarray", positives: "numpy.ndarray"
+) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+    """Queries and their positives; rows made of the same one have theirs in common: copies ask and say the same."""
+    import numpy
+
+    if MADE_FROM not in rows.column_names:
+        return query_of_row[rows_of_positives], positives
+    named = [source or f"row {place}" for place, source in enumerate(rows[MADE_FROM][:])]
+    sources = _numbered(keys_of(named))[1]
+    by_source = numpy.argsort(sources, kind="stable")
+    first = numpy.searchsorted(sources[by_source], numpy.arange(sources.max(initial=-1) + 2))
+    beside = [by_source[first[source] : first[source + 1]] for source in sources[rows_of_positives]]
+    counts = [len(asking) for asking in beside]
+    return query_of_row[numpy.concatenate([*beside, by_source[:0]])], numpy.repeat(positives, counts)
 
 
 def _pairs(left: "numpy.ndarray", right: "numpy.ndarray") -> Pairs:

@@ -20,8 +20,13 @@ MINED = ("ranked", "triplet", "positive_pair")  # shapes of which each row becom
 DRAWN = "labelled_text"  # converted to pairs by chance, so that a text's other positives would not be known
 
 
-def as_ranked(dataset: EmbeddingDataset, settings: ConversionSettings) -> EmbeddingDataset:
+def as_ranked(
+    dataset: EmbeddingDataset, settings: ConversionSettings, cannot: str = "Negatives cannot be mined for"
+) -> EmbeddingDataset:
     """The data set as ranked rows, one for each row of its pairs or triplets, to which others are converted first.
+
+    Args:
+        cannot: how the refusal begins.
 
     Raises:
         ShapeError: no conversion leads there, or one that needs a number that is not set.
@@ -30,9 +35,9 @@ def as_ranked(dataset: EmbeddingDataset, settings: ConversionSettings) -> Embedd
     way = None if start == DRAWN else route([start], MINED, settings=settings)
     if way is None:
         needs = [] if start == DRAWN else unmet_needs([start], MINED, settings=settings)
-        hint = what_to_type(needs) if needs else "Type negatives=none, or choose other data."
+        hint = what_to_type(needs) if needs else "Leave the step out (negatives=none), or choose other data."
         raise ShapeError(
-            f"Negatives cannot be mined for {dataset.name}, which is {start}. Expected rows whose positives are known: "
+            f"{cannot} {dataset.name}, which is {start}. Expected rows whose positives are known: "
             f"{listed(MINED)}, or what is converted to these. {hint}"
         )
     for conversion in way[1]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from embexp.errors import ConfigError, did_you_mean, listed
-from embexp.steps.rewording.words import words_of
+from embexp.steps.rewording.word_splitting import words_of
 
 if TYPE_CHECKING:
     import scipy.sparse

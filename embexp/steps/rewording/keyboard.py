@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from embexp.steps.rewording.rewording import check_share, drawn, num_changed
-from embexp.steps.rewording.words import text_of, words_of
+from embexp.steps.rewording.word_splitting import text_of, words_of
 
 ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 

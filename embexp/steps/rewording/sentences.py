@@ -17,6 +17,16 @@ def sentences_of(text: str) -> list[str]:
     return _SENTENCE.findall(text)
 
 
+def without_sentence(text: str, number: int) -> str:
+    """The text without one of its sentences and the spaces after it.
+
+    >>> without_sentence("It rose. Why? Demand.", 1), without_sentence("我不知道。真的！", 1)
+    ('It rose. Demand.', '我不知道。')
+    """
+    sentence = list(_SENTENCE.finditer(text))[number]
+    return (text[: sentence.start()] + text[sentence.end() :].lstrip()).strip()
+
+
 @dataclass(frozen=True)
 class SentenceShuffle:
     """The sentences in an order that is drawn; texts of fewer than `min_sentences` stay as they are."""

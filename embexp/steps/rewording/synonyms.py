@@ -7,7 +7,7 @@ from random import Random
 from typing import Protocol
 
 from embexp.steps.rewording.rewording import check_share, drawn, num_changed
-from embexp.steps.rewording.words import Word, text_of, words_of
+from embexp.steps.rewording.word_splitting import Word, text_of, words_of
 
 
 class SynonymSource(Protocol):

@@ -1,7 +1,7 @@
 """The step `negatives`: what becomes a negative, of which rows, what stays, what is refused and what is told."""
 
 import pytest
-from mined_rows import GivenScores, call, guards, mined, negatives_of, pairs, ranked
+from mined_rows import GivenScores, call, columns, guards, mined, negatives_of, pairs, ranked
 
 from embexp.config import compose, instantiate, resolve
 from embexp.data.checks import dataset_of
@@ -31,6 +31,17 @@ def test_pairs_become_ranked_rows_with_the_best_other_document():
     assert made.splits["train"].column_names == ["query", "positives", "negatives"]
     assert made.splits["train"]["positives"][:] == [[positive] for _, positive in ROWS]
     assert negatives_of(made) == [["A share is a part."], ["A bond is a loan."], ["A bond is a loan."]]
+
+
+def test_what_a_copy_of_the_row_answers_is_no_negative():
+    """The second row is a copy of the first: its answer, said otherwise, is right for both questions."""
+    rows = [*ROWS[:1], ("what's a bond", "A bond is lent money."), *ROWS[1:]]
+    names = {"made_from": ["1", "1", "2", None], "made_by": [None, "typos", None, None]}
+    dataset = dataset_of("mine", "positive_pair", {"train": columns(rows) | names})
+    made = mined(dataset, GivenScores({(rows[0][0], "A bond is lent money."): 0.9}), num_negatives=3)
+    assert negatives_of(made)[0] == negatives_of(made)[1] == ["A share is a part.", "A metal."]
+    assert len(negatives_of(made)[2]) == len(negatives_of(made)[3]) == 3
+    assert made.splits["train"]["made_by"][:] == names["made_by"]
 
 
 def test_dev_and_test_stay_unless_asked_for():

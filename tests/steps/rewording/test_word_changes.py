@@ -7,7 +7,7 @@ import pytest
 from embexp.errors import ConfigError
 from embexp.steps.rewording.rewording import reworded
 from embexp.steps.rewording.word_changes import Crop, Deletion, Mask, Swap
-from embexp.steps.rewording.words import words_of
+from embexp.steps.rewording.word_splitting import words_of
 
 ENGLISH = "the bank raised its rate again."
 CHINESE = "中央银行今年再次提高了基准利率。"

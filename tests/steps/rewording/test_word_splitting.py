@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embexp.steps.rewording.words import text_of, words_of
+from embexp.steps.rewording.word_splitting import text_of, words_of
 
 LETTERS = st.sampled_from("ab Ä我在银行工作ア。，.,-('\"…»1\n\u2028µ々\u3000𠮷")
 TEXTS = st.text(LETTERS, max_size=30) | st.text(max_size=30)
