@@ -1,4 +1,4 @@
-"""A GPU for each worker, and never two workers on one."""
+"""A GPU for each worker, and never two workers on one that nobody wanted there."""
 
 import os
 import stat
@@ -11,16 +11,23 @@ from embexp.sweep.gpus import gpus_for, seen_gpus
 
 @pytest.mark.parametrize(
     ("workers", "given", "expected"),
-    [(2, [0, 1], ["0", "1"]), (1, [3], ["3"]), (2, [], ["", ""]), (1, ["GPU-1", "GPU-2"], ["GPU-1"])],
+    [
+        (2, [0, 1], ["0", "1"]),
+        (1, [3], ["3"]),
+        (2, [], ["", ""]),
+        (1, ["GPU-1", "GPU-2"], ["GPU-1"]),
+        (2, [1, 1], ["1", "1"]),
+    ],
 )
-def test_each_worker_gets_a_gpu_of_its_own(workers, given, expected):
+def test_each_worker_gets_the_gpu_that_was_named_for_it(workers, given, expected):
     assert gpus_for(workers, given) == expected
 
 
-@pytest.mark.parametrize(("workers", "given", "possible"), [(3, [0, 1], 2), (2, [1, 1], 1)])
-def test_two_workers_on_one_gpu_are_refused(workers, given, possible):
-    with pytest.raises(ConfigError, match=f"type sweep.workers={possible}, or sweep.gpus"):
-        gpus_for(workers, given)
+def test_more_workers_than_gpus_are_refused():
+    with pytest.raises(
+        ConfigError, match=r"type sweep.workers=2, sweep.gpus=\[0,1,0\] to share them, or sweep.gpus=\[\]"
+    ):
+        gpus_for(3, [0, 1])
 
 
 def test_those_that_the_environment_names_are_seen(monkeypatch):
