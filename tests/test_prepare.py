@@ -58,7 +58,7 @@ def test_the_command_to_train_with_is_one_that_works(workplace, capsys):
     prepared("dataset=pairs.csv", "conversion.positive_labels=[同]", "shape=positive_pair")
     said = capsys.readouterr().out.splitlines()[-1]
     typed = "'conversion.positive_labels=[同]'"
-    assert said == f"Train on it: python -m embexp dataset=prepared/pairs/ {typed} loss=auto evaluator=[stsb]"
+    assert said == f"Train on it: python -m embexp dataset=prepared/pairs/ {typed} loss=auto evaluator=[retrieval]"
 
 
 def test_nothing_is_to_be_trained_on_data_without_a_train_split(workplace, capsys):

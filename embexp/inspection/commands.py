@@ -9,7 +9,7 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.steps.conversions.conversion_settings import ConversionSettings
 from embexp.steps.routes import route
 
-DATA_KEYS = ("dataset", "step", "negatives", "conversion", "paths")  # groups that all commands on data know
+DATA_KEYS = ("dataset", "step", "silver", "negatives", "conversion", "paths")  # groups that all commands on data know
 MODEL_KEYS = (*DATA_KEYS, "model")
 
 
@@ -44,7 +44,7 @@ def training_command(
     if dataset.shape.name == "ranked" and not _has_negatives(dataset):
         options.append("shape=positive_pair")
     if not _judges_itself(dataset, offered, settings):
-        options.append("evaluator=[stsb]")
+        options.append("evaluator=[retrieval]" if _has_queries(dataset) else "evaluator=[stsb]")
     return " ".join(["python -m embexp", *map(shlex.quote, typed), *options])
 
 
@@ -58,6 +58,11 @@ def _has_negatives(dataset: EmbeddingDataset) -> bool:
 
     lengths = (pyarrow.compute.list_value_length(batch["negatives"]) for batch in batches_of(dataset.splits["train"]))
     return any((pyarrow.compute.max(length).as_py() or 0) > 0 for length in lengths)
+
+
+def _has_queries(dataset: EmbeddingDataset) -> bool:
+    """Whether dev or test hold queries with documents, for an evaluator of retrieval."""
+    return dataset.shape.name in ("ranked", "positive_pair") and len(dataset.splits) > 1
 
 
 def _judges_itself(dataset: EmbeddingDataset, offered: Sequence[str], settings: ConversionSettings) -> bool:
