@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-gpu ui clean
+.PHONY: help run test check bench bench-gpu reproduce ui clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -26,10 +26,13 @@ check: $(READY)  ## format, lint, layers and configurations
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_configs.py
 
 bench: $(READY)  ## the benchmarks, as ratios to a peer (tests/benchmarks/README.md); takes an hour and a half
-	for name in scoring training growth tracking sweep bootstrap big_files leaderboard; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	for name in scoring training growth tracking sweep bootstrap big_files negatives leaderboard; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 
 bench-gpu: $(READY)  ## the benchmark for one GPU; without one it says that it was not run
 	$(BIN)/python tests/benchmarks/gpu.py
+
+reproduce: $(READY)  ## the recipes on real data (EMBEXP_DATA=<folder> SIZE=cpu or gpu), two hours on 2 cores; writes RESULTS.md
+	$(BIN)/python -m embexp.reproduce size=$(or $(SIZE),cpu) $(if $(EMBEXP_DATA),paths.data=$(EMBEXP_DATA))
 
 ui: $(READY)  ## the MLflow UI on this folder's runs, at http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
