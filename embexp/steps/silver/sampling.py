@@ -1,0 +1,103 @@
+"""Which pairs get a silver label: what retrievers find among gold's texts, or what lies there without a label."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from embexp.data.readers import read_files
+from embexp.errors import ConfigError
+from embexp.steps.negatives.candidates import NOTHING, Retriever
+from embexp.steps.negatives.pool import keys_of
+from embexp.steps.silver.pair_pool import Pair, PairPool
+from embexp.steps.silver.search_pool import search_pool
+
+if TYPE_CHECKING:
+    import numpy
+
+SPARE = 20  # candidates beyond those asked for: a text with more known partners than that may get fewer pairs
+
+
+@dataclass(frozen=True)
+class RetrievedPairs:
+    """Each text of gold with the texts that retrievers find for it, as in Augmented SBERT (Thakur et al. 2020).
+
+    Args:
+        retrievers: by names of your choice, each finds as many pairs; one that is null is left out.
+        pairs_per_text: of each text and retriever, at most; a pair that both of its texts find counts for both.
+        across: pair first texts with second ones only, where the two differ in kind, such as premise and hypothesis.
+    """
+
+    retrievers: Mapping[str, Retriever | None]
+    pairs_per_text: int
+    across: bool
+
+    def sample(self, pool: PairPool) -> list[Pair]:
+        """Pairs that may be made: the best ones of all texts, then their second best, and so on.
+
+        Raises:
+            ConfigError: no pairs are asked for, or no retriever is given.
+        """
+        import numpy
+
+        retrievers = [retriever for retriever in self.retrievers.values() if retriever is not None]
+        if self.pairs_per_text < 1 or not retrievers:
+            raise ConfigError(
+                f"sampler.pairs_per_text={self.pairs_per_text} with {len(retrievers)} retrievers finds no pairs. "
+                "Expected at least 1 of each: type sampler.pairs_per_text=3."
+            )
+        search = search_pool(*(pool.sides if self.across else (pool.sides[0] + pool.sides[1],) * 2), pool.prompts)
+        keys = keys_of(search.queries), keys_of(search.documents)
+        found = [
+            self._best(retriever.search(search, self.pairs_per_text + SPARE).places, keys, pool)
+            for retriever in retrievers
+        ]
+        ranks, queries, documents = (numpy.concatenate(parts) for parts in zip(*found, strict=True))
+        order = numpy.argsort(ranks, kind="stable")
+        numbers = zip(queries[order].tolist(), documents[order].tolist(), strict=True)
+        return [(search.queries[query], search.documents[document]) for query, document in numbers]
+
+    def _best(
+        self, places: "numpy.ndarray", keys: tuple["numpy.ndarray", "numpy.ndarray"], pool: PairPool
+    ) -> tuple["numpy.ndarray", "numpy.ndarray", "numpy.ndarray"]:
+        """The first free pairs of each query: rank among them from 1, query and document, `(num_pairs,)` each."""
+        import numpy
+
+        rows, columns = numpy.nonzero(places != NOTHING)
+        documents = places[rows, columns]
+        free = pool.are_free(keys[0][rows], keys[1][documents])
+        rows, documents = rows[free], documents[free]
+        counts = numpy.bincount(rows, minlength=len(places))
+        ranks = numpy.arange(len(rows)) - numpy.repeat(numpy.cumsum(counts) - counts, counts) + 1
+        best = ranks <= self.pairs_per_text
+        return ranks[best], rows[best], documents[best]
+
+
+@dataclass(frozen=True)
+class RemainingPairs:
+    """Pairs that wait for a label: those of a file, or the rows that are not gold, without the labels they had.
+
+    Args:
+        path: CSV, TSV, JSONL or Parquet; None for the rows that are not gold.
+        columns: the file's columns of the first and the second text.
+    """
+
+    path: str | None
+    columns: tuple[str, str]
+
+    def sample(self, pool: PairPool) -> list[Pair]:
+        """The pairs in their order.
+
+        Raises:
+            ConfigError: all rows are gold, and no file is named.
+            DataError: the file cannot be read.
+        """
+        if self.path is None and not pool.rest:
+            raise ConfigError(
+                "sampler.path=null labels the rows that are not gold, and all rows are. Expected a share of them to "
+                "be, or pairs in a file: type dataset.steps.silver.gold_share=0.2, or sampler.path=<file>."
+            )
+        if self.path is None:
+            return pool.rest
+        names = dict(zip(("anchor", "positive"), self.columns, strict=True))
+        rows = read_files(self.path, "remaining", "positive_pair", names).splits["train"]
+        return [*zip(rows["anchor"][:], rows["positive"][:], strict=True)]

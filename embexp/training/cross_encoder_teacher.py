@@ -1,0 +1,124 @@
+"""A PairTeacher: cross-encoders that learn from gold pairs, kept so that the same pairs train none again."""
+
+import functools
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embexp.config import check_arguments
+from embexp.data.arrow import with_progress
+from embexp.data.cache import step_key
+from embexp.data.dataset import fingerprint
+from embexp.errors import ConfigError
+from embexp.models.cross_encoder_base import CrossEncoderBase
+from embexp.run_record import RESULT, read_json
+from embexp.training.arguments import check_precision
+from embexp.training.cross_encoder_scores import before_and_after
+from embexp.training.cross_encoder_training import MODEL, train_cross_encoder
+from embexp.training.pair_training import ARGUMENTS, PairTraining
+
+if TYPE_CHECKING:
+    import numpy
+    from datasets import Dataset
+
+FOLDER = "cross_encoders"  # below the cache
+PAIRS_HELD = 2**13  # pairs that are labelled at a time
+
+
+class CrossEncoderTeacher:
+    """Trains a cross-encoder on gold pairs; several, one for each seed, are averaged.
+
+    Scores and labels of 0 or 1 are learned by binary cross-entropy of one output, classes by cross-entropy.
+
+    Args:
+        model: what they start from: an option of the group `model`, a folder or a Hub id.
+        trainer: arguments of sentence-transformers' CrossEncoderTrainingArguments.
+        seeds: of the trainings.
+        max_tokens: longer pairs are cut; None for the model's own limit.
+        batch_size: pairs that are labelled at a time.
+
+    Raises:
+        ConfigError: a model that cannot be one, no seeds, or an argument that the trainer does not take.
+        ModelError: the model's weights are not there.
+    """
+
+    def __init__(
+        self, model: str, trainer: Mapping[str, Any], seeds: Sequence[int], max_tokens: int | None, batch_size: int
+    ) -> None:
+        self.base = CrossEncoderBase(model, max_tokens)
+        self.trainer, self.seeds, self.batch_size = dict(trainer), seeds, batch_size
+        if not seeds or len({*seeds}) < len(seeds):
+            raise ConfigError(f"teacher.seeds={seeds} must be different whole numbers, such as teacher.seeds=[42].")
+        check_arguments({"_target_": ARGUMENTS, **self.trainer}, {})
+
+    def fit(
+        self, train: "Dataset", dev: "Dataset | None", kind: str, num_classes: int, cache: Path | None
+    ) -> "CrossEncoderLabeller":
+        """The trained cross-encoders; those that the cache has are not trained again.
+
+        Raises:
+            TrainingError: the machine cannot train in the precision that was asked for.
+        """
+        check_precision(self.trainer)
+        quieten()
+        dev = dev if dev is not None and dev.num_rows else None
+        place = (cache or Path(_folder().name)) / FOLDER / self._key(train, dev, kind, num_classes)
+        folders = [place / f"seed-{seed}" for seed in self.seeds]
+        num_outputs = num_classes if kind == "class" else 1
+        for seed, folder in zip(self.seeds, folders, strict=True):
+            train_cross_encoder(PairTraining(self.base, train, dev, kind, num_outputs, self.trainer, seed, folder))
+        return CrossEncoderLabeller(folders, self.batch_size)
+
+    def _key(self, train: "Dataset", dev: "Dataset | None", kind: str, num_classes: int) -> str:
+        """A key of all that a training depends on but its seed."""
+        rows = [fingerprint(rows) if rows is not None else "" for rows in (train, dev)]
+        base = {"base": repr(self.base.model), "place": self.base.place, "max_tokens": self.base.max_tokens}
+        call = {"_target_": f"{__name__}.{type(self).__name__}", **base, "trainer": self.trainer}
+        return step_key(f"{rows} {kind} {num_classes}", call)
+
+
+class CrossEncoderLabeller:
+    """A PairLabeller: the mean of what the trained cross-encoders give."""
+
+    def __init__(self, trainings: Sequence[Path], batch_size: int) -> None:
+        self.trainings, self.batch_size = trainings, batch_size
+
+    @property
+    def dev_scores(self) -> dict[str, tuple[float, float]]:
+        """The metrics on dev before and after training, each the mean over the trainings; none without dev rows."""
+        return before_and_after([read_json(folder / RESULT)["metrics"] for folder in self.trainings])
+
+    def label(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
+        """Probabilities of classes, or one column of scores, float32 `(len(pairs), outputs)`."""
+        import numpy
+
+        return numpy.mean([self._labelled_by(folder, pairs) for folder in self.trainings], axis=0)
+
+    def _labelled_by(self, folder: Path, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
+        import numpy
+        import torch
+        from sentence_transformers import CrossEncoder
+
+        model = CrossEncoder(str(folder / MODEL))
+        activation = torch.nn.Sigmoid() if model.num_labels == 1 else torch.nn.Softmax(dim=-1)
+        blocks = (pairs[start : start + PAIRS_HELD] for start in range(0, len(pairs), PAIRS_HELD))
+        outputs = [
+            model.predict(block, batch_size=self.batch_size, activation_fn=activation, show_progress_bar=False)
+            for block in with_progress(blocks, "label pairs", len, len(pairs))
+        ]
+        return numpy.concatenate(outputs).reshape(len(pairs), -1)
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory:
+    """Stands in for a cache that there is none of; removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="embexp-")
+
+
+def quieten() -> None:
+    """Keep transformers from telling of each file it reads, and of the head that is fresh on purpose."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
