@@ -1,8 +1,9 @@
 """Cross-encoders as pair scorers: loaded late, one score for each pair, refused where there is no score."""
 
+import numpy
 import pytest
 
-from embexp.errors import ModelError
+from embexp.errors import ConfigError, ModelError
 from embexp.models.cross_encoder import CrossEncoderScorer
 
 PAIRS = [("a bond", "a loan"), ("gold", "a metal"), ("a share", "a part")]
@@ -47,6 +48,16 @@ def test_each_pair_gets_the_score_that_the_model_predicts(save):
     assert scores.tolist() == pytest.approx(CrossEncoder(str(folder)).predict(PAIRS).tolist(), abs=1e-6)
     assert (scores.dtype, scores.shape) == ("float32", (3,))
     assert scorer.score([]).shape == (0,)
+
+
+def test_the_activation_that_is_asked_for_makes_the_score(save):
+    folder, scores = str(save(1)), {}
+    for activation in ("identity", "sigmoid"):
+        scorer = CrossEncoderScorer(folder, batch_size=2, max_tokens=None, activation=activation)
+        scores[activation] = scorer.score(PAIRS)
+    assert scores["sigmoid"].tolist() == pytest.approx((1 / (1 + numpy.exp(-scores["identity"]))).tolist(), abs=1e-6)
+    with pytest.raises(ConfigError, match=r"scorer\.activation=sigmoidal is not known.*Did you mean 'sigmoid'"):
+        CrossEncoderScorer(folder, batch_size=2, max_tokens=None, activation="sigmoidal")
 
 
 def test_a_model_that_gives_classes_is_refused(save):

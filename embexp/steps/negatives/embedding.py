@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from embexp.errors import ConfigError, did_you_mean, listed
 from embexp.nearest import nearest
 from embexp.protocols import Encoder
 from embexp.steps.negatives.candidates import Candidates, lowest_scores
+from embexp.steps.negatives.faiss_search import check_faiss, nearest_by_faiss
 from embexp.steps.negatives.pool import Pairs, Pool
 
 if TYPE_CHECKING:
     import numpy
 
+INDEXES = ("exact", "faiss")
 PAIRS_HELD = 2**13  # pairs that are scored at a time
 
 
@@ -27,18 +30,33 @@ class EmbeddingRetriever:
 
     Args:
         encoder: of queries and documents, each with the prompt of its column; prompts of single rows are passed over.
+        index: who searches: exact, or faiss, which finds the same documents, the faster the more there are.
+
+    Raises:
+        ConfigError: another index, or faiss where it is not installed.
     """
 
     has_scores: ClassVar[bool] = True
 
     encoder: Encoder
+    index: str = "exact"
+
+    def __post_init__(self) -> None:
+        if self.index not in INDEXES:
+            raise ConfigError(
+                f"retriever.index={self.index} is not known. Expected one of: {listed(INDEXES)}. "
+                f"{did_you_mean(str(self.index), INDEXES)}".strip()
+            )
+        if self.index == "faiss":
+            check_faiss()
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """The k documents of each query that are nearest; of one score the first document comes first."""
         before_queries, before_documents = pool.prompts
         queries = self.encoder.encode(pool.queries, prompt=before_queries)
         documents = self.encoder.encode(pool.documents, prompt=before_documents)
-        found = nearest(queries, documents, k, "cosine")
+        by_faiss = self.index == "faiss"
+        found = nearest_by_faiss(queries, documents, k) if by_faiss else nearest(queries, documents, k, "cosine")
         positives = lowest_scores(pool.positives, cosines(pool.positives, queries, documents), len(queries))
         return Candidates(found.places, found.scores, positives)
 

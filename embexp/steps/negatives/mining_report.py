@@ -53,8 +53,8 @@ class MiningReport:
         return [*scored, *self.examples]
 
 
-def histogram(values: "numpy.ndarray") -> str:
-    """The lowest and highest value, between them how many there are of each size, then the median.
+def histogram(values: "numpy.ndarray", bounds: tuple[float, float] | None = None) -> str:
+    """The lowest and highest value (or the bounds), between them how many there are of each size, then the median.
 
     >>> import numpy
     >>> histogram(numpy.array([0.0, 1.0, 1.0, 1.0, 2.0]))
@@ -62,10 +62,11 @@ def histogram(values: "numpy.ndarray") -> str:
     """
     import numpy
 
-    counts, _ = numpy.histogram(values, NUM_BINS)
+    counts, _ = numpy.histogram(values, NUM_BINS, bounds)
+    low, high = bounds or (values.min(), values.max())
     heights = numpy.ceil(counts / counts.max() * len(BARS)).astype(int)
     bars = "".join(BARS[height - 1] if height else " " for height in heights.tolist())
-    return f"{values.min():.2f} |{bars}| {values.max():.2f}, median {numpy.median(values):.2f}"
+    return f"{low:.2f} |{bars}| {high:.2f}, median {numpy.median(values):.2f}"
 
 
 def readable(text: str, score: float | None) -> str:

@@ -1,0 +1,40 @@
+"""FAISS as the one who searches: the documents that the exact search finds, and what is said without it."""
+
+import importlib.util
+
+import numpy
+import pytest
+
+from embexp.errors import ConfigError
+from embexp.nearest import nearest
+from embexp.steps.negatives.embedding import EmbeddingRetriever
+from embexp.steps.negatives.faiss_search import nearest_by_faiss
+
+
+def vectors(number, seed):
+    return numpy.random.default_rng(seed).standard_normal((number, 16), dtype="float32") * 3
+
+
+@pytest.mark.parametrize("num_documents", [300, 4])
+def test_faiss_finds_what_the_exact_search_finds(num_documents, monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr("embexp.steps.negatives.faiss_search.BLOCK", 64)
+    queries, documents = vectors(20, 1), vectors(num_documents, 2)
+    found, exact = nearest_by_faiss(queries, documents, 7), nearest(queries, documents, 7, "cosine")
+    assert found.places.tolist() == exact.places.tolist()
+    numpy.testing.assert_allclose(found.scores, exact.scores, atol=1e-6)
+
+
+def test_a_vector_of_zeros_is_like_nothing():
+    pytest.importorskip("faiss")
+    documents = numpy.array([[0, 0], [1, 0], [-1, 0]], "float32")
+    found = nearest_by_faiss(numpy.array([[2, 0]], "float32"), documents, 3)
+    assert (found.places.tolist(), found.scores.tolist()) == ([[1, 0, 2]], [[1, 0, -1]])
+
+
+def test_another_index_and_faiss_where_it_is_not_installed_are_refused(monkeypatch):
+    with pytest.raises(ConfigError, match=r"retriever\.index=fais is not known.*Did you mean 'faiss'"):
+        EmbeddingRetriever(None, "fais")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"FAISS is not installed.*type pip install 'embexp\[faiss\]'"):
+        EmbeddingRetriever(None, "faiss")
