@@ -32,10 +32,16 @@ class Journal:
 
     Args:
         again: what to type to go on with it when it was stopped; None: what goes on with a run.
+        is_part: whether it is of a part of a run, which tells by itself that it was stopped.
+
+    Attributes:
+        key: by which the tracker finds the run again.
     """
 
-    def __init__(self, folder: Path, tracker: Tracker, again: str | None = None) -> None:
+    def __init__(self, folder: Path, tracker: Tracker, again: str | None = None, is_part: bool = False) -> None:
         self.folder = folder
+        self.is_part = is_part
+        self.key: str | None = None
         self.again = again or f"python -m embexp resume={folder}"
         self.tracker = tracker
         self.result: dict[str, Any] = {}
@@ -50,6 +56,7 @@ class Journal:
         Raises:
             TrackingError: the store does not answer: nothing was trained yet, so the run stops here.
         """
+        self.key = key
         try:
             with held_back():
                 self.tracker.prepare()
@@ -62,8 +69,8 @@ class Journal:
         return self
 
     def child(self, folder: Path) -> "Journal":
-        """The journal of a part of this run that has a run of its own: open it with `parent=journal.run_id`."""
-        return Journal(folder, copy.copy(self.tracker), self.again)
+        """The journal of a part of this run that has a run of its own: see `parts.open_part`, which opens it."""
+        return Journal(folder, copy.copy(self.tracker), self.again, is_part=True)
 
     @property
     def run_id(self) -> str:
@@ -168,7 +175,7 @@ class Journal:
         if isinstance(error, Pruned):
             self.result["pruned"] = str(error)
             self.log_tags({"pruned": "true"})
-        elif status == "KILLED":
+        elif status == "KILLED" and not self.is_part:
             logger.warning("%s was stopped. To go on with it: %s", self.result["run"]["name"], self.again)
         if error is not None and not isinstance(error, Pruned):
             message = f"{type(error).__name__}: {error}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from embexp.errors import ConfigError, TrackingError
 from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, MlflowTracker
+from embexp.tracking.parts import PART_TAG
 from embexp.tracking.recorded_run import RecordedRun
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class MlflowRuns:
         return self._search(experiment.experiment_id, condition)
 
     def _search(self, experiment: str, condition: str) -> list[RecordedRun]:
-        """The runs that fit, oldest first, without those that only hold others."""
+        """The runs that fit, oldest first, without those that only hold others and without parts of runs."""
         runs, token = [], None
         while True:
             with self._answers(
@@ -94,8 +95,9 @@ class MlflowRuns:
             runs += page
             token = page.token
             if not token:
-                parents = {run.data.tags.get(PARENT_TAG) for run in runs}
-                return [self._recorded(run) for run in runs if run.info.run_id not in parents]
+                whole = [run for run in runs if PART_TAG not in run.data.tags]
+                parents = {run.data.tags.get(PARENT_TAG) for run in whole}
+                return [self._recorded(run) for run in whole if run.info.run_id not in parents]
 
     def _recorded(self, run: "Run") -> RecordedRun:
         return RecordedRun(

@@ -1,10 +1,10 @@
-"""The arguments that sentence-transformers' trainer gets: those of the YAML, and those that only a run knows."""
+"""The arguments that a trainer gets: those of the YAML, and those that only a run knows."""
 
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from embexp.config import instantiate
+from embexp.config import instantiate, parameters_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import TrainingError
 from embexp.training.stages import StagePlan
@@ -30,9 +30,13 @@ def column_prompts(dataset: EmbeddingDataset, model: "SentenceTransformer") -> d
 
 
 def training_arguments(
-    plan: StagePlan, evaluates: bool, primary_metric: str, seed: int, prompts: Mapping[str, str] | None = None
+    plan: StagePlan, evaluates: bool, primary_metric: str | None, seed: int, prompts: Mapping[str, str] | None = None
 ) -> Any:
-    """sentence-transformers' training arguments: those of the YAML, and those that only a run knows."""
+    """The trainer's arguments: those of the YAML, and those that only a run knows, as far as their class takes them.
+
+    Args:
+        primary_metric: picks the checkpoint; None: the last one is kept.
+    """
     given = dict(plan.trainer) | {"save_total_limit": None}  # the callback removes old ones once the new one is whole
     if not evaluates:
         given |= {"eval_strategy": "no"}
@@ -44,11 +48,13 @@ def training_arguments(
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": has_cuda(),
+        "remove_unused_columns": False,  # the columns are those that the loss reads
         "prompts": dict(prompts) if prompts else None,
     }
-    if given.get("eval_strategy", "no") != "no":
+    if given.get("eval_strategy", "no") != "no" and primary_metric:
         runtime |= {"metric_for_best_model": primary_metric, "greater_is_better": True}
-    return instantiate(given, **{key: value for key, value in runtime.items() if key not in given})
+    known = parameters_of(given["_target_"]) or ()
+    return instantiate(given, **{key: value for key, value in runtime.items() if key not in given and key in known})
 
 
 def precision_misfits(trainer: Mapping[str, Any]) -> list[str]:

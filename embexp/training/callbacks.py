@@ -1,4 +1,4 @@
-"""What happens while sentence-transformers trains: log lines to the journal, a progress bar."""
+"""What happens while a trainer trains: log lines to the journal, a progress bar."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,18 +17,17 @@ class JournalCallback(TrainerCallback):
     `dev/` without `train/` is the score of the model that is kept in the end, which need not be the last one.
     """
 
-    def __init__(self, journal: Journal, stage: str) -> None:
+    def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.prefix = "train" if stage == "main" else f"train/{stage}"
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
         if "loss" not in logs:
             return
-        losses = {f"{self.prefix}/{key}": value for key, value in logs.items() if key not in COUNTERS}
+        losses = {f"train/{key}": value for key, value in logs.items() if key not in COUNTERS}
         self.journal.log_metrics(losses, state.global_step)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        scores = {f"{self.prefix}/{key}": value for key, value in dev_metrics(metrics).items()}
+        scores = {f"train/{key}": value for key, value in dev_metrics(metrics).items()}
         self.journal.log_metrics(scores, state.global_step)
 
 

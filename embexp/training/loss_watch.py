@@ -45,13 +45,13 @@ class LossWatch:
     def _look(self, module: "Module", inputs: tuple[Any, ...], output: Any) -> None:
         step = self.trainer.state.global_step
         self._batches, self._step = (self._batches + 1 if step == self._step else 1), step
-        values = [*output.values()] if isinstance(output, dict) else [output]
+        values = losses_in(output)
         if not all(value.isfinite().all() for value in values):
             rows = batch_rows(self.trainer, step, self._batches - 1)
             total = sum(value.sum().item() for value in values)
             raise TrainingError(
                 f"The loss is {total} at step {step + 1}. Expected a finite number. {self._rows_line(rows)}\n"
-                f"{likely_cause(self.trainer, inputs[0], self.loss)}"
+                f"{likely_cause(self.trainer, inputs[0] if inputs else (), self.loss)}"
             )
 
     def _rows_line(self, rows: Sequence[int]) -> str:
@@ -61,6 +61,13 @@ class LossWatch:
         texts = [str(row[column]) for column in self.dataset.text_columns]
         shown = " | ".join(text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…" for text in texts)
         return f"The batch is of rows {listed(map(str, rows[:SHOWN_ROWS]))}{more} of train; row {rows[0]}: {shown}"
+
+
+def losses_in(output: Any) -> list["Tensor"]:
+    """The losses that a module gave for a batch: one, several by their names, or one among a network's outputs."""
+    if not isinstance(output, dict):
+        return [output]
+    return [output["loss"]] if "loss" in output else [*output.values()]
 
 
 def batch_rows(trainer: Any, step: int, batch: int) -> list[int]:

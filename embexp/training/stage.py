@@ -1,4 +1,4 @@
-"""One stage of a run: sentence-transformers' trainer with our data, loss, evaluation and journal."""
+"""One stage of a run: a trainer with our data, evaluation, checkpoints and journal."""
 
 import logging
 from collections.abc import Callable
@@ -6,19 +6,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from embexp.models.saving import save_model
-from embexp.steps.prompting import with_row_prompts
-from embexp.training.arguments import column_prompts, training_arguments
 from embexp.training.checkpoints import (
     TRAINER_STATE,
     Checkpoint,
     best_checkpoint,
     last_checkpoint,
     load_loss_state,
-    load_weights,
     step_of,
 )
 from embexp.training.loss_watch import LossWatch
 from embexp.training.stages import StagePlan, StageResult, seconds_before
+from embexp.training.training import DevEvaluation, training_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from embexp.tracking.journal import Journal
 
 logger = logging.getLogger(__name__)
-DevEvaluation = Callable[["SentenceTransformer", int], dict[str, float]]  # of a model at a step
 Watch = Callable[[int, float], None]  # is told the primary metric on dev at a step, and may raise Pruned
 
 
@@ -56,47 +53,32 @@ def train_stage(
         Pruned: whoever watches has stopped the training.
         TrainingError: the loss is not a number, or the training arguments do not fit the machine.
     """
-    from sentence_transformers import SentenceTransformerTrainer
     from transformers import PrinterCallback, set_seed
 
     from embexp.training.callbacks import JournalCallback, ProgressCallback, WatchCallback
     from embexp.training.checkpoint_callback import CheckpointCallback
 
     set_seed(seed)  # a loss may draw weights of its own, and a resumed run has drawn less before it
-    dataset = with_row_prompts(plan.dataset)
-    loss = plan.loss.build(model, dataset)
+    training = training_of(plan, model)
+    loss, limit = training.module, plan.trainer.get("save_total_limit")
     found = last_checkpoint(plan.checkpoints)
-    saving = CheckpointCallback(loss, plan.checkpoints, plan.trainer.get("save_total_limit"), seconds_before(plan))
+    saving = CheckpointCallback(loss, plan.checkpoints, limit, seconds_before(plan))
     progress = ProgressCallback(f"train {plan.name}", primary_metric)
     watching = [WatchCallback(watch, primary_metric)] if watch else []
-    card = model.model_card_data
-    card.widget = [{"text": ""}]  # keeps the trainer from putting training texts there
-    trainer = SentenceTransformerTrainer(
-        model=model,
-        args=training_arguments(plan, evaluate is not None, primary_metric, seed, column_prompts(dataset, model)),
-        train_dataset=dataset.training_rows(),
-        loss=loss,
-        evaluator=as_sentence_transformers_evaluator(evaluate) if evaluate else None,
-        callbacks=[
-            JournalCallback(journal, plan.name),
-            *watching,
-            progress,
-            saving,
-        ],
-    )
-    card.widget, card.train_datasets = [], []  # the latter holds examples of the training rows
+    callbacks = (JournalCallback(journal), *watching, progress, saving)
+    trainer = training.trainer(evaluate, primary_metric, seed, callbacks)
     trainer.remove_callback(PrinterCallback)
-    with LossWatch(trainer, loss, dataset), closing(progress):
+    with LossWatch(trainer, loss, plan.dataset), closing(progress):
         state = train_on(trainer, loss, found)
     checkpoint = best_checkpoint(plan.checkpoints, state.best_global_step or 0)
     if checkpoint:
-        load_weights(model, checkpoint)
+        training.load(checkpoint)
     result = StageResult(
         folder=plan.folder,
         best_step=step_of(checkpoint) if checkpoint else state.global_step,
         num_steps=state.global_step,
         seconds=saving.seconds,
-        rows_per_second=state.epoch * dataset.splits["train"].num_rows / saving.seconds,
+        rows_per_second=state.epoch * plan.dataset.splits["train"].num_rows / saving.seconds,
     )
     save_model(model, result.model_path, merges_adapter)
     result.write()
@@ -116,14 +98,3 @@ def train_on(trainer: Any, loss: Any, found: Checkpoint | None) -> Any:
         return TrainerState.load_from_json(str(found.path / TRAINER_STATE))
     trainer.train(resume_from_checkpoint=str(found.path))
     return trainer.state
-
-
-def as_sentence_transformers_evaluator(evaluate: DevEvaluation) -> Any:
-    """The evaluation as the trainer wants it: sentence-transformers' evaluator class is its extension point."""
-    from sentence_transformers.base.evaluation import BaseEvaluator
-
-    class DevEvaluator(BaseEvaluator):
-        def __call__(self, model: "SentenceTransformer", *args: Any, steps: int, **kwargs: Any) -> dict[str, float]:
-            return evaluate(model, steps)
-
-    return DevEvaluator()

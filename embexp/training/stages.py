@@ -53,6 +53,12 @@ class StageResult:
         return self.folder / "model"
 
     @property
+    def summary(self) -> str:
+        """One line: steps, time, and which step was kept."""
+        speed = f"{self.seconds:.1f} s ({self.rows_per_second:.1f} rows/s)"
+        return f"{self.num_steps} steps in {speed}, best at step {self.best_step}"
+
+    @property
     def checkpoint(self) -> Path | None:
         """The chosen checkpoint, None where none was saved."""
         path = self.folder / CHECKPOINTS / f"checkpoint-{self.best_step}"
