@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from embexp.config import instantiate, parameters_of
-from embexp.data.cache import cached_step, identity_of, step_key
+from embexp.data.cache import cached_step, identity_of, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError
 from embexp.steps.conversions.conversion_settings import ConversionSettings
@@ -47,6 +47,16 @@ def as_judged(node: Node) -> Node:
     return {**node, "steps": steps}
 
 
+def is_costly(node: Node) -> bool:
+    """Whether a step of a dataset YAML says by `_costly_` that it takes long, such as one that trains a model."""
+    return any(step.get("_costly_") for step in _steps_of(node).values())
+
+
+def without_costly_steps(node: Node) -> Node:
+    """A dataset YAML without its costly steps: what can be told of the data before these are worth their time."""
+    return {**node, "steps": {key: step for key, step in _steps_of(node).items() if not step.get("_costly_")}}
+
+
 class DataBuilder:
     """Builds the data sets of a run, a sweep or a command; what was built a moment ago is not built again.
 
@@ -79,9 +89,10 @@ class DataBuilder:
         for key, step in steps.items():
             if self.cache:
                 identity = step_key(identity, step)
-                dataset = cached_step(self.cache, identity, dataset, _applying(key, step, self.cache))
+                folders = {"cache": self.cache, "unfinished": unfinished_folder(self.cache, identity)}
+                dataset = cached_step(self.cache, identity, dataset, _applying(key, step, folders))
             else:
-                dataset = _applying(key, step, self.cache)(dataset)
+                dataset = _applying(key, step, dict.fromkeys(("cache", "unfinished")))(dataset)
         return dataset
 
     def in_shape(self, node: Node, name: str, way_to: Callable[[list[str]], Way]) -> EmbeddingDataset:
@@ -117,15 +128,21 @@ def builder_of(config: Mapping[str, Any], others: dict[str, DataBuilder] | None 
 
 
 def _steps_of(node: Node) -> dict[str, Node]:
-    return {key: step for key, step in (node["steps"] or {}).items() if step is not None}
+    """The steps in the order in which they are applied: as they are typed, but those that are `_last_` after all."""
+    steps = [(key, step) for key, step in (node["steps"] or {}).items() if step is not None]
+    return dict(sorted(steps, key=lambda step: bool(step[1].get("_last_"))))
 
 
-def _applying(key: str, step: Node, cache: Path | None) -> Callable[[EmbeddingDataset], EmbeddingDataset]:
+def _applying(
+    key: str, step: Node, folders: Mapping[str, Path | None]
+) -> Callable[[EmbeddingDataset], EmbeddingDataset]:
     """A step as a function of the data set; a mistake in its arguments is told under the step's name.
 
-    A step that takes a `cache` keeps there what must not be made twice even when the step itself is interrupted.
+    A step that takes a `cache` keeps there what must not be made twice even when the step itself is interrupted; one
+    that takes `unfinished` has that folder for itself, until its result is in the cache.
     """
-    given = {"cache": cache} if "cache" in (parameters_of(step["_target_"]) or ()) else {}
+    known = parameters_of(step["_target_"]) or ()
+    given = {name: folder for name, folder in folders.items() if name in known}
 
     def apply(dataset: EmbeddingDataset) -> EmbeddingDataset:
         try:

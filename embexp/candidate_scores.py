@@ -13,7 +13,9 @@ from embexp.errors import EmbexpError, ModelError, listed
 from embexp.evaluation.ranking import Placed, place_models
 from embexp.evaluation.scores import Evaluator, judged_split
 from embexp.models.encoding import ModelEncoder
+from embexp.reports.changed_examples import KIND_OF
 from embexp.reports.model_table import NOTE, as_csv, as_markdown, model_tables
+from embexp.reports.spread_table import spread_markdown
 from embexp.reports.tables import wide_console
 from embexp.run_record import write_json, write_text
 from embexp.scoring import BOTH, AllScores, base_encoder, metrics_of, score_all, texts_of
@@ -50,6 +52,7 @@ def score_candidates(plan: EvaluationPlan) -> dict[str, Any]:
             rows = _rows(plan, scores, costs)
             journal.result |= {"primary": f"{plan.primary_evaluator}/{plan.primary_metric}", "models": rows}
             _write(plan, rows, journal)
+            _write_spread(plan, scores, journal)
         if failed := [name for name in names if name not in scores]:
             raise ModelError(
                 f"{len(failed)} of {len(names)} models could not be scored, as was told above: {listed(failed)}."
@@ -160,3 +163,19 @@ def _write(plan: EvaluationPlan, rows: Sequence[Mapping[str, Any]], journal: Jou
         journal.log_artifact(plan.folder / name)
     write_json(plan.folder / "models.json", rows)
     print(f"in         {plan.folder}\ntracked    {plan.tracker.where()}")
+
+
+def _write_spread(plan: EvaluationPlan, scores: Mapping[str, AllScores], journal: Journal) -> None:
+    """How each model's similarities lie by gold score or label, of the evaluators that judge pairs."""
+    tables = []
+    for evaluator in plan.evaluators:
+        of_models = {model: found[evaluator.name, judged_split(evaluator)] for model, found in scores.items()}
+        first = next(iter(of_models.values()))
+        measure = next((each for each in first.measures if each.name == _metric(plan, evaluator)), None)
+        if measure and KIND_OF.get(measure.statistic) in ("rank", "binary"):
+            title = f"{measure.predicted} similarity by gold, {judged_split(evaluator)}/{evaluator.name}"
+            similarities = {model: each.predicted[measure.predicted] for model, each in of_models.items()}
+            tables.append(spread_markdown(title, first.examples[measure.gold], similarities))
+    if tables:
+        write_text(plan.folder / "spread.md", "\n".join(tables))
+        journal.log_artifact(plan.folder / "spread.md")

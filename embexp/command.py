@@ -57,7 +57,7 @@ def _run_job(task: Task, config: DictConfig, config_name: str, wants_traceback: 
     hydra_config = HydraConfig.get()
     try:
         choices = OmegaConf.to_container(hydra_config.runtime.choices)
-        check_value_types(config, defaults_of(choices, config_name))
+        check_value_types(config, defaults_of(choices, config_name, config))
         return task(config, choices, Path(hydra_config.runtime.output_dir))
     except MISTAKES as error:
         if wants_traceback or hydra_config.mode == RunMode.MULTIRUN:

@@ -18,6 +18,7 @@ _HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").sp
 # Hydra 1.4 deprecates version_base; 1.3 needs it to leave the working directory alone.
 VERSION_BASE = {} if _HYDRA >= (1, 4) else {"version_base": "1.3"}
 # Hydra 1.4 asks which callables it may call by itself: our sweep callback, its own launchers and their plugins.
+GROUPS_OF_SEVERAL = ("adapt", "evaluator", "export")  # the options that were chosen stand under the group's name
 TRUSTED = {"execution_whitelist": ["embexp.*", "hydra.*", "hydra_plugins.*"]} if _HYDRA >= (1, 4) else {}
 
 
@@ -92,7 +93,7 @@ def composed(
     del full["hydra"]
     OmegaConf.set_struct(full, True)
     if check:
-        check_value_types(full, defaults_of(choices, config_name))
+        check_value_types(full, defaults_of(choices, config_name, full))
     return full, choices
 
 
@@ -117,16 +118,23 @@ def _missing(node: Any, path: str) -> Iterator[str]:
         yield path
 
 
-def defaults_of(choices: dict[str, Any], config_name: str = "config") -> DictConfig:
+def defaults_of(choices: dict[str, Any], config_name: str = "config", given: DictConfig | None = None) -> DictConfig:
     """What the chosen YAML files say by themselves, before any value was overridden.
 
     Args:
         choices: the chosen option of each group, as Hydra records it in `hydra.runtime.choices`.
+        given: the configuration, which tells the options of groups that take several: Hydra records none of them.
     """
     from hydra import compose as hydra_compose
 
     overrides = [f"{group}={option}" for group, option in choices.items() if _is_plain_choice(group, option)]
-    return hydra_compose(config_name, overrides=overrides)
+    return hydra_compose(config_name, overrides=[*overrides, *_lists_of_options(given or {})])
+
+
+def _lists_of_options(given: Mapping[str, Any]) -> Iterator[str]:
+    for group in GROUPS_OF_SEVERAL:
+        if chosen := [name for name in given.get(group) or () if name in option_names(group)]:
+            yield f"{group}=[{','.join(chosen)}]"
 
 
 def option_of(group: str, name: str) -> dict[str, Any]:

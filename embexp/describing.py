@@ -1,15 +1,17 @@
 """What runs, as the tracker shows it: parameters, tags, and the configuration as a file."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from embexp.costs import COSTS
+from embexp.data.dataset import EmbeddingDataset
 from embexp.environment import environment_tags
 from embexp.identity import judged_on
 from embexp.plan import RunPlan
 from embexp.run_record import CONFIG
 from embexp.stopwatch import WATCH
+from embexp.tracking.earlier_trainings import send_trainings
 from embexp.tracking.journal import Journal
 
 logger = logging.getLogger(__name__)
@@ -17,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @WATCH.part("describing")
 def describe(plan: RunPlan, journal: Journal) -> None:
-    """Record what runs: parameters, tags, and the configuration as a file; from here on costs are counted."""
+    """Record what runs: parameters, tags, configuration, trainings that the data took. Costs count from here."""
     COSTS.begin()
     for stage in plan.stages:
         for report in stage.dataset.history:
@@ -27,7 +29,7 @@ def describe(plan: RunPlan, journal: Journal) -> None:
         "choices": dict(plan.choices),
         "seed": plan.seed,
         "base_model": "{id} from {source}: {location}".format(**plan.model_place),
-        "data": data_lines(plan),
+        "data": data_lines(main.dataset),
         "warnings": list(plan.warnings),
     }
     journal.log_params(parameters(plan))
@@ -45,30 +47,37 @@ def describe(plan: RunPlan, journal: Journal) -> None:
         }
         | ({"data.warnings": "\n".join(plan.warnings)} if plan.warnings else {})
     )
-    for split, digest in main.dataset.fingerprints().items():
-        source = str(main.dataset.provenance.get("source", main.dataset.name))
-        journal.log_data(main.dataset.name, split, digest, main.dataset.splits[split].num_rows, source)
+    log_rows(main.dataset, journal)
     journal.log_artifact(plan.folder / CONFIG)
     if (plan.folder / ".hydra" / "overrides.yaml").is_file():
         journal.log_artifact(plan.folder / ".hydra" / "overrides.yaml")
+    send_trainings(journal, [report for stage in plan.stages for report in stage.dataset.history])
 
 
-def data_lines(plan: RunPlan) -> list[str]:
-    """What the main stage trains on, and how it came to that."""
-    main = plan.stages[-1].dataset
-    rows = ", ".join(f"{split} {rows.num_rows:,}" for split, rows in main.splits.items())
-    return [f"{main.name} as {main.shape.name} ({rows} rows)", *(str(report) for report in main.history)]
+def log_rows(dataset: EmbeddingDataset, journal: Journal) -> None:
+    """Name the rows that a stage reads."""
+    source = str(dataset.provenance.get("source", dataset.name))
+    for split, digest in dataset.fingerprints().items():
+        journal.log_data(dataset.name, split, digest, dataset.splits[split].num_rows, source)
+
+
+def data_lines(dataset: EmbeddingDataset) -> list[str]:
+    """What a stage trains on, and how it came to that."""
+    rows = ", ".join(f"{split} {rows.num_rows:,}" for split, rows in dataset.splits.items())
+    return [f"{dataset.name} as {dataset.shape.name} ({rows} rows)", *(str(report) for report in dataset.history)]
 
 
 def parameters(plan: RunPlan) -> dict[str, Any]:
     """The resolved configuration as flat parameters; `loss`, `model` and the like are the chosen names."""
-    flat = dict(_flattened(plan.config, ""))
+    flat = dict(flattened(plan.config, ""))
     main = plan.stages[-1]
     return flat | {
         "dataset": plan.choices["dataset"],
         "model": plan.choices["model"],
         "loss": plan.choices["loss"],
         "modifier": plan.choices["modifier"] or "none",
+        "adapt": plan.choices.get("adapt") or "none",
+        "silver": plan.choices.get("silver") or "none",
         "negatives": plan.choices.get("negatives") or "none",  # runs of earlier versions had no such choice
         "trainer": plan.choices["trainer"],
         "base_model": plan.model_place["id"],
@@ -77,10 +86,11 @@ def parameters(plan: RunPlan) -> dict[str, Any]:
     }
 
 
-def _flattened(value: Any, path: str):
+def flattened(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Nested tables as `(key, value)` with dots in the keys; `class` stands for `_target_`."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             name = "class" if key == "_target_" else key
-            yield from _flattened(inner, f"{path}.{name}" if path else str(name))
+            yield from flattened(inner, f"{path}.{name}" if path else str(name))
     elif not isinstance(value, Mapping):
         yield path, value

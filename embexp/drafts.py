@@ -1,39 +1,83 @@
 """The stages of a run as the configuration names them: with which loss and modifier, before their data are built."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
-from embexp.building import DataBuilder, offered_shapes
+from embexp.building import DataBuilder, offered_shapes, without_costly_steps
+from embexp.errors import ConfigError, did_you_mean
 from embexp.losses.auto import is_auto, loss_for
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import LossSpec, spec_of
+from embexp.schemas import Stage
 
 Node = Mapping[str, Any]
 MAIN = "main"
+KEYS = tuple(field.name for field in fields(Stage))
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A stage whose loss is known and whose data are not built; `node` holds its dataset, shape, loss and trainer."""
+    """A stage whose loss is known and whose data are not built.
+
+    Attributes:
+        node: holds its dataset, shape, loss, modifier and trainer.
+        dataset_name: what its data are called: as the main stage's, or like the stage where they are its own.
+    """
 
     name: str
     node: Node
     spec: LossSpec
+    dataset_name: str
+
+    def told(self, message: str) -> str:
+        """A message about the stage, which names it where it has a loss of its own."""
+        whose = f"adapt.{self.name} (its keys begin so; adapt=none leaves it out): "
+        return whose + message if self.spec.name == self.name else message
 
 
 def stages_of(config: Node) -> list[tuple[str, Node]]:
     """The stages in their order: those of `adapt`, then the main one. What a stage leaves out is the main one's.
 
-    A modifier belongs to its loss: a stage with a loss of its own has none unless it names one.
+    A modifier and a shape belong to their loss: a stage with a loss of its own has none unless it names one. A dataset
+    without a reader holds steps that come after those of the main stage.
     """
-    main = {key: config[key] for key in ("dataset", "shape", "loss", "modifier", "trainer")}
+    main = {key: config[key] for key in KEYS}
     before = []
     for name, stage in (config["adapt"] or {}).items():
         given = {key: value for key, value in stage.items() if value is not None}
-        own = {"modifier": None} | given if "loss" in given else given
-        before.append((name, main | own))
+        own = {"modifier": None, "shape": None} | given if "loss" in given else given
+        before.append((name, main | own | _own_steps(own.get("dataset"), main["dataset"])))
     return [*before, (MAIN, main)]
+
+
+def _own_steps(data: Any, main: Any) -> dict[str, Node]:
+    """The main stage's dataset with further steps, where a stage names steps and no data of its own."""
+    if not isinstance(data, Mapping) or "reader" in data:
+        return {}
+    return {"dataset": {**main, "steps": {**(main["steps"] or {}), **(data.get("steps") or {})}}}
+
+
+def check_stages(config: Node) -> None:
+    """Raise ConfigError, with all misfits, unless the stages before the main one have names and keys of stages."""
+    if misfits := [misfit for name, stage in (config["adapt"] or {}).items() for misfit in _misfits(name, stage)]:
+        raise ConfigError("\n".join(misfits))
+
+
+def _misfits(name: str, stage: Any) -> Iterator[str]:
+    if name == MAIN or not re.fullmatch(r"[\w-]+", name):
+        yield (
+            f"adapt.{name} is no name for a stage before the main one. Expected letters, digits, _ and -, and another "
+            f"than {MAIN}: it names a folder and a run. Type +adapt.<name>={{...}}."
+        )
+    if not isinstance(stage, Mapping):
+        yield f"adapt.{name}={stage}: expected a stage. Type adapt=[{name}], or +adapt.{name}={{loss: ...}}."
+        return
+    for key in stage:
+        if key not in KEYS:
+            hint = did_you_mean(key, KEYS)
+            yield f"adapt.{name}.{key} is not a key. Known here: {', '.join(KEYS)}. {hint}".strip()
 
 
 def draft_stage(name: str, stage: Node, config: Node, names: Mapping[str, str], builder: DataBuilder) -> Draft:
@@ -44,12 +88,12 @@ def draft_stage(name: str, stage: Node, config: Node, names: Mapping[str, str], 
     Raises:
         EmbexpError: what the YAML of loss or modifier says, or data that cannot be read.
     """
-    loss, modifier = (names[key] if stage[key] is config[key] else name for key in ("loss", "modifier"))
-    node = stage["loss"]
+    called = {key: names[key] if stage[key] is config[key] else name for key in ("dataset", "loss", "modifier")}
+    loss, node = called["loss"], stage["loss"]
     if is_auto(node):
-        loss, node = loss_for(loss, node, *_shape_of(stage, names["dataset"], builder))
-    spec = spec_of(loss, node, modifier_of(modifier, stage["modifier"]))
-    return Draft(name, {**stage, "loss": node}, spec)
+        loss, node = loss_for(loss, node, *_shape_of(stage, called["dataset"], builder))
+    spec = spec_of(loss, node, modifier_of(called["modifier"], stage["modifier"]))
+    return Draft(name, {**stage, "loss": node}, spec, called["dataset"])
 
 
 def _shape_of(stage: Node, dataset_name: str, builder: DataBuilder) -> tuple[str, Sequence[str]]:
@@ -58,7 +102,7 @@ def _shape_of(stage: Node, dataset_name: str, builder: DataBuilder) -> tuple[str
     shape = stage["shape"] or next(iter(offered_shapes(data) or ()), None)
     if shape is not None:
         return shape, data["reader"].get("label_names") or ()
-    dataset = builder.read(data, dataset_name, None)
+    dataset = builder.read(without_costly_steps(data), dataset_name, None)
     return dataset.shape.name, dataset.label_names
 
 

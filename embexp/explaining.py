@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from embexp.config import conf_dir
 from embexp.errors import did_you_mean
-from embexp.overrides import quoted
+from embexp.overrides import SINGLE, quoted
 
 # OmegaConf's words around a mistake that one of our resolvers found.
 RESOLVING = re.compile(r"ConfigError raised while resolving interpolation: (.*?)\s*full_key: .*", re.DOTALL)
@@ -70,8 +70,15 @@ def _explain_key(error: HydraException, cause: OmegaConfBaseException) -> str:
 def _explain_first_key(where: str, message: str) -> str:
     """What to type where a key was given for a dictionary that has none."""
     parent, _, key = where.rpartition(".")
+    if parent == "dataset.steps" and key in SINGLE:
+        return (
+            f"{where} is not a key: no option of {key} is chosen. Type {key}=<option> beside it; in a sweep over "
+            f"several options ++{where}.<key>=<value>."
+        )
     if parent == "dataset.steps":
         return f"{where} is not a key: no such step is chosen. Type step=[{key}] beside it."
+    if parent == "adapt":
+        return f"{where} is not a key: no such stage is chosen. Type adapt=[{key}] beside it."
     typed = re.search(rf"\+{re.escape(where)}=(.*)", message)
     entry = shlex.quote(f"{parent}={{{key}: {typed.group(1) if typed else '<value>'}}}")
     return f"{where} is not a key: {parent} is empty. Type {entry}."

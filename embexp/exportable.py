@@ -74,7 +74,7 @@ def _judges_and_data(config: Node, names: Mapping[str, str]) -> tuple[tuple[Eval
     """The run's evaluators and the data of its main stage, built anew as its plan did."""
     builder, misfits = builder_of(config), Misfits()
     drafts = [draft_stage(name, node, config, names, builder) for name, node in stages_of(config)]
-    trained_on = [plan_stage(draft, names["dataset"], Path(draft.name), builder).dataset for draft in drafts]
+    trained_on = [plan_stage(draft, Path(draft.name), builder).dataset for draft in drafts]
     evaluators, _, _ = plan_evaluators(config, names["dataset"], trained_on, builder, misfits)
     misfits.raise_if_any()
     return evaluators, trained_on[-1]

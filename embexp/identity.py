@@ -50,7 +50,7 @@ def fingerprint_of(plan: "RunPlan") -> str:
     Two runs with the same one end with the same numbers, in the same tracker: the second need not be done.
     """
     settings = {key: value for key, value in plan.config.items() if key not in CHANGE_NOTHING}
-    calls = {key: settings[key] for key in ("evaluator", "loss", "modifier")}
+    calls = {key: settings[key] for key in ("adapt", "evaluator", "loss", "modifier")}
     return digest(
         settings,
         files_named_in(calls),

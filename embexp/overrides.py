@@ -17,7 +17,10 @@ from embexp.errors import ConfigError
 PATH_OPTIONS = {"dataset": ("file", "dataset.reader.path"), "model": ("pretrained", "model.path")}
 # `model.adapter=lora` stands for `model/adapter=lora`: an option with arguments of its own (`model.adapter.r=16`).
 GROUPS_OF_KEYS = {key: key.replace(".", "/") for key in ("model.adapter", "tune.sampler", "tune.pruner")}
-SINGLE = ("model", "loss", "modifier", "trainer", "negatives")  # groups of which a run has one option
+GROUPS_OF_KEYS |= {key: f"step/scorer@{key}" for key in ("dataset.steps.teacher_scores.scorer",)}
+SINGLE = ("model", "loss", "modifier", "trainer", "silver", "negatives")  # groups of which a run has one option
+# `adapt.tsdae.dataset=nli` stands for `dataset@adapt.tsdae.dataset=nli`: a stage chooses from the run's groups.
+OF_STAGE = re.compile(r"adapt\.([\w-]+)\.(dataset|loss|trainer|step)")
 HUB_OPTION = ("hub", "dataset.reader.id")
 # What Hydra's grammar (OverrideLexer.g4) does not read without quotes, signs of lists and the like among it.
 FOREIGN = re.compile(r"[^A-Za-z0-9_/\\.$%*@?|:+ \t-]")
@@ -37,8 +40,8 @@ def expand_paths(arguments: Sequence[str]) -> list[str]:
     ['dataset=file', 'dataset.reader.path=data/my.csv', 'loss=mnrl']
     >>> expand_paths(["dataset=数据.csv"])
     ['dataset=file', 'dataset.reader.path="数据.csv"']
-    >>> expand_paths(["model.adapter=lora"])
-    ['model/adapter=lora']
+    >>> expand_paths(["model.adapter=lora", "adapt.mlm.dataset=texts.txt"])
+    ['model/adapter=lora', 'dataset@adapt.mlm.dataset=file', 'adapt.mlm.dataset.reader.path=texts.txt']
 
     Raises:
         ConfigError: a list of options for a group of which a run has one.
@@ -55,12 +58,23 @@ def _expand(argument: str) -> list[str]:
         )
     if group in GROUPS_OF_KEYS:
         return [f"{GROUPS_OF_KEYS[group]}={value}"]
+    if (of_stage := OF_STAGE.fullmatch(group)) and value not in ("", "null") and value[0] not in "{$":
+        return _expand_for_stage(*of_stage.groups(), value)
     paths = _paths_in(value) if group in PATH_OPTIONS else None
     if not paths:
         return [argument]
     from_hub = group == "dataset" and all(map(_is_hub_id, paths))
     option, key = HUB_OPTION if from_hub else PATH_OPTIONS[group]
     return [f"{group}={option}", f"{key}={','.join(quoted(path) if FOREIGN.search(path) else path for path in paths)}"]
+
+
+def _expand_for_stage(stage: str, group: str, value: str) -> list[str]:
+    """What a stage chooses from a group of the run: the group's option at the stage's place."""
+    if group == "step":
+        names = [name.strip() for name in value.strip("[]").split(",")]
+        return [f"+step@adapt.{stage}.dataset.steps.{name}={name}" for name in names if name]
+    option, *values = _expand(f"{group}={value}")
+    return [f"{group}@adapt.{stage}.{option}", *(f"adapt.{stage}.{each}" for each in values)]
 
 
 def _paths_in(value: str) -> list[str] | None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from embexp.building import DataBuilder, builder_of, dataset_name, offered_shapes
+from embexp.building import DataBuilder, builder_of, dataset_name, is_costly, offered_shapes
 from embexp.checking import check_stage
 from embexp.checks.settings import check_settings
 from embexp.config import check_arguments, instantiate, resolve
-from embexp.drafts import Draft, draft_stage, stages_of, with_losses
+from embexp.drafts import Draft, check_stages, draft_stage, stages_of, with_losses
 from embexp.errors import ConfigError, DataError, did_you_mean
 from embexp.evaluation.scores import Evaluator
 from embexp.exports.adapter_base import check_shared_base
@@ -32,7 +32,7 @@ from embexp.training.stages import StagePlan
 logger = logging.getLogger(__name__)
 Node = Mapping[str, Any]
 KEPT = ("weights", "full", "none")  # what of the checkpoints stays when a run has finished
-NAMED = ("dataset", "negatives", "model", "loss", "modifier", "trainer")  # groups whose option names a run
+NAMED = ("dataset", "silver", "negatives", "model", "loss", "modifier", "trainer")  # groups whose option names a run
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def plan_run(
         EmbexpError: whatever does not fit, in one message.
     """
     resolved = resolve(config)
+    check_stages(resolved)
     names = short_names(resolved, choices)
     misfits = Misfits()
     misfits.attempt(check_kept, resolved["keep"])
@@ -100,13 +101,15 @@ def plan_run(
     for draft in drafts:
         misfits.attempt(draft.spec.locate)
     import_data_libraries()
-    stages, warnings = _plan_stages(drafts, names["dataset"], folder, model, place, builder, misfits)
+    if any(is_costly(draft.node["dataset"]) for draft in drafts):
+        _check_before_costly_steps(resolved, names, drafts, model, builder, misfits)
+    stages, warnings = _plan_stages(drafts, folder, model, place, builder, misfits)
     trained_on = [stage.dataset for stage in stages]
     evaluators, primary, leaks = plan_evaluators(resolved, names["dataset"], trained_on, builder, misfits)
     warnings += leaks
     tracker = misfits.attempt(instantiate, resolved["tracking"])
     misfits.raise_if_any()
-    _check_calls(stages, model, misfits)
+    _check_calls(drafts, model, misfits)
     misfits.raise_if_any()
     for warning in warnings:
         logger.warning("%s", warning)
@@ -138,6 +141,7 @@ def check_kept(keep: str) -> None:
 def short_names(config: Node, choices: Mapping[str, Any]) -> dict[str, str]:
     """What a person calls the chosen options: the YAML's name, or the path's last part."""
     names = {group: str(choices.get(group) or "") for group in NAMED}
+    names["adapt"] = "+".join(config.get("adapt") or ())
     names["dataset"] = dataset_name(config["dataset"], choices)
     if names["model"] == "pretrained":
         names["model"] = Path(config["model"]["path"]).name
@@ -153,7 +157,8 @@ def _lenient_builder() -> DataBuilder:
 
 def _run_name(names: Mapping[str, str], main: StagePlan, seed: int) -> str:
     modifier = f"+{main.loss.modifier.name}" if main.loss.modifier else ""
-    return f"{names['loss']}{modifier}/{names['model']}/{seed}"
+    before = f"{names['adapt']}>" if names["adapt"] else ""
+    return f"{before}{names['loss']}{modifier}/{names['model']}/{seed}"
 
 
 def _check_names(
@@ -166,21 +171,21 @@ def _check_names(
 ) -> None:
     """Find, from the YAML files alone, losses, settings and evaluators that do not go together."""
     for draft in drafts:
-        misfits.attempt(_check_way, draft, names["dataset"], builder)
-        misfits.add(check_settings(draft.spec, draft.node["trainer"], model).errors, ConfigError)
+        misfits.attempt(_check_way, draft, builder)
+        errors = check_settings(draft.spec, draft.node["trainer"], model).errors
+        misfits.add(map(draft.told, errors), ConfigError)
     for name in config["evaluator"] or {}:
         misfits.attempt(check_evaluator_way, name, config, names["dataset"], builder)
 
 
-def _check_way(draft: Draft, dataset_name: str, builder: DataBuilder) -> None:
+def _check_way(draft: Draft, builder: DataBuilder) -> None:
     accepted = wanted_shapes(draft.node["shape"], draft.spec)
     if offered := offered_shapes(draft.node["dataset"]):
-        way_to_loss(offered, accepted, dataset_name, draft.spec.name, builder.settings)
+        way_to_loss(offered, accepted, draft.dataset_name, draft.spec.name, builder.settings)
 
 
 def _plan_stages(
     drafts: Sequence[Draft],
-    dataset_name: str,
     folder: Path,
     model: BaseModel,
     place: Mapping[str, str] | None,
@@ -190,19 +195,19 @@ def _plan_stages(
     """The stages whose data could be read, checked, and the warnings about them, each once."""
     stages, warnings = [], {}
     for draft in drafts:
-        stage = misfits.attempt(plan_stage, draft, dataset_name, folder / "stages" / draft.name, builder)
+        stage = misfits.attempt(plan_stage, draft, folder / "stages" / draft.name, builder)
         if stage:
             findings = check_stage(stage, model, place)
-            misfits.add(findings.errors, DataError)
+            misfits.add(map(draft.told, findings.errors), DataError)
             few_rows = few_rows_warnings(
                 stage.dataset, wanted_shapes(draft.node["shape"], draft.spec), builder.settings
             )
-            warnings |= dict.fromkeys((*few_rows, *findings.warnings))
+            warnings |= dict.fromkeys((*few_rows, *map(draft.told, findings.warnings)))
             stages.append(stage)
     return tuple(stages), tuple(warnings)
 
 
-def plan_stage(draft: Draft, dataset_name: str, folder: Path, builder: DataBuilder) -> StagePlan:
+def plan_stage(draft: Draft, folder: Path, builder: DataBuilder) -> StagePlan:
     """A stage with its data read and converted.
 
     Raises:
@@ -212,21 +217,36 @@ def plan_stage(draft: Draft, dataset_name: str, folder: Path, builder: DataBuild
     accepted = wanted_shapes(draft.node["shape"], spec)
     dataset = builder.in_shape(
         draft.node["dataset"],
-        dataset_name,
-        lambda offered: way_to_loss(offered, accepted, dataset_name, spec.name, builder.settings),
+        draft.dataset_name,
+        lambda offered: way_to_loss(offered, accepted, draft.dataset_name, spec.name, builder.settings),
     )
     dataset = limit_negatives(dataset, spec.max_negatives)
     dataset.training_rows()
     return StagePlan(draft.name, dataset, spec, draft.node["trainer"], folder)
 
 
-def _check_calls(stages: Sequence[StagePlan], model: BaseModel, misfits: Misfits) -> None:
+def _check_before_costly_steps(
+    config: Node,
+    names: Mapping[str, str],
+    drafts: Sequence[Draft],
+    model: BaseModel,
+    builder: DataBuilder,
+    misfits: Misfits,
+) -> None:
+    """Tell of what can be told without the training rows, where a step trains a model on the way to them."""
+    _check_calls(drafts, model, misfits)
+    plan_evaluators(config, names["dataset"], (), builder, misfits)
+    misfits.attempt(instantiate, config["tracking"])
+    misfits.raise_if_any()
+
+
+def _check_calls(drafts: Sequence[Draft], model: BaseModel, misfits: Misfits) -> None:
     """Find arguments that a callable does not take, and a precision that cannot be had: imports torch."""
     import_training_libraries()
     misfits.attempt(model.check)
-    for stage in stages:
-        misfits.attempt(check_arguments, dict(stage.trainer), {})
-        misfits.attempt(check_arguments, stage.loss.public_call(), {})
-        if stage.loss.modifier:
-            misfits.attempt(check_arguments, stage.loss.modifier.public_call(), {})
-        misfits.attempt(check_precision, stage.trainer)
+    for draft in drafts:
+        misfits.attempt(check_arguments, dict(draft.node["trainer"]), {})
+        misfits.attempt(check_arguments, draft.spec.public_call(), {})
+        if draft.spec.modifier:
+            misfits.attempt(check_arguments, draft.spec.modifier.public_call(), {})
+        misfits.attempt(check_precision, draft.node["trainer"])

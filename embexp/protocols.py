@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy
+    from datasets import Dataset
     from sentence_transformers import SentenceTransformer
 
 TextSource = Callable[[], Iterable[str]]
@@ -27,6 +28,57 @@ class PairScorer(Protocol):
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
         """One score per pair, higher means more similar, float32 `(len(pairs),)`."""
+
+
+class Translator(Protocol):
+    """Translates texts from a language into another one."""
+
+    def load(self) -> None:
+        """Make ready what translating needs, so that what is missing is told before hours of work.
+
+        Raises:
+            ModelError: the model cannot be loaded, or does not know the languages.
+        """
+
+    def translate(self, texts: Sequence[str], seed: int) -> list[str]:
+        """The texts in the other language, in their order.
+
+        Args:
+            seed: decides what is drawn, where words are drawn.
+        """
+
+
+class PairLabeller(Protocol):
+    """Labels pairs of texts as a teacher has learned to.
+
+    Attributes:
+        trainings: the folder of each training that it comes from, with metrics.jsonl and result.json.
+        dev_scores: how well the untrained and the trained teacher label dev, by metric; empty without dev rows.
+    """
+
+    trainings: Sequence[Path]
+    dev_scores: Mapping[str, tuple[float, float]]
+
+    def label(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
+        """The probability of each class, float32 `(len(pairs), num_classes)`.
+
+        Of scores and of 0 or 1 there is one column: the score from 0 to 1, or the probability of 1.
+        """
+
+
+class PairTeacher(Protocol):
+    """Learns from labelled pairs of texts to label others."""
+
+    def fit(
+        self, train: "Dataset", dev: "Dataset | None", kind: str, num_classes: int, cache: Path | None
+    ) -> PairLabeller:
+        """What labels pairs as those of train are labelled; what was learned before is taken from the cache.
+
+        Args:
+            train, dev: columns sentence1, sentence2 and label.
+            kind: of the labels: score (0 to 1), binary (0 or 1) or class.
+            num_classes: of labels that are classes; of no meaning for others.
+        """
 
 
 class BaseModel(Protocol):

@@ -37,8 +37,7 @@ def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: Al
         "primary": primary | {"key": key},
         "primary_value": dev.metrics[plan.primary_metric] if dev else primary["trained"],
         "verdict": primary["verdict"],
-        "training": f"{stage.num_steps} steps in {stage.seconds:.1f} s ({stage.rows_per_second:.1f} rows/s), "
-        f"best at step {stage.best_step}",
+        "training": stage.summary,
         "model_path": str(stage.model_path),
         "adapter_base": adapter_base(stage.model_path),
         "tracked": plan.tracker.where(),

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from embexp.adapting import adapt, train
 from embexp.describing import describe
 from embexp.environment import PARENT_RUN
 from embexp.evaluation.scores import judged_split
 from embexp.exports.delivery import make_exports
 from embexp.exports.trained import TrainedModel
 from embexp.identity import identity_tags
-from embexp.models.adapters import merge_adapter
 from embexp.models.encoding import ModelEncoder
 from embexp.models.text_memory import TextMemory
 from embexp.plan import RunPlan
@@ -22,11 +22,13 @@ from embexp.results import record_results, store
 from embexp.resuming import begin, go_on
 from embexp.run_record import RECORD, write_json
 from embexp.scoring import AllScores, Scoring, metrics_of
-from embexp.stopwatch import EXPORTING, LOADING, TRAINING, WATCH
+from embexp.stopwatch import EXPORTING, LOADING, WATCH
+from embexp.tracking.earlier_trainings import sent_trainings
 from embexp.tracking.journal import Journal
-from embexp.training.checkpoints import load_weights, strip
-from embexp.training.stage import Watch, train_stage
-from embexp.training.stages import StageResult, finished_stage, seconds_before
+from embexp.tracking.parts import is_closed_part
+from embexp.training.checkpoints import strip
+from embexp.training.stage import Watch
+from embexp.training.stages import StageResult, seconds_before
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -72,7 +74,9 @@ def execute(plan: RunPlan, resume: bool = False, watch: Watch | None = None) -> 
         scoring = Scoring(plan)
         base = scoring.of_base(model)
         journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
-        stage = [train(plan, number, model, journal, scoring, watch) for number in range(len(plan.stages))][-1]
+        for before in plan.stages[:-1]:
+            adapt(plan, before, model, journal, scoring, base)
+        stage = train(plan, plan.stages[-1], model, journal, scoring, watch)
         trained = scoring.of_trained(model, -1 if plan.model.merges_adapter else stage.best_step)
         record_results(plan, journal, base, trained, stage)
         store(plan, journal, base, trained, stage)
@@ -80,7 +84,9 @@ def execute(plan: RunPlan, resume: bool = False, watch: Watch | None = None) -> 
         journal.log_results({"cost/seconds": time.perf_counter() - start})
         tidy(plan)
         journal.result["profile"] = WATCH.seconds()
-    write_json(plan.folder / RECORD, record | {"closed": journal.all_sent})
+    parts = [*(before.folder for before in plan.stages[:-1]), *sent_trainings(plan.folder)]
+    all_sent = journal.all_sent and all(is_closed_part(part) for part in parts)
+    write_json(plan.folder / RECORD, record | {"closed": all_sent})
     if watch is None:
         show(journal.result, plan.config.get("profile", False))
     return RunResult(journal.result)
@@ -114,42 +120,6 @@ def load_base_model(plan: RunPlan) -> "SentenceTransformer":
         model.prompts = {**model.prompts, **main.prompts.named}
         model.default_prompt_name = main.prompts.default
     return model
-
-
-@WATCH.part(TRAINING)
-def train(
-    plan: RunPlan,
-    number: int,
-    model: "SentenceTransformer",
-    journal: Journal,
-    scoring: Scoring,
-    watch: Watch | None,
-) -> StageResult:
-    """One stage, with an evaluation on dev as often as its trainer asks; the saved model of one that is finished."""
-    stage = plan.stages[number]
-    is_main = stage is plan.stages[-1]
-    merges_adapter = plan.model.merges_adapter and is_main
-    if finished := finished_stage(stage.folder):
-        logger.info("%s was finished before: %s steps.", stage.name, finished.num_steps)
-        if merges_adapter:
-            merge_adapter(model)
-        load_weights(model, finished.model_path)
-        return finished
-    dev = [evaluator for evaluator in plan.evaluators if "dev" in evaluator.splits]
-    can_choose = any(evaluator.name == plan.primary_evaluator for evaluator in dev)
-    if not can_choose:
-        logger.warning("%s has no dev split: the last state is kept, not the best one.", plan.primary_evaluator)
-    logger.info("Training %s on %s rows.", stage.name, f"{stage.dataset.splits['train'].num_rows:,}")
-    return train_stage(
-        stage,
-        model,
-        (lambda current, step: scoring.in_step(current, step, is_main)) if can_choose else None,
-        f"dev/{plan.primary_evaluator}/{plan.primary_metric}",
-        journal,
-        plan.seed,
-        merges_adapter,
-        watch if is_main else None,
-    )
 
 
 @WATCH.part(EXPORTING)

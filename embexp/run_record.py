@@ -33,12 +33,17 @@ def write_text(path: Path, text: str) -> None:
     os.replace(making, path)
 
 
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def read_record(folder: Path) -> dict[str, Any]:
     """What was written of a run when it began: key, name, choices, directory, versions, data, weights.
 
     Once the tracker's run is open also its `id`, and `closed` once the run has finished and all of it was sent.
     """
-    return json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    return read_json(folder / RECORD)
 
 
 def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
@@ -105,7 +110,7 @@ def folder_with_id(run_id: str, roots: Sequence[str]) -> Path | None:
 def status_of(folder: Path) -> str:
     """How a run ended: FINISHED, FAILED or KILLED; RUNNING when it was never closed."""
     path = folder / RESULT
-    return json.loads(path.read_text(encoding="utf-8"))["run"]["status"] if path.is_file() else "RUNNING"
+    return read_json(path)["run"]["status"] if path.is_file() else "RUNNING"
 
 
 def is_closed(folder: Path) -> bool:

@@ -28,7 +28,7 @@ class Root(Stage):
     primary_metric: str | None = None
     keep: str = "weights"
     resume: str | None = None
-    adapt: Any = None
+    adapt: Any = field(default_factory=dict)
     export: Any = field(default_factory=dict)
     tracking: Any = None
     paths: Any = None
@@ -84,6 +84,7 @@ class Export:
 class Evaluate:
     """Which models `embexp.evaluate` scores, by whom, and where they are shown."""
 
+    experiment: Any = None
     dataset: Any = None
     model: Any = None
     evaluator: Any = field(default_factory=dict)
@@ -131,14 +132,29 @@ class Leaderboard:
     paths: Any = None
 
 
+@dataclass
+class Reproduce:
+    """Which recipes `embexp.reproduce` measures, at which size, and where the results go."""
+
+    only: list[str] | None = None
+    recipes: Any = None
+    size: Any = None
+    more: list[str] = field(default_factory=list)
+    output: str = "."
+    tracking: Any = None
+    paths: Any = None
+
+
 SCHEMAS = {
     "schema": Root,
+    "stage_schema": Stage,
     "inspect_schema": Inspect,
     "prepare_schema": Prepare,
     "export_schema": Export,
     "evaluate_schema": Evaluate,
     "compare_schema": Compare,
     "leaderboard_schema": Leaderboard,
+    "reproduce_schema": Reproduce,
     # Merged over a run's configuration: what that says must stay.
     "tune_schema": Tune(**{each.name: MISSING for each in fields(Root)}),
 }

@@ -31,7 +31,7 @@ GEOMETRY = "geometry"  # stands among the evaluators: how the embeddings of all 
 
 
 class Scoring:
-    """Scores the models of a run, and remembers those on dev of each step of the main stage.
+    """Scores the models of a run, and remembers those on dev of each step of the stage that is trained.
 
     What was measured in a step need not be measured again for the model of that step, which is the one kept.
     """
@@ -50,14 +50,13 @@ class Scoring:
         return self._base
 
     @WATCH.part(f"{SCORING} while it trains")
-    def in_step(self, model: "SentenceTransformer", step: int, is_main: bool) -> dict[str, float]:
+    def in_step(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """Metrics on dev of the model as it is now."""
         encoder = ModelEncoder(model)
         scores = score_all(self.plan.evaluators, encoder, ("dev",))
         COSTS.add_scoring(model, encoder.texts_encoded, encoder.seconds)
         self._warn_of_collapse(scores, step)
-        if is_main:
-            self._keep(step, scores)
+        self._keep(step, scores)
         return metrics_of("dev", scores)
 
     def _warn_of_collapse(self, scores: AllScores, step: int) -> None:
@@ -76,12 +75,12 @@ class Scoring:
 
     @WATCH.part(f"{SCORING} the trained model")
     def of_trained(self, model: "SentenceTransformer", step: int) -> AllScores:
-        """All evaluators on the model that was kept.
+        """All evaluators on the model that a stage kept; what was remembered of its steps is forgotten.
 
         Args:
             step: the one whose weights it has; -1 where they were changed afterwards.
         """
-        known = self._by_step.get(step, {})
+        known, self._by_step = self._by_step.get(step, {}), {}
         left = ("test",) if known else BOTH
         encoder = ModelEncoder(model, progress="scoring the trained model")
         scores = score_all(self.plan.evaluators, encoder, left)

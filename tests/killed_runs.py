@@ -1,5 +1,6 @@
 """Runs of a tiny model that are killed with SIGKILL at a chosen moment, in processes that start in a moment."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -124,3 +125,32 @@ def while_writing(name: str) -> None:
         die()
 
     torch.save = half_save
+
+
+def model_of(folder: Path) -> dict[str, Any]:
+    """The weights that a run trained."""
+    from safetensors.torch import load_file
+
+    return load_file(folder / "stages/main/model/model.safetensors")
+
+
+def measured(folder: Path) -> dict[str, float]:
+    """The metrics of a result, without costs."""
+    metrics = json.loads((folder / "result.json").read_text())["metrics"]
+    return {key: value for key, value in metrics.items() if not key.startswith("cost/")}
+
+
+def assert_same_end(whole: Path, broken: Path) -> None:
+    """Fail unless two runs ended with the same weights, metrics and lines of metrics.jsonl, to the last bit."""
+    import torch
+
+    expected, found = model_of(whole), model_of(broken)
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    assert measured(whole) == measured(broken)
+    assert logged(whole) == logged(broken)
+
+
+def logged(folder: Path) -> list[tuple[int | None, dict[str, float]]]:
+    """What metrics.jsonl holds, without costs."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line["metrics"]) for line in lines if not str(line["metrics"]).startswith("{'cost/")]

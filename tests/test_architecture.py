@@ -24,13 +24,14 @@ LAYERS = (
     {"board", "candidate_scores"},
     {"exhibits"},
     {"results"},
+    {"adapting"},
     {"run"},
     {"overrides"},
     {"explaining"},
     {"command"},
     {"sweep"},
-    {"ranked_runs", "tuning"},
-    {"__main__", "compare", "evaluate", "export", "inspect", "leaderboard", "prepare", "tune"},
+    {"ranked_runs", "recipes", "tuning"},
+    {"__main__", "compare", "evaluate", "export", "inspect", "leaderboard", "prepare", "reproduce", "tune"},
 )
 # Who may import what takes long or binds us to a library.
 ONLY_IN = {
@@ -73,6 +74,7 @@ ONLY_IN = {
     "jieba": {"steps/rewording/word_splitting.py"},
     "py3langid": {"steps/language.py"},
     "bm25s": {"steps/negatives/bm25.py", "steps/negatives/terms.py"},
+    "faiss": {"steps/negatives/faiss_search.py"},
     "Stemmer": {"steps/negatives/terms.py"},
     "requests": {"data/hub.py", "steps/asking/sending.py"},
     "pydantic": {"steps/asking/structured.py"},

@@ -34,7 +34,7 @@ for _step in ("augment_paraphrase", "augment_rewrite", "generate_queries", "gene
     NEEDS_A_VALUE["step", _step] = [f"{_endpoint}.url=http://localhost:8000/v1", f"{_endpoint}.model=toy"]
 NEEDS_A_VALUE["step", "augment_rewrite"].append("dataset.steps.augment_rewrite.instruction=Shorten it")
 # Where the options of a group stand, if not under its name.
-PACKAGES = {"step": "dataset.steps", "negatives": "dataset.steps.negatives"}
+PACKAGES = {"step": "dataset.steps", "silver": "dataset.steps.silver", "negatives": "dataset.steps.negatives"}
 
 
 def name_of(path: Path) -> str:

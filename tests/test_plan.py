@@ -67,8 +67,8 @@ def mistakes_of(*arguments) -> list[str]:
 
 
 def test_all_that_the_yaml_files_tell_is_reported_at_once_for_every_stage(tmp_path):
-    adapt = "adapt={first: {shape: triplets}, second: {loss: {_target_: a.b, _accepts_: [text]}, shape: triplet}}"
-    unknown, size, second, main = mistakes_of(tmp_path, adapt, "shape=text", "trainer.per_device_train_batch_size=1")
+    adapt = "+adapt.first={shape: triplets}", "+adapt.second={loss: {_target_: a.b, _accepts_: [text]}, shape: triplet}"
+    unknown, size, second, main = mistakes_of(tmp_path, *adapt, "shape=text", "trainer.per_device_train_batch_size=1")
     assert unknown.startswith("1. 'triplets' is not a shape.")
     assert size.startswith("2. trainer.per_device_train_batch_size=1: loss=mnrl learns from the other rows")
     assert second.startswith("3. shape=triplet was given; loss=second accepts text.")
@@ -125,9 +125,7 @@ def test_all_that_only_the_libraries_tell_is_reported_at_once(tmp_path):
 
 def test_warnings_stand_in_the_plan_and_in_the_log_once(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        plan = plan_of_finance(
-            tmp_path, "trainer.gradient_accumulation_steps=4", "adapt={first: {shape: positive_pair}}"
-        )
+        plan = plan_of_finance(tmp_path, "trainer.gradient_accumulation_steps=4", "+adapt.first={shape: positive_pair}")
     told = [message for message in caplog.messages if "adds no negatives" in message]
     assert len(told) == 1
     assert set(told) <= set(plan.warnings)

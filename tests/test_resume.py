@@ -11,11 +11,20 @@ from pathlib import Path
 
 import mlflow
 import pytest
-import torch
 from conftest import TINY
 from filelock import FileLock
-from killed_runs import SERVER, _run_arranged, at_step, at_touch, before, killed, resume, run, while_writing
-from safetensors.torch import load_file
+from killed_runs import (
+    SERVER,
+    _run_arranged,
+    assert_same_end,
+    at_step,
+    at_touch,
+    before,
+    killed,
+    resume,
+    run,
+    while_writing,
+)
 
 from embexp.errors import ConfigError, TrainingError
 from embexp.resuming import resumed
@@ -24,46 +33,25 @@ from embexp.training.checkpoints import folders, last_checkpoint
 
 # Two stages, each with weights of its loss; a checkpoint after every second of four steps.
 FIRST = "{_target_:embexp.losses.tension.ContrastiveTension,_accepts_:[twin_text]}"
-CHAINED = (*TINY, "loss=softmax", f"adapt={{first:{{loss:{FIRST}}}}}", "tracking=none", "keep=full")
+CHAINED = (*TINY, "loss=softmax", f"+adapt.first={{loss:{FIRST}}}", "tracking=none", "keep=full")
 PLACES = {
     "before anything was scored": ("load_base_model", "embexp.run"),
-    "before the first stage": ("train", "embexp.run"),
+    "before the first stage": ("train", "embexp.adapting"),
     "when a checkpoint was written but not marked": ("complete", "embexp.training.checkpoint_callback"),
     "when the second checkpoint was not marked": ("complete", "embexp.training.checkpoint_callback", 2),
     "before old checkpoints were removed": ("rotate", "embexp.training.checkpoint_callback", 2),
-    "before the best weights were loaded": ("load_weights", "embexp.training.stage"),
-    "between the stages": ("train", "embexp.run", 2),
+    "before the best weights were loaded": ("load_weights", "embexp.training.embedding_training"),
+    "before the first stage was judged": ("record_stage", "embexp.adapting"),
+    "before the first stage's child was closed": ("finish", "embexp.tracking.null_tracker.NullTracker", 1),
+    "between the stages": ("train", "embexp.run"),
     "in the second stage": ("complete", "embexp.training.checkpoint_callback", 4),
     "before the trained model was scored": ("record_results", "embexp.run"),
     "before anything was stored": ("store", "embexp.run"),
     "before the checkpoints were tidied": ("tidy", "embexp.run"),
-    "after the result was written": ("write_json", "embexp.tracking.journal", 1),
-    "before the tracker was closed": ("finish", "embexp.tracking.null_tracker.NullTracker"),
+    "after the result was written": ("write_json", "embexp.tracking.journal", 2),
+    "before the tracker was closed": ("finish", "embexp.tracking.null_tracker.NullTracker", 2),
     "before the run was marked as closed": ("write_json", "embexp.run", 2),
 }
-
-
-def model_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "stages/main/model/model.safetensors")
-
-
-def measured(folder: Path) -> dict[str, float]:
-    """The metrics of a result, without costs."""
-    metrics = json.loads((folder / "result.json").read_text())["metrics"]
-    return {key: value for key, value in metrics.items() if not key.startswith("cost/")}
-
-
-def assert_same_end(whole: Path, broken: Path) -> None:
-    expected, found = model_of(whole), model_of(broken)
-    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
-    assert measured(whole) == measured(broken)
-    assert logged(whole) == logged(broken)
-
-
-def logged(folder: Path) -> list[tuple[int | None, dict[str, float]]]:
-    """What metrics.jsonl holds, without costs."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [(line["step"], line["metrics"]) for line in lines if not str(line["metrics"]).startswith("{'cost/")]
 
 
 @pytest.fixture(scope="module")

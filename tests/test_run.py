@@ -93,7 +93,7 @@ def test_every_loss_trains_on_the_bundled_corpus(loss, workplace):
 
 
 def test_a_stage_before_the_main_one_is_trained_first(workplace):
-    stage = "adapt={first:{loss:{_target_:embexp.losses.distances.contrastive,_accepts_:[binary_pair],margin:0.4}}}"
+    stage = "+adapt.first={loss:{_target_:embexp.losses.distances.contrastive,_accepts_:[binary_pair],margin:0.4}}"
     plan = plan_of(workplace / "run", "tracking=none", stage)
     assert [stage.name for stage in plan.stages] == ["first", "main"]
     assert [stage.dataset.shape.name for stage in plan.stages] == ["binary_pair", "triplet"]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from embexp.data.bundled_pairs import binary_pairs, positive_pairs, triplets
 from embexp.data.checks import dataset_of
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.errors import DataError, listed
@@ -22,7 +23,8 @@ Concept = dict[str, Any]
 
 
 def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
-    """A bundled corpus in one of its shapes: ranked, scored_pair, class_pair, labelled_text or text.
+    """A bundled corpus in one of its shapes: ranked, scored_pair, class_pair, labelled_text or text; or as pairs or
+    triplets made of these, as public data sets have them.
 
     Concepts are divided among the splits within each family (two fifths, one fifth, two fifths), so no text is in
     two splits.
@@ -39,6 +41,9 @@ def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
         "class_pair": class_pairs,
         "labelled_text": labelled_texts,
         "text": texts,
+        "positive_pair": lambda concepts: positive_pairs(ranked_rows(concepts)),
+        "triplet": lambda concepts: triplets(ranked_rows(concepts)),
+        "binary_pair": lambda concepts: binary_pairs(scored_pairs(concepts)),
     }[shape]
     concepts = concepts_of(corpus)
     families = tuple(sorted({concept["family"] for concept in concepts}))
@@ -179,5 +184,5 @@ def _columns(rows: Iterable[dict[str, Any]], label_names: tuple[str, ...]) -> di
     columns = defaultdict(list)
     for row in rows:
         for name, value in row.items():
-            columns[name].append(label_names.index(value) if name == "label" else value)
+            columns[name].append(label_names.index(value) if value in label_names else value)
     return dict(columns)

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -53,7 +54,13 @@ def cached_step(
     made = make(dataset)
     if not is_whole(entry):  # somebody else may have made it meanwhile
         write_dataset(made, entry, "parquet")
+    shutil.rmtree(unfinished_folder(folder, key), ignore_errors=True)
     return made
+
+
+def unfinished_folder(folder: Path, key: str) -> Path:
+    """Where a step keeps what it has made so far; gone once its result is in the cache."""
+    return folder / "unfinished" / key
 
 
 def _digest(*parts: Any) -> str:

@@ -18,13 +18,18 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a reader, step or conversion did: rows in and out of all splits together, why rows went, a few to read."""
+    """What a reader, step or conversion did: rows in and out of all splits together, why rows went, a few to read.
+
+    Attributes:
+        trainings: the folder of each training that it took, with metrics.jsonl and result.json.
+    """
 
     step: str
     rows_in: int
     rows_out: int
     reason: str = ""
     examples: tuple[str, ...] = ()
+    trainings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.step}: {self.rows_in:,} -> {self.rows_out:,} rows" + (f" ({self.reason})" if self.reason else "")
@@ -94,11 +99,12 @@ class EmbeddingDataset:
         splits: Mapping[str, "Dataset"],
         reason: str = "",
         examples: Sequence[str] = (),
+        trainings: Sequence[str] = (),
         **changes: Any,
     ) -> "EmbeddingDataset":
         """The data set that a step made of this one, with a report of rows in and out."""
         made = replace(self, splits=dict(splits), **changes)
-        report = StepReport(step, self.num_rows, made.num_rows, reason, tuple(examples))
+        report = StepReport(step, self.num_rows, made.num_rows, reason, tuple(examples), tuple(trainings))
         return replace(made, history=(*self.history, report))
 
     def fingerprints(self) -> dict[str, str]:

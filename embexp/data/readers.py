@@ -1,10 +1,12 @@
 """What a dataset YAML calls: readers of the user's own files, of the Hugging Face Hub, and of public data sets."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from embexp.data.bundled import read_bundled
 from embexp.data.chunks import Chunk
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
@@ -15,6 +17,9 @@ from embexp.data.lines import FileOptions
 from embexp.data.reading import Meaning, Source, dataset_from
 from embexp.data.storage import is_prepared, read_prepared
 from embexp.errors import ConfigError, DataError, listed
+
+logger = logging.getLogger(__name__)
+BUNDLED = "bundled"  # as `root` of a public data set: rows of a bundled corpus in its place
 
 
 def read_files(
@@ -105,6 +110,7 @@ def read_public(
     hub: str,
     splits: Mapping[str, str],
     files: Mapping[str, str],
+    stand_in: str,
     root: str | None = None,
     subset: str | None = None,
     revision: str | None = None,
@@ -119,11 +125,16 @@ def read_public(
         hub: id on the Hub; `subset` and `revision` say which part and which commit.
         splits: the Hub's split for each of train, dev, test.
         files: the file below `root` for each of train, dev, test.
+        stand_in: the bundled corpus whose rows are taken in its place, in its shape, where `root` is `bundled`: to try
+            what would be done with it.
         score_range: lowest and highest possible score in the source; scores are rescaled to [0, 1].
 
     Raises:
         DataError: a file is missing, or the Hub does not answer.
     """
+    if root == BUNDLED:
+        logger.info("%s: rows of the bundled corpus %s stand in for it.", name, stand_in)
+        return read_bundled(name, shape, stand_in)
     if root is None:
         return read_hub(hub, name, shape, subset, revision, splits, False, columns, score_range, label_names, on_fault)
     faults = FaultLog(on_fault)

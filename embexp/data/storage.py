@@ -6,7 +6,7 @@ import json
 import logging
 import platform
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
+LISTS = ("examples", "trainings")  # of a step, named in the manifest where they are not empty
 PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "scikit-learn", "pandas", "tokenizers", "ftfy", "rensa")
 PACKAGES += ("py3langid", "jieba", "bm25s", "PyStemmer", "sentence-transformers")
 # Ranked rows are written in the BGE / FlagEmbedding form, which other tools read.
@@ -85,15 +86,15 @@ def manifest_of(dataset: EmbeddingDataset) -> dict[str, Any]:
         "label_names": list(dataset.label_names),
         "prompts": asdict(dataset.prompts),
         "source": dict(dataset.provenance),
-        "steps": [_without_nothing(asdict(report), "examples") for report in dataset.history],
+        "steps": [_without_nothing(asdict(report), LISTS) for report in dataset.history],
         "versions": versions(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
 
-def _without_nothing(entry: dict[str, Any], key: str) -> dict[str, Any]:
-    """The entry without the key where its value is empty."""
-    return {name: value for name, value in entry.items() if value or name != key}
+def _without_nothing(entry: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """The entry without those of the keys whose values are empty."""
+    return {name: value for name, value in entry.items() if value or name not in keys}
 
 
 def versions() -> dict[str, str]:
@@ -150,7 +151,8 @@ def read_prepared(folder: Path, name: str, meaning: Meaning | None = None) -> Em
     dataset = dataset_from(name, sources, known, faults, provenance)
     for changed in changed_files(folder):
         logger.warning("%s is not the file that %s describes: it was changed since.", changed, folder / MANIFEST)
-    history = tuple(StepReport(**step | {"examples": tuple(step.get("examples", ()))}) for step in manifest["steps"])
+    lists = [{name: tuple(step.get(name, ())) for name in LISTS} for step in manifest["steps"]]
+    history = tuple(StepReport(**step | given) for step, given in zip(manifest["steps"], lists, strict=True))
     prompts = manifest["prompts"]
     return replace(dataset, history=history, prompts=Prompts(**prompts | {"in_text": tuple(prompts["in_text"])}))
 

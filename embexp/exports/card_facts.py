@@ -91,6 +91,18 @@ def data_facts(result: Mapping[str, Any], data_license: str | None) -> Iterator[
             yield "note", without_folders(found)
 
 
+def stage_facts(result: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """Name, call of the loss, data and training of each stage before the main one."""
+    for stage in result.get("stages", ()):
+        loss = config["adapt"][stage["name"]].get("loss") or config["loss"]
+        yield {
+            "name": stage["name"],
+            "call": call_of(loss),
+            "data": without_folders(stage["data"][0]),
+            "training": stage["training"],
+        }
+
+
 def call_of(node: Mapping[str, Any] | None) -> str:
     """A YAML's call as Python: the callable's name and its arguments.
 

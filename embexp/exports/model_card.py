@@ -14,6 +14,7 @@ from embexp.exports.card_facts import (
     data_facts,
     hub_dataset,
     public,
+    stage_facts,
     versions_of,
 )
 from embexp.reports.tables import loss_name
@@ -83,6 +84,7 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder:
         repo=sharing.repo,
         data_facts=[*data_facts(result, sharing.data_license)],
         examples=sharing.examples,
+        stages=[*stage_facts(result, config)],
         loss_call=call_of(config["loss"]),
         modifier_call=call_of(config["modifier"]),
         training=result["training"],

@@ -14,6 +14,8 @@ from embexp.losses.modifiers import Modifier, composing_modifiers
 from embexp.losses.needs import Needs, needs_of
 from embexp.losses.traits import TRAITS, switch_of, traits_of
 
+EMBEDDING_TRAINING = "embexp.training.embedding_training.EmbeddingTraining"
+
 
 @dataclass(frozen=True)
 class LossSpec:
@@ -27,6 +29,7 @@ class LossSpec:
         call: the YAML itself: `_target_` and the loss's own arguments.
         needs: what the check before training looks for (`_needs_`): see `losses/needs.py`.
         values: what the arguments may be (`_values_`): see `losses/legal_values.py`.
+        trained_by: what trains a model with it (`_trained_by_`): see `training/training.py`.
         modifier: what wraps around the loss, None for nothing.
     """
 
@@ -38,6 +41,7 @@ class LossSpec:
     needs: Needs = field(default_factory=Needs)
     values: Mapping[str, Values] = field(default_factory=dict)
     modifier: Modifier | None = None
+    trained_by: str = EMBEDDING_TRAINING
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -131,6 +135,7 @@ def spec_of(name: str, node: Mapping[str, Any], modifier: Modifier | None = None
         needs=needs_of(f"loss={name}", node),
         values=values_of(f"loss={name}", node),
         modifier=modifier,
+        trained_by=node.get("_trained_by_", EMBEDDING_TRAINING),
     )
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from embexp.errors import ModelError
+from embexp.errors import ConfigError, ModelError, did_you_mean, listed
 
 if TYPE_CHECKING:
     import numpy
+
+ACTIVATIONS = {"sigmoid": "Sigmoid", "identity": "Identity"}  # as torch.nn calls them
 
 
 class CrossEncoderScorer:
@@ -16,10 +18,20 @@ class CrossEncoderScorer:
         path: a folder or a Hub id of a model with one output, whose own activation makes the score of it.
         batch_size: pairs that are read at a time.
         max_tokens: longer pairs are cut; None for the model's own limit.
+        activation: what makes the score of the model's output: sigmoid (0 to 1), identity (logits), None for the
+            model's own.
+
+    Raises:
+        ConfigError: another activation.
     """
 
-    def __init__(self, path: str, batch_size: int, max_tokens: int | None) -> None:
-        self.path, self.batch_size, self.max_tokens = path, batch_size, max_tokens
+    def __init__(self, path: str, batch_size: int, max_tokens: int | None, activation: str | None = None) -> None:
+        self.path, self.batch_size, self.max_tokens, self.activation = path, batch_size, max_tokens, activation
+        if activation not in (None, *ACTIVATIONS):
+            raise ConfigError(
+                f"scorer.activation={activation} is not known. Expected null or one of: {listed(ACTIVATIONS)}. "
+                f"{did_you_mean(str(activation), ACTIVATIONS)}".strip()
+            )
         self._model: Any = None
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
@@ -31,8 +43,14 @@ class CrossEncoderScorer:
         import numpy
 
         self._model = self._model or self._loaded()
-        scores = self._model.predict([*pairs], batch_size=self.batch_size, show_progress_bar=False)
+        options = {"batch_size": self.batch_size, "show_progress_bar": False}
+        scores = self._model.predict([*pairs], activation_fn=self._function(), **options)
         return numpy.asarray(scores, dtype="float32").reshape(len(pairs))
+
+    def _function(self) -> Any:
+        import torch
+
+        return getattr(torch.nn, ACTIVATIONS[self.activation])() if self.activation else None
 
     def _loaded(self) -> Any:
         from sentence_transformers import CrossEncoder

@@ -86,6 +86,7 @@ class PackedForward:
         self, input_ids: Any = None, attention_mask: Any = None, token_type_ids: Any = None, **kwargs: Any
     ) -> Any:
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        kwargs = {name: value for name, value in kwargs.items() if value is not None}  # a model's head passes on all
         if not self._can_pack(input_ids, attention_mask, kwargs):
             self._tell()
             return self._stock(input_ids=input_ids, attention_mask=attention_mask, **types, **kwargs)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+SCRATCH = "scratch"  # the folder of its parts
 FROM_SCRATCH = {"id": "scratch", "source": "scratch", "location": "random weights", "revision": "", "sha256": ""}
 
 
@@ -81,7 +82,7 @@ class ScratchModel:
 
         from embexp.models.forward_choice import arrange_forward
 
-        place = folder / "scratch"
+        place = folder / SCRATCH
         tokenizer = wordpiece_tokenizer(training_texts(), self.vocabulary_size, self.max_seq_length)
         config = BertConfig(
             vocab_size=len(tokenizer),

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embexp.data.kept_arrays import keep_array
 from embexp.protocols import Encoder
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class CachingEncoder:
             vectors = numpy.load(file)
         else:
             vectors = self.encoder.encode(distinct, prompt)
-            self._keep(file, vectors)
+            if vectors.nbytes <= LARGEST:
+                keep_array(file, vectors)
         place = {text: row for row, text in enumerate(distinct)}
         return vectors[[place[text] for text in texts]]
 
@@ -49,18 +50,3 @@ class CachingEncoder:
         for text in texts:
             digest.update(hashlib.sha256(text.encode()).digest())
         return digest.hexdigest()
-
-    def _keep(self, file: Path, vectors: "numpy.ndarray") -> None:
-        """Write the file at once under its own name, so that one that is there is whole."""
-        import numpy
-
-        if vectors.nbytes > LARGEST:
-            return
-        unfinished = file.with_suffix(f".{os.getpid()}")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with open(unfinished, "wb") as opened:
-                numpy.save(opened, vectors)
-            unfinished.replace(file)
-        except OSError as error:
-            logger.warning("The embeddings were not kept in %s: %s", self.folder, error)

@@ -9,11 +9,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from embexp.reports.stage_table import MARK, on_the_way_markdown, stages_table
 from embexp.stopwatch import overhead
 
 COMPARED = ("base", "trained", "difference", "95 % interval", "verdict")
-PLAIN = ("no difference", "no interval")
-MARK = {"better": "[green]better[/]", "worse": "[red]worse[/]"} | {verdict: verdict for verdict in PLAIN}
 
 
 def closing_table(result: Mapping[str, Any]) -> Table:
@@ -38,7 +37,7 @@ def closing_markdown(result: Mapping[str, Any]) -> str:
     table = [f"| {' | '.join(cell.replace('*', chr(92) + '*') for cell in line)} |" for line in lines]
     found = [f"- {_found(warning)}" for warning in result.get("warnings", ())]
     told = f"**{result['verdict']}** on {result['primary']['split']}; {result['training']}"
-    return "\n".join([told, "", *table, "", *found]).rstrip() + "\n"
+    return "\n".join([told, "", *table, "", *on_the_way_markdown(result), *found]).rstrip() + "\n"
 
 
 def loss_name(names: Mapping[str, str]) -> str:
@@ -67,6 +66,8 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
     console.print(closing_table(result))
     if result.get("forms"):
         console.print(forms_table(result["forms"]))
+    if result.get("stages"):
+        console.print(stages_table(result))
     console.print(f"* picks the checkpoint on dev; the verdict falls on {result['primary']['split']}", highlight=False)
     for label, value in (
         ("data", "; ".join(result["data"])),

@@ -66,7 +66,7 @@ def rewrite(
     band = {"min_similarity": min_similarity, "max_similarity": max_similarity, "encoder": encoder}
     faults = [*augment_faults(dataset, columns, made_by=made_by, copies=copies, examples=examples)]
     refuse("rewrite", [*faults, *band_faults(**band), *faults_of(endpoint), *prompt_faults(prompt, ["text"], places)])
-    sources = _sources(dataset, list(columns or dataset.text_columns))
+    sources = sources_of(dataset, list(columns or dataset.text_columns))
     values = {"number": str(copies), "instruction": instruction or ""}
     requests = [Request(messages_of(prompt, values | {"text": text}), copies) for text in sources]
     asked = ask(endpoint, requests, made_by, cache)
@@ -78,7 +78,7 @@ def rewrite(
     return made
 
 
-def _sources(dataset: EmbeddingDataset, columns: list[str]) -> list[str]:
+def sources_of(dataset: EmbeddingDataset, columns: list[str]) -> list[str]:
     """The distinct texts of train rows that were not made of others, in their order."""
     if "train" not in dataset.splits:
         return []

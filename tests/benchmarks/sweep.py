@@ -3,7 +3,8 @@
     EMBEXP_DATA=<folder> python tests/benchmarks/sweep.py
 
 Two losses and three seeds on MNLI pairs (without EMBEXP_DATA: the bundled ones), 20 steps of 32. Both sides score the
-untouched and the trained model on STS-B dev and test. embexp also logs to MLflow, gives intervals, draws pictures, makes a leaderboard.
+untouched and the trained model on STS-B dev and test. embexp also logs to MLflow, gives intervals, draws pictures and
+makes a leaderboard.
 """
 
 import json

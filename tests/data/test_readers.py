@@ -118,7 +118,9 @@ def test_columns_that_the_file_lacks_are_refused(tmp_path):
 def public(root):
     columns = {"sentence1": "premise", "sentence2": "hypothesis", "label": "gold"}
     splits, files = {"train": "train", "dev": "validation"}, {"train": "nli/a.parquet", "dev": "nli/b.parquet"}
-    return read_public("nli", "class_pair", columns, "org/nli", splits, files, root, label_names=["yes", "no", "?"])
+    return read_public(
+        "nli", "class_pair", columns, "org/nli", splits, files, "finance_en", root, label_names=["yes", "no", "?"]
+    )
 
 
 def test_a_public_data_set_is_read_from_a_local_folder_without_its_unlabelled_rows(tmp_path):
@@ -149,18 +151,25 @@ PUBLIC = {
     "mnli": (15_890, 9_815),
     "mrpc": (4_076, 1_725),
     "nli": (45_384, 9_815, 9_831),
+    "nli_triplets": (7_198,),
     "nli_unlabelled": (45_384,),
     "pawsx_zh": (2_000, 2_000),
     "qqp": (25_366, 7_599),
+    "sentences": (40_976,),
     "snli": (19_998, 9_831),
     "stsb": (5_749, 1_500, 1_379),
     "trec": (5_452, 500),
+    "zh_lcqmc": (8_802, 10_000),
     "zh_stsb": (5_231, 1_458, 1_361),
 }
+NO_FILES_HERE = {"sentence_compression"}
 
 
 def test_every_public_data_set_is_counted_here():
-    assert {path.stem for path in conf_dir().glob("dataset/*.yaml") if "root:" in path.read_text()} == set(PUBLIC)
+    assert {path.stem for path in conf_dir().glob("dataset/*.yaml") if "root:" in path.read_text()} == {
+        *PUBLIC,
+        *NO_FILES_HERE,
+    }
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -168,3 +177,18 @@ def test_a_public_data_set_has_the_rows_its_readme_counts(real_data, name):
     config = resolve(compose([f"dataset={name}", f"paths.data={real_data}", "paths.cache=null"]))
     dataset = builder_of(config).read(config["dataset"], name, config["dataset"]["shapes"][0])
     assert tuple(rows.num_rows for rows in dataset.splits.values()) == PUBLIC[name]
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, *NO_FILES_HERE])
+def test_bundled_rows_stand_in_for_a_public_data_set_in_its_shape(name):
+    config = resolve(compose([f"dataset={name}", "paths.data=bundled", "paths.cache=null"]))
+    dataset = builder_of(config).read(config["dataset"], name, config["dataset"]["shapes"][0])
+    assert dataset.shape.name == config["dataset"]["shapes"][0]
+    assert [*dataset.splits] == ["train", "dev", "test"]
+    assert all(rows.num_rows > 20 for rows in dataset.splits.values())
+
+
+def test_smoke_runs_read_bundled_rows_unless_another_folder_is_typed():
+    assert compose(["trainer=smoke"]).paths.data == "bundled"
+    assert compose(["trainer=smoke", "paths.data=here"]).paths.data == "here"
+    assert compose([]).paths.data is None

@@ -86,7 +86,7 @@ def test_the_shape_of_a_file_is_read_from_it(tmp_path):
 
 
 def test_a_stage_before_the_main_one_may_leave_the_choice_to_its_data(tmp_path):
-    adapt = "adapt={first: {shape: scored_pair}}"
+    adapt = "+adapt.first={shape: scored_pair}"
     plan = plan_run(compose([*TINY, adapt]), CHOICES, tmp_path)
     assert [stage.loss.name for stage in plan.stages] == ["cosent", "mnrl"]
     assert plan.config["adapt"]["first"]["loss"]["_target_"].endswith("CoSENTLoss")

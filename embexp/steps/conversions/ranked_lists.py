@@ -26,9 +26,12 @@ def to_triplets(source: Source) -> Iterator[Row]:
 def to_scored_triplets(source: Source) -> Iterator[Row]:
     """The same with the teacher's scores as label: that of the positive, then those of the negatives.
 
-    Queries without a score for each of their texts are left out.
+    Queries without a score for each of their texts are left out; so are dev and test where only train was scored.
     """
     columns = source.table.column_names
+    if source.split != "train" and not {*SCORES} & {*columns} and {*SCORES} <= {*_columns_of_train(source)}:
+        source.left_out[f"queries of {source.split}, which has no teacher's scores"] += source.table.num_rows
+        return
     if missing := [name for name in SCORES if name not in columns]:
         raise ShapeError(
             f"{source.dataset.name}/{source.split} has no {' and no '.join(missing)} (it has: {listed(columns)}). "
@@ -38,6 +41,11 @@ def to_scored_triplets(source: Source) -> Iterator[Row]:
     for row, place, chosen in _with_negatives(source, _all_scored):
         scores = [row["positive_scores"][place], *(row["negative_scores"][negative] for negative in chosen)]
         yield _triplet(row, place, chosen) | {"label": scores}
+
+
+def _columns_of_train(source: Source) -> list[str]:
+    splits = source.dataset.splits
+    return splits["train"].column_names if "train" in splits else []
 
 
 def _triplet(row: Row, place: int, chosen: list[int]) -> Row:

@@ -1,0 +1,109 @@
+"""What the runs of a recipe's sweep found, a row for each of its variants, and what failed."""
+
+import json
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from embexp.board.leaderboard import make_leaderboard
+from embexp.board.runs import runs_in
+from embexp.recipes.recipe import DATA, Recipe
+from embexp.recipes.running import fault_in
+from embexp.reports.board_content import Estimate
+from embexp.run_record import RESULT
+from embexp.sweep.record import SWEEP, taken_from
+from embexp.tracking.recorded_run import FINISHED, RecordedRun
+
+OVERRIDES = Path(".hydra/overrides.yaml")
+
+
+def findings_of(recipe: Recipe) -> list[dict[str, Any]]:
+    """A row for each variant that has finished runs, as plain values; none where the sweep has not begun."""
+    if not (recipe.folder / SWEEP).is_file():
+        return []
+    variants = _variants(recipe.folder)
+    same = set.intersection(*(set(overrides) for overrides in variants)) if len(variants) > 1 else {*sum(variants, ())}
+    found = []
+    for overrides, folders in variants.items():
+        runs = [run for run in runs_in(folders) if run.status == FINISHED]
+        if runs:
+            variant = " ".join(each for each in overrides if each not in same)
+            found.append({"recipe": recipe.name, "variant": variant, **_row(runs)})
+    return [row | {"published": recipe.published, "command": recipe.command} for row in found]
+
+
+def _variants(sweep: Path) -> dict[tuple[str, ...], list[Path]]:
+    """The folders of a sweep's runs by what was typed for them, less the seed."""
+    found: dict[tuple[str, ...], list[Path]] = {}
+    for folder in sorted((path for path in sweep.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)):
+        if (folder / OVERRIDES).is_file():
+            typed = OmegaConf.to_container(OmegaConf.load(folder / OVERRIDES))
+            key = tuple(each for each in typed if not each.startswith(("seed=", f"{DATA}=")))
+            found.setdefault(key, []).append(taken_from(folder) or folder)
+    return found
+
+
+def _row(runs: Sequence[RecordedRun]) -> dict[str, Any]:
+    """Mean over the seeds with intervals over seeds and examples, the untouched model, data, costs and ids."""
+    board = make_leaderboard(runs, rows=["loss"], columns=["model"])
+    (cell,), (base,) = board.trained, board.at(None, board.trained[0].column)
+    params = runs[0].params
+    return {
+        "model": params["model"],
+        "dataset": params["dataset"],
+        "shape": params["dataset.shape"],
+        "train_rows": int(params["dataset.train_rows"]),
+        "rows_trained": round(_mean(runs, lambda m: m["cost/train_seconds"] * m["cost/rows_per_second"])),
+        "metric": cell.metric,
+        "base": base.score.value,
+        "score": _estimate(cell.score),
+        "difference": _estimate(cell.difference),
+        "verdict": cell.verdict,
+        "dev": _on_dev(runs, cell.metric),
+        "seeds": [*cell.seeds],
+        "seconds": _mean(runs, lambda metrics: metrics["cost/seconds"]),
+        "runs": [*cell.runs],
+        "device": _device(runs[0].tags),
+        "commit": runs[0].tags.get("commit", ""),
+    }
+
+
+def _estimate(found: Estimate) -> list[float | None]:
+    """The value and the ends of its interval; None where they are not known, which JSON has no number for."""
+    return [None if math.isnan(each) else each for each in (found.value, found.low, found.high)]
+
+
+def _mean(runs: Sequence[RecordedRun], value_in: Any) -> float:
+    return statistics.fmean(value_in(run.metrics) for run in runs)
+
+
+def _on_dev(runs: Sequence[RecordedRun], metric: str) -> list[float] | None:
+    """The untouched and the trained model on dev, where the verdict falls on test: papers report either."""
+    split, _, rest = metric.partition("/")
+    evaluator, _, name = rest.rpartition("/")
+    keys = (f"base/{evaluator}/dev/{name}", f"dev/{rest}")
+    if split != "test" or not all(key in run.metrics for run in runs for key in keys):
+        return None
+    return [_mean(runs, lambda metrics, key=key: metrics[key]) for key in keys]
+
+
+def _device(tags: Mapping[str, str]) -> str:
+    """The GPU's name, or the number of CPU threads."""
+    gpu = tags.get("host.gpu", "none")
+    return gpu if gpu != "none" else f"{tags.get('host.threads', '?')} CPU threads"
+
+
+def failures_of(recipe: Recipe, code: int) -> Iterator[str]:
+    """Why jobs of a sweep failed, or why it did not begin, a line each."""
+    told = []
+    for path in sorted(recipe.folder.glob(f"*/{RESULT}")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if result["run"]["status"] == "FAILED":
+            told.append(f"{recipe.name}: {result['error'].splitlines()[0]} ({path.parent})")
+    yield from told
+    if code and not told:
+        yield f"{recipe.name}: {fault_in(recipe.folder)} ({recipe.folder})"

@@ -1,0 +1,93 @@
+"""RESULTS.md: what recipes gave on real data, for each size that was measured."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+HEADINGS = (
+    "recipe",
+    "base model",
+    "trained on",
+    "metric",
+    "untouched",
+    "trained, 95 % interval",
+    "difference, 95 % interval",
+    "verdict",
+    "dev: untouched, trained",
+    "published",
+    "seeds",
+    "s per run",
+)
+INTRODUCTION = """# Results
+
+Recipes (`conf/experiment/`) measured on real data. `make reproduce`, which is `python -m embexp.reproduce`, made this
+page; what was finished before is not run again. Every line is a mean over seeds; its interval holds seeds and examples
+both. The checkpoint was picked on dev, the verdict fell on the split that the metric names. Published figures are those
+of larger base models and more data: what to compare is the order.
+"""
+
+
+def results_page(sizes: Sequence[Mapping[str, Any]], notes: str) -> str:
+    """The page as Markdown.
+
+    Args:
+        sizes: for each size its name, rows and failures, as `results/<size>.json` holds them.
+        notes: what a person has to say of it, Markdown; may be empty.
+    """
+    parts = [INTRODUCTION, *([notes.strip() + "\n"] if notes.strip() else [])]
+    return "\n".join([*parts, *("\n".join(_section(each)) for each in sizes if each["rows"] or each["failures"])])
+
+
+def _section(size: Mapping[str, Any]) -> Iterator[str]:
+    rows = size["rows"]
+    yield f"## size={size['size']}\n"
+    yield f"Measured on {', '.join(dict.fromkeys(row['device'] for row in rows)) or 'nothing yet'}.\n"
+    yield from _table(HEADINGS, [_line(row) for row in rows])
+    for failure in size["failures"]:
+        yield f"- failed: {_escaped(failure)}"
+    yield "\nThe commands, the commit and the runs in MLflow:\n"
+    for name in dict.fromkeys(row["recipe"] for row in rows):
+        of_recipe = [row for row in rows if row["recipe"] == name]
+        runs = " ".join(run for row in of_recipe for run in row["runs"])
+        yield f"- {name}: `{of_recipe[0]['command']}`; commit {of_recipe[0]['commit'][:12]}; runs {runs}"
+    yield ""
+
+
+def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    for line in (headings, ["---"] * len(headings), *([_escaped(cell) for cell in line] for line in lines)):
+        yield f"| {' | '.join(line)} |"
+    yield ""
+
+
+def _line(row: Row) -> list[str]:
+    dev = row["dev"]
+    return [
+        f"{row['recipe']} {row['variant']}".strip(),
+        row["model"],
+        f"{row['dataset']}, {row['train_rows']:,} rows as {row['shape']}; {row['rows_trained']:,} seen",
+        row["metric"],
+        f"{row['base']:.4f}",
+        _estimate(row["score"]),
+        _estimate(row["difference"], "+"),
+        row["verdict"],
+        f"{dev[0]:.4f}, {dev[1]:.4f}" if dev else "",
+        row["published"],
+        str(len(row["seeds"])),
+        f"{row['seconds']:.0f}",
+    ]
+
+
+def _estimate(values: Sequence[float | None], sign: str = "") -> str:
+    """A value with its interval, where there is one.
+
+    >>> _estimate([0.5, 0.4, 0.6]), _estimate([0.5, None, None], "+")
+    ('0.5000 (0.4000 to 0.6000)', '+0.5000')
+    """
+    value, low, high = (math.nan if each is None else each for each in values)
+    interval = "" if math.isnan(low) else f" ({low:{sign}.4f} to {high:{sign}.4f})"
+    return f"{value:{sign}.4f}{interval}"
+
+
+def _escaped(text: str) -> str:
+    return " ".join(str(text).replace("|", "\\|").split())

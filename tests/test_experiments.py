@@ -1,0 +1,96 @@
+"""Every recipe: it says what it does and where it is from, holds differences only, and runs from end to end."""
+
+import re
+
+import pytest
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+
+from embexp.candidates import plan_evaluation
+from embexp.config import VERSION_BASE, composed, conf_dir, defaults_of
+from embexp.plan import plan_run
+
+EXPERIMENTS = sorted(conf_dir().glob("experiment/*.yaml"))
+NAMES = [path.stem for path in EXPERIMENTS]
+# Where a model of two layers from scratch, of 32 numbers, cannot stand in for the recipe's.
+MODELS = {"matryoshka_nli": "static"}
+TEACHER = "dataset.steps.silver.teacher"
+MORE = {
+    "augmented_sbert": [f"++{TEACHER}.model=tiny", f"{TEACHER}.trainer.max_steps=2"],
+    "diffcse": ["loss.generator=null"],
+    "distil_layers": ["dataset.steps.teacher_embeddings.encoder.model=static"],
+    "gpl": ["dataset.steps.teacher_scores.scorer.encoder.model=static"],
+}
+SOURCE = re.compile(r"arXiv:\d{4}\.\d{5}|openreview\.net|kexue\.fm|10\.\d{4}/")
+
+
+def configured(name, *overrides, command="config"):
+    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+        return composed([f"experiment={name}", *overrides], command)
+
+
+def leaves(node, path):
+    """Every value of a configuration with its whole key."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+def run_shortly(name, folder):
+    """A run of the recipe with trainer=smoke and a model that learns nothing; its result."""
+    from embexp.run import execute
+
+    model = f"model={MODELS.get(name, 'tiny')}"
+    short = ["trainer=smoke", model, "threads=1", "tracking=none", "paths.cache=null", *MORE.get(name, [])]
+    config, choices = configured(name, *short)
+    for evaluator in config.evaluator.values():
+        evaluator.resamples = 20
+    return execute(plan_run(config, choices, folder)).content
+
+
+def test_there_are_recipes():
+    assert len(EXPERIMENTS) >= 24
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=NAMES)
+def test_a_recipe_opens_with_what_it_does_its_source_time_and_published_figure(path):
+    package, *lines = path.read_text(encoding="utf-8").splitlines()
+    opening = " ".join(line.removeprefix("# ") for line in lines[: lines.index("defaults:")])
+    assert package == "# @package _global_"
+    assert SOURCE.search(opening)
+    assert re.search(r"[Pp]ublished", opening)
+    assert re.search(r"Time: .*2 CPU cores.*GPU", opening)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=NAMES)
+def test_a_recipe_holds_differences_to_the_options_only(path):
+    own = OmegaConf.load(path)
+    del own["defaults"]
+    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+        plain = defaults_of(composed([f"experiment={path.stem}"])[1])
+    for key, value in leaves(OmegaConf.to_container(own), ""):
+        assert OmegaConf.select(plain, key) != value, key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_runs_in_seconds_on_bundled_rows(name, workplace):
+    result = run_shortly(name, workplace / "run")
+    assert result["run"]["status"] == "FINISHED"
+    assert result["training"].startswith("4 steps")
+    assert result["primary"]["verdict"] in ("better", "no difference", "worse", "no interval")
+
+
+def test_base_models_are_compared_without_training(workplace):
+    from embexp.candidate_scores import score_candidates
+
+    overrides = ["threads=1", "tracking=none", "paths.data=bundled", "speed_texts=0", "evaluator.sts.resamples=20"]
+    models = [
+        configured("base_model_selection", f"model={model}", *overrides, command="evaluate")
+        for model in ("tiny", "static_scratch")
+    ]
+    rows = score_candidates(plan_evaluation(models, workplace / "run"))["models"]
+    assert {row["model"] for row in rows} == {"tiny", "static_scratch"}
+    spread = (workplace / "run/spread.md").read_text()
+    assert all(f"| {model} | 0.8 to 1 | " in spread for model in ("tiny", "static_scratch"))

@@ -1,0 +1,126 @@
+"""Recipes measured one after the other: a failure stops no other, nothing is run again, and the page has all."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from hydra import initialize_config_dir
+from killed_runs import SERVER
+from omegaconf import OmegaConf
+
+from embexp.config import VERSION_BASE, compose, composed, conf_dir, resolve
+from embexp.errors import ConfigError
+from embexp.recipes.recipe import recipes_of
+from embexp.reproduce import as_overrides, reproduce
+
+SMOKE = ["trainer=smoke", "trainer.max_steps=2", "model=tiny", "threads=1", "evaluator.sts.resamples=50"]
+RECIPES = {
+    "two_losses": {"overrides": ["loss=mnrl,cosent"], "published": "none"},
+    "wrong": {"overrides": ["loss=mnrk"], "published": "none"},
+    "one_loss": {"overrides": ["loss=angle"], "published": "test 84.7"},
+}
+
+
+def configured(recipes, *overrides):
+    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+        config, choices = composed(as_overrides(overrides), "reproduce")
+    OmegaConf.set_struct(config, False)
+    config.recipes = recipes
+    config.size = {"seeds": [1], "side_by_side": 1, "common": SMOKE, "recipes": {}}
+    return config, choices
+
+
+def reproduce_in(folder, recipes):
+    """The command in a process group of its own, so that it can be killed with all that it started."""
+    os.setsid()
+    os.chdir(folder)
+    reproduce(*configured(recipes, "tracking=none"))
+
+
+def runs_below(folder):
+    return {path.parent: path.stat().st_mtime_ns for path in folder.glob("sweeps/reproduce/*/*/result.json")}
+
+
+def test_killed_and_typed_again_it_repeats_nothing_and_tells_all_and_what_failed(workplace):
+    process = SERVER.Process(target=reproduce_in, args=(workplace, RECIPES))
+    process.start()
+    end = time.monotonic() + 120
+    while len(runs_below(workplace)) < 2 and process.is_alive() and time.monotonic() < end:
+        time.sleep(0.05)
+    second = next((workplace / "sweeps/reproduce").glob("one_loss-*"), None)
+    while not (second and (second / "0/metrics.jsonl").is_file()) and process.is_alive() and time.monotonic() < end:
+        second = next((workplace / "sweeps/reproduce").glob("one_loss-*"), None)
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.join()
+    before = runs_below(workplace)
+    assert [path.parent.name.partition("-")[0] for path in before].count("two_losses") == 2
+
+    process = SERVER.Process(target=reproduce_in, args=(workplace, RECIPES))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 1
+    after = runs_below(workplace)
+    assert len(after) == 3
+    assert all(after[path] == when for path, when in before.items() if path.parent.name.startswith("two_losses"))
+    page = (workplace / "RESULTS.md").read_text()
+    found = json.loads((workplace / "results/cpu.json").read_text())
+    rows = found["rows"]
+    assert [(row["recipe"], row["variant"]) for row in rows] == [
+        ("two_losses", "loss=mnrl"),
+        ("two_losses", "loss=cosent"),
+        ("one_loss", ""),
+    ]
+    for row in rows:
+        assert row["seeds"] == ["1"]
+        assert row["score"][1] < row["score"][0] < row["score"][2]
+        assert row["rows_trained"] == 16
+        assert f"| {row['score'][0]:.4f} (" in page
+        assert all(run in page for run in row["runs"])
+    assert "| test 84.7 | 1 |" in page
+    assert "python -m embexp -m loss=angle trainer=smoke" in page
+    (failure,) = found["failures"]
+    assert failure.startswith("wrong: ")
+    assert "mnrk" in failure
+    assert f"- failed: {failure}" in page
+
+
+def test_rows_measured_elsewhere_stay_on_the_page(workplace):
+    config, choices = configured(RECIPES, "tracking=none", "size=gpu", "only=[]")
+    row = {"recipe": "one_loss", "variant": "", "model": "minilm", "dataset": "nli", "shape": "triplet"}
+    row |= {"train_rows": 7198, "rows_trained": 19200, "metric": "test/stsb/spearman_cosine", "base": 0.82}
+    row |= {"score": [0.83, 0.82, 0.84], "difference": [0.01, None, None], "verdict": "no interval", "dev": None}
+    row |= {"seeds": ["1"], "seconds": 12.3, "runs": ["1a2b"], "device": "NVIDIA H100", "commit": "c0ffee"}
+    row |= {"published": "none", "command": "python -m embexp -m loss=angle"}
+    (workplace / "results").mkdir()
+    (workplace / "results/gpu.json").write_text(json.dumps({"size": "gpu", "rows": [row], "failures": []}))
+    (workplace / "results/notes.md").write_text("The order is the published one.")
+    reproduce(config, choices)
+    page = (workplace / "RESULTS.md").read_text()
+    assert "Measured on NVIDIA H100." in page
+    assert "| 0.8300 (0.8200 to 0.8400) | +0.0100 | no interval |" in page
+    assert "The order is the published one." in page
+
+
+@pytest.mark.parametrize("size", ["cpu", "gpu"])
+def test_every_shipped_recipe_composes_at_every_size_with_several_seeds(size):
+    settings = resolve(compose(as_overrides([f"size={size}", "paths.data=here"]), "reproduce"))
+    recipes = recipes_of(settings, "mlflow_metrics")
+    assert len(recipes) >= 14
+    assert len(settings["size"]["seeds"]) >= 2
+    for recipe in recipes:
+        compose([last_value(override) for override in recipe.overrides])
+
+
+def last_value(override):
+    """An override with the last of the values that are swept."""
+    key, _, value = override.partition("=")
+    return override if "[" in value else f"{key}={value.rpartition(',')[2]}"
+
+
+def test_names_of_recipes_that_there_are_not_are_refused():
+    settings = resolve(compose(["only=[sbert_mnlr]"], "reproduce"))
+    with pytest.raises(ConfigError, match="only: sbert_mnlr is no recipe"):
+        recipes_of(settings, "mlflow_metrics")
