@@ -22,16 +22,6 @@ if TYPE_CHECKING:
     import numpy
 
 Row = dict[str, Any]
-KIND_OF = {  # the kind of the examples, by the statistic of the metric that is taken of them
-    "spearman": "rank",
-    "pearson": "rank",
-    "average_precision": "binary",
-    "roc_auc": "binary",
-    "best_accuracy": "binary",
-    "best_f1": "binary",
-    "mean": "share",
-    "macro_f1": "class",
-}
 SMALLEST_CHANGE = 1e-9  # less is a rounding error
 
 

@@ -14,6 +14,7 @@ from embexp.training.checkpoints import (
     load_loss_state,
     step_of,
 )
+from embexp.training.gpu_memory import telling_what_fits
 from embexp.training.loss_watch import LossWatch
 from embexp.training.stages import StagePlan, StageResult, seconds_before
 from embexp.training.training import DevEvaluation, training_of
@@ -51,7 +52,7 @@ def train_stage(
 
     Raises:
         Pruned: whoever watches has stopped the training.
-        TrainingError: the loss is not a number, or the training arguments do not fit the machine.
+        TrainingError: the loss is not a number, or the training does not fit the machine.
     """
     from transformers import PrinterCallback, set_seed
 
@@ -68,7 +69,7 @@ def train_stage(
     callbacks = (JournalCallback(journal), *watching, progress, saving)
     trainer = training.trainer(evaluate, primary_metric, seed, callbacks)
     trainer.remove_callback(PrinterCallback)
-    with LossWatch(trainer, loss, plan.dataset), closing(progress):
+    with LossWatch(trainer, loss, plan.dataset), closing(progress), telling_what_fits(plan.trainer):
         state = train_on(trainer, loss, found)
     checkpoint = best_checkpoint(plan.checkpoints, state.best_global_step or 0)
     if checkpoint:

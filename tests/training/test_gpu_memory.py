@@ -1,0 +1,24 @@
+"""A GPU that is full: what torch says becomes something to type."""
+
+import pytest
+import torch
+
+from embexp.errors import TrainingError
+from embexp.training.gpu_memory import telling_what_fits
+
+
+def test_a_full_gpu_is_told_with_a_batch_that_is_half_as_large():
+    said = "CUDA out of memory. Tried to allocate 48.00 MiB. GPU 0 has 79 GiB."
+    with (
+        pytest.raises(
+            TrainingError, match=r"batches of 64 rows \(CUDA out of memory\).* type .*batch_size=32, "
+        ) as told,
+        telling_what_fits({"per_device_train_batch_size": 64}),
+    ):
+        raise torch.OutOfMemoryError(said)
+    assert str(told.value.__cause__) == said
+
+
+def test_other_errors_pass():
+    with pytest.raises(ValueError, match="of another kind"), telling_what_fits({"per_device_train_batch_size": 64}):
+        raise ValueError("of another kind")
