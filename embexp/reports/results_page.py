@@ -50,7 +50,8 @@ def _section(size: Mapping[str, Any]) -> Iterator[str]:
     for name in dict.fromkeys(row["recipe"] for row in rows):
         of_recipe = [row for row in rows if row["recipe"] == name]
         runs = " ".join(run for row in of_recipe for run in row["runs"])
-        yield f"- {name}: `{of_recipe[0]['command']}`; commit {of_recipe[0]['commit'][:12]}; runs {runs}"
+        found = f"; runs {runs}" if runs else ""
+        yield f"- {name}: `{of_recipe[0]['command']}`; commit {of_recipe[0]['commit'][:12]}{found}"
     yield ""
 
 
