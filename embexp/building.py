@@ -1,14 +1,15 @@
 """Building a data set as its YAML says: read it, apply its steps, bring it to a shape. Runs and commands share this."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from embexp.config import instantiate, parameters_of
+from embexp.config import instantiate, option_names, option_of, parameters_of
 from embexp.data.cache import cached_step, identity_of, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError
+from embexp.named_models import model_named
 from embexp.steps.conversions.conversion_settings import ConversionSettings
 from embexp.steps.convert import convert
 from embexp.steps.routes import Way
@@ -88,7 +89,7 @@ class DataBuilder:
         identity = identity_of(dataset) if self.cache and steps else ""
         for key, step in steps.items():
             if self.cache:
-                identity = step_key(identity, step)
+                identity = step_key(identity, _with_models(step))
                 folders = {"cache": self.cache, "unfinished": unfinished_folder(self.cache, identity)}
                 dataset = cached_step(self.cache, identity, dataset, _applying(key, step, folders))
             else:
@@ -131,6 +132,24 @@ def _steps_of(node: Node) -> dict[str, Node]:
     """The steps in the order in which they are applied: as they are typed, but those that are `_last_` after all."""
     steps = [(key, step) for key, step in (node["steps"] or {}).items() if step is not None]
     return dict(sorted(steps, key=lambda step: bool(step[1].get("_last_"))))
+
+
+def _with_models(step: Node) -> Node:
+    """The step's call with what the models that it names by option are: their YAML, and which weights."""
+    named = sorted({*_models_in(step)} & {*option_names("model")})
+    return {
+        **step,
+        "_models_": {name: [option_of("model", name), model_named("model", name).locate()] for name in named},
+    }
+
+
+def _models_in(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from [value] if key == "model" and isinstance(value, str) else _models_in(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _models_in(value)
 
 
 def _applying(

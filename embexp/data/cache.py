@@ -15,6 +15,7 @@ from embexp.data.files import sha256_of
 from embexp.data.storage import is_whole, read_prepared, versions, write_dataset
 from embexp.environment import python_files
 
+MAKERS = ("data", "steps", "models", "training")  # folders of the code that a step's result depends on
 logger = logging.getLogger(__name__)
 
 
@@ -80,11 +81,12 @@ def _texts_in(node: Any) -> Iterator[str]:
 
 
 def _names_a_path(text: str) -> bool:
-    """Whether a step's argument is a file or folder that is here: it has a slash or an ending, as `my/words.txt`."""
+    """Whether a step's argument is a file or folder that is here: it has a slash or an ending, or holds a model."""
     try:
-        looks_like_one = "/" in text.strip("/") or Path(text).suffix
+        is_model = bool(text.strip("./")) and (Path(text) / "config.json").is_file()
+        looks_like_one = "/" in text.strip("/") or Path(text).suffix or is_model
         return bool(looks_like_one) and "\0" not in text and Path(text).exists()
-    except OSError:  # longer than a path can be
+    except (OSError, ValueError):  # longer than a path can be, or with a zero byte
         return False
 
 
@@ -98,8 +100,8 @@ def _content_of(path: Path) -> Any:
 
 @functools.cache
 def _code_of(package: str) -> str:
-    """A hash of the Python files that make data: ours, and those of the package that a step comes from."""
+    """A hash of the Python files that make data, with models and teachers; and of the package a step comes from."""
     ours = Path(__file__).resolve().parent.parent
-    files = [*(ours / "data").rglob("*.py"), *(ours / "steps").rglob("*.py")]
-    files += python_files(package) if package != "embexp" else []
+    files = [file for folder in MAKERS for file in (ours / folder).rglob("*.py")]
+    files += [ours / "nearest.py", *(python_files(package) if package != "embexp" else [])]
     return _digest([(file.name, sha256_of(file)) for file in sorted(files)])

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 LISTS = ("examples", "trainings")  # of a step, named in the manifest where they are not empty
 PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "scikit-learn", "pandas", "tokenizers", "ftfy", "rensa")
-PACKAGES += ("py3langid", "jieba", "bm25s", "PyStemmer", "sentence-transformers")
+PACKAGES += ("py3langid", "jieba", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
 # Ranked rows are written in the BGE / FlagEmbedding form, which other tools read.
 BGE_NAMES = {ours: theirs for theirs, ours in ALIASES.items() if ours != "negative_1"}
 

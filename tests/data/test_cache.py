@@ -78,6 +78,16 @@ def test_a_file_that_a_step_names_counts_by_its_content(tmp_path):
     assert step_key("input", CALL | {"nested": [{"words": str(path)}]}) != before
 
 
+def test_a_model_in_the_folder_counts_by_its_content_under_any_name(workplace):
+    call = CALL | {"encoder": {"model": "enc"}}
+    before = step_key("input", call)
+    (workplace / "enc").mkdir()
+    (workplace / "enc" / "config.json").write_text("{}")
+    made = step_key("input", call)
+    (workplace / "enc" / "model.safetensors").write_text("weights")
+    assert len({before, made, step_key("input", call)}) == 3
+
+
 def test_words_that_are_no_paths_do_not_count_by_what_lies_in_the_folder(workplace):
     call = CALL | {"named": {"query": "query: ", "document": ""}, "by": "row", "odd": ["/", ".", "a/"]}
     before = step_key("input", call)
