@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embexp.config import instantiate, option_names, option_of, parameters_of
+from embexp.config import check_arguments, describes, instantiate, option_names, option_of, parameters_of
 from embexp.data.cache import cached_step, identity_of, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, ModelError
 from embexp.named_models import model_named
 from embexp.steps.conversions.conversion_settings import ConversionSettings
 from embexp.steps.convert import convert
@@ -56,6 +57,20 @@ def is_costly(node: Node) -> bool:
 def without_costly_steps(node: Node) -> Node:
     """A dataset YAML without its costly steps: what can be told of the data before these are worth their time."""
     return {**node, "steps": {key: step for key, step in _steps_of(node).items() if not step.get("_costly_")}}
+
+
+def check_steps(node: Node) -> None:
+    """Raise what the arguments of the steps tell, and the making of their parts (a teacher, a server), before any runs.
+
+    Raises:
+        EmbexpError: an argument that a step does not take, or a part that cannot be; the message names the step.
+    """
+    for key, step in _steps_of(node).items():
+        with _told_under(key):
+            check_arguments({name: value for name, value in step.items() if not describes(name)}, {})
+            for part in step.values():
+                if isinstance(part, Mapping) and "_target_" in part:
+                    instantiate(part)
 
 
 class DataBuilder:
@@ -155,7 +170,7 @@ def _models_in(node: Any) -> Iterator[str]:
 def _applying(
     key: str, step: Node, folders: Mapping[str, Path | None]
 ) -> Callable[[EmbeddingDataset], EmbeddingDataset]:
-    """A step as a function of the data set; a mistake in its arguments is told under the step's name.
+    """A step as a function of the data set; a mistake in its arguments or models is told under the step's name.
 
     A step that takes a `cache` keeps there what must not be made twice even when the step itself is interrupted; one
     that takes `unfinished` has that folder for itself, until its result is in the cache.
@@ -164,9 +179,16 @@ def _applying(
     given = {name: folder for name, folder in folders.items() if name in known}
 
     def apply(dataset: EmbeddingDataset) -> EmbeddingDataset:
-        try:
+        with _told_under(key):
             return instantiate(step, dataset=dataset, **given)
-        except ConfigError as error:
-            raise ConfigError(f"dataset.steps.{key}: {error}") from error
 
     return apply
+
+
+@contextmanager
+def _told_under(key: str) -> Iterator[None]:
+    """Mistakes told with the step that they are in: its parts, such as a teacher, know not where they stand."""
+    try:
+        yield
+    except (ConfigError, ModelError) as error:
+        raise type(error)(f"dataset.steps.{key} (its keys begin so): {error}") from error

@@ -61,10 +61,16 @@ def _explain_key(error: HydraException, cause: OmegaConfBaseException) -> str:
         if hint := parent.get("_hint_"):
             return f"{where} is not a key. {hint}"
         known = [str(name) for name in parent if str(name) not in ("hydra", "_target_")]
-        if not known and "." in where:
+        if "." in where and (not known or _is_option_of_steps(where)):
             return _explain_first_key(where, str(error))
         return f"{where} is not a key. Known here: {', '.join(known)}. {did_you_mean(str(key), known)}".strip()
     return f"{first_line}. {str(cause).splitlines()[0]}"
+
+
+def _is_option_of_steps(where: str) -> bool:
+    """Whether a key is the name of a step that was not chosen, beside others that were."""
+    parent, _, key = where.rpartition(".")
+    return parent == "dataset.steps" and (key in SINGLE or (conf_dir() / "step" / f"{key}.yaml").exists())
 
 
 def _explain_first_key(where: str, message: str) -> str:

@@ -1,11 +1,11 @@
 """Who judges a run: the evaluators with their data, what of these was seen in training, and which metric decides."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from embexp.building import DataBuilder, as_judged, offered_shapes
+from embexp.building import DataBuilder, as_judged, is_costly, offered_shapes
 from embexp.checks.findings import of_rows
-from embexp.config import instantiate
+from embexp.config import check_arguments, instantiate
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, did_you_mean, listed
 from embexp.evaluation.example_evaluator import NO_LEAKS
@@ -28,6 +28,32 @@ def check_evaluator_way(name: str, config: Node, dataset_name: str, builder: Dat
     node, label = _data_of(name, config, dataset_name)
     if offered := offered_shapes(node):
         way_to_evaluator(offered, _read_by(config["evaluator"][name]), label, name, builder.settings)
+
+
+def check_evaluators(config: Node, dataset_name: str, builder: DataBuilder, misfits: Misfits) -> None:
+    """Tell of what can be told of the evaluators without a costly step: of those that read what one makes, less."""
+    chosen = config["evaluator"] or {}
+    waiting = [
+        name for name, node in chosen.items() if _read_by(node) and is_costly(_data_of(name, config, dataset_name)[0])
+    ]
+    if not waiting:
+        plan_evaluators(config, dataset_name, (), builder, misfits)
+        return
+    for name in chosen:
+        if name in waiting:
+            misfits.attempt(check_arguments, _call_of(name, config), dict.fromkeys(("name", "dataset", "leaked")))
+        else:
+            misfits.attempt(_plan_evaluator, name, config, dataset_name, (), builder)
+    misfits.attempt(_check_judge, config["primary_metric"], chosen)
+
+
+def _check_judge(asked: str | None, chosen: Iterable[str]) -> None:
+    """Raise ConfigError when the metric that is to decide is of none of the evaluators."""
+    if asked is not None and asked.rpartition("/")[0] not in chosen:
+        raise ConfigError(
+            f"primary_metric={asked} is not measured. Expected <evaluator>/<metric>, of one of: {listed(chosen)}. "
+            f"{did_you_mean(asked.rpartition('/')[0], chosen)}".strip()
+        )
 
 
 def plan_evaluators(
@@ -54,7 +80,7 @@ def _plan_evaluator(
     name: str, config: Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder
 ) -> tuple[Evaluator, Leaked]:
     reads = _read_by(config["evaluator"][name])
-    call = {key: value for key, value in config["evaluator"][name].items() if key != "dataset"}
+    call = _call_of(name, config)
     if not reads:
         return instantiate(call, name=name), {}
     node, label = _data_of(name, config, dataset_name)
@@ -67,6 +93,10 @@ def _plan_evaluator(
         if split in dataset.splits and trained_on
     }
     return instantiate(call, name=name, dataset=dataset, leaked=leaked), leaked
+
+
+def _call_of(name: str, config: Node) -> dict[str, Any]:
+    return {key: value for key, value in config["evaluator"][name].items() if key != "dataset"}
 
 
 def _data_of(name: str, config: Node, dataset_name: str) -> tuple[Node, str]:

@@ -75,7 +75,8 @@ def way_to_evaluator(
         needs = unmet_needs(offered, accepted, most=1, settings=settings)
         raise ShapeError(
             f"{_misfit(offered, accepted, dataset, f'evaluator={evaluator}', needs)}\n"
-            f"Type evaluator=[stsb], which brings its own data, or choose data that are {' or '.join(accepted)}."
+            f"Type evaluator=[stsb], which brings its own data, or +dataset@evaluator.{evaluator}.dataset=<option> for "
+            f"other data to judge on, or choose data that are {' or '.join(accepted)}."
         )
     return way
 

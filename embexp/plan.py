@@ -1,5 +1,6 @@
 """Plan a run: build and check everything that is cheap, before anything is loaded, trained or logged."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from embexp.building import DataBuilder, builder_of, dataset_name, is_costly, offered_shapes
+from embexp.building import DataBuilder, builder_of, check_steps, dataset_name, is_costly, offered_shapes
 from embexp.checking import check_stage
 from embexp.checks.settings import check_settings
 from embexp.config import check_arguments, instantiate, resolve
@@ -18,7 +19,7 @@ from embexp.evaluation.scores import Evaluator
 from embexp.exports.adapter_base import check_shared_base
 from embexp.exports.delivery import plan_exports
 from embexp.exports.trained import Export
-from embexp.judges import check_evaluator_way, plan_evaluators
+from embexp.judges import check_evaluator_way, check_evaluators, plan_evaluators
 from embexp.libraries import import_data_libraries, import_training_libraries
 from embexp.matching import few_rows_warnings, wanted_shapes, way_to_loss
 from embexp.misfits import Misfits
@@ -233,9 +234,11 @@ def _check_before_costly_steps(
     builder: DataBuilder,
     misfits: Misfits,
 ) -> None:
-    """Tell of what can be told without the training rows, where a step trains a model on the way to them."""
+    """Tell of what can be told without the training rows, where a step on the way to them takes long or is paid for."""
+    for node in {json.dumps(draft.node["dataset"], default=str): draft.node["dataset"] for draft in drafts}.values():
+        misfits.attempt(check_steps, node)
     _check_calls(drafts, model, misfits)
-    plan_evaluators(config, names["dataset"], (), builder, misfits)
+    check_evaluators(config, names["dataset"], builder, misfits)
     misfits.attempt(instantiate, config["tracking"])
     misfits.raise_if_any()
 

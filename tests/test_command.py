@@ -57,6 +57,8 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
             ["dataset.reader.columns is empty. Type 'dataset.reader.columns={score: foo}'."],
         ),
         (["dataset.steps.clean.min_chars=5"], ["no such step is chosen. Type step=[clean] beside it."]),
+        (["dataset=financial_qa", "dataset.steps.clean.min_chars=5"], ["Type step=[clean] beside it."]),
+        (["dataset=financial_qa", "dataset.steps.negatives.seed=5"], ["Type negatives=<option> beside it"]),
         (["dataset.shapes=scored_pair"], ["dataset.shapes=scored_pair: expected a list: dataset.shapes=[scored_pair]"]),
         (["name=数据]"], ["name=数据] cannot be read by Hydra.", """in inner quotes: name='"数据]"'."""]),
         (["+conversion.label_scores.蕴含=1"], ["Type 'conversion.label_scores={蕴含: 1}', with all names."]),

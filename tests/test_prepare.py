@@ -132,7 +132,7 @@ def test_a_shape_out_of_reach_is_refused_with_those_within(pairs):
 
 
 def test_a_wrong_argument_of_a_step_names_the_step(pairs):
-    with pytest.raises(EmbexpError, match=r"dataset\.steps\.split: "):
+    with pytest.raises(EmbexpError, match=r"dataset\.steps\.split \(its keys begin so\): "):
         prepared(pairs, "dataset.steps.split.ratios=[1,-1,0]")
 
 

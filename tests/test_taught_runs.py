@@ -9,6 +9,7 @@ from conftest import TINY
 from embexp.building import builder_of, offered_shapes
 from embexp.config import compose, resolve
 from embexp.data.readers import read_files
+from embexp.errors import EmbexpError
 from embexp.overrides import expand_paths, quote_texts
 from embexp.plan import plan_run
 from embexp.prepare import prepare
@@ -167,3 +168,21 @@ def test_gpl_runs_on_the_bundled_data(workplace):
     assert plan.stages[-1].dataset.shape.name == "scored_triplet"
     assert plan.evaluators[0].dataset.shape.name == "positive_pair"
     assert plan.primary_metric.endswith("ndcg_at_10")
+
+
+def test_gpl_of_passages_alone_is_told_before_anything_is_mined_that_it_needs_a_judge(workplace, monkeypatch):
+    (workplace / "texts.txt").write_text("".join(f"Thing {n} is here. It has kind {n}.\n" for n in range(40)))
+    gpl = ("experiment=gpl", "dataset=texts.txt", "model=tiny", "trainer=smoke")
+    monkeypatch.setattr("embexp.steps.crop_queries.sentences_of", lambda _: pytest.fail("passages are cropped"))
+    with pytest.raises(EmbexpError, match=r"evaluator=retrieval accepts .*\n.*dataset@evaluator\.retrieval\.dataset="):
+        planned(workplace, *gpl)
+
+
+@pytest.mark.parametrize("judge", ["+dataset@evaluator.retrieval.dataset=finance", "evaluator=[stsb]"])
+def test_gpl_of_passages_alone_is_judged_on_other_data(workplace, judge):
+    (workplace / "texts.txt").write_text("".join(f"Thing {n} is here. It has kind {n}.\n" for n in range(40)))
+    gpl = ("experiment=gpl", "dataset=texts.txt", "model=tiny", "trainer=smoke", "negatives=bm25", "paths.data=bundled")
+    teacher = "dataset.steps.teacher_scores.scorer.encoder.model=static"
+    plan = planned(workplace, *gpl, teacher, judge)
+    assert plan.stages[-1].dataset.shape.name == "scored_triplet"
+    assert plan.evaluators[0].dataset.name != plan.stages[-1].dataset.name

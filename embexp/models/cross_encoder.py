@@ -3,12 +3,27 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from embexp.data.values import is_count
 from embexp.errors import ConfigError, ModelError, did_you_mean, listed
 
 if TYPE_CHECKING:
     import numpy
 
 ACTIVATIONS = {"sigmoid": "Sigmoid", "identity": "Identity"}  # as torch.nn calls them
+
+
+def check_reading(whose: str, batch_size: Any, max_tokens: Any) -> None:
+    """Raise ConfigError unless a cross-encoder can read so many pairs at a time, and so much of each."""
+    wrong = []
+    if not is_count(batch_size):
+        wrong.append(f"{whose}.batch_size={batch_size} must be a whole number from 1: type ...{whose}.batch_size=64.")
+    if max_tokens is not None and not is_count(max_tokens):
+        wrong.append(
+            f"{whose}.max_tokens={max_tokens} must be a whole number from 1, or null for the model's own limit: type "
+            f"...{whose}.max_tokens=null."
+        )
+    if wrong:
+        raise ConfigError("\n".join(wrong))
 
 
 class CrossEncoderScorer:
@@ -22,7 +37,7 @@ class CrossEncoderScorer:
             model's own.
 
     Raises:
-        ConfigError: another activation.
+        ConfigError: another activation, or a number that cannot be.
     """
 
     def __init__(self, path: str, batch_size: int, max_tokens: int | None, activation: str | None = None) -> None:
@@ -32,6 +47,7 @@ class CrossEncoderScorer:
                 f"scorer.activation={activation} is not known. Expected null or one of: {listed(ACTIVATIONS)}. "
                 f"{did_you_mean(str(activation), ACTIVATIONS)}".strip()
             )
+        check_reading("scorer", batch_size, max_tokens)
         self._model: Any = None
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
@@ -60,11 +76,11 @@ class CrossEncoderScorer:
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"The cross-encoder {self.path} cannot be loaded: {str(error).splitlines()[0]} Expected a folder, or "
-                "an id that is in the Hugging Face cache or on the Hub: type scorer.path=<folder or id>."
+                "an id that is in the Hugging Face cache or on the Hub: type ...scorer.path=<folder or id>."
             ) from error
         if model.num_labels != 1:
             raise ModelError(
                 f"The cross-encoder {self.path} gives {model.num_labels} numbers for a pair. Expected one, the score: "
-                "type scorer.path=<folder or id> of a model for ranking or similarity."
+                "type ...scorer.path=<folder or id> of a model for ranking or similarity."
             )
         return model

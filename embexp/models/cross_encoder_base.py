@@ -33,7 +33,7 @@ class CrossEncoderBase:
         if not self.model.has_transformer:
             raise ConfigError(
                 f"teacher.model={name} has no transformer. Expected one, which reads two texts together: type "
-                "teacher.model=minilm, or give a folder or a Hub id."
+                "...teacher.model=minilm, or give a folder or a Hub id."
             )
         self.place = self.model.locate()
 
@@ -56,7 +56,7 @@ class CrossEncoderBase:
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(
                 f"teacher.model={self.name} cannot be loaded as a cross-encoder: {str(error).splitlines()[0]} Expected "
-                f"a transformer for {num_outputs} output(s): type teacher.model=minilm, or give a folder or a Hub id."
+                f"a transformer for {num_outputs} output(s): type ...teacher.model=minilm, a folder or a Hub id."
             ) from error
 
     def _written(self, training_texts: TextSource, folder: Path) -> str:

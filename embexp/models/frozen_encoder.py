@@ -32,7 +32,7 @@ class FrozenEncoder:
         if self.model.locate()["source"] == "scratch":
             raise ConfigError(
                 f"encoder.model={model} is a model with random weights. Expected a trained one: type "
-                "encoder.model=minilm, or give a folder or a Hub id."
+                "...encoder.model=minilm, or give a folder or a Hub id."
             )
 
     def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":

@@ -13,7 +13,7 @@ from embexp.protocols import Encoder
 from embexp.steps.augmenting.copies import Copies
 from embexp.steps.augmenting.filters import HeldOut, SimilarityBand
 from embexp.steps.made_rows import schema_with_sources, with_sources
-from embexp.steps.refusals import refuse
+from embexp.steps.refusals import count_faults, refuse
 from embexp.steps.rewording.rewording import Rewording, shown_change
 
 SAY_ENCODER = "encoder={_target_: embexp.models.frozen_encoder.FrozenEncoder, model: minilm}"
@@ -51,7 +51,7 @@ def augment(
     Raises:
         ConfigError: lists every argument that does not fit.
     """
-    given = {"made_by": made_by, "copies": copies, "examples": examples}
+    given = {"made_by": made_by, "copies": copies, "examples": examples, "seed": seed}
     band = {"min_similarity": min_similarity, "max_similarity": max_similarity, "encoder": encoder}
     refuse("augment", [*augment_faults(dataset, columns, **given), *band_faults(**band)])
     filters = [HeldOut.of(dataset), *([SimilarityBand(*band.values())] if encoder else [])]
@@ -78,7 +78,9 @@ def _reported(dataset: EmbeddingDataset, splits: Any, making: Copies) -> Embeddi
     return dataset.after(f"augment by {making.made_by}", splits, reason, shown)
 
 
-def augment_faults(dataset: EmbeddingDataset, columns: Any, made_by: Any, copies: Any, examples: Any) -> Iterator[str]:
+def augment_faults(
+    dataset: EmbeddingDataset, columns: Any, made_by: Any, copies: Any, examples: Any, seed: Any
+) -> Iterator[str]:
     """What is wrong with the arguments of a step that adds copies of rows, whoever changes their texts."""
     if dataset.shape.name in MADE_OF_TEXTS:
         yield f"{dataset.name} is {dataset.shape.name}: augment its texts before they are brought to that shape."
@@ -90,9 +92,8 @@ def augment_faults(dataset: EmbeddingDataset, columns: Any, made_by: Any, copies
             yield f"columns: {column!r} is no text column. Expected some of: {listed(dataset.text_columns)}."
     if not isinstance(made_by, str) or not made_by.strip():
         yield f"made_by={made_by!r} must be a name, such as made_by=typos."
-    for name, value, least in (("copies", copies, 1), ("examples", examples, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            yield f"{name}={value} must be a whole number from {least}."
+    yield from count_faults(1, copies=copies)
+    yield from count_faults(0, examples=examples, seed=seed)
 
 
 def band_faults(**band: Any) -> Iterator[str]:

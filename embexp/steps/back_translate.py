@@ -36,7 +36,7 @@ def back_translate(
         ModelError: a translation model cannot be loaded.
     """
     band = {"min_similarity": min_similarity, "max_similarity": max_similarity, "encoder": encoder}
-    faults = augment_faults(dataset, columns, made_by=made_by, copies=copies, examples=examples)
+    faults = augment_faults(dataset, columns, made_by=made_by, copies=copies, examples=examples, seed=seed)
     refuse("back_translate", [*faults, *band_faults(**band)])
     there.load()
     back.load()

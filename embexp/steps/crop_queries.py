@@ -17,7 +17,7 @@ from embexp.steps.augmenting.filters import HeldOut
 from embexp.steps.convert import convert_to
 from embexp.steps.made_rows import Row, made_of, with_source
 from embexp.steps.prompting import with_row_prompts
-from embexp.steps.refusals import refuse
+from embexp.steps.refusals import count_faults, refuse
 from embexp.steps.rewording.rewording import shown_change
 from embexp.steps.rewording.sentences import sentences_of, without_sentence
 
@@ -46,7 +46,7 @@ def crop_queries(
         ConfigError: lists every argument that does not fit.
         DataError: a split has no passage of two sentences.
     """
-    refuse("crop_queries", _faults(made_by, per_text, removed, examples))
+    refuse("crop_queries", _faults(made_by, per_text, removed, examples, seed))
     texts = with_row_prompts(dataset) if dataset.shape.name == "text" else convert_to(dataset, "text")
     cropping, made = _Cropping(made_by, per_text, removed, seed), {}
     for split in sorted(texts.splits, key=SPLITS.index, reverse=True):
@@ -111,11 +111,10 @@ class _Cropping:
         return f"{self.num_made:,} queries made" + (f"; left out: {counts}" if self.left_out else "")
 
 
-def _faults(made_by: Any, per_text: Any, removed: Any, examples: Any) -> Iterator[str]:
+def _faults(made_by: Any, per_text: Any, removed: Any, examples: Any, seed: Any) -> Iterator[str]:
     if not isinstance(made_by, str) or not made_by.strip():
         yield f"made_by={made_by!r} must be a name, such as made_by=crop."
-    for name, value, least in (("per_text", per_text, 1), ("examples", examples, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            yield f"{name}={value} must be a whole number from {least}."
+    yield from count_faults(1, per_text=per_text)
+    yield from count_faults(0, examples=examples, seed=seed)
     if not (is_number(removed) and 0 <= removed <= 1):
         yield f"removed={removed} must be a probability, from 0 to 1."

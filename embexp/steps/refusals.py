@@ -1,10 +1,11 @@
 """What steps refuse: arguments that cannot be meant, and a split that they would leave without a row."""
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import selected
 from embexp.data.dataset import EmbeddingDataset
+from embexp.data.values import is_count
 from embexp.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -20,6 +21,19 @@ def refuse(step: str, faults: Iterable[str]) -> None:
     found = list(faults)
     if found:
         raise ConfigError("\n  ".join([f"The step {step} cannot work with its arguments:", *found]))
+
+
+def count_faults(least: int, **counts: Any) -> Iterator[str]:
+    """What is wrong with arguments, by their names, that are to be whole numbers from `least`.
+
+    >>> list(count_faults(1, copies=0, examples=3))
+    ['copies=0 must be a whole number from 1.']
+    """
+    yield from (
+        f"{name}={value} must be a whole number from {least}."
+        for name, value in counts.items()
+        if not is_count(value, least)
+    )
 
 
 def keep_rows(

@@ -64,7 +64,7 @@ def rewrite(
     """
     places = ["text", "number", *(["instruction"] if instruction else [])]
     band = {"min_similarity": min_similarity, "max_similarity": max_similarity, "encoder": encoder}
-    faults = [*augment_faults(dataset, columns, made_by=made_by, copies=copies, examples=examples)]
+    faults = augment_faults(dataset, columns, made_by=made_by, copies=copies, examples=examples, seed=seed)
     refuse("rewrite", [*faults, *band_faults(**band), *faults_of(endpoint), *prompt_faults(prompt, ["text"], places)])
     sources = sources_of(dataset, list(columns or dataset.text_columns))
     values = {"number": str(copies), "instruction": instruction or ""}

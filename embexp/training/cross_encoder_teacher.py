@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.config import check_arguments
 from embexp.data.arrow import with_progress
 from embexp.data.cache import step_key
 from embexp.data.dataset import fingerprint
 from embexp.errors import ConfigError
+from embexp.models.cross_encoder import check_reading
 from embexp.models.cross_encoder_base import CrossEncoderBase
 from embexp.run_record import RESULT, read_json
-from embexp.training.arguments import check_precision
 from embexp.training.cross_encoder_scores import before_and_after
 from embexp.training.cross_encoder_training import MODEL, train_cross_encoder
-from embexp.training.pair_training import ARGUMENTS, PairTraining
+from embexp.training.pair_training import PairTraining, check_trainer
 
 if TYPE_CHECKING:
     import numpy
@@ -39,8 +38,9 @@ class CrossEncoderTeacher:
         batch_size: pairs that are labelled at a time.
 
     Raises:
-        ConfigError: a model that cannot be one, no seeds, or an argument that the trainer does not take.
+        ConfigError: a model that cannot be one, no seeds, or an argument or a value that the trainer does not take.
         ModelError: the model's weights are not there.
+        TrainingError: the machine cannot train in the precision that was asked for.
     """
 
     def __init__(
@@ -50,17 +50,13 @@ class CrossEncoderTeacher:
         self.trainer, self.seeds, self.batch_size = dict(trainer), seeds, batch_size
         if not seeds or len({*seeds}) < len(seeds):
             raise ConfigError(f"teacher.seeds={seeds} must be different whole numbers, such as teacher.seeds=[42].")
-        check_arguments({"_target_": ARGUMENTS, **self.trainer}, {})
+        check_reading("teacher", batch_size, max_tokens)
+        check_trainer(self.trainer)
 
     def fit(
         self, train: "Dataset", dev: "Dataset | None", kind: str, num_classes: int, cache: Path | None
     ) -> "CrossEncoderLabeller":
-        """The trained cross-encoders; those that the cache has are not trained again.
-
-        Raises:
-            TrainingError: the machine cannot train in the precision that was asked for.
-        """
-        check_precision(self.trainer)
+        """The trained cross-encoders; those that the cache has are not trained again."""
         quieten()
         dev = dev if dev is not None and dev.num_rows else None
         place = (cache or Path(_folder().name)) / FOLDER / self._key(train, dev, kind, num_classes)

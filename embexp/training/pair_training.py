@@ -6,14 +6,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.config import instantiate
+from embexp.errors import ConfigError
 from embexp.models.cross_encoder_base import CrossEncoderBase
-from embexp.training.arguments import has_cuda
+from embexp.training.arguments import check_precision, has_cuda
 from embexp.training.cross_encoder_scores import primary_metric
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 ARGUMENTS = "sentence_transformers.cross_encoder.training_args.CrossEncoderTrainingArguments"
+
+
+def check_trainer(trainer: Mapping[str, Any]) -> None:
+    """Refuse, before anything is trained, arguments and values that sentence-transformers' trainer does not take.
+
+    Raises:
+        ConfigError: says which one.
+        TrainingError: a precision that the machine does not have.
+    """
+    check_precision(trainer)
+    try:
+        instantiate({"_target_": ARGUMENTS, **trainer}, output_dir="never-written", report_to="none")
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value}" for key, value in trainer.items())
+        raise ConfigError(
+            f"teacher.trainer cannot be what was given: {error}. Expected values of CrossEncoderTrainingArguments; "
+            f"given were {given}. Type dataset.steps.silver.teacher.trainer.<key>=<value>."
+        ) from error
 
 
 @dataclass(frozen=True)

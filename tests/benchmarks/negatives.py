@@ -135,7 +135,7 @@ def small_pool():
 
     rows = dataset_of("one", "ranked", {"train": {"query": ["a bond"], "positives": [["a loan"]], "negatives": [[]]}})
     nothing = pyarrow.array([], pyarrow.string())
-    return pool_of(rows.splits["train"], nothing, numpy.zeros(0, "uint64"), (None, None))
+    return pool_of(rows.splits["train"], nothing, numpy.zeros(0, "uint64"), (None, None), symmetric=False)
 
 
 def encoder_of_minilm():

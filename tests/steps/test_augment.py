@@ -169,9 +169,11 @@ def test_the_order_of_the_rows_changes_no_copy():
 
 
 def test_all_bad_arguments_are_named_at_once():
+    band = {"min_similarity": 2, "max_similarity": 1}
     with pytest.raises(ConfigError) as refusal:
-        augment(texts("a"), Shout(), " ", columns=["txt"], copies=0, min_similarity=2, max_similarity=1, examples=-1)
-    for fault in ("made_by=' '", "columns: 'txt'", "copies=0", "examples=-1", "min_similarity=2", "without an encoder"):
+        augment(texts("a"), Shout(), " ", columns=["txt"], copies=0, seed="x", examples=-1, **band)
+    numbers = ("copies=0", "examples=-1", "seed=x", "min_similarity=2")
+    for fault in ("made_by=' '", "columns: 'txt'", "without an encoder", *numbers):
         assert fault in str(refusal.value)
 
 

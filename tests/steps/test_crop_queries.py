@@ -84,5 +84,5 @@ def test_the_texts_of_any_data_are_passages():
 
 
 def test_arguments_that_do_not_fit_are_told_together():
-    with pytest.raises(ConfigError, match=r"per_text=0 must be a whole number from 1.*\n.*removed=9 must be a prob"):
-        cropped(texts(*PASSAGES), per_text=0, removed=9)
+    with pytest.raises(ConfigError, match=r"per_text=0 must be a .*\n.*seed=abc must be a .*\n.*removed=9 must be a"):
+        cropped(texts(*PASSAGES), per_text=0, removed=9, seed="abc")

@@ -9,7 +9,8 @@ from chat_server import ChatServer, completion, echo, texts
 from embexp.config import compose, instantiate, resolve
 from embexp.data.checks import dataset_of
 from embexp.data.storage import read_prepared
-from embexp.errors import ConfigError, DataError
+from embexp.errors import ConfigError, DataError, EmbexpError
+from embexp.plan import plan_run
 from embexp.prepare import prepare
 from embexp.steps.made_rows import leave_out
 from embexp.steps.split import split
@@ -204,3 +205,29 @@ def test_prepare_writes_what_was_made_and_asks_once(server, workplace, monkeypat
     assert len(written) > 8
     assert not [path for path in written if b"sk-very-secret-4711" in path.read_bytes()]
     assert set(rows(read_prepared(folder, "made"))["made_by"]) == {"queries"}
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "step=[split,generate_queries,augment_typos] +dataset.steps.augment_typos.copis=1",
+        "negatives=embedding dataset.steps.negatives.retriever.encoder.model=minillm",
+        "+trainer.learning_rat=1",
+        "+evaluator.retrieval.resample=1",
+        "primary_metric=retrievall/x",
+        "+tracking.urii=x",
+    ],
+)
+def test_nothing_is_sent_while_a_mistake_can_be_told(mistake, server, workplace):
+    (workplace / "passages.txt").write_text("".join(f"passage {number}\n" for number in range(10)))
+    step = "dataset.steps.generate_queries"
+    typed = ["dataset=file", "dataset.reader.path=passages.txt", "step=[split,generate_queries]", "model=tiny"]
+    typed += [f"{step}.endpoint.url={server.url}", f"{step}.endpoint.model=toy", "evaluator=[retrieval]", "loss=mnrl"]
+    names = {"dataset": "file", "model": "tiny", "loss": "auto"}
+    told = r"argument '(copis|learning_rat|resample|urii)'|encoder\.model=minillm|primary_metric=retrievall/x"
+    with pytest.raises(EmbexpError, match=told):
+        plan_run(compose([*typed, *mistake.split()]), names, workplace / "run")
+    assert server.requests == []
+    plan = plan_run(compose([*typed, "loss=auto", "paths.cache=null"]), names, workplace / "run")
+    assert (plan.choices["loss"], plan.evaluators[0].dataset.shape.name) == ("mnrl", "positive_pair")
+    assert len(server.requests) == 10

@@ -143,7 +143,7 @@ def test_without_a_cache_it_is_trained_in_a_folder_that_goes():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("static",), r"teacher\.model=static has no transformer\. .* type teacher\.model=minilm"),
+        (("static",), r"teacher\.model=static has no transformer\. .* type \.\.\.teacher\.model=minilm"),
         (("minilm_l4",), r"teacher\.model=minilm_l4 is not known\..*Did you mean"),
         (("tiny", []), r"teacher\.seeds=\[\] must be different whole numbers"),
         (("tiny", [1, 1]), r"teacher\.seeds=\[1, 1\] must be different"),
@@ -152,6 +152,16 @@ def test_without_a_cache_it_is_trained_in_a_folder_that_goes():
 def test_what_cannot_be_a_teacher_is_refused_before_anything_is_loaded(given, message):
     with pytest.raises(ConfigError, match=message):
         teacher(*given)
+
+
+def test_numbers_that_no_teacher_can_have_are_told_together():
+    with pytest.raises(ConfigError, match=r"teacher\.batch_size=0 must be.*\n.*teacher\.max_tokens=x must be .*null"):
+        CrossEncoderTeacher("tiny", TRAINER, [1], "x", 0)
+
+
+def test_a_value_that_the_trainer_does_not_take_is_refused():
+    with pytest.raises(ConfigError, match=r"stepz is not a valid .*teacher\.trainer\.<key>=<value>"):
+        teacher(eval_strategy="stepz")
 
 
 def test_an_argument_that_the_trainer_does_not_take_is_refused():

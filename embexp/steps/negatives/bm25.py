@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from embexp.data.arrow import with_progress
 from embexp.steps.negatives.candidates import NOTHING, Candidates, lowest_scores
+from embexp.steps.negatives.numbers_given import faults_of
 from embexp.steps.negatives.pool import Pairs, Pool
 from embexp.steps.negatives.terms import Terms
 
@@ -28,7 +29,7 @@ class Bm25Retriever:
 
     Args:
         language: of words in letters, for stems and stop words (see `Terms`); None: neither.
-        k1: how slowly a term that repeats counts less.
+        k1: how slowly a term that repeats counts less, 0 or more.
         b: how much long documents count less, 0 to 1.
     """
 
@@ -37,6 +38,11 @@ class Bm25Retriever:
     language: str | None
     k1: float
     b: float
+
+    def faults(self, key: str) -> Iterator[str]:
+        """Numbers outside of what BM25 means by them, a line each."""
+        yield from faults_of(f"{key}.k1", self.k1, least=0, such_as=1.5)
+        yield from faults_of(f"{key}.b", self.b, least=0, most=1, such_as=0.75)
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """The k documents of each query that score highest; of one score the first document comes first."""

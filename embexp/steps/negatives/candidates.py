@@ -1,5 +1,6 @@
 """What retrievers find: documents for each query that may become its negatives, and how they are scored."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,6 +36,9 @@ class Retriever(Protocol):
     """
 
     has_scores: bool
+
+    def faults(self, key: str) -> Iterator[str]:
+        """Arguments that cannot be meant, a line each; `key` is that of the retriever in the configuration."""
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """The best k documents of each query; known positives may be among them."""

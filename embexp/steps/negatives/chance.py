@@ -24,6 +24,10 @@ class RandomRetriever:
 
     seed: int
 
+    def faults(self, key: str) -> Iterator[str]:
+        """None: whatever is drawn is drawn."""
+        return iter(())
+
     def search(self, pool: Pool, k: int) -> Candidates:
         """k documents of each query, none twice; all in random order where there are fewer."""
         import numpy
@@ -45,6 +49,10 @@ class RuleRetriever:
 
     column: str
     seed: int
+
+    def faults(self, key: str) -> Iterator[str]:
+        """None: whatever is drawn is drawn."""
+        return iter(())
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """k documents of the categories of each query, none twice; fewer where there are no more.
@@ -69,11 +77,12 @@ class RuleRetriever:
     def _documents_by_category(self, pool: Pool) -> "dict[str, numpy.ndarray]":
         import numpy
 
-        if self.column not in pool.rows.column_names:
+        names = pool.rows.column_names
+        if self.column not in names:
+            hint = did_you_mean(str(self.column), names) or "Type +dataset.reader.columns.type=<your column>."
             raise ConfigError(
-                f"retriever.column={self.column} is none of the columns {listed(pool.rows.column_names)}. "
-                f"{did_you_mean(self.column, pool.rows.column_names)} Read your category as the column type: "
-                "'dataset.reader.columns={anchor: <yours>, positive: <yours>, type: <your category>}'."
+                f"retriever.column={self.column} is none of the columns {listed(names)}. Expected a category of each "
+                f"row in the column type. {hint}"
             )
         values = numpy.array(pool.rows[self.column][:], dtype=object)[pool.row_documents.left]
         names = {name for name in values.tolist() if name is not None}

@@ -1,5 +1,6 @@
 """Candidates by embeddings: documents near the query, as a model sees it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -49,6 +50,10 @@ class EmbeddingRetriever:
             )
         if self.index == "faiss":
             check_faiss()
+
+    def faults(self, key: str) -> Iterator[str]:
+        """None: its arguments are read when it is made."""
+        return iter(())
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """The k documents of each query that are nearest; of one score the first document comes first."""

@@ -1,10 +1,12 @@
 """Candidates of several retrievers in one list, by reciprocal-rank fusion."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from embexp.errors import listed
 from embexp.steps.negatives.candidates import NOTHING, Candidates, Retriever, in_order
+from embexp.steps.negatives.numbers_given import faults_of
 from embexp.steps.negatives.pool import Pool
 
 if TYPE_CHECKING:
@@ -19,13 +21,26 @@ class FusedRetriever:
 
     Args:
         retrievers: by names of your choice; one that is null is left out.
-        rank_constant: the larger it is, the less the first ranks stand out.
+        rank_constant: 0 or more; the larger it is, the less the first ranks stand out.
     """
 
     has_scores: ClassVar[bool] = False
 
     retrievers: Mapping[str, Retriever | None]
     rank_constant: float
+
+    def faults(self, key: str) -> Iterator[str]:
+        """No retriever at all, a constant that cannot be, and what is wrong with each retriever, a line each."""
+        if all(retriever is None for retriever in self.retrievers.values()):
+            name = next(iter(self.retrievers), "bm25")
+            yield (
+                f"{key}.retrievers are all null: {listed(self.retrievers)}. Expected at least one: leave out "
+                f"{key}.retrievers.{name}=null."
+            )
+        yield from faults_of(f"{key}.rank_constant", self.rank_constant, least=0, such_as=60)
+        for name, retriever in self.retrievers.items():
+            if retriever is not None:
+                yield from retriever.faults(f"{key}.retrievers.{name}")
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """The k documents of each query that come out first; of one sum the first document comes first."""

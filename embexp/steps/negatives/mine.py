@@ -1,21 +1,22 @@
 """The step `negatives`: hard negatives for the queries of train."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.data.arrow import selected
-from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.dataset import EmbeddingDataset
 from embexp.data.documents import documents_in
 from embexp.data.faults import FaultLog
-from embexp.errors import listed
 from embexp.steps.conversions.conversion_settings import ConversionSettings
+from embexp.steps.negatives.argument_faults import KEY, faults_of_rows, faults_of_search
 from embexp.steps.negatives.candidates import Retriever
 from embexp.steps.negatives.guards import Guards
+from embexp.steps.negatives.hints import tell_of_further_negatives, tell_of_rows_left_out, warn_of_empty
 from embexp.steps.negatives.mining import Mined, mine
 from embexp.steps.negatives.pool import Pairs, Pool, keys_of, pool_of
-from embexp.steps.negatives.ranked_form import as_ranked, with_negatives
+from embexp.steps.negatives.ranked_form import MINED, PAIRS_FIRST, as_ranked, with_negatives
 from embexp.steps.negatives.selection import Selection
 from embexp.steps.refusals import none_emptied, refuse
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     import pyarrow
     from datasets import Dataset
 
-GIVEN = ("replace", "keep")
-TOO_FEW = ("keep", "drop")
+SYMMETRIC = ("scored_pair", "binary_pair", "class_pair")  # shapes whose positive pairs are two texts of one meaning
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,8 @@ def mine_negatives(
         conversion: for shapes that must be converted first.
         num_negatives: of each query, at most.
         choose: top: the best ranked; random: drawn from those that the guards leave.
-        given: negatives that rows have already: replace them, or keep them before the mined ones.
+        given: negatives that rows have already: replace them (then labelled pairs become pairs, so that those without a
+            contradiction stay), or keep them before the mined ones.
         too_few: rows whose query finds fewer: keep or drop them.
         splits: which ones get negatives.
         corpus: a file of further documents (JSONL, CSV, TSV, Parquet or .txt), without those that stand in another
@@ -67,29 +68,22 @@ def mine_negatives(
         DataError: a corpus that cannot be read, or no row is left in a split.
     """
     selection = Selection(num_negatives, choose, guards.near_duplicate, seed)
-    faults = [*selection.faults(), *guards.faults(retriever.has_scores, num_negatives)]
-    refuse("negatives", [*faults, *_faults(dataset, given, too_few, splits)])
-    ranked = as_ranked(dataset, conversion)
+    faults = [*selection.faults(KEY), *faults_of_rows(dataset, given, too_few, splits, corpus)]
+    refuse("negatives", [*faults, *faults_of_search(retriever, guards, num_negatives)])
+    ranked = as_ranked(dataset, conversion, accepted=PAIRS_FIRST if given == "replace" else MINED)
     further, made, reasons, examples = _documents(corpus), dict(ranked.splits), [], []
     for split in splits:
-        mined, report = mine(pool := _pool(ranked, split, further), retriever, guards, selection, _taken(pool, given))
-        made[split] = _rows(ranked.splits[split], mined, given, num_negatives if too_few == "drop" else 0)
-        reasons.append(f"{split}: {report}")
+        where, rows = f"{dataset.name}/{split}", ranked.splits[split]
+        pool = _pool(ranked, split, further, dataset.shape.name in SYMMETRIC)
+        mined, report = mine(pool, retriever, guards, selection, _taken(pool, given))
+        made[split] = _rows(rows, mined, given, num_negatives if too_few == "drop" else 0)
+        reasons.append(f"{split}: {report}{_replaced(rows, given)}")
         examples += report.lines()
-        logger.info("%s/%s: %s", dataset.name, split, report)
-    _hint(dataset.name, num_negatives, conversion)
+        logger.info("%s: %s%s", where, report, _replaced(rows, given))
+        warn_of_empty(where, report, guards)
+        tell_of_rows_left_out(where, sum(not negatives for negatives in made[split]["negatives"][:]))
+    tell_of_further_negatives(dataset.name, num_negatives, conversion)
     return none_emptied(ranked, ranked.after("mine negatives", made, "; ".join(reasons), examples))
-
-
-def _faults(dataset: EmbeddingDataset, given: str, too_few: str, splits: Sequence[str]) -> Iterator[str]:
-    if given not in GIVEN:
-        yield f"given={given} is none of: {listed(GIVEN)}."
-    if too_few not in TOO_FEW:
-        yield f"too_few={too_few} is none of: {listed(TOO_FEW)}."
-    if isinstance(splits, str) or not splits or not {*splits} <= {*SPLITS}:
-        yield f"splits={splits} must be a list of some of: {listed(SPLITS)}; type splits=[train]."
-    elif missing := [split for split in splits if split not in dataset.splits]:
-        yield f"splits={listed(splits)}: {dataset.name} has no {listed(missing)}, only {listed(dataset.splits)}."
 
 
 def _documents(corpus: str | None) -> "pyarrow.Array":
@@ -102,10 +96,10 @@ def _documents(corpus: str | None) -> "pyarrow.Array":
     return pyarrow.array([text for text in texts if text], pyarrow.string())
 
 
-def _pool(ranked: EmbeddingDataset, split: str, further: "pyarrow.Array") -> Pool:
+def _pool(ranked: EmbeddingDataset, split: str, further: "pyarrow.Array", symmetric: bool) -> Pool:
     others = [text for other in ranked.splits if other != split for text in ranked.texts(other)] if len(further) else []
     prompts = ranked.prompts.of("query"), ranked.prompts.of("positives")
-    return pool_of(ranked.splits[split], further, keys_of(others), prompts)
+    return pool_of(ranked.splits[split], further, keys_of(others), prompts, symmetric)
 
 
 def _taken(pool: Pool, given: str) -> Pairs:
@@ -127,13 +121,7 @@ def _rows(rows: "Dataset", mined: Mined, given: str, fewest: int) -> "Dataset":
     return selected(with_negatives(rows, negatives), enough)
 
 
-def _hint(name: str, num_negatives: int, conversion: ConversionSettings) -> None:
-    beside = conversion.max_negatives or 1
-    if beside < num_negatives:
-        logger.info(
-            "%s: %d negatives a query; triplets get %d of them: type conversion.max_negatives=%d for all.",
-            name,
-            num_negatives,
-            beside,
-            num_negatives,
-        )
+def _replaced(rows: "Dataset", given: str) -> str:
+    """How many negatives that rows had went, for the report."""
+    number = sum(map(len, rows["negatives"][:])) if given == "replace" else 0
+    return f"; {number:,} given negatives replaced" if number else ""

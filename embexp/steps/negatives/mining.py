@@ -13,8 +13,6 @@ from embexp.steps.negatives.selection import Selection
 if TYPE_CHECKING:
     import numpy
 
-NEAR = "near-duplicates of another negative"
-
 
 @dataclass(frozen=True)
 class Mined:
@@ -64,15 +62,13 @@ def mine(
     candidates = retriever.search(pool, window + min(window, most_known))
     looked_at, removed = guards.window(candidates, known, len(pool.documents))
     mask, by_score = guards.by_score(looked_at, candidates)
-    columns, num_near = selection.of(mask, candidates, pool.documents)
+    columns, copies = selection.of(mask, candidates, pool)
     mined = Mined(pool, candidates, columns)
-    removed += by_score
-    removed[NEAR] = num_near
     report = MiningReport(
         selection.num_negatives,
         numpy.array([len(some) for some in columns]),
         len(pool.documents),
-        removed,
+        removed + by_score + copies,
         mined.differences(),
         _share_above(looked_at, candidates, selection.num_negatives),
         tuple(_examples(mined)),

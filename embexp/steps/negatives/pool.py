@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embexp.data.shapes import MADE_FROM
 from embexp.steps.comparing.row_keys import comparable, text_keys
 from embexp.steps.comparing.text_lists import list_rows
+from embexp.steps.negatives.answers import answers_of, known_answers, names_of_sources
 
 if TYPE_CHECKING:
     import numpy
@@ -36,7 +36,7 @@ class Pool:
         query_of_row: the query of each row, `(num_rows,)`.
         row_documents: each row with each of its documents; those of the corpus stand in no row.
         positives: each query with each of its known positives, over all rows that ask it and those made of these.
-        known: the same, and with each query the document that has its own text.
+        known: the same, and what follows from them (see `known_answers`): none of its negatives.
         prompts: what goes before queries and before documents, as `Encoder.encode` takes it.
     """
 
@@ -55,12 +55,14 @@ def pool_of(
     corpus: "pyarrow.Array",
     not_from_corpus: "numpy.ndarray",
     prompts: tuple[str | None, str | None],
+    symmetric: bool,
 ) -> Pool:
     """The pool of ranked rows and of further documents.
 
     Args:
         corpus: texts of documents besides those of the rows.
         not_from_corpus: keys of texts (see row_keys) that are left out of the corpus: those of other splits.
+        symmetric: whether query and positive mean the same, as the texts of a labelled pair do.
     """
     import numpy
     import pyarrow
@@ -74,10 +76,9 @@ def pool_of(
     first_documents, numbers = _numbered(document_keys)
     rows_of_positives = list_rows(positives)
     rows_of_both = numpy.concatenate([rows_of_positives, list_rows(negatives)])
-    answers = _answers(rows, query_of_row, rows_of_positives, numbers[: len(rows_of_positives)])
-    _, same_query, same_document = numpy.intersect1d(
-        query_keys[first_queries], document_keys[first_documents], return_indices=True
-    )
+    sources = None if (names := names_of_sources(rows)) is None else _numbered(keys_of(names))[1]
+    answers = answers_of(sources, query_of_row, rows_of_positives, numbers[: len(rows_of_positives)])
+    known = known_answers(answers, query_keys[first_queries], document_keys[first_documents], symmetric)
     return Pool(
         queries.take(pyarrow.array(first_queries)).to_pylist(),
         documents.take(pyarrow.array(first_documents)).to_pylist(),
@@ -85,7 +86,7 @@ def pool_of(
         query_of_row,
         _pairs(rows_of_both, numbers[: len(rows_of_both)]),
         _pairs(*answers),
-        _pairs(*(numpy.concatenate(both) for both in zip(answers, (same_query, same_document), strict=True))),
+        _pairs(*known),
         prompts,
     )
 
@@ -115,23 +116,6 @@ def _numbered(keys: "numpy.ndarray") -> tuple["numpy.ndarray", "numpy.ndarray"]:
     ranks = numpy.empty(len(order), "int64")
     ranks[order] = numpy.arange(len(order))
     return first[order], ranks[inverse.reshape(-1)]
-
-
-def _answers(
-    rows: "Dataset", query_of_row: "numpy.ndarray", rows_of_positives: "numpy.ndarray", positives: "numpy.ndarray"
-) -> tuple["numpy.ndarray", "numpy.ndarray"]:
-    """Queries and their positives; rows made of the same one have theirs in common: copies ask and say the same."""
-    import numpy
-
-    if MADE_FROM not in rows.column_names:
-        return query_of_row[rows_of_positives], positives
-    named = [source or f"row {place}" for place, source in enumerate(rows[MADE_FROM][:])]
-    sources = _numbered(keys_of(named))[1]
-    by_source = numpy.argsort(sources, kind="stable")
-    first = numpy.searchsorted(sources[by_source], numpy.arange(sources.max(initial=-1) + 2))
-    beside = [by_source[first[source] : first[source + 1]] for source in sources[rows_of_positives]]
-    counts = [len(asking) for asking in beside]
-    return query_of_row[numpy.concatenate([*beside, by_source[:0]])], numpy.repeat(positives, counts)
 
 
 def _pairs(left: "numpy.ndarray", right: "numpy.ndarray") -> Pairs:

@@ -17,24 +17,29 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 MINED = ("ranked", "triplet", "positive_pair")  # shapes of which each row becomes a ranked one
+PAIRS_FIRST = ("ranked", "positive_pair", "triplet")  # where given negatives go: what has none need not be left out
 DRAWN = "labelled_text"  # converted to pairs by chance, so that a text's other positives would not be known
 
 
 def as_ranked(
-    dataset: EmbeddingDataset, settings: ConversionSettings, cannot: str = "Negatives cannot be mined for"
+    dataset: EmbeddingDataset,
+    settings: ConversionSettings,
+    cannot: str = "Negatives cannot be mined for",
+    accepted: Sequence[str] = MINED,
 ) -> EmbeddingDataset:
     """The data set as ranked rows, one for each row of its pairs or triplets, to which others are converted first.
 
     Args:
         cannot: how the refusal begins.
+        accepted: the shapes that are not converted first, the preferred one before the others.
 
     Raises:
         ShapeError: no conversion leads there, or one that needs a number that is not set.
     """
     start = dataset.shape.name
-    way = None if start == DRAWN else route([start], MINED, settings=settings)
+    way = None if start == DRAWN else route([start], accepted, settings=settings)
     if way is None:
-        needs = [] if start == DRAWN else unmet_needs([start], MINED, settings=settings)
+        needs = [] if start == DRAWN else unmet_needs([start], accepted, settings=settings)
         hint = what_to_type(needs) if needs else "Leave the step out (negatives=none), or choose other data."
         raise ShapeError(
             f"{cannot} {dataset.name}, which is {start}. Expected rows whose positives are known: "

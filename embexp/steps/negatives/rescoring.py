@@ -1,10 +1,12 @@
 """Candidates of another retriever in the order in which a cross-encoder puts them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from embexp.protocols import PairScorer
 from embexp.steps.negatives.candidates import NOTHING, Candidates, Retriever, in_order, lowest_scores
+from embexp.steps.negatives.numbers_given import faults_of
 from embexp.steps.negatives.pool import Pairs, Pool
 
 
@@ -23,6 +25,11 @@ class RescoredRetriever:
     retriever: Retriever
     scorer: PairScorer
     most: int
+
+    def faults(self, key: str) -> Iterator[str]:
+        """A number of candidates that cannot be, and what is wrong with their retriever, a line each."""
+        yield from faults_of(f"{key}.most", self.most, whole=True, least=1, such_as=30)
+        yield from self.retriever.faults(f"{key}.retriever")
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """The best candidates of each query by their new scores, k of them or `most`."""

@@ -1,13 +1,15 @@
 """Choosing the negatives of each query among the candidates that no guard takes out."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embexp.errors import listed
-from embexp.steps.comparing.near import NGRAM, similarity
-from embexp.steps.comparing.row_keys import comparable
 from embexp.steps.negatives.candidates import Candidates
+from embexp.steps.negatives.copies import Copies
+from embexp.steps.negatives.numbers_given import faults_of
+from embexp.steps.negatives.pool import Pool
 
 if TYPE_CHECKING:
     import numpy
@@ -22,7 +24,8 @@ class Selection:
     Attributes:
         num_negatives: of each query, at most.
         choose: top: the best ranked; random: drawn from all that may be taken.
-        near_duplicate: Jaccard similarity from which a text is too near an earlier negative; None for no such limit.
+        near_duplicate: Jaccard similarity from which a text is too near a positive or an earlier negative; None for no
+            such limit.
     """
 
     num_negatives: int
@@ -30,37 +33,33 @@ class Selection:
     near_duplicate: float | None
     seed: int
 
-    def faults(self) -> Iterator[str]:
-        """What cannot be meant, a line each."""
-        if self.num_negatives < 1:
-            yield f"num_negatives={self.num_negatives} must be 1 or more."
+    def faults(self, key: str) -> Iterator[str]:
+        """What cannot be meant, a line each; `key` is that of the step."""
+        yield from faults_of(f"{key}.num_negatives", self.num_negatives, whole=True, least=1, such_as=1)
         if self.choose not in CHOICES:
-            yield f"choose={self.choose} is none of: {listed(CHOICES)}."
+            yield f"{key}.choose={self.choose} is none of: {listed(CHOICES)}."
 
-    def of(
-        self, mask: "numpy.ndarray", candidates: Candidates, documents: Sequence[str]
-    ) -> tuple[list[list[int]], int]:
-        """For each query the columns of its negatives; and how many candidates were near-duplicates of one of them.
+    def of(self, mask: "numpy.ndarray", candidates: Candidates, pool: Pool) -> tuple[list[list[int]], Counter[str]]:
+        """For each query the columns of its negatives; and how many candidates repeat a text, by which (see `Copies`).
 
         Args:
             mask: which candidates may be taken, `(queries, k)`.
         """
-        if self.near_duplicate is None or self.num_negatives == 1:
-            return [columns[: self.num_negatives] for columns in self._in_turn(mask)], 0
-        texts = comparable(_as_array(documents))
-        rows, near = [], 0
-        for columns, places in zip(self._in_turn(mask), candidates.places.tolist(), strict=True):
-            taken: dict[int, str] = {}
+        removed: Counter[str] = Counter()
+        if self.near_duplicate is None:
+            return [columns[: self.num_negatives] for columns in self._in_turn(mask)], removed
+        copies, rows = Copies(pool, self.near_duplicate), []
+        for query, columns in enumerate(self._in_turn(mask)):
+            places, known, taken = candidates.places[query], copies.of(query), []
             for column in columns:
-                text = texts[places[column]].as_py()
-                if any(similarity((text,), (other,), NGRAM) >= self.near_duplicate for other in taken.values()):
-                    near += 1
-                else:
-                    taken[column] = text
+                if fault := known.fault_of(int(places[column])):
+                    removed[fault] += 1
+                    continue
+                taken.append(column)
                 if len(taken) == self.num_negatives:
                     break
-            rows.append([*taken])
-        return rows, near
+            rows.append(taken)
+        return rows, removed
 
     def _in_turn(self, mask: "numpy.ndarray") -> Iterator[list[int]]:
         """The columns of each row of the mask in the order in which they are tried."""
@@ -70,9 +69,3 @@ class Selection:
         for row in mask:
             columns = numpy.flatnonzero(row)
             yield (draw.permutation(columns) if self.choose == "random" else columns).tolist()
-
-
-def _as_array(texts: Sequence[str]):
-    import pyarrow
-
-    return pyarrow.array(texts, pyarrow.string())

@@ -24,12 +24,14 @@ class PairPool:
         sides: the texts of gold's first and of its second column, in order.
         rest: pairs of the rows that are not gold: their labels are not known here.
         taken: keys (`pair_keys`) of the pairs of gold, dev and test, in either order.
+        held_out: keys of the texts of dev and test.
         prompts: what goes before first and second texts, as `Encoder.encode` takes it.
     """
 
     sides: tuple[list[str], list[str]]
     rest: list[Pair]
     taken: "numpy.ndarray"
+    held_out: "numpy.ndarray"
     prompts: tuple[str | None, str | None]
 
     def are_free(self, first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
@@ -54,6 +56,16 @@ class PairPool:
         kept = [pairs[place] for place in numpy.flatnonzero(free & is_first).tolist()]
         return kept, Counter({reason: int(mask.sum()) for reason, mask in reasons.items() if mask.any()})
 
+    def num_held_out(self, pairs: Sequence[Pair]) -> int:
+        """How many of the pairs have a text that stands in dev or test, in another pair.
+
+        Such pairs may be made: public sets of sentence pairs share sentences between their splits, too.
+        """
+        import numpy
+
+        first, second = (numpy.isin(keys_of([pair[side] for pair in pairs]), self.held_out) for side in (0, 1))
+        return int((first | second).sum())
+
 
 class PairSampler(Protocol):
     """Finds pairs that are worth a label."""
@@ -67,12 +79,14 @@ def pair_pool(dataset: EmbeddingDataset, gold: "Dataset", rest: "Dataset") -> Pa
     import numpy
 
     columns = dataset.text_columns
-    sides = tuple(gold[column][:] for column in columns)
+    texts = tuple(gold[column][:] for column in columns)
     others = [rows for split, rows in dataset.splits.items() if split != "train"]
-    known = [pair_keys(*(keys_of(rows[column][:]) for column in columns)) for rows in (gold, *others)]
+    keys = [[keys_of(rows[column][:]) for column in columns] for rows in (gold, *others)]
+    none = numpy.empty(0, "uint64")
     return PairPool(
-        sides,
+        texts,
         [*zip(*(rest[column][:] for column in columns), strict=True)],
-        numpy.unique(numpy.concatenate(known)),
+        numpy.unique(numpy.concatenate([pair_keys(*sides) for sides in keys])),
+        numpy.unique(numpy.concatenate([none, *(side for of_rows in keys[1:] for side in of_rows)])),
         tuple(dataset.prompts.of(column) for column in columns),
     )

@@ -1,11 +1,15 @@
 """Which pairs get a silver label: what retrievers find among gold's texts, or what lies there without a label."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embexp.data.faults import FaultLog
+from embexp.data.formats import chunks_of
+from embexp.data.lines import FileOptions
 from embexp.data.readers import read_files
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, DataError, listed
 from embexp.steps.negatives.candidates import NOTHING, Retriever
 from embexp.steps.negatives.pool import keys_of
 from embexp.steps.silver.pair_pool import Pair, PairPool
@@ -14,6 +18,7 @@ from embexp.steps.silver.search_pool import search_pool
 if TYPE_CHECKING:
     import numpy
 
+SAY_COLUMNS = "type 'dataset.steps.silver.sampler.columns=[<first text>,<second text>]'"
 SPARE = 20  # candidates beyond those asked for: a text with more known partners than that may get fewer pairs
 
 
@@ -43,7 +48,7 @@ class RetrievedPairs:
         if self.pairs_per_text < 1 or not retrievers:
             raise ConfigError(
                 f"sampler.pairs_per_text={self.pairs_per_text} with {len(retrievers)} retrievers finds no pairs. "
-                "Expected at least 1 of each: type sampler.pairs_per_text=3."
+                "Expected at least 1 of each: type dataset.steps.silver.sampler.pairs_per_text=3."
             )
         search = search_pool(*(pool.sides if self.across else (pool.sides[0] + pool.sides[1],) * 2), pool.prompts)
         keys = keys_of(search.queries), keys_of(search.documents)
@@ -88,16 +93,30 @@ class RemainingPairs:
         """The pairs in their order.
 
         Raises:
-            ConfigError: all rows are gold, and no file is named.
-            DataError: the file cannot be read.
+            ConfigError: all rows are gold, and no file is named, or not two columns.
+            DataError: the file cannot be read, or has no such columns.
         """
         if self.path is None and not pool.rest:
             raise ConfigError(
                 "sampler.path=null labels the rows that are not gold, and all rows are. Expected a share of them to "
-                "be, or pairs in a file: type dataset.steps.silver.gold_share=0.2, or sampler.path=<file>."
+                "be, or pairs in a file: type dataset.steps.silver.gold_share=0.2, or "
+                "dataset.steps.silver.sampler.path=<file>."
             )
         if self.path is None:
             return pool.rest
+        _check_columns(Path(self.path), self.columns)
         names = dict(zip(("anchor", "positive"), self.columns, strict=True))
         rows = read_files(self.path, "remaining", "positive_pair", names).splits["train"]
         return [*zip(rows["anchor"][:], rows["positive"][:], strict=True)]
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    """Refuse columns that a file does not have: reading would advise the key of the data set's own reader."""
+    if isinstance(columns, str) or len(columns) != 2:
+        raise ConfigError(f"sampler.columns={columns}: expected the columns of two texts: {SAY_COLUMNS}.")
+    first = next(chunks_of(path, FileOptions(), FaultLog("drop")), None) if path.is_file() else None
+    if first and (missing := [column for column in columns if column not in first.columns]):
+        raise DataError(
+            f"{path} has no column {listed(missing)}. It has: {listed(first.columns)}. Expected the columns of two "
+            f"texts: {SAY_COLUMNS}."
+        )

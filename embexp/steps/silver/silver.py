@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.data.dataset import EmbeddingDataset
-from embexp.data.values import is_number
+from embexp.data.values import is_count, is_number
 from embexp.errors import DataError, ShapeError, listed
 from embexp.protocols import PairLabeller, PairTeacher
-from embexp.steps.refusals import refuse
+from embexp.steps.refusals import count_faults, refuse
 from embexp.steps.silver.choosing import Choice, chosen
 from embexp.steps.silver.gold import divided_gold
 from embexp.steps.silver.joining import labels_in, plain_pairs, with_silver
 from embexp.steps.silver.labelling import labelled
 from embexp.steps.silver.pair_pool import Pair, PairPool, PairSampler, pair_pool
-from embexp.steps.silver.silver_report import example_lines, label_lines, teacher_line
+from embexp.steps.silver.silver_report import STEP, example_lines, label_lines, teacher_line, warnings_of
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -63,22 +63,27 @@ def add_silver(
     """
     _check_shape(dataset)
     counts = {"num_gold": num_gold, "num_pairs": num_pairs}
-    refuse("silver", _faults(gold_share, min_confidence, counts, (sampler, teacher)))
-    dataset.training_rows()
+    num_rows = dataset.training_rows().num_rows
+    refuse("silver", _faults(gold_share, min_confidence, counts, num_rows, (sampler, teacher), seed))
     gold, rest = divided_gold(dataset.splits["train"], gold_share, num_gold, seed)
     numbers = f"{gold.num_rows:,} of {gold.num_rows + rest.num_rows:,} train rows are gold"
     if sampler is None or teacher is None:
         return dataset.after("gold", {**dataset.splits, "train": gold}, numbers)
-    pairs, left_out = _pairs(sampler, pair_pool(dataset, gold, rest))
+    pool = pair_pool(dataset, gold, rest)
+    pairs, left_out = _pairs(sampler, pool)
     labeller = _taught(teacher, dataset, gold, cache)
     kind, of_gold = dataset.shape.label_kind, labels_in(dataset, gold)
     silver = labelled(pairs[:num_pairs], labeller, kind)
     choice = chosen(silver, of_gold, kind, min_confidence, like_gold, seed)
     spread = {"gold": of_gold, "labelled": silver.labels, "kept": choice.silver.labels if choice.left_out else ()}
+    remarks = "; ".join([numbers, *_remarks(len(silver.pairs), choice, left_out, pool), teacher_line(labeller)])
+    logger.info("%s: %s", dataset.name, remarks)
+    for warning in warnings_of(labeller, choice):
+        logger.warning("%s: %s", dataset.name, warning)
     return dataset.after(
         "silver",
         with_silver(dataset, gold, choice.silver),
-        "; ".join([numbers, *_remarks(len(silver.pairs), choice, left_out), teacher_line(labeller)]),
+        remarks,
         [*label_lines(kind, dataset.label_names, **spread), *example_lines(choice.silver, dataset.label_names)],
         [str(folder.resolve()) for folder in labeller.trainings],
     )
@@ -101,16 +106,22 @@ def _check_shape(dataset: EmbeddingDataset) -> None:
         )
 
 
-def _faults(share: Any, confidence: Any, counts: dict[str, Any], parts: tuple[Any, Any]) -> Iterator[str]:
+def _faults(
+    share: Any, confidence: Any, counts: dict[str, Any], num_rows: int, parts: tuple[Any, Any], seed: Any
+) -> Iterator[str]:
     if not is_number(share) or not 0 < share <= 1:
         yield f"gold_share={share} must be above 0 and at most 1, such as gold_share=0.2."
     for name, number in counts.items():
-        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+        if number is not None and not is_count(number):
             yield f"{name}={number} must be a whole number from 1, or null."
+        elif name == "num_gold" and number is not None and number > num_rows:
+            yield f"num_gold={number:,} is more than the train rows, which are {num_rows:,}: type {STEP}.num_gold=null."
     if counts["num_gold"] is not None and share != 1:
-        yield f"gold_share={share} and num_gold={counts['num_gold']}: give one; type num_gold=null, or gold_share=1."
+        both = f"gold_share={share} and num_gold={counts['num_gold']}"
+        yield f"{both}: give one; type {STEP}.num_gold=null, or {STEP}.gold_share=1."
     if confidence is not None and (not is_number(confidence) or not 0 < confidence < 1):
         yield f"min_confidence={confidence} must be a probability between 0 and 1, such as 0.8, or null."
+    yield from count_faults(0, seed=seed)
     if parts.count(None) == 1:
         yield "sampler and teacher go together: give both, or neither (silver=gold)."
 
@@ -118,17 +129,20 @@ def _faults(share: Any, confidence: Any, counts: dict[str, Any], parts: tuple[An
 def _pairs(sampler: PairSampler, pool: PairPool) -> tuple[list[Pair], "Counter[str]"]:
     pairs, left_out = pool.free_pairs(sampler.sample(pool))
     if not pairs:
+        found = f"those that the sampler found are left out ({_listed(left_out)})" if left_out else "none was found"
         raise DataError(
-            f"There is no pair to label: of what the sampler found went {_listed(left_out) or 'nothing'}. Expected "
-            "pairs that are not in gold, dev or test: type silver=random or dataset.steps.silver.sampler.path=<file>."
+            f"There is no pair to label: {found}. Expected pairs that are not in gold, dev or test: type "
+            f"silver=random, or silver=remaining {STEP}.sampler.path=<file>."
         )
     return pairs, left_out
 
 
-def _remarks(num_labelled: int, choice: Choice, left_out: "Counter[str]") -> Iterator[str]:
+def _remarks(num_labelled: int, choice: Choice, left_out: "Counter[str]", pool: PairPool) -> Iterator[str]:
     yield f"{len(choice.silver.pairs):,} of {num_labelled:,} labelled pairs are kept"
-    if gone := _listed(left_out + choice.left_out):
-        yield f"left out: {gone}"
+    if shared := pool.num_held_out(choice.silver.pairs):
+        yield f"{shared:,} of them hold a text of dev or test"
+    if gone := left_out + choice.left_out:
+        yield f"left out: {_listed(gone)}"
 
 
 def _listed(counts: "Counter[str]") -> str:

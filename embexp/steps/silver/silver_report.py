@@ -1,15 +1,38 @@
 """What the step `silver` tells: gold and silver side by side, the teacher before and after, examples to read."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from embexp.errors import listed
 from embexp.protocols import PairLabeller
 from embexp.steps.negatives.mining_report import EXAMPLES, histogram, readable
+from embexp.steps.silver.choosing import Choice
 from embexp.steps.silver.labelling import Silver
 
 if TYPE_CHECKING:
     import numpy
+
+
+STEP = "dataset.steps.silver"
+LEAST_SPEARMAN = 0.1  # a teacher below has not learned to label
+
+
+def warnings_of(teacher: PairLabeller, choice: Choice) -> Iterator[str]:
+    """Why the silver pairs may be of no use: a teacher that has not learned, or none of its pairs kept."""
+    for name, (before, after) in [*teacher.dev_scores.items()][:1]:
+        if after <= before or (name == "spearman" and after < LEAST_SPEARMAN):
+            yield (
+                f"The teacher of silver pairs has not learned to label them (on dev {name} {before:.4f} untrained, "
+                f"{after:.4f} trained). Give it more gold, {STEP}.teacher.trainer.num_train_epochs=<more>, or "
+                f"another model: {STEP}.teacher.model=bert_base."
+            )
+    if not choice.silver.pairs:
+        gone = listed(f"{count:,} {why}" for why, count in choice.left_out.items() if count)
+        yield (
+            f"No silver pair is kept: the train rows are gold alone (left out: {gone}). Type {STEP}.min_confidence="
+            f"null, or a smaller number, or {STEP}.like_gold=false, or choose a better {STEP}.teacher.model."
+        )
 
 
 def teacher_line(teacher: PairLabeller) -> str:

@@ -13,7 +13,7 @@ from embexp.errors import listed
 from embexp.protocols import Encoder
 from embexp.steps.conversions.conversion import Conversion, Row, Source
 from embexp.steps.convert import convert, convert_to
-from embexp.steps.refusals import refuse
+from embexp.steps.refusals import count_faults, refuse
 
 
 def embed_by_teacher(
@@ -40,7 +40,7 @@ def embed_by_teacher(
     Raises:
         ConfigError: lists every argument that does not fit.
     """
-    refuse("teacher_embeddings", _faults(dataset, source, block_texts))
+    refuse("teacher_embeddings", _faults(dataset, source, prompt, block_texts))
     if source is None and dataset.shape.name != "text":
         dataset = convert_to(dataset, "text")
     blocks = KeptBlocks(unfinished)
@@ -70,12 +70,13 @@ def _distinct(split: Source, source: str | None) -> Iterator[tuple[str, str]]:
                 yield pair
 
 
-def _faults(dataset: EmbeddingDataset, source: Any, block_texts: Any) -> Iterator[str]:
+def _faults(dataset: EmbeddingDataset, source: Any, prompt: Any, block_texts: Any) -> Iterator[str]:
     plain = [column for column in dataset.text_columns if not dataset.shape.text_lists]
     if source is not None and source not in plain:
         yield (
             f"source={source} is no column of single texts in {dataset.name}, which is {dataset.shape.name}. Expected "
             f"null or one of: {listed(plain)}."
         )
-    if not isinstance(block_texts, int) or isinstance(block_texts, bool) or block_texts < 1:
-        yield f"block_texts={block_texts} must be a whole number from 1."
+    if not isinstance(prompt, str | None):
+        yield f"prompt={prompt} must be a text, or null for the teacher's own default."
+    yield from count_faults(1, block_texts=block_texts)

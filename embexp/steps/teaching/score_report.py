@@ -36,10 +36,14 @@ class ScoreReport:
         if len(self.shown) < self.num_shown:
             self.shown.append(_example(row, row["positive_scores"].index(lowest)))
 
+    @property
+    def share_above(self) -> float:
+        """The share of the negatives that are scored above the (lowest) positive."""
+        return sum(margin < 0 for margin in self.margins) / max(len(self.margins), 1)
+
     def __str__(self) -> str:
-        above = sum(margin < 0 for margin in self.margins)
-        share = 100 * above / max(len(self.margins), 1)
-        parts = [f"{self.num_scored:,} rows scored", f"{share:.1f} % of the negatives above the (lowest) positive"]
+        above = f"{100 * self.share_above:.1f} % of the negatives above the (lowest) positive"
+        parts = [f"{self.num_scored:,} rows scored", above]
         parts += [f"{self.num_bare:,} rows without positives or negatives not scored"] if self.num_bare else []
         return ", ".join(parts)
 

@@ -13,9 +13,11 @@ from embexp.errors import DataError, listed
 from embexp.protocols import PairScorer
 from embexp.steps.conversions.conversion_settings import ConversionSettings
 from embexp.steps.negatives.ranked_form import as_ranked
-from embexp.steps.refusals import refuse
+from embexp.steps.refusals import count_faults, refuse
 from embexp.steps.teaching.score_report import ScoreReport
 from embexp.steps.teaching.scored_lists import ScoredLists
+
+MOST_ABOVE = 0.5  # share of the negatives that a teacher may put above the positive before that is told
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,15 @@ def score_by_teacher(
                 f"No row of {ranked.name}/{split} has both positives and negatives: a teacher has nothing to compare. "
                 "Expected negatives: type negatives=bm25 (or another way of mining), or choose data that have them."
             )
+        if report.share_above > MOST_ABOVE:
+            logger.warning(
+                "%s/%s: the teacher scores %.0f %% of the negatives above the (lowest) positive: it may not know these "
+                "texts. Choose another one by dataset.steps.teacher_scores.scorer, or leave these negatives out: "
+                "negatives=cross_encoder.",
+                ranked.name,
+                split,
+                100 * report.share_above,
+            )
         reasons.append(f"{split}: {report}")
         shown += report.lines()
     logger.info("%s: %s; %d blocks were kept from before", ranked.name, "; ".join(reasons), scoring.num_recalled)
@@ -73,6 +84,5 @@ def _faults(dataset: EmbeddingDataset, splits: Sequence[str], block_pairs: Any, 
         yield f"splits={splits} must be a list of some of: {listed(SPLITS)}; type splits=[train]."
     elif missing := [split for split in splits if split not in dataset.splits]:
         yield f"splits={listed(splits)}: {dataset.name} has no {listed(missing)}, only {listed(dataset.splits)}."
-    for name, value, least in (("block_pairs", block_pairs, 1), ("examples", examples, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            yield f"{name}={value} must be a whole number from {least}."
+    yield from count_faults(1, block_pairs=block_pairs)
+    yield from count_faults(0, examples=examples)

@@ -22,6 +22,9 @@ class GivenScores:
     table: dict[tuple[str, str], float] = field(default_factory=dict)
     has_scores: bool = True
 
+    def faults(self, key):
+        return iter(())
+
     def search(self, pool, k):
         scores = numpy.array(
             [[self.table.get((query, document), 0.0) for document in pool.documents] for query in pool.queries]
@@ -55,10 +58,11 @@ def ranked(*rows, **more):
     )
 
 
-def pool(*rows, corpus=(), others=(), **more):
+def pool(*rows, corpus=(), others=(), symmetric=False, **more):
     """The pool of ranked train rows."""
     rows = ranked(*rows, **more).splits["train"]
-    return pool_of(rows, pyarrow.array(list(corpus), pyarrow.string()), numpy.array(others, "uint64"), (None, None))
+    further, others = pyarrow.array(list(corpus), pyarrow.string()), numpy.array(others, "uint64")
+    return pool_of(rows, further, others, (None, None), symmetric)
 
 
 def call(negatives, *overrides):

@@ -2,9 +2,10 @@
 
 import numpy
 import pytest
-from mined_rows import guards
+from mined_rows import guards, pool
 
 from embexp.steps.negatives.candidates import Candidates
+from embexp.steps.negatives.copies import HOLDING, NEAR_NEGATIVE, NEAR_POSITIVE
 from embexp.steps.negatives.guards import KNOWN
 from embexp.steps.negatives.pool import Pairs
 from embexp.steps.negatives.selection import Selection
@@ -56,22 +57,48 @@ def test_margins_say_nothing_of_a_query_without_a_positive():
     assert sum(removed.values()) == 0
 
 
-DOCUMENTS = ["the market rose today", "The market rose today!!", "the market rose toda", "gold", "silver"]
-SOME = Candidates(numpy.arange(5)[None], -numpy.arange(5.0)[None])
+POSITIVE_TEXT = "shares are parts of a company"
+SOME = pool(
+    (
+        "what are shares of a company?",
+        [POSITIVE_TEXT],
+        [
+            "Shares are parts of a compan",  # near the positive: 20 of 21 trigrams
+            "the market rose today",
+            "the market rose toda",  # near the negative before it: 15 of 16 trigrams
+            f"Be told: {POSITIVE_TEXT}; that is all there is to say about them, and there is nothing to add.",
+            "He asked what are shares of a company, and nobody who sat there could tell him what they might be.",
+            "gold",
+            "silver",
+        ],
+    )
+)
+ORDER = Candidates(numpy.arange(1, 8)[None], -numpy.arange(7.0)[None])  # document 0 is the positive
 
 
-def test_near_duplicates_of_an_earlier_negative_are_passed_over():
-    columns, near = Selection(3, "top", 0.8, seed=1).of(numpy.full((1, 5), True), SOME, DOCUMENTS)
-    assert (columns, near) == ([[0, 3, 4]], 2)
-    columns, near = Selection(3, "top", None, seed=1).of(numpy.full((1, 5), True), SOME, DOCUMENTS)
-    assert (columns, near) == ([[0, 1, 2]], 0)
+def chosen(num_negatives, near_duplicate):
+    columns, removed = Selection(num_negatives, "top", near_duplicate, seed=1).of(numpy.full((1, 7), True), ORDER, SOME)
+    return columns, dict(removed)
+
+
+def test_what_repeats_the_query_a_positive_or_an_earlier_negative_is_passed_over_and_counted():
+    counts = {NEAR_POSITIVE: 1, NEAR_NEGATIVE: 1, HOLDING: 2}
+    assert chosen(3, 0.8) == ([[1, 5, 6]], counts)
+    assert chosen(1, 0.8) == ([[1]], {NEAR_POSITIVE: 1})  # what comes after the last one is not looked at
+    assert chosen(3, None) == ([[0, 1, 2]], {})
+
+
+def test_a_short_query_or_positive_may_be_held():
+    some = pool(("gold", ["a metal"], ["gold is a metal that is heavy"]))
+    found = Candidates(numpy.array([[1]]), numpy.array([[1.0]]))
+    assert Selection(1, "top", 0.8, seed=1).of(numpy.array([[True]]), found, some) == ([[0]], {})
 
 
 def test_random_negatives_come_from_all_that_may_be_taken():
     mask = numpy.tile([False, True, True, True, False], (200, 1))
     many = Candidates(numpy.tile(numpy.arange(5), (200, 1)), numpy.zeros((200, 5)))
-    columns, _ = Selection(1, "random", None, seed=1).of(mask, many, DOCUMENTS)
+    columns, _ = Selection(1, "random", None, seed=1).of(mask, many, SOME)
     counts = numpy.bincount([column for (column,) in columns], minlength=5)
     assert counts[[0, 4]].tolist() == [0, 0]
     assert counts[1:4].min() > 40
-    assert Selection(1, "random", None, seed=1).of(mask, many, DOCUMENTS)[0] == columns
+    assert Selection(1, "random", None, seed=1).of(mask, many, SOME)[0] == columns

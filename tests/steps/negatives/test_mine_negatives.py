@@ -1,5 +1,7 @@
 """The step `negatives`: what becomes a negative, of which rows, what stays, what is refused and what is told."""
 
+import re
+
 import pytest
 from mined_rows import GivenScores, call, columns, guards, mined, negatives_of, pairs, ranked
 
@@ -142,15 +144,88 @@ def test_all_bad_arguments_are_named_at_once():
         )
     for fault in (
         "choose=best is none of: top, random.",
-        "guards.skip=-1 must be 0 or more.",
-        "guards.within=3 candidates cannot give num_negatives=5.",
-        "guards.near_duplicate=2.0 must be above 0",
+        "guards.skip=-1 was given. Expected a whole number from 0: type dataset.steps.negatives.guards.skip=0.",
+        "guards.within=3 candidates cannot give num_negatives=5. Expected at least as many: type",
+        "guards.near_duplicate=2.0 was given. Expected a number from 0.01 to 1: type",
         "guards.margin=0.1 reads scores, and this retriever has none",
         "given=x is none of: replace, keep.",
         "too_few=y is none of: keep, drop.",
         "splits=dev: mine has no dev, only train.",
     ):
         assert fault in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "typed", "fault"),
+    [
+        ("bm25", "guards.margin=a", "guards.margin=a was given. Expected a number: type"),
+        ("bm25", "guards.max_score=x", "guards.max_score=x was given. Expected a number: type"),
+        ("bm25", "guards.relative_margin=-5", "guards.relative_margin=-5 was given. Expected a number from 0: type"),
+        (
+            "bm25",
+            "guards.near_duplicate=0",
+            "guards.near_duplicate=0 was given. Expected a number from 0.01 to 1: type",
+        ),
+        ("bm25", "guards.within=null", "guards.within=None was given. Expected a whole number from 1: type"),
+        ("bm25", "num_negatives=null", "num_negatives=None was given. Expected a whole number from 1: type"),
+        ("bm25", "corpus=[a]", "corpus=['a'] was given. Expected one file or null: type"),
+        ("bm25", "retriever.k1=-1", "retriever.k1=-1 was given. Expected a number from 0: type"),
+        ("bm25", "retriever.b=7", "retriever.b=7 was given. Expected a number from 0 to 1: type"),
+        (
+            "union",
+            "retriever.rank_constant=-61",
+            "retriever.rank_constant=-61 was given. Expected a number from 0: type",
+        ),
+        ("union", "retriever.retrievers.bm25.k1=-1", "retriever.retrievers.bm25.k1=-1 was given"),
+        ("union", "retriever.retrievers={bm25: null, embedding: null}", "retriever.retrievers are all null: bm25, emb"),
+        ("cross_encoder", "retriever.most=0", "retriever.most=0 was given. Expected a whole number from 1: type"),
+        ("cross_encoder", "retriever.retriever.b=7", "retriever.retriever.b=7 was given"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_with_its_whole_key(option, typed, fault):
+    with pytest.raises(ConfigError, match=f"dataset.steps.negatives.{re.escape(fault)}"):
+        mined(pairs(*ROWS), negatives=option, overrides=[typed])
+
+
+def test_the_partner_of_a_labelled_pair_is_no_negative_of_it_in_either_direction():
+    """a asks b, and b asks c: b is no negative of a, nor a of b."""
+    made = mined(pairs(("a", "b"), ("b", "c"), ("x", "A!"), ("y", "z")), GivenScores(), num_negatives=5)
+    assert negatives_of(made) == [["c", "z"], ["z"], ["b", "c", "z"], ["b", "c", "A!"]]
+
+
+def test_texts_that_labelled_pairs_connect_are_no_negatives_of_each_other(monkeypatch):
+    columns = {"sentence1": ["a", "b", "x"], "sentence2": ["b", "c", "y"], "label": [1, 1, 1]}
+    labelled = dataset_of("mine", "binary_pair", {"train": columns})
+    assert negatives_of(mined(labelled, GivenScores(), num_negatives=5)) == [["y"], ["y"], ["b", "c"]]
+    monkeypatch.setattr("embexp.steps.negatives.answers.MOST_ALIKE", 1)  # b and c are two: too long a chain
+    assert negatives_of(mined(labelled, GivenScores(), num_negatives=5)) == [["c", "y"], ["y"], ["b", "c"]]
+
+
+def test_class_pairs_without_a_contradiction_stay_where_given_negatives_are_replaced():
+    columns = {"sentence1": ["a", "a", "b"], "sentence2": ["one", "two", "three"], "label": [0, 1, 0]}
+    labelled = dataset_of("mine", "class_pair", {"train": columns}, label_names=("entailment", "contradiction"))
+    assert negatives_of(mined(labelled, GivenScores())) == [["three"], ["one"]]
+    assert negatives_of(mined(labelled, GivenScores(), given="keep")) == [["two"]]
+
+
+def test_given_negatives_that_go_are_counted():
+    rows = ranked(("q", ["p"], ["n", "m"]), ("r", ["s"], []))
+    assert mined(rows, GivenScores()).history[-1].reason.endswith("; 2 given negatives replaced")
+    assert "replaced" not in mined(rows, GivenScores(), given="keep").history[-1].reason
+
+
+def test_a_guard_that_leaves_most_queries_without_a_negative_is_named(caplog):
+    caplog.set_level("INFO")
+    mined(pairs(*ROWS), SCORES, guards=guards(max_score=-1))
+    assert (
+        "mine/train: 3 of 3 queries found no negative. Expected guards that leave some: 6 candidates went by "
+        "dataset.steps.negatives.guards.max_score=-1; loosen it, or type dataset.steps.negatives.guards.max_score=null."
+    ) in caplog.messages
+    assert any(text.startswith("mine/train: 3 rows have no negative; too_few=keep") for text in caplog.messages)
+    mined(pairs(*ROWS), SCORES, guards=guards(skip=100))
+    assert "or type dataset.steps.negatives.guards.skip=0." in caplog.text
+    mined(pairs(("a", "gold"), ("b", "silver")))
+    assert "2 of 2 queries found no negative. Expected candidates besides the known positives" in caplog.text
 
 
 def test_the_report_tells_how_negatives_score_and_shows_some():

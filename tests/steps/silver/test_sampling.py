@@ -79,8 +79,10 @@ def test_pairs_of_a_file_are_read_by_the_columns_that_are_named(tmp_path):
     (tmp_path / "pairs.csv").write_text("left,right,score\nx,y,1\nz,w,0\n")
     path = str(tmp_path / "pairs.csv")
     assert RemainingPairs(path, ("left", "right")).sample(pool_of(GOLD)) == [("x", "y"), ("z", "w")]
-    with pytest.raises(DataError, match="has no column sentence1"):
+    with pytest.raises(DataError, match=r"has no column sentence1, .*type 'dataset\.steps\.silver\.sampler\.columns="):
         RemainingPairs(path, ("sentence1", "sentence2")).sample(pool_of(GOLD))
+    with pytest.raises(ConfigError, match=r"sampler\.columns=\['left'\]: expected the columns of two texts"):
+        RemainingPairs(path, ["left"]).sample(pool_of(GOLD))
 
 
 def test_no_pairs_asked_for_is_refused():

@@ -153,20 +153,65 @@ def test_what_has_no_labelled_pairs_is_refused():
 
 def test_nothing_is_trained_where_no_pair_is_left():
     teacher = GivenLabels()
-    with pytest.raises(DataError, match=r"no pair to label: of what the sampler found went 1 in gold, dev or test"):
+    with pytest.raises(DataError, match=r"no pair to label: .* are left out \(1 in gold, dev or test\)\. Expected"):
         with_silver(scored(*GOLD), [("a", "b")], teacher)
     assert teacher.fitted == []
 
 
 def test_all_bad_arguments_are_named_at_once():
     with pytest.raises(ConfigError) as refusal:
-        with_silver(scored(*GOLD), PAIRS, gold_share=1.5, num_gold=0, num_pairs=True, min_confidence=2, sampler=None)
+        with_silver(
+            scored(*GOLD), PAIRS, gold_share=1.5, num_gold=0, num_pairs=True, min_confidence=2, sampler=None, seed="x"
+        )
     for fault in (
         "gold_share=1.5 must be above 0",
         "num_gold=0 must be a whole number from 1",
         "num_pairs=True must be",
-        "give one; type num_gold=null",
+        "give one; type dataset.steps.silver.num_gold=null",
         "min_confidence=2 must be a probability",
         "sampler and teacher go together",
+        "seed=x must be a whole number from 0",
     ):
         assert fault in str(refusal.value)
+
+
+def test_more_gold_rows_than_there_are_rows_are_refused_with_their_number():
+    with pytest.raises(ConfigError, match=r"num_gold=1,000 is more than .* which are 2: type .*num_gold=null"):
+        with_silver(scored(*GOLD), PAIRS, num_gold=1000)
+
+
+def test_the_report_stands_in_the_log(caplog):
+    caplog.set_level("INFO")
+    made = with_silver(scored(*GOLD), PAIRS, SURE)
+    assert caplog.messages == [f"mine: {made.history[-1].reason}"]
+
+
+def test_no_pair_that_is_kept_is_told_with_the_keys_to_loosen(caplog):
+    made = with_silver(scored(*GOLD), PAIRS, SURE, min_confidence=0.999)
+    assert made.splits["train"].num_rows == 2
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "No silver pair is kept: the train rows are gold alone (left out: 3 less sure than 0.999)" in warning
+    assert "Type dataset.steps.silver.min_confidence=null" in warning
+
+
+@pytest.mark.parametrize(
+    ("scores", "is_told"),
+    [
+        ({"spearman": (-0.2, 0.09)}, True),
+        ({"spearman": (0.5, 0.5)}, True),
+        ({"spearman": (0.0, 0.2), "pearson": (0.5, 0.4)}, False),
+        ({"average_precision": (0.5, 0.4)}, True),
+        ({"average_precision": (0.01, 0.05)}, False),
+        ({}, False),
+    ],
+)
+def test_a_teacher_that_has_not_learned_is_told(scores, is_told, caplog):
+    with_silver(scored(*GOLD), PAIRS, GivenLabels(SURE.table, dev_scores=scores))
+    assert ("has not learned to label" in caplog.text) == is_told
+
+
+def test_pairs_that_share_a_text_with_dev_or_test_are_counted_and_stay():
+    dev, test = [("c", "e", 0.5)], [("f", "B!", 0.5)]
+    made = with_silver(scored(*GOLD, dev=dev, test=test), PAIRS, SURE)
+    assert [row[:2] for row in silver_of(made)] == PAIRS
+    assert "3 of 3 labelled pairs are kept; 2 of them hold a text of dev or test;" in made.history[-1].reason

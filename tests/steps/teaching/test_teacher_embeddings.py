@@ -56,5 +56,5 @@ def test_a_step_that_was_killed_goes_on_with_the_blocks_that_are_not_there(tmp_p
 
 def test_arguments_that_do_not_fit_are_told_together():
     ranked = dataset_of("mine", "ranked", {"train": {"query": ["q"], "positives": [["p"]], "negatives": [["n"]]}})
-    with pytest.raises(ConfigError, match=r"source=query is no column of single texts.*\n.*block_texts=0 must be"):
-        embedded(dataset=ranked, source="query", block_texts=0)
+    with pytest.raises(ConfigError, match=r"source=query is no column.*\n.*prompt=\['a'\] must.*\n.*block_texts=0"):
+        embedded(dataset=ranked, source="query", prompt=["a"], block_texts=0)

@@ -109,3 +109,15 @@ def test_what_cannot_be_scored_is_refused():
         scored(pairs)
     with pytest.raises(ShapeError, match="A teacher cannot score mine, which is text"):
         scored(dataset_of("mine", "text", {"train": {"text": ["q"]}}))
+
+
+def test_a_teacher_that_puts_most_negatives_above_their_positive_is_told(caplog):
+    scored(ranked())
+    assert not caplog.messages
+    scored(ranked(), TableScorer({pair: -score for pair, score in TABLE.items()}))
+    assert "mine/train: the teacher scores 100 % of the negatives above the (lowest) positive" in caplog.text
+
+
+def test_a_prompt_that_is_no_text_is_refused():
+    with pytest.raises(ConfigError, match=r"scorer\.query_prompt=\['a'\] was given\. Expected a text, or null"):
+        CosineScorer(PlaneEncoder({}), ["a"], None)
