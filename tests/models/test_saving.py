@@ -11,6 +11,7 @@ TEXTS = ["The market rose.", "Stocks fell sharply, again.", "a cat sleeps on the
 FROM_THE_HUB = {
     "bert_base",
     "bert_base_chinese",
+    "bert_base_cls",
     "bge_small_en",
     "bge_small_zh",
     "distilroberta",
