@@ -29,7 +29,7 @@ def options_of(*groups: str) -> str:
     """The groups with their options, a line each, for the help of commands that do not have all groups.
 
     >>> options_of("tracking", "modifier").splitlines()[0]
-    'tracking: mlflow, none'
+    'tracking: mlflow, mlflow_metrics, none'
     """
     return "\n".join(f"{group}: {', '.join(sorted(option_names(group)))}" for group in groups)
 

@@ -23,7 +23,7 @@ def started():
         ("loss=choice(mnrl, cosent, mnrl)", Choice("loss", ("mnrl", "cosent"))),
         ("loss=shuffle(mnrl, cosent)", Choice("loss", ("mnrl", "cosent"))),
         ("modifier.dims=[64,32],[16]", Choice("modifier.dims", ("[64,32]", "[16]"))),
-        ("tracking@x=glob(*)", Choice("tracking@x", ("mlflow", "none"))),
+        ("tracking@x=glob(*)", Choice("tracking@x", ("mlflow", "mlflow_metrics", "none"))),
         ("a=interval(1, 3)", Interval("a", 1.0, 3.0)),
         ("a=int(interval(1, 3))", Interval("a", 1, 3)),
         ("a=tag(log, interval(1e-5, 1e-3))", Interval("a", 1e-5, 1e-3, log=True)),
