@@ -13,7 +13,7 @@ from embexp.run_record import RESULT, read_json
 from embexp.scoring import AllScores, Scoring, metrics_of
 from embexp.stopwatch import TRAINING, WATCH
 from embexp.tracking.journal import Journal
-from embexp.tracking.parts import is_closed_part, open_part
+from embexp.tracking.run_parts import is_closed_part, open_part
 from embexp.training.checkpoints import load_weights
 from embexp.training.stage import Watch, train_stage
 from embexp.training.stages import StagePlan, StageResult, finished_stage

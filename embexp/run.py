@@ -25,7 +25,7 @@ from embexp.scoring import AllScores, Scoring, metrics_of
 from embexp.stopwatch import EXPORTING, LOADING, WATCH
 from embexp.tracking.earlier_trainings import sent_trainings
 from embexp.tracking.journal import Journal
-from embexp.tracking.parts import is_closed_part
+from embexp.tracking.run_parts import is_closed_part
 from embexp.training.checkpoints import strip
 from embexp.training.stage import Watch
 from embexp.training.stages import StageResult, seconds_before

@@ -29,7 +29,7 @@ class LossSpec:
         call: the YAML itself: `_target_` and the loss's own arguments.
         needs: what the check before training looks for (`_needs_`): see `losses/needs.py`.
         values: what the arguments may be (`_values_`): see `losses/legal_values.py`.
-        trained_by: what trains a model with it (`_trained_by_`): see `training/training.py`.
+        trained_by: what trains a model with it (`_trained_by_`): see `training/stage_training.py`.
         modifier: what wraps around the loss, None for nothing.
     """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from embexp.data.dataset import StepReport
 from embexp.run_record import RESULT, read_json, status_of
 from embexp.tracking.journal import METRICS, Journal
-from embexp.tracking.parts import is_closed_part, open_part
+from embexp.tracking.run_parts import is_closed_part, open_part
 
 FOLDER = "trainings"  # in the run's folder: a folder for each of them
 

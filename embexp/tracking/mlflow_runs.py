@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from embexp.errors import ConfigError, TrackingError
 from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, MlflowTracker
-from embexp.tracking.parts import PART_TAG
 from embexp.tracking.recorded_run import RecordedRun
+from embexp.tracking.run_parts import PART_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from embexp.steps.prompting import with_row_prompts
 from embexp.training.arguments import column_prompts, training_arguments
 from embexp.training.checkpoints import load_weights
+from embexp.training.stage_training import DevEvaluation
 from embexp.training.stages import StagePlan
-from embexp.training.training import DevEvaluation
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer

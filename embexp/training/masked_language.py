@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from embexp.config import instantiate
 from embexp.errors import ModelError
 from embexp.training.arguments import training_arguments
+from embexp.training.stage_training import DevEvaluation
 from embexp.training.stages import StagePlan
-from embexp.training.training import DevEvaluation
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

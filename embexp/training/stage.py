@@ -16,8 +16,8 @@ from embexp.training.checkpoints import (
 )
 from embexp.training.gpu_memory import telling_what_fits
 from embexp.training.loss_watch import LossWatch
+from embexp.training.stage_training import DevEvaluation, training_of
 from embexp.training.stages import StagePlan, StageResult, seconds_before
-from embexp.training.training import DevEvaluation, training_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

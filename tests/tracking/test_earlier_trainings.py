@@ -10,7 +10,7 @@ from embexp.run_record import read_json
 from embexp.tracking.earlier_trainings import send_trainings, sent_trainings
 from embexp.tracking.journal import Journal
 from embexp.tracking.null_tracker import NullTracker
-from embexp.tracking.parts import is_closed_part
+from embexp.tracking.run_parts import is_closed_part
 
 
 class KeepingTracker(NullTracker):

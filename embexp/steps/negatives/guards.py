@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from embexp.steps.negatives.candidates import NOTHING, Candidates
-from embexp.steps.negatives.copies import HOLDING, NEAR_NEGATIVE, NEAR_POSITIVE
+from embexp.steps.negatives.near_copies import HOLDING, NEAR_NEGATIVE, NEAR_POSITIVE
 from embexp.steps.negatives.numbers_given import faults_of
 from embexp.steps.negatives.pool import Pairs
 

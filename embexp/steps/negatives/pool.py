@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from embexp.steps.comparing.row_keys import comparable, text_keys
 from embexp.steps.comparing.text_lists import list_rows
-from embexp.steps.negatives.answers import answers_of, known_answers, names_of_sources
+from embexp.steps.negatives.known_answers import answers_of, known_answers, names_of_sources
 
 if TYPE_CHECKING:
     import numpy

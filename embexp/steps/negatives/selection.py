@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from embexp.errors import listed
 from embexp.steps.negatives.candidates import Candidates
-from embexp.steps.negatives.copies import Copies
+from embexp.steps.negatives.near_copies import Copies
 from embexp.steps.negatives.numbers_given import faults_of
 from embexp.steps.negatives.pool import Pool
 

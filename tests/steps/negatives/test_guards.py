@@ -5,8 +5,8 @@ import pytest
 from mined_rows import guards, pool
 
 from embexp.steps.negatives.candidates import Candidates
-from embexp.steps.negatives.copies import HOLDING, NEAR_NEGATIVE, NEAR_POSITIVE
 from embexp.steps.negatives.guards import KNOWN
+from embexp.steps.negatives.near_copies import HOLDING, NEAR_NEGATIVE, NEAR_POSITIVE
 from embexp.steps.negatives.pool import Pairs
 from embexp.steps.negatives.selection import Selection
 

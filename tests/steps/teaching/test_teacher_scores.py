@@ -10,7 +10,7 @@ from embexp.errors import ConfigError, DataError, ShapeError
 from embexp.steps.conversions.conversion_settings import default_settings
 from embexp.steps.convert import convert_to
 from embexp.steps.teaching.cosines import CosineScorer
-from embexp.steps.teaching.scores import score_by_teacher
+from embexp.steps.teaching.teacher_scores import score_by_teacher
 
 TABLE = {("q", "good"): 0.75, ("q", "fine"): 0.5, ("q", "bad"): 0.25, ("q", "worse"): 0.625, ("r", "bad"): 1.0}
 ROWS = {
