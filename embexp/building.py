@@ -1,16 +1,14 @@
 """Building a data set as its YAML says: read it, apply its steps, bring it to a shape. Runs and commands share this."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from embexp.config import check_arguments, describes, instantiate, option_names, option_of, parameters_of
+from embexp.config import instantiate
 from embexp.data.cache import cached_step, identity_of, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, ModelError
-from embexp.named_models import model_named
+from embexp.dataset_steps import applying, offered_shapes, steps_of, with_models
 from embexp.steps.conversions.conversion_settings import ConversionSettings
 from embexp.steps.convert import convert
 from embexp.steps.routes import Way
@@ -24,53 +22,6 @@ def dataset_name(node: Node, choices: Mapping[str, Any]) -> str:
     reader = node["reader"]
     given = {"file": reader.get("path"), "hub": reader.get("id")}.get(str(choices["dataset"]))
     return Path(given).name.partition(".")[0] if given else str(choices["dataset"])
-
-
-def offered_shapes(node: Node) -> list[str] | None:
-    """The shapes that a dataset YAML offers: that of its last step which makes one, else those of its reader.
-
-    None when only reading can tell. A step says by its argument `shape`, or by `_makes_`, which one it makes.
-    """
-    made = [step.get("shape") or step.get("_makes_") for step in _steps_of(node).values()]
-    made = [shape for shape in made if shape]
-    return made[-1:] or node["shapes"]
-
-
-def as_judged(node: Node) -> Node:
-    """A dataset YAML as evaluators read it: without steps that are for training alone.
-
-    A step says so by its argument `splits`, where that names train alone, or by `_trains_only_`.
-    """
-    steps = {
-        key: step
-        for key, step in _steps_of(node).items()
-        if list(step.get("splits") or ()) != ["train"] and not step.get("_trains_only_")
-    }
-    return {**node, "steps": steps}
-
-
-def is_costly(node: Node) -> bool:
-    """Whether a step of a dataset YAML says by `_costly_` that it takes long, such as one that trains a model."""
-    return any(step.get("_costly_") for step in _steps_of(node).values())
-
-
-def without_costly_steps(node: Node) -> Node:
-    """A dataset YAML without its costly steps: what can be told of the data before these are worth their time."""
-    return {**node, "steps": {key: step for key, step in _steps_of(node).items() if not step.get("_costly_")}}
-
-
-def check_steps(node: Node) -> None:
-    """Raise what the arguments of the steps tell, and the making of their parts (a teacher, a server), before any runs.
-
-    Raises:
-        EmbexpError: an argument that a step does not take, or a part that cannot be; the message names the step.
-    """
-    for key, step in _steps_of(node).items():
-        with _told_under(key):
-            check_arguments({name: value for name, value in step.items() if not describes(name)}, {})
-            for part in step.values():
-                if isinstance(part, Mapping) and "_target_" in part:
-                    instantiate(part)
 
 
 class DataBuilder:
@@ -100,15 +51,15 @@ class DataBuilder:
         return self._built[key]
 
     def _stepped(self, node: Node, dataset: EmbeddingDataset) -> EmbeddingDataset:
-        steps = _steps_of(node)
+        steps = steps_of(node)
         identity = identity_of(dataset) if self.cache and steps else ""
         for key, step in steps.items():
             if self.cache:
-                identity = step_key(identity, _with_models(step))
+                identity = step_key(identity, with_models(step))
                 folders = {"cache": self.cache, "unfinished": unfinished_folder(self.cache, identity)}
-                dataset = cached_step(self.cache, identity, dataset, _applying(key, step, folders))
+                dataset = cached_step(self.cache, identity, dataset, applying(key, step, folders))
             else:
-                dataset = _applying(key, step, dict.fromkeys(("cache", "unfinished")))(dataset)
+                dataset = applying(key, step, dict.fromkeys(("cache", "unfinished")))(dataset)
         return dataset
 
     def in_shape(self, node: Node, name: str, way_to: Callable[[list[str]], Way]) -> EmbeddingDataset:
@@ -141,54 +92,3 @@ def builder_of(config: Mapping[str, Any], others: dict[str, DataBuilder] | None 
     if key not in others:
         others[key] = DataBuilder(instantiate(config["conversion"]), config["paths"]["cache"])
     return others[key]
-
-
-def _steps_of(node: Node) -> dict[str, Node]:
-    """The steps in the order in which they are applied: as they are typed, but those that are `_last_` after all."""
-    steps = [(key, step) for key, step in (node["steps"] or {}).items() if step is not None]
-    return dict(sorted(steps, key=lambda step: bool(step[1].get("_last_"))))
-
-
-def _with_models(step: Node) -> Node:
-    """The step's call with what the models that it names by option are: their YAML, and which weights."""
-    named = sorted({*_models_in(step)} & {*option_names("model")})
-    return {
-        **step,
-        "_models_": {name: [option_of("model", name), model_named("model", name).locate()] for name in named},
-    }
-
-
-def _models_in(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from [value] if key == "model" and isinstance(value, str) else _models_in(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _models_in(value)
-
-
-def _applying(
-    key: str, step: Node, folders: Mapping[str, Path | None]
-) -> Callable[[EmbeddingDataset], EmbeddingDataset]:
-    """A step as a function of the data set; a mistake in its arguments or models is told under the step's name.
-
-    A step that takes a `cache` keeps there what must not be made twice even when the step itself is interrupted; one
-    that takes `unfinished` has that folder for itself, until its result is in the cache.
-    """
-    known = parameters_of(step["_target_"]) or ()
-    given = {name: folder for name, folder in folders.items() if name in known}
-
-    def apply(dataset: EmbeddingDataset) -> EmbeddingDataset:
-        with _told_under(key):
-            return instantiate(step, dataset=dataset, **given)
-
-    return apply
-
-
-@contextmanager
-def _told_under(key: str) -> Iterator[None]:
-    """Mistakes told with the step that they are in: its parts, such as a teacher, know not where they stand."""
-    try:
-        yield
-    except (ConfigError, ModelError) as error:
-        raise type(error)(f"dataset.steps.{key} (its keys begin so): {error}") from error

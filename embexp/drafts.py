@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from embexp.building import DataBuilder, offered_shapes, without_costly_steps
+from embexp.building import DataBuilder
+from embexp.dataset_steps import offered_shapes, without_costly_steps
 from embexp.errors import ConfigError, did_you_mean
 from embexp.losses.auto import is_auto, loss_for
 from embexp.losses.modifiers import modifier_of

@@ -32,8 +32,9 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     Raises:
         EmbexpError: the data cannot be read at all; rows that cannot be used are counted and shown instead.
     """
-    from embexp.building import DataBuilder, dataset_name, offered_shapes
+    from embexp.building import DataBuilder, dataset_name
     from embexp.config import instantiate, resolve
+    from embexp.dataset_steps import offered_shapes
     from embexp.errors import ConfigError
     from embexp.inspection.collect import inspection_of
     from embexp.inspection.commands import MODEL_KEYS, kept, preparing_command, training_command

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from embexp.building import DataBuilder, as_judged, is_costly, offered_shapes
+from embexp.building import DataBuilder
 from embexp.checks.findings import of_rows
 from embexp.config import check_arguments, instantiate
 from embexp.data.dataset import EmbeddingDataset
+from embexp.dataset_steps import as_judged, is_costly, offered_shapes
 from embexp.errors import ConfigError, did_you_mean, listed
 from embexp.evaluation.example_evaluator import NO_LEAKS
 from embexp.evaluation.scores import Evaluator

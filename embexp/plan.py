@@ -9,10 +9,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from embexp.building import DataBuilder, builder_of, check_steps, dataset_name, is_costly, offered_shapes
+from embexp.building import DataBuilder, builder_of, dataset_name
 from embexp.checking import check_stage
 from embexp.checks.settings import check_settings
 from embexp.config import check_arguments, instantiate, resolve
+from embexp.dataset_steps import check_steps, is_costly, offered_shapes
 from embexp.drafts import Draft, check_stages, draft_stage, stages_of, with_losses
 from embexp.errors import ConfigError, DataError, did_you_mean
 from embexp.evaluation.scores import Evaluator

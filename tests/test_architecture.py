@@ -14,7 +14,7 @@ LAYERS = (
     {"config", "environment", "libraries", "misfits", "nearest", "protocols"},
     {"data", "named_models"},
     {"losses", "models", "steps", "tracking"},
-    {"training", "evaluation", "reports"},
+    {"dataset_steps", "training", "evaluation", "reports"},
     {"building", "exports", "matching"},
     {"checks", "inspection"},
     {"checking", "drafts", "judges"},

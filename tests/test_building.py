@@ -2,7 +2,7 @@
 
 import pytest
 
-from embexp import building
+from embexp import dataset_steps
 from embexp.building import DataBuilder
 from embexp.config import compose, resolve
 from embexp.steps.conversions.conversion_settings import default_settings
@@ -27,6 +27,6 @@ ENCODER = "dataset.steps.teacher_embeddings.encoder.model=static"
 
 def test_an_option_of_another_content_is_another_model(made_from, monkeypatch):
     assert [made_from(), made_from()] == [False, True]
-    usual = building.option_of
-    monkeypatch.setattr(building, "option_of", lambda group, name: usual(group, name) | {"max_seq_length": 8})
+    usual = dataset_steps.option_of
+    monkeypatch.setattr(dataset_steps, "option_of", lambda group, name: usual(group, name) | {"max_seq_length": 8})
     assert not made_from()

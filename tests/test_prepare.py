@@ -131,9 +131,20 @@ def test_a_shape_out_of_reach_is_refused_with_those_within(pairs):
         prepared(pairs, "shape=scored_triplet")
 
 
-def test_a_wrong_argument_of_a_step_names_the_step(pairs):
-    with pytest.raises(EmbexpError, match=r"dataset\.steps\.split \(its keys begin so\): "):
-        prepared(pairs, "dataset.steps.split.ratios=[1,-1,0]")
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["dataset.steps.split.ratios=[1,-1,0]"], r"^dataset\.steps\.split\.ratios=\[1, -1, 0\] was given"),
+        (
+            ["step=[split,augment_typos]", "dataset.steps.augment_typos.copies=0"],
+            r"^dataset\.steps\.augment_typos \(its keys begin so\): .*copies=0",
+        ),
+    ],
+    ids=["by its full key", "by a key of its own"],
+)
+def test_a_wrong_argument_of_a_step_is_told_once_with_its_place(pairs, typed, told):
+    with pytest.raises(EmbexpError, match=told):
+        prepared(pairs, *typed)
 
 
 def test_the_command_prepares_and_a_mistake_ends_with_one_message(pairs, workplace):

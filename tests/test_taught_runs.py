@@ -6,9 +6,10 @@ import numpy
 import pytest
 from conftest import TINY
 
-from embexp.building import builder_of, offered_shapes
+from embexp.building import builder_of
 from embexp.config import compose, resolve
 from embexp.data.readers import read_files
+from embexp.dataset_steps import offered_shapes
 from embexp.errors import EmbexpError
 from embexp.overrides import expand_paths, quote_texts
 from embexp.plan import plan_run

@@ -184,5 +184,6 @@ def _columns(rows: Iterable[dict[str, Any]], label_names: tuple[str, ...]) -> di
     columns = defaultdict(list)
     for row in rows:
         for name, value in row.items():
-            columns[name].append(label_names.index(value) if value in label_names else value)
+            is_class = name == "label" and isinstance(value, str)
+            columns[name].append(label_names.index(value) if is_class else value)
     return dict(columns)
