@@ -82,6 +82,23 @@ def compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int, 
     }
 
 
+def difference_in(
+    metric: str, first: Sequence[Path], second: Sequence[Path], resamples: int
+) -> Mapping[str, Any] | None:
+    """The row of `compare_runs` for one metric alone, such as test/sts/spearman_cosine; None where a side lacks it.
+
+    Raises:
+        ConfigError: as `compare_runs`, except that sides which share no examples have no row.
+    """
+    sides = Side(tuple(first)), Side(tuple(second))
+    for side in sides:
+        _check(side)
+    split, evaluator, name = metric.split("/")
+    judged = f"{evaluator}_{split}"
+    shared, _ = _shared(sides)
+    return next(_rows(judged, shared[judged], resamples, name), None) if judged in shared else None
+
+
 def _check(side: Side) -> None:
     for folder in side.folders:
         if (status := status_of(folder)) != "FINISHED":
@@ -119,11 +136,12 @@ def _shared(sides: tuple[Side, Side]) -> tuple[dict[str, Scored], list[str]]:
     return shared, left_out
 
 
-def _rows(name: str, scores: Scored, resamples: int) -> Iterator[dict[str, Any]]:
-    """A row for each metric that all runs have."""
+def _rows(name: str, scores: Scored, resamples: int, only: str | None = None) -> Iterator[dict[str, Any]]:
+    """A row for each metric that all runs have, or for the one that is named."""
     statistics = Statistics()
     every = [each for side in scores for each in side]
     measures = [measure for measure in every[0].measures if all(measure in each.measures for each in every)]
+    measures = [measure for measure in measures if only in (None, measure.name)]
     cells = [[statistics.of(measure, each.columns) for each in side] for measure in measures for side in scores]
     found = resample_cells(cells, len(every[0].examples[ID]), resamples)
     evaluator, _, split = name.rpartition("_")

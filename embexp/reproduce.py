@@ -51,10 +51,10 @@ def reproduce(config: DictConfig, choices: dict[str, Any], _folder: Path | None 
         instantiate(settings["tracking"]).prepare()  # once, before sweeps that run side by side
     output, codes = Path(settings["output"]), {}
     path = output / FOUND / f"{choices['reproduce/size@size']}.json"
-    found = show(recipes, codes, path)
+    found = show(recipes, recipes, codes, path)
     for recipe, code in run_recipes(chosen, settings["size"]["side_by_side"]):
         codes[recipe.name] = code
-        found = show(recipes, codes, path)
+        found = show(recipes, [recipe], codes, path)
     for failure in found["failures"]:
         print(f"failed     {failure}")
     print(f"in         {output / PAGE}")
@@ -63,17 +63,22 @@ def reproduce(config: DictConfig, choices: dict[str, Any], _folder: Path | None 
     return found
 
 
-def show(recipes: Sequence["Recipe"], codes: Mapping[str, int], path: Path) -> dict[str, Any]:
+def show(
+    recipes: Sequence["Recipe"], changed: Sequence["Recipe"], codes: Mapping[str, int], path: Path
+) -> dict[str, Any]:
     """What was found so far, in its file and on the page: who is killed leaves what was finished."""
-    found = gather(recipes, codes, path)
+    found = gather(recipes, changed, codes, path)
     write_page(path.parent.parent)
     return found
 
 
-def gather(recipes: Sequence["Recipe"], codes: Mapping[str, int], path: Path) -> dict[str, Any]:
+def gather(
+    recipes: Sequence["Recipe"], changed: Sequence["Recipe"], codes: Mapping[str, int], path: Path
+) -> dict[str, Any]:
     """What the sweeps found, written to `path`; rows of sweeps that are not here, measured elsewhere, stay.
 
     Args:
+        changed: the recipes whose sweeps are read; the rows of the others are those of `path`.
         codes: exit codes of the sweeps that were run now.
     """
     from embexp.recipes.findings import failures_of, findings_of
@@ -82,7 +87,8 @@ def gather(recipes: Sequence["Recipe"], codes: Mapping[str, int], path: Path) ->
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"rows": [], "failures": []}
     rows, failures = [], []
     for recipe in recipes:
-        rows += findings_of(recipe) or [row for row in earlier["rows"] if row["recipe"] == recipe.name]
+        known = [row for row in earlier["rows"] if row["recipe"] == recipe.name]
+        rows += (findings_of(recipe) if recipe in changed else []) or known
         told = [each for each in earlier["failures"] if each.startswith(f"{recipe.name}: ")]
         failures += failures_of(recipe, codes[recipe.name]) if recipe.name in codes else told
     found = {"size": path.stem, "rows": rows, "failures": failures}

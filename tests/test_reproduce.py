@@ -80,6 +80,11 @@ def test_killed_and_typed_again_it_repeats_nothing_and_tells_all_and_what_failed
         assert f"| {row['score'][0]:.4f} (" in page
         assert all(run in page for run in row["runs"])
     assert "| test 84.7 | 1 |" in page
+    first, second, alone = (row["beside"] for row in rows)
+    assert (first, alone) == (None, None)
+    assert second["control"] == "loss=mnrl"
+    assert second["difference"][0] == pytest.approx(rows[1]["score"][0] - rows[0]["score"][0])
+    assert "| two_losses loss=cosent | loss=mnrl | test/sts/spearman_cosine |" in page
     assert "python -m embexp -m loss=angle trainer=smoke" in page
     (failure,) = found["failures"]
     assert failure.startswith("wrong: ")

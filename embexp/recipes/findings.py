@@ -11,40 +11,59 @@ from omegaconf import OmegaConf
 
 from embexp.board.leaderboard import make_leaderboard
 from embexp.board.runs import runs_in
+from embexp.comparison import difference_in
 from embexp.recipes.recipe import DATA, Recipe
 from embexp.recipes.running import fault_in
 from embexp.reports.board_content import Estimate
-from embexp.run_record import RESULT
+from embexp.run_record import RESULT, status_of
 from embexp.sweep.record import SWEEP, taken_from
 from embexp.tracking.recorded_run import FINISHED, RecordedRun
 
 OVERRIDES = Path(".hydra/overrides.yaml")
+RESAMPLES = 2000  # behind the interval of a difference between two variants, as behind those of the runs
 
 
 def findings_of(recipe: Recipe) -> list[dict[str, Any]]:
-    """A row for each variant that has finished runs, as plain values; none where the sweep has not begun."""
+    """A row for each variant that has finished runs, as plain values; none where the sweep has not begun.
+
+    The first variant is the control: the others have their difference to it besides that to the untouched model.
+    """
     if not (recipe.folder / SWEEP).is_file():
         return []
     variants = _variants(recipe.folder)
-    same = set.intersection(*(set(overrides) for overrides in variants)) if len(variants) > 1 else {*sum(variants, ())}
     found = []
-    for overrides, folders in variants.items():
-        runs = [run for run in runs_in(folders) if run.status == FINISHED]
-        if runs:
-            variant = " ".join(each for each in overrides if each not in same)
-            found.append({"recipe": recipe.name, "variant": variant, **_row(runs)})
+    for variant, folders in variants.items():
+        if folders:
+            row = _row(runs_in(folders))
+            beside = _beside(*next(iter(variants.items())), folders, row["metric"])
+            found.append({"recipe": recipe.name, "variant": variant, **row, "beside": beside})
     return [row | {"published": recipe.published, "command": recipe.command} for row in found]
 
 
-def _variants(sweep: Path) -> dict[tuple[str, ...], list[Path]]:
-    """The folders of a sweep's runs by what was typed for them, less the seed."""
+def _variants(sweep: Path) -> dict[str, list[Path]]:
+    """The folders of a sweep's finished runs by what was typed for them and not for all, less the seed."""
     found: dict[tuple[str, ...], list[Path]] = {}
     for folder in sorted((path for path in sweep.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)):
         if (folder / OVERRIDES).is_file():
             typed = OmegaConf.to_container(OmegaConf.load(folder / OVERRIDES))
             key = tuple(each for each in typed if not each.startswith(("seed=", f"{DATA}=")))
             found.setdefault(key, []).append(taken_from(folder) or folder)
-    return found
+    same = set.intersection(*map(set, found)) if found else set()
+    return {
+        " ".join(each for each in typed if each not in same): [f for f in folders if status_of(f) == FINISHED]
+        for typed, folders in found.items()
+    }
+
+
+def _beside(control: str, controls: Sequence[Path], folders: Sequence[Path], metric: str) -> Mapping[str, Any] | None:
+    """The difference to the control, paired by example; None of the control itself, and where it has no such run."""
+    if controls == folders or not controls:
+        return None
+    found = difference_in(metric, controls, folders, RESAMPLES)
+    if found is None:
+        return None
+    difference = [found[key] for key in ("difference", "low", "high")]
+    return {"control": control, "difference": difference, "verdict": found["verdict"]}
 
 
 def _row(runs: Sequence[RecordedRun]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ HEADINGS = (
     "seeds",
     "s per run",
 )
+BESIDE = ("recipe", "control", "metric", "difference to the control, 95 % interval", "verdict")
 INTRODUCTION = """# Results
 
 Recipes (`conf/experiment/`) measured on real data. `make reproduce`, which is `python -m embexp.reproduce`, made this
@@ -44,6 +45,9 @@ def _section(size: Mapping[str, Any]) -> Iterator[str]:
     yield f"## size={size['size']}\n"
     yield f"Measured on {', '.join(dict.fromkeys(row['device'] for row in rows)) or 'nothing yet'}.\n"
     yield from _table(HEADINGS, [_line(row) for row in rows])
+    if beside := [_beside_line(row) for row in rows if row.get("beside")]:
+        yield "The variants of a recipe beside its first one, paired by example:\n"
+        yield from _table(BESIDE, beside)
     for failure in size["failures"]:
         yield f"- failed: {_escaped(failure)}"
     yield "\nThe commands, the commit and the runs in MLflow:\n"
@@ -77,6 +81,12 @@ def _line(row: Row) -> list[str]:
         str(len(row["seeds"])),
         f"{row['seconds']:.0f}",
     ]
+
+
+def _beside_line(row: Row) -> list[str]:
+    beside = row["beside"]
+    difference = _estimate(beside["difference"], "+")
+    return [f"{row['recipe']} {row['variant']}", beside["control"], row["metric"], difference, beside["verdict"]]
 
 
 def _estimate(values: Sequence[float | None], sign: str = "") -> str:
