@@ -14,6 +14,7 @@ from embexp.config import TRUSTED, VERSION_BASE, conf_dir, defaults_of
 from embexp.errors import EmbexpError
 from embexp.explaining import explain
 from embexp.interrupts import listen
+from embexp.job_overrides import leave_to_jobs
 from embexp.overrides import expand_paths, quote_texts
 from embexp.value_types import check_value_types
 
@@ -37,7 +38,7 @@ def run_command(task: Task, config_name: str = "config") -> None:
         return _run_job(task, config, config_name, wants_traceback)
 
     try:
-        sys.argv[1:] = quote_texts(expand_paths(sys.argv[1:]))
+        sys.argv[1:] = leave_to_jobs(quote_texts(expand_paths(sys.argv[1:])))
         hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()
     except MISTAKES as error:
         if wants_traceback:

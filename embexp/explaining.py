@@ -77,10 +77,7 @@ def _explain_first_key(where: str, message: str) -> str:
     """What to type where a key was given for a dictionary that has none."""
     parent, _, key = where.rpartition(".")
     if parent == "dataset.steps" and key in SINGLE:
-        return (
-            f"{where} is not a key: no option of {key} is chosen. Type {key}=<option> beside it; in a sweep over "
-            f"several options ++{where}.<key>=<value>."
-        )
+        return f"{where} is not a key: no option of {key} is chosen. Type {key}=<option> beside it."
     if parent == "dataset.steps":
         return f"{where} is not a key: no such step is chosen. Type step=[{key}] beside it."
     if parent == "adapt":

@@ -113,6 +113,22 @@ def test_a_cell_that_does_not_fit_is_listed_and_the_others_run(workplace, store)
     assert [child.info.status for child in children] == ["FINISHED"]
 
 
+def test_a_key_that_only_some_jobs_have_is_left_out_of_the_others_where_that_is_asked_for(workplace, store):
+    typed = ("loss=contrastive,cosine", "loss.margin=0.3")
+    code, output = sweep(workplace, *typed)
+    assert code == 1
+    assert "loss.margin=0.3 is for some jobs of the sweep only: loss=cosine has no such key." in output
+    code, output = sweep(workplace, *typed, "sweep.unknown_keys=leave_out")
+    assert code == 0, output
+    assert "loss.margin=0.3 is left out of 1 of 2 jobs, which have no such key." in output
+    _, (parent,), children = runs_in(store)
+    assert {child.data.params["loss"]: child.data.params.get("loss.margin") for child in children} == {
+        "contrastive": "0.3",
+        "cosine": None,
+    }
+    assert parent.data.params["override.loss.margin"] == "0.3"
+
+
 def test_all_again_is_another_sweep(workplace, store):
     for number in (1, 2):
         code, output = sweep(workplace, "loss=mnrl,cosent", "sweep.rerun=all")
@@ -126,6 +142,8 @@ def test_all_again_is_another_sweep(workplace, store):
     ("typed", "message"),
     [
         ("sweep.rerun=fialed", "sweep.rerun=fialed is not known. Expected failed, all, none. Did you mean 'failed'?"),
+        ("sweep.unknown_keys=leaveout", "Expected refuse or leave_out. Did you mean 'leave_out'?"),
+        ("adapt.tsdae.loss.scale=1", "adapt.tsdae is not a key: no such stage is chosen."),
         ("sweep.gpus=0", "sweep.gpus=0: expected a list: sweep.gpus=[0]."),
         ("sweep.workers=-1", "sweep.workers=-1: expected 0 (in this process) or a number of processes."),
         ("resume=x", "Type it alone, without -m, for each run."),

@@ -46,7 +46,7 @@ def test_every_yaml_and_corpus_is_in_the_wheel(wheel):
     assert len(yamls) > 35
     assert {f"embexp/{name}" for name in yamls} <= names
     assert {"embexp/data/corpus/finance_en.jsonl", "embexp/data/corpus/finance_zh.jsonl"} <= names
-    assert "hydra_plugins/embexp_launcher.py" in names
+    assert {"hydra_plugins/embexp_launcher.py", "hydra_plugins/embexp_sweeper.py"} <= names
     assert not [name for name in names if name.startswith("tests/")]
 
 

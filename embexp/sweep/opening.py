@@ -12,10 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.environment import PARENT_RUN, SWEEP_FOLDER, SWEEP_ID
 from embexp.errors import ConfigError, EmbexpError, did_you_mean
+from embexp.job_overrides import as_typed
 from embexp.protocols import Tracker
 from embexp.run_record import held
 from embexp.sweep.gpus import gpus_for
 from embexp.sweep.record import begin_sweep, changes_nothing, find_sweep, read_sweep, sweep_key
+from embexp.sweep.unknown_keys import check_choice, check_jobs
 
 RERUNS = ("failed", "all", "none")
 
@@ -67,7 +69,7 @@ def open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     if any(override.startswith("resume=") for override in overrides):
         raise ConfigError("resume goes on with one run and was typed with -m. Type it alone, without -m, for each run.")
     check_settings(config)
-    check_swept_values(overrides, config_name)
+    check_jobs([*_each_value_once(overrides)], config_name, config.sweep.unknown_keys)
     key = sweep_key(overrides, config_name)
     folder = sweep_folder(config, key)
     lock = ExitStack()
@@ -84,7 +86,7 @@ def open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
 
 def swept_overrides(config: DictConfig) -> tuple[str, ...]:
     """All that a multirun varies or sets: what a `sweep=` file says, then what was typed, which wins."""
-    typed = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    typed = [as_typed(override) for override in OmegaConf.to_container(config.hydra.overrides.task, resolve=False)]
     params = OmegaConf.to_container(config.hydra.sweeper, resolve=True).get("params") or {}
     keys = {override.partition("=")[0] for override in typed}
     return (*(f"{key}={value}" for key, value in params.items() if key not in keys), *typed)
@@ -98,6 +100,7 @@ def check_settings(config: DictConfig) -> None:
         raise ConfigError(f"sweep.rerun={rerun} is not known. Expected {', '.join(RERUNS)}. {hint}".strip())
     if not isinstance(workers, int) or workers < 0:
         raise ConfigError(f"sweep.workers={workers}: expected 0 (in this process) or a number of processes.")
+    check_choice(config.sweep.unknown_keys)
     gpus = config.sweep.gpus
     if gpus is not None and not OmegaConf.is_list(gpus):
         raise ConfigError(f"sweep.gpus={gpus}: expected a list: sweep.gpus=[{gpus}].")
@@ -121,15 +124,8 @@ def sweep_folder(config: DictConfig, key: str) -> Path:
     return earlier if goes_on else fresh
 
 
-def check_swept_values(overrides: Sequence[str], config_name: str) -> None:
-    """Compose the configuration once for every swept value (not for every combination) and check its types."""
-    from embexp.config import composed
-
-    for job in _each_value_once(overrides):
-        composed(job, config_name)
-
-
 def _each_value_once(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Jobs in which every swept value occurs once; not every combination."""
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
