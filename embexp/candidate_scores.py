@@ -179,3 +179,4 @@ def _write_spread(plan: EvaluationPlan, scores: Mapping[str, AllScores], journal
     if tables:
         write_text(plan.folder / "spread.md", "\n".join(tables))
         journal.log_artifact(plan.folder / "spread.md")
+        print(f"spread     {plan.folder / 'spread.md'}: similarities by gold score or label")

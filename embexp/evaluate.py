@@ -13,15 +13,17 @@ Composed = tuple[DictConfig, dict[str, Any]]  # a configuration, and the chosen 
 def main() -> None:
     """Compose the configuration of every model, check all, score them, and print the table."""
     from embexp.command import run_command
-    from embexp.overrides import each_model
+    from embexp.overrides import each_model, expand_paths, quote_texts
 
     models, others = each_model(sys.argv[1:])
     sys.argv[1:] = [*models[0], *others]
+    typed = [each for each in quote_texts(expand_paths(others)) if "=" in each or each.startswith("~")]
+    typed = [each for each in typed if not each.startswith("-")]
 
     def task(config: DictConfig, choices: dict[str, Any], folder: Path) -> None:
         from embexp.config import composed
 
-        evaluate([(config, choices), *(composed([*model, *others], "evaluate") for model in models[1:])], folder)
+        evaluate([(config, choices), *(composed([*model, *typed], "evaluate") for model in models[1:])], folder)
 
     run_command(task, "evaluate")
 

@@ -21,6 +21,7 @@ GROUPS_OF_KEYS |= {key: f"step/scorer@{key}" for key in ("dataset.steps.teacher_
 SINGLE = ("model", "loss", "modifier", "trainer", "silver", "negatives")  # groups of which a run has one option
 # `adapt.tsdae.dataset=nli` stands for `dataset@adapt.tsdae.dataset=nli`: a stage chooses from the run's groups.
 OF_STAGE = re.compile(r"adapt\.([\w-]+)\.(dataset|loss|trainer|step)")
+PLACED = re.compile(r"(\+?)(dataset|model)@([\w.-]+)")  # `+dataset@evaluator.retrieval.dataset=my.csv`
 HUB_OPTION = ("hub", "dataset.reader.id")
 # What Hydra's grammar (OverrideLexer.g4) does not read without quotes, signs of lists and the like among it.
 FOREIGN = re.compile(r"[^A-Za-z0-9_/\\.$%*@?|:+ \t-]")
@@ -60,6 +61,8 @@ def _expand(argument: str) -> list[str]:
         return [f"{GROUPS_OF_KEYS[group]}={value}"]
     if (of_stage := OF_STAGE.fullmatch(group)) and value not in ("", "null") and value[0] not in "{$":
         return _expand_for_stage(*of_stage.groups(), value)
+    if placed := PLACED.fullmatch(group):
+        return _expand_at(*placed.groups(), value)
     paths = _paths_in(value) if group in PATH_OPTIONS else None
     if not paths:
         return [argument]
@@ -73,8 +76,16 @@ def _expand_for_stage(stage: str, group: str, value: str) -> list[str]:
     if group == "step":
         names = [name.strip() for name in value.strip("[]").split(",")]
         return [f"+step@adapt.{stage}.dataset.steps.{name}={name}" for name in names if name]
+    return _expand_at("", group, f"adapt.{stage}.{group}", value)
+
+
+def _expand_at(plus: str, group: str, place: str, value: str) -> list[str]:
+    """The option of a group at another place than the group's own, with the path that it reads."""
     option, *values = _expand(f"{group}={value}")
-    return [f"{group}@adapt.{stage}.{option}", *(f"adapt.{stage}.{each}" for each in values)]
+    return [
+        f"{plus}{group}@{place}{option.removeprefix(group)}",
+        *(place + each.removeprefix(group) for each in values),
+    ]
 
 
 def _paths_in(value: str) -> list[str] | None:

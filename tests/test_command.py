@@ -149,6 +149,11 @@ def test_a_failed_job_leaves_its_error_in_its_folder(tmp_path):
         ("model=BAAI/bge-small-zh-v1.5", ["model=pretrained", "model.path=BAAI/bge-small-zh-v1.5"]),
         ("dataset=org/name", ["dataset=hub", "dataset.reader.id=org/name"]),
         ("dataset=org/a,org/b", ["dataset=hub", "dataset.reader.id=org/a,org/b"]),
+        (
+            "+dataset@evaluator.retrieval.dataset=pairs.csv",
+            ["+dataset@evaluator.retrieval.dataset=file", "evaluator.retrieval.dataset.reader.path=pairs.csv"],
+        ),
+        ("dataset@adapt.mlm.dataset=nli", ["dataset@adapt.mlm.dataset=nli"]),
         ("dataset=mine/", ["dataset=file", "dataset.reader.path=mine/"]),
         ("dataset=finance", ["dataset=finance"]),
         ("paths.data=../shared/data", ["paths.data=../shared/data"]),

@@ -77,11 +77,15 @@ def test_a_model_cannot_be_named_twice(workplace):
 
 
 @pytest.mark.slow
-def test_the_command_scores_several_models_and_other_dimensions(workplace):
-    command = [sys.executable, "-m", "embexp.evaluate", *TWO, "tracking=none", "evaluator=[sts,retrieval]"]
-    done = subprocess.run([*command, "evaluator.sts.dimensions=[8]"], capture_output=True, text=True)
+def test_the_command_scores_several_models_on_all_rows_of_a_file_in_other_dimensions_too(workplace):
+    rows = [f"第{number}季度的利润,第{number}季度净利,{number % 6 / 5}" for number in range(20)]
+    (workplace / "句对.csv").write_text("\n".join(["sentence1,sentence2,score", *rows]), encoding="utf-8")
+    command = [sys.executable, "-m", "embexp.evaluate", *TWO, "tracking=none", "experiment=base_model_selection"]
+    command += ["dataset=句对.csv", "evaluator.sts.dimensions=[8]"]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "test/retrieval/ndcg_at_10" in done.stdout
+    assert "test/sts/spearman_cosine, 20 examples" in done.stdout
+    assert "spread.md" in done.stdout
     (file,) = workplace.glob("evaluations/*/*/models/1/result.json")
     assert "test/sts/spearman_cosine_dim8" in json.loads(file.read_text())["metrics"]
 

@@ -82,6 +82,14 @@ def test_a_recipe_runs_in_seconds_on_bundled_rows(name, workplace):
     assert result["primary"]["verdict"] in ("better", "no difference", "worse", "no interval")
 
 
+@pytest.mark.parametrize("name", ["chinese_sts", "diffcse", "sbert_softmax", "tsdae"])
+def test_smoke_needs_no_weights_from_the_hub(name, workplace):
+    config, choices = configured(name, "trainer=smoke", "tracking=none", "paths.cache=null")
+    plan = plan_run(config, choices, workplace / "run")
+    assert plan.model.locate()["id"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert {place["source"] for place in plan.stages[-1].loss.locate().values()} <= {"package"}
+
+
 def test_base_models_are_compared_without_training(workplace):
     from embexp.candidate_scores import score_candidates
 
@@ -93,4 +101,4 @@ def test_base_models_are_compared_without_training(workplace):
     rows = score_candidates(plan_evaluation(models, workplace / "run"))["models"]
     assert {row["model"] for row in rows} == {"tiny", "static_scratch"}
     spread = (workplace / "run/spread.md").read_text()
-    assert all(f"| {model} | 0.8 to 1 | " in spread for model in ("tiny", "static_scratch"))
+    assert all(f"| {model} | [0.8, 1] | " in spread for model in ("tiny", "static_scratch"))

@@ -24,6 +24,7 @@ class Placed:
         to_best: the value minus that of the best model; `p` of no difference, corrected for all pairs of models (Holm):
             the best one was picked from the same examples.
         is_best: the best, or one that cannot be told from it.
+        examples: so many were judged; 0 where there are no per-example values.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Placed:
     to_best: float
     p: float
     is_best: bool
+    examples: int
 
 
 def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> list[Placed]:
@@ -47,6 +49,7 @@ def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> l
     raw = {name: p_value_of(resampled[best] - resampled[name]) for name in others} if resampled else unknown
     corrected = {best: 1.0, **dict(zip(others, corrected_to_best([*raw.values()]), strict=True))}
     tied = tied_with_best(values, raw)
+    examples = len(next(iter(scores.values())).examples.get(ID, ()))
     ends = {name: _interval_about(values[name], found) for name, found in resampled.items()}
     return [
         Placed(
@@ -56,18 +59,23 @@ def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> l
             values[name] - values[best],
             corrected[name],
             name in tied,
+            examples,
         )
         for name in order
     ]
 
 
 def _interval_about(value: float, resampled: "numpy.ndarray") -> tuple[float, float]:
-    """The interval, moved to lie about the value: texts drawn twice make a clustering seem better than it is."""
+    """The interval, moved to lie about the value: texts drawn twice make a clustering seem better than it is.
+
+    No metric that has values of examples leaves [-1, 1]; moved ends that do are put on it.
+    """
     import numpy
 
     if numpy.isnan(resampled).all():
         return math.nan, math.nan
-    return interval_of(resampled - numpy.nanmean(resampled) + value)
+    low, high = interval_of(resampled - numpy.nanmean(resampled) + value)
+    return max(low, -1.0), min(high, 1.0)
 
 
 def _resampled(scores: Mapping[str, Scores], metric: str, resamples: int) -> dict[str, "numpy.ndarray"]:

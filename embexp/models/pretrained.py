@@ -12,6 +12,7 @@ from embexp.models.foreign_code import check_foreign_code, foreign_code
 from embexp.models.network import keep_first_layers, pool_by
 from embexp.models.places import LOCAL, find_place
 from embexp.models.pretrained_checks import check_attention, check_files, check_names
+from embexp.named_models import model_named
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class PretrainedModel:
         forward: packed: without padding; plain: as sentence-transformers computes; None: packed on a CPU.
         adapter: what is trained in place of the transformer's own weights; None for these.
         trust_remote_code: run code that comes with the weights. Never on by itself.
+        stand_in: a model by name whose weights are taken where those of this one are not in a folder or package: to
+            try things out with no network.
 
     Raises:
         ConfigError: a value is none of those named here.
@@ -59,6 +62,7 @@ class PretrainedModel:
     forward: str | None = None
     adapter: LoraAdapter | None = None
     trust_remote_code: bool = False
+    stand_in: str | None = None
 
     def __post_init__(self) -> None:
         check_names(self.pooling, self.dtype, self.attention, self.forward)
@@ -81,6 +85,8 @@ class PretrainedModel:
                 the files do not go with the arguments, or they bring code that is not trusted.
         """
         place = find_place(self.id, self.path, self.package, self.revision, self.sha256)
+        if self.stand_in and place["source"] in ("cache", "hub"):
+            place = model_named("model.stand_in", self.stand_in).locate()
         if place["source"] in LOCAL:
             folder = Path(place["location"])
             if not self.trust_remote_code:
@@ -112,6 +118,8 @@ class PretrainedModel:
         place = self.locate()
         if self.trust_remote_code and place["source"] in LOCAL:
             logger.warning("model.trust_remote_code=true: %s", foreign_code(Path(place["location"])) or "no code")
+        if self.stand_in and place["id"] != (wanted := self.path or self.id):
+            logger.warning("model.stand_in=%s: its weights stand in for those of %s.", self.stand_in, wanted)
         model = self._read(place)
         came_with_adapter = has_adapter(model)
         merge_adapter(model)

@@ -39,7 +39,8 @@ def _sections(rows: Sequence[Row]) -> Iterator[tuple[str, Sequence[str], list[li
     """Title, headings and lines of each table."""
     for key in rows[0]["scores"]:
         ordered = sorted(rows, key=lambda row: -row["scores"][key]["value"])
-        yield key, SCORES, [_scores(row, key) for row in ordered]
+        judged = f", {examples:,} examples" if (examples := rows[0]["scores"][key]["examples"]) else ""
+        yield f"{key}{judged}", SCORES, [_scores(row, key) for row in ordered]
     costs = [cost for cost in COSTS if cost in rows[0]]
     lines = [[row["model"], *(f"{row[cost]:,.0f}" for cost in costs)] for row in rows]
     yield "cost", ["model", *(COSTS[cost] for cost in costs)], lines

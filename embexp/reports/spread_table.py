@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy
 
+MOST_VALUES = 10  # different gold scores with a line each; of more fifths are made
 PARTS = 5  # of the gold scores from 0 to 1
 HEADINGS = ("model", "gold", "pairs", "5 %", "median", "95 %")
 
@@ -14,7 +15,7 @@ def spread_of(gold: Sequence[float], similarities: Sequence[float]) -> list[tupl
     """Gold, number of pairs, and the 5 %, 50 % and 95 % quantiles of their similarity, the lowest gold first.
 
     Args:
-        gold: in [0, 1], or labels 0 and 1, `(n,)`; of more than five values fifths are made.
+        gold: in [0, 1], or labels 0 and 1, `(n,)`; of more than ten values fifths are made.
         similarities: of the same pairs, `(n,)`.
 
     >>> spread_of([0, 0, 1], [0.25, 0.25, 0.5])
@@ -33,12 +34,13 @@ def spread_of(gold: Sequence[float], similarities: Sequence[float]) -> list[tupl
 def _groups(gold: "numpy.ndarray") -> Iterator[tuple[str, "numpy.ndarray"]]:
     import numpy
 
-    if len(values := numpy.unique(gold)) <= PARTS:
+    if len(values := numpy.unique(gold)) <= MOST_VALUES:
         yield from ((f"{value:g}", gold == value) for value in values)
         return
     part = numpy.minimum((gold * PARTS).astype(int), PARTS - 1)
     for number in range(PARTS):
-        yield f"{number / PARTS:g} to {(number + 1) / PARTS:g}", part == number
+        end = "]" if number == PARTS - 1 else ")"
+        yield f"[{number / PARTS:g}, {(number + 1) / PARTS:g}{end}", part == number
 
 
 def spread_markdown(title: str, gold: Sequence[float], models: Mapping[str, Sequence[float]]) -> str:

@@ -36,7 +36,7 @@ def split(
 
     Args:
         ratios: train, dev and test in proportion; only those of train and of the splits that are made count. 0 makes
-            no such split.
+            no such split. With the only number above 0 not that of train, all rows go to that split.
         by: "texts" keeps rows together that share a text, directly or through other rows, so that no text is in two
             of the splits made here; "rows" keeps only identical rows together, and says how many texts are in two.
         stratify: every label (class, 0 or 1, or a fifth of the range of scores) has the same share in every split.
@@ -50,6 +50,10 @@ def split(
     wanted = {name: ratio for name, ratio in zip(SPLITS, ratios, strict=True) if ratio and name not in dataset.splits}
     if not wanted or "train" not in dataset.splits or not dataset.splits["train"].num_rows:
         return dataset
+    if not ratios[0]:
+        return dataset.after(
+            "split", _in_one(dataset, *wanted), f"nothing to train on, all rows are {', '.join(wanted)}"
+        )
     shares = {name: ratio / (ratios[0] + sum(wanted.values())) for name, ratio in wanted.items()}
     rows = dataset.splits["train"]
     are_sources = ~are_made(rows)
@@ -72,6 +76,12 @@ def split(
     return dataset.after("split", splits, "; ".join([sizes, *gone, *_remarks(groups, division, by)]))
 
 
+def _in_one(dataset: EmbeddingDataset, name: str) -> dict[str, "Dataset"]:
+    """The splits with all rows of train under another name."""
+    splits = {**dataset.splits, name: dataset.splits["train"]}
+    return {each: splits[each] for each in SPLITS if each in splits and each != "train"}
+
+
 def _with_followers(
     dataset: EmbeddingDataset, are_sources: "numpy.ndarray", in_train: "numpy.ndarray", made: Mapping[str, "Dataset"]
 ) -> "Dataset":
@@ -84,10 +94,11 @@ def _with_followers(
 
 def _misfits(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, seed: Any) -> Iterator[str]:
     numbers = [ratio for ratio in ratios if is_number(ratio)] if isinstance(ratios, list | tuple) else []
-    if not (len(numbers) == 3 == len(ratios) and numbers[0] > 0 and min(numbers) >= 0):
+    in_one = sum(number > 0 for number in numbers) == 1
+    if not (len(numbers) == 3 == len(ratios) and (numbers[0] > 0 or in_one) and min(numbers) >= 0):
         yield (
             f"dataset.steps.split.ratios={ratios} was given; expected three numbers for train, dev and test, none "
-            "negative and the first above 0, such as [8,1,1]."
+            "negative and the first above 0, such as [8,1,1], or all rows in one split: [0,0,1]."
         )
     if by not in BY:
         yield f"dataset.steps.split.by={by} was given; expected one of: {listed(BY)}."

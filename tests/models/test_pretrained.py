@@ -47,6 +47,13 @@ def minilm():
     return instantiate(compose(["model=minilm"]).model).load(list, None)
 
 
+def test_another_model_stands_in_for_weights_of_the_hub_and_of_nothing_nearer(package, hub_cache):
+    write_weights(hub_cache, b"of the cache")
+    stands_in = PretrainedModel(id="org/toy", stand_in="minilm").locate()
+    assert (stands_in["id"], stands_in["source"]) == ("sentence-transformers/all-MiniLM-L6-v2", "package")
+    assert PretrainedModel(id="org/toy", package=package, stand_in="minilm").locate()["id"] == "org/toy"
+
+
 def test_a_folder_goes_before_the_package_the_package_before_the_cache_the_cache_before_the_hub(
     tmp_path, package, hub_cache
 ):

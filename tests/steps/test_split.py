@@ -187,12 +187,18 @@ def test_a_group_counts_with_its_most_frequent_label():
     assert [sum(made.splits[name]["label"][:]) for name in ("dev", "test")] == [15, 15]
 
 
+def test_with_one_ratio_above_0_all_rows_go_there_and_given_splits_stay():
+    assert sizes_of(split(numbered(10), ratios=(0, 0, 1))) == {"test": 10}
+    given = pairs(["a", "b"], ["p", "q"], test={"anchor": ["c"], "positive": ["r"]})
+    assert rows_of(split(given, ratios=(0, 0, 1))) == rows_of(given)
+
+
 def test_all_misfits_are_told_at_once():
     with pytest.raises(ConfigError) as error:
         split(numbered(10), ratios=(8, -1), by="text", stratify=True, seed="x")
     assert str(error.value).splitlines() == [
         "dataset.steps.split.ratios=(8, -1) was given; expected three numbers for train, dev and test, none negative "
-        "and the first above 0, such as [8,1,1].",
+        "and the first above 0, such as [8,1,1], or all rows in one split: [0,0,1].",
         "dataset.steps.split.by=text was given; expected one of: texts, rows.",
         "dataset.steps.split.stratify=true was given, and mine is positive_pair, which has no classes or scores; "
         "expected false.",
