@@ -14,6 +14,14 @@ SWEEP_ID = "EMBEXP_SWEEP"  # tells them the id of their sweep
 SWEEP_FOLDER = "EMBEXP_SWEEP_FOLDER"  # tells Hydra where a sweep began that is gone on with
 PACKAGES = ("sentence-transformers", "transformers", "torch", "datasets", "mlflow", "hydra-core", "scipy", "numpy")
 
+MADE_OF = (
+    "embexp",
+    "hydra_plugins",
+    "conf",
+    "pyproject.toml",
+    "constraints.txt",
+)  # of a checkout: what results depend on
+
 
 def environment_tags() -> dict[str, str]:
     """Commit, versions and hardware, for the run's tags. Imports torch."""
@@ -40,13 +48,18 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def commit() -> str:
-    """The commit of embexp's checkout (with `+changes` when files differ), or `installed` outside of one."""
-    here = Path(__file__).resolve().parent
-    if not (here.parent / ".git").exists():
+    """The commit of embexp's checkout."""
+    return commit_of(Path(__file__).resolve().parent.parent)
+
+
+def commit_of(checkout: Path) -> str:
+    """The commit of a checkout, with `+changes` when files that results depend on differ; `installed` outside of one."""
+    if not (checkout / ".git").exists():
         return "installed"
+    git = functools.partial(subprocess.run, cwd=checkout, capture_output=True, text=True, check=True)
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        changes = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True)
+        head = git(["git", "rev-parse", "HEAD"])
+        changes = git(["git", "status", "--porcelain", "--", *MADE_OF])
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")

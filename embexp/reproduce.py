@@ -2,8 +2,10 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 PAGE, FOUND, NOTES = "RESULTS.md", "results", "notes.md"  # below `output`; NOTES is a person's, in FOUND
+LONGEST_NAME = 60  # characters of what was typed in the name of a folder
 
 
 def main() -> None:
@@ -37,30 +40,45 @@ def reproduce(config: DictConfig, choices: dict[str, Any], _folder: Path | None 
     """Run what is not finished, and write what all runs of this size found; returns that.
 
     Raises:
-        ConfigError: names of recipes that there are not.
+        ConfigError: names of recipes that there are not, or not at this size; a folder of data that is not there.
         TrackingError: MLflow's store cannot be opened.
     """
     from embexp.config import instantiate, resolve
     from embexp.recipes.recipe import recipes_of
     from embexp.recipes.running import run_recipes
 
-    settings = resolve(config)
-    recipes = recipes_of(settings, choices["tracking"])
+    settings, size_name = resolve(config), choices["reproduce/size@size"]
+    recipes = recipes_of(settings, size_name, choices["tracking"])
     chosen = [each for each in recipes if settings["only"] is None or each.name in settings["only"]]
     if chosen:
         instantiate(settings["tracking"]).prepare()  # once, before sweeps that run side by side
-    output, codes = Path(settings["output"]), {}
-    path = output / FOUND / f"{choices['reproduce/size@size']}.json"
-    found = show(recipes, recipes, codes, path)
-    for recipe, code in run_recipes(chosen, settings["size"]["side_by_side"]):
-        codes[recipe.name] = code
-        found = show(recipes, [recipe], codes, path)
+    output, codes = folder_of_results(settings["output"], settings["more"]), {}
+    path = output / FOUND / f"{size_name}.json"
+    found = show(recipes, chosen or recipes, codes, path)
+    with closing(run_recipes(chosen, settings["size"]["side_by_side"])) as ended:  # stops what runs, however we end
+        for recipe, code in ended:
+            codes[recipe.name] = code
+            found = show(recipes, [recipe], codes, path)
     for failure in found["failures"]:
         print(f"failed     {failure}")
     print(f"in         {output / PAGE}")
     if any(codes.values()):
         sys.exit(1)
     return found
+
+
+def folder_of_results(output: str, more: Sequence[str]) -> Path:
+    """The folder of page and rows; what was measured with `more` is kept apart from what others compare with.
+
+    >>> folder_of_results(".", ["trainer=smoke"]).as_posix()
+    'results/with_trainer=smoke_d861fbef'
+    """
+    from embexp.identity import digest
+
+    if not more:
+        return Path(output)
+    named = re.sub(r"[^\w.=-]+", "_", "_".join(more))[:LONGEST_NAME]
+    return Path(output) / FOUND / f"with_{named}_{digest([*more])[:8]}"
 
 
 def show(
@@ -75,26 +93,40 @@ def show(
 def gather(
     recipes: Sequence["Recipe"], changed: Sequence["Recipe"], codes: Mapping[str, int], path: Path
 ) -> dict[str, Any]:
-    """What the sweeps found, written to `path`; rows of sweeps that are not here, measured elsewhere, stay.
+    """What the sweeps found, written to `path`; rows of sweeps that are not here, or have not ended, stay as they were.
 
     Args:
         changed: the recipes whose sweeps are read; the rows of the others are those of `path`.
         codes: exit codes of the sweeps that were run now.
     """
-    from embexp.recipes.findings import failures_of, findings_of
+    from embexp.recipes.failures import failures_of
     from embexp.run_record import write_json
 
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"rows": [], "failures": []}
     rows, failures = [], []
     for recipe in recipes:
         known = [row for row in earlier["rows"] if row["recipe"] == recipe.name]
-        rows += (findings_of(recipe) if recipe in changed else []) or known
+        rows += (_rows_of(recipe) if recipe in changed else []) or known
         told = [each for each in earlier["failures"] if each.startswith(f"{recipe.name}: ")]
         failures += failures_of(recipe, codes[recipe.name]) if recipe.name in codes else told
     found = {"size": path.stem, "rows": rows, "failures": failures}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, found)
     return found
+
+
+def _rows_of(recipe: "Recipe") -> list[dict[str, Any]]:
+    """The rows of a sweep that has ended; those of one that has not are only logged."""
+    from embexp.recipes.findings import findings_of
+
+    found = findings_of(recipe)
+    if recipe.has_ended:
+        return found
+    for row in found:
+        named, num_seeds = f"{recipe.name} {row['variant']}".strip(), len(row["seeds"])
+        told = "%s so far: %s %.4f, seeds: %s; it is written once its sweep has ended."
+        logger.info(told, named, row["metric"], row["score"][0], num_seeds)
+    return []
 
 
 def write_page(output: Path) -> None:

@@ -1,6 +1,7 @@
 """Recipes measured one after the other: a failure stops no other, nothing is run again, and the page has all."""
 
 import json
+import logging
 import os
 import signal
 import time
@@ -12,8 +13,10 @@ from omegaconf import OmegaConf
 
 from embexp.config import VERSION_BASE, compose, composed, conf_dir, resolve
 from embexp.errors import ConfigError
+from embexp.overrides import quote_texts
 from embexp.recipes.recipe import recipes_of
 from embexp.reproduce import as_overrides, reproduce
+from embexp.run_record import read_json, write_json
 
 SMOKE = ["trainer=smoke", "trainer.max_steps=2", "model=tiny", "threads=1", "evaluator.sts.resamples=50"]
 RECIPES = {
@@ -25,7 +28,7 @@ RECIPES = {
 
 def configured(recipes, *overrides):
     with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
-        config, choices = composed(as_overrides(overrides), "reproduce")
+        config, choices = composed(quote_texts(as_overrides(overrides)), "reproduce")
     OmegaConf.set_struct(config, False)
     config.recipes = recipes
     config.size = {"seeds": [1], "side_by_side": 1, "common": SMOKE, "recipes": {}}
@@ -43,7 +46,7 @@ def runs_below(folder):
     return {path.parent: path.stat().st_mtime_ns for path in folder.glob("sweeps/reproduce/*/*/result.json")}
 
 
-def test_killed_and_typed_again_it_repeats_nothing_and_tells_all_and_what_failed(workplace):
+def test_killed_and_typed_again_it_repeats_nothing_and_tells_all_and_what_failed(workplace, caplog):
     process = SERVER.Process(target=reproduce_in, args=(workplace, RECIPES))
     process.start()
     end = time.monotonic() + 120
@@ -79,7 +82,7 @@ def test_killed_and_typed_again_it_repeats_nothing_and_tells_all_and_what_failed
         assert row["rows_trained"] == 16
         assert f"| {row['score'][0]:.4f} (" in page
         assert all(run in page for run in row["runs"])
-    assert "| test 84.7 | 1 |" in page
+    assert "| test 84.7 | 1 (examples only) |" in page
     first, second, alone = (row["beside"] for row in rows)
     assert (first, alone) == (None, None)
     assert second["control"] == "loss=mnrl"
@@ -90,6 +93,23 @@ def test_killed_and_typed_again_it_repeats_nothing_and_tells_all_and_what_failed
     assert failure.startswith("wrong: ")
     assert "mnrk" in failure
     assert f"- failed: {failure}" in page
+    assert_rows_are_replaced_by_those_of_ended_sweeps_that_were_chosen(workplace, rows, caplog)
+
+
+def assert_rows_are_replaced_by_those_of_ended_sweeps_that_were_chosen(workplace, rows, caplog):
+    path = workplace / "results/cpu.json"
+    earlier = [row | {"published": "earlier"} for row in rows]
+    write_json(path, {"size": "cpu", "rows": earlier, "failures": []})
+    reproduce(*configured(RECIPES, "tracking=none", "only=[one_loss]"))
+    assert read_json(path)["rows"] == [*earlier[:2], rows[2]]
+
+    (folder,) = (workplace / "sweeps/reproduce").glob("two_losses-*")
+    write_json(folder / "sweep.json", read_json(folder / "sweep.json") | {"ended": False})
+    write_json(path, {"size": "cpu", "rows": earlier, "failures": []})
+    with caplog.at_level(logging.INFO, "embexp.reproduce"):
+        reproduce(*configured(RECIPES, "tracking=none", "only=[]"))
+    assert read_json(path)["rows"] == [*earlier[:2], rows[2]]
+    assert f"two_losses loss=mnrl so far: test/sts/spearman_cosine {rows[0]['score'][0]:.4f}, seeds: 1" in caplog.text
 
 
 def test_rows_measured_elsewhere_stay_on_the_page(workplace):
@@ -109,10 +129,19 @@ def test_rows_measured_elsewhere_stay_on_the_page(workplace):
     assert "The order is the published one." in page
 
 
+def test_what_is_measured_with_more_is_kept_apart(workplace):
+    reproduce(*configured(RECIPES, "tracking=none", "only=[]", "more=[trainer.max_steps=1]"))
+    (folder,) = (workplace / "results").iterdir()
+    assert folder.name.startswith("with_trainer.max_steps=1_")
+    assert (folder / "RESULTS.md").is_file()
+    assert read_json(folder / "results/cpu.json")["rows"] == []
+    assert not (workplace / "RESULTS.md").exists()
+
+
 @pytest.mark.parametrize("size", ["cpu", "gpu"])
-def test_every_shipped_recipe_composes_at_every_size_with_several_seeds(size):
-    settings = resolve(compose(as_overrides([f"size={size}", "paths.data=here"]), "reproduce"))
-    recipes = recipes_of(settings, "mlflow_metrics")
+def test_every_shipped_recipe_composes_at_every_size_with_several_seeds(size, tmp_path):
+    settings = resolve(compose(as_overrides([f"size={size}", f"paths.data={tmp_path}"]), "reproduce"))
+    recipes = recipes_of(settings, size, "mlflow_metrics")
     assert len(recipes) >= 14
     assert len(settings["size"]["seeds"]) >= 2
     for recipe in recipes:
@@ -125,7 +154,29 @@ def last_value(override):
     return override if "[" in value else f"{key}={value.rpartition(',')[2]}"
 
 
-def test_names_of_recipes_that_there_are_not_are_refused():
-    settings = resolve(compose(["only=[sbert_mnlr]"], "reproduce"))
-    with pytest.raises(ConfigError, match="only: sbert_mnlr is no recipe"):
-        recipes_of(settings, "mlflow_metrics")
+def test_all_that_cannot_be_measured_is_refused_at_once():
+    settings = resolve(compose(["only=[sbert_mnlr,sbert_from_scratch]", "paths.data=/nonexist"], "reproduce"))
+    with pytest.raises(ConfigError) as refused:
+        recipes_of(settings, "cpu", "mlflow_metrics")
+    unknown, unmeasured, missing = str(refused.value).splitlines()
+    assert unknown.startswith("only: sbert_mnlr is no recipe. Expected some of: ")
+    assert unmeasured.startswith("only: sbert_from_scratch is not measured at size=cpu. ")
+    assert missing.startswith("paths.data=/nonexist is no folder. ")
+
+
+def test_bundled_rows_need_no_folder():
+    settings = resolve(compose(["paths.data=bundled"], "reproduce"))
+    assert all("paths.data=bundled" in each.overrides for each in recipes_of(settings, "cpu", "mlflow_metrics"))
+
+
+def test_the_settings_of_the_tracker_and_the_folder_of_data_are_typed_as_hydra_reads_them(tmp_path):
+    data = tmp_path / "news, old"
+    data.mkdir()
+    settings = resolve(compose(["only=[tsdae]"], "reproduce"))
+    settings["paths"]["data"] = str(data)
+    settings["tracking"] |= {"experiment": "recipes (1), seeds", "checkpoint": None, "register": "null"}
+    overrides = recipes_of(settings, "cpu", "mlflow_metrics")[0].overrides
+    config = compose([each for each in overrides if each.startswith(("tracking", "paths"))])
+    assert config.paths.data == str(data)
+    tracking = config.tracking
+    assert (tracking.experiment, tracking.checkpoint, tracking.register) == ("recipes (1), seeds", None, "null")

@@ -1,9 +1,8 @@
-"""What the runs of a recipe's sweep found, a row for each of its variants, and what failed."""
+"""What the runs of a recipe's sweep found, a row for each of its variants."""
 
-import json
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from embexp.board.leaderboard import make_leaderboard
 from embexp.board.runs import runs_in
 from embexp.comparison import difference_in
 from embexp.recipes.recipe import DATA, Recipe
-from embexp.recipes.running import fault_in
 from embexp.reports.board_content import Estimate
-from embexp.run_record import RESULT, status_of
+from embexp.run_record import RESULT, read_json, status_of
 from embexp.sweep.record import SWEEP, taken_from
 from embexp.tracking.recorded_run import FINISHED, RecordedRun
 
@@ -34,7 +32,7 @@ def findings_of(recipe: Recipe) -> list[dict[str, Any]]:
     found = []
     for variant, folders in variants.items():
         if folders:
-            row = _row(runs_in(folders))
+            row = _row(runs_in(folders)) | {"rows_before": rows_before(folders)}
             beside = _beside(*next(iter(variants.items())), folders, row["metric"])
             found.append({"recipe": recipe.name, "variant": variant, **row, "beside": beside})
     return [row | {"published": recipe.published, "command": recipe.command} for row in found]
@@ -86,8 +84,8 @@ def _row(runs: Sequence[RecordedRun]) -> dict[str, Any]:
         "seeds": [*cell.seeds],
         "seconds": _mean(runs, lambda metrics: metrics["cost/seconds"]),
         "runs": [*cell.runs],
-        "device": _device(runs[0].tags),
-        "commit": runs[0].tags.get("commit", ""),
+        "device": _distinct(runs, _device),
+        "commit": _distinct(runs, lambda tags: tags.get("commit", "")),
     }
 
 
@@ -96,7 +94,7 @@ def _estimate(found: Estimate) -> list[float | None]:
     return [None if math.isnan(each) else each for each in (found.value, found.low, found.high)]
 
 
-def _mean(runs: Sequence[RecordedRun], value_in: Any) -> float:
+def _mean(runs: Sequence[RecordedRun], value_in: Callable[[Mapping[str, float]], float]) -> float:
     return statistics.fmean(value_in(run.metrics) for run in runs)
 
 
@@ -110,19 +108,25 @@ def _on_dev(runs: Sequence[RecordedRun], metric: str) -> list[float] | None:
     return [_mean(runs, lambda metrics, key=key: metrics[key]) for key in keys]
 
 
+def rows_before(folders: Sequence[Path]) -> dict[str, int | None]:
+    """The rows that each stage before the main one was shown, a mean over the runs; None where none of them tells."""
+    shown: dict[str, list[float]] = {}
+    for folder in folders:
+        for name in (stage["name"] for stage in read_json(folder / RESULT).get("stages", ())):
+            path = folder / "stages" / name / RESULT
+            metrics = read_json(path).get("metrics", {}) if path.is_file() else {}
+            known = shown.setdefault(name, [])
+            if {"cost/train_seconds", "cost/rows_per_second"} <= metrics.keys():
+                known.append(metrics["cost/train_seconds"] * metrics["cost/rows_per_second"])
+    return {name: round(statistics.fmean(rows)) if rows else None for name, rows in shown.items()}
+
+
+def _distinct(runs: Sequence[RecordedRun], value_in: Callable[[Mapping[str, str]], str]) -> str:
+    """What the tags of the runs say, each value once."""
+    return ", ".join(dict.fromkeys(value_in(run.tags) for run in runs))
+
+
 def _device(tags: Mapping[str, str]) -> str:
     """The GPU's name, or the number of CPU threads."""
     gpu = tags.get("host.gpu", "none")
     return gpu if gpu != "none" else f"{tags.get('host.threads', '?')} CPU threads"
-
-
-def failures_of(recipe: Recipe, code: int) -> Iterator[str]:
-    """Why jobs of a sweep failed, or why it did not begin, a line each."""
-    told = []
-    for path in sorted(recipe.folder.glob(f"*/{RESULT}")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        if result["run"]["status"] == "FAILED":
-            told.append(f"{recipe.name}: {result['error'].splitlines()[0]} ({path.parent})")
-    yield from told
-    if code and not told:
-        yield f"{recipe.name}: {fault_in(recipe.folder)} ({recipe.folder})"

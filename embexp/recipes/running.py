@@ -1,20 +1,21 @@
 """Running recipes, each in a process of its own: one that fails or dies stops no other."""
 
 import logging
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 
+from embexp.interrupts import held_back
 from embexp.recipes.recipe import Recipe
 from embexp.run_record import is_closed
-from embexp.sweep.record import SWEEP, job_folders, read_sweep
+from embexp.sweep.record import job_folders
 
 logger = logging.getLogger("embexp.reproduce")
-OUTPUT = "output.txt"  # in a sweep's folder: what it would have shown on the terminal
-FAULT = "Error: "  # begins the line that says why a command did nothing
+OUTPUT = "output.txt"  # in a sweep's folder: what it would have shown on the terminal, of every start
+STARTED = "$ python -m embexp "  # begins the line in OUTPUT that tells of a start
+PAUSE = 0.2  # seconds between two looks at what runs
 
 
 def run_recipes(recipes: Sequence[Recipe], side_by_side: int) -> Iterator[tuple[Recipe, int]]:
@@ -26,59 +27,95 @@ def run_recipes(recipes: Sequence[Recipe], side_by_side: int) -> Iterator[tuple[
     Raises:
         KeyboardInterrupt, Terminated: all was stopped; the runs are closed as KILLED, and the same command goes on.
     """
-    running: list[subprocess.Popen] = []
-    with ThreadPoolExecutor(max(1, side_by_side)) as threads:
-        started = {threads.submit(_run, recipe, running): recipe for recipe in recipes}
-        try:
-            for number, done in enumerate(as_completed(started), 1):
-                recipe, (code, seconds) = started[done], done.result()
-                outcome = "done" if code == 0 else f"FAILED, see {recipe.folder / OUTPUT}"
-                logger.info("[%s/%s] %s: %s (%.0f s)", number, len(recipes), recipe.name, outcome, seconds)
-                yield recipe, code
-        except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)
-            for process in running:
-                process.terminate()
-            raise
+    waiting, going, number = [*recipes], [], 0
+    try:
+        while waiting or going:
+            while waiting and len(going) < max(1, side_by_side):
+                going.append(_Sweep(waiting.pop(0)))
+            ended = [(sweep, code) for sweep in going if (code := sweep.poll()) is not None]
+            for sweep, code in ended:
+                going.remove(sweep)
+                number += 1
+                logger.info("[%s/%s] %s: %s", number, len(recipes), sweep.recipe.name, sweep.outcome(code))
+                yield sweep.recipe, code
+            if not ended:
+                time.sleep(PAUSE)
+    finally:
+        _stop(going)
 
 
 def is_finished(recipe: Recipe) -> bool:
-    """Whether the sweep came to its end and all of its runs have finished."""
-    if not (recipe.folder / SWEEP).is_file() or not read_sweep(recipe.folder)["ended"]:
-        return False
-    return all(is_closed(folder) for folder in job_folders(recipe.folder))
+    """Whether the sweep came to its end and all of its runs have finished, with whatever rows and code they had."""
+    return recipe.has_ended and all(is_closed(folder) for folder in job_folders(recipe.folder))
 
 
-def _run(recipe: Recipe, running: list[subprocess.Popen]) -> tuple[int, float]:
-    """Exit code and seconds of a sweep; one that an earlier call left running is waited for first."""
-    start = time.perf_counter()
-    recipe.folder.mkdir(parents=True, exist_ok=True)
-    _wait_for_earlier(recipe)
-    if is_finished(recipe):
-        return 0, time.perf_counter() - start
-    logger.info("%s: python -m embexp -m %s", recipe.name, " ".join(recipe.overrides))
-    command = [sys.executable, "-m", "embexp", "-m", *recipe.overrides, f"hydra.sweep.dir={recipe.folder}"]
-    with open(recipe.folder / OUTPUT, "wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        running.append(process)
-        return process.wait(), time.perf_counter() - start
+class _Sweep:
+    """A recipe's sweep: one that an earlier call left running is waited for, then it is run unless it has finished."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        from filelock import FileLock
+
+        self.recipe = recipe
+        self.start = time.perf_counter()
+        self.process: subprocess.Popen | None = None
+        self.is_waiting = False
+        recipe.folder.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(recipe.folder / "sweep.lock", timeout=0)
+
+    def poll(self) -> int | None:
+        """The exit code once the sweep has ended, None before; starts its process as soon as that can be."""
+        if self.process is not None:
+            return self.process.poll()
+        if not self._is_free():
+            return None
+        if is_finished(self.recipe):
+            return 0
+        self._begin()
+        return None
+
+    def outcome(self, code: int) -> str:
+        """What is told of its end."""
+        if self.process is None:
+            anew = f"to measure it anew, delete {self.recipe.folder}"
+            return f"finished before, not run again whatever has changed since ({anew})"
+        told = "done" if code == 0 else f"FAILED, see {self.recipe.folder / OUTPUT}"
+        return f"{told} ({time.perf_counter() - self.start:.0f} s)"
+
+    def _is_free(self) -> bool:
+        from filelock import Timeout
+
+        try:
+            self.lock.acquire()
+        except Timeout:
+            if not self.is_waiting:
+                logger.info("%s: an earlier call was killed and its sweep still runs; waiting.", self.recipe.name)
+            self.is_waiting = True
+            return False
+        self.lock.release()
+        return True
+
+    def _begin(self) -> None:
+        typed = shlex.join(self.recipe.overrides)
+        logger.info("%s: python -m embexp -m %s", self.recipe.name, typed)
+        command = [sys.executable, "-m", "embexp", "-m", *self.recipe.overrides]
+        with open(self.recipe.folder / OUTPUT, "ab") as output, held_back():
+            output.write(f"{STARTED}-m {typed}\n".encode())
+            output.flush()
+            self.process = subprocess.Popen(
+                [*command, f"hydra.sweep.dir={self.recipe.folder}"],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
 
 
-def _wait_for_earlier(recipe: Recipe) -> None:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(recipe.folder / "sweep.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        logger.info("%s: an earlier call was killed and its sweep still runs; waiting for it.", recipe.name)
-        lock.acquire(timeout=-1)
-    lock.release()
-
-
-def fault_in(folder: Path) -> str:
-    """Why a sweep did not begin: the last line of its output that says so, else its last line."""
-    path = folder / OUTPUT
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    told = [line for line in lines if line.startswith(FAULT)] or [line for line in lines if line.strip()]
-    return told[-1].removeprefix(FAULT) if told else "it wrote nothing"
+def _stop(sweeps: Sequence[_Sweep]) -> None:
+    """End what still runs, and wait until it has closed its runs."""
+    processes = [sweep.process for sweep in sweeps if sweep.process is not None]
+    if processes:
+        logger.info("Stopping: the runs that are going on are closed.")
+    with held_back():
+        for process in processes:
+            process.terminate()
+    for process in processes:
+        process.wait()
