@@ -12,6 +12,7 @@ from embexp.losses.auto import is_auto, loss_for
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import LossSpec, spec_of
 from embexp.schemas import Stage
+from embexp.stage_keys import CHOSEN, StageKeys, choice_of, keys_of, name_of
 
 Node = Mapping[str, Any]
 MAIN = "main"
@@ -24,18 +25,15 @@ class Draft:
 
     Attributes:
         node: holds its dataset, shape, loss, modifier and trainer.
-        dataset_name: what its data are called: as the main stage's, or like the stage where they are its own.
+        dataset_name: what its data are called: by option or file; like the stage where they have no such name.
+        keys: how messages about it are told.
     """
 
     name: str
     node: Node
     spec: LossSpec
     dataset_name: str
-
-    def told(self, message: str) -> str:
-        """A message about the stage, which names it where it has a loss of its own."""
-        whose = f"adapt.{self.name} (its keys begin so; adapt=none leaves it out): "
-        return whose + message if self.spec.name == self.name else message
+    keys: StageKeys
 
 
 def stages_of(config: Node) -> list[tuple[str, Node]]:
@@ -75,7 +73,10 @@ def _misfits(name: str, stage: Any) -> Iterator[str]:
     if not isinstance(stage, Mapping):
         yield f"adapt.{name}={stage}: expected a stage. Type adapt=[{name}], or +adapt.{name}={{loss: ...}}."
         return
-    for key in stage:
+    for key, value in stage.items():
+        if key in CHOSEN and isinstance(value, str):
+            option = f"+{choice_of(name, key)}={value}"
+            yield f"adapt.{name}.{key}={value}: expected what the YAML of an option holds. Type {option}."
         if key not in KEYS:
             hint = did_you_mean(key, KEYS)
             yield f"adapt.{name}.{key} is not a key. Known here: {', '.join(KEYS)}. {hint}".strip()
@@ -84,17 +85,22 @@ def _misfits(name: str, stage: Any) -> Iterator[str]:
 def draft_stage(name: str, stage: Node, config: Node, names: Mapping[str, str], builder: DataBuilder) -> Draft:
     """A stage with its loss, which loss=auto takes from the shape of the data, and its modifier.
 
-    Where they are not the main stage's they are called like the stage.
+    They are called by the options that were chosen, and like the stage where none was.
 
     Raises:
         EmbexpError: what the YAML of loss or modifier says, or data that cannot be read.
     """
-    called = {key: names[key] if stage[key] is config[key] else name for key in ("dataset", "loss", "modifier")}
+    keys = StageKeys(MAIN) if name == MAIN else keys_of(name, config, names)
+    called = {key: name_of(key, name, stage, config, names) for key in ("dataset", "loss", "modifier")}
+    loss, spec = keys.telling(_loss_of)(stage, called, builder)
+    return Draft(name, {**stage, "loss": loss}, spec, called["dataset"], keys)
+
+
+def _loss_of(stage: Node, called: Mapping[str, str], builder: DataBuilder) -> tuple[Node, LossSpec]:
     loss, node = called["loss"], stage["loss"]
     if is_auto(node):
         loss, node = loss_for(loss, node, *_shape_of(stage, called["dataset"], builder))
-    spec = spec_of(loss, node, modifier_of(called["modifier"], stage["modifier"]))
-    return Draft(name, {**stage, "loss": node}, spec, called["dataset"])
+    return node, spec_of(loss, node, modifier_of(called["modifier"], stage["modifier"]))
 
 
 def _shape_of(stage: Node, dataset_name: str, builder: DataBuilder) -> tuple[str, Sequence[str]]:
@@ -111,9 +117,10 @@ def with_losses(
     config: dict[str, Any], names: dict[str, str], drafts: Sequence[Draft]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Configuration and names with the losses that loss=auto took in its place."""
-    adapt = dict(config["adapt"] or {})
+    adapt, names = dict(config["adapt"] or {}), names | {"loss": drafts[-1].spec.name}
     for draft in drafts[:-1]:
         if is_auto(adapt[draft.name].get("loss") or config["loss"]):
-            adapt[draft.name] = {**adapt[draft.name], "loss": draft.node["loss"]}
-    named = {"loss": drafts[-1].node["loss"], "adapt": adapt or config["adapt"]}
-    return config | named, names | {"loss": drafts[-1].spec.name}
+            taken = {key: draft.node[key] for key in ("loss", "modifier", "shape")}
+            adapt[draft.name] = {**adapt[draft.name], **taken}
+            names[choice_of(draft.name, "loss")] = draft.spec.name
+    return config | {"loss": drafts[-1].node["loss"], "adapt": adapt or config["adapt"]}, names

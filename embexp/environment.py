@@ -53,7 +53,7 @@ def commit() -> str:
 
 
 def commit_of(checkout: Path) -> str:
-    """The commit of a checkout, with `+changes` when files that results depend on differ; `installed` outside of one."""
+    """The commit of a checkout, with `+changes` where what results depend on differs; `installed` outside of one."""
     if not (checkout / ".git").exists():
         return "installed"
     git = functools.partial(subprocess.run, cwd=checkout, capture_output=True, text=True, check=True)

@@ -4,15 +4,18 @@ import re
 import shlex
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from embexp.config import conf_dir
+from embexp.config import conf_dir, option_names
 from embexp.errors import did_you_mean
 from embexp.overrides import SINGLE, quoted
 
 # OmegaConf's words around a mistake that one of our resolvers found.
 RESOLVING = re.compile(r"ConfigError raised while resolving interpolation: (.*?)\s*full_key: .*", re.DOTALL)
+
+# Hydra's words where a stage has no such choice.
+NO_CHOICE = re.compile(r"Could not override '(\w+)@adapt\.([\w-]+)\.\1'.*\+\S+?=(.*)", re.DOTALL)
 
 
 def explain(error: BaseException) -> str:
@@ -23,6 +26,8 @@ def explain(error: BaseException) -> str:
         return _explain_option(error, error.missing_cfg_file)
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error)
+    if no_choice := NO_CHOICE.match(str(error)):
+        return _explain_choice(*no_choice.groups())
     cause = error.__cause__
     if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
         return _explain_key(error, cause)
@@ -39,6 +44,26 @@ def _explain_option(error: MissingConfigException, file: str) -> str:
     return (
         f"{given} is not known. Expected {expected} of: {', '.join(options)}. {did_you_mean(option, options)}".strip()
     )
+
+
+def _explain_choice(group: str, stage: str, option: str) -> str:
+    """What to type where a stage chooses from a group and has no choice there, or was not chosen itself."""
+    given, stages = f"adapt.{stage}.{group}={option} was given", option_names("adapt")
+    if group == "loss" and stage in stages and not _chooses_loss(stage):
+        others = [option] if option in stages else filter(_chooses_loss, sorted(stages))
+        other_stages = " or ".join(f"adapt=[{name}]" for name in others)
+        return (
+            f"{given}; {stage} has one loss, that of conf/adapt/{stage}.yaml. Expected its arguments "
+            f"(adapt.{stage}.loss.<argument>=<value>) or another stage. Type {other_stages}."
+        )
+    if stage in stages:
+        return f"{given}; no stage {stage} is chosen. Expected one of those chosen. Type adapt=[{stage}] beside it."
+    added = f"+{group}@adapt.{stage}.{group}={option}"
+    return f"{given}; {stage} has no {group} that it would replace. Expected one that is added. Type {added}."
+
+
+def _chooses_loss(stage: str) -> bool:
+    return "loss@" in str(OmegaConf.load(conf_dir() / "adapt" / f"{stage}.yaml").get("defaults"))
 
 
 def _explain_grammar(error: OverrideParseException) -> str:

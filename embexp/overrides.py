@@ -20,7 +20,7 @@ GROUPS_OF_KEYS = {key: key.replace(".", "/") for key in ("model.adapter", "tune.
 GROUPS_OF_KEYS |= {key: f"step/scorer@{key}" for key in ("dataset.steps.teacher_scores.scorer",)}
 SINGLE = ("model", "loss", "modifier", "trainer", "silver", "negatives")  # groups of which a run has one option
 # `adapt.tsdae.dataset=nli` stands for `dataset@adapt.tsdae.dataset=nli`: a stage chooses from the run's groups.
-OF_STAGE = re.compile(r"adapt\.([\w-]+)\.(dataset|loss|trainer|step)")
+OF_STAGE = re.compile(r"adapt\.([\w-]+)\.(dataset|loss|trainer|step|modifier)")
 PLACED = re.compile(r"(\+?)(dataset|model)@([\w.-]+)")  # `+dataset@evaluator.retrieval.dataset=my.csv`
 HUB_OPTION = ("hub", "dataset.reader.id")
 # What Hydra's grammar (OverrideLexer.g4) does not read without quotes, signs of lists and the like among it.
@@ -76,7 +76,8 @@ def _expand_for_stage(stage: str, group: str, value: str) -> list[str]:
     if group == "step":
         names = [name.strip() for name in value.strip("[]").split(",")]
         return [f"+step@adapt.{stage}.dataset.steps.{name}={name}" for name in names if name]
-    return _expand_at("", group, f"adapt.{stage}.{group}", value)
+    plus = "+" if group == "modifier" else ""  # which stages do not have by themselves
+    return _expand_at(plus, group, f"adapt.{stage}.{group}", value)
 
 
 def _expand_at(plus: str, group: str, place: str, value: str) -> list[str]:

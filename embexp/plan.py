@@ -25,6 +25,7 @@ from embexp.libraries import import_data_libraries, import_training_libraries
 from embexp.matching import few_rows_warnings, wanted_shapes, way_to_loss
 from embexp.misfits import Misfits
 from embexp.protocols import BaseModel, Tracker
+from embexp.stage_keys import names_in_stages
 from embexp.steps.conversions.conversion_settings import NEEDED, default_settings
 from embexp.steps.convert import limit_negatives
 from embexp.stopwatch import WATCH
@@ -101,7 +102,7 @@ def plan_run(
     if place := misfits.attempt(model.locate):
         misfits.attempt(check_shared_base, exports, model, place)
     for draft in drafts:
-        misfits.attempt(draft.spec.locate)
+        misfits.attempt(draft.keys.telling(draft.spec.locate))
     import_data_libraries()
     if any(is_costly(draft.node["dataset"]) for draft in drafts):
         _check_before_costly_steps(resolved, names, drafts, model, builder, misfits)
@@ -141,7 +142,7 @@ def check_kept(keep: str) -> None:
 
 
 def short_names(config: Node, choices: Mapping[str, Any]) -> dict[str, str]:
-    """What a person calls the chosen options: the YAML's name, or the path's last part."""
+    """What a person calls the chosen options, of stages too: the YAML's name, or the path's last part."""
     names = {group: str(choices.get(group) or "") for group in NAMED}
     names["adapt"] = "+".join(config.get("adapt") or ())
     names["dataset"] = dataset_name(config["dataset"], choices)
@@ -149,7 +150,7 @@ def short_names(config: Node, choices: Mapping[str, Any]) -> dict[str, str]:
         names["model"] = Path(config["model"]["path"]).name
     if adapter := choices.get("model/adapter"):
         names["model"] += f"+{adapter}"
-    return names
+    return names | names_in_stages(config, choices)
 
 
 def _lenient_builder() -> DataBuilder:
@@ -173,9 +174,9 @@ def _check_names(
 ) -> None:
     """Find, from the YAML files alone, losses, settings and evaluators that do not go together."""
     for draft in drafts:
-        misfits.attempt(_check_way, draft, builder)
+        misfits.attempt(draft.keys.telling(_check_way), draft, builder)
         errors = check_settings(draft.spec, draft.node["trainer"], model).errors
-        misfits.add(map(draft.told, errors), ConfigError)
+        misfits.add(map(draft.keys.told, errors), ConfigError)
     for name in config["evaluator"] or {}:
         misfits.attempt(check_evaluator_way, name, config, names["dataset"], builder)
 
@@ -197,14 +198,14 @@ def _plan_stages(
     """The stages whose data could be read, checked, and the warnings about them, each once."""
     stages, warnings = [], {}
     for draft in drafts:
-        stage = misfits.attempt(plan_stage, draft, folder / "stages" / draft.name, builder)
+        stage = misfits.attempt(draft.keys.telling(plan_stage), draft, folder / "stages" / draft.name, builder)
         if stage:
             findings = check_stage(stage, model, place)
-            misfits.add(map(draft.told, findings.errors), DataError)
+            misfits.add(map(draft.keys.told, findings.errors), DataError)
             few_rows = few_rows_warnings(
                 stage.dataset, wanted_shapes(draft.node["shape"], draft.spec), builder.settings
             )
-            warnings |= dict.fromkeys((*few_rows, *map(draft.told, findings.warnings)))
+            warnings |= dict.fromkeys(map(draft.keys.told, (*few_rows, *findings.warnings)))
             stages.append(stage)
     return tuple(stages), tuple(warnings)
 
@@ -249,8 +250,8 @@ def _check_calls(drafts: Sequence[Draft], model: BaseModel, misfits: Misfits) ->
     import_training_libraries()
     misfits.attempt(model.check)
     for draft in drafts:
-        misfits.attempt(check_arguments, dict(draft.node["trainer"]), {})
-        misfits.attempt(check_arguments, draft.spec.public_call(), {})
-        if draft.spec.modifier:
-            misfits.attempt(check_arguments, draft.spec.modifier.public_call(), {})
-        misfits.attempt(check_precision, draft.node["trainer"])
+        modifier = draft.spec.modifier
+        check, calls = draft.keys.telling(check_arguments), [draft.node["trainer"], draft.spec.public_call()]
+        for call in [*calls, modifier.public_call()] if modifier else calls:
+            misfits.attempt(check, dict(call), {})
+        misfits.attempt(draft.keys.telling(check_precision), draft.node["trainer"])

@@ -45,6 +45,8 @@ def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: Al
     if thresholds := thresholds_on(plan, trained):
         journal.result["thresholds"] = thresholds
     costs = {"cost/train_seconds": stage.seconds, "cost/rows_per_second": stage.rows_per_second}
+    if before := journal.result.get("stages"):
+        costs["cost/stages_seconds"] = sum(each["seconds"] for each in before)
     journal.log_results(costs | COSTS.metrics())
     journal.log_tags({"verdict": primary["verdict"], "primary": key})
     if line := collapse_line(primary["split"], base, trained):

@@ -7,12 +7,14 @@ from pathlib import Path
 import mlflow
 import pytest
 from conftest import TINY
+from hydra import initialize_config_dir
 from hydra.errors import HydraException
 from killed_runs import CHOICES, assert_same_end, before, killed, resume, run
+from omegaconf import OmegaConf
 from typed_commands import run_typed
 
 from embexp.board.runs import runs_in
-from embexp.config import compose
+from embexp.config import VERSION_BASE, compose, composed, conf_dir
 from embexp.drafts import check_stages
 from embexp.errors import ConfigError, EmbexpError, TrainingError
 from embexp.explaining import explain
@@ -26,8 +28,10 @@ BOTH = "adapt=[mlm,tsdae]"
 QUIET = (*TINY, "tracking=none")
 
 
-def plan_of(folder, *overrides, **chosen):
-    return plan_run(compose(expand_paths([*QUIET, *overrides])), CHOICES | {"model": "tiny"} | chosen, folder)
+def plan_of(folder, *overrides):
+    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+        config, choices = composed(expand_paths([*QUIET, *overrides]))
+    return plan_run(config, choices, folder)
 
 
 def children_of(store):
@@ -76,6 +80,10 @@ def test_a_value_of_the_wrong_type_is_refused_in_a_stage_too(typed, message):
         ({"first": {"los": 1}}, r"^adapt\.first\.los is not a key\. Known here: dataset, shape, loss, .*'loss'\?$"),
         ({"main": {}}, r"^adapt\.main is no name for a stage before the main one\."),
         ({"a/b": {}}, r"^adapt\.a/b is no name"),
+        (
+            {"tsdae": {"modifier": "a"}},
+            r"^adapt\.tsdae\.modifier=a: expected .* Type \+modifier@adapt\.tsdae\.modifier=a\.$",
+        ),
         ({"tsdae": "yes"}, r"^adapt\.tsdae=yes: expected a stage\. Type adapt=\[tsdae\]"),
     ],
 )
@@ -92,6 +100,21 @@ def test_a_stage_of_ones_own_has_the_keys_of_a_stage_and_a_name(stage, message):
             "adapt.tsdae is not a key: no such stage is chosen. Type adapt=[tsdae] beside it.",
         ),
         (["adapt=tsdae", "adapt.tsdae.los=1"], "adapt.tsdae.los is not a key. Known here: dataset, shape, loss"),
+        (
+            expand_paths(["adapt=mlm", "adapt.mlm.loss=tsdae"]),
+            "adapt.mlm.loss=tsdae was given; mlm has one loss, that of conf/adapt/mlm.yaml. Expected its arguments "
+            "(adapt.mlm.loss.<argument>=<value>) or another stage. Type adapt=[tsdae].",
+        ),
+        (
+            expand_paths(["adapt=mlm", "adapt.mlm.loss=gist"]),
+            "adapt.mlm.loss=gist was given; mlm has one loss, that of conf/adapt/mlm.yaml. Expected its arguments "
+            "(adapt.mlm.loss.<argument>=<value>) or another stage. Type adapt=[contrastive_tension] or adapt=[simcse]",
+        ),
+        (
+            expand_paths(["adapt=mlm", "adapt.tsdae.loss=simcse"]),
+            "adapt.tsdae.loss=simcse was given; no stage tsdae is chosen. Expected one of those chosen. "
+            "Type adapt=[tsdae] beside it.",
+        ),
         (["adapt=[tsda]"], "adapt=[tsda] is not known. Expected some of: contrastive_tension, mlm, none, simcse"),
     ],
 )
@@ -104,9 +127,47 @@ def test_what_is_mistyped_gets_one_message(typed, message):
 def test_a_stage_trains_on_the_main_stages_texts_or_its_own(tmp_path):
     plan = plan_of(tmp_path, "adapt=[tsdae,mlm]", "adapt.mlm.dataset=finance_zh", "shape=positive_pair")
     assert [stage.dataset.shape.name for stage in plan.stages] == ["noised_text", "text", "positive_pair"]
-    assert [stage.dataset.name for stage in plan.stages] == ["finance", "mlm", "finance"]
+    assert [stage.dataset.name for stage in plan.stages] == ["finance", "finance_zh", "finance"]
     swapped = plan_of(tmp_path, "adapt=tsdae", "adapt.tsdae.step=[noise_swap]").stages[0].dataset
     assert any("swap" in str(report).lower() for report in swapped.history)
+
+
+def test_what_a_stage_chose_itself_is_told_by_its_name(tmp_path):
+    (tmp_path / "passages.txt").write_text("\n".join(f"passage {number} of a report" for number in range(40)))
+    own = f"adapt.tsdae.dataset={tmp_path / 'passages.txt'}", "adapt.tsdae.loss=simcse"
+    plan = plan_of(tmp_path, BOTH, *own, "adapt.mlm.dataset=${dataset}")
+    told = [(stage.name, stage.dataset.name, stage.loss.name) for stage in plan.stages]
+    assert told == [("mlm", "finance", "mlm"), ("tsdae", "passages", "simcse"), ("main", "finance", "mnrl")]
+    again = plan_run(OmegaConf.create(plan.config), plan.choices, tmp_path)  # as a run that is gone on with
+    assert [(stage.name, stage.dataset.name, stage.loss.name) for stage in again.stages] == told
+
+
+def test_a_loss_that_is_taken_from_the_data_keeps_name_and_modifier_when_a_run_is_gone_on_with(tmp_path):
+    stage = (
+        "+adapt.first={trainer: null}",
+        "+dataset@adapt.first.dataset=finance_zh",
+        "adapt.first.dataset.shapes=[scored_pair]",
+    )
+    plan = plan_of(tmp_path, "loss=auto", "modifier=matryoshka", *stage)
+    again = plan_run(OmegaConf.create(plan.config), plan.choices, tmp_path)
+    for stages in (plan.stages, again.stages):
+        assert [(stage.dataset.name, stage.loss.modifier.name) for stage in stages] == [
+            ("finance_zh", "matryoshka"),
+            ("finance", "matryoshka"),
+        ]
+    assert plan.stages[0].loss.name == again.stages[0].loss.name != "first"
+
+
+def test_messages_name_the_keys_that_are_typed_for_a_stage(tmp_path):
+    (tmp_path / "texts.txt").write_text("\n".join(f"text {number} of a report" for number in range(40)))
+    own = f"adapt.tsdae.dataset={tmp_path / 'texts.txt'}", "adapt.tsdae.loss=softmax"
+    with pytest.raises(EmbexpError) as refusal:
+        plan_of(tmp_path, "adapt=tsdae", *own)
+    assert "adapt.tsdae.dataset=texts is text" in str(refusal.value)
+    assert "adapt.tsdae.loss=softmax accepts class_pair" in str(refusal.value)
+    assert "Losses that fit this data: adapt.tsdae.loss=contrastive_tension, " in str(refusal.value)
+    with pytest.raises(EmbexpError, match=r"adapt\.tsdae\.trainer\.batch_sampler=x is not known"):
+        plan_of(tmp_path, "adapt=tsdae", "+adapt.tsdae.trainer.batch_sampler=x")
 
 
 def test_name_choices_and_parameters_tell_the_adaptation(tmp_path):
@@ -117,16 +178,19 @@ def test_name_choices_and_parameters_tell_the_adaptation(tmp_path):
 
 def test_a_model_without_a_transformer_is_refused_with_what_to_type(tmp_path):
     with pytest.raises(EmbexpError) as refusal:
-        plan_run(compose(["model=static", "tracking=none", BOTH]), CHOICES | {"model": "static"}, tmp_path)
+        plan_of(tmp_path, "model=static", BOTH)
     for name in ("mlm", "tsdae"):
-        whose = f"adapt.{name} (its keys begin so; adapt=none leaves it out): loss={name} needs a transformer;"
+        whose = f"adapt.{name} (~adapt.{name} leaves it out): adapt.{name}.loss={name} needs a transformer;"
         assert f"{whose} the model has none. Type model=minilm" in str(refusal.value)
+    assert str(refusal.value).count("such as adapt.tsdae.loss=mnrl") == str(refusal.value).count("such as") == 1
 
 
 def test_arguments_of_a_stage_are_checked_before_anything_is_loaded(tmp_path):
     with pytest.raises(EmbexpError) as refusal:
         plan_of(tmp_path, "adapt=mlm", "adapt.mlm.loss.mlm_probability=1.5")
-    assert "loss.mlm_probability=1.5" in str(refusal.value)
+    assert "Type adapt.mlm.loss.mlm_probability=<value>, or leave it out for that of conf/adapt/mlm.yaml." in str(
+        refusal.value
+    )
     with pytest.raises(EmbexpError, match="takes no argument 'mask_prob'"):
         plan_of(tmp_path, "adapt=mlm", "+adapt.mlm.loss.mask_prob=1")
 
@@ -170,6 +234,11 @@ def test_the_run_holds_what_every_stage_was_worth(adapted):
         for key in ("dev/sts/spearman_cosine", "test/sts/spearman_cosine", "delta/sts/spearman_cosine_low"):
             assert stage["metrics"][key] == own[key] == parent.metrics[f"stages/{stage['name']}/{key}"]
         assert f'"stages/{stage["name"]}/test/sts/pearson_cosine"' in lines
+    seconds = sum(stage["seconds"] for stage in result["stages"])
+    assert result["metrics"]["cost/stages_seconds"] == pytest.approx(seconds)
+    kept = [stage["training"].rpartition(", ")[2] for stage in result["stages"]]
+    assert kept[0] == "the last state kept"
+    assert kept[1].startswith("best at step ")
     assert parent.params["adapt"] == "mlm+tsdae"
     assert "| after tsdae |" in parent.tags["mlflow.note.content"]
     assert "stage before, mlm: `DataCollator" in (folder / "stages/main/model/README.md").read_text()
@@ -195,6 +264,7 @@ def test_the_model_after_masked_language_modelling_loads_and_holds_no_layer_that
 def test_a_run_with_its_main_stage_alone_has_no_child(workplace, store):
     result = run(workplace / "run", *TINY, "tracking.log_model=false")
     assert "stages" not in result
+    assert "cost/stages_seconds" not in result["metrics"]
     assert children_of(store)[1] == {}
     assert not (workplace / "run/stages/main/part.json").exists()
 

@@ -16,7 +16,7 @@ LAYERS = (
     {"losses", "models", "steps", "tracking"},
     {"dataset_steps", "training", "evaluation", "reports"},
     {"building", "exports", "matching"},
-    {"checks", "inspection"},
+    {"checks", "inspection", "stage_keys"},
     {"checking", "drafts", "judges"},
     {"plan"},
     {"identity"},

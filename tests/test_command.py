@@ -153,6 +153,7 @@ def test_a_failed_job_leaves_its_error_in_its_folder(tmp_path):
             "+dataset@evaluator.retrieval.dataset=pairs.csv",
             ["+dataset@evaluator.retrieval.dataset=file", "evaluator.retrieval.dataset.reader.path=pairs.csv"],
         ),
+        ("adapt.tsdae.modifier=matryoshka", ["+modifier@adapt.tsdae.modifier=matryoshka"]),
         ("dataset@adapt.mlm.dataset=nli", ["dataset@adapt.mlm.dataset=nli"]),
         ("dataset=mine/", ["dataset=file", "dataset.reader.path=mine/"]),
         ("dataset=finance", ["dataset=finance"]),

@@ -71,7 +71,10 @@ def test_all_that_the_yaml_files_tell_is_reported_at_once_for_every_stage(tmp_pa
     unknown, size, second, main = mistakes_of(tmp_path, *adapt, "shape=text", "trainer.per_device_train_batch_size=1")
     assert unknown.startswith("1. 'triplets' is not a shape.")
     assert size.startswith("2. trainer.per_device_train_batch_size=1: loss=mnrl learns from the other rows")
-    assert second.startswith("3. shape=triplet was given; loss=second accepts text.")
+    whose = "adapt.second (~adapt.second leaves it out)"
+    assert second.startswith(
+        f"3. {whose}: adapt.second.shape=triplet was given; adapt.second.loss=second accepts text."
+    )
     assert main.startswith("4. shape=text was given; loss=mnrl accepts triplet, positive_pair.")
 
 

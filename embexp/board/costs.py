@@ -12,6 +12,7 @@ NOISE = 0.1  # the share of a cost that tells nothing
 COSTS = (
     Cost("seconds", "wall s", lower_is_better=True),
     Cost("train_seconds", "training s", lower_is_better=True),
+    Cost("stages_seconds", "stages before s", lower_is_better=True),
     Cost("rows_per_second", "training rows/s", lower_is_better=False),
     Cost("peak_memory_mb", "peak MB", lower_is_better=True),
     Cost("parameters", "parameters", lower_is_better=True),

@@ -51,6 +51,16 @@ class WatchCallback(TrainerCallback):
         self.watch(state.global_step, dev_metrics(metrics)[self.primary_metric])
 
 
+class EpochCallback(TrainerCallback):
+    """Tells whoever makes the batches which epoch begins, or is gone on with: its `epoch`, from 0."""
+
+    def __init__(self, maker: Any) -> None:
+        self.maker = maker
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.maker.epoch = int(state.epoch or 0)
+
+
 class ProgressCallback(TrainerCallback):
     """One line on the terminal: steps, time left, last loss, last dev score."""
 

@@ -1,21 +1,19 @@
 """Masked language modelling: the transformer of a model guesses hidden tokens, trained by transformers' own trainer."""
 
-import hashlib
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.config import instantiate
 from embexp.errors import ModelError
 from embexp.training.arguments import training_arguments
+from embexp.training.hiding import RepeatableHiding
 from embexp.training.stage_training import DevEvaluation
 from embexp.training.stages import StagePlan
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from torch import Tensor
     from transformers import PreTrainedModel, Trainer, TrainerCallback
 
 logger = logging.getLogger(__name__)
@@ -40,15 +38,18 @@ class MaskedLanguageTraining:
         self, evaluate: DevEvaluation | None, primary_metric: str, seed: int, callbacks: "Sequence[TrainerCallback]"
     ) -> "Trainer":
         """transformers' trainer; while it trains, the embeddings are what is evaluated."""
-        hiding = instantiate(self.plan.loss.public_call(), tokenizer=self.model.tokenizer)
+        from embexp.training.callbacks import EpochCallback
+
+        collator = instantiate(self.plan.loss.public_call(), tokenizer=self.model.tokenizer)
+        hiding = RepeatableHiding(collator, self.model.max_seq_length, seed)
         return _trainer_class()(
             evaluate_embeddings=lambda step: evaluate(self.model, step),
             model=self.module,
             args=training_arguments(self.plan, evaluate is not None, None, seed),
             train_dataset=self.plan.dataset.training_rows(),
             eval_dataset=(),  # asked for where there are evaluations, and not read
-            data_collator=RepeatableHiding(hiding, self.model.max_seq_length, seed),
-            callbacks=[*callbacks],
+            data_collator=hiding,
+            callbacks=[EpochCallback(hiding), *callbacks],
         )
 
     def load(self, checkpoint: Path) -> None:
@@ -71,7 +72,7 @@ def masked_language_model(model: "SentenceTransformer") -> "PreTrainedModel":
         raise _cannot_be_masked(network, "its tokenizer has no mask token")
     try:
         filling, loaded = AutoModelForMaskedLM.from_pretrained(
-            network.config.name_or_path,
+            **_source_of(model),
             num_hidden_layers=network.config.num_hidden_layers,
             dtype=network.dtype,
             output_loading_info=True,
@@ -85,44 +86,18 @@ def masked_language_model(model: "SentenceTransformer") -> "PreTrainedModel":
     return filling.to(network.device)
 
 
+def _source_of(model: "SentenceTransformer") -> dict[str, Any]:
+    """Where the transformer was loaded from, at which revision if the Hub told it, and whether its code may run."""
+    place, card = model.transformers_model.config.name_or_path, model.model_card_data
+    revision = {"revision": card.base_model_revision} if card.base_model == place and card.base_model_revision else {}
+    return {"pretrained_model_name_or_path": place, "trust_remote_code": model.trust_remote_code} | revision
+
+
 def _cannot_be_masked(network: Any, reason: str) -> ModelError:
     return ModelError(
         f"adapt=mlm was given; {network.config.name_or_path} cannot be trained to fill in masked tokens: {reason}. "
         "Expected a masked-language model such as BERT or RoBERTa: type adapt=tsdae or adapt=simcse, or another model."
     )
-
-
-class RepeatableHiding:
-    """Makes batches in which tokens are hidden: the same texts in the same order have the same tokens hidden.
-
-    The trainer's loader is one batch ahead of the training, so the random state in a checkpoint is that after the next
-    batch was drawn: with it a training that is gone on with would hide other tokens than one that was not stopped. In
-    another epoch a batch holds other texts.
-
-    Args:
-        collator: transformers' DataCollatorForLanguageModeling.
-        max_tokens: longer texts are cut; None: at the tokenizer's own limit.
-    """
-
-    def __init__(self, collator: Any, max_tokens: int | None, seed: int) -> None:
-        self.collator = collator
-        self.max_tokens = max_tokens
-        self.seed = seed
-
-    def __call__(self, rows: Sequence[Mapping[str, str]]) -> dict[str, "Tensor"]:
-        import torch
-
-        texts = [row["text"] for row in rows]
-        tokens = self.collator.tokenizer(
-            texts,
-            truncation=True,
-            max_length=self.max_tokens,
-            return_special_tokens_mask=True,
-            return_offsets_mapping=self.collator.whole_word_mask,
-        )
-        digest = hashlib.sha256(json.dumps([self.seed, texts]).encode()).digest()
-        self.collator.generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-        return self.collator([{key: tokens[key][row] for key in tokens} for row in range(len(texts))])
 
 
 def _trainer_class() -> "type[Trainer]":

@@ -80,6 +80,7 @@ def train_stage(
         num_steps=state.global_step,
         seconds=saving.seconds,
         rows_per_second=state.epoch * plan.dataset.splits["train"].num_rows / saving.seconds,
+        was_chosen=state.best_global_step is not None,
     )
     save_model(model, result.model_path, merges_adapter)
     result.write()

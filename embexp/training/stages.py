@@ -39,13 +39,19 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage left in its folder, after how many steps, and what it cost."""
+    """What a stage left in its folder, after how many steps, and what it cost.
+
+    Attributes:
+        best_step: the step whose weights were kept: the best one on dev where there was a choice, else the last.
+        was_chosen: whether there was a choice.
+    """
 
     folder: Path
     best_step: int
     num_steps: int
     seconds: float
     rows_per_second: float
+    was_chosen: bool = True
 
     @property
     def model_path(self) -> Path:
@@ -55,8 +61,8 @@ class StageResult:
     @property
     def summary(self) -> str:
         """One line: steps, time, and which step was kept."""
-        speed = f"{self.seconds:.1f} s ({self.rows_per_second:.1f} rows/s)"
-        return f"{self.num_steps} steps in {speed}, best at step {self.best_step}"
+        kept = f"best at step {self.best_step}" if self.was_chosen else "the last state kept"
+        return f"{self.num_steps} steps in {self.seconds:.1f} s ({self.rows_per_second:.1f} rows/s), {kept}"
 
     @property
     def checkpoint(self) -> Path | None:

@@ -11,7 +11,8 @@ from embexp.losses.spec import spec_of
 from embexp.models.scratch import ScratchModel
 from embexp.tracking.journal import Journal
 from embexp.tracking.null_tracker import NullTracker
-from embexp.training.masked_language import RepeatableHiding, masked_language_model
+from embexp.training.hiding import RepeatableHiding
+from embexp.training.masked_language import masked_language_model
 from embexp.training.stage import train_stage
 from embexp.training.stages import StagePlan, finished_stage
 
@@ -22,6 +23,10 @@ ROWS = [{"text": text} for text in TEXTS]
 
 @pytest.fixture
 def model(tmp_path):
+    return fresh_model(tmp_path)
+
+
+def fresh_model(tmp_path):
     torch.manual_seed(1)
     return ScratchModel(1, 8, 2, vocabulary_size=100, max_seq_length=12).load(lambda: TEXTS, tmp_path)
 
@@ -56,6 +61,23 @@ def test_a_base_with_a_layer_that_fills_in_brings_it_and_one_without_is_told(mod
     assert torch.equal(again.cls.predictions.transform.dense.weight, filling.cls.predictions.transform.dense.weight)
 
 
+def test_the_layer_comes_from_the_revision_that_the_model_is_of_and_with_its_code(model, monkeypatch):
+    asked = []
+
+    def none_there(pretrained_model_name_or_path, trust_remote_code, revision=None, **_):
+        asked.append((pretrained_model_name_or_path, revision, trust_remote_code))
+        raise OSError("no such file")
+
+    monkeypatch.setattr("transformers.AutoModelForMaskedLM.from_pretrained", none_there)
+    model.transformers_model.config.name_or_path = "org/base"
+    for base, revision, trusted in (("org/other", "abc", False), ("org/base", "abc", True)):
+        model.model_card_data.base_model, model.model_card_data.base_model_revision = base, revision
+        model.trust_remote_code = trusted
+        with pytest.raises(ModelError, match="no such file"):
+            masked_language_model(model)
+    assert asked == [("org/base", None, False), ("org/base", "abc", True)]
+
+
 def test_the_same_batch_is_hidden_the_same_way_and_leaves_the_seed_alone(model):
     hide = RepeatableHiding(DataCollatorForLanguageModeling(model.tokenizer), 12, seed=1)
     before = torch.get_rng_state()
@@ -69,6 +91,42 @@ def test_the_same_batch_is_hidden_the_same_way_and_leaves_the_seed_alone(model):
     )
     assert hidden.any()
     assert not (hidden & special).any()
+
+
+def test_in_another_epoch_other_tokens_of_a_text_are_hidden(model):
+    hide = RepeatableHiding(DataCollatorForLanguageModeling(model.tokenizer, mlm_probability=0.5), 12, seed=1)
+    first = hide(ROWS[:1])["labels"]
+    hide.epoch = 1
+    assert not torch.equal(hide(ROWS[:1])["labels"], first)
+
+
+@pytest.mark.parametrize(("every", "stop"), [(3, 9), (4, 8)])  # from steps 6 and 4; an epoch has 4
+def test_a_stage_stopped_in_a_later_epoch_hides_the_same_when_it_is_gone_on_with(every, stop, tmp_path, monkeypatch):
+    def epochs_and_weights(folder, *stops):
+        made, hide = [], RepeatableHiding.__call__
+        monkeypatch.setattr(RepeatableHiding, "__call__", lambda own, rows: made.append(own.epoch) or hide(own, rows))
+
+        def evaluate(_, step):
+            if step in stops:
+                raise KeyboardInterrupt
+            return {"dev/sts/spearman_cosine": 0.0}
+
+        sizes = "per_device_train_batch_size=4", "max_steps=11", f"eval_steps={every}", f"save_steps={every}"
+        model = fresh_model(tmp_path)
+        try:
+            train(plan_of(folder, *(f"adapt.mlm.trainer.{size}" for size in sizes)), model, evaluate)
+        finally:
+            monkeypatch.setattr(RepeatableHiding, "__call__", hide)
+        return made, model.transformers_model.get_input_embeddings().weight
+
+    made, whole = epochs_and_weights(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        epochs_and_weights(tmp_path / "stopped", stop)
+    made_after, gone_on = epochs_and_weights(tmp_path / "stopped")
+    assert made == [0] * 4 + [1] * 4 + [2] * len(made[8:])
+    assert made_after == made[-len(made_after) :]
+    assert len(made_after) < len(made)
+    assert torch.equal(gone_on, whole)
 
 
 def test_whole_words_are_hidden_together(model):
@@ -93,6 +151,7 @@ def test_the_last_state_is_kept_whatever_dev_says(model, tmp_path):
     before = model.transformers_model.get_input_embeddings().weight.clone()
     result = train(plan_of(tmp_path), model, falling)
     assert (seen, result.best_step, finished_stage(result.folder)) == ([2, 4], 4, result)
+    assert result.summary.endswith("rows/s), the last state kept")
     assert not torch.equal(model.transformers_model.get_input_embeddings().weight, before)
 
 
