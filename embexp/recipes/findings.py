@@ -129,4 +129,5 @@ def _distinct(runs: Sequence[RecordedRun], value_in: Callable[[Mapping[str, str]
 def _device(tags: Mapping[str, str]) -> str:
     """The GPU's name, or the number of CPU threads."""
     gpu = tags.get("host.gpu", "none")
-    return gpu if gpu != "none" else f"{tags.get('host.threads', '?')} CPU threads"
+    threads = tags.get("host.threads", "?")
+    return gpu if gpu != "none" else f"{threads} CPU thread{'' if threads == '1' else 's'} for each run"
