@@ -363,10 +363,10 @@ def test_a_benchmark_in_the_form_of_beir_is_searched_in_its_whole_corpus(tmp_pat
 
 
 @pytest.mark.slow
-def test_minilm_finds_the_contexts_of_financial_questions(real_data):
+def test_static_vectors_find_the_contexts_of_financial_questions(real_data):
     overrides = (f"paths.data={real_data}", "dataset=financial_qa")
     evaluator = built("retrieval", *overrides)
-    model = instantiate(resolve(compose(["model=minilm", "model.max_seq_length=64"]))["model"]).load(list, None)
+    model = instantiate(resolve(compose(["model=static"]))["model"]).load(list, None)
     memory = TextMemory(ModelEncoder(model))  # encodes the contexts once, for both
     metrics = evaluator.score(memory, "test").metrics
     rows = evaluator.dataset.splits
