@@ -17,8 +17,8 @@ def main() -> None:
 
     models, others = each_model(sys.argv[1:])
     sys.argv[1:] = [*models[0], *others]
-    typed = [each for each in quote_texts(expand_paths(others)) if "=" in each or each.startswith("~")]
-    typed = [each for each in typed if not each.startswith("-")]
+    overrides = [each for each in others if not each.startswith("-") and ("=" in each or each.startswith("~"))]
+    typed = quote_texts(expand_paths(overrides))
 
     def task(config: DictConfig, choices: dict[str, Any], folder: Path) -> None:
         from embexp.config import composed

@@ -47,8 +47,11 @@ def _as_choice(argument: str) -> str:
     key, sign, value = argument.partition("=")
     if not sign or key.startswith(("-", "~")) or key.lstrip("+").startswith(OF_THE_MULTIRUN):
         return argument
+    parsed = _parsed(argument)
+    if parsed is None or parsed.is_sweep_override():
+        return argument
     choice = f"{key}{CHOICE}{value})"
-    return choice if len(_choices_of(choice)) == 1 and not _parsed(argument).is_sweep_override() else argument
+    return choice if len(_choices_of(choice)) == 1 else argument
 
 
 def _choices_of(override: str) -> list[str]:
