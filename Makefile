@@ -23,7 +23,7 @@ test: $(READY)  ## set up, then all tests, one process per core (with EMBEXP_DAT
 check: $(READY)  ## format, lint, layers and configurations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_configs.py
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/config/test_configs.py
 
 bench: $(READY)  ## the benchmarks, as ratios to a peer (tests/benchmarks/README.md); takes an hour and a half
 	for name in scoring training growth tracking sweep bootstrap big_files negatives leaderboard; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
@@ -32,7 +32,7 @@ bench-gpu: $(READY)  ## the benchmark for one GPU; without one it says that it w
 	$(BIN)/python tests/benchmarks/gpu.py
 
 reproduce: $(READY)  ## the recipes on real data (EMBEXP_DATA=<folder> SIZE=cpu or gpu), two hours on 2 cores; writes RESULTS.md
-	$(BIN)/python -m embexp.reproduce size=$(or $(SIZE),cpu) $(if $(EMBEXP_DATA),paths.data=$(EMBEXP_DATA))
+	$(BIN)/python -m results.reproduce size=$(or $(SIZE),cpu) $(if $(EMBEXP_DATA),paths.data=$(EMBEXP_DATA))
 
 ui: $(READY)  ## the MLflow UI on this folder's runs, at http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

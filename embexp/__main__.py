@@ -6,14 +6,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from embexp.environment import SWEEP_ID
-from embexp.stopwatch import timed_job
+from embexp.core.environment import SWEEP_ID
+from embexp.core.profiling import timed_job
 
 
 def main() -> None:
     """Compose the configuration, plan the run, execute it, and close the sweep if this was one."""
-    from embexp.command import run_command
-    from embexp.sweep.closing import closing_sweep
+    from embexp.cli.app import run_command
+    from embexp.sweep.finish import closing_sweep
 
     with closing_sweep():
         run_command(train)
@@ -21,8 +21,8 @@ def main() -> None:
 
 def train(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
     """One run, or the rest of one; the primary metric is returned, for sweepers that optimise it."""
-    from embexp.run_record import held
-    from embexp.sweep.failures import recorded_job
+    from embexp.core.run_folder import held
+    from embexp.sweep.finish import recorded_job
 
     with held(folder), timed_job():
         if SWEEP_ID in os.environ:
@@ -32,16 +32,16 @@ def train(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
 
 
 def _train_cell(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
-    from embexp.plan import plan_run
-    from embexp.sweep.cells import BUILDERS, run_cell
+    from embexp.experiment.plan import plan_run
+    from embexp.sweep.job_cache import BUILDERS, run_cell
 
     return run_cell(plan_run(config, choices, folder, BUILDERS), config.sweep.rerun)
 
 
 def _train(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
-    from embexp.plan import plan_run
-    from embexp.resuming import check_unused, resumed
-    from embexp.sweep.failures import recorded_job, typed_overrides
+    from embexp.experiment.plan import plan_run
+    from embexp.experiment.resume import check_unused, resumed
+    from embexp.sweep.finish import recorded_job, typed_overrides
 
     resume = config.resume is not None
     if resume:
@@ -51,7 +51,7 @@ def _train(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
     with recorded_job(folder):
         plan = plan_run(config, choices, folder)
 
-        from embexp.run import execute
+        from embexp.experiment.execute import execute
 
         return execute(plan, resume).primary_value
 

@@ -1,7 +1,8 @@
-"""What a user can get wrong. Each message says what was given, what was expected, what to type."""
+"""What a user can get wrong, and how several mistakes are collected into one report."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class EmbexpError(Exception):
@@ -72,3 +73,34 @@ def listed(names: Iterable[str]) -> str:
     'a, b'
     """
     return ", ".join(str(name) for name in names) or "none"
+
+
+class Problems:
+    """Mistakes found so far, each once, in the order in which they were found."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, EmbexpError] = {}
+
+    def attempt(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What the call returns; None when it raises an EmbexpError, which is kept."""
+        try:
+            return call(*arguments)
+        except EmbexpError as error:
+            self.found.setdefault(str(error), error)
+            return None
+
+    def add(self, messages: Iterable[str], kind: type[EmbexpError]) -> None:
+        """Keep mistakes that were not raised."""
+        for message in messages:
+            self.found.setdefault(message, kind(message))
+
+    def raise_if_any(self) -> None:
+        """Raise the one mistake that was found, or one error that lists them all."""
+        errors = [*self.found.values()]
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            kinds = {type(error) for error in errors}
+            kind = kinds.pop() if len(kinds) == 1 else EmbexpError
+            numbered = (f"{place}. {error}" for place, error in enumerate(errors, 1))
+            raise kind(f"{len(errors)} things do not fit:\n\n" + "\n\n".join(numbered))

@@ -20,6 +20,6 @@ class SweepLauncher(Launcher):
         self.runner = JobRunner(hydra_context, task_function, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence["JobReturn"]:
-        from embexp.sweep.launching import launch
+        from embexp.sweep.start import launch
 
         return launch(self.runner, job_overrides, initial_job_idx)

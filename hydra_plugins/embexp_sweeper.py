@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-from embexp.sweep.unknown_keys import LEAVE_OUT
+from embexp.sweep.start import LEAVE_OUT
 
 
 class GridSweeper(BasicSweeper):

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from embexp.config import compose
-from embexp.overrides import expand_paths
-from embexp.plan import plan_run
-from embexp.resuming import resumed
-from embexp.run_record import held
+from embexp.cli.overrides import expand_paths
+from embexp.config.compose import compose
+from embexp.core.run_folder import held
+from embexp.experiment.plan import plan_run
+from embexp.experiment.resume import resumed
 
 # The server imports the heavy libraries once, and every child is forked from it before it has done anything.
 SERVER = multiprocessing.get_context("forkserver")
@@ -23,7 +23,7 @@ CHOICES = {"dataset": "finance", "model": "minilm", "loss": "mnrl", "modifier": 
 
 def run(folder: Path, *overrides: str) -> dict[str, Any]:
     """A run from its beginning to its end; returns its result."""
-    from embexp.run import execute
+    from embexp.experiment.execute import execute
 
     arguments = expand_paths(list(overrides))
     typed = (argument.partition("=") for argument in arguments)
@@ -33,7 +33,7 @@ def run(folder: Path, *overrides: str) -> dict[str, Any]:
 
 def resume(folder: Path) -> dict[str, Any]:
     """The rest of a run, as `resume=<folder>` on the command line."""
-    from embexp.run import execute
+    from embexp.experiment.execute import execute
 
     with held(folder):
         config, choices = resumed(folder, ["resume=x"])

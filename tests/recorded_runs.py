@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy
 
-from embexp.evaluation.kept_examples import write_examples
-from embexp.evaluation.measures import Measure, value_of
-from embexp.evaluation.ranking import place_models
-from embexp.evaluation.scores import Scores, compare
-from embexp.tracking.recorded_run import RecordedRun
+from embexp.evaluation.metrics import Measure, value_of
+from embexp.evaluation.scores import Scores, compare, write_examples
+from embexp.evaluation.stats.multiple_comparisons import place_models
+from embexp.tracking.mlflow_runs import RecordedRun
 
 KEY = "test/sts/spearman_cosine"
 EXAMPLES = 300

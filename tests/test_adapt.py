@@ -13,14 +13,14 @@ from killed_runs import CHOICES, assert_same_end, before, killed, resume, run
 from omegaconf import OmegaConf
 from typed_commands import run_typed
 
-from embexp.board.runs import runs_in
-from embexp.config import VERSION_BASE, compose, composed, conf_dir
-from embexp.drafts import check_stages
+from embexp.cli.messages import explain
+from embexp.cli.overrides import expand_paths
+from embexp.config.compose import VERSION_BASE, compose, composed, conf_dir
 from embexp.errors import ConfigError, EmbexpError, TrainingError
-from embexp.explaining import explain
-from embexp.overrides import expand_paths
-from embexp.plan import plan_run
-from embexp.run import execute
+from embexp.experiment.execute import execute
+from embexp.experiment.plan import plan_run
+from embexp.experiment.stage_config import check_stages
+from embexp.leaderboards.runs import runs_in
 from embexp.tracking.mlflow_runs import MlflowRuns
 from embexp.tracking.mlflow_tracker import MlflowTracker
 
@@ -282,7 +282,7 @@ def test_a_stopped_stage_ends_killed_and_says_once_how_to_go_on(workplace, caplo
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("embexp.adapting.train_stage", stop)
+    monkeypatch.setattr("embexp.experiment.stages.train_stage", stop)
     with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
         execute(plan_of(workplace / "run", "adapt=tsdae"))
     assert caplog.text.count("was stopped. To go on with it: python -m embexp resume=") == 1

@@ -1,147 +1,158 @@
-"""The house rules that a machine can hold: layers, lazy imports, files with names that say something."""
+"""The house rules that a machine can hold: layers, lazy imports, sizes, a map that is complete."""
 
 import ast
+import functools
+import statistics
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).parent.parent / "embexp"
 FILES = sorted(PACKAGE.rglob("*.py"))
-# From the bottom up. A module imports from lower layers only, or from its own folder.
+COMMANDS = {"__init__", "__main__", "compare", "evaluate", "export", "inspect", "leaderboard", "prepare", "tune"}
+# From the top down. A module imports from lower rows or from its own package, never from another package of its row.
 LAYERS = (
-    {"errors"},
-    {"interrupts", "schemas", "value_types", "run_record", "stopwatch", "costs"},
-    {"config", "environment", "libraries", "misfits", "nearest", "protocols"},
-    {"data", "named_models"},
-    {"losses", "models", "steps", "tracking"},
-    {"dataset_steps", "training", "evaluation", "reports"},
-    {"building", "exports", "matching"},
-    {"checks", "inspection", "stage_keys"},
-    {"checking", "drafts", "judges"},
-    {"plan"},
-    {"identity"},
-    {"candidates", "comparison", "describing", "exportable", "resuming", "scoring"},
-    {"board", "candidate_scores"},
-    {"exhibits"},
-    {"results"},
-    {"adapting"},
-    {"run"},
-    {"job_overrides", "overrides"},
-    {"explaining"},
-    {"command"},
+    COMMANDS,
+    {"tuning"},
     {"sweep"},
-    {"ranked_runs", "recipes", "tuning"},
-    {"__main__", "compare", "evaluate", "export", "inspect", "leaderboard", "prepare", "reproduce", "tune"},
+    {"leaderboards", "inspection"},
+    {"experiment"},
+    {"exports"},
+    {"training", "evaluation"},
+    {"steps", "models", "losses", "tracking", "reports", "cli"},
+    {"data"},
+    {"config"},
+    {"core"},
+    {"errors", "protocols"},
 )
-# Who may import what takes long or binds us to a library.
+# Which packages or modules may import what takes long or binds us to a library.
 ONLY_IN = {
-    "hydra": {
-        "tune.py",
-        "tuning/space.py",
-        "config.py",
-        "command.py",
-        "explaining.py",
-        "job_overrides.py",
-        "schemas.py",
-        "overrides.py",
-        "sweep/failures.py",
-        "sweep/jobs.py",
-        "sweep/launching.py",
-        "sweep/opening.py",
-        "sweep/unknown_keys.py",
-        "sweep/worker.py",
-        "sweep/workers.py",
-    },
+    "hydra": {"cli", "config", "sweep", "tuning"},
     "mlflow": {"tracking/mlflow_runs.py", "tracking/mlflow_tracker.py"},
-    "jinja2": {"reports/board_page.py"},
-    "matplotlib": {
-        f"reports/pictures/{name}.py"
-        for name in (
-            "canvas",
-            "fonts",
-            "gold_against_predicted",
-            "heat_map",
-            "interval_plot",
-            "learning_curves",
-            "pareto_front",
-            "projection",
-            "score_histogram",
-            "similarity_matrix",
-            "study_history",
-        )
-    },
-    "optuna": {f"tuning/{name}.py" for name in ("closing", "dimensions", "drawing", "progress", "study", "trials")},
+    "jinja2": {"leaderboards/page.py"},
+    "matplotlib": {"reports/pictures"},
+    "optuna": {"tuning"},
     "mteb": {"evaluation/mteb_tasks.py"},
-    "ftfy": {"steps/cleaning/text_repair.py"},
-    "jieba": {"steps/rewording/word_splitting.py"},
+    "ftfy": {"steps/text_repair.py"},
+    "jieba": {"steps/word_tokenizer.py"},
     "py3langid": {"steps/language.py"},
-    "bm25s": {"steps/negatives/bm25.py", "steps/negatives/terms.py"},
-    "faiss": {"steps/negatives/faiss_search.py"},
-    "Stemmer": {"steps/negatives/terms.py"},
-    "requests": {"data/hub.py", "steps/asking/sending.py"},
-    "pydantic": {"steps/asking/structured.py"},
-    "rensa": {"steps/comparing/near.py"},
-    "onnxruntime": {"exports/onnx_encoder.py", "exports/onnx_export.py"},
+    "bm25s": {"steps/negatives/bm25.py", "steps/word_tokenizer.py"},
+    "faiss": {"steps/negatives/embedding.py"},
+    "Stemmer": {"steps/word_tokenizer.py"},
+    "requests": {"data/sources.py", "steps/llm/client.py"},
+    "pydantic": {"steps/llm/chat.py"},
+    "rensa": {"steps/dedup/near.py"},
+    "onnxruntime": {"exports/onnx_export.py"},
 }
 HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mlflow", "matplotlib"}
 HEAVY |= {"numpy", "scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime", "optuna"}
 # Modules that are themselves imported lazily, once training starts.
-IMPORTED_LATE = {
-    "models/forward_choice.py",
-    "models/packed.py",
-    "training/callbacks.py",
-    "training/checkpoint_callback.py",
-    "exports/onnx_graph.py",
-}
+IMPORTED_LATE = {"models/packed.py", "training/callbacks.py", "exports/onnx_graph.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
+SAY_NOTHING = {"utils", "common", "helpers", "misc"}
+MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 240, 350, 60, 110
 
 
-def imports_of(path: Path, top_level_only: bool = False) -> list[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if top_level_only else ast.walk(tree)
-    found = []
-    for node in nodes:
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imports_of(path: Path, top_level_only: bool = False) -> frozenset[str]:
+    tree = tree_of(path)
+    found = set()
+    for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.append(node.module)
-    return found
-
-
-def level_of(module: str) -> int:
-    return next(level for level, names in enumerate(LAYERS) if module in names)
+            found.add(node.module)
+    return frozenset(found)
 
 
 def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-def test_the_package_has_files():
-    assert len(FILES) > 25
+def room_of(path: Path) -> str:
+    """The package that a module lies in, or its own name in the root."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if path.parent != PACKAGE or path.stem != "__init__"], ids=name_of
-)
-def test_imports_point_downward_and_siblings_stay_apart(path):
-    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    for module in imports_of(path):
-        if module.startswith("embexp."):
-            other = module.split(".")[1]
-            assert other == own or level_of(other) < level_of(own), module
+def row_of(room: str) -> int:
+    return next(row for row, rooms in enumerate(LAYERS) if room in rooms)
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_heavy_libraries_are_imported_where_they_are_used(path):
-    if name_of(path) not in IMPORTED_LATE:
-        assert not {module.split(".")[0] for module in imports_of(path, top_level_only=True)} & HEAVY
+def test_every_room_has_its_row_and_every_row_its_rooms():
+    rooms = {room_of(path) for path in FILES}
+    assert rooms == set().union(*LAYERS)
+    assert len(LAYERS) <= 12
+    assert len([path for path in FILES if path.parent == PACKAGE]) <= 14
 
 
-@pytest.mark.parametrize("library", ONLY_IN)
-def test_a_library_stays_in_its_place(library):
-    users = {name_of(path) for path in FILES if any(m.split(".")[0] == library for m in imports_of(path))}
-    assert users == ONLY_IN[library]
+def test_imports_point_downward_and_packages_of_a_row_stay_apart():
+    upward = [
+        f"{name_of(path)} imports {module}"
+        for path in FILES
+        for module in sorted(imports_of(path))
+        if module.startswith("embexp.")
+        and (other := module.split(".")[1]) != (own := room_of(path))
+        and row_of(other) <= row_of(own)
+    ]
+    assert upward == []
+
+
+def test_no_module_is_imported_by_one_that_it_imports():
+    modules = {f"embexp.{name_of(path).removesuffix('.py').replace('/', '.')}": path for path in FILES}
+    below = {name: {each for each in imports_of(path) if each in modules} - {name} for name, path in modules.items()}
+    while free := [name for name, others in below.items() if not others & below.keys()]:
+        for name in free:
+            del below[name]
+    assert sorted(below) == []
+
+
+def test_heavy_libraries_are_imported_where_they_are_used():
+    early = [
+        f"{name_of(path)} imports {module}"
+        for path in FILES
+        if name_of(path) not in IMPORTED_LATE
+        for module in sorted(imports_of(path, top_level_only=True))
+        if module.split(".")[0] in HEAVY
+    ]
+    assert early == []
+
+
+def test_a_library_stays_in_its_place():
+    strays = [
+        f"{library} in {name_of(path)}"
+        for library, places in ONLY_IN.items()
+        for path in FILES
+        if any(module.split(".")[0] == library for module in imports_of(path))
+        and not any(name_of(path) == place or name_of(path).startswith(f"{place}/") for place in places)
+    ]
+    unused = [
+        f"{library}: {place}"
+        for library, places in ONLY_IN.items()
+        for place in places
+        if not any(
+            (name_of(path) == place or name_of(path).startswith(f"{place}/"))
+            and any(module.split(".")[0] == library for module in imports_of(path))
+            for path in FILES
+        )
+    ]
+    assert strays + unused == []
 
 
 def test_file_names_say_something():
-    assert not {path.stem for path in FILES} & {"utils", "common", "helpers", "misc"}
+    assert not {path.stem for path in FILES} & SAY_NOTHING
+
+
+def test_a_module_is_a_subject_and_a_function_a_thought():
+    lines = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    long_functions = [
+        f"{name_of(path)}:{node.lineno} {node.name}"
+        for path in FILES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= MOST_LINES_OF_A_FUNCTION
+    ]
+    assert [name for name, count in lines.items() if count > MOST_LINES_OF_A_FILE] + long_functions == []
+    assert 150 < len(lines) <= MOST_FILES
+    assert statistics.median(lines.values()) >= LEAST_MEDIAN

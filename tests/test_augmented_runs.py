@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
-from embexp.config import compose
+from embexp.cli.overrides import expand_paths, quote_texts
+from embexp.config.compose import compose
 from embexp.data.readers import read_files
-from embexp.overrides import expand_paths, quote_texts
-from embexp.plan import plan_run
-from embexp.prepare import prepare
-from embexp.run import execute
+from embexp.experiment.execute import execute
+from embexp.experiment.plan import plan_run
+from embexp.inspection.prepare_dataset import prepare
 
 METHODS = "augment_typos,augment_deletion,augment_swap,augment_crop,augment_sentences"
 

@@ -8,17 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from embexp.checking import check_stage
-from embexp.checks.companion_files import check_companions
-from embexp.checks.labels import rows_grouped_by_label
-from embexp.config import option_of
+from embexp.config.compose import option_of
 from embexp.data.checks import dataset_of
+from embexp.experiment.data_checks import check_stage, rows_grouped_by_label
+from embexp.experiment.settings_checks import check_companions
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import spec_of
 from embexp.models.adapters import LoraAdapter
-from embexp.models.assembled import StaticModel
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import wordpiece_tokenizer
+from embexp.models.stack import StaticModel
 from embexp.training.stages import StagePlan
 
 TEXTS = [f"text {letter}" for letter in "abcdefgh"]

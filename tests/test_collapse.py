@@ -5,7 +5,7 @@ import logging
 import pytest
 from test_run import plan_of
 
-from embexp.run import execute
+from embexp.experiment.execute import execute
 
 pytestmark = pytest.mark.slow
 

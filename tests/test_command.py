@@ -11,9 +11,9 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from embexp.config import conf_dir
+from embexp.cli.overrides import expand_paths, quote_texts
+from embexp.config.compose import conf_dir
 from embexp.errors import ConfigError
-from embexp.overrides import expand_paths, quote_texts
 
 # Runs the command line in its arguments, then tells which slow libraries were imported.
 PROBE = """

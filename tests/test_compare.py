@@ -8,10 +8,10 @@ import pyarrow.parquet
 import pytest
 from test_run import plan_of
 
-from embexp.compare import compare, with_runs
-from embexp.config import compose
+from embexp.config.compose import compose
 from embexp.errors import ConfigError, DataError
-from embexp.run import execute
+from embexp.experiment.compare import compare, with_runs
+from embexp.experiment.execute import execute
 
 
 @pytest.fixture(scope="module")

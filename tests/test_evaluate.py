@@ -8,11 +8,10 @@ import sys
 import mlflow
 import pytest
 
-from embexp.candidates import plan_evaluation
-from embexp.config import compose
+from embexp.cli.overrides import each_model
+from embexp.config.compose import compose
 from embexp.errors import ConfigError, ModelError
-from embexp.evaluate import evaluate
-from embexp.overrides import each_model
+from embexp.experiment.score_models import evaluate, plan_evaluation
 
 TWO = ("model=tiny,static_scratch", "threads=1", "evaluator.sts.resamples=100", "speed_texts=20")
 

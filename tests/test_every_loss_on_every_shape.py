@@ -17,14 +17,14 @@ import torch
 from omegaconf import OmegaConf
 from shaped_rows import CLASSES, NUM_ROWS, NUMBERS, OTHERS, RIGHT, STRANGERS, TEXTS, write_rows
 
-from embexp.config import compose, conf_dir
+from embexp.config.compose import compose, conf_dir
 from embexp.data.shapes import SHAPES
 from embexp.errors import EmbexpError
+from embexp.experiment.plan import plan_run
 from embexp.models.scratch import ScratchModel
-from embexp.plan import plan_run
-from embexp.steps.convert import route
+from embexp.steps.conversions.convert import route
 from embexp.tracking.journal import Journal
-from embexp.tracking.null_tracker import NullTracker
+from embexp.tracking.run_parts import NullTracker
 from embexp.training.stage import train_stage
 
 LOSSES = sorted(path.stem for path in conf_dir().glob("loss/*.yaml"))

@@ -6,9 +6,9 @@ import pytest
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
-from embexp.candidates import plan_evaluation
-from embexp.config import VERSION_BASE, composed, conf_dir, defaults_of
-from embexp.plan import plan_run
+from embexp.config.compose import VERSION_BASE, composed, conf_dir, defaults_of
+from embexp.experiment.plan import plan_run
+from embexp.experiment.score_models import plan_evaluation
 
 EXPERIMENTS = sorted(conf_dir().glob("experiment/*.yaml"))
 NAMES = [path.stem for path in EXPERIMENTS]
@@ -40,7 +40,7 @@ def leaves(node, path):
 
 def run_shortly(name, folder):
     """A run of the recipe with trainer=smoke and a model that learns nothing; its result."""
-    from embexp.run import execute
+    from embexp.experiment.execute import execute
 
     model = f"model={MODELS.get(name, 'tiny')}"
     short = ["trainer=smoke", model, "threads=1", "tracking=none", "paths.cache=null", *MORE.get(name, [])]
@@ -91,7 +91,7 @@ def test_smoke_needs_no_weights_from_the_hub(name, workplace):
 
 
 def test_base_models_are_compared_without_training(workplace):
-    from embexp.candidate_scores import score_candidates
+    from embexp.experiment.score_models import score_candidates
 
     overrides = ["threads=1", "tracking=none", "paths.data=bundled", "speed_texts=0", "evaluator.sts.resamples=20"]
     models = [

@@ -10,13 +10,13 @@ import pytest
 from conftest import TINY
 from omegaconf import OmegaConf
 
-from embexp.config import compose
+from embexp.cli.overrides import expand_paths
+from embexp.config.compose import compose
+from embexp.core.run_folder import held
 from embexp.errors import ConfigError, ExportError
-from embexp.export import export
-from embexp.overrides import expand_paths
-from embexp.plan import plan_run
-from embexp.run import execute
-from embexp.run_record import held
+from embexp.experiment.execute import execute
+from embexp.experiment.export_run import export
+from embexp.experiment.plan import plan_run
 
 CHOICES = {"dataset": "finance", "model": "tiny", "loss": "mnrl", "modifier": "none", "trainer": "smoke"}
 FORMS = "export=[int8,binary,onnx]"
@@ -131,7 +131,7 @@ def test_a_run_that_the_tracker_does_not_know_is_told(workplace, store, caplog):
     finished(workplace / "run", "tracking=none")
     text = (workplace / "run/config.yaml").read_text()
     tracking = OmegaConf.to_yaml(compose([]).tracking).replace("\n", "\n  ")
-    none = "tracking:\n  _target_: embexp.tracking.null_tracker.NullTracker\n"
+    none = "tracking:\n  _target_: embexp.tracking.run_parts.NullTracker\n"
     (workplace / "run/config.yaml").write_text(text.replace(none, f"tracking:\n  {tracking}\n"))
     call("run=run", "export=[binary]")
     assert "has no run with embexp.run=" in caplog.text
@@ -192,8 +192,8 @@ def test_what_is_missing_is_asked_for(arguments, message):
 
 @pytest.mark.usefixtures("workplace")
 def test_help_answers_without_the_heavy_libraries():
-    code = "import sys; from embexp.export import main; sys.argv[1:] = ['--help']\ntry: main()\nfinally: "
-    code += "print(sorted({'torch', 'sentence_transformers', 'numpy'} & set(sys.modules)))"
+    code = "import runpy, sys; sys.argv[1:] = ['--help']\ntry: runpy.run_module('embexp.export', run_name='__main__')\n"
+    code += "finally: print(sorted({'torch', 'sentence_transformers', 'numpy'} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "export: binary, hub, int8, onnx" in shown
     assert shown.splitlines()[-1] == "[]"

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from embexp.config import compose
+from embexp.cli.overrides import expand_paths, quote_texts
+from embexp.config.compose import compose
 from embexp.errors import EmbexpError
-from embexp.inspect import inspect
+from embexp.inspection.inspect_dataset import inspect
 from embexp.inspection.render import _examples, _head
-from embexp.overrides import expand_paths, quote_texts
 
 # Every data set of the shared folder by file: what it is, and its rows as the folder's README counts them.
 NLI = ["dataset.reader.columns={sentence1: premise, sentence2: hypothesis}"]

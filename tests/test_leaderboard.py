@@ -6,10 +6,10 @@ import mlflow
 import pytest
 from recorded_runs import write_run
 
-from embexp.config import compose
+from embexp.config.compose import compose
+from embexp.core.run_folder import write_json
 from embexp.errors import ConfigError
-from embexp.leaderboard import as_overrides, leaderboard
-from embexp.run_record import write_json
+from embexp.leaderboards.make import as_overrides, leaderboard
 from embexp.tracking.mlflow_tracker import MlflowTracker
 
 SWEEP_ID = "1a2b3c4d"

@@ -5,13 +5,13 @@ import json
 import pytest
 from conftest import TINY
 
-from embexp.config import compose
+from embexp.cli.overrides import expand_paths, quote_texts
+from embexp.config.compose import compose
 from embexp.data.readers import read_files
-from embexp.describing import parameters
 from embexp.errors import EmbexpError
-from embexp.overrides import expand_paths, quote_texts
-from embexp.plan import plan_run
-from embexp.prepare import prepare
+from embexp.experiment.params import parameters
+from embexp.experiment.plan import plan_run
+from embexp.inspection.prepare_dataset import prepare
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,11 @@ import numpy
 import pytest
 from conftest import TINY
 
-from embexp.config import compose
-from embexp.drafts import stages_of
+from embexp.config.compose import compose
 from embexp.errors import EmbexpError
-from embexp.judges import _leak_warnings
-from embexp.plan import plan_run
+from embexp.experiment.evaluators import _leak_warnings
+from embexp.experiment.plan import plan_run
+from embexp.experiment.stage_config import stages_of
 
 CHOICES = {"dataset": "nli", "model": "tiny", "loss": "mnrl", "trainer": "smoke"}
 

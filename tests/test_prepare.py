@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from embexp.config import compose
+from embexp.cli.overrides import expand_paths, quote_texts
+from embexp.config.compose import compose
 from embexp.data.readers import read_files
 from embexp.errors import EmbexpError
-from embexp.overrides import expand_paths, quote_texts
-from embexp.prepare import prepare
+from embexp.inspection.prepare_dataset import prepare
 
 CLEAN = "+dataset.steps.clean={_target_: embexp.steps.clean.clean}"
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from embexp.building import builder_of
-from embexp.config import compose, instantiate, resolve
-from embexp.models.saving import save_model
+from embexp.config.compose import compose, instantiate, resolve
+from embexp.experiment.datasets import builder_of
+from embexp.models.network import save_model
 
 pytestmark = pytest.mark.slow
 PROGRAM = """

@@ -26,9 +26,9 @@ from killed_runs import (
     while_writing,
 )
 
+from embexp.core.run_folder import run_folder, status_of
 from embexp.errors import ConfigError, TrainingError
-from embexp.resuming import resumed
-from embexp.run_record import run_folder, status_of
+from embexp.experiment.resume import resumed
 from embexp.training.checkpoints import folders, last_checkpoint
 
 # Two stages, each with weights of its loss; a checkpoint after every second of four steps.
@@ -42,14 +42,14 @@ PLACES = {
     "before old checkpoints were removed": ("rotate", "embexp.training.checkpoint_callback", 2),
     "before the best weights were loaded": ("load_weights", "embexp.training.embedding_training"),
     "before the first stage was judged": ("record_stage", "embexp.adapting"),
-    "before the first stage's child was closed": ("finish", "embexp.tracking.null_tracker.NullTracker", 1),
+    "before the first stage's child was closed": ("finish", "embexp.tracking.run_parts.NullTracker", 1),
     "between the stages": ("train", "embexp.run"),
     "in the second stage": ("complete", "embexp.training.checkpoint_callback", 4),
     "before the trained model was scored": ("record_results", "embexp.run"),
     "before anything was stored": ("store", "embexp.run"),
     "before the checkpoints were tidied": ("tidy", "embexp.run"),
     "after the result was written": ("write_json", "embexp.tracking.journal", 2),
-    "before the tracker was closed": ("finish", "embexp.tracking.null_tracker.NullTracker", 2),
+    "before the tracker was closed": ("finish", "embexp.tracking.run_parts.NullTracker", 2),
     "before the run was marked as closed": ("write_json", "embexp.run", 2),
 }
 

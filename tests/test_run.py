@@ -11,11 +11,11 @@ import mlflow
 import pytest
 from conftest import TINY
 
-from embexp.config import compose
+from embexp.cli.overrides import expand_paths
+from embexp.config.compose import compose
 from embexp.errors import TrainingError
-from embexp.overrides import expand_paths
-from embexp.plan import plan_run
-from embexp.run import execute
+from embexp.experiment.execute import execute
+from embexp.experiment.plan import plan_run
 
 
 def plan_of(folder, *overrides):

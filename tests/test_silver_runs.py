@@ -10,13 +10,13 @@ from conftest import TINY
 from killed_runs import run
 from typed_commands import run_typed
 
-from embexp.config import compose
+from embexp.cli.overrides import expand_paths, quote_texts
+from embexp.config.compose import compose
+from embexp.core.run_folder import status_of
 from embexp.data.readers import read_files
 from embexp.errors import ConfigError, EmbexpError
-from embexp.overrides import expand_paths, quote_texts
-from embexp.plan import plan_run
-from embexp.prepare import prepare
-from embexp.run_record import status_of
+from embexp.experiment.plan import plan_run
+from embexp.inspection.prepare_dataset import prepare
 from embexp.tracking.mlflow_runs import MlflowRuns
 from embexp.tracking.mlflow_tracker import MlflowTracker
 from embexp.training import cross_encoder_training

@@ -6,17 +6,16 @@ import numpy
 import pytest
 from conftest import TINY
 
-from embexp.building import builder_of
-from embexp.config import compose, resolve
+from embexp.cli.overrides import expand_paths, quote_texts
+from embexp.config.compose import compose, resolve
 from embexp.data.readers import read_files
-from embexp.dataset_steps import offered_shapes
 from embexp.errors import EmbexpError
-from embexp.overrides import expand_paths, quote_texts
-from embexp.plan import plan_run
-from embexp.prepare import prepare
-from embexp.run import execute
+from embexp.experiment.datasets import builder_of, offered_shapes
+from embexp.experiment.execute import execute
+from embexp.experiment.plan import plan_run
+from embexp.inspection.prepare_dataset import prepare
 from embexp.steps import crop_queries
-from embexp.steps.rewording.sentences import sentences_of
+from embexp.steps.augment.text_changes import sentences_of
 
 SCORES = ("step=[teacher_scores]", "dataset.steps.teacher_scores.scorer=cosine")
 

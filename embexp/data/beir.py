@@ -1,4 +1,4 @@
-"""Retrieval benchmarks in the form of BEIR (Thakur et al. 2021): queries, a corpus, and what of it answers which query.
+"""Documents and queries from files, and retrieval benchmarks in the form of BEIR (Thakur et al. 2021).
 
 A folder holds `queries.jsonl` and `corpus.jsonl` (`_id`, `text`, and a `title` of documents), and for each split
 `qrels/<split>.tsv` with the columns query-id, corpus-id and score.
@@ -8,26 +8,82 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from embexp.data.chunks import Chunk, batched
 from embexp.data.dataset import SPLITS, EmbeddingDataset
-from embexp.data.documents import documents_in
 from embexp.data.faults import FaultLog
-from embexp.data.files import sha256_of
 from embexp.data.formats import chunks_of
-from embexp.data.lines import FileOptions
-from embexp.data.reading import Meaning, Source, dataset_from
+from embexp.data.reading import ColumnSpec, RowSource, dataset_from
+from embexp.data.sources import sha256_of
+from embexp.data.text_files import Chunk, FileOptions, batched
 from embexp.data.values import listed_values, numbers
 from embexp.errors import ConfigError, DataError, listed
 
-QUERIES, CORPUS = "queries.jsonl", "corpus.jsonl"
-QRELS = ("query-id", "corpus-id", "score")  # columns of the files that judge documents
-RELEVANT = 1.0  # the score of all that are relevant, where relevance is not graded
+_ID, _TITLE, _TEXT = "_id", "title", "text"  # as BEIR names them
+
+
+@dataclass(frozen=True)
+class _Document:
+    """A text as a file gives it.
+
+    Attributes:
+        line: its number in the file, from 1.
+        id: None in a file without ids.
+        text: after its title, if it has one; empty where the row holds none.
+    """
+
+    line: int
+    id: str | None
+    text: str
+
+
+def documents_in(path: Path, faults: FaultLog) -> Iterator[_Document]:
+    """The documents of a file one by one; rows that cannot be read go to `faults`.
+
+    Args:
+        path: JSONL, CSV, TSV or Parquet with a column `text` (or no other than one), maybe `title` and `_id`; or a
+            .txt file with a document on each line.
+
+    Raises:
+        DataError: there is no such file, nothing in it can be read, or several columns and none called `text`.
+    """
+    for chunk in chunks_of(path, FileOptions(), faults):
+        ids, titles, texts = _columns(chunk, path)
+        for line, own_id, title, text in zip(chunk.places, ids, titles, texts, strict=True):
+            yield _Document(line, None if own_id is None else str(own_id), _whole(title, text))
+
+
+def _columns(chunk: Chunk, path: Path) -> list[Any]:
+    """The ids, titles and texts of a chunk; None in each row where there is no such column."""
+    text = _TEXT if _TEXT in chunk.columns or len(chunk.columns) != 1 else next(iter(chunk.columns))
+    if text not in chunk.columns:
+        raise DataError(
+            f"{path} has the columns {listed(chunk.columns)}. Expected documents in a column called {_TEXT} "
+            f"(with a {_TITLE} and an {_ID}, if they have them): rename yours."
+        )
+    absent = [None] * len(chunk.places)
+    return [listed_values(chunk.columns.get(column, absent)) for column in (_ID, _TITLE, text)]
+
+
+def _whole(title: Any, text: Any) -> str:
+    """Title and text with a space between, as BEIR joins them; empty where one of them is no text.
+
+    >>> _whole("Bonds", "They pay coupons."), _whole(None, "They pay."), _whole("", " "), _whole("Bonds", None)
+    ('Bonds They pay coupons.', 'They pay.', '', '')
+    """
+    if not isinstance(text, str) or not isinstance(title, str | None):
+        return ""
+    return f"{title or ''} {text}".strip()
+
+
+_QUERIES, _CORPUS = "queries.jsonl", "corpus.jsonl"
+_QRELS = ("query-id", "corpus-id", "score")  # columns of the files that judge documents
+_RELEVANT = 1.0  # the score of all that are relevant, where relevance is not graded
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Judged:
+class _Qrels:
     """The documents that were judged for one query.
 
     Attributes:
@@ -62,17 +118,17 @@ def read_beir(
     files = _qrels_files(place, splits)
     faults = FaultLog(on_fault)
     judged = {split: _judgements(file, faults) for split, file in files.items()}
-    queries = _texts(place / QUERIES, {query for found in judged.values() for query in found}, faults)
+    queries = _texts(place / _QUERIES, {query for found in judged.values() for query in found}, faults)
     scores = [each.scores for found in judged.values() for each in found.values()]
-    documents = _texts(place / CORPUS, {document for of_query in scores for document in of_query}, faults)
-    graded = any(score > 0 and score != RELEVANT for of_query in scores for score in of_query.values())
+    documents = _texts(place / _CORPUS, {document for of_query in scores for document in of_query}, faults)
+    graded = any(score > 0 and score != _RELEVANT for of_query in scores for score in of_query.values())
     sources = {
-        split: Source(file, _chunks(_Rows(file, queries, documents, graded, faults), judged[split]))
+        split: RowSource(file, _chunks(_Rows(file, queries, documents, graded, faults), judged[split]))
         for split, file in files.items()
     }
     provenance = {"source": str(folder)} | {f"sha256/{split}": sha256_of(file) for split, file in files.items()}
-    provenance |= {f"sha256/{file}": sha256_of(place / file) for file in (QUERIES, CORPUS)}
-    return dataset_from(name, sources, Meaning(shape or "ranked"), faults, provenance)
+    provenance |= {f"sha256/{file}": sha256_of(place / file) for file in (_QUERIES, _CORPUS)}
+    return dataset_from(name, sources, ColumnSpec(shape or "ranked"), faults, provenance)
 
 
 def _qrels_files(folder: Path, splits: Mapping[str, str] | None) -> dict[str, Path]:
@@ -87,32 +143,32 @@ def _qrels_files(folder: Path, splits: Mapping[str, str] | None) -> dict[str, Pa
         raise ConfigError(f"dataset.reader.splits names {listed(unknown)}. Expected some of: {listed(SPLITS)}.")
     asked = splits or {split: split for split in SPLITS if (folder / "qrels" / f"{split}.tsv").is_file()}
     files = {split: folder / "qrels" / f"{asked[split]}.tsv" for split in SPLITS if split in asked}
-    needed = [folder / QUERIES, folder / CORPUS, *(files.values() or [folder / "qrels" / "test.tsv"])]
+    needed = [folder / _QUERIES, folder / _CORPUS, *(files.values() or [folder / "qrels" / "test.tsv"])]
     missing = [str(file) for file in needed if not file.is_file()]
     if missing:
         raise DataError(
-            f"{folder} is no folder in the form of BEIR: there is no file {listed(missing)}. Expected {QUERIES}, "
-            f"{CORPUS} and qrels/<split>.tsv (name other splits with 'dataset.reader.splits={{dev: validation}}')."
+            f"{folder} is no folder in the form of BEIR: there is no file {listed(missing)}. Expected {_QUERIES}, "
+            f"{_CORPUS} and qrels/<split>.tsv (name other splits with 'dataset.reader.splits={{dev: validation}}')."
         )
     return files
 
 
-def _judgements(path: Path, faults: FaultLog) -> dict[str, Judged]:
+def _judgements(path: Path, faults: FaultLog) -> dict[str, _Qrels]:
     """What was judged for each query that has a relevant document, in the order of the file."""
-    found: dict[str, Judged] = {}
+    found: dict[str, _Qrels] = {}
     for chunk in chunks_of(path, FileOptions(quote=None), faults):
-        if absent := [column for column in QRELS if column not in chunk.columns]:
+        if absent := [column for column in _QRELS if column not in chunk.columns]:
             raise DataError(
                 f"{path} has no column {listed(absent)} (it has: {listed(chunk.columns)}). "
-                f"Expected a first line that names {listed(QRELS)}, separated by tabs."
+                f"Expected a first line that names {listed(_QRELS)}, separated by tabs."
             )
-        queries, documents, given = (listed_values(chunk.columns[column]) for column in QRELS)
+        queries, documents, given = (listed_values(chunk.columns[column]) for column in _QRELS)
         scores, wrong = numbers(given)
         for row, (line, score) in enumerate(zip(chunk.places, scores.to_pylist(), strict=True)):
             if row in wrong:
                 faults.add(path, line, f"score {wrong[row][0]}", wrong[row][1])
                 continue
-            judged = found.setdefault(queries[row], Judged(line))
+            judged = found.setdefault(queries[row], _Qrels(line))
             judged.scores[documents[row]] = max(score, judged.scores.get(documents[row], score))
             judged.lines[documents[row]] = line
     answered = {query: judged for query, judged in found.items() if max(judged.scores.values()) > 0}
@@ -144,10 +200,10 @@ class _Rows:
     graded: bool
     faults: FaultLog
 
-    def row(self, query: str, judged: Judged) -> dict[str, object] | None:
+    def row(self, query: str, judged: _Qrels) -> dict[str, object] | None:
         """A query with its documents; None where it has no text or no relevant document."""
         if query not in self.queries:
-            self.faults.add(self.file, judged.line, f"query-id has no text in {QUERIES}", query)
+            self.faults.add(self.file, judged.line, f"query-id has no text in {_QUERIES}", query)
             return None
         known = [document for document in judged.scores if self._is_known(document, judged)]
         positives = [document for document in known if judged.scores[document] > 0]
@@ -160,13 +216,13 @@ class _Rows:
         }
         return row | ({"positive_scores": [judged.scores[document] for document in positives]} if self.graded else {})
 
-    def _is_known(self, document: str, judged: Judged) -> bool:
+    def _is_known(self, document: str, judged: _Qrels) -> bool:
         if document not in self.documents:
-            self.faults.add(self.file, judged.lines[document], f"corpus-id has no text in {CORPUS}", document)
+            self.faults.add(self.file, judged.lines[document], f"corpus-id has no text in {_CORPUS}", document)
         return document in self.documents
 
 
-def _chunks(rows: _Rows, judged: Mapping[str, Judged]) -> Iterator[Chunk]:
+def _chunks(rows: _Rows, judged: Mapping[str, _Qrels]) -> Iterator[Chunk]:
     made = ((each.line, rows.row(query, each)) for query, each in judged.items())
     for batch in batched((line, row) for line, row in made if row):
         yield Chunk([line for line, _ in batch], {name: [row[name] for _, row in batch] for name in batch[0][1]})

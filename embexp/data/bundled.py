@@ -9,17 +9,41 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from embexp.data.bundled_pairs import binary_pairs, positive_pairs, triplets
 from embexp.data.checks import dataset_of
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.errors import DataError, listed
 
-CORPORA = Path(__file__).parent / "corpus"
+_Rows = Iterator[dict[str, Any]]
+_MOST_UNLIKE = 0.3  # pairs scored at most this are not alike
+
+
+def _positive_pairs(ranked: Iterable[dict[str, Any]]) -> _Rows:
+    """Each query with each of its positives."""
+    for row in ranked:
+        for positive in row["positives"]:
+            yield {"anchor": row["query"], "positive": positive}
+
+
+def _triplets(ranked: Iterable[dict[str, Any]]) -> _Rows:
+    """Each query with a positive and a negative, as long as there are both."""
+    for row in ranked:
+        for positive, negative in zip(row["positives"], row["negatives"], strict=False):
+            yield {"anchor": row["query"], "positive": positive, "negative_1": negative}
+
+
+def _binary_pairs(scored: Iterable[dict[str, Any]]) -> _Rows:
+    """Pairs scored 1 are alike, those up to 0.3 are not; those between are left out."""
+    for row in scored:
+        if row["score"] == 1 or row["score"] <= _MOST_UNLIKE:
+            yield {"sentence1": row["sentence1"], "sentence2": row["sentence2"], "label": int(row["score"] == 1)}
+
+
+_CORPORA = Path(__file__).parent / "corpus"
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 # Similarity of two texts by what they share, in [0, 1].
-SAME_INTENT, SAME_CONCEPT, SAME_FAMILY, UNRELATED = 1.0, 0.6, 0.3, 0.0
+_SAME_INTENT, _SAME_CONCEPT, _SAME_FAMILY, _UNRELATED = 1.0, 0.6, 0.3, 0.0
 
-Concept = dict[str, Any]
+_Concept = dict[str, Any]
 
 
 def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
@@ -36,14 +60,14 @@ def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
         DataError: a corpus that is not bundled.
     """
     rows_of = {
-        "ranked": ranked_rows,
-        "scored_pair": scored_pairs,
-        "class_pair": class_pairs,
-        "labelled_text": labelled_texts,
-        "text": texts,
-        "positive_pair": lambda concepts: positive_pairs(ranked_rows(concepts)),
-        "triplet": lambda concepts: triplets(ranked_rows(concepts)),
-        "binary_pair": lambda concepts: binary_pairs(scored_pairs(concepts)),
+        "ranked": _ranked_rows,
+        "scored_pair": _scored_pairs,
+        "class_pair": _class_pairs,
+        "labelled_text": _labelled_texts,
+        "text": _texts,
+        "positive_pair": lambda concepts: _positive_pairs(_ranked_rows(concepts)),
+        "triplet": lambda concepts: _triplets(_ranked_rows(concepts)),
+        "binary_pair": lambda concepts: _binary_pairs(_scored_pairs(concepts)),
     }[shape]
     concepts = concepts_of(corpus)
     families = tuple(sorted({concept["family"] for concept in concepts}))
@@ -53,17 +77,17 @@ def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
 
 
 @functools.cache
-def concepts_of(corpus: str) -> tuple[Concept, ...]:
+def concepts_of(corpus: str) -> tuple[_Concept, ...]:
     """All concepts of a corpus, in the order of its file."""
-    path = CORPORA / f"{corpus}.jsonl"
+    path = _CORPORA / f"{corpus}.jsonl"
     if not path.is_file():
-        known = sorted(file.stem for file in CORPORA.glob("*.jsonl"))
+        known = sorted(file.stem for file in _CORPORA.glob("*.jsonl"))
         raise DataError(f"dataset.reader.corpus={corpus} is not bundled. Expected one of: {listed(known)}.")
     with open(path, encoding="utf-8") as lines:
         return tuple(json.loads(line) for line in lines)
 
 
-def _members(concepts: Iterable[Concept], split: str) -> list[Concept]:
+def _members(concepts: Iterable[_Concept], split: str) -> list[_Concept]:
     """The concepts of a split: of every family, in the order of their hashes, two fifths, one fifth, two fifths."""
     families = defaultdict(list)
     for concept in concepts:
@@ -77,7 +101,7 @@ def _members(concepts: Iterable[Concept], split: str) -> list[Concept]:
     ]
 
 
-def ranked_rows(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
+def _ranked_rows(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
     """For each intent of a concept one wording of the question, with its answers and its other wordings.
 
     The negatives are the same intent's answers and questions of look-alikes: of those in the family that are
@@ -97,12 +121,12 @@ def ranked_rows(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _lookalikes(concept: Concept, concepts: list[Concept]) -> list[Concept]:
+def _lookalikes(concept: _Concept, concepts: list[_Concept]) -> list[_Concept]:
     family = [other for other in concepts if other["family"] == concept["family"] and other is not concept]
     return [other for other in family if other["concept"] in concept["lookalikes"]] or family
 
 
-def scored_pairs(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
+def _scored_pairs(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
     """Pairs scored by hand, and pairs graded by what they share: the intent, the concept, the family, nothing."""
     seen: set[frozenset[str]] = set()
     for row in _all_scored_pairs(concepts):
@@ -112,40 +136,40 @@ def scored_pairs(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _all_scored_pairs(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
+def _all_scored_pairs(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
     for place, concept in enumerate(concepts):
         for pair in concept["pairs"]:
             yield {"sentence1": pair["sentence1"], "sentence2": pair["sentence2"], "score": pair["score"] / 5}
         yield from _same_intent(concept)
         yield from _same_concept(concept, place)
         strangers = [other for other in concepts if not _are_related(concept, other)]
-        yield from _same_intent_elsewhere(concept, _lookalikes(concept, concepts), SAME_FAMILY, place)
-        yield from _same_intent_elsewhere(concept, strangers, UNRELATED, 7 * place)
+        yield from _same_intent_elsewhere(concept, _lookalikes(concept, concepts), _SAME_FAMILY, place)
+        yield from _same_intent_elsewhere(concept, strangers, _UNRELATED, 7 * place)
 
 
-def _are_related(one: Concept, other: Concept) -> bool:
+def _are_related(one: _Concept, other: _Concept) -> bool:
     lookalike = other["concept"] in one["lookalikes"] or one["concept"] in other["lookalikes"]
     return lookalike or one["family"] == other["family"]
 
 
-def _same_intent(concept: Concept) -> Iterator[dict[str, Any]]:
+def _same_intent(concept: _Concept) -> Iterator[dict[str, Any]]:
     for intent, wordings in concept["questions"].items():
         texts_of_intent = [*wordings, concept["answers"][intent][0]]
         for first, second in itertools.combinations(texts_of_intent, 2):
-            yield {"sentence1": first, "sentence2": second, "score": SAME_INTENT}
+            yield {"sentence1": first, "sentence2": second, "score": _SAME_INTENT}
 
 
-def _same_concept(concept: Concept, place: int) -> Iterator[dict[str, Any]]:
+def _same_concept(concept: _Concept, place: int) -> Iterator[dict[str, Any]]:
     intents = list(concept["questions"])
     for turn, intent in enumerate(intents):
         other = intents[(turn + 1 + place % 2) % len(intents)]
         question = concept["questions"][intent][turn]
-        yield {"sentence1": question, "sentence2": concept["questions"][other][turn], "score": SAME_CONCEPT}
-        yield {"sentence1": question, "sentence2": concept["answers"][other][0], "score": SAME_CONCEPT}
+        yield {"sentence1": question, "sentence2": concept["questions"][other][turn], "score": _SAME_CONCEPT}
+        yield {"sentence1": question, "sentence2": concept["answers"][other][0], "score": _SAME_CONCEPT}
 
 
 def _same_intent_elsewhere(
-    concept: Concept, others: list[Concept], score: float, place: int
+    concept: _Concept, others: list[_Concept], score: float, place: int
 ) -> Iterator[dict[str, Any]]:
     for turn, (intent, wordings) in enumerate(concept["questions"].items()):
         if others:  # a small family may have one concept only in a split
@@ -154,7 +178,7 @@ def _same_intent_elsewhere(
             yield {"sentence1": wordings[turn], "sentence2": other["answers"][intent][0], "score": score}
 
 
-def class_pairs(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
+def _class_pairs(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
     """A premise with what follows from it, what may be true and what contradicts it."""
     for concept in concepts:
         for name in NLI_LABELS:
@@ -162,19 +186,19 @@ def class_pairs(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
             yield {"sentence1": nli["premise"], "sentence2": nli[name], "label": name}
 
 
-def labelled_texts(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
+def _labelled_texts(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
     """Every question and answer with its family."""
     for concept in concepts:
         for text in _texts_of(concept):
             yield {"text": text, "label": concept["family"]}
 
 
-def texts(concepts: list[Concept]) -> Iterator[dict[str, Any]]:
+def _texts(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
     """Every question and answer."""
     return ({"text": text} for concept in concepts for text in _texts_of(concept))
 
 
-def _texts_of(concept: Concept) -> Iterator[str]:
+def _texts_of(concept: _Concept) -> Iterator[str]:
     for group in (concept["questions"], concept["answers"]):
         for wordings in group.values():
             yield from wordings

@@ -1,22 +1,70 @@
-"""Results of steps, kept under a key of all they depend on: the input, the call, the code, the packages."""
+"""Results kept on disk under a key of all they depend on: results of steps, and arrays of numbers."""
 
 import functools
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from embexp.core.environment import python_files
 from embexp.data.dataset import EmbeddingDataset
-from embexp.data.files import sha256_of
+from embexp.data.sources import sha256_of
 from embexp.data.storage import is_whole, read_prepared, versions, write_dataset
-from embexp.environment import python_files
 
-MAKERS = ("data", "steps", "models", "training")  # folders of the code that a step's result depends on
+if TYPE_CHECKING:
+    import numpy
+
 logger = logging.getLogger(__name__)
+
+
+def keep_array(file: Path, array: "numpy.ndarray") -> None:
+    """Write the file at once under its own name, so that one that is there is whole; a full disk is a warning."""
+    import numpy
+
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(unfinished, "wb") as opened:
+            numpy.save(opened, array)
+        unfinished.replace(file)
+    except OSError as error:
+        logger.warning("The numbers were not kept in %s: %s", file.parent, error)
+
+
+class KeptBlocks:
+    """Arrays that are made one after the other, each kept as soon as it is there: whoever is killed goes on after it.
+
+    Args:
+        folder: of nothing but these blocks, whose number and content it stands for; None keeps none.
+
+    Attributes:
+        num_recalled: how many of the blocks so far were there.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder, self.num_blocks, self.num_recalled = folder, 0, 0
+
+    def next(self, make: Callable[[], "numpy.ndarray"]) -> "numpy.ndarray":
+        """The next block: from its file where it is there, else made and kept."""
+        import numpy
+
+        self.num_blocks += 1
+        file = self.folder / f"{self.num_blocks:06}.npy" if self.folder else None
+        if file and file.is_file():
+            self.num_recalled += 1
+            return numpy.load(file)
+        block = make()
+        if file:
+            keep_array(file, block)
+        return block
+
+
+_MAKERS = ("data", "steps", "models", "training")  # folders of the code that a step's result depends on
 
 
 def identity_of(dataset: EmbeddingDataset) -> str:
@@ -102,6 +150,6 @@ def _content_of(path: Path) -> Any:
 def _code_of(package: str) -> str:
     """A hash of the Python files that make data, with models and teachers; and of the package a step comes from."""
     ours = Path(__file__).resolve().parent.parent
-    files = [file for folder in MAKERS for file in (ours / folder).rglob("*.py")]
-    files += [ours / "nearest.py", *(python_files(package) if package != "embexp" else [])]
+    files = [file for folder in _MAKERS for file in (ours / folder).rglob("*.py")]
+    files += [ours / "core/nearest_neighbours.py", *(python_files(package) if package != "embexp" else [])]
     return _digest([(file.name, sha256_of(file)) for file in sorted(files)])

@@ -38,13 +38,13 @@ def checked(dataset: EmbeddingDataset) -> EmbeddingDataset:
     Raises:
         DataError: names every column that is missing, every label out of range and the first faulty rows.
     """
-    faults = faults_of(dataset)
+    faults = _faults_of(dataset)
     if faults:
         raise DataError(f"Data set {dataset.name} is not a {dataset.shape.name}:\n  " + "\n  ".join(faults))
     return dataset
 
 
-def faults_of(dataset: EmbeddingDataset) -> list[str]:
+def _faults_of(dataset: EmbeddingDataset) -> list[str]:
     """What does not fit the shape, a line for each column of each split; empty when all fits."""
     return [fault for split, rows in dataset.splits.items() for fault in _faults(dataset, split, rows)]
 

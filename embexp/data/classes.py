@@ -12,11 +12,11 @@ from embexp.errors import DataError
 if TYPE_CHECKING:
     import pyarrow
 
-MOST_NAMES = 1_000  # more different label texts than this are no classes
-NO_LABEL = ("", "-")  # how SNLI and others write that there is none
-TRUTHS = {"true": 1, "false": 0}
+_MOST_NAMES = 1_000  # more different label texts than this are no classes
+_NO_LABEL = ("", "-")  # how SNLI and others write that there is none
+_TRUTHS = {"true": 1, "false": 0}
 FRACTION = "holds a fraction"
-SCALES = range(3, 11)  # the largest numbers of usual scales for scores; classes of pairs rarely are so many
+_SCALES = range(3, 11)  # the largest numbers of usual scales for scores; classes of pairs rarely are so many
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class ClassLabels:
     def _look_like_names(self, values: Sequence[Any]) -> bool:
         if self._given and any(self._as_text(value) in self.numbers_of for value in values):
             return True
-        texts = [value for value in values if isinstance(value, str) and value.strip() not in NO_LABEL]
+        texts = [value for value in values if isinstance(value, str) and value.strip() not in _NO_LABEL]
         return sum(_number(text) is None for text in texts) > len(values) / 2
 
     def _as_text(self, value: Any) -> str | None:
@@ -74,12 +74,12 @@ class ClassLabels:
 
     def _number_of_name(self, value: Any) -> int | None:
         name = self._as_text(value)
-        if name is None or name in NO_LABEL:
+        if name is None or name in _NO_LABEL:
             return None
         if name not in self.numbers_of and not self._given:
-            if len(self.numbers_of) == MOST_NAMES:
+            if len(self.numbers_of) == _MOST_NAMES:
                 raise DataError(
-                    f"The label column holds more than {MOST_NAMES:,} different texts, such as {value!r}: no classes. "
+                    f"The label column holds more than {_MOST_NAMES:,} different texts, such as {value!r}: no classes. "
                     "Expected class numbers or class names; name another column with dataset.reader.columns."
                 )
             self.numbers_of[name] = len(self.numbers_of)
@@ -100,8 +100,8 @@ def _whole_number(value: Any) -> int | None:
 
 def _number(value: Any) -> float | None:
     """The finite number that a value is or spells."""
-    if isinstance(value, str) and value.strip().lower() in TRUTHS:
-        return float(TRUTHS[value.strip().lower()])
+    if isinstance(value, str) and value.strip().lower() in _TRUTHS:
+        return float(_TRUTHS[value.strip().lower()])
     try:
         number = float(value) if isinstance(value, str | float | int) else math.nan
     except (ValueError, OverflowError):
@@ -138,7 +138,7 @@ def without_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
 
 
 def _hint_at_scores(dataset: EmbeddingDataset, seen: set[int]) -> None:
-    if dataset.shape.name == "class_pair" and not dataset.label_names and max(seen, default=0) in SCALES:
+    if dataset.shape.name == "class_pair" and not dataset.label_names and max(seen, default=0) in _SCALES:
         logger.info(
             "%s: the labels %d to %d are read as classes. If they are scores, type "
             "'dataset.reader.columns={score: <the column>}' and dataset.reader.score_range=[%d,%d].",

@@ -16,10 +16,10 @@ ALIASES = {
     "pos_scores": "positive_scores",
     "neg_scores": "negative_scores",
 }
-SAY_ANY = "<column of the shape>: <your column>"
-SAY_COLUMNS = f"Name yours with 'dataset.reader.columns={{{SAY_ANY}}}'."
+_SAY_ANY = "<column of the shape>: <your column>"
+_SAY_COLUMNS = f"Name yours with 'dataset.reader.columns={{{_SAY_ANY}}}'."
 # What in a column's name says that it means something, and the column of a shape that it may be.
-TELLING = {
+_TELLING = {
     "negative": "negative_1",
     "label": "label",
     "categor": "label",
@@ -28,7 +28,7 @@ TELLING = {
     "similarity": "score",
     "split": "",
 }
-MOST_NEAR = 3  # shapes that are described when none fits
+_MOST_NEAR = 3  # shapes that are described when none fits
 
 
 def roles_of(names: Iterable[str], columns: Mapping[str, str], source: Any) -> dict[str, str]:
@@ -43,7 +43,7 @@ def roles_of(names: Iterable[str], columns: Mapping[str, str], source: Any) -> d
     names = list(names)
     missing = [theirs for theirs in columns.values() if theirs not in names]
     if missing:
-        raise DataError(f"{source} has no column {listed(missing)}. It has: {listed(names)}. {SAY_COLUMNS}")
+        raise DataError(f"{source} has no column {listed(missing)}. It has: {listed(names)}. {_SAY_COLUMNS}")
     unknown = [ours for ours in columns if ours not in ROLES and not ours.startswith("negative_")]
     if unknown:
         raise DataError(
@@ -75,7 +75,7 @@ def shape_of_columns(
         DataError: no shape fits, or a column would be ignored that has a meaning.
     """
     names = list(roles)
-    fitting = [shape for shape in SHAPES.values() if {*needed_columns(shape, names)} <= set(names)]
+    fitting = [shape for shape in SHAPES.values() if {*_needed_columns(shape, names)} <= set(names)]
     fitting = [shape for shape in fitting if not shape.negatives or len(text_columns(shape, names)) > 2]
     if not fitting:
         raise DataError(_no_shape(list(roles.values()), names, source, hint))
@@ -89,7 +89,7 @@ def shape_of_columns(
     unused = [
         theirs
         for ours, theirs in unused_columns(roles, shape).items()
-        if ours in ROLES or (not columns_told and meaning_of(theirs) is not None)
+        if ours in ROLES or (not columns_told and _meaning_of(theirs) is not None)
     ]
     if len(best) > 1 or unused:
         raise DataError(
@@ -102,13 +102,14 @@ def shape_of_columns(
 
 def _no_shape(theirs: list[str], names: list[str], source: Any, hint: str) -> str:
     def nearness(shape: Shape) -> tuple[int, int]:
-        columns = needed_columns(shape, ["negative_1"])
+        columns = _needed_columns(shape, ["negative_1"])
         return -len({*columns} & {*names}), abs(len(columns) - len(names))
 
     near = [shape.name for shape in sorted(SHAPES.values(), key=nearness)]
     return (
-        f"{source} has the columns {listed(theirs)}, which tell no shape. {hint}{SAY_COLUMNS} "
-        f"The nearest shapes are {'; '.join(map(described, near[:MOST_NEAR]))}; the others {listed(near[MOST_NEAR:])}."
+        f"{source} has the columns {listed(theirs)}, which tell no shape. {hint}{_SAY_COLUMNS} "
+        f"The nearest shapes are {'; '.join(map(described, near[:_MOST_NEAR]))}; "
+        f"the others {listed(near[_MOST_NEAR:])}."
     )
 
 
@@ -121,24 +122,24 @@ def usual_columns(number: int) -> str:
     return {1: "text", 2: "anchor,positive", 3: "sentence1,sentence2,label"}.get(number, "...")
 
 
-def meaning_of(column: str) -> str | None:
+def _meaning_of(column: str) -> str | None:
     """The column of a shape that a name seems to stand for ("" when none does); None for a name that tells nothing.
 
-    >>> meaning_of("Coarse_Label"), meaning_of("split"), meaning_of("ticker")
+    >>> _meaning_of("Coarse_Label"), _meaning_of("split"), _meaning_of("ticker")
     ('label', '', None)
     """
-    return next((role for part, role in TELLING.items() if part in column.lower()), None)
+    return next((role for part, role in _TELLING.items() if part in column.lower()), None)
 
 
 def unused_columns(roles: Mapping[str, str], shape: Shape) -> dict[str, str]:
     """Those of the roles that mean nothing in this shape."""
-    used = {*used_columns(shape, list(roles))}
+    used = {*_used_columns(shape, list(roles))}
     return {ours: theirs for ours, theirs in roles.items() if ours not in used}
 
 
 def _way_to_use(unused: list[str], roles: Mapping[str, str]) -> str:
     """What to type so that columns are used that would be ignored."""
-    meant = {theirs: meaning_of(theirs) for theirs in unused}
+    meant = {theirs: _meaning_of(theirs) for theirs in unused}
     if "split" in map(str.lower, meant):
         return "Write a file for each split into a folder. "
     columns = {role: theirs for theirs, role in reversed(meant.items()) if role}
@@ -148,25 +149,25 @@ def _way_to_use(unused: list[str], roles: Mapping[str, str]) -> str:
         ]
         columns |= {f"negative_{number}": theirs for number, theirs in enumerate(negatives, 1)}
     named = ", ".join(f"{role}: {theirs}" for role, theirs in columns.items())
-    return f"Say what they are with 'dataset.reader.columns={{{named or SAY_ANY}}}'. "
+    return f"Say what they are with 'dataset.reader.columns={{{named or _SAY_ANY}}}'. "
 
 
 def check_columns(roles: Iterable[str], shape: Shape, source: Any) -> None:
     """Raise DataError when columns are missing without which rows are not of this shape."""
     names = list(roles)
-    needed = needed_columns(shape, [*names, *shape.required_negatives])
+    needed = _needed_columns(shape, [*names, *shape.required_negatives])
     if missing := [name for name in needed if name not in names]:
         raise DataError(
             f"{source} has the columns {listed(names)}; for {described(shape.name)} it lacks {listed(missing)}. "
-            f"{SAY_COLUMNS}"
+            f"{_SAY_COLUMNS}"
         )
 
 
-def needed_columns(shape: Shape, names: list[str]) -> list[str]:
+def _needed_columns(shape: Shape, names: list[str]) -> list[str]:
     """The columns without which rows are not of this shape: ranked rows may lack negatives."""
     return [name for name in training_columns(shape, names) if name != "negatives"]
 
 
-def used_columns(shape: Shape, names: list[str]) -> list[str]:
+def _used_columns(shape: Shape, names: list[str]) -> list[str]:
     """The columns that mean something in this shape."""
     return [*training_columns(shape, names), *shape.extras, *OF_ANY_SHAPE]

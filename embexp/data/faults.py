@@ -6,8 +6,8 @@ from typing import Any
 
 from embexp.errors import ConfigError, DataError
 
-SHOWN = 5
-POLICIES = ("stop", "drop")
+_SHOWN = 5
+_POLICIES = ("stop", "drop")
 
 
 class FaultLog:
@@ -21,7 +21,7 @@ class FaultLog:
     """
 
     def __init__(self, on_fault: str) -> None:
-        if on_fault not in POLICIES:
+        if on_fault not in _POLICIES:
             raise ConfigError(
                 f"dataset.reader.on_fault={on_fault} is not known. Expected stop (refuse data with a faulty row) "
                 "or drop (leave faulty rows out and count them)."
@@ -41,7 +41,7 @@ class FaultLog:
         """
         self.count += num_lines
         self.reasons[reason] += num_lines
-        if len(self.first) < SHOWN:
+        if len(self.first) < _SHOWN:
             spanned = f", lines {line:,} to {line + num_lines - 1:,}" if num_lines > 1 else ""
             self.first.append(f"{source}:{line}: {reason}{spanned}{_shown(value)}")
             self._num_shown += num_lines
@@ -79,7 +79,7 @@ class FaultLog:
 
     def reason(self) -> str:
         """How many rows for which reason, the most frequent first."""
-        return ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common(SHOWN))
+        return ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common(_SHOWN))
 
 
 def _shown(value: Any, most: int = 60) -> str:

@@ -1,20 +1,178 @@
-"""File formats as chunks of columns, told by the ending: CSV, TSV, JSONL, plain text and Parquet."""
+"""File formats as chunks of columns, chosen by the ending: CSV, TSV, JSON Lines, plain text and Parquet."""
 
+import csv
+import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from embexp.data.arrow import BATCH_ROWS
-from embexp.data.chunks import Chunk, arrow_chunk, batched, peeked
 from embexp.data.columns import usual_columns
 from embexp.data.faults import FaultLog
-from embexp.data.json_lines import json_chunks
-from embexp.data.lines import FileOptions, Lines, filled_lines, is_zipped
-from embexp.data.separated import separated_chunks
+from embexp.data.text_files import (
+    MAX_CHARS,
+    NESTED,
+    Chunk,
+    FileOptions,
+    Lines,
+    arrow_chunk,
+    batched,
+    filled_lines,
+    is_zipped,
+    peeked,
+)
 from embexp.errors import DataError, listed
+
+
+def _json_chunks(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
+    """The rows of a JSONL file; lines that hold no object go to `faults`.
+
+    Raises:
+        DataError: the file is one JSON value over several lines.
+    """
+    for batch in batched(_json_rows(Lines(path, options.encoding, None, faults), faults)):
+        names = dict.fromkeys(name for _, row in batch for name in row)
+        yield Chunk([place for place, _ in batch], {name: [row.get(name) for _, row in batch] for name in names})
+
+
+def _json_rows(lines: Lines, faults: FaultLog) -> Iterator[tuple[int, dict[str, Any]]]:
+    head, filled = peeked(filled_lines(lines), 1)
+    for _, line in head:
+        _refuse_one_value(lines.path, line)
+    for number, line in filled:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            faults.add(lines.path, number, "no JSON", getattr(error, "msg", type(error).__name__))
+            continue
+        if isinstance(row, dict) and isinstance(row.get(NESTED), dict):
+            row = row[NESTED]
+        if not isinstance(row, dict):
+            faults.add(lines.path, number, "no JSON object (expected one in each line)", row)
+        else:
+            yield number, row
+
+
+def _refuse_one_value(path: Path, first_line: str) -> None:
+    """Raise DataError when a first line says that the file is one JSON array, or one value over several lines."""
+    try:
+        value = json.loads(first_line)
+    except (ValueError, RecursionError):
+        is_array = first_line.lstrip().startswith("[")
+        is_one = is_array or first_line.rstrip().endswith(("{", "[", ","))
+    else:
+        is_one = is_array = isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+    if is_one:
+        way = f" jq -c '.[]' {path} > {path.stem}.jsonl writes that." if is_array else ""
+        raise DataError(
+            f"{path} holds {'an array of rows' if is_array else 'one JSON value over several lines'}. "
+            f"Expected an object in each line (JSON Lines).{way}"
+        )
+
+
+_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+_ROW_NUMBERS = "Unnamed: 0"  # what pandas calls a column without a name: the row numbers that it writes first
+_PLAIN_QUOTES = "type dataset.reader.quote=null where quotes are plain text"
+
+
+def _separated_chunks(path: Path, delimiter: str, options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
+    """The rows of a CSV or TSV file; rows with too few or too many fields go to `faults`.
+
+    Raises:
+        DataError: the first line does not name each column once.
+    """
+    lines = Lines(path, options.encoding, "", faults)
+    rows = _separated_rows(lines, delimiter, options, faults)
+    header = list(options.header) or _header(path, next(rows, (0, []))[1], delimiter)
+    repeated = [name for name, times in Counter(header).items() if times > 1 or not name.strip()]
+    if not header or repeated:
+        found = f"the columns {listed(map(repr, header[:20]))}" if header else "no line"
+        raise DataError(
+            f"{path} begins with {found}. Expected a header line that names each column once; "
+            "name the columns of a file without one with dataset.reader.header=[...]."
+        )
+
+    def fitting() -> Iterator[tuple[int, list[str]]]:
+        for place, row in rows:
+            num_lines = lines.number - place + 1
+            if len(row) != len(header):
+                faults.add(path, place, f"not {len(header)} fields as in the header", row, num_lines)
+            elif num_lines > 1 and _swallows_rows(row, delimiter):
+                faults.add(path, place, f"in a quote that spans rows ({_PLAIN_QUOTES})", None, num_lines)
+            else:
+                yield place, row
+
+    for batch in batched(fitting()):
+        yield Chunk(
+            [place for place, _ in batch], dict(zip(header, zip(*(row for _, row in batch), strict=True), strict=True))
+        )
+
+
+def _header(path: Path, header: list[str], delimiter: str) -> list[str]:
+    """The names in a header line; the row numbers that pandas writes first, without a name, get the name it gives them.
+
+    Raises:
+        DataError: the line is in another encoding, or its fields are separated otherwise.
+    """
+    if any("\udc80" <= character <= "\udcff" for name in header for character in name):
+        raise DataError(f"{path} is in another encoding: name it with dataset.reader.encoding=gb18030 or the like.")
+    other = next((sign for sign in _DELIMITERS if header and sign != delimiter and sign in header[0]), None)
+    if len(header) == 1 and other:
+        typed = other.replace("\t", "\\t")
+        raise DataError(
+            f"{path} is separated by {_DELIMITERS[other]}: its first line is {header[0][:200]!r}. Expected "
+            f"{_DELIMITERS[delimiter] if delimiter in _DELIMITERS else repr(delimiter)} between the names of columns. "
+            f"Type 'dataset.reader.delimiter=\"{typed}\"'."
+        )
+    if len(header) > 1 and header[0] == "" and _ROW_NUMBERS not in header:
+        return [_ROW_NUMBERS, *header[1:]]
+    return header
+
+
+def _separated_rows(
+    lines: Lines, delimiter: str, options: FileOptions, faults: FaultLog
+) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not empty, with the number of the line on which it begins; `lines.number` is its last line."""
+    csv.field_size_limit(MAX_CHARS)
+    quoting = csv.QUOTE_MINIMAL if options.quote else csv.QUOTE_NONE
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, quotechar=options.quote, strict=True)
+    while True:
+        start = lines.number + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            faults.add(lines.path, start, f"{error} ({_PLAIN_QUOTES})", None, max(1, lines.number - start + 1))
+            continue
+        if row:
+            yield start, row
+
+
+def _swallows_rows(row: list[str], delimiter: str) -> bool:
+    r"""Whether a quote that was not closed made one field of several rows.
+
+    In TSV, where texts hold no tabs, any tab in a row of several lines says so. Elsewhere a text may hold separators
+    and line ends: it counts as swallowed rows when it has at least four lines, and each of them as many separators as
+    make it a whole row (the first with the fields before the text, the last with those after it).
+
+    >>> _swallows_rows(["a", "b\nc, d\ne\nf, g"], ","), _swallows_rows(["a", "b\nc,d\ne,f\ng,h"], ",")
+    (False, True)
+    """
+    if delimiter == "\t":
+        return any(delimiter in field for field in row)
+    most = len(row) - 1
+    for before, field in enumerate(row):
+        counts = [line.count(delimiter) for line in field.split("\n")]
+        if most and len(counts) > 3 and counts == [most - before, *[most] * (len(counts) - 2), before]:
+            return True
+    return False
+
 
 SEPARATED = (".csv", ".tsv")
 SUFFIXES = (".parquet", *SEPARATED, ".jsonl", ".json", ".ndjson", ".txt")
-FIRST_LINES = 20  # that many lines of a .txt tell whether it is a table
+_FIRST_LINES = 20  # that many lines of a .txt tell whether it is a table
 
 
 def kind_of(path: Path) -> str:
@@ -38,9 +196,9 @@ def chunks_of(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Ch
     if kind == ".parquet" and not is_zipped(path):
         return _parquet_chunks(path)
     if kind in SEPARATED or (kind == ".txt" and options.separated):
-        return separated_chunks(path, options.delimiter_in(kind), options, faults)
+        return _separated_chunks(path, options.delimiter_in(kind), options, faults)
     if kind in (".jsonl", ".json", ".ndjson"):
-        return json_chunks(path, options, faults)
+        return _json_chunks(path, options, faults)
     if kind == ".txt":
         return _text_chunks(path, options, faults)
     raise DataError(
@@ -49,7 +207,7 @@ def chunks_of(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Ch
 
 
 def _text_chunks(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
-    head, filled = peeked(filled_lines(Lines(path, options.encoding, None, faults)), FIRST_LINES)
+    head, filled = peeked(filled_lines(Lines(path, options.encoding, None, faults)), _FIRST_LINES)
     tabs = {line.count("\t") for _, line in head}
     if len(head) > 1 and len(tabs) == 1 and tabs != {0}:
         num_fields = tabs.pop() + 1

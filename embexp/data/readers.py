@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from embexp.data.bundled import read_bundled
-from embexp.data.chunks import Chunk
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
-from embexp.data.files import sha256_of, split_files
 from embexp.data.formats import SEPARATED, chunks_of, kind_of
-from embexp.data.hub import hub_chunks, load_hub, names_of_classes
-from embexp.data.lines import FileOptions
-from embexp.data.reading import Meaning, Source, dataset_from
+from embexp.data.reading import ColumnSpec, RowSource, dataset_from
+from embexp.data.sources import hub_chunks, load_hub, names_of_classes, sha256_of, split_files
 from embexp.data.storage import is_prepared, read_prepared
+from embexp.data.text_files import Chunk, FileOptions
 from embexp.errors import ConfigError, DataError, listed
 
 logger = logging.getLogger(__name__)
-BUNDLED = "bundled"  # as `root` of a public data set: rows of a bundled corpus in its place
+_BUNDLED = "bundled"  # as `root` of a public data set: rows of a bundled corpus in its place
 
 
 def read_files(
@@ -54,26 +52,26 @@ def read_files(
         ConfigError: lists every option that cannot be, or has no effect on these files.
         DataError: a file is missing or unreadable, its columns tell no shape, or rows are faulty.
     """
-    meaning = Meaning(shape, columns, score_range, label_names, max_rows)
+    meaning = ColumnSpec(shape, columns, score_range, label_names, max_rows)
     options, faults = FileOptions(encoding, header, quote, delimiter), FaultLog(on_fault)
-    _refuse([*_path_misfits(path), *meaning.misfits(), *options.misfits()])
+    _refuse([*_path_problems(path), *meaning.problems(), *options.problems()])
     place = Path(path)
     if is_prepared(place):
-        given = _changed(meaning, Meaning(shape, max_rows=max_rows)) + _changed(options, FileOptions())
+        given = _changed(meaning, ColumnSpec(shape, max_rows=max_rows)) + _changed(options, FileOptions())
         _refuse(_without_effect(place, given))
         return read_prepared(place, name, meaning)
     files = split_files(place)
     _refuse(_without_effect(place, _idle_options(files, options)))
-    sources = {split: Source(paths[0], _chunks_of_all(paths, options, faults)) for split, paths in files.items()}
+    sources = {split: RowSource(paths[0], _chunks_of_all(paths, options, faults)) for split, paths in files.items()}
     return dataset_from(name, sources, meaning, faults, {"source": str(path)} | _hashes(files))
 
 
-def _refuse(misfits: Sequence[str]) -> None:
-    if misfits:
-        raise ConfigError("\n".join(misfits))
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
-def _path_misfits(path: Any) -> Iterator[str]:
+def _path_problems(path: Any) -> Iterator[str]:
     if not isinstance(path, str | Path) or not str(path):
         yield f"dataset.reader.path={path} is no path. Expected a file or a folder."
 
@@ -132,16 +130,16 @@ def read_public(
     Raises:
         DataError: a file is missing, or the Hub does not answer.
     """
-    if root == BUNDLED:
+    if root == _BUNDLED:
         logger.info("%s: rows of the bundled corpus %s stand in for it.", name, stand_in)
         return read_bundled(name, shape, stand_in)
     if root is None:
         return read_hub(hub, name, shape, subset, revision, splits, False, columns, score_range, label_names, on_fault)
     faults = FaultLog(on_fault)
     paths = {split: [Path(root) / file] for split, file in files.items()}
-    sources = {split: Source(*found, chunks_of(*found, FileOptions(), faults)) for split, found in paths.items()}
-    meaning = Meaning(shape, columns, score_range, label_names)
-    _refuse([*meaning.misfits()])
+    sources = {split: RowSource(*found, chunks_of(*found, FileOptions(), faults)) for split, found in paths.items()}
+    meaning = ColumnSpec(shape, columns, score_range, label_names)
+    _refuse([*meaning.problems()])
     return dataset_from(name, sources, meaning, faults, {"source": f"{root} ({hub})"} | _hashes(paths))
 
 
@@ -170,10 +168,10 @@ def read_hub(
     Raises:
         DataError: the Hub does not answer, there is no such subset or split, or the rows do not fit.
     """
-    meaning, faults = Meaning(shape, columns, score_range, label_names, max_rows), FaultLog(on_fault)
-    _refuse([*meaning.misfits()])
+    meaning, faults = ColumnSpec(shape, columns, score_range, label_names, max_rows), FaultLog(on_fault)
+    _refuse([*meaning.problems()])
     loaded = load_hub(id, name, subset, revision, splits, streaming)
-    sources = {split: Source(f"{id}/{split}", hub_chunks(rows)) for split, rows in loaded.items()}
+    sources = {split: RowSource(f"{id}/{split}", hub_chunks(rows)) for split, rows in loaded.items()}
     provenance = {"source": id, "subset": subset or "", "revision": revision or "main"}
     meaning = replace(meaning, known_names=names_of_classes(loaded, columns or {}))
     return dataset_from(name, sources, meaning, faults, provenance)

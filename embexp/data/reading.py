@@ -10,23 +10,21 @@ from typing import Any
 
 from embexp.data.arrow import batches_of, table_of_batches, with_progress
 from embexp.data.checks import checked
-from embexp.data.chunks import Chunk
 from embexp.data.classes import ClassLabels, without_unlabelled
 from embexp.data.columns import ROLES, check_columns, roles_of, shape_of_columns, unused_columns, usual_columns
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.formats import SEPARATED, kind_of
-from embexp.data.lines import are_names
 from embexp.data.shapes import Shape, shape_named
-from embexp.data.typed import TypedRows
-from embexp.data.values import are_bounds
+from embexp.data.text_files import Chunk, are_names
+from embexp.data.values import TypedRows, are_bounds
 from embexp.errors import DataError, listed
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Meaning:
+class ColumnSpec:
     """What the user says of the rows.
 
     Attributes:
@@ -45,10 +43,10 @@ class Meaning:
     max_rows: int | None = None
     known_names: Sequence[str] = ()
 
-    def misfits(self) -> Iterator[str]:
+    def problems(self) -> Iterator[str]:
         """What cannot be said of any rows, a line each."""
         if self.columns is not None:
-            yield from _column_misfits(self.columns)
+            yield from _column_problems(self.columns)
         if self.score_range is not None and not are_bounds(self.score_range):
             yield (
                 f"dataset.reader.score_range={self.score_range} is no range. "
@@ -75,7 +73,7 @@ class Meaning:
             raise DataError("\n".join(idle))
 
 
-def _column_misfits(columns: Any) -> Iterator[str]:
+def _column_problems(columns: Any) -> Iterator[str]:
     form = "{anchor: question, positive: answer}"
     if not isinstance(columns, Mapping) or not are_names([*columns, *columns.values()]):
         yield f"dataset.reader.columns={columns} names no columns. Expected a column for each, as {form}."
@@ -84,7 +82,7 @@ def _column_misfits(columns: Any) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Source:
+class RowSource:
     """One split as it comes: where it is from, for messages, and its chunks."""
 
     name: Any
@@ -92,7 +90,7 @@ class Source:
 
 
 def dataset_from(
-    name: str, sources: Mapping[str, Source], meaning: Meaning, faults: FaultLog, provenance: dict[str, Any]
+    name: str, sources: Mapping[str, RowSource], meaning: ColumnSpec, faults: FaultLog, provenance: dict[str, Any]
 ) -> EmbeddingDataset:
     """The data set that the sources of the splits hold.
 

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import batches_of, rows_of
 from embexp.data.columns import ALIASES
-from embexp.data.dataset import EmbeddingDataset, StepReport
+from embexp.data.dataset import EmbeddingDataset, Prompts, StepReport
 from embexp.data.faults import FaultLog
-from embexp.data.files import sha256_of
 from embexp.data.formats import chunks_of
-from embexp.data.lines import FileOptions
-from embexp.data.prompts import Prompts
-from embexp.data.reading import Meaning, Source, dataset_from
+from embexp.data.reading import ColumnSpec, RowSource, dataset_from
+from embexp.data.sources import sha256_of
+from embexp.data.text_files import FileOptions
 from embexp.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -27,11 +26,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
-LISTS = ("examples", "trainings")  # of a step, named in the manifest where they are not empty
-PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "scikit-learn", "pandas", "tokenizers", "ftfy", "rensa")
-PACKAGES += ("py3langid", "jieba", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
+_LISTS = ("examples", "trainings")  # of a step, named in the manifest where they are not empty
+_PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "scikit-learn", "pandas", "tokenizers", "ftfy", "rensa")
+_PACKAGES += ("py3langid", "jieba", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
 # Ranked rows are written in the BGE / FlagEmbedding form, which other tools read.
-BGE_NAMES = {ours: theirs for theirs, ours in ALIASES.items() if ours != "negative_1"}
+_BGE_NAMES = {ours: theirs for theirs, ours in ALIASES.items() if ours != "negative_1"}
 
 
 def write_dataset(dataset: EmbeddingDataset, folder: Path, format: str, **more: Any) -> Path:
@@ -62,8 +61,8 @@ def write_dataset(dataset: EmbeddingDataset, folder: Path, format: str, **more: 
 
 def check_format(format: str) -> None:
     """Raise ConfigError unless data can be written in this format."""
-    if format not in WRITERS:
-        raise ConfigError(f"format={format} cannot be written. Expected {' or '.join(WRITERS)}.")
+    if format not in _WRITERS:
+        raise ConfigError(f"format={format} cannot be written. Expected {' or '.join(_WRITERS)}.")
 
 
 def _write(dataset: EmbeddingDataset, folder: Path, format: str, more: Mapping[str, Any]) -> None:
@@ -71,13 +70,13 @@ def _write(dataset: EmbeddingDataset, folder: Path, format: str, more: Mapping[s
     files = {}
     for split, rows in dataset.splits.items():
         path = folder / f"{split}.{format}"
-        WRITERS[format](rows, path)
+        _WRITERS[format](rows, path)
         files[split] = {"file": path.name, "rows": rows.num_rows, "sha256": sha256_of(path)}
-    manifest = {**manifest_of(dataset), **more, "splits": files}
+    manifest = {**_manifest_of(dataset), **more, "splits": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
-def manifest_of(dataset: EmbeddingDataset) -> dict[str, Any]:
+def _manifest_of(dataset: EmbeddingDataset) -> dict[str, Any]:
     """What a data set is and how it came to be, without its rows."""
     return {
         "name": dataset.name,
@@ -86,7 +85,7 @@ def manifest_of(dataset: EmbeddingDataset) -> dict[str, Any]:
         "label_names": list(dataset.label_names),
         "prompts": asdict(dataset.prompts),
         "source": dict(dataset.provenance),
-        "steps": [_without_nothing(asdict(report), LISTS) for report in dataset.history],
+        "steps": [_without_nothing(asdict(report), _LISTS) for report in dataset.history],
         "versions": versions(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -101,7 +100,7 @@ def versions() -> dict[str, str]:
     """The packages that read and prepare data, and Python (whose Unicode tables count)."""
     import embexp
 
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"embexp": embexp.__version__, "python": platform.python_version(), **found}
 
 
@@ -115,14 +114,14 @@ def _write_parquet(rows: "Dataset", path: Path) -> None:
 
 
 def _write_jsonl(rows: "Dataset", path: Path) -> None:
-    names = BGE_NAMES if "positives" in rows.column_names else {}
+    names = _BGE_NAMES if "positives" in rows.column_names else {}
     with open(path, "w", encoding="utf-8") as file:
         for row in rows_of(rows):
             given = {names.get(key, key): value for key, value in row.items() if value is not None}
             file.write(json.dumps(given, ensure_ascii=False) + "\n")
 
 
-WRITERS = {"parquet": _write_parquet, "jsonl": _write_jsonl}
+_WRITERS = {"parquet": _write_parquet, "jsonl": _write_jsonl}
 
 
 def is_prepared(folder: Path) -> bool:
@@ -130,7 +129,7 @@ def is_prepared(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def read_prepared(folder: Path, name: str, meaning: Meaning | None = None) -> EmbeddingDataset:
+def read_prepared(folder: Path, name: str, meaning: ColumnSpec | None = None) -> EmbeddingDataset:
     """The data set of a prepared folder, with its shape, label names, prompts and history.
 
     Args:
@@ -140,24 +139,24 @@ def read_prepared(folder: Path, name: str, meaning: Meaning | None = None) -> Em
         DataError: the manifest or a file of it is damaged or missing.
     """
     manifest = _manifest(folder)
-    asked = meaning or Meaning()
+    asked = meaning or ColumnSpec()
     if asked.shape not in (None, manifest["shape"]):
         raise DataError(f"{folder} was prepared as {manifest['shape']}, and shape {asked.shape} was asked for.")
     faults = FaultLog("stop")
     files = {split: folder / entry["file"] for split, entry in manifest["splits"].items() if entry["rows"]}
-    sources = {split: Source(path, chunks_of(path, FileOptions(), faults)) for split, path in files.items()}
-    known = Meaning(manifest["shape"], None, None, manifest["label_names"], asked.max_rows)
+    sources = {split: RowSource(path, chunks_of(path, FileOptions(), faults)) for split, path in files.items()}
+    known = ColumnSpec(manifest["shape"], None, None, manifest["label_names"], asked.max_rows)
     provenance = {**manifest["source"], "prepared": str(folder)}
     dataset = dataset_from(name, sources, known, faults, provenance)
-    for changed in changed_files(folder):
+    for changed in _changed_files(folder):
         logger.warning("%s is not the file that %s describes: it was changed since.", changed, folder / MANIFEST)
-    lists = [{name: tuple(step.get(name, ())) for name in LISTS} for step in manifest["steps"]]
+    lists = [{name: tuple(step.get(name, ())) for name in _LISTS} for step in manifest["steps"]]
     history = tuple(StepReport(**step | given) for step, given in zip(manifest["steps"], lists, strict=True))
     prompts = manifest["prompts"]
     return replace(dataset, history=history, prompts=Prompts(**prompts | {"in_text": tuple(prompts["in_text"])}))
 
 
-def changed_files(folder: Path) -> Iterator[Path]:
+def _changed_files(folder: Path) -> Iterator[Path]:
     """The files of a prepared folder whose content is not the manifest's."""
     for entry in _manifest(folder)["splits"].values():
         path = folder / entry["file"]
@@ -168,7 +167,7 @@ def changed_files(folder: Path) -> Iterator[Path]:
 def is_whole(folder: Path) -> bool:
     """Whether a prepared folder has a readable manifest and all files as it describes them."""
     try:
-        return is_prepared(folder) and not list(changed_files(folder))
+        return is_prepared(folder) and not list(_changed_files(folder))
     except DataError:
         return False
 

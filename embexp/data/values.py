@@ -1,14 +1,20 @@
-"""Values as texts, lists of texts and numbers: what a column holds, and which of its rows hold something else."""
+"""Column values as a shape needs them: texts, lists of texts, scores, classes; a row with another value is faulty."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from embexp.data.arrow import schema_of
+from embexp.data.classes import FRACTION, ClassLabels
+from embexp.data.faults import FaultLog
+from embexp.data.shapes import Shape
+from embexp.data.text_files import Chunk
 
 if TYPE_CHECKING:
     import pyarrow
 
-Wrong = dict[int, tuple[str, Any]]  # row of the chunk -> reason and value
-Typed = tuple["pyarrow.Array", Wrong]
+_Wrong = dict[int, tuple[str, Any]]  # row of the chunk -> reason and value
+_Typed = tuple["pyarrow.Array", _Wrong]
 
 
 def is_number(value: Any) -> bool:
@@ -31,13 +37,13 @@ def are_texts(values: "pyarrow.Array") -> "pyarrow.Array":
     return pyarrow.compute.greater(pyarrow.compute.binary_length(trimmed), 0).fill_null(False)
 
 
-def texts(values: Any, may_be_missing: bool = False) -> Typed:
+def _texts(values: Any, may_be_missing: bool = False) -> _Typed:
     """Values as strings; anything else, a missing or an empty one is wrong."""
     import numpy
     import pyarrow
 
     values = _plain(values)
-    wrong: Wrong = {}
+    wrong: _Wrong = {}
     try:
         array = values if isinstance(values, pyarrow.Array) else pyarrow.array(values, pyarrow.string())
     except (pyarrow.ArrowException, UnicodeEncodeError):
@@ -69,12 +75,12 @@ def _why_no_text(value: Any) -> str | None:
     return None
 
 
-def text_lists(values: Any, may_be_empty: bool) -> Typed:
+def _text_lists(values: Any, may_be_empty: bool) -> _Typed:
     """Values as lists of strings; a missing list is an empty one."""
     import numpy
     import pyarrow
 
-    wrong: Wrong = {}
+    wrong: _Wrong = {}
     kept = []
     for row, value in enumerate(listed_values(values)):
         as_list = [] if value is None else value
@@ -92,11 +98,11 @@ def text_lists(values: Any, may_be_empty: bool) -> Typed:
     return array, wrong
 
 
-def number_lists(values: Any, may_be_missing: bool = False) -> Typed:
+def _number_lists(values: Any, may_be_missing: bool = False) -> _Typed:
     """Values as lists of numbers; a single number is a list of one."""
     import pyarrow
 
-    wrong: Wrong = {}
+    wrong: _Wrong = {}
     kept = []
     for row, value in enumerate(listed_values(values)):
         as_list = [value] if is_number(value) else value
@@ -108,7 +114,7 @@ def number_lists(values: Any, may_be_missing: bool = False) -> Typed:
     return pyarrow.array(kept, pyarrow.list_(pyarrow.float64())), wrong
 
 
-def numbers(values: Any) -> Typed:
+def numbers(values: Any) -> _Typed:
     """Values as float64; text that spells a number is one; missing, NaN and infinite ones are wrong."""
     import numpy
     import pyarrow
@@ -151,3 +157,107 @@ def are_bounds(value: Any) -> bool:
     """Whether a value is a range: two rising numbers."""
     is_pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
     return is_pair and all(map(is_number, value)) and value[0] < value[1]
+
+
+_OUTSIDE = "is outside of"
+
+
+class TypedRows:
+    """Turns chunks into Arrow tables of a shape.
+
+    Args:
+        roles: the source's column for each column of the shape.
+        score_range: lowest and highest possible score in the source; scores are rescaled to [0, 1].
+        labels: the classes by number, shared by all splits.
+    """
+
+    def __init__(
+        self, shape: Shape, roles: Mapping[str, str], score_range: Sequence[float] | None, labels: ClassLabels
+    ) -> None:
+        self.shape = shape
+        self.roles = roles
+        self.score_range = score_range
+        self.labels = labels
+        self.schema = schema_of(shape, list(roles))
+
+    def table(self, chunk: Chunk, source: Any, faults: FaultLog) -> "pyarrow.Table":
+        """The rows of a chunk that fit, in the columns of the schema; the others go to `faults`."""
+        import numpy
+        import pyarrow
+
+        arrays, fits = [], numpy.ones(len(chunk.places), dtype=bool)
+        for column in self.schema:
+            values = chunk.columns.get(self.roles.get(column.name), None)
+            if values is None:
+                values = [None] * len(chunk.places)
+            array, wrong = self._converter(column.name)(values)
+            arrays.append(array.cast(column.type))
+            for row, (reason, value) in wrong.items():
+                if fits[row]:
+                    self._record(faults, source, chunk.places[row], column.name, reason, value)
+                    fits[row] = False
+        table = pyarrow.table(arrays, schema=self.schema)
+        for row, reason in _unequal_lists(table):
+            if fits[row]:
+                faults.add(source, chunk.places[row], reason)
+                fits[row] = False
+        return table if fits.all() else table.filter(pyarrow.array(fits))
+
+    def _record(self, faults: FaultLog, source: Any, place: int, column: str, reason: str, value: Any) -> None:
+        theirs = self.roles.get(column, column)
+        if reason == _OUTSIDE:
+            low, high = self.score_range or (0, 1)
+            advice = "Name the lowest and the highest score that there can be: dataset.reader.score_range=[0,5]."
+            faults.misread(source, place, f"{theirs} is outside of {low:g} to {high:g}", value, advice)
+        elif reason == FRACTION:
+            roles = {name: self.roles[name] for name in self.shape.texts} | {"score": theirs}
+            named = ", ".join(f"{ours}: {name}" for ours, name in roles.items())
+            ways = f"If these are scores, type 'dataset.reader.columns={{{named}}}'." if len(roles) == 3 else ""
+            advice = f"Expected classes: names, or whole numbers from 0. {ways}".strip()
+            faults.misread(source, place, f"{theirs} {reason}", value, advice)
+        else:
+            faults.add(source, place, f"{theirs} {reason}", value)
+
+    def _converter(self, column: str) -> Callable[[Any], _Typed]:
+        shape = self.shape
+        if column in shape.text_lists:
+            return lambda values: _text_lists(values, may_be_empty=column == "negatives")
+        if column == shape.label:
+            return {
+                "score": self._scores,
+                "binary": self.labels.numbers,
+                "class": self.labels.numbers,
+                "scores": _number_lists,
+                "embedding": _number_lists,
+            }[shape.label_kind]
+        if column.endswith("_scores"):
+            return lambda values: _number_lists(values, may_be_missing=True)
+        may_be_missing = column not in shape.texts and not column.startswith("negative_")
+        return lambda values: _texts(values, may_be_missing)
+
+    def _scores(self, values: Any) -> _Typed:
+        import numpy
+        import pyarrow.compute
+
+        array, wrong = numbers(values)
+        low, high = self.score_range or (0, 1)
+        given = array.to_numpy(zero_copy_only=False)
+        if (outside := (given < low) | (given > high)).any():
+            as_given = listed_values(values)
+            wrong = {int(row): (_OUTSIDE, as_given[row]) for row in numpy.flatnonzero(outside)} | wrong
+        if self.score_range:
+            array = pyarrow.compute.divide(pyarrow.compute.subtract(array, float(low)), float(high - low))
+        return array, wrong
+
+
+def _unequal_lists(table: "pyarrow.Table") -> Iterator[tuple[int, str]]:
+    """Rows whose teacher scores are not as many as the texts they belong to."""
+    import numpy
+    import pyarrow.compute
+
+    for texts_column, scores_column in (("positives", "positive_scores"), ("negatives", "negative_scores")):
+        if scores_column in table.column_names:
+            lengths = [pyarrow.compute.list_value_length(table[name]) for name in (texts_column, scores_column)]
+            unequal = pyarrow.compute.not_equal(*lengths).fill_null(False)
+            for row in numpy.flatnonzero(unequal.to_numpy()):
+                yield int(row), f"{scores_column} are not as many as {texts_column}"

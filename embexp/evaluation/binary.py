@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
-from embexp.evaluation.decisions import accuracies, best_threshold, f1_scores
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
-from embexp.evaluation.measures import Measure
+from embexp.evaluation.metrics import Measure
 from embexp.evaluation.scores import Scores
 from embexp.evaluation.similarity import FUNCTIONS, check_functions
+from embexp.evaluation.threshold_metrics import accuracies, best_threshold, f1_scores
 
 if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
-STATISTIC_OF = {"ap": "average_precision", "accuracy": "best_accuracy", "f1": "best_f1", "roc_auc": "roc_auc"}
-GOODNESS_OF = {"best_accuracy": accuracies, "best_f1": f1_scores}
-LABELS = (0, 1)
+_STATISTIC_OF = {"ap": "average_precision", "accuracy": "best_accuracy", "f1": "best_f1", "roc_auc": "roc_auc"}
+_GOODNESS_OF = {"best_accuracy": accuracies, "best_f1": f1_scores}
+_LABELS = (0, 1)
 
 
 def binary_evaluator(
@@ -38,10 +38,10 @@ def binary_evaluator(
         DataError: no dev or test split, or one whose labels are all the same.
     """
     check_functions(name, similarity)
-    return ExampleEvaluator(name, dataset, BinaryTask(similarity), **options)
+    return ExampleEvaluator(name, dataset, _BinaryTask(similarity), **options)
 
 
-class BinaryTask:
+class _BinaryTask:
     """Pairs that are alike or not: does their similarity tell?"""
 
     def __init__(self, similarity: Sequence[str]) -> None:
@@ -49,14 +49,14 @@ class BinaryTask:
         self.measures = tuple(
             Measure(f"{metric}_{function}", statistic, function, "gold")
             for function in self.similarity
-            for metric, statistic in STATISTIC_OF.items()
+            for metric, statistic in _STATISTIC_OF.items()
         )
         self.headline = tuple(f"{metric}_{self.similarity[0]}" for metric in ("ap", "accuracy", "f1"))
 
     def check(self, rows: "Dataset", where: str) -> None:
         """Raise DataError when a label is missing."""
         labels = {int(label) for label in rows["label"][:]}
-        if missing := [label for label in LABELS if label not in labels]:
+        if missing := [label for label in _LABELS if label not in labels]:
             raise DataError(
                 f"{where} has no pair of label {' or '.join(map(str, missing))}: no decision can be measured. "
                 "Expected pairs of label 1 and of label 0: choose other data with evaluator.<name>.dataset, or an "
@@ -89,9 +89,9 @@ def thresholds_of(scores: Scores) -> dict[str, float]:
     """
     columns, found = scores.columns, {}
     for measure in scores.measures:
-        if measure.statistic in GOODNESS_OF and measure.where is None:
+        if measure.statistic in _GOODNESS_OF and measure.where is None:
             metric, _, function = measure.name.partition("_")
-            goodness = GOODNESS_OF[measure.statistic]
+            goodness = _GOODNESS_OF[measure.statistic]
             threshold = best_threshold(columns[measure.gold], columns[measure.predicted], goodness)
             found[f"{metric}_threshold_{function}"] = threshold
     return found

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError
-from embexp.evaluation.classed_texts import check_classes, classes_of, examples_of
+from embexp.evaluation.classification import check_classes, classes_of, examples_of
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
-from embexp.evaluation.measures import Measure
+from embexp.evaluation.metrics import Measure
 
 if TYPE_CHECKING:
     import numpy
@@ -43,10 +43,10 @@ def clustering_evaluator(
         f"{key}={value}: expected {least} or more." for key, (value, least) in given.items() if value < least
     ]:
         raise ConfigError("\n".join(f"evaluator.{name}.{fault}" for fault in faults))
-    return ExampleEvaluator(name, dataset, ClusteringTask(dataset.label_names, runs, batch_size, seed), **options)
+    return ExampleEvaluator(name, dataset, _ClusteringTask(dataset.label_names, runs, batch_size, seed), **options)
 
 
-class ClusteringTask:
+class _ClusteringTask:
     """Texts with a class each: are clusters of their embeddings the classes?
 
     Args:

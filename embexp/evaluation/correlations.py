@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from embexp.evaluation.resampling import Draw
+from embexp.evaluation.stats.resampling import Draw
 
 if TYPE_CHECKING:
     import numpy
 
-ROUNDING = 1e-13  # share of the largest possible spread that rounding errors may make
+_ROUNDING = 1e-13  # share of the largest possible spread that rounding errors may make
 
 
 class Values:
@@ -48,7 +48,7 @@ class _About:
         self.sum = _sum(draw.counts, values, numpy.ones((1, 1)))
         squares = _sum(draw.counts, values, values) - self.sum**2 / draw.total
         # Equal values leave a spread of rounding errors only: no correlation, not a random one.
-        largest = ROUNDING * draw.total * numpy.abs(values).max() ** 2
+        largest = _ROUNDING * draw.total * numpy.abs(values).max() ** 2
         self.spread = numpy.where(squares > largest, squares, numpy.nan)
 
 

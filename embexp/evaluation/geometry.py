@@ -7,10 +7,10 @@ if TYPE_CHECKING:
     import numpy
 
 MOST_TEXTS = 2000  # those that all pairs are formed of; more are drawn from, the same ones every time
-LOST_RANK = 0.5  # share of the untouched model's effective rank that must be left
-ALL_ALIKE = 0.9  # mean cosine of random pairs above which hardly anything is told apart ...
-NARROWER = 0.1  # ... where training made it so much higher
-DEAD = 0.01  # share of the spread that a dimension of evenly spread unit vectors has, 1 / sqrt(dim)
+_LOST_RANK = 0.5  # share of the untouched model's effective rank that must be left
+_ALL_ALIKE = 0.9  # mean cosine of random pairs above which hardly anything is told apart ...
+_NARROWER = 0.1  # ... where training made it so much higher
+_DEAD = 0.01  # share of the spread that a dimension of evenly spread unit vectors has, 1 / sqrt(dim)
 
 
 def geometry_of(
@@ -40,7 +40,7 @@ def geometry_of(
         "mean_random_cosine": cosines.mean(),
         "uniformity": numpy.log(numpy.exp(4 * cosines - 4).mean()),
         "effective_rank": _effective_rank(units),
-        "dead_dimensions": (units.std(axis=0) < DEAD / units.shape[1] ** 0.5).sum(),
+        "dead_dimensions": (units.std(axis=0) < _DEAD / units.shape[1] ** 0.5).sum(),
         "norm_spread": lengths.std() / lengths.mean() if lengths.any() else 0.0,
     }
     if positives is not None and len(positives[0]):
@@ -86,9 +86,9 @@ def collapse_signs(now: Mapping[str, float], base: Mapping[str, float]) -> list[
     """
     signs = []
     rank, base_rank = now["effective_rank"], base["effective_rank"]
-    if rank < LOST_RANK * base_rank:
+    if rank < _LOST_RANK * base_rank:
         signs.append(f"the effective rank of the embeddings fell from {base_rank:.0f} to {rank:.0f}")
     cosine, base_cosine = now["mean_random_cosine"], base["mean_random_cosine"]
-    if cosine > ALL_ALIKE and cosine > base_cosine + NARROWER:
+    if cosine > _ALL_ALIKE and cosine > base_cosine + _NARROWER:
         signs.append(f"the mean cosine of random pairs rose from {base_cosine:.2f} to {cosine:.2f}")
     return signs

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     import torch
     from mteb import AbsTask, TaskResult
 
-INSTALL = "pip install embexp[mteb]"
-SIDES = ("query", "document")  # of mteb's texts, in tasks that tell them apart
-BATCH = 1024  # texts that mteb hands over at a time
+_INSTALL = "pip install embexp[mteb]"
+_SIDES = ("query", "document")  # of mteb's texts, in tasks that tell them apart
+_BATCH = 1024  # texts that mteb hands over at a time
 
 
 def mteb_evaluator(
     name: str, tasks: Sequence[str], folder: str | None, prompts: Mapping[str, str] | None
-) -> "MtebEvaluator":
+) -> "_MtebEvaluator":
     """The main score of each task, without an interval: mteb keeps no values of single examples.
 
     Args:
@@ -39,18 +39,18 @@ def mteb_evaluator(
     """
     found = importlib.util.find_spec("mteb")
     if found is None or found.origin is None:  # a folder of that name, with data sets, is no package
-        raise ConfigError(f"evaluator={name} needs the package mteb, which is not installed. Type {INSTALL}.")
+        raise ConfigError(f"evaluator={name} needs the package mteb, which is not installed. Type {_INSTALL}.")
     if not tasks:
         raise ConfigError(f"evaluator.{name}.tasks is empty. Expected names of mteb's tasks, such as [STSBenchmark].")
-    unknown = [side for side in prompts or {} if side not in SIDES]
+    unknown = [side for side in prompts or {} if side not in _SIDES]
     if unknown:
-        raise ConfigError(f"evaluator.{name}.prompts names {listed(unknown)}. Expected some of: {listed(SIDES)}.")
+        raise ConfigError(f"evaluator.{name}.prompts names {listed(unknown)}. Expected some of: {listed(_SIDES)}.")
     with _kept_random_state():
         made = [_task(name, task) for task in dict.fromkeys(tasks)]
         for task in made:
             for part in _parts_of(task):
                 _load(name, part, folder)
-    return MtebEvaluator(name, made, prompts)
+    return _MtebEvaluator(name, made, prompts)
 
 
 def _task(name: str, task: str) -> "AbsTask":
@@ -130,7 +130,7 @@ def _kept_random_state() -> Iterator[None]:
         numpy.random.set_state(of_numpy)
 
 
-class MtebEvaluator:
+class _MtebEvaluator:
     """Judges encoders by mteb's tasks; each is judged on the splits that mteb judges it on, which count as test.
 
     Args:
@@ -176,17 +176,17 @@ class MtebEvaluator:
         for kept in ("metadata", "hf_subsets", "dataset", "data_loaded"):
             setattr(fresh, kept, getattr(task, kept))
         found = mteb.evaluate(
-            MtebEncoder(encoder, self.prompts),
+            _MtebEncoder(encoder, self.prompts),
             fresh,
             co2_tracker=False,
-            encode_kwargs={"batch_size": BATCH, "show_progress_bar": False},
+            encode_kwargs={"batch_size": _BATCH, "show_progress_bar": False},
             cache=None,
             show_progress_bar=False,
         )
         return found.task_results[0]
 
 
-class MtebEncoder:
+class _MtebEncoder:
     """An Encoder as mteb asks for one.
 
     Args:

@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from embexp.core.nearest_neighbours import nearest
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
-from embexp.evaluation.measures import Measure
-from embexp.evaluation.searches import NO_EXAMPLE
-from embexp.nearest import nearest
+from embexp.evaluation.metrics import Measure
+from embexp.evaluation.ranking_metrics import NO_EXAMPLE
 
 if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
-METRIC = "average_precision"
-COLUMNS = {"positive_pair": ("anchor", "positive"), "binary_pair": ("sentence1", "sentence2")}
+_METRIC = "average_precision"
+_COLUMNS = {"positive_pair": ("anchor", "positive"), "binary_pair": ("sentence1", "sentence2")}
 
 
 def paraphrase_mining_evaluator(
@@ -40,17 +40,17 @@ def paraphrase_mining_evaluator(
     for key, value in {"top_k": top_k, "max_pairs": max_pairs}.items():
         if not isinstance(value, int) or value < 1:
             raise ConfigError(f"evaluator.{name}.{key}={value}: expected a whole number from 1.")
-    return ExampleEvaluator(name, dataset, ParaphraseMiningTask(dataset.shape.name, top_k, max_pairs), **options)
+    return ExampleEvaluator(name, dataset, _ParaphraseMiningTask(dataset.shape.name, top_k, max_pairs), **options)
 
 
-class ParaphraseMiningTask:
+class _ParaphraseMiningTask:
     """Pairs of texts that mean the same: are they more similar than all other pairs?"""
 
-    measures = (Measure(METRIC, "mean", METRIC),)
-    headline = (METRIC,)
+    measures = (Measure(_METRIC, "mean", _METRIC),)
+    headline = (_METRIC,)
 
     def __init__(self, shape: str, top_k: int, max_pairs: int) -> None:
-        self.columns = COLUMNS[shape]
+        self.columns = _COLUMNS[shape]
         self.top_k = top_k
         self.max_pairs = max_pairs
 
@@ -77,7 +77,7 @@ class ParaphraseMiningTask:
         place = {text: place for place, text in enumerate(self.texts(rows)[self.columns[0]])}
         gold = [(place[first], place[second]) for first, second in self._gold(rows)]
         pairs = most_similar_pairs(vectors[self.columns[0]], self.top_k, self.max_pairs)
-        return {METRIC: precision_at_pairs(gold, *pairs)}
+        return {_METRIC: precision_at_pairs(gold, *pairs)}
 
     def _gold(self, rows: "Dataset") -> list[tuple[str, str]]:
         """The distinct pairs to be found, in the order of the rows."""

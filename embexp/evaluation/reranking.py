@@ -3,20 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from embexp.core.nearest_neighbours import check_similarity
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
-from embexp.evaluation.hits import check_cuts, discounts
-from embexp.evaluation.measures import Measure
-from embexp.evaluation.searches import NO_EXAMPLE, SHAPES, Judged, judgements
+from embexp.evaluation.metrics import Measure
+from embexp.evaluation.ranking_metrics import NO_EXAMPLE, SHAPES, Qrels, check_cuts, discounts, qrels_of
 from embexp.evaluation.similarity import FUNCTIONS
-from embexp.nearest import check_similarity
 
 if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
-COLUMNS = SHAPES["ranked"]
+_COLUMNS = SHAPES["ranked"]
 
 
 def reranking_evaluator(
@@ -42,10 +41,10 @@ def reranking_evaluator(
     check_similarity(name, similarity)
     cuts = {"mrr": mrr_at, "ndcg": ndcg_at}
     check_cuts(name, cuts)
-    return ExampleEvaluator(name, dataset, RerankingTask(similarity, cuts), **options)
+    return ExampleEvaluator(name, dataset, _RerankingTask(similarity, cuts), **options)
 
 
-class RerankingTask:
+class _RerankingTask:
     """Queries with positives and negatives: are the positives more similar?
 
     Documents with one score share their ranks: average precision counts them together, nDCG takes their mean gain
@@ -69,7 +68,7 @@ class RerankingTask:
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
         examples = _examples(rows)
         documents = dict.fromkeys(text for judged in examples for text in (*judged.positives, *judged.negatives))
-        return {COLUMNS.query: [judged.query for judged in examples], COLUMNS.positives: [*documents]}
+        return {_COLUMNS.query: [judged.query for judged in examples], _COLUMNS.positives: [*documents]}
 
     def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
         examples = _examples(rows)
@@ -82,7 +81,7 @@ class RerankingTask:
 
     def example_of(self, rows: "Dataset") -> Sequence[int]:
         examples = iter(range(rows.num_rows))
-        return [next(examples) if _is_example(judged) else NO_EXAMPLE for judged in judgements(rows, COLUMNS)]
+        return [next(examples) if _is_example(judged) else NO_EXAMPLE for judged in qrels_of(rows, _COLUMNS)]
 
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
         return [(judged.query, text) for judged in _examples(rows) for text in judged.positives]
@@ -90,12 +89,12 @@ class RerankingTask:
     def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
         import numpy
 
-        place = {text: place for place, text in enumerate(self.texts(rows)[COLUMNS.positives])}
+        place = {text: place for place, text in enumerate(self.texts(rows)[_COLUMNS.positives])}
         values: dict[str, list[float]] = {metric: [] for metric in ("map", *self.cuts)}
         top = []
-        for judged, query in zip(_examples(rows), vectors[COLUMNS.query], strict=True):
+        for judged, query in zip(_examples(rows), vectors[_COLUMNS.query], strict=True):
             texts = [*judged.positives, *judged.negatives]
-            documents = vectors[COLUMNS.positives][[place[text] for text in texts]]
+            documents = vectors[_COLUMNS.positives][[place[text] for text in texts]]
             scores = FUNCTIONS[self.similarity](documents, query[None, :])
             ranking = Ranking(scores, len(judged.positives))
             values["map"].append(ranking.average_precision())
@@ -106,12 +105,12 @@ class RerankingTask:
         return found | {"top_document": numpy.array(top, dtype=object)}
 
 
-def _is_example(judged: Judged) -> bool:
+def _is_example(judged: Qrels) -> bool:
     return bool(judged.positives) and bool(judged.negatives)
 
 
-def _examples(rows: "Dataset") -> list[Judged]:
-    return [judged for judged in judgements(rows, COLUMNS) if _is_example(judged)]
+def _examples(rows: "Dataset") -> list[Qrels]:
+    return [judged for judged in qrels_of(rows, _COLUMNS) if _is_example(judged)]
 
 
 class Ranking:

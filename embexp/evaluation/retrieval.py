@@ -5,22 +5,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from embexp.core.nearest_neighbours import check_similarity, nearest
+from embexp.data.beir import documents_in
 from embexp.data.dataset import EmbeddingDataset
-from embexp.data.documents import documents_in
 from embexp.data.faults import FaultLog
 from embexp.errors import ConfigError, DataError, did_you_mean, listed
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
-from embexp.evaluation.hits import HIT_METRICS, Cuts, check_cuts, first_ranks, hits_of
-from embexp.evaluation.measures import Measure
-from embexp.evaluation.searches import SHAPES, Search, documents_of, search_in
-from embexp.nearest import check_similarity, nearest
+from embexp.evaluation.metrics import Measure
+from embexp.evaluation.ranking_metrics import (
+    HIT_METRICS,
+    SHAPES,
+    Cuts,
+    SearchTask,
+    check_cuts,
+    documents_of,
+    first_ranks,
+    hits_of,
+    search_in,
+)
 
 if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
-ALL, SPLIT = "all", "split"
-HEADLINE = ("ndcg", "mrr", "recall")  # the kinds of metrics whose first ones matter most
+_ALL, _SPLIT = "all", "split"
+_HEADLINE = ("ndcg", "mrr", "recall")  # the kinds of metrics whose first ones matter most
 logger = logging.getLogger(__name__)
 
 
@@ -63,23 +72,23 @@ def retrieval_evaluator(
         names = listed(f"{kind}_at" for kind in cuts)
         raise ConfigError(f"evaluator.{name} measures nothing. Expected a number in at least one of: {names}.")
     documents = _corpus(name, corpus, dataset)
-    task = RetrievalTask(name, dataset.shape.name, documents, similarity, cuts, graded, ignore_identical)
+    task = _RetrievalTask(name, dataset.shape.name, documents, similarity, cuts, graded, ignore_identical)
     return ExampleEvaluator(name, dataset, task, **options)
 
 
 def _corpus(name: str, corpus: str, dataset: EmbeddingDataset) -> list[str]:
     """The documents that are searched besides those of the judged split."""
-    if corpus == SPLIT:
+    if corpus == _SPLIT:
         return []
-    if corpus == ALL:
+    if corpus == _ALL:
         columns = SHAPES[dataset.shape.name]
         return [text for rows in dataset.splits.values() for text in documents_of(rows, columns)]
     path = Path(corpus)
     if not path.is_file():
         raise ConfigError(
-            f"evaluator.{name}.corpus={corpus} is no file, nor {ALL} nor {SPLIT}. Expected {ALL} (documents of all "
-            f"splits), {SPLIT} (of the judged one), or a file of documents such as corpus.jsonl. "
-            f"{did_you_mean(corpus, (ALL, SPLIT))}".strip()
+            f"evaluator.{name}.corpus={corpus} is no file, nor {_ALL} nor {_SPLIT}. Expected {_ALL} (documents of all "
+            f"splits), {_SPLIT} (of the judged one), or a file of documents such as corpus.jsonl. "
+            f"{did_you_mean(corpus, (_ALL, _SPLIT))}".strip()
         )
     faults = FaultLog("drop")
     texts = [document.text for document in documents_in(path, faults) if document.text]
@@ -88,7 +97,7 @@ def _corpus(name: str, corpus: str, dataset: EmbeddingDataset) -> list[str]:
     return texts
 
 
-class RetrievalTask:
+class _RetrievalTask:
     """Queries and their documents: are these among the first that the query finds?
 
     Args:
@@ -115,9 +124,9 @@ class RetrievalTask:
         self.ignore_identical = ignore_identical
         self.cuts = {f"{kind}_at_{cut}": (kind, cut) for kind, each in cuts.items() for cut in each}
         self.measures = tuple(Measure(metric, "mean", metric) for metric in self.cuts)
-        first = [f"{kind}_at_{cuts[kind][0]}" for kind in HEADLINE if cuts[kind]]
+        first = [f"{kind}_at_{cuts[kind][0]}" for kind in _HEADLINE if cuts[kind]]
         self.headline = tuple(first) or (self.measures[0].name,)
-        self._known: dict[int, tuple[Dataset, Search]] = {}
+        self._known: dict[int, tuple[Dataset, SearchTask]] = {}
 
     def check(self, rows: "Dataset", where: str) -> None:
         """Raise DataError where no query has a positive, or a score is no grade."""
@@ -164,7 +173,7 @@ class RetrievalTask:
         shown = [search.documents[place] if place >= 0 else None for place in places[:, 0]]
         return values | {"first_rank": first_ranks(hits), "top_document": numpy.array(shown, dtype=object)}
 
-    def _search(self, rows: "Dataset") -> Search:
+    def _search(self, rows: "Dataset") -> SearchTask:
         """What these rows search for, looked at once."""
         if id(rows) not in self._known:
             search = search_in(rows, self.columns, self.documents, self.graded, self.ignore_identical)

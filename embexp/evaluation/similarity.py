@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError, did_you_mean, listed
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
-from embexp.evaluation.measures import Measure
+from embexp.evaluation.metrics import Measure
 
 if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
-SAME_MEANING = 0.8  # gold from which on two texts are a positive pair; as Wang & Isola 2020 took STS-B (4 of 5)
+_SAME_MEANING = 0.8  # gold from which on two texts are a positive pair; as Wang & Isola 2020 took STS-B (4 of 5)
 
 
 def cosine(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
@@ -20,30 +20,30 @@ def cosine(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
     import numpy
 
     lengths = numpy.linalg.norm(first, axis=1) * numpy.linalg.norm(second, axis=1)
-    return dot(first, second) / numpy.where(lengths == 0, 1, lengths)
+    return _dot(first, second) / numpy.where(lengths == 0, 1, lengths)
 
 
-def dot(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
+def _dot(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
     """Inner product of each pair of rows."""
     return (first * second).sum(axis=1)
 
 
-def euclidean(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
+def _euclidean(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
     """Negated Euclidean distance of each pair of rows: higher means more similar."""
     import numpy
 
     return -numpy.linalg.norm(first - second, axis=1)
 
 
-def manhattan(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
+def _manhattan(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
     """Negated Manhattan distance of each pair of rows: higher means more similar."""
     import numpy
 
     return -numpy.abs(first - second).sum(axis=1)
 
 
-FUNCTIONS = {function.__name__: function for function in (cosine, dot, euclidean, manhattan)}
-CORRELATIONS = ("spearman", "pearson")
+FUNCTIONS = {"cosine": cosine, "dot": _dot, "euclidean": _euclidean, "manhattan": _manhattan}
+_CORRELATIONS = ("spearman", "pearson")
 
 
 def check_functions(evaluator: str, names: Sequence[str]) -> None:
@@ -73,10 +73,10 @@ def similarity_evaluator(
         DataError: no dev or test split, or one whose gold scores are all equal.
     """
     check_functions(name, similarity)
-    return ExampleEvaluator(name, dataset, SimilarityTask(similarity), **options)
+    return ExampleEvaluator(name, dataset, _SimilarityTask(similarity), **options)
 
 
-class SimilarityTask:
+class _SimilarityTask:
     """Scored pairs: does their similarity follow the gold score?"""
 
     def __init__(self, similarity: Sequence[str]) -> None:
@@ -84,9 +84,9 @@ class SimilarityTask:
         self.measures = tuple(
             Measure(f"{correlation}_{function}", correlation, function, "gold")
             for function in self.similarity
-            for correlation in CORRELATIONS
+            for correlation in _CORRELATIONS
         )
-        self.headline = tuple(f"{correlation}_{self.similarity[0]}" for correlation in CORRELATIONS)
+        self.headline = tuple(f"{correlation}_{self.similarity[0]}" for correlation in _CORRELATIONS)
 
     def check(self, rows: "Dataset", where: str) -> None:
         """Raise DataError when all gold scores are equal."""
@@ -104,7 +104,7 @@ class SimilarityTask:
 
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
         triples = zip(rows["sentence1"][:], rows["sentence2"][:], rows["score"][:], strict=True)
-        return [(first, second) for first, second, score in triples if score >= SAME_MEANING]
+        return [(first, second) for first, second, score in triples if score >= _SAME_MEANING]
 
     def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
         first, second = vectors["sentence1"], vectors["sentence2"]

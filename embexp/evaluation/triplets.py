@@ -7,14 +7,14 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import SHAPES, text_columns
 from embexp.errors import DataError
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
-from embexp.evaluation.measures import Measure
+from embexp.evaluation.metrics import Measure
 from embexp.evaluation.similarity import FUNCTIONS, check_functions, cosine
 
 if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
-MARGIN = "margin_cosine"
+_MARGIN = "margin_cosine"
 
 
 def triplet_evaluator(
@@ -44,8 +44,8 @@ class TripletTask:
     def __init__(self, similarity: Sequence[str]) -> None:
         self.similarity = tuple(dict.fromkeys(similarity))
         accuracies = (Measure(f"accuracy_{function}", "mean", f"right_{function}") for function in self.similarity)
-        self.measures = (*accuracies, Measure(MARGIN, "mean", MARGIN))
-        self.headline = (f"accuracy_{self.similarity[0]}", MARGIN)
+        self.measures = (*accuracies, Measure(_MARGIN, "mean", _MARGIN))
+        self.headline = (f"accuracy_{self.similarity[0]}", _MARGIN)
 
     def check(self, rows: "Dataset", where: str) -> None:
         """Raise DataError when there is no row."""
@@ -71,7 +71,7 @@ class TripletTask:
 
     def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
         right = {f"right_{name}": (_margins(FUNCTIONS[name], vectors) > 0).astype(float) for name in self.similarity}
-        return {**right, MARGIN: _margins(cosine, vectors)}
+        return {**right, _MARGIN: _margins(cosine, vectors)}
 
 
 def _margins(function: Callable, vectors: Mapping[str, "numpy.ndarray"]) -> "numpy.ndarray":

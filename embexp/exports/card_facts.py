@@ -5,21 +5,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-Facts = dict[str, Any]
+_Facts = dict[str, Any]
 # Not part of what the model is: where results went, what was exported, and Hydra's own settings.
-OF_THE_MACHINE = ("tracking", "paths", "export", "hydra", "threads", "keep", "resume")
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-QUOTES = set("'\"")  # what is quoted may be a text of the data
-FOLDERS = re.compile(r"(?<![\w:/.])(?:file:/*|~)?/(?:[^/\s]+/)*([^/\s]+)")
+_OF_THE_MACHINE = ("tracking", "paths", "export", "hydra", "threads", "keep", "resume")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_QUOTES = set("'\"")  # what is quoted may be a text of the data
+_FOLDERS = re.compile(r"(?<![\w:/.])(?:file:/*|~)?/(?:[^/\s]+/)*([^/\s]+)")
 
 
-def without_folders(text: str) -> str:
+def _without_folders(text: str) -> str:
     """A text in which absolute paths are cut to their last part.
 
-    >>> without_folders("convert /home/me/rows.csv (of org/name, https://a.b/c)")
+    >>> _without_folders("convert /home/me/rows.csv (of org/name, https://a.b/c)")
     'convert rows.csv (of org/name, https://a.b/c)'
     """
-    return FOLDERS.sub(r"\1", text)
+    return _FOLDERS.sub(r"\1", text)
 
 
 def hub_dataset(node: Mapping[str, Any]) -> str | None:
@@ -32,7 +32,7 @@ def base_model_id(result: Mapping[str, Any]) -> str | None:
     """The base model's id on the Hub, None for a local folder or a model from scratch."""
     tags = result["tags"]
     from_hub = tags.get("base_model.source") in ("package", "cache", "hub")
-    return tags["base_model.id"] if from_hub and HUB_ID.fullmatch(tags["base_model.id"]) else None
+    return tags["base_model.id"] if from_hub and _HUB_ID.fullmatch(tags["base_model.id"]) else None
 
 
 def base_facts(result: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[str, str]:
@@ -48,14 +48,14 @@ def base_facts(result: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[str
     name = base_model_id(result) or Path(tags["base_model.id"]).name
     known = {"revision": tags.get("base_model.revision"), "sha256": tags.get("base_model.sha256")}
     facts = [f"{key} `{value}`" for key, value in known.items() if value]
-    changes = [*base_changes(model)]
+    changes = [*_base_changes(model)]
     return ", ".join([name, *changes]), ", ".join([name, *facts, *changes])
 
 
-def base_changes(model: Mapping[str, Any]) -> Iterator[str]:
+def _base_changes(model: Mapping[str, Any]) -> Iterator[str]:
     """What a model's YAML changes of its base, in words.
 
-    >>> list(base_changes({"num_layers": 1, "pooling": ["cls", "mean"], "adapter": {"r": 8, "merge": True}}))
+    >>> list(_base_changes({"num_layers": 1, "pooling": ["cls", "mean"], "adapter": {"r": 8, "merge": True}}))
     ['first 1 layer', 'pooling cls+mean', 'trained by an adapter of rank 8 (merged)']
     """
     base = {**(model.get("base") or model.get("source") or {}), **model}
@@ -80,15 +80,15 @@ def data_facts(result: Mapping[str, Any], data_license: str | None) -> Iterator[
     yield "data", shape
     for key in ("source", "subset", "revision"):
         if tags.get(f"data.{key}"):
-            yield key, without_folders(tags[f"data.{key}"])
+            yield key, _without_folders(tags[f"data.{key}"])
     yield "license", data_license or tags.get("data.license") or "not stated; ask where the data are from"
     yield "fingerprint of the train split", tags["data.train"]
     for step in steps:
-        yield "step", without_folders(step)
+        yield "step", _without_folders(step)
     for warning in result.get("warnings", ()):
         found = warning.partition(". ")[0]
-        if not set(found) & QUOTES:
-            yield "note", without_folders(found)
+        if not set(found) & _QUOTES:
+            yield "note", _without_folders(found)
 
 
 def stage_facts(result: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -98,7 +98,7 @@ def stage_facts(result: Mapping[str, Any], config: Mapping[str, Any]) -> Iterato
         yield {
             "name": stage["name"],
             "call": call_of(loss),
-            "data": without_folders(stage["data"][0]),
+            "data": _without_folders(stage["data"][0]),
             "training": stage["training"],
         }
 
@@ -135,7 +135,7 @@ def public(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    return Path(value).name if value.startswith(("/", "~")) else without_folders(value)
+    return Path(value).name if value.startswith(("/", "~")) else _without_folders(value)
 
 
 def command_of(run_folder: Path | None) -> str:
@@ -144,7 +144,7 @@ def command_of(run_folder: Path | None) -> str:
 
     path = run_folder / ".hydra" / "overrides.yaml" if run_folder else None
     typed = OmegaConf.to_container(OmegaConf.load(path), resolve=False) if path and path.is_file() else []
-    kept = [text for text in typed if text.lstrip("+~").partition("=")[0].partition(".")[0] not in OF_THE_MACHINE]
+    kept = [text for text in typed if text.lstrip("+~").partition("=")[0].partition(".")[0] not in _OF_THE_MACHINE]
     return " ".join(["python -m embexp", *(_public_override(text) for text in kept)])
 
 

@@ -1,23 +1,182 @@
-"""Exports one after another: planned before training, made after it; one that fails does not end the run."""
+"""Exports planned before training and made after it: what each gets and gives, and what its scores retain."""
 
+import json
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from embexp.config import instantiate
-from embexp.errors import ExportError
-from embexp.exports.trained import Export, Exported, TrainedModel
-from embexp.misfits import Misfits
+from embexp.config.compose import instantiate
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import ConfigError, ExportError, Problems
+from embexp.evaluation.scores import Difference, Evaluator, Scores, compare, verdict_split
+from embexp.models.weights import LOCAL
+from embexp.protocols import BaseModel, Encoder
+
+
+@dataclass
+class TrainedModel:
+    """A saved model, and what a run knows of it; a model that no run of ours trained has no result and no config.
+
+    Attributes:
+        folder: the saved model, as `SentenceTransformer(folder)` loads it.
+        output: where exports go, each in a folder of its own name.
+        dataset: what it was trained on; ranges are calibrated on its train split.
+        result, config: result.json and config.yaml of the run.
+        run_folder: the run's folder, None without a run.
+        known_scores: of the evaluators, by name, on the split that judges; what is missing is measured when asked for.
+        made: what the exports before this one made.
+    """
+
+    folder: Path
+    output: Path
+    encoder: Encoder
+    evaluators: Sequence[Evaluator] = ()
+    dataset: EmbeddingDataset | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    run_folder: Path | None = None
+    known_scores: dict[str, Scores] = field(default_factory=dict)
+    made: list["Exported"] = field(default_factory=list)
+
+    def scores(self, evaluator: Evaluator) -> Scores:
+        """The model's own scores on the split that judges: test, or dev where there is no test."""
+        if evaluator.name not in self.known_scores:
+            self.known_scores[evaluator.name] = evaluator.score(self.encoder, verdict_split(evaluator))
+        return self.known_scores[evaluator.name]
+
+    def texts_to_compare(self, count: int) -> list[str]:
+        """Up to `count` different texts: the evaluators', else those of the data, else a few of our own."""
+        judged = [evaluator.texts(verdict_split(evaluator)) for evaluator in self.evaluators]
+        found = [text for by_prompt in judged for texts in by_prompt.values() for text in texts]
+        if not found and self.dataset:
+            found = [*self.dataset.texts("train")]
+        return list(dict.fromkeys(found or _WITHOUT_DATA))[:count]
+
+
+_WITHOUT_DATA = ("a bond", "What does the price of a share depend on?", "one two three four five " * 8)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export made.
+
+    Attributes:
+        lines: what a person should know of it, for the terminal and result.json.
+        metrics: as they are logged: `export/<name>/...`.
+        problem: why there is nothing; the message says what to type.
+    """
+
+    name: str
+    folder: Path
+    lines: Sequence[str] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As result.json keeps it, where the metrics stand among those of the run."""
+        record = {"name": self.name, "folder": f"exports/{self.name}", "lines": list(self.lines)}
+        return record | ({"problem": self.problem} if self.problem else {})
+
+
+class Export(Protocol):
+    """Makes one form of a trained model. Whatever is cheap to check is checked when it is built, in the plan.
+
+    Attributes:
+        needs: what it cannot do without: `run` (a finished run of ours), `texts` (a data set to calibrate on), or
+            `shared_base` (of an adapter a base that others have).
+        comes_last: it hands on what the others made.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    comes_last: bool
+
+    def make(self, trained: TrainedModel, folder: Path) -> Exported:
+        """Write the form into `folder`.
+
+        Raises:
+            ExportError: it cannot be made, or is not what the model is.
+        """
+
+
+_ADAPTER_FILE = "adapter_config.json"
+
+
+def adapter_base(folder: Path) -> str | None:
+    """The base that a saved model's adapter names, a folder or an id on the Hub; None for a whole model."""
+    for path in sorted(folder.rglob(_ADAPTER_FILE)):
+        return json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    return None
+
+
+def is_local(base: str | None) -> bool:
+    """Whether a base is a folder of this machine, which nobody else has.
+
+    >>> is_local("/home/me/runs/base"), is_local("sentence-transformers/all-MiniLM-L6-v2"), is_local(None)
+    (True, False, False)
+    """
+    return bool(base) and (Path(base).is_absolute() or Path(base).is_dir())
+
+
+def check_shared_base(exports: Sequence[Export], model: BaseModel, place: Mapping[str, str]) -> None:
+    """Refuse, before training, an export for others of an adapter whose base is a folder.
+
+    Raises:
+        ConfigError: it is not merged, and the base model is from a folder; what else makes a copy of the base is seen
+            when the export is made.
+    """
+    names = [export.name for export in exports if "shared_base" in export.needs]
+    if names and model.trains_adapter and not model.merges_adapter and place["source"] in LOCAL:
+        raise ConfigError(
+            f"export={names[0]} was given for an adapter whose base is the folder {place['location']}, which nobody "
+            "else has. Expected a whole model: type model.adapter.merge=true."
+        )
+
+
+def _compared(trained: TrainedModel, encoder: Encoder) -> Iterator[tuple[Evaluator, Difference]]:
+    """Every metric of every evaluator: base is the model as it was trained, trained its other form.
+
+    The interval is the evaluator's own: the paired bootstrap over the same examples.
+    """
+    for evaluator in trained.evaluators:
+        scores = evaluator.score(encoder, verdict_split(evaluator))
+        for difference in compare(trained.scores(evaluator), scores, evaluator.resamples):
+            yield evaluator, difference
+
+
+def metrics_and_lines(trained: TrainedModel, encoder: Encoder, prefix: str) -> tuple[dict[str, float], list[str]]:
+    """`<prefix>/<evaluator>/<metric>` and `<prefix>/delta/...`, and a line for each evaluator's primary metric."""
+    metrics: dict[str, Any] = {}
+    lines = []
+    for evaluator, difference in _compared(trained, encoder):
+        name = f"{evaluator.name}/{difference.metric}"
+        metrics |= {
+            f"{prefix}/{name}": difference.trained,
+            f"{prefix}/delta/{name}": difference.value,
+            f"{prefix}/delta/{name}_low": difference.low,
+            f"{prefix}/delta/{name}_high": difference.high,
+        }
+        if difference.metric == evaluator.primary_metric:
+            lines.append(f"{verdict_split(evaluator)}/{name} {_change(difference)}")
+    return metrics, lines
+
+
+def _change(difference: Difference) -> str:
+    return (
+        f"{difference.base:.4f} -> {difference.trained:.4f} "
+        f"({difference.value:+.4f}, {difference.low:+.4f} to {difference.high:+.4f}: {difference.verdict})"
+    )
+
 
 logger = logging.getLogger(__name__)
 
 
-def plan_exports(config: Mapping[str, Mapping[str, Any]] | None, misfits: Misfits) -> tuple[Export, ...]:
+def plan_exports(config: Mapping[str, Mapping[str, Any]] | None, problems: Problems) -> tuple[Export, ...]:
     """The exports of a configuration, checked; those that hand on what the others made come last."""
-    planned = [misfits.attempt(_plan_export, name, node) for name, node in (config or {}).items()]
+    planned = [problems.attempt(_plan_export, name, node) for name, node in (config or {}).items()]
     return tuple(sorted((export for export in planned if export), key=lambda export: export.comes_last))
 
 

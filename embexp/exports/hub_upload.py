@@ -1,4 +1,4 @@
-"""The trained model on the Hugging Face Hub, with a card that tells what the run found."""
+"""The trained model on the Hugging Face Hub: its license, its card, and the upload."""
 
 import shlex
 import shutil
@@ -6,14 +6,130 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from embexp.errors import ConfigError, ExportError
-from embexp.exports.adapter_base import adapter_base, is_local
-from embexp.exports.licenses import license_misfits
+from embexp.errors import ConfigError, ExportError, did_you_mean
+from embexp.exports.delivery import Exported, TrainedModel, adapter_base, is_local
 from embexp.exports.model_card import CARD, Sharing, write_card
-from embexp.exports.trained import Exported, TrainedModel
+
+# As in https://huggingface.co/docs/hub/repositories-licenses.
+_LICENSES = frozenset(
+    [
+        "apache-2.0",
+        "mit",
+        "openrail",
+        "bigscience-openrail-m",
+        "creativeml-openrail-m",
+        "bigscience-bloom-rail-1.0",
+        "bigcode-openrail-m",
+        "afl-3.0",
+        "artistic-2.0",
+        "bsl-1.0",
+        "bsd",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "bsd-3-clause-clear",
+        "c-uda",
+        "cc",
+        "cc0-1.0",
+        "cc-by-2.0",
+        "cc-by-2.5",
+        "cc-by-3.0",
+        "cc-by-4.0",
+        "cc-by-sa-3.0",
+        "cc-by-sa-4.0",
+        "cc-by-nc-2.0",
+        "cc-by-nc-3.0",
+        "cc-by-nc-4.0",
+        "cc-by-nd-4.0",
+        "cc-by-nc-nd-3.0",
+        "cc-by-nc-nd-4.0",
+        "cc-by-nc-sa-2.0",
+        "cc-by-nc-sa-3.0",
+        "cc-by-nc-sa-4.0",
+        "cdla-sharing-1.0",
+        "cdla-permissive-1.0",
+        "cdla-permissive-2.0",
+        "wtfpl",
+        "ecl-2.0",
+        "epl-1.0",
+        "epl-2.0",
+        "etalab-2.0",
+        "eupl-1.1",
+        "eupl-1.2",
+        "agpl-3.0",
+        "gfdl",
+        "gpl",
+        "gpl-2.0",
+        "gpl-3.0",
+        "lgpl",
+        "lgpl-2.1",
+        "lgpl-3.0",
+        "isc",
+        "h-research",
+        "intel-research",
+        "lppl-1.3c",
+        "ms-pl",
+        "apple-ascl",
+        "apple-amlr",
+        "mpl-2.0",
+        "odc-by",
+        "odbl",
+        "openmdw-1.0",
+        "openmdw-1.1",
+        "openrail++",
+        "osl-3.0",
+        "postgresql",
+        "ofl-1.1",
+        "ncsa",
+        "unlicense",
+        "zlib",
+        "pddl",
+        "lgpl-lr",
+        "deepfloyd-if-license",
+        "fair-noncommercial-research-license",
+        "llama2",
+        "llama3",
+        "llama3.1",
+        "llama3.2",
+        "llama3.3",
+        "llama4",
+        "grok2-community",
+        "gemma",
+        "unknown",
+        "other",
+    ]
+)
+
+
+def _license_problems(
+    name: str, license: str | None, license_name: str | None, license_link: str | None
+) -> Iterator[str]:
+    """What is missing or not known of a license, with what to type; nothing where all is said.
+
+    Args:
+        name: of the export.
+        license_name, license_link: those of license `other`.
+    """
+    other = {"license_name": license_name, "license_link": license_link}
+    if license == "other" and (missing := [key for key, value in other.items() if not value]):
+        yield (
+            f"export.{name}.license=other tells no license. Expected its name and where to read it: type "
+            f"{' '.join(f'export.{name}.{key}=<{key}>' for key in missing)}."
+        )
+    if license != "other" and (given := [key for key, value in other.items() if value]):
+        yield f"export.{name}.{given[0]} goes with license=other. Leave it out, or type export.{name}.license=other."
+    if license in _LICENSES:
+        return
+    problem = f"export.{name}.license={license} is no license that the Hub knows" if license else ""
+    hint = did_you_mean(license or "", _LICENSES)
+    yield (
+        f"{problem or f'export={name} has no license'}. {hint}{' ' * bool(hint)}It has no default: the licenses of the "
+        f"training data and of the base model decide which ones are possible. Read both, then type "
+        f"export.{name}.license=apache-2.0 (or mit, cc-by-4.0, cc-by-nc-sa-4.0, other ...)."
+    )
+
 
 # What stands in the command to push again.
-REPEATED = ("repo", "license", "license_name", "license_link", "data_license", "private", "revision", "endpoint")
+_REPEATED = ("repo", "license", "license_name", "license_link", "data_license", "private", "revision", "endpoint")
 
 
 class HubUpload:
@@ -56,10 +172,10 @@ class HubUpload:
         examples: int,
         endpoint: str | None,
     ) -> None:
-        misfits = [*_repo_misfits(name, repo), *license_misfits(name, license, license_name, license_link)]
-        misfits += _access_misfits(name, examples)
-        if misfits:
-            raise ConfigError("\n".join(misfits))
+        problems = [*_repo_problems(name, repo), *_license_problems(name, license, license_name, license_link)]
+        problems += _access_problems(name, examples)
+        if problems:
+            raise ConfigError("\n".join(problems))
         self.name = name
         self.repo = repo
         self.license = license
@@ -132,7 +248,7 @@ class HubUpload:
     def _again(self, trained: TrainedModel) -> str:
         given = [
             f"export.hub.{key}={shlex.quote(str(value))}"
-            for key in REPEATED
+            for key in _REPEATED
             if (value := getattr(self, key)) is not None
         ]
         return " ".join([f"python -m embexp.export run={trained.run_folder} export=hub", *given])
@@ -148,7 +264,7 @@ def _check_whole(model: Path) -> None:
         )
 
 
-def _repo_misfits(name: str, repo: str | None) -> Iterator[str]:
+def _repo_problems(name: str, repo: str | None) -> Iterator[str]:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -161,7 +277,7 @@ def _repo_misfits(name: str, repo: str | None) -> Iterator[str]:
         yield f"export.{name}.repo={repo} is no name of a repository: {error} Type export.{name}.repo=<owner>/<name>."
 
 
-def _access_misfits(name: str, examples: int) -> Iterator[str]:
+def _access_problems(name: str, examples: int) -> Iterator[str]:
     from huggingface_hub import constants, get_token
 
     if examples < 0:

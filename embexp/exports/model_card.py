@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.exports.adapter_base import is_local
 from embexp.exports.card_facts import (
     base_facts,
     base_model_id,
@@ -17,14 +16,15 @@ from embexp.exports.card_facts import (
     stage_facts,
     versions_of,
 )
+from embexp.exports.delivery import is_local
 from embexp.reports.tables import loss_name
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
-TEMPLATE = Path(__file__).with_name("model_card.md")
+_TEMPLATE = Path(__file__).with_name("model_card.md")
 CARD = "README.md"
-UNLICENSED = (
+_UNLICENSED = (
     "Nobody has chosen a license yet. The licenses of the training data and of the base model decide which ones are "
     "possible: read both before you share this model, then state one in the first lines of this file."
 )
@@ -69,8 +69,8 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder:
     choices = result["choices"]
     base, base_line = base_facts(result, config["model"])
     card = ModelCard.from_template(
-        card_data(result, config, sharing),
-        template_path=str(TEMPLATE),
+        _card_data(result, config, sharing),
+        template_path=str(_TEMPLATE),
         title=_title(result, sharing),
         base=base,
         base_facts=base_line,
@@ -97,7 +97,7 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder:
     return card.content
 
 
-def card_data(result: Mapping[str, Any], config: Mapping[str, Any], sharing: Sharing) -> "ModelCardData":
+def _card_data(result: Mapping[str, Any], config: Mapping[str, Any], sharing: Sharing) -> "ModelCardData":
     """The metadata, as huggingface_hub checks and writes it; what is not known is left out, never guessed."""
     from huggingface_hub import ModelCardData
 
@@ -162,7 +162,7 @@ def _verdict(result: Mapping[str, Any]) -> str:
 
 def _license(sharing: Sharing) -> str:
     if not sharing.license:
-        return UNLICENSED
+        return _UNLICENSED
     license = sharing.license
     if sharing.license_name:
         license = f"{sharing.license_name} ({sharing.license_link})"

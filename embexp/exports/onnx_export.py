@@ -1,15 +1,15 @@
-"""The trained model as ONNX: written, compared with torch, and made smaller where that is asked for."""
+"""The trained model as ONNX: written, compared with torch, quantized; and the loader that encodes with it."""
 
 import importlib.util
 import logging
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.errors import ConfigError, ExportError, listed
-from embexp.exports.onnx_encoder import OnnxEncoder, refused_by_onnxruntime
-from embexp.exports.retained import metrics_and_lines
-from embexp.exports.trained import Exported, TrainedModel
+from embexp.exports.delivery import Exported, TrainedModel, metrics_and_lines
 from embexp.models.encoding import ModelEncoder
 from embexp.protocols import Encoder
 
@@ -17,9 +17,77 @@ if TYPE_CHECKING:
     import numpy
     from sentence_transformers import SentenceTransformer
 
-PACKAGES = ("onnx", "onnxruntime", "onnxscript")
-FILE, SMALL_FILE = "model.onnx", "model_int8.onnx"
-README = """# The model as ONNX
+_FAULTS = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
+_FAULTS += ("RuntimeException", "EPFail", "EngineError")
+
+
+class OnnxEncoder:
+    """An Encoder over an exported folder, by onnxruntime on the CPU: no torch.
+
+    Args:
+        folder: with the tokenizer's files.
+        file: the graph, in that folder.
+        max_tokens: longer texts are cut.
+        default_prompt: what goes before every text where no prompt is given.
+    """
+
+    def __init__(self, folder: Path, file: str, max_tokens: int, default_prompt: str, threads: int | None) -> None:
+        import onnxruntime
+        from transformers import AutoTokenizer
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        with _refused_by_onnxruntime(folder / file):
+            self.session = onnxruntime.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
+        self.file = folder / file
+        self.tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        self.inputs = [entry.name for entry in self.session.get_inputs()]
+        self.max_tokens = max_tokens
+        self.default_prompt = default_prompt
+
+    def encode(self, texts: Sequence[str], prompt: str | None = None, batch_size: int = 64) -> "numpy.ndarray":
+        """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
+        import numpy
+
+        before = self.default_prompt if prompt is None else prompt
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]), reverse=True)
+        parts = [
+            self._embed([before + texts[place] for place in order[start : start + batch_size]])
+            for start in range(0, len(order), batch_size)
+        ]
+        return numpy.concatenate(parts)[numpy.argsort(order)]
+
+    def _embed(self, texts: list[str]) -> "numpy.ndarray":
+        tokens = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="np", verbose=False
+        )
+        with _refused_by_onnxruntime(self.file):
+            return self.session.run(None, {name: tokens[name].astype("int64") for name in self.inputs})[0]
+
+
+@contextmanager
+def _refused_by_onnxruntime(file: Path) -> Iterator[None]:
+    """Turns onnxruntime's errors, which share no class of their own, into one message.
+
+    Raises:
+        ExportError: onnxruntime cannot read, change or run the file.
+    """
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    faults = [getattr(state, name) for name in _FAULTS]
+    try:
+        yield
+    except (*faults, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExportError(
+            f"onnxruntime cannot use {file.name}: {reason} Expected a graph that it runs on this CPU: type pip install "
+            "--upgrade onnxruntime onnx onnxscript. The trained model itself is whole: use it as it is."
+        ) from error
+
+
+_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+_FILE, _SMALL_FILE = "model.onnx", "model_int8.onnx"
+_README = """# The model as ONNX
 
 {lines}
 `SentenceTransformer(..., backend="onnx")` needs optimum-onnx, which does not know transformers 5. These lines need
@@ -54,10 +122,10 @@ class OnnxExport:
     needs = ()
 
     def __init__(self, name: str, max_difference: float, compared_texts: int, quantise: bool) -> None:
-        missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
+        missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
         if missing:
             raise ConfigError(
-                f"export={name} needs {listed(PACKAGES)}; not installed: {listed(missing)}. "
+                f"export={name} needs {listed(_PACKAGES)}; not installed: {listed(missing)}. "
                 f"Type pip install {' '.join(missing)}."
             )
         if compared_texts < 1:
@@ -82,17 +150,17 @@ class OnnxExport:
 
         model = SentenceTransformer(str(trained.folder), device="cpu").eval()
         _quiet_exporter()
-        write_graph(model, folder / FILE)
+        write_graph(model, folder / _FILE)
         model.tokenizer.save_pretrained(str(folder))
         texts = trained.texts_to_compare(self.compared_texts)
         metrics, lines = self._faithful(model, folder, texts)
         if self.quantise:
             more, small_lines = self._quantised(trained, model, folder, texts)
             metrics, lines = metrics | more, lines + small_lines
-        readme = README.format(
+        readme = _README.format(
             lines="".join(f"- {line}\n" for line in lines),
-            file=SMALL_FILE if self.quantise else FILE,
-            prompt=default_prompt(model),
+            file=_SMALL_FILE if self.quantise else _FILE,
+            prompt=_default_prompt(model),
             max_tokens=model.max_seq_length,
         )
         (folder / "README.md").write_text(readme, encoding="utf-8")
@@ -101,8 +169,8 @@ class OnnxExport:
     def _faithful(
         self, model: "SentenceTransformer", folder: Path, texts: list[str]
     ) -> tuple[dict[str, float], list[str]]:
-        expected, torch_seconds = timed(ModelEncoder(model), texts)
-        found, onnx_seconds = timed(encoder_of(model, folder, FILE), texts)
+        expected, torch_seconds = _timed(ModelEncoder(model), texts)
+        found, onnx_seconds = _timed(_encoder_of(model, folder, _FILE), texts)
         difference = float(abs(found - expected).max())
         if not difference <= self.max_difference:  # a value that is no number is refused, too
             raise ExportError(
@@ -110,7 +178,7 @@ class OnnxExport:
                 f"{len(texts)} texts. Expected at most {self.max_difference:.2g} (export.{self.name}.max_difference). "
                 "It was not kept; the trained model itself is whole."
             )
-        megabytes, speed = size_of(folder / FILE), torch_seconds / onnx_seconds
+        megabytes, speed = _size_of(folder / _FILE), torch_seconds / onnx_seconds
         metrics = {"max_difference": difference, "megabytes": megabytes, "speed_ratio": speed}
         line = (
             f"{megabytes:.1f} MB, {speed:.1f} times as fast as torch on this CPU, "
@@ -121,18 +189,18 @@ class OnnxExport:
     def _quantised(
         self, trained: TrainedModel, model: "SentenceTransformer", folder: Path, texts: list[str]
     ) -> tuple[dict[str, float], list[str]]:
-        with refused_by_onnxruntime(folder / FILE):
-            write_small(folder)
-        encoder = encoder_of(model, folder, SMALL_FILE)
-        speed = timed(ModelEncoder(model), texts)[1] / timed(encoder, texts)[1]
+        with _refused_by_onnxruntime(folder / _FILE):
+            _write_small(folder)
+        encoder = _encoder_of(model, folder, _SMALL_FILE)
+        speed = _timed(ModelEncoder(model), texts)[1] / _timed(encoder, texts)[1]
         prefix = f"export/{self.name}/int8_weights"
         metrics, kept = metrics_and_lines(trained, encoder, prefix)
-        size = size_of(folder / SMALL_FILE)
+        size = _size_of(folder / _SMALL_FILE)
         line = f"int8 weights: {size:.1f} MB, {speed:.1f} times as fast as torch on this CPU"
         return metrics | {f"{prefix}/megabytes": size, f"{prefix}/speed_ratio": speed}, [line, *kept]
 
 
-def write_small(folder: Path) -> None:
+def _write_small(folder: Path) -> None:
     """Write the graph once more with int8 weights.
 
     Each output has a scale of its own: with one for a whole matrix, MiniLM's Spearman on the bundled corpus falls from
@@ -141,24 +209,24 @@ def write_small(folder: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    small = str(folder / SMALL_FILE)
-    quant_pre_process(str(folder / FILE), small, skip_symbolic_shape=True)
+    small = str(folder / _SMALL_FILE)
+    quant_pre_process(str(folder / _FILE), small, skip_symbolic_shape=True)
     quantize_dynamic(small, small, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
 
 
-def encoder_of(model: "SentenceTransformer", folder: Path, file: str) -> OnnxEncoder:
+def _encoder_of(model: "SentenceTransformer", folder: Path, file: str) -> OnnxEncoder:
     """The exported file as an Encoder, on as many threads as torch has."""
     import torch
 
-    return OnnxEncoder(folder, file, model.max_seq_length, default_prompt(model), torch.get_num_threads())
+    return OnnxEncoder(folder, file, model.max_seq_length, _default_prompt(model), torch.get_num_threads())
 
 
-def default_prompt(model: "SentenceTransformer") -> str:
+def _default_prompt(model: "SentenceTransformer") -> str:
     """What the model puts before every text by itself; often nothing."""
     return model.prompts.get(model.default_prompt_name) or ""
 
 
-def timed(encoder: Encoder, texts: list[str]) -> tuple["numpy.ndarray", float]:
+def _timed(encoder: Encoder, texts: list[str]) -> tuple["numpy.ndarray", float]:
     """The embeddings and the seconds they took, after a first batch that is not timed."""
     encoder.encode(texts[:8])
     start = time.perf_counter()
@@ -166,7 +234,7 @@ def timed(encoder: Encoder, texts: list[str]) -> tuple["numpy.ndarray", float]:
     return vectors, time.perf_counter() - start
 
 
-def size_of(path: Path) -> float:
+def _size_of(path: Path) -> float:
     """Megabytes of a file."""
     return path.stat().st_size / 1e6
 

@@ -11,11 +11,11 @@ from embexp.errors import ExportError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-OUTPUT = "sentence_embedding"
-SAMPLE = ["a bond", "What does the price of a share depend on?"]  # two texts of different length
+_OUTPUT = "sentence_embedding"
+_SAMPLE = ["a bond", "What does the price of a share depend on?"]  # two texts of different length
 
 
-class OneGraph(torch.nn.Module):
+class _OneGraph(torch.nn.Module):
     """The whole model (transformer, pooling, normalisation) as a function of the tokenizer's tensors.
 
     Args:
@@ -29,7 +29,7 @@ class OneGraph(torch.nn.Module):
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
         """The embeddings, `(batch, dim)`."""
-        return self.model(dict(zip(self.inputs, tensors, strict=True)))[OUTPUT]
+        return self.model(dict(zip(self.inputs, tensors, strict=True)))[_OUTPUT]
 
 
 def write_graph(model: "SentenceTransformer", path: Path) -> None:
@@ -38,7 +38,7 @@ def write_graph(model: "SentenceTransformer", path: Path) -> None:
     Raises:
         ExportError: a model that does not begin with a transformer, or that torch cannot write.
     """
-    features = model.preprocess(SAMPLE)
+    features = model.preprocess(_SAMPLE)
     inputs = [name for name, value in features.items() if isinstance(value, torch.Tensor)]
     if "attention_mask" not in inputs:
         raise ExportError(
@@ -49,11 +49,11 @@ def write_graph(model: "SentenceTransformer", path: Path) -> None:
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # torch's own, about itself
             torch.onnx.export(
-                OneGraph(model, inputs).eval(),
+                _OneGraph(model, inputs).eval(),
                 tuple(features[name] for name in inputs),
                 str(path),
                 input_names=inputs,
-                output_names=[OUTPUT],
+                output_names=[_OUTPUT],
                 dynamic_shapes=(tuple(varying for _ in inputs),),
                 dynamo=True,
                 external_data=False,

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.errors import ConfigError
-from embexp.exports.retained import metrics_and_lines
-from embexp.exports.trained import Exported, TrainedModel
+from embexp.exports.delivery import Exported, TrainedModel, metrics_and_lines
 from embexp.protocols import Encoder
 from embexp.steps.prompting import with_row_prompts
 
 if TYPE_CHECKING:
     import numpy
 
-SMALLER = {"int8": 4, "binary": 32}  # times less memory than float32
-RANGES = "ranges.npy"
-USAGE = {
+_SMALLER = {"int8": 4, "binary": 32}  # times less memory than float32
+_RANGES = "ranges.npy"
+_USAGE = {
     "int8": """```python
 import numpy
 from sentence_transformers import SentenceTransformer
@@ -81,7 +80,7 @@ class QuantisedEmbeddings:
     comes_last = False
 
     def __init__(self, name: str, precision: str, calibration_texts: int | None) -> None:
-        if precision not in SMALLER:
+        if precision not in _SMALLER:
             raise ConfigError(f"export.{name}.precision={precision} is not known. Expected one of: int8, binary.")
         if precision == "int8" and (calibration_texts or 0) < 2:
             raise ConfigError(
@@ -99,12 +98,12 @@ class QuantisedEmbeddings:
 
         ranges = self._ranges(trained) if self.precision == "int8" else None
         if ranges is not None:
-            numpy.save(folder / RANGES, ranges)
+            numpy.save(folder / _RANGES, ranges)
         encoder = QuantisedEncoder(trained.encoder, self.precision, ranges)
         metrics, kept = metrics_and_lines(trained, encoder, f"export/{self.name}")
-        lines = [f"{SMALLER[self.precision]} times smaller embeddings", *kept]
+        lines = [f"{_SMALLER[self.precision]} times smaller embeddings", *kept]
         listed_lines = "".join(f"- {line}\n" for line in lines)
-        text = f"# {self.precision} embeddings\n\n{listed_lines}\n{USAGE[self.precision]}"
+        text = f"# {self.precision} embeddings\n\n{listed_lines}\n{_USAGE[self.precision]}"
         (folder / "README.md").write_text(text, encoding="utf-8")
         return Exported(self.name, folder, lines, metrics)
 

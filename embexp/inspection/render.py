@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from embexp.inspection.lengths import bars_of
+from embexp.inspection.collect import bars_of
 
-SHOWN_CHARS = 100  # of each text of an example
-KEY_WIDTH = 11
+_SHOWN_CHARS = 100  # of each text of an example
+_KEY_WIDTH = 11
 
 
 def rendered(found: Mapping[str, Any], commands: Mapping[str, str]) -> str:
@@ -20,7 +20,7 @@ def rendered(found: Mapping[str, Any], commands: Mapping[str, str]) -> str:
 
 
 def _line(key: str, text: str) -> str:
-    return f"{key:<{KEY_WIDTH}}{text}"
+    return f"{key:<{_KEY_WIDTH}}{text}"
 
 
 def _head(found: Mapping[str, Any]) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _shown(value: Any) -> str:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
+    return text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…"
 
 
 def _losses(found: Mapping[str, Any], commands: Mapping[str, str]) -> Iterator[str]:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from embexp.data.shapes import SHAPES
 from embexp.errors import EmbexpError
-from embexp.losses.catalogue import entries_of, losses, modifiers
-from embexp.losses.catalogue_text import as_markdown, as_text
+from embexp.losses.catalogue import as_markdown, as_text, entries_of, losses, modifiers
 
 OF_A_SHAPE = "These read such data as they are; python -m embexp.inspect tells what yours can be converted for."
 

@@ -1,6 +1,7 @@
-"""The catalogue of losses and modifiers: what their YAML files say, in words."""
+"""The catalogue of losses and modifiers: what their YAML files say, as text and as Markdown."""
 
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -8,12 +9,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from embexp.config import conf_dir
+from embexp.config.compose import conf_dir
 from embexp.data.shapes import SHAPES, shape_named
 from embexp.errors import ConfigError, did_you_mean, listed
-from embexp.losses.traits import TRAITS, switch_of, traits_of
+from embexp.losses.yaml_keys import TRAITS, switch_of, traits_of
 
-LABELS = {
+_LABELS = {
     None: "none",
     "score": "score (0 to 1)",
     "binary": "0/1",
@@ -25,7 +26,7 @@ SAMPLERS = {"no_duplicates": "batches without duplicates", "group_by_label": "ba
 
 
 @dataclass(frozen=True)
-class Entry:
+class _Entry:
     """A loss or a modifier as the catalogue shows it.
 
     Attributes:
@@ -48,7 +49,7 @@ class Entry:
     apart: tuple[str, ...] = ()
 
 
-def losses(shape: str | None = None) -> list[Entry]:
+def losses(shape: str | None = None) -> list[_Entry]:
     """The losses by name; those that accept a shape, where one is given.
 
     Raises:
@@ -59,7 +60,7 @@ def losses(shape: str | None = None) -> list[Entry]:
     return [entry for entry in entries if accepted is None or accepted in entry.shapes]
 
 
-def entries_of(asked: str) -> list[Entry]:
+def entries_of(asked: str) -> list[_Entry]:
     """The losses that accept a shape, or else the loss or modifier of that name.
 
     Raises:
@@ -77,12 +78,12 @@ def entries_of(asked: str) -> list[Entry]:
     return found
 
 
-def modifiers() -> list[Entry]:
+def modifiers() -> list[_Entry]:
     """The modifiers by name, without the one that does nothing."""
     return [_entry(path, node) for path, node in _yamls("modifier") if node]
 
 
-def opening(path: Path) -> str:
+def _opening(path: Path) -> str:
     """The comment that opens a YAML, as one line."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return " ".join(line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines))
@@ -93,14 +94,14 @@ def _yamls(group: str) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield path, OmegaConf.to_container(OmegaConf.load(path)) or {}
 
 
-def _entry(path: Path, node: Mapping[str, Any]) -> Entry:
+def _entry(path: Path, node: Mapping[str, Any]) -> _Entry:
     shapes = tuple(node.get("_accepts_") or ())
-    return Entry(
+    return _Entry(
         name=path.stem,
-        when=opening(path),
+        when=_opening(path),
         paper=node["_paper_"],
         shapes=shapes,
-        labels=tuple(dict.fromkeys(LABELS[SHAPES[shape].label_kind] for shape in shapes)),
+        labels=tuple(dict.fromkeys(_LABELS[SHAPES[shape].label_kind] for shape in shapes)),
         needs=tuple(_needs(node)),
         habits=tuple(_habits(node)),
         apart=_apart(node.get("_refuses_") or ()),
@@ -141,3 +142,64 @@ def _habits(node: Mapping[str, Any]) -> Iterator[str]:
             yield TRAITS[trait]
         else:
             yield from (f"{TRAITS[name]} (with {argument})" for name, argument in trait.items())
+
+
+COMMAND = "python -m embexp.losses --markdown > docs/losses.md"
+_HEADING = f"""# Losses and modifiers
+
+What `loss=<name>` and `modifier=<name>` may be; `loss=auto` takes one that suits the data. The arguments, with
+units, defaults and what else they may be (`_values_`), stand in `conf/loss/<name>.yaml` and
+`conf/modifier/<name>.yaml`; the README explains the shapes of data.
+`python -m embexp.losses [shape, loss or modifier]` prints the same on the terminal.
+
+<!-- Made from these YAML files: do not edit, type {COMMAND} -->
+"""
+_OF_LOSSES = ("loss", "shapes, best first", "label", "when to prefer it", "needs", "habits", "paper")
+_OF_MODIFIERS = ("modifier", "what for", "needs", "does not compose with", "paper")
+_WIDTH = 118  # of the terminal's lines
+_MARGIN = 32  # where the text of an entry begins
+
+
+def as_text(entries: Sequence[_Entry]) -> str:
+    """One block for each entry: name and shapes, when to prefer it, what it needs, the paper."""
+    return "\n\n".join(_block(entry) for entry in entries)
+
+
+def as_markdown() -> str:
+    """The content of docs/losses.md."""
+    return "\n".join(
+        (
+            _HEADING,
+            _table(_OF_LOSSES, [_loss_row(entry) for entry in losses()]),
+            "",
+            _table(_OF_MODIFIERS, [_modifier_row(entry) for entry in modifiers()]),
+            "",
+        )
+    )
+
+
+def _loss_row(entry: _Entry) -> tuple[str, ...]:
+    shapes, labels = ", ".join(entry.shapes), " or ".join(entry.labels)
+    return f"`{entry.name}`", shapes, labels, entry.when, "; ".join(entry.needs), "; ".join(entry.habits), entry.paper
+
+
+def _modifier_row(entry: _Entry) -> tuple[str, ...]:
+    return f"`{entry.name}`", entry.when, "; ".join(entry.needs), ", ".join(entry.apart), entry.paper
+
+
+def _block(entry: _Entry) -> str:
+    lines = [entry.when]
+    if entry.shapes:
+        lines.insert(0, f"{', '.join(entry.shapes)} · label: {' or '.join(entry.labels)}")
+    lines += [f"needs: {'; '.join(entry.needs)}"] if entry.needs else []
+    lines += [f"habits: {'; '.join(entry.habits)}"] if entry.habits else []
+    lines += [f"not with: {', '.join(entry.apart)}"] if entry.apart else []
+    lines.append(f"paper: {entry.paper}")
+    indent = " " * _MARGIN
+    filled = [textwrap.fill(line, _WIDTH, initial_indent=indent, subsequent_indent=indent) for line in lines]
+    return "\n".join(filled).replace(indent, entry.name.ljust(_MARGIN), 1)
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,6 +1,7 @@
 """DiffCSE: simcse with a second task on damaged copies. Imports torch: name it in `_target_` only."""
 
 import copy
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,8 +9,58 @@ import torch
 from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-from embexp.losses.generator import load_generator
+from embexp.errors import ModelError
 from embexp.protocols import BaseModel
+
+logger = logging.getLogger(__name__)
+
+
+def load_generator(generator: BaseModel | None, network: Any, tokenizer: Any) -> Any:
+    """A masked-language model without gradients and without dropout, whose vocabulary is the tokenizer's.
+
+    What is missing in its weights is drawn at random, which is logged: sentence models keep no layer that fills in.
+
+    Args:
+        generator: where it lies; None for the place that `network` was loaded from.
+
+    Raises:
+        ModelError: it cannot be loaded.
+        ValueError: its vocabulary is another one.
+    """
+    from transformers import AutoModelForMaskedLM
+
+    place = generator.locate() if generator else {"location": network.config.name_or_path}
+    try:
+        model, loaded = AutoModelForMaskedLM.from_pretrained(
+            place["location"], revision=place.get("revision") or None, output_loading_info=True
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The generator {place['location']} cannot be loaded: {str(error).splitlines()[0]} Expected a "
+            "masked-language model: type loss.generator=<folder or Hub id>."
+        ) from error
+    if generator:
+        _check_vocabulary(place["location"], tokenizer)
+    if loaded["missing_keys"]:
+        logger.warning(
+            "The generator %s has no trained layer that fills in masked tokens, so its replacements are random and "
+            "easy to detect. Type loss.generator=<masked-language model>, such as google-bert/bert-base-uncased.",
+            place["location"],
+        )
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def _check_vocabulary(location: str, tokenizer: Any) -> None:
+    """Raise ValueError unless the model there numbers its tokens as the tokenizer does."""
+    from transformers import AutoTokenizer
+
+    other = AutoTokenizer.from_pretrained(location)
+    if other.get_vocab() != tokenizer.get_vocab():
+        raise ValueError(
+            f"the generator {location} has another vocabulary than the model: {len(other):,} tokens, not the "
+            f"same {len(tokenizer):,}."
+        )
 
 
 class DiffCSE(torch.nn.Module):

@@ -3,7 +3,19 @@
 from typing import Any
 
 from embexp.errors import ConfigError, did_you_mean, listed
-from embexp.losses.margins import margin_for
+
+# Unit vectors whose cosine distance is 0.5 are 1 apart by euclidean distance, the margin of Reimers & Gurevych 2019;
+# 5 is the default of sentence-transformers.
+_MARGINS = {"cosine": 0.5, "euclidean": 1.0, "manhattan": 5.0}
+
+
+def _margin_for(distance: str, margin: float | None) -> float:
+    """The margin that was given, or the one that suits the distance.
+
+    >>> _margin_for("euclidean", None)
+    1.0
+    """
+    return _MARGINS[distance] if margin is None else margin
 
 
 def contrastive(model: Any, distance: str = "cosine", margin: float | None = None, size_average: bool = True) -> Any:
@@ -22,7 +34,7 @@ def contrastive(model: Any, distance: str = "cosine", margin: float | None = Non
     from sentence_transformers.sentence_transformer.losses import ContrastiveLoss
 
     return ContrastiveLoss(
-        model, distance_metric=_pair_metric(distance), margin=margin_for(distance, margin), size_average=size_average
+        model, distance_metric=_pair_metric(distance), margin=_margin_for(distance, margin), size_average=size_average
     )
 
 
@@ -41,7 +53,7 @@ def online_contrastive(model: Any, distance: str = "cosine", margin: float | Non
     """
     from sentence_transformers.sentence_transformer.losses import OnlineContrastiveLoss
 
-    return OnlineContrastiveLoss(model, distance_metric=_pair_metric(distance), margin=margin_for(distance, margin))
+    return OnlineContrastiveLoss(model, distance_metric=_pair_metric(distance), margin=_margin_for(distance, margin))
 
 
 def triplet(model: Any, distance: str = "cosine", margin: float | None = None) -> Any:
@@ -64,7 +76,7 @@ def triplet(model: Any, distance: str = "cosine", margin: float | None = None) -
         euclidean=TripletDistanceMetric.EUCLIDEAN,
         manhattan=TripletDistanceMetric.MANHATTAN,
     )
-    return TripletLoss(model, distance_metric=metric, triplet_margin=margin_for(distance, margin))
+    return TripletLoss(model, distance_metric=metric, triplet_margin=_margin_for(distance, margin))
 
 
 def batch_all(model: Any, distance: str = "cosine", margin: float | None = None) -> Any:
@@ -82,7 +94,7 @@ def batch_all(model: Any, distance: str = "cosine", margin: float | None = None)
     """
     from sentence_transformers.sentence_transformer.losses import BatchAllTripletLoss
 
-    return BatchAllTripletLoss(model, distance_metric=_between_all(distance), margin=margin_for(distance, margin))
+    return BatchAllTripletLoss(model, distance_metric=_between_all(distance), margin=_margin_for(distance, margin))
 
 
 def batch_hard(model: Any, distance: str = "cosine", margin: float | None = None) -> Any:
@@ -92,7 +104,7 @@ def batch_hard(model: Any, distance: str = "cosine", margin: float | None = None
     """
     from sentence_transformers.sentence_transformer.losses import BatchHardTripletLoss
 
-    return BatchHardTripletLoss(model, distance_metric=_between_all(distance), margin=margin_for(distance, margin))
+    return BatchHardTripletLoss(model, distance_metric=_between_all(distance), margin=_margin_for(distance, margin))
 
 
 def batch_semi_hard(model: Any, distance: str = "cosine", margin: float | None = None) -> Any:
@@ -102,7 +114,7 @@ def batch_semi_hard(model: Any, distance: str = "cosine", margin: float | None =
     """
     from sentence_transformers.sentence_transformer.losses import BatchSemiHardTripletLoss
 
-    return BatchSemiHardTripletLoss(model, distance_metric=_between_all(distance), margin=margin_for(distance, margin))
+    return BatchSemiHardTripletLoss(model, distance_metric=_between_all(distance), margin=_margin_for(distance, margin))
 
 
 def batch_hard_soft_margin(model: Any, distance: str = "cosine") -> Any:

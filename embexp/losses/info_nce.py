@@ -8,7 +8,7 @@ import torch
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.util import cos_sim
 
-LEAST_TEMPERATURE = 0.01  # of one that is trained: the logits are never scaled by more than 100 (Radford et al. 2021)
+_LEAST_TEMPERATURE = 0.01  # of one that is trained: the logits are never scaled by more than 100 (Radford et al. 2021)
 
 
 class InfoNCE(torch.nn.Module):
@@ -55,7 +55,7 @@ class InfoNCE(torch.nn.Module):
         cosines = cos_sim(anchors, candidates)
         scale = self.log_scale.exp()
         if self.log_scale.requires_grad:
-            scale = scale.clamp(max=1 / LEAST_TEMPERATURE)
+            scale = scale.clamp(max=1 / _LEAST_TEMPERATURE)
         return (cosines * scale).masked_fill(self.left_out(cosines.detach()), -torch.inf)
 
     def left_out(self, cosines: torch.Tensor) -> torch.Tensor:

@@ -6,12 +6,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from embexp.config import conf_dir, instantiate, parameters_of
+from embexp.config.compose import conf_dir, instantiate, parameters_of
 from embexp.errors import ConfigError, listed
-from embexp.losses.legal_values import Values, value_misfits, values_of
-from embexp.losses.needs import Needs, needs_of
+from embexp.losses.yaml_keys import LegalValues, Needs, needs_of, value_problems, values_of
 
-SMALLEST_WIDTH = 32  # of the widths that are made by halving
+_SMALLEST_WIDTH = 32  # of the widths that are made by halving
 
 
 @dataclass(frozen=True)
@@ -29,15 +28,15 @@ class Modifier:
     refuses: tuple[str, ...]
     needs: Needs
     call: Mapping[str, Any]
-    values: Mapping[str, Values] = field(default_factory=dict)
+    values: Mapping[str, LegalValues] = field(default_factory=dict)
 
     def refused(self, traits: Iterable[str]) -> list[str]:
         """Those of a loss's traits that the modifier does not compose with."""
         return [trait for trait in traits if trait in self.refuses]
 
-    def value_misfits(self) -> Iterator[str]:
+    def value_problems(self) -> Iterator[str]:
         """What is wrong with the values of its arguments, and what to type."""
-        return value_misfits("modifier", self.name, self.call, self.values)
+        return value_problems("modifier", self.name, self.call, self.values)
 
     def wrap(self, loss: Any, model: Any) -> Any:
         """The loss with the modifier around it.
@@ -46,7 +45,7 @@ class Modifier:
             ConfigError: arguments that do not fit the model, such as a width that is larger than its own.
         """
         width = model.get_embedding_dimension()
-        on_demand = {"model": model, "loss": loss, "matryoshka_dims": halves(width)}
+        on_demand = {"model": model, "loss": loss, "matryoshka_dims": _halves(width)}
         wanted = parameters_of(self.call["_target_"]) or ()
         runtime = {key: value for key, value in on_demand.items() if key in wanted and self.call.get(key) is None}
         try:
@@ -91,13 +90,13 @@ def composing_modifiers(traits: Iterable[str]) -> list[str]:
     return [name for name, node in nodes.items() if not traits & set(node.get("_refuses_") or ())]
 
 
-def halves(width: int) -> list[int]:
+def _halves(width: int) -> list[int]:
     """The width and its halves, down to SMALLEST_WIDTH.
 
-    >>> halves(384)
+    >>> _halves(384)
     [384, 192, 96, 48]
     """
     widths = [width]
-    while widths[-1] // 2 >= SMALLEST_WIDTH:
+    while widths[-1] // 2 >= _SMALLEST_WIDTH:
         widths.append(widths[-1] // 2)
     return widths

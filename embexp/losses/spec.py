@@ -1,20 +1,29 @@
 """What a loss YAML says: which shapes it accepts, how batches must be drawn, what it is like, and how it is built."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from embexp.config import instantiate, parameters_of
+from embexp.config.compose import instantiate, option_of, parameters_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named
 from embexp.errors import ConfigError, listed
-from embexp.losses.companions import companions_of, places_of
-from embexp.losses.legal_values import Values, value_misfits, values_of
 from embexp.losses.modifiers import Modifier, composing_modifiers
-from embexp.losses.needs import Needs, needs_of
-from embexp.losses.traits import TRAITS, switch_of, traits_of
+from embexp.losses.yaml_keys import (
+    TRAITS,
+    LegalValues,
+    Needs,
+    companions_of,
+    needs_of,
+    places_of,
+    switch_of,
+    traits_of,
+    value_problems,
+    values_of,
+)
 
-EMBEDDING_TRAINING = "embexp.training.embedding_training.EmbeddingTraining"
+_EMBEDDING_TRAINING = "embexp.training.embedding_training.EmbeddingTraining"
 
 
 @dataclass(frozen=True)
@@ -39,9 +48,9 @@ class LossSpec:
     max_negatives: int | None
     call: Mapping[str, Any]
     needs: Needs = field(default_factory=Needs)
-    values: Mapping[str, Values] = field(default_factory=dict)
+    values: Mapping[str, LegalValues] = field(default_factory=dict)
     modifier: Modifier | None = None
-    trained_by: str = EMBEDDING_TRAINING
+    trained_by: str = _EMBEDDING_TRAINING
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -61,7 +70,7 @@ class LossSpec:
         """The loss as a torch module for this model and data, with its modifier around it.
 
         A loss gets what its signature asks for and only a run knows: `model`, `embedding_dimension`, `num_labels`,
-        and the `projection_dim` of teacher embeddings that are not as wide as the model's. Arguments that name another
+        and the `_projection_dim` of teacher embeddings that are not as wide as the model's. Arguments that name another
         model (`_companions_`) become that model, not yet loaded.
 
         Raises:
@@ -72,13 +81,13 @@ class LossSpec:
             "model": model,
             "embedding_dimension": width,
             "num_labels": num_labels(dataset),
-            "projection_dim": projection_dim(dataset, width),
+            "projection_dim": _projection_dim(dataset, width),
         }
         wanted = parameters_of(self.call["_target_"]) or ()
         runtime = {key: value for key, value in on_demand.items() if key in wanted and self.call.get(key) is None}
         runtime |= companions_of(self.call)
-        if misfit := self.modifier_misfit(traits_of(self.call | runtime)):
-            raise ConfigError(misfit)
+        if problem := self.modifier_problem(traits_of(self.call | runtime)):
+            raise ConfigError(problem)
         try:
             loss = instantiate({key: value for key, value in self.call.items() if key not in runtime}, **runtime)
         except ValueError as error:
@@ -88,12 +97,12 @@ class LossSpec:
             ) from error
         return self.modifier.wrap(loss, model) if self.modifier else loss
 
-    def value_misfits(self) -> list[str]:
+    def value_problems(self) -> list[str]:
         """What is wrong with the values of the loss's and the modifier's arguments, and what to type."""
-        misfits = [*value_misfits("loss", self.name, self.call, self.values)]
-        return misfits + ([*self.modifier.value_misfits()] if self.modifier else [])
+        problems = [*value_problems("loss", self.name, self.call, self.values)]
+        return problems + ([*self.modifier.value_problems()] if self.modifier else [])
 
-    def modifier_misfit(self, traits: tuple[str, ...]) -> str | None:
+    def modifier_problem(self, traits: tuple[str, ...]) -> str | None:
         """Why the modifier does not compose with a loss of these traits, and what to type; None when it does."""
         refused = self.modifier.refused(traits) if self.modifier else []
         if not refused:
@@ -135,7 +144,7 @@ def spec_of(name: str, node: Mapping[str, Any], modifier: Modifier | None = None
         needs=needs_of(f"loss={name}", node),
         values=values_of(f"loss={name}", node),
         modifier=modifier,
-        trained_by=node.get("_trained_by_", EMBEDDING_TRAINING),
+        trained_by=node.get("_trained_by_", _EMBEDDING_TRAINING),
     )
 
 
@@ -148,9 +157,44 @@ def num_labels(dataset: EmbeddingDataset) -> int | None:
     return len(dataset.label_names) or 1 + max(dataset.splits["train"][dataset.shape.label])
 
 
-def projection_dim(dataset: EmbeddingDataset, width: int) -> int | None:
+def _projection_dim(dataset: EmbeddingDataset, width: int) -> int | None:
     """How wide the teacher's embeddings are, None where they are as wide as the model's or there are none."""
     if dataset.shape.label_kind != "embedding":
         return None
     teacher = len(dataset.splits["train"][0][dataset.shape.label])
     return teacher if teacher != width else None
+
+
+logger = logging.getLogger(__name__)
+
+
+def is_auto(node: Mapping[str, Any]) -> bool:
+    """Whether a loss YAML leaves the choice to the data: it holds a table (`_by_shape_`) in place of a call."""
+    return "_by_shape_" in node
+
+
+def loss_for(
+    name: str, node: Mapping[str, Any], shape: str, label_names: Sequence[str] = ()
+) -> tuple[str, dict[str, Any]]:
+    """Name and YAML of the loss that the table gives a shape; which one and why is logged.
+
+    Args:
+        name: what the table's own YAML is called.
+        label_names: the names of the classes, where the data have some.
+
+    Raises:
+        ConfigError: the table has arguments beside it, or no row for the shape.
+    """
+    if arguments := [key for key in node if not key.startswith("_")]:
+        given = " ".join(f"loss.{key}={node[key]}" for key in arguments)
+        raise ConfigError(f"{given} was given. {node['_hint_']}")
+    row = next((row for row in node["_by_shape_"] if _fits(row, shape, label_names)), None)
+    if row is None:
+        raise ConfigError(f"loss={name} knows no loss for {shape}. Expected a named one: type loss=<name>.")
+    logger.info("loss=%s took loss=%s: %s", name, row["loss"], row["because"])
+    return row["loss"], option_of("loss", row["loss"])
+
+
+def _fits(row: Mapping[str, Any], shape: str, label_names: Sequence[str]) -> bool:
+    asked = row.get("label_names")
+    return row["shape"] == shape and (asked is None or set(asked) == set(label_names))

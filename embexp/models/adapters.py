@@ -10,7 +10,7 @@ from embexp.errors import ConfigError, ModelError, listed
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-BIASES = ("none", "all", "lora_only")
+_BIASES = ("none", "all", "lora_only")
 PEFT_IS_MISSING = "peft is not installed. Type pip install 'embexp[lora]'"
 
 
@@ -49,18 +49,18 @@ class LoraAdapter:
     def __post_init__(self) -> None:
         if importlib.util.find_spec("peft") is None:
             raise ConfigError(f"model.adapter=lora was given; {PEFT_IS_MISSING}, or model.adapter=null.")
-        misfits = [
+        problems = [
             f"model.adapter.{name}={value} was given. Expected {expected}: type model.adapter.{name}={instead}."
             for name, value, fits, expected, instead in (
                 ("r", self.r, isinstance(self.r, int) and self.r > 0, "a whole number above 0", 64),
                 ("lora_alpha", self.lora_alpha, self.lora_alpha > 0, "a number above 0", 128),
                 ("lora_dropout", self.lora_dropout, 0 <= self.lora_dropout < 1, "a share from 0 to below 1", 0.1),
-                ("bias", self.bias, self.bias in BIASES, f"one of: {listed(BIASES)}", "none"),
+                ("bias", self.bias, self.bias in _BIASES, f"one of: {listed(_BIASES)}", "none"),
             )
             if not fits
         ]
-        if misfits:
-            raise ConfigError("\n".join(misfits))
+        if problems:
+            raise ConfigError("\n".join(problems))
 
     def attach(self, model: "SentenceTransformer") -> None:
         """Add the matrices to the model's transformer, in place; all its other weights are frozen.

@@ -1,15 +1,76 @@
-"""A cross-encoder that scores pairs of texts, reading both together."""
+"""A cross-encoder that scores pairs of texts, and the base model that one is trained from."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embexp.config.compose import BY_PATH, model_named, option_names
 from embexp.data.values import is_count
 from embexp.errors import ConfigError, ModelError, did_you_mean, listed
+from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
     import numpy
+    from sentence_transformers import CrossEncoder
 
-ACTIVATIONS = {"sigmoid": "Sigmoid", "identity": "Identity"}  # as torch.nn calls them
+BASE_FOLDER = "base"  # where the transformer of a named model is written
+
+
+class CrossEncoderBase:
+    """A base model by the name that a person types. Nothing is loaded before `load`.
+
+    Args:
+        name: an option of the group `model`, a folder or a Hub id; of the latter two a cross-encoder keeps its head
+            where that has as many outputs.
+        max_tokens: longer pairs are cut; None for the model's own limit.
+
+    Raises:
+        ConfigError: no model is called so, or one without a transformer, which cannot read two texts together.
+        ModelError: its weights are not there.
+    """
+
+    def __init__(self, name: str, max_tokens: int | None) -> None:
+        self.name, self.max_tokens = name, max_tokens
+        self.model = model_named("teacher.model", name)
+        if not self.model.has_transformer:
+            raise ConfigError(
+                f"teacher.model={name} has no transformer. Expected one, which reads two texts together: type "
+                "...teacher.model=minilm, or give a folder or a Hub id."
+            )
+        self.place = self.model.locate()
+
+    def load(self, num_outputs: int, training_texts: TextSource, folder: Path) -> "CrossEncoder":
+        """The cross-encoder before training; what its head lacks is drawn with torch's seed.
+
+        Args:
+            training_texts: make the tokenizer of a model from scratch.
+            folder: a model that is an option of the group `model` is written there, to be read as a cross-encoder.
+
+        Raises:
+            ModelError: the Hub does not answer, or what lies there is no such model.
+        """
+        from sentence_transformers import CrossEncoder
+
+        is_option = self.name in {*option_names("model")} - {BY_PATH}
+        source = self._written(training_texts, folder) if is_option else self.place["location"]
+        try:
+            return CrossEncoder(source, num_labels=num_outputs, max_length=self.max_tokens)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"teacher.model={self.name} cannot be loaded as a cross-encoder: {str(error).splitlines()[0]} Expected "
+                f"a transformer for {num_outputs} output(s): type ...teacher.model=minilm, a folder or a Hub id."
+            ) from error
+
+    def _written(self, training_texts: TextSource, folder: Path) -> str:
+        """The folder with the transformer of the base model, changed as its YAML says."""
+        model = self.model.load(training_texts, folder)
+        place = folder / BASE_FOLDER
+        model.transformers_model.save_pretrained(place)
+        model.tokenizer.save_pretrained(place)
+        return str(place)
+
+
+_ACTIVATIONS = {"sigmoid": "Sigmoid", "identity": "Identity"}  # as torch.nn calls them
 
 
 def check_reading(whose: str, batch_size: Any, max_tokens: Any) -> None:
@@ -42,10 +103,10 @@ class CrossEncoderScorer:
 
     def __init__(self, path: str, batch_size: int, max_tokens: int | None, activation: str | None = None) -> None:
         self.path, self.batch_size, self.max_tokens, self.activation = path, batch_size, max_tokens, activation
-        if activation not in (None, *ACTIVATIONS):
+        if activation not in (None, *_ACTIVATIONS):
             raise ConfigError(
-                f"scorer.activation={activation} is not known. Expected null or one of: {listed(ACTIVATIONS)}. "
-                f"{did_you_mean(str(activation), ACTIVATIONS)}".strip()
+                f"scorer.activation={activation} is not known. Expected null or one of: {listed(_ACTIVATIONS)}. "
+                f"{did_you_mean(str(activation), _ACTIVATIONS)}".strip()
             )
         check_reading("scorer", batch_size, max_tokens)
         self._model: Any = None
@@ -66,7 +127,7 @@ class CrossEncoderScorer:
     def _function(self) -> Any:
         import torch
 
-        return getattr(torch.nn, ACTIVATIONS[self.activation])() if self.activation else None
+        return getattr(torch.nn, _ACTIVATIONS[self.activation])() if self.activation else None
 
     def _loaded(self) -> Any:
         from sentence_transformers import CrossEncoder

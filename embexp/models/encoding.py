@@ -1,18 +1,41 @@
-"""Turning texts into vectors for evaluation."""
+"""Texts as embeddings: batches by length, and encoders that steps and evaluators call."""
 
+import logging
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embexp.models.token_budget import ranges_within
+from embexp.config.compose import model_named
+from embexp.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy
     from sentence_transformers import SentenceTransformer
 
-BYTES_PER_TOKEN = 4  # of UTF-8, about: English has 4 to 5, Chinese 3
-CPU_BATCH_TOKENS = 4096
-GPU_BATCH_TOKENS = 32768
+
+def ranges_within(budget: int, lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Where groups of neighbouring rows begin and end; a row longer than the budget is a group of its own.
+
+    Args:
+        budget: most tokens of a group: its rows times the longest of them.
+        lengths: tokens of each row, sorted, either way.
+
+    >>> ranges_within(9, [2, 2, 3, 9, 9]), ranges_within(9, [10, 3, 3, 3, 1])
+    ([(0, 3), (3, 4), (4, 5)], [(0, 1), (1, 4), (4, 5)])
+    """
+    ranges, start, widest = [], 0, 0
+    for row, length in enumerate(lengths):
+        widest = max(widest, length)
+        if row > start and widest * (row + 1 - start) > budget:
+            ranges.append((start, row))
+            start, widest = row, length
+    return [*ranges, (start, len(lengths))]
+
+
+_BYTES_PER_TOKEN = 4  # of UTF-8, about: English has 4 to 5, Chinese 3
+_CPU_BATCH_TOKENS = 4096
+_GPU_BATCH_TOKENS = 32768
 
 
 class ModelEncoder:
@@ -33,7 +56,7 @@ class ModelEncoder:
         self, model: "SentenceTransformer", batch_tokens: int | None = None, progress: str | None = None
     ) -> None:
         self.model = model
-        self.batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS)
+        self.batch_tokens = batch_tokens or (_CPU_BATCH_TOKENS if model.device.type == "cpu" else _GPU_BATCH_TOKENS)
         self.progress = progress
         self.texts_encoded, self.seconds = 0, 0.0
 
@@ -64,5 +87,36 @@ class ModelEncoder:
 
     def _num_tokens(self, num_bytes: int, prompt: str | None) -> int:
         """About how many tokens the model reads of a text of so many bytes, with its prompt."""
-        estimate = (num_bytes + len((prompt or "").encode())) // BYTES_PER_TOKEN + 2  # beginning and end
+        estimate = (num_bytes + len((prompt or "").encode())) // _BYTES_PER_TOKEN + 2  # beginning and end
         return min(estimate, self.model.max_seq_length or estimate)
+
+
+logger = logging.getLogger(__name__)
+
+
+class FrozenEncoder:
+    """An Encoder whose model is loaded when the first texts come.
+
+    Args:
+        model: an option of the group `model`, a folder or a Hub id.
+
+    Raises:
+        ConfigError: no model is called so, or one whose weights are drawn at random.
+        ModelError: its weights are not there.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.name, self.model = model, model_named("encoder.model", model)
+        self._encoder: ModelEncoder | None = None
+        if self.model.locate()["source"] == "scratch":
+            raise ConfigError(
+                f"encoder.model={model} is a model with random weights. Expected a trained one: type "
+                "...encoder.model=minilm, or give a folder or a Hub id."
+            )
+
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+        """Embeddings in the order of the texts, float32 `(len(texts), dim)`; prompts as `Encoder` has them."""
+        if self._encoder is None:
+            logger.info("loading %s", self.name)
+            self._encoder = ModelEncoder(self.model.load(lambda: (), Path()).eval(), progress=self.name)
+        return self._encoder.encode(texts, prompt=prompt)

@@ -1,9 +1,11 @@
-"""Changes to a loaded model: fewer layers, another pooling."""
+"""Changes to a loaded model: fewer layers, another pooling; and saving it for plain sentence-transformers."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.errors import ModelError
+from embexp.models.adapters import merge_adapter
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -66,3 +68,15 @@ def pool_by(model: "SentenceTransformer", pooling: str | Sequence[str]) -> None:
 
 def _names(model: "SentenceTransformer") -> str:
     return " + ".join(type(module).__name__ for module in model)
+
+
+def save_model(model: "SentenceTransformer", path: Path, merges_adapter: bool = False) -> None:
+    """Write the model as `SentenceTransformer(path)` reads it.
+
+    Args:
+        merges_adapter: merge an adapter into the model before, in place (`BaseModel.merges_adapter`); otherwise only
+            the adapter is written, with the place of its base model.
+    """
+    if merges_adapter:
+        merge_adapter(model)
+    model.save_pretrained(str(path))

@@ -1,4 +1,4 @@
-"""The transformer's forward without padding. Imports torch: import it where a model is loaded.
+"""The transformer's forward without padding, and when a model uses it. Imports torch: import it to load a model.
 
 A batch is as wide as its longest row: of a batch of 32 MNLI pairs about two thirds of the positions are padding. Here
 the rows are sorted by length and put into chunks of like length; the chunks stand behind each other in one sequence, so
@@ -10,6 +10,7 @@ the same.)
 import inspect
 import itertools
 import logging
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -21,18 +22,19 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_outputs import BaseModelOutput
 
-from embexp.models.token_budget import ranges_within
+from embexp.models.encoding import ranges_within
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
-PACKED = "embexp_packed"  # the name of the attention among those of transformers
-CHUNK_TOKENS = 128  # a chunk takes rows until it is this large: small ones waste little, large ones need fewer calls
-Chunk = tuple[int, int, torch.Tensor | None]  # rows, width, mask (rows, 1, 1, width) or None where there is no padding
+_PACKED = "embexp_packed"  # the name of the attention among those of transformers
+_CHUNK_TOKENS = 128  # a chunk takes rows until it is this large: small ones waste little, large ones need fewer calls
+_Chunk = tuple[int, int, torch.Tensor | None]  # rows, width, mask (rows, 1, 1, width) or None where there is no padding
 
 
-def packed_attention(
+def _packed_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -40,7 +42,7 @@ def packed_attention(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    packed_chunks: list[Chunk] | None = None,
+    packed_chunks: list[_Chunk] | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention within each row of each chunk; without chunks transformers' own sdpa.
@@ -61,13 +63,13 @@ def packed_attention(
     return torch.cat(outputs).unsqueeze(0), None
 
 
-def packed_mask(*args: Any, attention_mask: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor | None:
+def _packed_mask(*args: Any, attention_mask: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor | None:
     """No mask for chunks, which bring their own; sdpa's where a padded batch comes with one."""
     return None if attention_mask is None else sdpa_mask(*args, attention_mask=attention_mask, **kwargs)
 
 
-AttentionInterface.register(PACKED, packed_attention)
-AttentionMaskInterface.register(PACKED, packed_mask)
+AttentionInterface.register(_PACKED, _packed_attention)
+AttentionMaskInterface.register(_PACKED, _packed_mask)
 
 
 class PackedForward:
@@ -92,7 +94,7 @@ class PackedForward:
             return self._stock(input_ids=input_ids, attention_mask=attention_mask, **types, **kwargs)
         lengths, order = attention_mask.sum(dim=1).sort(stable=True)
         widths = lengths.tolist()
-        ranges = ranges_within(CHUNK_TOKENS, widths)
+        ranges = ranges_within(_CHUNK_TOKENS, widths)
         if len(ranges) == 1 and widths[-1] == input_ids.shape[1]:
             return self._stock(input_ids=input_ids, attention_mask=attention_mask, **types, **kwargs)
         mask = attention_mask[order].bool()[:, None, None]
@@ -123,12 +125,12 @@ class PackedForward:
         return is_plain and bool(attention_mask[:, 0].all())  # padded on the right
 
     def _flat(
-        self, tokens: torch.Tensor, types: dict[str, torch.Tensor], chunks: list[Chunk], others: dict[str, Any]
+        self, tokens: torch.Tensor, types: dict[str, torch.Tensor], chunks: list[_Chunk], others: dict[str, Any]
     ) -> torch.Tensor:
         """All chunks in one sequence: one call, in which only the attention knows of chunks."""
         rows, length = tokens.shape
         places = torch.arange(rows * length, device=tokens.device).view(rows, length)
-        index = torch.cat([places[start:end, :width].flatten() for start, end, width in row_ranges(chunks)])
+        index = torch.cat([places[start:end, :width].flatten() for start, end, width in _row_ranges(chunks)])
         positions = torch.cat([torch.arange(width).repeat(number) for number, width, _ in chunks]) + self.first_position
         output = self._stock(
             input_ids=tokens.flatten()[index].unsqueeze(0),
@@ -141,11 +143,11 @@ class PackedForward:
         return hidden.new_zeros(rows * length, hidden.shape[-1]).index_copy(0, index, hidden).view(rows, length, -1)
 
     def _by_chunk(
-        self, tokens: torch.Tensor, types: dict[str, torch.Tensor], chunks: list[Chunk], others: dict[str, Any]
+        self, tokens: torch.Tensor, types: dict[str, torch.Tensor], chunks: list[_Chunk], others: dict[str, Any]
     ) -> torch.Tensor:
         """A call for each chunk, for models whose attention cannot be told of chunks."""
         outputs = []
-        for (start, end, width), (_, _, mask) in zip(row_ranges(chunks), chunks, strict=True):
+        for (start, end, width), (_, _, mask) in zip(_row_ranges(chunks), chunks, strict=True):
             part = tokens[start:end, :width]
             seen = torch.ones_like(part) if mask is None else mask[:, 0, 0].to(part.dtype)
             more = {name: value[start:end, :width] for name, value in types.items()}
@@ -154,7 +156,7 @@ class PackedForward:
         return torch.cat(outputs)
 
 
-def row_ranges(chunks: list[Chunk]) -> list[tuple[int, int, int]]:
+def _row_ranges(chunks: list[_Chunk]) -> list[tuple[int, int, int]]:
     """First row, row after the last, and width of each chunk."""
     ends = list(itertools.accumulate(rows for rows, _, _ in chunks))
     return [(end - rows, end, width) for end, (rows, width, _) in zip(ends, chunks, strict=True)]
@@ -168,9 +170,9 @@ def pack(network: "PreTrainedModel") -> Callable[[], None]:
     """
     attention = network.config._attn_implementation
     is_flat = network.is_backend_compatible() and "position_ids" in inspect.signature(network.forward).parameters
-    network.forward = PackedForward(network, longest_flat_row(network) if is_flat else 0, first_position(network))
+    network.forward = PackedForward(network, _longest_flat_row(network) if is_flat else 0, _first_position(network))
     if is_flat:
-        network.config._attn_implementation = PACKED
+        network.config._attn_implementation = _PACKED
 
     def undo() -> None:
         del network.forward
@@ -179,16 +181,88 @@ def pack(network: "PreTrainedModel") -> Callable[[], None]:
     return undo
 
 
-def longest_flat_row(network: "PreTrainedModel") -> int:
+def _longest_flat_row(network: "PreTrainedModel") -> int:
     """Tokens of the longest row in which each token sees all: with a sliding window, those within it."""
     windows = [module.sliding_window for module in network.modules() if getattr(module, "sliding_window", None)]
     return min(windows, default=getattr(network.config, "max_position_embeddings", sys.maxsize))
 
 
-def first_position(network: "PreTrainedModel") -> int:
+def _first_position(network: "PreTrainedModel") -> int:
     """The number of a first token's position: in RoBERTa and its kin they begin after the padding index."""
     for module in network.modules():
         if isinstance(getattr(module, "position_embeddings", None), torch.nn.Embedding):
             padding = getattr(module, "padding_idx", None)
             return padding + 1 if isinstance(padding, int) else 0
     return 0
+
+
+_PROBE_LENGTHS = (2, 3, 3, 5, 9, 12, 17, 24, 33, 40)  # tokens of the rows on which both forwards are compared
+
+
+def arrange_forward(model: "SentenceTransformer", forward: str | None) -> None:
+    """Have a loaded model compute as `model.forward` says, in place; where it cannot be packed, that is logged.
+
+    Args:
+        forward: packed: without padding; plain: as sentence-transformers does; None: packed on a CPU, plain on a GPU,
+            and plain for a network whose code does not come from transformers.
+    """
+    if forward == "plain" or (forward is None and model.device.type != "cpu"):
+        return
+    if reason := _why_not(model) or (forward is None and _why_not_unasked(model)) or differs(model.transformers_model):
+        level = logging.INFO if forward is None else logging.WARNING
+        logger.log(level, "model.forward=packed has no effect: %s. The model computes on padded batches.", reason)
+        return
+    pack(model.transformers_model)
+    logger.info("The model computes without padding; model.forward=plain computes on padded batches.")
+
+
+def _why_not(model: "SentenceTransformer") -> str | None:
+    """Why a model's forward cannot be packed, None where it can."""
+    network = model.transformers_model
+    if network is None:
+        return "it has no transformer"
+    if network.is_backend_compatible() and network.config._attn_implementation != "sdpa":
+        return f"its attention is {network.config._attn_implementation}"
+    if any(getattr(module, "is_causal", False) for module in network.modules()):
+        return "it reads from left to right"
+    return None
+
+
+def _why_not_unasked(model: "SentenceTransformer") -> str | None:
+    """Why a model that could be packed is not, unless `model.forward=packed` was typed."""
+    known = type(model.transformers_model).__module__.startswith("transformers.")
+    return None if known else "its code does not come from transformers"
+
+
+@torch.no_grad()
+def differs(network: "PreTrainedModel") -> str | None:
+    """Why a network cannot be packed, found by packing a copy of its forward and comparing both on a few rows.
+
+    Some architectures see padding (convolutions, Fourier transforms, landmarks): less of it is another model.
+    """
+    features, was_training = _probe_batch(network), network.training
+    network.eval()
+    real = features["attention_mask"][..., None].bool()
+    try:
+        stock = network(**features, return_dict=True).last_hidden_state.where(real, 0)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # it wants pictures, a language, ...
+        network.train(was_training)
+        return f"it does not compute on tokens and their mask alone ({str(error).splitlines()[0]})"
+    undo = pack(network)
+    packed = network(**features, return_dict=True).last_hidden_state.where(real, 0)
+    undo()
+    network.train(was_training)
+    tolerance = math.sqrt(torch.finfo(stock.dtype).eps) * stock.abs().max()
+    return None if (stock - packed).abs().max() <= tolerance else "what it computes depends on padding"
+
+
+def _probe_batch(network: "PreTrainedModel") -> dict[str, torch.Tensor]:
+    """Token ids of rows of many lengths, padded on the right, and their mask; draws nothing from torch's own seed."""
+    config = network.config
+    positions = getattr(config, "max_position_embeddings", sys.maxsize) - _first_position(network)
+    longest = min(_PROBE_LENGTHS[-1], positions)
+    mask = (torch.arange(longest) < torch.tensor(_PROBE_LENGTHS)[:, None]).long()
+    padding, size = getattr(config, "pad_token_id", None) or 0, getattr(config, "vocab_size", 2)
+    tokens = torch.randint(size, mask.shape, generator=torch.Generator().manual_seed(0))
+    tokens = tokens.where(tokens != padding, (padding + 1) % size).where(mask.bool(), padding)
+    return {"input_ids": tokens.to(network.device), "attention_mask": mask.to(network.device)}

@@ -1,22 +1,99 @@
 """Base models with published weights: from a path, an installed package, the Hugging Face cache or the Hub."""
 
+import importlib.util
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from embexp.errors import ConfigError, ModelError
-from embexp.models.adapters import LoraAdapter, has_adapter, merge_adapter
-from embexp.models.foreign_code import check_foreign_code, foreign_code
-from embexp.models.network import keep_first_layers, pool_by
-from embexp.models.places import LOCAL, find_place
-from embexp.models.pretrained_checks import check_attention, check_files, check_names
-from embexp.named_models import model_named
+from embexp.config.compose import model_named
+from embexp.errors import ConfigError, ModelError, did_you_mean, listed
+from embexp.models.adapters import PEFT_IS_MISSING, LoraAdapter, has_adapter, merge_adapter
+from embexp.models.network import POOLING_MODES, keep_first_layers, pool_by, too_many_layers
+from embexp.models.weights import (
+    LOCAL,
+    check_foreign_code,
+    find_place,
+    foreign_code,
+    is_adapter,
+    network_config,
+    num_positions,
+)
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+_DTYPES = ("float32", "bfloat16", "float16")
+_ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
+_FORWARDS = ("packed", "plain")
+
+
+def check_names(
+    pooling: str | Sequence[str] | None, dtype: str | None, attention: str | None, forward: str | None
+) -> None:
+    """Refuse values that are none of the known ones, all at once.
+
+    Raises:
+        ConfigError: for each of them, what was given, the known ones, and the nearest.
+    """
+    modes = [pooling] if isinstance(pooling, str) else pooling or []
+    problems = [
+        f"model.{key}={value} is not known. Expected one of: {listed(known)}. {did_you_mean(value, known)}".strip()
+        for key, values, known in (
+            ("pooling", modes, POOLING_MODES),
+            ("dtype", [dtype], _DTYPES),
+            ("attention", [attention], _ATTENTIONS),
+            ("forward", [forward], _FORWARDS),
+        )
+        for value in values
+        if value is not None and value not in known
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _check_files(folder: Path, num_layers: int | None, max_seq_length: int | None) -> None:
+    """Refuse what the files of a model show to be impossible.
+
+    Raises:
+        ModelError: more layers or tokens than the network has, or an adapter where peft is not installed.
+    """
+    config = network_config(folder)
+    there, positions = config.get("num_hidden_layers"), num_positions(config)
+    if num_layers is not None and there and not 1 <= num_layers <= there:
+        raise too_many_layers(num_layers, there)
+    if max_seq_length is not None and positions and not 1 <= max_seq_length <= positions:
+        raise ModelError(
+            f"model.max_seq_length={max_seq_length} does not fit: the model reads at most {positions} tokens. "
+            f"Type model.max_seq_length=<1 to {positions}>."
+        )
+    if is_adapter(folder) and importlib.util.find_spec("peft") is None:
+        raise ModelError(f"{folder} holds an adapter; {PEFT_IS_MISSING}, or give a model that was merged.")
+
+
+def _check_attention(attention: str | None) -> None:
+    """Refuse FlashAttention where it cannot run; imports torch.
+
+    Raises:
+        ModelError: there is no GPU, or no package with its code.
+    """
+    if attention != "flash_attention_2":
+        return
+    import torch
+    from transformers.utils import is_flash_attn_2_available
+
+    if not torch.cuda.is_available():
+        raise ModelError(
+            "model.attention=flash_attention_2 needs an NVIDIA GPU; there is none. Type model.attention=sdpa."
+        )
+    if not is_flash_attn_2_available() and importlib.util.find_spec("kernels") is None:
+        raise ModelError(
+            "model.attention=flash_attention_2 needs the package kernels or flash-attn; neither is installed. "
+            "Type pip install kernels, or model.attention=sdpa."
+        )
+
 
 logger = logging.getLogger(__name__)
 
@@ -91,12 +168,12 @@ class PretrainedModel:
             folder = Path(place["location"])
             if not self.trust_remote_code:
                 check_foreign_code(place["id"], folder)
-            check_files(folder, self.num_layers, self.max_seq_length)
+            _check_files(folder, self.num_layers, self.max_seq_length)
         return place
 
     def check(self) -> None:
         """Refuse an attention that this machine lacks, and a type of weights that cannot be trained."""
-        check_attention(self.attention)
+        _check_attention(self.attention)
         if self.dtype == "float16":
             raise ConfigError(
                 "model.dtype=float16 cannot be trained: steps as small as a learning rate vanish in it, or the loss "
@@ -113,7 +190,7 @@ class PretrainedModel:
         Raises:
             ModelError: the Hub does not answer, what lies there is no model, or it does not go with the arguments.
         """
-        from embexp.models.forward_choice import arrange_forward
+        from embexp.models.packed import arrange_forward
 
         place = self.locate()
         if self.trust_remote_code and place["source"] in LOCAL:

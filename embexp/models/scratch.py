@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from embexp.errors import ConfigError
 from embexp.models.adapters import LoraAdapter, refuse_adapter
-from embexp.models.pretrained_checks import check_names
+from embexp.models.pretrained import check_names
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SCRATCH = "scratch"  # the folder of its parts
 FROM_SCRATCH = {"id": "scratch", "source": "scratch", "location": "random weights", "revision": "", "sha256": ""}
 
@@ -52,19 +52,19 @@ class ScratchModel:
         refuse_adapter(self.adapter)
         check_names(None, None, None, self.forward)
         sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.type is int}
-        misfits = [
+        problems = [
             f"model.{name}={size} was given. Expected a whole number above 0: type model.{name}=<number>."
             for name, size in sizes.items()
             if isinstance(size, bool) or not isinstance(size, int) or size < 1
         ]
-        if not misfits and self.hidden_size % self.num_heads:
-            misfits.append(
+        if not problems and self.hidden_size % self.num_heads:
+            problems.append(
                 f"model.hidden_size={self.hidden_size} is no multiple of model.num_heads={self.num_heads}. Expected "
                 f"one: type model.hidden_size={-(-self.hidden_size // self.num_heads) * self.num_heads}, or another "
                 "model.num_heads."
             )
-        if misfits:
-            raise ConfigError("\n".join(misfits))
+        if problems:
+            raise ConfigError("\n".join(problems))
 
     def locate(self) -> dict[str, str]:
         """There is nothing to find: the weights are drawn with the run's seed."""
@@ -80,7 +80,7 @@ class ScratchModel:
         from sentence_transformers.sentence_transformer.modules import Pooling
         from transformers import BertConfig, BertModel
 
-        from embexp.models.forward_choice import arrange_forward
+        from embexp.models.packed import arrange_forward
 
         place = folder / SCRATCH
         tokenizer = wordpiece_tokenizer(training_texts(), self.vocabulary_size, self.max_seq_length)
@@ -114,7 +114,7 @@ def wordpiece_tokenizer(texts: Iterable[str], vocabulary_size: int, max_seq_leng
         word for text in sorted(set(texts)) for word, _ in split.pre_tokenize_str(normalise.normalize_str(text))
     )
     characters = sorted({character for word in counts for character in word})
-    pieces = [*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters)]
+    pieces = [*_SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters)]
     words = sorted((word for word in counts if len(word) > 1), key=lambda word: (-counts[word], word))
     vocabulary = [*pieces, *words][: max(vocabulary_size, len(pieces))]
     return BertTokenizerFast(

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from embexp.config import check_arguments, instantiate
+from embexp.config.compose import check_arguments, instantiate
 from embexp.errors import ConfigError, ModelError
-from embexp.models.adapters import refuse_adapter
-from embexp.models.module_flow import stack_misfits
-from embexp.models.module_kinds import INPUTS, KINDS, class_of
+from embexp.models.adapters import LoraAdapter, refuse_adapter
+from embexp.models.modules import INPUTS, KINDS, class_of, stack_problems
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import FROM_SCRATCH
 from embexp.protocols import TextSource
@@ -18,10 +17,55 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch.nn import Module
 
-Call = Mapping[str, Any]
+
+@dataclass(frozen=True)
+class StaticModel:
+    """One vector per token, averaged: no attention, so it encodes many times faster.
+
+    Tokenizer and first token vectors are those of a transformer's input embeddings.
+
+    Args:
+        source: the transformer whose tokenizer and input embeddings are taken.
+        adapter: is refused: there is no transformer that it could stand beside.
+
+    Raises:
+        ConfigError: an adapter.
+    """
+
+    has_transformer: ClassVar[bool] = False
+    trains_adapter: ClassVar[bool] = False
+    merges_adapter: ClassVar[bool] = False
+
+    source: PretrainedModel
+    adapter: LoraAdapter | None = None
+
+    def __post_init__(self) -> None:
+        refuse_adapter(self.adapter)
+
+    def locate(self) -> dict[str, str]:
+        """Where the source's weights come from."""
+        return self.source.locate()
+
+    def check(self) -> None:
+        """Refuse what the source refuses."""
+        self.source.check()
+
+    def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
+        """A SentenceTransformer with one StaticEmbedding module."""
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+        transformer = self.source.load(training_texts, folder)
+        vectors = transformer[0].auto_model.get_input_embeddings().weight.detach().clone()
+        return SentenceTransformer(modules=[StaticEmbedding(transformer.tokenizer, embedding_weights=vectors)])
 
 
-def module_stack(modules: Mapping[str, Call], base: Call | None = None, adapter: Call | None = None) -> "ModuleStack":
+_Call = Mapping[str, Any]
+
+
+def module_stack(
+    modules: Mapping[str, _Call], base: _Call | None = None, adapter: _Call | None = None
+) -> "ModuleStack":
     """A model of the base's transformer, if there is one, and these modules, in their order.
 
     Args:
@@ -32,8 +76,8 @@ def module_stack(modules: Mapping[str, Call], base: Call | None = None, adapter:
     Raises:
         ConfigError: a stack that cannot be trained, or would not be the same once saved and loaded, with the reason.
     """
-    if misfits := [*stack_misfits(modules, base is not None)]:
-        raise ConfigError("\n".join(misfits))
+    if problems := [*stack_problems(modules, base is not None)]:
+        raise ConfigError("\n".join(problems))
     if not base:
         refuse_adapter(adapter)
     return ModuleStack(modules, instantiate({**base, "adapter": adapter}) if base else None)
@@ -43,7 +87,7 @@ def module_stack(modules: Mapping[str, Call], base: Call | None = None, adapter:
 class ModuleStack:
     """Modules one after the other, as sentence-transformers trains and saves them."""
 
-    modules: Mapping[str, Call]
+    modules: Mapping[str, _Call]
     base: PretrainedModel | None
 
     @property
@@ -71,14 +115,14 @@ class ModuleStack:
         Raises:
             ConfigError: all such arguments, at once.
         """
-        misfits = []
+        problems = []
         for call in self.modules.values():
             try:
                 check_arguments(dict(call), {"training_texts": None} if class_of(call) in INPUTS else {})
             except ConfigError as error:
-                misfits.append(str(error))
-        if misfits:
-            raise ConfigError("\n".join(misfits))
+                problems.append(str(error))
+        if problems:
+            raise ConfigError("\n".join(problems))
         if self.base:
             self.base.check()
 
@@ -98,7 +142,7 @@ class ModuleStack:
         return SentenceTransformer(modules=modules, **prompts)
 
 
-def _build(name: str, call: Call, before: list["Module"], training_texts: TextSource) -> "Module":
+def _build(name: str, call: _Call, before: list["Module"], training_texts: TextSource) -> "Module":
     kind = class_of(call)
     if kind in INPUTS:
         return instantiate(dict(call), training_texts=training_texts())
@@ -118,7 +162,7 @@ def _build(name: str, call: Call, before: list["Module"], training_texts: TextSo
     return instantiate({key: value for key, value in call.items() if key not in found}, **found)
 
 
-def _check_layer_start(name: str, call: Call, num_layers: int) -> None:
+def _check_layer_start(name: str, call: _Call, num_layers: int) -> None:
     if not 0 <= call.get("layer_start", 4) <= num_layers:
         raise ModelError(
             f"model.modules.{name}.layer_start={call.get('layer_start', 4)}; the transformer has {num_layers} layers "

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embexp.models.model_files import folders_of, read_json
-from embexp.models.places import LOCAL
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.stack import ModuleStack
+from embexp.models.weights import LOCAL, folders_of, read_json
 from embexp.protocols import BaseModel
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Any
 
 from embexp.data.arrow import with_progress
 from embexp.errors import ModelError
-from embexp.models.places import find_place
+from embexp.models.weights import find_place
 
 
 class Seq2SeqTranslator:

@@ -13,8 +13,8 @@ from embexp.models.scratch import wordpiece_tokenizer
 if TYPE_CHECKING:
     from sentence_transformers.sentence_transformer.modules import BoW, StaticEmbedding, WordEmbeddings
 
-PADDING = "PADDING_TOKEN"  # sentence-transformers fills rows up with the word of number 0
-UNSPACED = (("\u3040", "\u30ff"), ("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\u0e00", "\u0e7f"))
+_PADDING = "PADDING_TOKEN"  # sentence-transformers fills rows up with the word of number 0
+_UNSPACED = (("\u3040", "\u30ff"), ("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\u0e00", "\u0e7f"))
 
 
 def word_vectors(
@@ -46,7 +46,7 @@ def word_vectors(
 
     tokenizer = WhitespaceTokenizer(stop_words=(), do_lower_case=True)
     if path is None:
-        words = [PADDING, *most_frequent_words(training_texts, vocabulary_size)]
+        words = [_PADDING, *most_frequent_words(training_texts, vocabulary_size)]
         tokenizer.set_vocab(words)
         module = WordEmbeddings(tokenizer, torch.randn(len(words), embedding_dimension), update_embeddings)
     elif not Path(path).is_file():
@@ -77,7 +77,7 @@ def bag_of_words(
 
     texts = list(training_texts)
     words = most_frequent_words(texts, vocabulary_size)
-    weights = inverse_document_frequencies(texts, words) if use_idf else {}
+    weights = _inverse_document_frequencies(texts, words) if use_idf else {}
     return BoW(words, weights, cumulative_term_frequency=cumulative_term_frequency)
 
 
@@ -92,10 +92,10 @@ def static_vectors(training_texts: Iterable[str], embedding_dimension: int, voca
     return StaticEmbedding(tokenizer, embedding_dim=embedding_dimension)
 
 
-def words_of(text: str) -> list[str]:
+def _words_of(text: str) -> list[str]:
     """Words as sentence-transformers' WhitespaceTokenizer looks them up: in lower case, without punctuation around.
 
-    >>> words_of("The cat (a tabby) sleeps.")
+    >>> _words_of("The cat (a tabby) sleeps.")
     ['the', 'cat', 'a', 'tabby', 'sleeps']
     """
     return [word for part in text.lower().split() if (word := part.strip(string.punctuation))]
@@ -107,7 +107,7 @@ def most_frequent_words(texts: Iterable[str], vocabulary_size: int) -> list[str]
     Raises:
         ModelError: most words are of a script without white space between words.
     """
-    counts = Counter(word for text in sorted(set(texts)) for word in words_of(text))
+    counts = Counter(word for text in sorted(set(texts)) for word in _words_of(text))
     unspaced = sum(count for word, count in counts.items() if _is_unspaced(word))
     if 2 * unspaced > counts.total():
         raise ModelError(
@@ -118,15 +118,15 @@ def most_frequent_words(texts: Iterable[str], vocabulary_size: int) -> list[str]
 
 
 def _is_unspaced(word: str) -> bool:
-    return any(first <= character <= last for character in word for first, last in UNSPACED)
+    return any(first <= character <= last for character in word for first, last in _UNSPACED)
 
 
-def inverse_document_frequencies(texts: Iterable[str], words: Iterable[str]) -> dict[str, float]:
+def _inverse_document_frequencies(texts: Iterable[str], words: Iterable[str]) -> dict[str, float]:
     """ln(texts / texts with the word) of each word.
 
-    >>> inverse_document_frequencies(["a b", "a c"], ["a", "b"])
+    >>> _inverse_document_frequencies(["a b", "a c"], ["a", "b"])
     {'a': 0.0, 'b': 0.6931471805599453}
     """
     distinct = sorted(set(texts))
-    counts = Counter(word for text in distinct for word in set(words_of(text)))
+    counts = Counter(word for text in distinct for word in set(_words_of(text)))
     return {word: math.log(len(distinct) / counts[word]) for word in words}

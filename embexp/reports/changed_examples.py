@@ -1,4 +1,4 @@
-"""What training broke and what it mended: the examples whose error changed most, and the worst errors that are left.
+"""What training broke and what it mended: the examples whose error changed most, as Markdown and for the terminal.
 
 How wrong a model is on one example is a number from 0 (right) to 1 (as wrong as can be). It does not depend on the
 scale of the model's values, so that two models can be compared. Which one it is, is the *kind* of the example:
@@ -16,18 +16,25 @@ The change is the error of the base model minus that of the trained one: above 0
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
     import numpy
 
-Row = dict[str, Any]
-SMALLEST_CHANGE = 1e-9  # less is a rounding error
+_Row = dict[str, Any]
+_SMALLEST_CHANGE = 1e-9  # less is a rounding error
 
 
 def rows_of(
     examples: Mapping[str, Sequence[Any]], base: Sequence[Any], trained: Sequence[Any], gold: str = "gold"
-) -> list[Row]:
+) -> list[_Row]:
     """Examples and both models' values as rows: `id`, `texts`, `gold` (None without one), `base`, `trained`.
 
     Args:
@@ -55,7 +62,7 @@ def _are_texts(values: Sequence[Any]) -> bool:
     return any(isinstance(value, str) for value in values)
 
 
-def with_errors(rows: Sequence[Mapping[str, Any]], kind: str) -> list[Row]:
+def with_errors(rows: Sequence[Mapping[str, Any]], kind: str) -> list[_Row]:
     """The rows with `base_error`, `trained_error` and `change`; rows for which an error does not exist are left out.
 
     Args:
@@ -75,19 +82,19 @@ def with_errors(rows: Sequence[Mapping[str, Any]], kind: str) -> list[Row]:
     return [row for row in found if row["change"] == row["change"]]
 
 
-def broken(rows: Sequence[Row], number: int | None = None) -> list[Row]:
+def broken(rows: Sequence[_Row], number: int | None = None) -> list[_Row]:
     """The rows that training made worse, most changed first; at most so many."""
-    return sorted((row for row in rows if row["change"] < -SMALLEST_CHANGE), key=lambda row: row["change"])[:number]
+    return sorted((row for row in rows if row["change"] < -_SMALLEST_CHANGE), key=lambda row: row["change"])[:number]
 
 
-def mended(rows: Sequence[Row], number: int | None = None) -> list[Row]:
+def mended(rows: Sequence[_Row], number: int | None = None) -> list[_Row]:
     """The rows that training made better, most changed first; at most so many."""
-    return sorted((row for row in rows if row["change"] > SMALLEST_CHANGE), key=lambda row: -row["change"])[:number]
+    return sorted((row for row in rows if row["change"] > _SMALLEST_CHANGE), key=lambda row: -row["change"])[:number]
 
 
-def worst(rows: Sequence[Row], number: int | None = None) -> list[Row]:
+def worst(rows: Sequence[_Row], number: int | None = None) -> list[_Row]:
     """The rows on which the trained model is wrong, worst first; at most so many."""
-    wrong = (row for row in rows if row["trained_error"] > SMALLEST_CHANGE)
+    wrong = (row for row in rows if row["trained_error"] > _SMALLEST_CHANGE)
     return sorted(wrong, key=lambda row: -row["trained_error"])[:number]
 
 
@@ -158,3 +165,102 @@ EXPLAINED = {
     "share": "The error of a query is 1 minus its metric.",
     "class": "The error of a text is 1 where its predicted class is wrong, else 0.",
 }
+
+
+_COLUMNS_IN_FILE = 160  # of each text in the file, in the width of Latin letters
+_COLUMNS_IN_TABLE = 50
+_HEADINGS = ("error", "gold", "base", "trained", "texts")
+
+
+def write_changed(path: Path, subject: str, rows: Sequence[_Row], kind: str, number: int) -> None:
+    """A Markdown page: the examples that training broke, those it mended, and the worst errors of the trained model.
+
+    Args:
+        subject: what the page is about, such as the run and the data.
+        rows: of `with_errors`.
+        kind: one of `changed_examples.ERRORS`.
+        number: how many examples each table has at most.
+    """
+    lines = [
+        f"# Changed examples: {_cell(subject)}",
+        "",
+        f"{_summary(rows)} {EXPLAINED[kind]}",
+        *_section("What training broke", broken(rows, number), "Training made no example worse."),
+        *_section("What training mended", mended(rows, number), "Training made no example better."),
+        *_section("Worst errors of the trained model", worst(rows, number), "The trained model makes no error."),
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _summary(rows: Sequence[_Row]) -> str:
+    """How many examples changed for better and for worse.
+
+    >>> _summary([{"change": 0.5}, {"change": -0.1}, {"change": 0.0}])
+    'Of 3 examples 1 got worse and 1 got better.'
+    """
+    return f"Of {len(rows):,} examples {len(broken(rows)):,} got worse and {len(mended(rows)):,} got better."
+
+
+def changed_table(rows: Sequence[_Row], kind: str, number: int) -> Table:
+    """The examples that training broke most, then those it mended most, `number` of each.
+
+    Args:
+        rows: of `with_errors`.
+    """
+    table = Table(title="what training broke, and mended", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.caption, table.caption_justify = Text(f"{_summary(rows)} {EXPLAINED[kind]}"), "left"
+    for heading in _HEADINGS:
+        is_text = heading == "texts"
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    for name, style, chosen in (("broke", "red", broken(rows, number)), ("mended", "green", mended(rows, number))):
+        if not chosen:
+            table.add_row("", "", "", "", Text(f"nothing {name}"), end_section=True)
+        for place, row in enumerate(chosen):
+            cells = _cells(row, _COLUMNS_IN_TABLE, "\n")
+            table.add_row(Text(cells[0], style), *map(Text, cells[1:]), end_section=place == len(chosen) - 1)
+    return table
+
+
+def _section(heading: str, rows: Sequence[_Row], without: str) -> list[str]:
+    if not rows:
+        return ["", f"## {heading}", "", without]
+    lines = [_line(_HEADINGS), _line("---:" if name != "texts" else "---" for name in _HEADINGS)]
+    lines += [_line([*map(_cell, cells[:-1]), "<br>".join(map(_cell, cells[-1].split("\n")))]) for cells in _all(rows)]
+    return ["", f"## {heading}", "", *lines]
+
+
+def _all(rows: Sequence[_Row]) -> list[tuple[str, ...]]:
+    return [_cells(row, _COLUMNS_IN_FILE, "\n") for row in rows]
+
+
+def _cells(row: _Row, columns: int, between: str) -> tuple[str, ...]:
+    """Error before and after, gold, base, trained, texts."""
+    error = f"{row['base_error']:.0%} -> {row['trained_error']:.0%}"
+    values = (_shown(row.get("gold")), _shown(row["base"]), _shown(row["trained"]))
+    return error, *values, between.join(shortened(str(text), columns) for text in row["texts"])
+
+
+def _shown(value: Any) -> str:
+    """A number with three digits after the point, a whole one without, anything else as it is.
+
+    >>> _shown(0.87654), _shown(1), _shown(1.0), _shown("NUM"), _shown(None)
+    ('0.877', '1', '1', 'NUM', '')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return shortened(value, 20)
+    number = float(value)
+    return f"{number:.0f}" if number.is_integer() else f"{number:.3f}"
+
+
+def _line(cells: Any) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    """A text that Markdown shows as it is."""
+    for character in "\\`*_<|[":
+        text = text.replace(character, f"\\{character}")
+    return text

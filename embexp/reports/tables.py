@@ -1,18 +1,86 @@
-"""Tables for the terminal and for Markdown: what one run did, and how the cells of a sweep compare."""
+"""Tables for the terminal and for Markdown: what one run did, stage by stage, and texts cut to a width."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.table import Table
 
-from embexp.reports.stage_table import MARK, on_the_way_markdown, stages_table
-from embexp.stopwatch import overhead
+from embexp.core.profiling import overhead
 
-COMPARED = ("base", "trained", "difference", "95 % interval", "verdict")
+
+def shortened(text: str, columns: int) -> str:
+    """The text on one line of at most so many columns; Chinese characters take two, what is left out is shown by "…".
+
+    >>> shortened("A man is playing", 12), shortened("股票 大跌", 7), shortened("two\\nlines", 12)
+    ('A man is pl…', '股票…', 'two lines')
+    """
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    if cell_len(line) <= columns:
+        return line
+    return chop_cells(line, columns - 1)[0].rstrip() + "…"
+
+
+_HEADINGS = ("model", "score", "difference", "95 % interval", "verdict", "seconds")
+_MARK = {"better": "[green]better[/]", "worse": "[red]worse[/]"} | {
+    verdict: verdict for verdict in ("no difference", "no interval")
+}
+
+
+def _stages_table(result: Mapping[str, Any]) -> Table:
+    """A row for the untouched model and one after each stage, by the metric that gives the verdict."""
+    title = f"on the way: {result['primary']['key']}, differences to the untouched model"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading in ("model", "verdict") else "right", no_wrap=True)
+    for *cells, verdict, seconds in _on_the_way(result):
+        table.add_row(*cells, _MARK.get(verdict, verdict), seconds)
+    return table
+
+
+def _on_the_way_markdown(result: Mapping[str, Any]) -> list[str]:
+    """The same as lines of Markdown; none of a run without stages before the main one."""
+    if not result.get("stages"):
+        return []
+    lines: list[Sequence[str]] = [_HEADINGS, ["---"] * len(_HEADINGS), *_on_the_way(result)]
+    return [f"On the way, by {result['primary']['key']}:", "", *(f"| {' | '.join(line)} |" for line in lines), ""]
+
+
+def _on_the_way(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The cells of each row: model, score, difference with interval and verdict, seconds of training.
+
+    >>> primary = {"evaluator": "sts", "split": "test", "metric": "spearman_cosine", "base": 0.5, "trained": 0.75,
+    ...            "difference": 0.25, "low": 0.125, "high": 0.375, "verdict": "better"}
+    >>> stage = {"name": "tsdae", "seconds": 2.0, "comparisons": [primary | {"trained": 0.625, "difference": 0.125}]}
+    >>> costs = {"cost/train_seconds": 8.0}
+    >>> for row in _on_the_way({"primary": primary, "stages": [stage], "metrics": costs, "choices": {"loss": "mnrl"}}):
+    ...     print(" ".join(row).strip())
+    untouched 0.5000
+    after tsdae 0.6250 +0.1250 +0.1250 to +0.3750 better 2.0
+    after mnrl 0.7500 +0.2500 +0.1250 to +0.3750 better 8.0
+    """
+    primary = result["primary"]
+    yield "untouched", f"{primary['base']:.4f}", "", "", "", ""
+    for stage in result["stages"]:
+        yield f"after {stage['name']}", *_judged(_same_metric(stage["comparisons"], primary)), f"{stage['seconds']:.1f}"
+    seconds = result["metrics"]["cost/train_seconds"]
+    yield f"after {result['choices']['loss']}", *_judged(primary), f"{seconds:.1f}"
+
+
+def _same_metric(rows: Sequence[Mapping[str, Any]], primary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row of a stage that the run's verdict is of."""
+    return next(row for row in rows if all(row[key] == primary[key] for key in ("evaluator", "split", "metric")))
+
+
+def _judged(row: Mapping[str, Any]) -> tuple[str, ...]:
+    interval = "-" if math.isnan(row["low"]) else f"{row['low']:+.4f} to {row['high']:+.4f}"
+    return f"{row['trained']:.4f}", f"{row['difference']:+.4f}", interval, row["verdict"]
+
+
+_COMPARED = ("base", "trained", "difference", "95 % interval", "verdict")
 
 
 def closing_table(result: Mapping[str, Any]) -> Table:
@@ -22,22 +90,22 @@ def closing_table(result: Mapping[str, Any]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     rows = [_compared(row) for row in result["comparisons"] if row["headline"] or row["primary"]]
     table.add_column("metric", overflow="fold")  # the one that gives way in a narrow terminal
-    for place, heading in enumerate(COMPARED, 1):
+    for place, heading in enumerate(_COMPARED, 1):
         widest = max(cell_len(cell) for cell in (heading, *(row[place] for row in rows)))
         table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, min_width=widest)
     for row in rows:
-        table.add_row(*row[:-1], MARK[row[-1]])
+        table.add_row(*row[:-1], _MARK[row[-1]])
     return table
 
 
 def closing_markdown(result: Mapping[str, Any]) -> str:
     """The closing table as Markdown, for the run's page in the tracker."""
     rows = [_compared(row) for row in result["comparisons"] if row["headline"] or row["primary"]]
-    lines = [("metric", *COMPARED), ["---"] * (len(COMPARED) + 1), *(row for row in rows)]
+    lines = [("metric", *_COMPARED), ["---"] * (len(_COMPARED) + 1), *(row for row in rows)]
     table = [f"| {' | '.join(cell.replace('*', chr(92) + '*') for cell in line)} |" for line in lines]
     found = [f"- {_found(warning)}" for warning in result.get("warnings", ())]
     told = f"**{result['verdict']}** on {result['primary']['split']}; {result['training']}"
-    return "\n".join([told, "", *table, "", *on_the_way_markdown(result), *found]).rstrip() + "\n"
+    return "\n".join([told, "", *table, "", *_on_the_way_markdown(result), *found]).rstrip() + "\n"
 
 
 def loss_name(names: Mapping[str, str]) -> str:
@@ -65,9 +133,9 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
     """Print the closing table, and where model, folder and tracked run are."""
     console.print(closing_table(result))
     if result.get("forms"):
-        console.print(forms_table(result["forms"]))
+        console.print(_forms_table(result["forms"]))
     if result.get("stages"):
-        console.print(stages_table(result))
+        console.print(_stages_table(result))
     console.print(f"* picks the checkpoint on dev; the verdict falls on {result['primary']['split']}", highlight=False)
     for label, value in (
         ("data", "; ".join(result["data"])),
@@ -82,18 +150,18 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False, markup=False)
 
 
-def forms_table(forms: Sequence[Mapping[str, Any]]) -> Table:
+def _forms_table(forms: Sequence[Mapping[str, Any]]) -> Table:
     """What embeddings of fewer dimensions and in fewer bits are worth, base against trained."""
     names = dict.fromkeys(_compared(row | {"primary": False})[0] for row in forms)
     title = f"embeddings in other forms: {', '.join(names)}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    headings = (*(("metric",) if len(names) > 1 else ()), "dimensions", "precision", *COMPARED)
+    headings = (*(("metric",) if len(names) > 1 else ()), "dimensions", "precision", *_COMPARED)
     for heading in headings:
         is_text = heading in ("metric", "precision", "verdict")
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "metric")
     for row in forms:
         metric, *numbers, verdict = _compared(row | {"primary": False})
-        cells = (metric, str(row["dimensions"] or "all"), row["precision"], *numbers, MARK[verdict])
+        cells = (metric, str(row["dimensions"] or "all"), row["precision"], *numbers, _MARK[verdict])
         table.add_row(*cells[-len(headings) :])
     return table
 

@@ -13,17 +13,16 @@ from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.shapes import MADE_BY, MADE_FROM, shape_named
 from embexp.data.values import is_number
 from embexp.errors import DataError, listed
-from embexp.steps.augmenting.filters import HeldOut
-from embexp.steps.convert import convert_to
-from embexp.steps.made_rows import Row, made_of, with_source
+from embexp.steps.augment.augment import HeldOut
+from embexp.steps.augment.provenance import Row, made_of, with_source
+from embexp.steps.augment.text_changes import sentences_of, shown_change, without_sentence
+from embexp.steps.conversions.convert import convert_to
 from embexp.steps.prompting import with_row_prompts
 from embexp.steps.refusals import count_faults, refuse
-from embexp.steps.rewording.rewording import shown_change
-from embexp.steps.rewording.sentences import sentences_of, without_sentence
 
-MADE = shape_named("positive_pair")
-ONE_SENTENCE, REPEATED = "passages of one sentence", "sentences that repeat the rest of their passage"
-HELD_OUT = "with a text of another split"
+_MADE = shape_named("positive_pair")
+_ONE_SENTENCE, _REPEATED = "passages of one sentence", "sentences that repeat the rest of their passage"
+_HELD_OUT = "with a text of another split"
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +50,8 @@ def crop_queries(
     cropping, made = _Cropping(made_by, per_text, removed, seed), {}
     for split in sorted(texts.splits, key=SPLITS.index, reverse=True):
         held_out = [HeldOut.of(texts)] if split == "train" else []
-        held_out += [HeldOut.of(replace(texts, shape=MADE, splits=made))] if made else []
-        made[split] = table_of_rows(cropping.pairs(texts, split, held_out), schema_of(MADE, [MADE_FROM, MADE_BY]))
+        held_out += [HeldOut.of(replace(texts, shape=_MADE, splits=made))] if made else []
+        made[split] = table_of_rows(cropping.pairs(texts, split, held_out), schema_of(_MADE, [MADE_FROM, MADE_BY]))
         if texts.splits[split].num_rows and not made[split].num_rows:
             raise DataError(
                 f"crop_queries leaves no row of {split} in {dataset.name} ({cropping.report()}). Expected passages of "
@@ -63,8 +62,8 @@ def crop_queries(
     shown = [shown_change(row["anchor"], row["positive"]) for row in rows]
     for line in shown:
         logger.info("%s: %s: %s", dataset.name, made_by, line)
-    prompts = texts.prompts.moved("text", MADE.texts)
-    return texts.after("crop queries", ordered, cropping.report(), shown, shape=MADE, prompts=prompts)
+    prompts = texts.prompts.moved("text", _MADE.texts)
+    return texts.after("crop queries", ordered, cropping.report(), shown, shape=_MADE, prompts=prompts)
 
 
 @dataclass
@@ -86,7 +85,7 @@ class _Cropping:
             refused = iter([any(of_text) for of_text in reasons])
             for source, sentence, rest in made:
                 if next(refused) | next(refused):  # the sentence, the rest of its passage
-                    self.left_out[HELD_OUT] += 1
+                    self.left_out[_HELD_OUT] += 1
                 else:
                     self.num_made += 1
                     row = made_of(source, self.made_by, anchor=sentence, positive=rest)
@@ -96,12 +95,12 @@ class _Cropping:
         """Sentences of a passage, each with what is to be found; passage and seed alone decide which."""
         sentences, draw = sentences_of(passage), Random(f"{self.seed} {self.made_by} {passage}")
         if len(sentences) < 2:
-            self.left_out[ONE_SENTENCE] += 1
+            self.left_out[_ONE_SENTENCE] += 1
             return
         for number in draw.sample(range(len(sentences)), min(self.per_text, len(sentences))):
             rest = without_sentence(passage, number) if draw.random() < self.removed else passage
             if rest == sentences[number]:
-                self.left_out[REPEATED] += 1
+                self.left_out[_REPEATED] += 1
             else:
                 yield sentences[number], rest
 

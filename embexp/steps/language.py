@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import pyarrow
     from py3langid.langid import LanguageIdentifier
 
-UNDECIDED = "und"
-NO_LANGUAGE = "zxx"  # what the identifier says of numbers and code
+_UNDECIDED = "und"
+_NO_LANGUAGE = "zxx"  # what the identifier says of numbers and code
 # Relatives that short texts of a larger language are easily taken for: they count as the larger one.
-PART_OF = {"wuu": "zh", "yue": "zh", "pcm": "en", "nn": "no", "ary": "ar", "arz": "ar", "gcf": "fr", "gcr": "fr"}
+_PART_OF = {"wuu": "zh", "yue": "zh", "pcm": "en", "nn": "no", "ary": "ar", "arz": "ar", "gcf": "fr", "gcr": "fr"}
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 _CJK_WEIGHT = 3  # one says about as much as three letters
 _LETTER = re.compile(r"[^\W\d_]")
@@ -70,7 +70,7 @@ def detect(texts: Iterable[str], min_chars: int = 20, min_probability: float = 0
     ['de', 'zh', 'und', 'und']
     """
     return [
-        _language(text, min_probability) if _weight(text) >= min_chars and _LETTER.search(text) else UNDECIDED
+        _language(text, min_probability) if _weight(text) >= min_chars and _LETTER.search(text) else _UNDECIDED
         for text in texts
     ]
 
@@ -79,20 +79,20 @@ def _foreign(
     batch: "pyarrow.Table", languages: Sequence[str], min_chars: int, min_probability: float
 ) -> list[str | None]:
     """For each row the first language among its texts that is not asked for."""
-    accepted = {*languages, UNDECIDED}
+    accepted = {*languages, _UNDECIDED}
     columns = [detect(map(_as_one, column.to_pylist()), min_chars, min_probability) for column in batch.columns]
     return [next((code for code in codes if code not in accepted), None) for codes in zip(*columns, strict=True)]
 
 
 def _language(text: str, min_probability: float) -> str:
     code, probability = _identifier().classify(text)
-    code = PART_OF.get(code, code)
+    code = _PART_OF.get(code, code)
     if probability < min_probability:  # the relatives of a language may have it together
         total = Counter()
         for name, share in _identifier().rank(text):
-            total[PART_OF.get(name, name)] += share
+            total[_PART_OF.get(name, name)] += share
         code, probability = total.most_common(1)[0]
-    return code if probability >= min_probability and code != NO_LANGUAGE else UNDECIDED
+    return code if probability >= min_probability and code != _NO_LANGUAGE else _UNDECIDED
 
 
 def _weight(text: str) -> int:
@@ -118,7 +118,7 @@ def _faults(
     min_chars: int,
     min_probability: float,
 ) -> Iterator[str]:
-    known = sorted({*_identifier().labels} - {*PART_OF, NO_LANGUAGE})
+    known = sorted({*_identifier().labels} - {*_PART_OF, _NO_LANGUAGE})
     if isinstance(languages, str) or not languages:
         yield f"languages={languages!r} must be a list of codes, such as languages=[en,zh]."
         languages = ()
@@ -126,8 +126,8 @@ def _faults(
         yield f"columns={columns!r} must be a list, such as columns=[{columns}], or null for all text columns."
         columns = ()
     for code in languages:
-        if code in PART_OF:
-            yield f"languages: {code} counts as {PART_OF[code]}: type that."
+        if code in _PART_OF:
+            yield f"languages: {code} counts as {_PART_OF[code]}: type that."
         elif code not in known:
             hint = did_you_mean(str(code), known)
             yield f"languages: {code!r} is not known. Known: {listed(known)}. {hint}".strip()

@@ -8,19 +8,19 @@ from typing import Any
 
 from embexp.data.arrow import rows_of
 from embexp.data.dataset import EmbeddingDataset
-from embexp.steps.conversions.conversion import Conversion, Row, Source
+from embexp.steps.augment.text_changes import Rewording, shown_change
+from embexp.steps.conversions.conversion import Conversion, ConversionInput, Row
+from embexp.steps.conversions.convert import convert, convert_to
 from embexp.steps.conversions.plain_texts import with_noise
-from embexp.steps.convert import convert, convert_to
 from embexp.steps.refusals import refuse
-from embexp.steps.rewording.rewording import Rewording, shown_change
 
-MADE = "noised_text"
+_MADE = "noised_text"
 
 logger = logging.getLogger(__name__)
 
 
 def add_noise(
-    dataset: EmbeddingDataset, noise: Rewording, shape: str = MADE, seed: int = 42, examples: int = 3
+    dataset: EmbeddingDataset, noise: Rewording, shape: str = _MADE, seed: int = 42, examples: int = 3
 ) -> EmbeddingDataset:
     """The distinct texts of the data set, each damaged and whole, in all splits; labels are left out.
 
@@ -38,10 +38,10 @@ def add_noise(
     refuse("noise", _faults(shape, examples))
     texts = dataset if dataset.shape.name == "text" else convert_to(dataset, "text")
 
-    def noised(source: Source) -> Iterator[Row]:
+    def noised(source: ConversionInput) -> Iterator[Row]:
         return with_noise(source, noise, seed)
 
-    made = convert(texts, Conversion("text", MADE, noised, repr(noise).replace("{", "{{").replace("}", "}}")))
+    made = convert(texts, Conversion("text", _MADE, noised, repr(noise).replace("{", "{{").replace("}", "}}")))
     first_rows = islice(chain.from_iterable(map(rows_of, made.splits.values())), examples)
     shown = tuple(shown_change(row["original"], row["damaged"]) for row in first_rows)
     for line in shown:
@@ -50,7 +50,7 @@ def add_noise(
 
 
 def _faults(shape: Any, examples: Any) -> Iterator[str]:
-    if shape != MADE:
-        yield f"shape={shape} must be {MADE}: that is what the step makes."
+    if shape != _MADE:
+        yield f"shape={shape} must be {_MADE}: that is what the step makes."
     if not isinstance(examples, int) or isinstance(examples, bool) or examples < 0:
         yield f"examples={examples} must be a whole number from 0."

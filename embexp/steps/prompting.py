@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from embexp.data.arrow import batches_of, table_of_batches
-from embexp.data.dataset import EmbeddingDataset
-from embexp.data.prompts import Prompts
+from embexp.data.dataset import EmbeddingDataset, Prompts
 from embexp.data.shapes import ROW_PROMPT, SHAPES
 from embexp.errors import ConfigError, did_you_mean, listed
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 # A data set may be read in several shapes: its prompts may name the text columns of any of them.
-COLUMNS = tuple(dict.fromkeys(name for shape in SHAPES.values() for name in (*shape.texts, *shape.required_negatives)))
+_COLUMNS = tuple(dict.fromkeys(name for shape in SHAPES.values() for name in (*shape.texts, *shape.required_negatives)))
 
 
 def set_prompts(
@@ -35,8 +34,8 @@ def set_prompts(
         ConfigError: lists every prompt and column that does not exist, and every prompt that is no text.
     """
     columns = columns or {}
-    if misfits := list(_misfits(named, default, columns)):
-        raise ConfigError("\n".join(misfits))
+    if problems := list(_problems(named, default, columns)):
+        raise ConfigError("\n".join(problems))
     prompts = Prompts(dict(named), default, dict(columns))
     said = [f"{name} {text!r}" for name, text in named.items()]
     said += [f"{column} takes {name}" for column, name in columns.items()]
@@ -44,7 +43,7 @@ def set_prompts(
     return dataset.after("set prompts", dataset.splits, ", ".join(said), prompts=prompts)
 
 
-def _misfits(named: Mapping[str, str], default: str | None, columns: Mapping[str, str]) -> Iterator[str]:
+def _problems(named: Mapping[str, str], default: str | None, columns: Mapping[str, str]) -> Iterator[str]:
     if not named or not all(isinstance(text, str) for text in named.values()):
         yield f"named={dict(named)} was given; expected at least one prompt, as named={{query: 'query: '}}."
     asked = {"default": default} | {f"columns.{column}": name for column, name in columns.items()}
@@ -55,10 +54,10 @@ def _misfits(named: Mapping[str, str], default: str | None, columns: Mapping[str
                 f"{did_you_mean(name, named)}"
             ).strip()
     for column in columns:
-        if column not in COLUMNS and not column.startswith("negative_"):
+        if column not in _COLUMNS and not column.startswith("negative_"):
             yield (
-                f"columns.{column} is no column of texts. Expected some of: {listed(COLUMNS)}. "
-                f"{did_you_mean(column, COLUMNS)}"
+                f"columns.{column} is no column of texts. Expected some of: {listed(_COLUMNS)}. "
+                f"{did_you_mean(column, _COLUMNS)}"
             ).strip()
 
 

@@ -5,20 +5,36 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import batches_of, selected
 from embexp.data.dataset import SPLITS, EmbeddingDataset
-from embexp.data.shapes import Shape
+from embexp.data.shapes import MADE_FROM, Shape
 from embexp.data.values import is_number
 from embexp.errors import ConfigError, DataError, listed
-from embexp.steps.made_rows import are_made
-from embexp.steps.splitting.followers import may_stay_in_train
-from embexp.steps.splitting.groups import Groups, connected_rows, identical_rows
-from embexp.steps.splitting.parts import Division, divided
+from embexp.steps.augment.provenance import are_made
+from embexp.steps.dedup.row_keys import text_hashes
+from embexp.steps.split_groups import Division, RowGroups, connected_rows, divided, identical_rows
 
 if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
-BY = {"texts": connected_rows, "rows": identical_rows}
-SCORE_BINS = 5
+
+def _may_stay_in_train(rows: "Dataset", held_out: Sequence["Dataset"], columns: list[str]) -> "numpy.ndarray":
+    """Which rows have neither a source nor a text in the splits that are held out, bool `(num_rows,)`.
+
+    Case, spaces and punctuation of texts do not count.
+    """
+    import numpy
+
+    stay = numpy.ones(rows.num_rows, dtype=bool)
+    for names, loosely in (([MADE_FROM], False), (columns, True)):
+        keys, counts = text_hashes(rows, names, loosely)
+        taken = numpy.concatenate([text_hashes(others, names, loosely)[0] for others in held_out])
+        of_rows = numpy.repeat(numpy.arange(rows.num_rows), counts)
+        stay[of_rows[numpy.isin(keys, taken)]] = False
+    return stay
+
+
+_BY = {"texts": connected_rows, "rows": identical_rows}
+_SCORE_BINS = 5
 
 
 def split(
@@ -45,8 +61,8 @@ def split(
         ConfigError: lists every argument that does not fit.
         DataError: too few groups of rows to give each split one, or only rows that were made of others.
     """
-    if misfits := list(_misfits(dataset, ratios, by, stratify, seed)):
-        raise ConfigError("\n".join(misfits))
+    if problems := list(_problems(dataset, ratios, by, stratify, seed)):
+        raise ConfigError("\n".join(problems))
     wanted = {name: ratio for name, ratio in zip(SPLITS, ratios, strict=True) if ratio and name not in dataset.splits}
     if not wanted or "train" not in dataset.splits or not dataset.splits["train"].num_rows:
         return dataset
@@ -63,7 +79,7 @@ def split(
             "the step split before the step that makes rows, as step=[split,augment_typos] does."
         )
     sources = selected(rows, are_sources)
-    groups = BY[by](sources, dataset.text_columns)
+    groups = _BY[by](sources, dataset.text_columns)
     division = divided(groups, shares, seed, _labels(sources, dataset.shape) if stratify else None, dataset.name)
     part_of_row = division.parts[groups.of_rows]
     made = {name: selected(sources, part_of_row == part) for part, name in enumerate(division.names)}
@@ -87,12 +103,12 @@ def _with_followers(
 ) -> "Dataset":
     """The train rows: sources that `in_train` names, and rows made of others that may stay beside them."""
     held_out = [part for name, part in made.items() if name != "train"]
-    stay = may_stay_in_train(dataset.splits["train"], held_out, dataset.text_columns) & ~are_sources
+    stay = _may_stay_in_train(dataset.splits["train"], held_out, dataset.text_columns) & ~are_sources
     stay[are_sources] = in_train
     return selected(dataset.splits["train"], stay)
 
 
-def _misfits(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, seed: Any) -> Iterator[str]:
+def _problems(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, seed: Any) -> Iterator[str]:
     numbers = [ratio for ratio in ratios if is_number(ratio)] if isinstance(ratios, list | tuple) else []
     in_one = sum(number > 0 for number in numbers) == 1
     if not (len(numbers) == 3 == len(ratios) and (numbers[0] > 0 or in_one) and min(numbers) >= 0):
@@ -100,8 +116,8 @@ def _misfits(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, see
             f"dataset.steps.split.ratios={ratios} was given; expected three numbers for train, dev and test, none "
             "negative and the first above 0, such as [8,1,1], or all rows in one split: [0,0,1]."
         )
-    if by not in BY:
-        yield f"dataset.steps.split.by={by} was given; expected one of: {listed(BY)}."
+    if by not in _BY:
+        yield f"dataset.steps.split.by={by} was given; expected one of: {listed(_BY)}."
     if stratify is not True and stratify is not False:
         yield f"dataset.steps.split.stratify={stratify} was given; expected true or false."
     if stratify is True and dataset.shape.label_kind not in ("score", "binary", "class"):
@@ -120,11 +136,11 @@ def _labels(rows: "Dataset", shape: Shape) -> "numpy.ndarray":
     batches = batches_of(rows.select_columns([shape.label]))
     values = numpy.concatenate([batch[shape.label].to_numpy() for batch in batches])
     if shape.label_kind == "score":
-        values = numpy.minimum(values * SCORE_BINS, SCORE_BINS - 1)
+        values = numpy.minimum(values * _SCORE_BINS, _SCORE_BINS - 1)
     return values.astype("int64")
 
 
-def _remarks(groups: Groups, division: Division, by: str) -> Iterator[str]:
+def _remarks(groups: RowGroups, division: Division, by: str) -> Iterator[str]:
     if division.large.any():
         sizes = groups.sizes[division.large]
         yield (
@@ -132,10 +148,10 @@ def _remarks(groups: Groups, division: Division, by: str) -> Iterator[str]:
             "are larger than the smallest split and stay in train"
         )
     if by == "rows":
-        yield f"{texts_in_two(groups, division):,} texts are in two splits"
+        yield f"{_texts_in_two(groups, division):,} texts are in two splits"
 
 
-def texts_in_two(groups: Groups, division: Division) -> int:
+def _texts_in_two(groups: RowGroups, division: Division) -> int:
     """How many texts are in more than one split."""
     import numpy
 

@@ -1,1 +1,1 @@
-"""Multiruns: jobs that are done once each, one after the other or side by side, and what they found together."""
+"""Multiruns: jobs done once each, one after the other or in workers, and their end."""

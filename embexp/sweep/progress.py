@@ -7,15 +7,15 @@ from pathlib import Path
 from textwrap import shorten
 from threading import Lock
 
+from embexp.core.run_folder import RECORD, is_closed, read_record
+from embexp.core.signals import held_back
 from embexp.errors import TrackingError
-from embexp.interrupts import held_back
+from embexp.experiment.sweep_record import taken_from
 from embexp.protocols import Tracker
-from embexp.run_record import RECORD, is_closed, read_record
 from embexp.sweep.jobs import Job, Outcome
-from embexp.sweep.record import taken_from
 
-HOUR, MINUTE = 3600, 60
-LONGEST = 100  # characters of an error that are told
+_HOUR, _MINUTE = 3600, 60
+_LONGEST = 100  # characters of an error that are told
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Progress:
             self.seconds.append(seconds)
         if outcome.value is None:
             self.failed.add(number)
-            return f"failed: {shorten(outcome.error, LONGEST)}"
+            return f"failed: {shorten(outcome.error, _LONGEST)}"
         self.values[number] = outcome.value
         return f"{'was done before' if was_done else f'done in {duration(seconds)}'}: {outcome.value:.4f}"
 
@@ -112,11 +112,11 @@ def duration(seconds: float) -> str:
     >>> duration(7.26), duration(200), duration(4000)
     ('7.3 s', '3 min 20 s', '1 h 7 min')
     """
-    if seconds < MINUTE:
+    if seconds < _MINUTE:
         return f"{seconds:.1f} s"
-    if seconds < HOUR:
-        return f"{int(seconds // MINUTE)} min {seconds % MINUTE:.0f} s"
-    return f"{int(seconds // HOUR)} h {seconds % HOUR / MINUTE:.0f} min"
+    if seconds < _HOUR:
+        return f"{int(seconds // _MINUTE)} min {seconds % _MINUTE:.0f} s"
+    return f"{int(seconds // _HOUR)} h {seconds % _HOUR / _MINUTE:.0f} min"
 
 
 def finished_run(folder: Path) -> str | None:

@@ -9,22 +9,61 @@ import concurrent.futures
 import multiprocessing
 import os
 import queue
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from embexp.config import instantiate
-from embexp.sweep.cells import record_dead
-from embexp.sweep.gpus import gpus_for
-from embexp.sweep.jobs import Job, JobRunner, Outcome
+from embexp.config.compose import instantiate
+from embexp.errors import ConfigError
+from embexp.sweep.job_cache import record_dead
+from embexp.sweep.jobs import Job, JobRunner, Outcome, run_worker
 from embexp.sweep.progress import Progress
-from embexp.sweep.worker import work
 
-POLL = 0.2  # seconds between two looks whether the sweep was stopped
-PATIENCE = 30.0  # seconds that a worker has to close its run once the sweep was stopped
+
+def gpus_for(num_workers: int, given: Sequence[int | str] | None) -> list[str | None]:
+    """A GPU for each worker, as CUDA_VISIBLE_DEVICES wants it; None for each where there is none.
+
+    Args:
+        given: `sweep.gpus`; None takes those that are seen. One that is named twice is shared by two workers.
+
+    Raises:
+        ConfigError: fewer GPUs than workers: two jobs would share one without anybody having asked for it.
+    """
+    gpus = seen_gpus() if given is None else [str(gpu) for gpu in given]
+    if given is not None and not gpus:
+        return [""] * num_workers
+    if not gpus:
+        return [None] * num_workers
+    if len(gpus) < num_workers:
+        shared = [gpus[worker % len(gpus)] for worker in range(num_workers)]
+        raise ConfigError(
+            f"sweep.workers={num_workers} with the GPUs {', '.join(gpus)}: two jobs would share one. Expected a "
+            f"GPU for each worker: type sweep.workers={len(gpus)}, sweep.gpus=[{','.join(shared)}] to share them, or "
+            "sweep.gpus=[] to train on the CPU."
+        )
+    return [*gpus[:num_workers]]
+
+
+def seen_gpus() -> list[str]:
+    """The GPUs that CUDA_VISIBLE_DEVICES names, else those that the driver lists."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [gpu for gpu in named.split(",") if gpu.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(
+        ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True
+    )
+    return listed.stdout.split() if listed.returncode == 0 else []
+
+
+_POLL = 0.2  # seconds between two looks whether the sweep was stopped
+_PATIENCE = 30.0  # seconds that a worker has to close its run once the sweep was stopped
 
 
 def run_in_workers(runner: JobRunner, jobs: Sequence[Job], num_workers: int, progress: Progress) -> list[Outcome]:
@@ -35,7 +74,7 @@ def run_in_workers(runner: JobRunner, jobs: Sequence[Job], num_workers: int, pro
         KeyboardInterrupt, Terminated: the sweep was stopped; so were the workers, and their runs are closed as KILLED.
     """
     gpus = gpus_for(num_workers, runner.config.sweep.gpus)
-    workers = [Worker(runner, environment_of(num_workers, gpu)) for gpu in gpus]
+    workers = [_Worker(runner, _environment_of(num_workers, gpu)) for gpu in gpus]
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
@@ -43,12 +82,12 @@ def run_in_workers(runner: JobRunner, jobs: Sequence[Job], num_workers: int, pro
     with concurrent.futures.ThreadPoolExecutor(num_workers) as threads:
         serving = [threads.submit(_serve, worker, waiting, outcomes, progress) for worker in workers]
         try:
-            while concurrent.futures.wait(serving, timeout=POLL).not_done:
+            while concurrent.futures.wait(serving, timeout=_POLL).not_done:
                 pass  # a wait without end may not hear Ctrl-C
         except BaseException:
             while not waiting.empty():
                 waiting.get()
-            stop_all(workers)
+            _stop_all(workers)
             raise
     for each in serving:
         each.result()
@@ -56,7 +95,7 @@ def run_in_workers(runner: JobRunner, jobs: Sequence[Job], num_workers: int, pro
 
 
 def _serve(
-    worker: "Worker", waiting: "queue.SimpleQueue[Job]", outcomes: dict[int, Outcome], progress: Progress
+    worker: "_Worker", waiting: "queue.SimpleQueue[Job]", outcomes: dict[int, Outcome], progress: Progress
 ) -> None:
     """Give a worker one job after the other until none is left."""
     while True:
@@ -68,7 +107,7 @@ def _serve(
         outcomes[job.number] = progress.follow(job, worker.runner.folder(job), worker.do)
 
 
-def environment_of(num_workers: int, gpu: str | None) -> dict[str, str]:
+def _environment_of(num_workers: int, gpu: str | None) -> dict[str, str]:
     """What the environment of a worker adds to ours: its share of the cores, its GPU."""
     threads = max(1, (os.cpu_count() or 1) // num_workers)
     found = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(threads)}
@@ -76,7 +115,7 @@ def environment_of(num_workers: int, gpu: str | None) -> dict[str, str]:
 
 
 @dataclass
-class Worker:
+class _Worker:
     """A process that does jobs; a new one is started for the next job after it has died.
 
     Attributes:
@@ -110,7 +149,7 @@ class Worker:
         spawning = multiprocessing.get_context("spawn")
         self.connection, theirs = spawning.Pipe()
         task = cloudpickle.dumps((self.runner, Singleton.get_state()))
-        self.process = spawning.Process(target=work, args=(theirs, self.environment, task), daemon=False)
+        self.process = spawning.Process(target=run_worker, args=(theirs, self.environment, task), daemon=False)
         self.process.start()
         theirs.close()
 
@@ -136,11 +175,11 @@ class Worker:
             self.process.terminate()
 
 
-def stop_all(workers: Sequence[Worker]) -> None:
+def _stop_all(workers: Sequence[_Worker]) -> None:
     """End all processes; one that takes too long to close its run is killed."""
     for worker in workers:
         worker.stop()
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + _PATIENCE
     for worker in workers:
         if worker.process is not None:
             worker.process.join(max(0.0, end - time.monotonic()))

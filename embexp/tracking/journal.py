@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from embexp.core.profiling import TIMER
+from embexp.core.run_folder import RESULT, write_json
+from embexp.core.signals import held_back
 from embexp.errors import Pruned, Terminated, TrackingError
-from embexp.interrupts import held_back
 from embexp.protocols import Tracker
-from embexp.run_record import RESULT, write_json
-from embexp.stopwatch import WATCH
 
-TRACKING = "tracking"
+_TRACKING = "tracking"
 logger = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 
@@ -49,7 +49,7 @@ class Journal:
         self._written: dict[tuple[str, int | None], float] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    @WATCH.part(TRACKING)
+    @TIMER.part(_TRACKING)
     def open(self, name: str, parent: str | None, key: str | None = None) -> "Journal":
         """Open the tracker's run: the one with that key, where there is one.
 
@@ -133,7 +133,7 @@ class Journal:
     def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
         self._send("log_model", path, step, dict(metrics))
 
-    @WATCH.part(TRACKING)
+    @TIMER.part(_TRACKING)
     def _send(self, method: str, *arguments: Any) -> None:
         if self._unsent:  # keep the order: what failed before is sent first, at the end
             self._unsent.append((method, arguments))
@@ -145,7 +145,7 @@ class Journal:
                 logger.warning("%s The run goes on; what is missing is sent again at its end.", error)
                 self._unsent.append((method, arguments))
 
-    @WATCH.part(TRACKING)
+    @TIMER.part(_TRACKING)
     def _send_again(self) -> None:
         waiting, self._unsent = self._unsent, []
         for place, (method, arguments) in enumerate(waiting):
@@ -170,7 +170,7 @@ class Journal:
             self._close(error)
 
     def _close(self, error: BaseException | None) -> None:
-        status = status_after(error)
+        status = _status_after(error)
         self.result["run"]["status"] = status
         if isinstance(error, Pruned):
             self.result["pruned"] = str(error)
@@ -204,10 +204,10 @@ def written_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole.splitlines()]
 
 
-def status_after(error: BaseException | None) -> str:
+def _status_after(error: BaseException | None) -> str:
     """How a run that ended with this error is closed.
 
-    >>> status_after(None), status_after(ValueError()), status_after(KeyboardInterrupt())
+    >>> _status_after(None), _status_after(ValueError()), _status_after(KeyboardInterrupt())
     ('FINISHED', 'FAILED', 'KILLED')
     """
     if error is None:

@@ -1,26 +1,80 @@
-"""Many runs of an MLflow store at once: their parameters, metrics and tags by its search, files only when asked for."""
+"""Runs as they were recorded, from their folder or from an MLflow store by its search."""
 
 import functools
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embexp.errors import ConfigError, TrackingError
-from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, MlflowTracker
-from embexp.tracking.recorded_run import RecordedRun
+from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, MlflowTracker, allowed_name
 from embexp.tracking.run_parts import PART_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+_LONGEST_VALUE = 6000  # characters of a parameter that MLflow keeps
+PRIMARY = "primary"  # the tag that names the run's primary metric
+FINISHED = "FINISHED"
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What is known of a run without opening its files.
+
+    Attributes:
+        ended: seconds since 1970.
+        params: flat, as texts; keys of params and metrics are those that MLflow takes (`ndcg_at_10`).
+        metrics: the last finite value of each.
+        examples: gives the Parquet file of per-example values by its name (`sts_test`); None where there is none.
+    """
+
+    id: str
+    name: str
+    status: str
+    ended: float
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    examples: Callable[[str], Path | None]
+
+    @property
+    def seed(self) -> str:
+        return self.params.get("seed", "")
+
+    @property
+    def primary(self) -> str | None:
+        """The key of its primary metric; None of a run that trained nothing."""
+        return self.tags.get(PRIMARY)
+
+
+def as_recorded_params(params: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters as MLflow keeps them.
+
+    >>> as_recorded_params({"loss.scale": 20.0, "dataset.label@1": None})
+    {'loss.scale': '20.0', 'dataset.label_at_1': 'None'}
+    """
+    return {allowed_name(key): str(value)[:_LONGEST_VALUE] for key, value in params.items()}
+
+
+def as_recorded_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics as MLflow keeps them; those that are no finite number are not sent there.
+
+    >>> as_recorded_metrics({"test/beir/ndcg@10": 0.5, "delta/beir/ndcg@10_low": float("nan")})
+    {'test/beir/ndcg_at_10': 0.5}
+    """
+    return {allowed_name(key): value for key, value in metrics.items() if value is not None and math.isfinite(value)}
+
+
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each file of each run
 PAGE = 1000  # runs that come with one answer
 SWEEP_TAG = "embexp.sweep"  # the ids of the sweeps that a run belongs to
-OF_MLFLOW = "mlflow."  # tags that MLflow sets by itself
-EXAMPLES = "examples"  # folder of a run's artifacts
-MISTAKES = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")  # MLflow's errors that are the user's
+_OF_MLFLOW = "mlflow."  # tags that MLflow sets by itself
+_EXAMPLES = "examples"  # folder of a run's artifacts
+_MISTAKES = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")  # MLflow's errors that are the user's
 
 
 class MlflowRuns:
@@ -107,14 +161,14 @@ class MlflowRuns:
             ended=(run.info.end_time or 0) / 1000,
             params=run.data.params,
             metrics=run.data.metrics,
-            tags={key: value for key, value in run.data.tags.items() if not key.startswith(OF_MLFLOW)},
+            tags={key: value for key, value in run.data.tags.items() if not key.startswith(_OF_MLFLOW)},
             examples=functools.partial(self._download, run.info.run_id),
         )
 
     def _download(self, run_id: str, name: str) -> Path | None:
-        path = f"{EXAMPLES}/{name}.parquet"
+        path = f"{_EXAMPLES}/{name}.parquet"
         with self._answers(f"MLflow at {self.tracker.uri} has no run {run_id} any more. Expected it to stay."):
-            if path not in {file.path for file in self.tracker.client.list_artifacts(run_id, EXAMPLES)}:
+            if path not in {file.path for file in self.tracker.client.list_artifacts(run_id, _EXAMPLES)}:
                 return None
             folder = self.downloads / run_id
             folder.mkdir(parents=True, exist_ok=True)
@@ -129,7 +183,7 @@ class MlflowRuns:
             yield
         except (MlflowException, OSError) as error:
             said = (str(error).splitlines() or [type(error).__name__])[0]
-            if getattr(error, "error_code", None) in MISTAKES:
+            if getattr(error, "error_code", None) in _MISTAKES:
                 raise ConfigError(f"{mistake} MLflow says: {said}") from error
             raise TrackingError(
                 f"MLflow at {self.tracker.uri} cannot be read: {said} Expected a store that answers: check "

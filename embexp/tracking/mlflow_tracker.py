@@ -8,16 +8,16 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from embexp.core.profiling import TIMER
+from embexp.core.run_folder import RESUME_FILES
 from embexp.errors import TrackingError
-from embexp.run_record import RESUME_FILES
-from embexp.stopwatch import WATCH
 
 # A server that does not answer is given up after some 15 seconds; MLflow's own setting takes four minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 PARENT_TAG = "mlflow.parentRunId"
-REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold
-NOTE_TAG = "mlflow.note.content"  # the text on a run's page
+_REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold
+_NOTE_TAG = "mlflow.note.content"  # the text on a run's page
 KEY_TAG = "embexp.run"  # the run's own key, by which it is found again
 
 
@@ -26,7 +26,7 @@ def _reported(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def call(self: "MlflowTracker", *args: Any, **kwargs: Any) -> Any:
-        with WATCH.part("importing mlflow"):
+        with TIMER.part("importing mlflow"):
             from mlflow.exceptions import MlflowException
 
         try:
@@ -84,7 +84,7 @@ class MlflowTracker:
     @functools.cached_property
     def client(self) -> Any:
         """MLflow's client for this store."""
-        mlflow = quiet_mlflow()
+        mlflow = _quiet_mlflow()
         mlflow.set_tracking_uri(self.uri)
         return mlflow.MlflowClient(self.uri)
 
@@ -101,7 +101,7 @@ class MlflowTracker:
             return
         making = path.with_name(f"{path.name}.{os.getpid()}.making")
         making.unlink(missing_ok=True)
-        quiet_mlflow().MlflowClient(f"sqlite:///{making}").search_experiments()
+        _quiet_mlflow().MlflowClient(f"sqlite:///{making}").search_experiments()
         making.rename(path)
 
     def _experiment_id(self) -> str:
@@ -201,7 +201,7 @@ class MlflowTracker:
 
     @_reported
     def describe(self, text: str) -> None:
-        self.client.set_tag(self.run_id, NOTE_TAG, text[:8000])
+        self.client.set_tag(self.run_id, _NOTE_TAG, text[:8000])
 
     @_reported
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
@@ -273,7 +273,7 @@ class MlflowTracker:
         return f"run {self.run_id} in experiment {self.experiment!r}, {self.uri}"
 
 
-def quiet_mlflow() -> Any:
+def _quiet_mlflow() -> Any:
     """The module mlflow, which then tells no more than warnings."""
     import logging
 
@@ -290,4 +290,4 @@ def allowed_name(key: str) -> str:
     >>> allowed_name("test/retrieval/ndcg@10"), allowed_name("conversion.label_scores.蕴含 (是)")
     ('test/retrieval/ndcg_at_10', 'conversion.label_scores.蕴含 _是_')
     """
-    return REFUSED.sub("_", key.replace("@", "_at_"))
+    return _REFUSED.sub("_", key.replace("@", "_at_"))

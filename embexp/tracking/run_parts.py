@@ -1,18 +1,59 @@
-"""Parts of a run that have runs of their own below it: a stage before the main one, the training of a teacher."""
+"""Parts of a run that have runs of their own below it: earlier stages, a teacher's training."""
 
 import logging
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from embexp.core.run_folder import RESULT, read_json, status_of, write_json
+from embexp.data.dataset import StepReport
 from embexp.errors import TrackingError
-from embexp.run_record import RESULT, read_json, status_of, write_json
-from embexp.tracking.journal import Journal
-from embexp.tracking.null_tracker import NullTracker
+from embexp.tracking.journal import METRICS, Journal
+
+
+class NullTracker:
+    """A Tracker that keeps nothing."""
+
+    def prepare(self) -> None: ...
+
+    def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
+        return ""
+
+    def attach(self, key: str) -> None: ...
+
+    def latest(self, keys: Collection[str]) -> dict[str, float]:
+        return {}
+
+    def logged(self, keys: Collection[str]) -> set[tuple[str, int]]:
+        return set()
+
+    def log_params(self, params: Mapping[str, Any]) -> None: ...
+
+    def log_tags(self, tags: Mapping[str, str]) -> None: ...
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
+
+    def log_data(self, name: str, context: str, digest: str, num_rows: int, source: str) -> None: ...
+
+    def describe(self, text: str) -> None: ...
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None: ...
+
+    def log_checkpoint(self, path: Path) -> None: ...
+
+    def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None: ...
+
+    def finish(self, status: str) -> None: ...
+
+    def where(self) -> str:
+        return "not tracked (tracking=none)"
+
 
 logger = logging.getLogger(__name__)
 PART_TAG = "embexp.part"  # of which kind a part is: who ranks runs leaves those with this tag out
-PART = "part.json"  # in a part's folder: the id that the tracker gave it, and whether the tracker has all of it
+_PART = "part.json"  # in a part's folder: the id that the tracker gave it, and whether the tracker has all of it
 
 
 @contextmanager
@@ -30,7 +71,7 @@ def open_part(journal: Journal, folder: Path, name: str, kind: str) -> Iterator[
     with child:
         child.log_tags({PART_TAG: kind})
         yield child
-    write_json(folder / PART, {"id": child.run_id, "closed": reached and child.all_sent})
+    write_json(folder / _PART, {"id": child.run_id, "closed": reached and child.all_sent})
 
 
 def _opened(journal: Journal, folder: Path, name: str) -> tuple[Journal, bool]:
@@ -47,6 +88,52 @@ def _opened(journal: Journal, folder: Path, name: str) -> tuple[Journal, bool]:
 
 def is_closed_part(folder: Path) -> bool:
     """Whether a part has finished and the tracker has all of it."""
-    if not (folder / RESULT).is_file() or not (folder / PART).is_file():
+    if not (folder / RESULT).is_file() or not (folder / _PART).is_file():
         return False
-    return status_of(folder) == "FINISHED" and read_json(folder / PART)["closed"]
+    return status_of(folder) == "FINISHED" and read_json(folder / _PART)["closed"]
+
+
+_FOLDER = "trainings"  # in the run's folder: a folder for each of them
+
+
+def send_trainings(journal: Journal, reports: Iterable[StepReport]) -> None:
+    """Copy the records of trainings that steps took into the run's folder, and send each as a run below it.
+
+    One that the tracker has already is not sent again; one whose folder is gone from the cache is told.
+    """
+    sources = dict.fromkeys(Path(training) for report in reports for training in report.trainings)
+    for name, source in _named([source for source in sources if _is_there(source)]).items():
+        folder = journal.folder / _FOLDER / name.replace("/", "-")
+        if not is_closed_part(folder):
+            _send(journal, source, folder, name)
+
+
+def sent_trainings(run_folder: Path) -> list[Path]:
+    """The folders of those parts."""
+    return sorted(path for path in (run_folder / _FOLDER).glob("*") if path.is_dir())
+
+
+def _send(journal: Journal, source: Path, folder: Path, name: str) -> None:
+    record = read_json(source / RESULT)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / METRICS, folder / METRICS)  # what stands there is sent when the part is opened
+    with open_part(journal, folder, name, "teacher") as part:
+        part.log_params(record["params"])
+        part.log_tags({"training.folder": str(source)})
+        part.log_results(record["metrics"])
+
+
+def _is_there(source: Path) -> bool:
+    finished = status_of(source) == "FINISHED"
+    if not finished:
+        logger.warning("The training in %s is not shown with this run: its record is gone from the cache.", source)
+    return finished
+
+
+def _named(sources: Iterable[Path]) -> dict[str, Path]:
+    """The trainings by what they called themselves; of two that did alike the later one with its key, too."""
+    named: dict[str, Path] = {}
+    for source in sources:
+        name = read_json(source / RESULT)["run"]["name"]
+        named[f"{name}/{source.parent.name}" if name in named else name] = source
+    return named

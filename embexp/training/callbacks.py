@@ -1,14 +1,84 @@
-"""What happens while a trainer trains: log lines to the journal, a progress bar."""
+"""What happens while a trainer trains: log lines, progress, checkpoints."""
 
+import shutil
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from torch.nn import Module
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from embexp.errors import TrainingError
 from embexp.tracking.journal import Journal
+from embexp.training.checkpoints import complete, folders, rotate, save_loss_state
 
-COUNTERS = ("epoch", "num_input_tokens_seen", "train_tokens_per_second")  # what the trainer logs besides losses
+_ADAM_STATES = 2  # numbers that Adam keeps for each weight it trains
+
+
+class CheckpointCallback(TrainerCallback):
+    """Makes the trainer's checkpoints whole, one with every evaluation, and removes old ones.
+
+    Before each checkpoint the losses since the last log line are logged, so that log lines of a resumed training have
+    the same losses under them.
+
+    Args:
+        loss: its own weights go into every checkpoint.
+        limit: checkpoints to keep; the last and the best one always stay. None keeps all.
+        seconds: time that earlier processes spent on this training.
+
+    Raises:
+        TrainingError: a checkpoint does not fit on the disk; those before it are left as they are.
+    """
+
+    def __init__(self, loss: Module, folder: Path, limit: int | None, seconds: float = 0.0) -> None:
+        self.loss = loss
+        self.folder = folder
+        self.limit = limit
+        self.start = time.perf_counter() - seconds
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this training, over all processes."""
+        return time.perf_counter() - self.start
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        control.should_save |= control.should_evaluate
+        control.should_log |= control.should_save
+        if control.should_save:
+            _check_space(self.folder, self.loss)
+        return control
+
+    on_epoch_end = on_step_end
+
+    def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        path = self.folder / f"checkpoint-{state.global_step}"
+        save_loss_state(self.loss, model, path)
+        complete(path, self.seconds)
+        rotate(self.folder, self.limit, state.best_global_step or 0)
+
+
+def _check_space(folder: Path, loss: Module) -> None:
+    """Raise TrainingError when another checkpoint does not fit on the disk."""
+    free, needed = shutil.disk_usage(folder.parent).free, _checkpoint_size(folder, loss)
+    if free < needed:
+        raise TrainingError(
+            f"The disk is full: a checkpoint of about {needed / 1e6:,.0f} MB does not fit into the "
+            f"{free / 1e6:,.0f} MB that are free at {folder}. Earlier checkpoints are whole. Make room, then go on "
+            f"with the run by resume={folder.parents[2]}; trainer.save_total_limit says how many checkpoints are kept."
+        )
+
+
+def _checkpoint_size(folder: Path, loss: Module) -> int:
+    """Bytes of a checkpoint: those of the last one, or those of the weights and of Adam's states."""
+    if found := folders(folder):
+        return sum(file.stat().st_size for file in found[-1].rglob("*") if file.is_file())
+    parameters = [(parameter.nbytes, parameter.requires_grad) for parameter in loss.parameters()]
+    return sum(size * (1 + _ADAM_STATES * trained) for size, trained in parameters)
+
+
+_COUNTERS = ("epoch", "num_input_tokens_seen", "train_tokens_per_second")  # what the trainer logs besides losses
 
 
 class JournalCallback(TrainerCallback):
@@ -23,24 +93,24 @@ class JournalCallback(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
         if "loss" not in logs:
             return
-        losses = {f"train/{key}": value for key, value in logs.items() if key not in COUNTERS}
+        losses = {f"train/{key}": value for key, value in logs.items() if key not in _COUNTERS}
         self.journal.log_metrics(losses, state.global_step)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        scores = {f"train/{key}": value for key, value in dev_metrics(metrics).items()}
+        scores = {f"train/{key}": value for key, value in _dev_metrics(metrics).items()}
         self.journal.log_metrics(scores, state.global_step)
 
 
-def dev_metrics(metrics: dict[str, float]) -> dict[str, float]:
+def _dev_metrics(metrics: dict[str, float]) -> dict[str, float]:
     """The evaluators' own metrics among those that the trainer reports, without its prefix.
 
-    >>> dev_metrics({"eval_dev/sts/spearman_cosine": 0.5, "eval_runtime": 1.0})
+    >>> _dev_metrics({"eval_dev/sts/spearman_cosine": 0.5, "eval_runtime": 1.0})
     {'dev/sts/spearman_cosine': 0.5}
     """
     return {key.removeprefix("eval_"): float(value) for key, value in metrics.items() if key.startswith("eval_dev/")}
 
 
-class WatchCallback(TrainerCallback):
+class OnEvaluateCallback(TrainerCallback):
     """Tells each value of the primary metric on dev, once it is logged, to whoever watches the run."""
 
     def __init__(self, watch: Callable[[int, float], None], primary_metric: str) -> None:
@@ -48,7 +118,7 @@ class WatchCallback(TrainerCallback):
         self.primary_metric = primary_metric
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
-        self.watch(state.global_step, dev_metrics(metrics)[self.primary_metric])
+        self.watch(state.global_step, _dev_metrics(metrics)[self.primary_metric])
 
 
 class EpochCallback(TrainerCallback):

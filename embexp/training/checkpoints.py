@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.run_record import LOSS_STATE, MARK, RESUME_FILES, write_json
+from embexp.core.run_folder import LOSS_STATE, MARK, RESUME_FILES, write_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -53,7 +53,7 @@ def complete(path: Path, seconds: float) -> None:
     write_json(path / MARK, {"seconds": seconds, "files": files})
 
 
-def read_checkpoint(path: Path) -> Checkpoint | None:
+def _read_checkpoint(path: Path) -> Checkpoint | None:
     """The checkpoint in a folder; None when it is not whole."""
     try:
         mark = json.loads((path / MARK).read_text(encoding="utf-8"))
@@ -80,7 +80,7 @@ def last_checkpoint(place: Path) -> Checkpoint | None:
     """The latest whole checkpoint, None where there is none; torn ones are removed, with a line for each."""
     found = None
     for path in folders(place):
-        checkpoint = read_checkpoint(path)
+        checkpoint = _read_checkpoint(path)
         if checkpoint is None:
             logger.warning("%s is not whole: it was being written when the run ended. It is left out.", path.name)
             shutil.rmtree(path)
@@ -102,10 +102,10 @@ def rotate(place: Path, limit: int | None, best_step: int) -> None:
     kept = {found[-1], place / f"checkpoint-{best_step}"}
     surplus = len(found) - limit if limit else 0
     for path in [path for path in found if path not in kept][: max(surplus, 0)]:
-        remove(path)
+        _remove(path)
 
 
-def remove(path: Path) -> None:
+def _remove(path: Path) -> None:
     """Remove a checkpoint, its mark first: one that is half gone does not count."""
     (path / MARK).unlink(missing_ok=True)
     shutil.rmtree(path)
@@ -124,7 +124,7 @@ def _files(path: Path) -> Iterable[Path]:
     return [file for file in sorted(path.rglob("*")) if file.is_file() and file.name != MARK]
 
 
-def loss_state(loss: "Module", model: "SentenceTransformer") -> dict[str, "Tensor"]:
+def _loss_state(loss: "Module", model: "SentenceTransformer") -> dict[str, "Tensor"]:
     """What the loss holds besides the model: tensors that are trained, and buffers, by their names in the loss.
 
     Left out are the model's own tensors (also where the loss ties others to them) and frozen ones, such as a guide's.
@@ -141,7 +141,7 @@ def save_loss_state(loss: "Module", model: "SentenceTransformer", path: Path) ->
     """Write the loss's own state into a checkpoint; nothing where it has none."""
     import torch
 
-    if state := loss_state(loss, model):
+    if state := _loss_state(loss, model):
         torch.save(state, path / LOSS_STATE)
 
 

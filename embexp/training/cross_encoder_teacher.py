@@ -6,23 +6,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.run_folder import RESULT, read_json
 from embexp.data.arrow import with_progress
 from embexp.data.cache import step_key
 from embexp.data.dataset import fingerprint
 from embexp.errors import ConfigError
-from embexp.models.cross_encoder import check_reading
-from embexp.models.cross_encoder_base import CrossEncoderBase
-from embexp.run_record import RESULT, read_json
-from embexp.training.cross_encoder_scores import before_and_after
-from embexp.training.cross_encoder_training import MODEL, train_cross_encoder
-from embexp.training.pair_training import PairTraining, check_trainer
+from embexp.models.cross_encoder import CrossEncoderBase, check_reading
+from embexp.training.cross_encoder_training import (
+    MODEL,
+    PairTraining,
+    before_and_after,
+    check_trainer,
+    train_cross_encoder,
+)
 
 if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
-FOLDER = "cross_encoders"  # below the cache
-PAIRS_HELD = 2**13  # pairs that are labelled at a time
+_FOLDER = "cross_encoders"  # below the cache
+_PAIRS_HELD = 2**13  # pairs that are labelled at a time
 
 
 class CrossEncoderTeacher:
@@ -55,16 +58,16 @@ class CrossEncoderTeacher:
 
     def fit(
         self, train: "Dataset", dev: "Dataset | None", kind: str, num_classes: int, cache: Path | None
-    ) -> "CrossEncoderLabeller":
+    ) -> "_CrossEncoderLabeller":
         """The trained cross-encoders; those that the cache has are not trained again."""
-        quieten()
+        _quieten()
         dev = dev if dev is not None and dev.num_rows else None
-        place = (cache or Path(_folder().name)) / FOLDER / self._key(train, dev, kind, num_classes)
+        place = (cache or Path(_folder().name)) / _FOLDER / self._key(train, dev, kind, num_classes)
         folders = [place / f"seed-{seed}" for seed in self.seeds]
         num_outputs = num_classes if kind == "class" else 1
         for seed, folder in zip(self.seeds, folders, strict=True):
             train_cross_encoder(PairTraining(self.base, train, dev, kind, num_outputs, self.trainer, seed, folder))
-        return CrossEncoderLabeller(folders, self.batch_size)
+        return _CrossEncoderLabeller(folders, self.batch_size)
 
     def _key(self, train: "Dataset", dev: "Dataset | None", kind: str, num_classes: int) -> str:
         """A key of all that a training depends on but its seed."""
@@ -74,7 +77,7 @@ class CrossEncoderTeacher:
         return step_key(f"{rows} {kind} {num_classes}", call)
 
 
-class CrossEncoderLabeller:
+class _CrossEncoderLabeller:
     """A PairLabeller: the mean of what the trained cross-encoders give."""
 
     def __init__(self, trainings: Sequence[Path], batch_size: int) -> None:
@@ -98,7 +101,7 @@ class CrossEncoderLabeller:
 
         model = CrossEncoder(str(folder / MODEL))
         activation = torch.nn.Sigmoid() if model.num_labels == 1 else torch.nn.Softmax(dim=-1)
-        blocks = (pairs[start : start + PAIRS_HELD] for start in range(0, len(pairs), PAIRS_HELD))
+        blocks = (pairs[start : start + _PAIRS_HELD] for start in range(0, len(pairs), _PAIRS_HELD))
         outputs = [
             model.predict(block, batch_size=self.batch_size, activation_fn=activation, show_progress_bar=False)
             for block in with_progress(blocks, "label pairs", len, len(pairs))
@@ -112,7 +115,7 @@ def _folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="embexp-")
 
 
-def quieten() -> None:
+def _quieten() -> None:
     """Keep transformers from telling of each file it reads, and of the head that is fresh on purpose."""
     from transformers.utils import logging
 

@@ -1,23 +1,163 @@
-"""One training of a cross-encoder on labelled pairs, in a folder of its own, that goes on where it was stopped."""
+"""Training a cross-encoder on labelled pairs, in a folder of its own, resumable."""
 
 import logging
 import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.models.cross_encoder_base import BASE
+from embexp.config.compose import instantiate
+from embexp.core.run_folder import status_of
+from embexp.errors import ConfigError
+from embexp.models.cross_encoder import BASE_FOLDER, CrossEncoderBase
 from embexp.models.scratch import SCRATCH
-from embexp.run_record import status_of
 from embexp.tracking.journal import Journal
-from embexp.tracking.null_tracker import NullTracker
+from embexp.tracking.run_parts import NullTracker
 from embexp.training.checkpoints import best_checkpoint, last_checkpoint, load_weights
-from embexp.training.cross_encoder_scores import as_untrained, evaluation_on, primary_metric
-from embexp.training.embedding_training import as_sentence_transformers_evaluator
-from embexp.training.pair_training import PairTraining
+from embexp.training.embedding_training import as_sentence_transformers_evaluator, check_precision, has_cuda
 from embexp.training.stage import train_on
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from sentence_transformers import CrossEncoder
+
+# By the kind of label; the first one picks the checkpoint. Each class has one label: micro F1 is the accuracy.
+_METRICS = {
+    "score": ("spearman", "pearson"),
+    "binary": ("average_precision", "accuracy"),
+    "class": ("f1_macro", "f1_micro"),
+}
+_DEV, _BASE = "dev/cross_encoder/", "base/cross_encoder/"
+_Evaluation = Callable[["CrossEncoder", int], dict[str, float]]  # of a model at a step
+
+
+def _primary_metric(kind: str) -> str:
+    """The key of the metric that picks the checkpoint.
+
+    >>> _primary_metric("score")
+    'dev/cross_encoder/spearman'
+    """
+    return _DEV + _METRICS[kind][0]
+
+
+def _evaluation_on(dev: "Dataset", kind: str) -> _Evaluation:
+    """The evaluation on dev pairs (columns sentence1, sentence2, label), with keys as `_primary_metric` gives them."""
+    from sentence_transformers.cross_encoder.evaluation import (
+        CrossEncoderClassificationEvaluator,
+        CrossEncoderCorrelationEvaluator,
+    )
+
+    judge = CrossEncoderCorrelationEvaluator if kind == "score" else CrossEncoderClassificationEvaluator
+    pairs = [*zip(dev["sentence1"][:], dev["sentence2"][:], strict=True)]
+    evaluator = judge(pairs, dev["label"][:], show_progress_bar=False, write_csv=False)
+
+    def evaluate(model: "CrossEncoder", step: int) -> dict[str, float]:
+        scores = evaluator(model, steps=step)
+        return {_DEV + name: float(scores[name]) for name in _METRICS[kind]}
+
+    return evaluate
+
+
+def _as_untrained(scores: Mapping[str, float]) -> dict[str, float]:
+    """Dev scores of the model before training, under keys of their own."""
+    return {_BASE + key.removeprefix(_DEV): value for key, value in scores.items()}
+
+
+def before_and_after(trainings: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
+    """The untrained and the trained scores by metric, means over trainings; nothing where none was judged.
+
+    >>> before_and_after([{"base/cross_encoder/spearman": 0.0, "dev/cross_encoder/spearman": 0.5, "cost/steps": 9}])
+    {'spearman': (0.0, 0.5)}
+    """
+    names = [key.removeprefix(_DEV) for key in trainings[0] if key.startswith(_DEV)]
+    return {name: tuple(_mean(trainings, when + name) for when in (_BASE, _DEV)) for name in names}
+
+
+def _mean(trainings: Sequence[Mapping[str, float]], key: str) -> float:
+    return sum(metrics[key] for metrics in trainings) / len(trainings)
+
+
+_ARGUMENTS = "sentence_transformers.cross_encoder.training_args.CrossEncoderTrainingArguments"
+
+
+def check_trainer(trainer: Mapping[str, Any]) -> None:
+    """Refuse, before anything is trained, arguments and values that sentence-transformers' trainer does not take.
+
+    Raises:
+        ConfigError: says which one.
+        TrainingError: a precision that the machine does not have.
+    """
+    check_precision(trainer)
+    try:
+        instantiate({"_target_": _ARGUMENTS, **trainer}, output_dir="never-written", report_to="none")
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value}" for key, value in trainer.items())
+        raise ConfigError(
+            f"teacher.trainer cannot be what was given: {error}. Expected values of CrossEncoderTrainingArguments; "
+            f"given were {given}. Type dataset.steps.silver.teacher.trainer.<key>=<value>."
+        ) from error
+
+
+@dataclass(frozen=True)
+class PairTraining:
+    """What is trained on what, and where.
+
+    Args:
+        train, dev: columns sentence1, sentence2 and label; dev picks the checkpoint, without it the last one stays.
+        kind: of the labels: score, binary or class.
+        trainer: arguments of sentence-transformers' trainer.
+    """
+
+    base: CrossEncoderBase
+    train: "Dataset"
+    dev: "Dataset | None"
+    kind: str
+    num_outputs: int
+    trainer: Mapping[str, Any]
+    seed: int
+    folder: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def texts(self) -> Iterator[str]:
+        """All texts to train on."""
+        for column in ("sentence1", "sentence2"):
+            yield from self.train[column]
+
+    def arguments(self) -> Any:
+        """The trainer's arguments: those that were given, and those that follow from the rest."""
+        given = {"_target_": _ARGUMENTS, **self.trainer}
+        if self.dev is None:
+            given |= {"eval_strategy": "no"}
+        else:
+            given |= {"metric_for_best_model": _primary_metric(self.kind), "greater_is_better": True}
+        return instantiate(
+            given,
+            output_dir=str(self.checkpoints),
+            seed=self.seed,
+            report_to="none",
+            disable_tqdm=True,
+            save_total_limit=None,  # the callback removes old ones once the new one is whole
+            dataloader_pin_memory=has_cuda(),
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """What is shown of the training."""
+        return {
+            "model": self.base.name,
+            "base_model": self.base.place["id"],
+            "max_tokens": self.base.max_tokens,
+            "label": self.kind,
+            "train_rows": self.train.num_rows,
+            "dev_rows": self.dev.num_rows if self.dev is not None else 0,
+            "seed": self.seed,
+            **{f"trainer.{key}": value for key, value in self.trainer.items()},
+        }
+
 
 MODEL = "model"  # in the folder: the trained cross-encoder
 
@@ -44,12 +184,12 @@ def train_cross_encoder(task: PairTraining) -> None:
 def _train(task: PairTraining, journal: Journal) -> None:
     from transformers import set_seed
 
-    from embexp.training.checkpoint_callback import CheckpointCallback
+    from embexp.training.callbacks import CheckpointCallback
 
     set_seed(task.seed)
     journal.log_params(task.parameters())
     model = task.base.load(task.num_outputs, task.texts, task.folder)
-    evaluate = evaluation_on(task.dev, task.kind) if task.dev is not None else None
+    evaluate = _evaluation_on(task.dev, task.kind) if task.dev is not None else None
     untrained = evaluate(model, 0) if evaluate else {}
     journal.log_metrics({f"train/{key}": value for key, value in untrained.items()}, step=0)
     found = last_checkpoint(task.checkpoints)
@@ -62,8 +202,8 @@ def _train(task: PairTraining, journal: Journal) -> None:
     trained = evaluate(model, state.global_step) if evaluate else {}
     model.save_pretrained(str(task.folder / MODEL))
     costs = {"cost/seconds": saving.seconds, "cost/steps": state.global_step}
-    journal.log_results(as_untrained(untrained) | trained | costs)
-    for made_on_the_way in (task.checkpoints, task.folder / BASE, task.folder / SCRATCH):
+    journal.log_results(_as_untrained(untrained) | trained | costs)
+    for made_on_the_way in (task.checkpoints, task.folder / BASE_FOLDER, task.folder / SCRATCH):
         shutil.rmtree(made_on_the_way, ignore_errors=True)
 
 
@@ -76,7 +216,7 @@ def _run_trainer(
 
     from embexp.training.callbacks import JournalCallback, ProgressCallback
 
-    progress = ProgressCallback("train cross-encoder", primary_metric(task.kind))
+    progress = ProgressCallback("train cross-encoder", _primary_metric(task.kind))
     trainer = CrossEncoderTrainer(
         model=model,
         args=task.arguments(),

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-SHOWN_ROWS = 32
-SHOWN_CHARS = 60  # of each text of the row that is shown
-GRADIENT_CLIPPING = 1.0
+_SHOWN_ROWS = 32
+_SHOWN_CHARS = 60  # of each text of the row that is shown
+_GRADIENT_CLIPPING = 1.0
 
 
 class LossWatch:
@@ -39,38 +39,38 @@ class LossWatch:
         if kind is None and not all(weight.isfinite().all() for weight in self.loss.parameters()):
             raise TrainingError(
                 "After the last step the weights are not finite. Expected finite numbers: type a smaller learning "
-                f"rate, {slower(self.trainer.args)}."
+                f"rate, {_slower(self.trainer.args)}."
             )
 
     def _look(self, module: "Module", inputs: tuple[Any, ...], output: Any) -> None:
         step = self.trainer.state.global_step
         self._batches, self._step = (self._batches + 1 if step == self._step else 1), step
-        values = losses_in(output)
+        values = _losses_in(output)
         if not all(value.isfinite().all() for value in values):
-            rows = batch_rows(self.trainer, step, self._batches - 1)
+            rows = _batch_rows(self.trainer, step, self._batches - 1)
             total = sum(value.sum().item() for value in values)
             raise TrainingError(
                 f"The loss is {total} at step {step + 1}. Expected a finite number. {self._rows_line(rows)}\n"
-                f"{likely_cause(self.trainer, inputs[0] if inputs else (), self.loss)}"
+                f"{_likely_cause(self.trainer, inputs[0] if inputs else (), self.loss)}"
             )
 
     def _rows_line(self, rows: Sequence[int]) -> str:
         """The batch's rows by their numbers in the training data (from 0), and the texts of the first one."""
-        more = f" and {len(rows) - SHOWN_ROWS:,} more" if len(rows) > SHOWN_ROWS else ""
+        more = f" and {len(rows) - _SHOWN_ROWS:,} more" if len(rows) > _SHOWN_ROWS else ""
         row = self.dataset.splits["train"][rows[0]]
         texts = [str(row[column]) for column in self.dataset.text_columns]
-        shown = " | ".join(text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…" for text in texts)
-        return f"The batch is of rows {listed(map(str, rows[:SHOWN_ROWS]))}{more} of train; row {rows[0]}: {shown}"
+        shown = " | ".join(text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…" for text in texts)
+        return f"The batch is of rows {listed(map(str, rows[:_SHOWN_ROWS]))}{more} of train; row {rows[0]}: {shown}"
 
 
-def losses_in(output: Any) -> list["Tensor"]:
+def _losses_in(output: Any) -> list["Tensor"]:
     """The losses that a module gave for a batch: one, several by their names, or one among a network's outputs."""
     if not isinstance(output, dict):
         return [output]
     return [output["loss"]] if "loss" in output else [*output.values()]
 
 
-def batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
+def _batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
     """The rows of one batch of a step, drawn again as the trainer drew them: its samplers depend on seed and epoch.
 
     Args:
@@ -89,10 +89,10 @@ def batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
     return [int(row) for row in next(batches)]
 
 
-def likely_cause(trainer: Any, features: Sequence[dict[str, "Tensor"]], loss: "Module") -> str:
+def _likely_cause(trainer: Any, features: Sequence[dict[str, "Tensor"]], loss: "Module") -> str:
     """What the weights and the embeddings of the batch tell of the cause, and what to type."""
     model, arguments = trainer.model, trainer.args
-    rate = slower(arguments)
+    rate = _slower(arguments)
     trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
     half = next((str(weight.dtype) for weight in trained if str(weight.dtype) == "torch.float16"), None)
     if half:
@@ -104,9 +104,9 @@ def likely_cause(trainer: Any, features: Sequence[dict[str, "Tensor"]], loss: "M
         lacks_clipping = not arguments.max_grad_norm
         return (
             "The weights are no longer finite: an earlier step made them so. Type a smaller learning rate, "
-            f"{rate}" + (f", and trainer.max_grad_norm={GRADIENT_CLIPPING:g}." if lacks_clipping else ".")
+            f"{rate}" + (f", and trainer.max_grad_norm={_GRADIENT_CLIPPING:g}." if lacks_clipping else ".")
         )
-    if not all(embedding.isfinite().all() for embedding in embeddings_of(model, features)):
+    if not all(embedding.isfinite().all() for embedding in _embeddings_of(model, features)):
         precision = "trainer.fp16=false trainer.bf16=true" if arguments.fp16 else rate
         return f"The weights are finite, the model's embeddings of this batch are not: they overflow. Type {precision}."
     return (
@@ -115,12 +115,12 @@ def likely_cause(trainer: Any, features: Sequence[dict[str, "Tensor"]], loss: "M
     )
 
 
-def slower(arguments: Any) -> str:
+def _slower(arguments: Any) -> str:
     """What to type for a tenth of the learning rate."""
     return f"trainer.learning_rate={arguments.learning_rate / 10:g}"
 
 
-def embeddings_of(model: "SentenceTransformer", features: Sequence[dict[str, "Tensor"]]) -> list["Tensor"]:
+def _embeddings_of(model: "SentenceTransformer", features: Sequence[dict[str, "Tensor"]]) -> list["Tensor"]:
     """The model's embeddings of a batch, column by column, without gradients."""
     import torch
 

@@ -1,11 +1,12 @@
 """One stage of a run: a trainer with our data, evaluation, checkpoints and journal."""
 
 import logging
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from embexp.models.saving import save_model
+from embexp.errors import TrainingError
+from embexp.models.network import save_model
 from embexp.training.checkpoints import (
     TRAINER_STATE,
     Checkpoint,
@@ -14,9 +15,8 @@ from embexp.training.checkpoints import (
     load_loss_state,
     step_of,
 )
-from embexp.training.gpu_memory import telling_what_fits
+from embexp.training.embedding_training import DevEvaluation, training_of
 from embexp.training.loss_watch import LossWatch
-from embexp.training.stage_training import DevEvaluation, training_of
 from embexp.training.stages import StagePlan, StageResult, seconds_before
 
 if TYPE_CHECKING:
@@ -24,8 +24,30 @@ if TYPE_CHECKING:
 
     from embexp.tracking.journal import Journal
 
+
+@contextmanager
+def telling_what_fits(trainer: Mapping[str, Any]) -> Iterator[None]:
+    """Raise TrainingError where torch runs out of memory: it says so in numbers that nobody can type.
+
+    Args:
+        trainer: the trainer YAML, with the batch that was too large.
+    """
+    from torch import OutOfMemoryError
+
+    try:
+        yield
+    except OutOfMemoryError as error:
+        rows = trainer["per_device_train_batch_size"]
+        raise TrainingError(
+            f"The GPU's memory is full with batches of {rows} rows ({str(error).partition('. ')[0]}). Expected batches "
+            f"that fit: type trainer.per_device_train_batch_size={max(1, rows // 2)}, model.max_seq_length=128 for "
+            "shorter texts, or loss=cached_mnrl, whose memory does not grow with the batch. Workers that share a GPU "
+            "(sweep.gpus) share its memory, too."
+        ) from error
+
+
 logger = logging.getLogger(__name__)
-Watch = Callable[[int, float], None]  # is told the primary metric on dev at a step, and may raise Pruned
+OnEvaluate = Callable[[int, float], None]  # is told the primary metric on dev at a step, and may raise Pruned
 
 
 def train_stage(
@@ -36,7 +58,7 @@ def train_stage(
     journal: "Journal",
     seed: int,
     merges_adapter: bool = False,
-    watch: Watch | None = None,
+    watch: OnEvaluate | None = None,
 ) -> StageResult:
     """Train the model in place and save it; the best checkpoint by the primary metric is the one kept.
 
@@ -56,8 +78,7 @@ def train_stage(
     """
     from transformers import PrinterCallback, set_seed
 
-    from embexp.training.callbacks import JournalCallback, ProgressCallback, WatchCallback
-    from embexp.training.checkpoint_callback import CheckpointCallback
+    from embexp.training.callbacks import CheckpointCallback, JournalCallback, OnEvaluateCallback, ProgressCallback
 
     set_seed(seed)  # a loss may draw weights of its own, and a resumed run has drawn less before it
     training = training_of(plan, model)
@@ -65,7 +86,7 @@ def train_stage(
     found = last_checkpoint(plan.checkpoints)
     saving = CheckpointCallback(loss, plan.checkpoints, limit, seconds_before(plan))
     progress = ProgressCallback(f"train {plan.name}", primary_metric)
-    watching = [WatchCallback(watch, primary_metric)] if watch else []
+    watching = [OnEvaluateCallback(watch, primary_metric)] if watch else []
     callbacks = (JournalCallback(journal), *watching, progress, saving)
     trainer = training.trainer(evaluate, primary_metric, seed, callbacks)
     trainer.remove_callback(PrinterCallback)

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from embexp.core.run_folder import write_json
 from embexp.data.dataset import EmbeddingDataset
 from embexp.losses.spec import LossSpec
-from embexp.run_record import write_json
 from embexp.training.checkpoints import last_checkpoint
 
-CHECKPOINTS = "checkpoints"
-DONE = "done"  # the mark of a finished stage: what it left, as JSON
+_CHECKPOINTS = "checkpoints"
+_DONE = "done"  # the mark of a finished stage: what it left, as JSON
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class StagePlan:
     @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints."""
-        return self.folder / CHECKPOINTS
+        return self.folder / _CHECKPOINTS
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,19 @@ class StageResult:
     @property
     def checkpoint(self) -> Path | None:
         """The chosen checkpoint, None where none was saved."""
-        path = self.folder / CHECKPOINTS / f"checkpoint-{self.best_step}"
+        path = self.folder / _CHECKPOINTS / f"checkpoint-{self.best_step}"
         return path if path.is_dir() else None
 
     def write(self) -> None:
         """Mark the stage as finished."""
         content = asdict(self)
         del content["folder"]
-        write_json(self.folder / DONE, content)
+        write_json(self.folder / _DONE, content)
 
 
 def finished_stage(folder: Path) -> StageResult | None:
     """What a stage left that was finished before; None when it was not."""
-    path = folder / DONE
+    path = folder / _DONE
     return StageResult(folder, **json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 

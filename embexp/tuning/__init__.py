@@ -1,1 +1,1 @@
-"""Studies: what is searched, trial after trial, and what was found."""
+"""Studies: a numeric search, trial after trial, on dev."""

@@ -1,22 +1,77 @@
 """What a study searches, read from overrides in Hydra's grammar for sweeps."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from embexp.config import composed
+from embexp.cli.overrides import expand_paths, quote_texts, quoted
+from embexp.config.compose import composed
 from embexp.errors import ConfigError
-from embexp.identity import CHANGE_NOTHING
-from embexp.overrides import expand_paths, quote_texts, quoted
-from embexp.tuning.dimensions import Choice, Dimension, Interval, name_of
+from embexp.experiment.fingerprint import CHANGE_NOTHING
 
-OWN = ("trials", "tune")  # keys of the command that no run has
-MEASURES = ("evaluator", "primary_metric")
-NOT_SEARCHED = {
-    **dict.fromkeys({*CHANGE_NOTHING, *OWN, "tracking", "export"} - {"experiment"}, "it changes no result"),
-    **dict.fromkeys(MEASURES, "trials that are measured differently cannot be compared"),
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A key of which some values are tried: each as it would be typed."""
+
+    key: str
+    values: tuple[str, ...]
+
+    def draw(self, trial: "Trial") -> str:
+        """The value of this trial."""
+        return trial.suggest_categorical(name_of(self), self.values)
+
+    def checked(self) -> tuple[Any, ...]:
+        """Values that must fit so that all do."""
+        return self.values
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A key whose value is drawn from a range of numbers with both its ends: whole ones if `low` is whole.
+
+    Attributes:
+        step: between the values that may be drawn; None where any may.
+        log: draw evenly on a logarithmic scale.
+    """
+
+    key: str
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+    def draw(self, trial: "Trial") -> float:
+        """The value of this trial."""
+        if isinstance(self.low, int):
+            return trial.suggest_int(name_of(self), self.low, self.high, step=self.step or 1, log=self.log)
+        return trial.suggest_float(name_of(self), self.low, self.high, step=self.step, log=self.log)
+
+    def checked(self) -> tuple[Any, ...]:
+        """Values that must fit so that all do."""
+        return self.low, self.high
+
+
+Dimension = Choices | Interval
+
+
+def name_of(dimension: Dimension) -> str:
+    """The key without the plus that adds it."""
+    return dimension.key.lstrip("+")
+
+
+_OWN = ("trials", "tune")  # keys of the command that no run has
+_MEASURES = ("evaluator", "primary_metric")
+_NOT_SEARCHED = {
+    **dict.fromkeys({*CHANGE_NOTHING, *_OWN, "tracking", "export"} - {"experiment"}, "it changes no result"),
+    **dict.fromkeys(_MEASURES, "trials that are measured differently cannot be compared"),
 }
 
 
@@ -71,7 +126,7 @@ def read_space(typed: Sequence[str], fixed: Sequence[str]) -> tuple[Dimension, .
 
 def _dimension(override: Override) -> Dimension:
     key, typed = override.get_key_element(), override.input_line
-    if reason := NOT_SEARCHED.get(key.lstrip("+").partition(".")[0].partition("/")[0]):
+    if reason := _NOT_SEARCHED.get(key.lstrip("+").partition(".")[0].partition("/")[0]):
         raise ConfigError(f"{typed} cannot be searched: {reason}. Type {key}=<one value>; a list as {key}=[a,b].")
     value = override.value()
     if isinstance(value, IntervalSweep):
@@ -81,7 +136,7 @@ def _dimension(override: Override) -> Dimension:
         return _interval(key, typed, [*numbers[:1], *numbers[-1:]], abs(value.step), value.tags)
     if hasattr(value, "shuffle"):
         value.shuffle = False  # the sampler knows no order
-    return Choice(key, tuple(dict.fromkeys(override.sweep_string_iterator())))
+    return Choices(key, tuple(dict.fromkeys(override.sweep_string_iterator())))
 
 
 def _interval(key: str, typed: str, ends: Sequence[float], step: float | None, tags: set[str]) -> Interval:
@@ -100,7 +155,7 @@ def run_overrides(typed: Sequence[str]) -> list[str]:
     >>> run_overrides(["loss=mnrl", "trials=5", "tune.seed=1", "tune/pruner=none"])
     ['loss=mnrl']
     """
-    return [each for each in typed if each.lstrip("+~").partition("=")[0].replace("/", ".").split(".")[0] not in OWN]
+    return [each for each in typed if each.lstrip("+~").partition("=")[0].replace("/", ".").split(".")[0] not in _OWN]
 
 
 def first_values(space: Sequence[Dimension]) -> list[str]:

@@ -1,20 +1,94 @@
-"""The study as Optuna keeps it in a database, and what its trials share."""
+"""The study as its folder and Optuna's database keep it: how it is found again, and what each trial draws."""
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.config import instantiate
+from omegaconf import OmegaConf
+
+from embexp.config.compose import instantiate
+from embexp.core.run_folder import held, write_json
 from embexp.errors import ConfigError
-from embexp.tuning.dimensions import Dimension
+from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
+from embexp.tuning.space import Dimension, name_of
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial, Trial
 
-DATABASE = "study.db"
+_STUDY = "study.json"
+_ELSEWHERE = ("trials", "tune.storage", "tracking")  # keys that change neither the trials nor their results
+
+
+def study_key(overrides: Sequence[str]) -> str:
+    """A hash of what was typed, whatever its order, and of the directory: one study, however often typed."""
+    typed = {}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if not changes_nothing(key):
+            typed[key] = value
+    return digest(typed, str(Path.cwd()))
+
+
+def changes_nothing(key: str) -> bool:
+    """Whether a key changes none of the trials; `paths.data` may, and `experiment` does.
+
+    >>> [key for key in ("trials", "paths.data", "paths.cache", "loss", "tracking.uri") if changes_nothing(key)]
+    ['trials', 'paths.cache', 'tracking.uri']
+    """
+    key = key.lstrip("+~")
+    if key in ("experiment", "paths.data"):
+        return False
+    return key.partition(".")[0] in CHANGE_NOTHING or any(f"{key}.".startswith(f"{each}.") for each in _ELSEWHERE)
+
+
+def study_folder(overrides: Sequence[str], root: str, fresh: str) -> str:
+    """The folder of the latest study of these overrides below `<root>/<date>/<time>`, or else a fresh one."""
+    key = study_key([*overrides])
+    found = [path.parent for path in sorted(Path(root).glob(f"*/*/{_STUDY}")) if read_study(path.parent)["key"] == key]
+    return str(found[-1] if found else Path(root) / fresh)
+
+
+OmegaConf.register_new_resolver("embexp.study_folder", study_folder, replace=True)
+
+
+def read_study(folder: Path) -> dict[str, Any]:
+    """key and overrides of a study, and what its trials are measured by."""
+    return json.loads((folder / _STUDY).read_text(encoding="utf-8"))
+
+
+def begin_study(folder: Path, key: str, content: dict[str, Any]) -> None:
+    """Write what a study is to its folder.
+
+    Raises:
+        ConfigError: the folder holds another study.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / _STUDY, {"key": key, **content})
+
+
+def is_begun(folder: Path, key: str) -> bool:
+    """Whether the folder holds this study.
+
+    Raises:
+        ConfigError: it holds another one.
+    """
+    if not (folder / _STUDY).is_file():
+        return False
+    record = read_study(folder)
+    if record["key"] != key:
+        raise ConfigError(
+            f"{folder} holds another study ({' '.join(record['overrides'])}), or the same from another directory. "
+            "Expected a folder without one: name another by hydra.run.dir=<folder>."
+        )
+    return True
+
+
+_DATABASE = "study.db"
 # Attributes of a trial: where its run is, that of which trial it is, why it failed, at which steps it was measured.
 FOLDER, TWIN, ERROR, STEPS = "folder", "twin", "error", "steps"
 STATES = {  # Optuna's, and what a person calls them
@@ -27,7 +101,7 @@ STATES = {  # Optuna's, and what a person calls them
 
 
 @dataclass(frozen=True)
-class Search:
+class OpenStudy:
     """A study that is open.
 
     Attributes:
@@ -67,12 +141,12 @@ def open_study(folder: Path, key: str, storage: str | None, pruner: Mapping[str,
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    url = storage or f"sqlite:///{folder.resolve() / DATABASE}"
+    url = storage or f"sqlite:///{folder.resolve() / _DATABASE}"
     look = {"study_name": f"embexp-{key}", "direction": "maximize", "pruner": instantiate(pruner)}
     try:
         with FileLock(folder / "study.lock"):
             if storage is None:
-                make_database(folder.resolve() / DATABASE)
+                _make_database(folder.resolve() / _DATABASE)
             return optuna.create_study(storage=url, load_if_exists=True, **look)
     except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
         raise ConfigError(
@@ -82,7 +156,7 @@ def open_study(folder: Path, key: str, storage: str | None, pruner: Mapping[str,
         ) from error
 
 
-def make_database(path: Path) -> None:
+def _make_database(path: Path) -> None:
     """An empty SQLite database with Optuna's tables, in one step: whoever is killed leaves none, or a whole one."""
     from optuna.storages import RDBStorage
 
@@ -115,3 +189,74 @@ def without_password(url: str) -> str:
 def first_line_of_error(trial: "FrozenTrial") -> str:
     """Why a trial failed, on one line; empty where it did not."""
     return trial.user_attrs.get(ERROR, "").partition("\n")[0]
+
+
+@contextmanager
+def next_trial(search: OpenStudy) -> Iterator["Trial | None"]:
+    """A trial that no other process works on: one that was interrupted, else a new one; None when there are enough.
+
+    Its folder is held meanwhile. Processes on one study wait for each other while they take one.
+    """
+    from filelock import FileLock
+
+    with ExitStack() as hold:
+        with FileLock(search.folder / "study.lock"):
+            trial = _interrupted(search, hold) or _fresh(search, hold)
+        yield trial
+
+
+def _interrupted(search: OpenStudy, hold: ExitStack) -> "Trial | None":
+    """A trial that is running by the database's word, but whose folder no process holds."""
+    from optuna.trial import Trial, TrialState
+
+    for frozen in search.known():
+        if frozen.state == TrialState.RUNNING and _is_free(search, frozen, hold):
+            return Trial(search.study, frozen._trial_id)  # Optuna has no other way to go on with a trial
+    return None
+
+
+def _is_free(search: OpenStudy, trial: "FrozenTrial", hold: ExitStack) -> bool:
+    try:
+        hold.enter_context(held(search.run_folder(trial)))
+    except ConfigError:  # another process is at it
+        return False
+    return True
+
+
+def _fresh(search: OpenStudy, hold: ExitStack) -> "Trial | None":
+    number = len(search.known())
+    if number >= search.trials:
+        return None
+    search.study.sampler = _sampler_of(search, number, "")  # some samplers prepare a trial before it draws
+    trial = search.study.ask()
+    hold.enter_context(held(search.run_folder(trial)))
+    draw(search, trial)
+    trial.set_user_attr(FOLDER, str(search.run_folder(trial)))
+    return trial
+
+
+def draw(search: OpenStudy, trial: "Trial") -> None:
+    """Draw a value for every key; what the trial has drawn before stays as it is.
+
+    Each draw has a seed of its own, of the study's seed, the trial's number and the key, so that nothing depends on
+    how often the process was started. Keys that a sampler draws together have that of no key.
+    """
+    search.study.sampler = _sampler_of(search, trial.number, "")
+    _ = trial.relative_params  # drawn when first asked for
+    for dimension in search.space:
+        search.study.sampler = _sampler_of(search, trial.number, dimension.key)
+        dimension.draw(trial)
+
+
+def _sampler_of(search: OpenStudy, number: int, key: str) -> Any:
+    """The sampler that draws this key of this trial; with an empty key all that are drawn together."""
+    return instantiate(search.sampler, seed=int(digest(search.seed, number, key)[:8], 16))
+
+
+def drawn_by(search: OpenStudy, trial: "Trial | FrozenTrial", shown: Callable[[Any], str] = str) -> list[str]:
+    """What a trial has drawn, as overrides.
+
+    Args:
+        shown: how a value is written.
+    """
+    return [f"{each.key}={shown(trial.params[name_of(each)])}" for each in search.space]

@@ -5,31 +5,58 @@ import json
 import logging
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embexp.building import DataBuilder
-from embexp.command import MISTAKES
-from embexp.config import composed
+from embexp.cli.app import MISTAKES
+from embexp.cli.messages import explain
+from embexp.config.compose import composed
+from embexp.core.run_folder import RECORD, RESULT, is_closed
 from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError
-from embexp.explaining import explain
-from embexp.plan import RunPlan, plan_run
-from embexp.reports.study_table import shown
-from embexp.resuming import resumed
-from embexp.run import execute, tidy
-from embexp.run_record import RECORD, RESULT, is_closed
-from embexp.tuning.drawing import draw, drawn_by, next_trial
-from embexp.tuning.measure import check_measure
-from embexp.tuning.study import ERROR, FOLDER, STEPS, TWIN, Search
+from embexp.experiment.datasets import DataBuilder
+from embexp.experiment.execute import execute, tidy
+from embexp.experiment.fingerprint import digest, judged_on
+from embexp.experiment.plan import RunPlan, plan_run
+from embexp.experiment.resume import resumed
+from embexp.tuning.report import shown
+from embexp.tuning.study import ERROR, FOLDER, STEPS, TWIN, OpenStudy, draw, drawn_by, next_trial, read_study
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from optuna.trial import FrozenTrial, Trial
+
+
+def measure_of(plan: RunPlan) -> dict[str, str]:
+    """Key of the metric on dev by which a trial is measured, and a hash of the rows.
+
+    Raises:
+        ConfigError: there is no dev split, and choosing on test would leave no honest number.
+    """
+    evaluator = next(each for each in plan.evaluators if each.name == plan.primary_evaluator)
+    if "dev" not in evaluator.splits:
+        raise ConfigError(
+            f"{evaluator.name} has no dev split, only {', '.join(evaluator.splits)}. Expected one to choose by: the "
+            "best of many trials on test says nothing of other data. Type an evaluator that has one, such as "
+            "evaluator=[stsb], or split the data: step=[split]."
+        )
+    rows = judged_on(plan).get(f"{evaluator.name}/dev", "")
+    return {"metric": f"dev/{evaluator.name}/{plan.primary_metric}", "rows": digest(rows)}
+
+
+def _check_measure(folder: Path, plan: RunPlan) -> None:
+    """Raise ConfigError where a trial would be measured differently from the others of its study."""
+    before, now = read_study(folder)["measure"], measure_of(plan)
+    if before != now:
+        what = f"by {now['metric']}, not {before['metric']}" if before["metric"] != now["metric"] else "on other rows"
+        raise ConfigError(
+            f"The trial would be measured {what}. Expected the same for all trials of a study: name an evaluator with "
+            "rows of its own, such as evaluator=[stsb], or begin another study with tune.seed=<number>."
+        )
+
 
 logger = logging.getLogger(__name__)
 
 
-def run_trials(search: Search, builders: dict[str, DataBuilder], tell: Callable[["FrozenTrial"], None]) -> None:
+def run_trials(search: OpenStudy, builders: dict[str, DataBuilder], tell: Callable[["FrozenTrial"], None]) -> None:
     """Run trials until the study has as many as it shall have, and none is left that was interrupted.
 
     Args:
@@ -42,10 +69,10 @@ def run_trials(search: Search, builders: dict[str, DataBuilder], tell: Callable[
                 return
             draw(search, trial)
             logger.info("trial %s: %s", trial.number, " ".join(drawn_by(search, trial, shown)))
-            tell(run_trial(search, trial, builders))
+            tell(_run_trial(search, trial, builders))
 
 
-def run_trial(search: Search, trial: "Trial", builders: dict[str, DataBuilder]) -> "FrozenTrial":
+def _run_trial(search: OpenStudy, trial: "Trial", builders: dict[str, DataBuilder]) -> "FrozenTrial":
     """One trial from its beginning, or from where it was interrupted, to what Optuna is told of it.
 
     A trial that does not fit or whose training fails is a failure of its own and ends no study.
@@ -57,7 +84,7 @@ def run_trial(search: Search, trial: "Trial", builders: dict[str, DataBuilder]) 
     from torch import OutOfMemoryError
 
     try:
-        return search.study.tell(trial, value_of(search, trial, builders))
+        return search.study.tell(trial, _value_of(search, trial, builders))
     except Pruned:
         return search.study.tell(trial, state=TrialState.PRUNED)
     except (TrackingError, ConfigError) as error:
@@ -68,14 +95,14 @@ def run_trial(search: Search, trial: "Trial", builders: dict[str, DataBuilder]) 
         return _failed(search, trial, error)
 
 
-def _failed(search: Search, trial: "Trial", error: Exception) -> "FrozenTrial":
+def _failed(search: OpenStudy, trial: "Trial", error: Exception) -> "FrozenTrial":
     from optuna.trial import TrialState
 
     trial.set_user_attr(ERROR, f"{type(error).__name__}: {explain(error)}")
     return search.study.tell(trial, state=TrialState.FAIL)
 
 
-def value_of(search: Search, trial: "Trial", builders: dict[str, DataBuilder]) -> float:
+def _value_of(search: OpenStudy, trial: "Trial", builders: dict[str, DataBuilder]) -> float:
     """The trial's primary metric on dev, once its run is done, or all that an interruption has left of it.
 
     Raises:
@@ -84,11 +111,11 @@ def value_of(search: Search, trial: "Trial", builders: dict[str, DataBuilder]) -
     """
     folder = search.run_folder(trial)
     begun = (folder / RECORD).is_file()
-    value = done_before(folder) if begun else done_by_twin(search, trial)
+    value = _done_before(folder) if begun else _done_by_twin(search, trial)
     if value is None:
-        plan = plan_trial(search, trial, builders, begun)
+        plan = _plan_trial(search, trial, builders, begun)
         try:
-            value = execute(plan, begun, watching(trial)).primary_value
+            value = execute(plan, begun, _watching(trial)).primary_value
         except Pruned:
             tidy(plan)
             raise
@@ -97,7 +124,7 @@ def value_of(search: Search, trial: "Trial", builders: dict[str, DataBuilder]) -
     return value
 
 
-def done_by_twin(search: Search, trial: "Trial") -> float | None:
+def _done_by_twin(search: OpenStudy, trial: "Trial") -> float | None:
     """The primary metric of a trial that drew the same values before, whose run is then this trial's, too."""
     for other in search.known():
         if other.state.name == "COMPLETE" and other.params == trial.params:
@@ -107,7 +134,7 @@ def done_by_twin(search: Search, trial: "Trial") -> float | None:
     return None
 
 
-def done_before(folder: "Path") -> float | None:
+def _done_before(folder: "Path") -> float | None:
     """The primary metric of a run that has finished; None where it has not.
 
     Raises:
@@ -121,17 +148,17 @@ def done_before(folder: "Path") -> float | None:
     return result["primary_value"] if is_closed(folder) else None
 
 
-def plan_trial(search: Search, trial: "Trial", builders: dict[str, DataBuilder], begun: bool) -> RunPlan:
+def _plan_trial(search: OpenStudy, trial: "Trial", builders: dict[str, DataBuilder], begun: bool) -> RunPlan:
     """The run that a trial is: with the configuration it began with, where it has begun."""
     folder = search.run_folder(trial)
     config, choices = resumed(folder, ()) if begun else composed([*search.fixed, *drawn_by(search, trial)])
     plan = plan_run(config, choices, folder, builders)
-    check_measure(search.folder, plan)
+    _check_measure(search.folder, plan)
     tags = {"embexp.study": search.id, "embexp.trial": str(trial.number)}
     return dataclasses.replace(plan, name=f"trial {trial.number}: {plan.name}", tags=tags)
 
 
-def watching(trial: "Trial") -> Callable[[int, float], None]:
+def _watching(trial: "Trial") -> Callable[[int, float], None]:
     """Tells Optuna the dev score of each evaluation, by its number, so that trainings of unlike lengths compare.
 
     What was told before an interruption is not told again.

@@ -76,9 +76,9 @@ def write_pairs(path: Path, num_rows: int) -> None:
 
 def embexp_route(path: Path) -> dict[str, float]:
     """Read, clean, convert and split; seconds of each."""
-    from embexp.config import compose, instantiate
+    from embexp.config.compose import compose, instantiate
     from embexp.data.readers import read_files
-    from embexp.steps.convert import convert_to
+    from embexp.steps.conversions.convert import convert_to
 
     steps = compose(["step=[clean,split]"]).dataset.steps
     parts = {

@@ -35,8 +35,8 @@ def scores() -> tuple["numpy.ndarray", "numpy.ndarray", "numpy.ndarray"]:
 
 def embexp_side(peer: str) -> float:  # noqa: ARG001
     """Seconds from the scores of both models to the interval and p."""
-    from embexp.evaluation.measures import Measure, Statistics
-    from embexp.evaluation.significance import bootstrap_differences, interval_of, p_value_of
+    from embexp.evaluation.metrics import Measure, Statistics
+    from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
 
     gold, first, second = scores()  # with it numpy is imported
     measure = Measure("spearman_cosine", "spearman", "cosine", "gold")

@@ -57,7 +57,7 @@ def _log(client, run: str, number: int, draw: random.Random) -> None:
 
 def embexp_side(uri: str) -> Numbers:
     """Seconds from the store to the files, and of each part."""
-    from embexp.board.leaderboard import make_leaderboard, write_leaderboard
+    from embexp.leaderboards.make import make_leaderboard, write_leaderboard
     from embexp.tracking.mlflow_runs import MlflowRuns
     from embexp.tracking.mlflow_tracker import MlflowTracker
 

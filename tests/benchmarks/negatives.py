@@ -62,7 +62,7 @@ def drawn_sentences(number: int) -> list[str]:
 def embexp_side(work: str, queries: int, documents: int) -> float:
     if work == "bm25":
         return bm25_seconds(queries, documents)
-    from embexp.nearest import nearest
+    from embexp.core.nearest_neighbours import nearest
 
     encoder, texts = encoder_of_minilm(), sentences(documents)
 
@@ -86,7 +86,7 @@ def peer_side(work: str, queries: int, documents: int) -> float:
 def bm25_seconds(queries: int, documents: int) -> float:
     """Seconds from the rows to their negatives, all that the step does with them."""
     from embexp.data.checks import dataset_of
-    from embexp.steps.conversions.conversion_settings import default_settings
+    from embexp.steps.conversions.conversion import default_settings
     from embexp.steps.negatives.bm25 import Bm25Retriever
     from embexp.steps.negatives.guards import Guards
     from embexp.steps.negatives.mine import mine_negatives
@@ -109,7 +109,7 @@ def rank_bm25_seconds(queries: int, documents: int) -> float:
     import numpy
     from rank_bm25 import BM25Okapi
 
-    from embexp.steps.negatives.terms import Terms
+    from embexp.steps.word_tokenizer import Terms
 
     texts, terms = sentences(queries + documents), Terms("english")
     indexes: list[BM25Okapi] = []
@@ -141,7 +141,7 @@ def small_pool():
 def encoder_of_minilm():
     """embexp's encoder of MiniLM, warmed up."""
     from embexp.models.encoding import ModelEncoder
-    from embexp.models.forward_choice import arrange_forward
+    from embexp.models.packed import arrange_forward
 
     model = workloads.minilm()
     arrange_forward(model, None)

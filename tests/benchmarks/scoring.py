@@ -37,7 +37,7 @@ def embexp_side(work: str, texts: str) -> float:
     from embexp.data.checks import dataset_of
     from embexp.evaluation.similarity import similarity_evaluator
     from embexp.models.encoding import ModelEncoder
-    from embexp.models.forward_choice import arrange_forward
+    from embexp.models.packed import arrange_forward
 
     model = workloads.minilm()
     arrange_forward(model, None)

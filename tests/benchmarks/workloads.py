@@ -37,16 +37,16 @@ def mnli_pairs(number: int) -> list[Pair]:
 
 def bundled_pairs() -> list[Pair]:
     """All training pairs of the bundled corpus, as `dataset=finance` has them: short questions and answers."""
-    from embexp.building import builder_of
-    from embexp.config import compose, resolve
-    from embexp.matching import way_to_loss
+    from embexp.config.compose import compose, resolve
+    from embexp.experiment.datasets import builder_of
+    from embexp.experiment.routing import route_to_loss
 
     config = resolve(compose(["dataset=finance"]))
     builder = builder_of(config)
     dataset = builder.in_shape(
         config["dataset"],
         "finance",
-        lambda offered: way_to_loss(offered, ("positive_pair",), "finance", "mnrl", builder.settings),
+        lambda offered: route_to_loss(offered, ("positive_pair",), "finance", "mnrl", builder.settings),
     )
     return pairs_of(dataset.splits["train"])
 
@@ -92,10 +92,10 @@ def run_in_process(data: str, *arguments: str, trains_on: Sequence[Pair] | None 
     Args:
         trains_on: the pairs that it must train on; with other ones the benchmark ends.
     """
-    from embexp.config import compose
-    from embexp.overrides import expand_paths
-    from embexp.plan import plan_run
-    from embexp.run import execute
+    from embexp.cli.overrides import expand_paths
+    from embexp.config.compose import compose
+    from embexp.experiment.execute import execute
+    from embexp.experiment.plan import plan_run
 
     quiet = ("trainer.eval_strategy=no", "trainer.save_strategy=no", "tracking=none", "shape=positive_pair")
     overrides = expand_paths([*TOLD[data], *quiet, *arguments])

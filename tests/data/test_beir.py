@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from embexp.building import builder_of
-from embexp.config import compose, resolve
-from embexp.data.beir import read_beir
-from embexp.data.documents import documents_in
+from embexp.config.compose import compose, resolve
+from embexp.data.beir import documents_in, read_beir
 from embexp.data.faults import FaultLog
 from embexp.errors import ConfigError, DataError
+from embexp.experiment.datasets import builder_of
 
 CORPUS = [
     {"_id": "d1", "title": "Bonds", "text": "They pay coupons.", "metadata": {}},

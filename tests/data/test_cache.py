@@ -7,7 +7,7 @@ import pytest
 from embexp.data import cache
 from embexp.data.cache import cached_step, identity_of, step_key
 from embexp.data.checks import dataset_of
-from embexp.data.prompts import Prompts
+from embexp.data.dataset import Prompts
 
 CALL = {"_target_": "embexp.steps.clean.clean", "min_chars": 1}
 

@@ -7,8 +7,8 @@ import pytest
 from datasets import Dataset
 
 from embexp.data.checks import dataset_of
-from embexp.data.files import sha256_of
 from embexp.data.readers import read_files, read_hub
+from embexp.data.sources import sha256_of
 from embexp.data.storage import write_dataset
 from embexp.errors import ConfigError, DataError
 

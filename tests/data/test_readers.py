@@ -5,10 +5,10 @@ import hashlib
 import pytest
 from datasets import Dataset
 
-from embexp.building import builder_of
-from embexp.config import compose, conf_dir, resolve
+from embexp.config.compose import compose, conf_dir, resolve
 from embexp.data.readers import read_files, read_public
 from embexp.errors import DataError
+from embexp.experiment.datasets import builder_of
 
 PAIRS = {"anchor": ["a, or b", "c"], "positive": ["d", "é 市"]}
 SCORED = {"sentence1": ["a", "b", "c"], "sentence2": ["d", "e", "f"], "score": [0.0, 2.5, 5.0]}

@@ -8,9 +8,9 @@ import pytest
 
 from embexp.data import storage
 from embexp.data.checks import dataset_of
-from embexp.data.files import sha256_of
-from embexp.data.prompts import Prompts
+from embexp.data.dataset import Prompts
 from embexp.data.readers import read_files
+from embexp.data.sources import sha256_of
 from embexp.data.storage import MANIFEST, is_prepared, read_prepared, write_dataset
 from embexp.errors import ConfigError, DataError
 
@@ -89,7 +89,7 @@ def test_who_is_stopped_while_writing_loses_nothing(tmp_path, dataset, monkeypat
     def stopped(_):
         raise stop
 
-    monkeypatch.setattr(storage, "manifest_of", stopped)
+    monkeypatch.setattr(storage, "_manifest_of", stopped)
     with pytest.raises(stop):
         write_dataset(dataset, folder, "parquet")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -150,8 +150,8 @@ def test_an_unknown_function_is_refused_with_the_nearest_known_one():
 def test_minilm_on_mrpc_equals_sentence_transformers(real_data):
     from sentence_transformers.sentence_transformer.evaluation import BinaryClassificationEvaluator
 
-    from embexp.building import builder_of
-    from embexp.config import compose, instantiate, resolve
+    from embexp.config.compose import compose, instantiate, resolve
+    from embexp.experiment.datasets import builder_of
 
     config = resolve(compose(["dataset=mrpc", f"paths.data={real_data}", "paths.cache=null"]))
     dataset = builder_of(config).read(config["dataset"], "mrpc", "binary_pair")

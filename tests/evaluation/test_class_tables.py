@@ -5,8 +5,8 @@ import tracemalloc
 import numpy
 import pytest
 
-from embexp.evaluation.measures import STATISTICS, Prepared
-from embexp.evaluation.resampling import Draw, draws, whole
+from embexp.evaluation.metrics import STATISTICS, Prepared
+from embexp.evaluation.stats.resampling import Draw, draws, whole
 
 EXAMPLES = 60
 NAMES = ["macro_f1", "v_measure"]

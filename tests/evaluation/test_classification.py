@@ -234,8 +234,8 @@ def test_minilm_on_trec_equals_scikit_learn_on_its_vectors(real_data, fit_on):
     from sklearn.metrics import f1_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    from embexp.building import builder_of
-    from embexp.config import compose, instantiate, resolve
+    from embexp.config.compose import compose, instantiate, resolve
+    from embexp.experiment.datasets import builder_of
 
     overrides = ["dataset=trec", "evaluator=[classification]", f"evaluator.classification.fit_on={fit_on}"]
     config = resolve(compose([*overrides, f"paths.data={real_data}", "paths.cache=null"]))

@@ -145,8 +145,8 @@ def test_minilm_on_trec_equals_scikit_learn_on_its_vectors(real_data):
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.metrics import v_measure_score
 
-    from embexp.building import builder_of
-    from embexp.config import compose, instantiate, resolve
+    from embexp.config.compose import compose, instantiate, resolve
+    from embexp.experiment.datasets import builder_of
 
     overrides = ["dataset=trec", "evaluator=[clustering]", f"paths.data={real_data}", "paths.cache=null"]
     config = resolve(compose(overrides))

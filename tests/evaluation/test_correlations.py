@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
 from embexp.evaluation.correlations import Correlation, Ranks, Values
-from embexp.evaluation.resampling import CHUNK, Draw, draws, whole
+from embexp.evaluation.stats.resampling import CHUNK, Draw, draws, whole
 
 KINDS = pytest.mark.parametrize(("kind", "scipys"), [(Values, pearsonr), (Ranks, spearmanr)], ids=["values", "ranks"])
 

@@ -3,9 +3,9 @@
 import numpy
 import pytest
 
-from embexp.evaluation.decisions import accuracies, best_threshold, f1_scores
-from embexp.evaluation.measures import STATISTICS, Prepared
-from embexp.evaluation.resampling import draws, whole
+from embexp.evaluation.metrics import STATISTICS, Prepared
+from embexp.evaluation.stats.resampling import draws, whole
+from embexp.evaluation.threshold_metrics import accuracies, best_threshold, f1_scores
 
 EXAMPLES = 60
 

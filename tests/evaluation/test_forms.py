@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from embexp.errors import ConfigError
-from embexp.evaluation.forms import Form, forms_of
+from embexp.evaluation.example_evaluator import Form, forms_of
 
 VECTORS = {"a": numpy.array([[0.5, -1.0, 2.0], [1.5, 0.0, -2.0]]), "b": numpy.array([[-0.5, 3.0, 0.0]])}
 

@@ -48,8 +48,8 @@ def test_many_texts_are_drawn_from_the_same_ones_every_time():
 
 @pytest.mark.slow
 def test_minilm_lies_on_stsb_as_was_published(real_data):
-    from embexp.building import builder_of
-    from embexp.config import compose, instantiate, resolve
+    from embexp.config.compose import compose, instantiate, resolve
+    from embexp.experiment.datasets import builder_of
     from embexp.models.encoding import ModelEncoder
 
     config = resolve(compose(["dataset=stsb", f"paths.data={real_data}", "paths.cache=null"]))

@@ -6,9 +6,8 @@ import numpy
 import pyarrow.parquet
 import pytest
 
-from embexp.evaluation.kept_examples import read_examples, write_examples, write_report
-from embexp.evaluation.measures import Measure, value_of
-from embexp.evaluation.scores import Scores
+from embexp.evaluation.metrics import Measure, value_of
+from embexp.evaluation.scores import Scores, read_examples, write_examples, write_report
 
 MEASURES = (
     Measure("spearman_cosine", "spearman", "cosine", "gold"),

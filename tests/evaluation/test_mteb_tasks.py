@@ -8,7 +8,7 @@ import sys
 import numpy
 import pytest
 
-from embexp.config import compose, instantiate, resolve
+from embexp.config.compose import compose, instantiate, resolve
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.mteb_tasks import mteb_evaluator
@@ -173,14 +173,14 @@ def test_data_that_cannot_be_had_are_told(monkeypatch):
 
 @pytest.mark.usefixtures("own_tasks")
 def test_a_run_builds_it_without_data_of_its_own():
-    from embexp.building import builder_of
-    from embexp.judges import check_evaluator_way, plan_evaluators
-    from embexp.misfits import Misfits
+    from embexp.errors import Problems
+    from embexp.experiment.datasets import builder_of
+    from embexp.experiment.evaluators import check_evaluator_route, plan_evaluators
 
     config = resolve(compose(["evaluator=[mteb]", "evaluator.mteb.tasks=[own_tasks.OwnPairs]", "paths.cache=null"]))
-    builder, misfits = builder_of(config), Misfits()
-    check_evaluator_way("mteb", config, "finance", builder)
-    (evaluator,), primary, _ = plan_evaluators(config, "finance", [], builder, misfits)
+    builder, problems = builder_of(config), Problems()
+    check_evaluator_route("mteb", config, "finance", builder)
+    (evaluator,), primary, _ = plan_evaluators(config, "finance", [], builder, problems)
     assert primary == ("mteb", "OwnPairs")
     assert (evaluator.texts("test"), evaluator.positives("test").first) == ({}, [])
 

@@ -139,10 +139,10 @@ def test_numbers_below_1_are_refused(option):
 
 
 def test_a_run_builds_it_from_pairs(tmp_path):
-    from embexp.building import builder_of
-    from embexp.config import compose, resolve
-    from embexp.judges import plan_evaluators
-    from embexp.misfits import Misfits
+    from embexp.config.compose import compose, resolve
+    from embexp.errors import Problems
+    from embexp.experiment.datasets import builder_of
+    from embexp.experiment.evaluators import plan_evaluators
 
     (tmp_path / "dev.csv").write_text("anchor,positive\na,b\nc,d\n")
     config = resolve(
@@ -151,6 +151,6 @@ def test_a_run_builds_it_from_pairs(tmp_path):
         )
     )
     config["dataset"]["steps"] = {}
-    (evaluator,), _, _ = plan_evaluators(config, "pairs", [], builder_of(config), Misfits())
+    (evaluator,), _, _ = plan_evaluators(config, "pairs", [], builder_of(config), Problems())
     assert evaluator.metric_names == ("average_precision",)
     assert evaluator.splits == ("dev",)

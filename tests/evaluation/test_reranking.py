@@ -155,12 +155,12 @@ def test_an_option_that_cannot_be_is_refused(options, message):
 
 
 def test_a_run_builds_it_from_the_bundled_corpus():
-    from embexp.building import builder_of
-    from embexp.config import compose, resolve
-    from embexp.judges import plan_evaluators
-    from embexp.misfits import Misfits
+    from embexp.config.compose import compose, resolve
+    from embexp.errors import Problems
+    from embexp.experiment.datasets import builder_of
+    from embexp.experiment.evaluators import plan_evaluators
 
     config = resolve(compose(["evaluator=[rerank]", "paths.cache=null"]))
-    (evaluator,), _, _ = plan_evaluators(config, "finance", [], builder_of(config), Misfits())
+    (evaluator,), _, _ = plan_evaluators(config, "finance", [], builder_of(config), Problems())
     assert evaluator.primary_metric == "map"
     assert evaluator.splits == ("dev", "test")

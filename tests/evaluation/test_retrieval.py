@@ -7,14 +7,14 @@ import numpy
 import pytest
 from plane_encoder import PlaneEncoder
 
-from embexp.config import compose, instantiate, resolve
+from embexp.config.compose import compose, instantiate, resolve
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError
-from embexp.evaluation.hits import hits_of
+from embexp.evaluation.ranking_metrics import hits_of
 from embexp.evaluation.retrieval import retrieval_evaluator
 from embexp.evaluation.scores import compare
+from embexp.models.embedding_cache import TextMemory
 from embexp.models.encoding import ModelEncoder
-from embexp.models.text_memory import TextMemory
 from embexp.steps.prompting import set_prompts
 
 CUTS = {"ndcg_at": [10], "mrr_at": [10], "recall_at": [1, 2], "map_at": [100], "accuracy_at": [1], "precision_at": [2]}
@@ -331,14 +331,14 @@ def test_without_ndcg_another_metric_is_the_primary_one():
 
 def built(name, *overrides):
     """The evaluator of that name as a run builds it."""
-    from embexp.building import builder_of
-    from embexp.judges import plan_evaluators
-    from embexp.misfits import Misfits
+    from embexp.errors import Problems
+    from embexp.experiment.datasets import builder_of
+    from embexp.experiment.evaluators import plan_evaluators
 
     config = resolve(compose([f"evaluator=[{name}]", "paths.cache=null", *overrides]))
-    misfits = Misfits()
-    evaluators = plan_evaluators(config, "data", [], builder_of(config), misfits)[0]
-    misfits.raise_if_any()
+    problems = Problems()
+    evaluators = plan_evaluators(config, "data", [], builder_of(config), problems)[0]
+    problems.raise_if_any()
     return evaluators[0]
 
 

@@ -5,7 +5,7 @@ import math
 import numpy
 import pytest
 
-from embexp.evaluation.measures import Measure
+from embexp.evaluation.metrics import Measure
 from embexp.evaluation.scores import Difference, Scores, compare
 
 

@@ -165,8 +165,8 @@ def test_constant_gold_scores_are_refused():
     ("split", "expected"), [("dev", {"spearman": 0.86717, "pearson": 0.86962}), ("test", {"spearman": 0.82032})]
 )
 def test_the_untouched_minilm_has_its_published_scores_on_the_sts_benchmark(real_data, split, expected):
-    from embexp.building import builder_of
-    from embexp.config import compose, instantiate, resolve
+    from embexp.config.compose import compose, instantiate, resolve
+    from embexp.experiment.datasets import builder_of
 
     config = resolve(compose(["dataset=stsb", f"paths.data={real_data}", "paths.cache=null"]))
     dataset = builder_of(config).read(config["dataset"], "stsb", "scored_pair")

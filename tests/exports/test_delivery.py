@@ -2,11 +2,9 @@
 
 import errno
 
-from embexp.errors import ExportError
-from embexp.evaluation.scores import judged_split
-from embexp.exports.delivery import make_exports, plan_exports
-from embexp.exports.trained import Exported, TrainedModel
-from embexp.misfits import Misfits
+from embexp.errors import ExportError, Problems
+from embexp.evaluation.scores import verdict_split
+from embexp.exports.delivery import Exported, TrainedModel, make_exports, plan_exports
 
 
 class Form:
@@ -28,7 +26,7 @@ def node(**arguments):
 
 def test_those_that_hand_on_the_others_come_last():
     config = {"hub": node(comes_last=True), "int8": node(), "onnx": node()}
-    assert [form.name for form in plan_exports(config, Misfits())] == ["int8", "onnx", "hub"]
+    assert [form.name for form in plan_exports(config, Problems())] == ["int8", "onnx", "hub"]
 
 
 def test_one_that_fails_leaves_what_was_there_and_does_not_stop_the_next(tmp_path):
@@ -68,7 +66,7 @@ def test_the_verdict_falls_on_test_in_whatever_order_an_evaluator_names_its_spli
         def __init__(self, *splits):
             self.splits = splits
 
-    assert [judged_split(Judge(*splits)) for splits in (("test", "dev"), ("dev", "test"), ("dev",))] == [
+    assert [verdict_split(Judge(*splits)) for splits in (("test", "dev"), ("dev", "test"), ("dev",))] == [
         "test",
         "test",
         "dev",

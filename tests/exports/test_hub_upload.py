@@ -10,12 +10,10 @@ from huggingface_hub import ModelCard
 from omegaconf import OmegaConf
 from tiny_runs import finished_run, tiny_plan, training_texts
 
-from embexp.config import compose
-from embexp.errors import ConfigError, EmbexpError
-from embexp.export import export
-from embexp.exports.delivery import make_exports, plan_exports
-from embexp.exports.trained import TrainedModel
-from embexp.misfits import Misfits
+from embexp.config.compose import compose
+from embexp.errors import ConfigError, EmbexpError, Problems
+from embexp.experiment.export_run import export
+from embexp.exports.delivery import TrainedModel, make_exports, plan_exports
 
 TOKEN = "hf_of_the_test"
 GIVEN = ("export=[hub]", "export.hub.repo=me/tiny", "export.hub.license=cc-by-4.0", "tracking=none")
@@ -144,7 +142,7 @@ def test_an_adapter_whose_base_is_a_folder_is_not_pushed(hub, workplace):
     adapter.write_text(json.dumps({"base_model_name_or_path": str(workplace)}))
     trained = TrainedModel(adapter.parent, workplace, encoder=None)
     settings = compose(["model=tiny", *GIVEN[:-1], f"export.hub.endpoint={hub.url}"], "export").export
-    (made,) = make_exports(plan_exports(OmegaConf.to_container(settings), Misfits()), trained)
+    (made,) = make_exports(plan_exports(OmegaConf.to_container(settings), Problems()), trained)
     assert made.problem.endswith("type model.adapter.merge=true in the command of the run.")
     assert not hub.created
 

@@ -4,9 +4,8 @@ import numpy
 import pytest
 
 from embexp.errors import ConfigError, ExportError
-from embexp.exports.onnx_encoder import OnnxEncoder
-from embexp.exports.onnx_export import OnnxExport
-from embexp.exports.trained import TrainedModel
+from embexp.exports.delivery import TrainedModel
+from embexp.exports.onnx_export import OnnxEncoder, OnnxExport
 from embexp.models.scratch import ScratchModel
 
 TEXTS = ["a bond is a loan", "shares", "what does a bond cost " * 40, "ein 中文 text", ""]

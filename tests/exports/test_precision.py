@@ -6,8 +6,8 @@ import pytest
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.similarity import similarity_evaluator
+from embexp.exports.delivery import TrainedModel
 from embexp.exports.precision import QuantisedEmbeddings, QuantisedEncoder
-from embexp.exports.trained import TrainedModel
 from embexp.steps.prompting import set_prompts
 
 VECTORS = {

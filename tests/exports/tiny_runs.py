@@ -4,9 +4,9 @@ from pathlib import Path
 
 from conftest import TINY
 
-from embexp.config import compose
-from embexp.plan import plan_run
-from embexp.run import RunResult, execute
+from embexp.config.compose import compose
+from embexp.experiment.execute import RunResult, execute
+from embexp.experiment.plan import plan_run
 
 CHOICES = {"dataset": "finance", "model": "tiny", "loss": "mnrl", "modifier": "none", "trainer": "smoke"}
 

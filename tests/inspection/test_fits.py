@@ -2,8 +2,8 @@
 
 import pytest
 
-from embexp.inspection.fits import fits_of
-from embexp.steps.conversions.conversion_settings import default_settings
+from embexp.inspection.collect import fits_of
+from embexp.steps.conversions.conversion import default_settings
 
 NLI = ("entailment", "neutral", "contradiction")
 

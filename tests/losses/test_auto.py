@@ -5,13 +5,13 @@ import logging
 
 import pytest
 
-from embexp.config import compose, conf_dir, option_of
+from embexp.config.compose import compose, conf_dir, option_of
 from embexp.data.shapes import SHAPES
-from embexp.describing import parameters
 from embexp.errors import ConfigError
-from embexp.losses.auto import is_auto, loss_for
-from embexp.plan import plan_run
-from embexp.steps.convert import route
+from embexp.experiment.params import parameters
+from embexp.experiment.plan import plan_run
+from embexp.losses.spec import is_auto, loss_for
+from embexp.steps.conversions.convert import route
 
 AUTO = option_of("loss", "auto")
 CHOICES = {"dataset": "finance", "model": "tiny", "loss": "auto", "modifier": "none", "trainer": "smoke"}

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from embexp.config import conf_dir, option_of
+from embexp.config.compose import conf_dir, option_of
 from embexp.losses.__main__ import main
-from embexp.losses.catalogue import SAMPLERS, TRAITS, losses, modifiers
-from embexp.losses.catalogue_text import COMMAND, as_markdown
+from embexp.losses.catalogue import COMMAND, SAMPLERS, TRAITS, as_markdown, losses, modifiers
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = sorted(path.stem for path in conf_dir().glob("loss/*.yaml") if path.stem != "auto")

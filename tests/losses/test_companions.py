@@ -3,14 +3,14 @@
 import pytest
 from conftest import TINY
 
-from embexp.config import compose, option_of
+from embexp.config.compose import compose, option_of
 from embexp.errors import ConfigError, EmbexpError, ModelError
-from embexp.losses.companions import companions_of, places_of
-from embexp.losses.generator import load_generator
+from embexp.experiment.plan import plan_run
+from embexp.losses.diffcse import load_generator
 from embexp.losses.guided import frozen
 from embexp.losses.spec import spec_of
+from embexp.losses.yaml_keys import companions_of, places_of
 from embexp.models.pretrained import PretrainedModel
-from embexp.plan import plan_run
 
 GIST = option_of("loss", "gist")
 
@@ -58,7 +58,7 @@ def test_a_table_of_token_vectors_guides_nobody():
 
 @pytest.mark.parametrize("answers", [False, True])
 def test_a_hub_that_does_not_answer_is_told_before_anything_is_loaded(answers, monkeypatch):
-    monkeypatch.setattr("embexp.losses.companions.hub_answers", lambda: answers)
+    monkeypatch.setattr("embexp.losses.yaml_keys.hub_answers", lambda: answers)
     guide = GIST | {"guide": "org/some-name"}
     if answers:
         assert places_of(guide)["guide"]["source"] == "hub"

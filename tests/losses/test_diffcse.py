@@ -9,7 +9,7 @@ import pytest
 import torch
 from shaped_rows import OTHERS, TEXTS, right_dataset
 
-from embexp.config import option_of
+from embexp.config.compose import option_of
 from embexp.errors import ConfigError
 from embexp.losses.diffcse import DiffCSE
 from embexp.losses.spec import spec_of

@@ -3,12 +3,12 @@
 import pytest
 from conftest import TINY
 
-from embexp.config import compose, conf_dir, option_of
+from embexp.config.compose import compose, conf_dir, option_of
 from embexp.errors import ConfigError, EmbexpError
-from embexp.losses.legal_values import Values, values_of
+from embexp.experiment.plan import plan_run
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import spec_of
-from embexp.plan import plan_run
+from embexp.losses.yaml_keys import LegalValues, values_of
 
 YAMLS = sorted(
     (group, path.stem)
@@ -21,7 +21,7 @@ YAMLS = sorted(
 def misfits_of(loss: str, modifier: str = "none", **changes) -> list[str]:
     """What is wrong with a shipped loss some of whose values were changed."""
     wrapper = modifier_of(modifier, option_of("modifier", modifier))
-    return spec_of(loss, option_of("loss", loss) | changes, wrapper).value_misfits()
+    return spec_of(loss, option_of("loss", loss) | changes, wrapper).value_problems()
 
 
 def test_every_yaml_tells_the_values_of_its_numbers_and_words():
@@ -78,7 +78,7 @@ def test_an_unknown_word_is_told_with_the_nearest_in_a_list_too():
 
 @pytest.mark.parametrize(("value", "fits"), [([8, 4], True), (None, True), ([], False), ([0], False), (8, False)])
 def test_a_list_has_a_member_and_each_fits(value, fits):
-    assert Values(least=1, whole=True, many=True, optional=True).allow(value) == fits
+    assert LegalValues(least=1, whole=True, many=True, optional=True).allow(value) == fits
 
 
 def test_an_unknown_word_in_values_names_the_known_ones():
@@ -92,7 +92,7 @@ def test_the_plan_tells_all_of_them_at_once(tmp_path):
     wrong += ["modifier.aggregation=median"]
     with pytest.raises(EmbexpError) as error:
         plan_run(compose([*TINY, "tracking=none", "loss=gist", *wrong]), choices, tmp_path)
-    heading, *misfits = str(error.value).split("\n\n")
+    heading, *problems = str(error.value).split("\n\n")
     assert heading == "4 things do not fit:"
     given = ("loss.guide=null", "loss.temperature=0", "modifier.mean_weight=-1", "modifier.aggregation=median")
-    assert [misfit.split()[1] for misfit in misfits] == list(given)
+    assert [problem.split()[1] for problem in problems] == list(given)

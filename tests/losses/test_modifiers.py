@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from embexp.config import conf_dir, option_of
+from embexp.config.compose import conf_dir, option_of
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError
 from embexp.losses.modifiers import composing_modifiers, modifier_of

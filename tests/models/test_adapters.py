@@ -10,11 +10,11 @@ import numpy
 import pytest
 import torch
 
-from embexp.config import compose, instantiate
+from embexp.config.compose import compose, instantiate
 from embexp.errors import ConfigError, ModelError
 from embexp.models.adapters import LoraAdapter, has_adapter, merge_adapter
+from embexp.models.network import save_model
 from embexp.models.pretrained import PretrainedModel
-from embexp.models.saving import save_model
 from embexp.models.scratch import ScratchModel, wordpiece_tokenizer
 from embexp.models.stack import module_stack
 from embexp.training.checkpoints import load_weights
@@ -187,7 +187,7 @@ def test_without_peft_one_message_says_what_to_type(monkeypatch):
 
 def test_a_saved_adapter_without_peft_is_refused_before_loading(base, tmp_path, monkeypatch):
     save_model(lora(base, tmp_path), tmp_path / "saved")
-    monkeypatch.setattr("embexp.models.pretrained_checks.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("embexp.models.pretrained.importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"holds an adapter; peft is not installed\. Type pip install"):
         PretrainedModel(path=str(tmp_path / "saved")).locate()
 

@@ -3,9 +3,9 @@
 import numpy
 import pytest
 
-from embexp.models.assembled import StaticModel
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel
+from embexp.models.stack import StaticModel
 
 TEXTS = ["the market rose", "the market fell fell", "rose"]
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from embexp.errors import ModelError
-from embexp.models.foreign_code import foreign_code
 from embexp.models.pretrained import PretrainedModel
+from embexp.models.weights import foreign_code
 
 CUSTOM = {"model_type": "never_heard_of", "auto_map": {"AutoModel": "modeling_mine.MineModel"}}
 

@@ -3,9 +3,9 @@
 import numpy
 import pytest
 
-from embexp.config import compose, instantiate
+from embexp.config.compose import compose, instantiate
 from embexp.errors import ConfigError
-from embexp.models.frozen_encoder import FrozenEncoder
+from embexp.models.encoding import FrozenEncoder
 from embexp.models.scratch import ScratchModel
 
 TEXTS = ["a bond", "the market rose", "a bond"]

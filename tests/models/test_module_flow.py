@@ -3,7 +3,7 @@
 import pytest
 
 from embexp.errors import ConfigError
-from embexp.models.module_flow import stack_misfits
+from embexp.models.modules import stack_problems
 from embexp.models.stack import module_stack
 
 LIBRARY = "sentence_transformers.sentence_transformer.modules."
@@ -19,8 +19,8 @@ STATIC = {"_target_": "embexp.models.words.static_vectors"}
 ON_TOKENS = {"module_input_name": "token_embeddings"}
 
 
-def misfits(*calls, base: bool = False) -> list[str]:
-    return [*stack_misfits({f"m{number}": call for number, call in enumerate(calls)}, base)]
+def problems(*calls, base: bool = False) -> list[str]:
+    return [*stack_problems({f"m{number}": call for number, call in enumerate(calls)}, base)]
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def misfits(*calls, base: bool = False) -> list[str]:
     ],
 )
 def test_a_stack_that_cannot_be_trained_or_kept_is_refused(calls, base, reason):
-    (found,) = misfits(*calls, base=base)
+    (found,) = problems(*calls, base=base)
     assert reason in found
 
 
 def test_the_message_names_the_module_and_what_stands_before_it():
-    (found,) = misfits(LSTM, POOLING, base=True)
+    (found,) = problems(LSTM, POOLING, base=True)
     assert found.startswith(f"model.modules.m0 is {LIBRARY}LSTM, after the transformer: ")
 
 

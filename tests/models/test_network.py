@@ -6,7 +6,7 @@ import numpy
 import pytest
 import torch
 
-from embexp.config import compose, instantiate
+from embexp.config.compose import compose, instantiate
 from embexp.errors import ConfigError, ModelError
 from embexp.models.network import POOLING_MODES
 from embexp.models.pretrained import PretrainedModel

@@ -9,13 +9,12 @@ import torch
 import transformers
 from shaped_rows import OTHERS, STRANGERS, TEXTS, right_dataset
 
-from embexp.config import conf_dir, option_of
+from embexp.config.compose import conf_dir, option_of
 from embexp.data.shapes import text_columns
 from embexp.errors import ConfigError
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import spec_of
-from embexp.models.forward_choice import arrange_forward, differs
-from embexp.models.packed import PackedForward, pack
+from embexp.models.packed import PackedForward, arrange_forward, differs, pack
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel
 

@@ -6,7 +6,7 @@ import importlib
 import numpy
 import pytest
 
-from embexp.config import compose, instantiate
+from embexp.config.compose import compose, instantiate
 from embexp.errors import ModelError
 from embexp.models.network import keep_first_layers
 from embexp.models.pretrained import PretrainedModel

@@ -4,8 +4,8 @@ import numpy
 import pytest
 import torch
 
-from embexp.config import compose, conf_dir, instantiate
-from embexp.models.saving import save_model
+from embexp.config.compose import compose, conf_dir, instantiate
+from embexp.models.network import save_model
 
 TEXTS = ["The market rose.", "Stocks fell sharply, again.", "a cat sleeps on the mat", "central banks raise rates"]
 FROM_THE_HUB = {

@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 
-from embexp.config import compose, instantiate
+from embexp.config.compose import compose, instantiate
 from embexp.errors import ConfigError
 from embexp.models.scratch import ScratchModel, wordpiece_tokenizer
 

@@ -2,7 +2,7 @@
 
 import numpy
 
-from embexp.models.text_memory import TextMemory
+from embexp.models.embedding_cache import TextMemory
 
 
 class Counting:

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from embexp.models.assembled import StaticModel
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel, wordpiece_tokenizer
-from embexp.models.stack import ModuleStack
+from embexp.models.stack import ModuleStack, StaticModel
 from embexp.models.tokens import token_limit
 
 MINE = PretrainedModel(path="mine")

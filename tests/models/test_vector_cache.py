@@ -7,10 +7,9 @@ import numpy
 import pytest
 import torch
 
+from embexp.models.embedding_cache import CachingEncoder, model_fingerprint
 from embexp.models.encoding import ModelEncoder
-from embexp.models.fingerprint import fingerprint_of
 from embexp.models.scratch import ScratchModel
-from embexp.models.vector_cache import CachingEncoder
 
 TEXTS = ["a bond", "the market rose", "a bond", "bank"]
 
@@ -78,25 +77,25 @@ def test_a_file_that_was_being_written_is_not_taken(tmp_path):
 
 def test_the_key_of_a_model_changes_with_all_that_its_embeddings_depend_on(model, tmp_path):
     folder = tmp_path / "saved"
-    keys = [fingerprint_of(model, folder, {"pooling": None})]
-    assert fingerprint_of(copy.deepcopy(model), folder, {"pooling": None}) == keys[0]
-    keys.append(fingerprint_of(model, folder, {"pooling": "cls"}))
+    keys = [model_fingerprint(model, folder, {"pooling": None})]
+    assert model_fingerprint(copy.deepcopy(model), folder, {"pooling": None}) == keys[0]
+    keys.append(model_fingerprint(model, folder, {"pooling": "cls"}))
     changed = copy.deepcopy(model)
     with torch.no_grad():
         next(changed.parameters()).view(-1)[0] += 1e-6
-    keys.append(fingerprint_of(changed, folder, {"pooling": None}))
+    keys.append(model_fingerprint(changed, folder, {"pooling": None}))
     changed = copy.deepcopy(model)
     changed.max_seq_length = 8
-    keys.append(fingerprint_of(changed, folder, {"pooling": None}))
+    keys.append(model_fingerprint(changed, folder, {"pooling": None}))
     changed = copy.deepcopy(model)
     changed.prompts, changed.default_prompt_name = {"query": "query: "}, "query"
-    keys.append(fingerprint_of(changed, folder, {"pooling": None}))
-    keys.append(fingerprint_of(copy.deepcopy(model).bfloat16(), folder, {"pooling": None}))
+    keys.append(model_fingerprint(changed, folder, {"pooling": None}))
+    keys.append(model_fingerprint(copy.deepcopy(model).bfloat16(), folder, {"pooling": None}))
     del model.transformers_model.forward  # packed until now
-    keys.append(fingerprint_of(model, folder, {"pooling": None}))
+    keys.append(model_fingerprint(model, folder, {"pooling": None}))
     tokenizer = folder / "tokenizer.json"
     tokenizer.write_text(tokenizer.read_text() + " ")
-    keys.append(fingerprint_of(model, folder, {"pooling": None}))
+    keys.append(model_fingerprint(model, folder, {"pooling": None}))
     assert len(set(keys)) == len(keys)
 
 

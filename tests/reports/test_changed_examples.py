@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from embexp.evaluation.measures import STATISTICS
+from embexp.evaluation.metrics import STATISTICS
 from embexp.reports.changed_examples import (
     ERRORS,
     EXPLAINED,

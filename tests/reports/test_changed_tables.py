@@ -2,8 +2,7 @@
 
 from rich.console import Console
 
-from embexp.reports.changed_examples import with_errors
-from embexp.reports.changed_tables import changed_table, write_changed
+from embexp.reports.changed_examples import changed_table, with_errors, write_changed
 
 ROWS = with_errors(
     [

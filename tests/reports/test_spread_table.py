@@ -2,7 +2,7 @@
 
 import pytest
 
-from embexp.reports.spread_table import spread_markdown, spread_of
+from embexp.reports.comparisons import spread_markdown, spread_of
 
 
 def test_scores_are_told_in_fifths_and_empty_ones_left_out():

@@ -10,7 +10,7 @@ from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError, DataError
 from embexp.steps.clean import clean
-from embexp.steps.cleaning.text_repair import cleaner, without_html, without_invisible
+from embexp.steps.text_repair import cleaner, without_html, without_invisible
 
 DEFAULTS = {"unicode": "NFC", "control": True, "html": False, "whitespace": True, "mojibake": True}
 NOTHING = {"unicode": None, "control": False, "html": False, "whitespace": False, "mojibake": False}

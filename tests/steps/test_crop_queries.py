@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from embexp.config import compose, instantiate, resolve
+from embexp.config.compose import compose, instantiate, resolve
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError
 

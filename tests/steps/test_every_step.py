@@ -10,12 +10,12 @@ from datasets import Dataset
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from embexp.config import compose, conf_dir, instantiate
+from embexp.config.compose import compose, conf_dir, instantiate
 from embexp.data.arrow import schema_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import MADE_BY, MADE_FROM, ROW_PROMPT, shape_named, text_columns, training_columns
 from embexp.errors import DataError
-from embexp.steps.comparing.row_keys import comparable
+from embexp.steps.dedup.row_keys import comparable
 
 STEPS = sorted(path.stem for path in conf_dir().glob("step/*.yaml"))
 ASKING = {"augment_paraphrase", "augment_rewrite", "generate_queries", "generate_positives", "generate_negatives"}

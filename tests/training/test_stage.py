@@ -5,15 +5,15 @@ import json
 import pytest
 import torch
 
-from embexp.config import compose, resolve
+from embexp.config.compose import compose, resolve
 from embexp.data.checks import dataset_of
 from embexp.errors import TrainingError
 from embexp.losses.spec import spec_of
 from embexp.models.scratch import ScratchModel
 from embexp.tracking.journal import Journal
-from embexp.tracking.null_tracker import NullTracker
-from embexp.training.arguments import check_precision, precision_misfits, training_arguments
+from embexp.tracking.run_parts import NullTracker
 from embexp.training.checkpoints import folders
+from embexp.training.embedding_training import check_precision, precision_problems, training_arguments
 from embexp.training.stage import train_stage
 from embexp.training.stages import StagePlan
 
@@ -47,7 +47,7 @@ def test_half_precision_is_refused_without_a_gpu(precision):
 
 
 def test_single_precision_fits_everywhere():
-    assert precision_misfits({"fp16": False, "bf16": False}) == []
+    assert precision_problems({"fp16": False, "bf16": False}) == []
 
 
 @pytest.mark.parametrize(("loss", "sampler"), [("mnrl", "no_duplicates"), ("cosent", "batch_sampler")])

@@ -10,9 +10,9 @@ from conftest import TINY
 from hydra import initialize_config_dir
 from killed_runs import SERVER
 
-from embexp.config import VERSION_BASE, composed, conf_dir
+from embexp.config.compose import VERSION_BASE, composed, conf_dir
 from embexp.tuning.space import check_values, read_space, run_overrides, with_space
-from embexp.tuning.story import run_study
+from embexp.tuning.study_run import run_study
 
 
 def study(folder: Path, *arguments: str, tiny: tuple[str, ...] = TINY) -> dict[str, Any]:

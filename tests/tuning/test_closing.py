@@ -4,8 +4,8 @@ from optuna import create_study
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from embexp.tuning.closing import importances_of, row_of
-from embexp.tuning.study import Search
+from embexp.tuning.report import importances_of, row_of
+from embexp.tuning.study import OpenStudy
 
 KEYS = {"loss.scale": CategoricalDistribution(("5", "40")), "rate": FloatDistribution(0.0, 1.0)}
 
@@ -16,7 +16,7 @@ def search_of(folder, *values):
     for number, value in enumerate(values):
         drawn = {"loss.scale": ("5", "40")[number % 2], "rate": number / len(values)}
         study.add_trial(create_trial(params=drawn, distributions=KEYS, value=value * (1 + number % 2)))
-    return Search("id", study, folder, (), (), 8, {}, 42)
+    return OpenStudy("id", study, folder, (), (), 8, {}, 42)
 
 
 def test_the_key_that_makes_the_difference_is_the_important_one(tmp_path):

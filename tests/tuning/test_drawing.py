@@ -2,21 +2,20 @@
 
 import pytest
 
+from embexp.core.run_folder import held
 from embexp.errors import ConfigError
-from embexp.run_record import held
-from embexp.tuning.dimensions import Choice, Interval
-from embexp.tuning.drawing import draw, drawn_by, next_trial
-from embexp.tuning.study import Search, open_study, without_password
+from embexp.tuning.space import Choices, Interval
+from embexp.tuning.study import OpenStudy, draw, drawn_by, next_trial, open_study, without_password
 
 TPE = {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 3, "multivariate": True}
 NO_PRUNER = {"_target_": "optuna.pruners.NopPruner"}
-SPACE = (Choice("loss", ("mnrl", "cosent")), Interval("rate", 1e-5, 1e-3, log=True), Interval("size", 8, 64, step=8))
+SPACE = (Choices("loss", ("mnrl", "cosent")), Interval("rate", 1e-5, 1e-3, log=True), Interval("size", 8, 64, step=8))
 
 
 def search_in(folder, trials=8, seed=42, storage=None):
     folder.mkdir(exist_ok=True)
     study = open_study(folder, "key", storage, NO_PRUNER)
-    return Search("id", study, folder, SPACE, (), trials, TPE, seed)
+    return OpenStudy("id", study, folder, SPACE, (), trials, TPE, seed)
 
 
 def run(search, trials):
@@ -43,7 +42,7 @@ def test_another_seed_draws_other_points(tmp_path):
 
 def test_keys_of_one_kind_do_not_draw_alike(tmp_path):
     search = search_in(tmp_path / "study")
-    twins = Search("id", search.study, tmp_path, (Interval("a", 0.0, 1.0), Interval("b", 0.0, 1.0)), (), 8, TPE, 1)
+    twins = OpenStudy("id", search.study, tmp_path, (Interval("a", 0.0, 1.0), Interval("b", 0.0, 1.0)), (), 8, TPE, 1)
     trial = search.study.ask()
     draw(twins, trial)
     assert trial.params["a"] != trial.params["b"]
@@ -53,7 +52,7 @@ def test_a_trial_that_was_interrupted_comes_first_and_draws_what_is_left(tmp_pat
     whole = run(search_in(tmp_path / "whole"), 5)
     search = search_in(tmp_path / "cut")
     run(search, 4)
-    cut = Search("id", search.study, search.folder, SPACE[:1], (), 8, TPE, 42)  # killed after the first key
+    cut = OpenStudy("id", search.study, search.folder, SPACE[:1], (), 8, TPE, 42)  # killed after the first key
     with next_trial(cut) as trial:
         number = trial.number
     assert run(search_in(tmp_path / "cut"), 1) == whole[4:]

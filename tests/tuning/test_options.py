@@ -4,7 +4,7 @@ import pytest
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from embexp.config import compose, conf_dir, instantiate
+from embexp.config.compose import compose, conf_dir, instantiate
 
 OPTIONS = [(path.parent.name, path.stem) for path in sorted((conf_dir() / "tune").rglob("*.yaml"))]
 

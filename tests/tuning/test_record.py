@@ -3,7 +3,7 @@
 import pytest
 
 from embexp.errors import ConfigError
-from embexp.tuning.record import begin_study, is_begun, read_study, study_folder, study_key
+from embexp.tuning.study import begin_study, is_begun, read_study, study_folder, study_key
 
 TYPED = ["loss=mnrl", 'tune.space=["loss.scale=1,2"]', "trials=5"]
 

@@ -3,10 +3,9 @@
 import pytest
 from hydra import initialize_config_dir
 
-from embexp.config import VERSION_BASE, conf_dir
+from embexp.config.compose import VERSION_BASE, conf_dir
 from embexp.errors import ConfigError
-from embexp.tuning.dimensions import Choice, Interval
-from embexp.tuning.space import check_values, read_space, with_space
+from embexp.tuning.space import Choices, Interval, check_values, read_space, with_space
 
 
 @pytest.fixture(autouse=True)
@@ -19,11 +18,11 @@ def started():
 @pytest.mark.parametrize(
     ("typed", "dimension"),
     [
-        ("loss.scale=10,20", Choice("loss.scale", ("10", "20"))),
-        ("loss=choice(mnrl, cosent, mnrl)", Choice("loss", ("mnrl", "cosent"))),
-        ("loss=shuffle(mnrl, cosent)", Choice("loss", ("mnrl", "cosent"))),
-        ("modifier.dims=[64,32],[16]", Choice("modifier.dims", ("[64,32]", "[16]"))),
-        ("tracking@x=glob(*)", Choice("tracking@x", ("mlflow", "mlflow_metrics", "none"))),
+        ("loss.scale=10,20", Choices("loss.scale", ("10", "20"))),
+        ("loss=choice(mnrl, cosent, mnrl)", Choices("loss", ("mnrl", "cosent"))),
+        ("loss=shuffle(mnrl, cosent)", Choices("loss", ("mnrl", "cosent"))),
+        ("modifier.dims=[64,32],[16]", Choices("modifier.dims", ("[64,32]", "[16]"))),
+        ("tracking@x=glob(*)", Choices("tracking@x", ("mlflow", "mlflow_metrics", "none"))),
         ("a=interval(1, 3)", Interval("a", 1.0, 3.0)),
         ("a=int(interval(1, 3))", Interval("a", 1, 3)),
         ("a=tag(log, interval(1e-5, 1e-3))", Interval("a", 1e-5, 1e-3, log=True)),

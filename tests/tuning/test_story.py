@@ -9,11 +9,11 @@ import pytest
 from conftest import TINY
 from studies import study
 
-from embexp.config import compose
+from embexp.cli.overrides import expand_paths
+from embexp.config.compose import compose
 from embexp.errors import ConfigError, TrainingError
-from embexp.overrides import expand_paths
-from embexp.plan import plan_run
-from embexp.run import execute
+from embexp.experiment.execute import execute
+from embexp.experiment.plan import plan_run
 
 SPACE = ("loss.scale=5,40", "trainer.learning_rate=tag(log, interval(1e-5, 1e-2))", "trainer.max_steps=2")
 KEY = "dev/sts/spearman_cosine"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.reports.pictures.fonts import families
-from embexp.reports.shortening import shortened
+from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,9 +21,9 @@ GREY, PALE_GREY = "#999999", "#DDDDDD"
 SCALE = "cividis"  # from low to high: even steps of lightness, for colour-blind readers, too
 MODELS = ("untouched", "trained")
 
-WIDTH, HEIGHT, DPI = 6.4, 4.8, 150  # inches: 960 x 720 pixels; MLflow shows them about 250 pixels wide
-TITLE, LEGEND_LINE, SUBJECT = 0.4, 0.28, 0.3  # inches that they take above and below the panels
-STYLE = {
+_WIDTH, HEIGHT, _DPI = 6.4, 4.8, 150  # inches: 960 x 720 pixels; MLflow shows them about 250 pixels wide
+_TITLE, LEGEND_LINE, _SUBJECT = 0.4, 0.28, 0.3  # inches that they take above and below the panels
+_STYLE = {
     "font.size": 13,
     "figure.titlesize": 16,
     "axes.titlesize": 14,
@@ -61,17 +61,17 @@ def picture(
     from matplotlib.figure import Figure
 
     fonts = {"font.family": families([title, subject, *texts])}
-    with style.context(STYLE | fonts, after_reset=True), _without_words_on_fonts():
-        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    with style.context(_STYLE | fonts, after_reset=True), _without_words_on_fonts():
+        figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, x=0.01, y=1 - 0.06 / height, ha="left", va="top", weight="bold").set_in_layout(False)
         small = {"fontsize": 11, "color": "#555555"}
         label = figure.supxlabel(shortened(subject, 80), x=0.99, y=0.06 / height, ha="right", va="bottom", **small)
         label.set_in_layout(False)
-        _keep_free(figure, TITLE)
+        _keep_free(figure, _TITLE)
         yield figure
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI)
+        figure.savefig(path, dpi=_DPI)
 
 
 @contextmanager
@@ -97,10 +97,10 @@ def put_legend(figure: "Figure", axis: "Axes", columns: int, enlarged: float = 1
     handles, labels = axis.get_legend_handles_labels()
     if not handles:
         return
-    top = 1 - TITLE / figure.get_figheight()
+    top = 1 - _TITLE / figure.get_figheight()
     look = {"ncols": columns, "markerscale": enlarged}
     figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0, top), **look)
-    _keep_free(figure, TITLE + LEGEND_LINE * legend_lines(len(handles), columns) + 0.06)
+    _keep_free(figure, _TITLE + LEGEND_LINE * legend_lines(len(handles), columns) + 0.06)
 
 
 def legend_lines(labels: int, columns: int) -> int:
@@ -115,7 +115,7 @@ def legend_lines(labels: int, columns: int) -> int:
 def _keep_free(figure: "Figure", above: float) -> None:
     """Lay out the panels between that many inches at the top and the subject at the bottom."""
     height = figure.get_figheight()
-    figure.get_layout_engine().set(rect=(0, SUBJECT / height, 1, 1 - (above + SUBJECT) / height))
+    figure.get_layout_engine().set(rect=(0, _SUBJECT / height, 1, 1 - (above + _SUBJECT) / height))
 
 
 def range_of(*arrays: Iterable[float], air: float = 0.05) -> tuple[float, float]:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FIRST = "DejaVu Sans"  # comes with matplotlib
-CJK = re.compile("[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]")
+_FIRST = "DejaVu Sans"  # comes with matplotlib
+_CJK = re.compile("[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]")
 # Those that draw simplified Chinese best, and are widely installed, come first; any other one is better than none.
-PREFERRED = (
+_PREFERRED = (
     "Noto Sans CJK SC",
     "Noto Sans SC",
     "Source Han Sans SC",
@@ -29,8 +29,8 @@ PREFERRED = (
     "STHeiti",
     "Noto Sans CJK JP",
 )
-NO_GLYPHS = "Last Resort"  # a font that has a box for every character, and no character
-HOW_TO_INSTALL = (
+_NO_GLYPHS = "Last Resort"  # a font that has a box for every character, and no character
+_HOW_TO_INSTALL = (
     "Pictures show boxes in place of Chinese, Japanese or Korean characters: no installed font has them. "
     "Install one: on Debian or Ubuntu type `apt-get install fonts-noto-cjk` (or the smaller fonts-wqy-zenhei); without "
     "root rights put a font file, such as NotoSansSC-Regular.otf of github.com/notofonts/noto-cjk, into "
@@ -43,20 +43,20 @@ def families(texts: Iterable[str]) -> list[str]:
 
     Where no font has them, a warning says once what to install, and boxes are drawn.
     """
-    characters = frozenset(CJK.findall("".join(texts)))
+    characters = frozenset(_CJK.findall("".join(texts)))
     if not characters:
-        return [FIRST]
+        return [_FIRST]
     found = _best_font(characters)
     if found is None:
         _warn_of_boxes()
-        return [FIRST]
-    return [FIRST, found.name]
+        return [_FIRST]
+    return [_FIRST, found.name]
 
 
 def _best_font(characters: frozenset[str]) -> "FontEntry | None":
     """The first font that has all the characters; else the one that has most of them; None where none has any."""
     best, most = None, 0
-    for font in installed_fonts():
+    for font in _installed_fonts():
         covered = num_covered(font.fname, characters)
         if covered > most:
             best, most = font, covered
@@ -65,7 +65,7 @@ def _best_font(characters: frozenset[str]) -> "FontEntry | None":
     return best
 
 
-def installed_fonts() -> "Iterator[FontEntry]":
+def _installed_fonts() -> "Iterator[FontEntry]":
     """The fonts that matplotlib knows, best ones first, then those installed since it made its list."""
     from matplotlib.font_manager import fontManager
 
@@ -77,12 +77,14 @@ def installed_fonts() -> "Iterator[FontEntry]":
 
 def _by_preference(fonts: "list[FontEntry]") -> "list[FontEntry]":
     """Preferred families first, upright and regular ones before others, one entry for each file and family."""
-    some = [font for font in fonts if not font.name.lstrip(".").replace(" ", "").startswith(NO_GLYPHS.replace(" ", ""))]
+    some = [
+        font for font in fonts if not font.name.lstrip(".").replace(" ", "").startswith(_NO_GLYPHS.replace(" ", ""))
+    ]
     return sorted(some, key=_place)
 
 
 def _place(font: "FontEntry") -> tuple[int, bool, float, str]:
-    place = PREFERRED.index(font.name) if font.name in PREFERRED else len(PREFERRED)
+    place = _PREFERRED.index(font.name) if font.name in _PREFERRED else len(_PREFERRED)
     weight = font.weight if isinstance(font.weight, int) else 400
     return place, font.style != "normal", abs(weight - 400), font.name
 
@@ -114,4 +116,4 @@ def num_covered(path: str, characters: frozenset[str]) -> int:
 
 @cache
 def _warn_of_boxes() -> None:
-    logger.warning(HOW_TO_INSTALL)
+    logger.warning(_HOW_TO_INSTALL)

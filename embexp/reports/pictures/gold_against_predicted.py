@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.reports.pictures.canvas import BLUE, HALF, MODELS, picture, range_of
-from embexp.reports.shortening import shortened
+from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
     import numpy
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_POINTS = 400  # more pairs are drawn as hexagons that are darker the more pairs they hold
-HEXAGONS = 18  # across
-BARELY = 0.001
-SCALE = "Blues"  # the more pairs, the darker
-WHITE = 0.4  # pairs of which a hexagon would be white, so that those of one pair are not
+_MOST_POINTS = 400  # more pairs are drawn as hexagons that are darker the more pairs they hold
+_HEXAGONS = 18  # across
+_BARELY = 0.001
+_SCALE = "Blues"  # the more pairs, the darker
+_WHITE = 0.4  # pairs of which a hexagon would be white, so that those of one pair are not
 
 
 def draw_gold_against_predicted(
@@ -41,7 +41,7 @@ def draw_gold_against_predicted(
     gold, base, trained = (numpy.asarray(values, dtype=float) for values in (gold, base, trained))
     with picture(path, "Similarity against gold score", subject, [*models, similarity]) as figure:
         axes = figure.subplots(1, 2, sharex=True, sharey=True)
-        draw = _draw_hexagons if len(gold) > MOST_POINTS else _draw_points
+        draw = _draw_hexagons if len(gold) > _MOST_POINTS else _draw_points
         draw(figure, axes, gold, (base, trained))
         for axis, model, spearman in zip(axes, models, spearmans, strict=True):
             axis.set(xlim=range_of(gold), ylim=range_of(base, trained), xlabel="gold score")
@@ -65,11 +65,11 @@ def _draw_hexagons(
     figure: "Figure", axes: Sequence["Axes"], gold: "numpy.ndarray", models: Sequence["numpy.ndarray"]
 ) -> None:
     """Hexagons of both models with the same colour for the same number of pairs, and what the colours mean."""
-    look = {"gridsize": HEXAGONS, "mincnt": 1, "bins": "log", "cmap": SCALE, "linewidths": 0}
-    extent = (*range_of(gold, air=BARELY), *range_of(*models, air=BARELY))  # so that no hexagon is cut off
+    look = {"gridsize": _HEXAGONS, "mincnt": 1, "bins": "log", "cmap": _SCALE, "linewidths": 0}
+    extent = (*range_of(gold, air=_BARELY), *range_of(*models, air=_BARELY))  # so that no hexagon is cut off
     hexagons = [axis.hexbin(gold, values, extent=extent, **look) for axis, values in zip(axes, models, strict=True)]
     most = max((count for found in hexagons for count in found.get_array()), default=1)
     for found in hexagons:
-        found.set_clim(WHITE, max(most, 2))
+        found.set_clim(_WHITE, max(most, 2))
     bar = figure.colorbar(hexagons[0], ax=axes, location="bottom", label="pairs", format="%d", aspect=40)
     bar.minorticks_off()

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embexp.reports.board_content import BoardCell, Leaderboard, label
+from embexp.reports.leaderboard_content import Leaderboard, LeaderboardCell, label
 from embexp.reports.pictures.canvas import PALE_GREY, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-SCALE = "RdBu"  # red below zero, blue above: told apart by colour-blind readers, too
-MOST_ROWS, MOST_COLUMNS = 40, 12
-MOST_WITH_VALUES = 6  # columns: more are too narrow for their numbers
-LINE, REST = 0.36, 2.2  # inches for each row, and for all else
-ROW_COLUMNS, COLUMN_COLUMNS = 26, 20  # of Latin letters that fit beside and below
-DARK = 0.6  # share of the scale from which on numbers are white
+_SCALE = "RdBu"  # red below zero, blue above: told apart by colour-blind readers, too
+_MOST_ROWS, _MOST_COLUMNS = 40, 12
+_MOST_WITH_VALUES = 6  # columns: more are too narrow for their numbers
+_LINE, _REST = 0.36, 2.2  # inches for each row, and for all else
+_ROW_COLUMNS, _COLUMN_COLUMNS = 26, 20  # of Latin letters that fit beside and below
+_DARK = 0.6  # share of the scale from which on numbers are white
 
 
 def draw_heat_map(path: Path, board: Leaderboard) -> None:
@@ -28,14 +28,14 @@ def draw_heat_map(path: Path, board: Leaderboard) -> None:
     """
     import numpy
 
-    rows, columns = board.rows[:MOST_ROWS], board.columns[:MOST_COLUMNS]
+    rows, columns = board.rows[:_MOST_ROWS], board.columns[:_MOST_COLUMNS]
     cells = [[next(iter(board.at(row, column)), None) for column in columns] for row in rows]
     values = numpy.array([[cell.difference.value if cell else math.nan for cell in line] for line in cells])
-    names = [label(row, ROW_COLUMNS) for row in rows], [label(column, COLUMN_COLUMNS) for column in columns]
-    has_values = len(columns) <= MOST_WITH_VALUES
+    names = [label(row, _ROW_COLUMNS) for row in rows], [label(column, _COLUMN_COLUMNS) for column in columns]
+    has_values = len(columns) <= _MOST_WITH_VALUES
     subject = f"{', '.join(board.metrics)}{'; (…): no difference, *: best or tied' * has_values}"
     title = "Difference to the untouched model"
-    with picture(path, title, subject, [*names[0], *names[1]], REST + LINE * len(rows)) as figure:
+    with picture(path, title, subject, [*names[0], *names[1]], _REST + _LINE * len(rows)) as figure:
         axis = figure.subplots()
         image = _draw(axis, values)
         _name(axis, *names)
@@ -53,7 +53,7 @@ def _draw(axis: "Axes", values: "object") -> "AxesImage":
 
     known = numpy.abs(values[numpy.isfinite(values)])
     most = float(known.max()) if known.size and known.max() > 0 else 1.0
-    image = axis.imshow(values, cmap=SCALE, vmin=-most, vmax=most, aspect="auto")
+    image = axis.imshow(values, cmap=_SCALE, vmin=-most, vmax=most, aspect="auto")
     axis.set_facecolor(PALE_GREY)
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
@@ -66,16 +66,16 @@ def _name(axis: "Axes", rows: Sequence[str], columns: Sequence[str]) -> None:
     axis.set_xticks(range(len(columns)), columns, fontsize=11, **slanted)
 
 
-def _write_values(axis: "Axes", cells: Sequence[Sequence[BoardCell | None]], image: "AxesImage") -> None:
+def _write_values(axis: "Axes", cells: Sequence[Sequence[LeaderboardCell | None]], image: "AxesImage") -> None:
     for row, line in enumerate(cells):
         for column, cell in enumerate(line):
             if cell and not math.isnan(cell.difference.value):
-                is_dark = abs(image.norm(cell.difference.value) - 0.5) * 2 > DARK
+                is_dark = abs(image.norm(cell.difference.value) - 0.5) * 2 > _DARK
                 colour = "white" if is_dark else "black"
-                axis.text(column, row, value_text(cell), ha="center", va="center", fontsize=11, color=colour)
+                axis.text(column, row, _value_text(cell), ha="center", va="center", fontsize=11, color=colour)
 
 
-def value_text(cell: BoardCell) -> str:
+def _value_text(cell: LeaderboardCell) -> str:
     """The difference, in brackets where it is none, with a star where the cell is among the best."""
     number = f"{cell.difference.value:+.3f}".replace("0.", ".", 1)
     shown = f"({number})" if cell.verdict in ("no difference", "no interval") else number

@@ -4,26 +4,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embexp.reports.board_content import BoardCell, Leaderboard, label
+from embexp.reports.leaderboard_content import Leaderboard, LeaderboardCell, label
 from embexp.reports.pictures.canvas import BLACK, BLUE, GREY, VERMILION, picture, put_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = {"better": BLUE, "no difference": GREY, "worse": VERMILION, "no interval": BLACK}
-MOST = 40  # cells; of more those that gained most
-LINE, REST = 0.3, 1.9  # inches for each cell, and for all else
-NAME_COLUMNS = 34  # of Latin letters that fit beside the intervals
+_COLOURS = {"better": BLUE, "no difference": GREY, "worse": VERMILION, "no interval": BLACK}
+_MOST = 40  # cells; of more those that gained most
+_LINE, _REST = 0.3, 1.9  # inches for each cell, and for all else
+_NAME_COLUMNS = 34  # of Latin letters that fit beside the intervals
 
 
 def draw_interval_plot(path: Path, board: Leaderboard) -> None:
     """The difference of each cell with its 95 % interval, the one that gained most on top, coloured by verdict; PNG."""
     known = [cell for cell in board.trained if cell.difference.value == cell.difference.value]
-    cells = sorted(known, key=lambda cell: -cell.difference.value)[:MOST]
-    names = [label((*cell.row, *cell.column), NAME_COLUMNS) for cell in cells]
-    left_out = f", the first {MOST} of {len(known)}" if len(known) > MOST else ""
+    cells = sorted(known, key=lambda cell: -cell.difference.value)[:_MOST]
+    names = [label((*cell.row, *cell.column), _NAME_COLUMNS) for cell in cells]
+    left_out = f", the first {_MOST} of {len(known)}" if len(known) > _MOST else ""
     subject = f"{', '.join(board.metrics)}{left_out}"
-    with picture(path, "Trained minus untouched, 95 % interval", subject, names, REST + LINE * len(cells)) as figure:
+    with picture(path, "Trained minus untouched, 95 % interval", subject, names, _REST + _LINE * len(cells)) as figure:
         axis = figure.subplots()
         _draw(axis, cells)
         axis.set_yticks(range(len(cells)), names, fontsize=11)
@@ -34,11 +34,11 @@ def draw_interval_plot(path: Path, board: Leaderboard) -> None:
         put_legend(figure, axis, columns=4)
 
 
-def _draw(axis: "Axes", cells: Sequence[BoardCell]) -> None:
+def _draw(axis: "Axes", cells: Sequence[LeaderboardCell]) -> None:
     axis.axvline(0, color=BLACK, linewidth=1, linestyle="--")
     axis.grid(axis="y", color="#EEEEEE", linewidth=1)
     axis.set_axisbelow(True)
-    for verdict, colour in COLOURS.items():
+    for verdict, colour in _COLOURS.items():
         chosen = [(place, cell.difference) for place, cell in enumerate(cells) if cell.verdict == verdict]
         if not chosen:
             continue

@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.reports.pictures.canvas import BLACK, BLUE, GREY, HALF, MODELS, ORANGE, VERMILION, picture, put_legend
-from embexp.reports.shortening import shortened
+from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
     import numpy
     from matplotlib.axes import Axes
 
-Curve = Sequence[tuple[int, float]]  # (step, value)
-SMOOTHED_FROM = 40  # points: from so many on a running mean is drawn over them, each of about a twentieth of them
-AIR = 1.08  # the axis of steps is so much longer than they are
+_Curve = Sequence[tuple[int, float]]  # (step, value)
+_SMOOTHED_FROM = 40  # points: from so many on a running mean is drawn over them, each of about a twentieth of them
+_AIR = 1.08  # the axis of steps is so much longer than they are
 
 
 def draw_learning_curves(
-    path: Path, subject: str, losses: Curve, dev: Curve, metric: str, base: float | None, best_step: int | None
+    path: Path, subject: str, losses: _Curve, dev: _Curve, metric: str, base: float | None, best_step: int | None
 ) -> None:
     """Training loss (left) and dev metric (right) against steps; PNG.
 
@@ -37,7 +37,7 @@ def draw_learning_curves(
         put_legend(figure, right, columns=2)
         for axis in (left, right):
             axis.set_xlabel("step")
-            axis.set_xlim(0, last * AIR)
+            axis.set_xlim(0, last * _AIR)
             axis.locator_params(axis="x", nbins=4, integer=True)
             axis.locator_params(axis="y", nbins=5)
 
@@ -52,18 +52,18 @@ def running_mean(values: "numpy.ndarray", size: int) -> "numpy.ndarray":
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
-def _draw_loss(axis: "Axes", losses: Curve) -> None:
+def _draw_loss(axis: "Axes", losses: _Curve) -> None:
     steps, values = _finite(losses)
     if not len(steps):
         _say(axis, "no loss was logged")
-    elif len(steps) < SMOOTHED_FROM:
+    elif len(steps) < _SMOOTHED_FROM:
         axis.plot(steps, values, color=VERMILION, marker="o" if len(steps) == 1 else None)
     else:
         axis.plot(steps, values, color=ORANGE, linewidth=1, alpha=0.6)
-        axis.plot(steps, running_mean(values, len(values) // SMOOTHED_FROM), color=VERMILION)
+        axis.plot(steps, running_mean(values, len(values) // _SMOOTHED_FROM), color=VERMILION)
 
 
-def _draw_dev(axis: "Axes", dev: Curve, base: float | None, best_step: int | None) -> None:
+def _draw_dev(axis: "Axes", dev: _Curve, base: float | None, best_step: int | None) -> None:
     steps, values = _finite(dev)
     if base is not None:
         axis.axhline(base, color=GREY, linestyle="--", label=f"{MODELS[0]} {base:.3f}")
@@ -77,7 +77,7 @@ def _draw_dev(axis: "Axes", dev: Curve, base: float | None, best_step: int | Non
     axis.margins(y=0.1)
 
 
-def _finite(curve: Curve) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+def _finite(curve: _Curve) -> tuple["numpy.ndarray", "numpy.ndarray"]:
     """Steps and values of those points that are numbers."""
     import numpy
 

@@ -26,25 +26,25 @@ from embexp.reports.pictures.canvas import (
     put_legend,
     range_of,
 )
-from embexp.reports.shortening import shortened
+from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
     import numpy
     from matplotlib.axes import Axes
 
 MOST_POINTS = 1500  # more are drawn from, the same ones every time
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
-MARKERS = "o^sDvPX*"
-HOLLOW = "oD"  # of the labels that come after all colours
-OTHER = "all others"
-NAME_COLUMNS = 14
-LEGEND_WIDTH = 58  # Latin letters that a line of the legend has room for
-MARKER = 4  # letters that a marker takes
-PANELS = 4.1  # inches for all but the legend
+_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
+_MARKERS = "o^sDvPX*"
+_HOLLOW = "oD"  # of the labels that come after all colours
+_OTHER = "all others"
+_NAME_COLUMNS = 14
+_LEGEND_WIDTH = 58  # Latin letters that a line of the legend has room for
+_MARKER = 4  # letters that a marker takes
+_PANELS = 4.1  # inches for all but the legend
 
 
 @dataclass(frozen=True)
-class Projection:
+class _Projection:
     """Points in the plane and the share of the variance along each of its two axes, in [0, 1]."""
 
     points: "numpy.ndarray"
@@ -77,7 +77,7 @@ def draw_projection(
     low, high = range_of(found[0].points, found[1].points)
     styles = styles_of(names)
     columns = _legend_columns(styles)
-    height = PANELS + LEGEND_LINE * legend_lines(len(styles), columns)
+    height = _PANELS + LEGEND_LINE * legend_lines(len(styles), columns)
     with picture(path, "Embeddings by label, two main directions", subject, [*styles, *models], height) as figure:
         axes = figure.subplots(1, 2, sharex=True, sharey=True)
         for axis, model, projection in zip(axes, models, found, strict=True):
@@ -96,7 +96,7 @@ def _drawn(number: int) -> "numpy.ndarray":
     return numpy.sort(numpy.random.default_rng(0).choice(number, MOST_POINTS, replace=False))
 
 
-def project(vectors: "numpy.ndarray") -> Projection:
+def project(vectors: "numpy.ndarray") -> _Projection:
     """The first two principal components of the vectors at length 1, `(n, 2)`."""
     import numpy
 
@@ -107,33 +107,33 @@ def project(vectors: "numpy.ndarray") -> Projection:
     some = min(2, len(values))
     points[:, :some] = left[:, :some] * values[:some]
     shares[:some] = values[:some] ** 2 / ((values**2).sum() or 1.0)
-    return Projection(points, shares)
+    return _Projection(points, shares)
 
 
-def _turned_like(second: Projection, first: Projection) -> Projection:
+def _turned_like(second: _Projection, first: _Projection) -> _Projection:
     """The second one, mirrored where that brings its points nearer to those of the first: a direction has no sign."""
     import numpy
 
     signs = numpy.where((first.points * second.points).sum(axis=0) < 0, -1, 1)
-    return Projection(second.points * signs, second.explained)
+    return _Projection(second.points * signs, second.explained)
 
 
 def styles_of(names: Sequence[str]) -> dict[str, dict[str, str]]:
     """How the points of each label look, the most frequent one first; `other` stands for all that have no colour."""
     ranked = [name for name, _ in Counter(map(str, names)).most_common()]
-    looks = [{"c": colour, "marker": marker} for colour, marker in zip(COLOURS, MARKERS, strict=True)]
+    looks = [{"c": colour, "marker": marker} for colour, marker in zip(_COLOURS, _MARKERS, strict=True)]
     looks += [
         {"facecolors": "none", "edgecolors": colour, "marker": marker, "linewidths": 1.5}
-        for colour, marker in zip(COLOURS, HOLLOW, strict=False)
+        for colour, marker in zip(_COLOURS, _HOLLOW, strict=False)
     ]
     styles = dict(zip(ranked, looks, strict=False))
-    return styles | {OTHER: {"c": GREY, "marker": "."}} if len(ranked) > len(looks) else styles
+    return styles | {_OTHER: {"c": GREY, "marker": "."}} if len(ranked) > len(looks) else styles
 
 
 def _legend_columns(names: Iterable[str]) -> int:
     """How many columns of names fit beside each other, four at most."""
-    widest = max(cell_len(shortened(name, NAME_COLUMNS)) for name in names)
-    return min(LEGEND_WIDTH // (widest + MARKER), 4)
+    widest = max(cell_len(shortened(name, _NAME_COLUMNS)) for name in names)
+    return min(_LEGEND_WIDTH // (widest + _MARKER), 4)
 
 
 def _draw_points(axis: "Axes", points: "numpy.ndarray", names: "numpy.ndarray", styles: dict) -> None:
@@ -141,7 +141,7 @@ def _draw_points(axis: "Axes", points: "numpy.ndarray", names: "numpy.ndarray", 
     import numpy
 
     for name, look in styles.items():
-        is_other = name == OTHER
+        is_other = name == _OTHER
         chosen = ~numpy.isin(names, [*styles]) if is_other else names == name
-        label = shortened(name, NAME_COLUMNS)
+        label = shortened(name, _NAME_COLUMNS)
         axis.scatter(*points[chosen].T, s=22, alpha=0.6, label=label, zorder=1 if is_other else 2, **look)

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.reports.pictures.canvas import BLACK, BLUE, GREY, MODELS, VERMILION, picture, put_legend, range_of
-from embexp.reports.shortening import shortened
+from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
     import numpy
     from matplotlib.axes import Axes
 
-NUM_BINS = 40
-NAME = 20  # Latin letters of a model's name that fit into a heading
-LOW, HIGH = 1 / 3, 2 / 3  # gold scores below the one and above the other are low and high
+_NUM_BINS = 40
+_NAME = 20  # Latin letters of a model's name that fit into a heading
+_LOW, _HIGH = 1 / 3, 2 / 3  # gold scores below the one and above the other are low and high
 
 
 @dataclass(frozen=True)
-class Group:
+class _Group:
     """Pairs that are drawn in one colour.
 
     Attributes:
@@ -53,13 +53,13 @@ def draw_scored_histogram(
 
     gold, base, trained = (numpy.asarray(values, dtype=float) for values in (gold, base, trained))
     groups = (
-        Group("low gold score", VERMILION, gold < LOW),
-        Group("middle", GREY, (gold >= LOW) & (gold < HIGH)),
-        Group("high", BLUE, gold >= HIGH),
+        _Group("low gold score", VERMILION, gold < _LOW),
+        _Group("middle", GREY, (gold >= _LOW) & (gold < _HIGH)),
+        _Group("high", BLUE, gold >= _HIGH),
     )
     edges = _edges(base, trained)
     headings = [
-        f"{shortened(model, NAME)}: low and high overlap {_overlap_of(groups, values, edges)}"
+        f"{shortened(model, _NAME)}: low and high overlap {_overlap_of(groups, values, edges)}"
         for model, values in zip(models, (base, trained), strict=True)
     ]
     _draw(path, "Similarity by gold score", subject, groups, (base, trained), edges, headings, similarity, (None, None))
@@ -87,9 +87,9 @@ def draw_binary_histogram(
     import numpy
 
     gold, base, trained = (numpy.asarray(values, dtype=float) for values in (gold, base, trained))
-    groups = (Group("negative pairs", VERMILION, gold == 0), Group("positive pairs", BLUE, gold != 0))
+    groups = (_Group("negative pairs", VERMILION, gold == 0), _Group("positive pairs", BLUE, gold != 0))
     headings = [
-        f"{shortened(model, NAME)}: AUC {auc:.3f}, best threshold {threshold:.3f}"
+        f"{shortened(model, _NAME)}: AUC {auc:.3f}, best threshold {threshold:.3f}"
         for model, auc, threshold in zip(models, aucs, thresholds, strict=True)
     ]
     title, edges = "Similarity of positives and negatives", _edges(base, trained)
@@ -106,7 +106,7 @@ def overlap(first: "numpy.ndarray", second: "numpy.ndarray", edges: "numpy.ndarr
     return float(numpy.minimum(*(count / count.sum() for count in counts)).sum())
 
 
-def _overlap_of(groups: Sequence[Group], values: "numpy.ndarray", edges: "numpy.ndarray") -> str:
+def _overlap_of(groups: Sequence[_Group], values: "numpy.ndarray", edges: "numpy.ndarray") -> str:
     """The overlap of the first and the last group in percent."""
     share = overlap(values[groups[0].member], values[groups[-1].member], edges)
     return "unknown" if math.isnan(share) else f"{share:.0%}"
@@ -115,14 +115,14 @@ def _overlap_of(groups: Sequence[Group], values: "numpy.ndarray", edges: "numpy.
 def _edges(base: "numpy.ndarray", trained: "numpy.ndarray") -> "numpy.ndarray":
     import numpy
 
-    return numpy.linspace(*range_of(base, trained, air=0.001), NUM_BINS + 1)
+    return numpy.linspace(*range_of(base, trained, air=0.001), _NUM_BINS + 1)
 
 
 def _draw(
     path: Path,
     title: str,
     subject: str,
-    groups: Sequence[Group],
+    groups: Sequence[_Group],
     models: Sequence["numpy.ndarray"],
     edges: "numpy.ndarray",
     headings: Sequence[str],
@@ -144,7 +144,7 @@ def _draw(
         put_legend(figure, axes[0], columns=len(groups))
 
 
-def _fill(axis: "Axes", values: "numpy.ndarray", edges: "numpy.ndarray", group: Group) -> None:
+def _fill(axis: "Axes", values: "numpy.ndarray", edges: "numpy.ndarray", group: _Group) -> None:
     """A histogram whose columns add up to one, so that small groups are seen beside large ones."""
     import numpy
 

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.reports.pictures.canvas import HALF, MODELS, PALE_GREY, SCALE, picture
-from embexp.reports.shortening import shortened
+from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
     import numpy
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-MOST_WITH_VALUES = 8  # sentences: more cells are too small for their numbers
-TEXT_COLUMNS = 66  # that fit below the heat maps
-LINE = 0.26  # inches for each sentence below them
-MAPS = 3.6  # inches for all else
+_MOST_WITH_VALUES = 8  # sentences: more cells are too small for their numbers
+_TEXT_COLUMNS = 66  # that fit below the heat maps
+_LINE = 0.26  # inches for each sentence below them
+_MAPS = 3.6  # inches for all else
 
 
 def draw_similarity_matrix(
@@ -40,10 +40,10 @@ def draw_similarity_matrix(
 
     matrices = [_without_diagonal(numpy.asarray(matrix, dtype=float)) for matrix in (base, trained)]
     scale = {"vmin": numpy.nanmin(matrices), "vmax": numpy.nanmax(matrices)}
-    height = MAPS + LINE * len(texts)
+    height = _MAPS + _LINE * len(texts)
     title = "Similarity of sentences with each other"
     with picture(path, title, subject, [*texts, *models, similarity], height) as figure:
-        ratios = (MAPS - 0.8, LINE * len(texts))
+        ratios = (_MAPS - 0.8, _LINE * len(texts))
         axes = figure.subplot_mosaic([["base", "trained"], ["texts", "texts"]], height_ratios=ratios)
         maps = [axes["base"], axes["trained"]]
         for axis, model, matrix in zip(maps, models, matrices, strict=True):
@@ -67,7 +67,7 @@ def _draw_map(axis: "Axes", matrix: "numpy.ndarray", scale: dict[str, float]) ->
     axis.set_xticks(range(size), range(1, size + 1))
     axis.set_yticks(range(size), range(1, size + 1))
     axis.tick_params(length=0, labelsize=13 if size < 10 else 10)
-    if size <= MOST_WITH_VALUES:
+    if size <= _MOST_WITH_VALUES:
         _write_values(axis, matrix, image)
     return image
 
@@ -77,7 +77,7 @@ def _write_values(axis: "Axes", matrix: "numpy.ndarray", image: "AxesImage") -> 
     size = 10 if len(matrix) > 6 else 12
     for (row, column), value in _cells(matrix):
         colour = "black" if image.norm(value) > 0.5 else "white"
-        axis.text(column, row, short_number(value), ha="center", va="center", fontsize=size, color=colour)
+        axis.text(column, row, _short_number(value), ha="center", va="center", fontsize=size, color=colour)
 
 
 def _cells(matrix: "numpy.ndarray") -> list[tuple[tuple[int, int], float]]:
@@ -86,10 +86,10 @@ def _cells(matrix: "numpy.ndarray") -> list[tuple[tuple[int, int], float]]:
     return [(place, value) for place, value in numpy.ndenumerate(matrix) if numpy.isfinite(value)]
 
 
-def short_number(value: float) -> str:
+def _short_number(value: float) -> str:
     """A number in about three characters.
 
-    >>> [short_number(value) for value in (0.874, -0.123, -0.001, 1.0, -3.14159, 250.4)]
+    >>> [_short_number(value) for value in (0.874, -0.123, -0.001, 1.0, -3.14159, 250.4)]
     ['.87', '-.12', '.00', '1.0', '-3.1', '250']
     """
     if abs(value) < 0.995:
@@ -100,6 +100,6 @@ def short_number(value: float) -> str:
 def _list_texts(axis: "Axes", texts: Sequence[str]) -> None:
     axis.axis("off")
     for place, text in enumerate(texts):
-        line = f"{place + 1}  {shortened(text, TEXT_COLUMNS)}"
+        line = f"{place + 1}  {shortened(text, _TEXT_COLUMNS)}"
         height = 1 - (place + 0.5) / len(texts)
         axis.text(0, height, line, va="center", fontsize=12, transform=axis.transAxes).set_in_layout(False)

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.reports.pictures.canvas import BLACK, BLUE, GREY, HALF, ORANGE, PALE_GREY, picture, put_legend
-from embexp.reports.shortening import shortened
+from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Points = Sequence[tuple[int, float]]
+_Points = Sequence[tuple[int, float]]
 NOTHING = "no trial has come to its end"
 
 
 def draw_study_history(
-    path: Path, subject: str, done: Points, pruned: Points, curves: Mapping[int, Points], metric: str
+    path: Path, subject: str, done: _Points, pruned: _Points, curves: Mapping[int, _Points], metric: str
 ) -> None:
     """Dev score by trial (left), and by evaluation inside of each trial (right); PNG.
 
@@ -39,20 +39,20 @@ def draw_study_history(
             axis.margins(y=0.1)
 
 
-def best_so_far(done: Points) -> list[tuple[int, float]]:
+def _best_so_far(done: _Points) -> list[tuple[int, float]]:
     """The highest value up to each trial.
 
-    >>> best_so_far([(0, 0.5), (2, 0.4), (3, 0.6)])
+    >>> _best_so_far([(0, 0.5), (2, 0.4), (3, 0.6)])
     [(0, 0.5), (2, 0.5), (3, 0.6)]
     """
     return [(trial, max(value for _, value in done[: place + 1])) for place, (trial, _) in enumerate(done)]
 
 
-def _draw_trials(axis: "Axes", done: Points, pruned: Points, best: tuple[int, float] | None) -> None:
+def _draw_trials(axis: "Axes", done: _Points, pruned: _Points, best: tuple[int, float] | None) -> None:
     if best is None:
         axis.text(0.5, 0.5, NOTHING, ha="center", wrap=True, transform=axis.transAxes)
     else:
-        axis.step(*zip(*best_so_far(done), strict=True), where="post", color=BLUE, label="best so far")
+        axis.step(*zip(*_best_so_far(done), strict=True), where="post", color=BLUE, label="best so far")
         axis.plot(*zip(*done, strict=True), color=BLACK, marker="o", ls="", label="trial")
     if pruned:
         axis.plot(*zip(*pruned, strict=True), color=GREY, marker="x", ls="", markeredgewidth=2, label="stopped early")
@@ -61,7 +61,7 @@ def _draw_trials(axis: "Axes", done: Points, pruned: Points, best: tuple[int, fl
         axis.plot(*best, color=ORANGE, label=f"best: trial {best[0]}, {best[1]:.3f}", **look)
 
 
-def _draw_curves(axis: "Axes", curves: Mapping[int, Points], best: tuple[int, float] | None) -> None:
+def _draw_curves(axis: "Axes", curves: Mapping[int, _Points], best: tuple[int, float] | None) -> None:
     for trial, curve in curves.items():
         if curve and (best is None or trial != best[0]):
             axis.plot(*zip(*curve, strict=True), color=PALE_GREY, linewidth=1.5)

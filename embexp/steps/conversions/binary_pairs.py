@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from embexp.steps.conversions.conversion import Row, Source, prompt_of
+from embexp.steps.conversions.conversion import ConversionInput, Row, prompt_of
 
 
-def to_positive_pairs(source: Source) -> Iterator[Row]:
+def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
     """Pairs labelled 1; those labelled 0 are no positives and go."""
     for row in source.rows():
         if row["label"] == 1:
@@ -14,7 +14,7 @@ def to_positive_pairs(source: Source) -> Iterator[Row]:
             source.left_out["labelled 0"] += 1
 
 
-def to_scored_pairs(source: Source) -> Iterator[Row]:
+def to_scored_pairs(source: ConversionInput) -> Iterator[Row]:
     """The label becomes the score: 1.0 or 0.0."""
     for row in source.rows():
         pair = {"sentence1": row["sentence1"], "sentence2": row["sentence2"]}

@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from embexp.errors import ShapeError, listed
-from embexp.steps.conversions.conversion import Row, Source, prompt_of
+from embexp.steps.conversions.conversion import ConversionInput, Row, prompt_of
 
 
-def to_triplets(source: Source) -> Iterator[Row]:
+def to_triplets(source: ConversionInput) -> Iterator[Row]:
     """Premise, a positive and a negative hypothesis of the same premise; the k-th of each go together."""
     premises: dict[tuple, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for row, name in _named_rows(source, "positive_labels", "negative_labels"):
@@ -25,7 +25,7 @@ def to_triplets(source: Source) -> Iterator[Row]:
             yield {"anchor": premise, "positive": positive, "negative_1": negative, **dict(prompt)}
 
 
-def to_positive_pairs(source: Source) -> Iterator[Row]:
+def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
     """Premise and positive hypothesis; the others are no positives and go."""
     for row, name in _named_rows(source, "positive_labels"):
         if name in source.settings.positive_labels:
@@ -34,7 +34,7 @@ def to_positive_pairs(source: Source) -> Iterator[Row]:
             source.left_out[name] += 1
 
 
-def to_binary_pairs(source: Source) -> Iterator[Row]:
+def to_binary_pairs(source: ConversionInput) -> Iterator[Row]:
     """Positive classes are 1, negative ones 0, others go."""
     labels = dict.fromkeys(source.settings.negative_labels, 0) | dict.fromkeys(source.settings.positive_labels, 1)
     for row, name in _named_rows(source, "positive_labels", "negative_labels"):
@@ -44,7 +44,7 @@ def to_binary_pairs(source: Source) -> Iterator[Row]:
             source.left_out[name] += 1
 
 
-def to_scored_pairs(source: Source) -> Iterator[Row]:
+def to_scored_pairs(source: ConversionInput) -> Iterator[Row]:
     """The class becomes the score that the settings give it."""
     names, scores = source.dataset.label_names, source.settings.label_scores
     missing = [name for name in names if name not in scores]
@@ -62,7 +62,7 @@ def _pair(row: Row) -> Row:
     return {"sentence1": row["sentence1"], "sentence2": row["sentence2"]}
 
 
-def _named_rows(source: Source, *settings: str) -> Iterator[tuple[Row, str]]:
+def _named_rows(source: ConversionInput, *settings: str) -> Iterator[tuple[Row, str]]:
     """The rows with the name of their class, after the classes that the settings speak of were found among them."""
     names = source.dataset.label_names
     unknown = [key for key in settings if not set(getattr(source.settings, key)) <= set(names)]
@@ -72,7 +72,7 @@ def _named_rows(source: Source, *settings: str) -> Iterator[tuple[Row, str]]:
         yield row, names[row["label"]]
 
 
-def _other_classes(source: Source, names: Sequence[str], unknown: Sequence[str]) -> str:
+def _other_classes(source: ConversionInput, names: Sequence[str], unknown: Sequence[str]) -> str:
     if not names:
         return (
             f"The classes of {source.dataset.name} are not named. Expected their names: type "

@@ -4,18 +4,18 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator
 
-from embexp.steps.conversions.conversion import Row, Source
+from embexp.steps.conversions.conversion import ConversionInput, Row
 
-Classes = dict[int, list[str]]
+_Classes = dict[int, list[str]]
 
 
-def to_positive_pairs(source: Source) -> Iterator[Row]:
+def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
     """Each text with another one of its class."""
     for text, _, positive in _with_classmate(source, _classes(source), random.Random(source.settings.seed)):
         yield {"anchor": text, "positive": positive}
 
 
-def to_triplets(source: Source) -> Iterator[Row]:
+def to_triplets(source: ConversionInput) -> Iterator[Row]:
     """Each text with another one of its class and one of another class."""
     draw, classes = random.Random(source.settings.seed), _classes(source)
     labels = list(classes)
@@ -31,7 +31,7 @@ def to_triplets(source: Source) -> Iterator[Row]:
             yield {"anchor": text, "positive": positive, "negative_1": negative}
 
 
-def _classes(source: Source) -> Classes:
+def _classes(source: ConversionInput) -> _Classes:
     """The distinct texts of each class, in the order of the rows."""
     classes: dict[int, dict[str, None]] = defaultdict(dict)
     for row in source.rows():
@@ -39,7 +39,7 @@ def _classes(source: Source) -> Classes:
     return {label: list(texts) for label, texts in classes.items()}
 
 
-def _with_classmate(source: Source, classes: Classes, draw: random.Random) -> Iterator[tuple[str, int, str]]:
+def _with_classmate(source: ConversionInput, classes: _Classes, draw: random.Random) -> Iterator[tuple[str, int, str]]:
     """Each text with its label and another text of the same class; texts alone in their class are left out."""
     places = {label: {text: place for place, text in enumerate(texts)} for label, texts in classes.items()}
     for row in source.rows():

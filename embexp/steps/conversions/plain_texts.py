@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 from embexp.data.arrow import batches_of
-from embexp.steps.comparing.text_hashes import first_places, texts_of_batch
-from embexp.steps.conversions.conversion import Row, Source
-from embexp.steps.rewording.rewording import Rewording, reworded
-from embexp.steps.rewording.word_changes import Deletion
+from embexp.steps.augment.text_changes import Deletion, Rewording, reworded
+from embexp.steps.conversions.conversion import ConversionInput, Row
+from embexp.steps.dedup.row_keys import first_places, texts_of_batch
 
 
-def to_texts(source: Source) -> Iterator[Row]:
+def to_texts(source: ConversionInput) -> Iterator[Row]:
     """Every distinct text, row by row; texts are the same when all their characters are."""
     import pyarrow
 
@@ -24,18 +23,18 @@ def to_texts(source: Source) -> Iterator[Row]:
             yield {"text": text}
 
 
-def to_twins(source: Source) -> Iterator[Row]:
+def to_twins(source: ConversionInput) -> Iterator[Row]:
     """Each text twice: dropout makes the two encodings differ (Gao et al. 2021, SimCSE)."""
     for row in source.rows():
         yield {"text": row["text"], "twin": row["text"]}
 
 
-def to_noised_texts(source: Source) -> Iterator[Row]:
+def to_noised_texts(source: ConversionInput) -> Iterator[Row]:
     """Each text with words deleted, and whole (Wang et al. 2021, TSDAE)."""
     return with_noise(source, Deletion(source.settings.deletion_ratio), source.settings.seed)
 
 
-def with_noise(source: Source, noise: Rewording, seed: int) -> Iterator[Row]:
+def with_noise(source: ConversionInput, noise: Rewording, seed: int) -> Iterator[Row]:
     """Each text damaged by the noise, and whole."""
     for row in source.rows():
         yield {"damaged": reworded(row["text"], noise, seed), "original": row["text"]}

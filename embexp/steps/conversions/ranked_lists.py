@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 from embexp.data.arrow import batches_of
 from embexp.errors import ShapeError, listed
-from embexp.steps.conversions.conversion import Row, Source, prompt_of
+from embexp.steps.conversions.conversion import ConversionInput, Row, prompt_of
 
 SCORES = {"positive_scores": "positives", "negative_scores": "negatives"}
 
 
-def to_positive_pairs(source: Source) -> Iterator[Row]:
+def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
     """One row for each positive."""
     for row in source.rows():
         source.left_out["queries without positives"] += not row["positives"]
@@ -17,13 +17,13 @@ def to_positive_pairs(source: Source) -> Iterator[Row]:
             yield {"anchor": row["query"], "positive": positive, **prompt_of(row)}
 
 
-def to_triplets(source: Source) -> Iterator[Row]:
+def to_triplets(source: ConversionInput) -> Iterator[Row]:
     """One row for each positive, with the next negatives of the query (from the start again when they end)."""
     for row, place, chosen in _with_negatives(source):
         yield _triplet(row, place, chosen)
 
 
-def to_scored_triplets(source: Source) -> Iterator[Row]:
+def to_scored_triplets(source: ConversionInput) -> Iterator[Row]:
     """The same with the teacher's scores as label: that of the positive, then those of the negatives.
 
     Queries without a score for each of their texts are left out; so are dev and test where only train was scored.
@@ -43,7 +43,7 @@ def to_scored_triplets(source: Source) -> Iterator[Row]:
         yield _triplet(row, place, chosen) | {"label": scores}
 
 
-def _columns_of_train(source: Source) -> list[str]:
+def _columns_of_train(source: ConversionInput) -> list[str]:
     splits = source.dataset.splits
     return splits["train"].column_names if "train" in splits else []
 
@@ -62,7 +62,7 @@ def _all_scored(row: Row) -> bool:
 
 
 def _with_negatives(
-    source: Source, wanted: Callable[[Row], bool] = lambda _: True
+    source: ConversionInput, wanted: Callable[[Row], bool] = lambda _: True
 ) -> Iterator[tuple[Row, int, list[int]]]:
     """Each row with the place of a positive and the places of the negatives that go with it, as many in every row."""
     many = min(source.settings.max_negatives or 1, _longest(source))
@@ -76,7 +76,7 @@ def _with_negatives(
             yield row, place, [(place * many + turn) % available for turn in range(many)]
 
 
-def _longest(source: Source) -> int:
+def _longest(source: ConversionInput) -> int:
     """The most negatives that a row of any split has: the splits must have the same columns."""
     import pyarrow.compute
 

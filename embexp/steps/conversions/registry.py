@@ -12,7 +12,7 @@ from embexp.steps.conversions import (
 )
 from embexp.steps.conversions.conversion import Conversion
 
-WITHOUT_LABELS = ("text", "twin_text", "noised_text")
+_WITHOUT_LABELS = ("text", "twin_text", "noised_text")
 
 CONVERSIONS = (
     Conversion(
@@ -54,7 +54,7 @@ CONVERSIONS = (
     *(
         Conversion(shape, "text", plain_texts.to_texts, "distinct texts, labels left out")
         for shape in SHAPES
-        if shape not in WITHOUT_LABELS
+        if shape not in _WITHOUT_LABELS
     ),
     Conversion("text", "twin_text", plain_texts.to_twins, "each text twice"),
     Conversion("text", "noised_text", plain_texts.to_noised_texts, "{deletion_ratio} of the words deleted"),

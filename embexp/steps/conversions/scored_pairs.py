@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from embexp.steps.conversions.conversion import Row, Source, prompt_of
+from embexp.steps.conversions.conversion import ConversionInput, Row, prompt_of
 
 
-def to_positive_pairs(source: Source) -> Iterator[Row]:
+def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
     """Pairs scored at least `min_score`."""
     lowest = source.settings.min_score
     for row in source.rows():
@@ -15,7 +15,7 @@ def to_positive_pairs(source: Source) -> Iterator[Row]:
             source.left_out[f"below {lowest}"] += 1
 
 
-def to_binary_pairs(source: Source) -> Iterator[Row]:
+def to_binary_pairs(source: ConversionInput) -> Iterator[Row]:
     """Pairs scored at least `min_score` are 1, those scored at most `max_score` 0; those between go."""
     lowest, highest = source.settings.min_score, source.settings.max_score
     for row in source.rows():

@@ -9,14 +9,14 @@ from embexp.data.arrow import with_progress
 from embexp.steps.negatives.candidates import NOTHING, Candidates, lowest_scores
 from embexp.steps.negatives.numbers_given import faults_of
 from embexp.steps.negatives.pool import Pairs, Pool
-from embexp.steps.negatives.terms import Terms
+from embexp.steps.word_tokenizer import Terms
 
 if TYPE_CHECKING:
     import numpy
     import scipy.sparse
 
 SCORES_HELD = 2**23  # scores of a block of queries, about: 100 MB
-PAIRS_HELD = 2**16  # queries with a positive that are scored at a time
+_PAIRS_HELD = 2**16  # queries with a positive that are scored at a time
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def _scores_of(pairs: Pairs, counts: "scipy.sparse.csr_array", weights: "scipy.s
 
     by_document = weights.T.tocsr()
     scores = numpy.zeros(len(pairs.left))
-    for start in range(0, len(scores), PAIRS_HELD):
-        some = slice(start, start + PAIRS_HELD)
+    for start in range(0, len(scores), _PAIRS_HELD):
+        some = slice(start, start + _PAIRS_HELD)
         products = counts[pairs.left[some]].multiply(by_document[pairs.right[some]])
         scores[some] = products.sum(axis=1)
     return scores

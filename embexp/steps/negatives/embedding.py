@@ -1,21 +1,58 @@
-"""Candidates by embeddings: documents near the query, as a model sees it."""
+"""Candidates by embeddings: documents near the query for a model, searched exactly or by FAISS."""
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from embexp.core.nearest_neighbours import Nearest, nearest
 from embexp.errors import ConfigError, did_you_mean, listed
-from embexp.nearest import nearest
 from embexp.protocols import Encoder
 from embexp.steps.negatives.candidates import Candidates, lowest_scores
-from embexp.steps.negatives.faiss_search import check_faiss, nearest_by_faiss
 from embexp.steps.negatives.pool import Pairs, Pool
 
 if TYPE_CHECKING:
     import numpy
 
-INDEXES = ("exact", "faiss")
-PAIRS_HELD = 2**13  # pairs that are scored at a time
+BLOCK = 2**16  # documents that are brought to unit length and handed over at a time
+
+
+def _check_faiss() -> None:
+    """Raise ConfigError unless FAISS is installed."""
+    if importlib.util.find_spec("faiss") is None:
+        raise ConfigError(
+            "retriever.index=faiss was given; FAISS is not installed. Expected the package faiss-cpu: type pip install "
+            "'embexp[faiss]', or index=exact, which finds the same documents without it."
+        )
+
+
+def nearest_by_faiss(queries: "numpy.ndarray", documents: "numpy.ndarray", k: int) -> Nearest:
+    """The k documents of each query with the highest cosine, all of them where there are fewer.
+
+    Found by IndexFlatIP, which compares with every document, too. Its sums are float32 to the end: documents whose
+    cosines differ by less than 1e-6 may change places.
+
+    Args:
+        queries, documents: `(queries, dim)` and `(documents, dim)`, float32.
+    """
+    import faiss
+
+    index = faiss.IndexFlatIP(documents.shape[1])
+    for start in range(0, len(documents), BLOCK):
+        index.add(_unit_vectors(documents[start : start + BLOCK]))
+    scores, places = index.search(_unit_vectors(queries), min(k, len(documents)))
+    return Nearest(places, scores.astype(float))
+
+
+def _unit_vectors(vectors: "numpy.ndarray") -> "numpy.ndarray":
+    import numpy
+
+    lengths = numpy.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / numpy.where(lengths == 0, 1, lengths)
+
+
+_INDEXES = ("exact", "faiss")
+_PAIRS_HELD = 2**13  # pairs that are scored at a time
 
 
 @dataclass(frozen=True)
@@ -43,13 +80,13 @@ class EmbeddingRetriever:
     index: str = "exact"
 
     def __post_init__(self) -> None:
-        if self.index not in INDEXES:
+        if self.index not in _INDEXES:
             raise ConfigError(
-                f"retriever.index={self.index} is not known. Expected one of: {listed(INDEXES)}. "
-                f"{did_you_mean(str(self.index), INDEXES)}".strip()
+                f"retriever.index={self.index} is not known. Expected one of: {listed(_INDEXES)}. "
+                f"{did_you_mean(str(self.index), _INDEXES)}".strip()
             )
         if self.index == "faiss":
-            check_faiss()
+            _check_faiss()
 
     def faults(self, key: str) -> Iterator[str]:
         """None: its arguments are read when it is made."""
@@ -71,8 +108,8 @@ def cosines(pairs: Pairs, queries: "numpy.ndarray", documents: "numpy.ndarray") 
     import numpy
 
     scores = numpy.zeros(len(pairs.left))
-    for start in range(0, len(scores), PAIRS_HELD):
-        some = slice(start, start + PAIRS_HELD)
+    for start in range(0, len(scores), _PAIRS_HELD):
+        some = slice(start, start + _PAIRS_HELD)
         left, right = (
             vectors[places[some]].astype(float) for vectors, places in ((queries, pairs.left), (documents, pairs.right))
         )

@@ -1,21 +1,97 @@
-"""Guards against false negatives: which candidates may become negatives, and how many each guard takes out."""
+"""Candidates that say again what a query, one of its positives or another of its negatives says."""
 
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from embexp.steps.negatives.candidates import NOTHING, Candidates
-from embexp.steps.negatives.near_copies import HOLDING, NEAR_NEGATIVE, NEAR_POSITIVE
+from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.errors import listed
+from embexp.steps.dedup.near import NGRAM, ngrams
+from embexp.steps.dedup.row_keys import comparable
+from embexp.steps.negatives.candidates import NOTHING, Candidates, Retriever
 from embexp.steps.negatives.numbers_given import faults_of
-from embexp.steps.negatives.pool import Pairs
+from embexp.steps.negatives.pool import Pairs, Pool
 
 if TYPE_CHECKING:
     import numpy
+    import pyarrow
+
+NEAR_POSITIVE = "near-duplicates of a positive"
+HOLDING = "that hold the query or a positive word for word"
+NEAR_NEGATIVE = "near-duplicates of another negative"
+_LONG_ENOUGH = 20  # bytes of a comparable text that says something where it is held: four words, seven Chinese signs
+
+
+class NearCopies:
+    """Finds candidates that repeat others, one candidate after the other: only those about to be chosen are read.
+
+    Args:
+        threshold: Jaccard similarity of character trigrams from which two texts are near.
+    """
+
+    def __init__(self, pool: Pool, threshold: float) -> None:
+        import numpy
+
+        self._threshold, self._positives = threshold, pool.positives.right
+        self._queries, self._documents = _comparable(pool.queries), _comparable(pool.documents)
+        self._starts = numpy.searchsorted(pool.positives.left, numpy.arange(len(pool.queries) + 1)).tolist()
+
+    def of(self, query: int) -> "_CopiesOfQuery":
+        """Those of a query that has no negatives yet."""
+        places = self._positives[self._starts[query] : self._starts[query + 1]].tolist()
+        positives = [self._documents[place].as_py() for place in places]
+        return _CopiesOfQuery(self._queries[query].as_py(), positives, self._documents, self._threshold)
+
+
+class _CopiesOfQuery:
+    """What was said of one query so far; texts are comparable ones (see row_keys)."""
+
+    def __init__(self, query: str, positives: list[str], documents: "pyarrow.Array", threshold: float) -> None:
+        self._documents, self._threshold = documents, threshold
+        self._held = [text for text in (query, *positives) if _num_bytes(text) >= _LONG_ENOUGH]
+        self._positives = [ngrams(text, NGRAM) for text in positives]
+        self._negatives: list[set[str]] = []
+
+    def fault_of(self, place: int) -> str | None:
+        """What a document repeats; None for one that repeats nothing, which is one of the negatives from now on."""
+        text = self._documents[place].as_py()
+        grams = ngrams(text, NGRAM)
+        if self._near(grams, self._positives):
+            return NEAR_POSITIVE
+        if any(held in text for held in self._held):
+            return HOLDING
+        if self._near(grams, self._negatives):
+            return NEAR_NEGATIVE
+        self._negatives.append(grams)
+        return None
+
+    def _near(self, grams: set[str], others: Iterable[set[str]]) -> bool:
+        return any(self._similarity(grams, other) >= self._threshold for other in others)
+
+    def _similarity(self, one: set[str], other: set[str]) -> float:
+        """The Jaccard similarity; where sizes rule out that it reaches the threshold, only that it does not."""
+        if min(len(one), len(other)) < self._threshold * max(len(one), len(other)):
+            return 0.0
+        common = len(one & other)
+        return common / (len(one) + len(other) - common)
+
+
+def _num_bytes(text: str) -> int:
+    """Length in UTF-8, composed: a sign of Korean counts as one of Chinese does."""
+    return len(unicodedata.normalize("NFC", text).encode())
+
+
+def _comparable(texts: list[str]) -> "pyarrow.Array":
+    import pyarrow
+
+    return comparable(pyarrow.array(texts, pyarrow.string()))
+
 
 KNOWN = "known positives or same texts"
-READING_SCORES = {"max_score": (-inf, 0.9), "margin": (-inf, 0.05), "relative_margin": (0, 0.05)}  # least, such as
+_READING_SCORES = {"max_score": (-inf, 0.9), "margin": (-inf, 0.05), "relative_margin": (0, 0.05)}  # least, such as
 
 
 @dataclass(frozen=True)
@@ -60,7 +136,7 @@ class Guards:
             )
         if self.near_duplicate is not None:
             yield from faults_of(f"{key}.near_duplicate", self.near_duplicate, least=0.01, most=1, such_as=0.8)
-        for name, (least, such_as) in READING_SCORES.items():
+        for name, (least, such_as) in _READING_SCORES.items():
             value = getattr(self, name)
             if value is not None and not has_scores:
                 yield (
@@ -74,7 +150,7 @@ class Guards:
         """The argument by which candidates were taken out, as they are counted; None for those that never may stay."""
         if removing in (NEAR_POSITIVE, HOLDING, NEAR_NEGATIVE):
             return "near_duplicate"
-        return next((name for name in ("skip", *READING_SCORES) if self._counted_as(name) == removing), None)
+        return next((name for name in ("skip", *_READING_SCORES) if self._counted_as(name) == removing), None)
 
     def _counted_as(self, name: str) -> str | None:
         """How candidates that an argument takes out are counted; None where it is not set."""
@@ -129,3 +205,31 @@ class Guards:
             yield self._counted_as("margin"), positives - self.margin
         if self.relative_margin is not None:
             yield self._counted_as("relative_margin"), positives - numpy.abs(positives) * self.relative_margin
+
+
+KEY = "dataset.steps.negatives"
+_GIVEN = ("replace", "keep")
+_TOO_FEW = ("keep", "drop")
+
+
+def faults_of_search(retriever: Retriever, guards: Guards, num_negatives: Any) -> Iterator[str]:
+    """Those of the retriever and of the guards, a line each."""
+    yield from retriever.faults(f"{KEY}.retriever")
+    fewest = num_negatives if isinstance(num_negatives, int) else 1
+    yield from guards.faults(f"{KEY}.guards", retriever.has_scores, fewest)
+
+
+def faults_of_rows(
+    dataset: EmbeddingDataset, given: str, too_few: str, splits: Sequence[str], corpus: Any
+) -> Iterator[str]:
+    """Those that say which rows get negatives, and from where, a line each."""
+    if given not in _GIVEN:
+        yield f"{KEY}.given={given} is none of: {listed(_GIVEN)}."
+    if too_few not in _TOO_FEW:
+        yield f"{KEY}.too_few={too_few} is none of: {listed(_TOO_FEW)}."
+    if isinstance(splits, str) or not splits or not {*splits} <= {*SPLITS}:
+        yield f"{KEY}.splits={splits} must be a list of some of: {listed(SPLITS)}; type {KEY}.splits=[train]."
+    elif missing := [split for split in splits if split not in dataset.splits]:
+        yield f"{KEY}.splits={listed(splits)}: {dataset.name} has no {listed(missing)}, only {listed(dataset.splits)}."
+    if corpus is not None and not isinstance(corpus, str):
+        yield f"{KEY}.corpus={corpus} was given. Expected one file or null: type {KEY}.corpus=<file>."

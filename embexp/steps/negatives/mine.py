@@ -6,25 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.data.arrow import selected
+from embexp.data.beir import documents_in
 from embexp.data.dataset import EmbeddingDataset
-from embexp.data.documents import documents_in
 from embexp.data.faults import FaultLog
-from embexp.steps.conversions.conversion_settings import ConversionSettings
-from embexp.steps.negatives.argument_faults import KEY, faults_of_rows, faults_of_search
+from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.negatives.candidates import Retriever
-from embexp.steps.negatives.guards import Guards
-from embexp.steps.negatives.hints import tell_of_further_negatives, tell_of_rows_left_out, warn_of_empty
-from embexp.steps.negatives.mining import Mined, mine
+from embexp.steps.negatives.guards import KEY, Guards, faults_of_rows, faults_of_search
+from embexp.steps.negatives.mining import Mined, Selection, mine
 from embexp.steps.negatives.pool import Pairs, Pool, keys_of, pool_of
 from embexp.steps.negatives.ranked_form import MINED, PAIRS_FIRST, as_ranked, with_negatives
-from embexp.steps.negatives.selection import Selection
+from embexp.steps.negatives.report import tell_of_further_negatives, tell_of_rows_left_out, warn_of_missing_negatives
 from embexp.steps.refusals import none_emptied, refuse
 
 if TYPE_CHECKING:
     import pyarrow
     from datasets import Dataset
 
-SYMMETRIC = ("scored_pair", "binary_pair", "class_pair")  # shapes whose positive pairs are two texts of one meaning
+_SYMMETRIC = ("scored_pair", "binary_pair", "class_pair")  # shapes whose positive pairs are two texts of one meaning
 
 logger = logging.getLogger(__name__)
 
@@ -74,13 +72,13 @@ def mine_negatives(
     further, made, reasons, examples = _documents(corpus), dict(ranked.splits), [], []
     for split in splits:
         where, rows = f"{dataset.name}/{split}", ranked.splits[split]
-        pool = _pool(ranked, split, further, dataset.shape.name in SYMMETRIC)
+        pool = _pool(ranked, split, further, dataset.shape.name in _SYMMETRIC)
         mined, report = mine(pool, retriever, guards, selection, _taken(pool, given))
         made[split] = _rows(rows, mined, given, num_negatives if too_few == "drop" else 0)
         reasons.append(f"{split}: {report}{_replaced(rows, given)}")
         examples += report.lines()
         logger.info("%s: %s%s", where, report, _replaced(rows, given))
-        warn_of_empty(where, report, guards)
+        warn_of_missing_negatives(where, report, guards)
         tell_of_rows_left_out(where, sum(not negatives for negatives in made[split]["negatives"][:]))
     tell_of_further_negatives(dataset.name, num_negatives, conversion)
     return none_emptied(ranked, ranked.after("mine negatives", made, "; ".join(reasons), examples))

@@ -8,9 +8,8 @@ from embexp.data.arrow import batches_of, schema_of, table_of_batches
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named
 from embexp.errors import ShapeError, listed
-from embexp.steps.conversions.conversion_settings import ConversionSettings, what_to_type
-from embexp.steps.convert import convert
-from embexp.steps.routes import route, unmet_needs
+from embexp.steps.conversions.conversion import ConversionSettings, what_to_type
+from embexp.steps.conversions.convert import convert, route, unmet_needs
 
 if TYPE_CHECKING:
     import pyarrow
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 MINED = ("ranked", "triplet", "positive_pair")  # shapes of which each row becomes a ranked one
 PAIRS_FIRST = ("ranked", "positive_pair", "triplet")  # where given negatives go: what has none need not be left out
-DRAWN = "labelled_text"  # converted to pairs by chance, so that a text's other positives would not be known
+_DRAWN = "labelled_text"  # converted to pairs by chance, so that a text's other positives would not be known
 
 
 def as_ranked(
@@ -37,9 +36,9 @@ def as_ranked(
         ShapeError: no conversion leads there, or one that needs a number that is not set.
     """
     start = dataset.shape.name
-    way = None if start == DRAWN else route([start], accepted, settings=settings)
+    way = None if start == _DRAWN else route([start], accepted, settings=settings)
     if way is None:
-        needs = [] if start == DRAWN else unmet_needs([start], accepted, settings=settings)
+        needs = [] if start == _DRAWN else unmet_needs([start], accepted, settings=settings)
         hint = what_to_type(needs) if needs else "Leave the step out (negatives=none), or choose other data."
         raise ShapeError(
             f"{cannot} {dataset.name}, which is {start}. Expected rows whose positives are known: "

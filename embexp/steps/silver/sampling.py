@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 from embexp.data.faults import FaultLog
 from embexp.data.formats import chunks_of
-from embexp.data.lines import FileOptions
 from embexp.data.readers import read_files
+from embexp.data.text_files import FileOptions
 from embexp.errors import ConfigError, DataError, listed
 from embexp.steps.negatives.candidates import NOTHING, Retriever
 from embexp.steps.negatives.pool import keys_of
-from embexp.steps.silver.pair_pool import Pair, PairPool
-from embexp.steps.silver.search_pool import search_pool
+from embexp.steps.silver.pool import Pair, PairPool, search_pool
 
 if TYPE_CHECKING:
     import numpy
 
-SAY_COLUMNS = "type 'dataset.steps.silver.sampler.columns=[<first text>,<second text>]'"
-SPARE = 20  # candidates beyond those asked for: a text with more known partners than that may get fewer pairs
+_SAY_COLUMNS = "type 'dataset.steps.silver.sampler.columns=[<first text>,<second text>]'"
+_SPARE = 20  # candidates beyond those asked for: a text with more known partners than that may get fewer pairs
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class RetrievedPairs:
         search = search_pool(*(pool.sides if self.across else (pool.sides[0] + pool.sides[1],) * 2), pool.prompts)
         keys = keys_of(search.queries), keys_of(search.documents)
         found = [
-            self._best(retriever.search(search, self.pairs_per_text + SPARE).places, keys, pool)
+            self._best(retriever.search(search, self.pairs_per_text + _SPARE).places, keys, pool)
             for retriever in retrievers
         ]
         ranks, queries, documents = (numpy.concatenate(parts) for parts in zip(*found, strict=True))
@@ -113,10 +112,10 @@ class RemainingPairs:
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
     """Refuse columns that a file does not have: reading would advise the key of the data set's own reader."""
     if isinstance(columns, str) or len(columns) != 2:
-        raise ConfigError(f"sampler.columns={columns}: expected the columns of two texts: {SAY_COLUMNS}.")
+        raise ConfigError(f"sampler.columns={columns}: expected the columns of two texts: {_SAY_COLUMNS}.")
     first = next(chunks_of(path, FileOptions(), FaultLog("drop")), None) if path.is_file() else None
     if first and (missing := [column for column in columns if column not in first.columns]):
         raise DataError(
             f"{path} has no column {listed(missing)}. It has: {listed(first.columns)}. Expected the columns of two "
-            f"texts: {SAY_COLUMNS}."
+            f"texts: {_SAY_COLUMNS}."
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy
 import pyarrow
 
-from embexp.config import compose, instantiate, resolve
+from embexp.config.compose import compose, instantiate, resolve
 from embexp.data.checks import dataset_of
 from embexp.steps.negatives.candidates import in_order, lowest_scores
 from embexp.steps.negatives.guards import Guards

@@ -4,10 +4,10 @@ import pytest
 import torch
 from mined_rows import guards, mined, negatives_of, pairs
 
-from embexp.config import compose, instantiate
+from embexp.config.compose import compose, instantiate
 from embexp.data.bundled import read_bundled
 from embexp.models.encoding import ModelEncoder
-from embexp.steps.convert import convert_to
+from embexp.steps.conversions.convert import convert_to
 from embexp.steps.negatives.embedding import EmbeddingRetriever
 
 MARGINS = [

@@ -5,10 +5,10 @@ import re
 import pytest
 from mined_rows import GivenScores, call, columns, guards, mined, negatives_of, pairs, ranked
 
-from embexp.config import compose, instantiate, resolve
+from embexp.config.compose import compose, instantiate, resolve
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError, ShapeError
-from embexp.steps.convert import convert_to
+from embexp.steps.conversions.convert import convert_to
 
 ROWS = [
     ("what is a bond", "A bond is a loan."),
@@ -197,7 +197,7 @@ def test_texts_that_labelled_pairs_connect_are_no_negatives_of_each_other(monkey
     columns = {"sentence1": ["a", "b", "x"], "sentence2": ["b", "c", "y"], "label": [1, 1, 1]}
     labelled = dataset_of("mine", "binary_pair", {"train": columns})
     assert negatives_of(mined(labelled, GivenScores(), num_negatives=5)) == [["y"], ["y"], ["b", "c"]]
-    monkeypatch.setattr("embexp.steps.negatives.known_answers.MOST_ALIKE", 1)  # b and c are two: too long a chain
+    monkeypatch.setattr("embexp.steps.negatives.pool.MOST_ALIKE", 1)  # b and c are two: too long a chain
     assert negatives_of(mined(labelled, GivenScores(), num_negatives=5)) == [["c", "y"], ["y"], ["b", "c"]]
 
 

@@ -9,11 +9,10 @@ from plane_encoder import PlaneEncoder
 
 from embexp.errors import ConfigError
 from embexp.steps.negatives.bm25 import Bm25Retriever
-from embexp.steps.negatives.chance import RandomRetriever, RuleRetriever
+from embexp.steps.negatives.candidates import FusedRetriever, RescoredRetriever
 from embexp.steps.negatives.embedding import EmbeddingRetriever
-from embexp.steps.negatives.fusing import FusedRetriever
-from embexp.steps.negatives.rescoring import RescoredRetriever
-from embexp.steps.negatives.terms import Terms
+from embexp.steps.negatives.random_candidates import RandomRetriever, RuleRetriever
+from embexp.steps.word_tokenizer import Terms
 
 BM25 = Bm25Retriever("english", k1=1.5, b=0.75)
 VALUATION = "什么是市盈率如何使用它评估股票价值"

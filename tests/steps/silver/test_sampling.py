@@ -7,8 +7,8 @@ from silver_pairs import scored
 from embexp.data.arrow import selected
 from embexp.errors import ConfigError, DataError
 from embexp.steps.negatives.candidates import in_order
-from embexp.steps.negatives.chance import RandomRetriever
-from embexp.steps.silver.pair_pool import pair_pool
+from embexp.steps.negatives.random_candidates import RandomRetriever
+from embexp.steps.silver.pool import pair_pool
 from embexp.steps.silver.sampling import RemainingPairs, RetrievedPairs
 
 GOLD = scored(("a", "b", 1.0), ("c", "d", 0.0))

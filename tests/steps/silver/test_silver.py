@@ -6,9 +6,9 @@ from silver_pairs import PLAIN, GivenLabels, binary, classed, scored, silver_of,
 
 from embexp.data.checks import dataset_of
 from embexp.errors import ConfigError, DataError, ShapeError
-from embexp.steps.made_rows import leave_out
-from embexp.steps.silver.gold import divided_gold
-from embexp.steps.silver.likeness import are_like_gold, keep_probabilities
+from embexp.steps.augment.provenance import leave_out
+from embexp.steps.silver.labelling import are_like_gold, keep_probabilities
+from embexp.steps.silver.pool import divided_gold
 from embexp.steps.silver.silver import add_silver
 from embexp.steps.split import split
 

@@ -1,0 +1,255 @@
+"""Overrides as a person types them: paths in place of group options, texts in any script without Hydra's quotes."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+
+from embexp.data.formats import SUFFIXES, kind_of
+from embexp.errors import ConfigError
+
+# `dataset=my.csv` stands for `dataset=file dataset.reader.path=my.csv`, `dataset=org/name` for the Hub's data set.
+_PATH_OPTIONS = {"dataset": ("file", "dataset.reader.path"), "model": ("pretrained", "model.path")}
+# `model.adapter=lora` stands for `model/adapter=lora`: an option with arguments of its own (`model.adapter.r=16`).
+_GROUPS_OF_KEYS = {key: key.replace(".", "/") for key in ("model.adapter", "tune.sampler", "tune.pruner")}
+_GROUPS_OF_KEYS |= {key: f"step/scorer@{key}" for key in ("dataset.steps.teacher_scores.scorer",)}
+SINGLE = ("model", "loss", "modifier", "trainer", "silver", "negatives")  # groups of which a run has one option
+# `adapt.tsdae.dataset=nli` stands for `dataset@adapt.tsdae.dataset=nli`: a stage chooses from the run's groups.
+_OF_STAGE = re.compile(r"adapt\.([\w-]+)\.(dataset|loss|trainer|step|modifier)")
+_PLACED = re.compile(r"(\+?)(dataset|model)@([\w.-]+)")  # `+dataset@evaluator.retrieval.dataset=my.csv`
+_HUB_OPTION = ("hub", "dataset.reader.id")
+# What Hydra's grammar (OverrideLexer.g4) does not read without quotes, signs of lists and the like among it.
+_FOREIGN = re.compile(r"[^A-Za-z0-9_/\\.$%*@?|:+ \t-]")
+_ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
+_INTERPOLATION = re.compile(r"\$\{[^}]+\}")
+_QUOTED = re.compile(r"""("|')(?:\\.|(?!\1)[^\\])*\1""")
+_FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+def expand_paths(arguments: Sequence[str]) -> list[str]:
+    """Replace `dataset=<path>` and `model=<path or Hub id>` by the option that reads it, `model.adapter=` by its group.
+
+    The path is put in quotes where Hydra's grammar wants them. A list of paths stays a sweep unless there is a file
+    of that name.
+
+    >>> expand_paths(["dataset=data/my.csv", "loss=mnrl"])
+    ['dataset=file', 'dataset.reader.path=data/my.csv', 'loss=mnrl']
+    >>> expand_paths(["dataset=数据.csv"])
+    ['dataset=file', 'dataset.reader.path="数据.csv"']
+    >>> expand_paths(["model.adapter=lora", "adapt.mlm.dataset=texts.txt"])
+    ['model/adapter=lora', 'dataset@adapt.mlm.dataset=file', 'adapt.mlm.dataset.reader.path=texts.txt']
+
+    Raises:
+        ConfigError: a list of options for a group of which a run has one.
+    """
+    return [expanded for argument in arguments for expanded in _expand(argument)]
+
+
+def _expand(argument: str) -> list[str]:
+    group, _, value = argument.partition("=")
+    if group in SINGLE and value.startswith("[") and "," in value:
+        raise ConfigError(
+            f"{argument} names several. Expected only one {group}: type {group}=<one of them>, or "
+            f"-m {group}={value.strip('[]')} for a run with each."
+        )
+    if group in _GROUPS_OF_KEYS:
+        return [f"{_GROUPS_OF_KEYS[group]}={value}"]
+    if (of_stage := _OF_STAGE.fullmatch(group)) and value not in ("", "null") and value[0] not in "{$":
+        return _expand_for_stage(*of_stage.groups(), value)
+    if placed := _PLACED.fullmatch(group):
+        return _expand_at(*placed.groups(), value)
+    paths = _paths_in(value) if group in _PATH_OPTIONS else None
+    if not paths:
+        return [argument]
+    from_hub = group == "dataset" and all(map(_is_hub_id, paths))
+    option, key = _HUB_OPTION if from_hub else _PATH_OPTIONS[group]
+    return [f"{group}={option}", f"{key}={','.join(quoted(path) if _FOREIGN.search(path) else path for path in paths)}"]
+
+
+def _expand_for_stage(stage: str, group: str, value: str) -> list[str]:
+    """What a stage chooses from a group of the run: the group's option at the stage's place."""
+    if group == "step":
+        names = [name.strip() for name in value.strip("[]").split(",")]
+        return [f"+step@adapt.{stage}.dataset.steps.{name}={name}" for name in names if name]
+    plus = "+" if group == "modifier" else ""  # which stages do not have by themselves
+    return _expand_at(plus, group, f"adapt.{stage}.{group}", value)
+
+
+def _expand_at(plus: str, group: str, place: str, value: str) -> list[str]:
+    """The option of a group at another place than the group's own, with the path that it reads."""
+    option, *values = _expand(f"{group}={value}")
+    return [
+        f"{plus}{group}@{place}{option.removeprefix(group)}",
+        *(place + each.removeprefix(group) for each in values),
+    ]
+
+
+def _paths_in(value: str) -> list[str] | None:
+    """The path, or the paths of a sweep; None when not all are paths."""
+    if _QUOTED.fullmatch(value):
+        return [_unquoted(value)] if _is_path(_unquoted(value)) else None
+    paths = [value] if Path(value).exists() else value.split(",")
+    return paths if all(map(_is_path, paths)) else None
+
+
+def _is_path(value: str) -> bool:
+    """A slash or a known ending makes a path; a folder beside us that is called like an option does not hide it."""
+    return "/" in value or kind_of(Path(value)) in SUFFIXES
+
+
+def _is_hub_id(value: str) -> bool:
+    """`org/name` is an id of the Hub unless there is such a folder here or the name ends like a file's."""
+    looks_like_one = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", value) is not None
+    return looks_like_one and not Path(value).exists() and kind_of(Path(value)) not in SUFFIXES
+
+
+def quote_texts(arguments: Sequence[str]) -> list[str]:
+    """Overrides with quotes around each text that Hydra's grammar does not read without, in lists and such too.
+
+    >>> quote_texts(["name=实验", "loss=mnrl", "conversion.positive_labels=[蕴含, same]"])
+    ['name="实验"', 'loss=mnrl', 'conversion.positive_labels=["蕴含", same]']
+    """
+    return [_quote(argument) for argument in arguments]
+
+
+def _quote(argument: str) -> str:
+    key, sign, value = argument.partition("=")
+    if not sign or key.startswith("-") or not _FOREIGN.search(value):
+        return argument
+    try:
+        quoted = f"{key}={_Quoting(key).of(value)}"
+        OverridesParser.create().parse_override(quoted)
+    except HydraException:  # no quotes help: Hydra refuses it as it was typed
+        return argument
+    return quoted
+
+
+def quoted(text: str) -> str:
+    """A text in the quotes of Hydra's grammar."""
+    return QuotedString(text, Quote.double).with_quotes()
+
+
+class _Quoting:
+    """Puts in quotes those texts of an override's value that Hydra's grammar does not read without.
+
+    The grammar has no quotes for the keys of a dictionary: a dictionary with a key that needs them is handed to the
+    resolver `oc.create` as JSON.
+
+    Attributes:
+        done: what was written so far, in pieces; `text` is not yet among it.
+        opened: the signs of what is open around the place, `{:` after a key.
+        names: keys of the outermost dictionary or list that need quotes, in their order.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.done: list[str] = []
+        self.text = ""
+        self.opened: list[str] = []
+        self.start = 0
+        self.names: list[str] = []
+
+    def of(self, value: str) -> str:
+        """The value with quotes where they are needed.
+
+        >>> _Quoting("key").of("[a, 中立, c=d]")
+        '[a, "中立", "c=d"]'
+        """
+        place = 0
+        while place < len(value):
+            token = self._token(value, place)
+            place += len(token)
+            if len(token) > 1 or not self._is_sign(token):
+                self.text += token
+        self._close_text()
+        return "".join(self.done)
+
+    def _token(self, value: str, place: int) -> str:
+        whole = _INTERPOLATION.match(value, place) or _ESCAPED.match(value, place)
+        whole = whole or (None if self.text.strip() else _QUOTED.match(value, place))
+        return whole.group() if whole else value[place]
+
+    def _is_sign(self, sign: str) -> bool:
+        """Whether a character is a sign of the grammar at this place; then it is written."""
+        inside = self.opened[-1] if self.opened else ""
+        if sign in "[{" or (sign == "(" and _FUNCTION_NAME.fullmatch(self.text.strip())):
+            self._close_text()
+            self.start = self.start if self.opened else len(self.done)
+            self.opened.append(sign)
+        elif sign == "," or (sign == "=" and inside == "("):
+            self._close_text()
+            self.opened[-1:] = ["{" if inside == "{:" else inside] if inside else []
+        elif sign == ":" and inside == "{":
+            self._close_text(is_key=True)
+            self.opened[-1] = "{:"
+        elif sign in "]}" or (sign == ")" and inside == "("):
+            self._close_text()
+            self.done.append(sign)
+            self.opened[-1:] = []
+            self._close_container()
+            return True
+        else:
+            return False
+        self.done.append(sign)
+        return True
+
+    def _close_text(self, is_key: bool = False) -> None:
+        text, self.text = self.text, ""
+        core = text.strip(" \t")
+        in_quotes = _QUOTED.fullmatch(core) is not None
+        if is_key and (in_quotes or _FOREIGN.search(core)):
+            self.names.append(_unquoted(core) if in_quotes else _unescaped(core))
+            text = f"_{len(self.names) - 1}_"
+        elif not in_quotes and _FOREIGN.search(_INTERPOLATION.sub("", _ESCAPED.sub("", core))):
+            text = text.replace(core, quoted(_unescaped(core)))
+        self.done.append(text)
+
+    def _close_container(self) -> None:
+        if self.opened or not self.names:
+            return
+        written = "".join(self.done[self.start :])
+        plain = OverridesParser.create().parse_override(f"{self.key}={written}").value()
+        literal = json.dumps(self._with_names(plain), ensure_ascii=False).replace("'", "\\'")
+        self.done[self.start :] = [quoted(f"${{oc.create:'{literal}'}}")]
+        self.names = []
+
+    def _with_names(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            known = {f"_{place}_": name for place, name in enumerate(self.names)}
+            return {known.get(key, key): self._with_names(inner) for key, inner in value.items()}
+        return [self._with_names(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(r"\1", text)
+
+
+def _unquoted(text: str) -> str:
+    return OverridesParser.create().parse_override(f"text={text}").value()
+
+
+def each_model(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:
+    """The overrides of each model of `model=a,b,c`, and all other arguments; paths, ids and options may be mixed.
+
+    >>> each_model(["model=minilm,my/model", "evaluator=[sts]"])
+    ([['model=minilm'], ['model=pretrained', 'model.path=my/model']], ['evaluator=[sts]'])
+    """
+    named = [argument for argument in arguments if argument.startswith("model=")]
+    others = [argument for argument in arguments if argument not in named]
+    if not named:
+        return [[]], others
+    value = named[-1].partition("=")[2]
+    whole = _QUOTED.fullmatch(value) or Path(value).exists()
+    models = [value] if whole else [part for part in value.strip("[]").split(",") if part]
+    return [expand_paths([f"model={_model_of(model.strip())}"]) for model in models], others
+
+
+def _model_of(given: str) -> str:
+    """A run's folder stands for the model that it trained."""
+    trained = Path(given) / "stages" / "main" / "model"
+    return str(trained) if trained.is_dir() else given

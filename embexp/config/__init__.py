@@ -1,0 +1,1 @@
+"""Configuration: composing conf/, the typed roots, calling what a YAML names."""

@@ -1,0 +1,253 @@
+"""Where `conf/` lies, and the one place that calls Hydra for composing and instantiating."""
+
+import functools
+import importlib.metadata
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from embexp.config.schemas import check_value_types, register_schemas
+from embexp.core.run_folder import run_folder
+from embexp.errors import ConfigError, EmbexpError, did_you_mean, listed
+from embexp.protocols import BaseModel
+
+_HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").split(".")[:2])
+# Hydra 1.4 deprecates version_base; 1.3 needs it to leave the working directory alone.
+VERSION_BASE = {} if _HYDRA >= (1, 4) else {"version_base": "1.3"}
+# Hydra 1.4 asks which callables it may call by itself: our sweep callback, its own launchers and their plugins.
+_GROUPS_OF_SEVERAL = ("adapt", "evaluator", "export")  # the options that were chosen stand under the group's name
+TRUSTED = {"execution_whitelist": ["embexp.*", "hydra.*", "hydra_plugins.*"]} if _HYDRA >= (1, 4) else {}
+
+
+register_schemas()
+
+
+def _options_of(*groups: str) -> str:
+    """The groups with their options, a line each, for the help of commands that do not have all groups.
+
+    >>> _options_of("tracking", "modifier").splitlines()[0]
+    'tracking: mlflow, mlflow_metrics, none'
+    """
+    return "\n".join(f"{group}: {', '.join(sorted(option_names(group)))}" for group in groups)
+
+
+def option_names(group: str) -> list[str]:
+    """The options of a group; in a command those of its `--config-dir`, too."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    if GlobalHydra.instance().is_initialized():
+        return GlobalHydra.instance().config_loader().get_group_options(group)
+    return [path.stem for path in (conf_dir() / group).glob("*.yaml")]
+
+
+def _unless(given: Any, value: Any) -> Any:
+    """The value, or None where something was given."""
+    return None if given else value
+
+
+for _name, _resolver in {"options_of": _options_of, "run_folder": run_folder, "unless": _unless}.items():
+    OmegaConf.register_new_resolver(f"embexp.{_name}", _resolver, replace=True)
+
+
+def conf_dir() -> Path:
+    """The shipped configuration: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    places = (package / "conf", package.parent / "conf")  # in a wheel, in a checkout
+    for place in places:
+        if (place / "config.yaml").is_file() and (place / "loss").is_dir():
+            return place
+    raise ConfigError(
+        f"No configuration was found in {places[0]} or {places[1]}. Expected the folder conf/ of embexp. "
+        "Install embexp again, or run from a checkout."
+    )
+
+
+def compose(overrides: Sequence[str] = (), config_name: str = "config", check: bool = True) -> DictConfig:
+    """The configuration that the command line `overrides` stand for, for code and tests.
+
+    Raises:
+        ConfigError: an override names an unknown key or has the wrong type.
+    """
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+        return composed(overrides, config_name, check)[0]
+
+
+def composed(
+    overrides: Sequence[str], config_name: str = "config", check: bool = True
+) -> tuple[DictConfig, dict[str, Any]]:
+    """The same inside of a command, where Hydra has started; with the chosen option of each group.
+
+    Raises:
+        ConfigError: as `compose`.
+    """
+    from hydra import compose as hydra_compose
+
+    full = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
+    choices = OmegaConf.to_container(full.hydra.runtime.choices)
+    OmegaConf.set_struct(full, False)
+    del full["hydra"]
+    OmegaConf.set_struct(full, True)
+    if check:
+        check_value_types(full, defaults_of(choices, config_name, full))
+    return full, choices
+
+
+def resolve(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values.
+
+    Raises:
+        ConfigError: names every value that must be given and was not.
+    """
+    missing = sorted(_missing(OmegaConf.to_container(config, resolve=False), ""))
+    if missing:
+        raise ConfigError("\n".join(f"{key} has no value. Expected one: type {key}=<value>." for key in missing))
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def _missing(node: Any, path: str) -> Iterator[str]:
+    """Keys without a value, also those that others refer to, which OmegaConf stops at."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _missing(value, f"{path}.{key}" if path else str(key))
+    elif node == MISSING:
+        yield path
+
+
+def defaults_of(choices: dict[str, Any], config_name: str = "config", given: DictConfig | None = None) -> DictConfig:
+    """What the chosen YAML files say by themselves, before any value was overridden.
+
+    Args:
+        choices: the chosen option of each group, as Hydra records it in `hydra.runtime.choices`.
+        given: the configuration, which tells the options of groups that take several: Hydra records none of them.
+    """
+    from hydra import compose as hydra_compose
+
+    overrides = [f"{group}={option}" for group, option in choices.items() if _is_plain_choice(group, option)]
+    return hydra_compose(config_name, overrides=[*overrides, *_lists_of_options(given or {})])
+
+
+def _lists_of_options(given: Mapping[str, Any]) -> Iterator[str]:
+    for group in _GROUPS_OF_SEVERAL:
+        if chosen := [name for name in given.get(group) or () if name in option_names(group)]:
+            yield f"{group}=[{','.join(chosen)}]"
+
+
+def option_of(group: str, name: str) -> dict[str, Any]:
+    """What one option of a group says by itself, with its own defaults, as plain values.
+
+    In a command the options of its `--config-dir` are known, too.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    started = GlobalHydra.instance().is_initialized()
+    config = defaults_of({group: name}) if started else compose([f"{group}={name}"], check=False)
+    return OmegaConf.to_container(config[group], resolve=True)
+
+
+def _is_plain_choice(group: str, option: Any) -> bool:
+    return isinstance(option, str) and "@" not in group and not group.startswith("hydra") and group != "experiment"
+
+
+def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
+    """Call what a YAML file names in `_target_`, with its arguments and what only the code can give.
+
+    Keys that begin and end with an underscore (`_accepts_`) describe the call and are not passed on.
+    Arguments that the callable does not know are refused, all at once, with the nearest known name.
+
+    Raises:
+        ConfigError: an argument that the callable does not take, or a target that does not exist.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate as hydra_instantiate
+
+    call = {key: value for key, value in node.items() if not describes(key)}
+    check_arguments(call, runtime)
+    whitelist = (
+        {"_execution_whitelist_": sorted({f"{package}.*" for package in packages_of(call)})} if _HYDRA >= (1, 4) else {}
+    )
+    try:
+        # Hydra would turn dataclasses among the runtime arguments into configurations: they are given afterwards.
+        prepared = hydra_instantiate({**call, "_partial_": True}, **whitelist, _convert_="all")
+    except InstantiationException as error:  # Hydra wraps what a nested call raises
+        if isinstance(error.__cause__, EmbexpError):
+            raise error.__cause__ from error
+        raise
+    return prepared(**runtime)
+
+
+def packages_of(node: Any) -> Iterator[str]:
+    """The packages of all targets in a configuration (Hydra 1.4 wants them listed: who runs it trusts them)."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield node["_target_"].partition(".")[0]
+        for value in node.values():
+            yield from packages_of(value)
+
+
+def describes(key: str) -> bool:
+    """Whether a key says something of the call (`_accepts_`) and is no argument of it."""
+    return key.startswith("_") and key.endswith("_") and key not in ("_target_", "_partial_", "_args_", "_recursive_")
+
+
+def check_arguments(call: dict[str, Any], runtime: dict[str, Any]) -> None:
+    """Raise ConfigError unless the target of `call` exists and takes all its arguments."""
+    target, known = call["_target_"], parameters_of(call["_target_"])
+    unknown = [key for key in (*call, *runtime) if not key.startswith("_") and known is not None and key not in known]
+    if unknown:
+        raise ConfigError(
+            "\n".join(
+                f"{target} takes no argument {key!r}. It takes: {', '.join(known)}. {did_you_mean(key, known)}".strip()
+                for key in unknown
+            )
+        )
+
+
+@functools.cache
+def parameters_of(target: str) -> tuple[str, ...] | None:
+    """Names of a callable's parameters, those of `**options: Unpack[...]` too; None when it takes any keyword."""
+    import inspect
+
+    from hydra.errors import InstantiationException
+    from hydra.utils import get_object
+
+    try:
+        parameters = inspect.signature(get_object(target)).parameters
+    except (ImportError, AttributeError, ValueError, InstantiationException) as error:
+        raise ConfigError(f"_target_: {target} cannot be imported ({error}). Expected a dotted path.") from error
+    named = [name for name, each in parameters.items() if name != "self" and each.kind is not each.VAR_KEYWORD]
+    for rest in (each for each in parameters.values() if each.kind is each.VAR_KEYWORD):
+        unpacked = typing.get_args(rest.annotation)  # of Unpack[...]: a dictionary whose keys are known
+        if not unpacked:
+            return None
+        named += [*unpacked[0].__annotations__]
+    return tuple(named)
+
+
+BY_PATH = "pretrained"  # the option of the group `model` that reads any folder or Hub id
+
+
+def model_named(key: str, value: Any) -> BaseModel:
+    """A model by its option in conf/model, by path or Hub id, or by a YAML of its own.
+
+    Args:
+        key: what the argument is called, for the message.
+
+    Raises:
+        ConfigError: the value is none of these.
+    """
+    if isinstance(value, Mapping):
+        return instantiate(value)
+    names = sorted({*option_names("model")} - {BY_PATH})
+    if value in names:
+        return instantiate(option_of("model", value))
+    if "/" in str(value) or Path(str(value)).is_dir():
+        return instantiate(option_of("model", BY_PATH) | {"path": str(value)})
+    raise ConfigError(
+        f"{key}={value} is not known. Expected a folder, a Hub id such as org/name, or one of: {listed(names)}. "
+        f"{did_you_mean(str(value), names)}".strip()
+    )

@@ -1,0 +1,1 @@
+"""What every run rests on: its folder, its environment, signals, timing, nearest neighbours."""

@@ -1,0 +1,146 @@
+"""What a run's folder says about the run itself, so that it can be found, gone on with, and held by one process."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from embexp.errors import ConfigError
+
+RECORD = "run.json"
+CONFIG = "config.yaml"
+RESULT = "result.json"
+LOSS_STATE = "loss.pt"  # in a checkpoint: what the loss trains besides the model
+MARK = "complete.json"  # in a checkpoint: all its files with their sizes, written last
+# Files of a checkpoint that are there only to go on with the training: two thirds of its size.
+RESUME_FILES = (MARK, "optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt", "training_args.bin", LOSS_STATE)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file in one step: whoever is killed leaves the old file or the new one."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step, and on the disk before it takes the place of the old one."""
+    making = path.with_name(f"{path.name}.making")
+    with open(making, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(making, path)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What was written of a run when it began: key, name, choices, directory, versions, data, weights.
+
+    Once the tracker's run is open also its `id`, and `closed` once the run has finished and all of it was sent.
+    """
+    return read_json(folder / RECORD)
+
+
+def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
+    """The folder of a run: that of the one to go on with, or a fresh one.
+
+    Args:
+        resume: a run's folder, or the id that its tracker gave it.
+        roots: where runs and sweeps are, to be searched for an id.
+
+    Raises:
+        ConfigError: no such run, or one that never began.
+    """
+    if resume is None:
+        return fresh
+    if not resume.strip():
+        raise ConfigError("resume= was typed without a run. Type resume=<folder of the run>, or its id.")
+    folder = Path(resume).expanduser()
+    if not folder.is_dir():
+        folder = _folder_with_id(resume, roots)
+    if folder is None:
+        raise ConfigError(
+            f"resume={resume} is neither a folder nor the id of a run in {' or '.join(roots)}. "
+            "Type resume=<folder of the run>."
+        )
+    if not (folder / RECORD).is_file() or not (folder / CONFIG).is_file():
+        raise ConfigError(
+            f"resume={resume} is no run that began: {folder} has no {RECORD}. Expected the folder of a run "
+            f"(<runs>/<date>/<time>), or its id. Nothing is lost: run its command again."
+        )
+    return str(folder)
+
+
+def find_run(given: str, roots: Sequence[str]) -> Path:
+    """The folder of a run that was named by it, or by the id that its tracker gave it.
+
+    Args:
+        roots: where runs and sweeps are, to be searched for an id.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    expected = "Expected the folder of a finished run (<runs>/<date>/<time>), or its id"
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        folder = _folder_with_id(given, roots)
+    if folder is None:
+        raise ConfigError(f"{given} is neither a folder nor the id of a run in {' or '.join(roots)}. {expected}.")
+    if (folder / RECORD).is_file() and (folder / CONFIG).is_file():
+        return folder
+    is_model = (folder / "modules.json").is_file()
+    saved = f" It is a saved model: embexp.export and embexp.evaluate take it as model={given}." if is_model else ""
+    raise ConfigError(f"{given} is no run: there is no {RECORD} in it. {expected}.{saved}")
+
+
+def _folder_with_id(run_id: str, roots: Sequence[str]) -> Path | None:
+    """The folder of the run below these roots to which its tracker gave the id."""
+    for root in roots:
+        for path in sorted(Path(root).glob(f"**/{RECORD}")):
+            if f'"id": "{run_id}"' in path.read_text(encoding="utf-8"):
+                return path.parent
+    return None
+
+
+def status_of(folder: Path) -> str:
+    """How a run ended: FINISHED, FAILED or KILLED; RUNNING when it was never closed."""
+    path = folder / RESULT
+    return read_json(path)["run"]["status"] if path.is_file() else "RUNNING"
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether a run has finished and its tracker has all of it."""
+    return status_of(folder) == "FINISHED" and bool(read_record(folder).get("closed"))
+
+
+@contextmanager
+def held(folder: Path, what: str = "run") -> Iterator[None]:
+    """Holds the folder of a run or a sweep for this process; whoever is killed lets go of it.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{what}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ConfigError(
+            f"The {what} in {folder} is still going on in another process. Wait for it, or end it."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What differs between two tables, a text for each: `torch 2.12.0 is now 2.13.0`."""
+    return [f"{key} {before[key]} is now {now.get(key)}" for key in before if now.get(key) != before[key]]

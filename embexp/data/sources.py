@@ -1,0 +1,154 @@
+"""Where a data set comes from: one file, a folder of files for each split, or the Hugging Face Hub."""
+
+import functools
+import hashlib
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from embexp.data.arrow import BATCH_ROWS
+from embexp.data.dataset import SPLITS
+from embexp.data.formats import SUFFIXES, kind_of
+from embexp.data.text_files import Chunk, arrow_chunk
+from embexp.errors import DataError, listed
+
+logger = logging.getLogger(__name__)
+# Names under which people keep the parts of a data set.
+_SPLIT_NAMES = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
+_PART = re.compile(r"-(\d{5})-of-(\d{5})$")  # the Hub's train-00000-of-00002.parquet
+_MOST_LISTED = 10
+
+
+def split_files(path: Path) -> dict[str, list[Path]]:
+    """The files of each split in a folder, numbered parts in their order; a single file is the train split.
+
+    Raises:
+        DataError: a folder without a split, with two files for one, or with some of its parts only.
+    """
+    if not path.is_dir():
+        return {"train": [path]}
+    candidates = sorted(file for file in path.iterdir() if file.is_file() and kind_of(file) in SUFFIXES)
+    found: defaultdict[str | None, list[Path]] = defaultdict(list)
+    for file in candidates:
+        found[_SPLIT_NAMES.get(_PART.sub("", _stem(file)))].append(file)
+    others = found.pop(None, [])
+    if not found:
+        holds = f" It holds {_some(sorted(path.iterdir()))}." if any(path.iterdir()) else ""
+        raise DataError(
+            f"The folder {path} holds no split. Expected files named {listed(_SPLIT_NAMES)} "
+            f"with one of the endings {listed(SUFFIXES)} (all but .parquet also as .gz).{holds}"
+        )
+    if others:
+        logger.info("%s: files that are no split are not read: %s", path, _some(others))
+    for split, files in found.items():
+        _check_parts(split, files)
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+def _stem(file: Path) -> str:
+    return file.name.partition(".")[0].lower()
+
+
+def _some(files: list[Path]) -> str:
+    more = f" and {len(files) - _MOST_LISTED:,} more" if len(files) > _MOST_LISTED else ""
+    return listed(file.name for file in files[:_MOST_LISTED]) + more
+
+
+def _check_parts(split: str, files: list[Path]) -> None:
+    """Raise DataError unless this is one file, or every numbered part of one."""
+    parts = [_PART.search(_stem(file)) for file in files]
+    if len(files) == 1 and not parts[0]:
+        return
+    wholes = {
+        _PART.sub(part[2] if part else "", _stem(file)) + kind_of(file) for part, file in zip(parts, files, strict=True)
+    }
+    if not all(parts) or len(wholes) > 1:
+        raise DataError(f"{files[1]} and {files[0]} are both the split {split}. Expected one file for each split.")
+    total = int(parts[0][2])
+    if [int(part[1]) for part in parts] != [*range(total)]:
+        raise DataError(
+            f"{files[0].parent} holds {len(files)} of the {total} parts of {split}: {_some(files)}. Expected all."
+        )
+
+
+def sha256_of(*paths: Path) -> str:
+    """sha256 of a file, or of the content of several one after another, as hex digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
+
+
+@functools.cache
+def hub_answers() -> bool:
+    """Whether the Hub can be reached; asked once in a process, while the Hub's client would try for half a minute."""
+    import requests
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        requests.head(constants.ENDPOINT, timeout=10)
+    except requests.RequestException:
+        return False
+    return True
+
+
+def load_hub(
+    id: str, name: str, subset: str | None, revision: str | None, splits: Mapping[str, str] | None, streaming: bool
+) -> dict[str, Any]:
+    """The splits of a data set as `datasets` loads them, under our names. Arguments as in `readers.read_hub`.
+
+    Raises:
+        DataError: the Hub does not answer, or there is no such data set, subset or split.
+    """
+    import datasets
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
+
+    answers = Path(id).exists() or hub_answers()
+    if not answers:
+        datasets.config.HF_HUB_OFFLINE = True  # what was fetched before is read without waiting for the Hub
+    try:
+        if splits:
+            return {
+                split: load_dataset(id, subset, revision=revision, split=theirs, streaming=streaming)
+                for split, theirs in splits.items()
+            }
+        found = load_dataset(id, subset, revision=revision, streaming=streaming)
+    except (DatasetNotFoundError, DatasetGenerationError, OSError, ValueError) as error:  # ValueError: no such split
+        reason = (str(error).splitlines() or [type(error).__name__])[0] if answers else "it does not answer."
+        no_folder = f"There is no folder {id} here. " if name == Path(id).name and not Path(id).exists() else ""
+        raise DataError(
+            f"{no_folder}Data set {name} could not be read from the Hugging Face Hub ({id}): {reason} Expected a "
+            "connection and an id as org/name, or local files: dataset=<file or folder>/, paths.data=<folder> for the "
+            "public sets."
+        ) from error
+    usual = {_SPLIT_NAMES[theirs]: rows for theirs, rows in found.items() if theirs in _SPLIT_NAMES}
+    if not usual:
+        raise DataError(
+            f"{id} has the splits {listed(found)}. Say which is which with dataset.reader.splits={{train: <split>}}."
+        )
+    return {split: usual[split] for split in SPLITS if split in usual}
+
+
+def hub_chunks(rows: Any) -> Iterator[Chunk]:
+    """The rows of a split in chunks, whether it was downloaded or is streamed."""
+    import pyarrow
+
+    start = 1
+    for batch in rows.with_format("arrow").iter(BATCH_ROWS):
+        table = batch if isinstance(batch, pyarrow.Table) else pyarrow.Table.from_batches([batch])
+        yield arrow_chunk(table, start)
+        start += table.num_rows
+
+
+def names_of_classes(loaded: Mapping[str, Any], columns: Mapping[str, str]) -> Sequence[str]:
+    """The class names that the Hub knows of the label column."""
+    features = next(iter(loaded.values())).features or {}
+    label = features.get(columns.get("label", "label"))
+    return getattr(label, "names", None) or ()

@@ -1,0 +1,190 @@
+"""Text files as numbered lines: decoded, unzipped, and read in chunks that know their place in the source."""
+
+import gzip
+import io
+import itertools
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from embexp.data.arrow import BATCH_ROWS
+from embexp.data.faults import FaultLog
+from embexp.errors import DataError
+
+NESTED = "set"  # some sets wrap each row once more: {"set": {"query": ..., "pos": ..., "neg": ...}}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows as a file gives them.
+
+    Attributes:
+        places: the number of each row's line (its row in Parquet), from 1.
+        columns: the values of each column, as a list or an Arrow array, as long as `places`.
+        source: where these rows are from, when their split comes from several files.
+    """
+
+    places: Sequence[int]
+    columns: Mapping[str, Any]
+    source: Any = None
+
+
+def arrow_chunk(table: Any, start: int) -> Chunk:
+    """An Arrow table as a chunk; `start` is the number of its first row."""
+    import pyarrow
+
+    if NESTED in table.column_names and pyarrow.types.is_struct(table.schema.field(NESTED).type):
+        table = pyarrow.Table.from_struct_array(table[NESTED])
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    return Chunk(range(start, start + table.num_rows), columns)
+
+
+def batched(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    """Lists of as many rows as a chunk holds."""
+    source = iter(rows)
+    return iter(lambda: list(itertools.islice(source, BATCH_ROWS)), [])
+
+
+def peeked(rows: Iterator[Any], most: int) -> tuple[list[Any], Iterator[Any]]:
+    """The first rows, and an iterator over all of them."""
+    head = list(itertools.islice(rows, most))
+    return head, itertools.chain(head, rows)
+
+
+MAX_CHARS = 16 * 2**20  # a longer line is no row of texts
+# First bytes of what people rename or download by mistake.
+_MAGIC = {
+    b"PAR1": "a Parquet file (name it .parquet)",
+    b"\x1f\x8b": "compressed with gzip (name it .gz)",
+    b"PK\x03\x04": "a zip or Excel file (unpack it, or save it as CSV)",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd (unpack it)",
+    b"BZh": "compressed with bzip2 (unpack it)",
+    b"ARROW1": "an Arrow file (save it as Parquet)",
+}
+_BYTE_ORDER_MARKS = {b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    r"""How text files are to be read.
+
+    Attributes:
+        encoding: as Python names it: utf-8 (with or without byte order mark), gb18030, utf-16 ...
+        header: names of the columns of a CSV, TSV or text file that has no header line; empty when it has one.
+        quote: the character around fields that hold separators or line ends; None when quotes are plain text.
+        delimiter: the character between fields (`\t` is a tab); None takes that of the file's ending.
+    """
+
+    encoding: str = "utf-8"
+    header: Sequence[str] = ()
+    quote: str | None = '"'
+    delimiter: str | None = None
+
+    @property
+    def separated(self) -> bool:
+        """Whether they say that lines hold fields, as the ending .csv or .tsv does."""
+        return bool(self.header) or self.delimiter is not None
+
+    def delimiter_in(self, kind: str) -> str:
+        """The character between the fields of a file with this ending."""
+        return {None: "," if kind == ".csv" else "\t", "\\t": "\t"}.get(self.delimiter, self.delimiter)
+
+    def problems(self) -> Iterator[str]:
+        """What cannot be an option, a line each."""
+        if not isinstance(self.encoding, str):
+            yield f"dataset.reader.encoding={self.encoding} is no name. Expected one such as utf-8, gb18030, utf-16."
+        if not are_names(self.header):
+            yield f"dataset.reader.header={self.header} is no list of names. Expected one, as [anchor,positive]."
+        if self.quote is not None and not _is_character(self.quote):
+            yield f"dataset.reader.quote={self.quote!r} is not one character. Expected one, or null."
+        if self.delimiter not in (None, "\\t") and not _is_character(self.delimiter):
+            yield f"dataset.reader.delimiter={self.delimiter!r} is not one character. Expected one, or null."
+        elif self.delimiter is not None and self.delimiter in ("\n", "\r", self.quote):
+            yield f"dataset.reader.delimiter={self.delimiter!r} is the quote or a line end. Expected another, or null."
+
+
+def _is_character(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 1
+
+
+def are_names(value: Any) -> bool:
+    """Whether a value is a list of texts."""
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(name, str) for name in value)
+
+
+def is_zipped(path: Path) -> bool:
+    """Whether a file's name ends in `.gz`, in small or capital letters."""
+    return path.suffix.lower() == ".gz"
+
+
+class Lines:
+    """The lines of a text file, with the number of the last one read in `number`.
+
+    Bytes that the encoding does not know become lone surrogates: the row that holds them is refused later, by name.
+
+    Args:
+        encoding: as Python names it; utf-8 reads files with and without byte order mark.
+        newline: "" keeps line ends as they are (for CSV), None makes each a newline.
+        faults: gets what ends the file too early and lines that are too long.
+
+    Raises:
+        DataError: the file is binary, in another encoding by its byte order mark, or the encoding is not known.
+    """
+
+    def __init__(self, path: Path, encoding: str, newline: str | None, faults: FaultLog) -> None:
+        self.path = path
+        self.encoding = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+        self.newline = newline
+        self.faults = faults
+        self.number = 0
+        self._check()
+
+    def _open(self) -> IO[bytes]:
+        return gzip.open(self.path, "rb") if is_zipped(self.path) else open(self.path, "rb")
+
+    def _check(self) -> None:
+        try:
+            "".encode(self.encoding)
+            with self._open() as file:
+                head = file.read(4096)
+        except LookupError as error:
+            raise DataError(
+                f"dataset.reader.encoding={self.encoding} is not known. Expected one such as utf-8, gb18030, utf-16."
+            ) from error
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{self.path} cannot be opened: {error}.") from error
+        for mark, name in _BYTE_ORDER_MARKS.items():
+            if head.startswith(mark) and not self.encoding.lower().startswith(name[:6]):
+                raise DataError(f"{self.path} is encoded in {name}. Type dataset.reader.encoding={name}.")
+        kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+        if kind is None and b"\0" in head and not self.encoding.lower().startswith(("utf-16", "utf-32")):
+            kind = "a binary file: there are zero bytes in it"
+        if kind:
+            raise DataError(f"{self.path} is no text file but {kind}.")
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            with self._open() as raw:
+                text = io.TextIOWrapper(raw, self.encoding, "surrogateescape", self.newline)
+                yield from self._lines(text)
+        except (OSError, EOFError, zlib.error) as error:  # a .gz that was cut or damaged
+            self.faults.add(self.path, self.number + 1, f"the file ends too early ({error})")
+        except UnicodeDecodeError as error:
+            self.faults.add(self.path, self.number + 1, f"cannot be decoded as {self.encoding} ({error.reason})")
+
+    def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+        while line := text.readline(MAX_CHARS):
+            self.number += 1
+            if len(line) == MAX_CHARS and not line.endswith("\n"):
+                self.faults.add(self.path, self.number, f"longer than {MAX_CHARS:,} characters")
+                while line and not line.endswith("\n"):
+                    line = text.readline(MAX_CHARS)
+            else:
+                yield line
+
+
+def filled_lines(lines: Lines) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers, without their ends."""
+    return ((lines.number, line.rstrip("\n")) for line in lines if line.strip())

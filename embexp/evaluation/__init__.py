@@ -1,0 +1,1 @@
+"""Evaluators, metrics as plain data, and what an evaluation leaves behind."""

@@ -1,0 +1,222 @@
+"""Queries with their relevant documents, and metrics of the first documents that each query finds.
+
+All are those of sentence-transformers' InformationRetrievalEvaluator; nDCG with graded gains is that of trec_eval (the
+gain is the grade itself), and average precision is divided by the relevant documents that fit into the cut.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from embexp.errors import ConfigError, listed
+
+if TYPE_CHECKING:
+    import numpy
+    from datasets import Dataset
+
+NO_EXAMPLE = -1  # the example of a row that is none
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where rows of a shape have their texts: the query, the documents that answer it, and those that do not."""
+
+    query: str
+    positives: str
+    negatives: str | None = None
+
+
+SHAPES = {"ranked": _Columns("query", "positives", "negatives"), "positive_pair": _Columns("anchor", "positive")}
+
+
+@dataclass(frozen=True)
+class Qrels:
+    """One row: a query, the documents that answer it with their grades, and those that do not."""
+
+    query: str
+    positives: Sequence[str]
+    grades: Sequence[float]
+    negatives: Sequence[str]
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    """Queries and documents, each text once.
+
+    Attributes:
+        relevant: for each query the grade of each document that answers it, by the document's place; at least one.
+        identical: for each query the place of the document with the same text, -1 where there is none.
+        example_of: the query of each row, NO_EXAMPLE for a row without a positive.
+    """
+
+    queries: list[str]
+    documents: list[str]
+    relevant: list[dict[int, float]]
+    identical: list[int]
+    example_of: list[int]
+
+
+def qrels_of(rows: "Dataset", columns: _Columns, graded: bool = False) -> Iterator[Qrels]:
+    """The rows one by one; every grade is 1 where there are none, or where they are not asked for."""
+    positives = rows[columns.positives][:]
+    negatives = rows[columns.negatives][:] if columns.negatives else [()] * len(positives)
+    has_grades = graded and "positive_scores" in rows.column_names
+    scores = rows["positive_scores"][:] if has_grades else [None] * len(positives)
+    for query, answers, grades, others in zip(rows[columns.query][:], positives, scores, negatives, strict=True):
+        texts = [answers] if isinstance(answers, str) else answers
+        yield Qrels(query, texts, [1.0] * len(texts) if grades is None else grades, others)
+
+
+def documents_of(rows: "Dataset", columns: _Columns) -> Iterator[str]:
+    """The documents of rows one after another, each as often as it is there."""
+    for judged in qrels_of(rows, columns):
+        yield from judged.positives
+        yield from judged.negatives
+
+
+def search_in(
+    rows: "Dataset", columns: _Columns, others: Iterable[str], graded: bool, ignore_identical: bool
+) -> SearchTask:
+    """The search that rows describe, in their documents and all others.
+
+    Args:
+        ignore_identical: a document that equals the query does not answer it.
+    """
+    documents = {text: place for place, text in enumerate(dict.fromkeys((*others, *documents_of(rows, columns))))}
+    relevant: dict[str, dict[int, float]] = {}
+    numbers: dict[str, int] = {}  # of the queries
+    example_of = []
+    for judged in qrels_of(rows, columns, graded):
+        answers = zip(judged.positives, judged.grades, strict=True)
+        answers = [(documents[text], grade) for text, grade in answers if not ignore_identical or text != judged.query]
+        for place, grade in answers:
+            grades = relevant.setdefault(judged.query, {})
+            grades[place] = max(grade, grades.get(place, grade))
+        example_of.append(numbers.setdefault(judged.query, len(numbers)) if answers else NO_EXAMPLE)
+    identical = [documents.get(query, -1) for query in relevant]
+    return SearchTask([*relevant], [*documents], [*relevant.values()], identical, example_of)
+
+
+Cuts = Mapping[str, Sequence[int]]  # by kind of metric, how many of the first documents it looks at
+
+
+def check_cuts(evaluator: str, cuts: Cuts) -> None:
+    """Raise ConfigError unless each cut is a whole number from 1."""
+    wrong = [
+        f"{kind}_at={cut}"
+        for kind, each in cuts.items()
+        for cut in each
+        if not isinstance(cut, int) or isinstance(cut, bool) or cut < 1
+    ]
+    if wrong:
+        raise ConfigError(f"evaluator.{evaluator} has {listed(wrong)}. Expected whole numbers from 1, as ndcg_at=[10].")
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """What each query found, and what it could have found.
+
+    Attributes:
+        gains: grade of the document at each rank, 0 for one that is not relevant, `(queries, depth)`.
+        best: grades of all relevant documents, highest first, filled up with 0, `(queries, most)`.
+    """
+
+    gains: "numpy.ndarray"
+    best: "numpy.ndarray"
+
+    @property
+    def found(self) -> "numpy.ndarray":
+        """Whether the document at each rank is relevant, bool `(queries, depth)`."""
+        return self.gains > 0
+
+    @property
+    def num_relevant(self) -> "numpy.ndarray":
+        """How many relevant documents each query has, `(queries,)`."""
+        return (self.best > 0).sum(axis=1)
+
+
+def hits_of(places: "numpy.ndarray", relevant: Sequence[dict[int, float]], num_documents: int) -> _Hits:
+    """The hits among the places that each query found, `(queries, depth)`; -1 is no document.
+
+    Args:
+        relevant: for each query the grade of each relevant document, by its place; above 0, at least one.
+    """
+    import numpy
+
+    queries = numpy.repeat(numpy.arange(len(relevant)), [len(grades) for grades in relevant])
+    pairs = numpy.array([place for grades in relevant for place in grades]) + queries * num_documents
+    grades = numpy.array([grade for of_query in relevant for grade in of_query.values()], dtype=float)
+    order = numpy.argsort(pairs)
+    pairs, graded = pairs[order], grades[order]
+    asked = places + numpy.arange(len(places))[:, None] * num_documents
+    at = numpy.minimum(numpy.searchsorted(pairs, asked), len(pairs) - 1)
+    gains = numpy.where((pairs[at] == asked) & (places >= 0), graded[at], 0)
+    best = numpy.zeros((len(relevant), max(map(len, relevant))))
+    for row, of_query in enumerate(relevant):
+        best[row, : len(of_query)] = sorted(of_query.values(), reverse=True)
+    return _Hits(gains, best)
+
+
+def _ndcg(hits: _Hits, cut: int) -> "numpy.ndarray":
+    """Discounted cumulative gain as a share of that of the best order (Jarvelin & Kekalainen 2002)."""
+    return _dcg(hits.gains[:, :cut]) / _dcg(hits.best[:, :cut])
+
+
+def _dcg(gains: "numpy.ndarray") -> "numpy.ndarray":
+    return gains @ discounts(gains.shape[1])
+
+
+def discounts(number: int) -> "numpy.ndarray":
+    """What the gain at each rank counts, `(number,)`."""
+    import numpy
+
+    return 1 / numpy.log2(numpy.arange(number) + 2)
+
+
+def _mrr(hits: _Hits, cut: int) -> "numpy.ndarray":
+    """One over the rank of the first relevant document, 0 where there is none within the cut."""
+    import numpy
+
+    ranks = first_ranks(hits)
+    return numpy.where((ranks > 0) & (ranks <= cut), 1 / numpy.maximum(ranks, 1), 0)
+
+
+def first_ranks(hits: _Hits) -> "numpy.ndarray":
+    """The rank of the first relevant document, from 1; 0 where none was found, `(queries,)`."""
+    import numpy
+
+    return numpy.where(hits.found.any(axis=1), hits.found.argmax(axis=1) + 1, 0)
+
+
+def _recall(hits: _Hits, cut: int) -> "numpy.ndarray":
+    """The share of the relevant documents that are within the cut."""
+    return hits.found[:, :cut].sum(axis=1) / hits.num_relevant
+
+
+def _average_precision(hits: _Hits, cut: int) -> "numpy.ndarray":
+    """The precision at each relevant document within the cut, over as many as can be there."""
+    import numpy
+
+    found = hits.found[:, :cut]
+    precision = numpy.cumsum(found, axis=1) / (numpy.arange(found.shape[1]) + 1)
+    return (precision * found).sum(axis=1) / numpy.minimum(hits.num_relevant, cut)
+
+
+def _accuracy(hits: _Hits, cut: int) -> "numpy.ndarray":
+    """1 where a relevant document is within the cut, else 0."""
+    return hits.found[:, :cut].any(axis=1).astype(float)
+
+
+def _precision(hits: _Hits, cut: int) -> "numpy.ndarray":
+    """The share of the documents within the cut that are relevant."""
+    return hits.found[:, :cut].sum(axis=1) / cut
+
+
+HIT_METRICS = {
+    "ndcg": _ndcg,
+    "mrr": _mrr,
+    "recall": _recall,
+    "map": _average_precision,
+    "accuracy": _accuracy,
+    "precision": _precision,
+}

@@ -1,0 +1,1 @@
+"""Statistics of a difference: resamples, paired tests, corrections, seeds."""

@@ -1,0 +1,165 @@
+"""Several models on the same examples: p values corrected for their number, intervals, ties with the best."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from embexp.evaluation.metrics import Measure, Statistics
+from embexp.evaluation.scores import ID, Scores
+from embexp.evaluation.stats.paired_tests import interval_of, p_value_of
+from embexp.evaluation.stats.resampling import draws
+
+if TYPE_CHECKING:
+    import numpy
+
+_LEVEL = 0.05
+
+
+def holm(p_values: Sequence[float], comparisons: int | None = None) -> list[float]:
+    """Each p corrected for the number of comparisons, so that 5 % is the chance of any false one among them all.
+
+    Holm's step-down method (Holm 1979, "A simple sequentially rejective multiple test procedure"): the smallest p is
+    multiplied by the number of comparisons, the next one by one less, and so on; none becomes smaller than one before
+    it, or more than 1. It holds whatever the comparisons have to do with each other.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+
+    Args:
+        p_values: nan where there is none: it stays, and is not counted.
+        comparisons: how many there were where these are only some of them; None: these are all.
+    """
+    known = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    number = len(known) if comparisons is None else comparisons
+    corrected, largest = [math.nan] * len(p_values), 0.0
+    for already, (p, place) in enumerate(known):
+        largest = max(largest, min(1.0, (number - already) * p))
+        corrected[place] = largest
+    return corrected
+
+
+def corrected_to_best(p_to_best: Sequence[float]) -> list[float]:
+    """p values of all others against the best one, corrected for the best having been picked by the same data.
+
+    Whoever of many equals happens to be the best is ahead of the last by more than a comparison that was planned would
+    allow. So all pairs count, as if each had been compared. Of ten equal models at least one is called worse than the
+    best in 4 of 100 cases; correcting for the nine comparisons only, in 16 (tests/evaluation/test_calibration.py).
+    """
+    return holm(p_to_best, _pairs(len(p_to_best) + 1))
+
+
+def resamples_needed(models: int, level: float = _LEVEL) -> int:
+    """How many bootstrap resamples it takes at least for any of so many models to be told from the best.
+
+    The smallest p that R resamples can show is 2 / (R + 1), and it is multiplied by the number of pairs.
+
+    >>> resamples_needed(10), resamples_needed(20)
+    (1800, 7600)
+    """
+    return math.ceil(2 * _pairs(models) / level)
+
+
+def _pairs(models: int) -> int:
+    return models * (models - 1) // 2
+
+
+def tied_with_best(values: Mapping[str, float], p_to_best: Mapping[str, float], level: float = _LEVEL) -> list[str]:
+    """The best cell and all that cannot be told from it, best first.
+
+    Args:
+        values: of each cell, higher is better; one that is nan is never among them.
+        p_to_best: uncorrected p of no difference from the best one, of each of the others; one that is nan tells
+            nothing: only a cell with the very value of the best is tied with it then.
+        level: the chance of telling any cell from the best that is its equal.
+    """
+    order = sorted((name for name in values if not math.isnan(values[name])), key=lambda name: -values[name])
+    if not order:
+        return []
+    best, others = order[0], order[1:]
+    corrected = dict(zip(others, corrected_to_best([p_to_best[name] for name in others]), strict=True))
+    return [name for name in order if values[name] == values[best] or corrected[name] > level]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One model among several.
+
+    Attributes:
+        low, high: ends of the 95 % interval of the value; nan where there are no per-example values.
+        to_best: the value minus that of the best model; `p` of no difference, corrected for all pairs of models (Holm):
+            the best one was picked from the same examples.
+        is_best: the best, or one that cannot be told from it.
+        examples: so many were judged; 0 where there are no per-example values.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    to_best: float
+    p: float
+    is_best: bool
+    examples: int
+
+
+def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> list[Placed]:
+    """The models from the best to the worst in one metric, by paired resamples of the examples that all have."""
+    import numpy
+
+    values = {name: of_model.metrics[metric] for name, of_model in scores.items()}
+    order = sorted(values, key=lambda name: -numpy.nan_to_num(values[name], nan=-numpy.inf))
+    resampled = _resampled(scores, metric, max(resamples, resamples_needed(len(scores))))
+    best, others = order[0], order[1:]
+    unknown = dict.fromkeys(others, math.nan)
+    raw = {name: p_value_of(resampled[best] - resampled[name]) for name in others} if resampled else unknown
+    corrected = {best: 1.0, **dict(zip(others, corrected_to_best([*raw.values()]), strict=True))}
+    tied = tied_with_best(values, raw)
+    examples = len(next(iter(scores.values())).examples.get(ID, ()))
+    ends = {name: _interval_about(values[name], found) for name, found in resampled.items()}
+    return [
+        Placed(
+            name,
+            values[name],
+            *ends.get(name, (math.nan,) * 2),
+            values[name] - values[best],
+            corrected[name],
+            name in tied,
+            examples,
+        )
+        for name in order
+    ]
+
+
+def _interval_about(value: float, resampled: "numpy.ndarray") -> tuple[float, float]:
+    """The interval, moved to lie about the value: texts drawn twice make a clustering seem better than it is.
+
+    No metric that has values of examples leaves [-1, 1]; moved ends that do are put on it.
+    """
+    import numpy
+
+    if numpy.isnan(resampled).all():
+        return math.nan, math.nan
+    low, high = interval_of(resampled - numpy.nanmean(resampled) + value)
+    return max(low, -1.0), min(high, 1.0)
+
+
+def _resampled(scores: Mapping[str, Scores], metric: str, resamples: int) -> dict[str, "numpy.ndarray"]:
+    """The metric of each model in the same resamples; empty where it has no per-example values."""
+    import numpy
+
+    first = next(iter(scores.values()))
+    measure = next((measure for measure in first.measures if measure.name == metric), None)
+    if measure is None:
+        return {}
+    statistics_of = _statistics(scores, measure)
+    found: dict[str, list[numpy.ndarray]] = {name: [] for name in scores}
+    for draw in draws(len(first.examples[ID]), resamples):
+        for name, statistic in statistics_of.items():
+            found[name].append(statistic(draw))
+    return {name: numpy.concatenate(parts) for name, parts in found.items()}
+
+
+def _statistics(scores: Mapping[str, Scores], measure: Measure) -> dict:
+    statistics, shared = Statistics(), next(iter(scores.values())).examples
+    return {name: statistics.of(measure, {**shared, **each.predicted}) for name, each in scores.items()}

@@ -1,0 +1,122 @@
+"""Statistics of scores that decide between two classes, vectorised on resamples."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from embexp.evaluation.stats.resampling import Draw, whole
+
+if TYPE_CHECKING:
+    import numpy
+
+    Goodness = Callable[["numpy.ndarray", "numpy.ndarray"], "numpy.ndarray"]
+
+
+class SortedScores:
+    """Examples from the highest score down, and which of them are positive; equal scores share a place.
+
+    Args:
+        gold: 1 for positive, 0 for negative, `(n,)`.
+    """
+
+    def __init__(self, gold: "numpy.ndarray", predicted: "numpy.ndarray") -> None:
+        import numpy
+
+        self.order = numpy.argsort(-predicted, kind="stable")
+        self.is_positive = gold[self.order].astype(bool)
+        falls = numpy.diff(predicted[self.order]) != 0
+        self.ends = numpy.append(numpy.flatnonzero(falls), len(predicted) - 1)
+
+    def __call__(self, draw: Draw) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+        """Positives and negatives that each threshold takes: one above all scores, then each distinct score.
+
+        Both are `(resamples, 1 + scores)`; those of the first threshold are 0, those of the last one all there are.
+        """
+        import numpy
+
+        counts = draw.counts[:, self.order]
+        positives, taken = numpy.zeros((2, len(counts), len(self.ends) + 1))
+        positives[:, 1:] = numpy.cumsum(counts * self.is_positive, axis=1)[:, self.ends]
+        taken[:, 1:] = numpy.cumsum(counts, axis=1)[:, self.ends]
+        return positives, taken - positives
+
+
+class OfSortedScores:
+    """A statistic of the positives and negatives that each threshold takes.
+
+    Args:
+        function: takes both, `(resamples, 1 + scores)` each, gives the statistic `(resamples,)`.
+    """
+
+    def __init__(self, ranking: SortedScores, function: "Goodness") -> None:
+        self.ranking = ranking
+        self.function = function
+
+    def __call__(self, draw: Draw) -> "numpy.ndarray":
+        """The statistic in every resample, `(resamples,)`; nan where one of the classes was not drawn."""
+        import numpy
+
+        positives, negatives = draw.once(self.ranking)
+        with numpy.errstate(invalid="ignore", divide="ignore"):
+            found = self.function(positives, negatives)
+        return numpy.where((positives[:, -1] > 0) & (negatives[:, -1] > 0), found, numpy.nan)
+
+
+def average_precision(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+    """The mean of the precision at every positive, as scikit-learn's average_precision_score."""
+    import numpy
+
+    precision = positives / (positives + negatives)
+    found = numpy.diff(positives, axis=1, prepend=0)
+    return numpy.nan_to_num(precision * found).sum(axis=1) / positives[:, -1]
+
+
+def roc_auc(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+    """The share of pairs of a positive and a negative in which the positive scores higher; half for a tie."""
+    import numpy
+
+    found = numpy.diff(negatives, axis=1, prepend=0)
+    above = positives - numpy.diff(positives, axis=1, prepend=0) / 2
+    return (found * above).sum(axis=1) / (positives[:, -1] * negatives[:, -1])
+
+
+def best_accuracy(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+    """The share of right decisions with the threshold that makes most of them right."""
+    return accuracies(positives, negatives).max(axis=1)
+
+
+def best_f1(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+    """F1 of the positive class with the threshold that makes it highest."""
+    return f1_scores(positives, negatives).max(axis=1)
+
+
+def accuracies(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+    """The share of right decisions, for each threshold."""
+    return (positives + negatives[:, -1:] - negatives) / (positives[:, -1:] + negatives[:, -1:])
+
+
+def f1_scores(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+    """F1 of the positive class, for each threshold."""
+    import numpy
+
+    return numpy.nan_to_num(2 * positives / (positives + negatives + positives[:, -1:]))
+
+
+def best_threshold(gold: "numpy.ndarray", predicted: "numpy.ndarray", goodness: "Goodness") -> float:
+    """The score from which on examples are taken for positive, so that `goodness` is highest.
+
+    It lies half way between the lowest score that is taken and the highest one that is not; just above the highest
+    score where nothing is better taken for positive.
+
+    Args:
+        goodness: `accuracies` or `f1_scores`.
+    """
+    import numpy
+
+    positives, negatives = SortedScores(gold, predicted)(whole(len(gold)))
+    best = int(numpy.argmax(goodness(positives, negatives)[0]))
+    scores = numpy.unique(predicted)[::-1]
+    if best == 0:
+        return float(numpy.nextafter(scores[0], numpy.inf))
+    lowest, following = scores[best - 1], scores[min(best, len(scores) - 1)]
+    middle = (lowest + following) / 2
+    return float(middle if middle > following else lowest)  # rounded down, it would take the following score, too

@@ -1,0 +1,1 @@
+"""One run: planned, checked, executed, recorded, resumed, compared with others."""

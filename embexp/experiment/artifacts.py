@@ -1,0 +1,179 @@
+"""The files of a run that show what training did: per-example scores, reports, changed examples, pictures."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embexp.evaluation.metrics import Measure, value_of
+from embexp.evaluation.scores import Evaluator, Scores, verdict_split, write_examples, write_report
+from embexp.evaluation.threshold_metrics import accuracies, best_threshold
+from embexp.experiment.plan import RunPlan
+from embexp.experiment.scoring import GEOMETRY, AllScores
+from embexp.reports.changed_examples import KIND_OF, rows_of, with_errors, write_changed
+from embexp.tracking.journal import Journal
+
+if TYPE_CHECKING:
+    import numpy
+
+_MOST_CHANGED = 20  # examples in each table of changed ones
+_IN_MATRIX = 8  # sentences in the similarity matrix
+
+
+@dataclass(frozen=True)
+class _SplitScores:
+    """Both models' scores by one evaluator on one split, with the measure that matters most."""
+
+    name: str
+    subject: str
+    measure: Measure
+    base: Scores
+    trained: Scores
+
+    @property
+    def gold(self) -> "numpy.ndarray":
+        """The true values of the examples."""
+        return self.base.examples[self.measure.gold]
+
+    @property
+    def values(self) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+        """Base and trained values of the examples."""
+        return self.base.predicted[self.measure.predicted], self.trained.predicted[self.measure.predicted]
+
+
+def write_evaluations(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores) -> None:
+    """Write and log what can be seen example by example, for every evaluator that keeps examples."""
+    for evaluator in plan.evaluators:
+        for split in evaluator.splits:
+            before, after = base[evaluator.name, split], trained[evaluator.name, split]
+            if not before.measures:
+                continue
+            name = f"{evaluator.name}_{split}"
+            metric = plan.primary_metric if evaluator.name == plan.primary_evaluator else evaluator.primary_metric
+            measure = next((each for each in before.measures if each.name == metric), before.measures[0])
+            judged = _SplitScores(name, f"{plan.name} on {evaluator.name} ({split})", measure, before, after)
+            for path in _files(plan.folder, judged):
+                journal.log_artifact(path, path.parent.name)
+
+
+def _files(folder: Path, judged: _SplitScores) -> Iterator[Path]:
+    path = folder / "examples" / f"{judged.name}.parquet"
+    write_examples(path, judged.base, judged.trained)
+    yield path
+    if kind := KIND_OF.get(judged.measure.statistic):
+        path = folder / "reports" / f"{judged.name}.csv"
+        write_report(path, judged.base, judged.trained, judged.measure.predicted)
+        yield path
+        path = folder / "reports" / f"{judged.name}_changed.md"
+        rows = rows_of(judged.base.examples, *judged.values, gold=judged.measure.gold or "gold")
+        write_changed(path, f"{judged.subject}, {judged.measure.name}", with_errors(rows, kind), kind, _MOST_CHANGED)
+        yield path
+    for what, draw in _DRAWN.get(KIND_OF.get(judged.measure.statistic, ""), {}).items():
+        path = folder / "plots" / f"{judged.name}_{what}.png"
+        draw(path, judged)
+        yield path
+
+
+def _draw_scored(path: Path, judged: _SplitScores) -> None:
+    from embexp.reports.pictures.score_histogram import draw_scored_histogram
+
+    draw_scored_histogram(path, judged.subject, judged.gold, *judged.values, judged.measure.predicted)
+
+
+def _draw_gold(path: Path, judged: _SplitScores) -> None:
+    from embexp.reports.pictures.gold_against_predicted import draw_gold_against_predicted
+
+    spearman = Measure("spearman", "spearman", judged.measure.predicted, judged.measure.gold)
+    values = value_of(spearman, judged.base.columns), value_of(spearman, judged.trained.columns)
+    draw_gold_against_predicted(path, judged.subject, judged.gold, *judged.values, judged.measure.predicted, values)
+
+
+def _draw_binary(path: Path, judged: _SplitScores) -> None:
+    from embexp.reports.pictures.score_histogram import draw_binary_histogram
+
+    auc = Measure("roc_auc", "roc_auc", judged.measure.predicted, judged.measure.gold)
+    draw_binary_histogram(
+        path,
+        judged.subject,
+        judged.gold,
+        *judged.values,
+        judged.measure.predicted,
+        (value_of(auc, judged.base.columns), value_of(auc, judged.trained.columns)),
+        tuple(best_threshold(judged.gold, values, accuracies) for values in judged.values),
+    )
+
+
+_DRAWN: dict[str, dict[str, Callable[[Path, _SplitScores], None]]] = {
+    "rank": {"scores": _draw_scored, "gold": _draw_gold},
+    "binary": {"scores": _draw_binary},
+}
+
+
+def write_embeddings(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores) -> None:
+    """Draw how the two models see a handful of texts, and texts by their label, on the split that judges."""
+    primary = next(each for each in plan.evaluators if each.name == plan.primary_evaluator)
+    split = verdict_split(primary)
+    before, after = base.get((GEOMETRY, split)), trained.get((GEOMETRY, split))
+    if before is None or after is None:
+        return
+    from embexp.reports.pictures.projection import draw_projection
+    from embexp.reports.pictures.similarity_matrix import draw_similarity_matrix
+
+    vectors = before.predicted["vectors"], after.predicted["vectors"]
+    texts, subject = before.examples["text"], f"{plan.name} ({split})"
+    path = plan.folder / "plots" / f"{split}_matrix.png"
+    few = _few(len(texts))
+    matrices = (_cosines(each[few]) for each in vectors)
+    draw_similarity_matrix(path, subject, [texts[place] for place in few], *matrices, "cosine")
+    journal.log_artifact(path, "plots")
+    labels = _labels_of(plan.evaluators, base, split)
+    known = [place for place, text in enumerate(texts) if text in labels]
+    if len({labels[texts[place]] for place in known}) > 1:
+        path = plan.folder / "plots" / f"{split}_projection.png"
+        draw_projection(path, subject, [labels[texts[place]] for place in known], *(each[known] for each in vectors))
+        journal.log_artifact(path, "plots")
+
+
+def _labels_of(evaluators: tuple[Evaluator, ...], scores: AllScores, split: str) -> dict[str, str]:
+    """The label of each text, from the evaluators that know one."""
+    found: dict[str, str] = {}
+    for evaluator in evaluators:
+        if split in evaluator.splits:
+            examples: Mapping[str, Any] = scores[evaluator.name, split].examples
+            if "label" in examples and "text" in examples:
+                found |= dict(zip(examples["text"], map(str, examples["label"]), strict=True))
+    return found
+
+
+def _few(number: int) -> list[int]:
+    """Places of a handful of texts from all over."""
+    import numpy
+
+    return numpy.unique(numpy.linspace(0, number - 1, _IN_MATRIX).astype(int)).tolist()
+
+
+def _cosines(vectors: "numpy.ndarray") -> "numpy.ndarray":
+    import numpy
+
+    lengths = numpy.linalg.norm(vectors, axis=1, keepdims=True)
+    units = vectors / numpy.where(lengths == 0, 1, lengths)
+    return units @ units.T
+
+
+def write_training(plan: RunPlan, journal: Journal, base: AllScores, best_step: int) -> None:
+    """Draw the training's losses and dev scores, as the run's metrics.jsonl has them."""
+    from embexp.reports.pictures.learning_curves import draw_learning_curves
+    from embexp.tracking.journal import METRICS, written_lines
+
+    metric = f"{plan.primary_evaluator}/{plan.primary_metric}"
+    curves: dict[str, dict[int, float]] = {"train/loss": {}, f"train/dev/{metric}": {}}
+    for line in written_lines(plan.folder / METRICS):
+        for key, curve in curves.items():
+            if key in line["metrics"] and line["step"]:
+                curve[line["step"]] = line["metrics"][key]
+    untouched = base.get((plan.primary_evaluator, "dev"))
+    path = plan.folder / "plots" / "training.png"
+    losses, dev = (sorted(curve.items()) for curve in curves.values())
+    value = untouched.metrics[plan.primary_metric] if untouched else None
+    draw_learning_curves(path, plan.name, losses, dev, metric, value, best_step if dev else None)
+    journal.log_artifact(path, "plots")

@@ -1,0 +1,306 @@
+"""`python -m embexp.compare run_a run_b`: two finished runs, or two configurations with several seeds, on one page."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from embexp.config.compose import describes
+from embexp.core.run_folder import CONFIG, RESULT, read_record, status_of
+from embexp.errors import ConfigError
+from embexp.evaluation.metrics import Measure, Statistics
+from embexp.evaluation.scores import ID, Difference, Scores, read_examples
+from embexp.evaluation.stats.multiple_comparisons import holm
+from embexp.evaluation.stats.paired_tests import compare_correlations, permutation_p_value
+from embexp.evaluation.stats.seeds import cell_difference, cell_summary, resample_cells
+from embexp.experiment.fingerprint import CHANGE_NOTHING
+from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
+
+_Scored = tuple[list[Scores], list[Scores]]  # of the runs of both sides
+EXAMPLES = "examples"
+NOT_RESULTS = (*CHANGE_NOTHING, "tracking", "export")
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One or several finished runs of the same configuration, which differ in their seeds only."""
+
+    folders: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """What the run is called; of several runs what they share."""
+        record = read_record(self.folders[0])
+        if len(self.folders) == 1:
+            return record["name"]
+        return f"{record['choices']['loss']}/{record['choices']['model']} ({len(self.folders)} seeds)"
+
+
+def _compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int, examples: int) -> dict[str, Any]:
+    """What two sides have in common and what not: second minus first of every metric of their trained models.
+
+    Args:
+        first, second: the folders of runs; several on one side are seeds of one configuration: their mean is compared,
+            and the interval holds seeds and examples both.
+        resamples: bootstrap resamples behind each interval.
+        examples: changed examples to keep for each evaluator and split, of the first run of each side.
+
+    Raises:
+        ConfigError: a run has not finished, runs of a side differ in more than their seeds, or the sides share no
+            evaluator with the same examples.
+    """
+    sides = _Side(tuple(first)), _Side(tuple(second))
+    for side in sides:
+        _check(side)
+    primary = json.loads((first[0] / RESULT).read_text(encoding="utf-8"))["primary"]
+    shared, left_out = _shared(sides)
+    if not shared:
+        raise ConfigError(
+            f"{sides[0].name} and {sides[1].name} were judged on no examples that are the same"
+            + (f" ({'; '.join(left_out)})" if left_out else "")
+            + ". Expected runs with the same evaluator on the same data."
+        )
+    rows = [row for name, scores in shared.items() for row in _rows(name, scores, resamples)]
+    return {
+        "names": [side.name for side in sides],
+        "runs": [[_head(folder) for folder in side.folders] for side in sides],
+        "metrics": _corrected(rows),
+        "other_tests": [
+            row for name, scores in shared.items() for row in _other_tests(name, scores, primary, resamples)
+        ],
+        "lacks_seeds": any(row["lacks_seeds"] for row in rows),
+        "left_out": left_out,
+        "configuration": _config_differences(first[0], second[0]),
+        "data": _data_differences(first[0], second[0]),
+        "changed": {name: _changed(name, scores, primary, examples) for name, scores in shared.items()},
+    }
+
+
+def difference_in(
+    metric: str, first: Sequence[Path], second: Sequence[Path], resamples: int
+) -> Mapping[str, Any] | None:
+    """The row of `_compare_runs` for one metric alone, such as test/sts/spearman_cosine; None where a side lacks it.
+
+    Raises:
+        ConfigError: as `_compare_runs`, except that sides which share no examples have no row.
+    """
+    sides = _Side(tuple(first)), _Side(tuple(second))
+    for side in sides:
+        _check(side)
+    split, evaluator, name = metric.split("/")
+    judged = f"{evaluator}_{split}"
+    shared, _ = _shared(sides)
+    return next(_rows(judged, shared[judged], resamples, name), None) if judged in shared else None
+
+
+def _check(side: _Side) -> None:
+    for folder in side.folders:
+        if (status := status_of(folder)) != "FINISHED":
+            raise ConfigError(f"The run in {folder} is {status}. Expected one that has finished.")
+    seeds = [_head(folder)["seed"] for folder in side.folders]
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise ConfigError(
+            f"One side has several runs with seed {', '.join(map(str, twice))}. Expected runs with seeds of their own: "
+            "the same one again tells nothing of what seeds do."
+        )
+    for folder in side.folders[1:]:
+        if other := [key for key, *_ in _config_differences(side.folders[0], folder) if key != "seed"]:
+            raise ConfigError(
+                f"{side.folders[0]} and {folder} stand on one side and differ in {', '.join(other)}. Expected runs "
+                "that differ in their seed only; name the two sides apart: python -m embexp.compare <run> <run>."
+            )
+
+
+def _shared(sides: tuple[_Side, _Side]) -> tuple[dict[str, _Scored], list[str]]:
+    """By evaluator and split the trained models' scores of both sides, where all runs have the same examples."""
+    folders = [folder for side in sides for folder in side.folders]
+    files = [{path.stem: path for path in sorted((folder / EXAMPLES).glob("*.parquet"))} for folder in folders]
+    shared, left_out = {}, []
+    for name in dict.fromkeys(name for each in files for name in each):
+        if not all(name in each for each in files):
+            left_out.append(f"{name}: not all of them have it")
+            continue
+        scores = [read_examples(each[name]).trained for each in files]
+        texts = [[values for values in each.examples.values() if isinstance(values, list)] for each in scores]
+        if any(other != texts[0] for other in texts):
+            left_out.append(f"{name}: the examples differ")
+            continue
+        same = [replace(each, examples=scores[0].examples) for each in scores]
+        shared[name] = (same[: len(sides[0].folders)], same[len(sides[0].folders) :])
+    return shared, left_out
+
+
+def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -> Iterator[dict[str, Any]]:
+    """A row for each metric that all runs have, or for the one that is named."""
+    statistics = Statistics()
+    every = [each for side in scores for each in side]
+    measures = [measure for measure in every[0].measures if all(measure in each.measures for each in every)]
+    measures = [measure for measure in measures if only in (None, measure.name)]
+    cells = [[statistics.of(measure, each.columns) for each in side] for measure in measures for side in scores]
+    found = resample_cells(cells, len(every[0].examples[ID]), resamples)
+    evaluator, _, split = name.rpartition("_")
+    for measure, first, second in zip(measures, found[::2], found[1::2], strict=True):
+        difference = cell_difference(first, second)
+        told = Difference(measure.name, first.mean, second.mean, difference.low, difference.high, difference.p)
+        yield {
+            "metric": f"{split}/{evaluator}/{measure.name}",
+            "first": first.mean,
+            "second": second.mean,
+            "stds": [cell_summary(cell).std for cell in (first, second)],
+            "difference": difference.value,
+            "low": difference.low,
+            "high": difference.high,
+            "p": difference.p,
+            "lacks_seeds": difference.lacks_seeds,
+            "verdict": told.verdict,
+        }
+
+
+def _decisive(name: str, scores: Scores, primary: Mapping[str, Any]) -> Measure:
+    """The run's primary metric where it is of this evaluator, else the evaluator's first one."""
+    evaluator = name.rpartition("_")[0]
+    asked = [each for each in scores.measures if (evaluator, each.name) == (primary["evaluator"], primary["metric"])]
+    return (asked or scores.measures)[0]
+
+
+def _other_tests(
+    name: str, scores: _Scored, primary_row: Mapping[str, Any], permutations: int
+) -> Iterator[dict[str, Any]]:
+    """p of no difference between two single runs by other tests than the bootstrap, of what matters most."""
+    if len(scores[0]) > 1 or len(scores[1]) > 1:
+        return
+    before, after = scores[0][0], scores[1][0]
+    evaluator, _, split = name.rpartition("_")
+    primary = _decisive(name, before, primary_row)
+    found = permutation_p_value(primary, before.columns, after.columns, permutations)
+    yield {"metric": f"{split}/{evaluator}/{primary.name}", "test": "permutation", "p": found}
+    for measure in before.measures:
+        if measure.statistic == "pearson" and measure.predicted == primary.predicted and measure.where is None:
+            values = before.predicted[measure.predicted], after.predicted[measure.predicted]
+            for test, result in compare_correlations(before.examples[measure.gold], *values).items():
+                yield {"metric": f"{split}/{evaluator}/{measure.name}", "test": test.replace("_", " "), "p": result.p}
+
+
+def _changed(name: str, scores: _Scored, primary: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
+    """The examples that the second model does worse, and those that it does better: the most changed ones."""
+    before, after = scores[0][0], scores[1][0]
+    measure = _decisive(name, before, primary)
+    kind = KIND_OF.get(measure.statistic)
+    if kind is None:
+        return []
+    values = before.predicted[measure.predicted], after.predicted[measure.predicted]
+    rows = with_errors(rows_of(before.examples, *values, gold=measure.gold or "gold"), kind)
+    return [*broken(rows, number), *mended(rows, number)]
+
+
+def _head(folder: Path) -> dict[str, Any]:
+    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    return {
+        "folder": str(folder),
+        "name": result["run"]["name"],
+        "seed": result["seed"],
+        "verdict": result["verdict"],
+        "seconds": result["metrics"].get("cost/seconds"),
+    }
+
+
+def _corrected(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with p corrected for their number (Holm); those without one keep none."""
+    known = [row for row in rows if not math.isnan(row["p"])]
+    for row, p in zip(known, holm([row["p"] for row in known]), strict=True):
+        row["p_holm"] = p
+    return [*rows]
+
+
+def _config_differences(first: Path, second: Path) -> list[tuple[str, Any, Any]]:
+    """Keys whose values differ, with both of them; those that change no result are left out."""
+    flat = [dict(_flat(OmegaConf.to_container(OmegaConf.load(folder / CONFIG)), "")) for folder in (first, second)]
+    return [
+        (key, flat[0].get(key), flat[1].get(key))
+        for key in dict.fromkeys([*flat[0], *flat[1]])
+        if flat[0].get(key) != flat[1].get(key) and not _changes_nothing(key)
+    ]
+
+
+def _changes_nothing(key: str) -> bool:
+    """Whether a key of the configuration changes no result: where things go, and what only describes a call."""
+    parts = key.split(".")
+    return parts[0] in NOT_RESULTS or any(map(describes, parts))
+
+
+def _flat(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from _flat(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def _data_differences(first: Path, second: Path) -> list[str]:
+    """What differs in rows, weights and versions, a line for each."""
+    records = [read_record(folder) for folder in (first, second)]
+    lines = []
+    for part, what in (("data", "rows"), ("weights", "weights"), ("versions", "version")):
+        before, after = (record[part] for record in records)
+        for key in dict.fromkeys([*before, *after]):
+            if before.get(key) != after.get(key):
+                lines.append(f"{what} of {key}: {before.get(key)} and {after.get(key)}")
+    return lines
+
+
+def compare_command() -> None:
+    """`python -m embexp.compare`: compose the configuration and compare the two runs that were named."""
+    from embexp.cli.app import run_command
+
+    run_command(compare, "compare", rewrite=with_runs)
+
+
+def with_runs(arguments: Sequence[str]) -> list[str]:
+    """The arguments with those that are no overrides and no options as the list `runs`.
+
+    >>> with_runs(["runs/a", "runs/b", "resamples=500"])
+    ['runs=["runs/a","runs/b"]', 'resamples=500']
+    """
+    from embexp.cli.overrides import quoted
+
+    runs = [argument for argument in arguments if "=" not in argument and not argument.startswith("-")]
+    others = [argument for argument in arguments if argument not in runs]
+    return [f"runs=[{','.join(map(quoted, runs))}]", *others] if runs else others
+
+
+def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder: Path | None = None) -> dict[str, Any]:
+    """Compare two runs, print the page and write it where asked for; returns what it says.
+
+    Raises:
+        ConfigError: not two runs, or ones that have not finished or were judged on other examples.
+    """
+    from embexp.config.compose import resolve
+    from embexp.core.run_folder import find_run, write_text
+    from embexp.errors import ConfigError
+    from embexp.reports.comparisons import comparison_page
+
+    resolved = resolve(config)
+    runs = resolved["runs"]
+    sides = [[run.strip() for run in side.split(",") if run.strip()] for side in runs]
+    if len(sides) != 2 or not all(sides):
+        raise ConfigError(
+            f"{len(runs)} runs were named. Expected two: type python -m embexp.compare <run> <run>, each by its folder "
+            "or its id in MLflow; seeds of one configuration with commas between them: <run>,<run>."
+        )
+    if resolved["resamples"] < 1 or resolved["examples"] < 0:
+        raise ConfigError(
+            f"resamples={resolved['resamples']} examples={resolved['examples']}: expected resamples from 1, examples "
+            "from 0."
+        )
+    roots = [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")]
+    folders = [[find_run(run, roots) for run in side] for side in sides]
+    found = _compare_runs(*folders, resolved["resamples"], resolved["examples"])
+    page = comparison_page(found)
+    print(page)
+    if resolved["output"]:
+        write_text(Path(resolved["output"]), page)
+    return found

@@ -1,0 +1,264 @@
+"""The check before training: labels and texts against loss, trainer and model, before a model is loaded."""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from embexp.data.arrow import batches_of
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.shapes import text_columns
+from embexp.experiment.settings_checks import (
+    Findings,
+    batch_size_of,
+    check_companions,
+    check_settings,
+    merged,
+    named,
+    of_rows,
+    sampler_of,
+)
+from embexp.losses.spec import LossSpec
+from embexp.models.tokens import TokenLimit, token_limit
+from embexp.protocols import BaseModel
+from embexp.training.stages import StagePlan
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_NOTICED = 0.01  # share of the rows from which on it is worth a warning that they are left out
+
+
+def _check_labels(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, Any]) -> Findings:
+    """The labels of the training rows; nothing to find in a shape without them."""
+    kind = dataset.shape.label_kind
+    if kind in ("score", "binary", "class"):
+        return _values(dataset, spec, trainer)
+    if kind in ("scores", "embedding"):
+        return Findings(errors=tuple(_list_errors(dataset, spec)))
+    return Findings()
+
+
+def _values(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, Any]) -> Findings:
+    rows, label = dataset.training_rows(), dataset.shape.label
+    counts = Counter(value for batch in batches_of(rows.select_columns([label])) for value in batch[label].to_pylist())
+    if len(counts) == 1:
+        (value,) = counts
+        return Findings(
+            errors=(
+                f"{named(label, dataset)} is {value} in all {rows.num_rows:,} training rows: loss={spec.name} has "
+                f"nothing to tell apart. Expected two values or more: look at 'dataset.reader.columns={{{label}: <your "
+                "column>}', or choose data or a loss without labels.",
+            )
+        )
+    return _classes(dataset, spec, trainer, counts) if spec.batch_sampler == "group_by_label" else Findings()
+
+
+def _classes(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, Any], counts: Counter[int]) -> Findings:
+    """Whether enough classes have enough texts, and which rows no batch will take."""
+    least, total = spec.needs.texts_per_class, sum(counts.values())
+    usable = {label: count for label, count in counts.items() if count >= least}
+    if len(usable) < spec.needs.classes:
+        return Findings(
+            errors=(
+                f"{len(usable)} of {len(counts)} classes of {dataset.name} have {least} texts or more in train; "
+                f"loss={spec.name} needs {spec.needs.classes} such classes. Expected more texts of each: give more "
+                f"rows, or coarser classes with 'dataset.reader.columns={{{dataset.shape.label}: <your column>}}'.",
+            )
+        )
+    left_out = total - rows_grouped_by_label([*usable.values()], batch_size_of(trainer))
+    if left_out < _NOTICED * total:
+        return Findings()
+    small = len(counts) - len(usable)
+    return Findings(
+        warnings=(
+            f"{of_rows(left_out, total)} of {dataset.name} are left out of every epoch: batches are made of pairs of "
+            f"at least two classes, {small} of {len(counts)} classes have fewer than {least} texts, and the largest "
+            f"class ends with the second largest ({sorted(counts.values())[-2]:,} texts).",
+        )
+    )
+
+
+def rows_grouped_by_label(counts: list[int], batch_size: int) -> int:
+    """How many rows an epoch of sentence-transformers' GroupByLabelBatchSampler has.
+
+    Classes take turns in giving pairs until only one has some left; a last batch of fewer than 4 rows is dropped.
+
+    >>> rows_grouped_by_label([7, 4, 2], batch_size=6)
+    10
+    >>> rows_grouped_by_label([7, 4, 2], batch_size=8)
+    8
+    """
+    pairs = sorted((count // 2 for count in counts), reverse=True)
+    stream = 2 * sum(min(number, pairs[1]) for number in pairs)
+    rest = stream % batch_size
+    return stream - rest + (rest if rest >= 4 else 0)
+
+
+def _list_errors(dataset: EmbeddingDataset, spec: LossSpec) -> Iterator[str]:
+    rows, label = dataset.training_rows(), dataset.shape.label
+    lengths = Counter(_lengths(rows, label))
+    if len(lengths) > 1:
+        found = ", ".join(f"{length} ({count:,} rows)" for length, count in sorted(lengths.items()))
+        yield (
+            f"{named(label, dataset)} holds lists of different lengths: {found}. Expected one length: "
+            "take the other rows out, or give them the numbers that they lack."
+        )
+    num_texts = len(text_columns(dataset.shape, rows.column_names)) - 1
+    if spec.needs.teacher_scores == "raw" and (margins := rows.num_rows - lengths[num_texts]):
+        yield (
+            f"{named(label, dataset)} holds margins in {of_rows(margins, rows.num_rows)}; loss={spec.name} reads the "
+            f"teacher's {num_texts} raw scores, one for the positive and one for each negative. "
+            "Type loss=margin_mse, which reads margins, too, or give the scores themselves."
+        )
+
+
+def _lengths(rows: "Dataset", label: str) -> Iterator[int]:
+    import pyarrow.compute
+
+    for batch in batches_of(rows.select_columns([label])):
+        yield from pyarrow.compute.list_value_length(batch[label]).to_pylist()
+
+
+_SAMPLED = 2_000  # most texts of a column that are looked at one by one
+_ID = re.compile(
+    r"[-+]?\d+(?:[.,]\d+)*"  # a bare number
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # a UUID
+    r"|(?:0x)?[0-9a-f]{16,64}",  # a hash in hex digits
+    re.IGNORECASE,
+)
+_IDS = 0.95  # share of ids in a column from which on it holds no texts
+_SOME_IDS = 0.2  # share of ids from which on it is worth a warning
+_COPIES = 0.95  # share of anchors that are their own positive from which on the columns are the same
+_CONTRADICTIONS = 0.05  # share of rows whose negative is no negative from which on training stops
+
+
+def _check_texts(
+    dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, Any], limit: TokenLimit | None
+) -> Findings:
+    """The text columns of the training rows; `limit` is None where no model's tokenizer is at hand."""
+    rows = dataset.training_rows()
+    columns = text_columns(dataset.shape, rows.column_names)
+    samples = {column: _sample(rows, column) for column in columns}
+    return merged(
+        (
+            _ids(dataset, samples),
+            Findings(warnings=tuple(_cut(dataset, samples, limit))),
+            _copies(dataset, rows) if "positive" in columns else Findings(),
+            _repeated(dataset, rows, spec, trainer) if "in_batch_negatives" in spec.traits else Findings(),
+        )
+    )
+
+
+def _sample(rows: "Dataset", column: str) -> list[str]:
+    """At most SAMPLED texts of a column, always the same ones."""
+    places = range(rows.num_rows)
+    chosen = places if len(places) <= _SAMPLED else sorted(random.Random(0).sample(places, _SAMPLED))
+    return rows.select_columns([column]).select(chosen)[column][:]
+
+
+def _ids(dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]]) -> Findings:
+    """Columns of ids; where texts of several columns were put together, only some of them are."""
+    errors, warnings = [], []
+    for column, texts in samples.items():
+        ids = [text for text in texts if _ID.fullmatch(text.strip())]
+        if len(ids) >= _SOME_IDS * len(texts):
+            (errors if len(ids) >= _IDS * len(texts) else warnings).append(
+                f"{named(column, dataset)} holds ids, not texts: {ids[0][:40]!r} and {len(ids) - 1:,} more of "
+                f"{len(texts):,}. Expected texts: map the column that has them with "
+                "'dataset.reader.columns={<column of the shape>: <your column>}'."
+            )
+    return Findings(tuple(errors), tuple(warnings))
+
+
+def _cut(dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]], limit: TokenLimit | None) -> Iterator[str]:
+    if limit is None:
+        return
+    for column, texts in samples.items():
+        prompt = dataset.prompts.of(column) or ""
+        cut = limit.num_cut([prompt + text for text in texts])
+        if cut >= max(1, _NOTICED * len(texts)):
+            sampled = "sampled " if dataset.splits["train"].num_rows > len(texts) else ""
+            yield (
+                f"{named(column, dataset)}: {cut:,} of {len(texts):,} {sampled}texts ({100 * cut / len(texts):.1f} "
+                f"%) are longer than the {limit.max_tokens} tokens that the model reads; their ends are cut off. "
+                "Type model.max_seq_length=<more>, if the model can, or shorten them."
+            )
+
+
+def _copies(dataset: EmbeddingDataset, rows: "Dataset") -> Findings:
+    """Anchors that are their own positive, negatives that are the anchor or the positive."""
+    same, wrong = 0, 0
+    for batch in batches_of(rows):
+        columns = [batch[name].to_pylist() for name in text_columns(dataset.shape, rows.column_names)]
+        for anchor, positive, *negatives in zip(*columns, strict=True):
+            same += anchor == positive
+            wrong += anchor in negatives or positive in negatives
+    errors, warnings = [], []
+    if same >= _NOTICED * rows.num_rows:
+        (errors if same >= _COPIES * rows.num_rows else warnings).append(
+            f"In {of_rows(same, rows.num_rows)} of {dataset.name} the positive is the anchor itself, which teaches "
+            "nothing. Expected two texts: look at dataset.reader.columns; for a text with itself under dropout type "
+            "loss=simcse, which reads twin_text."
+        )
+    if wrong:
+        (errors if wrong >= _CONTRADICTIONS * rows.num_rows else warnings).append(
+            f"In {of_rows(wrong, rows.num_rows)} of {dataset.name} a negative is the anchor or the positive itself: "
+            "what pulls them together also pushes them apart. Expected other texts: look at dataset.reader.columns, "
+            "and leave the positives out where negatives are drawn."
+        )
+    return Findings(tuple(errors), tuple(warnings))
+
+
+def _repeated(dataset: EmbeddingDataset, rows: "Dataset", spec: LossSpec, trainer: Mapping[str, Any]) -> Findings:
+    """Texts that stand in several rows, where the other rows of a batch are negatives."""
+    if rows.num_rows == 1:
+        return Findings(
+            errors=(
+                f"{dataset.name} has one training row; loss={spec.name} takes its negatives from other rows. "
+                "Expected two or more: give more data.",
+            )
+        )
+    counts, sharing = Counter(), 0
+    for texts in _rows_as_sets(rows):
+        counts.update(texts)
+    for texts in _rows_as_sets(rows):
+        sharing += any(counts[text] > 1 for text in texts)
+    (text, most), *_ = counts.most_common(1)
+    num_batches = -(-rows.num_rows // batch_size_of(trainer))
+    told = f"{of_rows(sharing, rows.num_rows)} of {dataset.name} share a text with another row"
+    if sampler_of(spec, trainer) == "batch_sampler" and sharing:
+        return Findings(warnings=(f"{told}: in one batch, they are each other's negatives.",))
+    if most <= num_batches:  # no_duplicates finds a batch for each of them
+        return Findings()
+    return Findings(
+        warnings=(
+            f"{told} and are kept in different batches. {text[:60]!r} stands in {most:,} rows, but an epoch has "
+            f"{num_batches:,} batches: at least {most - num_batches:,} rows are skipped. "
+            "Type a smaller trainer.per_device_train_batch_size, or take repetitions out.",
+        )
+    )
+
+
+def _rows_as_sets(rows: "Dataset") -> Iterator[set[str]]:
+    for batch in batches_of(rows):
+        yield from map(set, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def check_stage(stage: StagePlan, model: BaseModel | None, place: Mapping[str, str] | None) -> Findings:
+    """What is wrong with a stage (errors), and what may be (warnings); neither torch nor the model is loaded.
+
+    Args:
+        stage: its dataset is read and converted.
+        model, place: the base model and where its weights come from (`BaseModel.locate`); None where not known.
+    """
+    limit = token_limit(model, place) if model and place else None
+    return merged(
+        (
+            check_settings(stage.loss, stage.trainer, model),
+            check_companions(stage.loss, place),
+            _check_labels(stage.dataset, stage.loss, stage.trainer),
+            _check_texts(stage.dataset, stage.loss, stage.trainer, limit),
+        )
+    )

@@ -1,0 +1,204 @@
+"""Building a data set as its YAML says: read it, apply its steps, convert it. Runs and commands share this."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from embexp.config.compose import (
+    check_arguments,
+    describes,
+    instantiate,
+    model_named,
+    option_names,
+    option_of,
+    parameters_of,
+)
+from embexp.data.cache import cached_step, identity_of, step_key, unfinished_folder
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import ConfigError, ModelError
+from embexp.steps.conversions.conversion import ConversionSettings
+from embexp.steps.conversions.convert import Way, convert
+
+_Node = Mapping[str, Any]
+
+
+def _steps_of(node: _Node) -> dict[str, _Node]:
+    """The steps in the order in which they are applied: as they are typed, but those that are `_last_` after all."""
+    steps = [(key, step) for key, step in (node["steps"] or {}).items() if step is not None]
+    return dict(sorted(steps, key=lambda step: bool(step[1].get("_last_"))))
+
+
+def offered_shapes(node: _Node) -> list[str] | None:
+    """The shapes that a dataset YAML offers: that of its last step which makes one, else those of its reader.
+
+    None when only reading can tell. A step says by its argument `shape`, or by `_makes_`, which one it makes.
+    """
+    made = [step.get("shape") or step.get("_makes_") for step in _steps_of(node).values()]
+    made = [shape for shape in made if shape]
+    return made[-1:] or node["shapes"]
+
+
+def as_judged(node: _Node) -> _Node:
+    """A dataset YAML as evaluators read it: without steps that are for training alone.
+
+    A step says so by its argument `splits`, where that names train alone, or by `_trains_only_`.
+    """
+    steps = {
+        key: step
+        for key, step in _steps_of(node).items()
+        if list(step.get("splits") or ()) != ["train"] and not step.get("_trains_only_")
+    }
+    return {**node, "steps": steps}
+
+
+def is_costly(node: _Node) -> bool:
+    """Whether a step of a dataset YAML says by `_costly_` that it takes long, such as one that trains a model."""
+    return any(step.get("_costly_") for step in _steps_of(node).values())
+
+
+def without_costly_steps(node: _Node) -> _Node:
+    """A dataset YAML without its costly steps: what can be told of the data before these are worth their time."""
+    return {**node, "steps": {key: step for key, step in _steps_of(node).items() if not step.get("_costly_")}}
+
+
+def check_steps(node: _Node) -> None:
+    """Raise what the arguments of the steps tell, and the making of their parts (a teacher, a server), before any runs.
+
+    Raises:
+        EmbexpError: an argument that a step does not take, or a part that cannot be; the message names the step.
+    """
+    for key, step in _steps_of(node).items():
+        with _told_under(key):
+            check_arguments({name: value for name, value in step.items() if not describes(name)}, {})
+            for part in step.values():
+                if isinstance(part, Mapping) and "_target_" in part:
+                    instantiate(part)
+
+
+def _with_models(step: _Node) -> _Node:
+    """The step's call with what the models that it names by option are: their YAML, and which weights."""
+    named = sorted({*_models_in(step)} & {*option_names("model")})
+    return {
+        **step,
+        "_models_": {name: [option_of("model", name), model_named("model", name).locate()] for name in named},
+    }
+
+
+def _models_in(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from [value] if key == "model" and isinstance(value, str) else _models_in(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _models_in(value)
+
+
+def _applying(
+    key: str, step: _Node, folders: Mapping[str, Path | None]
+) -> Callable[[EmbeddingDataset], EmbeddingDataset]:
+    """A step as a function of the data set; a mistake in its arguments or models is told under the step's name.
+
+    A step that takes a `cache` keeps there what must not be made twice even when the step itself is interrupted; one
+    that takes `unfinished` has that folder for itself, until its result is in the cache.
+    """
+    known = parameters_of(step["_target_"]) or ()
+    given = {name: folder for name, folder in folders.items() if name in known}
+
+    def apply(dataset: EmbeddingDataset) -> EmbeddingDataset:
+        with _told_under(key):
+            return instantiate(step, dataset=dataset, **given)
+
+    return apply
+
+
+@contextmanager
+def _told_under(key: str) -> Iterator[None]:
+    """Mistakes told with the step that they are in: its parts, such as a teacher, know not where they stand."""
+    try:
+        yield
+    except (ConfigError, ModelError) as error:
+        place = f"dataset.steps.{key}"
+        said = str(error) if place in str(error) else f"{place} (its keys begin so): {error}"
+        raise type(error)(said) from error
+
+
+_MOST_BUILT = 8  # data sets that a builder holds on to
+
+
+def dataset_name(node: _Node, choices: Mapping[str, Any]) -> str:
+    """What a person calls a dataset: the YAML's name, or the last part of the path or id that was given."""
+    reader = node["reader"]
+    given = {"file": reader.get("path"), "hub": reader.get("id")}.get(str(choices["dataset"]))
+    return Path(given).name.partition(".")[0] if given else str(choices["dataset"])
+
+
+class DataBuilder:
+    """Builds the data sets of a run, a sweep or a command; what was built a moment ago is not built again.
+
+    Args:
+        settings: what conversions need to know.
+        cache: the folder that keeps what steps made, None to make everything anew.
+    """
+
+    def __init__(self, settings: ConversionSettings, cache: str | Path | None) -> None:
+        self.settings = settings
+        self.cache = Path(cache) if cache else None
+        self._built: dict[str, EmbeddingDataset] = {}
+
+    def read(self, node: _Node, name: str, shape: str | None) -> EmbeddingDataset:
+        """The rows of a dataset YAML in one of its shapes, after its steps.
+
+        Raises:
+            EmbexpError: the data cannot be read, or a step refuses them; the message names the step.
+        """
+        key = json.dumps([node["reader"], node["steps"], name, shape], default=str)
+        if key not in self._built:
+            self._built[key] = self._stepped(node, instantiate(node["reader"], name=name, shape=shape))
+            for oldest in [*self._built][:-_MOST_BUILT]:
+                del self._built[oldest]
+        return self._built[key]
+
+    def _stepped(self, node: _Node, dataset: EmbeddingDataset) -> EmbeddingDataset:
+        steps = _steps_of(node)
+        identity = identity_of(dataset) if self.cache and steps else ""
+        for key, step in steps.items():
+            if self.cache:
+                identity = step_key(identity, _with_models(step))
+                folders = {"cache": self.cache, "unfinished": unfinished_folder(self.cache, identity)}
+                dataset = cached_step(self.cache, identity, dataset, _applying(key, step, folders))
+            else:
+                dataset = _applying(key, step, dict.fromkeys(("cache", "unfinished")))(dataset)
+        return dataset
+
+    def in_shape(self, node: _Node, name: str, way_to: Callable[[list[str]], Way]) -> EmbeddingDataset:
+        """The data set, read and converted on the way that `way_to` finds from the shapes it offers.
+
+        Raises:
+            EmbexpError: whatever reading, steps or conversions refuse.
+        """
+        offered = offered_shapes(node)
+        start = way_to(offered)[0] if offered else None
+        if start not in (node["shapes"] or []):  # a step makes that shape
+            start = node["shapes"][0] if node["shapes"] else None
+        dataset = self.read(node, name, start)
+        for conversion in way_to([dataset.shape.name])[1]:
+            dataset = convert(dataset, conversion, self.settings)
+        return dataset
+
+
+def builder_of(config: Mapping[str, Any], others: dict[str, DataBuilder] | None = None) -> DataBuilder:
+    """The builder that a resolved configuration asks for: its group `conversion` and `paths.cache`.
+
+    Args:
+        others: builders by what they were asked for with: of these one is taken again, and a new one added.
+
+    Raises:
+        ConfigError: conversion settings out of range.
+    """
+    key = json.dumps([config["conversion"], config["paths"]["cache"]], default=str)
+    others = {} if others is None else others
+    if key not in others:
+        others[key] = DataBuilder(instantiate(config["conversion"]), config["paths"]["cache"])
+    return others[key]

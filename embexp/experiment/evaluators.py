@@ -1,0 +1,148 @@
+"""Who judges a run: the evaluators with their data, what of these was seen in training, and which metric decides."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from embexp.config.compose import check_arguments, instantiate
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import ConfigError, Problems, did_you_mean, listed
+from embexp.evaluation.example_evaluator import NO_LEAKS
+from embexp.evaluation.scores import Evaluator
+from embexp.experiment.datasets import DataBuilder, as_judged, is_costly, offered_shapes
+from embexp.experiment.routing import route_to_evaluator
+from embexp.experiment.settings_checks import of_rows
+from embexp.steps.dedup.leaks import leaked_rows
+
+if TYPE_CHECKING:
+    import numpy
+
+_Node = Mapping[str, Any]
+_Leaked = dict[str, "numpy.ndarray"]  # by split: which rows also stand in the training data
+
+
+def check_evaluator_route(name: str, config: _Node, dataset_name: str, builder: DataBuilder) -> None:
+    """Raise ShapeError when the YAML files tell that an evaluator cannot read its data."""
+    if not _read_by(config["evaluator"][name]):
+        return
+    node, label = _data_of(name, config, dataset_name)
+    if offered := offered_shapes(node):
+        route_to_evaluator(offered, _read_by(config["evaluator"][name]), label, name, builder.settings)
+
+
+def check_evaluators(config: _Node, dataset_name: str, builder: DataBuilder, problems: Problems) -> None:
+    """Tell of what can be told of the evaluators without a costly step: of those that read what one makes, less."""
+    chosen = config["evaluator"] or {}
+    waiting = [
+        name for name, node in chosen.items() if _read_by(node) and is_costly(_data_of(name, config, dataset_name)[0])
+    ]
+    if not waiting:
+        plan_evaluators(config, dataset_name, (), builder, problems)
+        return
+    for name in chosen:
+        if name in waiting:
+            problems.attempt(check_arguments, _call_of(name, config), dict.fromkeys(("name", "dataset", "leaked")))
+        else:
+            problems.attempt(_plan_evaluator, name, config, dataset_name, (), builder)
+    problems.attempt(_check_judge, config["primary_metric"], chosen)
+
+
+def _check_judge(asked: str | None, chosen: Iterable[str]) -> None:
+    """Raise ConfigError when the metric that is to decide is of none of the evaluators."""
+    if asked is not None and asked.rpartition("/")[0] not in chosen:
+        raise ConfigError(
+            f"primary_metric={asked} is not measured. Expected <evaluator>/<metric>, of one of: {listed(chosen)}. "
+            f"{did_you_mean(asked.rpartition('/')[0], chosen)}".strip()
+        )
+
+
+def plan_evaluators(
+    config: _Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder, problems: Problems
+) -> tuple[tuple[Evaluator, ...], tuple[str, str] | None, tuple[str, ...]]:
+    """The evaluators, which evaluator and metric decide, and warnings of rows that were seen in training.
+
+    Who decides is not looked at where an evaluator could not be had.
+    """
+    evaluators, warnings = [], []
+    for name in config["evaluator"] or {}:
+        planned = problems.attempt(_plan_evaluator, name, config, dataset_name, trained_on, builder)
+        if planned:
+            evaluators.append(planned[0])
+            own_data = bool(config["evaluator"][name].get("dataset"))
+            warnings += _leak_warnings(planned[0], planned[1], own_data)
+    if len(evaluators) < len(config["evaluator"] or {}):
+        return (), None, ()
+    primary = problems.attempt(_primary_of, config["primary_metric"], tuple(evaluators))
+    return tuple(evaluators), primary, tuple(warnings)
+
+
+def _plan_evaluator(
+    name: str, config: _Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder
+) -> tuple[Evaluator, _Leaked]:
+    reads = _read_by(config["evaluator"][name])
+    call = _call_of(name, config)
+    if not reads:
+        return instantiate(call, name=name), {}
+    node, label = _data_of(name, config, dataset_name)
+    dataset = builder.in_shape(
+        node, label, lambda offered: route_to_evaluator(offered, reads, label, name, builder.settings)
+    )
+    leaked = {
+        split: _any_of([leaked_rows(train, dataset, split) for train in trained_on])
+        for split in ("dev", "test")
+        if split in dataset.splits and trained_on
+    }
+    return instantiate(call, name=name, dataset=dataset, leaked=leaked), leaked
+
+
+def _call_of(name: str, config: _Node) -> dict[str, Any]:
+    return {key: value for key, value in config["evaluator"][name].items() if key != "dataset"}
+
+
+def _data_of(name: str, config: _Node, dataset_name: str) -> tuple[_Node, str]:
+    """An evaluator's own dataset, or the run's, with what it is called."""
+    own = config["evaluator"][name].get("dataset")
+    return (own, name) if own else (as_judged(config["dataset"]), dataset_name)
+
+
+def _read_by(node: _Node) -> tuple[str, ...]:
+    """The shapes that an evaluator reads, best first; none of one whose data are not ours to read."""
+    return tuple(node["_reads_"])
+
+
+def _any_of(masks: Sequence["numpy.ndarray"]) -> "numpy.ndarray":
+    import numpy
+
+    return numpy.logical_or.reduce(masks)
+
+
+def _leak_warnings(evaluator: Evaluator, leaked: _Leaked, own_data: bool) -> Iterator[str]:
+    """What was seen in training; the step `leaks` reaches it only where the evaluator reads the run's own data set."""
+    step = "" if own_data else " Type step=[leaks] dataset.steps.leaks.remove=train to take them out of training."
+    is_measured = any(metric.endswith(f"_{NO_LEAKS}") for metric in evaluator.metric_names)
+    without = "The metrics that end in _no_leaks leave them out." if is_measured else "Too few are left without them."
+    for split, mask in leaked.items():
+        if mask.any():
+            yield (
+                f"{of_rows(int(mask.sum()), len(mask))} of {split} of evaluator={evaluator.name} also stand in the "
+                f"training data. {without}{step}"
+            )
+
+
+def _primary_of(asked: str | None, evaluators: tuple[Evaluator, ...]) -> tuple[str, str]:
+    """The evaluator and metric that pick the checkpoint and give the verdict.
+
+    Raises:
+        ConfigError: there is no evaluator, or the metric asked for is not one of theirs.
+    """
+    if not evaluators:
+        raise ConfigError("No evaluator is chosen. Expected at least one: type evaluator=[sts].")
+    if asked is None:
+        return evaluators[0].name, evaluators[0].primary_metric
+    known = [f"{evaluator.name}/{metric}" for evaluator in evaluators for metric in evaluator.metric_names]
+    if asked not in known:
+        raise ConfigError(
+            f"primary_metric={asked} is not measured. Expected one of: {listed(known)}. "
+            f"{did_you_mean(asked, known)}".strip()
+        )
+    evaluator, _, metric = asked.rpartition("/")
+    return evaluator, metric

@@ -1,0 +1,161 @@
+"""Execute a plan: the story of one run, from the untouched model to the verdict."""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from embexp.core.environment import PARENT_RUN
+from embexp.core.profiling import EXPORTING, LOADING, TIMER
+from embexp.core.run_folder import RECORD, write_json
+from embexp.evaluation.scores import verdict_split
+from embexp.experiment.fingerprint import identity_tags
+from embexp.experiment.params import record_params
+from embexp.experiment.plan import RunPlan
+from embexp.experiment.results import record_results, store
+from embexp.experiment.resume import resume_run, start_run
+from embexp.experiment.scoring import AllScores, Scoring, metrics_of
+from embexp.experiment.stages import adapt, train
+from embexp.exports.delivery import TrainedModel, make_exports
+from embexp.models.embedding_cache import TextMemory
+from embexp.models.encoding import ModelEncoder
+from embexp.tracking.journal import Journal
+from embexp.tracking.run_parts import is_closed_part, sent_trainings
+from embexp.training.checkpoints import strip
+from embexp.training.stage import OnEvaluate
+from embexp.training.stages import StageResult, seconds_before
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run found: the content of its result.json."""
+
+    content: Mapping[str, Any]
+
+    @property
+    def primary_value(self) -> float:
+        """The trained model's primary metric, on dev where there is one: what sweepers and tuners optimise."""
+        return self.content["primary_value"]
+
+
+@TIMER.part("recording the run")
+def execute(plan: RunPlan, resume: bool = False, watch: OnEvaluate | None = None) -> RunResult:
+    """Run the plan: score the untouched model, train, score again, judge, and record all of it.
+
+    Args:
+        resume: go on with the run that the plan's folder holds: finished stages are not trained again, an unfinished
+            one goes on from its last whole checkpoint, and the tracker's run is the same.
+        watch: is told the primary metric on dev at each evaluation of the main stage; it shows the run, too.
+
+    Raises:
+        Pruned: whoever watches has stopped the run.
+        ConfigError: the folder holds a run already, or (with `resume`) one that began with other data or weights.
+    """
+    start = time.perf_counter() - sum(seconds_before(stage) for stage in plan.stages)
+    record = resume_run(plan) if resume else start_run(plan)
+    _set_seed_and_threads(plan)
+    journal = Journal(plan.folder, plan.tracker)
+    with journal.open(plan.name, os.environ.get(PARENT_RUN), record["key"]):
+        record |= {"id": journal.run_id}
+        write_json(plan.folder / RECORD, record)
+        journal.log_tags(identity_tags(record, plan.folder) | dict(plan.tags))
+        record_params(plan, journal)
+        model = load_base_model(plan)
+        scoring = Scoring(plan)
+        base = scoring.of_base(model)
+        journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
+        for before in plan.stages[:-1]:
+            adapt(plan, before, model, journal, scoring, base)
+        stage = train(plan, plan.stages[-1], model, journal, scoring, watch)
+        trained = scoring.of_trained(model, -1 if plan.model.merges_adapter else stage.best_step)
+        record_results(plan, journal, base, trained, stage)
+        store(plan, journal, base, trained, stage)
+        _export(plan, journal, model, trained, stage)
+        journal.log_results({"cost/seconds": time.perf_counter() - start})
+        tidy(plan)
+        journal.result["profile"] = TIMER.seconds()
+    parts = [*(before.folder for before in plan.stages[:-1]), *sent_trainings(plan.folder)]
+    all_sent = journal.all_sent and all(is_closed_part(part) for part in parts)
+    write_json(plan.folder / RECORD, record | {"closed": all_sent})
+    if watch is None:
+        _show(journal.result, plan.config.get("profile", False))
+    return RunResult(journal.result)
+
+
+def _set_seed_and_threads(plan: RunPlan) -> None:
+    """Seed Python, NumPy and torch before anything is drawn, so that a job's place in a sweep changes nothing."""
+    import datasets
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    transformers.set_seed(plan.seed)
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
+
+
+@TIMER.part(LOADING)
+def load_base_model(plan: RunPlan) -> "SentenceTransformer":
+    """The untouched model with the prompts of the main stage's data, where these name any.
+
+    The main stage's texts make the tokenizer of a model from scratch.
+    """
+    place = plan.model_place
+    logger.info("Base model %s from %s: %s", plan.choices["model"], place["source"], place["location"])
+    main = plan.stages[-1].dataset
+    model = plan.model.load(lambda: main.texts("train"), plan.folder)
+    if main.prompts.named:
+        model.prompts = {**model.prompts, **main.prompts.named}
+        model.default_prompt_name = main.prompts.default
+    return model
+
+
+@TIMER.part(EXPORTING)
+def _export(
+    plan: RunPlan, journal: Journal, model: "SentenceTransformer", trained: AllScores, stage: StageResult
+) -> None:
+    """The other forms of the trained model that were asked for; one that fails is told and does not end the run."""
+    subject = TrainedModel(
+        folder=stage.model_path,
+        output=plan.folder / "exports",
+        encoder=TextMemory(ModelEncoder(model)),
+        evaluators=plan.evaluators,
+        dataset=plan.stages[-1].dataset,
+        result=journal.result,
+        config=plan.config,
+        run_folder=plan.folder,
+        known_scores={each.name: trained[each.name, verdict_split(each)] for each in plan.evaluators},
+    )
+    for made in make_exports(plan.exports, subject):
+        journal.log_results(made.metrics)
+        if not made.problem:
+            journal.log_artifact(made.folder, f"exports/{made.name}")
+        journal.result.setdefault("exports", []).append(made.record())
+
+
+def tidy(plan: RunPlan) -> None:
+    """Remove of the checkpoints what `keep` does not ask for, once all is stored."""
+    for stage in plan.stages:
+        if plan.config["keep"] == "weights":
+            strip(stage.checkpoints)
+        elif plan.config["keep"] == "none":
+            shutil.rmtree(stage.checkpoints, ignore_errors=True)
+
+
+def _show(result: Mapping[str, Any], profile: bool) -> None:
+    """The closing table on the terminal, and where the time went where that was asked for."""
+    from embexp.reports.tables import print_closing, profile_table, wide_console
+
+    print_closing(result, wide_console())
+    if profile:
+        wide_console().print(profile_table(TIMER.seconds()))

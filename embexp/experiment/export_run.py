@@ -1,0 +1,262 @@
+"""Exports of a finished run's model or of any saved model: what is exported, made, and added to the run."""
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from embexp.config.compose import instantiate
+from embexp.core.run_folder import CONFIG, RESULT, read_record, status_of
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import ConfigError, ExportError, Problems, TrackingError
+from embexp.evaluation.scores import Evaluator
+from embexp.experiment.datasets import DataBuilder, builder_of, dataset_name
+from embexp.experiment.evaluators import plan_evaluators
+from embexp.experiment.plan import plan_stage
+from embexp.experiment.stage_config import MAIN, configure_stage, stages_of
+from embexp.exports.delivery import Export, Exported, TrainedModel
+from embexp.models.embedding_cache import TextMemory
+from embexp.models.encoding import ModelEncoder
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from embexp.protocols import Tracker
+
+_Node = Mapping[str, Any]
+
+
+def _of_run(folder: Path) -> TrainedModel:
+    """The model of a finished run, with the evaluators and the training data that its configuration names.
+
+    Raises:
+        ConfigError: the run in the folder has not finished.
+        EmbexpError: its data cannot be read any more.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    if (status := status_of(folder)) != "FINISHED":
+        how = "was interrupted" if status == "RUNNING" else f"ended as {status}"
+        raise ConfigError(
+            f"The run in {folder} {how}. Expected one that has finished: type python -m embexp resume={folder}, "
+            "which goes on with it; then export."
+        )
+    _check_directory(folder)
+    _quiet()
+    config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG), resolve=True)
+    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    evaluators, dataset = _judges_and_data(config, result["choices"])
+    model = folder / "stages" / MAIN / "model"
+    return TrainedModel(
+        folder=model,
+        output=folder / "exports",
+        encoder=_encoder(SentenceTransformer(str(model))),
+        evaluators=evaluators,
+        dataset=dataset,
+        result=result,
+        config=config,
+        run_folder=folder,
+    )
+
+
+def _check_directory(folder: Path) -> None:
+    """Raise ConfigError when the run began in another directory, to which its relative paths belong."""
+    began = Path(read_record(folder)["directory"])
+    if began.is_dir() and began != Path.cwd():
+        raise ConfigError(
+            f"The run in {folder} began in {began}, to which its relative paths belong. "
+            f"Type it there: cd {began} && python -m embexp.export run={folder.resolve()} ..."
+        )
+
+
+def _judges_and_data(config: _Node, names: Mapping[str, str]) -> tuple[tuple[Evaluator, ...], EmbeddingDataset]:
+    """The run's evaluators and the data of its main stage, built anew as its plan did."""
+    builder, problems = builder_of(config), Problems()
+    drafts = [configure_stage(name, node, config, names, builder) for name, node in stages_of(config)]
+    trained_on = [plan_stage(draft, Path(draft.name), builder).dataset for draft in drafts]
+    evaluators, _, _ = plan_evaluators(config, names["dataset"], trained_on, builder, problems)
+    problems.raise_if_any()
+    return evaluators, trained_on[-1]
+
+
+def _of_model(config: _Node, choices: Mapping[str, Any]) -> TrainedModel:
+    """A model as its YAML says, saved anew in the output; evaluators and data where they were named.
+
+    Raises:
+        EmbexpError: there is no such model, or data that cannot be read.
+    """
+    _quiet()
+    builder, base = builder_of(config), instantiate(config["model"])
+    dataset = _dataset(config, choices, builder)
+    evaluators = _evaluators(config, dataset, builder) if config["evaluator"] else ()
+    output = Path(config["output"] or f"exports/{Path(base.locate()['id']).name}")
+    folder = output / "model"
+    model = base.load(lambda: dataset.texts("train") if dataset else (), output)
+    model.save_pretrained(str(folder))
+    return TrainedModel(folder, output, _encoder(model), evaluators, dataset)
+
+
+def _dataset(config: _Node, choices: Mapping[str, Any], builder: DataBuilder) -> EmbeddingDataset | None:
+    if not config["dataset"]:
+        return None
+    name = dataset_name(config["dataset"], choices)
+    return builder.in_shape(config["dataset"], name, lambda offered: (offered[0], ()))
+
+
+def _evaluators(config: _Node, dataset: EmbeddingDataset | None, builder: DataBuilder) -> tuple[Evaluator, ...]:
+    """The evaluators that were named, on their own data or on those that were named beside them.
+
+    Raises:
+        ConfigError: one that reads the run's data, where there are none.
+    """
+    reading = {name: node for name, node in config["evaluator"].items() if node["_reads_"]}
+    lacking = [name for name, node in reading.items() if not node.get("dataset")]
+    if lacking and not dataset:
+        raise ConfigError(
+            f"evaluator={lacking[0]} reads the data set that is trained on, and none was named. "
+            "Type dataset=<data set>, or an evaluator with data of its own: evaluator=[stsb]."
+        )
+    problems, name = Problems(), dataset.name if dataset else ""
+    evaluators, _, _ = plan_evaluators(config | {"primary_metric": None}, name, [], builder, problems)
+    problems.raise_if_any()
+    return evaluators
+
+
+def _quiet() -> None:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+def _encoder(model: "SentenceTransformer") -> TextMemory:
+    """An encoder that computes as a run's does: without padding, where that can be."""
+    from embexp.models.packed import arrange_forward
+
+    arrange_forward(model, None)
+    return TextMemory(ModelEncoder(model, progress="encoding"))
+
+
+logger = logging.getLogger(__name__)
+_NEEDS = {
+    "run": "needs the result of a run: type run=<folder of a finished run>.",
+    "texts": "needs texts to calibrate on: type dataset=<data set with a train split>.",
+}
+
+
+def export_command() -> None:
+    """`python -m embexp.export`: compose the configuration and export what it names."""
+    from embexp.cli.app import run_command
+
+    run_command(export, "export")
+
+
+def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = None) -> list[Exported]:
+    """Make the exports, tell what they measured, and add them to the run's result; returns what was made.
+
+    A run's folder is held meanwhile, so that two commands do not write to it at once.
+
+    Raises:
+        EmbexpError: there is no such run or model, or an export does not fit; all that could be made was made.
+    """
+    from embexp.config.compose import resolve
+    from embexp.core.run_folder import find_run, held
+    from embexp.errors import Problems
+    from embexp.exports.delivery import plan_exports
+
+    resolved, problems = resolve(config), Problems()
+    exports = plan_exports(resolved["export"], problems)
+    problems.raise_if_any()
+    if not exports:
+        raise ConfigError("No export is chosen. Expected at least one: type export=[int8].")
+    if bool(resolved["run"]) == bool(resolved["model"]):
+        raise ConfigError("Expected one of: run=<folder of a finished run>, model=<folder of a saved model>.")
+    _check_needs(exports, resolved)
+    if resolved["model"]:
+        return _deliver(exports, _of_model(resolved, choices))
+    folder = find_run(resolved["run"], [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")])
+    with held(folder):
+        return _deliver(exports, _of_run(folder))
+
+
+def _deliver(exports: Sequence[Export], trained: "TrainedModel") -> list[Exported]:
+    from embexp.exports.delivery import make_exports
+    from embexp.reports.tables import export_lines
+
+    made = [*make_exports(exports, trained)]
+    for line in export_lines([each.record() for each in made if not each.problem]):
+        print(line)
+    if not all(each.problem for each in made):
+        print(f"in {trained.output}/")
+    if trained.run_folder:
+        _record_exports(trained.run_folder, trained.config, made)
+    if failed := [each for each in made if each.problem]:
+        raise ExportError(
+            f"{len(failed)} of {len(made)} exports failed, as was told above: "
+            f"{', '.join(each.name + _left(each) for each in failed)}."
+        )
+    return made
+
+
+def _left(failed: Exported) -> str:
+    return " (the earlier one stays as it is)" if failed.folder.is_dir() else ""
+
+
+def _check_needs(exports: Sequence[Export], config: _Node) -> None:
+    """Raise ConfigError, for all exports at once, where one lacks the run or the texts that it needs."""
+    have = {"run": config["run"], "texts": config["run"] or config["dataset"]}
+    lacking = [
+        f"export={each.name} {_NEEDS[need]}" for each in exports for need in each.needs if not have.get(need, True)
+    ]
+    if lacking:
+        raise ConfigError("\n".join(lacking))
+
+
+def _record_exports(folder: Path, config: _Node, made: Sequence[Exported]) -> None:
+    """Add exports to the run's result.json, in place of earlier ones of the same name, and to its tracker's run.
+
+    One that failed is told there only where no earlier one is whole: that one stays, and so does what is told of it.
+    """
+    from embexp.core.run_folder import RESULT, read_record, write_json
+
+    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    earlier = {entry["name"]: entry for entry in result.get("exports", [])}
+    told = {each.name: each for each in made if not each.problem or _failed(earlier.get(each.name))}
+    result["exports"] = [entry for name, entry in earlier.items() if name not in told]
+    result["exports"] += [each.record() for each in told.values()]
+    replaced = tuple(f"export/{each.name}/" for each in made if not each.problem)
+    result["metrics"] = {key: value for key, value in result["metrics"].items() if not key.startswith(replaced)}
+    result["metrics"] |= {key: value for each in made for key, value in each.metrics.items()}
+    write_json(folder / RESULT, result)
+    record = read_record(folder)
+    if Path(record["directory"]) != Path.cwd():
+        logger.warning("Not sent to the run's tracker: the run is from another machine or directory.")
+        return
+    try:
+        _track(config, record["key"], folder / RESULT, made)
+    except TrackingError as error:
+        logger.warning("%s The exports are in %s and in its result.json.", error, folder)
+
+
+def _failed(earlier: _Node | None) -> bool:
+    """Whether there is no earlier export, or one that has a problem."""
+    return earlier is None or "problem" in earlier
+
+
+def _track(config: _Node, key: str, result: Path, made: Sequence[Exported]) -> None:
+    """Add to the tracker's run, which stays closed as it is; metrics that it has already are not sent again."""
+    from embexp.config.compose import instantiate
+
+    tracker: Tracker = instantiate(config["tracking"])
+    tracker.attach(key)
+    for each in made:
+        if not each.problem:
+            there = tracker.latest(each.metrics)
+            fresh = {name: value for name, value in each.metrics.items() if there.get(name) != value}
+            if finite := {name: value for name, value in fresh.items() if math.isfinite(value)}:
+                tracker.log_metrics(finite)
+            tracker.log_artifact(each.folder, f"exports/{each.name}")
+    tracker.log_artifact(result)

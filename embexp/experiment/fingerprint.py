@@ -1,0 +1,81 @@
+"""What a run is, told by all that its result depends on: the same again need not be done again."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embexp.config.compose import packages_of
+from embexp.core.environment import PACKAGES, SWEEP_ID, code_of, versions
+from embexp.data.cache import files_named_in
+from embexp.tracking.mlflow_runs import SWEEP_TAG
+
+if TYPE_CHECKING:
+    from embexp.experiment.plan import RunPlan
+
+# Keys of a configuration that change no result: where things go, and how the computer does it.
+CHANGE_NOTHING = ("hydra", "paths", "sweep", "experiment", "resume", "name", "profile", "keep", "threads")
+
+
+def fingerprints(plan: "RunPlan") -> dict[str, str]:
+    """Hashes of the rows of all stages' splits."""
+    return {
+        f"{stage.name}/{split}": value for stage in plan.stages for split, value in stage.dataset.fingerprints().items()
+    }
+
+
+def judged_on(plan: "RunPlan") -> dict[str, str]:
+    """Hashes of the rows that the evaluators read."""
+    return {
+        f"{evaluator.name}/{split}": value
+        for evaluator in plan.evaluators
+        if getattr(evaluator, "dataset", None)
+        for split, value in evaluator.dataset.fingerprints().items()
+    }
+
+
+def weights(plan: "RunPlan") -> dict[str, str]:
+    """Hashes (or revisions on the Hub) of the base model's weights and of other models that a loss reads."""
+    places = {"base model": plan.model_place}
+    for stage in plan.stages:
+        places |= {f"{stage.name} loss.{key}": place for key, place in stage.loss.locate().items()}
+    return {name: place["sha256"] or place["revision"] for name, place in places.items()}
+
+
+def run_fingerprint(plan: "RunPlan") -> str:
+    """A hash of the configuration (less what changes no result), rows, weights, code and versions.
+
+    Two runs with the same one end with the same numbers, in the same tracker: the second need not be done.
+    """
+    settings = {key: value for key, value in plan.config.items() if key not in CHANGE_NOTHING}
+    calls = {key: settings[key] for key in ("adapt", "evaluator", "loss", "modifier")}
+    return digest(
+        settings,
+        files_named_in(calls),
+        dict(plan.choices),
+        fingerprints(plan),
+        judged_on(plan),
+        weights(plan),
+        _code_versions(plan.config),
+        str(Path.cwd()),  # where a store without a uri lies
+    )
+
+
+def identity_tags(record: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """What the tracker shows of a run's record: by which runs are found, and where their folders are."""
+    tags = {"embexp.fingerprint": record["fingerprint"], "embexp.folder": str(folder.resolve())}
+    return tags | ({SWEEP_TAG: os.environ[SWEEP_ID]} if SWEEP_ID in os.environ else {})
+
+
+def _code_versions(config: Any) -> dict[str, str]:
+    """Versions of the packages that results depend on, and hashes of all other code that a configuration calls."""
+    others = {"embexp", *packages_of(config)} - {name.replace("-", "_") for name in PACKAGES}
+    return versions() | {f"code of {package}": code_of(package) for package in sorted(others)}
+
+
+def digest(*parts: Any) -> str:
+    """A short hash of plain values; the order of keys in tables does not count."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

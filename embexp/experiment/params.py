@@ -1,0 +1,95 @@
+"""What runs, as the tracker shows it: parameters, tags, and the configuration as a file."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from embexp.core.environment import environment_tags
+from embexp.core.profiling import COSTS, TIMER
+from embexp.core.run_folder import CONFIG
+from embexp.data.dataset import EmbeddingDataset
+from embexp.experiment.fingerprint import judged_on
+from embexp.experiment.plan import RunPlan
+from embexp.tracking.journal import Journal
+from embexp.tracking.run_parts import send_trainings
+
+logger = logging.getLogger(__name__)
+
+
+@TIMER.part("describing")
+def record_params(plan: RunPlan, journal: Journal) -> None:
+    """Record what runs: parameters, tags, configuration, trainings that the data took. Costs count from here."""
+    COSTS.begin()
+    for stage in plan.stages:
+        for report in stage.dataset.history:
+            logger.info("%s: %s", stage.name, report)
+    main = plan.stages[-1]
+    journal.result |= {
+        "choices": dict(plan.choices),
+        "seed": plan.seed,
+        "base_model": "{id} from {source}: {location}".format(**plan.model_place),
+        "data": data_lines(main.dataset),
+        "warnings": list(plan.warnings),
+    }
+    journal.log_params(parameters(plan))
+    journal.log_tags(
+        environment_tags()
+        | {f"data.{split}": value for split, value in main.dataset.fingerprints().items()}
+        | {f"data.{key}": str(value) for key, value in main.dataset.provenance.items()}
+        | {f"judged.{evaluator}": value for evaluator, value in judged_on(plan).items()}
+        | {f"base_model.{key}": value for key, value in plan.model_place.items() if value}
+        | {
+            f"{argument}.{key}": value
+            for argument, place in main.loss.locate().items()
+            for key, value in place.items()
+            if value
+        }
+        | ({"data.warnings": "\n".join(plan.warnings)} if plan.warnings else {})
+    )
+    log_rows(main.dataset, journal)
+    journal.log_artifact(plan.folder / CONFIG)
+    if (plan.folder / ".hydra" / "overrides.yaml").is_file():
+        journal.log_artifact(plan.folder / ".hydra" / "overrides.yaml")
+    send_trainings(journal, [report for stage in plan.stages for report in stage.dataset.history])
+
+
+def log_rows(dataset: EmbeddingDataset, journal: Journal) -> None:
+    """Name the rows that a stage reads."""
+    source = str(dataset.provenance.get("source", dataset.name))
+    for split, digest in dataset.fingerprints().items():
+        journal.log_data(dataset.name, split, digest, dataset.splits[split].num_rows, source)
+
+
+def data_lines(dataset: EmbeddingDataset) -> list[str]:
+    """What a stage trains on, and how it came to that."""
+    rows = ", ".join(f"{split} {rows.num_rows:,}" for split, rows in dataset.splits.items())
+    return [f"{dataset.name} as {dataset.shape.name} ({rows} rows)", *(str(report) for report in dataset.history)]
+
+
+def parameters(plan: RunPlan) -> dict[str, Any]:
+    """The resolved configuration as flat parameters; `loss`, `model` and the like are the chosen names."""
+    flat = dict(flattened(plan.config, ""))
+    main = plan.stages[-1]
+    return flat | {
+        "dataset": plan.choices["dataset"],
+        "model": plan.choices["model"],
+        "loss": plan.choices["loss"],
+        "modifier": plan.choices["modifier"] or "none",
+        "adapt": plan.choices.get("adapt") or "none",
+        "silver": plan.choices.get("silver") or "none",
+        "negatives": plan.choices.get("negatives") or "none",  # runs of earlier versions had no such choice
+        "trainer": plan.choices["trainer"],
+        "base_model": plan.model_place["id"],
+        "dataset.shape": main.dataset.shape.name,
+        "dataset.train_rows": main.dataset.splits["train"].num_rows,
+    }
+
+
+def flattened(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Nested tables as `(key, value)` with dots in the keys; `class` stands for `_target_`."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            name = "class" if key == "_target_" else key
+            yield from flattened(inner, f"{path}.{name}" if path else str(name))
+    elif not isinstance(value, Mapping):
+        yield path, value

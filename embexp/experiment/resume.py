@@ -1,0 +1,104 @@
+"""How a run begins and how it is gone on with: what is written first, and what must still be so later."""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from embexp.core.environment import versions
+from embexp.core.run_folder import (
+    CONFIG,
+    RECORD,
+    RESULT,
+    changes,
+    is_closed,
+    read_record,
+    status_of,
+    write_json,
+    write_text,
+)
+from embexp.errors import ConfigError
+from embexp.experiment.fingerprint import fingerprints, run_fingerprint, weights
+
+if TYPE_CHECKING:
+    from embexp.experiment.plan import RunPlan
+
+logger = logging.getLogger(__name__)
+
+
+def start_run(plan: "RunPlan") -> dict[str, Any]:
+    """Write what a run is to its folder, before anything else; returns the record.
+
+    Raises:
+        ConfigError: the folder holds a run already.
+    """
+    check_unused(plan.folder)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    write_text(plan.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(plan.config))))
+    record = {
+        "key": uuid.uuid4().hex,
+        "fingerprint": run_fingerprint(plan),
+        "name": plan.name,
+        "choices": dict(plan.choices),
+        "directory": str(Path.cwd()),
+        "versions": versions(),
+        "data": fingerprints(plan),
+        "weights": weights(plan),
+    }
+    write_json(plan.folder / RECORD, record)
+    return record
+
+
+def check_unused(folder: Path) -> None:
+    """Raise ConfigError when a folder holds a run already."""
+    if (folder / RECORD).exists():
+        raise ConfigError(
+            f"{folder} holds a run already ({status_of(folder)}). Type resume={folder} to go on with it, "
+            "or name another folder."
+        )
+
+
+def resume_run(plan: "RunPlan") -> dict[str, Any]:
+    """The record of a run that was interrupted, after a look whether it can be gone on with.
+
+    Raises:
+        ConfigError: the data or the weights are not those that it began with.
+    """
+    record = read_record(plan.folder)
+    if changed := changes(record["data"] | record["weights"], fingerprints(plan) | weights(plan)):
+        raise ConfigError(
+            f"resume={plan.folder}: what the run began with has changed: {'; '.join(changed)}. Expected the same rows "
+            "and weights. Put them back, or run the command anew."
+        )
+    for change in changes(record["versions"], versions()):
+        logger.warning("%s: the result may differ in its last digits from that without a break.", change)
+    return record
+
+
+def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
+    """Configuration and choices of a run to go on with, as they were when it began.
+
+    Args:
+        typed: the command line's overrides.
+
+    Raises:
+        ConfigError: the run has finished, other values were typed beside `resume`, or this is another directory.
+    """
+    if others := [override for override in typed if not override.startswith("resume=")]:
+        raise ConfigError(
+            f"{' '.join(others)} was typed beside resume. Expected nothing else: a run is gone on with as it began. "
+            "Type only resume=<run>, or run the command anew with other values."
+        )
+    if is_closed(folder):
+        raise ConfigError(f"The run in {folder} has finished: its result is in {folder / RESULT}.")
+    record = read_record(folder)
+    directory = Path(record["directory"])
+    if directory.is_dir() and directory != Path.cwd():
+        raise ConfigError(
+            f"The run in {folder} began in {directory}, to which its relative paths belong. "
+            f"Type: cd {directory} && python -m embexp resume={folder.resolve()}"
+        )
+    return OmegaConf.load(folder / CONFIG), record["choices"]

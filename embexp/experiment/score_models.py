@@ -1,0 +1,316 @@
+"""Evaluation without training: find and check every model, score all of them, rank them, show the table."""
+
+import logging
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from embexp.config.compose import instantiate, resolve
+from embexp.core.environment import environment_tags
+from embexp.core.profiling import import_data_libraries, import_training_libraries
+from embexp.core.run_folder import write_json, write_text
+from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
+from embexp.evaluation.scores import Evaluator, verdict_split
+from embexp.evaluation.stats.multiple_comparisons import Placed, place_models
+from embexp.experiment.datasets import builder_of, dataset_name
+from embexp.experiment.evaluators import check_evaluator_route, plan_evaluators
+from embexp.experiment.plan import short_names
+from embexp.experiment.scoring import BOTH, AllScores, base_encoder, metrics_of, score_all, texts_of
+from embexp.models.encoding import ModelEncoder
+from embexp.protocols import BaseModel, Tracker
+from embexp.reports.changed_examples import KIND_OF
+from embexp.reports.comparisons import NOTE, as_csv, as_markdown, model_tables, spread_markdown
+from embexp.reports.tables import wide_console
+from embexp.tracking.journal import Journal
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_Node = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A model that can be scored.
+
+    Attributes:
+        place: where its weights come from.
+        config: the resolved configuration with this model.
+    """
+
+    name: str
+    model: BaseModel
+    place: Mapping[str, str]
+    config: _Node
+
+
+@dataclass(frozen=True)
+class _EvaluationPlan:
+    """What is scored by whom, and where the results go.
+
+    Attributes:
+        primary_evaluator, primary_metric: who orders the models.
+        dataset: what a person calls the data of evaluators that bring none.
+    """
+
+    candidates: tuple[_Candidate, ...]
+    evaluators: tuple[Evaluator, ...]
+    primary_evaluator: str
+    primary_metric: str
+    dataset: str
+    tracker: Tracker
+    folder: Path
+    seed: int
+    threads: int | None
+    speed_texts: int
+
+
+def plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> _EvaluationPlan:
+    """The plan; all mistakes, of all models and evaluators, are reported together.
+
+    Raises:
+        EmbexpError: whatever does not fit.
+    """
+    resolved = [resolve(config) for config, _ in composed]
+    first, problems = resolved[0], Problems()
+    builder = builder_of(first)
+    name = dataset_name(first["dataset"], composed[0][1])
+    if first["speed_texts"] < 0:
+        problems.add([f"speed_texts={first['speed_texts']}: expected 0 or more."], ConfigError)
+    for evaluator in first["evaluator"] or {}:
+        problems.attempt(check_evaluator_route, evaluator, first, name, builder)
+    candidates = [
+        problems.attempt(_candidate, config, choices) for config, (_, choices) in zip(resolved, composed, strict=True)
+    ]
+    problems.raise_if_any()
+    _check_names([candidate.name for candidate in candidates])
+    import_data_libraries()
+    evaluators, primary, _ = plan_evaluators(first, name, [], builder, problems)
+    tracker = problems.attempt(instantiate, first["tracking"])
+    problems.raise_if_any()
+    import_training_libraries()
+    for candidate in candidates:
+        problems.attempt(candidate.model.check)
+    problems.raise_if_any()
+    settings = {key: first[key] for key in ("seed", "threads", "speed_texts")}
+    return _EvaluationPlan(tuple(candidates), evaluators, *primary, name, tracker, folder, **settings)
+
+
+def _candidate(config: _Node, choices: Mapping[str, Any]) -> _Candidate:
+    model = instantiate(config["model"])
+    return _Candidate(_model_name(config, choices), model, model.locate(), config)
+
+
+def _model_name(config: _Node, choices: Mapping[str, Any]) -> str:
+    """What a person calls the model; a run's saved model is called by its run."""
+    path = config["model"].get("path") if choices.get("model") == "pretrained" else None
+    if path and Path(path).name == "model" and len(Path(path).parts) > 3:
+        return "/".join(Path(path).parts[-5:-3])
+    return short_names({"dataset": config["dataset"], "model": config["model"]}, choices)["model"]
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raise ConfigError where two models are called the same: no one could tell them apart in the table."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(
+            f"model= names {', '.join(twice)} more than once. Expected each model once, under names of their own."
+        )
+
+
+logger = logging.getLogger(__name__)
+_WARM_UP_TEXTS = 16
+
+
+def score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
+    """Score the models one after the other, then place them; returns what stands in result.json.
+
+    One that cannot be scored does not end the others.
+
+    Raises:
+        ModelError: names those that could not be scored, once the others are told and stored.
+    """
+    _prepare_torch(plan.threads)
+    with Journal(plan.folder, plan.tracker).open(f"evaluate {plan.dataset}", None) as journal:
+        names = [candidate.name for candidate in plan.candidates]
+        journal.log_params({"models": ", ".join(names), "evaluators": ", ".join(each.name for each in plan.evaluators)})
+        scores: dict[str, AllScores] = {}
+        costs: dict[str, dict[str, float]] = {}
+        for number, candidate in enumerate(plan.candidates, 1):
+            logger.info("%s (%s of %s)", candidate.name, number, len(names))
+            try:
+                scores[candidate.name], costs[candidate.name] = _score(plan, candidate, number, journal.run_id)
+            except EmbexpError as error:
+                logger.warning("%s could not be scored: %s", candidate.name, error)
+        if scores:
+            rows = _rows(plan, scores, costs)
+            journal.result |= {"primary": f"{plan.primary_evaluator}/{plan.primary_metric}", "models": rows}
+            _write(plan, rows, journal)
+            _write_spread(plan, scores, journal)
+        if failed := [name for name in names if name not in scores]:
+            raise ModelError(
+                f"{len(failed)} of {len(names)} models could not be scored, as was told above: {listed(failed)}."
+            )
+    return journal.result
+
+
+def _prepare_torch(threads: int | None) -> None:
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def _score(
+    plan: _EvaluationPlan, candidate: _Candidate, number: int, parent: str
+) -> tuple[AllScores, dict[str, float]]:
+    """One model: its scores and costs, in a run of its own."""
+    from transformers import set_seed
+
+    tracker = instantiate(candidate.config["tracking"])
+    folder = plan.folder / "models" / str(number)
+    with Journal(folder, tracker).open(candidate.name, parent) as journal:
+        set_seed(plan.seed)
+        model = candidate.model.load(lambda: _all_texts(plan.evaluators), folder)
+        scores = score_all(plan.evaluators, base_encoder(candidate.config, candidate.place, model), BOTH)
+        costs = _costs(model, _all_texts(plan.evaluators)[: plan.speed_texts])
+        journal.result |= {"choices": {"model": candidate.name, "dataset": plan.dataset}, "place": candidate.place}
+        journal.log_params({"model": candidate.name, "dataset": plan.dataset, **_settings(candidate)})
+        journal.log_tags(environment_tags() | {f"base_model.{key}": value for key, value in candidate.place.items()})
+        for split in BOTH:
+            journal.log_results(metrics_of(split, scores))
+        journal.log_results({f"cost/{key}": value for key, value in costs.items()})
+    return scores, costs
+
+
+def _settings(candidate: _Candidate) -> dict[str, Any]:
+    settings = candidate.config["model"].items()
+    return {f"model.{key}": value for key, value in settings if value is not None and not key.startswith("_")}
+
+
+def _all_texts(evaluators: Sequence[Evaluator]) -> list[str]:
+    """The distinct texts of all evaluators, in their order."""
+    found: dict[str, None] = {}
+    for split in BOTH:
+        judging = [evaluator for evaluator in evaluators if split in evaluator.splits]
+        for texts in texts_of(judging, split).values():
+            found |= dict.fromkeys(texts)
+    return [*found]
+
+
+def _costs(model: "SentenceTransformer", texts: Sequence[str]) -> dict[str, float]:
+    """Parameters, dimensions, and how many of these texts are encoded in a second."""
+    found = {
+        "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
+        "dimensions": float(model.get_embedding_dimension() or 0),
+    }
+    if texts:
+        encoder = ModelEncoder(model)
+        encoder.encode(texts[:_WARM_UP_TEXTS])
+        start = time.perf_counter()
+        encoder.encode(texts)
+        found["encode_texts_per_second"] = len(texts) / (time.perf_counter() - start)
+    return found
+
+
+def _rows(
+    plan: _EvaluationPlan, scores: Mapping[str, AllScores], costs: Mapping[str, Mapping[str, float]]
+) -> list[dict[str, Any]]:
+    """A row for each model, ordered by the primary metric, with its place in every evaluator's primary metric."""
+    placed = {evaluator.name: _placed(plan, evaluator, scores) for evaluator in plan.evaluators}
+    order = [each.name for each in placed[plan.primary_evaluator]]
+    by_name = {name: {each.name: each for each in ranking} for name, ranking in placed.items()}
+    return [
+        {
+            "model": model,
+            "scores": {
+                f"{verdict_split(evaluator)}/{evaluator.name}/{_metric(plan, evaluator)}": asdict(
+                    by_name[evaluator.name][model]
+                )
+                for evaluator in plan.evaluators
+            },
+            **costs[model],
+        }
+        for model in order
+    ]
+
+
+def _metric(plan: _EvaluationPlan, evaluator: Evaluator) -> str:
+    return plan.primary_metric if evaluator.name == plan.primary_evaluator else evaluator.primary_metric
+
+
+def _placed(plan: _EvaluationPlan, evaluator: Evaluator, scores: Mapping[str, AllScores]) -> list[Placed]:
+    split = verdict_split(evaluator)
+    of_models = {model: found[evaluator.name, split] for model, found in scores.items()}
+    return place_models(of_models, _metric(plan, evaluator), evaluator.resamples)
+
+
+def _write(plan: _EvaluationPlan, rows: Sequence[Mapping[str, Any]], journal: Journal) -> None:
+    """The table on the terminal and as files."""
+    console = wide_console()
+    for table in model_tables(rows):
+        console.print(table)
+    console.print(NOTE, highlight=False)
+    for name, text in (("models.csv", as_csv(rows)), ("models.md", as_markdown(rows))):
+        write_text(plan.folder / name, text)
+        journal.log_artifact(plan.folder / name)
+    write_json(plan.folder / "models.json", rows)
+    print(f"in         {plan.folder}\ntracked    {plan.tracker.where()}")
+
+
+def _write_spread(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journal: Journal) -> None:
+    """How each model's similarities lie by gold score or label, of the evaluators that judge pairs."""
+    tables = []
+    for evaluator in plan.evaluators:
+        of_models = {model: found[evaluator.name, verdict_split(evaluator)] for model, found in scores.items()}
+        first = next(iter(of_models.values()))
+        measure = next((each for each in first.measures if each.name == _metric(plan, evaluator)), None)
+        if measure and KIND_OF.get(measure.statistic) in ("rank", "binary"):
+            title = f"{measure.predicted} similarity by gold, {verdict_split(evaluator)}/{evaluator.name}"
+            similarities = {model: each.predicted[measure.predicted] for model, each in of_models.items()}
+            tables.append(spread_markdown(title, first.examples[measure.gold], similarities))
+    if tables:
+        write_text(plan.folder / "spread.md", "\n".join(tables))
+        journal.log_artifact(plan.folder / "spread.md")
+        print(f"spread     {plan.folder / 'spread.md'}: similarities by gold score or label")
+
+
+_Composed = tuple[DictConfig, dict[str, Any]]  # a configuration, and the chosen option of each group
+
+
+def evaluate_command() -> None:
+    """`python -m embexp.evaluate`: compose the configuration of every model, check all, score them, print the table."""
+    from embexp.cli.app import run_command
+    from embexp.cli.overrides import each_model, expand_paths, quote_texts
+
+    models, others = each_model(sys.argv[1:])
+    overrides = [each for each in others if not each.startswith("-") and ("=" in each or each.startswith("~"))]
+    typed = quote_texts(expand_paths(overrides))
+
+    def task(config: DictConfig, choices: dict[str, Any], folder: Path) -> None:
+        from embexp.config.compose import composed
+
+        evaluate([(config, choices), *(composed([*model, *typed], "evaluate") for model in models[1:])], folder)
+
+    run_command(task, "evaluate", rewrite=lambda _: [*models[0], *others])
+
+
+def evaluate(composed: Sequence[_Composed], folder: Path) -> dict[str, Any]:
+    """Score every model, log a run for each below a parent, and write table and results; returns the results.
+
+    Raises:
+        EmbexpError: whatever does not fit, of all models together, before any is loaded; or models that could not be
+            scored, once all others were.
+    """
+    from embexp.core.run_folder import held
+
+    plan = plan_evaluation(composed, folder)
+    with held(folder):
+        return score_candidates(plan)

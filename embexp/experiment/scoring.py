@@ -1,0 +1,173 @@
+"""The scores of a run's models: each model on each split once, and a base model once for all runs."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embexp.core.environment import versions
+from embexp.core.profiling import COSTS, SCORING, TIMER
+from embexp.evaluation.geometry import collapse_signs, geometry_of
+from embexp.evaluation.scores import ID, Evaluator, Scores
+from embexp.experiment.plan import RunPlan
+from embexp.models.embedding_cache import CachingEncoder, TextMemory, model_fingerprint
+from embexp.models.encoding import ModelEncoder
+from embexp.models.weights import LOCAL
+from embexp.protocols import Encoder
+
+if TYPE_CHECKING:
+    import numpy
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+AllScores = dict[tuple[str, str], Scores]  # by evaluator and split
+BOTH = ("dev", "test")
+_SAMPLE = 500  # texts whose embeddings are kept to be drawn
+GEOMETRY = "geometry"  # stands among the evaluators: how the embeddings of all their texts lie
+
+
+class Scoring:
+    """Scores the models of a run, and remembers those on dev of each step of the stage that is trained.
+
+    What was measured in a step need not be measured again for the model of that step, which is the one kept.
+    """
+
+    def __init__(self, plan: RunPlan) -> None:
+        self.plan = plan
+        self._base: AllScores = {}
+        self._by_step: dict[int, AllScores] = {}
+        self._has_warned = False
+
+    @TIMER.part(f"{SCORING} the untouched model")
+    def of_base(self, model: "SentenceTransformer") -> AllScores:
+        """All evaluators on the untouched model; its embeddings are kept in `paths.cache` for other runs."""
+        encoder = base_encoder(self.plan.config, self.plan.model_place, model)
+        self._base = score_all(self.plan.evaluators, encoder, BOTH)
+        return self._base
+
+    @TIMER.part(f"{SCORING} while it trains")
+    def in_step(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
+        """Metrics on dev of the model as it is now."""
+        encoder = ModelEncoder(model)
+        scores = score_all(self.plan.evaluators, encoder, ("dev",))
+        COSTS.add_scoring(model, encoder.texts_encoded, encoder.seconds)
+        self._warn_of_collapse(scores, step)
+        self._keep(step, scores)
+        return metrics_of("dev", scores)
+
+    def _warn_of_collapse(self, scores: AllScores, step: int) -> None:
+        """Say once when the embeddings seem to collapse."""
+        if not self._has_warned and (line := collapse_line("dev", self._base, scores)):
+            logger.warning("Step %s: %s", step, line)
+            self._has_warned = True
+
+    def _keep(self, step: int, scores: AllScores) -> None:
+        """Remember the scores of this step, and of earlier ones those of the best: no other model can be kept."""
+        evaluator, metric = self.plan.primary_evaluator, self.plan.primary_metric
+        known = {each: scored[evaluator, "dev"].metrics[metric] for each, scored in self._by_step.items()}
+        best = max(known, key=lambda each: -math.inf if math.isnan(known[each]) else known[each], default=None)
+        self._by_step = {} if best is None else {best: self._by_step[best]}
+        self._by_step[step] = scores
+
+    @TIMER.part(f"{SCORING} the trained model")
+    def of_trained(self, model: "SentenceTransformer", step: int) -> AllScores:
+        """All evaluators on the model that a stage kept; what was remembered of its steps is forgotten.
+
+        Args:
+            step: the one whose weights it has; -1 where they were changed afterwards.
+        """
+        known, self._by_step = self._by_step.get(step, {}), {}
+        left = ("test",) if known else BOTH
+        encoder = ModelEncoder(model, progress="scoring the trained model")
+        scores = score_all(self.plan.evaluators, encoder, left)
+        COSTS.add_scoring(model, encoder.texts_encoded, encoder.seconds)
+        return known | scores
+
+
+def collapse_line(split: str, base: AllScores, now: AllScores) -> str:
+    """What speaks for a collapse of the embeddings on a split; empty where nothing does, or nothing was measured."""
+    if (GEOMETRY, split) not in base or (GEOMETRY, split) not in now:
+        return ""
+    signs = collapse_signs(now[GEOMETRY, split].metrics, base[GEOMETRY, split].metrics)
+    advice = "Type a smaller trainer.learning_rate, or a loss with negatives."
+    return f"collapse suspected: {' and '.join(signs)}. {advice}" if signs else ""
+
+
+def base_encoder(config: Mapping, place: Mapping[str, str], model: "SentenceTransformer") -> Encoder:
+    """The encoder of a model that no one trained; embeddings of a local one are kept in `paths.cache`."""
+    encoder = ModelEncoder(model, progress="scoring the untouched model")
+    cache = config["paths"]["cache"]
+    if not cache or place["source"] not in LOCAL:
+        return encoder
+    key = model_fingerprint(model, Path(place["location"]), config["model"], versions())
+    return CachingEncoder(encoder, Path(cache) / "embeddings", key)
+
+
+def score_all(evaluators: Sequence[Evaluator], encoder: Encoder, splits: tuple[str, ...]) -> AllScores:
+    """Every evaluator on every one of these splits that it has, and the geometry of all their texts.
+
+    The texts of all evaluators are encoded together, each distinct one once.
+    """
+    memory, scores = TextMemory(encoder), {}
+    for split in splits:
+        judging = [evaluator for evaluator in evaluators if split in evaluator.splits]
+        wanted = texts_of(judging, split)
+        for prompt, texts in wanted.items():
+            memory.encode(texts, prompt)
+        for evaluator in judging:
+            scores[evaluator.name, split] = evaluator.score(memory, split)
+        if wanted:
+            scores[GEOMETRY, split] = _geometry_scores(judging, split, memory, wanted)
+    return scores
+
+
+def texts_of(evaluators: Sequence[Evaluator], split: str) -> dict[str | None, list[str]]:
+    """The distinct texts that these evaluators read on a split, by the prompt before them."""
+    found: dict[str | None, dict[str, None]] = {}
+    for evaluator in evaluators:
+        for prompt, texts in evaluator.texts(split).items():
+            found.setdefault(prompt, {}).update(dict.fromkeys(texts))
+    return {prompt: [*texts] for prompt, texts in found.items()}
+
+
+def _geometry_scores(
+    evaluators: Sequence[Evaluator], split: str, memory: TextMemory, texts: Mapping[str | None, list[str]]
+) -> Scores:
+    """The geometry of the texts' embeddings; alignment is that of all pairs that evaluators know to mean the same.
+
+    Its examples are texts from all over, at most SAMPLE, with their embeddings as `vectors`, to be drawn.
+    """
+    import numpy
+
+    every = [text for some in texts.values() for text in some]
+    vectors = numpy.concatenate([memory.encode(some, prompt) for prompt, some in texts.items()])
+    drawn = numpy.unique(numpy.linspace(0, len(every) - 1, _SAMPLE).astype(int))
+    examples = {ID: [f"{split}-{place}" for place in drawn], "text": [every[place] for place in drawn]}
+    metrics = geometry_of(vectors, _positives(evaluators, split, memory))
+    return Scores(split, examples, {"vectors": vectors[drawn]}, metrics)
+
+
+def _positives(
+    evaluators: Sequence[Evaluator], split: str, memory: TextMemory
+) -> "tuple[numpy.ndarray, numpy.ndarray] | None":
+    """Embeddings of the pairs that evaluators know to mean the same; None where there are none."""
+    import numpy
+
+    sides: tuple[list[numpy.ndarray], list[numpy.ndarray]] = ([], [])
+    for evaluator in evaluators:
+        pairs = evaluator.positives(split)
+        if pairs.first:
+            for side, some, prompt in zip(sides, (pairs.first, pairs.second), pairs.prompts, strict=True):
+                side.append(memory.encode(some, prompt))
+    return (numpy.concatenate(sides[0]), numpy.concatenate(sides[1])) if sides[0] else None
+
+
+def metrics_of(split: str, scores: AllScores) -> dict[str, float]:
+    """`<split>/<evaluator>/<metric>` of all evaluators on that split."""
+    return {
+        f"{split}/{name}/{metric}": value
+        for (name, of_split), result in scores.items()
+        if of_split == split
+        for metric, value in result.metrics.items()
+    }

@@ -1,0 +1,88 @@
+"""What a sweep's folder says about the sweep itself, so that the same command finds it again."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from embexp.core.environment import versions
+from embexp.core.run_folder import RECORD, write_json
+from embexp.errors import ConfigError
+from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
+
+SWEEP = "sweep.json"
+TAKEN = "taken.json"  # in a job's folder: where the finished run is that it need not repeat
+SHORT_ID = 8
+
+
+def sweep_key(overrides: Sequence[str], config_name: str) -> str:
+    """A hash of what was typed, less what changes no result, and of the versions: one sweep, however often typed."""
+    typed = [override for override in overrides if not changes_nothing(override)]
+    return digest(typed, config_name, versions(), str(Path.cwd()))
+
+
+def changes_nothing(override: str) -> bool:
+    """Whether an override changes no result; `sweep=<name>` does, as it says what to sweep over, and so do other data.
+
+    >>> changes_nothing("sweep.workers=2"), changes_nothing("sweep=losses"), changes_nothing("paths.data=here")
+    (True, False, False)
+    """
+    key = override.lstrip("+~").partition("=")[0]
+    return key.partition(".")[0] in CHANGE_NOTHING and key not in ("sweep", "experiment", "paths.data")
+
+
+def find_sweep(root: Path, key: str) -> Path | None:
+    """The folder of the latest sweep with that key below `<root>/<date>/<time>`."""
+    found = [path.parent for path in sorted(root.glob(f"*/*/{SWEEP}")) if read_sweep(path.parent)["key"] == key]
+    return found[-1] if found else None
+
+
+def read_sweep(folder: Path) -> dict[str, Any]:
+    """id, key and overrides of a sweep, and whether it has come to its end."""
+    return json.loads((folder / SWEEP).read_text(encoding="utf-8"))
+
+
+def begin_sweep(folder: Path, key: str, overrides: Sequence[str], begins_anew: bool = False) -> dict[str, Any]:
+    """The record of the sweep in a folder: of the one that is there, else a new one.
+
+    Args:
+        begins_anew: it was asked to do everything again.
+
+    Raises:
+        ConfigError: the folder holds another sweep.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / SWEEP).is_file():
+        record = {"id": uuid.uuid4().hex[:SHORT_ID], "key": key, "overrides": [*overrides]}
+        record |= {"began_anew": begins_anew, "ended": False}
+        write_json(folder / SWEEP, record)
+    record = read_sweep(folder)
+    if record["key"] != key:
+        raise ConfigError(
+            f"{folder} holds another sweep ({' '.join(record['overrides'])}), or the same of other package versions or "
+            "from another directory. Expected a folder without one: name another by hydra.sweep.dir=<folder>."
+        )
+    return record
+
+
+def end_sweep(folder: Path) -> None:
+    """Note that every job of a sweep has had its turn."""
+    write_json(folder / SWEEP, read_sweep(folder) | {"ended": True})
+
+
+def job_folders(sweep_folder: Path) -> list[Path]:
+    """The folder of each job of a sweep by its number; of one that was taken from elsewhere, that of the other run."""
+    numbered = sorted(
+        (path for path in sweep_folder.iterdir() if path.name.isdigit() and path.is_dir()),
+        key=lambda path: int(path.name),
+    )
+    return [taken_from(path) or path for path in numbered]
+
+
+def taken_from(folder: Path) -> Path | None:
+    """The folder of the run that a job took, if it did and that run is still there."""
+    if not (folder / TAKEN).is_file():
+        return None
+    other = Path(json.loads((folder / TAKEN).read_text(encoding="utf-8"))["folder"])
+    return other if (other / RECORD).is_file() else None

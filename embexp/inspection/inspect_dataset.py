@@ -1,0 +1,82 @@
+"""A look at a data set before anything is trained on it, as text or JSON."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+_FORMATS = ("text", "json")
+
+
+def inspect_command() -> None:
+    """`python -m embexp.inspect`: compose the configuration and show the data set that it describes."""
+    from embexp.cli.app import run_command
+
+    typed = sys.argv[1:]
+
+    def task(config: DictConfig, choices: dict[str, Any], _folder: Path) -> None:
+        print(inspect(config, choices, typed))
+
+    run_command(task, "inspect")
+
+
+def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = ()) -> str:
+    """What can be told of the data set, as text or JSON.
+
+    Args:
+        typed: the command line, for the commands that are suggested.
+
+    Raises:
+        EmbexpError: the data cannot be read at all; rows that cannot be used are counted and shown instead.
+    """
+    from embexp.config.compose import instantiate, resolve
+    from embexp.errors import ConfigError
+    from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes
+    from embexp.inspection.collect import inspection_of
+    from embexp.inspection.render import rendered
+    from embexp.inspection.suggestions import MODEL_KEYS, kept, preparing_command, training_command
+
+    resolved = resolve(config)
+    if resolved["format"] not in _FORMATS:
+        raise ConfigError(f"format={resolved['format']} is not known. Expected text or json.")
+    if resolved["examples"] < 0:
+        raise ConfigError(f"examples={resolved['examples']} was given. Expected a whole number from 0.")
+    node, steps = dict(resolved["dataset"]), resolved["steps"]
+    name, settings = dataset_name(node, choices), instantiate(resolved["conversion"])
+    start = node["shapes"][0] if node["shapes"] else None
+    dataset = DataBuilder(settings, None).read(_as_it_is(node, steps), name, start)
+    offered = (offered_shapes(node) if steps else node["shapes"]) or [dataset.shape.name]
+    found = inspection_of(dataset, offered, settings, _token_counter(resolved["model"]), resolved["examples"])
+    found["tokens_of"] = _model_name(resolved["model"], choices)
+    lenient = ["dataset.reader.on_fault=drop"] if found["faults"] and node["reader"]["on_fault"] == "stop" else []
+    commands = {
+        "train": training_command([*kept(typed, MODEL_KEYS), *lenient], dataset, offered, settings),
+        "prepare": preparing_command([*kept(typed), *lenient]),
+    }
+    if resolved["format"] == "json":
+        return json.dumps(found | {"commands": commands}, ensure_ascii=False, indent=2)
+    return rendered(found, commands)
+
+
+def _as_it_is(node: dict[str, Any], with_steps: bool) -> dict[str, Any]:
+    """The dataset's YAML so that faulty rows are counted, without its steps unless asked for."""
+    reader = node["reader"] | ({"on_fault": "drop"} if "on_fault" in node["reader"] else {})
+    return node | {"reader": reader, "steps": node["steps"] if with_steps else {}}
+
+
+def _model_name(node: dict[str, Any], choices: dict[str, Any]) -> str:
+    """What a person calls the model whose tokens are counted."""
+    return Path(node["path"]).name if choices.get("model") == "pretrained" else str(choices.get("model") or "")
+
+
+def _token_counter(model_node: dict[str, Any]) -> Callable[[Sequence[str]], list[int]] | None:
+    """Counts the tokens of texts with the tokenizer of a model that is here; None where there is none."""
+    from embexp.config.compose import instantiate
+    from embexp.models.tokens import token_limit
+
+    model = instantiate(model_node)
+    limit = token_limit(model, model.locate())
+    return (lambda texts: limit.num_tokens(texts)) if limit else None

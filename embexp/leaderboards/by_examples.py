@@ -1,0 +1,149 @@
+"""Cells judged from the per-example values of their runs: paired, over the same resamples of the same examples."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from embexp.evaluation.metrics import Measure, Statistics
+from embexp.evaluation.scores import ID, KeptExamples, Scores
+from embexp.evaluation.stats.seeds import Cell, CellDifference, cell_difference, cell_summary, resample_cells
+from embexp.leaderboards.axes import Place
+from embexp.leaderboards.cells import (
+    CellResult,
+    GroupResult,
+    MetricKeys,
+    best_of,
+    columns_of_mixed_bases,
+    name_of,
+    name_of_base,
+)
+from embexp.reports.leaderboard_content import Estimate, Labels
+from embexp.tracking.mlflow_tracker import allowed_name
+
+if TYPE_CHECKING:
+    from embexp.evaluation.metrics import Statistic
+
+Kept = Mapping[str, KeptExamples]  # by the run's id
+
+
+def measure_in(scores: Scores, keys: MetricKeys) -> Measure | None:
+    """How the metric is taken of per-example values; None where it is not."""
+    wanted = allowed_name(keys.metric)
+    return next((each for each in scores.measures if allowed_name(each.name) == wanted), None)
+
+
+def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, resamples: int) -> GroupResult:
+    """The places beside each other and beside their untouched models.
+
+    What seeds do is pooled over the cells of a column: it is about the same for all losses of a model, and may be a
+    hundred times as much for the next model.
+    """
+    statistic, bases = _statistics(kept, keys), _bases(places, kept, keys)
+    trained = [[statistic(kept[entry.run.id].trained) for entry in place.entries] for place in places]
+    untouched = [[statistic(scores)] for scores in bases.values()]
+    examples = len(next(iter(kept.values())).trained.examples[ID])
+    found = resample_cells([*trained, *untouched], examples, resamples)
+    cells, base_of = found[: len(places)], dict(zip(bases, found[len(places) :], strict=True))
+    deltas = [_delta(place, cell, base_of, kept, keys) for place, cell in zip(places, cells, strict=True)]
+    columns = {place.column: _joined(base_of, place.column) for place in places}
+    pools = [{column: _of_column(places, each, column) for column in columns} for each in (cells, deltas)]
+    named = {name_of(place): (place.column, cell) for place, cell in zip(places, cells, strict=True)}
+    mixed = columns_of_mixed_bases(places, keys)
+    named |= {name_of_base(column): (column, cell) for column, cell in columns.items() if column not in mixed}
+
+    def p_between(first: str, second: str) -> float:
+        (one, first_cell), (other, second_cell) = named[first], named[second]
+        return _p_between(first_cell, second_cell, [*pools[0][one], *pools[0][other]])
+
+    return GroupResult(
+        [
+            _judged(cell, delta, *(pool[place.column] for pool in pools))
+            for place, cell, delta in zip(places, cells, deltas, strict=True)
+        ],
+        {column: _score(cell, pools[0][column])[0] for column, cell in columns.items()},
+        best_of({name: cell.mean for name, (_, cell) in named.items()}, p_between),
+    )
+
+
+def _of_column(places: Sequence[Place], cells: Sequence[Cell], column: Labels) -> list[Cell]:
+    return [cell for place, cell in zip(places, cells, strict=True) if place.column == column]
+
+
+def _statistics(kept: Kept, keys: MetricKeys) -> Callable[[Scores], "Statistic"]:
+    """The statistic of a model's scores; what is made of the true values, which all share, is made once."""
+    statistics, shared = Statistics(), next(iter(kept.values())).trained.examples
+
+    def of(scores: Scores) -> "Statistic":
+        measure = measure_in(scores, keys)
+        gold = {measure.gold: shared[measure.gold]} if measure.gold else {}
+        return statistics.of(measure, {**scores.columns, **gold})
+
+    return of
+
+
+_BaseKey = tuple[Labels, str]  # a column and the value of an untouched model in it: one from scratch has several
+
+
+def _bases(places: Sequence[Place], kept: Kept, keys: MetricKeys) -> dict[_BaseKey, Scores]:
+    """The scores of every untouched model once."""
+    runs = [(place, kept[entry.run.id].base) for place in places for entry in place.entries]
+    return {_base_key(place, scores, keys): scores for place, scores in runs}
+
+
+def _base_key(place: Place, scores: Scores, keys: MetricKeys) -> _BaseKey:
+    return place.column, repr(scores.metrics[measure_in(scores, keys).name])
+
+
+def _joined(base_of: Mapping[_BaseKey, Cell], column: Labels) -> Cell:
+    """The untouched models of a column as one cell; several are what seeds have made."""
+    found = [cell for key, cell in base_of.items() if key[0] == column]
+    return replace(_stacked(found), has_seed=len(found) > 1)
+
+
+def _stacked(cells: Sequence[Cell]) -> Cell:
+    import numpy
+
+    values, resampled = (numpy.concatenate([getattr(cell, name) for cell in cells]) for name in ("values", "resampled"))
+    return Cell(values, resampled, cells[0].examples)
+
+
+def _delta(place: Place, cell: Cell, base_of: Mapping[_BaseKey, Cell], kept: Kept, keys: MetricKeys) -> Cell:
+    """What each run of a place gained on the untouched model that it began with."""
+    base = _stacked([base_of[_base_key(place, kept[entry.run.id].base, keys)] for entry in place.entries])
+    return Cell(cell.values - base.values, cell.resampled - base.resampled, cell.examples)
+
+
+def _judged(cell: Cell, delta: Cell, cells: Sequence[Cell], deltas: Sequence[Cell]) -> CellResult:
+    score, std = _score(cell, cells)
+    nothing = Cell(delta.values[:1] * 0, delta.resampled[:1] * 0, delta.examples, has_seed=False)
+    found = cell_difference(nothing, delta, deltas)
+    return CellResult(score, std, Estimate(found.value, found.low, found.high), found.p, found.lacks_seeds)
+
+
+def _score(cell: Cell, pool: Sequence[Cell]) -> tuple[Estimate, float]:
+    """Mean with interval, and standard deviation between seeds.
+
+    The interval lies about the mean: texts that are drawn twice make a clustering seem better than it is.
+    """
+    import numpy
+
+    off = cell.values - numpy.nanmean(cell.resampled, axis=1)
+    centred = replace(cell, resampled=cell.resampled + off[:, None])
+    found = cell_summary(centred, [other for other in pool if other is not cell])
+    return Estimate(found.mean, found.low, found.high), found.std
+
+
+def _p_between(first: Cell, second: Cell, pool: Sequence[Cell]) -> float:
+    """p of no difference; where it is the smallest that so many resamples can show, the normal distribution's tail.
+
+    The correction for all pairs multiplies it, and of 30 cells none could be told from the best otherwise.
+    """
+    import numpy
+    from scipy.stats import norm
+
+    found: CellDifference = cell_difference(first, second, pool)
+    resampled = second.resampled.mean(axis=0) - first.resampled.mean(axis=0)
+    spread = float(numpy.nanstd(resampled, ddof=1))
+    if found.p > 2 / (len(resampled) + 1) or spread == 0:
+        return found.p
+    return min(found.p, max(found.p_of_seeds, float(2 * norm.sf(abs(found.value) / spread))))

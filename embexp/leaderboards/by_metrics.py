@@ -1,0 +1,152 @@
+"""Cells judged from the metrics of their runs alone: fast for thousands, and what is paired is not known.
+
+How the examples vary is read off the intervals that each run logged, and how seeds do off the runs of a cell, pooled
+as in `evaluation/seeds.py`. The runs of a cell are taken to vary with the examples all alike, and two cells
+independently, so that intervals are rather too long and more cells are tied with the best than by their examples.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, variance
+
+from embexp.evaluation.stats.seeds import LEVEL
+from embexp.leaderboards.axes import Place
+from embexp.leaderboards.cells import (
+    CellResult,
+    GroupResult,
+    MetricKeys,
+    best_of,
+    columns_of_mixed_bases,
+    name_of,
+    name_of_base,
+)
+from embexp.reports.leaderboard_content import Estimate, Labels
+
+_NORMAL_HALF = 1.959963984540054  # standard errors from the middle of a 95 % interval to its end
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """One number of each run of a cell, with the ends of the intervals that hold how examples vary.
+
+    Attributes:
+        has_seed: False for what nothing random has made.
+    """
+
+    values: tuple[float, ...]
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+    has_seed: bool = True
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.values)
+
+    @property
+    def of_examples(self) -> float:
+        """The variance of the mean that the examples make; nan where a run has no interval."""
+        halves = [(high - low) / 2 for low, high in zip(self.lows, self.highs, strict=True)]
+        return fmean((half / _NORMAL_HALF) ** 2 for half in halves)
+
+    @property
+    def share(self) -> float:
+        return 1 / len(self.values) if self.has_seed else 0.0
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """The variance that seeds make, pooled over cells, with its degrees of freedom."""
+
+    variance: float
+    degrees: int
+
+
+def results_by_metrics(places: Sequence[Place], keys: MetricKeys) -> GroupResult:
+    """The places beside each other and beside their untouched models; as to seeds see `judge_by_examples`."""
+    scores = {name_of(place): _numbers(place, keys.value) for place in places}
+    deltas = {name_of(place): _numbers(place, keys.delta) for place in places}
+    of_columns = {place.column: [each for each in places if each.column == place.column] for place in places}
+    bases = {column: _bases(several, keys) for column, several in of_columns.items()}
+    column_of = {name_of(place): place.column for place in places}
+    column_of |= {name_of_base(column): column for column in bases}
+    mixed = columns_of_mixed_bases(places, keys)
+    named = scores | {name_of_base(column): cell for column, cell in bases.items() if column not in mixed}
+
+    def spread(cells: Mapping[str, _Numbers], *columns: Labels) -> _Spread | None:
+        return _pooled([cell for name, cell in cells.items() if column_of[name] in columns])
+
+    def p_between(first: str, second: str) -> float:
+        columns = column_of[first], column_of[second]
+        one_base = columns[0] == columns[1] and len(bases[columns[0]].values) == 1
+        if first in deltas and second in deltas and one_base:  # gains on one model vary less than scores
+            return _p([deltas[first], deltas[second]], spread(deltas, *columns))
+        return _p([named[first], named[second]], spread(scores, *columns))
+
+    judged = [
+        _judged(scores[name], deltas[name], spread(scores, column_of[name]), spread(deltas, column_of[name]))
+        for name in scores
+    ]
+    told = {column: _estimate(cell, spread(scores, column))[0] for column, cell in bases.items()}
+    return GroupResult(judged, told, best_of({name: cell.mean for name, cell in named.items()}, p_between))
+
+
+def _numbers(place: Place, key: str) -> _Numbers:
+    metrics = [entry.run.metrics for entry in place.entries]
+    return _Numbers(*(tuple(each.get(f"{key}{end}", math.nan) for each in metrics) for end in ("", "_low", "_high")))
+
+
+def _bases(places: Sequence[Place], keys: MetricKeys) -> _Numbers:
+    """The untouched models of a column, each once; several are what seeds have made."""
+    every = [_numbers(place, keys.base) for place in places]
+    rows = {row[0]: row for each in every for row in zip(each.values, each.lows, each.highs, strict=True)}
+    return _Numbers(*zip(*rows.values(), strict=True), has_seed=len(rows) > 1)
+
+
+def _pooled(cells: Sequence[_Numbers]) -> _Spread | None:
+    """None where no cell has two runs."""
+    known = [cell.values for cell in cells if len(cell.values) > 1 and not math.isnan(cell.mean)]
+    if not known:
+        return None
+    degrees = [len(values) - 1 for values in known]
+    total = sum(variance(values) * each for values, each in zip(known, degrees, strict=True))
+    return _Spread(total / sum(degrees), sum(degrees))
+
+
+def _judged(score: _Numbers, delta: _Numbers, of_scores: _Spread | None, of_deltas: _Spread | None) -> CellResult:
+    told, _, _ = _estimate(score, of_scores)
+    difference, p, lacks_seeds = _estimate(delta, of_deltas)
+    std = math.sqrt(variance(score.values)) if len(score.values) > 1 else math.nan
+    return CellResult(told, std, difference, p, lacks_seeds)
+
+
+def _estimate(cell: _Numbers, spread: _Spread | None) -> tuple[Estimate, float, bool]:
+    """The mean with its interval, p of zero, and whether seeds are lacking."""
+    low, high = fmean(cell.lows), fmean(cell.highs)
+    error, tail, half_in_errors = _error([cell], spread)
+    lacks_seeds = cell.has_seed and spread is None
+    if not lacks_seeds and cell.has_seed:  # no interval is shorter than that over the examples alone
+        low, high = min(low, cell.mean - half_in_errors * error), max(high, cell.mean + half_in_errors * error)
+    return Estimate(cell.mean, low, high), tail(cell.mean), lacks_seeds
+
+
+def _p(cells: Sequence[_Numbers], spread: _Spread | None) -> float:
+    """p of no difference of two cells whose examples vary independently."""
+    _, tail, _ = _error(cells, spread)
+    return tail(cells[0].mean - cells[1].mean)
+
+
+def _error(cells: Sequence[_Numbers], spread: _Spread | None) -> tuple[float, Callable[[float], float], float]:
+    """The standard error of a mean or a difference, the two-sided p of a value, and half of an interval in errors."""
+    from scipy.stats import norm, t
+
+    of_examples = sum(cell.of_examples for cell in cells)
+    of_seeds = sum(cell.share for cell in cells) * spread.variance if spread else 0.0
+    error = math.sqrt(of_examples + of_seeds)
+    # The degrees are the harmonic mean of those of examples, which are many, and of seeds.
+    known = t((of_examples + of_seeds) / (of_seeds / spread.degrees)) if of_seeds else norm
+
+    def tail(value: float) -> float:
+        return float(2 * known.sf(abs(value) / error)) if error > 0 else math.nan
+
+    return error, tail, float(known.ppf(1 - LEVEL / 2))

@@ -1,0 +1,250 @@
+"""A leaderboard of finished runs: made from what is known of them, printed, written, sent to the tracker."""
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from embexp.core.run_folder import write_json, write_text
+from embexp.evaluation.scores import Difference
+from embexp.leaderboards.axes import Axes, Place, axes_of, places_of
+from embexp.leaderboards.cells import (
+    COST_COLUMNS,
+    CellResult,
+    cost_named,
+    costs_of,
+    name_of,
+    name_of_base,
+    pareto_front,
+    point_of,
+)
+from embexp.leaderboards.groups import CellGroup, groups_of, left_out, notes_on
+from embexp.leaderboards.page import leaderboard_page
+from embexp.leaderboards.runs import entries_of, newest
+from embexp.leaderboards.tables import as_csv, as_markdown
+from embexp.reports.leaderboard_content import UNTOUCHED, Cost, Labels, Leaderboard, LeaderboardCell, as_plain
+from embexp.reports.pictures.heat_map import draw_heat_map
+from embexp.reports.pictures.interval_plot import draw_interval_plot
+from embexp.reports.pictures.pareto_front import draw_pareto_front
+from embexp.tracking.mlflow_runs import RecordedRun
+
+if TYPE_CHECKING:
+    from embexp.leaderboards.runs import RunSource
+    from embexp.protocols import Tracker
+
+
+def make_leaderboard(
+    runs: Sequence[RecordedRun],
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    metric: str | None = None,
+    cost: str = "encode_texts_per_second",
+    resamples: int = 2000,
+) -> Leaderboard:
+    """The leaderboard of all runs that have finished and are not outdated; without any it is empty and says so.
+
+    Args:
+        rows, columns: parameters; None: loss and model, and what else varies.
+        metric: `test/sts/spearman_cosine`, or without the split: test where there is one; None: each run's primary one.
+        cost: what the front weighs against quality: one of `board.costs.COSTS`.
+        resamples: bootstrap resamples behind each interval that is made of examples.
+
+    Raises:
+        ConfigError: no run has that metric or parameter, or there is no such cost.
+    """
+    chosen = cost_named(cost)
+    every = entries_of(runs, metric)
+    entries = newest(every)
+    axes = axes_of(entries, rows, columns) if entries else Axes(tuple(rows or ["loss"]), tuple(columns or ["model"]))
+    places = places_of(entries, axes)
+    groups = groups_of(places)
+    cells = [cell for number, group in enumerate(groups, 1) for cell in _cells(group, number, axes, resamples)]
+    cells = _best_first(_with_fronts(cells, chosen))
+    trained = [cell for cell in cells if not cell.is_base]
+    return Leaderboard(
+        row_keys=axes.rows,
+        column_keys=axes.columns,
+        rows=_rows(trained),
+        columns=tuple(dict.fromkeys(place.column for place in places)),
+        metrics=tuple(dict.fromkeys(place.metric for place in places)),
+        cells=tuple(cells),
+        costs=tuple(each for each in COST_COLUMNS if any(each.name in cell.costs for cell in trained)),
+        cost=cost,
+        notes=(*notes_on(trained, groups, axes), *left_out(runs, every, entries)),
+    )
+
+
+def _cells(group: CellGroup, number: int, axes: Axes, resamples: int) -> Iterator[LeaderboardCell]:
+    judged = group.judge(resamples)
+    for place, found in zip(group.places, judged.cells, strict=True):
+        yield _cell(place, found, number, name_of(place) in judged.best)
+    for column, score in judged.bases.items():
+        row = (UNTOUCHED, *[""] * (len(axes.rows) - 1))
+        is_best = name_of_base(column) in judged.best
+        metric = group.places[0].metric
+        yield LeaderboardCell(row, column, metric, number, score, is_base=True, is_best=is_best)
+
+
+def _cell(place: Place, found: CellResult, number: int, is_best: bool) -> LeaderboardCell:
+    told = Difference(place.metric, 0.0, found.difference.value, found.difference.low, found.difference.high)
+    return LeaderboardCell(
+        row=place.row,
+        column=place.column,
+        metric=place.metric,
+        group=number,
+        score=found.score,
+        std=found.std,
+        difference=found.difference,
+        p=found.p,
+        verdict=told.verdict,
+        lacks_seeds=found.lacks_seeds,
+        is_best=is_best,
+        costs=costs_of(place),
+        seeds=tuple(entry.run.seed for entry in place.entries),
+        runs=tuple(entry.run.id for entry in place.entries),
+    )
+
+
+def _with_fronts(cells: Sequence[LeaderboardCell], cost: Cost) -> list[LeaderboardCell]:
+    """The cells, those marked that are on the front of their group."""
+    found = []
+    for group in dict.fromkeys(cell.group for cell in cells):
+        of_group = [cell for cell in cells if cell.group == group]
+        front = pareto_front([point_of(cell, cost) for cell in of_group])
+        found += [replace(cell, on_front=is_on) for cell, is_on in zip(of_group, front, strict=True)]
+    return found
+
+
+def _best_first(cells: Sequence[LeaderboardCell]) -> list[LeaderboardCell]:
+    """By group; those without a score at its end."""
+    return sorted(cells, key=lambda cell: (cell.group, math.isnan(cell.score.value), -cell.score.value))
+
+
+def _rows(cells: Sequence[LeaderboardCell]) -> tuple[Labels, ...]:
+    """The rows, those that gained most first."""
+    gains: dict[Labels, list[float]] = {}
+    for cell in cells:
+        gains.setdefault(cell.row, []).append(cell.difference.value)
+    return tuple(sorted(gains, key=lambda row: -_mean_of_known(gains[row])))
+
+
+def _mean_of_known(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return fmean(known) if known else -math.inf
+
+
+def write_leaderboard(board: Leaderboard, folder: Path) -> None:
+    """leaderboard.md, .csv, .json and .html, and the pictures heat_map, intervals and pareto (PNG), where there is any
+    cell to draw.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = [*_draw(board, folder)]
+    write_text(folder / "leaderboard.md", as_markdown(board))
+    write_text(folder / "leaderboard.csv", as_csv(board))
+    write_json(folder / "leaderboard.json", as_plain(board))
+    write_text(folder / "leaderboard.html", leaderboard_page(board, pictures))
+
+
+def _draw(board: Leaderboard, folder: Path) -> Iterator[Path]:
+    """The pictures there is something to draw for."""
+    if any(not math.isnan(cell.difference.value) for cell in board.trained):
+        for name, draw in (("heat_map", draw_heat_map), ("intervals", draw_interval_plot)):
+            draw(folder / f"{name}.png", board)
+            yield folder / f"{name}.png"
+    if board.chosen_cost and any(cell.on_front for cell in board.trained):
+        draw_pareto_front(folder / "pareto.png", board, board.chosen_cost)
+        yield folder / "pareto.png"
+
+
+_LISTS = ("rows", "columns")
+_TEXTS = ("filter", "of_sweep", "output", "metric")
+_OWN_KEYS = {"sweep": "of_sweep"}
+_ARGUMENTS = (*_LISTS, "metric", "cost", "resamples")  # of make_leaderboard
+
+
+def leaderboard_command() -> None:
+    """`python -m embexp.leaderboard`: compose the configuration and make the leaderboard."""
+    from embexp.cli.app import run_command
+
+    run_command(leaderboard, "leaderboard", rewrite=as_overrides)
+
+
+def as_overrides(arguments: Sequence[str]) -> list[str]:
+    r"""The arguments for Hydra: `rows` and `columns` as lists, texts in quotes; `sweep` has the name of a group.
+
+    >>> as_overrides(["rows=loss,loss.scale", "columns=[model]", "filter=params.model = 'minilm'", "sweep=1a2b"])
+    ['rows=[loss,loss.scale]', 'columns=[model]', 'filter="params.model = \'minilm\'"', 'of_sweep="1a2b"']
+    """
+    return [_as_override(*argument.partition("=")) for argument in arguments]
+
+
+def _as_override(key: str, sign: str, value: str) -> str:
+    from embexp.cli.overrides import quoted
+
+    key = _OWN_KEYS.get(key, key)
+    if value in ("", "null") or value[0] in "[\"'":
+        return f"{key}{sign}{value}"
+    if key in _LISTS:
+        return f"{key}=[{value}]"
+    return f"{key}={quoted(value)}" if key in _TEXTS else f"{key}{sign}{value}"
+
+
+def leaderboard(
+    config: DictConfig, _choices: dict[str, Any] | None = None, _folder: Path | None = None
+) -> dict[str, Any]:
+    """Make the leaderboard of a sweep, or of the runs that a filter finds; print it, write it, store it with the sweep.
+
+    Raises:
+        ConfigError: no such sweep, a filter, parameter, metric or cost that is not known.
+        TrackingError: MLflow's store does not answer.
+    """
+    from embexp.config.compose import instantiate, resolve
+    from embexp.leaderboards.runs import source_of
+    from embexp.leaderboards.tables import print_leaderboard
+    from embexp.reports.leaderboard_content import as_plain
+
+    settings = resolve(config)
+    _check(settings)
+    tracker = instantiate(settings["tracking"])
+    with tempfile.TemporaryDirectory() as scratch:
+        source = source_of(settings, tracker, Path(scratch))
+        board = make_leaderboard(source.runs, *(settings[key] for key in _ARGUMENTS))
+        print_leaderboard(board)
+        _keep(board, settings, source, tracker, Path(scratch) / "board")
+    return as_plain(board)
+
+
+def _check(settings: dict[str, Any]) -> None:
+    from embexp.errors import ConfigError
+    from embexp.leaderboards.cells import cost_named
+
+    cost_named(settings["cost"])
+    if settings["of_sweep"] and settings["filter"]:
+        raise ConfigError(
+            f"sweep={settings['of_sweep']} and filter={settings['filter']} were both typed. Expected one of them: type "
+            "filter=\"tags.`mlflow.parentRunId` = '<id>' and ...\" for some runs of a sweep."
+        )
+    if settings["resamples"] < 1:
+        raise ConfigError(f"resamples={settings['resamples']}: expected 1 or more. Type resamples=2000.")
+
+
+def _keep(
+    board: "Leaderboard", settings: dict[str, Any], source: "RunSource", tracker: "Tracker", scratch: Path
+) -> None:
+    """The files: where they were asked for, in the sweep's folder, and among the artifacts of its own run."""
+    from embexp.leaderboards.runs import ARTIFACTS, send_leaderboard
+
+    asked = [Path(settings["output"]).expanduser()] if settings["output"] else []
+    own = [source.folder / ARTIFACTS] if source.folder else []
+    folders = asked + own or ([scratch] if source.parent else [])
+    for folder in folders:
+        write_leaderboard(board, folder)
+    for folder in asked + own:
+        print(f"in         {folder}")
+    if source.parent:
+        send_leaderboard(folders[0], source, tracker)

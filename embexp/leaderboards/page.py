@@ -1,0 +1,97 @@
+"""A leaderboard as one page of HTML that needs nothing beside it: sortable tables, and the pictures inside."""
+
+import base64
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from embexp.leaderboards.tables import cost_text, names_in, names_of, notes_of, score_text, within
+from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
+
+_TEMPLATE = Path(__file__).with_suffix(".html")
+_NUMBERS = ("score", "95 % interval", "std", "seeds", "difference", "95 % interval", "p", "verdict")
+
+
+def leaderboard_page(board: Leaderboard, pictures: Sequence[Path]) -> str:
+    """The page; every name in it is escaped.
+
+    Args:
+        pictures: PNG files to be shown.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        board=board,
+        pivot=_pivot(board) if board.cells else None,
+        ranking={"headings": _headings(board), "lines": [_line(board, cell) for cell in board.cells]},
+        notes=notes_of(board),
+        pictures=[
+            {"name": path.stem.replace("_", " "), "data": base64.b64encode(path.read_bytes()).decode()}
+            for path in pictures
+        ],
+    )
+
+
+def _pivot(board: Leaderboard) -> dict[str, Any]:
+    untouched = (UNTOUCHED, *[""] * (len(board.row_keys) - 1))
+    lines = [(untouched, None), *((row, row) for row in board.rows)]
+    return {
+        "headings": (*board.row_keys, *map(label, board.columns)),
+        "lines": [
+            {"names": names, "cells": [[*map(_pivot_cell, board.at(row, column))] for column in board.columns]}
+            for names, row in lines
+        ],
+    }
+
+
+def _pivot_cell(cell: LeaderboardCell) -> dict[str, Any]:
+    difference = "" if cell.is_base else f"{cell.difference.value:+.4f} {within(cell.difference, '+')}".strip()
+    return {
+        "score": score_text(cell),
+        "interval": within(cell.score),
+        "difference": difference,
+        "verdict": cell.verdict,
+        "is_best": cell.is_best,
+    }
+
+
+def _headings(board: Leaderboard) -> Labels:
+    metric = ("metric",) if len(board.metrics) > 1 else ()
+    front = ("front",) if board.chosen_cost else ()
+    return (*names_of(board), *metric, *_NUMBERS, *(cost.heading for cost in board.costs), *front)
+
+
+def _line(board: Leaderboard, cell: LeaderboardCell) -> dict[str, Any]:
+    texts = [*names_in(board, cell), *([cell.metric] if len(board.metrics) > 1 else [])]
+    front = [_text("o" if cell.on_front else "")] if board.chosen_cost else []
+    costs = [_number(cell.costs.get(cost.name, math.nan), cost_text(cell, cost)) for cost in board.costs]
+    return {
+        "is_base": cell.is_base,
+        "is_best": cell.is_best,
+        "runs": " ".join(cell.runs),
+        "entries": [*map(_text, texts), *_measured(cell), *costs, *front],
+    }
+
+
+def _measured(cell: LeaderboardCell) -> Iterator[dict[str, Any]]:
+    """A value for each of NUMBERS; an interval is sorted by its lower end."""
+    yield _number(cell.score.value, score_text(cell))
+    yield _number(cell.score.low, within(cell.score))
+    yield _number(cell.std, f"{cell.std:.4f}")
+    yield _number(float(len(cell.seeds) or math.nan), str(len(cell.seeds)))
+    yield _number(cell.difference.value, f"{cell.difference.value:+.4f}", cell.verdict)
+    yield _number(cell.difference.low, within(cell.difference, "+"), cell.verdict)
+    yield _number(cell.p, f"{cell.p:.2g}")
+    yield _text(cell.verdict)
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"number": None, "text": text, "look": ""}
+
+
+def _number(value: float, text: str, look: str = "") -> dict[str, Any]:
+    """A number by which its column is sorted; an empty text where there is none."""
+    return _text("") if math.isnan(value) else {"number": value, "text": text, "look": look}

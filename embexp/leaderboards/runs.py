@@ -1,0 +1,183 @@
+"""Which runs a leaderboard ranks: read from folders or MLflow, and by which metric each."""
+
+import functools
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embexp.core.run_folder import RECORD, RESULT, read_record
+from embexp.errors import ConfigError, TrackingError, did_you_mean
+from embexp.experiment.compare import EXAMPLES
+from embexp.experiment.sweep_record import SHORT_ID, SWEEP, job_folders, read_sweep
+from embexp.leaderboards.axes import RunEntry, counts
+from embexp.protocols import Tracker
+from embexp.tracking.mlflow_runs import (
+    FINISHED,
+    PRIMARY,
+    MlflowRuns,
+    RecordedRun,
+    as_recorded_metrics,
+    as_recorded_params,
+)
+from embexp.tracking.mlflow_tracker import MlflowTracker, allowed_name
+
+
+def runs_in(folders: Iterable[Path]) -> list[RecordedRun]:
+    """The run of each folder; one without a result that has begun is RUNNING, others are left out."""
+    return [_run_in(folder) for folder in folders if (folder / RESULT).is_file() or (folder / RECORD).is_file()]
+
+
+def _run_in(folder: Path) -> RecordedRun:
+    path = folder / RESULT
+    if not path.is_file():
+        record = read_record(folder)
+        return RecordedRun(record.get("id", ""), record["name"], "RUNNING", 0.0, {}, {}, {}, _no_examples)
+    result = json.loads(path.read_text(encoding="utf-8"))
+    tags = {allowed_name(key): str(value) for key, value in result.get("tags", {}).items()}
+    return RecordedRun(
+        id=result["run"].get("id") or str(folder),
+        name=result["run"].get("name", folder.name),
+        status=result["run"]["status"],
+        ended=path.stat().st_mtime,
+        params=as_recorded_params(result.get("params", {})),
+        metrics=as_recorded_metrics(result.get("metrics", {})),
+        tags=tags | ({PRIMARY: result["primary"]["key"]} if "primary" in result else {}),
+        examples=functools.partial(_examples_in, folder),
+    )
+
+
+def _examples_in(folder: Path, name: str) -> Path | None:
+    path = folder / EXAMPLES / f"{name}.parquet"
+    return path if path.is_file() else None
+
+
+def _no_examples(name: str) -> Path | None:  # noqa: ARG001
+    return None
+
+
+OUTDATED = "embexp.outdated"  # a tag: the run's configuration, data or code has changed since
+_SPLITS = ("test", "dev")  # the one that judges first
+
+
+def entries_of(runs: Sequence[RecordedRun], metric: str | None) -> list[RunEntry]:
+    """The runs that have finished, are not outdated and have the metric.
+
+    Args:
+        metric: its key, with or without the split; None: each run's primary one.
+
+    Raises:
+        ConfigError: none of the runs that have finished has it.
+    """
+    finished = [run for run in runs if run.status == FINISHED and OUTDATED not in run.tags]
+    found = [RunEntry(run, key) for run in finished if (key := _key_in(run, metric))]
+    if metric and finished and not found:
+        known = {key for run in finished for key in run.metrics if key.startswith(_SPLITS)}
+        hint = did_you_mean(allowed_name(metric), known)
+        primary = next((run.primary for run in finished if run.primary), "test/sts/spearman_cosine")
+        raise ConfigError(
+            f"metric={metric}: none of {len(finished)} finished runs has it. Expected a key as MLflow shows it, such "
+            f"as metric={primary}. {hint}".strip()
+        )
+    return found
+
+
+def _key_in(run: RecordedRun, metric: str | None) -> str | None:
+    """The full key of the metric in this run; None where it does not have it."""
+    asked = metric or run.primary
+    if asked is None:
+        return None
+    has_split = asked.partition("/")[0] in _SPLITS
+    keys = [asked] if has_split else [f"{split}/{asked}" for split in _SPLITS]
+    return next((key for key in keys if allowed_name(key) in run.metrics), None)
+
+
+def newest(entries: Iterable[RunEntry]) -> list[RunEntry]:
+    """The entries without those that were run again: of one configuration and seed the one that ended last."""
+    found: dict[tuple, RunEntry] = {}
+    for entry in sorted(entries, key=lambda entry: entry.run.ended):
+        found[_identity(entry.run.params)] = entry
+    kept = {id(entry) for entry in found.values()}
+    return [entry for entry in entries if id(entry) in kept]
+
+
+def _identity(params: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((key, value) for key, value in params.items() if counts(key)))
+
+
+ARTIFACTS = "leaderboard"  # the folder of its files, in a sweep's folder and among its parent's artifacts
+
+
+@dataclass(frozen=True)
+class RunSource:
+    """Where the runs of a leaderboard come from.
+
+    Attributes:
+        folder: the sweep's; None where its runs were asked of MLflow.
+        parent: by which the tracker finds the sweep's own run; None without a sweep or a tracker.
+    """
+
+    runs: list[RecordedRun]
+    folder: Path | None = None
+    parent: str | None = None
+
+
+def source_of(settings: Mapping[str, Any], tracker: Tracker, scratch: Path) -> RunSource:
+    """The runs of a sweep from its folder where there is one, else from MLflow; else all runs that fit a filter.
+
+    Args:
+        scratch: for files of runs that come from MLflow.
+
+    Raises:
+        ConfigError: no such sweep, a filter that MLflow does not understand, or no MLflow to ask.
+        TrackingError: the store does not answer.
+    """
+    given = settings["of_sweep"]
+    folder = _sweep_folder(given, Path(settings["paths"]["sweeps"])) if given else None
+    has_store = isinstance(tracker, MlflowTracker)
+    if folder:
+        return RunSource(runs_in(job_folders(folder)), folder, read_sweep(folder)["id"] if has_store else None)
+    if not has_store:
+        what = f"sweep={given} is no sweep's folder" if given else "No sweep was named"
+        raise ConfigError(
+            f"{what}, and there is no MLflow to ask (tracking=none). Expected a sweep's folder, or its id: type "
+            "sweep=<sweeps>/<date>/<time>, or tracking=mlflow."
+        )
+    store = MlflowRuns(tracker, scratch)
+    if not given:
+        return RunSource(store.matching(settings["filter"] or ""))
+    if len(given) == SHORT_ID:
+        tracker.attach(given)
+    else:
+        tracker.run_id = given
+    return RunSource(store.below(tracker.run_id), None, tracker.run_id)
+
+
+def _sweep_folder(given: str, root: Path) -> Path | None:
+    """The folder that was given, or that of the sweep with this id below the root."""
+    folder = Path(given).expanduser()
+    if (folder / SWEEP).is_file():
+        return folder
+    if folder.is_dir():
+        raise ConfigError(
+            f"sweep={given} is no sweep's folder: there is no {SWEEP} in it. Expected one such as "
+            f"{root}/<date>/<time>, or the id of a sweep."
+        )
+    folders = (path.parent for path in sorted(root.glob(f"*/*/{SWEEP}")))
+    return next((folder for folder in folders if read_sweep(folder)["id"] == given), None)
+
+
+def send_leaderboard(folder: Path, source: RunSource, tracker: Tracker) -> None:
+    """Store the files with the sweep's own run; a tracker that has none of it is told, and all is in the folder."""
+    try:
+        if source.folder:
+            tracker.attach(source.parent)
+        tracker.log_artifact(folder, ARTIFACTS)
+    except TrackingError as error:
+        if not source.folder:
+            raise
+        print(f"The files were not sent: {error}", file=sys.stderr)
+        return
+    print(f"tracked    {tracker.where()}, {ARTIFACTS}/")

@@ -1,0 +1,1 @@
+"""The description of every loss, and the losses of our own."""

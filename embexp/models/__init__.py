@@ -1,0 +1,1 @@
+"""Encoders and cross-encoders: found, loaded, put together, run, saved."""

@@ -1,0 +1,116 @@
+"""Embeddings computed once: in memory by text, on disk by model and texts."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embexp.data.cache import keep_array
+from embexp.data.sources import sha256_of
+from embexp.protocols import Encoder
+
+if TYPE_CHECKING:
+    import numpy
+    from sentence_transformers import SentenceTransformer
+
+_WEIGHTS = {".safetensors", ".bin", ".pt", ".onnx", ".h5", ".ot", ".msgpack", ".ckpt", ".xml"}  # endings of such files
+
+
+def model_fingerprint(model: "SentenceTransformer", folder: Path, *others: Any) -> str:
+    """sha256, as hex digits, of the weights and of all else that can change an embedding by a bit.
+
+    Args:
+        folder: where the model was loaded from: its files besides the weights count (tokenizer, settings, code).
+        others: what else counts, as JSON can write it.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(memoryview(_bytes_of(tensor)))
+    code = sha256_of(*sorted(Path(__file__).parent.glob("*.py")))
+    for part in (code, *_files_besides_weights(folder), *_settings(model), *others):
+        digest.update(json.dumps(part, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def _bytes_of(tensor: Any) -> Any:
+    import torch
+
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+
+
+def _files_besides_weights(folder: Path) -> Iterator[tuple[str, str]]:
+    for file in sorted([*folder.glob("*"), *folder.glob("*/*")]):
+        if file.is_file() and file.suffix not in _WEIGHTS:
+            yield str(file.relative_to(folder)), sha256_of(file)
+
+
+def _settings(model: "SentenceTransformer") -> Iterator[Any]:
+    """The model's parts and settings, and where it computes: another number of threads adds in another order."""
+    import torch
+
+    yield str(model), model.prompts, model.default_prompt_name, model.max_seq_length
+    yield type(getattr(model.transformers_model, "forward", None)).__name__  # packed or plain
+    yield str(model.device), torch.cuda.get_device_name() if model.device.type == "cuda" else torch.get_num_threads()
+
+
+class TextMemory:
+    """An Encoder that encodes each distinct text once after each prompt, however often and by whom it is asked for."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+        self._places: dict[str | None, dict[str, int]] = {}
+        self._vectors: dict[str | None, numpy.ndarray] = {}
+
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+        """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
+        import numpy
+
+        places = self._places.setdefault(prompt, {})
+        if unknown := [text for text in dict.fromkeys(texts) if text not in places]:
+            found = self.encoder.encode(unknown, prompt)
+            places.update((text, len(places)) for text in unknown)
+            known = self._vectors.get(prompt)
+            self._vectors[prompt] = found if known is None else numpy.concatenate([known, found])
+        return self._vectors[prompt][[places[text] for text in texts]]
+
+
+_LARGEST = 512 * 2**20  # bytes; larger embeddings are not kept
+logger = logging.getLogger(__name__)
+
+
+class CachingEncoder:
+    """An Encoder that takes the embeddings of texts that it was asked for before from a folder.
+
+    Args:
+        model: key of the model and of all else that its embeddings depend on.
+    """
+
+    def __init__(self, encoder: Encoder, folder: Path, model: str) -> None:
+        self.encoder = encoder
+        self.folder = folder
+        self.model = model
+
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+        """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
+        import numpy
+
+        distinct = [*dict.fromkeys(texts)]
+        file = self.folder / f"{self._key(distinct, prompt)}.npy"
+        if file.is_file():
+            logger.info("Embeddings of %s texts were taken from %s.", f"{len(distinct):,}", file)
+            vectors = numpy.load(file)
+        else:
+            vectors = self.encoder.encode(distinct, prompt)
+            if vectors.nbytes <= _LARGEST:
+                keep_array(file, vectors)
+        place = {text: row for row, text in enumerate(distinct)}
+        return vectors[[place[text] for text in texts]]
+
+    def _key(self, texts: Sequence[str], prompt: str | None) -> str:
+        digest = hashlib.sha256(json.dumps([self.model, prompt]).encode())
+        for text in texts:
+            digest.update(hashlib.sha256(text.encode()).digest())
+        return digest.hexdigest()

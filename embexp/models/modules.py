@@ -1,0 +1,163 @@
+"""The modules that a stack may have, and which may follow which: each reads what the one before gives."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from embexp.errors import did_you_mean, listed
+
+# What passes from one module to the next:
+#   layers       the token vectors of all layers of a transformer
+#   words        word vectors, with zeros for the padding
+#   word_tokens  vectors made from these, with anything for the padding
+#   tokens       token vectors of which the texts' lengths are not known
+#   sentence     one vector for each text: what a model must give in the end
+_PER_TOKEN = {"layers": "tokens", "words": "word_tokens", "word_tokens": "word_tokens", "tokens": "tokens"}
+_SENTENCE = {"sentence": "sentence"}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a module makes of what it reads.
+
+    Attributes:
+        flow: what it gives, for each thing that it can read.
+        width: the argument that says how wide its input is, filled in when left out.
+        trains: whether it has weights.
+        why: why it reads nothing else.
+    """
+
+    flow: Mapping[str, str]
+    width: str | None = None
+    trains: bool = False
+    why: str = "it reads one vector for each text"
+
+
+_OF_TOKENS = "it reads the vectors of tokens"
+KINDS = {
+    "Pooling": _Kind(dict.fromkeys(_PER_TOKEN, "sentence"), "embedding_dimension", why=_OF_TOKENS),
+    "WeightedLayerPooling": _Kind(
+        {"layers": "tokens"}, "embedding_dimension", True, "it reads all layers of the transformer before it"
+    ),
+    "CNN": _Kind(
+        {"words": "word_tokens"},
+        "in_embedding_dimension",
+        True,
+        "it reads the padding of a batch, so that a text's embedding would depend on the texts beside it, unless the "
+        "padding is zero, as that of word_vectors and of an LSTM is",
+    ),
+    "LSTM": _Kind(
+        {"words": "words", "word_tokens": "words"},
+        "embedding_dimension",
+        True,
+        "it needs the lengths of the texts, which sentence-transformers tells for word vectors only",
+    ),
+    "Dense": _Kind(_SENTENCE, "in_features", True),
+    "LayerNorm": _Kind(_SENTENCE, "dimension", True),
+    "Dropout": _Kind(_SENTENCE),
+    "Normalize": _Kind(_SENTENCE),
+}
+INPUTS = {"word_vectors": "words", "bag_of_words": "sentence", "static_vectors": "sentence"}
+_REFUSED = {
+    "WordWeights": "it trains its weights, but a saved model loads those that it began with",
+    "Transformer": "say where the transformer comes from under base, as conf/model/minilm_dense.yaml does",
+    "WordEmbeddings": "type embexp.models.words.word_vectors, whose padding stays zero",
+    "BoW": "type embexp.models.words.bag_of_words, which takes its words from the training texts",
+    "StaticEmbedding": "type embexp.models.words.static_vectors, or model=static",
+}
+_LIBRARY, _OWN = "sentence_transformers.sentence_transformer.modules.", "embexp.models.words."
+
+
+def class_of(call: Mapping[str, Any]) -> str:
+    """The last part of what a module's YAML calls."""
+    return str(call.get("_target_")).rpartition(".")[2]
+
+
+_Call = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """What came out of the modules so far: `given` is named in `module_kinds`, None before the first one."""
+
+    given: str | None
+    last: str
+    trains: bool
+    on_words: bool = False
+
+    def after(self, call: _Call) -> "_Passed":
+        """What comes out of one more module, which can read it."""
+        kind = class_of(call)
+        if kind in INPUTS:
+            trains = kind == "static_vectors" or (kind == "word_vectors" and call.get("update_embeddings", True))
+            return _Passed(INPUTS[kind], kind, trains, kind == "word_vectors")
+        return _Passed(_flow(call)[self.given], kind, self.trains or KINDS[kind].trains, self.on_words)
+
+
+def stack_problems(modules: Mapping[str, _Call], has_base: bool) -> Iterator[str]:
+    """Why a stack cannot be trained, or would not be the same once saved and loaded; empty when it can.
+
+    Args:
+        modules: the call of each module, in their order.
+        has_base: whether they follow a transformer.
+    """
+    passed = _Passed("layers", "the transformer", trains=True) if has_base else _Passed(None, "nothing", trains=False)
+    for name, call in modules.items():
+        if fault := _unknown(call) or _misplaced(call, passed):
+            yield f"model.modules.{name} is {call.get('_target_')}, after {passed.last}: {fault}"
+            return
+        yield from (f"model.modules.{name}.{fault}" for fault in _argument_faults(call, passed))
+        passed = passed.after(call)
+    if passed.given != "sentence":
+        yield f"model.modules ends with {passed.last}, which gives no vector for a text. Expected a Pooling at its end."
+    elif not passed.trains:
+        yield "Nothing in model.modules can be trained. Expected a module with weights: add a Dense."
+
+
+def _flow(call: _Call) -> Mapping[str, str]:
+    return _PER_TOKEN if call.get("module_input_name") == "token_embeddings" else KINDS[class_of(call)].flow
+
+
+def _unknown(call: _Call) -> str | None:
+    kind, target = class_of(call), str(call.get("_target_"))
+    if kind in _REFUSED:
+        return f"{_REFUSED[kind]}."
+    if target.startswith(_LIBRARY if kind in KINDS else _OWN) and (kind in KINDS or kind in INPUTS):
+        return None
+    return (
+        f"a saved model could not be loaded without its code, or there is none. Expected {_LIBRARY}<one of "
+        f"{listed(KINDS)}> or {_OWN}<one of {listed(INPUTS)}>. {did_you_mean(kind, (*KINDS, *INPUTS))}".strip()
+    )
+
+
+def _misplaced(call: _Call, passed: _Passed) -> str | None:
+    kind = class_of(call)
+    if (kind in INPUTS) != (passed.given is None):
+        return f"Expected one of {listed(INPUTS)} as the first module and nowhere else, or a base before all modules."
+    if kind not in INPUTS and passed.given not in _flow(call):
+        return f"{KINDS[kind].why}. Leave it out, or put it elsewhere."
+    return None
+
+
+def _argument_faults(call: _Call, passed: _Passed) -> Iterator[str]:
+    modes = call.get("pooling_mode", ())
+    modes = {modes} if isinstance(modes, str) else {*modes}
+    if passed.on_words and (bad := modes & {"cls", "max"}):
+        yield (
+            f"pooling_mode={listed(sorted(bad))} does not go with word vectors: a text of unknown words only has no "
+            "first and no largest one. Type mean, mean_sqrt_len_tokens, weightedmean or lasttoken."
+        )
+    if any(size % 2 == 0 for size in call.get("kernel_sizes") or ()):
+        yield f"kernel_sizes={call['kernel_sizes']}: an even one changes a text's length. Type odd ones, as [1, 3, 5]."
+    if any(stride != 1 for stride in call.get("stride_sizes") or ()):
+        yield f"stride_sizes={call['stride_sizes']}: others than 1 change the length of a text. Leave them out."
+    activation = call.get("activation_function")
+    if activation is not None and not _is_plain_activation(activation):
+        yield (
+            f"activation_function={activation}: a saved model knows only the class, and only one of torch.nn. "
+            "Expected it without arguments: type {_target_: torch.nn.GELU}, or null for none."
+        )
+
+
+def _is_plain_activation(node: Any) -> bool:
+    return isinstance(node, Mapping) and [*node] == ["_target_"] and node["_target_"].startswith("torch.nn.")

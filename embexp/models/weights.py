@@ -1,0 +1,182 @@
+"""Published weights by name: where they are, what their files say, and whether they bring code along."""
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from embexp.data.sources import sha256_of
+from embexp.errors import ModelError, listed
+
+_WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "adapter_model.safetensors")
+_ADAPTER_CONFIG = "adapter_config.json"
+# How the names of layers begin that fill in masked tokens: of BERT, RoBERTa and MPNet, DeBERTa, DistilBERT, ELECTRA,
+# ModernBERT.
+_FILLING = ("cls.predictions", "lm_head", "lm_predictions", "vocab_", "generator_", "decoder.")
+# Networks whose first positions are taken: of 514 position embeddings RoBERTa reads 512 tokens.
+_TAKEN_POSITIONS = dict.fromkeys(("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"), 2)
+
+
+def _weights_in(folder: Path) -> Path | None:
+    """The weights file of a saved model: at its top, or in the folder of one of its modules; None without one."""
+    places = [folder / name for name in _WEIGHT_FILES] + sorted(folder.glob("*/model.safetensors"))
+    return next((place for place in places if place.is_file()), None)
+
+
+def folders_of(folder: Path) -> list[Path]:
+    """The model's folder, and that of its first module."""
+    modules = read_json(folder / "modules.json") or [{"path": ""}]
+    return list(dict.fromkeys([folder, folder / modules[0]["path"]]))
+
+
+def network_config(folder: Path) -> dict[str, Any]:
+    """The network's own configuration (`config.json` with a `model_type`); empty where there is none."""
+    configs = (read_json(place / "config.json") or {} for place in folders_of(folder))
+    return next((config for config in configs if "model_type" in config), {})
+
+
+def num_positions(config: dict[str, Any]) -> int | None:
+    """The most tokens that a network has positions for, special ones counted; None where its files do not say."""
+    positions = config.get("max_position_embeddings")
+    return positions - _TAKEN_POSITIONS.get(config.get("model_type"), 0) if positions else None
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether the folder holds an adapter whose base model lies elsewhere."""
+    return any((place / _ADAPTER_CONFIG).is_file() for place in folders_of(folder))
+
+
+def fills_in_tokens(folder: Path) -> bool | None:
+    """Whether the network has a trained layer that fills in masked tokens; None where its files do not say."""
+    names = [name for place in folders_of(folder) for name in _tensor_names(place)]
+    return any(name.startswith(_FILLING) for name in names) if names else None
+
+
+def _tensor_names(folder: Path) -> list[str]:
+    """The names in the weights of one folder; none where they are of another form than safetensors."""
+    if index := read_json(folder / "model.safetensors.index.json"):
+        return list(index["weight_map"])
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")  # of the header, which is JSON
+        header = file.read(size) if size < path.stat().st_size else b"{}"
+    return list(json.loads(header))
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; None where there is no such file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+LOCAL = ("path", "package", "cache")  # sources that are folders
+
+
+def find_place(
+    model_id: str | None, path: str | None, package: str | None, revision: str | None, sha256: str | None
+) -> dict[str, str]:
+    """The first of path, package, cache and Hub that has the model: id, source, location, revision, sha256.
+
+    Args: as `PretrainedModel` has them.
+
+    Raises:
+        ModelError: a given path has no model, the package's weights are not the expected ones, or no id is given.
+    """
+    if path and (folder := Path(path).expanduser()).is_dir():
+        if revision:
+            raise ModelError(
+                f"model.revision={revision} was given; a folder has no revisions ({path}). Expected an id of the Hub "
+                "with it: type model.revision=null, or model=<org/name>."
+            )
+        return _local("path", path, folder)
+    if path and (path.startswith((".", "/", "~")) or path.count("/") != 1):
+        raise ModelError(f"There is no folder {path}. Expected a saved model, or an id such as org/name.")
+    hub_id = path or model_id
+    if not hub_id:
+        raise ModelError("The model has neither a path nor an id. Type model.path=<folder or Hub id>.")
+    if not path and not revision and package and (folder := _package_folder(package)):
+        return _as_published(_local("package", hub_id, folder), sha256)
+    if cached := _cached_folder(hub_id, revision):
+        return _local("cache", hub_id, cached) | {"revision": cached.name}
+    return {"id": hub_id, "source": "hub", "location": hub_id, "revision": revision or "main", "sha256": ""}
+
+
+def _local(source: str, name: str, folder: Path) -> dict[str, str]:
+    weights = _weights_in(folder)
+    if weights is None:
+        raise ModelError(f"The folder {folder} holds no model. Expected one of {listed(_WEIGHT_FILES)} in it.")
+    return {"id": name, "source": source, "location": str(folder), "revision": "", "sha256": sha256_of(weights)}
+
+
+def _as_published(place: dict[str, str], sha256: str | None) -> dict[str, str]:
+    if sha256 and place["sha256"] != sha256:
+        raise ModelError(
+            f"{_weights_in(Path(place['location']))} has the sha256 {place['sha256']}; expected {sha256}. The package "
+            "is not the published one: install it again, or give a folder with model.path=<folder>."
+        )
+    return place
+
+
+def _package_folder(package: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:  # the parent of a dotted name is missing
+        return None
+    return Path(spec.origin).parent / "model" if spec and spec.origin else None
+
+
+def _cached_folder(hub_id: str, revision: str | None) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    except HFValidationError as error:
+        raise ModelError(f"{hub_id} is neither a folder nor an id on the Hub: {error}") from error
+    return folder if _weights_in(folder) else None
+
+
+_OWN_CLASSES = "sentence_transformers."
+
+
+def check_foreign_code(name: str, folder: Path) -> None:
+    """Refuse a model that cannot be loaded without running code that is not transformers' or sentence-transformers'.
+
+    Raises:
+        ModelError: names the code, and what to type to have it run.
+    """
+    if code := foreign_code(folder):
+        raise ModelError(
+            f"The model {name} cannot be loaded without running code of its own: {listed(code)}. Expected a model of "
+            "classes that transformers and sentence-transformers know. Read that code first; if you trust it, type "
+            "model.trust_remote_code=true."
+        )
+
+
+def foreign_code(folder: Path) -> list[str]:
+    """The classes from elsewhere that loading a model folder would run, each with the file that names it."""
+    return [*_of_modules(folder), *_of_network(folder)]
+
+
+def _of_modules(folder: Path) -> Iterator[str]:
+    """sentence-transformers takes a module's class from anywhere that modules.json names."""
+    for module in read_json(folder / "modules.json") or ():
+        if not module["type"].startswith(_OWN_CLASSES):
+            yield f"{module['type']} (modules.json)"
+
+
+def _of_network(folder: Path) -> Iterator[str]:
+    """transformers leaves the code alone where it knows the architecture itself."""
+    codes = [(read_json(place / "config.json") or {}).get("auto_map") or {} for place in folders_of(folder)]
+    if any(codes) and not _is_known_to_transformers(network_config(folder).get("model_type")):
+        yield from (f"{target} (config.json: {use})" for code in codes for use, target in code.items())
+
+
+def _is_known_to_transformers(model_type: str | None) -> bool:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return model_type in CONFIG_MAPPING_NAMES

@@ -1,0 +1,187 @@
+"""Several models beside each other: scored without training, as tables; two runs on a page of Markdown."""
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import numpy
+
+_Row = Mapping[str, Any]
+_COSTS = {"encode_texts_per_second": "texts/s", "parameters": "parameters", "dimensions": "dimensions"}
+_SCORES = ("model", "value", "95 % interval", "to the best", "p (Holm)")
+NOTE = "* the best, or not to be told from it (paired bootstrap, Holm's correction, 5 %)"
+
+
+def model_tables(rows: Sequence[_Row]) -> Iterator[Table]:
+    """A table for each evaluator, from the best model to the worst, then one of what the models cost."""
+    for title, headings, lines in _sections(rows):
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for place, heading in enumerate(headings):
+            table.add_column(heading, justify="right" if place else "left", no_wrap=bool(place))
+        for line in lines:
+            table.add_row(*line)
+        yield table
+
+
+def as_markdown(rows: Sequence[_Row]) -> str:
+    """The same as Markdown."""
+    parts = []
+    for title, headings, lines in _sections(rows):
+        table = [f"| {' | '.join(line)} |" for line in (headings, ["---"] * len(headings), *lines)]
+        parts.append("\n".join([f"**{title}**", "", *table]))
+    return "\n\n".join([*parts, NOTE.replace("*", "\\*")]) + "\n"
+
+
+def _sections(rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[str], list[list[str]]]]:
+    """Title, headings and lines of each table."""
+    for key in rows[0]["scores"]:
+        ordered = sorted(rows, key=lambda row: -row["scores"][key]["value"])
+        judged = f", {examples:,} examples" if (examples := rows[0]["scores"][key]["examples"]) else ""
+        yield f"{key}{judged}", _SCORES, [_scores(row, key) for row in ordered]
+    costs = [cost for cost in _COSTS if cost in rows[0]]
+    lines = [[row["model"], *(f"{row[cost]:,.0f}" for cost in costs)] for row in rows]
+    yield "cost", ["model", *(_COSTS[cost] for cost in costs)], lines
+
+
+def _scores(row: _Row, key: str) -> list[str]:
+    score = row["scores"][key]
+    is_known = not math.isnan(score["low"])
+    interval = f"{score['low']:.4f} to {score['high']:.4f}" if is_known else "-"
+    value = f"{score['value']:.4f}{'*' if score['is_best'] else ' '}"
+    return [row["model"], value, interval, f"{score['to_best']:+.4f}", f"{score['p']:.4f}" if is_known else "-"]
+
+
+def as_csv(rows: Sequence[_Row]) -> str:
+    """All numbers, a column for each."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    parts = ("value", "low", "high", "to_best", "p", "is_best")
+    keys, costs = [*rows[0]["scores"]], [cost for cost in _COSTS if cost in rows[0]]
+    writer.writerow(["model", *(f"{key} {part}" for key in keys for part in parts), *costs])
+    for row in rows:
+        scores = [row["scores"][key][part] for key in keys for part in parts]
+        writer.writerow([row["model"], *scores, *(row[cost] for cost in costs)])
+    return text.getvalue()
+
+
+_MOST_VALUES = 10  # different gold scores with a line each; of more fifths are made
+_PARTS = 5  # of the gold scores from 0 to 1
+_HEADINGS = ("model", "gold", "pairs", "5 %", "median", "95 %")
+
+
+def spread_of(gold: Sequence[float], similarities: Sequence[float]) -> list[tuple[str, int, float, float, float]]:
+    """Gold, number of pairs, and the 5 %, 50 % and 95 % quantiles of their similarity, the lowest gold first.
+
+    Args:
+        gold: in [0, 1], or labels 0 and 1, `(n,)`; of more than ten values fifths are made.
+        similarities: of the same pairs, `(n,)`.
+
+    >>> spread_of([0, 0, 1], [0.25, 0.25, 0.5])
+    [('0', 2, 0.25, 0.25, 0.25), ('1', 1, 0.5, 0.5, 0.5)]
+    """
+    import numpy
+
+    gold, similarities = numpy.asarray(gold, dtype=float), numpy.asarray(similarities, dtype=float)
+    return [
+        (name, int(member.sum()), *numpy.quantile(similarities[member], (0.05, 0.5, 0.95)).tolist())
+        for name, member in _groups(gold)
+        if member.any()
+    ]
+
+
+def _groups(gold: "numpy.ndarray") -> Iterator[tuple[str, "numpy.ndarray"]]:
+    import numpy
+
+    if len(values := numpy.unique(gold)) <= _MOST_VALUES:
+        yield from ((f"{value:g}", gold == value) for value in values)
+        return
+    part = numpy.minimum((gold * _PARTS).astype(int), _PARTS - 1)
+    for number in range(_PARTS):
+        end = "]" if number == _PARTS - 1 else ")"
+        yield f"[{number / _PARTS:g}, {(number + 1) / _PARTS:g}{end}", part == number
+
+
+def spread_markdown(title: str, gold: Sequence[float], models: Mapping[str, Sequence[float]]) -> str:
+    """The spread of every model's similarities as a table in Markdown.
+
+    Args:
+        models: each one's similarities by its name.
+    """
+    lines = [_HEADINGS, ["---"] * len(_HEADINGS)]
+    for model, similarities in models.items():
+        for name, number, *quantiles in spread_of(gold, similarities):
+            lines.append((model, name, f"{number:,}", *(f"{value:.3f}" for value in quantiles)))
+    return "\n".join([f"**{title}**", "", *(f"| {' | '.join(line)} |" for line in lines)]) + "\n"
+
+
+def comparison_page(found: Mapping[str, Any]) -> str:
+    """The page of what `compare_runs` found."""
+    return "\n".join(_lines(found)) + "\n"
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"# {' and '.join(found['names'])}\n"
+    for label, runs in zip(("first", "second"), found["runs"], strict=True):
+        for run in runs:
+            cost = "" if run["seconds"] is None else f", {run['seconds']:,.0f} s"
+            told = f"{run['name']}, seed {run['seed']}{cost}; against its base: {run['verdict']}"
+            yield f"- {label}: {told} ({run['folder']})"
+    yield "\n## Metrics of the trained models: second minus first\n"
+    yield from _table(
+        ("metric", "first", "second", "difference", "95 % interval", "p (Holm)", "verdict"),
+        [_metric_cells(row) for row in found["metrics"]],
+    )
+    yield f"\nIntervals and p hold how the examples vary{_of_seeds(found)}"
+    if found["other_tests"]:
+        yield "\n## Other tests of no difference (p not corrected for their number)\n"
+        rows = [(row["metric"], row["test"], f"{row['p']:.4f}") for row in found["other_tests"]]
+        yield from _table(("metric", "test", "p"), rows)
+    for line in found["left_out"]:
+        yield f"Not compared: {line}."
+    yield "\n## What differs in the configuration\n"
+    yield from _table(("key", "first", "second"), [tuple(map(str, row)) for row in found["configuration"]])
+    yield "\n## What differs in data, weights and versions\n"
+    yield from [f"- {line}" for line in found["data"]] or ["Nothing."]
+    for name, rows in found["changed"].items():
+        if rows:
+            yield f"\n## Examples that changed most: {name}\n"
+            yield "Errors go from 0 (right) to 1; change above 0: the second run's model does better.\n"
+            headings = ("change", "gold", "first", "second", "texts")
+            yield from _table(headings, [tuple(map(_shown, _changed_cells(row))) for row in rows])
+
+
+def _of_seeds(found: Mapping[str, Any]) -> str:
+    if found["lacks_seeds"]:
+        return " (paired bootstrap), not how seeds do: name runs with more seeds, <run>,<run>, to have both."
+    return " (paired bootstrap) and how seeds do (variance between the runs of each side)."
+
+
+def _changed_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (f"{row['change']:+.2f}", row["gold"], row["base"], row["trained"], " ⟷ ".join(row["texts"]))
+
+
+def _metric_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    interval = "-" if math.isnan(row["low"]) else f"{row['low']:+.4f} to {row['high']:+.4f}"
+    p = f"{row['p_holm']:.4f}" if "p_holm" in row else "-"
+    means = zip((row["first"], row["second"]), row["stds"], strict=True)
+    numbers = (
+        *(f"{mean:.4f}{'' if math.isnan(std) else f' ± {std:.4f}'}" for mean, std in means),
+        f"{row['difference']:+.4f}",
+    )
+    return (row["metric"], *numbers, interval, p, row["verdict"])
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return ["Nothing."]
+    return [f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows)]

@@ -1,0 +1,159 @@
+"""What a leaderboard says, as plain data: terminal, Markdown, CSV, JSON, page and pictures all read this."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.cells import cell_len
+
+from embexp.reports.tables import shortened
+
+Labels = tuple[str, ...]  # a value for each key of the rows, or of the columns
+UNTOUCHED = "(untouched)"
+_MILLION = 1_000_000
+_BETWEEN = " · "
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with the ends of its 95 % interval; nan where it has none."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def has_interval(self) -> bool:
+        return not math.isnan(self.low)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A column of costs.
+
+    Attributes:
+        name: of its metric, `cost/<name>`.
+        heading: with its unit.
+    """
+
+    name: str
+    heading: str
+    lower_is_better: bool
+
+
+@dataclass(frozen=True)
+class LeaderboardCell:
+    """All runs of one configuration, which differ in their seeds; or an untouched model.
+
+    Attributes:
+        metric: its key, such as `test/sts/spearman_cosine`; higher is better.
+        group: the number of the cells that were judged on the same examples, among which the best is told.
+        score: the mean over the seeds; `std` is the standard deviation between them, nan for a single one.
+        difference: to the untouched model; nan for that one.
+        p: of no difference to it.
+        verdict: better, no difference, worse or no interval; empty for the untouched model.
+        lacks_seeds: the intervals hold the examples only: what seeds do is not known.
+        is_best: the best of its group, or one that cannot be told from it.
+        costs: the mean over the runs, by the name of the cost.
+        on_front: no other cell has both a better score and a better chosen cost.
+        runs: their ids.
+    """
+
+    row: Labels
+    column: Labels
+    metric: str
+    group: int
+    score: Estimate
+    std: float = math.nan
+    difference: Estimate = Estimate(math.nan)
+    p: float = math.nan
+    verdict: str = ""
+    lacks_seeds: bool = False
+    is_best: bool = False
+    is_base: bool = False
+    on_front: bool = False
+    costs: Mapping[str, float] = field(default_factory=dict)
+    seeds: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Cells by rows and columns, the best row first.
+
+    Attributes:
+        row_keys, column_keys: the parameters whose values make rows and columns.
+        cells: the best first; untouched models are among them.
+        costs: those that any cell has; `cost` is the name of the one that the front weighs against quality.
+        notes: what a reader must know, a sentence each.
+    """
+
+    row_keys: Labels
+    column_keys: Labels
+    rows: tuple[Labels, ...]
+    columns: tuple[Labels, ...]
+    metrics: tuple[str, ...]
+    cells: tuple[LeaderboardCell, ...]
+    costs: tuple[Cost, ...]
+    cost: str
+    notes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        keys = f"{', '.join(self.row_keys)} x {', '.join(self.column_keys)}"
+        return f"{keys}: {', '.join(self.metrics) or 'no finished run'}"
+
+    @property
+    def trained(self) -> tuple[LeaderboardCell, ...]:
+        """The cells without the untouched models."""
+        return tuple(cell for cell in self.cells if not cell.is_base)
+
+    @property
+    def chosen_cost(self) -> Cost | None:
+        """The cost of the front; None where no cell has it."""
+        return next((cost for cost in self.costs if cost.name == self.cost), None)
+
+    def at(self, row: Labels | None, column: Labels) -> list[LeaderboardCell]:
+        """The cells at one place; the untouched models of a column for the row None."""
+        at_column = [cell for cell in self.cells if cell.column == column]
+        return [cell for cell in at_column if (cell.is_base if row is None else not cell.is_base and cell.row == row)]
+
+
+def as_plain(board: Leaderboard) -> dict[str, Any]:
+    """The leaderboard for JSON: numbers that do not exist are null."""
+    return {"title": board.title, **_plain(asdict(board))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def label(labels: Labels, columns: int | None = None) -> str:
+    """Values in one line; of at most so many columns, where each value that is too long is cut for itself.
+
+    >>> label(("mnrl", "30.0")), label(("a-very-long-model", "stsb"), 16)
+    ('mnrl · 30.0', 'a-very-l… · stsb')
+    """
+    if columns is None or cell_len(_BETWEEN.join(labels)) <= columns:
+        return _BETWEEN.join(labels)
+    widths, left = {}, columns - cell_len(_BETWEEN) * (len(labels) - 1)
+    for place, value in sorted(enumerate(labels), key=lambda each: cell_len(each[1])):
+        widths[place] = min(cell_len(value), max(2, left // (len(labels) - len(widths))))
+        left -= widths[place]
+    return _BETWEEN.join(shortened(value, widths[place]) for place, value in enumerate(labels))
+
+
+def short_number(value: float) -> str:
+    """A cost with about three digits, from a million on in millions.
+
+    >>> [short_number(value) for value in (0.25, 12.345, 1228.6, 22_713_216.0)]
+    ['0.25', '12.3', '1,229', '22.7M']
+    """
+    if value >= _MILLION:
+        return f"{value / _MILLION:,.3g}M" if value < 1000 * _MILLION else f"{value / _MILLION:,.0f}M"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

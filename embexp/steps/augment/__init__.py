@@ -1,0 +1,1 @@
+"""More training rows from those there are: changed copies, by rules or by models."""

@@ -1,0 +1,255 @@
+"""More rows to train on: copies of rows with changed texts, made without a model."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from embexp.data.arrow import batches_of, table_of_rows
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.shapes import MADE_BY, training_columns
+from embexp.data.values import is_number
+from embexp.errors import listed
+from embexp.protocols import Encoder
+from embexp.steps.augment.provenance import Row, made_of, schema_with_sources, with_source, with_sources
+from embexp.steps.augment.text_changes import Rewording, reworded, shown_change
+from embexp.steps.dedup.row_keys import comparable, text_hashes, text_keys
+from embexp.steps.refusals import count_faults, refuse
+
+if TYPE_CHECKING:
+    import numpy
+    from datasets import Dataset
+
+_Change = tuple[str, str]  # a text before and after
+_Filter = Callable[[Sequence[_Change]], "list[str | None]"]  # why each change must not stay, None where it may
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Refuses texts that stand in dev or test, but for case, spaces and punctuation."""
+
+    keys: "numpy.ndarray"
+
+    @classmethod
+    def of(cls, dataset: EmbeddingDataset) -> "HeldOut":
+        """The filter for the texts of dev and test of a data set."""
+        import numpy
+
+        others = [rows for split, rows in dataset.splits.items() if split != "train"]
+        hashes = [text_hashes(rows, dataset.text_columns, loosely=True)[0] for rows in others]
+        return cls(numpy.unique(numpy.concatenate([numpy.empty(0, "uint64"), *hashes])))
+
+    def __call__(self, changes: Sequence[_Change]) -> list[str | None]:
+        import numpy
+        import pyarrow
+
+        after = pyarrow.array([after for _, after in changes], pyarrow.string())
+        found = numpy.isin(text_keys(comparable(after)), self.keys)
+        return ["in dev or test" if each else None for each in found]
+
+
+@dataclass(frozen=True)
+class _SimilarityBand:
+    """Refuses texts whose cosine to their source is below `lowest` or above `highest`, as an encoder sees it.
+
+    Args:
+        lowest, highest: in [-1, 1]; None for no bound.
+    """
+
+    lowest: float | None
+    highest: float | None
+    encoder: Encoder
+
+    def __call__(self, changes: Sequence[_Change]) -> list[str | None]:
+        before, after = (self._unit_vectors([change[place] for change in changes]) for place in (0, 1))
+        return [self._reason(similarity) for similarity in (before * after).sum(axis=1).tolist()]
+
+    def _reason(self, similarity: float) -> str | None:
+        if self.lowest is not None and similarity < self.lowest:
+            return f"less similar than {self.lowest}"
+        if self.highest is not None and similarity > self.highest:
+            return f"more similar than {self.highest}"
+        return None
+
+    def _unit_vectors(self, texts: Sequence[str]) -> "numpy.ndarray":
+        import numpy
+
+        vectors = self.encoder.encode(texts)
+        return vectors / numpy.maximum(numpy.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+_TRIES = 5  # drawings until a copy differs from its source and its fellows
+
+
+class _Copy(NamedTuple):
+    """A row made of another one, and the texts that differ."""
+
+    row: Row
+    changes: list[_Change]
+
+
+@dataclass
+class _Copies:
+    """Makes copies of rows in which texts of some columns are changed.
+
+    Attributes:
+        filters: what copies must pass, in this order.
+        examples: the first changes that stayed, `num_examples` of them.
+        left_out: how many copies went, by the reason.
+    """
+
+    method: Rewording
+    made_by: str
+    columns: Sequence[str]
+    per_row: int
+    seed: int
+    filters: Sequence[_Filter]
+    num_examples: int
+    examples: list[_Change] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    num_made: int = 0
+
+    def beside_sources(self, rows: "Dataset", id_columns: Sequence[str]) -> Iterator[Row]:
+        """Each row, with its id, and after it the copies of it that stay; of rows that are copies themselves none."""
+        for batch in batches_of(rows, f"augment by {self.made_by}"):
+            sources = [with_source(row, id_columns) for row in batch.to_pylist()]
+            copies = [list(self._copies_of(row)) for row in sources]
+            stays = iter(self._stay([copy for of_row in copies for copy in of_row]))
+            for source, of_row in zip(sources, copies, strict=True):
+                yield source
+                for copy in compress(of_row, stays):
+                    self._note(copy)
+                    yield copy.row
+
+    def _copies_of(self, source: Row) -> Iterator[_Copy]:
+        made: list[Row] = []
+        for number in range(self.per_row if source[MADE_BY] is None else 0):
+            tries = (self._copy(source, number, attempt) for attempt in range(_TRIES))
+            differing = (copy for copy in tries if copy.changes and copy.row not in made)
+            if copy := next(differing, None):
+                made.append(copy.row)
+                yield copy
+            else:
+                self.left_out["without a change" if not made else "without another change"] += 1
+
+    def _copy(self, source: Row, *seeds: int) -> _Copy:
+        changed, changes = {}, []
+        for column in self.columns:
+            before = source[column] if isinstance(source[column], list) else [source[column]]
+            after = [reworded(text, self.method, self.seed, self.made_by, column, *seeds) for text in before]
+            changes += [each for each in zip(before, after, strict=True) if each[0].strip() != each[1].strip()]
+            changed[column] = after if isinstance(source[column], list) else after[0]
+        return _Copy(made_of(source, self.made_by, **changed), changes)
+
+    def _stay(self, copies: Sequence[_Copy]) -> list[bool]:
+        """Which copies have no change that a filter refuses; a filter sees only what passed those before it."""
+        stay = [True] * len(copies)
+        for refusal_of in self.filters:
+            places = [place for place, copy in enumerate(copies) if stay[place] for _ in copy.changes]
+            changes = [change for copy in compress(copies, stay) for change in copy.changes]
+            for place, reason in zip(places, refusal_of(changes) if changes else [], strict=True):
+                if reason and stay[place]:
+                    stay[place] = False
+                    self.left_out[reason] += 1
+        return stay
+
+    def _note(self, copy: _Copy) -> None:
+        self.num_made += 1
+        if len(self.examples) < self.num_examples:
+            self.examples.append(copy.changes[0])
+
+
+_SAY_ENCODER = "encoder={_target_: embexp.models.encoding.FrozenEncoder, model: minilm}"
+_BOUNDS = ("min_similarity", "max_similarity")
+_MADE_OF_TEXTS = ("twin_text", "noised_text")  # one column repeats the other: both would have to change alike
+
+logger = logging.getLogger(__name__)
+
+
+def augment(
+    dataset: EmbeddingDataset,
+    method: Rewording,
+    made_by: str,
+    columns: Sequence[str] | None = None,
+    copies: int = 1,
+    min_similarity: float | None = None,
+    max_similarity: float | None = None,
+    encoder: Encoder | None = None,
+    seed: int = 42,
+    examples: int = 3,
+) -> EmbeddingDataset:
+    """The data set with copies of its train rows beside them, in which a method changed texts; dev and test stay.
+
+    A copy has the label of its source, its id in `made_from` and the method's name in `made_by`; the step `split` keeps
+    it with its source, the step `leave_out` takes it out again. Copies are not copied: several such steps add up. Left
+    out are copies that are like their source or another copy, or that have a text which stands in dev or test.
+
+    Args:
+        method: changes a text; one that it cannot change stays (see rewording.Rewording).
+        columns: the text columns that are changed, all of them in each copy; None for all.
+        copies: how many are made of each row.
+        min_similarity, max_similarity: cosine of each changed text to its source, as `encoder` sees it, in [-1, 1].
+        examples: how many changes are logged and kept in the report.
+
+    Raises:
+        ConfigError: lists every argument that does not fit.
+    """
+    given = {"made_by": made_by, "copies": copies, "examples": examples, "seed": seed}
+    band = {"min_similarity": min_similarity, "max_similarity": max_similarity, "encoder": encoder}
+    refuse("augment", [*augment_faults(dataset, columns, **given), *band_faults(**band)])
+    filters = [HeldOut.of(dataset), *([_SimilarityBand(*band.values())] if encoder else [])]
+    names = list(columns or dataset.text_columns)
+    making = _Copies(method, made_by, names, copies, seed, filters, examples)
+    splits = {}
+    for split, rows in dataset.splits.items():
+        if split == "train":
+            ids = training_columns(dataset.shape, rows.column_names)
+            splits[split] = table_of_rows(making.beside_sources(rows, ids), schema_with_sources(rows, dataset))
+        else:
+            splits[split] = with_sources(rows, dataset)
+    return _reported(dataset, splits, making)
+
+
+def _reported(dataset: EmbeddingDataset, splits: Any, making: _Copies) -> EmbeddingDataset:
+    shown = [shown_change(*change) for change in making.examples]
+    for line in shown:
+        logger.info("%s: %s: %s", dataset.name, making.made_by, line)
+    if not making.num_made:
+        logger.warning("%s: %s made no row: no text could be changed and kept.", dataset.name, making.made_by)
+    counts = listed(f"{count:,} {reason}" for reason, count in making.left_out.items())
+    reason = f"{making.num_made:,} made of train" + (f"; left out: {counts}" if making.left_out else "")
+    return dataset.after(f"augment by {making.made_by}", splits, reason, shown)
+
+
+def augment_faults(
+    dataset: EmbeddingDataset, columns: Any, made_by: Any, copies: Any, examples: Any, seed: Any
+) -> Iterator[str]:
+    """What is wrong with the arguments of a step that adds copies of rows, whoever changes their texts."""
+    if dataset.shape.name in _MADE_OF_TEXTS:
+        yield f"{dataset.name} is {dataset.shape.name}: augment its texts before they are brought to that shape."
+    if isinstance(columns, str):
+        yield f"columns={columns!r} must be a list, such as columns=[{columns}], or null for all text columns."
+        columns = ()
+    for column in columns or ():
+        if column not in dataset.text_columns:
+            yield f"columns: {column!r} is no text column. Expected some of: {listed(dataset.text_columns)}."
+    if not isinstance(made_by, str) or not made_by.strip():
+        yield f"made_by={made_by!r} must be a name, such as made_by=typos."
+    yield from count_faults(1, copies=copies)
+    yield from count_faults(0, examples=examples, seed=seed)
+
+
+def band_faults(**band: Any) -> Iterator[str]:
+    """What is wrong with bounds of similarity and the encoder that they need."""
+    bounds = {name: band[name] for name in _BOUNDS if band[name] is not None}
+    for name, value in bounds.items():
+        if not is_number(value) or not -1 <= value <= 1:
+            yield f"{name}={value} must be a cosine, from -1 to 1, or null."
+    if len(bounds) == 2 and all(map(is_number, bounds.values())) and bounds[_BOUNDS[0]] >= bounds[_BOUNDS[1]]:
+        yield f"min_similarity={bounds[_BOUNDS[0]]} must be below max_similarity={bounds[_BOUNDS[1]]}."
+    if bounds and band["encoder"] is None:
+        yield f"{listed(bounds)} without an encoder: type {_SAY_ENCODER}."
+    if not bounds and band["encoder"] is not None:
+        yield "encoder has no effect without min_similarity or max_similarity: set one of them, or encoder=null."

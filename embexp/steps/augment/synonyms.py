@@ -1,0 +1,194 @@
+"""Words replaced by synonyms: from WordNet (versions 2 to 3.1) or a file of groups such as Cilin."""
+
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+from embexp.errors import DataError
+from embexp.steps.augment.text_changes import check_share, drawn, num_changed
+from embexp.steps.word_tokenizer import Word, text_of, words_of
+
+_KEY = "dataset.steps.augment_synonyms_zh.method.source.path"
+_FORM = (
+    "Expected a UTF-8 text file with words of one meaning on each line: 银行 钱庄, or as in Cilin Dm04A02= 银行 钱庄."
+)
+
+
+@dataclass(frozen=True)
+class SynonymGroups:
+    """Synonyms by a text file: the words of a line, with spaces between them, mean the same.
+
+    A line may begin with a code of Cilin: with = its words mean the same; with # they only belong together and with @
+    a word stands alone, so these lines are passed over.
+
+    Raises:
+        DataError: no file was named, or it cannot be read, or holds no group.
+    """
+
+    path: str | None
+
+    def __post_init__(self) -> None:
+        if self.path is None:
+            raise DataError(f"No file of synonyms was named. {_FORM} Type {_KEY}=<file>.")
+        if not Path(self.path).is_file():
+            raise DataError(f"{self.path} is no file. {_FORM} Type {_KEY}=<file>.")
+        if not _synonyms_of_groups(self.path):
+            raise DataError(f"{self.path} holds no group of synonyms. {_FORM}")
+
+    def of(self, word: str) -> Sequence[str]:
+        """The synonyms of a word, in the order of the file."""
+        return _synonyms_of_groups(self.path).get(word, ())
+
+
+@functools.cache
+def _synonyms_of_groups(path: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, dict[str, None]] = {}
+    for line in _text(path).splitlines():
+        code, *words = line.split() or [""]
+        if code.endswith(("#", "@")):
+            continue
+        words = words if code.endswith("=") else [code, *words]
+        for word in words:
+            found.setdefault(word, {}).update(dict.fromkeys(other for other in words if other != word))
+    return {word: tuple(others) for word, others in found.items() if others}
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not in UTF-8: {error}. {_FORM} Type iconv -f gb18030 -t utf-8 <file>.") from error
+
+
+PARTS = ("noun", "verb", "adj", "adv")  # of speech; one file of each kind for each
+_MARKER = re.compile(r"\((?:a|p|ip)\)$")  # where an adjective may stand: galore(ip)
+
+
+@dataclass(frozen=True)
+class WordNet:
+    """Synonyms of a word in the part of speech that it is used in most, by its most frequent senses (Miller 1995).
+
+    Which part that is, is told by the number of its senses that were found in WordNet's texts. Words stand there in
+    their base forms, so others ("banks", "rose") have no synonyms here.
+
+    Args:
+        folder: holds index.noun, data.noun and so on, as in Debian's wordnet-base or nltk's corpora/wordnet.
+        senses: how many of the word's senses count, the most frequent first.
+
+    Raises:
+        DataError: a file is not there.
+    """
+
+    folder: str
+    senses: int
+
+    def __post_init__(self) -> None:
+        _check(Path(self.folder))
+
+    def of(self, word: str) -> Sequence[str]:
+        """The synonyms of a word in lower case, the most frequent sense first."""
+        return _synonyms(self.folder, self.senses).get(word, ())
+
+
+def _check(folder: Path) -> None:
+    missing = [
+        f"{kind}.{part}" for kind in ("index", "data") for part in PARTS if not (folder / f"{kind}.{part}").is_file()
+    ]
+    if missing:
+        raise DataError(
+            f"{folder} lacks {', '.join(missing)}. Expected the files of WordNet: apt-get install wordnet-base puts "
+            "them into /usr/share/wordnet; elsewhere unpack WordNet's own archive (wordnet.princeton.edu) and name the "
+            "folder: dataset.steps.augment_synonyms.method.source.folder=<folder with index.noun>."
+        )
+
+
+@functools.cache
+def _synonyms(folder: str, senses: int) -> dict[str, tuple[str, ...]]:
+    """Synonyms by word; all words are read in half a second."""
+    best: dict[str, tuple[int, tuple[str, ...]]] = {}
+    for part in PARTS:
+        synsets = dict(_synsets(Path(folder) / f"data.{part}"))
+        for word, num_tagged, offsets in _entries(Path(folder) / f"index.{part}"):
+            if word not in best or num_tagged > best[word][0]:
+                others = (other for offset in offsets[:senses] for other in synsets[offset] if other.lower() != word)
+                best[word] = num_tagged, tuple(dict.fromkeys(others))
+    irregular = {word for part in PARTS for word in _irregular(Path(folder) / f"{part}.exc")}
+    return {word: others for word, (_, others) in best.items() if others and word not in irregular}
+
+
+def _irregular(path: Path) -> Iterator[str]:
+    """Forms of other words, which may look like base forms: `rose rise`."""
+    return (fields[0] for fields in _lines(path)) if path.is_file() else iter(())
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    """The fields of each entry; the licence stands in lines that begin with a space."""
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            if not line.startswith(" "):
+                yield line.split()
+
+
+def _synsets(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each set of synonyms with its offset: `02084071 05 n 03 dog 0 domestic_dog 0 Canis_familiaris 0 ...`."""
+    for fields in _lines(path):
+        words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
+        yield fields[0], [_MARKER.sub("", word).replace("_", " ") for word in words]
+
+
+def _entries(path: Path) -> Iterator[tuple[str, int, list[str]]]:
+    """Each single word, how many of its senses were found in texts, and its sets: `dog n 7 5 @ ~ 7 1 02084071 ...`."""
+    for fields in _lines(path):
+        num_senses = int(fields[2])
+        if "_" not in fields[0]:
+            yield fields[0], int(fields[-num_senses - 1]), fields[-num_senses:]
+
+
+class _SynonymSource(Protocol):
+    """Knows words that mean the same."""
+
+    def of(self, word: str) -> Sequence[str]:
+        """The synonyms of a word in lower case; none where it has none."""
+
+
+@dataclass(frozen=True)
+class Synonyms:
+    """A share of the words is replaced by a synonym each (Zhang et al. 2015; Wei & Zou 2019, EDA).
+
+    Left alone are words as "the" and "not" (scikit-learn's stop words), and words with capitals, mostly names, but
+    for the first one.
+    """
+
+    share: float
+    source: _SynonymSource
+
+    def __post_init__(self) -> None:
+        check_share(self, self.share)
+
+    def __call__(self, text: str, draw: Random) -> str:
+        words = words_of(text)
+        known = dict(self._known(words))
+        for place in drawn(known, num_changed(self.share, len(words)), draw):
+            core, synonym = words[place].core, draw.choice(known[place])
+            same_case = synonym[0].upper() + synonym[1:] if core[0].isupper() else synonym
+            words[place] = words[place]._replace(core=same_case)
+        return text_of(words)
+
+    def _known(self, words: Sequence[Word]) -> Iterator[tuple[int, Sequence[str]]]:
+        """The places of words that have synonyms, with these."""
+        for place, word in enumerate(words):
+            lower = word.core.lower()
+            is_plain = word.core[1:] == lower[1:] and (place == 0 or word.core == lower)
+            if lower and is_plain and lower not in _stop_words() and (synonyms := self.source.of(lower)):
+                yield place, synonyms
+
+
+@functools.cache
+def _stop_words() -> frozenset[str]:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return ENGLISH_STOP_WORDS

@@ -1,0 +1,247 @@
+"""Changes to a text without a model: words deleted, swapped or masked, typing errors, sentences reordered."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol
+
+from embexp.data.values import is_number
+from embexp.errors import ConfigError
+from embexp.steps.word_tokenizer import text_of, words_of
+
+_SHOWN_CHARS = 80  # of each text of an example
+
+
+class Rewording(Protocol):
+    """Changes a text. One that it cannot change it gives back as it is."""
+
+    def __call__(self, text: str, draw: Random) -> str: ...
+
+
+def reworded(text: str, rewording: Rewording, *seeds: Any) -> str:
+    """The text, changed. Text and seeds alone decide how, so the order of the rows changes nothing."""
+    return rewording(text, Random(" ".join(map(str, (*seeds, text)))))
+
+
+def check_share(method: object, share: Any) -> None:
+    """Raise ConfigError unless a method's share of words is one, in [0, 1)."""
+    if not (is_number(share) and 0 <= share < 1):
+        name = type(method).__name__
+        raise ConfigError(f"{name}: share={share} was given; expected a number from 0 to below 1, such as 0.1.")
+
+
+def drawn(places: Iterable[int], num_wanted: int, draw: Random) -> Sequence[int]:
+    """So many of the places, drawn and in their order; all where there are fewer."""
+    places = list(places)
+    return sorted(draw.sample(places, min(num_wanted, len(places))))
+
+
+def num_changed(share: float, num_words: int) -> int:
+    """How many words a share of them is: one at least, none of a share of 0.
+
+    >>> num_changed(0.1, 30), num_changed(0.1, 3), num_changed(0, 30)
+    (3, 1, 0)
+    """
+    return max(1, round(share * num_words)) if share else 0
+
+
+def shown_change(before: str, after: str) -> str:
+    """A text before and after, shortened, as people read it in a report.
+
+    >>> shown_change("a big profit", "a large profit")
+    'a big profit -> a large profit'
+    """
+    return " -> ".join(
+        text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…" for text in (before, after)
+    )
+
+
+# What ends a sentence, with the quotes and brackets that close it; a full stop only where a space follows.
+_SENTENCE = re.compile(r"\S.*?(?:[。！？…]+[”’」』）\"')\]]*|[.!?]+[”’\"')\]]*(?=\s)|(?=\n)|$)", re.DOTALL)
+
+
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text, without the spaces between them; an abbreviation's stop ends one, too.
+
+    >>> sentences_of('It rose 3.5 %. Why? "Demand."  我不知道。真的！')
+    ['It rose 3.5 %.', 'Why?', '"Demand."', '我不知道。', '真的！']
+    """
+    return _SENTENCE.findall(text)
+
+
+def without_sentence(text: str, number: int) -> str:
+    """The text without one of its sentences and the spaces after it.
+
+    >>> without_sentence("It rose. Why? Demand.", 1), without_sentence("我不知道。真的！", 1)
+    ('It rose. Demand.', '我不知道。')
+    """
+    sentence = list(_SENTENCE.finditer(text))[number]
+    return (text[: sentence.start()] + text[sentence.end() :].lstrip()).strip()
+
+
+@dataclass(frozen=True)
+class SentenceShuffle:
+    """The sentences in an order that is drawn; texts of fewer than `min_sentences` stay as they are."""
+
+    min_sentences: int
+
+    def __call__(self, text: str, draw: Random) -> str:
+        sentences = sentences_of(text)
+        if len(sentences) < max(2, self.min_sentences):
+            return text
+        gaps = _SENTENCE.split(text)  # what stands before, between and after them
+        order = draw.sample(sentences, len(sentences))
+        return "".join(part for pair in zip(gaps, [*order, ""], strict=True) for part in pair)
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Each word goes with the probability `share`; one stays (Wang et al. 2021, TSDAE: 0.6; Wei & Zou 2019, EDA: 0.1).
+
+    >>> Deletion(0.6)("the bank raised the rate again", Random(3))
+    'the rate'
+    """
+
+    share: float
+
+    def __post_init__(self) -> None:
+        check_share(self, self.share)
+
+    def __call__(self, text: str, draw: Random) -> str:
+        words = words_of(text)
+        kept = [word for word in words if draw.random() >= self.share]
+        return text_of(kept or [draw.choice(words)])
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A share of the words, two at least, change places among themselves; signs and spaces stay where they are.
+
+    Each of these words comes to stand in the place of the next of them.
+    """
+
+    share: float
+
+    def __post_init__(self) -> None:
+        check_share(self, self.share)
+
+    def __call__(self, text: str, draw: Random) -> str:
+        words = words_of(text)
+        places = [place for place, word in enumerate(words) if word.core]
+        if not self.share or len(places) < 2:
+            return text
+        moved = drawn(places, max(2, num_changed(self.share, len(places))), draw)
+        cores = [words[place].core for place in moved]
+        for place, core in zip(moved, cores[-1:] + cores[:-1], strict=True):
+            words[place] = words[place]._replace(core=core)
+        return text_of(words)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Each word becomes the token with the probability `share`, as for a masked language model.
+
+    Args:
+        token: the model's own mask token: [MASK] for BERT, <mask> for RoBERTa and MPNet.
+    """
+
+    share: float
+    token: str
+
+    def __post_init__(self) -> None:
+        check_share(self, self.share)
+
+    def __call__(self, text: str, draw: Random) -> str:
+        words = words_of(text)
+        return text_of(
+            word._replace(core=self.token) if word.core and draw.random() < self.share else word for word in words
+        )
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A share of the words goes from the ends; what stays stood together, and is one word at least."""
+
+    share: float
+
+    def __post_init__(self) -> None:
+        check_share(self, self.share)
+
+    def __call__(self, text: str, draw: Random) -> str:
+        words = words_of(text)
+        num_kept = max(1, len(words) - num_changed(self.share, len(words)))
+        start = draw.randint(0, len(words) - num_kept)
+        return text_of(words[start : start + num_kept])
+
+
+_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+
+
+def _neighbours(letter: str) -> str:
+    """The letters beside a letter, and those above and below it.
+
+    >>> _neighbours("s")
+    'adwezx'
+    """
+    row = next(number for number, letters in enumerate(_ROWS) if letter in letters)
+    place = _ROWS[row].index(letter)
+    near = [(row, place - 1), (row, place + 1)]
+    near += [(row - 1, place), (row - 1, place + 1), (row + 1, place - 1), (row + 1, place)]
+    return "".join(_ROWS[at][column] for at, column in near if 0 <= at < 3 and 0 <= column < len(_ROWS[at]))
+
+
+NEIGHBOURS = {letter: _neighbours(letter) for letters in _ROWS for letter in letters}
+
+
+@dataclass(frozen=True)
+class KeyboardTypos:
+    """A share of the words gets a typing error each: a key beside the right one, one left out or twice, two exchanged.
+
+    Only words of at least `min_letters` letters from a to z; never in the first letter, so that they stay readable.
+    """
+
+    share: float
+    min_letters: int
+
+    def __post_init__(self) -> None:
+        check_share(self, self.share)
+
+    def __call__(self, text: str, draw: Random) -> str:
+        words = words_of(text)
+        for place in drawn(self._typable(words), num_changed(self.share, len(words)), draw):
+            words[place] = words[place]._replace(core=_mistyped(words[place].core, draw))
+        return text_of(words)
+
+    def _typable(self, words: list) -> list[int]:
+        return [
+            place
+            for place, word in enumerate(words)
+            if len(word.core) >= max(3, self.min_letters) and word.core.isascii() and word.core.isalpha()
+        ]
+
+
+def _mistyped(word: str, draw: Random) -> str:
+    """The word with an error, another word in any case."""
+    kinds = (_beside, _left_out, _twice, _exchanged)
+    while (made := draw.choice(kinds)(word, draw.randrange(1, len(word)), draw)) == word:
+        pass
+    return made
+
+
+def _beside(word: str, place: int, draw: Random) -> str:
+    key = draw.choice(NEIGHBOURS[word[place].lower()])
+    return word[:place] + (key.upper() if word[place].isupper() else key) + word[place + 1 :]
+
+
+def _left_out(word: str, place: int, _: Random) -> str:
+    return word[:place] + word[place + 1 :]
+
+
+def _twice(word: str, place: int, _: Random) -> str:
+    return word[:place] + word[place] + word[place:]
+
+
+def _exchanged(word: str, place: int, _: Random) -> str:
+    """With the letter at the place and the one after it exchanged; the last letter has none after it."""
+    return word[:place] + word[place : place + 2][::-1] + word[place + 2 :]

@@ -1,0 +1,202 @@
+"""Bringing data from one shape to another: the route of conversions, and what each keeps and leaves out."""
+
+import itertools
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from embexp.data.arrow import rows_of, schema_of, table_of_rows
+from embexp.data.checks import checked
+from embexp.data.dataset import EmbeddingDataset, Prompts
+from embexp.data.shapes import ROW_PROMPT, Shape, shape_named
+from embexp.errors import ShapeError, listed
+from embexp.steps.conversions.conversion import (
+    Conversion,
+    ConversionInput,
+    ConversionSettings,
+    Row,
+    default_settings,
+    prompt_of,
+    what_to_type,
+)
+from embexp.steps.conversions.registry import CONVERSIONS
+from embexp.steps.prompting import with_prompts_in_texts, with_row_prompts
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Way = tuple[str, tuple[Conversion, ...]]  # the shape to start from, and the conversions that follow
+
+
+def route(
+    offered: Sequence[str],
+    accepted: Sequence[str],
+    most: int | None = None,
+    settings: ConversionSettings | None = None,
+) -> Way | None:
+    """The way from a shape that the data offer to one that is accepted: where it starts, and its conversions.
+
+    A shape that is offered as it is comes first; then the fewest conversions; among equals the accepted order.
+    None when there is no way, or none of at most `most` conversions. Conversions that need a number which the
+    settings (None: the shipped ones) do not have are no way: `unmet_needs` names them.
+
+    >>> start, steps = route(["class_pair"], ["triplet", "positive_pair"])
+    >>> start, [step.target for step in steps]
+    ('class_pair', ['triplet'])
+    """
+    settings = settings or default_settings()
+    return _shortest(offered, accepted, most, [each for each in CONVERSIONS if not settings.lacks(each.needs)])
+
+
+def unmet_needs(
+    offered: Sequence[str],
+    accepted: Sequence[str],
+    most: int | None = None,
+    settings: ConversionSettings | None = None,
+) -> list[str]:
+    """The settings without which there is no way, where there is one with them; empty when no number would help."""
+    settings = settings or default_settings()
+    way = _shortest(offered, accepted, most, CONVERSIONS)
+    return settings.lacks(tuple(dict.fromkeys(need for step in (way[1] if way else ()) for need in step.needs)))
+
+
+def _shortest(
+    offered: Sequence[str], accepted: Sequence[str], most: int | None, conversions: Sequence[Conversion]
+) -> Way | None:
+    for shape in accepted:
+        if shape in offered:
+            return shape, ()
+    ways = [way for start in offered for way in _ways_from(start, conversions) if way[-1].target in accepted]
+    ways = [way for way in ways if most is None or len(way) <= most]
+    if not ways:
+        return None
+    best = min(ways, key=lambda way: (len(way), accepted.index(way[-1].target)))
+    return best[0].source, best
+
+
+def _ways_from(start: str, conversions: Sequence[Conversion]) -> Iterator[tuple[Conversion, ...]]:
+    waiting, seen = deque([()]), {start}
+    while waiting:
+        way = waiting.popleft()
+        here = way[-1].target if way else start
+        for conversion in conversions:
+            if conversion.source == here and conversion.target not in seen:
+                seen.add(conversion.target)
+                waiting.append((*way, conversion))
+                yield (*way, conversion)
+
+
+def within_reach(start: str, settings: ConversionSettings) -> list[str]:
+    """The shapes that data of this shape can be brought to under the settings."""
+    usable = [conversion for conversion in CONVERSIONS if not settings.lacks(conversion.needs)]
+    return [way[-1].target for way in _ways_from(start, usable)]
+
+
+def convert_to(dataset: EmbeddingDataset, shape: str, **settings: Any) -> EmbeddingDataset:
+    """The data set in another shape, by the shortest way: the step `dataset.steps.convert`.
+
+    Args:
+        settings: those of `conf/conversion/default.yaml` that shall differ, such as min_score.
+
+    Raises:
+        ConfigError: a setting that does not exist or does not fit.
+        ShapeError: no conversion leads there, or one that needs a number which was not given.
+    """
+    known, start = default_settings(**settings), dataset.shape.name
+    way = route([start], [shape_named(shape).name], settings=known)
+    if way is None:
+        needs = unmet_needs([start], [shape], settings=known)
+        reachable = f"Expected one of: {listed(within_reach(start, known))}."
+        hint = what_to_type(needs, "dataset.steps.convert.") if needs else reachable
+        raise ShapeError(f"{dataset.name} is {start}, and no conversion leads to {shape}. {hint}")
+    for conversion in way[1]:
+        dataset = convert(dataset, conversion, known)
+    return dataset
+
+
+def convert(
+    dataset: EmbeddingDataset, conversion: Conversion, settings: ConversionSettings | None = None
+) -> EmbeddingDataset:
+    """The data set in the conversion's target shape; every split is converted, the report counts what went and why.
+
+    A row's own prompt goes with its first text, or is written into the texts where they change places.
+
+    Raises:
+        ShapeError: labels that the conversion cannot read, a number that it needs and that is not set, or no row
+            is left to train on.
+    """
+    settings, target = settings or default_settings(), shape_named(conversion.target)
+    if missing := settings.lacks(conversion.needs):
+        raise ShapeError(f"{conversion.source} -> {target.name} needs a number. {what_to_type(missing)}")
+    dataset = _with_prompts_for(dataset, conversion)
+    left_out: Counter[str] = Counter()
+    splits = {
+        split: _table(conversion.rows(ConversionInput(dataset, split, settings, left_out)), target)
+        for split in dataset.splits
+    }
+    splits = {split: rows for split, rows in splits.items() if rows.num_rows}
+    reason = conversion.reason_under(settings)
+    if "train" in dataset.splits and "train" not in splits:
+        raise ShapeError(
+            f"No row of {dataset.name} is left after {dataset.shape.name} -> {target.name} "
+            f"({_with_counts(reason, left_out)}). Choose another shape with shape=<name>, or other data."
+        )
+    made = dataset.after(
+        f"convert {dataset.shape.name} -> {target.name}",
+        splits,
+        _with_counts(reason, left_out),
+        shape=target,
+        label_names=dataset.label_names if target.label_kind == "class" else (),
+        prompts=_prompts_after(dataset, target),
+    )
+    return checked(made)
+
+
+def _with_counts(reason: str, left_out: Mapping[str, int]) -> str:
+    """The reason with what was left out, counted: `entailment only; left out: 3 neutral, 2 contradiction`."""
+    counts = ", ".join(f"{count:,} {what}" for what, count in left_out.items() if count)
+    return f"{reason}; left out: {counts}" if counts else reason
+
+
+def _with_prompts_for(dataset: EmbeddingDataset, conversion: Conversion) -> EmbeddingDataset:
+    """Prompts written into the texts where the conversion would part texts from them."""
+    columns = dataset.text_columns
+    if len(columns) == 1:  # other rows' texts come to stand beside the first one
+        return with_row_prompts(dataset)
+    has_own = any(ROW_PROMPT in rows.column_names for rows in dataset.splits.values())
+    if conversion.target == "text" and (has_own or len({dataset.prompts.of(column) for column in columns}) > 1):
+        return with_prompts_in_texts(dataset)
+    return dataset
+
+
+def _prompts_after(dataset: EmbeddingDataset, target: Shape) -> Prompts:
+    columns = dataset.text_columns
+    if len(columns) > 1 and target.name != "text":
+        return dataset.prompts
+    return dataset.prompts.moved(columns[0], (*target.texts, *target.required_negatives))
+
+
+def limit_negatives(dataset: EmbeddingDataset, most: int | None) -> EmbeddingDataset:
+    """Triplets with at most `most` negatives a row; further ones go to rows of their own."""
+    if most is None or not dataset.shape.negatives or dataset.shape.label:
+        return dataset
+    names = dataset.text_columns[2:]
+    if len(names) <= most:
+        return dataset
+    # The last rows repeat a negative rather than have fewer than the others.
+    groups = [names[min(start, len(names) - most) :][:most] for start in range(0, len(names), most)]
+    splits = {split: _table(_in_groups(rows, groups), dataset.shape) for split, rows in dataset.splits.items()}
+    return dataset.after(f"at most {most} negative(s) a row", splits, "one row for each further negative")
+
+
+def _in_groups(rows: "Dataset", groups: Sequence[Sequence[str]]) -> Iterator[Row]:
+    for row in rows_of(rows):
+        for group in groups:
+            negatives = {f"negative_{place}": row[name] for place, name in enumerate(group, 1)}
+            yield {"anchor": row["anchor"], "positive": row["positive"], **negatives, **prompt_of(row)}
+
+
+def _table(rows: Iterator[Row], shape: Shape) -> "Dataset":
+    first = list(itertools.islice(rows, 1))
+    columns = list(first[0]) if first else list(shape.required_negatives)
+    return table_of_rows(itertools.chain(first, rows), schema_of(shape, columns))

@@ -1,0 +1,1 @@
+"""Rows and texts that repeat: within a split, and between splits."""

@@ -1,0 +1,316 @@
+"""The leak audit: what dev and test have in common with train and with each other, in numbers and words."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations as pairs_among
+from typing import TYPE_CHECKING
+
+from embexp.data.arrow import batches_of, holds_lists, list_rows
+from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.errors import listed
+from embexp.steps.dedup.near import Document, NearIndex, faults_of_search
+from embexp.steps.dedup.row_keys import comparable, pair_keys, text_keys
+from embexp.steps.refusals import keep_rows, refuse
+
+if TYPE_CHECKING:
+    import numpy
+    import pyarrow
+
+    Columns = list[tuple[numpy.ndarray, numpy.ndarray]]
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """What the rows of a split hold, as keys; a row may hold several, or none.
+
+    Attributes:
+        values: uint64 `(num_keys,)`.
+        rows: the row of each key, int32 `(num_keys,)`.
+        num_rows: rows of the split.
+    """
+
+    values: "numpy.ndarray"
+    rows: "numpy.ndarray"
+    num_rows: int
+
+    def among(self, others: "_Keys") -> "numpy.ndarray":
+        """Which of these keys the others have too, bool `(num_keys,)`."""
+        import numpy
+
+        known = numpy.sort(others.values)
+        places = numpy.searchsorted(known, self.values)
+        found = places < len(known)
+        found[found] = known[places[found]] == self.values[found]
+        return found
+
+    def rows_of(self, chosen: "numpy.ndarray") -> "numpy.ndarray":
+        """Which rows hold one of the chosen keys, bool `(num_rows,)`; `chosen` is a mask of keys."""
+        import numpy
+
+        mask = numpy.zeros(self.num_rows, dtype=bool)
+        mask[self.rows[chosen]] = True
+        return mask
+
+    def num_distinct(self, chosen: "numpy.ndarray") -> int:
+        """How many different keys are chosen."""
+        import numpy
+
+        return len(numpy.unique(self.values[chosen]))
+
+
+def single_texts(dataset: EmbeddingDataset, split: str) -> _Keys:
+    """The texts of each row, as row_keys.comparable reads them."""
+    return _keys(dataset, split, _texts_of)
+
+
+def texts_together(dataset: EmbeddingDataset, split: str) -> _Keys:
+    """The first text of each row with each other one, in either order; for shapes of one text, that text."""
+    alone = len(dataset.text_columns) == 1
+    return _keys(dataset, split, _texts_of if alone else _combinations_of)
+
+
+def _combinations(dataset: EmbeddingDataset, split: str) -> Iterator[tuple[int, Document, Document]]:
+    """What `texts_together` has keys of, in its order: the row, the texts as they stand, and as they are compared."""
+    start = 0
+    for batch in batches_of(dataset.splits[split].select_columns(dataset.text_columns)):
+        columns = [_flat(batch[column].combine_chunks()) for column in dataset.text_columns]
+        (first, _), *others = (
+            (list(zip(texts.to_pylist(), comparable(texts).to_pylist(), strict=True)), rows) for texts, rows in columns
+        )
+        if not others:
+            yield from ((start + row, (raw,), (read,)) for row, (raw, read) in enumerate(first))
+        for texts, rows in others:
+            for row, (raw, read) in zip(rows.tolist(), texts, strict=True):
+                yield start + row, (first[row][0], raw), (first[row][1], read)
+        start += batch.num_rows
+
+
+def _keys(dataset: EmbeddingDataset, split: str, found: Callable[["Columns"], "Columns"]) -> _Keys:
+    import numpy
+
+    values, rows, start = [numpy.zeros(0, "uint64")], [numpy.zeros(0, "int32")], 0
+    for batch in batches_of(dataset.splits[split].select_columns(dataset.text_columns)):
+        columns = [_flat(batch[column].combine_chunks()) for column in dataset.text_columns]
+        for keys, places in found([(text_keys(comparable(texts)), places) for texts, places in columns]):
+            values.append(keys)
+            rows.append((places + start).astype("int32"))
+        start += batch.num_rows
+    return _Keys(numpy.concatenate(values), numpy.concatenate(rows), start)
+
+
+def _texts_of(columns: "Columns") -> "Columns":
+    return columns
+
+
+def _combinations_of(columns: "Columns") -> "Columns":
+    (first, _), *others = columns
+    return [(pair_keys(first[rows], keys), rows) for keys, rows in others]
+
+
+def _flat(values: "pyarrow.Array") -> tuple["pyarrow.Array", "numpy.ndarray"]:
+    """The texts of a column with the row of each; lists one text after the other."""
+    import numpy
+
+    if holds_lists(values.type):
+        return values.flatten(), list_rows(values)
+    return values, numpy.arange(len(values))
+
+
+@dataclass(frozen=True)
+class _Leak:
+    """What one split has in common with another one, at one level.
+
+    Attributes:
+        judged: the split that should be new (dev or test).
+        seen: the split that came before it (train, or dev for test).
+        level: "row" (the texts of a row together, in either order), "text" (any one text) or "near" (the texts of a
+            row together, each nearly the same, in either order; rows that leak at level "row" do not count).
+        rows: rows of `judged` that leak, of `num_rows`.
+        distinct: different pairs or texts that leak, however often they stand there.
+        examples: a few of them, as people read them.
+    """
+
+    judged: str
+    seen: str
+    level: str
+    rows: int
+    num_rows: int
+    distinct: int
+    examples: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        what = {"row": "also stand in", "text": "share a text with", "near": "nearly stand in"}[self.level]
+        share = 100 * self.rows / max(self.num_rows, 1)
+        return f"{self.rows:,} of {self.num_rows:,} {self.judged} rows ({share:.1f} %) {what} {self.seen}"
+
+
+@dataclass(frozen=True)
+class _Leaks:
+    """All that an audit found; pairs of splits and levels without a leak stand there with 0 rows."""
+
+    found: tuple[_Leak, ...]
+
+    def of(self, judged: str, seen: str, level: str = "row") -> _Leak:
+        """What `judged` has in common with `seen` at a level; KeyError when that was not looked at."""
+        return {(leak.judged, leak.seen, leak.level): leak for leak in self.found}[judged, seen, level]
+
+    def lines(self) -> list[str]:
+        """What leaks, for people: a line for each pair of splits and level, each followed by its examples."""
+        return [
+            line
+            for leak in self.found
+            if leak.rows
+            for line in (f"{leak}, {leak.distinct:,} different", *(f"  {example}" for example in leak.examples))
+        ]
+
+
+_REMOVE = ("nothing", "train", "eval")
+_SHOWN_CHARS = 80  # of each text of an example
+
+logger = logging.getLogger(__name__)
+
+
+def audit_leaks(
+    dataset: EmbeddingDataset, remove: str = "nothing", near_threshold: float | None = None, examples: int = 3
+) -> EmbeddingDataset:
+    """The data set, with what its splits have in common counted and logged, and taken out where asked for.
+
+    Args:
+        remove: "nothing"; "train": rows of train whose texts stand together in a row of dev or test; "eval": rows of
+            dev and test whose texts stand together in a row of train. Rows that share a single text, or that are
+            only near, are counted and stay.
+        near_threshold: look for near-duplicates too, from this Jaccard similarity of character n-grams, in (0, 1].
+        examples: how many are logged for each pair of splits and level.
+
+    Raises:
+        ConfigError: lists every argument that is out of range.
+        DataError: a split would be left without rows.
+    """
+    refuse("audit_leaks", _faults(dataset, remove, near_threshold, examples))
+    leaks = find_leaks(dataset, near_threshold, examples)
+    for line in leaks.lines():
+        logger.info("%s: %s", dataset.name, line)
+    keep = _kept(dataset, remove)
+    gone = {split: int((~mask).sum()) for split, mask in keep.items()}
+    parts = [str(leak) for leak in leaks.found if leak.rows] or [f"no leaks among {listed(dataset.splits)}"]
+    parts += [f"{count:,} {split} rows removed" for split, count in gone.items() if count]
+    return keep_rows(dataset, "audit_leaks", keep, "; ".join(parts))
+
+
+def find_leaks(dataset: EmbeddingDataset, near_threshold: float | None = None, examples: int = 3) -> _Leaks:
+    """What dev and test have in common with train, and test with dev. Arguments as in `audit_leaks`."""
+    pairs = list(pairs_among([split for split in SPLITS if split in dataset.splits], 2))
+    levels = {"row": texts_together}
+    if len(dataset.text_columns) > 1:
+        levels["text"] = single_texts
+    found, known = [], {}
+    for level, read in levels.items():
+        keys = {split: read(dataset, split) for split in dataset.splits}
+        for seen, judged in pairs:
+            shared = keys[judged].among(keys[seen])
+            found.append(_exact(dataset, (judged, seen, level), keys[judged], shared, examples))
+            if level == "row":
+                known[judged, seen] = keys[judged].rows_of(shared)
+    if near_threshold is not None:
+        found += [_near(dataset, *which, rows, near_threshold, examples) for which, rows in known.items()]
+    return _Leaks(tuple(sorted(found, key=lambda leak: pairs.index((leak.seen, leak.judged)))))
+
+
+def leaked_rows(train: EmbeddingDataset, judged: EmbeddingDataset, split: str) -> "numpy.ndarray":
+    """Which rows of `judged.splits[split]` were seen in training, bool `(num_rows,)`.
+
+    A row was seen when its texts stand together in one row of the train split of `train`, in either order: its first
+    text with any of the others (so each positive and negative of a triplet or ranked row counts). A single text was
+    seen when any row has it. Case, spaces and punctuation do not count. Rows of pairs are never seen in single texts.
+    """
+    import numpy
+
+    rows = texts_together(judged, split)
+    if "train" not in train.splits:
+        return numpy.zeros(rows.num_rows, dtype=bool)
+    seen = (single_texts if len(judged.text_columns) == 1 else texts_together)(train, "train")
+    return rows.rows_of(rows.among(seen))
+
+
+def _faults(dataset: EmbeddingDataset, remove: str, near_threshold: float | None, examples: int) -> Iterator[str]:
+    if len(dataset.splits) < 2:
+        yield (
+            f"{dataset.name} has only the split {listed(dataset.splits)} here, so there is nothing to compare. "
+            "Make splits first: step=[split,leaks], in this order."
+        )
+    if remove not in _REMOVE:
+        yield f"remove={remove!r} is none of: {listed(_REMOVE)}."
+    if near_threshold is not None:
+        yield from faults_of_search(near_threshold, name="near_threshold")
+    if examples < 0:
+        yield f"examples={examples} must be 0 or more."
+
+
+def _kept(dataset: EmbeddingDataset, remove: str) -> dict[str, "numpy.ndarray"]:
+    """The mask of rows that stay, for each split that may lose some."""
+    import numpy
+
+    judged = [split for split in ("dev", "test") if split in dataset.splits]
+    if remove == "nothing" or "train" not in dataset.splits or not judged:
+        return {}
+    if remove == "eval":
+        return {split: ~leaked_rows(dataset, dataset, split) for split in judged}
+    train = texts_together(dataset, "train")
+    hit = numpy.logical_or.reduce([train.among(texts_together(dataset, split)) for split in judged])
+    return {"train": ~train.rows_of(hit)}
+
+
+def _exact(
+    dataset: EmbeddingDataset, which: tuple[str, str, str], keys: _Keys, shared: "numpy.ndarray", examples: int
+) -> _Leak:
+    import numpy
+
+    judged, _, level = which
+    rows = keys.rows_of(shared)
+    first_rows = numpy.flatnonzero(rows)[:examples].tolist()
+    shown = tuple(_shown(dataset, judged, row, level, keys.values[shared]) for row in first_rows)
+    return _Leak(*which, int(rows.sum()), keys.num_rows, keys.num_distinct(shared), shown)
+
+
+def _shown(dataset: EmbeddingDataset, split: str, row: int, level: str, shared: "numpy.ndarray") -> str:
+    """The first texts of a row whose key is among the shared ones."""
+    import numpy
+
+    alone = replace(dataset, splits={split: dataset.splits[split].select([row])})
+    if level == "row":
+        documents, keys = [raw for _, raw, _ in _combinations(alone, split)], texts_together(alone, split)
+    else:
+        documents, keys = [(text,) for text in alone.texts(split)], single_texts(alone, split)
+    return _readable(documents[int(numpy.isin(keys.values, shared).argmax())])
+
+
+def _near(
+    dataset: EmbeddingDataset, judged: str, seen: str, known: "numpy.ndarray", threshold: float, examples: int
+) -> _Leak:
+    """Rows of `judged` near a row of `seen`, but for those of the mask `known`."""
+    index = NearIndex(threshold)
+    for _, _, document in _combinations(dataset, seen):
+        index.add(document)
+    found: dict[int, tuple[Document, int]] = {}
+    distinct = set()
+    for row, raw, document in _combinations(dataset, judged):
+        place = None if known[row] else _place_in(index, document)
+        if place is not None:
+            found.setdefault(row, (raw, place))
+            distinct.add(document)
+    few = list(found.values())[:examples]
+    places = {place for _, place in few}
+    others = {place: raw for place, (_, raw, _) in enumerate(_combinations(dataset, seen)) if place in places}
+    shown = tuple(f"{_readable(raw)} ~ {_readable(others[place])}" for raw, place in few)
+    return _Leak(judged, seen, "near", len(found), len(known), len(distinct), shown)
+
+
+def _place_in(index: NearIndex, document: Document) -> int | None:
+    """The number of a near document, in either order."""
+    place = index.find(document)
+    return index.find(document[::-1]) if place is None and len(document) > 1 else place
+
+
+def _readable(document: Document) -> str:
+    return " | ".join(text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…" for text in document)

@@ -1,0 +1,1 @@
+"""Texts from a language model behind an OpenAI-compatible endpoint: cached, priced, resumable."""

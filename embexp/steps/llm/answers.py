@@ -1,0 +1,207 @@
+"""Answers of a language model: kept on disk so that none is paid for twice, counted in tokens and money."""
+
+import hashlib
+import json
+import logging
+import math
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from embexp.steps.llm.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+_FILE = "answers.sqlite"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model wrote, and the tokens that it took.
+
+    Attributes:
+        is_cut: it was cut off at its longest length.
+    """
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    is_cut: bool = False
+
+
+def answer_key(address: str, body: Mapping[str, Any], num_texts: int) -> str:
+    """What an answer is kept under: a hash of the address and of all that was asked."""
+    asked = json.dumps([address, body, num_texts], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class KeptAnswers:
+    """Answers by their keys, in an SQLite file: written one by one, whole after a kill. All threads may use it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        # A log of writes is as safe against a kill as a journal and needs no disk flush for each answer; with no other
+        # process there, SQLite needs no shared memory for it, which network drives do not have.
+        for pragma in ("locking_mode = exclusive", "journal_mode = wal", "synchronous = normal"):
+            self._connection.execute(f"pragma {pragma}")
+        with self._lock, self._connection:
+            self._connection.execute(
+                "create table if not exists answers"
+                "(key text primary key, text text, input_tokens integer, output_tokens integer, is_cut integer)"
+            )
+
+    def get(self, key: str) -> Answer | None:
+        """The answer that is kept under a key."""
+        with self._lock:
+            query = "select text, input_tokens, output_tokens, is_cut from answers where key = ?"
+            row = self._connection.execute(query, (key,)).fetchone()
+        return Answer(*row[:3], is_cut=bool(row[3])) if row else None
+
+    def keep(self, key: str, answer: Answer) -> None:
+        """Keep an answer; once this returns, no kill of the process loses it."""
+        with self._lock, self._connection:
+            row = (key, *astuple(answer))
+            self._connection.execute("insert or replace into answers values (?, ?, ?, ?, ?)", row)
+
+
+@contextmanager
+def kept_answers(folder: Path | None) -> Iterator[KeptAnswers]:
+    """The answers that a folder keeps, for this process alone: another one that asks, too, waits and finds them there.
+
+    Args:
+        folder: None keeps them only as long as this lasts.
+    """
+    if folder is None:
+        logger.warning("Answers are not kept (paths.cache=null): after an interruption all are paid for again.")
+        with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+            yield KeptAnswers(connection)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder), closing(sqlite3.connect(folder / _FILE, check_same_thread=False)) as connection:
+            yield KeptAnswers(connection)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / f"{_FILE}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.info("Another process asks a model, too, and keeps its answers in %s: waiting for it.", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+_LETTERS_PER_TOKEN = 4  # of alphabets
+_AROUND_A_TEXT = 4  # tokens that say who speaks
+_WIDE = re.compile(r"[\u2e80-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")  # about a token each
+
+
+def estimated_tokens(texts: Iterable[str]) -> int:
+    """Tokens of texts: one for four letters, one for a Chinese, Japanese or Korean character.
+
+    >>> estimated_tokens(["The bank raised the rate."]), estimated_tokens(["银行提高了利率。"])
+    (11, 12)
+    """
+    return sum(_AROUND_A_TEXT + _tokens(text) for text in texts)
+
+
+def _tokens(text: str) -> int:
+    wide = len(_WIDE.findall(text))
+    return wide + math.ceil((len(text) - wide) / _LETTERS_PER_TOKEN)
+
+
+_MILLION = 1_000_000
+
+
+class LimitError(Exception):
+    """A request that could pass the limit is not sent."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens that were read and written."""
+
+    read: int = 0
+    written: int = 0
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(self.read + other.read, self.written + other.written)
+
+    def cost_at(self, endpoint: Endpoint) -> float:
+        """What they cost, in the currency of the prices."""
+        read, written = endpoint.input_price or 0.0, endpoint.output_price or 0.0
+        return (self.read * read + self.written * written) / _MILLION
+
+    def words(self, endpoint: Endpoint) -> str:
+        """The tokens, and their cost where there are prices."""
+        has_prices = endpoint.input_price is not None or endpoint.output_price is not None
+        cost = f", cost {self.cost_at(endpoint):.4f}" if has_prices else ""
+        return f"{self.read:,} tokens read, {self.written:,} written{cost}"
+
+
+def _tokens_of(answer: Answer) -> Tokens:
+    """The tokens that an answer took."""
+    return Tokens(answer.input_tokens, answer.output_tokens)
+
+
+class Spending:
+    """Adds up answers, and holds requests back that could pass a limit. All threads may use it.
+
+    Attributes:
+        spent: tokens of all answers, those of earlier starts included.
+        num_answers: how many these are.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.spent = Tokens()
+        self.num_answers = 0
+        self._endpoint = endpoint
+        self._under_way = Tokens()
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def add(self, answer: Answer) -> None:
+        """Count an answer."""
+        with self._changed:
+            self.spent += _tokens_of(answer)
+            self.num_answers += 1
+
+    @contextmanager
+    def room_for(self, request: Tokens) -> Iterator[None]:
+        """Set tokens aside while a request is under way; waits for others when together they could pass a limit.
+
+        Raises:
+            LimitError: this request could pass it by itself, or an earlier one could have.
+        """
+        with self._changed:
+            while not self._closed and not self._fits(self._under_way + request):
+                self._closed = self._under_way == Tokens()
+                if not self._closed:
+                    self._changed.wait()
+            if self._closed:
+                self._changed.notify_all()
+                raise LimitError
+            self._under_way += request
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way += Tokens(-request.read, -request.written)
+                self._changed.notify_all()
+
+    def _fits(self, more: Tokens) -> bool:
+        total, limits = self.spent + more, self._endpoint
+        return (limits.max_total_tokens is None or total.read + total.written <= limits.max_total_tokens) and (
+            limits.max_cost is None or total.cost_at(limits) <= limits.max_cost
+        )

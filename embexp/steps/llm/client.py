@@ -1,0 +1,235 @@
+"""Requests to a chat completions server: sent at an even pace, and retried with growing waits.
+
+By requests rather than by openai's client, which follows redirects to other hosts and repeats requests by rules of its
+own.
+"""
+
+import datetime
+import email.utils
+import json
+import random
+import re
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from embexp.errors import EndpointError
+from embexp.steps.llm.answers import Answer, estimated_tokens
+from embexp.steps.llm.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    import requests
+
+_SECONDS = 60  # of a minute
+_NUMBER = re.compile(r"\d+(\.\d*)?", re.ASCII)
+
+
+class Pace:
+    """Spreads requests evenly, so that no minute has more of them, or of their tokens, than allowed.
+
+    Args:
+        requests_per_minute, tokens_per_minute: None for no limit.
+        stop: ends all waiting once it is set.
+    """
+
+    def __init__(
+        self, requests_per_minute: float | None, tokens_per_minute: float | None, stop: threading.Event
+    ) -> None:
+        self._per_request = _SECONDS / requests_per_minute if requests_per_minute else 0.0
+        self._per_token = _SECONDS / tokens_per_minute if tokens_per_minute else 0.0
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._next = self._held_until = time.monotonic()
+
+    def wait(self, num_tokens: int) -> None:
+        """Wait for one's turn; the next one's comes when a request of so many tokens is allowed for.
+
+        Raises:
+            CancelledError: all is to stop.
+        """
+        with self._lock:
+            turn = max(self._next, time.monotonic())
+            self._next = turn + max(self._per_request, self._per_token * num_tokens)
+        self.sleep(turn - time.monotonic())
+        while (left := self._held_until - time.monotonic()) > 0:
+            self.sleep(left)
+
+    def hold(self, seconds: float) -> None:
+        """Nobody's turn comes before so many seconds have gone."""
+        with self._lock:
+            self._held_until = max(self._held_until, time.monotonic() + seconds)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait so many seconds.
+
+        Raises:
+            CancelledError: all is to stop.
+        """
+        if self._stop.wait(max(0.0, seconds)):
+            raise CancelledError
+
+
+def wait_before(attempt: int, first: float, longest: float) -> float:
+    """Seconds before another try: they double with each, and chance keeps those who wait from coming at once.
+
+    >>> 2.0 <= wait_before(3, first=1.0, longest=60.0) <= 4.0
+    True
+    """
+    return min(longest, first * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+
+
+def _seconds_asked_for(header: str | None) -> float | None:
+    """What Retry-After says, in seconds or as a date; None where it says nothing that can be read.
+
+    >>> _seconds_asked_for("2.5"), _seconds_asked_for("soon"), _seconds_asked_for("Thu, 01 Jan 1970 00:00:00 GMT")
+    (2.5, None, 0.0)
+    """
+    if header is None:
+        return None
+    if _NUMBER.fullmatch(header.strip()):
+        return float(header)
+    try:
+        date = email.utils.parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    date = date.replace(tzinfo=date.tzinfo or datetime.UTC)
+    return max(0.0, (date - datetime.datetime.now(datetime.UTC)).total_seconds())
+
+
+_BUSY = (408, 409, 425, 429)  # and all from 500: worth another try
+_REFUSED = (400, 413, 422)  # of this request; another one may be taken
+_MOST_BYTES = 10 * 2**20  # of an answer
+_MOST_TOKENS = 2**31  # that a count is believed
+_SHOWN_CHARS = 200  # of what a server said
+
+
+class BusyError(Exception):
+    """The server could not answer now.
+
+    Args:
+        wait: seconds that it asked for, None where it did not.
+    """
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class RefusedError(Exception):
+    """The server does not take this request."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The way to a server: nothing but its own address is ever called, by no proxy and no redirect.
+
+    Attributes:
+        key: goes into the header, and is blotted out wherever the server repeats it.
+    """
+
+    endpoint: Endpoint
+    key: str | None
+    session: "requests.Session"
+
+    def send(self, body: Mapping[str, Any]) -> Answer:
+        """The answer to a request.
+
+        Raises:
+            BusyError: no answer now: no connection, too slow, too many requests, a fault of the server, garbage.
+            RefusedError: the server does not take the request.
+            EndpointError: it is of no use to go on: no right to ask, nothing at this address, a redirect.
+        """
+        status, headers, content = self._post(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+        said = " ".join(content.split())[:_SHOWN_CHARS]
+        if status == 200:
+            return _answer(content, said, body)
+        if status in _BUSY or status >= 500:
+            raise BusyError(f"status {status}: {said}", _seconds_asked_for(headers.get("Retry-After")))
+        if status in _REFUSED:
+            raise RefusedError(f"status {status}: {said}")
+        raise EndpointError(f"{self.endpoint.address} answers with status {status}: {said}\n{self._what_to_do(status)}")
+
+    def _post(self, data: bytes) -> tuple[int, Mapping[str, str], str]:
+        import requests
+
+        seconds = self.endpoint.timeout
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers |= {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        options = {"headers": headers, "timeout": seconds, "allow_redirects": False, "stream": True}
+        deadline = time.monotonic() + seconds
+        try:
+            with self.session.post(self.endpoint.address, data=data, **options) as response:
+                content = self._without_key(_read(response, deadline))
+                return response.status_code, response.headers, content
+        except requests.RequestException as error:
+            raise BusyError(self._without_key(f"{type(error).__name__}: {error}"[: 2 * _SHOWN_CHARS])) from error
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self.key, "***") if self.key else text
+
+    def _what_to_do(self, status: int) -> str:
+        name = self.endpoint.api_key_env
+        if status in (401, 403):
+            if name:
+                return f"Expected a key that it takes in the environment variable {name}: type export {name}=<key>."
+            return "Expected a key: put it into an environment variable and type endpoint.api_key_env=<variable>."
+        if 300 <= status < 400:
+            return "Redirects are not followed. Expected the server's own address: type endpoint.url=<address>."
+        return f"Expected a chat completion. Look at endpoint.url and endpoint.model={self.endpoint.model}."
+
+
+def line_to(endpoint: Endpoint) -> Line:
+    """The way to an endpoint, for as many threads as ask at the same time.
+
+    Raises:
+        ConfigError: the key is not where it should be.
+    """
+    from http.cookiejar import DefaultCookiePolicy
+
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    session = requests.Session()
+    session.trust_env = False  # no proxy, and no password of a .netrc in place of the key
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=endpoint.concurrency))
+    return Line(endpoint, endpoint.key(), session)
+
+
+def _read(response: "requests.Response", deadline: float) -> str:
+    """The whole body, unless it comes too slowly or does not end."""
+    content = b""
+    for part in response.iter_content(64 * 1024):
+        content += part
+        if len(content) > _MOST_BYTES:
+            raise BusyError(f"an answer of more than {_MOST_BYTES:,} bytes")
+        if time.monotonic() > deadline:
+            raise BusyError("the answer did not end in time")
+    return content.decode("utf-8", "replace")
+
+
+def _answer(content: str, said: str, body: Mapping[str, Any]) -> Answer:
+    try:
+        reply = json.loads(content)
+        choice = reply["choices"][0]
+        text = choice["message"]["content"] or ""
+        usage = reply.get("usage") or {}
+        is_cut = choice.get("finish_reason") == "length"
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise BusyError(f"no chat completion: {said}") from error
+    if not isinstance(text, str) or not isinstance(usage, Mapping):
+        raise BusyError(f"no chat completion: {said}")
+    asked = estimated_tokens(message["content"] for message in body["messages"])
+    read = _count(usage.get("prompt_tokens"), asked)
+    written = _count(usage.get("completion_tokens"), estimated_tokens([text]))
+    return Answer(text.encode("utf-8", "replace").decode("utf-8"), read, written, is_cut)
+
+
+def _count(given: Any, estimate: int) -> int:
+    """What a server counted, or an estimate where that is no count."""
+    is_count = isinstance(given, int) and not isinstance(given, bool) and 0 <= given < _MOST_TOKENS
+    return given if is_count else estimate

@@ -1,0 +1,1 @@
+"""Hard negatives: retrievers, guards against false negatives, mining, the report."""

@@ -1,0 +1,1 @@
+"""More labelled pairs, labelled by a teacher (Augmented SBERT, Thakur et al. 2021)."""

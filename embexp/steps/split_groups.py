@@ -1,0 +1,202 @@
+"""Which rows must stay together, and which group goes to which split."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from embexp.errors import DataError, listed
+from embexp.steps.dedup.row_keys import mixed, text_hashes
+
+if TYPE_CHECKING:
+    import numpy
+    from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class RowGroups:
+    """A division of rows into groups.
+
+    Attributes:
+        of_rows: the number of each row's group, int32 `(num_rows,)`.
+        sizes: rows of each group, int64 `(num_groups,)`.
+        keys: a 64-bit hash of each group, which depends on its own texts alone.
+        texts: the number of each text, row by row, and `counts`, how many texts each row has.
+    """
+
+    of_rows: "numpy.ndarray"
+    sizes: "numpy.ndarray"
+    keys: "numpy.ndarray"
+    texts: "numpy.ndarray"
+    counts: "numpy.ndarray"
+
+
+def connected_rows(rows: "Dataset", columns: list[str]) -> RowGroups:
+    """Rows that share a text, directly or through other rows; a group's key is the smallest hash of its texts.
+
+    Case, spaces and punctuation do not count, as in the leak audit.
+
+    >>> from datasets import Dataset
+    >>> connected_rows(Dataset.from_dict({"a": ["x", "y", "z"], "b": ["u", "v", "u"]}), ["a", "b"]).of_rows.tolist()
+    [0, 1, 0]
+    """
+    import numpy
+
+    hashes, counts = text_hashes(rows, columns, loosely=True)
+    distinct, texts = numpy.unique(hashes, return_inverse=True)
+    del hashes
+    texts = texts.astype("int32")
+    starts = numpy.cumsum(counts) - counts
+    firsts = texts[starts]
+    component = _components(len(distinct), numpy.repeat(firsts, counts), texts)
+    # Texts are numbered by their hash: the first one of a component has its smallest.
+    _, smallest = numpy.unique(component, return_index=True)
+    return _numbered(component[firsts], distinct[smallest], texts, counts)
+
+
+def identical_rows(rows: "Dataset", columns: list[str]) -> RowGroups:
+    """Rows with the same texts in the same order."""
+    import numpy
+
+    hashes, counts = text_hashes(rows, columns, loosely=False)
+    starts = numpy.cumsum(counts) - counts
+    places = numpy.arange(len(hashes), dtype="int32") - numpy.repeat(starts.astype("int32"), counts)
+    hashes_in_place = mixed(hashes ^ mixed(places))
+    keys, group = numpy.unique(numpy.add.reduceat(hashes_in_place, starts), return_inverse=True)
+    del hashes_in_place, places
+    texts = numpy.unique(hashes, return_inverse=True)[1].astype("int32")
+    return _numbered(group, keys, texts, counts)
+
+
+def _numbered(
+    group: "numpy.ndarray", keys: "numpy.ndarray", texts: "numpy.ndarray", counts: "numpy.ndarray"
+) -> RowGroups:
+    """The groups numbered in the order of their first rows."""
+    import numpy
+
+    _, first_rows, numbers = numpy.unique(group, return_index=True, return_inverse=True)
+    order = numpy.argsort(first_rows)
+    rank = numpy.empty_like(order)
+    rank[order] = numpy.arange(len(order))
+    of_rows = rank[numbers].astype("int32")
+    return RowGroups(of_rows, numpy.bincount(of_rows), keys[group[first_rows[order]]], texts, counts)
+
+
+def _components(num_nodes: int, one: "numpy.ndarray", other: "numpy.ndarray") -> "numpy.ndarray":
+    """For each node the number of the component that it belongs to."""
+    import numpy
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    apart = one != other
+    edges = (numpy.ones(int(apart.sum()), "int8"), (one[apart], other[apart]))
+    return connected_components(coo_array(edges, shape=(num_nodes, num_nodes)), directed=False)[1]
+
+
+@dataclass(frozen=True)
+class Division:
+    """Groups divided among splits.
+
+    Attributes:
+        parts: the split of each group, as its place among `names`; the last one is train.
+        large: groups that are larger than the smallest split to be made, and so are in train.
+    """
+
+    names: tuple[str, ...]
+    parts: "numpy.ndarray"
+    large: "numpy.ndarray"
+
+
+def divided(
+    groups: RowGroups, shares: Mapping[str, float], seed: int, labels: "numpy.ndarray | None", name: str
+) -> Division:
+    """The groups divided so that each split gets its share of the rows.
+
+    Without labels, a group's place in [0, 1) is a hash of the seed and its key, and each split is an interval there:
+    rows that are added to the data do not move the groups that they are not connected to. Only a group whose size is
+    near that of the smallest split may move, and one that filled a split which would have stayed empty.
+    With labels, each split takes its quota of every label in the order of the hashes: rows that are added move
+    those near the cuts.
+
+    Args:
+        shares: the share of each split to be made, in (0, 1), together below 1; train gets the rest.
+        labels: the label of each row as a whole number; groups count with their most frequent one.
+
+    Raises:
+        DataError: too few groups for the splits.
+    """
+    import numpy
+
+    names = (*shares, "train")
+    place = mixed(groups.keys, seed).astype("float64") / 2.0**64
+    large = groups.sizes > max(1, int(min(shares.values()) * groups.sizes.sum()))
+    cuts = numpy.cumsum(list(shares.values()))
+    if labels is None:
+        parts = numpy.searchsorted(cuts, place, side="right")
+    else:
+        parts = _by_quota(groups, cuts, place, large, _most_frequent(groups, labels))
+    parts[large] = len(shares)
+    parts = _none_empty(parts, place, cuts, large, names, name)
+    return Division(names, parts.astype("int8"), large)
+
+
+def _by_quota(
+    groups: RowGroups, cuts: "numpy.ndarray", place: "numpy.ndarray", large: "numpy.ndarray", label: "numpy.ndarray"
+) -> "numpy.ndarray":
+    import numpy
+
+    parts = numpy.full(len(place), len(cuts))
+    rows_of_label = numpy.bincount(label, weights=groups.sizes)
+    order = numpy.lexsort((place, label))
+    order = order[~large[order]]
+    sizes, labels = groups.sizes[order], label[order]
+    before = numpy.cumsum(sizes) - sizes
+    starts = numpy.searchsorted(labels, numpy.arange(len(rows_of_label)))
+    within = before - numpy.append(before, 0)[starts[labels]]  # rows of the same label that came before
+    quotas = numpy.rint(numpy.outer(rows_of_label, cuts))[labels]
+    parts[order] = (within[:, None] + sizes[:, None] / 2 > quotas).sum(axis=1)
+    return parts
+
+
+def _most_frequent(groups: RowGroups, labels: "numpy.ndarray") -> "numpy.ndarray":
+    """The label that most rows of each group have, the smallest one among equals."""
+    import numpy
+
+    num_labels = int(labels.max()) + 1
+    pairs, counts = numpy.unique(groups.of_rows.astype("int64") * num_labels + labels, return_counts=True)
+    group, label = pairs // num_labels, pairs % num_labels
+    order = numpy.lexsort((label, -counts, group))
+    _, first = numpy.unique(group[order], return_index=True)
+    return label[order][first]
+
+
+def _none_empty(
+    parts: "numpy.ndarray",
+    place: "numpy.ndarray",
+    cuts: "numpy.ndarray",
+    large: "numpy.ndarray",
+    names: tuple[str, ...],
+    name: str,
+) -> "numpy.ndarray":
+    """A split that would stay empty gets the group nearest to its interval, from a split that has others."""
+    import numpy
+
+    bounds = [0.0, *cuts, 1.0]
+    for part in range(len(names) - 1, -1, -1):
+        held = numpy.bincount(parts, minlength=len(names))
+        if held[part]:
+            continue
+        free = (held[parts] > 1) & ~large
+        if not free.any():
+            raise DataError(_too_few(names, parts, large, names[part], name))
+        distance = numpy.maximum(bounds[part] - place, place - bounds[part + 1])
+        parts[numpy.where(free, distance, numpy.inf).argmin()] = part
+    return parts
+
+
+def _too_few(names: tuple[str, ...], parts: "numpy.ndarray", large: "numpy.ndarray", empty: str, name: str) -> str:
+    return (
+        f"{name} cannot be divided into {listed((names[-1], *names[:-1]))}: its rows make {len(parts):,} group(s) "
+        f"that stay together, {int(large.sum()):,} of them larger than a split, and nothing is left for {empty}. "
+        "Type larger shares, such as dataset.steps.split.ratios=[2,1,1], 0 to do without a split, "
+        "or dataset.steps.split.by=rows, which lets a text be in two splits."
+    )

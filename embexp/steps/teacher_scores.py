@@ -1,0 +1,219 @@
+"""The step `teacher_scores`: a teacher's score of each query with each of its positives and negatives."""
+
+import hashlib
+import logging
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embexp.data.arrow import batches_of, schema_of, table_of_batches, with_progress
+from embexp.data.cache import KeptBlocks
+from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.shapes import shape_named
+from embexp.errors import DataError, listed
+from embexp.protocols import PairScorer
+from embexp.steps.conversions.conversion import ConversionSettings
+from embexp.steps.conversions.ranked_lists import SCORES
+from embexp.steps.negatives.ranked_form import as_ranked
+from embexp.steps.negatives.report import histogram, readable
+from embexp.steps.refusals import count_faults, refuse
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_REACH = 2  # the largest difference of two cosines
+
+
+class _ScoreReport:
+    """Gathers how a teacher scores the rows of a split.
+
+    Args:
+        num_shown: rows that are kept to be read, the first ones.
+
+    Attributes:
+        num_scored, num_bare: rows with scores; rows without positives or negatives.
+        margins: score of the positive (the lowest one) minus that of each negative.
+    """
+
+    def __init__(self, num_shown: int) -> None:
+        self.num_shown, self.num_scored, self.num_bare = num_shown, 0, 0
+        self.margins = array("f")
+        self.shown: list[str] = []
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count a ranked row with its `positive_scores` and `negative_scores`, null where it has none."""
+        if row["positive_scores"] is None:
+            self.num_bare += 1
+            return
+        self.num_scored += 1
+        lowest = min(row["positive_scores"])
+        self.margins.extend(lowest - score for score in row["negative_scores"])
+        if len(self.shown) < self.num_shown:
+            self.shown.append(_example(row, row["positive_scores"].index(lowest)))
+
+    @property
+    def share_above(self) -> float:
+        """The share of the negatives that are scored above the (lowest) positive."""
+        return sum(margin < 0 for margin in self.margins) / max(len(self.margins), 1)
+
+    def __str__(self) -> str:
+        above = f"{100 * self.share_above:.1f} % of the negatives above the (lowest) positive"
+        parts = [f"{self.num_scored:,} rows scored", above]
+        parts += [f"{self.num_bare:,} rows without positives or negatives not scored"] if self.num_bare else []
+        return ", ".join(parts)
+
+    def lines(self) -> list[str]:
+        """What there is to read beside the numbers: how margins lie, whether a model can learn them, examples."""
+        import numpy
+
+        margins = numpy.asarray(self.margins)
+        lines = [f"positive - negative {histogram(margins)}"]
+        if far := int((abs(margins) > _REACH).sum()):
+            lines.append(
+                f"{100 * far / len(margins):.1f} % of the margins are beyond {_REACH}, the most that normalised "
+                "embeddings can differ by: for loss=margin_mse type dataset.steps.teacher_scores.scorer.activation="
+                "sigmoid"
+            )
+        return [*lines, *self.shown]
+
+
+def _example(row: Mapping[str, Any], place: int) -> str:
+    """The query, the positive at the place and the negatives, with their scores."""
+    negatives = zip(row["negatives"], row["negative_scores"], strict=True)
+    parts = [readable(row["query"], None), f"+ {readable(row['positives'][place], row['positive_scores'][place])}"]
+    return " | ".join([*parts, *(f"- {readable(text, score)}" for text, score in negatives)])
+
+
+_Pair = tuple[str, str]
+
+
+class _ScoredLists:
+    """Scores the pairs of ranked rows, each distinct pair once, and puts the scores beside their texts.
+
+    What it remembers of a pair is a hash and its score.
+
+    Args:
+        block_pairs: pairs that are scored at a time.
+        blocks: keeps the scores of each such block.
+    """
+
+    def __init__(self, scorer: PairScorer, block_pairs: int, blocks: KeptBlocks) -> None:
+        self.scorer, self.block_pairs, self.blocks = scorer, block_pairs, blocks
+        self._scores: dict[bytes, float] = {}
+
+    @property
+    def num_recalled(self) -> int:
+        """How many blocks of scores were there before."""
+        return self.blocks.num_recalled
+
+    def of(self, batch: "pyarrow.Table", report: _ScoreReport) -> "pyarrow.Table":
+        """The batch with scores; rows without positives or negatives get none, for there is nothing to compare."""
+        import pyarrow
+
+        rows = batch.select(["query", *SCORES.values()]).to_pylist()
+        scored = [bool(row["positives"] and row["negatives"]) for row in rows]
+        self._score(
+            (row["query"], text)
+            for row, is_scored in zip(rows, scored, strict=True)
+            for column in SCORES.values()
+            for text in (row[column] if is_scored else ())
+        )
+        for name, column in SCORES.items():
+            for row, is_scored in zip(rows, scored, strict=True):
+                row[name] = self._of_texts(row["query"], row[column]) if is_scored else None
+            lists = pyarrow.array([row[name] for row in rows], pyarrow.list_(pyarrow.float64()))
+            batch = batch.drop_columns([name]) if name in batch.column_names else batch
+            batch = batch.append_column(name, lists)
+        for row in rows:
+            report.add(row)
+        return batch
+
+    def _of_texts(self, query: str, texts: Sequence[str]) -> list[float]:
+        return [self._scores[_key((query, text))] for text in texts]
+
+    def _score(self, pairs: Iterator[_Pair]) -> None:
+        """Have the pairs scored that are not yet, block by block."""
+        unknown = {key: pair for pair in pairs if (key := _key(pair)) not in self._scores}
+        items = iter(unknown.items())
+        blocks = iter(lambda: list(islice(items, self.block_pairs)), [])
+        for block in with_progress(blocks, "teacher scores", len, len(unknown)):
+            scores = self.blocks.next(lambda block=block: self.scorer.score([pair for _, pair in block]))
+            self._scores |= zip((key for key, _ in block), scores.tolist(), strict=True)
+
+
+def _key(pair: _Pair) -> bytes:
+    query, text = (side.encode("utf-8", "surrogatepass") for side in pair)
+    return hashlib.blake2b(query + b"\0" + text, digest_size=16).digest()
+
+
+_MOST_ABOVE = 0.5  # share of the negatives that a teacher may put above the positive before that is told
+
+logger = logging.getLogger(__name__)
+
+
+def score_by_teacher(
+    dataset: EmbeddingDataset,
+    scorer: PairScorer,
+    conversion: ConversionSettings,
+    splits: Sequence[str],
+    block_pairs: int,
+    examples: int,
+    unfinished: Path | None = None,
+) -> EmbeddingDataset:
+    """The data set as ranked rows, with a teacher's scores of all their texts in some splits.
+
+    Ranked, because only there may rows have different numbers of negatives; losses get scored triplets of them by the
+    usual conversion, `conversion.max_negatives` negatives beside each positive. The scores are the teacher's own, not
+    margins: margin_mse and distill_kl both read these. Each pair of texts is scored once; earlier scores are replaced.
+
+    Args:
+        scorer: the teacher; reads texts without prompts.
+        conversion: for shapes that must be converted first.
+        splits: which ones are scored.
+        block_pairs: after so many pairs what was scored is kept.
+        examples: how many scored rows the report shows.
+        unfinished: the folder that keeps scores until all are there; None keeps none.
+
+    Raises:
+        ConfigError: lists every argument that does not fit.
+        ShapeError: rows whose positives are not known.
+        DataError: no row of a split has negatives.
+    """
+    refuse("teacher_scores", _faults(dataset, splits, block_pairs, examples))
+    ranked = as_ranked(dataset, conversion, "A teacher cannot score")
+    scoring = _ScoredLists(scorer, block_pairs, KeptBlocks(unfinished))
+    made, reasons, shown = dict(ranked.splits), [], []
+    for split in splits:
+        rows, report = ranked.splits[split], _ScoreReport(examples)
+        schema = schema_of(shape_named("ranked"), [*rows.column_names, "positive_scores", "negative_scores"])
+        batches = (scoring.of(batch, report) for batch in batches_of(rows))
+        made[split] = table_of_batches((batch.select(schema.names).cast(schema) for batch in batches), schema)
+        if not report.num_scored:
+            raise DataError(
+                f"No row of {ranked.name}/{split} has both positives and negatives: a teacher has nothing to compare. "
+                "Expected negatives: type negatives=bm25 (or another way of mining), or choose data that have them."
+            )
+        if report.share_above > _MOST_ABOVE:
+            logger.warning(
+                "%s/%s: the teacher scores %.0f %% of the negatives above the (lowest) positive: it may not know these "
+                "texts. Choose another one by dataset.steps.teacher_scores.scorer, or leave these negatives out: "
+                "negatives=cross_encoder.",
+                ranked.name,
+                split,
+                100 * report.share_above,
+            )
+        reasons.append(f"{split}: {report}")
+        shown += report.lines()
+    logger.info("%s: %s; %d blocks were kept from before", ranked.name, "; ".join(reasons), scoring.num_recalled)
+    return ranked.after("teacher scores", made, "; ".join(reasons), shown)
+
+
+def _faults(dataset: EmbeddingDataset, splits: Sequence[str], block_pairs: Any, examples: Any) -> Iterator[str]:
+    if isinstance(splits, str) or not splits or not {*splits} <= {*SPLITS}:
+        yield f"splits={splits} must be a list of some of: {listed(SPLITS)}; type splits=[train]."
+    elif missing := [split for split in splits if split not in dataset.splits]:
+        yield f"splits={listed(splits)}: {dataset.name} has no {listed(missing)}, only {listed(dataset.splits)}."
+    yield from count_faults(1, block_pairs=block_pairs)
+    yield from count_faults(0, examples=examples)

@@ -1,0 +1,241 @@
+"""How a multirun starts: values checked, folder found or made, parent run opened, jobs run or handed to workers."""
+
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import ConfigCompositionException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from embexp.cli.app import as_typed
+from embexp.config.compose import composed
+from embexp.core.environment import PARENT_RUN, SWEEP_FOLDER, SWEEP_ID
+from embexp.core.run_folder import held
+from embexp.errors import ConfigError, EmbexpError, did_you_mean
+from embexp.experiment.sweep_record import begin_sweep, changes_nothing, find_sweep, read_sweep, sweep_key
+from embexp.protocols import Tracker
+from embexp.sweep.jobs import Job, JobRunner, varying
+from embexp.sweep.progress import Progress
+from embexp.sweep.workers import gpus_for, run_in_workers
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+
+LEAVE_OUT = "leave_out"
+_UNKNOWN_KEYS = ("refuse", LEAVE_OUT)
+_UNKNOWN = re.compile(r"Could not override '([^']+)'")
+
+
+def _check_choice(given: str) -> None:
+    """Raise ConfigError unless it is known what to do with such keys."""
+    if given not in _UNKNOWN_KEYS:
+        expected = f"Expected {' or '.join(_UNKNOWN_KEYS)}. {did_you_mean(str(given), _UNKNOWN_KEYS)}".strip()
+        raise ConfigError(f"sweep.unknown_keys={given} is not known. {expected}")
+
+
+def _split_known(job: Sequence[str], config_name: str) -> tuple[list[str], dict[str, Exception]]:
+    """The overrides of a job whose keys it knows, and the others with what Hydra says of each.
+
+    Raises:
+        ConfigError, ConfigCompositionException: the job cannot be composed for another reason.
+    """
+    known, unknown = [*job], {}
+    while True:
+        try:
+            composed(known, config_name)
+        except ConfigCompositionException as error:
+            key = _UNKNOWN.match(str(error))
+            left = [override for override in known if key and override.partition("=")[0] == key[1]]
+            if not left:
+                raise
+            unknown |= dict.fromkeys(left, error)
+            known = [override for override in known if override not in left]
+        else:
+            return known, unknown
+
+
+def _check_jobs(jobs: Sequence[Sequence[str]], config_name: str, choice: str) -> None:
+    """Raise what is wrong with a key that no job knows, or with one that only some know unless those are asked for.
+
+    Raises:
+        ConfigError: as said; also of values with the wrong type.
+    """
+    split = [_split_known(job, config_name) for job in jobs]
+    known_somewhere = {override for known, _ in split for override in known}
+    for job, (_, unknown) in zip(jobs, split, strict=True):
+        for override, error in unknown.items():
+            if override not in known_somewhere:
+                raise error
+            if choice != LEAVE_OUT:
+                where = " ".join(each for each in job if not all(each in other for other in jobs))
+                raise ConfigError(
+                    f"{override} is for some jobs of the sweep only: {where} has no such key. Expected keys that all "
+                    f"have, or type sweep.unknown_keys={LEAVE_OUT}: each job goes without those that it does not know."
+                )
+
+
+_RERUNS = ("failed", "all", "none")
+
+
+@dataclass(frozen=True)
+class OpenSweep:
+    """A multirun that has begun.
+
+    Attributes:
+        tracker: holds the parent run.
+        id: what tells it from other sweeps: a tag of its runs, and what embexp.leaderboard takes.
+        lock: holds its folder for this process until it is closed.
+    """
+
+    id: str
+    tracker: Tracker
+    folder: Path
+    overrides: tuple[str, ...]
+    lock: ExitStack = field(default_factory=ExitStack)
+
+
+class SweepCallback(Callback):
+    """Hydra's callback: opens the sweep once, before any job starts, whichever launcher runs them."""
+
+    current: OpenSweep | None = None
+
+    def on_multirun_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
+        """Check the configuration of all jobs, then open the parent run; mistakes end the program here."""
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        from embexp.cli.app import exit_with
+
+        try:
+            SweepCallback.current = _open_sweep(config, config_name or "config")
+        except (EmbexpError, HydraException, OmegaConfBaseException) as error:
+            exit_with(error)
+
+
+def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
+    """Open the parent run of a multirun, after the values it sweeps over were checked.
+
+    Raises:
+        EmbexpError: a swept value does not fit, the tracker's store cannot be opened, or the sweep is going on already.
+    """
+    from embexp.config.compose import instantiate
+
+    overrides = _swept_overrides(config)
+    if any(override.startswith("resume=") for override in overrides):
+        raise ConfigError("resume goes on with one run and was typed with -m. Type it alone, without -m, for each run.")
+    _check_settings(config)
+    _check_jobs([*_each_value_once(overrides)], config_name, config.sweep.unknown_keys)
+    key = sweep_key(overrides, config_name)
+    folder = sweep_folder(config, key)
+    lock = ExitStack()
+    lock.enter_context(held(folder, "sweep"))
+    record = begin_sweep(folder, key, overrides, begins_anew=config.sweep.rerun == "all")
+    tracker = instantiate(OmegaConf.to_container(config.tracking, resolve=True))
+    tracker.prepare()
+    parent = tracker.start("sweep " + " ".join(overrides), key=record["id"])
+    os.environ |= {PARENT_RUN: parent, SWEEP_ID: record["id"], SWEEP_FOLDER: str(folder)}
+    typed = (override.partition("=") for override in overrides if not changes_nothing(override))
+    tracker.log_params({f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
+    return OpenSweep(record["id"], tracker, folder, overrides, lock)
+
+
+def _swept_overrides(config: DictConfig) -> tuple[str, ...]:
+    """All that a multirun varies or sets: what a `sweep=` file says, then what was typed, which wins."""
+    typed = [as_typed(override) for override in OmegaConf.to_container(config.hydra.overrides.task, resolve=False)]
+    params = OmegaConf.to_container(config.hydra.sweeper, resolve=True).get("params") or {}
+    keys = {override.partition("=")[0] for override in typed}
+    return (*(f"{key}={value}" for key, value in params.items() if key not in keys), *typed)
+
+
+def _check_settings(config: DictConfig) -> None:
+    """Raise ConfigError unless the group sweep says what can be done."""
+    rerun, workers = config.sweep.rerun, config.sweep.workers
+    if rerun not in _RERUNS:
+        hint = did_you_mean(str(rerun), _RERUNS)
+        raise ConfigError(f"sweep.rerun={rerun} is not known. Expected {', '.join(_RERUNS)}. {hint}".strip())
+    if not isinstance(workers, int) or workers < 0:
+        raise ConfigError(f"sweep.workers={workers}: expected 0 (in this process) or a number of processes.")
+    _check_choice(config.sweep.unknown_keys)
+    gpus = config.sweep.gpus
+    if gpus is not None and not OmegaConf.is_list(gpus):
+        raise ConfigError(f"sweep.gpus={gpus}: expected a list: sweep.gpus=[{gpus}].")
+    if workers:
+        gpus_for(workers, gpus)
+
+
+def sweep_folder(config: DictConfig, key: str) -> Path:
+    """The folder that was typed, else that of the same sweep earlier, else a fresh one.
+
+    With sweep.rerun=all an earlier one is only gone on with if it began in the same way and did not come to its end.
+    """
+    fresh = Path(config.hydra.sweep.dir)
+    if any(override.startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra):
+        return fresh
+    earlier = find_sweep(Path(config.paths.sweeps), key)
+    if earlier is None:
+        return fresh
+    record = read_sweep(earlier)
+    goes_on = config.sweep.rerun != "all" or (record["began_anew"] and not record["ended"])
+    return earlier if goes_on else fresh
+
+
+def _each_value_once(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Jobs in which every swept value occurs once; not every combination."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    values = []
+    for override in parser.parse_overrides(list(overrides)):
+        if override.is_discrete_sweep():
+            key = override.get_key_element()
+            values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        elif not override.is_sweep_override():
+            values.append([override.input_line])
+    first = [choices[0] for choices in values]
+    yield first
+    for place, choices in enumerate(values):
+        for value in choices[1:]:
+            yield [*first[:place], value, *first[place + 1 :]]
+
+
+logger = logging.getLogger("embexp.sweep")
+
+
+def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int) -> list["JobReturn"]:
+    """What each job returned; failures are not raised, they are listed when the sweep is closed."""
+    from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+
+    setup_globals()
+    configure_log(runner.config.hydra.hydra_logging, runner.config.hydra.verbose)
+    given = [Job(number, tuple(overrides)) for number, overrides in enumerate(job_overrides, first)]
+    names = dict(zip((job.number for job in given), varying(given), strict=True))
+    jobs = _without_unknown(given, runner.config)
+    workers = min(runner.config.sweep.workers, len(jobs))
+    sweep = SweepCallback.current
+    progress = Progress(names, workers, logger.info, sweep.tracker if sweep else None)
+    if workers:
+        outcomes = run_in_workers(runner, jobs, workers, progress)
+    else:
+        outcomes = [progress.follow(job, runner.folder(job), runner.run) for job in jobs]
+    return [
+        JobReturn(job.overrides, status=JobStatus.COMPLETED, _return_value=each.value)
+        for job, each in zip(jobs, outcomes, strict=True)
+    ]
+
+
+def _without_unknown(jobs: Sequence[Job], config: "DictConfig") -> Sequence[Job]:
+    """The jobs, each without the keys that it does not know where that was asked for."""
+    if config.sweep.unknown_keys != LEAVE_OUT:
+        return jobs
+    split = [_split_known(job.overrides, config.hydra.job.config_name) for job in jobs]
+    for override, number in Counter(override for _, unknown in split for override in unknown).items():
+        logger.info("%s is left out of %s of %s jobs, which have no such key.", override, number, len(jobs))
+    return [Job(job.number, tuple(known)) for job, (known, _) in zip(jobs, split, strict=True)]

@@ -1,0 +1,1 @@
+"""The run's journal and the trackers behind it."""

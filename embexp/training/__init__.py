@@ -1,0 +1,1 @@
+"""sentence-transformers' trainer with our callbacks and checkpoints; other trainers."""

@@ -1,0 +1,191 @@
+"""Running a study: found or begun, its trials run below one parent, its progress and table shown."""
+
+import importlib.util
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from embexp.config.compose import composed, instantiate, resolve
+from embexp.core.environment import PARENT_RUN, versions
+from embexp.errors import ConfigError, TrainingError
+from embexp.experiment.datasets import DataBuilder
+from embexp.experiment.plan import plan_run
+from embexp.sweep.progress import duration
+from embexp.tracking.journal import Journal
+from embexp.tuning.report import close_study
+from embexp.tuning.space import Dimension, first_values
+from embexp.tuning.study import (
+    STATES,
+    OpenStudy,
+    begin_study,
+    changes_nothing,
+    first_line_of_error,
+    is_begun,
+    open_study,
+    read_study,
+    study_key,
+)
+from embexp.tuning.trials import measure_of, run_trials
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+
+class _StudyProgress:
+    """Tells each trial that has ended, on the terminal and in the parent run.
+
+    Args:
+        metric: by which the trials are measured, as `dev/<evaluator>/<metric>`.
+    """
+
+    def __init__(self, search: OpenStudy, journal: Journal, metric: str) -> None:
+        self.search = search
+        self.journal = journal
+        self.metric = metric
+        self.start = time.perf_counter()
+        self.told = 0
+
+    def log_earlier(self) -> None:
+        """Log the trials of earlier processes; what these have logged is not logged again."""
+        for trial in self.search.known():
+            self._log(trial)
+
+    def tell(self, trial: "FrozenTrial") -> None:
+        """Print a line about a trial that has ended, and log its value."""
+        self.told += 1
+        self._log(trial)
+        print(f"trial {trial.number}: {_outcome(trial)} | {self.line()}", flush=True)
+
+    def _log(self, trial: "FrozenTrial") -> None:
+        if trial.state.name == "COMPLETE":
+            best = max(value for number, value in self._done().items() if number <= trial.number)
+            self.journal.log_metrics({f"trial/{self.metric}": trial.value, f"best/{self.metric}": best}, trial.number)
+
+    def _done(self) -> dict[int, float]:
+        return {trial.number: trial.value for trial in self.search.known() if trial.state.name == "COMPLETE"}
+
+    def line(self) -> str:
+        """How many trials have ended and how, the best so far, the time left."""
+        states, done = [trial.state.name for trial in self.search.known()], self._done()
+        ended = sum(state in ("COMPLETE", "PRUNED", "FAIL") for state in states)
+        parts = [f"{ended} of {max(len(states), self.search.trials)} trials"]
+        parts += [f"{states.count(state)} {STATES[state]}" for state in ("PRUNED", "FAIL") if state in states]
+        if done:
+            best = max(done, key=lambda number: (done[number], -number))
+            parts.append(f"best {done[best]:.4f} (trial {best})")
+        if ended < self.search.trials:
+            each = (time.perf_counter() - self.start) / self.told
+            parts.append(f"about {duration((self.search.trials - ended) * each)} left")
+        return ", ".join(parts)
+
+
+def _outcome(trial: "FrozenTrial") -> str:
+    if trial.state.name == "COMPLETE":
+        return f"{trial.value:.4f}"
+    if trial.state.name == "PRUNED":
+        return f"{STATES['PRUNED']} at {trial.value:.4f}"
+    return f"{STATES['FAIL']}, {first_line_of_error(trial)}"
+
+
+def run_study(
+    config: DictConfig, typed: Sequence[str], fixed: Sequence[str], space: Sequence[Dimension], folder: Path
+) -> dict[str, Any]:
+    """Go on with the study of a folder, or begin it; returns what it found.
+
+    Raises:
+        TrainingError: all its trials failed.
+    """
+    key, builders = study_key(typed), {}
+    if not is_begun(folder, key):
+        plan = plan_run(*composed([*fixed, *first_values(space)]), folder / "trials" / "0", builders)
+        begin_study(folder, key, {"overrides": [*typed], "measure": measure_of(plan), "versions": versions()})
+    settings = resolve(config)
+    tuning = settings["tune"]
+    search = OpenStudy(
+        id=key[:8],
+        study=open_study(folder, key, tuning["storage"], tuning["pruner"]),
+        folder=folder,
+        space=space,
+        fixed=fixed,
+        trials=settings["trials"],
+        sampler=tuning["sampler"],
+        seed=tuning["seed"],
+    )
+    journal = Journal(folder, instantiate(settings["tracking"]), again="the same command")
+    with journal.open(settings["name"] or f"tune {search.id}", None, key):
+        journal.log_tags({"embexp.study": search.id})
+        journal.log_params(_parameters(tuning["space"], fixed, tuning))
+        return _run_below(search, journal, builders)
+
+
+def _run_below(search: OpenStudy, journal: Journal, builders: dict[str, DataBuilder]) -> dict[str, Any]:
+    """All that happens while the parent run is open."""
+    metric = read_study(search.folder)["measure"]["metric"]
+    progress = _StudyProgress(search, journal, metric)
+    progress.log_earlier()
+    os.environ[PARENT_RUN] = journal.run_id
+    try:
+        run_trials(search, builders, progress.tell)
+    finally:
+        os.environ.pop(PARENT_RUN)
+    found = close_study(search, journal, metric)
+    if found["trials"] and all(row["state"] == "failed" for row in found["trials"]):
+        raise TrainingError(f"All {len(found['trials'])} trials failed, as was told above.")
+    return found
+
+
+def _parameters(searched: Sequence[str], fixed: Sequence[str], tuning: Mapping[str, Any]) -> dict[str, Any]:
+    """What is searched, what is fixed, and how it is searched, for the parent run.
+
+    >>> _parameters(["loss.scale=10,20"], ["loss=mnrl", "keep=none"], {"seed": 1, "sampler": {"_target_": "a.TPE"}})
+    {'space.loss.scale': '10,20', 'loss': 'mnrl', 'tune.seed': 1, 'tune.sampler': 'TPE'}
+    """
+    space = {f"space.{key.lstrip('+')}": value for key, _, value in (each.partition("=") for each in searched)}
+    plain = (each.partition("=") for each in fixed)
+    same = {key.lstrip("+~"): value or "left out" for key, _, value in plain if not changes_nothing(key)}
+    how = {f"tune.{key}": tuning[key]["_target_"].rpartition(".")[2] for key in ("sampler", "pruner") if key in tuning}
+    return space | same | {"tune.seed": tuning["seed"]} | how
+
+
+def tune_command() -> None:
+    """`python -m embexp.tune`: take from the command line what is searched, compose the rest, and run the study."""
+    from embexp.cli.app import run_command
+    from embexp.tuning.space import with_space
+
+    run_command(_tune, "tune", rewrite=with_space)
+
+
+def _tune(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Run the trials that the study lacks, below one parent run, and tell the best; returns what was found.
+
+    Raises:
+        ConfigError: Optuna is missing, or the search cannot be as it was typed.
+        EmbexpError: what does not fit, told before the first trial.
+        TrainingError: all trials failed.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    _check_settings(config)
+    typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+
+    from embexp.tuning.space import check_values, read_space, run_overrides
+
+    fixed = run_overrides(typed)
+    space = read_space(config.tune.space, fixed)
+    check_values(space, fixed)
+
+    return run_study(config, typed, fixed, space, folder)
+
+
+def _check_settings(config: DictConfig) -> None:
+    """Raise ConfigError unless there is Optuna, and as many trials as can be."""
+    if importlib.util.find_spec("optuna") is None:
+        raise ConfigError("embexp.tune needs Optuna, which is not installed. Type pip install 'embexp[tune]'.")
+    if config.trials < 1:
+        raise ConfigError(f"trials={config.trials}: expected at least 1, the number of all trials of the study.")
+    if config.resume is not None:
+        raise ConfigError("resume goes on with one run. A study is gone on with by its own command: leave resume out.")

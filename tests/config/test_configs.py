@@ -1,0 +1,154 @@
+"""Every YAML composes, says what it is for, and names a callable that takes its arguments."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from embexp.config.compose import check_arguments, compose, conf_dir, parameters_of
+from embexp.data.shapes import SHAPES
+from embexp.errors import ConfigError
+from embexp.experiment.routing import fitting_losses
+from embexp.losses.spec import spec_of
+
+YAMLS = sorted(conf_dir().rglob("*.yaml"))
+OPTIONS = [(path.parent.name, path.stem) for path in YAMLS if path.parent.parent == conf_dir()]
+FOR_TEXTS = [
+    "contrastive_tension",
+    "contrastive_tension_in_batch",
+    "diffcse",
+    "simcse",
+    "tsdae",
+]  # any data come to these
+NEEDS_A_VALUE = {
+    ("dataset", "file"): ["dataset.reader.path=x.csv"],
+    ("dataset", "hub"): ["dataset.reader.id=org/name"],
+    ("dataset", "beir"): ["dataset.reader.folder=x"],
+    ("evaluator", "beir"): ["evaluator.beir.dataset.reader.folder=x"],
+    ("evaluator", "mteb"): ["evaluator.mteb.tasks=[STSBenchmark]"],
+    ("model", "pretrained"): ["model.path=a/b"],
+}
+for _step in ("augment_paraphrase", "augment_rewrite", "generate_queries", "generate_positives", "generate_negatives"):
+    _endpoint = f"dataset.steps.{_step}.endpoint"
+    NEEDS_A_VALUE["step", _step] = [f"{_endpoint}.url=http://localhost:8000/v1", f"{_endpoint}.model=toy"]
+NEEDS_A_VALUE["step", "augment_rewrite"].append("dataset.steps.augment_rewrite.instruction=Shorten it")
+# Where the options of a group stand, if not under its name.
+PACKAGES = {"step": "dataset.steps", "silver": "dataset.steps.silver", "negatives": "dataset.steps.negatives"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(conf_dir()).as_posix()
+
+
+def calls_in(node):
+    """Every mapping with a `_target_`, at any depth."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield node
+        for value in node.values():
+            yield from calls_in(value)
+
+
+def test_steps_are_applied_in_the_order_typed_and_before_the_split_of_the_dataset():
+    steps = compose(["step=[deduplicate,clean]", "dataset=file", "dataset.reader.path=x.csv"]).dataset.steps
+    assert list(steps) == ["deduplicate", "clean", "split"]
+
+
+def test_the_groups_have_options():
+    groups = {group for group, _ in OPTIONS}
+    assert {"dataset", "model", "loss", "modifier", "trainer", "evaluator", "tracking", "paths", "step"} <= groups
+    assert len(OPTIONS) >= 35
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=name_of)
+def test_a_yaml_opens_with_what_it_is_for(path):
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
+    assert lines[0].startswith("# ")
+    assert len(lines[0]) > 20
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_an_option_composes_and_its_callable_takes_its_arguments(group, option):
+    chosen = f"{group}=[{option}]" if group in ("evaluator", "export", "step") else f"{group}={option}"
+    config = OmegaConf.to_container(compose([chosen, *NEEDS_A_VALUE.get((group, option), [])]), resolve=True)
+    for call in calls_in(OmegaConf.select(OmegaConf.create(config), PACKAGES.get(group, group))):
+        own = {key: value for key, value in call.items() if key == "_target_" or not key.startswith("_")}
+        if group == "evaluator":
+            own.pop("dataset", None)
+        check_arguments(own, {})
+        named = parameters_of(own["_target_"]) is not None
+        assert named or [*own] == ["_target_"], "the callable must name its parameters"
+
+
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "loss" and option != "auto"])
+def test_a_loss_accepts_shapes_that_exist(option):
+    spec = spec_of(option, OmegaConf.to_container(compose([f"loss={option}"]).loss))
+    assert set(spec.accepts) <= set(SHAPES)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "losses"),
+    [
+        (["scored_pair"], ["angle", "cosent", "cosine", *FOR_TEXTS]),
+        (["embedded_text"], ["embed_distill", "mse", *FOR_TEXTS]),
+        (["positive_pair"], ["cached_gist", "cached_mnrl", "gist", "info_nce", "mega_batch", "mnrl", *FOR_TEXTS]),
+        (["text"], FOR_TEXTS),
+    ],
+)
+def test_losses_that_fit_a_shape_are_found(shapes, losses):
+    assert fitting_losses(shapes) == sorted(losses)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.learning_rate=fast", "trainer.learning_rate=fast is text; expected a number"),
+        ("trainer.bf16=3", "trainer.bf16=3 is a whole number; expected true or false"),
+        ("loss.scale=true", "loss.scale=True is true or false; expected a number"),
+        ("trainer.max_steps=1.5", "trainer.max_steps=1.5 is a number; expected a whole number"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(override, message):
+    with pytest.raises(ConfigError) as refusal:
+        compose([override])
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize("override", ["loss.scale=30", "trainer.warmup_steps=100", "trainer.save_total_limit=null"])
+def test_a_value_of_a_fitting_type_is_taken(override):
+    key, _, value = override.partition("=")
+    assert str(OmegaConf.select(compose([override]), key)) == {"null": "None"}.get(value, value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("dataset.shapes=scored_pair", "dataset.shapes=scored_pair: expected a list: dataset.shapes=[scored_pair]."),
+        ("dataset.shapes=[]", "dataset.shapes=[] holds no shape: expected one, such as dataset.shapes=[scored_pair]."),
+        (
+            "conversion.positive_labels=a",
+            "conversion.positive_labels=a: expected a list: conversion.positive_labels=[a].",
+        ),
+    ],
+)
+def test_what_must_be_a_list_is_asked_for_as_one(override, message):
+    with pytest.raises(ConfigError) as refusal:
+        compose([override])
+    assert str(refusal.value) == message
+
+
+def test_the_shapes_of_a_file_and_of_an_evaluator_are_a_list_too():
+    file = ["dataset=file", "dataset.reader.path=x.csv", "dataset.shapes=text"]
+    with pytest.raises(ConfigError) as refusal:
+        compose([*file, "evaluator=[stsb]", "evaluator.stsb.dataset.shapes=[]"])
+    assert [line.partition("=")[0] for line in str(refusal.value).splitlines()] == [
+        "dataset.shapes",
+        "evaluator.stsb.dataset.shapes",
+    ]
+
+
+def test_all_wrong_types_are_reported_at_once():
+    with pytest.raises(ConfigError) as refusal:
+        compose(["loss.scale=a", "trainer.learning_rate=b"])
+    assert len(str(refusal.value).splitlines()) == 2

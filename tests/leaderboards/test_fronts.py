@@ -1,0 +1,30 @@
+"""What no other cell beats in both score and cost."""
+
+import math
+
+import pytest
+
+from embexp.leaderboards.cells import cost_named, pareto_front, point_of
+from embexp.reports.leaderboard_content import Estimate, LeaderboardCell
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ([], []),
+        ([(0.5, 1.0)], [True]),
+        ([(0.5, 1.0), (0.5, 1.0)], [True, True]),
+        ([(0.5, 1.0), (0.5, 2.0), (0.6, 2.0)], [False, False, True]),
+        ([(0.9, 1.0), (0.5, 5.0), (0.7, 3.0), (0.6, 2.0), None], [True, True, True, False, False]),
+    ],
+)
+def test_the_front_holds_what_no_other_point_beats(points, front):
+    assert pareto_front(points) == front
+
+
+def test_less_is_better_of_seconds_and_more_of_speed():
+    cell = LeaderboardCell((), (), "", 1, Estimate(0.5), costs={"seconds": 10.0, "rows_per_second": 10.0})
+    assert point_of(cell, cost_named("seconds")) == (0.5, -10.0)
+    assert point_of(cell, cost_named("rows_per_second")) == (0.5, 10.0)
+    assert point_of(cell, cost_named("parameters")) is None
+    assert point_of(LeaderboardCell((), (), "", 1, Estimate(math.nan), costs=cell.costs), cost_named("seconds")) is None

@@ -1,0 +1,136 @@
+"""Cells judged by their examples and by their metrics alone: the same verdicts, and what each can and cannot tell."""
+
+from dataclasses import replace
+
+import pytest
+from recorded_runs import EXAMPLES, recorded, write_run
+
+from embexp.evaluation.metrics import Statistics
+from embexp.evaluation.scores import read_examples
+from embexp.evaluation.stats.seeds import cell_difference, resample_cells
+from embexp.leaderboards import groups
+from embexp.leaderboards.make import make_leaderboard
+from embexp.leaderboards.runs import runs_in
+
+NOISES = {"better": 0.5, "same": 1.0, "worse": 2.0}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Three losses on two models with three seeds each."""
+    root = tmp_path_factory.mktemp("runs")
+    return [
+        write_run(root / f"{loss}-{model}-{seed}", noise, loss=loss, model=model, seed=seed)
+        for loss, noise in NOISES.items()
+        for model in ("minilm", "static")
+        for seed in (1, 2, 3)
+    ]
+
+
+def verdicts(board):
+    return {(cell.row[0], cell.column[0]): cell.verdict for cell in board.trained}
+
+
+EXPECTED = {
+    (loss, model): "no difference" if loss == "same" else loss for loss in NOISES for model in ("minilm", "static")
+}
+
+
+def test_examples_give_the_verdicts_that_the_noise_makes(folders):
+    board = make_leaderboard(runs_in(folders), resamples=500)
+    assert verdicts(board) == EXPECTED
+    assert board.rows == (("better",), ("same",), ("worse",))
+    assert {cell.row for cell in board.cells if cell.is_best} == {("better",)}
+    assert "Intervals and ties are taken of the runs' examples, paired." in board.notes
+
+
+def test_metrics_alone_give_the_same_verdicts_with_intervals_that_are_no_shorter(folders, monkeypatch):
+    paired = make_leaderboard(runs_in(folders), resamples=500)
+    monkeypatch.setattr(groups, "_MOST_WITH_EXAMPLES", len(folders) - 1)
+    told = make_leaderboard(runs_in(folders), resamples=500)
+    assert verdicts(told) == EXPECTED
+    assert any("metrics alone" in note for note in told.notes)
+    for row in paired.rows:
+        for column in paired.columns:
+            (first,), (second,) = paired.at(row, column), told.at(row, column)
+            assert first.score.value == pytest.approx(second.score.value)
+            assert first.difference.value == pytest.approx(second.difference.value)
+            widths = [cell.difference.high - cell.difference.low for cell in (first, second)]
+            assert widths[0] * 0.9 < widths[1] < widths[0] * 2.5
+
+
+def test_numbers_are_those_of_the_statistics_of_seeds(folders):
+    board = make_leaderboard(runs_in(folders[:3]), resamples=300)
+    kept = [read_examples(folder / "examples" / "sts_test.parquet") for folder in folders[:3]]
+    statistics = Statistics()
+    measure = kept[0].base.measures[0]
+    runs = [statistics.of(measure, each.trained.columns) for each in kept]
+    base, trained = resample_cells([[statistics.of(measure, kept[0].base.columns)], runs], EXAMPLES, 300)
+    found = cell_difference(replace(base, has_seed=False), trained)
+    (cell,) = board.trained
+    assert (cell.difference.value, cell.difference.low, cell.difference.high) == pytest.approx(
+        (found.value, found.low, found.high)
+    )
+    assert cell.p == pytest.approx(found.p)
+    assert cell.std == pytest.approx(trained.values.std(ddof=1))
+    assert cell.seeds == ("1", "2", "3")
+
+
+def test_single_seeds_are_told_and_one_cell_with_several_helps_its_column(folders):
+    alone = make_leaderboard(runs_in(folders[::3]), resamples=200)
+    assert all(cell.lacks_seeds for cell in alone.trained)
+    assert any("another seed may turn a verdict" in note for note in alone.notes)
+    helped = make_leaderboard(runs_in([*folders[:3], *folders[3::3]]), resamples=200)
+    assert {cell.column[0] for cell in helped.trained if cell.lacks_seeds} == {"static"}
+
+
+def test_other_examples_make_another_group_with_a_best_of_its_own(folders, tmp_path):
+    other = write_run(tmp_path / "other", 0.9, texts="an other text", dataset="stsb")
+    board = make_leaderboard(runs_in([*folders[:9], other]), resamples=200)
+    assert {cell.group for cell in board.cells} == {1, 2}
+    assert {cell.group for cell in board.cells if cell.is_best} == {1, 2}
+    assert any("2 sets of examples" in note for note in board.notes)
+    assert any(cell.on_front for cell in board.trained if cell.group == 2)
+
+
+def test_seeds_that_drew_other_examples_are_judged_by_their_metrics(folders, tmp_path):
+    other = write_run(tmp_path / "other", 0.5, texts="an other text", loss="better", seed=9)
+    board = make_leaderboard(runs_in([*folders[:3], other]), resamples=200)
+    (cell,) = board.trained
+    assert len(cell.seeds) == 4
+    assert any("metrics alone" in note for note in board.notes)
+
+
+def test_two_single_runs_by_metrics_have_the_intervals_that_they_logged():
+    board = make_leaderboard([recorded(1, 0.05), recorded(2, -0.05, loss="cosent")])
+    better, worse = board.trained
+    assert (better.difference.low, better.difference.high) == pytest.approx((0.04, 0.06))
+    assert (better.verdict, worse.verdict) == ("better", "worse")
+    assert (better.is_best, worse.is_best) == (True, False)
+    assert better.lacks_seeds
+
+
+def test_seeds_that_differ_much_widen_the_interval_of_the_metrics():
+    gains = (0.05, 0.06, 0.01)
+    (cell,) = make_leaderboard([recorded(seed, gain, 0.001, seed=seed) for seed, gain in enumerate(gains)]).trained
+    half = 4.302653 * 0.0264575 / 3**0.5  # Student's t of two degrees of freedom
+    assert cell.difference.value == pytest.approx(0.04)
+    assert cell.difference.high - cell.difference.value == pytest.approx(half, rel=0.01)
+    assert cell.verdict == "no difference"
+
+
+def test_models_of_other_bases_are_tied_where_their_own_intervals_do_not_part_them():
+    runs = [recorded(1, 0.05, half=0.02, base=0.6), recorded(2, 0.05, half=0.02, base=0.62, model="static")]
+    assert all(cell.is_best for cell in make_leaderboard(runs).trained)
+    runs[1] = recorded(2, 0.05, half=0.02, base=0.8, model="static")
+    assert [cell.column for cell in make_leaderboard(runs).trained if cell.is_best] == [("static",)]
+
+
+def test_cells_without_intervals_are_told_from_nothing():
+    runs = [recorded(1, 0.05), recorded(2, 0.01, loss="cosent")]
+    for run in runs:
+        for key in [key for key in run.metrics if key.endswith(("_low", "_high"))]:
+            del run.metrics[key]
+    board = make_leaderboard(runs)
+    assert {cell.verdict for cell in board.trained} == {"no interval"}
+    assert all(cell.is_best for cell in board.cells)

@@ -1,0 +1,74 @@
+"""A leaderboard on the terminal, in Markdown and as CSV."""
+
+import csv
+
+import pytest
+from recorded_runs import recorded
+
+from embexp.leaderboards.make import make_leaderboard
+from embexp.leaderboards.tables import as_csv, as_markdown, leaderboard_tables, notes_of, pivot_table
+from embexp.reports.tables import as_text
+
+
+@pytest.fixture
+def board():
+    """Two losses on two models, one of the cells with two seeds, one missing."""
+    return make_leaderboard(
+        [
+            recorded(1, 0.05, loss="mnrl"),
+            recorded(2, 0.07, loss="mnrl", seed=2),
+            recorded(3, -0.05, loss="余弦[b]|x", model="模型"),
+            recorded(4, 0.001, loss="余弦[b]|x"),
+        ]
+    )
+
+
+def test_the_pivot_begins_with_the_untouched_models_and_the_best_row_follows(board):
+    lines = [line for line in as_text(pivot_table(board)).splitlines() if "│" in line]
+    assert [line.split("│")[1].strip() for line in lines] == ["(untouched)", "mnrl", "", "余弦[b]|x", ""]
+    assert "0.6600* (" in lines[1]
+    assert ", 2 seeds" in lines[1]
+    assert lines[2].split("│")[2].strip().startswith("+0.0600 (")
+    assert lines[1].split("│")[3].strip() == "-"
+    assert "-0.0500 (-0.0600 to -0.0400) worse" in lines[4]
+
+
+@pytest.mark.parametrize(("width", "is_pivot"), [(100, True), (60, False)])
+def test_on_a_narrow_terminal_cells_stand_below_each_other(board, width, is_pivot):
+    text = as_text(next(leaderboard_tables(board, width)))
+    assert ("│" in text) == is_pivot
+    assert ("score, 95 % interval" in text) != is_pivot
+
+
+def test_costs_have_units_and_the_front_a_mark(board):
+    _, costs = leaderboard_tables(board, 100)
+    text = as_text(costs)
+    assert [word in text for word in ("wall", "parameters", "22.7M", "0.6010o")] == [True] * 4
+    assert notes_of(board)[1] == (
+        "o on the front: no other cell of its group is as good in both the score and encoded texts/s"
+    )
+
+
+def test_a_long_board_is_cut_on_the_terminal_and_says_so():
+    board = make_leaderboard([recorded(number, 0.1, loss=f"loss {number:02}") for number in range(1, 61)])
+    _, costs = leaderboard_tables(board, 20)
+    assert "the first 40 of 60" in as_text(costs)
+    assert len(as_csv(board).splitlines()) == 62
+
+
+def test_markdown_shows_names_as_they_are(board):
+    text = as_markdown(board)
+    assert "| 余弦\\[b]\\|x | 模型 | 0.5500" in text
+    heads = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in heads}) == 1
+    assert len(heads) == 2 + len(board.cells)
+
+
+def test_csv_has_all_numbers_and_opens_in_a_spreadsheet(board):
+    text = as_csv(board)
+    assert text.startswith("\ufeff")
+    rows = [*csv.DictReader(text.removeprefix("\ufeff").splitlines())]
+    (row,) = [row for row in rows if row["loss"] == "mnrl"]
+    assert float(row["difference"]) == pytest.approx(0.06)
+    assert (row["seeds"], row["runs"], row["seconds"]) == ("1 2", "run 1 run 2", "15.0")
+    assert {row["std"] for row in rows if row["is_base"] == "True"} == {""}

@@ -1,0 +1,182 @@
+"""Recipes measured one after the other: a failure stops no other, nothing is run again, and the page has all."""
+
+import json
+import logging
+import os
+import signal
+import time
+
+import pytest
+from hydra import initialize_config_dir
+from killed_runs import SERVER
+from omegaconf import OmegaConf
+
+from embexp.cli.overrides import quote_texts
+from embexp.config.compose import VERSION_BASE, compose, composed, conf_dir, resolve
+from embexp.core.run_folder import read_json, write_json
+from embexp.errors import ConfigError
+from results.recipe import recipes_of
+from results.reproduce import as_overrides, reproduce
+
+SMOKE = ["trainer=smoke", "trainer.max_steps=2", "model=tiny", "threads=1", "evaluator.sts.resamples=50"]
+RECIPES = {
+    "two_losses": {"overrides": ["loss=mnrl,cosent"], "published": "none"},
+    "wrong": {"overrides": ["loss=mnrk"], "published": "none"},
+    "one_loss": {"overrides": ["loss=angle"], "published": "test 84.7"},
+}
+
+
+def configured(recipes, *overrides):
+    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+        config, choices = composed(quote_texts(as_overrides(overrides)), "reproduce")
+    OmegaConf.set_struct(config, False)
+    config.recipes = recipes
+    config.size = {"seeds": [1], "side_by_side": 1, "common": SMOKE, "recipes": {}}
+    return config, choices
+
+
+def reproduce_in(folder, recipes):
+    """The command in a process group of its own, so that it can be killed with all that it started."""
+    os.setsid()
+    os.chdir(folder)
+    reproduce(*configured(recipes, "tracking=none"))
+
+
+def runs_below(folder):
+    return {path.parent: path.stat().st_mtime_ns for path in folder.glob("sweeps/reproduce/*/*/result.json")}
+
+
+def test_killed_and_typed_again_it_repeats_nothing_and_tells_all_and_what_failed(workplace, caplog):
+    process = SERVER.Process(target=reproduce_in, args=(workplace, RECIPES))
+    process.start()
+    end = time.monotonic() + 120
+    while len(runs_below(workplace)) < 2 and process.is_alive() and time.monotonic() < end:
+        time.sleep(0.05)
+    second = next((workplace / "sweeps/reproduce").glob("one_loss-*"), None)
+    while not (second and (second / "0/metrics.jsonl").is_file()) and process.is_alive() and time.monotonic() < end:
+        second = next((workplace / "sweeps/reproduce").glob("one_loss-*"), None)
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.join()
+    before = runs_below(workplace)
+    assert [path.parent.name.partition("-")[0] for path in before].count("two_losses") == 2
+
+    process = SERVER.Process(target=reproduce_in, args=(workplace, RECIPES))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 1
+    after = runs_below(workplace)
+    assert len(after) == 3
+    assert all(after[path] == when for path, when in before.items() if path.parent.name.startswith("two_losses"))
+    page = (workplace / "RESULTS.md").read_text()
+    found = json.loads((workplace / "results/cpu.json").read_text())
+    rows = found["rows"]
+    assert [(row["recipe"], row["variant"]) for row in rows] == [
+        ("two_losses", "loss=mnrl"),
+        ("two_losses", "loss=cosent"),
+        ("one_loss", ""),
+    ]
+    for row in rows:
+        assert row["seeds"] == ["1"]
+        assert row["score"][1] < row["score"][0] < row["score"][2]
+        assert row["rows_trained"] == 16
+        assert f"| {row['score'][0]:.4f} (" in page
+        assert all(run in page for run in row["runs"])
+    assert "| test 84.7 | 1 (examples only) |" in page
+    first, second, alone = (row["beside"] for row in rows)
+    assert (first, alone) == (None, None)
+    assert second["control"] == "loss=mnrl"
+    assert second["difference"][0] == pytest.approx(rows[1]["score"][0] - rows[0]["score"][0])
+    assert "| two_losses loss=cosent | loss=mnrl | test/sts/spearman_cosine |" in page
+    assert "python -m embexp -m loss=angle trainer=smoke" in page
+    (failure,) = found["failures"]
+    assert failure.startswith("wrong: ")
+    assert "mnrk" in failure
+    assert f"- failed: {failure}" in page
+    assert_rows_are_replaced_by_those_of_ended_sweeps_that_were_chosen(workplace, rows, caplog)
+
+
+def assert_rows_are_replaced_by_those_of_ended_sweeps_that_were_chosen(workplace, rows, caplog):
+    path = workplace / "results/cpu.json"
+    earlier = [row | {"published": "earlier"} for row in rows]
+    write_json(path, {"size": "cpu", "rows": earlier, "failures": []})
+    reproduce(*configured(RECIPES, "tracking=none", "only=[one_loss]"))
+    assert read_json(path)["rows"] == [*earlier[:2], rows[2]]
+
+    (folder,) = (workplace / "sweeps/reproduce").glob("two_losses-*")
+    write_json(folder / "sweep.json", read_json(folder / "sweep.json") | {"ended": False})
+    write_json(path, {"size": "cpu", "rows": earlier, "failures": []})
+    with caplog.at_level(logging.INFO, "results.reproduce"):
+        reproduce(*configured(RECIPES, "tracking=none", "only=[]"))
+    assert read_json(path)["rows"] == [*earlier[:2], rows[2]]
+    assert f"two_losses loss=mnrl so far: test/sts/spearman_cosine {rows[0]['score'][0]:.4f}, seeds: 1" in caplog.text
+
+
+def test_rows_measured_elsewhere_stay_on_the_page(workplace):
+    config, choices = configured(RECIPES, "tracking=none", "size=gpu", "only=[]")
+    row = {"recipe": "one_loss", "variant": "", "model": "minilm", "dataset": "nli", "shape": "triplet"}
+    row |= {"train_rows": 7198, "rows_trained": 19200, "metric": "test/stsb/spearman_cosine", "base": 0.82}
+    row |= {"score": [0.83, 0.82, 0.84], "difference": [0.01, None, None], "verdict": "no interval", "dev": None}
+    row |= {"seeds": ["1"], "seconds": 12.3, "runs": ["1a2b"], "device": "NVIDIA H100", "commit": "c0ffee"}
+    row |= {"published": "none", "command": "python -m embexp -m loss=angle"}
+    (workplace / "results").mkdir()
+    (workplace / "results/gpu.json").write_text(json.dumps({"size": "gpu", "rows": [row], "failures": []}))
+    (workplace / "results/notes.md").write_text("The order is the published one.")
+    reproduce(config, choices)
+    page = (workplace / "RESULTS.md").read_text()
+    assert "Measured on NVIDIA H100." in page
+    assert "| 0.8300 (0.8200 to 0.8400) | +0.0100 | no interval |" in page
+    assert "The order is the published one." in page
+
+
+def test_what_is_measured_with_more_is_kept_apart(workplace):
+    reproduce(*configured(RECIPES, "tracking=none", "only=[]", "more=[trainer.max_steps=1]"))
+    (folder,) = (workplace / "results").iterdir()
+    assert folder.name.startswith("with_trainer.max_steps=1_")
+    assert (folder / "RESULTS.md").is_file()
+    assert read_json(folder / "results/cpu.json")["rows"] == []
+    assert not (workplace / "RESULTS.md").exists()
+
+
+@pytest.mark.parametrize("size", ["cpu", "gpu"])
+def test_every_shipped_recipe_composes_at_every_size_with_several_seeds(size, tmp_path):
+    settings = resolve(compose(as_overrides([f"size={size}", f"paths.data={tmp_path}"]), "reproduce"))
+    recipes = recipes_of(settings, size, "mlflow_metrics")
+    assert len(recipes) >= 14
+    assert len(settings["size"]["seeds"]) >= 2
+    for recipe in recipes:
+        compose([last_value(override) for override in recipe.overrides])
+
+
+def last_value(override):
+    """An override with the last of the values that are swept."""
+    key, _, value = override.partition("=")
+    return override if "[" in value else f"{key}={value.rpartition(',')[2]}"
+
+
+def test_all_that_cannot_be_measured_is_refused_at_once():
+    settings = resolve(compose(["only=[sbert_mnlr,sbert_from_scratch]", "paths.data=/nonexist"], "reproduce"))
+    with pytest.raises(ConfigError) as refused:
+        recipes_of(settings, "cpu", "mlflow_metrics")
+    unknown, unmeasured, missing = str(refused.value).splitlines()
+    assert unknown.startswith("only: sbert_mnlr is no recipe. Expected some of: ")
+    assert unmeasured.startswith("only: sbert_from_scratch is not measured at size=cpu. ")
+    assert missing.startswith("paths.data=/nonexist is no folder. ")
+
+
+def test_bundled_rows_need_no_folder():
+    settings = resolve(compose(["paths.data=bundled"], "reproduce"))
+    assert all("paths.data=bundled" in each.overrides for each in recipes_of(settings, "cpu", "mlflow_metrics"))
+
+
+def test_the_settings_of_the_tracker_and_the_folder_of_data_are_typed_as_hydra_reads_them(tmp_path):
+    data = tmp_path / "news, old"
+    data.mkdir()
+    settings = resolve(compose(["only=[tsdae]"], "reproduce"))
+    settings["paths"]["data"] = str(data)
+    settings["tracking"] |= {"experiment": "recipes (1), seeds", "checkpoint": None, "register": "null"}
+    overrides = recipes_of(settings, "cpu", "mlflow_metrics")[0].overrides
+    config = compose([each for each in overrides if each.startswith(("tracking", "paths"))])
+    assert config.paths.data == str(data)
+    tracking = config.tracking
+    assert (tracking.experiment, tracking.checkpoint, tracking.register) == ("recipes (1), seeds", None, "null")

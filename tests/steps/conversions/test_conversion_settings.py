@@ -1,0 +1,79 @@
+"""Settings of conversions: the shipped values, all problems at once, and what to type."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from embexp.cli.overrides import quote_texts
+from embexp.config.compose import compose, instantiate, resolve
+from embexp.data.arrow import schema_of, table_of_rows
+from embexp.data.dataset import EmbeddingDataset
+from embexp.data.shapes import SHAPES
+from embexp.errors import ConfigError, ShapeError
+from embexp.steps.conversions.conversion import default_settings, what_to_type
+from embexp.steps.conversions.convert import convert_to
+
+
+def test_the_shipped_values_are_those_of_the_configuration():
+    composed = OmegaConf.to_container(compose().conversion)
+    assert instantiate(composed) == default_settings()
+    assert (default_settings().min_score, default_settings().max_score) == (None, None)
+
+
+def test_a_value_can_be_set_on_the_command_line():
+    overrides = ["conversion.min_score=0.7", "conversion.positive_labels=[same]", "conversion.label_scores.neutral=0.5"]
+    settings = instantiate(OmegaConf.to_container(compose(overrides).conversion))
+    assert (settings.min_score, settings.positive_labels, settings.label_scores["neutral"]) == (0.7, ["same"], 0.5)
+
+
+def test_all_misfits_are_told_at_once():
+    wrong = {
+        "min_score": 4,
+        "max_score": "low",
+        "positive_labels": "entailment",
+        "negative_labels": [],
+        "label_scores": {"entailment": 2},
+        "max_negatives": 0,
+        "seed": 1.5,
+        "deletion_ratio": 1.0,
+    }
+    with pytest.raises(ConfigError) as error:
+        default_settings(**wrong)
+    lines = str(error.value).splitlines()
+    assert [line.partition("=")[0] for line in lines] == [f"conversion.{key}" for key in wrong]
+    assert lines[0] == "conversion.min_score=4 was given; expected null or a number from 0 to 1."
+
+
+def test_scores_that_cross_and_labels_on_both_sides_are_refused():
+    with pytest.raises(ConfigError) as error:
+        default_settings(min_score=0.3, max_score=0.5, negative_labels=["entailment", "neutral"])
+    assert str(error.value).splitlines() == [
+        "conversion.max_score=0.5 was given; expected less than conversion.min_score=0.3.",
+        "conversion.positive_labels and conversion.negative_labels share entailment; expected none to.",
+    ]
+
+
+def test_what_to_type_names_all_that_is_missing():
+    assert what_to_type(["min_score", "max_score"]) == (
+        "Type conversion.min_score=0.8 to take pairs scored at least 0.8 as positives and conversion.max_score=0.3 "
+        "to take pairs scored at most 0.3 as negatives (those between are left out)."
+    )
+
+
+def test_scores_of_classes_in_any_script_are_typed_as_the_message_says():
+    names = ("蕴含", "中立", "矛盾")
+    rows = [{"sentence1": "a", "sentence2": "b", "label": label} for label in range(3)]
+    shape = SHAPES["class_pair"]
+    train = table_of_rows(iter(rows), schema_of(shape, ["sentence1", "sentence2", "label"]))
+    dataset = EmbeddingDataset("数据", shape, {"train": train}, label_names=names)
+    with pytest.raises(ShapeError) as error:
+        convert_to(dataset, "scored_pair", label_scores={"蕴含": 1})
+    _, _, typed = str(error.value).rpartition(" Type ")
+    assert typed == "'conversion.label_scores={蕴含: 1, 中立: <0 to 1>, 矛盾: <0 to 1>}'."
+    (override,) = quote_texts([typed[1:-2].replace("<0 to 1>", "0.25")])
+    settings = resolve(compose([override]))["conversion"]
+    assert settings["label_scores"] == {"蕴含": 1, "中立": 0.25, "矛盾": 0.25}
+    assert convert_to(dataset, "scored_pair", label_scores=settings["label_scores"]).splits["train"]["score"][:] == [
+        1.0,
+        0.25,
+        0.25,
+    ]
