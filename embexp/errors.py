@@ -1,12 +1,148 @@
-"""What a user can get wrong, and how several mistakes are collected into one report."""
+"""What a user can get wrong, as data: rendered once, where it is shown, and collected into one report."""
 
-from collections.abc import Callable, Iterable
+import dataclasses
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+NOT_GIVEN = object()  # a key without a value
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: what was given, what was expected, what to type.
+
+    Attributes:
+        text: what is wrong. With a `key` it is the predicate of a sentence whose subject is the key: "needs a GPU".
+        key: the key of the configuration that is to blame, as it is typed for a run: `loss.scale`.
+        given: the value of that key.
+        expected: what would be right, to stand after "Expected".
+        note: a further sentence, such as "Did you mean 'mnrl'?".
+        fix: what to type, each an alternative: overrides (`loss.scale=20`) or a whole command.
+        file, line: where a fault in a file is.
+        stage: the stage before the main one that has the mistake.
+
+    >>> print(Problem("is below 0", key="loss.scale", given=-1, expected="a number above 0", fix=("loss.scale=20",)))
+    loss.scale=-1 is below 0. Expected a number above 0.
+    hint: type loss.scale=20
+    """
+
+    text: str = ""
+    key: str = ""
+    given: Any = NOT_GIVEN
+    expected: str = ""
+    note: str = ""
+    fix: tuple[str, ...] = ()
+    file: str = ""
+    line: int = 0
+    stage: str = ""
+
+    def __str__(self) -> str:
+        where = f"adapt.{self.stage} (~adapt.{self.stage} leaves it out): " if self.stage else ""
+        if self.file:
+            where += f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
+        expected = f"Expected {self.expected}" if self.expected else ""
+        parts = [part for part in (self._sentence(), expected, self.note) if part]
+        sentences = self.text if parts == [self.text] else " ".join(map(_ended, parts))
+        return "\n".join([where + sentences, *(f"hint: type {fix}" for fix in self.fix)])
+
+    def _sentence(self) -> str:
+        if not self.key:
+            return self.text
+        subject = self.key if self.given is NOT_GIVEN else f"{self.key}={as_typed(self.given)}"
+        return f"{subject} {self.text or 'was given'}"
+
+    def under(self, prefix: str) -> "Problem":
+        """The same mistake where its key and what to type are below `prefix`, as the arguments of a step are.
+
+        >>> print(Problem(key="num_gold", given=0, fix=("num_gold=null",)).under("dataset.steps.silver"))
+        dataset.steps.silver.num_gold=0 was given.
+        hint: type dataset.steps.silver.num_gold=null
+        """
+        return self.renamed(lambda key: f"{prefix}.{key}")
+
+    def renamed(self, rename: Callable[[str], str]) -> "Problem":
+        """The same mistake with `rename` applied to its key and to the keys of the overrides to type."""
+        fix = tuple(" ".join(_renamed_override(part, rename) for part in _parts(each)) for each in self.fix)
+        return dataclasses.replace(self, key=rename(self.key) if self.key else "", fix=fix)
+
+
+def as_typed(value: Any) -> str:
+    """A value as it is typed in an override.
+
+    >>> [as_typed(value) for value in (True, None, ["a", 1], "x")]
+    ['true', 'null', '[a,1]', 'x']
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(as_typed, value))}]"
+    return "null" if value is None else str(value)
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!", ":")) or "\n" in sentence else f"{sentence}."
+
+
+def _parts(fix: str) -> list[str]:
+    """The words of what to type, each quoted as it was.
+
+    >>> _parts("loss=mnrl 'dataset.reader.columns={a: b}'")
+    ['loss=mnrl', "'dataset.reader.columns={a: b}'"]
+    """
+    lexer = shlex.shlex(fix, posix=False, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    return list(lexer)
+
+
+def _renamed_override(part: str, rename: Callable[[str], str]) -> str:
+    """An override with another key; a word that is none stays as it is."""
+    quote = part[:1] if part[:1] in "'\"" else ""
+    sign = part[len(quote) :][:1] if part[len(quote) :][:1] in "+~" else ""
+    key, equals, value = part[len(quote + sign) :].partition("=")
+    if not equals and not sign:
+        return part
+    return f"{quote}{sign}{rename(key)}{equals}{value}"
+
 
 class EmbexpError(Exception):
-    """A mistake a user can mend: printed as one message, without a traceback."""
+    """A mistake a user can mend, or several: printed as one message, without a traceback.
+
+    Attributes:
+        problems: the mistakes, as data.
+    """
+
+    def __init__(
+        self,
+        *problems: str | Problem,
+        key: str = "",
+        given: Any = NOT_GIVEN,
+        expected: str = "",
+        note: str = "",
+        fix: str | Sequence[str] = (),
+        file: Any = "",
+        line: int = 0,
+    ) -> None:
+        """Either problems, or the text and the other fields of the only one (see `Problem`)."""
+        super().__init__(*problems)
+        given_fields = key or expected or note or fix or file
+        if given_fields or not problems:
+            text = str(problems[0]) if problems else ""
+            fixes = (fix,) if isinstance(fix, str) and fix else tuple(fix)
+            self.problems: tuple[Problem, ...] = (Problem(text, key, given, expected, note, fixes, str(file), line),)
+        else:
+            self.problems = tuple(each if isinstance(each, Problem) else Problem(each) for each in problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return str(self.problems[0])
+        numbered = (f"{place}. {problem}" for place, problem in enumerate(self.problems, 1))
+        return f"{len(self.problems)} things do not fit:\n\n" + "\n\n".join(numbered)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.problems
 
 
 class ConfigError(EmbexpError):
@@ -79,28 +215,23 @@ class Problems:
     """Mistakes found so far, each once, in the order in which they were found."""
 
     def __init__(self) -> None:
-        self.found: dict[str, EmbexpError] = {}
+        self.found: dict[Problem, type[EmbexpError]] = {}
 
     def attempt(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """What the call returns; None when it raises an EmbexpError, which is kept."""
+        """What the call returns; None when it raises an EmbexpError, whose problems are kept."""
         try:
             return call(*arguments)
         except EmbexpError as error:
-            self.found.setdefault(str(error), error)
+            self.add(error.problems, type(error))
             return None
 
-    def add(self, messages: Iterable[str], kind: type[EmbexpError]) -> None:
+    def add(self, problems: Iterable[str | Problem], kind: type[EmbexpError]) -> None:
         """Keep mistakes that were not raised."""
-        for message in messages:
-            self.found.setdefault(message, kind(message))
+        for problem in problems:
+            self.found.setdefault(problem if isinstance(problem, Problem) else Problem(problem), kind)
 
     def raise_if_any(self) -> None:
         """Raise the one mistake that was found, or one error that lists them all."""
-        errors = [*self.found.values()]
-        if len(errors) == 1:
-            raise errors[0]
-        if errors:
-            kinds = {type(error) for error in errors}
-            kind = kinds.pop() if len(kinds) == 1 else EmbexpError
-            numbered = (f"{place}. {error}" for place, error in enumerate(errors, 1))
-            raise kind(f"{len(errors)} things do not fit:\n\n" + "\n\n".join(numbered))
+        if self.found:
+            kinds = {*self.found.values()}
+            raise (kinds.pop() if len(kinds) == 1 else EmbexpError)(*self.found)

@@ -1,0 +1,144 @@
+"""Checking arguments that a user gave: types, bounds, choices, counts. Every problem names its key and what to type."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from embexp.errors import ConfigError, Problem, did_you_mean, listed
+
+
+@dataclass(frozen=True)
+class LegalValues:
+    """What an argument may be; what is left out bounds nothing.
+
+    Attributes:
+        one_of: words.
+        many: a list, each of whose members must be so, and which has one at least.
+        holds: a word that the list must have.
+        above, least, below, most: bounds of a number: > above, >= least, < below, <= most.
+        whole: a number without a fraction.
+        number: a finite number, without bounds.
+        optional: null is a value, too; else it is refused.
+    """
+
+    one_of: tuple[str, ...] = ()
+    many: bool = False
+    holds: str | None = None
+    above: float | None = None
+    least: float | None = None
+    below: float | None = None
+    most: float | None = None
+    whole: bool = False
+    number: bool = False
+    optional: bool = False
+
+    def allow(self, value: Any) -> bool:
+        """Whether an argument may be this.
+
+        >>> [LegalValues(above=0).allow(value) for value in (0.1, 0, None, True, "0.1", float("nan"))]
+        [True, False, False, False, False, False]
+        """
+        if value is None:
+            return self.optional
+        if not self.many:
+            return self._allow_one(value)
+        is_filled = isinstance(value, list | tuple) and len(value) > 0 and self.holds in (None, *value)
+        return is_filled and all(self._allow_one(member) for member in value)
+
+    def _allow_one(self, value: Any) -> bool:
+        if self.one_of:
+            return value in self.one_of
+        if not self._is_number:
+            return True
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float) or not isfinite(value):
+            return False
+        return not (
+            (self.above is not None and not value > self.above)
+            or (self.least is not None and not value >= self.least)
+            or (self.below is not None and not value < self.below)
+            or (self.most is not None and not value <= self.most)
+        )
+
+    @property
+    def _is_number(self) -> bool:
+        return self.number or self.whole or any(bound is not None for _, bound in self._bounds)
+
+    @property
+    def _bounds(self) -> tuple[tuple[str, float | None], ...]:
+        return (("above", self.above), ("of at least", self.least), ("below", self.below), ("of at most", self.most))
+
+    def __str__(self) -> str:
+        """What is expected, for a message.
+
+        >>> print(LegalValues(above=0, below=1, optional=True))
+        a number above 0 and below 1, or null
+        """
+        bounds = " and ".join(f"{word} {bound}" for word, bound in self._bounds if bound is not None)
+        number = f"a {'whole ' if self.whole else ''}number {bounds}".strip()
+        expected = number if self._is_number else "a value other than null"
+        expected = f"one of: {listed(self.one_of)}" if self.one_of else expected
+        if self.many:
+            expected = f"a list, {f'{self.holds} in it, ' if self.holds else ''}each of it {expected}"
+        return f"{expected}, or null" if self.optional else expected
+
+
+COUNT = LegalValues(least=1, whole=True)
+SHARE = LegalValues(above=0, most=1)
+
+
+def problems_with(key: str, value: Any, legal: LegalValues, such_as: Any = None, note: str = "") -> Iterator[Problem]:
+    """The problem with an argument, where there is one.
+
+    Args:
+        such_as: a value to type; without one the hint shows where the value goes.
+
+    >>> print(*problems_with("retriever.b", 7, LegalValues(least=0, most=1), such_as=0.75))
+    retriever.b=7 was given. Expected a number of at least 0 and of at most 1.
+    hint: type retriever.b=0.75
+    """
+    if legal.allow(value):
+        return
+    unknown = [word for word in (value if isinstance(value, list | tuple) else [value]) if word not in legal.one_of]
+    near = did_you_mean(str(unknown[0]), legal.one_of) if legal.one_of and unknown else ""
+    example = "<value>" if such_as is None else such_as
+    fix = f"{key}={str(example).lower() if isinstance(example, bool) else example}"
+    yield Problem(key=key, given=value, expected=str(legal), note=" ".join(filter(None, (near, note))), fix=(fix,))
+
+
+def problems_with_all(legal: Mapping[str, LegalValues], given: Mapping[str, Any]) -> Iterator[Problem]:
+    """The problems with all arguments that are given and bounded, in the order of `legal`."""
+    for name, values in legal.items():
+        if name in given:
+            yield from problems_with(name, given[name], values)
+
+
+def legal_values(name: str, node: Mapping[str, Any]) -> dict[str, LegalValues]:
+    """The `_values_` of a YAML, by argument.
+
+    Raises:
+        ConfigError: one is described by a word that is not known.
+    """
+    known = [field.name for field in dataclasses.fields(LegalValues)]
+    found = {}
+    for argument, given in (node.get("_values_") or {}).items():
+        if unknown := [key for key in given if key not in known]:
+            raise ConfigError(
+                f"{name} has _values_ of {argument} with {listed(unknown)}",
+                expected=f"some of: {listed(known)}",
+                note=did_you_mean(unknown[0], known),
+            )
+        found[argument] = LegalValues(**{**given, "one_of": tuple(given.get("one_of") or ())})
+    return found
+
+
+def refuse(problems: Iterable[Problem], under: str = "") -> None:
+    """Raise ConfigError with all problems, where there are any.
+
+    Args:
+        under: the key below which the arguments stand, such as `dataset.steps.clean`.
+    """
+    found = [problem.under(under) if under else problem for problem in problems]
+    if found:
+        raise ConfigError(*found)
