@@ -292,9 +292,9 @@ def test_a_stopped_stage_ends_killed_and_says_once_how_to_go_on(workplace, caplo
 @pytest.mark.parametrize(
     "moment",
     [
-        ("complete", "embexp.training.checkpoint_callback", 2),  # in mlm, before its second checkpoint is marked
-        ("rotate", "embexp.training.checkpoint_callback", 2),  # in mlm, when all its steps are done
-        ("complete", "embexp.training.checkpoint_callback", 4),  # in tsdae, before its second checkpoint is marked
+        ("complete", "embexp.training.callbacks", 2),  # in mlm, before its second checkpoint is marked
+        ("rotate", "embexp.training.callbacks", 2),  # in mlm, when all its steps are done
+        ("complete", "embexp.training.callbacks", 4),  # in tsdae, before its second checkpoint is marked
     ],
 )
 def test_a_run_killed_in_a_stage_goes_on_in_the_same_child_to_the_same_bits(moment, adapted, workplace, store):

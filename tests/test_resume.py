@@ -35,22 +35,22 @@ from embexp.training.checkpoints import folders, last_checkpoint
 FIRST = "{_target_:embexp.losses.tension.ContrastiveTension,_accepts_:[twin_text]}"
 CHAINED = (*TINY, "loss=softmax", f"+adapt.first={{loss:{FIRST}}}", "tracking=none", "keep=full")
 PLACES = {
-    "before anything was scored": ("load_base_model", "embexp.run"),
-    "before the first stage": ("train", "embexp.adapting"),
-    "when a checkpoint was written but not marked": ("complete", "embexp.training.checkpoint_callback"),
-    "when the second checkpoint was not marked": ("complete", "embexp.training.checkpoint_callback", 2),
-    "before old checkpoints were removed": ("rotate", "embexp.training.checkpoint_callback", 2),
+    "before anything was scored": ("load_base_model", "embexp.experiment.execute"),
+    "before the first stage": ("train", "embexp.experiment.stages"),
+    "when a checkpoint was written but not marked": ("complete", "embexp.training.callbacks"),
+    "when the second checkpoint was not marked": ("complete", "embexp.training.callbacks", 2),
+    "before old checkpoints were removed": ("rotate", "embexp.training.callbacks", 2),
     "before the best weights were loaded": ("load_weights", "embexp.training.embedding_training"),
-    "before the first stage was judged": ("record_stage", "embexp.adapting"),
+    "before the first stage was judged": ("record_stage", "embexp.experiment.stages"),
     "before the first stage's child was closed": ("finish", "embexp.tracking.run_parts.NullTracker", 1),
-    "between the stages": ("train", "embexp.run"),
-    "in the second stage": ("complete", "embexp.training.checkpoint_callback", 4),
-    "before the trained model was scored": ("record_results", "embexp.run"),
-    "before anything was stored": ("store", "embexp.run"),
-    "before the checkpoints were tidied": ("tidy", "embexp.run"),
+    "between the stages": ("train", "embexp.experiment.execute"),
+    "in the second stage": ("complete", "embexp.training.callbacks", 4),
+    "before the trained model was scored": ("record_results", "embexp.experiment.execute"),
+    "before anything was stored": ("store", "embexp.experiment.execute"),
+    "before the checkpoints were tidied": ("tidy", "embexp.experiment.execute"),
     "after the result was written": ("write_json", "embexp.tracking.journal", 2),
     "before the tracker was closed": ("finish", "embexp.tracking.run_parts.NullTracker", 2),
-    "before the run was marked as closed": ("write_json", "embexp.run", 2),
+    "before the run was marked as closed": ("write_json", "embexp.experiment.execute", 2),
 }
 
 

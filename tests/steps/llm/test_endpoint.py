@@ -15,7 +15,7 @@ from chat_server import ChatServer, Reply, completion, echo, texts
 
 from embexp.config.compose import conf_dir
 from embexp.errors import ConfigError, EndpointError
-from embexp.steps.llm.batch import MISFIT, OVER_LIMIT, REFUSED, request_all
+from embexp.steps.llm.batch import UNUSABLE, OVER_LIMIT, REFUSED, request_all
 from embexp.steps.llm.chat import Request
 from embexp.steps.llm.endpoint import Endpoint, faults_of
 
@@ -155,8 +155,8 @@ def test_two_texts_that_are_one_do_not_fit(serve):
 def test_what_never_fits_is_left_out_and_its_answers_are_kept_too(serve, tmp_path):
     server = serve(lambda request: completion("{", "length") if "Text: bad" in request.first else echo(request))
     done = asked(server, "good", "bad", cache=tmp_path)
-    assert (done.texts, done.left_out) == ([["good as put 1"], None], {MISFIT: 1})
-    assert done.report() == f"4 answers of toy, 80 tokens read, 40 written; left out: 1 {MISFIT}"
+    assert (done.texts, done.left_out) == ([["good as put 1"], None], {UNUSABLE: 1})
+    assert done.report() == f"4 answers of toy, 80 tokens read, 40 written; left out: 1 {UNUSABLE}"
     assert "it is cut off" in server.requests[-1].body["messages"][-1]["content"]
     assert asked(server, "good", "bad", cache=tmp_path).report() == done.report()
     assert len(server.requests) == 4
