@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-gpu reproduce ui clean
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+SLOW := slow or matrix or browser
+.PHONY: help run test test-rest test-all check bench bench-gpu reproduce ui clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -17,8 +19,14 @@ run: $(READY)  ## set up, then the main job: fine-tune MiniLM, compare it with i
 	$(BIN)/python -m embexp loss=mnrl model=minilm
 	@echo "Compare runs in the browser: make ui"
 
-test: $(READY)  ## set up, then all tests, one process per core (with EMBEXP_DATA=<folder> also those on real data)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+test: $(READY)  ## set up, then the tests of every mechanism, one process per core: ten minutes on two cores
+	$(PYTEST) -m "not ($(SLOW))"
+
+test-rest: $(READY)  ## the tests that make test leaves out: whole runs, every loss and place, the browser
+	$(PYTEST) -m "$(SLOW)"
+
+test-all: $(READY)  ## all tests (with EMBEXP_DATA=<folder> also those on real data)
+	$(PYTEST)
 
 check: $(READY)  ## format, lint, layers and configurations
 	$(BIN)/ruff format --check .

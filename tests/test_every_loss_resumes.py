@@ -72,22 +72,32 @@ def data(tmp_path_factory) -> Path:
 
 def test_the_catalogue_is_large():
     assert len(LOSSES) >= 27
+    assert len(OTHERS) >= 20
 
 
-# What else may hold weights or draw numbers: a temperature that is trained, and modifiers.
-VARIANTS = [
-    ("info_nce", "loss.learnable_temperature=true"),
-    ("mnrl", "modifier=matryoshka_2d", "trainer.gradient_accumulation_steps=2"),
-    ("softmax", "modifier=orthogonal"),
-]
+# What a resumed training must restore, once each: the default lane runs these.
+MECHANISMS = {
+    "the model alone": ("mnrl",),
+    "a head": ("softmax",),
+    "a decoder": ("tsdae",),
+    "a copy of the model": ("contrastive_tension",),
+    "a temperature": ("info_nce", "loss.learnable_temperature=true"),
+    "a gradient cache": ("cached_mnrl",),
+    "random dimensions and layers": ("mnrl", "modifier=matryoshka_2d", "trainer.gradient_accumulation_steps=2"),
+}
+OTHERS = [(loss,) for loss in LOSSES if (loss,) not in MECHANISMS.values()] + [("softmax", "modifier=orthogonal")]
+VARIANTS = [pytest.param(variant, id=name) for name, variant in MECHANISMS.items()]
+VARIANTS += [pytest.param(variant, id="-".join(variant), marks=pytest.mark.matrix) for variant in OTHERS]
 
 
-@pytest.mark.parametrize("variant", [*((loss,) for loss in LOSSES), *VARIANTS], ids="-".join)
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_a_killed_run_that_is_gone_on_with_equals_one_that_was_not(variant, data, workplace, store):
     assert_same_end(workplace, store, *overrides_of(variant[0], data), *variant[1:])
 
 
-@pytest.mark.parametrize("change", ["model/adapter=lora", "model.forward=plain"])
+@pytest.mark.parametrize(
+    "change", ["model/adapter=lora", pytest.param("model.forward=plain", marks=pytest.mark.matrix)]
+)
 def test_a_changed_pretrained_model_is_gone_on_with(change, data, workplace, store):
     model = ScratchModel(num_layers=1, hidden_size=16, num_heads=2, vocabulary_size=100, max_seq_length=16)
     model.load(lambda: TEXTS, workplace).save_pretrained(str(workplace / "base"))

@@ -54,6 +54,16 @@ PLACES = {
 }
 
 
+# One of each kind of place: before the stages, in one, between two, at the end. The others are of the matrix lane.
+IN_DEFAULT_LANE = {
+    "before anything was scored",
+    "when the second checkpoint was not marked",
+    "between the stages",
+    "before the tracker was closed",
+}
+MOMENTS = [pytest.param(name, marks=[] if name in IN_DEFAULT_LANE else pytest.mark.matrix) for name in PLACES]
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     """A chained run that nobody killed."""
@@ -62,7 +72,7 @@ def undisturbed(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("moment", PLACES)
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_killed_at_a_moment_ends_like_one_that_was_not(moment, undisturbed, workplace):
     killed(before, PLACES[moment], workplace / "run", *CHAINED)
     result = resume(workplace / "run")

@@ -15,7 +15,7 @@ from chat_server import ChatServer, Reply, completion, echo, texts
 
 from embexp.config.compose import conf_dir
 from embexp.errors import ConfigError, EndpointError
-from embexp.steps.llm.batch import UNUSABLE, OVER_LIMIT, REFUSED, request_all
+from embexp.steps.llm.batch import OVER_LIMIT, REFUSED, UNUSABLE, request_all
 from embexp.steps.llm.chat import Request
 from embexp.steps.llm.endpoint import Endpoint, faults_of
 
