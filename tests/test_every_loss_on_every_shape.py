@@ -59,7 +59,7 @@ DOCUMENTED = {
     "triplet": {"triplet"},
     "tsdae": {"noised_text"},
 }
-# The first loss for each set of shapes. Faults are found while reading: the other losses of a set are of the matrix lane.
+# The first loss for each set of shapes. Faults are found while reading: the other losses are of the matrix lane.
 ONE_OF_A_KIND = {frozenset(shapes): loss for loss, shapes in sorted(DOCUMENTED.items(), reverse=True)}.values()
 # One value that does not belong into a label of that kind, under what it is called.
 ODD_LABELS = {
