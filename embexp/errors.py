@@ -64,8 +64,15 @@ class Problem:
         return self.renamed(lambda key: f"{prefix}.{key}")
 
     def renamed(self, rename: Callable[[str], str]) -> "Problem":
-        """The same mistake with `rename` applied to its key and to the keys of the overrides to type."""
-        fix = tuple(" ".join(_renamed_override(part, rename) for part in _parts(each)) for each in self.fix)
+        """The same mistake with `rename` applied to its key and to the keys of the overrides to type.
+
+        >>> Problem(key="endpoint.api_key_env", fix=("export KEY=<key>",)).under("dataset.steps.x").fix
+        ('export KEY=<key>',)
+        """
+        fix = tuple(
+            each if each.startswith("export ") else " ".join(_renamed_override(part, rename) for part in _parts(each))
+            for each in self.fix
+        )
         return dataclasses.replace(self, key=rename(self.key) if self.key else "", fix=fix)
 
 

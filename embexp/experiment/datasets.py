@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from embexp.config.compose import (
 )
 from embexp.data.cache import cached_step, identity_of, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, ModelError
+from embexp.errors import ConfigError, EmbexpError, ModelError, Problem
 from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.conversions.convert import Way, convert
 
@@ -70,7 +71,7 @@ def check_steps(node: _Node) -> None:
         EmbexpError: an argument that a step does not take, or a part that cannot be; the message names the step.
     """
     for key, step in _steps_of(node).items():
-        with _told_under(key):
+        with _located_at(f"dataset.steps.{key}"):
             check_arguments({name: value for name, value in step.items() if not describes(name)}, {})
             for part in step.values():
                 if isinstance(part, Mapping) and "_target_" in part:
@@ -98,7 +99,7 @@ def _models_in(node: Any) -> Iterator[str]:
 def _applying(
     key: str, step: _Node, folders: Mapping[str, Path | None]
 ) -> Callable[[EmbeddingDataset], EmbeddingDataset]:
-    """A step as a function of the data set; a mistake in its arguments or models is told under the step's name.
+    """A step as a function of the data set; a problem with its arguments or models has the step's key.
 
     A step that takes a `cache` keeps there what must not be made twice even when the step itself is interrupted; one
     that takes `unfinished` has that folder for itself, until its result is in the cache.
@@ -107,21 +108,27 @@ def _applying(
     given = {name: folder for name, folder in folders.items() if name in known}
 
     def apply(dataset: EmbeddingDataset) -> EmbeddingDataset:
-        with _told_under(key):
+        with _located_at(f"dataset.steps.{key}"):
             return instantiate(step, dataset=dataset, **given)
 
     return apply
 
 
 @contextmanager
-def _told_under(key: str) -> Iterator[None]:
-    """Mistakes told with the step that they are in: its parts, such as a teacher, know not where they stand."""
+def _located_at(place: str) -> Iterator[None]:
+    """Problems in a step with the key of the step in front: the step and its parts do not know what it is called."""
     try:
         yield
-    except (ConfigError, ModelError) as error:
-        place = f"dataset.steps.{key}"
-        said = str(error) if place in str(error) else f"{place} (its keys begin so): {error}"
-        raise type(error)(said) from error
+    except EmbexpError as error:
+        raise type(error)(*(_located(problem, place, type(error)) for problem in error.problems)) from error
+
+
+def _located(problem: Problem, place: str, kind: type[EmbexpError]) -> Problem:
+    if problem.key:
+        return problem if problem.key.startswith("dataset.") else problem.under(place)
+    if place in problem.text or not issubclass(kind, ConfigError | ModelError):
+        return problem
+    return replace(problem, text=f"{place}: {problem.text}")
 
 
 _MOST_BUILT = 8  # data sets that a builder holds on to

@@ -11,7 +11,8 @@ from embexp.data.arrow import batches_of, holds_lists, list_lengths, scores_with
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import text_columns
 from embexp.errors import DataError, listed
-from embexp.steps.refusals import none_emptied, refuse
+from embexp.steps.kept_rows import none_emptied
+from embexp.steps.refusals import refuse
 from embexp.steps.text_repair import UNICODE_FORMS, cleaner
 
 if TYPE_CHECKING:

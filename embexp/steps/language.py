@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import did_you_mean, listed
-from embexp.steps.refusals import keep_rows, refuse
+from embexp.steps.kept_rows import keep_rows
+from embexp.steps.refusals import refuse
 
 if TYPE_CHECKING:
     import pyarrow

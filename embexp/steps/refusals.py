@@ -1,15 +1,10 @@
-"""What steps refuse: arguments that cannot be meant, and a split that they would leave without a row."""
+"""What steps refuse: arguments that cannot be meant."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from embexp.data.arrow import selected
-from embexp.data.dataset import EmbeddingDataset
 from embexp.data.values import is_count
-from embexp.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    import numpy
+from embexp.errors import ConfigError
 
 
 def refuse(step: str, faults: Iterable[str]) -> None:
@@ -34,31 +29,3 @@ def count_faults(least: int, **counts: Any) -> Iterator[str]:
         for name, value in counts.items()
         if not is_count(value, least)
     )
-
-
-def keep_rows(
-    dataset: EmbeddingDataset, step: str, keep: Mapping[str, "numpy.ndarray"], reason: str
-) -> EmbeddingDataset:
-    """The data set with the rows where the mask of their split is true; a split without a mask stays as it is.
-
-    Raises:
-        DataError: a split that had rows would have none.
-    """
-    splits = {name: selected(rows, keep[name]) if name in keep else rows for name, rows in dataset.splits.items()}
-    return none_emptied(dataset, dataset.after(step, splits, reason))
-
-
-def none_emptied(before: EmbeddingDataset, after: EmbeddingDataset) -> EmbeddingDataset:
-    """The data set `after` a step, once it is sure that each split that had rows still has some.
-
-    Raises:
-        DataError: a split lost all its rows.
-    """
-    emptied = [name for name, rows in before.splits.items() if rows.num_rows and not after.splits[name].num_rows]
-    if emptied:
-        report = after.history[-1]
-        raise DataError(
-            f"The step {report.step} leaves no row of {' and '.join(emptied)} in {before.name} ({report.reason}). "
-            "Expected at least one: loosen its arguments under dataset.steps, or take the step out."
-        )
-    return after

@@ -10,7 +10,8 @@ from embexp.data.arrow import batches_of, rows_of, schema_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import MADE_BY, MADE_FROM, training_columns
 from embexp.errors import did_you_mean, listed
-from embexp.steps.refusals import keep_rows, refuse
+from embexp.steps.kept_rows import keep_rows
+from embexp.steps.refusals import refuse
 
 if TYPE_CHECKING:
     import numpy

@@ -9,7 +9,8 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import did_you_mean, listed
 from embexp.steps.dedup.near import NGRAM, NUM_PERM, SEED, NearIndex, faults_of_search
 from embexp.steps.dedup.row_keys import comparable, joined_keys, list_keys, pair_keys, text_keys
-from embexp.steps.refusals import keep_rows, refuse
+from embexp.steps.kept_rows import keep_rows
+from embexp.steps.refusals import refuse
 
 if TYPE_CHECKING:
     import numpy

@@ -11,7 +11,8 @@ from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.errors import listed
 from embexp.steps.dedup.near import Document, NearIndex, faults_of_search
 from embexp.steps.dedup.row_keys import comparable, pair_keys, text_keys
-from embexp.steps.refusals import keep_rows, refuse
+from embexp.steps.kept_rows import keep_rows
+from embexp.steps.refusals import refuse
 
 if TYPE_CHECKING:
     import numpy

@@ -10,13 +10,14 @@ from embexp.data.beir import documents_in
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
 from embexp.steps.conversions.conversion import ConversionSettings
+from embexp.steps.kept_rows import none_emptied
 from embexp.steps.negatives.candidates import Retriever
 from embexp.steps.negatives.guards import KEY, Guards, faults_of_rows, faults_of_search
 from embexp.steps.negatives.mining import Mined, Selection, mine
 from embexp.steps.negatives.pool import Pairs, Pool, keys_of, pool_of
 from embexp.steps.negatives.ranked_form import MINED, PAIRS_FIRST, as_ranked, with_negatives
 from embexp.steps.negatives.report import tell_of_further_negatives, tell_of_rows_left_out, warn_of_missing_negatives
-from embexp.steps.refusals import none_emptied, refuse
+from embexp.steps.refusals import refuse
 
 if TYPE_CHECKING:
     import pyarrow

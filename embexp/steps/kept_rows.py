@@ -1,0 +1,47 @@
+"""Data sets with some rows left out, and the refusal of a step that empties a split."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from embexp.data.arrow import selected
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy
+
+
+def keep_rows(
+    dataset: EmbeddingDataset, step: str, keep: Mapping[str, "numpy.ndarray"], reason: str
+) -> EmbeddingDataset:
+    """The data set with the rows where the mask of their split is true; a split without a mask keeps all.
+
+    Raises:
+        DataError: a split that had rows would have none.
+    """
+    splits = {name: selected(rows, keep[name]) if name in keep else rows for name, rows in dataset.splits.items()}
+    return none_emptied(dataset, dataset.after(step, splits, reason))
+
+
+def none_emptied(
+    before: EmbeddingDataset,
+    after: EmbeddingDataset,
+    note: str = "Loosen its arguments under dataset.steps, or leave the step out",
+) -> EmbeddingDataset:
+    """The data set `after` a step, in which every split that had rows still has some.
+
+    Args:
+        note: what a user can do otherwise.
+
+    Raises:
+        DataError: a split lost all its rows.
+    """
+    emptied = [name for name, rows in before.splits.items() if rows.num_rows and not after.splits[name].num_rows]
+    if emptied:
+        report = after.history[-1]
+        raise DataError(
+            f"The step {report.step} leaves no row of {' and '.join(emptied)} in {before.name} ({report.reason})",
+            expected="at least one row in every split",
+            note=note,
+        )
+    return after
