@@ -156,3 +156,23 @@ def test_a_module_is_a_subject_and_a_function_a_thought():
     assert [name for name, count in lines.items() if count > MOST_LINES_OF_A_FILE] + long_functions == []
     assert 150 < len(lines) <= MOST_FILES
     assert statistics.median(lines.values()) >= LEAST_MEDIAN
+
+
+def test_the_map_names_every_package_with_what_is_found_there():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    lines = text.partition("## Where things are")[2].split("```")[1].strip().splitlines()
+    shown = dict(line.split(maxsplit=1) for line in lines)
+    packages = {
+        f"embexp/{name_of(path.parent)}/": ast.get_docstring(tree_of(path)) for path in FILES if is_package(path)
+    }
+    assert shown == {"embexp/*.py": shown["embexp/*.py"]} | packages
+    assert len(lines) <= 25
+
+
+def is_package(path: Path) -> bool:
+    """Whether this is the `__init__` of a package below embexp."""
+    return path.stem == "__init__" and path.parent != PACKAGE
+
+
+def test_every_folder_of_modules_is_a_package():
+    assert {path.parent for path in FILES} == {path.parent for path in FILES if path.stem == "__init__"}
