@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embexp.cli.overrides import quoted
+from embexp.cli.quoting import quoted
 from embexp.config.compose import option_of
 from embexp.errors import ConfigError, did_you_mean, listed
 from embexp.experiment.sweep_record import SWEEP, read_sweep, sweep_key

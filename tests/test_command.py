@@ -11,7 +11,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from embexp.cli.overrides import expand_paths, quote_texts
+from embexp.cli.overrides import expand_paths
+from embexp.cli.quoting import quote_texts
 from embexp.config.compose import conf_dir
 from embexp.errors import ConfigError
 

@@ -5,7 +5,8 @@ import json
 import pytest
 from conftest import TINY
 
-from embexp.cli.overrides import expand_paths, quote_texts
+from embexp.cli.overrides import expand_paths
+from embexp.cli.quoting import quote_texts
 from embexp.config.compose import compose
 from embexp.data.readers import read_files
 from embexp.errors import EmbexpError

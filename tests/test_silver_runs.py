@@ -10,7 +10,8 @@ from conftest import TINY
 from killed_runs import run
 from typed_commands import run_typed
 
-from embexp.cli.overrides import expand_paths, quote_texts
+from embexp.cli.overrides import expand_paths
+from embexp.cli.quoting import quote_texts
 from embexp.config.compose import compose
 from embexp.core.run_folder import status_of
 from embexp.data.readers import read_files

@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from embexp.cli.messages import explain
-from embexp.cli.overrides import expand_paths, quote_texts
+from embexp.cli.overrides import expand_paths
+from embexp.cli.quoting import quote_texts
 from embexp.config.compose import TRUSTED, VERSION_BASE, conf_dir, defaults_of
 from embexp.config.schemas import check_value_types
 from embexp.core.signals import listen

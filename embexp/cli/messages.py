@@ -7,7 +7,8 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from embexp.cli.overrides import SINGLE, quoted
+from embexp.cli.overrides import SINGLE
+from embexp.cli.quoting import quoted
 from embexp.config.compose import conf_dir, option_names
 from embexp.errors import did_you_mean
 

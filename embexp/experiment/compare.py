@@ -265,7 +265,7 @@ def with_runs(arguments: Sequence[str]) -> list[str]:
     >>> with_runs(["runs/a", "runs/b", "resamples=500"])
     ['runs=["runs/a","runs/b"]', 'resamples=500']
     """
-    from embexp.cli.overrides import quoted
+    from embexp.cli.quoting import quoted
 
     runs = [argument for argument in arguments if "=" not in argument and not argument.startswith("-")]
     others = [argument for argument in arguments if argument not in runs]

@@ -288,7 +288,8 @@ _Composed = tuple[DictConfig, dict[str, Any]]  # a configuration, and the chosen
 def evaluate_command() -> None:
     """`python -m embexp.evaluate`: compose the configuration of every model, check all, score them, print the table."""
     from embexp.cli.app import run_command
-    from embexp.cli.overrides import each_model, expand_paths, quote_texts
+    from embexp.cli.overrides import each_model, expand_paths
+    from embexp.cli.quoting import quote_texts
 
     models, others = each_model(sys.argv[1:])
     overrides = [each for each in others if not each.startswith("-") and ("=" in each or each.startswith("~"))]

@@ -184,7 +184,7 @@ def as_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def _as_override(key: str, sign: str, value: str) -> str:
-    from embexp.cli.overrides import quoted
+    from embexp.cli.quoting import quoted
 
     key = _OWN_KEYS.get(key, key)
     if value in ("", "null") or value[0] in "[\"'":

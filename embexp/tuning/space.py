@@ -8,7 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from embexp.cli.overrides import expand_paths, quote_texts, quoted
+from embexp.cli.overrides import expand_paths
+from embexp.cli.quoting import quote_texts, quoted
 from embexp.config.compose import composed
 from embexp.errors import ConfigError
 from embexp.experiment.fingerprint import CHANGE_NOTHING

@@ -11,7 +11,7 @@ from hydra import initialize_config_dir
 from killed_runs import SERVER
 from omegaconf import OmegaConf
 
-from embexp.cli.overrides import quote_texts
+from embexp.cli.quoting import quote_texts
 from embexp.config.compose import VERSION_BASE, compose, composed, conf_dir, resolve
 from embexp.core.run_folder import read_json, write_json
 from embexp.errors import ConfigError

@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from embexp.cli.overrides import quote_texts
+from embexp.cli.quoting import quote_texts
 from embexp.config.compose import compose, instantiate, resolve
 from embexp.data.arrow import schema_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset
