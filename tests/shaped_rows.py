@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from embexp.data.checks import dataset_of
 from embexp.data.dataset import EmbeddingDataset
+from embexp.data.row_checks import dataset_of
 from embexp.data.shapes import SHAPES
 
 NUM_ROWS = 12

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from embexp.config.compose import option_of
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.experiment.data_checks import check_stage, rows_grouped_by_label
 from embexp.experiment.settings_checks import check_companions
 from embexp.losses.modifiers import modifier_of

@@ -88,7 +88,7 @@ def table_of_rows(rows: Iterable[dict[str, Any]], schema: "pyarrow.Schema") -> "
     return table_of_batches((pyarrow.Table.from_pylist(chunk, schema=schema) for chunk in chunks), schema)
 
 
-def selected(rows: "Dataset", keep: "numpy.ndarray") -> "Dataset":
+def select_rows(rows: "Dataset", keep: "numpy.ndarray") -> "Dataset":
     """The rows where the boolean mask `keep`, `(num_rows,)`, is true, in their order."""
     import pyarrow
 

@@ -37,7 +37,7 @@ class _Document:
     text: str
 
 
-def documents_in(path: Path, faults: FaultLog) -> Iterator[_Document]:
+def read_documents(path: Path, faults: FaultLog) -> Iterator[_Document]:
     """The documents of a file one by one; rows that cannot be read go to `faults`.
 
     Args:
@@ -180,7 +180,7 @@ def _judgements(path: Path, faults: FaultLog) -> dict[str, _Qrels]:
 def _texts(path: Path, wanted: set[str], faults: FaultLog) -> dict[str, str]:
     """The texts of those ids that are wanted."""
     texts: dict[str, str] = {}
-    for document in documents_in(path, faults):
+    for document in read_documents(path, faults):
         if document.id is None:
             faults.add(path, document.line, "has no _id", document.text)
         elif document.id in texts:

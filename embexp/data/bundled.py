@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from embexp.data.checks import dataset_of
 from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.row_checks import dataset_of
 from embexp.errors import DataError, listed
 
 _Rows = Iterator[dict[str, Any]]
@@ -69,7 +69,7 @@ def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
         "triplet": lambda concepts: _triplets(_ranked_rows(concepts)),
         "binary_pair": lambda concepts: _binary_pairs(_scored_pairs(concepts)),
     }[shape]
-    concepts = concepts_of(corpus)
+    concepts = _concepts_of(corpus)
     families = tuple(sorted({concept["family"] for concept in concepts}))
     label_names = {"class_pair": NLI_LABELS, "labelled_text": families}.get(shape, ())
     splits = {split: _columns(rows_of(_members(concepts, split)), label_names) for split in SPLITS}
@@ -77,7 +77,7 @@ def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
 
 
 @functools.cache
-def concepts_of(corpus: str) -> tuple[_Concept, ...]:
+def _concepts_of(corpus: str) -> tuple[_Concept, ...]:
     """All concepts of a corpus, in the order of its file."""
     path = _CORPORA / f"{corpus}.jsonl"
     if not path.is_file():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def keep_array(file: Path, array: "numpy.ndarray") -> None:
+def save_array(file: Path, array: "numpy.ndarray") -> None:
     """Write the file at once under its own name, so that one that is there is whole; a full disk is a warning."""
     import numpy
 
@@ -36,7 +36,7 @@ def keep_array(file: Path, array: "numpy.ndarray") -> None:
         logger.warning("The numbers were not kept in %s: %s", file.parent, error)
 
 
-class KeptBlocks:
+class CachedBlocks:
     """Arrays that are made one after the other, each kept as soon as it is there: whoever is killed goes on after it.
 
     Args:
@@ -60,14 +60,14 @@ class KeptBlocks:
             return numpy.load(file)
         block = make()
         if file:
-            keep_array(file, block)
+            save_array(file, block)
         return block
 
 
 _MAKERS = ("data", "steps", "models", "training")  # folders of the code that a step's result depends on
 
 
-def identity_of(dataset: EmbeddingDataset) -> str:
+def dataset_key(dataset: EmbeddingDataset) -> str:
     """A key of what a step can see of a data set: rows, shape, label names and prompts, not where they came from."""
     return _digest(
         dataset.fingerprints(),

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from embexp.data.arrow import batches_of, selected
+from embexp.data.arrow import batches_of, select_rows
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
 
@@ -109,7 +109,7 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def without_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
+def drop_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
     """Without the rows labelled -1, the Hub's sign for pairs on which the annotators did not agree.
 
     It is that sign only beside labels from 0, and not where -1 and 1 without names are the two classes.
@@ -133,7 +133,7 @@ def without_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
         raise DataError(
             f"Data set {dataset.name} holds the labels -1 and 1. Expected 0 and 1, or class names: write 0 for -1."
         )
-    splits = {split: selected(rows, labels[split] != -1) for split, rows in dataset.splits.items()}
+    splits = {split: select_rows(rows, labels[split] != -1) for split, rows in dataset.splits.items()}
     return dataset.after("leave out rows without a gold label (-1)", splits)
 
 

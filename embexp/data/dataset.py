@@ -33,15 +33,15 @@ class Prompts:
     columns: Mapping[str, str] = field(default_factory=dict)
     in_text: tuple[str, ...] = ()
 
-    def of(self, column: str) -> str | None:
+    def prompt_for(self, column: str) -> str | None:
         """The prompt to put before the texts of a column: empty for none, None for the model's own default one.
 
         The model's own is meant where a data set names no prompts at all.
 
         >>> prompts = Prompts({"query": "Q: ", "document": "D: "}, columns={"anchor": "query", "positive": "document"})
-        >>> prompts.of("sentence1"), prompts.of("negative_2")
+        >>> prompts.prompt_for("sentence1"), prompts.prompt_for("negative_2")
         ('Q: ', 'D: ')
-        >>> Prompts().of("anchor") is None
+        >>> Prompts().prompt_for("anchor") is None
         True
         """
         if any(_same_side(column, other) for other in self.in_text):

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from embexp.data.arrow import batches_of, table_of_batches, with_progress
-from embexp.data.checks import checked
-from embexp.data.classes import ClassLabels, without_unlabelled
+from embexp.data.classes import ClassLabels, drop_unlabelled
 from embexp.data.columns import ROLES, check_columns, roles_of, shape_of_columns, unused_columns, usual_columns
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.formats import SEPARATED, kind_of
+from embexp.data.row_checks import check_rows
 from embexp.data.shapes import Shape, shape_named
 from embexp.data.text_files import Chunk, are_names
 from embexp.data.values import TypedRows, are_bounds
@@ -127,7 +127,7 @@ def dataset_from(
         provenance["score_range"] = f"{meaning.score_range[0]} to {meaning.score_range[1]}"
     label_names = labels.names if shape.label_kind == "class" else ()
     dataset = EmbeddingDataset(name, shape, splits, label_names, provenance)
-    return checked(without_unlabelled(_settled(dataset, faults, told=meaning.shape is not None)))
+    return check_rows(drop_unlabelled(_settled(dataset, faults, told=meaning.shape is not None)))
 
 
 def _header_hint(source: Any, num_columns: int) -> str:

@@ -84,7 +84,7 @@ def sha256_of(*paths: Path) -> str:
 
 
 @functools.cache
-def hub_answers() -> bool:
+def hub_is_reachable() -> bool:
     """Whether the Hub can be reached; asked once in a process, while the Hub's client would try for half a minute."""
     import requests
     from huggingface_hub import constants
@@ -110,7 +110,7 @@ def load_hub(
     from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
-    answers = Path(id).exists() or hub_answers()
+    answers = Path(id).exists() or hub_is_reachable()
     if not answers:
         datasets.config.HF_HUB_OFFLINE = True  # what was fetched before is read without waiting for the Hub
     try:

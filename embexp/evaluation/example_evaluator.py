@@ -230,7 +230,7 @@ class ExampleEvaluator:
         """The texts that `score` encodes, by the prompt before them."""
         found: dict[str | None, list[str]] = {}
         for column, texts in self.task.texts(self.dataset.splits[split]).items():
-            found.setdefault(self.dataset.prompts.of(column), []).extend(texts)
+            found.setdefault(self.dataset.prompts.prompt_for(column), []).extend(texts)
         return found
 
     def positives(self, split: str) -> Positives:
@@ -238,7 +238,7 @@ class ExampleEvaluator:
         rows = self.dataset.splits[split]
         columns = [*self.task.texts(rows)]
         first, second = zip(*self.task.positives(rows), strict=True) if self.task.positives(rows) else ((), ())
-        prompts = self.dataset.prompts.of(columns[0]), self.dataset.prompts.of(columns[-1])
+        prompts = self.dataset.prompts.prompt_for(columns[0]), self.dataset.prompts.prompt_for(columns[-1])
         return Positives(list(first), list(second), prompts)
 
     def score(self, encoder: Encoder, split: str) -> Scores:
@@ -274,7 +274,7 @@ class ExampleEvaluator:
         taken = dict.fromkeys(vectors, 0)
         found = {}
         for column, texts in self.task.texts(self.dataset.splits[split]).items():
-            prompt = self.dataset.prompts.of(column)
+            prompt = self.dataset.prompts.prompt_for(column)
             found[column] = vectors[prompt][taken[prompt] : taken[prompt] + len(texts)]
             taken[prompt] += len(texts)
         return found

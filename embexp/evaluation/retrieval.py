@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from embexp.core.nearest_neighbours import check_similarity, nearest
-from embexp.data.beir import documents_in
+from embexp.data.beir import read_documents
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
 from embexp.errors import ConfigError, DataError, did_you_mean, listed
@@ -91,7 +91,7 @@ def _corpus(name: str, corpus: str, dataset: EmbeddingDataset) -> list[str]:
             f"{did_you_mean(corpus, (_ALL, _SPLIT))}".strip()
         )
     faults = FaultLog("drop")
-    texts = [document.text for document in documents_in(path, faults) if document.text]
+    texts = [document.text for document in read_documents(path, faults) if document.text]
     if faults.count:
         logger.warning("%s", faults.summary(len(texts)))
     return texts

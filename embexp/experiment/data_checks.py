@@ -176,7 +176,7 @@ def _cut(dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]], limit:
     if limit is None:
         return
     for column, texts in samples.items():
-        prompt = dataset.prompts.of(column) or ""
+        prompt = dataset.prompts.prompt_for(column) or ""
         cut = limit.num_cut([prompt + text for text in texts])
         if cut >= max(1, _NOTICED * len(texts)):
             sampled = "sampled " if dataset.splits["train"].num_rows > len(texts) else ""

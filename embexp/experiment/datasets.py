@@ -16,7 +16,7 @@ from embexp.config.compose import (
     option_of,
     parameters_of,
 )
-from embexp.data.cache import cached_step, identity_of, step_key, unfinished_folder
+from embexp.data.cache import cached_step, dataset_key, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problem
 from embexp.steps.conversions.conversion import ConversionSettings
@@ -169,7 +169,7 @@ class DataBuilder:
 
     def _stepped(self, node: _Node, dataset: EmbeddingDataset) -> EmbeddingDataset:
         steps = _steps_of(node)
-        identity = identity_of(dataset) if self.cache and steps else ""
+        identity = dataset_key(dataset) if self.cache and steps else ""
         for key, step in steps.items():
             if self.cache:
                 identity = step_key(identity, _with_models(step))

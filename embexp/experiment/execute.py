@@ -20,7 +20,7 @@ from embexp.experiment.resume import resume_run, start_run
 from embexp.experiment.scoring import AllScores, Scoring, metrics_of
 from embexp.experiment.stages import adapt, train
 from embexp.exports.delivery import TrainedModel, make_exports
-from embexp.models.embedding_cache import TextMemory
+from embexp.models.embedding_cache import MemoryCachedEncoder
 from embexp.models.encoding import ModelEncoder
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import is_closed_part, sent_trainings
@@ -128,7 +128,7 @@ def _export(
     subject = TrainedModel(
         folder=stage.model_path,
         output=plan.folder / "exports",
-        encoder=TextMemory(ModelEncoder(model)),
+        encoder=MemoryCachedEncoder(ModelEncoder(model)),
         evaluators=plan.evaluators,
         dataset=plan.stages[-1].dataset,
         result=journal.result,

@@ -19,7 +19,7 @@ from embexp.experiment.evaluators import plan_evaluators
 from embexp.experiment.plan import plan_stage
 from embexp.experiment.stage_config import MAIN, configure_stage, stages_of
 from embexp.exports.delivery import Export, Exported, TrainedModel
-from embexp.models.embedding_cache import TextMemory
+from embexp.models.embedding_cache import MemoryCachedEncoder
 from embexp.models.encoding import ModelEncoder
 
 if TYPE_CHECKING:
@@ -132,12 +132,12 @@ def _quiet() -> None:
     logging.disable_progress_bar()
 
 
-def _encoder(model: "SentenceTransformer") -> TextMemory:
+def _encoder(model: "SentenceTransformer") -> MemoryCachedEncoder:
     """An encoder that computes as a run's does: without padding, where that can be."""
-    from embexp.models.packed import arrange_forward
+    from embexp.models.packed import set_forward
 
-    arrange_forward(model, None)
-    return TextMemory(ModelEncoder(model, progress="encoding"))
+    set_forward(model, None)
+    return MemoryCachedEncoder(ModelEncoder(model, progress="encoding"))
 
 
 logger = logging.getLogger(__name__)

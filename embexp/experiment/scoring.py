@@ -11,7 +11,7 @@ from embexp.core.profiling import COSTS, SCORING, TIMER
 from embexp.evaluation.geometry import collapse_signs, geometry_of
 from embexp.evaluation.scores import ID, Evaluator, Scores
 from embexp.experiment.plan import RunPlan
-from embexp.models.embedding_cache import CachingEncoder, TextMemory, model_fingerprint
+from embexp.models.embedding_cache import DiskCachedEncoder, MemoryCachedEncoder, model_fingerprint
 from embexp.models.encoding import ModelEncoder
 from embexp.models.weights import LOCAL
 from embexp.protocols import Encoder
@@ -101,7 +101,7 @@ def base_encoder(config: Mapping, place: Mapping[str, str], model: "SentenceTran
     if not cache or place["source"] not in LOCAL:
         return encoder
     key = model_fingerprint(model, Path(place["location"]), config["model"], versions())
-    return CachingEncoder(encoder, Path(cache) / "embeddings", key)
+    return DiskCachedEncoder(encoder, Path(cache) / "embeddings", key)
 
 
 def score_all(evaluators: Sequence[Evaluator], encoder: Encoder, splits: tuple[str, ...]) -> AllScores:
@@ -109,7 +109,7 @@ def score_all(evaluators: Sequence[Evaluator], encoder: Encoder, splits: tuple[s
 
     The texts of all evaluators are encoded together, each distinct one once.
     """
-    memory, scores = TextMemory(encoder), {}
+    memory, scores = MemoryCachedEncoder(encoder), {}
     for split in splits:
         judging = [evaluator for evaluator in evaluators if split in evaluator.splits]
         wanted = texts_of(judging, split)
@@ -132,7 +132,7 @@ def texts_of(evaluators: Sequence[Evaluator], split: str) -> dict[str | None, li
 
 
 def _geometry_scores(
-    evaluators: Sequence[Evaluator], split: str, memory: TextMemory, texts: Mapping[str | None, list[str]]
+    evaluators: Sequence[Evaluator], split: str, memory: MemoryCachedEncoder, texts: Mapping[str | None, list[str]]
 ) -> Scores:
     """The geometry of the texts' embeddings; alignment is that of all pairs that evaluators know to mean the same.
 
@@ -149,7 +149,7 @@ def _geometry_scores(
 
 
 def _positives(
-    evaluators: Sequence[Evaluator], split: str, memory: TextMemory
+    evaluators: Sequence[Evaluator], split: str, memory: MemoryCachedEncoder
 ) -> "tuple[numpy.ndarray, numpy.ndarray] | None":
     """Embeddings of the pairs that evaluators know to mean the same; None where there are none."""
     import numpy

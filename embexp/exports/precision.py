@@ -116,7 +116,7 @@ class QuantisedEmbeddings:
 
         trained.dataset.training_rows()  # says so where there are none
         dataset = with_row_prompts(trained.dataset)
-        prompts = {column: dataset.prompts.of(column) for column in dataset.text_columns}
+        prompts = {column: dataset.prompts.prompt_for(column) for column in dataset.text_columns}
         texts = {(text, prompts[column]) for column in prompts for text in dataset.texts_of("train", column)}
         texts = sorted(texts, key=lambda pair: (pair[0], pair[1] or ""))
         drawn = random.Random(0).sample(texts, min(self.calibration_texts, len(texts)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from embexp.config.compose import model_named
-from embexp.data.sources import hub_answers
+from embexp.data.sources import hub_is_reachable
 from embexp.errors import ConfigError, ModelError, did_you_mean, listed
 from embexp.protocols import BaseModel
 
@@ -136,7 +136,7 @@ def _place_of(given: str, model: BaseModel, advice: str) -> dict[str, str]:
         raise ConfigError(f"{given} is a model with random weights. Expected a trained one: {advice}")
     if not model.has_transformer:
         raise ConfigError(f"{given} has no transformer. Expected a model with one: {advice}")
-    if place["source"] == "hub" and not hub_answers():
+    if place["source"] == "hub" and not hub_is_reachable():
         raise ModelError(
             f"{given} is on the Hugging Face Hub ({place['location']}), which does not answer. Expected a connection, "
             f"or weights on disk: {advice}"

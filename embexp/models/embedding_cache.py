@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.data.cache import keep_array
+from embexp.data.cache import save_array
 from embexp.data.sources import sha256_of
 from embexp.protocols import Encoder
 
@@ -56,7 +56,7 @@ def _settings(model: "SentenceTransformer") -> Iterator[Any]:
     yield str(model.device), torch.cuda.get_device_name() if model.device.type == "cuda" else torch.get_num_threads()
 
 
-class TextMemory:
+class MemoryCachedEncoder:
     """An Encoder that encodes each distinct text once after each prompt, however often and by whom it is asked for."""
 
     def __init__(self, encoder: Encoder) -> None:
@@ -81,7 +81,7 @@ _LARGEST = 512 * 2**20  # bytes; larger embeddings are not kept
 logger = logging.getLogger(__name__)
 
 
-class CachingEncoder:
+class DiskCachedEncoder:
     """An Encoder that takes the embeddings of texts that it was asked for before from a folder.
 
     Args:
@@ -105,7 +105,7 @@ class CachingEncoder:
         else:
             vectors = self.encoder.encode(distinct, prompt)
             if vectors.nbytes <= _LARGEST:
-                keep_array(file, vectors)
+                save_array(file, vectors)
         place = {text: row for row, text in enumerate(distinct)}
         return vectors[[place[text] for text in texts]]
 

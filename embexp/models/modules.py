@@ -68,7 +68,7 @@ _REFUSED = {
 _LIBRARY, _OWN = "sentence_transformers.sentence_transformer.modules.", "embexp.models.words."
 
 
-def class_of(call: Mapping[str, Any]) -> str:
+def module_class(call: Mapping[str, Any]) -> str:
     """The last part of what a module's YAML calls."""
     return str(call.get("_target_")).rpartition(".")[2]
 
@@ -87,7 +87,7 @@ class _Passed:
 
     def after(self, call: _Call) -> "_Passed":
         """What comes out of one more module, which can read it."""
-        kind = class_of(call)
+        kind = module_class(call)
         if kind in INPUTS:
             trains = kind == "static_vectors" or (kind == "word_vectors" and call.get("update_embeddings", True))
             return _Passed(INPUTS[kind], kind, trains, kind == "word_vectors")
@@ -115,11 +115,11 @@ def stack_problems(modules: Mapping[str, _Call], has_base: bool) -> Iterator[str
 
 
 def _flow(call: _Call) -> Mapping[str, str]:
-    return _PER_TOKEN if call.get("module_input_name") == "token_embeddings" else KINDS[class_of(call)].flow
+    return _PER_TOKEN if call.get("module_input_name") == "token_embeddings" else KINDS[module_class(call)].flow
 
 
 def _unknown(call: _Call) -> str | None:
-    kind, target = class_of(call), str(call.get("_target_"))
+    kind, target = module_class(call), str(call.get("_target_"))
     if kind in _REFUSED:
         return f"{_REFUSED[kind]}."
     if target.startswith(_LIBRARY if kind in KINDS else _OWN) and (kind in KINDS or kind in INPUTS):
@@ -131,7 +131,7 @@ def _unknown(call: _Call) -> str | None:
 
 
 def _misplaced(call: _Call, passed: _Passed) -> str | None:
-    kind = class_of(call)
+    kind = module_class(call)
     if (kind in INPUTS) != (passed.given is None):
         return f"Expected one of {listed(INPUTS)} as the first module and nowhere else, or a base before all modules."
     if kind not in INPUTS and passed.given not in _flow(call):

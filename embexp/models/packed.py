@@ -72,7 +72,7 @@ AttentionInterface.register(_PACKED, _packed_attention)
 AttentionMaskInterface.register(_PACKED, _packed_mask)
 
 
-class PackedForward:
+class _PackedForward:
     """Stands in for the `forward` of a transformer from transformers, and calls it on less padding.
 
     An object of its own, not a closure, so that a copied model gets a copied one.
@@ -162,7 +162,7 @@ def _row_ranges(chunks: list[_Chunk]) -> list[tuple[int, int, int]]:
     return [(end - rows, end, width) for end, (rows, width, _) in zip(ends, chunks, strict=True)]
 
 
-def pack(network: "PreTrainedModel") -> Callable[[], None]:
+def _pack(network: "PreTrainedModel") -> Callable[[], None]:
     """Put PackedForward in the place of a network's forward; files that it is saved to do not show it.
 
     Returns:
@@ -170,7 +170,7 @@ def pack(network: "PreTrainedModel") -> Callable[[], None]:
     """
     attention = network.config._attn_implementation
     is_flat = network.is_backend_compatible() and "position_ids" in inspect.signature(network.forward).parameters
-    network.forward = PackedForward(network, _longest_flat_row(network) if is_flat else 0, _first_position(network))
+    network.forward = _PackedForward(network, _longest_flat_row(network) if is_flat else 0, _first_position(network))
     if is_flat:
         network.config._attn_implementation = _PACKED
 
@@ -199,7 +199,7 @@ def _first_position(network: "PreTrainedModel") -> int:
 _PROBE_LENGTHS = (2, 3, 3, 5, 9, 12, 17, 24, 33, 40)  # tokens of the rows on which both forwards are compared
 
 
-def arrange_forward(model: "SentenceTransformer", forward: str | None) -> None:
+def set_forward(model: "SentenceTransformer", forward: str | None) -> None:
     """Have a loaded model compute as `model.forward` says, in place; where it cannot be packed, that is logged.
 
     Args:
@@ -208,11 +208,15 @@ def arrange_forward(model: "SentenceTransformer", forward: str | None) -> None:
     """
     if forward == "plain" or (forward is None and model.device.type != "cpu"):
         return
-    if reason := _why_not(model) or (forward is None and _why_not_unasked(model)) or differs(model.transformers_model):
+    if (
+        reason := _why_not(model)
+        or (forward is None and _why_not_unasked(model))
+        or _why_packing_differs(model.transformers_model)
+    ):
         level = logging.INFO if forward is None else logging.WARNING
         logger.log(level, "model.forward=packed has no effect: %s. The model computes on padded batches.", reason)
         return
-    pack(model.transformers_model)
+    _pack(model.transformers_model)
     logger.info("The model computes without padding; model.forward=plain computes on padded batches.")
 
 
@@ -235,7 +239,7 @@ def _why_not_unasked(model: "SentenceTransformer") -> str | None:
 
 
 @torch.no_grad()
-def differs(network: "PreTrainedModel") -> str | None:
+def _why_packing_differs(network: "PreTrainedModel") -> str | None:
     """Why a network cannot be packed, found by packing a copy of its forward and comparing both on a few rows.
 
     Some architectures see padding (convolutions, Fourier transforms, landmarks): less of it is another model.
@@ -248,7 +252,7 @@ def differs(network: "PreTrainedModel") -> str | None:
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # it wants pictures, a language, ...
         network.train(was_training)
         return f"it does not compute on tokens and their mask alone ({str(error).splitlines()[0]})"
-    undo = pack(network)
+    undo = _pack(network)
     packed = network(**features, return_dict=True).last_hidden_state.where(real, 0)
     undo()
     network.train(was_training)

@@ -13,12 +13,12 @@ from embexp.models.adapters import PEFT_IS_MISSING, LoraAdapter, has_adapter, me
 from embexp.models.network import POOLING_MODES, keep_first_layers, pool_by, too_many_layers
 from embexp.models.weights import (
     LOCAL,
-    check_foreign_code,
-    find_place,
-    foreign_code,
+    check_remote_code,
+    find_weights,
     is_adapter,
     network_config,
     num_positions,
+    remote_code,
 )
 from embexp.protocols import TextSource
 
@@ -161,13 +161,13 @@ class PretrainedModel:
             ModelError: a given path has no model, the package's weights are not the expected ones, no id is given,
                 the files do not go with the arguments, or they bring code that is not trusted.
         """
-        place = find_place(self.id, self.path, self.package, self.revision, self.sha256)
+        place = find_weights(self.id, self.path, self.package, self.revision, self.sha256)
         if self.stand_in and place["source"] in ("cache", "hub"):
             place = model_named("model.stand_in", self.stand_in).locate()
         if place["source"] in LOCAL:
             folder = Path(place["location"])
             if not self.trust_remote_code:
-                check_foreign_code(place["id"], folder)
+                check_remote_code(place["id"], folder)
             _check_files(folder, self.num_layers, self.max_seq_length)
         return place
 
@@ -190,11 +190,11 @@ class PretrainedModel:
         Raises:
             ModelError: the Hub does not answer, what lies there is no model, or it does not go with the arguments.
         """
-        from embexp.models.packed import arrange_forward
+        from embexp.models.packed import set_forward
 
         place = self.locate()
         if self.trust_remote_code and place["source"] in LOCAL:
-            logger.warning("model.trust_remote_code=true: %s", foreign_code(Path(place["location"])) or "no code")
+            logger.warning("model.trust_remote_code=true: %s", remote_code(Path(place["location"])) or "no code")
         if self.stand_in and place["id"] != (wanted := self.path or self.id):
             logger.warning("model.stand_in=%s: its weights stand in for those of %s.", self.stand_in, wanted)
         model = self._read(place)
@@ -210,7 +210,7 @@ class PretrainedModel:
             changed = came_with_adapter or self.num_layers is not None or self.dtype is not None
             _remember_base(model, folder / "base" if changed else None)
             self.adapter.attach(model)
-        arrange_forward(model, self.forward)
+        set_forward(model, self.forward)
         return model
 
     def _read(self, place: dict[str, str]) -> "SentenceTransformer":

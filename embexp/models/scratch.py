@@ -80,7 +80,7 @@ class ScratchModel:
         from sentence_transformers.sentence_transformer.modules import Pooling
         from transformers import BertConfig, BertModel
 
-        from embexp.models.packed import arrange_forward
+        from embexp.models.packed import set_forward
 
         place = folder / SCRATCH
         tokenizer = wordpiece_tokenizer(training_texts(), self.vocabulary_size, self.max_seq_length)
@@ -96,7 +96,7 @@ class ScratchModel:
         tokenizer.save_pretrained(place)
         transformer = Transformer(str(place), max_seq_length=self.max_seq_length)
         model = SentenceTransformer(modules=[transformer, Pooling(self.hidden_size, "mean")])
-        arrange_forward(model, self.forward)
+        set_forward(model, self.forward)
         return model
 
 

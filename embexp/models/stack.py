@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from embexp.config.compose import check_arguments, instantiate
 from embexp.errors import ConfigError, ModelError
 from embexp.models.adapters import LoraAdapter, refuse_adapter
-from embexp.models.modules import INPUTS, KINDS, class_of, stack_problems
+from embexp.models.modules import INPUTS, KINDS, module_class, stack_problems
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import FROM_SCRATCH
 from embexp.protocols import TextSource
@@ -118,7 +118,7 @@ class ModuleStack:
         problems = []
         for call in self.modules.values():
             try:
-                check_arguments(dict(call), {"training_texts": None} if class_of(call) in INPUTS else {})
+                check_arguments(dict(call), {"training_texts": None} if module_class(call) in INPUTS else {})
             except ConfigError as error:
                 problems.append(str(error))
         if problems:
@@ -143,7 +143,7 @@ class ModuleStack:
 
 
 def _build(name: str, call: _Call, before: list["Module"], training_texts: TextSource) -> "Module":
-    kind = class_of(call)
+    kind = module_class(call)
     if kind in INPUTS:
         return instantiate(dict(call), training_texts=training_texts())
     found = {}

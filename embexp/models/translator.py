@@ -5,7 +5,7 @@ from typing import Any
 
 from embexp.data.arrow import with_progress
 from embexp.errors import ModelError
-from embexp.models.weights import find_place
+from embexp.models.weights import find_weights
 
 
 class Seq2SeqTranslator:
@@ -40,7 +40,7 @@ class Seq2SeqTranslator:
         self.languages = source_language, target_language
         drawing = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
         self.options: dict[str, Any] = {"max_new_tokens": max_tokens, "num_beams": num_beams, **drawing}
-        self.place = find_place(None, path, None, None, None)
+        self.place = find_weights(None, path, None, None, None)
         self._model: Any = None
         self._tokenizer: Any = None
 

@@ -74,7 +74,7 @@ def read_json(path: Path) -> Any:
 LOCAL = ("path", "package", "cache")  # sources that are folders
 
 
-def find_place(
+def find_weights(
     model_id: str | None, path: str | None, package: str | None, revision: str | None, sha256: str | None
 ) -> dict[str, str]:
     """The first of path, package, cache and Hub that has the model: id, source, location, revision, sha256.
@@ -143,13 +143,13 @@ def _cached_folder(hub_id: str, revision: str | None) -> Path | None:
 _OWN_CLASSES = "sentence_transformers."
 
 
-def check_foreign_code(name: str, folder: Path) -> None:
+def check_remote_code(name: str, folder: Path) -> None:
     """Refuse a model that cannot be loaded without running code that is not transformers' or sentence-transformers'.
 
     Raises:
         ModelError: names the code, and what to type to have it run.
     """
-    if code := foreign_code(folder):
+    if code := remote_code(folder):
         raise ModelError(
             f"The model {name} cannot be loaded without running code of its own: {listed(code)}. Expected a model of "
             "classes that transformers and sentence-transformers know. Read that code first; if you trust it, type "
@@ -157,7 +157,7 @@ def check_foreign_code(name: str, folder: Path) -> None:
         )
 
 
-def foreign_code(folder: Path) -> list[str]:
+def remote_code(folder: Path) -> list[str]:
     """The classes from elsewhere that loading a model folder would run, each with the file that names it."""
     return [*_of_modules(folder), *_of_network(folder)]
 

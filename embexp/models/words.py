@@ -46,7 +46,7 @@ def word_vectors(
 
     tokenizer = WhitespaceTokenizer(stop_words=(), do_lower_case=True)
     if path is None:
-        words = [_PADDING, *most_frequent_words(training_texts, vocabulary_size)]
+        words = [_PADDING, *_most_frequent_words(training_texts, vocabulary_size)]
         tokenizer.set_vocab(words)
         module = WordEmbeddings(tokenizer, torch.randn(len(words), embedding_dimension), update_embeddings)
     elif not Path(path).is_file():
@@ -76,7 +76,7 @@ def bag_of_words(
     from sentence_transformers.sentence_transformer.modules import BoW
 
     texts = list(training_texts)
-    words = most_frequent_words(texts, vocabulary_size)
+    words = _most_frequent_words(texts, vocabulary_size)
     weights = _inverse_document_frequencies(texts, words) if use_idf else {}
     return BoW(words, weights, cumulative_term_frequency=cumulative_term_frequency)
 
@@ -101,7 +101,7 @@ def _words_of(text: str) -> list[str]:
     return [word for part in text.lower().split() if (word := part.strip(string.punctuation))]
 
 
-def most_frequent_words(texts: Iterable[str], vocabulary_size: int) -> list[str]:
+def _most_frequent_words(texts: Iterable[str], vocabulary_size: int) -> list[str]:
     """The most frequent words of the texts, each text counted once; ties by spelling.
 
     Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from embexp.data.arrow import selected
+from embexp.data.arrow import select_rows
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
 
@@ -19,7 +19,7 @@ def keep_rows(
     Raises:
         DataError: a split that had rows would have none.
     """
-    splits = {name: selected(rows, keep[name]) if name in keep else rows for name, rows in dataset.splits.items()}
+    splits = {name: select_rows(rows, keep[name]) if name in keep else rows for name, rows in dataset.splits.items()}
     return none_emptied(dataset, dataset.after(step, splits, reason))
 
 

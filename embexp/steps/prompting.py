@@ -85,7 +85,7 @@ def _written(dataset: EmbeddingDataset, columns: Sequence[str]) -> EmbeddingData
             own = batch[ROW_PROMPT] if ROW_PROMPT in batch.column_names else None
             for column in columns:
                 place = batch.column_names.index(column)
-                prompt = dataset.prompts.of(column) or ""
+                prompt = dataset.prompts.prompt_for(column) or ""
                 texts = _with_prompt(batch[column].combine_chunks(), prompt, own if column == first else None)
                 batch = batch.set_column(place, column, texts)
             yield batch.drop_columns([ROW_PROMPT]) if own is not None else batch

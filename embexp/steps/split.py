@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from embexp.data.arrow import batches_of, selected
+from embexp.data.arrow import batches_of, select_rows
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.shapes import MADE_FROM, Shape
 from embexp.data.values import is_number
@@ -78,11 +78,11 @@ def split(
             f"Every row of {dataset.name} was made of others. Expected their sources among them, to be split: take "
             "the step split before the step that makes rows, as step=[split,augment_typos] does."
         )
-    sources = selected(rows, are_sources)
+    sources = select_rows(rows, are_sources)
     groups = _BY[by](sources, dataset.text_columns)
     division = divided(groups, shares, seed, _labels(sources, dataset.shape) if stratify else None, dataset.name)
     part_of_row = division.parts[groups.of_rows]
-    made = {name: selected(sources, part_of_row == part) for part, name in enumerate(division.names)}
+    made = {name: select_rows(sources, part_of_row == part) for part, name in enumerate(division.names)}
     if not are_sources.all():
         made["train"] = _with_followers(dataset, are_sources, part_of_row == len(shares), made)
     splits = {name: made.get(name, dataset.splits.get(name)) for name in SPLITS if name in {*made, *dataset.splits}}
@@ -105,7 +105,7 @@ def _with_followers(
     held_out = [part for name, part in made.items() if name != "train"]
     stay = _may_stay_in_train(dataset.splits["train"], held_out, dataset.text_columns) & ~are_sources
     stay[are_sources] = in_train
-    return selected(dataset.splits["train"], stay)
+    return select_rows(dataset.splits["train"], stay)
 
 
 def _problems(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, seed: Any) -> Iterator[str]:

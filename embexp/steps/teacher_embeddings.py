@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.data.cache import KeptBlocks
+from embexp.data.cache import CachedBlocks
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, listed
 from embexp.protocols import Encoder
@@ -87,7 +87,7 @@ def embed_by_teacher(
     refuse("teacher_embeddings", _faults(dataset, source, prompt, block_texts))
     if source is None and dataset.shape.name != "text":
         dataset = convert_to(dataset, "text")
-    blocks = KeptBlocks(unfinished)
+    blocks = CachedBlocks(unfinished)
 
     def embedded(split: ConversionInput) -> Iterator[Row]:
         pairs = _distinct(split, source)

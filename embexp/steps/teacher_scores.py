@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import batches_of, schema_of, table_of_batches, with_progress
-from embexp.data.cache import KeptBlocks
+from embexp.data.cache import CachedBlocks
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.shapes import shape_named
 from embexp.errors import DataError, listed
@@ -99,7 +99,7 @@ class _ScoredLists:
         blocks: keeps the scores of each such block.
     """
 
-    def __init__(self, scorer: PairScorer, block_pairs: int, blocks: KeptBlocks) -> None:
+    def __init__(self, scorer: PairScorer, block_pairs: int, blocks: CachedBlocks) -> None:
         self.scorer, self.block_pairs, self.blocks = scorer, block_pairs, blocks
         self._scores: dict[bytes, float] = {}
 
@@ -183,7 +183,7 @@ def score_by_teacher(
     """
     refuse("teacher_scores", _faults(dataset, splits, block_pairs, examples))
     ranked = as_ranked(dataset, conversion, "A teacher cannot score")
-    scoring = _ScoredLists(scorer, block_pairs, KeptBlocks(unfinished))
+    scoring = _ScoredLists(scorer, block_pairs, CachedBlocks(unfinished))
     made, reasons, shown = dict(ranked.splits), [], []
     for split in splits:
         rows, report = ranked.splits[split], _ScoreReport(examples)

@@ -27,7 +27,7 @@ def column_prompts(dataset: EmbeddingDataset, model: "SentenceTransformer") -> d
     it trains on: a model would be trained without the prompt that it is judged with.
     """
     default = model.prompts.get(model.default_prompt_name) or ""
-    own = {column: dataset.prompts.of(column) for column in dataset.text_columns}
+    own = {column: dataset.prompts.prompt_for(column) for column in dataset.text_columns}
     if default and None in own.values():
         logger.info("The data name no prompts: training puts the model's own %r before every text.", default)
     prompts = {column: default if prompt is None else prompt for column, prompt in own.items()}

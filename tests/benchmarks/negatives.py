@@ -85,7 +85,7 @@ def peer_side(work: str, queries: int, documents: int) -> float:
 
 def bm25_seconds(queries: int, documents: int) -> float:
     """Seconds from the rows to their negatives, all that the step does with them."""
-    from embexp.data.checks import dataset_of
+    from embexp.data.row_checks import dataset_of
     from embexp.steps.conversions.conversion import default_settings
     from embexp.steps.negatives.bm25 import Bm25Retriever
     from embexp.steps.negatives.guards import Guards
@@ -130,7 +130,7 @@ def small_pool():
     import numpy
     import pyarrow
 
-    from embexp.data.checks import dataset_of
+    from embexp.data.row_checks import dataset_of
     from embexp.steps.negatives.pool import pool_of
 
     rows = dataset_of("one", "ranked", {"train": {"query": ["a bond"], "positives": [["a loan"]], "negatives": [[]]}})
@@ -141,10 +141,10 @@ def small_pool():
 def encoder_of_minilm():
     """embexp's encoder of MiniLM, warmed up."""
     from embexp.models.encoding import ModelEncoder
-    from embexp.models.packed import arrange_forward
+    from embexp.models.packed import set_forward
 
     model = workloads.minilm()
-    arrange_forward(model, None)
+    set_forward(model, None)
     encoder = ModelEncoder(model)
     encoder.encode(["a first text"] * 8)
     return encoder

@@ -34,13 +34,13 @@ def texts_of(name: str) -> list[str]:
 
 
 def embexp_side(work: str, texts: str) -> float:
-    from embexp.data.checks import dataset_of
+    from embexp.data.row_checks import dataset_of
     from embexp.evaluation.similarity import similarity_evaluator
     from embexp.models.encoding import ModelEncoder
-    from embexp.models.packed import arrange_forward
+    from embexp.models.packed import set_forward
 
     model = workloads.minilm()
-    arrange_forward(model, None)
+    set_forward(model, None)
     encoder = ModelEncoder(model)
     encoder.encode(["a first text"] * 8)
     if work == "encode":

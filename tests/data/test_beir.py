@@ -5,7 +5,7 @@ import json
 import pytest
 
 from embexp.config.compose import compose, resolve
-from embexp.data.beir import documents_in, read_beir
+from embexp.data.beir import read_beir, read_documents
 from embexp.data.faults import FaultLog
 from embexp.errors import ConfigError, DataError
 from embexp.experiment.datasets import builder_of
@@ -145,10 +145,10 @@ def test_the_dataset_yaml_reads_a_folder(tmp_path):
 )
 def test_documents_are_read_from_any_kind_of_file(tmp_path, file, content):
     (tmp_path / file).write_text(content)
-    assert [document.text for document in documents_in(tmp_path / file, FaultLog("stop"))] == ["A b", "c"]
+    assert [document.text for document in read_documents(tmp_path / file, FaultLog("stop"))] == ["A b", "c"]
 
 
 def test_documents_in_an_unknown_column_are_refused(tmp_path):
     (tmp_path / "corpus.csv").write_text("id,body\n1,b\n")
     with pytest.raises(DataError, match=r"has the columns id, body\. Expected documents in a column called text"):
-        [*documents_in(tmp_path / "corpus.csv", FaultLog("stop"))]
+        [*read_documents(tmp_path / "corpus.csv", FaultLog("stop"))]

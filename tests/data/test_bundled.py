@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from embexp.data.bundled import NLI_LABELS, concepts_of, read_bundled
+from embexp.data.bundled import NLI_LABELS, _concepts_of, read_bundled
 
 CORPORA = ("finance_en", "finance_zh")
 SHAPES = ("ranked", "scored_pair", "class_pair", "labelled_text", "text")
@@ -13,14 +13,14 @@ SHAPES = ("ranked", "scored_pair", "class_pair", "labelled_text", "text")
 
 @pytest.mark.parametrize(("corpus", "least"), [("finance_en", 120), ("finance_zh", 60)])
 def test_a_corpus_has_enough_concepts_each_once(corpus, least):
-    names = [concept["concept"] for concept in concepts_of(corpus)]
+    names = [concept["concept"] for concept in _concepts_of(corpus)]
     assert len(names) == len(set(names)) >= least
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_lookalikes_are_other_concepts_of_the_corpus(corpus):
-    names = {concept["concept"] for concept in concepts_of(corpus)}
-    for concept in concepts_of(corpus):
+    names = {concept["concept"] for concept in _concepts_of(corpus)}
+    for concept in _concepts_of(corpus):
         assert concept["lookalikes"], concept["concept"]
         assert set(concept["lookalikes"]) <= names - {concept["concept"]}, concept["concept"]
 
@@ -50,7 +50,7 @@ def graded():
     """The scores of the English train pairs by their two texts, and the concept that is looked at."""
     rows = read_bundled("finance", "scored_pair", "finance_en").splits["train"]
     scores = dict(zip(zip(rows["sentence1"], rows["sentence2"], strict=True), rows["score"], strict=True))
-    return scores, next(concept for concept in concepts_of("finance_en") if concept["concept"] == "pe_ratio")
+    return scores, next(concept for concept in _concepts_of("finance_en") if concept["concept"] == "pe_ratio")
 
 
 def test_pairs_scored_by_hand_are_rescaled_from_five_to_one(graded):
@@ -93,7 +93,7 @@ def test_no_pair_has_two_grades():
 
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_positives_are_the_answers_and_other_wordings_and_never_negatives(corpus):
-    concepts = concepts_of(corpus)
+    concepts = _concepts_of(corpus)
     intents = {
         text: {*concept["questions"][intent], *concept["answers"][intent]}
         for concept in concepts
@@ -111,7 +111,7 @@ def test_positives_are_the_answers_and_other_wordings_and_never_negatives(corpus
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_every_family_is_a_label_and_occurs_in_every_split(corpus):
     dataset = read_bundled("finance", "labelled_text", corpus)
-    assert set(dataset.label_names) == {concept["family"] for concept in concepts_of(corpus)}
+    assert set(dataset.label_names) == {concept["family"] for concept in _concepts_of(corpus)}
     for rows in dataset.splits.values():
         assert set(rows["label"]) == set(range(len(dataset.label_names)))
 
@@ -132,6 +132,6 @@ def test_class_pairs_are_the_three_hypotheses_of_each_premise(corpus):
         for split in dataset.splits.values()
         for row in split
     }
-    nlis = [concept["nli"] for concept in concepts_of(corpus)]
+    nlis = [concept["nli"] for concept in _concepts_of(corpus)]
     assert pairs == {(nli["premise"], nli[name], name) for nli in nlis for name in NLI_LABELS}
     assert dataset.num_rows == len(pairs) == 3 * len(nlis)

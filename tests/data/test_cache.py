@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from embexp.data import cache
-from embexp.data.cache import cached_step, identity_of, step_key
-from embexp.data.checks import dataset_of
+from embexp.data.cache import cached_step, dataset_key, step_key
 from embexp.data.dataset import Prompts
+from embexp.data.row_checks import dataset_of
 
 CALL = {"_target_": "embexp.steps.clean.clean", "min_chars": 1}
 
@@ -29,7 +29,7 @@ class Counting:
 
 def test_the_same_input_and_step_are_taken_from_the_cache(tmp_path):
     step, dataset = Counting(), texts("a", "b")
-    made = [cached_step(tmp_path, step_key(identity_of(dataset), CALL), dataset, step) for _ in range(2)]
+    made = [cached_step(tmp_path, step_key(dataset_key(dataset), CALL), dataset, step) for _ in range(2)]
     assert step.calls == 1
     assert made[0].splits["train"].to_dict() == made[1].splits["train"].to_dict() == {"text": ["a"]}
     assert [str(report) for report in made[1].history] == ["shorten: 2 -> 1 rows (the last goes)"]
@@ -38,8 +38,8 @@ def test_the_same_input_and_step_are_taken_from_the_cache(tmp_path):
 def test_the_same_rows_from_elsewhere_keep_their_own_source_and_history(tmp_path):
     step, first = Counting(), texts("a", "b")
     second = texts("a", "b", source="there").after("read", first.splits, "other reader")
-    key = step_key(identity_of(first), CALL)
-    assert key == step_key(identity_of(second), CALL)
+    key = step_key(dataset_key(first), CALL)
+    assert key == step_key(dataset_key(second), CALL)
     cached_step(tmp_path, key, first, step)
     made = cached_step(tmp_path, key, second, step)
     assert step.calls == 1
@@ -59,7 +59,7 @@ def test_the_same_rows_from_elsewhere_keep_their_own_source_and_history(tmp_path
     ids=["text", "order", "rows", "prompts", "label_names"],
 )
 def test_another_input_is_another_key(other):
-    assert identity_of(other) != identity_of(texts("a", "b"))
+    assert dataset_key(other) != dataset_key(texts("a", "b"))
 
 
 def test_another_step_is_another_key():

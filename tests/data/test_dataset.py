@@ -3,8 +3,8 @@
 import pytest
 from datasets import Dataset
 
-from embexp.data.checks import checked, dataset_of
 from embexp.data.dataset import StepReport, fingerprint
+from embexp.data.row_checks import check_rows, dataset_of
 from embexp.errors import DataError
 
 PAIRS = {"sentence1": ["a", "b"], "sentence2": ["c", "d"]}
@@ -54,7 +54,7 @@ def test_a_text_that_is_a_number_is_a_fault():
 
 def test_a_data_set_without_faults_is_returned_itself():
     dataset = dataset_of("mine", "binary_pair", {"train": PAIRS | {"label": [0, 1]}})
-    assert checked(dataset) is dataset
+    assert check_rows(dataset) is dataset
 
 
 ROWS = {"text": ["a", "b", "c"], "label": [1, 2, 3]}

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy
 import pytest
 
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.classification import classification_evaluator
 from embexp.evaluation.scores import compare

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from embexp.config.compose import compose, instantiate, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.mteb_tasks import mteb_evaluator
 from embexp.evaluation.scores import compare

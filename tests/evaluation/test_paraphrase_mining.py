@@ -6,7 +6,7 @@ import numpy
 import pytest
 from plane_encoder import PlaneEncoder
 
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.paraphrase_mining import most_similar_pairs, paraphrase_mining_evaluator, precision_at_pairs
 from embexp.evaluation.scores import compare

@@ -8,12 +8,12 @@ import pytest
 from plane_encoder import PlaneEncoder
 
 from embexp.config.compose import compose, instantiate, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.ranking_metrics import hits_of
 from embexp.evaluation.retrieval import retrieval_evaluator
 from embexp.evaluation.scores import compare
-from embexp.models.embedding_cache import TextMemory
+from embexp.models.embedding_cache import MemoryCachedEncoder
 from embexp.models.encoding import ModelEncoder
 from embexp.steps.prompting import set_prompts
 
@@ -367,7 +367,7 @@ def test_static_vectors_find_the_contexts_of_financial_questions(real_data):
     overrides = (f"paths.data={real_data}", "dataset=financial_qa")
     evaluator = built("retrieval", *overrides)
     model = instantiate(resolve(compose(["model=static"]))["model"]).load(list, None)
-    memory = TextMemory(ModelEncoder(model))  # encodes the contexts once, for both
+    memory = MemoryCachedEncoder(ModelEncoder(model))  # encodes the contexts once, for both
     metrics = evaluator.score(memory, "test").metrics
     rows = evaluator.dataset.splits
     contexts = [*dict.fromkeys(text for split in rows.values() for text in split["positive"][:])]

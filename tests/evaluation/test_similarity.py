@@ -5,7 +5,7 @@ import random
 import numpy
 import pytest
 
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.example_evaluator import ExampleEvaluator
 from embexp.evaluation.scores import compare

@@ -5,7 +5,7 @@ import random
 import numpy
 import pytest
 
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.scores import compare
 from embexp.evaluation.triplets import TripletTask, triplet_evaluator

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.similarity import similarity_evaluator
 from embexp.exports.delivery import TrainedModel

@@ -58,7 +58,7 @@ def test_a_table_of_token_vectors_guides_nobody():
 
 @pytest.mark.parametrize("answers", [False, True])
 def test_a_hub_that_does_not_answer_is_told_before_anything_is_loaded(answers, monkeypatch):
-    monkeypatch.setattr("embexp.losses.yaml_keys.hub_answers", lambda: answers)
+    monkeypatch.setattr("embexp.losses.yaml_keys.hub_is_reachable", lambda: answers)
     guide = GIST | {"guide": "org/some-name"}
     if answers:
         assert places_of(guide)["guide"]["source"] == "hub"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from embexp.config.compose import conf_dir, option_of
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError
 from embexp.losses.modifiers import composing_modifiers, modifier_of
 from embexp.losses.spec import spec_of

@@ -14,7 +14,7 @@ from embexp.data.shapes import text_columns
 from embexp.errors import ConfigError
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import spec_of
-from embexp.models.packed import PackedForward, arrange_forward, differs, pack
+from embexp.models.packed import _pack, _PackedForward, _why_packing_differs, set_forward
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel
 
@@ -76,7 +76,7 @@ def test_an_architecture_computes_the_same_without_padding(architecture, longest
     features = batch(network, longest)
     value, gradient = outcome(network, features)
     calls = watched(network)
-    pack(network)
+    _pack(network)
     packed_value, packed_gradient = outcome(network, features)
     assert_close(value, packed_value, gradient, packed_gradient)
     assert calls, "the network was not called at all"
@@ -130,7 +130,7 @@ def test_a_loss_and_its_gradient_are_the_same_without_padding(loss, modifier, ti
     tiny.save_pretrained(str(tmp_path / "guide"))
     shape = option_of("loss", loss)["_accepts_"][0]
     plain, packed = copy.deepcopy(tiny).train(), copy.deepcopy(tiny).train()
-    pack(packed.transformers_model)
+    _pack(packed.transformers_model)
     value, gradient = loss_of(plain, loss, modifier, shape, tmp_path / "guide")
     packed_value, packed_gradient = loss_of(packed, loss, modifier, shape, tmp_path / "guide")
     assert_close(value, packed_value, gradient, packed_gradient)
@@ -138,7 +138,7 @@ def test_a_loss_and_its_gradient_are_the_same_without_padding(loss, modifier, ti
 
 def test_a_copy_computes_with_its_own_weights(tiny):
     model = copy.deepcopy(tiny).eval()
-    pack(model.transformers_model)
+    _pack(model.transformers_model)
     twin = copy.deepcopy(model)
     with torch.no_grad():
         model.transformers_model.embeddings.word_embeddings.weight.zero_()
@@ -150,11 +150,11 @@ def test_what_is_saved_is_a_plain_model(tiny, tmp_path):
     from sentence_transformers import SentenceTransformer
 
     model = copy.deepcopy(tiny).eval()
-    pack(model.transformers_model)
+    _pack(model.transformers_model)
     model.save_pretrained(str(tmp_path / "saved"))
     assert "embexp" not in (tmp_path / "saved" / "config.json").read_text()
     again = SentenceTransformer(str(tmp_path / "saved"))
-    assert not isinstance(again.transformers_model.forward, PackedForward)
+    assert not isinstance(again.transformers_model.forward, _PackedForward)
     assert abs(again.encode(TEXTS) - model.encode(TEXTS)).max() < 1e-6
 
 
@@ -162,9 +162,9 @@ def test_a_model_that_cannot_be_packed_says_why(tiny, caplog):
     model = copy.deepcopy(tiny)
     model.transformers_model.config._attn_implementation = "eager"
     with caplog.at_level(logging.WARNING):
-        arrange_forward(model, "packed")
+        set_forward(model, "packed")
     assert "model.forward=packed has no effect: its attention is eager." in caplog.text
-    assert not isinstance(model.transformers_model.forward, PackedForward)
+    assert not isinstance(model.transformers_model.forward, _PackedForward)
 
 
 def test_an_unknown_forward_is_refused():
@@ -176,14 +176,14 @@ def test_a_pretrained_model_is_packed_on_a_cpu_unless_it_is_to_be_plain(tiny, tm
     tiny.save_pretrained(str(tmp_path / "saved"))
     for forward, is_packed in (("packed", True), ("plain", False), (None, tiny.device.type == "cpu")):
         model = PretrainedModel(path=str(tmp_path / "saved"), forward=forward).load(lambda: [], tmp_path)
-        assert isinstance(model.transformers_model.forward, PackedForward) == is_packed
+        assert isinstance(model.transformers_model.forward, _PackedForward) == is_packed
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_the_comparison_on_a_few_rows_lets_an_architecture_pass_and_leaves_it_as_it_was(architecture):
     network = NETWORKS[architecture]().train()
     attention, state = network.config._attn_implementation, torch.get_rng_state()
-    assert differs(network) is None
+    assert _why_packing_differs(network) is None
     assert torch.equal(torch.get_rng_state(), state)
     assert network.training
     assert "forward" not in vars(network)
@@ -195,17 +195,17 @@ def test_an_architecture_that_sees_padding_is_never_packed(architecture, caplog)
     torch.manual_seed(0)
     model = SimpleNamespace(transformers_model=SEES_PADDING[architecture](), device=torch.device("cpu"))
     with caplog.at_level(logging.INFO):
-        arrange_forward(model, None)
+        set_forward(model, None)
     assert "what it computes depends on padding" in caplog.text
-    assert not isinstance(model.transformers_model.forward, PackedForward)
+    assert not isinstance(model.transformers_model.forward, _PackedForward)
 
 
 def test_an_architecture_that_wants_more_than_tokens_is_left_as_it_is(caplog):
     network = transformers.XmodModel(transformers.XmodConfig(**BERT_LIKE)).train()
     with caplog.at_level(logging.INFO):
-        arrange_forward(SimpleNamespace(transformers_model=network, device=torch.device("cpu")), None)
+        set_forward(SimpleNamespace(transformers_model=network, device=torch.device("cpu")), None)
     assert "it does not compute on tokens and their mask alone (Input language unknown" in caplog.text
-    assert not isinstance(network.forward, PackedForward)
+    assert not isinstance(network.forward, _PackedForward)
     assert network.training
 
 
@@ -217,18 +217,18 @@ def test_a_network_with_code_of_its_own_is_packed_on_request_only(caplog):
         transformers_model=OwnModel(transformers.BertConfig(**BERT_LIKE)), device=torch.device("cpu")
     )
     with caplog.at_level(logging.INFO):
-        arrange_forward(model, None)
+        set_forward(model, None)
     assert "its code does not come from transformers" in caplog.text
-    assert not isinstance(model.transformers_model.forward, PackedForward)
-    arrange_forward(model, "packed")
-    assert isinstance(model.transformers_model.forward, PackedForward)
+    assert not isinstance(model.transformers_model.forward, _PackedForward)
+    set_forward(model, "packed")
+    assert isinstance(model.transformers_model.forward, _PackedForward)
 
 
 def test_a_batch_of_which_all_layers_are_asked_for_is_padded_and_the_run_says_so(caplog):
     network = NETWORKS["bert"]().eval()
     features = batch(network, 20)
     stock = network(**features, output_hidden_states=True).hidden_states
-    pack(network)
+    _pack(network)
     with caplog.at_level(logging.INFO):
         for _ in range(2):
             layers = network(**features, output_hidden_states=True).hidden_states

@@ -7,7 +7,7 @@ import numpy
 import pytest
 import torch
 
-from embexp.models.embedding_cache import CachingEncoder, model_fingerprint
+from embexp.models.embedding_cache import DiskCachedEncoder, model_fingerprint
 from embexp.models.encoding import ModelEncoder
 from embexp.models.scratch import ScratchModel
 
@@ -35,8 +35,8 @@ def model(tmp_path):
 
 def test_vectors_come_from_the_folder_the_second_time_in_the_order_of_the_texts(tmp_path):
     encoder = CountingEncoder()
-    first = CachingEncoder(encoder, tmp_path, "model").encode(TEXTS, "x")
-    again = CachingEncoder(encoder, tmp_path, "model").encode(TEXTS, "x")
+    first = DiskCachedEncoder(encoder, tmp_path, "model").encode(TEXTS, "x")
+    again = DiskCachedEncoder(encoder, tmp_path, "model").encode(TEXTS, "x")
     assert encoder.asked == [3]
     assert numpy.array_equal(first, again)
     assert again[:, 0].tolist() == [6, 15, 6, 4]
@@ -48,30 +48,30 @@ def test_vectors_come_from_the_folder_the_second_time_in_the_order_of_the_texts(
 )
 def test_another_model_other_texts_or_another_prompt_are_encoded_anew(key, texts, prompt, tmp_path):
     encoder = CountingEncoder()
-    CachingEncoder(encoder, tmp_path, "model").encode(TEXTS, "x")
-    CachingEncoder(encoder, tmp_path, key).encode(texts, prompt)
+    DiskCachedEncoder(encoder, tmp_path, "model").encode(TEXTS, "x")
+    DiskCachedEncoder(encoder, tmp_path, key).encode(texts, prompt)
     assert len(encoder.asked) == 2
 
 
 def test_texts_that_join_alike_are_told_apart(tmp_path):
-    encoder = CachingEncoder(CountingEncoder(), tmp_path, "model")
+    encoder = DiskCachedEncoder(CountingEncoder(), tmp_path, "model")
     assert encoder.encode(["ab", "c"])[0, 0] != encoder.encode(["a", "bc"])[0, 0]
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_lost(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     with caplog.at_level(logging.WARNING):
-        vectors = CachingEncoder(CountingEncoder(), tmp_path / "file" / "cache", "model").encode(TEXTS)
+        vectors = DiskCachedEncoder(CountingEncoder(), tmp_path / "file" / "cache", "model").encode(TEXTS)
     assert len(vectors) == 4
     assert "were not kept" in caplog.text
 
 
 def test_a_file_that_was_being_written_is_not_taken(tmp_path):
     encoder = CountingEncoder()
-    CachingEncoder(encoder, tmp_path, "model").encode(TEXTS)
+    DiskCachedEncoder(encoder, tmp_path, "model").encode(TEXTS)
     (file,) = tmp_path.glob("*.npy")
     file.rename(file.with_suffix(".4711"))
-    CachingEncoder(encoder, tmp_path, "model").encode(TEXTS)
+    DiskCachedEncoder(encoder, tmp_path, "model").encode(TEXTS)
     assert encoder.asked == [3, 3]
 
 
@@ -101,6 +101,6 @@ def test_the_key_of_a_model_changes_with_all_that_its_embeddings_depend_on(model
 
 def test_cached_vectors_are_those_of_the_model_to_the_bit(model, tmp_path):
     encoder = ModelEncoder(model)
-    cached = CachingEncoder(encoder, tmp_path / "cache", "model")
+    cached = DiskCachedEncoder(encoder, tmp_path / "cache", "model")
     assert numpy.array_equal(cached.encode(TEXTS), encoder.encode(TEXTS))
     assert numpy.array_equal(cached.encode(TEXTS), encoder.encode(TEXTS))

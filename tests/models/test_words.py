@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from embexp.errors import ModelError
-from embexp.models.words import bag_of_words, most_frequent_words, static_vectors, word_vectors
+from embexp.models.words import _most_frequent_words, bag_of_words, static_vectors, word_vectors
 
 TEXTS = ["The market rose.", "the market (again) fell!", "rates"]
 CHINESE = ["股票市场今天上涨", "央行 加息", "the ECB"]
@@ -17,8 +17,8 @@ def vectors(**arguments):
 
 
 def test_the_most_frequent_words_come_first_and_ties_by_spelling():
-    assert most_frequent_words(TEXTS, 10) == ["market", "the", "again", "fell", "rates", "rose"]
-    assert most_frequent_words(TEXTS[::-1] + TEXTS, 2) == ["market", "the"]
+    assert _most_frequent_words(TEXTS, 10) == ["market", "the", "again", "fell", "rates", "rose"]
+    assert _most_frequent_words(TEXTS[::-1] + TEXTS, 2) == ["market", "the"]
 
 
 def test_word_vectors_find_words_in_any_case_and_with_punctuation_and_leave_out_others():
@@ -79,4 +79,4 @@ def test_static_vectors_are_drawn_with_the_seed_and_read_any_language():
 def test_texts_without_white_space_between_words_are_refused():
     with pytest.raises(ModelError, match="Type model=static_scratch or model=tiny, which read characters"):
         bag_of_words(CHINESE, 9)
-    assert most_frequent_words([*CHINESE, *TEXTS], 1) == ["the"]  # a few Chinese words among English ones
+    assert _most_frequent_words([*CHINESE, *TEXTS], 1) == ["the"]  # a few Chinese words among English ones

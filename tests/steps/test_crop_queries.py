@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from embexp.config.compose import compose, instantiate, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 
 PASSAGES = ["Gold rose. Banks fell. Bonds held.", "利率上升了。债券下跌。", "Only one sentence here."]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from embexp.data.checks import dataset_of
 from embexp.data.dataset import StepReport
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.steps.language import detect, keep_languages
 

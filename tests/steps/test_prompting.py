@@ -2,8 +2,8 @@
 
 import pytest
 
-from embexp.data.checks import dataset_of
 from embexp.data.dataset import Prompts
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError
 from embexp.steps.prompting import set_prompts, with_prompts_in_texts, with_row_prompts
 
@@ -20,7 +20,7 @@ def rows_of(dataset):
 
 
 def prompts_of(dataset):
-    return [dataset.prompts.of(column) for column in dataset.text_columns]
+    return [dataset.prompts.prompt_for(column) for column in dataset.text_columns]
 
 
 def test_prompts_are_set_and_reported_and_rows_stay():

@@ -3,7 +3,7 @@
 import pytest
 from teachers import LengthEncoder
 
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError
 from embexp.steps.teacher_embeddings import embed_by_teacher
 

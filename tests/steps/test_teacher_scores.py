@@ -5,7 +5,7 @@ import pytest
 from plane_encoder import PlaneEncoder
 from teachers import TableScorer
 
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError, ShapeError
 from embexp.steps.conversions.conversion import default_settings
 from embexp.steps.conversions.convert import convert_to

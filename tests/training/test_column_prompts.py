@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from embexp.config.compose import compose, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.experiment.execute import execute, load_base_model
 from embexp.experiment.plan import plan_run
 from embexp.losses.spec import spec_of

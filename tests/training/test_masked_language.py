@@ -5,7 +5,7 @@ import torch
 from transformers import DataCollatorForLanguageModeling
 
 from embexp.config.compose import compose, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ModelError, TrainingError
 from embexp.losses.spec import spec_of
 from embexp.models.scratch import ScratchModel

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from embexp.config.compose import compose, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import TrainingError
 from embexp.losses.spec import spec_of
 from embexp.models.scratch import ScratchModel

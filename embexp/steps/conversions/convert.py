@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import rows_of, schema_of, table_of_rows
-from embexp.data.checks import checked
 from embexp.data.dataset import EmbeddingDataset, Prompts
+from embexp.data.row_checks import check_rows
 from embexp.data.shapes import ROW_PROMPT, Shape, shape_named
 from embexp.errors import ShapeError, listed
 from embexp.steps.conversions.conversion import (
@@ -149,7 +149,7 @@ def convert(
         label_names=dataset.label_names if target.label_kind == "class" else (),
         prompts=_prompts_after(dataset, target),
     )
-    return checked(made)
+    return check_rows(made)
 
 
 def _with_counts(reason: str, left_out: Mapping[str, int]) -> str:
@@ -164,7 +164,7 @@ def _with_prompts_for(dataset: EmbeddingDataset, conversion: Conversion) -> Embe
     if len(columns) == 1:  # other rows' texts come to stand beside the first one
         return with_row_prompts(dataset)
     has_own = any(ROW_PROMPT in rows.column_names for rows in dataset.splits.values())
-    if conversion.target == "text" and (has_own or len({dataset.prompts.of(column) for column in columns}) > 1):
+    if conversion.target == "text" and (has_own or len({dataset.prompts.prompt_for(column) for column in columns}) > 1):
         return with_prompts_in_texts(dataset)
     return dataset
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embexp.data.arrow import selected
-from embexp.data.beir import documents_in
+from embexp.data.arrow import select_rows
+from embexp.data.beir import read_documents
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
 from embexp.steps.conversions.conversion import ConversionSettings
@@ -90,14 +90,14 @@ def _documents(corpus: str | None) -> "pyarrow.Array":
     import pyarrow
 
     faults = FaultLog("stop")
-    texts = [document.text for document in documents_in(Path(corpus), faults)] if corpus else []
+    texts = [document.text for document in read_documents(Path(corpus), faults)] if corpus else []
     faults.settle(len(texts))
     return pyarrow.array([text for text in texts if text], pyarrow.string())
 
 
 def _pool(ranked: EmbeddingDataset, split: str, further: "pyarrow.Array", symmetric: bool) -> Pool:
     others = [text for other in ranked.splits if other != split for text in ranked.texts(other)] if len(further) else []
-    prompts = ranked.prompts.of("query"), ranked.prompts.of("positives")
+    prompts = ranked.prompts.prompt_for("query"), ranked.prompts.prompt_for("positives")
     return pool_of(ranked.splits[split], further, keys_of(others), prompts, symmetric)
 
 
@@ -117,7 +117,7 @@ def _rows(rows: "Dataset", mined: Mined, given: str, fewest: int) -> "Dataset":
     queries = mined.pool.query_of_row.tolist()
     negatives = [[*kept, *of_query[query]] for kept, query in zip(former, queries, strict=True)]
     enough = numpy.array([len(of_query[query]) >= fewest for query in queries], dtype=bool)
-    return selected(with_negatives(rows, negatives), enough)
+    return select_rows(with_negatives(rows, negatives), enough)
 
 
 def _replaced(rows: "Dataset", given: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from embexp.data.arrow import selected
+from embexp.data.arrow import select_rows
 from embexp.data.dataset import EmbeddingDataset
 from embexp.steps.dedup.row_keys import pair_keys
 from embexp.steps.negatives.pool import Pairs, Pool, keys_of
@@ -27,7 +27,7 @@ def divided_gold(rows: "Dataset", share: float, number: int | None, seed: int) -
     wanted = min(number or max(1, round(share * rows.num_rows)), rows.num_rows)
     is_gold = numpy.zeros(rows.num_rows, bool)
     is_gold[numpy.random.default_rng(seed).permutation(rows.num_rows)[:wanted]] = True
-    return selected(rows, is_gold), selected(rows, ~is_gold)
+    return select_rows(rows, is_gold), select_rows(rows, ~is_gold)
 
 
 def search_pool(queries: Sequence[str], documents: Sequence[str], prompts: tuple[str | None, str | None]) -> Pool:
@@ -122,5 +122,5 @@ def pair_pool(dataset: EmbeddingDataset, gold: "Dataset", rest: "Dataset") -> Pa
         [*zip(*(rest[column][:] for column in columns), strict=True)],
         numpy.unique(numpy.concatenate([pair_keys(*sides) for sides in keys])),
         numpy.unique(numpy.concatenate([none, *(side for of_rows in keys[1:] for side in of_rows)])),
-        tuple(dataset.prompts.of(column) for column in columns),
+        tuple(dataset.prompts.prompt_for(column) for column in columns),
     )

@@ -5,7 +5,7 @@ from plane_encoder import PlaneEncoder
 from shaped_rows import right_dataset
 
 from embexp.config.compose import compose, instantiate, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.steps.augment.augment import augment
 from embexp.steps.augment.provenance import leave_out

@@ -3,7 +3,7 @@
 import pytest
 
 from embexp.config.compose import compose, instantiate, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, ModelError
 from embexp.steps.augment.rewrite import back_translate
 

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from embexp.data.arrow import rows_of
-from embexp.data.checks import dataset_of
 from embexp.data.dataset import StepReport
+from embexp.data.row_checks import dataset_of
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError, ShapeError
 from embexp.steps.conversions.conversion import default_settings
@@ -322,13 +322,13 @@ def test_prompts_of_rows_are_written_into_texts_that_change_places():
     dataset = set_prompts(of_shape("labelled_text", prompt=["A: ", None, "B: "]), {"d": "D: "}, default="d")
     made = convert(dataset, BY_ENDS["labelled_text", "triplet"])
     assert tuples(made) == [("A: t1", "B: t2", "D: u"), ("B: t2", "A: t1", "D: u")]
-    assert [made.prompts.of(column) for column in made.text_columns] == ["", "", ""]
+    assert [made.prompts.prompt_for(column) for column in made.text_columns] == ["", "", ""]
 
 
 def test_texts_of_one_column_keep_its_prompt_wherever_they_come_to_stand():
     dataset = set_prompts(of_shape("labelled_text"), {"q": "Q: ", "d": "D: "}, default="d", columns={"text": "q"})
     made = convert(dataset, BY_ENDS["labelled_text", "triplet"])
-    assert [made.prompts.of(column) for column in made.text_columns] == ["Q: ", "Q: ", "Q: "]
+    assert [made.prompts.prompt_for(column) for column in made.text_columns] == ["Q: ", "Q: ", "Q: "]
 
 
 def test_texts_of_columns_with_different_prompts_are_mixed_with_the_prompts_in_them():
@@ -337,7 +337,7 @@ def test_texts_of_columns_with_different_prompts_are_mixed_with_the_prompts_in_t
     made = convert_to(dataset, "twin_text")
     texts = ["Q: a", "D: b", "Q: b", "D: c"]
     assert tuples(made) == [(text, text) for text in texts]
-    assert [made.prompts.of(column) for column in ("text", "twin")] == ["", ""]
+    assert [made.prompts.prompt_for(column) for column in ("text", "twin")] == ["", ""]
 
 
 def test_the_step_goes_the_shortest_way_with_its_settings():

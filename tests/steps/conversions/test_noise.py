@@ -4,7 +4,7 @@ import pytest
 from shaped_rows import RIGHT, right_dataset
 
 from embexp.config.compose import compose, instantiate, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError, ShapeError
 from embexp.steps.augment.text_changes import Deletion, Mask, Swap
@@ -78,7 +78,7 @@ def test_every_other_shape_comes_to_noised_texts(shape):
 def test_prompts_go_with_the_texts():
     dataset = set_prompts(right_dataset("text"), {"query": "Q: "}, None, {"text": "query"})
     made = add_noise(dataset, Swap(0.1))
-    assert [made.prompts.of(column) for column in ("damaged", "original")] == ["Q: ", "Q: "]
+    assert [made.prompts.prompt_for(column) for column in ("damaged", "original")] == ["Q: ", "Q: "]
 
 
 def test_what_cannot_be_meant_is_refused():

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embexp.data.checks import dataset_of
 from embexp.data.dataset import StepReport
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError
 from embexp.steps.dedup.deduplicate import deduplicate, drop_near_duplicates
 

@@ -7,7 +7,7 @@ import pytest
 from chat_server import ChatServer, completion, echo, texts
 
 from embexp.config.compose import compose, instantiate, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.data.storage import read_prepared
 from embexp.errors import ConfigError, DataError, EmbexpError
 from embexp.experiment.plan import plan_run

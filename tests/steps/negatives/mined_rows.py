@@ -6,7 +6,7 @@ import numpy
 import pyarrow
 
 from embexp.config.compose import compose, instantiate, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.steps.negatives.candidates import in_order, lowest_scores
 from embexp.steps.negatives.guards import Guards
 from embexp.steps.negatives.pool import pool_of

@@ -6,7 +6,7 @@ import pytest
 from mined_rows import GivenScores, call, columns, guards, mined, negatives_of, pairs, ranked
 
 from embexp.config.compose import compose, instantiate, resolve
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError, ShapeError
 from embexp.steps.conversions.convert import convert_to
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy
 
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.steps.silver.silver import add_silver
 
 PLAIN = {

@@ -4,7 +4,7 @@ import numpy
 import pytest
 from silver_pairs import scored
 
-from embexp.data.arrow import selected
+from embexp.data.arrow import select_rows
 from embexp.errors import ConfigError, DataError
 from embexp.steps.negatives.candidates import in_order
 from embexp.steps.negatives.random_candidates import RandomRetriever
@@ -28,7 +28,7 @@ class InOrder:
 def pool_of(dataset, num_gold=None):
     rows = dataset.splits["train"]
     is_gold = numpy.arange(rows.num_rows) < (num_gold or rows.num_rows)
-    return pair_pool(dataset, selected(rows, is_gold), selected(rows, ~is_gold))
+    return pair_pool(dataset, select_rows(rows, is_gold), select_rows(rows, ~is_gold))
 
 
 def sampled(dataset=GOLD, pairs_per_text=1, across=False, **retrievers):

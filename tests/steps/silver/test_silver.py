@@ -4,7 +4,7 @@ import numpy
 import pytest
 from silver_pairs import PLAIN, GivenLabels, binary, classed, scored, silver_of, with_silver
 
-from embexp.data.checks import dataset_of
+from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError, ShapeError
 from embexp.steps.augment.provenance import leave_out
 from embexp.steps.silver.labelling import are_like_gold, keep_probabilities

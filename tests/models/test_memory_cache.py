@@ -2,7 +2,7 @@
 
 import numpy
 
-from embexp.models.embedding_cache import TextMemory
+from embexp.models.embedding_cache import MemoryCachedEncoder
 
 
 class Counting:
@@ -18,7 +18,7 @@ class Counting:
 
 def test_each_distinct_text_is_encoded_once_after_each_prompt():
     encoder = Counting()
-    memory = TextMemory(encoder)
+    memory = MemoryCachedEncoder(encoder)
     assert memory.encode(["aa", "b", "aa"]).ravel().tolist() == [2, 1, 2]
     assert memory.encode(["ccc", "b", "aa"]).ravel().tolist() == [3, 1, 2]
     assert memory.encode(["b"], "query: ").ravel().tolist() == [8]

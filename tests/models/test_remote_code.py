@@ -6,7 +6,7 @@ import pytest
 
 from embexp.errors import ModelError
 from embexp.models.pretrained import PretrainedModel
-from embexp.models.weights import foreign_code
+from embexp.models.weights import remote_code
 
 CUSTOM = {"model_type": "never_heard_of", "auto_map": {"AutoModel": "modeling_mine.MineModel"}}
 
@@ -39,13 +39,13 @@ def test_a_module_of_its_own_is_refused(folder):
 def test_the_network_of_the_first_module_is_looked_at(folder):
     write(folder / "modules.json", [{"type": "sentence_transformers.models.Transformer", "path": "0_T"}])
     write(folder / "0_T" / "config.json", CUSTOM)
-    assert foreign_code(folder) == ["modeling_mine.MineModel (config.json: AutoModel)"]
+    assert remote_code(folder) == ["modeling_mine.MineModel (config.json: AutoModel)"]
 
 
 def test_code_that_transformers_does_not_need_is_left_alone(folder):
     write(folder / "config.json", CUSTOM | {"model_type": "bert"})
     write(folder / "modules.json", [{"type": "sentence_transformers.models.Transformer", "path": ""}])
-    assert foreign_code(folder) == []
+    assert remote_code(folder) == []
 
 
 def test_who_trusts_it_is_let_through(folder):

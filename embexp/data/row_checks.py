@@ -29,10 +29,10 @@ def dataset_of(
     from datasets import Dataset
 
     tables = {split: Dataset.from_dict(dict(columns)) for split, columns in splits.items()}
-    return checked(EmbeddingDataset(name, shape_named(shape), tables, tuple(label_names), dict(provenance or {})))
+    return check_rows(EmbeddingDataset(name, shape_named(shape), tables, tuple(label_names), dict(provenance or {})))
 
 
-def checked(dataset: EmbeddingDataset) -> EmbeddingDataset:
+def check_rows(dataset: EmbeddingDataset) -> EmbeddingDataset:
     """The data set itself, after its columns, texts and labels were held against its shape.
 
     Raises:
