@@ -66,8 +66,8 @@ def _beside(control: str, controls: Sequence[Path], folders: Sequence[Path], met
 
 def _row(runs: Sequence[RecordedRun]) -> dict[str, Any]:
     """Mean over the seeds with intervals over seeds and examples, the untouched model, data, costs and ids."""
-    board = make_leaderboard(runs, rows=["loss"], columns=["model"])
-    (cell,), (base,) = board.trained, board.at(None, board.trained[0].column)
+    leaderboard = make_leaderboard(runs, rows=["loss"], columns=["model"])
+    (cell,), (base,) = leaderboard.trained, leaderboard.at(None, leaderboard.trained[0].column)
     params = runs[0].params
     return {
         "model": params["model"],

@@ -41,10 +41,10 @@ def only_dejavu(monkeypatch):
     assert own
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [])
-    for remembered in (fonts._add_fonts_that_are_new, fonts._warn_of_boxes, fonts.num_covered):
+    for remembered in (fonts._add_fonts_that_are_new, fonts._warn_of_boxes, fonts._num_covered):
         remembered.cache_clear()
     yield
-    for remembered in (fonts._add_fonts_that_are_new, fonts._warn_of_boxes, fonts.num_covered):
+    for remembered in (fonts._add_fonts_that_are_new, fonts._warn_of_boxes, fonts._num_covered):
         remembered.cache_clear()
 
 

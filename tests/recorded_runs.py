@@ -9,7 +9,7 @@ import numpy
 
 from embexp.evaluation.metrics import Measure, value_of
 from embexp.evaluation.scores import Scores, compare, write_examples
-from embexp.evaluation.stats.multiple_comparisons import place_models
+from embexp.evaluation.stats.multiple_comparisons import rank_models
 from embexp.tracking.mlflow_runs import RecordedRun
 
 KEY = "test/sts/spearman_cosine"
@@ -72,7 +72,7 @@ def _scores(examples: Mapping[str, Any], cosine: "numpy.ndarray") -> Scores:
 def _result(folder: Path, base: Scores, trained: Scores, params: Mapping[str, Any]) -> dict[str, Any]:
     """What result.json says, with the intervals that a run logs."""
     (found,) = compare(base, trained, 500)
-    placed = {each.name: each for each in place_models({"base": base, "test": trained}, MEASURE.name, 500)}
+    placed = {each.name: each for each in rank_models({"base": base, "test": trained}, MEASURE.name, 500)}
     ends = {
         f"{name}/sts/spearman_cosine_{end}": getattr(each, end)
         for name, each in placed.items()

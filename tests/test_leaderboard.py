@@ -9,7 +9,7 @@ from recorded_runs import write_run
 from embexp.config.compose import compose
 from embexp.core.run_folder import write_json
 from embexp.errors import ConfigError
-from embexp.leaderboards.make import as_overrides, leaderboard
+from embexp.leaderboards.make import _as_overrides, _run_leaderboard
 from embexp.tracking.mlflow_tracker import MlflowTracker
 
 SWEEP_ID = "1a2b3c4d"
@@ -53,12 +53,12 @@ def send(folder, tracker, parent):
 
 
 def ranked(*arguments):
-    return leaderboard(compose([*as_overrides(arguments), "resamples=200"], "leaderboard"))
+    return _run_leaderboard(compose([*_as_overrides(arguments), "resamples=200"], "leaderboard"))
 
 
-def without_ids(board):
-    """The board without what runs are called in folders and in MLflow."""
-    return {**board, "cells": [{**cell, "runs": len(cell["runs"])} for cell in board["cells"]]}
+def without_ids(leaderboard):
+    """The leaderboard without what runs are called in folders and in MLflow."""
+    return {**leaderboard, "cells": [{**cell, "runs": len(cell["runs"])} for cell in leaderboard["cells"]]}
 
 
 def test_folders_and_mlflow_give_the_same_board(sweep, workplace, capsys):
@@ -81,10 +81,10 @@ def test_folders_and_mlflow_give_the_same_board(sweep, workplace, capsys):
 
 @pytest.mark.parametrize("by_id", [True, False])
 def test_the_files_go_to_the_artifacts_of_the_sweep_and_where_they_were_asked_for(sweep, store, workplace, by_id):
-    ranked(f"sweep={SWEEP_ID if by_id else sweep}", "output=my board")
+    ranked(f"sweep={SWEEP_ID if by_id else sweep}", "output=my leaderboard")
     stored = {each.path for each in mlflow.MlflowClient(store).list_artifacts(sweep, "leaderboard")}
     assert {"leaderboard/leaderboard.html", "leaderboard/heat_map.png"} <= stored
-    assert (workplace / "my board" / "leaderboard.csv").is_file()
+    assert (workplace / "my leaderboard" / "leaderboard.csv").is_file()
     own = workplace / "sweeps" / "2026-11-30" / "10-00-00" / "leaderboard"
     assert (own / "leaderboard.json").is_file() == by_id
 
@@ -106,9 +106,9 @@ def test_a_server_that_is_down_leaves_the_files_in_the_folder(workplace, capsys,
 
 @pytest.mark.usefixtures("sweep")
 def test_rows_columns_and_metric_can_be_typed():
-    board = ranked(f"sweep={SWEEP_ID}", "rows=loss,seed", "columns=dataset", "metric=sts/spearman_cosine")
-    assert (board["row_keys"], board["column_keys"]) == (["loss", "seed"], ["dataset"])
-    assert len(board["rows"]) == 4
+    leaderboard = ranked(f"sweep={SWEEP_ID}", "rows=loss,seed", "columns=dataset", "metric=sts/spearman_cosine")
+    assert (leaderboard["row_keys"], leaderboard["column_keys"]) == (["loss", "seed"], ["dataset"])
+    assert len(leaderboard["rows"]) == 4
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_rows_columns_and_metric_can_be_typed():
 @pytest.mark.usefixtures("sweep")
 def test_mistakes_are_told(arguments, message):
     with pytest.raises(ConfigError, match=message):
-        leaderboard(compose(as_overrides(arguments), "leaderboard"))
+        _run_leaderboard(compose(_as_overrides(arguments), "leaderboard"))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from embexp.evaluation.stats.resampling import Draw
+from embexp.evaluation.stats.resampling import Sample
 
 if TYPE_CHECKING:
     import numpy
@@ -29,7 +29,7 @@ class _Groups:
         return numpy.add.reduceat(values[:, self.order], self.starts, axis=1)
 
 
-class _Table:
+class _ConfusionTable:
     """How many examples of each true class were put into each predicted one.
 
     Only cells that occur are counted: with many classes most of such a table is empty.
@@ -44,13 +44,13 @@ class _Table:
         self.true_of_cell, self.predicted_of_cell = numpy.divmod(self.cell.names, self.num_classes)
         self.true, self.predicted = _Groups(self.true_of_cell), _Groups(self.predicted_of_cell)
 
-    def __call__(self, draw: Draw) -> tuple["numpy.ndarray", "numpy.ndarray", "numpy.ndarray"]:
-        """How many were drawn of each true class, each predicted one and each cell, `(resamples, groups)` each."""
-        cells = self.cell(draw.counts)
+    def __call__(self, sample: Sample) -> tuple["numpy.ndarray", "numpy.ndarray", "numpy.ndarray"]:
+        """How many were sampled of each true class, each predicted one and each cell, `(resamples, groups)` each."""
+        cells = self.cell(sample.counts)
         return self.true(cells), self.predicted(cells), cells
 
 
-class Cells:
+class ConfusionTables:
     """The tables of one or several runs of the same method, such as of k-means from several starts.
 
     Args:
@@ -62,51 +62,51 @@ class Cells:
         import numpy
 
         by_example = numpy.asarray(predicted if numpy.ndim(predicted[0]) == 0 else [*map(list, predicted)])
-        self.tables = [_Table(gold, run) for run in by_example.reshape(len(gold), -1).T]
+        self.tables = [_ConfusionTable(gold, run) for run in by_example.reshape(len(gold), -1).T]
 
-    def mean(self, draw: Draw, statistic: Callable[[_Table, Draw], "numpy.ndarray"]) -> "numpy.ndarray":
+    def mean(self, sample: Sample, statistic: Callable[[_ConfusionTable, Sample], "numpy.ndarray"]) -> "numpy.ndarray":
         """The mean of the runs in every resample, `(resamples,)`.
 
-        Runs are drawn with replacement as examples are, so that an interval holds how much the start matters: one fewer
-        than there are, else a few of them would spread too little (Rao & Wu 1988). All models that are compared draw
-        the same ones.
+        Runs are sampled with replacement, as examples are, so that the interval includes the variance between starts.
+        One run fewer than there are is sampled: few of them would otherwise vary too little (Rao & Wu 1988). All
+        compared models use the same sampled runs.
         """
         import numpy
 
-        of_runs = numpy.stack([statistic(table, draw) for table in self.tables], axis=1)
+        of_runs = numpy.stack([statistic(table, sample) for table in self.tables], axis=1)
         runs = of_runs.shape[1]
-        if runs == 1 or (draw.counts == 1).all():  # the data as they are
+        if runs == 1 or (sample.counts == 1).all():  # the data as they are
             return of_runs.mean(axis=1)
-        random = numpy.random.default_rng(draw.counts[:, 0].astype(int))  # another one for every draw
+        random = numpy.random.default_rng(sample.counts[:, 0].astype(int))  # another one for every sample
         return (of_runs * random.multinomial(runs - 1, [1 / runs] * runs, len(of_runs))).sum(axis=1) / (runs - 1)
 
 
 class MacroF1:
-    """F1 of each class, averaged over the classes that were drawn or predicted, as scikit-learn has it."""
+    """F1 of each class, averaged over the classes that were sampled or predicted, as scikit-learn has it."""
 
-    def __init__(self, cells: Cells) -> None:
+    def __init__(self, cells: ConfusionTables) -> None:
         self.cells = cells
 
-    def __call__(self, draw: Draw) -> "numpy.ndarray":
-        """The statistic in every resample, `(resamples,)`; nan where nothing was drawn."""
-        return self.cells.mean(draw, _macro_f1)
+    def __call__(self, sample: Sample) -> "numpy.ndarray":
+        """The statistic in every resample, `(resamples,)`; nan where nothing was sampled."""
+        return self.cells.mean(sample, _macro_f1)
 
 
 class VMeasure:
     """Harmonic mean of homogeneity and completeness of clusters (Rosenberg & Hirschberg 2007)."""
 
-    def __init__(self, cells: Cells) -> None:
+    def __init__(self, cells: ConfusionTables) -> None:
         self.cells = cells
 
-    def __call__(self, draw: Draw) -> "numpy.ndarray":
-        """The statistic in every resample, `(resamples,)`; nan where nothing was drawn."""
-        return self.cells.mean(draw, _v_measure)
+    def __call__(self, sample: Sample) -> "numpy.ndarray":
+        """The statistic in every resample, `(resamples,)`; nan where nothing was sampled."""
+        return self.cells.mean(sample, _v_measure)
 
 
-def _macro_f1(table: _Table, draw: Draw) -> "numpy.ndarray":
+def _macro_f1(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
     import numpy
 
-    true, predicted, cells = table(draw)
+    true, predicted, cells = table(sample)
     right, either = numpy.zeros((2, len(cells), table.num_classes))
     either[:, table.true.names] += true
     either[:, table.predicted.names] += predicted
@@ -116,21 +116,21 @@ def _macro_f1(table: _Table, draw: Draw) -> "numpy.ndarray":
         return (2 * right / numpy.maximum(either, 1)).sum(axis=1) / (either > 0).sum(axis=1)
 
 
-def _v_measure(table: _Table, draw: Draw) -> "numpy.ndarray":
+def _v_measure(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
     import numpy
 
     with numpy.errstate(invalid="ignore", divide="ignore"):
-        of_class, of_cluster, of_both = (_entropy(counts, draw) for counts in table(draw))
+        of_class, of_cluster, of_both = (_entropy(counts, sample) for counts in table(sample))
         shared = numpy.maximum(of_class + of_cluster - of_both, 0)
         homogeneity = numpy.where(of_class > 0, shared / of_class, 1)
         completeness = numpy.where(of_cluster > 0, shared / of_cluster, 1)
         found = numpy.nan_to_num(2 * homogeneity * completeness / (homogeneity + completeness))
-    return numpy.where(draw.total > 0, found, numpy.nan)
+    return numpy.where(sample.total > 0, found, numpy.nan)
 
 
-def _entropy(counts: "numpy.ndarray", draw: Draw) -> "numpy.ndarray":
-    """Entropy in nats of the groups' shares in every resample, `(resamples,)`; exactly 0 where only one was drawn."""
+def _entropy(counts: "numpy.ndarray", sample: Sample) -> "numpy.ndarray":
+    """Entropy in nats of the groups' shares in every resample, `(resamples,)`; exactly 0 where only one was sampled."""
     import numpy
 
-    shares = counts / draw.total[:, None]
+    shares = counts / sample.total[:, None]
     return -(shares * numpy.log(numpy.where(shares > 0, shares, 1))).sum(axis=1)

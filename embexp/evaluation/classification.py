@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError, did_you_mean, listed
-from embexp.evaluation.example_evaluator import JUDGING, EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.example_evaluator import EVALUATED_SPLITS, EvaluatorOptions, ExampleEvaluator
 from embexp.evaluation.metrics import Measure
 from embexp.steps.prompting import with_row_prompts
 
@@ -94,7 +94,7 @@ def _at_mean_length_one(vectors: "numpy.ndarray") -> "numpy.ndarray":
     return vectors.astype(float) / (numpy.linalg.norm(vectors, axis=1).mean() or 1.0)
 
 
-def _draw_of_each_class(classes: "numpy.ndarray", most: int, seed: int) -> "numpy.ndarray":
+def _sample_of_each_class(classes: "numpy.ndarray", most: int, seed: int) -> "numpy.ndarray":
     """Places of rows drawn at random, up to so many of each class, ascending."""
     import numpy
 
@@ -166,7 +166,7 @@ def classification_evaluator(
             folds, or no train split to fit on.
     """
     probe = _Probe(inverse_regularisation, max_iter, seed)
-    if faults := [*_faults(fit_on, folds, samples_per_label), *probe.faults()]:
+    if faults := [*_argument_problems(fit_on, folds, samples_per_label), *probe.faults()]:
         raise ConfigError("\n".join(f"evaluator.{name}.{fault}" for fault in faults))
     if fit_on == _TRAIN:
         task = _ClassificationTask(
@@ -178,7 +178,7 @@ def classification_evaluator(
     return ExampleEvaluator(name, dataset, task, **options)
 
 
-def _faults(fit_on: str, folds: int, samples_per_label: int | None) -> Iterator[str]:
+def _argument_problems(fit_on: str, folds: int, samples_per_label: int | None) -> Iterator[str]:
     if fit_on not in _FIT_ON:
         yield f"fit_on={fit_on}: expected one of {listed(_FIT_ON)}. {did_you_mean(fit_on, _FIT_ON)}".strip()
     if fit_on == _FOLDS and folds < 2:
@@ -191,7 +191,7 @@ def _faults(fit_on: str, folds: int, samples_per_label: int | None) -> Iterator[
 
 def _check_folds(name: str, dataset: EmbeddingDataset, folds: int) -> None:
     """Raise DataError where a class has fewer rows than there are folds, naming all such classes."""
-    splits = [split for split in JUDGING if split in dataset.splits]
+    splits = [split for split in EVALUATED_SPLITS if split in dataset.splits]
     small = {split: _sizes_below(folds, dataset.splits[split], dataset.label_names) for split in splits}
     sizes = [size for of_split in small.values() for size in of_split.values()]
     if not sizes:
@@ -217,7 +217,7 @@ def _train_rows(name: str, dataset: EmbeddingDataset, samples_per_label: int | N
     check_classes(rows, f"{dataset.name}/train")
     if samples_per_label is None:
         return rows
-    return rows.select(_draw_of_each_class(classes_of(rows), samples_per_label, seed))
+    return rows.select(_sample_of_each_class(classes_of(rows), samples_per_label, seed))
 
 
 class _ClassificationTask:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from embexp.evaluation.stats.resampling import Draw
+from embexp.evaluation.stats.resampling import Sample
 
 if TYPE_CHECKING:
     import numpy
@@ -16,8 +16,8 @@ class Values:
     def __init__(self, values: "numpy.ndarray") -> None:
         self.values = values - values.mean()
 
-    def __call__(self, draw: Draw) -> "_About":
-        return _About(self.values[None, :], draw)
+    def __call__(self, sample: Sample) -> "_About":
+        return _About(self.values[None, :], sample)
 
 
 class Ranks:
@@ -30,25 +30,25 @@ class Ranks:
         self.order = numpy.argsort(self.group, kind="stable")
         self.starts = numpy.cumsum(sizes) - sizes
 
-    def __call__(self, draw: Draw) -> "_About":
+    def __call__(self, sample: Sample) -> "_About":
         import numpy
 
-        drawn = numpy.add.reduceat(draw.counts.take(self.order, axis=1), self.starts, axis=1)
-        ranks = numpy.cumsum(drawn, axis=1) - drawn / 2 - draw.total[:, None] / 2
-        return _About(ranks.take(self.group, axis=1), draw)
+        sampled = numpy.add.reduceat(sample.counts.take(self.order, axis=1), self.starts, axis=1)
+        ranks = numpy.cumsum(sampled, axis=1) - sampled / 2 - sample.total[:, None] / 2
+        return _About(ranks.take(self.group, axis=1), sample)
 
 
 class _About:
     """Values about zero with their sum and spread in every resample; the spread of equal values is nan."""
 
-    def __init__(self, values: "numpy.ndarray", draw: Draw) -> None:
+    def __init__(self, values: "numpy.ndarray", sample: Sample) -> None:
         import numpy
 
         self.values = values
-        self.sum = _sum(draw.counts, values, numpy.ones((1, 1)))
-        squares = _sum(draw.counts, values, values) - self.sum**2 / draw.total
+        self.sum = _sum(sample.counts, values, numpy.ones((1, 1)))
+        squares = _sum(sample.counts, values, values) - self.sum**2 / sample.total
         # Equal values leave a spread of rounding errors only: no correlation, not a random one.
-        largest = _ROUNDING * draw.total * numpy.abs(values).max() ** 2
+        largest = _ROUNDING * sample.total * numpy.abs(values).max() ** 2
         self.spread = numpy.where(squares > largest, squares, numpy.nan)
 
 
@@ -63,12 +63,12 @@ class Correlation:
         self.gold = gold
         self.predicted = predicted
 
-    def __call__(self, draw: Draw) -> "numpy.ndarray":
+    def __call__(self, sample: Sample) -> "numpy.ndarray":
         """The correlation in every resample, `(resamples,)`; nan where gold or prediction is the same everywhere."""
         import numpy
 
-        x, y = draw.once(self.gold), draw.once(self.predicted)
-        product = _sum(draw.counts, x.values, y.values) - x.sum * y.sum / draw.total
+        x, y = sample.once(self.gold), sample.once(self.predicted)
+        product = _sum(sample.counts, x.values, y.values) - x.sum * y.sum / sample.total
         return product / numpy.sqrt(x.spread * y.spread)
 
 

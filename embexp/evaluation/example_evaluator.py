@@ -19,7 +19,7 @@ _PRECISIONS = ("float32", "int8", "binary")
 
 
 @dataclass(frozen=True)
-class Form:
+class _Form:
     """Embeddings cut to their first `dimensions` (None: all), then quantised."""
 
     dimensions: int | None = None
@@ -29,7 +29,7 @@ class Form:
     def suffix(self) -> str:
         """What metrics and columns of this form end in.
 
-        >>> Form(64, "int8").suffix
+        >>> _Form(64, "int8").suffix
         '_dim64_int8'
         """
         cut = f"_dim{self.dimensions}" if self.dimensions else ""
@@ -77,7 +77,7 @@ def _listed(given: Any) -> list[Any]:
     return [*given] if isinstance(given, list | tuple) else [] if given is None else [given]
 
 
-def forms_of(name: str, dimensions: Sequence[int] | None, precisions: Sequence[str] | None) -> tuple[Form, ...]:
+def _combine_forms(name: str, dimensions: Sequence[int] | None, precisions: Sequence[str] | None) -> tuple[_Form, ...]:
     """The embeddings as they are, then every other combination of what was asked for.
 
     Args:
@@ -95,10 +95,10 @@ def forms_of(name: str, dimensions: Sequence[int] | None, precisions: Sequence[s
             f"and precisions among {listed(_PRECISIONS[1:])}."
         )
     cut = dict.fromkeys((None, *sizes))
-    return tuple(Form(size, precision) for precision in dict.fromkeys(("float32", *kinds)) for size in cut)
+    return tuple(_Form(size, precision) for precision in dict.fromkeys(("float32", *kinds)) for size in cut)
 
 
-JUDGING = ("dev", "test")
+EVALUATED_SPLITS = ("dev", "test")
 NO_LEAKS = "no_leaks"  # a column of booleans: examples that were not seen in training
 
 
@@ -177,8 +177,8 @@ class ExampleEvaluator:
         self.dataset = with_row_prompts(dataset)
         self.task = task
         self.resamples = resamples
-        self.forms = forms_of(name, dimensions, precisions)
-        self.splits = tuple(split for split in JUDGING if split in dataset.splits)
+        self.forms = _combine_forms(name, dimensions, precisions)
+        self.splits = tuple(split for split in EVALUATED_SPLITS if split in dataset.splits)
         self._check()
         self.leaked = self._leaked_examples(leaked or {})
         self.measures = tuple(self._all_measures())
@@ -259,7 +259,7 @@ class ExampleEvaluator:
         return Scores(split, examples, predicted, metrics, self.measures)
 
     def _predict_in(
-        self, form: Form, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]
+        self, form: _Form, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]
     ) -> dict[str, "numpy.ndarray"]:
         """The model's values in one form; in others than the plain one only those of the headline metrics."""
         found = self.task.predict(rows, form.of(vectors))

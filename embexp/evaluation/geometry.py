@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy
 
-MOST_TEXTS = 2000  # those that all pairs are formed of; more are drawn from, the same ones every time
+_MOST_TEXTS = 2000  # those that all pairs are formed of; more are drawn from, the same ones every time
 _LOST_RANK = 0.5  # share of the untouched model's effective rank that must be left
 _ALL_ALIKE = 0.9  # mean cosine of random pairs above which hardly anything is told apart ...
 _NARROWER = 0.1  # ... where training made it so much higher
@@ -33,7 +33,7 @@ def geometry_of(
     import numpy
 
     lengths = numpy.linalg.norm(vectors, axis=1)
-    drawn = _draw(vectors)
+    drawn = _sample(vectors)
     units = _units(drawn)
     cosines = (units @ units.T)[numpy.triu_indices(len(units), 1)]
     found = {
@@ -48,12 +48,12 @@ def geometry_of(
     return {name: float(value) for name, value in found.items()}
 
 
-def _draw(vectors: "numpy.ndarray") -> "numpy.ndarray":
+def _sample(vectors: "numpy.ndarray") -> "numpy.ndarray":
     import numpy
 
-    if len(vectors) <= MOST_TEXTS:
+    if len(vectors) <= _MOST_TEXTS:
         return vectors
-    return vectors[numpy.sort(numpy.random.default_rng(0).choice(len(vectors), MOST_TEXTS, replace=False))]
+    return vectors[numpy.sort(numpy.random.default_rng(0).choice(len(vectors), _MOST_TEXTS, replace=False))]
 
 
 def _units(vectors: "numpy.ndarray") -> "numpy.ndarray":

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from embexp.evaluation.class_metrics import Cells, MacroF1, VMeasure
+from embexp.evaluation.class_metrics import ConfusionTables, MacroF1, VMeasure
 from embexp.evaluation.correlations import Correlation, Ranks, Values
-from embexp.evaluation.stats.resampling import Draw, whole
+from embexp.evaluation.stats.resampling import Sample, observed_sample
 from embexp.evaluation.threshold_metrics import (
     OfSortedScores,
     SortedScores,
@@ -23,7 +23,7 @@ from embexp.evaluation.threshold_metrics import (
 if TYPE_CHECKING:
     import numpy
 
-Statistic = Callable[[Draw], "numpy.ndarray"]  # its value in every resample
+Statistic = Callable[[Sample], "numpy.ndarray"]  # its value in every resample
 _Columns = Mapping[str, Sequence[Any]]
 
 
@@ -54,18 +54,18 @@ class Measure:
         return replace(self, name=f"{self.name}_{column}", where=column)
 
 
-class Mean:
+class _Mean:
     """The mean of the values: of accuracy, reciprocal rank, nDCG and whatever else is one number for each example."""
 
     def __init__(self, predicted: "numpy.ndarray") -> None:
         self.predicted = predicted
 
-    def __call__(self, draw: Draw) -> "numpy.ndarray":
+    def __call__(self, sample: Sample) -> "numpy.ndarray":
         """The mean in every resample, `(resamples,)`."""
-        return draw.counts @ self.predicted / draw.total
+        return sample.counts @ self.predicted / sample.total
 
 
-class Prepared:
+class _Prepared:
     """Arrays as statistics need them (ranks, rankings), each made once however many measures ask for it."""
 
     def __init__(self) -> None:
@@ -86,24 +86,24 @@ def _decision(function: Callable[..., Any]) -> Callable[..., Statistic]:
     return lambda prepared, gold, predicted: OfSortedScores(prepared(SortedScores, gold, predicted), function)
 
 
-STATISTICS: dict[str, Callable[[Prepared, Any, Any], Statistic]] = {
-    "mean": lambda prepared, gold, predicted: Mean(predicted),
+STATISTICS: dict[str, Callable[[_Prepared, Any, Any], Statistic]] = {
+    "mean": lambda prepared, gold, predicted: _Mean(predicted),
     "spearman": _correlation(Ranks),
     "pearson": _correlation(Values),
     "average_precision": _decision(average_precision),
     "roc_auc": _decision(roc_auc),
     "best_accuracy": _decision(best_accuracy),
     "best_f1": _decision(best_f1),
-    "macro_f1": lambda prepared, gold, predicted: MacroF1(prepared(Cells, gold, predicted)),
-    "v_measure": lambda prepared, gold, predicted: VMeasure(prepared(Cells, gold, predicted)),
+    "macro_f1": lambda prepared, gold, predicted: MacroF1(prepared(ConfusionTables, gold, predicted)),
+    "v_measure": lambda prepared, gold, predicted: VMeasure(prepared(ConfusionTables, gold, predicted)),
 }
 
 
 class Statistics:
-    """The statistics of measures on columns, ready for any draw; what two of them need is prepared once."""
+    """The statistics of measures on columns, ready for any sample; what two of them need is prepared once."""
 
     def __init__(self) -> None:
-        self.prepared = Prepared()
+        self.prepared = _Prepared()
         self._selected: dict[Any, tuple[Any, Any]] = {}
 
     def of(self, measure: Measure, columns: Mapping[str, "numpy.ndarray"]) -> Statistic:
@@ -111,7 +111,7 @@ class Statistics:
         rows = columns[measure.where] if measure.where else None
         gold = self._some(columns[measure.gold], rows) if measure.gold else None
         statistic = STATISTICS[measure.statistic](self.prepared, gold, self._some(columns[measure.predicted], rows))
-        return statistic if rows is None else lambda draw: statistic(draw.only(rows))
+        return statistic if rows is None else lambda sample: statistic(sample.only(rows))
 
     def _some(self, values: "numpy.ndarray", rows: "numpy.ndarray | None") -> "numpy.ndarray":
         if rows is None:
@@ -130,7 +130,7 @@ def value_of(measure: Measure, columns: Mapping[str, "numpy.ndarray"]) -> float:
     exact = {"spearman": spearmanr, "pearson": pearsonr}.get(measure.statistic)
     predicted = columns[measure.predicted]
     if exact is None:
-        return float(Statistics().of(measure, columns)(whole(len(predicted)))[0])
+        return float(Statistics().of(measure, columns)(observed_sample(len(predicted)))[0])
     rows = columns[measure.where] if measure.where else slice(None)
     gold, predicted = columns[measure.gold][rows], predicted[rows]
     if numpy.ptp(predicted) == 0 or numpy.ptp(gold) == 0:

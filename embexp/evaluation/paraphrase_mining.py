@@ -76,8 +76,8 @@ class _ParaphraseMiningTask:
     def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
         place = {text: place for place, text in enumerate(self.texts(rows)[self.columns[0]])}
         gold = [(place[first], place[second]) for first, second in self._gold(rows)]
-        pairs = most_similar_pairs(vectors[self.columns[0]], self.top_k, self.max_pairs)
-        return {_METRIC: precision_at_pairs(gold, *pairs)}
+        pairs = _most_similar_pairs(vectors[self.columns[0]], self.top_k, self.max_pairs)
+        return {_METRIC: _precision_at_pairs(gold, *pairs)}
 
     def _gold(self, rows: "Dataset") -> list[tuple[str, str]]:
         """The distinct pairs to be found, in the order of the rows."""
@@ -93,7 +93,9 @@ class _ParaphraseMiningTask:
         ]
 
 
-def most_similar_pairs(vectors: "numpy.ndarray", top_k: int, max_pairs: int) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+def _most_similar_pairs(
+    vectors: "numpy.ndarray", top_k: int, max_pairs: int
+) -> tuple["numpy.ndarray", "numpy.ndarray"]:
     """The pairs of places with the highest cosine, highest first, `(pairs, 2)`, lower place first; and their cosines.
 
     Args:
@@ -113,7 +115,7 @@ def most_similar_pairs(vectors: "numpy.ndarray", top_k: int, max_pairs: int) -> 
     return pairs[order], scores[order]
 
 
-def precision_at_pairs(
+def _precision_at_pairs(
     gold: Sequence[tuple[int, int]], pairs: "numpy.ndarray", scores: "numpy.ndarray"
 ) -> "numpy.ndarray":
     """For each pair to be found the precision down to it (pairs with its score among them), 0 where it was not found.

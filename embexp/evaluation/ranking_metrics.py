@@ -113,7 +113,7 @@ def check_cuts(evaluator: str, cuts: Cuts) -> None:
 
 
 @dataclass(frozen=True)
-class _Hits:
+class _RankedRelevance:
     """What each query found, and what it could have found.
 
     Attributes:
@@ -135,7 +135,9 @@ class _Hits:
         return (self.best > 0).sum(axis=1)
 
 
-def hits_of(places: "numpy.ndarray", relevant: Sequence[dict[int, float]], num_documents: int) -> _Hits:
+def rank_relevance(
+    places: "numpy.ndarray", relevant: Sequence[dict[int, float]], num_documents: int
+) -> _RankedRelevance:
     """The hits among the places that each query found, `(queries, depth)`; -1 is no document.
 
     Args:
@@ -154,10 +156,10 @@ def hits_of(places: "numpy.ndarray", relevant: Sequence[dict[int, float]], num_d
     best = numpy.zeros((len(relevant), max(map(len, relevant))))
     for row, of_query in enumerate(relevant):
         best[row, : len(of_query)] = sorted(of_query.values(), reverse=True)
-    return _Hits(gains, best)
+    return _RankedRelevance(gains, best)
 
 
-def _ndcg(hits: _Hits, cut: int) -> "numpy.ndarray":
+def _ndcg(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
     """Discounted cumulative gain as a share of that of the best order (Jarvelin & Kekalainen 2002)."""
     return _dcg(hits.gains[:, :cut]) / _dcg(hits.best[:, :cut])
 
@@ -173,7 +175,7 @@ def discounts(number: int) -> "numpy.ndarray":
     return 1 / numpy.log2(numpy.arange(number) + 2)
 
 
-def _mrr(hits: _Hits, cut: int) -> "numpy.ndarray":
+def _mrr(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
     """One over the rank of the first relevant document, 0 where there is none within the cut."""
     import numpy
 
@@ -181,19 +183,19 @@ def _mrr(hits: _Hits, cut: int) -> "numpy.ndarray":
     return numpy.where((ranks > 0) & (ranks <= cut), 1 / numpy.maximum(ranks, 1), 0)
 
 
-def first_ranks(hits: _Hits) -> "numpy.ndarray":
+def first_ranks(hits: _RankedRelevance) -> "numpy.ndarray":
     """The rank of the first relevant document, from 1; 0 where none was found, `(queries,)`."""
     import numpy
 
     return numpy.where(hits.found.any(axis=1), hits.found.argmax(axis=1) + 1, 0)
 
 
-def _recall(hits: _Hits, cut: int) -> "numpy.ndarray":
+def _recall(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
     """The share of the relevant documents that are within the cut."""
     return hits.found[:, :cut].sum(axis=1) / hits.num_relevant
 
 
-def _average_precision(hits: _Hits, cut: int) -> "numpy.ndarray":
+def _average_precision(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
     """The precision at each relevant document within the cut, over as many as can be there."""
     import numpy
 
@@ -202,17 +204,17 @@ def _average_precision(hits: _Hits, cut: int) -> "numpy.ndarray":
     return (precision * found).sum(axis=1) / numpy.minimum(hits.num_relevant, cut)
 
 
-def _accuracy(hits: _Hits, cut: int) -> "numpy.ndarray":
+def _accuracy(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
     """1 where a relevant document is within the cut, else 0."""
     return hits.found[:, :cut].any(axis=1).astype(float)
 
 
-def _precision(hits: _Hits, cut: int) -> "numpy.ndarray":
+def _precision(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
     """The share of the documents within the cut that are relevant."""
     return hits.found[:, :cut].sum(axis=1) / cut
 
 
-HIT_METRICS = {
+RANKING_METRICS = {
     "ndcg": _ndcg,
     "mrr": _mrr,
     "recall": _recall,

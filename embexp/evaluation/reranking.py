@@ -96,7 +96,7 @@ class _RerankingTask:
             texts = [*judged.positives, *judged.negatives]
             documents = vectors[_COLUMNS.positives][[place[text] for text in texts]]
             scores = FUNCTIONS[self.similarity](documents, query[None, :])
-            ranking = Ranking(scores, len(judged.positives))
+            ranking = _Ranking(scores, len(judged.positives))
             values["map"].append(ranking.average_precision())
             for metric, (kind, cut) in self.cuts.items():
                 values[metric].append({"mrr": ranking.mrr, "ndcg": ranking.ndcg}[kind](cut))
@@ -113,7 +113,7 @@ def _examples(rows: "Dataset") -> list[Qrels]:
     return [judged for judged in qrels_of(rows, _COLUMNS) if _is_example(judged)]
 
 
-class Ranking:
+class _Ranking:
     """One query's documents from the highest score down; documents with one score form a step.
 
     Args:

@@ -13,14 +13,14 @@ from embexp.errors import ConfigError, DataError, did_you_mean, listed
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
 from embexp.evaluation.metrics import Measure
 from embexp.evaluation.ranking_metrics import (
-    HIT_METRICS,
+    RANKING_METRICS,
     SHAPES,
     Cuts,
     SearchTask,
     check_cuts,
     documents_of,
     first_ranks,
-    hits_of,
+    rank_relevance,
     search_in,
 )
 
@@ -66,7 +66,7 @@ def retrieval_evaluator(
         DataError: no dev or test split, one without a query that has a positive, or a corpus that cannot be read.
     """
     check_similarity(name, similarity)
-    cuts = dict(zip(HIT_METRICS, (ndcg_at, mrr_at, recall_at, map_at, accuracy_at, precision_at), strict=True))
+    cuts = dict(zip(RANKING_METRICS, (ndcg_at, mrr_at, recall_at, map_at, accuracy_at, precision_at), strict=True))
     check_cuts(name, cuts)
     if not any(cuts.values()):
         names = listed(f"{kind}_at" for kind in cuts)
@@ -168,8 +168,8 @@ class _RetrievalTask:
         excluded = numpy.array(search.identical) if self.ignore_identical else None
         depth = max(cut for _, cut in self.cuts.values())
         places = nearest(queries, documents, depth, self.similarity, excluded).places
-        hits = hits_of(places, search.relevant, len(search.documents))
-        values = {metric: HIT_METRICS[kind](hits, cut) for metric, (kind, cut) in self.cuts.items()}
+        hits = rank_relevance(places, search.relevant, len(search.documents))
+        values = {metric: RANKING_METRICS[kind](hits, cut) for metric, (kind, cut) in self.cuts.items()}
         shown = [search.documents[place] if place >= 0 else None for place in places[:, 0]]
         return values | {"first_rank": first_ranks(hits), "top_document": numpy.array(shown, dtype=object)}
 

@@ -120,13 +120,13 @@ def compare(base: Scores, trained: Scores, resamples: int) -> list[Difference]:
     found = bootstrap_differences(statistics_of, examples, resamples)
     known = {measure.name: values for measure, values in zip(paired, found, strict=True)}
     return [
-        Difference(metric, value, trained.metrics[metric], *_sureness(known.get(metric)))
+        Difference(metric, value, trained.metrics[metric], *_interval_and_p(known.get(metric)))
         for metric, value in base.metrics.items()
         if metric in trained.metrics
     ]
 
 
-def _sureness(differences: "numpy.ndarray | None") -> tuple[float, float, float]:
+def _interval_and_p(differences: "numpy.ndarray | None") -> tuple[float, float, float]:
     return (math.nan,) * 3 if differences is None else (*interval_of(differences), p_value_of(differences))
 
 
@@ -166,7 +166,7 @@ def write_examples(path: Path, base: Scores, trained: Scores) -> None:
     pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path)
 
 
-def write_report(path: Path, base: Scores, trained: Scores, column: str) -> None:
+def write_examples_csv(path: Path, base: Scores, trained: Scores, column: str) -> None:
     """The examples with one value of both models, as a CSV that spreadsheets open with Chinese in it.
 
     Args:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from embexp.evaluation.stats.resampling import Draw, whole
+from embexp.evaluation.stats.resampling import Sample, observed_sample
 
 if TYPE_CHECKING:
     import numpy
@@ -26,14 +26,14 @@ class SortedScores:
         falls = numpy.diff(predicted[self.order]) != 0
         self.ends = numpy.append(numpy.flatnonzero(falls), len(predicted) - 1)
 
-    def __call__(self, draw: Draw) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+    def __call__(self, sample: Sample) -> tuple["numpy.ndarray", "numpy.ndarray"]:
         """Positives and negatives that each threshold takes: one above all scores, then each distinct score.
 
         Both are `(resamples, 1 + scores)`; those of the first threshold are 0, those of the last one all there are.
         """
         import numpy
 
-        counts = draw.counts[:, self.order]
+        counts = sample.counts[:, self.order]
         positives, taken = numpy.zeros((2, len(counts), len(self.ends) + 1))
         positives[:, 1:] = numpy.cumsum(counts * self.is_positive, axis=1)[:, self.ends]
         taken[:, 1:] = numpy.cumsum(counts, axis=1)[:, self.ends]
@@ -51,11 +51,11 @@ class OfSortedScores:
         self.ranking = ranking
         self.function = function
 
-    def __call__(self, draw: Draw) -> "numpy.ndarray":
-        """The statistic in every resample, `(resamples,)`; nan where one of the classes was not drawn."""
+    def __call__(self, sample: Sample) -> "numpy.ndarray":
+        """The statistic in every resample, `(resamples,)`; nan where one of the classes was not sampled."""
         import numpy
 
-        positives, negatives = draw.once(self.ranking)
+        positives, negatives = sample.once(self.ranking)
         with numpy.errstate(invalid="ignore", divide="ignore"):
             found = self.function(positives, negatives)
         return numpy.where((positives[:, -1] > 0) & (negatives[:, -1] > 0), found, numpy.nan)
@@ -112,7 +112,7 @@ def best_threshold(gold: "numpy.ndarray", predicted: "numpy.ndarray", goodness: 
     """
     import numpy
 
-    positives, negatives = SortedScores(gold, predicted)(whole(len(gold)))
+    positives, negatives = SortedScores(gold, predicted)(observed_sample(len(gold)))
     best = int(numpy.argmax(goodness(positives, negatives)[0]))
     scores = numpy.unique(predicted)[::-1]
     if best == 0:

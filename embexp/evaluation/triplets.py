@@ -35,10 +35,10 @@ def triplet_evaluator(
         DataError: no dev or test split, or one without rows.
     """
     check_functions(name, similarity)
-    return ExampleEvaluator(name, dataset, TripletTask(similarity), **options)
+    return ExampleEvaluator(name, dataset, _TripletTask(similarity), **options)
 
 
-class TripletTask:
+class _TripletTask:
     """Triplets: is the positive nearer than every negative?"""
 
     def __init__(self, similarity: Sequence[str]) -> None:

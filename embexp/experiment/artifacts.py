@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.evaluation.metrics import Measure, value_of
-from embexp.evaluation.scores import Evaluator, Scores, verdict_split, write_examples, write_report
+from embexp.evaluation.scores import Evaluator, Scores, verdict_split, write_examples, write_examples_csv
 from embexp.evaluation.threshold_metrics import accuracies, best_threshold
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import GEOMETRY, AllScores
@@ -62,7 +62,7 @@ def _files(folder: Path, judged: _SplitScores) -> Iterator[Path]:
     yield path
     if kind := KIND_OF.get(judged.measure.statistic):
         path = folder / "reports" / f"{judged.name}.csv"
-        write_report(path, judged.base, judged.trained, judged.measure.predicted)
+        write_examples_csv(path, judged.base, judged.trained, judged.measure.predicted)
         yield path
         path = folder / "reports" / f"{judged.name}_changed.md"
         rows = rows_of(judged.base.examples, *judged.values, gold=judged.measure.gold or "gold")

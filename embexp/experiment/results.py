@@ -6,7 +6,7 @@ from typing import Any
 from embexp.core.profiling import COSTS, TIMER
 from embexp.evaluation.binary import thresholds_of
 from embexp.evaluation.scores import Difference, Evaluator, compare, verdict_split
-from embexp.evaluation.stats.multiple_comparisons import place_models
+from embexp.evaluation.stats.multiple_comparisons import rank_models
 from embexp.experiment.artifacts import write_embeddings, write_evaluations, write_training
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import GEOMETRY, AllScores, collapse_line, metrics_of
@@ -103,7 +103,7 @@ def _intervals_of(plan: RunPlan, primary: Mapping[str, Any], base: AllScores, tr
     """Ends of the 95 % intervals of both models' primary metric: runs on other examples can be set beside them."""
     name, split, metric = (primary[key] for key in ("evaluator", "split", "metric"))
     resamples = next(each.resamples for each in plan.evaluators if each.name == name)
-    placed = place_models({"base": base[name, split], split: trained[name, split]}, metric, resamples)
+    placed = rank_models({"base": base[name, split], split: trained[name, split]}, metric, resamples)
     return {
         f"{each.name}/{name}/{metric}_{end}": value
         for each in placed

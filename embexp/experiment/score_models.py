@@ -16,7 +16,7 @@ from embexp.core.profiling import import_data_libraries, import_training_librari
 from embexp.core.run_folder import write_json, write_text
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split
-from embexp.evaluation.stats.multiple_comparisons import Placed, place_models
+from embexp.evaluation.stats.multiple_comparisons import RankedModel, rank_models
 from embexp.experiment.datasets import builder_of, dataset_name
 from embexp.experiment.evaluators import check_evaluator_route, plan_evaluators
 from embexp.experiment.plan import short_names
@@ -246,10 +246,10 @@ def _metric(plan: _EvaluationPlan, evaluator: Evaluator) -> str:
     return plan.primary_metric if evaluator.name == plan.primary_evaluator else evaluator.primary_metric
 
 
-def _placed(plan: _EvaluationPlan, evaluator: Evaluator, scores: Mapping[str, AllScores]) -> list[Placed]:
+def _placed(plan: _EvaluationPlan, evaluator: Evaluator, scores: Mapping[str, AllScores]) -> list[RankedModel]:
     split = verdict_split(evaluator)
     of_models = {model: found[evaluator.name, split] for model, found in scores.items()}
-    return place_models(of_models, _metric(plan, evaluator), evaluator.resamples)
+    return rank_models(of_models, _metric(plan, evaluator), evaluator.resamples)
 
 
 def _write(plan: _EvaluationPlan, rows: Sequence[Mapping[str, Any]], journal: Journal) -> None:

@@ -21,7 +21,7 @@ _FAULTS = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuch
 _FAULTS += ("RuntimeException", "EPFail", "EngineError")
 
 
-class OnnxEncoder:
+class _OnnxEncoder:
     """An Encoder over an exported folder, by onnxruntime on the CPU: no torch.
 
     Args:
@@ -214,11 +214,11 @@ def _write_small(folder: Path) -> None:
     quantize_dynamic(small, small, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
 
 
-def _encoder_of(model: "SentenceTransformer", folder: Path, file: str) -> OnnxEncoder:
+def _encoder_of(model: "SentenceTransformer", folder: Path, file: str) -> _OnnxEncoder:
     """The exported file as an Encoder, on as many threads as torch has."""
     import torch
 
-    return OnnxEncoder(folder, file, model.max_seq_length, _default_prompt(model), torch.get_num_threads())
+    return _OnnxEncoder(folder, file, model.max_seq_length, _default_prompt(model), torch.get_num_threads())
 
 
 def _default_prompt(model: "SentenceTransformer") -> str:

@@ -41,7 +41,7 @@ The scores were measured on the Hamming distance: the share of equal bits orders
 }
 
 
-class QuantisedEncoder:
+class _QuantisedEncoder:
     """An Encoder whose vectors are those that a quantised index holds, as numbers that can be compared.
 
     int8 gives the whole numbers -128 to 127. binary gives -1 and 1: their cosine is 1 - 2 * Hamming distance / bits,
@@ -99,7 +99,7 @@ class QuantisedEmbeddings:
         ranges = self._ranges(trained) if self.precision == "int8" else None
         if ranges is not None:
             numpy.save(folder / _RANGES, ranges)
-        encoder = QuantisedEncoder(trained.encoder, self.precision, ranges)
+        encoder = _QuantisedEncoder(trained.encoder, self.precision, ranges)
         metrics, kept = metrics_and_lines(trained, encoder, f"export/{self.name}")
         lines = [f"{_SMALLER[self.precision]} times smaller embeddings", *kept]
         listed_lines = "".join(f"- {line}\n" for line in lines)

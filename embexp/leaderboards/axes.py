@@ -32,7 +32,7 @@ class RunEntry:
         return tuple(self.value(key) for key in keys)
 
 
-def varying(entries: Sequence[RunEntry], given: Sequence[str]) -> list[str]:
+def find_varying(entries: Sequence[RunEntry], given: Sequence[str]) -> list[str]:
     """Parameters in which entries with the same values of the given ones differ, and that change a result.
 
     One that follows from those found before it is left out: names of choices (`trainer`) come before their values.
@@ -40,7 +40,7 @@ def varying(entries: Sequence[RunEntry], given: Sequence[str]) -> list[str]:
     keys = sorted({key for entry in entries for key in entry.run.params}, key=lambda key: ("." in key, key))
     found: list[str] = []
     for key in keys:
-        if key not in given and counts(key) and not is_seed(entries, key):
+        if key not in given and changes_results(key) and not is_seed(entries, key):
             found += [key] * (not follows(entries, key, [*given, *found]))
     return found
 
@@ -50,7 +50,7 @@ def is_seed(entries: Sequence[RunEntry], key: str) -> bool:
     return all(entry.value(key) == entry.run.seed for entry in entries)
 
 
-def counts(key: str) -> bool:
+def changes_results(key: str) -> bool:
     """Whether a parameter changes a result, and is not only told with others."""
     parts = key.split(".")
     of_sureness = parts[0] == "evaluator" and parts[-1] in _HOW_SURE
@@ -88,7 +88,7 @@ class Place:
         return self.entries[0].metric
 
 
-def axes_of(entries: Sequence[RunEntry], rows: Sequence[str] | None, columns: Sequence[str] | None) -> Axes:
+def choose_axes(entries: Sequence[RunEntry], rows: Sequence[str] | None, columns: Sequence[str] | None) -> Axes:
     """The typed keys; in place of those that were not typed the loss, model and data set, and all else that varies.
 
     A parameter varies where runs of the same loss, model and data set differ in it: `loss.scale` between two losses
@@ -100,7 +100,7 @@ def axes_of(entries: Sequence[RunEntry], rows: Sequence[str] | None, columns: Se
     typed = [*(rows or ()), *(columns or ())]
     _check(typed, entries)
     left = [key for key in (*_CHOICES, _METRIC) if key not in typed and differs(entries, key)]
-    left += varying(entries, [*_CHOICES, _METRIC, *typed])
+    left += find_varying(entries, [*_CHOICES, _METRIC, *typed])
     of_columns = [key for key in left if key in (_MODEL, DATASET, _METRIC) or key.startswith(_OF_COLUMNS)]
     of_rows = [key for key in left if key not in of_columns]
     if _METRIC in left and rows and columns:
@@ -130,7 +130,7 @@ def _check(typed: Sequence[str], entries: Sequence[RunEntry]) -> None:
         raise ConfigError(f"{listed(twice)} stands in rows and columns twice. Expected each parameter once.")
 
 
-def places_of(entries: Iterable[RunEntry], axes: Axes) -> list[Place]:
+def group_by_place(entries: Iterable[RunEntry], axes: Axes) -> list[Place]:
     """The runs by row and column, in the order of the runs."""
     found: dict[tuple[Labels, Labels], list[RunEntry]] = {}
     for entry in entries:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, KeptExamples, Scores
-from embexp.evaluation.stats.seeds import Cell, CellDifference, cell_difference, cell_summary, resample_cells
+from embexp.evaluation.stats.seeds import Cell, _CellDifference, cell_difference, cell_summary, resample_cells
 from embexp.leaderboards.axes import Place
 from embexp.leaderboards.cells import (
     CellResult,
@@ -57,7 +57,7 @@ def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, r
 
     return GroupResult(
         [
-            _judged(cell, delta, *(pool[place.column] for pool in pools))
+            _cell_result(cell, delta, *(pool[place.column] for pool in pools))
             for place, cell, delta in zip(places, cells, deltas, strict=True)
         ],
         {column: _score(cell, pools[0][column])[0] for column, cell in columns.items()},
@@ -113,7 +113,7 @@ def _delta(place: Place, cell: Cell, base_of: Mapping[_BaseKey, Cell], kept: Kep
     return Cell(cell.values - base.values, cell.resampled - base.resampled, cell.examples)
 
 
-def _judged(cell: Cell, delta: Cell, cells: Sequence[Cell], deltas: Sequence[Cell]) -> CellResult:
+def _cell_result(cell: Cell, delta: Cell, cells: Sequence[Cell], deltas: Sequence[Cell]) -> CellResult:
     score, std = _score(cell, cells)
     nothing = Cell(delta.values[:1] * 0, delta.resampled[:1] * 0, delta.examples, has_seed=False)
     found = cell_difference(nothing, delta, deltas)
@@ -141,7 +141,7 @@ def _p_between(first: Cell, second: Cell, pool: Sequence[Cell]) -> float:
     import numpy
     from scipy.stats import norm
 
-    found: CellDifference = cell_difference(first, second, pool)
+    found: _CellDifference = cell_difference(first, second, pool)
     resampled = second.resampled.mean(axis=0) - first.resampled.mean(axis=0)
     spread = float(numpy.nanstd(resampled, ddof=1))
     if found.p > 2 / (len(resampled) + 1) or spread == 0:

@@ -84,7 +84,7 @@ def results_by_metrics(places: Sequence[Place], keys: MetricKeys) -> GroupResult
         return _p([named[first], named[second]], spread(scores, *columns))
 
     judged = [
-        _judged(scores[name], deltas[name], spread(scores, column_of[name]), spread(deltas, column_of[name]))
+        _cell_result(scores[name], deltas[name], spread(scores, column_of[name]), spread(deltas, column_of[name]))
         for name in scores
     ]
     told = {column: _estimate(cell, spread(scores, column))[0] for column, cell in bases.items()}
@@ -113,7 +113,7 @@ def _pooled(cells: Sequence[_Numbers]) -> _Spread | None:
     return _Spread(total / sum(degrees), sum(degrees))
 
 
-def _judged(score: _Numbers, delta: _Numbers, of_scores: _Spread | None, of_deltas: _Spread | None) -> CellResult:
+def _cell_result(score: _Numbers, delta: _Numbers, of_scores: _Spread | None, of_deltas: _Spread | None) -> CellResult:
     told, _, _ = _estimate(score, of_scores)
     difference, p, lacks_seeds = _estimate(delta, of_deltas)
     std = math.sqrt(variance(score.values)) if len(score.values) > 1 else math.nan

@@ -39,7 +39,7 @@ class GroupResult:
 
 
 def name_of(place: Place) -> str:
-    """A name that no other place of a board has."""
+    """A name that no other place of a leaderboard has."""
     return repr((place.row, place.column))
 
 

@@ -15,11 +15,11 @@ from embexp.leaderboards.axes import (
     Axes,
     Place,
     RunEntry,
-    counts,
+    changes_results,
     differs,
+    find_varying,
     follows,
     is_seed,
-    varying,
 )
 from embexp.leaderboards.by_examples import Kept, measure_in, results_by_examples
 from embexp.leaderboards.by_metrics import results_by_metrics
@@ -50,7 +50,7 @@ class CellGroup:
         return results_by_metrics(self.places, self.keys)
 
 
-def groups_of(places: Sequence[Place]) -> list[CellGroup]:
+def group_places(places: Sequence[Place]) -> list[CellGroup]:
     """The places by their metric and by the examples that it was taken of.
 
     Where the examples of any place cannot be read, or its runs were judged on different ones, those of all places on
@@ -167,7 +167,7 @@ def left_out(runs: Sequence[RecordedRun], every: Sequence[RunEntry], counted: Se
 
 def _mixtures(places: Sequence[Place]) -> Iterator[str]:
     """Where the runs of a place differ in more than their seeds."""
-    if mixed := [*dict.fromkeys(key for place in places for key in varying(place.entries, []))]:
+    if mixed := [*dict.fromkeys(key for place in places for key in find_varying(place.entries, []))]:
         yield (
             f"Runs of one cell differ in {listed(mixed)} besides the seed: their mean is over different "
             f"configurations. Type rows={','.join(dict.fromkeys((LOSS, *mixed)))} to set them apart."
@@ -177,7 +177,7 @@ def _mixtures(places: Sequence[Place]) -> Iterator[str]:
 def _unexplained(entries: Sequence[RunEntry], axes: Axes) -> Iterator[str]:
     """Where cells differ in what neither rows and columns nor the choice of an option tells."""
     shown = [*axes.rows, *axes.columns]
-    keys = sorted({key for entry in entries for key in entry.run.params if key not in shown and counts(key)})
+    keys = sorted({key for entry in entries for key in entry.run.params if key not in shown and changes_results(key)})
     hidden = [
         key for key in keys if differs(entries, key) and not is_seed(entries, key) and not _told(entries, key, shown)
     ]

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from embexp.core.run_folder import write_json, write_text
 from embexp.evaluation.scores import Difference
-from embexp.leaderboards.axes import Axes, Place, axes_of, places_of
+from embexp.leaderboards.axes import Axes, Place, choose_axes, group_by_place
 from embexp.leaderboards.cells import (
     COST_COLUMNS,
     CellResult,
@@ -23,7 +23,7 @@ from embexp.leaderboards.cells import (
     pareto_front,
     point_of,
 )
-from embexp.leaderboards.groups import CellGroup, groups_of, left_out, notes_on
+from embexp.leaderboards.groups import CellGroup, group_places, left_out, notes_on
 from embexp.leaderboards.page import leaderboard_page
 from embexp.leaderboards.runs import entries_of, newest
 from embexp.leaderboards.tables import as_csv, as_markdown
@@ -51,7 +51,7 @@ def make_leaderboard(
     Args:
         rows, columns: parameters; None: loss and model, and what else varies.
         metric: `test/sts/spearman_cosine`, or without the split: test where there is one; None: each run's primary one.
-        cost: what the front weighs against quality: one of `board.costs.COSTS`.
+        cost: what the front weighs against quality: one of `leaderboard.costs.COSTS`.
         resamples: bootstrap resamples behind each interval that is made of examples.
 
     Raises:
@@ -60,9 +60,11 @@ def make_leaderboard(
     chosen = cost_named(cost)
     every = entries_of(runs, metric)
     entries = newest(every)
-    axes = axes_of(entries, rows, columns) if entries else Axes(tuple(rows or ["loss"]), tuple(columns or ["model"]))
-    places = places_of(entries, axes)
-    groups = groups_of(places)
+    axes = (
+        choose_axes(entries, rows, columns) if entries else Axes(tuple(rows or ["loss"]), tuple(columns or ["model"]))
+    )
+    places = group_by_place(entries, axes)
+    groups = group_places(places)
     cells = [cell for number, group in enumerate(groups, 1) for cell in _cells(group, number, axes, resamples)]
     cells = _best_first(_with_fronts(cells, chosen))
     trained = [cell for cell in cells if not cell.is_base]
@@ -138,26 +140,26 @@ def _mean_of_known(values: Sequence[float]) -> float:
     return fmean(known) if known else -math.inf
 
 
-def write_leaderboard(board: Leaderboard, folder: Path) -> None:
+def write_leaderboard(leaderboard: Leaderboard, folder: Path) -> None:
     """leaderboard.md, .csv, .json and .html, and the pictures heat_map, intervals and pareto (PNG), where there is any
     cell to draw.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = [*_draw(board, folder)]
-    write_text(folder / "leaderboard.md", as_markdown(board))
-    write_text(folder / "leaderboard.csv", as_csv(board))
-    write_json(folder / "leaderboard.json", as_plain(board))
-    write_text(folder / "leaderboard.html", leaderboard_page(board, pictures))
+    pictures = [*_draw(leaderboard, folder)]
+    write_text(folder / "leaderboard.md", as_markdown(leaderboard))
+    write_text(folder / "leaderboard.csv", as_csv(leaderboard))
+    write_json(folder / "leaderboard.json", as_plain(leaderboard))
+    write_text(folder / "leaderboard.html", leaderboard_page(leaderboard, pictures))
 
 
-def _draw(board: Leaderboard, folder: Path) -> Iterator[Path]:
+def _draw(leaderboard: Leaderboard, folder: Path) -> Iterator[Path]:
     """The pictures there is something to draw for."""
-    if any(not math.isnan(cell.difference.value) for cell in board.trained):
+    if any(not math.isnan(cell.difference.value) for cell in leaderboard.trained):
         for name, draw in (("heat_map", draw_heat_map), ("intervals", draw_interval_plot)):
-            draw(folder / f"{name}.png", board)
+            draw(folder / f"{name}.png", leaderboard)
             yield folder / f"{name}.png"
-    if board.chosen_cost and any(cell.on_front for cell in board.trained):
-        draw_pareto_front(folder / "pareto.png", board, board.chosen_cost)
+    if leaderboard.chosen_cost and any(cell.on_front for cell in leaderboard.trained):
+        draw_pareto_front(folder / "pareto.png", leaderboard, leaderboard.chosen_cost)
         yield folder / "pareto.png"
 
 
@@ -171,13 +173,13 @@ def leaderboard_command() -> None:
     """`python -m embexp.leaderboard`: compose the configuration and make the leaderboard."""
     from embexp.cli.app import run_command
 
-    run_command(leaderboard, "leaderboard", rewrite=as_overrides)
+    run_command(_run_leaderboard, "leaderboard", rewrite=_as_overrides)
 
 
-def as_overrides(arguments: Sequence[str]) -> list[str]:
+def _as_overrides(arguments: Sequence[str]) -> list[str]:
     r"""The arguments for Hydra: `rows` and `columns` as lists, texts in quotes; `sweep` has the name of a group.
 
-    >>> as_overrides(["rows=loss,loss.scale", "columns=[model]", "filter=params.model = 'minilm'", "sweep=1a2b"])
+    >>> _as_overrides(["rows=loss,loss.scale", "columns=[model]", "filter=params.model = 'minilm'", "sweep=1a2b"])
     ['rows=[loss,loss.scale]', 'columns=[model]', 'filter="params.model = \'minilm\'"', 'of_sweep="1a2b"']
     """
     return [_as_override(*argument.partition("=")) for argument in arguments]
@@ -194,7 +196,7 @@ def _as_override(key: str, sign: str, value: str) -> str:
     return f"{key}={quoted(value)}" if key in _TEXTS else f"{key}{sign}{value}"
 
 
-def leaderboard(
+def _run_leaderboard(
     config: DictConfig, _choices: dict[str, Any] | None = None, _folder: Path | None = None
 ) -> dict[str, Any]:
     """Make the leaderboard of a sweep, or of the runs that a filter finds; print it, write it, store it with the sweep.
@@ -213,10 +215,10 @@ def leaderboard(
     tracker = instantiate(settings["tracking"])
     with tempfile.TemporaryDirectory() as scratch:
         source = source_of(settings, tracker, Path(scratch))
-        board = make_leaderboard(source.runs, *(settings[key] for key in _ARGUMENTS))
-        print_leaderboard(board)
-        _keep(board, settings, source, tracker, Path(scratch) / "board")
-    return as_plain(board)
+        leaderboard = make_leaderboard(source.runs, *(settings[key] for key in _ARGUMENTS))
+        print_leaderboard(leaderboard)
+        _keep(leaderboard, settings, source, tracker, Path(scratch) / "leaderboard")
+    return as_plain(leaderboard)
 
 
 def _check(settings: dict[str, Any]) -> None:
@@ -234,7 +236,7 @@ def _check(settings: dict[str, Any]) -> None:
 
 
 def _keep(
-    board: "Leaderboard", settings: dict[str, Any], source: "RunSource", tracker: "Tracker", scratch: Path
+    leaderboard: "Leaderboard", settings: dict[str, Any], source: "RunSource", tracker: "Tracker", scratch: Path
 ) -> None:
     """The files: where they were asked for, in the sweep's folder, and among the artifacts of its own run."""
     from embexp.leaderboards.runs import ARTIFACTS, send_leaderboard
@@ -243,7 +245,7 @@ def _keep(
     own = [source.folder / ARTIFACTS] if source.folder else []
     folders = asked + own or ([scratch] if source.parent else [])
     for folder in folders:
-        write_leaderboard(board, folder)
+        write_leaderboard(leaderboard, folder)
     for folder in asked + own:
         print(f"in         {folder}")
     if source.parent:

@@ -13,7 +13,7 @@ _TEMPLATE = Path(__file__).with_suffix(".html")
 _NUMBERS = ("score", "95 % interval", "std", "seeds", "difference", "95 % interval", "p", "verdict")
 
 
-def leaderboard_page(board: Leaderboard, pictures: Sequence[Path]) -> str:
+def leaderboard_page(leaderboard: Leaderboard, pictures: Sequence[Path]) -> str:
     """The page; every name in it is escaped.
 
     Args:
@@ -24,10 +24,10 @@ def leaderboard_page(board: Leaderboard, pictures: Sequence[Path]) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
-        board=board,
-        pivot=_pivot(board) if board.cells else None,
-        ranking={"headings": _headings(board), "lines": [_line(board, cell) for cell in board.cells]},
-        notes=notes_of(board),
+        leaderboard=leaderboard,
+        pivot=_pivot(leaderboard) if leaderboard.cells else None,
+        ranking={"headings": _headings(leaderboard), "lines": [_line(leaderboard, cell) for cell in leaderboard.cells]},
+        notes=notes_of(leaderboard),
         pictures=[
             {"name": path.stem.replace("_", " "), "data": base64.b64encode(path.read_bytes()).decode()}
             for path in pictures
@@ -35,13 +35,16 @@ def leaderboard_page(board: Leaderboard, pictures: Sequence[Path]) -> str:
     )
 
 
-def _pivot(board: Leaderboard) -> dict[str, Any]:
-    untouched = (UNTOUCHED, *[""] * (len(board.row_keys) - 1))
-    lines = [(untouched, None), *((row, row) for row in board.rows)]
+def _pivot(leaderboard: Leaderboard) -> dict[str, Any]:
+    untouched = (UNTOUCHED, *[""] * (len(leaderboard.row_keys) - 1))
+    lines = [(untouched, None), *((row, row) for row in leaderboard.rows)]
     return {
-        "headings": (*board.row_keys, *map(label, board.columns)),
+        "headings": (*leaderboard.row_keys, *map(label, leaderboard.columns)),
         "lines": [
-            {"names": names, "cells": [[*map(_pivot_cell, board.at(row, column))] for column in board.columns]}
+            {
+                "names": names,
+                "cells": [[*map(_pivot_cell, leaderboard.at(row, column))] for column in leaderboard.columns],
+            }
             for names, row in lines
         ],
     }
@@ -58,16 +61,16 @@ def _pivot_cell(cell: LeaderboardCell) -> dict[str, Any]:
     }
 
 
-def _headings(board: Leaderboard) -> Labels:
-    metric = ("metric",) if len(board.metrics) > 1 else ()
-    front = ("front",) if board.chosen_cost else ()
-    return (*names_of(board), *metric, *_NUMBERS, *(cost.heading for cost in board.costs), *front)
+def _headings(leaderboard: Leaderboard) -> Labels:
+    metric = ("metric",) if len(leaderboard.metrics) > 1 else ()
+    front = ("front",) if leaderboard.chosen_cost else ()
+    return (*names_of(leaderboard), *metric, *_NUMBERS, *(cost.heading for cost in leaderboard.costs), *front)
 
 
-def _line(board: Leaderboard, cell: LeaderboardCell) -> dict[str, Any]:
-    texts = [*names_in(board, cell), *([cell.metric] if len(board.metrics) > 1 else [])]
-    front = [_text("o" if cell.on_front else "")] if board.chosen_cost else []
-    costs = [_number(cell.costs.get(cost.name, math.nan), cost_text(cell, cost)) for cost in board.costs]
+def _line(leaderboard: Leaderboard, cell: LeaderboardCell) -> dict[str, Any]:
+    texts = [*names_in(leaderboard, cell), *([cell.metric] if len(leaderboard.metrics) > 1 else [])]
+    front = [_text("o" if cell.on_front else "")] if leaderboard.chosen_cost else []
+    costs = [_number(cell.costs.get(cost.name, math.nan), cost_text(cell, cost)) for cost in leaderboard.costs]
     return {
         "is_base": cell.is_base,
         "is_best": cell.is_best,

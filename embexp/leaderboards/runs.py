@@ -12,7 +12,7 @@ from embexp.core.run_folder import RECORD, RESULT, read_record
 from embexp.errors import ConfigError, TrackingError, did_you_mean
 from embexp.experiment.compare import EXAMPLES
 from embexp.experiment.sweep_record import SHORT_ID, SWEEP, job_folders, read_sweep
-from embexp.leaderboards.axes import RunEntry, counts
+from embexp.leaderboards.axes import RunEntry, changes_results
 from embexp.protocols import Tracker
 from embexp.tracking.mlflow_runs import (
     FINISHED,
@@ -104,7 +104,7 @@ def newest(entries: Iterable[RunEntry]) -> list[RunEntry]:
 
 
 def _identity(params: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((key, value) for key, value in params.items() if counts(key)))
+    return tuple(sorted((key, value) for key, value in params.items() if changes_results(key)))
 
 
 ARTIFACTS = "leaderboard"  # the folder of its files, in a sweep's folder and among its parent's artifacts

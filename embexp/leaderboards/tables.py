@@ -30,43 +30,43 @@ _BEST = "* the best on its examples, or not to be told from it (all pairs, Holm'
 _FRONT = "o on the front: no other cell of its group is as good in both the score and {heading}"
 
 
-def leaderboard_tables(board: Leaderboard, width: int) -> Iterator[Table]:
+def _tables(leaderboard: Leaderboard, width: int) -> Iterator[Table]:
     """Rows by columns, or all cells below each other where that is too wide; then what they cost.
 
     Args:
         width: of the terminal.
     """
-    if board.cells:
-        fits = len(board.columns) <= max(1, (width - _PIVOT_NAMES) // _PIVOT_CELL)
-        yield pivot_table(board) if fits else _ranking_table(board)
-    if board.costs:
-        yield _cost_table(board)
+    if leaderboard.cells:
+        fits = len(leaderboard.columns) <= max(1, (width - _PIVOT_NAMES) // _PIVOT_CELL)
+        yield _pivot_table(leaderboard) if fits else _ranking_table(leaderboard)
+    if leaderboard.costs:
+        yield _cost_table(leaderboard)
 
 
-def print_leaderboard(board: Leaderboard) -> None:
+def print_leaderboard(leaderboard: Leaderboard) -> None:
     """The tables and the notes on the terminal."""
     console = wide_console(_LEAST_WIDTH)
-    for table in leaderboard_tables(board, console.width):
+    for table in _tables(leaderboard, console.width):
         console.print(table)
-    for note in notes_of(board):
+    for note in notes_of(leaderboard):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
-def notes_of(board: Leaderboard) -> list[str]:
+def notes_of(leaderboard: Leaderboard) -> list[str]:
     """The lines below the tables."""
-    front = [_FRONT.format(heading=board.chosen_cost.heading)] if board.chosen_cost else []
-    return [*([_BEST] if board.cells else []), *front, *board.notes]
+    front = [_FRONT.format(heading=leaderboard.chosen_cost.heading)] if leaderboard.chosen_cost else []
+    return [*([_BEST] if leaderboard.cells else []), *front, *leaderboard.notes]
 
 
-def pivot_table(board: Leaderboard) -> Table:
+def _pivot_table(leaderboard: Leaderboard) -> Table:
     """A line for each row, the untouched models first; in each cell score, difference, intervals and verdict."""
-    table = Table(title=Text(board.title), title_justify="left", show_lines=True)
-    for heading in (*board.row_keys, *map(label, board.columns)):
+    table = Table(title=Text(leaderboard.title), title_justify="left", show_lines=True)
+    for heading in (*leaderboard.row_keys, *map(label, leaderboard.columns)):
         table.add_column(Text(heading), overflow="fold")
-    untouched = [UNTOUCHED, *[""] * (len(board.row_keys) - 1)]
-    table.add_row(*untouched, *(_pivot_text(board.at(None, column)) for column in board.columns))
-    for row in board.rows:
-        table.add_row(*map(Text, row), *(_pivot_text(board.at(row, column)) for column in board.columns))
+    untouched = [UNTOUCHED, *[""] * (len(leaderboard.row_keys) - 1)]
+    table.add_row(*untouched, *(_pivot_text(leaderboard.at(None, column)) for column in leaderboard.columns))
+    for row in leaderboard.rows:
+        table.add_row(*map(Text, row), *(_pivot_text(leaderboard.at(row, column)) for column in leaderboard.columns))
     return table
 
 
@@ -81,20 +81,20 @@ def _pivot_text(cells: Sequence[LeaderboardCell]) -> Text:
     return Text("\n").join(texts) if texts else Text("-")
 
 
-def _ranking_table(board: Leaderboard) -> Table:
+def _ranking_table(leaderboard: Leaderboard) -> Table:
     """The cells, the best of each group first."""
-    headings, lines = _ranking(board)
-    return _table(board.title, headings, lines, len(names_of(board)))
+    headings, lines = _ranking(leaderboard)
+    return _table(leaderboard.title, headings, lines, len(names_of(leaderboard)))
 
 
-def _cost_table(board: Leaderboard) -> Table:
+def _cost_table(leaderboard: Leaderboard) -> Table:
     """What the trained cells cost, those on the front marked."""
-    headings = (*names_of(board), "score", *(cost.heading for cost in board.costs))
+    headings = (*names_of(leaderboard), "score", *(cost.heading for cost in leaderboard.costs))
     lines = []
-    for cell in board.trained:
+    for cell in leaderboard.trained:
         score = f"{cell.score.value:.4f}{'o' if cell.on_front else ' '}"
-        lines.append((*names_in(board, cell), score, *(cost_text(cell, cost) for cost in board.costs)))
-    return _table("cost", headings, lines, len(names_of(board)))
+        lines.append((*names_in(leaderboard, cell), score, *(cost_text(cell, cost) for cost in leaderboard.costs)))
+    return _table("cost", headings, lines, len(names_of(leaderboard)))
 
 
 def _table(title: str, headings: Labels, lines: Sequence[Labels], names: int) -> Table:
@@ -115,10 +115,10 @@ def _table(title: str, headings: Labels, lines: Sequence[Labels], names: int) ->
     return table
 
 
-def _ranking(board: Leaderboard) -> tuple[Labels, list[Labels]]:
+def _ranking(leaderboard: Leaderboard) -> tuple[Labels, list[Labels]]:
     """Headings and lines of all cells: names, score, difference, verdict."""
-    headings = (*names_of(board), "score, 95 % interval", "seeds", "difference, 95 % interval", "verdict")
-    return headings, [(*names_in(board, cell), *_numbers(cell)) for cell in board.cells]
+    headings = (*names_of(leaderboard), "score, 95 % interval", "seeds", "difference, 95 % interval", "verdict")
+    return headings, [(*names_in(leaderboard, cell), *_numbers(cell)) for cell in leaderboard.cells]
 
 
 def _numbers(cell: LeaderboardCell) -> Labels:
@@ -129,19 +129,19 @@ def _numbers(cell: LeaderboardCell) -> Labels:
     return score, str(len(cell.seeds)), difference, cell.verdict
 
 
-def names_of(board: Leaderboard) -> Labels:
+def names_of(leaderboard: Leaderboard) -> Labels:
     """Headings of what tells a cell from others; the group where there are several."""
-    return (*(["group"] if _has_groups(board) else []), *board.row_keys, *board.column_keys)
+    return (*(["group"] if _has_groups(leaderboard) else []), *leaderboard.row_keys, *leaderboard.column_keys)
 
 
-def names_in(board: Leaderboard, cell: LeaderboardCell) -> Labels:
+def names_in(leaderboard: Leaderboard, cell: LeaderboardCell) -> Labels:
     """The same of one cell."""
-    return (*([str(cell.group)] if _has_groups(board) else []), *cell.row, *cell.column)
+    return (*([str(cell.group)] if _has_groups(leaderboard) else []), *cell.row, *cell.column)
 
 
-def _has_groups(board: Leaderboard) -> bool:
+def _has_groups(leaderboard: Leaderboard) -> bool:
     """Whether cells were judged on several sets of examples."""
-    return len({cell.group for cell in board.cells}) > 1
+    return len({cell.group for cell in leaderboard.cells}) > 1
 
 
 def score_text(cell: LeaderboardCell) -> str:
@@ -162,17 +162,17 @@ def cost_text(cell: LeaderboardCell, cost: Cost) -> str:
     return short_number(cell.costs[cost.name]) if cost.name in cell.costs else ""
 
 
-def as_markdown(board: Leaderboard) -> str:
+def as_markdown(leaderboard: Leaderboard) -> str:
     """All cells with what they cost, and the notes."""
-    headings, lines = _ranking(board)
-    headings = (*headings, *(cost.heading for cost in board.costs), "front")
+    headings, lines = _ranking(leaderboard)
+    headings = (*headings, *(cost.heading for cost in leaderboard.costs), "front")
     table = [headings, ["---"] * len(headings)]
-    for line, cell in zip(lines, board.cells, strict=True):
-        costs = (cost_text(cell, cost) for cost in board.costs)
+    for line, cell in zip(lines, leaderboard.cells, strict=True):
+        costs = (cost_text(cell, cost) for cost in leaderboard.costs)
         table.append((*line, *costs, "o" if cell.on_front else ""))
     written = [f"| {' | '.join(map(_escaped, line))} |" for line in table] if lines else []
-    notes = [f"- {_escaped(note)}" for note in notes_of(board)]
-    return "\n".join([f"# {_escaped(board.title)}", "", *written, "", *notes]) + "\n"
+    notes = [f"- {_escaped(note)}" for note in notes_of(leaderboard)]
+    return "\n".join([f"# {_escaped(leaderboard.title)}", "", *written, "", *notes]) + "\n"
 
 
 def _escaped(text: str) -> str:
@@ -182,15 +182,15 @@ def _escaped(text: str) -> str:
     return " ".join(text.split())
 
 
-def as_csv(board: Leaderboard) -> str:
+def as_csv(leaderboard: Leaderboard) -> str:
     """All numbers, a line for each cell; it begins with the mark by which spreadsheets know UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     numbers = ("score", "low", "high", "std", "difference", "difference_low", "difference_high", "p")
     told = ("verdict", "is_best", "on_front", "lacks_seeds", "is_base", "seeds", "runs")
-    costs = [cost.name for cost in board.costs]
-    writer.writerow([*board.row_keys, *board.column_keys, "metric", "group", *numbers, *told, *costs])
-    for cell in board.cells:
+    costs = [cost.name for cost in leaderboard.costs]
+    writer.writerow([*leaderboard.row_keys, *leaderboard.column_keys, "metric", "group", *numbers, *told, *costs])
+    for cell in leaderboard.cells:
         ends = [cell.score, cell.difference]
         score, difference = ([each.value, each.low, each.high] for each in ends)
         values = ["" if math.isnan(value) else value for value in (*score, cell.std, *difference, cell.p)]

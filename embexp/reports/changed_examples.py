@@ -98,7 +98,7 @@ def worst(rows: Sequence[_Row], number: int | None = None) -> list[_Row]:
     return sorted(wrong, key=lambda row: -row["trained_error"])[:number]
 
 
-def rank_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":
+def _rank_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":
     """How far the rank of each value is from those that its gold score allows, in [0, 1]; nan where it has none."""
     import numpy
     from scipy.stats import rankdata
@@ -110,7 +110,7 @@ def rank_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarra
     return found
 
 
-def binary_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":
+def _binary_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":
     """For each value the share of the other class on its wrong side, in [0, 1]; nan where that class is empty."""
     import numpy
 
@@ -130,21 +130,21 @@ def _share_below(values: "numpy.ndarray", others: "numpy.ndarray") -> "numpy.nda
     return (below + not_above) / (2 * len(others))
 
 
-def share_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":  # noqa: ARG001
+def _share_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":  # noqa: ARG001
     """What each value lacks to 1."""
     return 1 - values
 
 
-def class_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":
+def _class_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":
     """1 where the predicted class is not the gold one, else 0."""
     return (gold != values).astype(float)
 
 
 ERRORS: dict[str, Callable[["numpy.ndarray", "numpy.ndarray"], "numpy.ndarray"]] = {
-    "rank": rank_errors,
-    "binary": binary_errors,
-    "share": share_errors,
-    "class": class_errors,
+    "rank": _rank_errors,
+    "binary": _binary_errors,
+    "share": _share_errors,
+    "class": _class_errors,
 }
 # The kind of examples that a metric is taken of, by its statistic. Clusters have no names, so none of them is wrong.
 KIND_OF = {
@@ -157,7 +157,7 @@ KIND_OF = {
     "mean": "share",
     "macro_f1": "class",
 }
-EXPLAINED = {
+_EXPLANATIONS = {
     "rank": "The error of a pair is how far its predicted rank is from the ranks that its gold score allows, "
     "as a share of all ranks.",
     "binary": "The error of a positive pair is the share of negative pairs with a higher score, that of a negative "
@@ -184,7 +184,7 @@ def write_changed(path: Path, subject: str, rows: Sequence[_Row], kind: str, num
     lines = [
         f"# Changed examples: {_cell(subject)}",
         "",
-        f"{_summary(rows)} {EXPLAINED[kind]}",
+        f"{_summary(rows)} {_EXPLANATIONS[kind]}",
         *_section("What training broke", broken(rows, number), "Training made no example worse."),
         *_section("What training mended", mended(rows, number), "Training made no example better."),
         *_section("Worst errors of the trained model", worst(rows, number), "The trained model makes no error."),
@@ -209,7 +209,7 @@ def changed_table(rows: Sequence[_Row], kind: str, number: int) -> Table:
         rows: of `with_errors`.
     """
     table = Table(title="what training broke, and mended", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.caption, table.caption_justify = Text(f"{_summary(rows)} {EXPLAINED[kind]}"), "left"
+    table.caption, table.caption_justify = Text(f"{_summary(rows)} {_EXPLANATIONS[kind]}"), "left"
     for heading in _HEADINGS:
         is_text = heading == "texts"
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")

@@ -75,14 +75,14 @@ _PARTS = 5  # of the gold scores from 0 to 1
 _HEADINGS = ("model", "gold", "pairs", "5 %", "median", "95 %")
 
 
-def spread_of(gold: Sequence[float], similarities: Sequence[float]) -> list[tuple[str, int, float, float, float]]:
+def _spread_of(gold: Sequence[float], similarities: Sequence[float]) -> list[tuple[str, int, float, float, float]]:
     """Gold, number of pairs, and the 5 %, 50 % and 95 % quantiles of their similarity, the lowest gold first.
 
     Args:
         gold: in [0, 1], or labels 0 and 1, `(n,)`; of more than ten values fifths are made.
         similarities: of the same pairs, `(n,)`.
 
-    >>> spread_of([0, 0, 1], [0.25, 0.25, 0.5])
+    >>> _spread_of([0, 0, 1], [0.25, 0.25, 0.5])
     [('0', 2, 0.25, 0.25, 0.25), ('1', 1, 0.5, 0.5, 0.5)]
     """
     import numpy
@@ -115,7 +115,7 @@ def spread_markdown(title: str, gold: Sequence[float], models: Mapping[str, Sequ
     """
     lines = [_HEADINGS, ["---"] * len(_HEADINGS)]
     for model, similarities in models.items():
-        for name, number, *quantiles in spread_of(gold, similarities):
+        for name, number, *quantiles in _spread_of(gold, similarities):
             lines.append((model, name, f"{number:,}", *(f"{value:.3f}" for value in quantiles)))
     return "\n".join([f"**{title}**", "", *(f"| {' | '.join(line)} |" for line in lines)]) + "\n"
 

@@ -120,9 +120,9 @@ class Leaderboard:
         return [cell for cell in at_column if (cell.is_base if row is None else not cell.is_base and cell.row == row)]
 
 
-def as_plain(board: Leaderboard) -> dict[str, Any]:
+def as_plain(leaderboard: Leaderboard) -> dict[str, Any]:
     """The leaderboard for JSON: numbers that do not exist are null."""
-    return {"title": board.title, **_plain(asdict(board))}
+    return {"title": leaderboard.title, **_plain(asdict(leaderboard))}
 
 
 def _plain(value: Any) -> Any:

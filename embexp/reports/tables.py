@@ -65,9 +65,13 @@ def _on_the_way(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     primary = result["primary"]
     yield "untouched", f"{primary['base']:.4f}", "", "", "", ""
     for stage in result["stages"]:
-        yield f"after {stage['name']}", *_judged(_same_metric(stage["comparisons"], primary)), f"{stage['seconds']:.1f}"
+        yield (
+            f"after {stage['name']}",
+            *_score_cells(_same_metric(stage["comparisons"], primary)),
+            f"{stage['seconds']:.1f}",
+        )
     seconds = result["metrics"]["cost/train_seconds"]
-    yield f"after {result['choices']['loss']}", *_judged(primary), f"{seconds:.1f}"
+    yield f"after {result['choices']['loss']}", *_score_cells(primary), f"{seconds:.1f}"
 
 
 def _same_metric(rows: Sequence[Mapping[str, Any]], primary: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -75,7 +79,7 @@ def _same_metric(rows: Sequence[Mapping[str, Any]], primary: Mapping[str, Any]) 
     return next(row for row in rows if all(row[key] == primary[key] for key in ("evaluator", "split", "metric")))
 
 
-def _judged(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _score_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     interval = "-" if math.isnan(row["low"]) else f"{row['low']:+.4f} to {row['high']:+.4f}"
     return f"{row['trained']:.4f}", f"{row['difference']:+.4f}", interval, row["verdict"]
 
@@ -83,7 +87,7 @@ def _judged(row: Mapping[str, Any]) -> tuple[str, ...]:
 _COMPARED = ("base", "trained", "difference", "95 % interval", "verdict")
 
 
-def closing_table(result: Mapping[str, Any]) -> Table:
+def _closing_table(result: Mapping[str, Any]) -> Table:
     """Base against trained model: the headline metrics of every split, the primary one marked with a star."""
     names = result["choices"]
     title = f"{names['dataset']} · {loss_name(names)} · {names['model']} · seed {result['seed']}"
@@ -131,7 +135,7 @@ def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def print_closing(result: Mapping[str, Any], console: Console) -> None:
     """Print the closing table, and where model, folder and tracked run are."""
-    console.print(closing_table(result))
+    console.print(_closing_table(result))
     if result.get("forms"):
         console.print(_forms_table(result["forms"]))
     if result.get("stages"):

@@ -5,8 +5,8 @@ import tracemalloc
 import numpy
 import pytest
 
-from embexp.evaluation.metrics import STATISTICS, Prepared
-from embexp.evaluation.stats.resampling import Draw, draws, whole
+from embexp.evaluation.metrics import STATISTICS, _Prepared
+from embexp.evaluation.stats.resampling import Sample, bootstrap_samples, observed_sample
 
 EXAMPLES = 60
 NAMES = ["macro_f1", "v_measure"]
@@ -40,14 +40,14 @@ def toy_classes(kind):
 
 
 def statistic_of(name, gold, found):
-    return STATISTICS[name](Prepared(), gold, found)
+    return STATISTICS[name](_Prepared(), gold, found)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
 def test_on_all_examples_the_statistic_is_that_of_scikit_learn(name, kind):
     gold, found = toy_classes(kind)
-    value = statistic_of(name, gold, found)(whole(EXAMPLES))
+    value = statistic_of(name, gold, found)(observed_sample(EXAMPLES))
     assert value.shape == (1,)
     assert value[0] == pytest.approx(reference(name)(gold, found), abs=1e-12)
 
@@ -57,7 +57,7 @@ def test_on_all_examples_the_statistic_is_that_of_scikit_learn(name, kind):
 @pytest.mark.parametrize("name", NAMES)
 def test_on_a_resample_it_is_that_of_the_rows_that_were_drawn(name, kind):
     gold, found = toy_classes(kind)
-    draw = next(draws(EXAMPLES, 25))
+    draw = next(bootstrap_samples(EXAMPLES, 25))
     values = statistic_of(name, gold, found)(draw)
     for counts, value in zip(draw.counts.astype(int), values, strict=True):
         rows = numpy.repeat(numpy.arange(EXAMPLES), counts)
@@ -66,14 +66,14 @@ def test_on_a_resample_it_is_that_of_the_rows_that_were_drawn(name, kind):
 
 def test_a_resample_of_a_single_class_is_told_from_rounding_errors():
     gold, found = numpy.array([0, 0, 0, 0, 0, 0, 0, 1]), numpy.array([0, 1, 2, 3, 4, 5, 6, 6])
-    draw = Draw(numpy.array([[1.0, 1, 1, 1, 1, 1, 1, 0]]))  # sevenths do not add up to 1
+    draw = Sample(numpy.array([[1.0, 1, 1, 1, 1, 1, 1, 0]]))  # sevenths do not add up to 1
     assert statistic_of("v_measure", gold, found)(draw)[0] == reference("v_measure")(gold[:7], found[:7]) == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_resample_in_which_nothing_was_drawn_has_no_value(name):
     found = statistic_of(name, numpy.array([0, 1]), numpy.array([0, 1]))
-    assert found(Draw(numpy.array([[1.0, 1], [0, 0]]))) == pytest.approx([1, numpy.nan], nan_ok=True)
+    assert found(Sample(numpy.array([[1.0, 1], [0, 0]]))) == pytest.approx([1, numpy.nan], nan_ok=True)
 
 
 def runs_of(number):
@@ -90,17 +90,22 @@ def test_of_several_runs_it_is_the_mean_and_so_it_is_of_runs_in_lists(name):
     gold, runs, by_example = runs_of(5)
     expected = numpy.mean([reference(name)(gold, run) for run in runs])
     for predicted in (by_example, [run.tolist() for run in by_example]):
-        assert statistic_of(name, gold, predicted)(whole(EXAMPLES))[0] == pytest.approx(expected, abs=1e-12)
+        assert statistic_of(name, gold, predicted)(observed_sample(EXAMPLES))[0] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_resamples_of_several_runs_spread_as_the_mean_of_examples_and_runs_does(name):
     gold, runs, by_example = runs_of(5)
-    draw = next(draws(EXAMPLES, 4000))
+    draw = next(bootstrap_samples(EXAMPLES, 4000))
     alone = numpy.stack(
-        [numpy.concatenate([statistic_of(name, gold, run)(each) for each in draws(EXAMPLES, 4000)]) for run in runs]
+        [
+            numpy.concatenate([statistic_of(name, gold, run)(each) for each in bootstrap_samples(EXAMPLES, 4000)])
+            for run in runs
+        ]
     )
-    found = numpy.concatenate([statistic_of(name, gold, by_example)(each) for each in draws(EXAMPLES, 4000)])
+    found = numpy.concatenate(
+        [statistic_of(name, gold, by_example)(each) for each in bootstrap_samples(EXAMPLES, 4000)]
+    )
     # variance of the mean over fixed runs, and of drawing 4 of 5 runs with replacement in every resample
     expected = alone.mean(axis=0).var() + (alone.var(axis=0) / 4).mean()
     assert found.var() == pytest.approx(expected, rel=0.1)
@@ -111,7 +116,7 @@ def test_resamples_of_several_runs_spread_as_the_mean_of_examples_and_runs_does(
 @pytest.mark.parametrize("name", NAMES)
 def test_a_thousand_classes_take_memory_for_the_examples_not_for_the_square_of_the_classes(name):
     gold, found = numpy.arange(2000) % 1000, numpy.arange(2000) % 999
-    draw = next(draws(2000, 50))
+    draw = next(bootstrap_samples(2000, 50))
     tracemalloc.start()
     statistic_of(name, gold, found)(draw)
     _, most = tracemalloc.get_traced_memory()

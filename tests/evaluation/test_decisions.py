@@ -3,8 +3,8 @@
 import numpy
 import pytest
 
-from embexp.evaluation.metrics import STATISTICS, Prepared
-from embexp.evaluation.stats.resampling import draws, whole
+from embexp.evaluation.metrics import STATISTICS, _Prepared
+from embexp.evaluation.stats.resampling import bootstrap_samples, observed_sample
 from embexp.evaluation.threshold_metrics import accuracies, best_threshold, f1_scores
 
 EXAMPLES = 60
@@ -51,7 +51,7 @@ KINDS = ["distinct", "ties", "all tied", "upside down", "rare"]
 
 
 def statistic_of(name, gold, predicted):
-    return STATISTICS[name](Prepared(), gold, predicted)
+    return STATISTICS[name](_Prepared(), gold, predicted)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -59,7 +59,7 @@ def statistic_of(name, gold, predicted):
 @pytest.mark.parametrize("name", NAMES)
 def test_on_all_examples_the_statistic_is_that_of_scikit_learn(name, kind, seed):
     gold, predicted = toy_scores(kind, seed)
-    found = statistic_of(name, gold, predicted)(whole(EXAMPLES))
+    found = statistic_of(name, gold, predicted)(observed_sample(EXAMPLES))
     assert found.shape == (1,)
     assert found[0] == pytest.approx(reference(name)(gold, predicted), abs=1e-12)
 
@@ -68,7 +68,7 @@ def test_on_all_examples_the_statistic_is_that_of_scikit_learn(name, kind, seed)
 @pytest.mark.parametrize("name", NAMES)
 def test_on_a_resample_it_is_that_of_the_rows_that_were_drawn(name, kind):
     gold, predicted = toy_scores(kind, 5)
-    draw = next(draws(EXAMPLES, 25))
+    draw = next(bootstrap_samples(EXAMPLES, 25))
     found = statistic_of(name, gold, predicted)(draw)
     compared = 0
     for counts, value in zip(draw.counts.astype(int), found, strict=True):
@@ -82,7 +82,7 @@ def test_on_a_resample_it_is_that_of_the_rows_that_were_drawn(name, kind):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_resample_without_one_of_the_classes_has_no_value(name):
     found = statistic_of(name, numpy.array([1, 0]), numpy.array([0.5, 0.1]))
-    draw = next(draws(2, 50))
+    draw = next(bootstrap_samples(2, 50))
     both = (draw.counts > 0).all(axis=1)
     assert 0 < both.sum() < 50
     assert numpy.isnan(found(draw)).tolist() == (~both).tolist()
@@ -90,7 +90,7 @@ def test_a_resample_without_one_of_the_classes_has_no_value(name):
 
 def test_nothing_taken_for_positive_is_a_decision_too():
     gold, predicted = numpy.array([0, 0, 0, 1]), numpy.array([0.9, 0.8, 0.7, 0.1])
-    assert statistic_of("best_accuracy", gold, predicted)(whole(4))[0] == 0.75
+    assert statistic_of("best_accuracy", gold, predicted)(observed_sample(4))[0] == 0.75
     assert 0.9 < best_threshold(gold, predicted, accuracies) < 0.9 + 1e-9
 
 

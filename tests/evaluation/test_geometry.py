@@ -5,7 +5,7 @@ import math
 import numpy
 import pytest
 
-from embexp.evaluation.geometry import MOST_TEXTS, collapse_signs, geometry_of
+from embexp.evaluation.geometry import _MOST_TEXTS, collapse_signs, geometry_of
 
 CROSS = numpy.array([[1, 0], [0, 1], [-1, 0], [0, -1]], dtype="float32")
 
@@ -41,7 +41,7 @@ def test_zeros_do_no_harm():
 
 
 def test_many_texts_are_drawn_from_the_same_ones_every_time():
-    vectors = numpy.random.default_rng(1).normal(size=(MOST_TEXTS + 500, 8))
+    vectors = numpy.random.default_rng(1).normal(size=(_MOST_TEXTS + 500, 8))
     assert geometry_of(vectors) == geometry_of(vectors)
     assert geometry_of(vectors)["mean_random_cosine"] == pytest.approx(0, abs=0.01)
 

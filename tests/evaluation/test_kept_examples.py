@@ -7,7 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from embexp.evaluation.metrics import Measure, value_of
-from embexp.evaluation.scores import Scores, read_examples, write_examples, write_report
+from embexp.evaluation.scores import Scores, read_examples, write_examples, write_examples_csv
 
 MEASURES = (
     Measure("spearman_cosine", "spearman", "cosine", "gold"),
@@ -51,7 +51,7 @@ def test_what_was_written_gives_the_same_metrics_again(tmp_path):
 
 
 def test_a_report_can_be_opened_in_a_spreadsheet(tmp_path):
-    write_report(tmp_path / "reports" / "sts_test.csv", BASE, TRAINED, "cosine")
+    write_examples_csv(tmp_path / "reports" / "sts_test.csv", BASE, TRAINED, "cosine")
     content = (tmp_path / "reports" / "sts_test.csv").read_bytes()
     assert content.startswith(b"\xef\xbb\xbf")  # tells Excel that it is UTF-8
     rows = [*csv.DictReader(content.decode("utf-8-sig").splitlines())]

@@ -8,7 +8,7 @@ from plane_encoder import PlaneEncoder
 
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
-from embexp.evaluation.paraphrase_mining import most_similar_pairs, paraphrase_mining_evaluator, precision_at_pairs
+from embexp.evaluation.paraphrase_mining import _most_similar_pairs, _precision_at_pairs, paraphrase_mining_evaluator
 from embexp.evaluation.scores import compare
 from embexp.models.encoding import ModelEncoder
 from embexp.steps.prompting import set_prompts
@@ -48,10 +48,10 @@ def test_a_pair_that_is_not_found_has_nothing():
 def test_pairs_with_one_score_share_their_precision():
     # two points with two texts each: two pairs as near as can be, and four at a right angle
     vectors = numpy.array([[1, 0], [0, 1], [1, 0], [0, 1]], "float32")
-    pairs, scores = most_similar_pairs(vectors, 10, 100)
+    pairs, scores = _most_similar_pairs(vectors, 10, 100)
     assert pairs.tolist() == [[0, 2], [1, 3], [0, 1], [0, 3], [1, 2], [2, 3]]
     assert scores.tolist() == [1, 1, 0, 0, 0, 0]
-    assert precision_at_pairs([(2, 0), (0, 1)], pairs, scores).tolist() == pytest.approx([1 / 2, 2 / 6])
+    assert _precision_at_pairs([(2, 0), (0, 1)], pairs, scores).tolist() == pytest.approx([1 / 2, 2 / 6])
 
 
 def test_rows_that_are_one_pair_are_one_example_and_equal_texts_are_none():

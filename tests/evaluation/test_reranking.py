@@ -7,7 +7,7 @@ import pytest
 
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
-from embexp.evaluation.reranking import Ranking, reranking_evaluator
+from embexp.evaluation.reranking import _Ranking, reranking_evaluator
 from embexp.evaluation.scores import compare
 from embexp.models.encoding import ModelEncoder
 
@@ -79,7 +79,7 @@ def test_the_nearest_document_is_told():
 
 
 def test_a_model_to_which_all_texts_are_the_same_gains_nothing_from_their_order():
-    ranking = Ranking(numpy.ones(10), 1)
+    ranking = _Ranking(numpy.ones(10), 1)
     assert ranking.average_precision() == pytest.approx(0.1)
     assert ranking.mrr(10) == pytest.approx(0.1)
     assert ranking.mrr(9) == 0
@@ -93,7 +93,7 @@ def test_documents_with_one_score_count_as_in_scikit_learn(seed):
     random = numpy.random.default_rng(seed)
     scores, number = random.integers(0, 4, 12).astype(float), int(random.integers(1, 6))
     gold = numpy.arange(12) < number
-    ranking = Ranking(scores, number)
+    ranking = _Ranking(scores, number)
     assert ranking.average_precision() == pytest.approx(average_precision_score(gold, scores))
     for cut in (1, 3, 12, 20):
         assert ranking.ndcg(cut) == pytest.approx(ndcg_score([gold], [scores], k=cut))

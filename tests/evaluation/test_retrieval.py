@@ -10,7 +10,7 @@ from plane_encoder import PlaneEncoder
 from embexp.config.compose import compose, instantiate, resolve
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
-from embexp.evaluation.ranking_metrics import hits_of
+from embexp.evaluation.ranking_metrics import rank_relevance
 from embexp.evaluation.retrieval import retrieval_evaluator
 from embexp.evaluation.scores import compare
 from embexp.models.embedding_cache import MemoryCachedEncoder
@@ -290,7 +290,7 @@ def test_graded_metrics_equal_those_of_trec_eval(drawn):
 
 def test_where_fewer_documents_are_found_than_looked_for_the_rest_is_no_hit():
     places = numpy.array([[1, -1], [0, -1], [1, -1]])
-    hits = hits_of(places, [{0: 1.0}, {1: 2.0}, {1: 1.0}], num_documents=2)
+    hits = rank_relevance(places, [{0: 1.0}, {1: 2.0}, {1: 1.0}], num_documents=2)
     assert hits.gains.tolist() == [[0, 0], [0, 0], [1, 0]]
 
 

@@ -8,7 +8,7 @@ import pytest
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.scores import compare
-from embexp.evaluation.triplets import TripletTask, triplet_evaluator
+from embexp.evaluation.triplets import _TripletTask, triplet_evaluator
 from embexp.models.encoding import ModelEncoder
 from embexp.steps.prompting import set_prompts
 
@@ -118,7 +118,7 @@ def test_both_metrics_have_an_interval_around_their_difference():
 def test_a_split_without_rows_is_refused():
     rows = dataset_of("toy", "triplet", {"dev": ROWS}).splits["dev"].select([])
     with pytest.raises(DataError, match="toy/test has no rows: no triplet can be judged"):
-        TripletTask(["cosine"]).check(rows, "toy/test")
+        _TripletTask(["cosine"]).check(rows, "toy/test")
 
 
 def test_an_unknown_function_is_refused():

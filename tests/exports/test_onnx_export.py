@@ -5,7 +5,7 @@ import pytest
 
 from embexp.errors import ConfigError, ExportError
 from embexp.exports.delivery import TrainedModel
-from embexp.exports.onnx_export import OnnxEncoder, OnnxExport
+from embexp.exports.onnx_export import OnnxExport, _OnnxEncoder
 from embexp.models.scratch import ScratchModel
 
 TEXTS = ["a bond is a loan", "shares", "what does a bond cost " * 40, "ein 中文 text", ""]
@@ -72,7 +72,7 @@ def test_what_torch_cannot_export_is_a_failed_export(model, tmp_path, monkeypatc
 def test_what_onnxruntime_cannot_read_is_a_failed_export(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(ExportError, match=r"onnxruntime cannot use model\.onnx: .* type pip install --upgrade"):
-        OnnxEncoder(tmp_path, "model.onnx", 8, "", 1)
+        _OnnxEncoder(tmp_path, "model.onnx", 8, "", 1)
 
 
 def test_a_table_of_word_vectors_is_refused(model, tmp_path):

@@ -7,7 +7,7 @@ from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.similarity import similarity_evaluator
 from embexp.exports.delivery import TrainedModel
-from embexp.exports.precision import QuantisedEmbeddings, QuantisedEncoder
+from embexp.exports.precision import QuantisedEmbeddings, _QuantisedEncoder
 from embexp.steps.prompting import set_prompts
 
 VECTORS = {
@@ -38,12 +38,12 @@ def trained(tmp_path):
 def test_int8_takes_the_ranges_apart_into_256_steps():
     """A range of 255 is steps of one, from -128 on; what lies below the range is cut to its end."""
     ranges = numpy.array([[0.0, -1.0], [255.0, 254.0]])
-    found = QuantisedEncoder(Table(), "int8", ranges).encode(["low", "high", "a"])
+    found = _QuantisedEncoder(Table(), "int8", ranges).encode(["low", "high", "a"])
     assert found.tolist() == [[-128, -128], [-127, -126], [-127, -127]]
 
 
 def test_cosine_of_binary_embeddings_is_that_of_the_hamming_distance():
-    found = QuantisedEncoder(Table(), "binary", None).encode(["a", "c", "low"])
+    found = _QuantisedEncoder(Table(), "binary", None).encode(["a", "c", "low"])
     assert found.tolist() == [[1, -1], [1, 1], [-1, -1]]
 
 
@@ -79,7 +79,7 @@ def test_the_usage_that_is_written_gives_the_measured_vectors(precision, trained
     names = {"texts": ["a", "d"]}
     exec(code, names)
     ranges = names.get("ranges")
-    expected = QuantisedEncoder(Table(), precision, ranges).encode(["a", "d"])
+    expected = _QuantisedEncoder(Table(), precision, ranges).encode(["a", "d"])
     found = names["vectors"]
     if precision == "binary":
         found = numpy.unpackbits(found, axis=1, count=2).astype(int) * 2 - 1

@@ -4,7 +4,7 @@ import pytest
 from recorded_runs import KEY, recorded
 
 from embexp.errors import ConfigError
-from embexp.leaderboards.axes import Axes, RunEntry, axes_of, places_of, varying
+from embexp.leaderboards.axes import Axes, RunEntry, choose_axes, find_varying, group_by_place
 from embexp.leaderboards.runs import entries_of, newest
 
 
@@ -18,7 +18,7 @@ def test_rows_are_losses_and_columns_are_models_where_nothing_else_varies():
         recorded(2, 0.1, loss="cosent", **{"loss.scale": 30.0, "loss.margin": 0.5}),
         recorded(3, 0.1, loss="mnrl", model="static", seed=2, **{"loss.scale": 20.0}),
     )
-    assert axes_of(runs, None, None) == Axes(("loss",), ("model",))
+    assert choose_axes(runs, None, None) == Axes(("loss",), ("model",))
 
 
 def test_a_parameter_that_varies_within_one_loss_is_a_row_and_one_of_the_model_a_column():
@@ -26,7 +26,7 @@ def test_a_parameter_that_varies_within_one_loss_is_a_row_and_one_of_the_model_a
         *(recorded(number, 0.1, **{"loss.scale": scale}) for number, scale in enumerate((20.0, 30.0))),
         recorded(3, 0.1, **{"loss.scale": 20.0, "model.pooling": "cls"}),
     )
-    assert axes_of(runs, None, None) == Axes(("loss", "loss.scale"), ("model", "model.pooling"))
+    assert choose_axes(runs, None, None) == Axes(("loss", "loss.scale"), ("model", "model.pooling"))
 
 
 def test_of_a_trainer_and_its_values_the_trainer_is_shown():
@@ -34,7 +34,7 @@ def test_of_a_trainer_and_its_values_the_trainer_is_shown():
         recorded(1, 0.1, trainer="default", **{"trainer.optim": "adam", "trainer.bf16": False}),
         recorded(2, 0.1, trainer="gpu", **{"trainer.optim": "fused", "trainer.bf16": True}),
     )
-    assert axes_of(runs, None, None).rows == ("loss", "trainer")
+    assert choose_axes(runs, None, None).rows == ("loss", "trainer")
 
 
 @pytest.mark.parametrize(
@@ -42,38 +42,38 @@ def test_of_a_trainer_and_its_values_the_trainer_is_shown():
 )
 def test_what_changes_no_result_is_no_row(key):
     runs = entries(recorded(1, 0.1, **{key: "one"}), recorded(2, 0.1, **{key: "two"}))
-    assert axes_of(runs, None, None) == Axes(("loss",), ("model",))
+    assert choose_axes(runs, None, None) == Axes(("loss",), ("model",))
 
 
 def test_what_is_always_the_seed_is_no_row_but_what_only_goes_along_with_it_is():
     runs = [recorded(seed, 0.1, seed=seed, **{"dataset.seed": seed, "loss.scale": 10 * seed}) for seed in (1, 2)]
-    assert varying(entries(*runs), ["loss"]) == ["loss.scale"]
+    assert find_varying(entries(*runs), ["loss"]) == ["loss.scale"]
 
 
 def test_datasets_and_metrics_become_columns_where_there_are_several():
     other = RunEntry(recorded(2, 0.1, dataset="stsb"), "test/stsb/spearman_cosine")
-    axes = axes_of([*entries(recorded(1, 0.1)), other], None, None)
+    axes = choose_axes([*entries(recorded(1, 0.1)), other], None, None)
     assert axes.columns == ("model", "dataset", "metric")
-    assert axes_of([*entries(recorded(1, 0.1)), other], ["loss"], ["model"]).columns == ("model", "metric")
+    assert choose_axes([*entries(recorded(1, 0.1)), other], ["loss"], ["model"]).columns == ("model", "metric")
 
 
 def test_what_was_typed_for_one_side_does_not_stand_on_the_other():
     runs = entries(recorded(1, 0.1), recorded(2, 0.1, loss="cosent"), recorded(3, 0.1, model="static"))
-    assert axes_of(runs, ["model"], None) == Axes(("model",), ("loss",))
-    assert axes_of(runs, None, ["loss"]) == Axes(("model",), ("loss",))
+    assert choose_axes(runs, ["model"], None) == Axes(("model",), ("loss",))
+    assert choose_axes(runs, None, ["loss"]) == Axes(("model",), ("loss",))
 
 
 def test_keys_that_no_run_has_and_keys_typed_twice_are_refused():
     runs = entries(recorded(1, 0.1))
     with pytest.raises(ConfigError, match=r"^No run has a parameter los\. .*type rows=loss.*Did you mean 'loss'\?"):
-        axes_of(runs, ["los"], None)
+        choose_axes(runs, ["los"], None)
     with pytest.raises(ConfigError, match=r"^loss stands in rows and columns twice\."):
-        axes_of(runs, ["loss"], ["loss", "model"])
+        choose_axes(runs, ["loss"], ["loss", "model"])
 
 
 def test_runs_that_share_their_values_stand_at_one_place():
     runs = entries(recorded(1, 0.1), recorded(2, 0.2, seed=2), recorded(3, 0.3, loss="cosent"))
-    places = places_of(runs, Axes(("loss",), ("model",)))
+    places = group_by_place(runs, Axes(("loss",), ("model",)))
     assert [(place.row, [entry.run.id for entry in place.entries]) for place in places] == [
         (("mnrl",), ["run 1", "run 2"]),
         (("cosent",), ["run 3"]),

@@ -27,8 +27,8 @@ def folders(tmp_path_factory):
     ]
 
 
-def verdicts(board):
-    return {(cell.row[0], cell.column[0]): cell.verdict for cell in board.trained}
+def verdicts(leaderboard):
+    return {(cell.row[0], cell.column[0]): cell.verdict for cell in leaderboard.trained}
 
 
 EXPECTED = {
@@ -37,11 +37,11 @@ EXPECTED = {
 
 
 def test_examples_give_the_verdicts_that_the_noise_makes(folders):
-    board = make_leaderboard(runs_in(folders), resamples=500)
-    assert verdicts(board) == EXPECTED
-    assert board.rows == (("better",), ("same",), ("worse",))
-    assert {cell.row for cell in board.cells if cell.is_best} == {("better",)}
-    assert "Intervals and ties are taken of the runs' examples, paired." in board.notes
+    leaderboard = make_leaderboard(runs_in(folders), resamples=500)
+    assert verdicts(leaderboard) == EXPECTED
+    assert leaderboard.rows == (("better",), ("same",), ("worse",))
+    assert {cell.row for cell in leaderboard.cells if cell.is_best} == {("better",)}
+    assert "Intervals and ties are taken of the runs' examples, paired." in leaderboard.notes
 
 
 def test_metrics_alone_give_the_same_verdicts_with_intervals_that_are_no_shorter(folders, monkeypatch):
@@ -60,14 +60,14 @@ def test_metrics_alone_give_the_same_verdicts_with_intervals_that_are_no_shorter
 
 
 def test_numbers_are_those_of_the_statistics_of_seeds(folders):
-    board = make_leaderboard(runs_in(folders[:3]), resamples=300)
+    leaderboard = make_leaderboard(runs_in(folders[:3]), resamples=300)
     kept = [read_examples(folder / "examples" / "sts_test.parquet") for folder in folders[:3]]
     statistics = Statistics()
     measure = kept[0].base.measures[0]
     runs = [statistics.of(measure, each.trained.columns) for each in kept]
     base, trained = resample_cells([[statistics.of(measure, kept[0].base.columns)], runs], EXAMPLES, 300)
     found = cell_difference(replace(base, has_seed=False), trained)
-    (cell,) = board.trained
+    (cell,) = leaderboard.trained
     assert (cell.difference.value, cell.difference.low, cell.difference.high) == pytest.approx(
         (found.value, found.low, found.high)
     )
@@ -86,24 +86,24 @@ def test_single_seeds_are_told_and_one_cell_with_several_helps_its_column(folder
 
 def test_other_examples_make_another_group_with_a_best_of_its_own(folders, tmp_path):
     other = write_run(tmp_path / "other", 0.9, texts="an other text", dataset="stsb")
-    board = make_leaderboard(runs_in([*folders[:9], other]), resamples=200)
-    assert {cell.group for cell in board.cells} == {1, 2}
-    assert {cell.group for cell in board.cells if cell.is_best} == {1, 2}
-    assert any("2 sets of examples" in note for note in board.notes)
-    assert any(cell.on_front for cell in board.trained if cell.group == 2)
+    leaderboard = make_leaderboard(runs_in([*folders[:9], other]), resamples=200)
+    assert {cell.group for cell in leaderboard.cells} == {1, 2}
+    assert {cell.group for cell in leaderboard.cells if cell.is_best} == {1, 2}
+    assert any("2 sets of examples" in note for note in leaderboard.notes)
+    assert any(cell.on_front for cell in leaderboard.trained if cell.group == 2)
 
 
 def test_seeds_that_drew_other_examples_are_judged_by_their_metrics(folders, tmp_path):
     other = write_run(tmp_path / "other", 0.5, texts="an other text", loss="better", seed=9)
-    board = make_leaderboard(runs_in([*folders[:3], other]), resamples=200)
-    (cell,) = board.trained
+    leaderboard = make_leaderboard(runs_in([*folders[:3], other]), resamples=200)
+    (cell,) = leaderboard.trained
     assert len(cell.seeds) == 4
-    assert any("metrics alone" in note for note in board.notes)
+    assert any("metrics alone" in note for note in leaderboard.notes)
 
 
 def test_two_single_runs_by_metrics_have_the_intervals_that_they_logged():
-    board = make_leaderboard([recorded(1, 0.05), recorded(2, -0.05, loss="cosent")])
-    better, worse = board.trained
+    leaderboard = make_leaderboard([recorded(1, 0.05), recorded(2, -0.05, loss="cosent")])
+    better, worse = leaderboard.trained
     assert (better.difference.low, better.difference.high) == pytest.approx((0.04, 0.06))
     assert (better.verdict, worse.verdict) == ("better", "worse")
     assert (better.is_best, worse.is_best) == (True, False)
@@ -131,6 +131,6 @@ def test_cells_without_intervals_are_told_from_nothing():
     for run in runs:
         for key in [key for key in run.metrics if key.endswith(("_low", "_high"))]:
             del run.metrics[key]
-    board = make_leaderboard(runs)
-    assert {cell.verdict for cell in board.trained} == {"no interval"}
-    assert all(cell.is_best for cell in board.cells)
+    leaderboard = make_leaderboard(runs)
+    assert {cell.verdict for cell in leaderboard.trained} == {"no interval"}
+    assert all(cell.is_best for cell in leaderboard.cells)

@@ -13,7 +13,7 @@ from embexp.reports.pictures.pareto_front import draw_pareto_front
 
 
 @pytest.fixture
-def board():
+def leaderboard():
     """Three losses, one of which was not tried on the second model."""
     return make_leaderboard(
         [
@@ -26,8 +26,8 @@ def board():
     )
 
 
-def test_the_heat_map_has_each_number_in_its_cell_with_what_it_means(board, drawn):
-    axis = drawn(draw_heat_map, board).axes[0]
+def test_the_heat_map_has_each_number_in_its_cell_with_what_it_means(leaderboard, drawn):
+    axis = drawn(draw_heat_map, leaderboard).axes[0]
     rows, columns = (
         [label.get_text() for label in labels] for labels in (axis.get_yticklabels(), axis.get_xticklabels())
     )
@@ -53,8 +53,8 @@ def test_a_heat_map_of_many_models_has_colours_only(drawn):
     assert len(figure.axes[0].get_xticklabels()) == 9
 
 
-def test_intervals_stand_in_order_in_the_colour_of_their_verdict(board, drawn):
-    axis = drawn(draw_interval_plot, board).axes[0]
+def test_intervals_stand_in_order_in_the_colour_of_their_verdict(leaderboard, drawn):
+    axis = drawn(draw_interval_plot, leaderboard).axes[0]
     names = [label.get_text() for label in axis.get_yticklabels()]
     assert names == ["对比损失 · static", "对比损失 · minilm", "cosent · static", "cosent · minilm", "cosine · minilm"]
     points = {line.get_label(): line for line in axis.lines if line.get_marker() == "o"}
@@ -67,20 +67,20 @@ def test_intervals_stand_in_order_in_the_colour_of_their_verdict(board, drawn):
 
 
 def test_of_very_many_cells_the_first_are_drawn_and_told(drawn):
-    board = make_leaderboard([recorded(number, 0.1 / number, loss=f"loss {number}") for number in range(1, 61)])
-    figure = drawn(draw_interval_plot, board)
+    leaderboard = make_leaderboard([recorded(number, 0.1 / number, loss=f"loss {number}") for number in range(1, 61)])
+    figure = drawn(draw_interval_plot, leaderboard)
     assert len(figure.axes[0].get_yticklabels()) == 40
     assert figure._supxlabel.get_text().endswith("the first 40 of 60")
-    assert len(drawn(draw_heat_map, board).axes[0].get_yticklabels()) == 40
+    assert len(drawn(draw_heat_map, leaderboard).axes[0].get_yticklabels()) == 40
 
 
-def test_the_front_is_a_line_with_names_and_all_else_is_pale(board, drawn):
-    axis = drawn(draw_pareto_front, board, cost_named("encode_texts_per_second")).axes[0]
+def test_the_front_is_a_line_with_names_and_all_else_is_pale(leaderboard, drawn):
+    axis = drawn(draw_pareto_front, leaderboard, cost_named("encode_texts_per_second")).axes[0]
     names = {text.get_text() for text in axis.texts}
-    on_front = [cell for cell in board.trained if cell.on_front]
+    on_front = [cell for cell in leaderboard.trained if cell.on_front]
     assert names == {cell.row[0] for cell in on_front}
     pale = [line for line in axis.lines if line.get_alpha() == 0.45]
-    assert len(pale) == len(board.trained) - len(on_front)
+    assert len(pale) == len(leaderboard.trained) - len(on_front)
     assert axis.get_xlabel() == "encoded texts/s (more is better)"
 
 

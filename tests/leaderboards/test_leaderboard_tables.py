@@ -6,12 +6,12 @@ import pytest
 from recorded_runs import recorded
 
 from embexp.leaderboards.make import make_leaderboard
-from embexp.leaderboards.tables import as_csv, as_markdown, leaderboard_tables, notes_of, pivot_table
+from embexp.leaderboards.tables import _pivot_table, _tables, as_csv, as_markdown, notes_of
 from embexp.reports.tables import as_text
 
 
 @pytest.fixture
-def board():
+def leaderboard():
     """Two losses on two models, one of the cells with two seeds, one missing."""
     return make_leaderboard(
         [
@@ -23,8 +23,8 @@ def board():
     )
 
 
-def test_the_pivot_begins_with_the_untouched_models_and_the_best_row_follows(board):
-    lines = [line for line in as_text(pivot_table(board)).splitlines() if "│" in line]
+def test_the_pivot_begins_with_the_untouched_models_and_the_best_row_follows(leaderboard):
+    lines = [line for line in as_text(_pivot_table(leaderboard)).splitlines() if "│" in line]
     assert [line.split("│")[1].strip() for line in lines] == ["(untouched)", "mnrl", "", "余弦[b]|x", ""]
     assert "0.6600* (" in lines[1]
     assert ", 2 seeds" in lines[1]
@@ -34,38 +34,38 @@ def test_the_pivot_begins_with_the_untouched_models_and_the_best_row_follows(boa
 
 
 @pytest.mark.parametrize(("width", "is_pivot"), [(100, True), (60, False)])
-def test_on_a_narrow_terminal_cells_stand_below_each_other(board, width, is_pivot):
-    text = as_text(next(leaderboard_tables(board, width)))
+def test_on_a_narrow_terminal_cells_stand_below_each_other(leaderboard, width, is_pivot):
+    text = as_text(next(_tables(leaderboard, width)))
     assert ("│" in text) == is_pivot
     assert ("score, 95 % interval" in text) != is_pivot
 
 
-def test_costs_have_units_and_the_front_a_mark(board):
-    _, costs = leaderboard_tables(board, 100)
+def test_costs_have_units_and_the_front_a_mark(leaderboard):
+    _, costs = _tables(leaderboard, 100)
     text = as_text(costs)
     assert [word in text for word in ("wall", "parameters", "22.7M", "0.6010o")] == [True] * 4
-    assert notes_of(board)[1] == (
+    assert notes_of(leaderboard)[1] == (
         "o on the front: no other cell of its group is as good in both the score and encoded texts/s"
     )
 
 
 def test_a_long_board_is_cut_on_the_terminal_and_says_so():
-    board = make_leaderboard([recorded(number, 0.1, loss=f"loss {number:02}") for number in range(1, 61)])
-    _, costs = leaderboard_tables(board, 20)
+    leaderboard = make_leaderboard([recorded(number, 0.1, loss=f"loss {number:02}") for number in range(1, 61)])
+    _, costs = _tables(leaderboard, 20)
     assert "the first 40 of 60" in as_text(costs)
-    assert len(as_csv(board).splitlines()) == 62
+    assert len(as_csv(leaderboard).splitlines()) == 62
 
 
-def test_markdown_shows_names_as_they_are(board):
-    text = as_markdown(board)
+def test_markdown_shows_names_as_they_are(leaderboard):
+    text = as_markdown(leaderboard)
     assert "| 余弦\\[b]\\|x | 模型 | 0.5500" in text
     heads = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in heads}) == 1
-    assert len(heads) == 2 + len(board.cells)
+    assert len(heads) == 2 + len(leaderboard.cells)
 
 
-def test_csv_has_all_numbers_and_opens_in_a_spreadsheet(board):
-    text = as_csv(board)
+def test_csv_has_all_numbers_and_opens_in_a_spreadsheet(leaderboard):
+    text = as_csv(leaderboard)
     assert text.startswith("\ufeff")
     rows = [*csv.DictReader(text.removeprefix("\ufeff").splitlines())]
     (row,) = [row for row in rows if row["loss"] == "mnrl"]

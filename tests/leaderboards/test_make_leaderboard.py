@@ -17,15 +17,15 @@ PICTURES = {"heat_map.png", "intervals.png", "pareto.png"}
 
 
 def test_no_run_makes_an_empty_board_that_says_so(tmp_path):
-    board = make_leaderboard(runs_in([]))
-    assert (board.cells, board.notes) == ((), ("There is no run.",))
-    write_leaderboard(board, tmp_path / "board")
-    assert {path.name for path in (tmp_path / "board").iterdir()} == FILES
+    leaderboard = make_leaderboard(runs_in([]))
+    assert (leaderboard.cells, leaderboard.notes) == ((), ("There is no run.",))
+    write_leaderboard(leaderboard, tmp_path / "leaderboard")
+    assert {path.name for path in (tmp_path / "leaderboard").iterdir()} == FILES
 
 
 def test_one_run_makes_all_files(tmp_path):
-    board = make_leaderboard([recorded(1, 0.05)])
-    write_leaderboard(board, tmp_path)
+    leaderboard = make_leaderboard([recorded(1, 0.05)])
+    write_leaderboard(leaderboard, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == FILES | PICTURES
     read = json.loads((tmp_path / "leaderboard.json").read_text())
     assert read["cells"][0]["difference"]["value"] == pytest.approx(0.05)
@@ -48,9 +48,9 @@ def test_runs_that_do_not_count_are_told_with_their_reason():
         recorded(6, 0.2),
         replace(recorded(7, 0.1, loss="other"), tags={}),
     ]
-    board = make_leaderboard(runs)
-    assert [cell.runs for cell in board.trained] == [("run 6",)]
-    notes = "\n".join(board.notes)
+    leaderboard = make_leaderboard(runs)
+    assert [cell.runs for cell in leaderboard.trained] == [("run 6",)]
+    notes = "\n".join(leaderboard.notes)
     assert "Of 7 runs 3 have not finished and do not count: 2 FAILED, 1 RUNNING." in notes
     assert "Left out: 1 run outdated: their configuration" in notes
     assert "Left out: 1 run without a value of the metric." in notes
@@ -87,9 +87,9 @@ def test_costs_are_the_mean_over_the_seeds_and_the_front_goes_by_the_chosen_one(
 
 def test_models_from_scratch_have_an_untouched_model_for_each_seed(tmp_path):
     folders = [write_run(tmp_path / str(seed), 0.5, base_noise=1 + seed / 10, seed=seed) for seed in (1, 2, 3)]
-    board = make_leaderboard(runs_in(folders), resamples=200)
-    (trained,) = board.trained
-    (base,) = board.at(None, ("minilm",))
+    leaderboard = make_leaderboard(runs_in(folders), resamples=200)
+    (trained,) = leaderboard.trained
+    (base,) = leaderboard.at(None, ("minilm",))
     assert trained.difference.value == pytest.approx(trained.score.value - base.score.value)
 
 
@@ -100,15 +100,17 @@ def test_eighteen_runs_with_examples_take_less_than_five_seconds(tmp_path):
         for seed in range(3)
     ]
     start = time.perf_counter()
-    write_leaderboard(make_leaderboard(runs_in(folders)), tmp_path / "board")
+    write_leaderboard(make_leaderboard(runs_in(folders)), tmp_path / "leaderboard")
     assert time.perf_counter() - start < 5
 
 
 def test_an_untouched_model_without_a_score_leaves_no_difference_to_tell(tmp_path):
     folders = [write_run(tmp_path / str(seed), 0.5, base_noise=None, seed=seed) for seed in (1, 2)]
-    board = make_leaderboard(runs_in(folders), resamples=200)
-    (trained,) = board.trained
+    leaderboard = make_leaderboard(runs_in(folders), resamples=200)
+    (trained,) = leaderboard.trained
     assert (trained.verdict, trained.is_best) == ("no interval", True)
-    assert board.cells[-1].is_base
-    write_leaderboard(board, tmp_path / "board")
-    assert json.loads((tmp_path / "board" / "leaderboard.json").read_text())["cells"][-1]["score"]["value"] is None
+    assert leaderboard.cells[-1].is_base
+    write_leaderboard(leaderboard, tmp_path / "leaderboard")
+    assert (
+        json.loads((tmp_path / "leaderboard" / "leaderboard.json").read_text())["cells"][-1]["score"]["value"] is None
+    )

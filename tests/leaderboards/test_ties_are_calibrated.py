@@ -1,4 +1,4 @@
-"""Of cells that are all equal, a board seldom tells one from the best."""
+"""Of cells that are all equal, a leaderboard seldom tells one from the best."""
 
 import numpy
 import pytest

@@ -9,16 +9,16 @@ from sklearn.metrics import roc_auc_score
 
 from embexp.evaluation.metrics import STATISTICS
 from embexp.reports.changed_examples import (
+    _EXPLANATIONS,
     ERRORS,
-    EXPLAINED,
     KIND_OF,
-    binary_errors,
+    _binary_errors,
+    _class_errors,
+    _rank_errors,
+    _share_errors,
     broken,
-    class_errors,
     mended,
-    rank_errors,
     rows_of,
-    share_errors,
     with_errors,
     worst,
 )
@@ -31,13 +31,13 @@ def errors(function, gold, values) -> list[float]:
 
 
 def test_rank_errors_are_distances_from_the_ranks_that_gold_allows():
-    assert errors(rank_errors, [0.0, 0.0, 1.0, 1.0], [0.1, 0.9, 0.2, 0.95]) == pytest.approx([0, 1 / 3, 1 / 3, 0])
-    assert errors(rank_errors, [0.1, 0.2, 0.3], [9.0, 5.0, 1.0]) == pytest.approx([1, 0, 1])
-    assert errors(rank_errors, [0.1, 0.2, 0.3], [5.0, 5.0, 5.0]) == pytest.approx([0.5, 0, 0.5])
+    assert errors(_rank_errors, [0.0, 0.0, 1.0, 1.0], [0.1, 0.9, 0.2, 0.95]) == pytest.approx([0, 1 / 3, 1 / 3, 0])
+    assert errors(_rank_errors, [0.1, 0.2, 0.3], [9.0, 5.0, 1.0]) == pytest.approx([1, 0, 1])
+    assert errors(_rank_errors, [0.1, 0.2, 0.3], [5.0, 5.0, 5.0]) == pytest.approx([0.5, 0, 0.5])
 
 
 def test_rank_errors_of_values_that_are_missing_do_not_exist():
-    assert errors(rank_errors, [0.1, 0.2, 0.3], [5.0, NAN, 1.0]) == pytest.approx([1, NAN, 1], nan_ok=True)
+    assert errors(_rank_errors, [0.1, 0.2, 0.3], [5.0, NAN, 1.0]) == pytest.approx([1, NAN, 1], nan_ok=True)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.floats(-1, 1)), min_size=3, max_size=40))
@@ -45,40 +45,40 @@ def test_without_rank_errors_no_other_order_of_the_values_correlates_better(pair
     gold, values = (numpy.array(side, dtype=float) for side in zip(*pairs, strict=True))
     values = numpy.unique(values)  # without ties
     gold = numpy.sort(gold[: len(values)])
-    assert not rank_errors(gold, values).any()
+    assert not _rank_errors(gold, values).any()
     if numpy.ptp(gold) and len(values) > 1:
         shuffled = numpy.random.default_rng(0).permutation(values)
         assert spearmanr(gold, values).statistic >= spearmanr(gold, shuffled).statistic - 1e-12
-        assert rank_errors(gold, shuffled).any() == (
+        assert _rank_errors(gold, shuffled).any() == (
             spearmanr(gold, shuffled).statistic < spearmanr(gold, values).statistic - 1e-12
         )
 
 
 def test_binary_errors_are_the_shares_of_the_other_class_on_the_wrong_side():
-    assert errors(binary_errors, [1, 1, 0, 0], [0.9, 0.2, 0.5, 0.2]) == pytest.approx([0, 0.75, 0.5, 0.25])
-    assert errors(binary_errors, [1, 1], [0.9, 0.2]) == pytest.approx([NAN, NAN], nan_ok=True)
-    assert errors(binary_errors, [1, 0, 0], [0.9, NAN, 0.1]) == pytest.approx([0, NAN, 0], nan_ok=True)
+    assert errors(_binary_errors, [1, 1, 0, 0], [0.9, 0.2, 0.5, 0.2]) == pytest.approx([0, 0.75, 0.5, 0.25])
+    assert errors(_binary_errors, [1, 1], [0.9, 0.2]) == pytest.approx([NAN, NAN], nan_ok=True)
+    assert errors(_binary_errors, [1, 0, 0], [0.9, NAN, 0.1]) == pytest.approx([0, NAN, 0], nan_ok=True)
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9)), min_size=2, max_size=50))
 def test_the_mean_binary_error_of_a_class_is_what_auc_lacks(pairs):
     gold, values = (numpy.array(side) for side in zip(*pairs, strict=True))
     if len(set(gold)) == 2:
-        found = binary_errors(gold, values / 9)
+        found = _binary_errors(gold, values / 9)
         lacks = pytest.approx(1 - roc_auc_score(gold, values))
         assert found[gold == 1].mean() == lacks
         assert found[gold == 0].mean() == lacks
 
 
 def test_shares_and_classes():
-    assert errors(share_errors, [None, None], [1.0, 0.25]) == [0, 0.75]
-    assert errors(class_errors, ["NUM", "LOC"], ["NUM", "NUM"]) == [0, 1]
-    assert errors(class_errors, [1, 2], [2, 2]) == [1, 0]
+    assert errors(_share_errors, [None, None], [1.0, 0.25]) == [0, 0.75]
+    assert errors(_class_errors, ["NUM", "LOC"], ["NUM", "NUM"]) == [0, 1]
+    assert errors(_class_errors, [1, 2], [2, 2]) == [1, 0]
 
 
 def test_every_statistic_but_that_of_clusters_has_a_kind_that_has_an_error():
     assert {*STATISTICS} - {*KIND_OF} == {"v_measure"}
-    assert {*KIND_OF.values()} == {*ERRORS} == {*EXPLAINED}
+    assert {*KIND_OF.values()} == {*ERRORS} == {*_EXPLANATIONS}
 
 
 def test_columns_become_rows_with_their_texts():

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from embexp.reports.pictures.learning_curves import draw_learning_curves, running_mean
+from embexp.reports.pictures.learning_curves import _running_mean, draw_learning_curves
 
 LOSSES = [(10, 2.0), (20, 1.0), (30, 0.5)]
 DEV = [(15, 0.7), (30, 0.8)]
@@ -63,5 +63,5 @@ def test_a_long_curve_has_a_running_mean_over_it(drawn):
 
 
 def test_the_running_mean_is_of_as_many_as_there_are():
-    assert running_mean(numpy.array([1.0, 2.0, 6.0, 1.0]), 1) == pytest.approx([1.5, 3, 3, 3.5])
-    assert running_mean(numpy.array([1.0, 2.0, 6.0]), 9) == pytest.approx([3, 3, 3])
+    assert _running_mean(numpy.array([1.0, 2.0, 6.0, 1.0]), 1) == pytest.approx([1.5, 3, 3, 3.5])
+    assert _running_mean(numpy.array([1.0, 2.0, 6.0]), 9) == pytest.approx([3, 3, 3])

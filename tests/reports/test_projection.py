@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from embexp.reports.pictures.projection import MOST_POINTS, draw_projection, project, styles_of
+from embexp.reports.pictures.projection import _MOST_POINTS, _project, _styles_of, draw_projection
 
 RANDOM = numpy.random.default_rng(0)
 LABELS = ["NUM"] * 20 + ["LOC"] * 10
@@ -11,7 +11,7 @@ VECTORS = RANDOM.normal(size=(30, 8)) + numpy.eye(8)[[0] * 20 + [3] * 10] * 5
 
 
 def test_the_projection_is_that_of_the_covariance():
-    found = project(VECTORS)
+    found = _project(VECTORS)
     units = VECTORS / numpy.linalg.norm(VECTORS, axis=1, keepdims=True)
     values, vectors = numpy.linalg.eigh(numpy.cov(units.T))
     expected = (units - units.mean(axis=0)) @ vectors[:, ::-1][:, :2]
@@ -20,9 +20,9 @@ def test_the_projection_is_that_of_the_covariance():
 
 
 def test_lengths_do_not_count_and_vectors_of_zeros_or_of_one_dimension_are_no_fault():
-    assert project(VECTORS * numpy.arange(1, 31)[:, None]).points == pytest.approx(project(VECTORS).points)
-    assert project(numpy.zeros((3, 4))).explained.tolist() == [0, 0]
-    assert project(numpy.array([[1.0], [-1.0]])).points[:, 1].tolist() == [0, 0]
+    assert _project(VECTORS * numpy.arange(1, 31)[:, None]).points == pytest.approx(_project(VECTORS).points)
+    assert _project(numpy.zeros((3, 4))).explained.tolist() == [0, 0]
+    assert _project(numpy.array([[1.0], [-1.0]])).points[:, 1].tolist() == [0, 0]
 
 
 def test_every_label_is_drawn_with_the_variance_on_the_axes(drawn):
@@ -30,7 +30,7 @@ def test_every_label_is_drawn_with_the_variance_on_the_axes(drawn):
     base, trained = figure.axes
     assert [len(points.get_offsets()) for points in base.collections] == [20, 10]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["NUM", "LOC"]
-    first, second = project(VECTORS).explained
+    first, second = _project(VECTORS).explained
     assert base.get_xlabel() == f"1st: {first:.0%} of variance"
     assert base.get_ylabel() == f"2nd: {second:.0%}"
     assert (base.get_title("left"), trained.get_title("left")) == ("a", "b")
@@ -65,19 +65,19 @@ def test_the_legend_stays_in_the_picture_and_off_the_panels(drawn, name):
 
 def test_ten_labels_look_different_and_the_rest_is_grey(drawn):
     names = [f"label {number}" for number in range(13) for _ in range(20 - number)]
-    styles = styles_of(names)
+    styles = _styles_of(names)
     assert [*styles] == [f"label {number}" for number in range(10)] + ["all others"]
     assert len({(look.get("c"), look.get("edgecolors"), look["marker"]) for look in styles.values()}) == 11
     vectors = RANDOM.normal(size=(len(names), 4))
     base = drawn(draw_projection, "", names, vectors, vectors).axes[0]
     assert [len(points.get_offsets()) for points in base.collections] == [*range(20, 10, -1), 10 + 9 + 8]
-    assert "all others" not in styles_of(names[:155])
+    assert "all others" not in _styles_of(names[:155])
 
 
 def test_of_many_texts_some_are_drawn_the_same_ones_for_both_models(drawn):
-    vectors = RANDOM.normal(size=(3 * MOST_POINTS, 3))
+    vectors = RANDOM.normal(size=(3 * _MOST_POINTS, 3))
     base, trained = drawn(draw_projection, "", ["a"] * len(vectors), vectors, vectors).axes
     again = drawn(draw_projection, "", ["a"] * len(vectors), vectors, vectors).axes[0]
     for other in (trained, again):
         assert numpy.array_equal(base.collections[0].get_offsets(), other.collections[0].get_offsets())
-    assert len(base.collections[0].get_offsets()) == MOST_POINTS
+    assert len(base.collections[0].get_offsets()) == _MOST_POINTS

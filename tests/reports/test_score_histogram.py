@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from embexp.reports.pictures.score_histogram import draw_binary_histogram, draw_scored_histogram, overlap
+from embexp.reports.pictures.score_histogram import _overlap, draw_binary_histogram, draw_scored_histogram
 
 GOLD = numpy.array([0.0, 0.2, 0.5, 0.8, 1.0])
 
@@ -71,6 +71,6 @@ def test_values_that_are_no_numbers_are_left_out(drawn):
 
 def test_the_overlap_is_the_share_of_area_that_two_histograms_have_in_common():
     edges = numpy.array([0, 1, 2, 3])
-    assert overlap(numpy.array([0.5, 0.5, 1.5, 1.5]), numpy.array([1.5, 2.5]), edges) == pytest.approx(0.5)
-    assert overlap(numpy.array([0.5]), numpy.array([0.1, 0.2, 0.3]), edges) == 1
-    assert numpy.isnan(overlap(numpy.array([]), numpy.array([0.5]), edges))
+    assert _overlap(numpy.array([0.5, 0.5, 1.5, 1.5]), numpy.array([1.5, 2.5]), edges) == pytest.approx(0.5)
+    assert _overlap(numpy.array([0.5]), numpy.array([0.1, 0.2, 0.3]), edges) == 1
+    assert numpy.isnan(_overlap(numpy.array([]), numpy.array([0.5]), edges))

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from embexp.reports.tables import as_text, closing_markdown, closing_table, print_closing
+from embexp.reports.tables import _closing_table, as_text, closing_markdown, print_closing
 
 
 def row_of(metric: str, primary: bool = False, headline: bool = True, **numbers) -> dict:
@@ -34,18 +34,18 @@ def cells(table) -> list[list[str]]:
 
 
 def test_the_closing_table_shows_headline_metrics_with_a_star_at_the_primary_one():
-    lines = cells(closing_table(result_of()))
+    lines = cells(_closing_table(result_of()))
     numbers = ["0.8672", "0.8485", "-0.0187", "-0.0251 to -0.0120", "worse"]
     assert lines[0] == ["nli · mnrl · minilm · seed 1"]
     assert lines[1] == ["metric", "base", "trained", "difference", "95 % interval", "verdict"]
     assert lines[3:5] == [["test/stsb/spearman_cosine*", *numbers], ["test/stsb/pearson_cosine", *numbers]]
-    assert "pearson_dot" not in as_text(closing_table(result_of()))
+    assert "pearson_dot" not in as_text(_closing_table(result_of()))
 
 
 def test_the_title_names_the_modifier():
     result = result_of()
     result["choices"]["modifier"] = "orthogonal"
-    assert closing_table(result).title == "nli · mnrl+orthogonal · minilm · seed 1"
+    assert _closing_table(result).title == "nli · mnrl+orthogonal · minilm · seed 1"
 
 
 def test_the_closing_words_say_where_things_are():
@@ -80,7 +80,7 @@ def test_in_a_narrow_terminal_only_names_of_metrics_are_broken():
     result["comparisons"].append(row_of("spearman_cosine_no_leaks") | {"verdict": "no difference"})
     console = Console(width=80, no_color=True)
     with console.capture() as captured:
-        console.print(closing_table(result))
+        console.print(_closing_table(result))
     printed = captured.get()
     assert "…" not in printed
     assert printed.count("-0.0251 to -0.0120") == 3

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, Scores
 from embexp.evaluation.stats.paired_tests import interval_of, p_value_of
-from embexp.evaluation.stats.resampling import draws
+from embexp.evaluation.stats.resampling import bootstrap_samples
 
 if TYPE_CHECKING:
     import numpy
@@ -39,7 +39,7 @@ def holm(p_values: Sequence[float], comparisons: int | None = None) -> list[floa
     return corrected
 
 
-def corrected_to_best(p_to_best: Sequence[float]) -> list[float]:
+def _correct_to_best(p_to_best: Sequence[float]) -> list[float]:
     """p values of all others against the best one, corrected for the best having been picked by the same data.
 
     Whoever of many equals happens to be the best is ahead of the last by more than a comparison that was planned would
@@ -49,12 +49,12 @@ def corrected_to_best(p_to_best: Sequence[float]) -> list[float]:
     return holm(p_to_best, _pairs(len(p_to_best) + 1))
 
 
-def resamples_needed(models: int, level: float = _LEVEL) -> int:
+def _resamples_needed(models: int, level: float = _LEVEL) -> int:
     """How many bootstrap resamples it takes at least for any of so many models to be told from the best.
 
     The smallest p that R resamples can show is 2 / (R + 1), and it is multiplied by the number of pairs.
 
-    >>> resamples_needed(10), resamples_needed(20)
+    >>> _resamples_needed(10), _resamples_needed(20)
     (1800, 7600)
     """
     return math.ceil(2 * _pairs(models) / level)
@@ -77,12 +77,12 @@ def tied_with_best(values: Mapping[str, float], p_to_best: Mapping[str, float], 
     if not order:
         return []
     best, others = order[0], order[1:]
-    corrected = dict(zip(others, corrected_to_best([p_to_best[name] for name in others]), strict=True))
+    corrected = dict(zip(others, _correct_to_best([p_to_best[name] for name in others]), strict=True))
     return [name for name in order if values[name] == values[best] or corrected[name] > level]
 
 
 @dataclass(frozen=True)
-class Placed:
+class RankedModel:
     """One model among several.
 
     Attributes:
@@ -103,22 +103,22 @@ class Placed:
     examples: int
 
 
-def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> list[Placed]:
+def rank_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> list[RankedModel]:
     """The models from the best to the worst in one metric, by paired resamples of the examples that all have."""
     import numpy
 
     values = {name: of_model.metrics[metric] for name, of_model in scores.items()}
     order = sorted(values, key=lambda name: -numpy.nan_to_num(values[name], nan=-numpy.inf))
-    resampled = _resampled(scores, metric, max(resamples, resamples_needed(len(scores))))
+    resampled = _resampled(scores, metric, max(resamples, _resamples_needed(len(scores))))
     best, others = order[0], order[1:]
     unknown = dict.fromkeys(others, math.nan)
     raw = {name: p_value_of(resampled[best] - resampled[name]) for name in others} if resampled else unknown
-    corrected = {best: 1.0, **dict(zip(others, corrected_to_best([*raw.values()]), strict=True))}
+    corrected = {best: 1.0, **dict(zip(others, _correct_to_best([*raw.values()]), strict=True))}
     tied = tied_with_best(values, raw)
     examples = len(next(iter(scores.values())).examples.get(ID, ()))
     ends = {name: _interval_about(values[name], found) for name, found in resampled.items()}
     return [
-        Placed(
+        RankedModel(
             name,
             values[name],
             *ends.get(name, (math.nan,) * 2),
@@ -132,7 +132,7 @@ def place_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> l
 
 
 def _interval_about(value: float, resampled: "numpy.ndarray") -> tuple[float, float]:
-    """The interval, moved to lie about the value: texts drawn twice make a clustering seem better than it is.
+    """The interval, moved to lie about the value: texts sampled twice make a clustering seem better than it is.
 
     No metric that has values of examples leaves [-1, 1]; moved ends that do are put on it.
     """
@@ -154,9 +154,9 @@ def _resampled(scores: Mapping[str, Scores], metric: str, resamples: int) -> dic
         return {}
     statistics_of = _statistics(scores, measure)
     found: dict[str, list[numpy.ndarray]] = {name: [] for name in scores}
-    for draw in draws(len(first.examples[ID]), resamples):
+    for sample in bootstrap_samples(len(first.examples[ID]), resamples):
         for name, statistic in statistics_of.items():
-            found[name].append(statistic(draw))
+            found[name].append(statistic(sample))
     return {name: numpy.concatenate(parts) for name, parts in found.items()}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from embexp.evaluation.metrics import Measure, Statistic, Statistics
-from embexp.evaluation.stats.resampling import CHUNK, Draw, draws
+from embexp.evaluation.stats.resampling import CHUNK, Sample, bootstrap_samples
 
 if TYPE_CHECKING:
     import numpy
@@ -24,7 +24,7 @@ def bootstrap_differences(
 ) -> list["numpy.ndarray"]:
     """Second minus first of each pair of statistics in every resample, `(resamples,)` each.
 
-    Examples are drawn with replacement, the same ones for both models and all that is compared (Efron & Tibshirani
+    Examples are sampled with replacement, the same ones for both models and all that is compared (Efron & Tibshirani
     1993); ranks and thresholds are taken anew in every resample. What varies is the examples only: two runs of one
     configuration with different seeds do differ, by what their seeds made of them, and more examples show it better.
     Whether configurations differ needs several runs of each: see `seeds.py`.
@@ -32,9 +32,9 @@ def bootstrap_differences(
     import numpy
 
     found: list[list[numpy.ndarray]] = [[] for _ in compared]
-    for draw in draws(examples, resamples, seed):
+    for sample in bootstrap_samples(examples, resamples, seed):
         for differences, (first, second) in zip(found, compared, strict=True):
-            differences.append(second(draw) - first(draw))
+            differences.append(second(sample) - first(sample))
     return [numpy.concatenate(differences) for differences in found]
 
 
@@ -155,12 +155,12 @@ def _swaps(examples: int, permutations: int, seed: int) -> Iterator["numpy.ndarr
 def _difference(statistics: Sequence[Statistic], swapped: "numpy.ndarray") -> "numpy.ndarray":
     """Second minus first after every permutation, `(permutations,)`, the mean of the runs.
 
-    In a table of both models' examples, a permuted model is a draw of half of the rows.
+    In a table of both models' examples, a permuted model is a sample of half of the rows.
     """
     import numpy
 
     first, second = (
-        Draw(numpy.concatenate(halves, axis=1).astype(float)) for halves in ((~swapped, swapped), (swapped, ~swapped))
+        Sample(numpy.concatenate(halves, axis=1).astype(float)) for halves in ((~swapped, swapped), (swapped, ~swapped))
     )
     return numpy.mean([statistic(second) - statistic(first) for statistic in statistics], axis=0)
 

@@ -1,27 +1,27 @@
-"""How sure we are of a configuration that was trained with several seeds: what examples and seeds add to its score.
+"""Confidence intervals for a configuration trained with several seeds: over other seeds and other examples.
 
-A score varies for two reasons: other examples could have been drawn, and another seed would have trained another model.
-Resampling the examples shows the first only. Two runs of one configuration with different seeds *do* differ, and with
-enough examples that is seen; it says nothing about the configuration. So a cell, all runs of one configuration, gets an
-interval for its mean over all the seeds and examples that there could have been. The variance of a mean of k runs is
+A score varies for two reasons: other examples could have been sampled, and another seed would have trained another
+model. Resampling the examples shows only the first. Two runs of one configuration with different seeds *do* differ,
+and enough examples show it; this says nothing about the configuration. So a cell, all runs of one configuration, gets
+an interval for its mean over all possible seeds and examples. The variance of a mean of k runs is
 
     (v - i / k) + s^2 / k
 
 where v is its variance over resamples of the examples (the same ones for all runs), s^2 is the variance between the
-runs' scores, and i is the part of s^2 that the drawn examples make; v holds it as well, and the resamples show it. For
-the difference of two cells the terms of both add up. The interval is that of Student's t, since a variance of two or
-three seeds is hardly known, and to take it for known would make intervals far too short. Its degrees of freedom are the
-harmonic mean of those of both parts, weighted by their variances. (Satterthwaite's weights are squared. That is too
-bold by up to 3 points of 95 with two degrees of freedom between seeds, by 8 with one; the harmonic mean by 1 and 5.)
-No interval is shorter than that over examples alone, as one of two seeds that happen to agree might be.
+runs' scores, and i is the part of s^2 that comes from the sampled examples; v contains it as well, and the resamples
+show it. For the difference of two cells the terms of both add up. The interval is Student's t, because two or three
+seeds hardly determine a variance, and treating it as known would make intervals far too short. The degrees of freedom
+are the harmonic mean of those of both parts, weighted by their variances. (Satterthwaite's squared weights cover up to
+3 points of 95 too few with two degrees of freedom between seeds, 8 with one; the harmonic mean 1 and 5.) No interval
+is shorter than the one over examples alone, even where two seeds happen to agree.
 
-s^2 is pooled over the cells that are compared (and over others of the same table, if they are given), as in Student's
-test: two seeds alone tell next to nothing (t is 12.7 with one degree of freedom, 4.3 with two, 2.8 with four). Where
-the seeds of one configuration differ three times as much as those of the other it still holds: 94 of 100.
+s^2 is pooled over the compared cells (and others of the same table, if given), as in Student's test: two seeds alone
+say almost nothing (t is 12.7 with one degree of freedom, 4.3 with two, 2.8 with four). The intervals still hold where
+the seeds of one configuration differ three times as much as those of the other: 94 of 100.
 
-A hierarchical bootstrap (draw seeds, then examples) is not used: with k seeds it makes the seeds' variance too small by
-(k - 1) / k, and even corrected it takes it for known: 80 of 100 for two seeds that move the score by 1.5 points, 88
-corrected, where the t interval has 95. tests/evaluation/test_calibration.py has more figures.
+There is no hierarchical bootstrap (sample seeds, then examples): with k seeds it makes the variance of the seeds too
+small by (k - 1) / k, and even corrected it treats it as known. It covers 80 of 100 for two seeds that move the score
+by 1.5 points, 88 corrected; the t interval covers 95. tests/evaluation/stats/test_calibration.py has more figures.
 """
 
 import math
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embexp.evaluation.stats.paired_tests import interval_of, p_value_of
-from embexp.evaluation.stats.resampling import draws, whole
+from embexp.evaluation.stats.resampling import bootstrap_samples, observed_sample
 
 if TYPE_CHECKING:
     import numpy
@@ -84,7 +84,7 @@ class _CellSummary:
 
 
 @dataclass(frozen=True)
-class CellDifference:
+class _CellDifference:
     """The mean of the second cell minus that of the first.
 
     Attributes:
@@ -110,9 +110,9 @@ def resample_cells(cells: Sequence[Sequence["Statistic"]], examples: int, resamp
     import numpy
 
     runs = [statistic for cell in cells for statistic in cell]
-    values = numpy.concatenate([run(whole(examples)) for run in runs])
-    drawn = [numpy.stack([run(draw) for run in runs]) for draw in draws(examples, resamples, seed)]
-    resampled = numpy.concatenate(drawn, axis=1)
+    values = numpy.concatenate([run(observed_sample(examples)) for run in runs])
+    sampled = [numpy.stack([run(sample) for run in runs]) for sample in bootstrap_samples(examples, resamples, seed)]
+    resampled = numpy.concatenate(sampled, axis=1)
     ends = numpy.cumsum([len(cell) for cell in cells])
     return [
         Cell(values[end - len(cell) : end], resampled[end - len(cell) : end], examples)
@@ -127,31 +127,31 @@ def cell_summary(cell: Cell, others: Sequence[Cell] = ()) -> _CellSummary:
         others: cells of which it is known, too, what seeds do to them; about as much as to this one.
     """
     std = float(cell.values.std(ddof=1)) if len(cell.values) > 1 else math.nan
-    found = _sureness(cell.mean, cell.resampled.mean(axis=0), [cell], others)
+    found = _estimate(cell.mean, cell.resampled.mean(axis=0), [cell], others)
     return _CellSummary(cell.mean, std, found.low, found.high, found.lacks_seeds)
 
 
-def cell_difference(first: Cell, second: Cell, others: Sequence[Cell] = ()) -> CellDifference:
+def cell_difference(first: Cell, second: Cell, others: Sequence[Cell] = ()) -> _CellDifference:
     """The difference of two cells on the same resamples, with an interval for other seeds and other examples.
 
     Args:
         others: as in cell_summary. With some even two single runs can be compared as configurations.
     """
     resampled = second.resampled.mean(axis=0) - first.resampled.mean(axis=0)
-    return _sureness(second.mean - first.mean, resampled, [first, second], others)
+    return _estimate(second.mean - first.mean, resampled, [first, second], others)
 
 
-def _sureness(value: float, resampled: "numpy.ndarray", cells: list[Cell], others: Sequence[Cell]) -> CellDifference:
+def _estimate(value: float, resampled: "numpy.ndarray", cells: list[Cell], others: Sequence[Cell]) -> _CellDifference:
     """A mean or difference of means, `value`, with its interval and p."""
     low, high = interval_of(resampled)
     p = p_value_of(resampled)
     share = sum(cell.share for cell in cells)
     spread = _seed_spread([*{id(cell): cell for cell in [*cells, *others]}.values()])  # each counts once
     if share == 0 or spread is None or math.isnan(value):
-        return CellDifference(value, low, high, p, lacks_seeds=share > 0)
+        return _CellDifference(value, low, high, p, lacks_seeds=share > 0)
     half, p_of_t = _students(value, resampled, share, spread, cells[0].examples)
     low, high = min(low, value - half), max(high, value + half)
-    return CellDifference(value, low, high, max(p, p_of_t), lacks_seeds=False, p_of_seeds=p_of_t)
+    return _CellDifference(value, low, high, max(p, p_of_t), lacks_seeds=False, p_of_seeds=p_of_t)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class _SeedSpread:
     """The variance between runs of a cell, pooled over cells.
 
     Attributes:
-        of_examples: the part of it that the drawn examples make.
+        of_examples: the part of it that the sampled examples make.
         degrees: of freedom.
     """
 
@@ -182,7 +182,7 @@ def _seed_spread(cells: Sequence[Cell]) -> _SeedSpread | None:
 
 
 def _variance_of_examples(cell: Cell) -> float:
-    """The variance between runs that the drawn examples make: what other examples do to one run but not to the next."""
+    """The variance between runs that comes from the examples: other examples move one run but not the next."""
     import numpy
 
     apart = cell.resampled - cell.resampled.mean(axis=0)

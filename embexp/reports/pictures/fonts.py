@@ -57,7 +57,7 @@ def _best_font(characters: frozenset[str]) -> "FontEntry | None":
     """The first font that has all the characters; else the one that has most of them; None where none has any."""
     best, most = None, 0
     for font in _installed_fonts():
-        covered = num_covered(font.fname, characters)
+        covered = _num_covered(font.fname, characters)
         if covered > most:
             best, most = font, covered
         if most == len(characters):
@@ -103,7 +103,7 @@ def _add_fonts_that_are_new() -> None:
 
 
 @cache
-def num_covered(path: str, characters: frozenset[str]) -> int:
+def _num_covered(path: str, characters: frozenset[str]) -> int:
     """How many of the characters the font file has a glyph for; none where it cannot be read."""
     from matplotlib.ft2font import FT2Font
 

@@ -20,7 +20,7 @@ _ROW_COLUMNS, _COLUMN_COLUMNS = 26, 20  # of Latin letters that fit beside and b
 _DARK = 0.6  # share of the scale from which on numbers are white
 
 
-def draw_heat_map(path: Path, board: Leaderboard) -> None:
+def draw_heat_map(path: Path, leaderboard: Leaderboard) -> None:
     """Rows by columns, coloured by the difference to the untouched model; PNG.
 
     A number in brackets is no difference, one with a star is best or tied with it. Of more than 40 rows those that
@@ -28,12 +28,12 @@ def draw_heat_map(path: Path, board: Leaderboard) -> None:
     """
     import numpy
 
-    rows, columns = board.rows[:_MOST_ROWS], board.columns[:_MOST_COLUMNS]
-    cells = [[next(iter(board.at(row, column)), None) for column in columns] for row in rows]
+    rows, columns = leaderboard.rows[:_MOST_ROWS], leaderboard.columns[:_MOST_COLUMNS]
+    cells = [[next(iter(leaderboard.at(row, column)), None) for column in columns] for row in rows]
     values = numpy.array([[cell.difference.value if cell else math.nan for cell in line] for line in cells])
     names = [label(row, _ROW_COLUMNS) for row in rows], [label(column, _COLUMN_COLUMNS) for column in columns]
     has_values = len(columns) <= _MOST_WITH_VALUES
-    subject = f"{', '.join(board.metrics)}{'; (…): no difference, *: best or tied' * has_values}"
+    subject = f"{', '.join(leaderboard.metrics)}{'; (…): no difference, *: best or tied' * has_values}"
     title = "Difference to the untouched model"
     with picture(path, title, subject, [*names[0], *names[1]], _REST + _LINE * len(rows)) as figure:
         axis = figure.subplots()

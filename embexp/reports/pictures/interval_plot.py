@@ -16,13 +16,13 @@ _LINE, _REST = 0.3, 1.9  # inches for each cell, and for all else
 _NAME_COLUMNS = 34  # of Latin letters that fit beside the intervals
 
 
-def draw_interval_plot(path: Path, board: Leaderboard) -> None:
+def draw_interval_plot(path: Path, leaderboard: Leaderboard) -> None:
     """The difference of each cell with its 95 % interval, the one that gained most on top, coloured by verdict; PNG."""
-    known = [cell for cell in board.trained if cell.difference.value == cell.difference.value]
+    known = [cell for cell in leaderboard.trained if cell.difference.value == cell.difference.value]
     cells = sorted(known, key=lambda cell: -cell.difference.value)[:_MOST]
     names = [label((*cell.row, *cell.column), _NAME_COLUMNS) for cell in cells]
     left_out = f", the first {_MOST} of {len(known)}" if len(known) > _MOST else ""
-    subject = f"{', '.join(board.metrics)}{left_out}"
+    subject = f"{', '.join(leaderboard.metrics)}{left_out}"
     with picture(path, "Trained minus untouched, 95 % interval", subject, names, _REST + _LINE * len(cells)) as figure:
         axis = figure.subplots()
         _draw(axis, cells)

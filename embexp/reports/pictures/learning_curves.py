@@ -42,7 +42,7 @@ def draw_learning_curves(
             axis.locator_params(axis="y", nbins=5)
 
 
-def running_mean(values: "numpy.ndarray", size: int) -> "numpy.ndarray":
+def _running_mean(values: "numpy.ndarray", size: int) -> "numpy.ndarray":
     """The mean of each value and `size` values on either side of it, of as many as there are at the ends."""
     import numpy
 
@@ -60,7 +60,7 @@ def _draw_loss(axis: "Axes", losses: _Curve) -> None:
         axis.plot(steps, values, color=VERMILION, marker="o" if len(steps) == 1 else None)
     else:
         axis.plot(steps, values, color=ORANGE, linewidth=1, alpha=0.6)
-        axis.plot(steps, running_mean(values, len(values) // _SMOOTHED_FROM), color=VERMILION)
+        axis.plot(steps, _running_mean(values, len(values) // _SMOOTHED_FROM), color=VERMILION)
 
 
 def _draw_dev(axis: "Axes", dev: _Curve, base: float | None, best_step: int | None) -> None:

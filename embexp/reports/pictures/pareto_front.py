@@ -34,14 +34,14 @@ _LEGEND_COLUMNS, _MARKER_COLUMNS = 56, 5  # of the legend in Latin letters, and 
 _MOST_LABELS = 6  # in each panel: the best scores of the front
 
 
-def draw_pareto_front(path: Path, board: Leaderboard, cost: Cost) -> None:
+def draw_pareto_front(path: Path, leaderboard: Leaderboard, cost: Cost) -> None:
     """Score against cost of every cell, a panel for each group, its front as a line with names; PNG."""
-    cells = [cell for cell in board.trained if cost.name in cell.costs and cell.score.value == cell.score.value]
+    cells = [cell for cell in leaderboard.trained if cost.name in cell.costs and cell.score.value == cell.score.value]
     groups = sorted({cell.group for cell in cells})[:_MOST_GROUPS]
     columns = list(dict.fromkeys(cell.column for cell in cells))
     names = [label((*cell.row, *cell.column)) for cell in cells]
     height = HEIGHT + _PANEL * (len(groups) - 1)
-    with picture(path, "Quality against cost", ", ".join(board.metrics), names, height) as figure:
+    with picture(path, "Quality against cost", ", ".join(leaderboard.metrics), names, height) as figure:
         axes = figure.subplots(len(groups), 1, squeeze=False, sharex=True)[:, 0]
         _name_columns(axes[0], columns)
         _scale(axes[0], [cell.costs[cost.name] for cell in cells])

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy
     from matplotlib.axes import Axes
 
-MOST_POINTS = 1500  # more are drawn from, the same ones every time
+_MOST_POINTS = 1500  # more are drawn from, the same ones every time
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
 _MARKERS = "o^sDvPX*"
 _HOLLOW = "oD"  # of the labels that come after all colours
@@ -70,12 +70,12 @@ def draw_projection(
     """
     import numpy
 
-    chosen = _drawn(len(labels))
+    chosen = _sampled(len(labels))
     names = numpy.array([str(label) for label in labels])[chosen]
-    found = [project(numpy.asarray(vectors, dtype=float)[chosen]) for vectors in (base, trained)]
+    found = [_project(numpy.asarray(vectors, dtype=float)[chosen]) for vectors in (base, trained)]
     found[1] = _turned_like(found[1], found[0])
     low, high = range_of(found[0].points, found[1].points)
-    styles = styles_of(names)
+    styles = _styles_of(names)
     columns = _legend_columns(styles)
     height = _PANELS + LEGEND_LINE * legend_lines(len(styles), columns)
     with picture(path, "Embeddings by label, two main directions", subject, [*styles, *models], height) as figure:
@@ -88,15 +88,15 @@ def draw_projection(
         put_legend(figure, axes[0], columns, enlarged=1.6)
 
 
-def _drawn(number: int) -> "numpy.ndarray":
+def _sampled(number: int) -> "numpy.ndarray":
     import numpy
 
-    if number <= MOST_POINTS:
+    if number <= _MOST_POINTS:
         return numpy.arange(number)
-    return numpy.sort(numpy.random.default_rng(0).choice(number, MOST_POINTS, replace=False))
+    return numpy.sort(numpy.random.default_rng(0).choice(number, _MOST_POINTS, replace=False))
 
 
-def project(vectors: "numpy.ndarray") -> _Projection:
+def _project(vectors: "numpy.ndarray") -> _Projection:
     """The first two principal components of the vectors at length 1, `(n, 2)`."""
     import numpy
 
@@ -118,7 +118,7 @@ def _turned_like(second: _Projection, first: _Projection) -> _Projection:
     return _Projection(second.points * signs, second.explained)
 
 
-def styles_of(names: Sequence[str]) -> dict[str, dict[str, str]]:
+def _styles_of(names: Sequence[str]) -> dict[str, dict[str, str]]:
     """How the points of each label look, the most frequent one first; `other` stands for all that have no colour."""
     ranked = [name for name, _ in Counter(map(str, names)).most_common()]
     looks = [{"c": colour, "marker": marker} for colour, marker in zip(_COLOURS, _MARKERS, strict=True)]

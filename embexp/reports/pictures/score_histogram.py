@@ -96,7 +96,7 @@ def draw_binary_histogram(
     _draw(path, title, subject, groups, (base, trained), edges, headings, similarity, thresholds)
 
 
-def overlap(first: "numpy.ndarray", second: "numpy.ndarray", edges: "numpy.ndarray") -> float:
+def _overlap(first: "numpy.ndarray", second: "numpy.ndarray", edges: "numpy.ndarray") -> float:
     """The share of area that two histograms have in common, in [0, 1]; nan where one of them is empty."""
     import numpy
 
@@ -108,7 +108,7 @@ def overlap(first: "numpy.ndarray", second: "numpy.ndarray", edges: "numpy.ndarr
 
 def _overlap_of(groups: Sequence[_Group], values: "numpy.ndarray", edges: "numpy.ndarray") -> str:
     """The overlap of the first and the last group in percent."""
-    share = overlap(values[groups[0].member], values[groups[-1].member], edges)
+    share = _overlap(values[groups[0].member], values[groups[-1].member], edges)
     return "unknown" if math.isnan(share) else f"{share:.0%}"
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embexp.evaluation.stats.multiple_comparisons import corrected_to_best, holm, resamples_needed, tied_with_best
+from embexp.evaluation.stats.multiple_comparisons import _correct_to_best, _resamples_needed, holm, tied_with_best
 from embexp.evaluation.stats.paired_tests import p_value_of
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -72,17 +72,17 @@ def test_comparisons_that_were_made_elsewhere_count_as_if_they_found_nothing(p_v
 
 
 def test_against_the_best_all_pairs_count():
-    assert corrected_to_best([0.002, 0.02, 0.6]) == holm([0.002, 0.02, 0.6, 1, 1, 1])[:3]
-    assert corrected_to_best([0.03]) == [0.03]  # of two there is one pair
-    assert corrected_to_best([]) == []
+    assert _correct_to_best([0.002, 0.02, 0.6]) == holm([0.002, 0.02, 0.6, 1, 1, 1])[:3]
+    assert _correct_to_best([0.03]) == [0.03]  # of two there is one pair
+    assert _correct_to_best([]) == []
 
 
 @pytest.mark.parametrize("models", [2, 10, 25])
 def test_with_the_resamples_that_are_needed_the_clearest_difference_shows_and_with_fewer_none_does(models):
-    needed = resamples_needed(models)
+    needed = _resamples_needed(models)
     clearest, fewer = (p_value_of(numpy.ones(resamples)) for resamples in (needed, needed - 3))
-    assert corrected_to_best([clearest, *[0.9] * (models - 2)])[0] <= 0.05
-    assert corrected_to_best([fewer, *[0.9] * (models - 2)])[0] > 0.05
+    assert _correct_to_best([clearest, *[0.9] * (models - 2)])[0] <= 0.05
+    assert _correct_to_best([fewer, *[0.9] * (models - 2)])[0] > 0.05
 
 
 def test_tied_with_the_best_are_those_that_cannot_be_told_from_it():

@@ -5,7 +5,7 @@ import pytest
 
 from embexp.evaluation.metrics import Measure, value_of
 from embexp.evaluation.scores import Scores
-from embexp.evaluation.stats.multiple_comparisons import place_models
+from embexp.evaluation.stats.multiple_comparisons import rank_models
 
 MEASURE = Measure("accuracy", "mean", "right")
 RANDOM = numpy.random.default_rng(3)
@@ -22,7 +22,7 @@ def test_models_stand_in_order_and_only_those_that_are_clearly_worse_are_not_mar
     almost = base.copy()
     almost[:3] = ~almost[:3]
     models = {"poor": scores_of(RANDOM.random(400) < 0.5), "almost": scores_of(almost), "good": scores_of(base)}
-    placed = place_models(models, "accuracy", 500)
+    placed = rank_models(models, "accuracy", 500)
     assert [each.value for each in placed] == sorted((each.value for each in placed), reverse=True)
     assert {each.name: each.is_best for each in placed} == {"good": True, "almost": True, "poor": False}
     assert all(each.low < each.value < each.high for each in placed)
@@ -32,20 +32,20 @@ def test_models_stand_in_order_and_only_those_that_are_clearly_worse_are_not_mar
 
 
 def test_one_model_alone_is_the_best():
-    (only,) = place_models({"a": scores_of([1, 0, 1, 1])}, "accuracy", 100)
+    (only,) = rank_models({"a": scores_of([1, 0, 1, 1])}, "accuracy", 100)
     assert (only.is_best, only.p) == (True, 1.0)
 
 
 def test_without_values_for_each_example_only_the_highest_is_marked():
     models = {name: Scores("test", {"id": []}, {}, {"task": value}) for name, value in (("a", 0.5), ("b", 0.6))}
-    placed = place_models(models, "task", 100)
+    placed = rank_models(models, "task", 100)
     assert [(each.name, each.is_best) for each in placed] == [("b", True), ("a", False)]
     assert all(numpy.isnan(each.low) for each in placed)
 
 
 def test_models_that_are_level_are_both_the_best_in_whatever_order_they_are_named():
     level = {"z": scores_of([1, 0, 1, 0]), "a": scores_of([0, 1, 0, 1])}
-    placed = place_models(level, "accuracy", 100)
+    placed = rank_models(level, "accuracy", 100)
     assert [(each.value, each.is_best) for each in placed] == [(0.5, True), (0.5, True)]
 
 
@@ -55,5 +55,5 @@ def test_an_interval_lies_about_its_value_where_drawing_twice_makes_it_higher():
     columns = {"gold": gold, "cluster": cluster}
     examples = {"id": [*range(60)], "gold": gold}
     scores = Scores("test", examples, {"cluster": cluster}, {"v_measure": value_of(measure, columns)}, (measure,))
-    (placed,) = place_models({"a": scores}, "v_measure", 300)
+    (placed,) = rank_models({"a": scores}, "v_measure", 300)
     assert placed.low < placed.value < placed.high

@@ -3,11 +3,11 @@
 import numpy
 import pytest
 
-from embexp.evaluation.stats.resampling import CHUNK, Draw, draws, whole
+from embexp.evaluation.stats.resampling import CHUNK, Sample, bootstrap_samples, observed_sample
 
 
 def all_counts(examples: int, resamples: int, seed: int = 0) -> numpy.ndarray:
-    return numpy.concatenate([draw.counts for draw in draws(examples, resamples, seed)])
+    return numpy.concatenate([draw.counts for draw in bootstrap_samples(examples, resamples, seed)])
 
 
 @pytest.mark.parametrize("resamples", [1, CHUNK, CHUNK + 1, 3 * CHUNK - 1])
@@ -18,11 +18,11 @@ def test_the_draws_are_those_of_a_loop_over_resamples(resamples):
 
 
 def test_no_chunk_is_larger_than_the_memory_that_is_meant_for_it():
-    assert [len(draw.counts) for draw in draws(3, 2 * CHUNK + 5)] == [CHUNK, CHUNK, 5]
+    assert [len(draw.counts) for draw in bootstrap_samples(3, 2 * CHUNK + 5)] == [CHUNK, CHUNK, 5]
 
 
 def test_every_resample_is_as_large_as_the_data():
-    assert {draw.total.tolist()[0] for draw in draws(9, 1)} == {9}
+    assert {draw.total.tolist()[0] for draw in bootstrap_samples(9, 1)} == {9}
     assert (all_counts(9, 100).sum(axis=1) == 9).all()
 
 
@@ -37,28 +37,28 @@ def test_the_same_seed_draws_the_same_and_another_one_something_else():
 
 
 def test_no_resamples_are_no_draws():
-    assert list(draws(5, 0)) == []
+    assert list(bootstrap_samples(5, 0)) == []
 
 
 def test_the_whole_draws_each_example_once():
-    assert whole(3).counts.tolist() == [[1, 1, 1]]
-    assert whole(3).total.tolist() == [3]
+    assert observed_sample(3).counts.tolist() == [[1, 1, 1]]
+    assert observed_sample(3).total.tolist() == [3]
 
 
 def test_what_a_draw_is_asked_twice_is_made_once():
     asked = []
 
-    def rows_of(draw: Draw) -> float:
+    def rows_of(draw: Sample) -> float:
         asked.append(draw)
         return draw.counts.sum()
 
-    draw = whole(4)
+    draw = observed_sample(4)
     assert (draw.once(rows_of), draw.once(rows_of)) == (4, 4)
     assert asked == [draw]
 
 
 def test_of_some_examples_only_their_counts_are_left():
-    draw = Draw(numpy.array([[2.0, 0, 1], [0, 0, 3]]))
+    draw = Sample(numpy.array([[2.0, 0, 1], [0, 0, 3]]))
     rows = numpy.array([True, True, False])
     assert draw.only(rows).counts.tolist() == [[2, 0], [0, 0]]
     assert draw.only(rows).total.tolist() == [2, 0]

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import t, ttest_ind
 
 from embexp.evaluation.correlations import Correlation, Ranks
-from embexp.evaluation.metrics import Mean
+from embexp.evaluation.metrics import _Mean
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
 from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
 
@@ -145,14 +145,14 @@ def test_cells_are_taken_from_the_statistics_of_their_runs_on_the_same_resamples
 
 
 def whole_of(examples):
-    from embexp.evaluation.stats.resampling import whole
+    from embexp.evaluation.stats.resampling import observed_sample
 
-    return whole(examples)
+    return observed_sample(examples)
 
 
 def test_a_run_without_a_value_leaves_nothing_to_say():
-    broken = [Mean(numpy.full(30, numpy.nan)), Mean(numpy.ones(30))]
-    first, second = resample_cells([broken, [Mean(numpy.arange(30.0))] * 2], 30, 100)
+    broken = [_Mean(numpy.full(30, numpy.nan)), _Mean(numpy.ones(30))]
+    first, second = resample_cells([broken, [_Mean(numpy.arange(30.0))] * 2], 30, 100)
     found = cell_difference(first, second)
     assert all(math.isnan(value) for value in (found.value, found.low, found.high, found.p))
     assert not math.isnan(cell_summary(second).low)
