@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,31 @@ def store(empty_store, workplace) -> str:
     """The URI of a fresh MLflow store in the working directory."""
     shutil.copy(empty_store, workplace / "mlflow.db")
     return f"sqlite:///{workplace / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Callable[[str], Path]:
+    """The folder of a finished, untracked tiny run with a loss, made once for all tests that only read or copy one."""
+    made: dict[str, Path] = {}
+
+    def folder_of(loss: str = "mnrl") -> Path:
+        if loss not in made:
+            from test_run import plan_of
+
+            from embexp.experiment.execute import execute
+
+            made[loss] = tmp_path_factory.mktemp("finished") / loss
+            execute(plan_of(made[loss], "tracking=none", f"loss={loss}", "paths.cache=null"))
+        return made[loss]
+
+    return folder_of
+
+
+@pytest.fixture
+def finished_run(finished, workplace) -> Path:
+    """A copy of a finished run in the working directory, as `run`."""
+    shutil.copytree(finished(), workplace / "run")
+    return workplace / "run"
 
 
 @pytest.fixture(scope="session")

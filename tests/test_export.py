@@ -28,7 +28,7 @@ def call(*overrides, **choices):
     return export(compose(arguments, "export"), given | choices)
 
 
-def finished(folder, *overrides):
+def run_once(folder, *overrides):
     return execute(plan_run(compose([*TINY, *overrides]), CHOICES, folder)).content
 
 
@@ -37,7 +37,7 @@ def without_times(metrics):
 
 
 def test_the_command_gives_what_the_run_gave(workplace, store):
-    within = finished(workplace / "run", FORMS)
+    within = run_once(workplace / "run", FORMS)
     assert [entry["name"] for entry in within["exports"]] == ["int8", "binary", "onnx"]
     assert len(without_times(within["metrics"])) > 60
     ranges = (workplace / "run/exports/int8/ranges.npy").read_bytes()
@@ -59,7 +59,7 @@ def test_the_command_gives_what_the_run_gave(workplace, store):
 
 
 def test_a_form_made_later_joins_the_result_of_the_run(workplace, capsys):
-    finished(workplace / "run", "export=[binary]", "tracking=none")
+    run_once(workplace / "run", "export=[binary]", "tracking=none")
     assert "export     binary: 32 times smaller embeddings; test/sts/spearman_cosine" in capsys.readouterr().out
     (made,) = call("run=run", "export=[int8]")
     result = json.loads((workplace / "run/result.json").read_text())
@@ -70,7 +70,7 @@ def test_a_form_made_later_joins_the_result_of_the_run(workplace, capsys):
 
 
 def test_a_run_whose_model_is_an_adapter_says_that_it_needs_its_base(workplace, capsys):
-    result = finished(workplace / "run", "tracking=none", "model=minilm_l3", "model/adapter=lora")
+    result = run_once(workplace / "run", "tracking=none", "model=minilm_l3", "model/adapter=lora")
     assert result["adapter_base"] == str(workplace / "run/base")
     shown = capsys.readouterr().out
     assert (
@@ -82,7 +82,7 @@ def test_a_run_whose_model_is_an_adapter_says_that_it_needs_its_base(workplace, 
 
 
 def test_an_export_that_fails_leaves_the_earlier_one_and_what_is_told_of_it(workplace):
-    finished(workplace / "run", "export=[onnx]", "tracking=none")
+    run_once(workplace / "run", "export=[onnx]", "tracking=none")
     graph = workplace / "run/exports/onnx/model.onnx"
     before, told = graph.read_bytes(), (workplace / "run/result.json").read_text()
     with pytest.raises(ExportError, match=r"1 of 1 exports failed.*: onnx \(the earlier one stays as it is\)\."):
@@ -99,24 +99,22 @@ def test_an_export_that_fails_leaves_the_earlier_one_and_what_is_told_of_it(work
     assert "Expected at most 0 " in entry["problem"]
 
 
-def test_an_export_made_again_with_less_leaves_no_metrics_of_the_earlier_one(workplace):
-    finished(workplace / "run", "tracking=none")
-    path = workplace / "run/result.json"
+def test_an_export_made_again_with_less_leaves_no_metrics_of_the_earlier_one(finished_run):
+    path = finished_run / "result.json"
     result = json.loads(path.read_text())
     path.write_text(json.dumps(result | {"metrics": result["metrics"] | {"export/binary/old": 1.0}}))
     call("run=run", "export=[binary]")
     assert "export/binary/old" not in json.loads(path.read_text())["metrics"]
 
 
-def test_a_run_that_another_process_holds_is_not_touched(workplace):
-    finished(workplace / "run", "tracking=none")
-    with held(workplace / "run"), pytest.raises(ConfigError, match="still going on in another process"):
+def test_a_run_that_another_process_holds_is_not_touched(finished_run):
+    with held(finished_run), pytest.raises(ConfigError, match="still going on in another process"):
         call("run=run", "export=[binary]")
-    assert not (workplace / "run/exports").exists()
+    assert not (finished_run / "exports").exists()
 
 
 def test_exporting_again_adds_nothing_that_the_trackers_run_has_and_does_not_open_it(workplace, store):
-    run_id = finished(workplace / "runs/one", "export=[binary]")["run"]["id"]
+    run_id = run_once(workplace / "runs/one", "export=[binary]")["run"]["id"]
     client = mlflow.MlflowClient(store)
     ended = client.get_run(run_id).info.end_time
     call(f"run={run_id}", "export=[binary,int8]")
@@ -128,11 +126,12 @@ def test_exporting_again_adds_nothing_that_the_trackers_run_has_and_does_not_ope
 
 
 def test_a_run_that_the_tracker_does_not_know_is_told(workplace, store, caplog):
-    finished(workplace / "run", "tracking=none")
-    text = (workplace / "run/config.yaml").read_text()
+    folder = workplace / "run"
+    run_once(folder, "tracking=none")
+    text = (folder / "config.yaml").read_text()
     tracking = OmegaConf.to_yaml(compose([]).tracking).replace("\n", "\n  ")
     none = "tracking:\n  _target_: embexp.tracking.run_parts.NullTracker\n"
-    (workplace / "run/config.yaml").write_text(text.replace(none, f"tracking:\n  {tracking}\n"))
+    (folder / "config.yaml").write_text(text.replace(none, f"tracking:\n  {tracking}\n"))
     call("run=run", "export=[binary]")
     assert "has no run with embexp.run=" in caplog.text
     assert not mlflow.MlflowClient(store).search_experiments(filter_string="name = 'embexp'")
@@ -163,8 +162,8 @@ def test_a_saved_model_given_as_a_run_is_told_so(workplace):
         call("run=.", "export=[binary]")
 
 
-def test_a_saved_model_is_exported_with_the_data_that_are_named(workplace):
-    finished(workplace / "run", "tracking=none")
+@pytest.mark.usefixtures("finished_run")
+def test_a_saved_model_is_exported_with_the_data_that_are_named():
     arguments = ["model=run/stages/main/model", "dataset=finance", "evaluator=[sts]", "evaluator.sts.resamples=100"]
     (made,) = call(*arguments, "export=[int8]", "output=there")
     assert made.folder.as_posix() == "there/int8"

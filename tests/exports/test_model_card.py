@@ -1,10 +1,11 @@
 """The model card: the run's own numbers and data, metadata that the Hub reads, nothing of this machine."""
 
 import copy
+import json
 
 import pytest
 from huggingface_hub import ModelCard
-from tiny_runs import finished_run, tiny_plan, training_texts
+from tiny_runs import tiny_plan, training_texts
 
 from embexp.exports.model_card import Sharing, model_card
 
@@ -155,24 +156,18 @@ def test_rows_are_shown_only_when_asked_for():
     assert "shown because" not in card().text
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("card") / "run"
-    return folder, finished_run(folder, "tracking=none").content
-
-
-def test_every_run_leaves_its_card_with_the_model_and_no_training_text(finished):
-    folder, result = finished
-    text = (folder / "stages/main/model/README.md").read_text()
+def test_every_run_leaves_its_card_with_the_model_and_no_training_text(finished, workplace):
+    result = json.loads((finished() / "result.json").read_text())
+    text = (finished() / "stages/main/model/README.md").read_text()
     assert f"| {result['metrics']['test/sts/spearman_cosine']:.4f} |" in text
-    assert not [given for given in training_texts(folder.parent / "again") if given in text]
+    assert not [given for given in training_texts(workplace / "again") if given in text]
     assert "widget" not in text
 
 
 def test_sentence_transformers_hands_the_card_on(finished, tmp_path):
     from sentence_transformers import SentenceTransformer
 
-    model = finished[0] / "stages/main/model"
+    model = finished() / "stages/main/model"
     SentenceTransformer(str(model)).save_pretrained(str(tmp_path))
     assert (tmp_path / "README.md").read_text() == (model / "README.md").read_text()
 
