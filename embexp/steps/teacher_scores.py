@@ -16,8 +16,8 @@ from embexp.errors import DataError, listed
 from embexp.protocols import PairScorer
 from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.conversions.ranked_lists import SCORES
-from embexp.steps.negatives.ranked_form import as_ranked
-from embexp.steps.negatives.report import histogram, readable
+from embexp.steps.negatives.ranked_form import to_ranked
+from embexp.steps.negatives.report import histogram, shortened
 from embexp.steps.refusals import count_faults, refuse
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class _ScoreReport:
 def _example(row: Mapping[str, Any], place: int) -> str:
     """The query, the positive at the place and the negatives, with their scores."""
     negatives = zip(row["negatives"], row["negative_scores"], strict=True)
-    parts = [readable(row["query"], None), f"+ {readable(row['positives'][place], row['positive_scores'][place])}"]
-    return " | ".join([*parts, *(f"- {readable(text, score)}" for text, score in negatives)])
+    parts = [shortened(row["query"]), f"+ {shortened(row['positives'][place], row['positive_scores'][place])}"]
+    return " | ".join([*parts, *(f"- {shortened(text, score)}" for text, score in negatives)])
 
 
 _Pair = tuple[str, str]
@@ -182,7 +182,7 @@ def score_by_teacher(
         DataError: no row of a split has negatives.
     """
     refuse("teacher_scores", _faults(dataset, splits, block_pairs, examples))
-    ranked = as_ranked(dataset, conversion, "A teacher cannot score")
+    ranked = to_ranked(dataset, conversion, "A teacher cannot score")
     scoring = _ScoredLists(scorer, block_pairs, CachedBlocks(unfinished))
     made, reasons, shown = dict(ranked.splits), [], []
     for split in splits:

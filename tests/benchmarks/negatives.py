@@ -131,11 +131,11 @@ def small_pool():
     import pyarrow
 
     from embexp.data.row_checks import dataset_of
-    from embexp.steps.negatives.pool import pool_of
+    from embexp.steps.negatives.pool import make_pool
 
     rows = dataset_of("one", "ranked", {"train": {"query": ["a bond"], "positives": [["a loan"]], "negatives": [[]]}})
     nothing = pyarrow.array([], pyarrow.string())
-    return pool_of(rows.splits["train"], nothing, numpy.zeros(0, "uint64"), (None, None), symmetric=False)
+    return make_pool(rows.splits["train"], nothing, numpy.zeros(0, "uint64"), (None, None), symmetric=False)
 
 
 def encoder_of_minilm():

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from embexp.core.arguments import LegalValues, problems_with
 from embexp.data.arrow import with_progress
+from embexp.errors import Problem
 from embexp.steps.negatives.candidates import NOTHING, Candidates, lowest_scores
-from embexp.steps.negatives.numbers_given import faults_of
 from embexp.steps.negatives.pool import Pairs, Pool
 from embexp.steps.word_tokenizer import Terms
 
@@ -25,10 +26,10 @@ class Bm25Retriever:
 
     A document that shares no term with the query is no candidate. bm25s makes the index, whose scores are a sparse
     matrix of terms by documents (Lù 2024, arXiv:2407.03618); queries are multiplied with it block by block, by scipy,
-    which looks only at documents that share a term (bm25s asks one query after the other, and sorts all documents).
+    which looks only at documents that share a term (bm25s takes one query after the other and sorts all documents).
 
     Args:
-        language: of words in letters, for stems and stop words (see `Terms`); None: neither.
+        language: of the words in letters, for stems and stop words (see `Terms`); None: neither.
         k1: how slowly a term that repeats counts less, 0 or more.
         b: how much long documents count less, 0 to 1.
     """
@@ -39,10 +40,10 @@ class Bm25Retriever:
     k1: float
     b: float
 
-    def faults(self, key: str) -> Iterator[str]:
-        """Numbers outside of what BM25 means by them, a line each."""
-        yield from faults_of(f"{key}.k1", self.k1, least=0, such_as=1.5)
-        yield from faults_of(f"{key}.b", self.b, least=0, most=1, such_as=0.75)
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with the numbers."""
+        yield from problems_with("k1", self.k1, LegalValues(least=0), such_as=1.5)
+        yield from problems_with("b", self.b, LegalValues(least=0, most=1), such_as=0.75)
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """The k documents of each query that score highest; of one score the first document comes first."""
@@ -62,7 +63,7 @@ class Bm25Retriever:
         numbers = [terms.of(text) for text in documents]
         if not any(numbers):
             return scipy.sparse.csr_array((len(terms.numbers), len(numbers)), dtype="float32")
-        logging.getLogger(bm25s.__name__).setLevel(logging.WARNING)  # it tells of every index that it builds
+        logging.getLogger(bm25s.__name__).setLevel(logging.WARNING)  # it logs every index that it builds
         index = bm25s.BM25(k1=self.k1, b=self.b, method="lucene")
         index.index(Tokenized(ids=numbers, vocab=terms.numbers), show_progress=False)
         scores = index.scores

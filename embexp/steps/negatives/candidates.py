@@ -1,12 +1,12 @@
-"""Candidates that retrievers find: how they are scored, fused (reciprocal rank) and re-scored (cross-encoder)."""
+"""Candidates that retrievers find, and two ways to combine retrievers: reciprocal rank fusion and reranking."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from embexp.errors import listed
+from embexp.core.arguments import COUNT, LegalValues, problems_with
+from embexp.errors import Problem, listed
 from embexp.protocols import PairScorer
-from embexp.steps.negatives.numbers_given import faults_of
 from embexp.steps.negatives.pool import Pairs, Pool
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Candidates:
         places: which documents, int64 `(queries, k)`; NOTHING where there are no more.
         scores: of each, higher is more similar, float64 `(queries, k)`; -inf where there are no more.
         positive_scores: of the known positive that scores lowest, float64 `(queries,)`; nan where a query has none.
-            None from a retriever whose scores do not compare.
+            None from a retriever whose scores cannot be compared.
     """
 
     places: "numpy.ndarray"
@@ -35,13 +35,13 @@ class Retriever(Protocol):
     """Finds candidates for negatives.
 
     Attributes:
-        has_scores: whether its scores compare with those of the positives, so that guards can read them.
+        has_scores: whether its scores can be compared with those of the positives, so that guards can read them.
     """
 
     has_scores: bool
 
-    def faults(self, key: str) -> Iterator[str]:
-        """Arguments that cannot be meant, a line each; `key` is that of the retriever in the configuration."""
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with the arguments; keys are those below the retriever's own."""
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """The best k documents of each query; known positives may be among them."""
@@ -62,8 +62,8 @@ def lowest_scores(pairs: Pairs, scores: "numpy.ndarray", num_queries: int) -> "n
     return lowest
 
 
-def in_order(scores: "numpy.ndarray", places: "numpy.ndarray", k: int) -> Candidates:
-    """Candidates by their scores, the best k; of one score the first document comes first."""
+def best_first(scores: "numpy.ndarray", places: "numpy.ndarray", k: int) -> Candidates:
+    """The k candidates with the highest scores; of equal scores the first document comes first."""
     import numpy
 
     order = numpy.lexsort((places, -scores), axis=1)[:, :k]
@@ -71,10 +71,10 @@ def in_order(scores: "numpy.ndarray", places: "numpy.ndarray", k: int) -> Candid
 
 
 @dataclass(frozen=True)
-class FusedRetriever:
+class RankFusionRetriever:
     """Ranks a document by the sum of 1 / (constant + rank) over the retrievers that find it (Cormack et al. 2009).
 
-    Such sums order documents and do not compare with anything: guards that read scores need `cross_encoder` around it.
+    Such sums order documents and mean nothing else: for guards that read scores put a `RerankingRetriever` around it.
 
     Args:
         retrievers: by names of your choice; one that is null is left out.
@@ -86,38 +86,35 @@ class FusedRetriever:
     retrievers: Mapping[str, Retriever | None]
     rank_constant: float
 
-    def faults(self, key: str) -> Iterator[str]:
-        """No retriever at all, a constant that cannot be, and what is wrong with each retriever, a line each."""
+    def problems(self) -> Iterator[Problem]:
+        """No retriever at all, and what is wrong with the constant and with each retriever."""
         if all(retriever is None for retriever in self.retrievers.values()):
-            name = next(iter(self.retrievers), "bm25")
-            yield (
-                f"{key}.retrievers are all null: {listed(self.retrievers)}. Expected at least one: leave out "
-                f"{key}.retrievers.{name}=null."
-            )
-        yield from faults_of(f"{key}.rank_constant", self.rank_constant, least=0, such_as=60)
+            names = listed(self.retrievers)
+            yield Problem(f"are all null: {names}", key="retrievers", expected="at least one that is not null")
+        yield from problems_with("rank_constant", self.rank_constant, LegalValues(least=0), such_as=60)
         for name, retriever in self.retrievers.items():
             if retriever is not None:
-                yield from retriever.faults(f"{key}.retrievers.{name}")
+                yield from (problem.under(f"retrievers.{name}") for problem in retriever.problems())
 
     def search(self, pool: Pool, k: int) -> Candidates:
-        """The k documents of each query that come out first; of one sum the first document comes first."""
+        """The k documents of each query with the highest sums; of equal sums the first document comes first."""
         import numpy
 
         found = [retriever.search(pool, k).places for retriever in self.retrievers.values() if retriever is not None]
         ranks = numpy.concatenate([numpy.arange(1, places.shape[1] + 1) for places in found])
         places = numpy.concatenate(found, axis=1)
         sums = numpy.where(places == NOTHING, 0, 1 / (self.rank_constant + ranks))
-        return in_order(*_added_up(places, sums), k)
+        return best_first(*_add_up(places, sums), k)
 
 
-def _added_up(places: "numpy.ndarray", sums: "numpy.ndarray") -> tuple["numpy.ndarray", "numpy.ndarray"]:
-    """The sums of each document with itself, and its place; of one that stands there again nothing is left."""
+def _add_up(places: "numpy.ndarray", sums: "numpy.ndarray") -> tuple["numpy.ndarray", "numpy.ndarray"]:
+    """One sum for each document, and its place; -inf and NOTHING where a document is there again."""
     import numpy
 
     order = numpy.argsort(places, axis=1, kind="stable")
     places, sums = numpy.take_along_axis(places, order, 1), numpy.take_along_axis(sums, order, 1)
     added = sums.copy()
-    for turn in range(1, places.shape[1]):  # a document found n times stands in n neighbouring columns
+    for turn in range(1, places.shape[1]):  # a document found n times is in n neighbouring columns
         again = places[:, turn] == places[:, turn - 1]
         added[again, turn] += added[again, turn - 1]
     ends = numpy.ones(places.shape, bool)
@@ -127,8 +124,8 @@ def _added_up(places: "numpy.ndarray", sums: "numpy.ndarray") -> tuple["numpy.nd
 
 
 @dataclass(frozen=True)
-class RescoredRetriever:
-    """Scores each query with each of its candidates, and with its known positives; guards then read these scores.
+class RerankingRetriever:
+    """Reranks the first candidates of another retriever; known positives are scored, too, so that guards can compare.
 
     Args:
         retriever: finds the candidates.
@@ -142,10 +139,10 @@ class RescoredRetriever:
     scorer: PairScorer
     most: int
 
-    def faults(self, key: str) -> Iterator[str]:
-        """A number of candidates that cannot be, and what is wrong with their retriever, a line each."""
-        yield from faults_of(f"{key}.most", self.most, whole=True, least=1, such_as=30)
-        yield from self.retriever.faults(f"{key}.retriever")
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with the number of candidates and with their retriever."""
+        yield from problems_with("most", self.most, COUNT, such_as=30)
+        yield from (problem.under("retriever") for problem in self.retriever.problems())
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """The best candidates of each query by their new scores, k of them or `most`."""
@@ -156,7 +153,7 @@ class RescoredRetriever:
         scores = numpy.full(places.shape, -numpy.inf)
         scores[rows, columns] = self._scores(pool, Pairs(rows, places[rows, columns]))
         positives = lowest_scores(pool.positives, self._scores(pool, pool.positives), len(pool.queries))
-        found = in_order(scores, places, k)
+        found = best_first(scores, places, k)
         return Candidates(found.places, found.scores, positives)
 
     def _scores(self, pool: Pool, pairs: Pairs):

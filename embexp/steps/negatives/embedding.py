@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.nearest_neighbours import Nearest, nearest
-from embexp.errors import ConfigError, did_you_mean, listed
+from embexp.errors import ConfigError, Problem
 from embexp.protocols import Encoder
 from embexp.steps.negatives.candidates import Candidates, lowest_scores
 from embexp.steps.negatives.pool import Pairs, Pool
@@ -14,23 +15,14 @@ from embexp.steps.negatives.pool import Pairs, Pool
 if TYPE_CHECKING:
     import numpy
 
-BLOCK = 2**16  # documents that are brought to unit length and handed over at a time
-
-
-def _check_faiss() -> None:
-    """Raise ConfigError unless FAISS is installed."""
-    if importlib.util.find_spec("faiss") is None:
-        raise ConfigError(
-            "retriever.index=faiss was given; FAISS is not installed. Expected the package faiss-cpu: type pip install "
-            "'embexp[faiss]', or index=exact, which finds the same documents without it."
-        )
+BLOCK = 2**16  # documents that are normalised and added at a time
 
 
 def nearest_by_faiss(queries: "numpy.ndarray", documents: "numpy.ndarray", k: int) -> Nearest:
     """The k documents of each query with the highest cosine, all of them where there are fewer.
 
-    Found by IndexFlatIP, which compares with every document, too. Its sums are float32 to the end: documents whose
-    cosines differ by less than 1e-6 may change places.
+    IndexFlatIP compares with every document, too, but sums in float32: documents whose cosines differ by less than
+    1e-6 may change places.
 
     Args:
         queries, documents: `(queries, dim)` and `(documents, dim)`, float32.
@@ -51,7 +43,6 @@ def _unit_vectors(vectors: "numpy.ndarray") -> "numpy.ndarray":
     return vectors / numpy.where(lengths == 0, 1, lengths)
 
 
-_INDEXES = ("exact", "faiss")
 _PAIRS_HELD = 2**13  # pairs that are scored at a time
 
 
@@ -60,15 +51,15 @@ class EmbeddingRetriever:
     """Ranks all documents by the cosine of their embedding and the query's, exactly, in blocks.
 
     sentence-transformers' `mine_hard_negatives` does this search and most of the guards, too. It is not called here,
-    because what it finds cannot be handed on: a step must be able to re-score, to fuse with BM25 and to tell what each
-    guard removed, row by row. It also knows equal texts by every character only, so that a positive in other case or
+    because what it finds cannot be handed on: a step must be able to rerank, to fuse with BM25 and to report what each
+    guard removed, row by row. Texts are equal to it only if every character is, so that a positive in other case or
     punctuation becomes a negative; it holds the scores of 16,384 queries with all documents at once (65 GB for a
-    million) where this holds 64 MB; and it wants a SentenceTransformer, where any encoder will do. What it shares with
-    this, it does alike: a test compares them.
+    million) where this holds 64 MB; and it needs a SentenceTransformer, where this takes any encoder. A test compares
+    the results where both can do the same.
 
     Args:
-        encoder: of queries and documents, each with the prompt of its column; prompts of single rows are passed over.
-        index: who searches: exact, or faiss, which finds the same documents, the faster the more there are.
+        encoder: of queries and documents, each with the prompt of its column; prompts of single rows are ignored.
+        index: exact, or faiss, which finds the same documents and is faster the more there are.
 
     Raises:
         ConfigError: another index, or faiss where it is not installed.
@@ -80,23 +71,25 @@ class EmbeddingRetriever:
     index: str = "exact"
 
     def __post_init__(self) -> None:
-        if self.index not in _INDEXES:
+        refuse(problems_with("retriever.index", self.index, LegalValues(one_of=("exact", "faiss")), such_as="exact"))
+        if self.index == "faiss" and importlib.util.find_spec("faiss") is None:
             raise ConfigError(
-                f"retriever.index={self.index} is not known. Expected one of: {listed(_INDEXES)}. "
-                f"{did_you_mean(str(self.index), _INDEXES)}".strip()
+                "needs the package faiss-cpu, which is not installed",
+                key="retriever.index",
+                given=self.index,
+                expected="exact, which finds the same documents, or faiss once it is installed",
+                fix=("retriever.index=exact", "pip install 'embexp[faiss]'"),
             )
-        if self.index == "faiss":
-            _check_faiss()
 
-    def faults(self, key: str) -> Iterator[str]:
-        """None: its arguments are read when it is made."""
+    def problems(self) -> Iterator[Problem]:
+        """None: the arguments are checked when it is made."""
         return iter(())
 
     def search(self, pool: Pool, k: int) -> Candidates:
-        """The k documents of each query that are nearest; of one score the first document comes first."""
-        before_queries, before_documents = pool.prompts
-        queries = self.encoder.encode(pool.queries, prompt=before_queries)
-        documents = self.encoder.encode(pool.documents, prompt=before_documents)
+        """The k nearest documents of each query; of equal scores the first document comes first."""
+        query_prompt, document_prompt = pool.prompts
+        queries = self.encoder.encode(pool.queries, prompt=query_prompt)
+        documents = self.encoder.encode(pool.documents, prompt=document_prompt)
         by_faiss = self.index == "faiss"
         found = nearest_by_faiss(queries, documents, k) if by_faiss else nearest(queries, documents, k, "cosine")
         positives = lowest_scores(pool.positives, cosines(pool.positives, queries, documents), len(queries))

@@ -1,28 +1,32 @@
-"""The step `negatives`: hard negatives for the queries of train."""
+"""The step `negatives`: a retriever searches hard negatives for the queries of train, and guards rule some out."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import select_rows
 from embexp.data.beir import read_documents
-from embexp.data.dataset import EmbeddingDataset
+from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.faults import FaultLog
+from embexp.errors import Problem, listed
 from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.kept_rows import none_emptied
-from embexp.steps.negatives.candidates import Retriever
-from embexp.steps.negatives.guards import KEY, Guards, faults_of_rows, faults_of_search
-from embexp.steps.negatives.mining import Mined, Selection, mine
-from embexp.steps.negatives.pool import Pairs, Pool, keys_of, pool_of
-from embexp.steps.negatives.ranked_form import MINED, PAIRS_FIRST, as_ranked, with_negatives
-from embexp.steps.negatives.report import tell_of_further_negatives, tell_of_rows_left_out, warn_of_missing_negatives
-from embexp.steps.refusals import refuse
+from embexp.steps.negatives.candidates import Candidates, Retriever
+from embexp.steps.negatives.guards import Guards
+from embexp.steps.negatives.pool import Pairs, Pool, keys_of, make_pool
+from embexp.steps.negatives.ranked_form import MINED, PAIRS_FIRST, replace_negatives, to_ranked
+from embexp.steps.negatives.report import EXAMPLES, MiningReport, shortened
+from embexp.steps.negatives.selection import Selection
 
 if TYPE_CHECKING:
+    import numpy
     import pyarrow
     from datasets import Dataset
 
+_STEP = "dataset.steps.negatives"
 _SYMMETRIC = ("scored_pair", "binary_pair", "class_pair")  # shapes whose positive pairs are two texts of one meaning
 
 logger = logging.getLogger(__name__)
@@ -45,44 +49,62 @@ def mine_negatives(
 
     Ranked, because only there may rows have different numbers of negatives, or none: queries that find too few stay,
     and so do dev and test. Losses get triplets of them by the usual conversion, `conversion.max_negatives` of them
-    beside each positive. A query's negatives are mined once, however many rows ask it; all their positives are known.
+    with each positive. A query's negatives are mined once, however many rows have it; all their positives are known.
 
     Args:
         retriever: finds and scores candidates among the split's own positives and negatives, and the corpus.
         guards: which candidates are no negatives.
         conversion: for shapes that must be converted first.
         num_negatives: of each query, at most.
-        choose: top: the best ranked; random: drawn from those that the guards leave.
+        choose: top: the best ranked; random: sampled from those that the guards leave.
         given: negatives that rows have already: replace them (then labelled pairs become pairs, so that those without a
             contradiction stay), or keep them before the mined ones.
         too_few: rows whose query finds fewer: keep or drop them.
         splits: which ones get negatives.
-        corpus: a file of further documents (JSONL, CSV, TSV, Parquet or .txt), without those that stand in another
+        corpus: a file of further documents (JSONL, CSV, TSV, Parquet or .txt), without those that are in another
             split; None for none.
         seed: for choose=random.
 
     Raises:
-        ConfigError: lists every argument that does not fit.
+        ConfigError: lists every invalid argument.
         ShapeError: rows whose positives are not known.
         DataError: a corpus that cannot be read, or no row is left in a split.
     """
     selection = Selection(num_negatives, choose, guards.near_duplicate, seed)
-    faults = [*selection.faults(KEY), *faults_of_rows(dataset, given, too_few, splits, corpus)]
-    refuse("negatives", [*faults, *faults_of_search(retriever, guards, num_negatives)])
-    ranked = as_ranked(dataset, conversion, accepted=PAIRS_FIRST if given == "replace" else MINED)
+    problems = [*selection.problems(), *_problems(dataset, given, too_few, splits, corpus)]
+    problems += [problem.under("retriever") for problem in retriever.problems()]
+    problems += [problem.under("guards") for problem in guards.problems(retriever.has_scores, num_negatives)]
+    refuse(problems, under=_STEP)
+    ranked = to_ranked(dataset, conversion, accepted=PAIRS_FIRST if given == "replace" else MINED)
     further, made, reasons, examples = _documents(corpus), dict(ranked.splits), [], []
     for split in splits:
         where, rows = f"{dataset.name}/{split}", ranked.splits[split]
         pool = _pool(ranked, split, further, dataset.shape.name in _SYMMETRIC)
-        mined, report = mine(pool, retriever, guards, selection, _taken(pool, given))
+        mined, report = _mine(pool, retriever, guards, selection, _taken(pool, given))
         made[split] = _rows(rows, mined, given, num_negatives if too_few == "drop" else 0)
-        reasons.append(f"{split}: {report}{_replaced(rows, given)}")
+        num_replaced = sum(map(len, rows["negatives"][:])) if given == "replace" else 0
+        replaced = f"; {num_replaced:,} given negatives replaced" if num_replaced else ""
+        reasons.append(f"{split}: {report}{replaced}")
         examples += report.lines()
-        logger.info("%s: %s%s", where, report, _replaced(rows, given))
-        warn_of_missing_negatives(where, report, guards)
-        tell_of_rows_left_out(where, sum(not negatives for negatives in made[split]["negatives"][:]))
-    tell_of_further_negatives(dataset.name, num_negatives, conversion)
+        logger.info("%s: %s%s", where, report, replaced)
+        _log_missing_negatives(where, report, guards, made[split])
+    if (per_positive := conversion.max_negatives or 1) < num_negatives:
+        hint = f"triplets get {per_positive} of them: type conversion.max_negatives={num_negatives} for all."
+        logger.info("%s: %d negatives a query; %s", dataset.name, num_negatives, hint)
     return none_emptied(ranked, ranked.after("mine negatives", made, "; ".join(reasons), examples))
+
+
+def _problems(dataset: EmbeddingDataset, given: Any, too_few: Any, splits: Any, corpus: Any) -> Iterator[Problem]:
+    """What is wrong with the arguments that say which rows get negatives, and from where."""
+    yield from problems_with("given", given, LegalValues(one_of=("replace", "keep")), such_as="replace")
+    yield from problems_with("too_few", too_few, LegalValues(one_of=("keep", "drop")), such_as="keep")
+    some_splits = LegalValues(one_of=SPLITS, many=True)
+    yield from problems_with("splits", splits, some_splits, such_as="[train]")
+    if some_splits.allow(splits) and (missing := [split for split in splits if split not in dataset.splits]):
+        there = f"some of those that {dataset.name} has: {listed(dataset.splits)}"
+        yield Problem(f"names {listed(missing)}, which {dataset.name} has not", "splits", splits, there)
+    if corpus is not None and not isinstance(corpus, str):
+        yield Problem(key="corpus", given=corpus, expected="one file, or null", fix=("corpus=<file>",))
 
 
 def _documents(corpus: str | None) -> "pyarrow.Array":
@@ -98,18 +120,113 @@ def _documents(corpus: str | None) -> "pyarrow.Array":
 def _pool(ranked: EmbeddingDataset, split: str, further: "pyarrow.Array", symmetric: bool) -> Pool:
     others = [text for other in ranked.splits if other != split for text in ranked.texts(other)] if len(further) else []
     prompts = ranked.prompts.prompt_for("query"), ranked.prompts.prompt_for("positives")
-    return pool_of(ranked.splits[split], further, keys_of(others), prompts, symmetric)
+    return make_pool(ranked.splits[split], further, keys_of(others), prompts, symmetric)
 
 
 def _taken(pool: Pool, given: str) -> Pairs:
-    """Documents that stand with a query already and are kept: they are not mined again."""
+    """Documents that a query has already and keeps: they are not mined again."""
     if given == "replace":
         return Pairs(pool.known.left[:0], pool.known.right[:0])
     return Pairs(pool.query_of_row[pool.row_documents.left], pool.row_documents.right)
 
 
-def _rows(rows: "Dataset", mined: Mined, given: str, fewest: int) -> "Dataset":
-    """The rows with their query's negatives; those with fewer mined ones than `fewest` left out."""
+@dataclass(frozen=True)
+class _Mined:
+    """The negatives of a pool.
+
+    Attributes:
+        candidates: what the retriever found.
+        columns: those of each query's negatives among its candidates.
+    """
+
+    pool: Pool
+    candidates: Candidates
+    columns: list[list[int]]
+
+    def places(self, query: int) -> list[int]:
+        """The documents that are a query's negatives, the first one first."""
+        return self.candidates.places[query, self.columns[query]].tolist()
+
+    def differences(self) -> "numpy.ndarray":
+        """The score of the positive minus that of the negative, for each negative whose query has a positive."""
+        import numpy
+
+        if self.candidates.positive_scores is None:
+            return numpy.zeros(0)
+        queries = numpy.repeat(numpy.arange(len(self.columns)), [len(some) for some in self.columns])
+        columns = numpy.array([column for some in self.columns for column in some], dtype="int64")
+        values = self.candidates.positive_scores[queries] - self.candidates.scores[queries, columns]
+        return values[~numpy.isnan(values)]
+
+
+def _mine(
+    pool: Pool, retriever: Retriever, guards: Guards, selection: Selection, taken: Pairs
+) -> tuple[_Mined, MiningReport]:
+    """The negatives of each query of a pool.
+
+    Known positives are among the candidates, so more of these are fetched; a query with more positives than the window
+    is long may find fewer negatives.
+
+    Args:
+        taken: each query with the documents that must not become its negatives besides the known ones.
+    """
+    import numpy
+
+    left, right = ((pool.known.left, taken.left), (pool.known.right, taken.right))
+    known = Pairs(numpy.concatenate(left), numpy.concatenate(right))
+    most_known = int(numpy.bincount(known.left, minlength=1).max())
+    window = guards.skip + guards.within
+    candidates = retriever.search(pool, window + min(window, most_known))
+    looked_at, removed = guards.window(candidates, known, len(pool.documents))
+    mask, by_score = guards.by_score(looked_at, candidates)
+    columns, repeated = selection.choose_columns(mask, candidates, pool)
+    mined = _Mined(pool, candidates, columns)
+    report = MiningReport(
+        selection.num_negatives,
+        numpy.array([len(some) for some in columns]),
+        len(pool.documents),
+        removed + by_score + repeated,
+        mined.differences(),
+        _share_above(looked_at, candidates, selection.num_negatives),
+        tuple(_examples(mined)),
+    )
+    return mined, report
+
+
+def _share_above(looked_at: "numpy.ndarray", candidates: Candidates, num_negatives: int) -> float | None:
+    """Of the first candidates of each query with a positive, the share that scores above it."""
+    import numpy
+
+    if candidates.positive_scores is None:
+        return None
+    first = looked_at & (numpy.cumsum(looked_at, axis=1) <= num_negatives)
+    first &= ~numpy.isnan(candidates.positive_scores)[:, None]
+    above = first & (candidates.scores > candidates.positive_scores[:, None])
+    return float(above.sum() / max(first.sum(), 1))
+
+
+def _examples(mined: _Mined) -> Iterator[str]:
+    """Queries from all over the split, each with a positive (the lowest, if it has a score) and its negatives."""
+    import numpy
+
+    pool, candidates = mined.pool, mined.candidates
+    with_any = numpy.array([query for query, columns in enumerate(mined.columns) if columns], dtype="int64")
+    positive_of = dict(zip(pool.positives.left[::-1].tolist(), pool.positives.right[::-1].tolist(), strict=True))
+    for query in with_any[numpy.linspace(0, len(with_any) - 1, min(EXAMPLES, len(with_any))).astype(int)].tolist():
+        scored = candidates.positive_scores is not None
+        positive = positive_of.get(query)
+        parts = [shortened(pool.queries[query])]
+        if positive is not None:
+            score = float(candidates.positive_scores[query]) if scored else None
+            parts.append(f"+ {shortened(pool.documents[positive], score)}")
+        for place, column in zip(mined.places(query), mined.columns[query], strict=True):
+            score = float(candidates.scores[query, column]) if scored else None
+            parts.append(f"- {shortened(pool.documents[place], score)}")
+        yield " | ".join(parts)
+
+
+def _rows(rows: "Dataset", mined: _Mined, given: str, fewest: int) -> "Dataset":
+    """The rows with their query's negatives, without rows that have fewer mined ones than `fewest`."""
     import numpy
 
     former = rows["negatives"][:] if given == "keep" else [[]] * rows.num_rows
@@ -117,10 +234,35 @@ def _rows(rows: "Dataset", mined: Mined, given: str, fewest: int) -> "Dataset":
     queries = mined.pool.query_of_row.tolist()
     negatives = [[*kept, *of_query[query]] for kept, query in zip(former, queries, strict=True)]
     enough = numpy.array([len(of_query[query]) >= fewest for query in queries], dtype=bool)
-    return select_rows(with_negatives(rows, negatives), enough)
+    return select_rows(replace_negatives(rows, negatives), enough)
 
 
-def _replaced(rows: "Dataset", given: str) -> str:
-    """How many negatives that rows had went, for the report."""
-    number = sum(map(len, rows["negatives"][:])) if given == "replace" else 0
-    return f"; {number:,} given negatives replaced" if number else ""
+def _log_missing_negatives(where: str, report: MiningReport, guards: Guards, rows: "Dataset") -> None:
+    """Log what to loosen when more than half of the queries have no negative, and what becomes of rows without one."""
+    none, queries = int((report.counts == 0).sum()), len(report.counts)
+    if 2 * none > queries:
+        advice = _what_to_loosen(report, guards)
+        logger.warning("%s: %s of %s queries found no negative. %s", where, f"{none:,}", f"{queries:,}", advice)
+    if num_rows := sum(not negatives for negatives in rows["negatives"][:]):
+        logger.info(
+            "%s: %s rows have no negative; too_few=keep keeps them in the set only: they are left out where a loss "
+            "gets triplets.",
+            where,
+            f"{num_rows:,}",
+        )
+
+
+def _what_to_loosen(report: MiningReport, guards: Guards) -> str:
+    """The guard that took most candidates out, with what to type; without one, where more candidates come from."""
+    counts = {key: count for removing, count in report.removed.items() if (key := guards.key_of(removing)) and count}
+    if not counts:
+        return (
+            "Expected candidates besides the known positives: choose another retriever (negatives=embedding), or add "
+            f"documents with {_STEP}.corpus=<file>."
+        )
+    key = max(counts, key=counts.get)
+    name = f"{_STEP}.guards.{key}"
+    return (
+        f"Expected guards that leave some: {counts[key]:,} candidates went by {name}={getattr(guards, key)}; loosen "
+        f"it, or type {name}={'0' if key == 'skip' else 'null'}."
+    )

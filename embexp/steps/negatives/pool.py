@@ -1,4 +1,4 @@
-"""What is searched for negatives: distinct queries and documents of a split, and which answer which."""
+"""What is searched for negatives: distinct queries and documents of a split, and which documents are relevant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     import pyarrow
     from datasets import Dataset
 
-    Answers = tuple[numpy.ndarray, numpy.ndarray]
+    Relevant = tuple[numpy.ndarray, numpy.ndarray]  # queries and their relevant documents
 
-MOST_ALIKE = 100  # texts that mean the same; a longer chain of pairs has left the meaning that it began with
+MOST_ALIKE = 100  # texts that mean the same; a longer chain of pairs drifts away from what the first ones mean
 
 
-def _answers_of(
+def _relevant_documents(
     sources: "numpy.ndarray | None", query_of_row: "numpy.ndarray", rows: "numpy.ndarray", positives: "numpy.ndarray"
-) -> "Answers":
-    """Queries and their positives; rows made of the same one have theirs in common: copies ask and say the same.
+) -> "Relevant":
+    """Queries and their positives; rows made from the same row share theirs, because such copies mean the same.
 
     Args:
-        sources: the number of what each row was made of, `(num_rows,)`; None where no rows were made.
+        sources: the number of what each row was made from, `(num_rows,)`; None where no rows were made.
         rows: the row of each positive, `(num_positives,)`.
         positives: the document that each is.
     """
@@ -34,48 +34,41 @@ def _answers_of(
         return query_of_row[rows], positives
     by_source = numpy.argsort(sources, kind="stable")
     first = numpy.searchsorted(sources[by_source], numpy.arange(sources.max(initial=-1) + 2))
-    beside = [by_source[first[source] : first[source + 1]] for source in sources[rows]]
-    counts = [len(asking) for asking in beside]
-    return query_of_row[numpy.concatenate([*beside, by_source[:0]])], numpy.repeat(positives, counts)
+    same_source = [by_source[first[source] : first[source + 1]] for source in sources[rows]]
+    counts = [len(some) for some in same_source]
+    return query_of_row[numpy.concatenate([*same_source, by_source[:0]])], numpy.repeat(positives, counts)
 
 
-def _names_of_sources(rows: "Dataset") -> list[str] | None:
-    """What each row was made of, a row's own name where it was there before; None where no rows were made."""
-    if MADE_FROM not in rows.column_names:
-        return None
-    return [source or f"row {place}" for place, source in enumerate(rows[MADE_FROM][:])]
-
-
-def _known_answers(
-    answers: "Answers", query_keys: "numpy.ndarray", document_keys: "numpy.ndarray", symmetric: bool
-) -> "Answers":
-    """The answers, and what follows: a query's own text, and what it is itself the answer to.
+def _known_documents(
+    relevant: "Relevant", query_keys: "numpy.ndarray", document_keys: "numpy.ndarray", symmetric: bool
+) -> "Relevant":
+    """The relevant documents, and what follows: a query's own text, and the queries that it is itself relevant to.
 
     Args:
         query_keys, document_keys: keys of the texts, each once (see row_keys).
-        symmetric: whether rows hold two texts that mean the same, so that what means the same as one of them means the
-            same as the other: then all texts that such rows connect are known, in groups of at most MOST_ALIKE.
+        symmetric: whether the two texts of a row mean the same. Then all texts that such rows connect are known, in
+            groups of at most MOST_ALIKE.
     """
     import numpy
 
     _, same_query, same_document = numpy.intersect1d(query_keys, document_keys, return_indices=True)
     as_document, as_query = numpy.full(len(query_keys), -1), numpy.full(len(document_keys), -1)
     as_document[same_query], as_query[same_document] = same_document, same_query
-    asked, answering = as_document[answers[0]], as_query[answers[1]]
-    both = (asked >= 0) & (answering >= 0)
-    found = [answers, (same_query, same_document), (answering[both], asked[both])]
+    documents, queries = as_document[relevant[0]], as_query[relevant[1]]  # each pair the other way round
+    both = (documents >= 0) & (queries >= 0)
+    found = [relevant, (same_query, same_document), (queries[both], documents[both])]
     if symmetric:
-        found.append(_alike(answers, (same_query, same_document), len(query_keys), len(document_keys)))
+        found.append(_alike(relevant, (same_query, same_document), len(query_keys), len(document_keys)))
     return tuple(numpy.concatenate(parts) for parts in zip(*found, strict=True))
 
 
-def _alike(answers: "Answers", same: "Answers", num_queries: int, num_documents: int) -> "Answers":
-    """Each query with all documents that pairs connect it to, over however many others."""
+def _alike(relevant: "Relevant", same: "Relevant", num_queries: int, num_documents: int) -> "Relevant":
+    """Each query with all documents that a chain of pairs connects it to, however long."""
     import numpy
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    queries, documents = (numpy.concatenate(parts) for parts in zip(answers, same, strict=True))
+    queries, documents = (numpy.concatenate(parts) for parts in zip(relevant, same, strict=True))
     size = num_queries + num_documents
     edges = coo_array((numpy.ones(len(queries), bool), (queries, num_queries + documents)), shape=(size, size))
     num_groups, group = connected_components(edges, directed=False)
@@ -103,14 +96,14 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Pool:
-    """Queries and documents by number. Texts that differ in case, spaces and punctuation only are one: the first.
+    """Queries and documents by number. Of texts that differ only in case, spaces and punctuation the first one stays.
 
     Attributes:
         rows: the ranked rows that all this comes from.
         query_of_row: the query of each row, `(num_rows,)`.
-        row_documents: each row with each of its documents; those of the corpus stand in no row.
-        positives: each query with each of its known positives, over all rows that ask it and those made of these.
-        known: the same, and what follows from them (see `_known_answers`): none of its negatives.
+        row_documents: each row with each of its documents; those of the corpus are in no row.
+        positives: each query with each of its known positives, over all rows that have it and those made from these.
+        known: the same, and what follows from them (see `_known_documents`): none of its negatives.
         prompts: what goes before queries and before documents, as `Encoder.encode` takes it.
     """
 
@@ -124,7 +117,7 @@ class Pool:
     prompts: tuple[str | None, str | None]
 
 
-def pool_of(
+def make_pool(
     rows: "Dataset",
     corpus: "pyarrow.Array",
     not_from_corpus: "numpy.ndarray",
@@ -136,7 +129,7 @@ def pool_of(
     Args:
         corpus: texts of documents besides those of the rows.
         not_from_corpus: keys of texts (see row_keys) that are left out of the corpus: those of other splits.
-        symmetric: whether query and positive mean the same, as the texts of a labelled pair do.
+        symmetric: whether query and positive mean the same, as in labelled pairs.
     """
     import numpy
     import pyarrow
@@ -150,30 +143,33 @@ def pool_of(
     first_documents, numbers = _numbered(document_keys)
     rows_of_positives = list_rows(positives)
     rows_of_both = numpy.concatenate([rows_of_positives, list_rows(negatives)])
-    sources = None if (names := _names_of_sources(rows)) is None else _numbered(keys_of(names))[1]
-    answers = _answers_of(sources, query_of_row, rows_of_positives, numbers[: len(rows_of_positives)])
-    known = _known_answers(answers, query_keys[first_queries], document_keys[first_documents], symmetric)
+    sources = None
+    if MADE_FROM in rows.column_names:  # a row that was there before is its own source
+        names = [source or f"row {place}" for place, source in enumerate(rows[MADE_FROM][:])]
+        sources = _numbered(keys_of(names))[1]
+    relevant = _relevant_documents(sources, query_of_row, rows_of_positives, numbers[: len(rows_of_positives)])
+    known = _known_documents(relevant, query_keys[first_queries], document_keys[first_documents], symmetric)
     return Pool(
         queries.take(pyarrow.array(first_queries)).to_pylist(),
         documents.take(pyarrow.array(first_documents)).to_pylist(),
         rows,
         query_of_row,
         _pairs(rows_of_both, numbers[: len(rows_of_both)]),
-        _pairs(*answers),
+        _pairs(*relevant),
         _pairs(*known),
         prompts,
     )
 
 
 def keys_of(texts: Sequence[str]) -> "numpy.ndarray":
-    """The keys by which texts are the same in a pool, uint64 `(num_texts,)`."""
+    """The keys of texts, uint64 `(num_texts,)`: texts with one key are the same in a pool."""
     import pyarrow
 
     return text_keys(comparable(pyarrow.array(texts, pyarrow.string())))
 
 
 def _texts(rows: "Dataset", column: str) -> "pyarrow.Array":
-    """A column of texts or of lists of texts in one piece; a column of empty lists holds texts, too."""
+    """A column of texts or of lists of texts in one piece; empty lists count as lists of texts."""
     import pyarrow
 
     kind = pyarrow.string() if column == "query" else pyarrow.list_(pyarrow.string())

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 MINED = ("ranked", "triplet", "positive_pair")  # shapes of which each row becomes a ranked one
 PAIRS_FIRST = ("ranked", "positive_pair", "triplet")  # where given negatives go: what has none need not be left out
-_DRAWN = "labelled_text"  # converted to pairs by chance, so that a text's other positives would not be known
+_SAMPLED = "labelled_text"  # converted to pairs at random, so that a text's other positives would not be known
 
 
-def as_ranked(
+def to_ranked(
     dataset: EmbeddingDataset,
     settings: ConversionSettings,
     cannot: str = "Negatives cannot be mined for",
@@ -29,20 +29,21 @@ def as_ranked(
     """The data set as ranked rows, one for each row of its pairs or triplets, to which others are converted first.
 
     Args:
-        cannot: how the refusal begins.
+        cannot: the beginning of the error message.
         accepted: the shapes that are not converted first, the preferred one before the others.
 
     Raises:
         ShapeError: no conversion leads there, or one that needs a number that is not set.
     """
     start = dataset.shape.name
-    way = None if start == _DRAWN else route([start], accepted, settings=settings)
+    way = None if start == _SAMPLED else route([start], accepted, settings=settings)
     if way is None:
-        needs = [] if start == _DRAWN else unmet_needs([start], accepted, settings=settings)
+        needs = [] if start == _SAMPLED else unmet_needs([start], accepted, settings=settings)
         hint = what_to_type(needs) if needs else "Leave the step out (negatives=none), or choose other data."
         raise ShapeError(
-            f"{cannot} {dataset.name}, which is {start}. Expected rows whose positives are known: "
-            f"{listed(MINED)}, or what is converted to these. {hint}"
+            f"{cannot} {dataset.name}, which is {start}",
+            expected=f"rows whose positives are known: {listed(MINED)}, or data that can be converted to these",
+            note=hint,
         )
     for conversion in way[1]:
         dataset = convert(dataset, conversion, settings)
@@ -52,8 +53,8 @@ def as_ranked(
     return replace(dataset, shape=shape_named("ranked"), splits=splits)
 
 
-def with_negatives(rows: "Dataset", negatives: Sequence[Sequence[str]]) -> "Dataset":
-    """Ranked rows with other negatives; teacher scores of the former ones go."""
+def replace_negatives(rows: "Dataset", negatives: Sequence[Sequence[str]]) -> "Dataset":
+    """Ranked rows with other negatives; the teacher scores of the former ones are dropped."""
     import pyarrow
 
     schema = schema_of(shape_named("ranked"), [name for name in rows.column_names if name != "negative_scores"])

@@ -13,7 +13,7 @@ from embexp.data.values import is_count, is_number
 from embexp.errors import DataError, ShapeError, listed
 from embexp.protocols import PairLabeller, PairTeacher
 from embexp.steps.augment.provenance import Row, made_of, schema_with_sources, with_source, with_sources
-from embexp.steps.negatives.report import EXAMPLES, histogram, readable
+from embexp.steps.negatives.report import EXAMPLES, histogram, shortened
 from embexp.steps.refusals import count_faults, refuse
 from embexp.steps.silver.labelling import SilverLabels, SilverSelection, chosen, labelled
 from embexp.steps.silver.pool import Pair, PairPool, PairSampler, divided_gold, pair_pool
@@ -112,9 +112,7 @@ def _example_lines(silver: SilverLabels, names: Sequence[str]) -> list[str]:
     order = numpy.argsort(silver.labels, kind="stable")
     places = order[numpy.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).astype(int)]
     shown = ((silver.labels[place], *silver.pairs[place]) for place in places.tolist())
-    return [
-        f"{_shown(label, names)}: {readable(first, None)} | {readable(second, None)}" for label, first, second in shown
-    ]
+    return [f"{_shown(label, names)}: {shortened(first)} | {shortened(second)}" for label, first, second in shown]
 
 
 def _shown(label: "numpy.generic", names: Sequence[str]) -> str:

@@ -7,9 +7,9 @@ import pyarrow
 
 from embexp.config.compose import compose, instantiate, resolve
 from embexp.data.row_checks import dataset_of
-from embexp.steps.negatives.candidates import in_order, lowest_scores
+from embexp.steps.negatives.candidates import best_first, lowest_scores
 from embexp.steps.negatives.guards import Guards
-from embexp.steps.negatives.pool import pool_of
+from embexp.steps.negatives.pool import make_pool
 
 NO_CORPUS = pyarrow.array([], pyarrow.string())
 OPEN = {"skip": 0, "within": 50, "max_score": None, "margin": None, "relative_margin": None, "near_duplicate": None}
@@ -22,7 +22,7 @@ class GivenScores:
     table: dict[tuple[str, str], float] = field(default_factory=dict)
     has_scores: bool = True
 
-    def faults(self, key):
+    def problems(self):
         return iter(())
 
     def search(self, pool, k):
@@ -31,7 +31,7 @@ class GivenScores:
         )
         places = numpy.broadcast_to(numpy.arange(len(pool.documents)), scores.shape)
         of_positives = scores[pool.positives.left, pool.positives.right]
-        found = in_order(scores, places, k)
+        found = best_first(scores, places, k)
         return type(found)(found.places, found.scores, lowest_scores(pool.positives, of_positives, len(pool.queries)))
 
 
@@ -62,7 +62,7 @@ def pool(*rows, corpus=(), others=(), symmetric=False, **more):
     """The pool of ranked train rows."""
     rows = ranked(*rows, **more).splits["train"]
     further, others = pyarrow.array(list(corpus), pyarrow.string()), numpy.array(others, "uint64")
-    return pool_of(rows, further, others, (None, None), symmetric)
+    return make_pool(rows, further, others, (None, None), symmetric)
 
 
 def call(negatives, *overrides):

@@ -5,9 +5,9 @@ import pytest
 from mined_rows import guards, pool
 
 from embexp.steps.negatives.candidates import Candidates
-from embexp.steps.negatives.guards import HOLDING, KNOWN, NEAR_NEGATIVE, NEAR_POSITIVE
-from embexp.steps.negatives.mining import Selection
+from embexp.steps.negatives.guards import KNOWN
 from embexp.steps.negatives.pool import Pairs
+from embexp.steps.negatives.selection import HOLDING, NEAR_NEGATIVE, NEAR_POSITIVE, Selection
 
 # One query; its positive is document 2, which scores 0.8. Place 9 is no candidate.
 FOUND = Candidates(
@@ -76,7 +76,8 @@ ORDER = Candidates(numpy.arange(1, 8)[None], -numpy.arange(7.0)[None])  # docume
 
 
 def chosen(num_negatives, near_duplicate):
-    columns, removed = Selection(num_negatives, "top", near_duplicate, seed=1).of(numpy.full((1, 7), True), ORDER, SOME)
+    selection = Selection(num_negatives, "top", near_duplicate, seed=1)
+    columns, removed = selection.choose_columns(numpy.full((1, 7), True), ORDER, SOME)
     return columns, dict(removed)
 
 
@@ -90,14 +91,14 @@ def test_what_repeats_the_query_a_positive_or_an_earlier_negative_is_passed_over
 def test_a_short_query_or_positive_may_be_held():
     some = pool(("gold", ["a metal"], ["gold is a metal that is heavy"]))
     found = Candidates(numpy.array([[1]]), numpy.array([[1.0]]))
-    assert Selection(1, "top", 0.8, seed=1).of(numpy.array([[True]]), found, some) == ([[0]], {})
+    assert Selection(1, "top", 0.8, seed=1).choose_columns(numpy.array([[True]]), found, some) == ([[0]], {})
 
 
 def test_random_negatives_come_from_all_that_may_be_taken():
     mask = numpy.tile([False, True, True, True, False], (200, 1))
     many = Candidates(numpy.tile(numpy.arange(5), (200, 1)), numpy.zeros((200, 5)))
-    columns, _ = Selection(1, "random", None, seed=1).of(mask, many, SOME)
+    columns, _ = Selection(1, "random", None, seed=1).choose_columns(mask, many, SOME)
     counts = numpy.bincount([column for (column,) in columns], minlength=5)
     assert counts[[0, 4]].tolist() == [0, 0]
     assert counts[1:4].min() > 40
-    assert Selection(1, "random", None, seed=1).of(mask, many, SOME)[0] == columns
+    assert Selection(1, "random", None, seed=1).choose_columns(mask, many, SOME)[0] == columns

@@ -9,7 +9,7 @@ from plane_encoder import PlaneEncoder
 
 from embexp.errors import ConfigError
 from embexp.steps.negatives.bm25 import Bm25Retriever
-from embexp.steps.negatives.candidates import FusedRetriever, RescoredRetriever
+from embexp.steps.negatives.candidates import RankFusionRetriever, RerankingRetriever
 from embexp.steps.negatives.embedding import EmbeddingRetriever
 from embexp.steps.negatives.random_candidates import RandomRetriever, RuleRetriever
 from embexp.steps.word_tokenizer import Terms
@@ -103,7 +103,7 @@ def test_embeddings_are_ranked_by_their_angle():
 def test_fused_ranks_add_up_over_the_retrievers():
     first = GivenScores({("q", "a"): 3, ("q", "b"): 2, ("q", "c"): 1})
     second = GivenScores({("q", "c"): 3, ("q", "b"): 2, ("q", "a"): -1})
-    fused = FusedRetriever({"one": first, "two": second, "none": None}, rank_constant=60)
+    fused = RankFusionRetriever({"one": first, "two": second, "none": None}, rank_constant=60)
     some = pool(("q", ["p"], ["a", "b", "c"]))
     # Ranks: a 1 and 4, b 2 and 2, c 3 and 1, p 4 and 3.
     assert found(fused, some) == [["c", "b", "a", "p"]]
@@ -124,7 +124,7 @@ def test_a_scorer_orders_the_first_candidates_anew_and_scores_the_positive():
     scorer = LengthScorer()
     by_table = GivenScores({("q", "long one"): 3, ("q", "short"): 2, ("q", "positive"): 1})
     some = pool(("q", ["positive"], ["long one", "short", "x"]))
-    candidates = RescoredRetriever(by_table, scorer, most=2).search(some, 10)
+    candidates = RerankingRetriever(by_table, scorer, most=2).search(some, 10)
     assert [some.documents[place] for place in candidates.places[0]] == ["short", "long one"]
     assert candidates.scores.tolist() == [[-5, -8]]
     assert candidates.positive_scores.tolist() == [-8]
@@ -146,5 +146,5 @@ def test_a_rule_draws_from_the_rows_of_the_category():
         ["a", "b", "d"],
         [],
     ]
-    with pytest.raises(ConfigError, match=r"retriever\.column=typ is none of.*Did you mean 'type'"):
+    with pytest.raises(ConfigError, match=r"retriever\.column=typ is no column of the rows.*Did you mean 'type'"):
         RuleRetriever("typ", seed=1).search(some, 5)

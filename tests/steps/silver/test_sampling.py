@@ -6,7 +6,7 @@ from silver_pairs import scored
 
 from embexp.data.arrow import select_rows
 from embexp.errors import ConfigError, DataError
-from embexp.steps.negatives.candidates import in_order
+from embexp.steps.negatives.candidates import best_first
 from embexp.steps.negatives.random_candidates import RandomRetriever
 from embexp.steps.silver.pool import pair_pool
 from embexp.steps.silver.sampling import RemainingPairs, RetrievedPairs
@@ -22,7 +22,7 @@ class InOrder:
     def search(self, pool, k):
         shape = (len(pool.queries), len(pool.documents))
         places = numpy.broadcast_to(numpy.arange(shape[1]), shape)
-        return in_order(-places.astype(float), places, k)
+        return best_first(-places.astype(float), places, k)
 
 
 def pool_of(dataset, num_gold=None):
