@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
-    from results.recipe import Recipe
+    from results.recipes import Recipe
 
 logger = logging.getLogger(__name__)
-PAGE, FOUND, NOTES = "RESULTS.md", "results", "notes.md"  # below `output`; NOTES is a person's, in FOUND
-LONGEST_NAME = 60  # characters of what was typed in the name of a folder
+_PAGE, _ROWS, _NOTES = "RESULTS.md", "results", "notes.md"  # below `output`; NOTES, in ROWS, is written by a person
+_LONGEST_NAME = 60  # characters of the overrides in the name of a folder
 
 
 def main() -> None:
@@ -37,81 +37,78 @@ def as_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def reproduce(config: DictConfig, choices: dict[str, Any], _folder: Path | None = None) -> dict[str, Any]:
-    """Run what is not finished, and write what all runs of this size found; returns that.
+    """Run what is not finished; write and return what all runs of this size found.
 
     Raises:
-        ConfigError: names of recipes that there are not, or not at this size; a folder of data that is not there.
+        ConfigError: unknown recipes, recipes that are not measured at this size, or a missing folder of data.
         TrackingError: MLflow's store cannot be opened.
     """
     from embexp.config.compose import instantiate, resolve
-    from results.recipe import recipes_of
-    from results.running import run_recipes
+    from results.recipes import read_recipes, run_recipes
 
     settings, size_name = resolve(config), choices["reproduce/size@size"]
-    recipes = recipes_of(settings, size_name, choices["tracking"])
+    recipes = read_recipes(settings, size_name, choices["tracking"])
     chosen = [each for each in recipes if settings["only"] is None or each.name in settings["only"]]
     if chosen:
         instantiate(settings["tracking"]).prepare()  # once, before sweeps that run side by side
-    output, codes = folder_of_results(settings["output"], settings["more"]), {}
-    path = output / FOUND / f"{size_name}.json"
-    found = show(recipes, chosen or recipes, codes, path)
+    output, codes = _output_folder(settings["output"], settings["more"]), {}
+    path = output / _ROWS / f"{size_name}.json"
+    found = _write_found(recipes, chosen or recipes, codes, path)
     with closing(run_recipes(chosen, settings["size"]["side_by_side"])) as ended:  # stops what runs, however we end
         for recipe, code in ended:
             codes[recipe.name] = code
-            found = show(recipes, [recipe], codes, path)
+            found = _write_found(recipes, [recipe], codes, path)
     for failure in found["failures"]:
         print(f"failed     {failure}")
-    print(f"in         {output / PAGE}")
+    print(f"in         {output / _PAGE}")
     if any(codes.values()):
         sys.exit(1)
     return found
 
 
-def folder_of_results(output: str, more: Sequence[str]) -> Path:
-    """The folder of page and rows; what was measured with `more` is kept apart from what others compare with.
+def _output_folder(output: str, more: Sequence[str]) -> Path:
+    """The folder of page and rows; rows measured with `more` get one of their own, as they compare with no others.
 
-    >>> folder_of_results(".", ["trainer=smoke"]).as_posix()
+    >>> _output_folder(".", ["trainer=smoke"]).as_posix()
     'results/with_trainer=smoke_d861fbef'
     """
     from embexp.experiment.fingerprint import digest
 
     if not more:
         return Path(output)
-    named = re.sub(r"[^\w.=-]+", "_", "_".join(more))[:LONGEST_NAME]
-    return Path(output) / FOUND / f"with_{named}_{digest([*more])[:8]}"
+    named = re.sub(r"[^\w.=-]+", "_", "_".join(more))[:_LONGEST_NAME]
+    return Path(output) / _ROWS / f"with_{named}_{digest([*more])[:8]}"
 
 
-def show(
+def _write_found(
     recipes: Sequence["Recipe"], changed: Sequence["Recipe"], codes: Mapping[str, int], path: Path
 ) -> dict[str, Any]:
-    """What was found so far, in its file and on the page: who is killed leaves what was finished."""
-    found = gather(recipes, changed, codes, path)
-    write_page(path.parent.parent)
-    return found
+    """What the sweeps have found so far, written to `path` and to the page, so that a kill loses nothing finished.
 
-
-def gather(
-    recipes: Sequence["Recipe"], changed: Sequence["Recipe"], codes: Mapping[str, int], path: Path
-) -> dict[str, Any]:
-    """What the sweeps found, written to `path`; rows of sweeps that are not here, or have not ended, stay as they were.
+    Rows of sweeps that are not here, or have not ended, stay as they were.
 
     Args:
         changed: the recipes whose sweeps are read; the rows of the others are those of `path`.
-        codes: exit codes of the sweeps that were run now.
+        codes: exit codes of the sweeps that this call ran.
     """
-    from embexp.core.run_folder import write_json
-    from results.failures import failures_of
+    from embexp.core.run_folder import write_json, write_text
+    from results.findings import results_page
+    from results.recipes import failures_of
 
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"rows": [], "failures": []}
     rows, failures = [], []
     for recipe in recipes:
         known = [row for row in earlier["rows"] if row["recipe"] == recipe.name]
         rows += (_rows_of(recipe) if recipe in changed else []) or known
-        told = [each for each in earlier["failures"] if each.startswith(f"{recipe.name}: ")]
-        failures += failures_of(recipe, codes[recipe.name]) if recipe.name in codes else told
+        recorded = [each for each in earlier["failures"] if each.startswith(f"{recipe.name}: ")]
+        failures += failures_of(recipe, codes[recipe.name]) if recipe.name in codes else recorded
     found = {"size": path.stem, "rows": rows, "failures": failures}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, found)
+    sizes = [json.loads(each.read_text(encoding="utf-8")) for each in sorted(path.parent.glob("*.json"))]
+    notes = path.parent / _NOTES
+    text = notes.read_text(encoding="utf-8") if notes.is_file() else ""
+    write_text(path.parent.parent / _PAGE, results_page(sizes, text))
     return found
 
 
@@ -124,19 +121,9 @@ def _rows_of(recipe: "Recipe") -> list[dict[str, Any]]:
         return found
     for row in found:
         named, num_seeds = f"{recipe.name} {row['variant']}".strip(), len(row["seeds"])
-        told = "%s so far: %s %.4f, seeds: %s; it is written once its sweep has ended."
-        logger.info(told, named, row["metric"], row["score"][0], num_seeds)
+        message = "%s so far: %s %.4f, seeds: %s; it is written once its sweep has ended."
+        logger.info(message, named, row["metric"], row["score"][0], num_seeds)
     return []
-
-
-def write_page(output: Path) -> None:
-    """RESULTS.md of all sizes that were measured, here or elsewhere."""
-    from embexp.core.run_folder import write_text
-    from results.page import results_page
-
-    sizes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((output / FOUND).glob("*.json"))]
-    notes = output / FOUND / NOTES
-    write_text(output / PAGE, results_page(sizes, notes.read_text(encoding="utf-8") if notes.is_file() else ""))
 
 
 if __name__ == "__main__":

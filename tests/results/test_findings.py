@@ -3,7 +3,7 @@
 import pytest
 
 from embexp.core.run_folder import write_json
-from results.findings import rows_before
+from results.findings import _rows_before
 
 
 @pytest.fixture
@@ -18,15 +18,15 @@ def runs(tmp_path):
 
 
 def test_the_rows_of_the_stages_before_the_main_one_are_a_mean_over_the_runs(runs):
-    assert rows_before(runs) == {"tsdae": 500}
+    assert _rows_before(runs) == {"tsdae": 500}
 
 
 def test_a_stage_of_which_nothing_is_left_has_unknown_rows(runs):
     for run in runs:
         (run / "stages/tsdae/result.json").unlink()
-    assert rows_before(runs) == {"tsdae": None}
+    assert _rows_before(runs) == {"tsdae": None}
 
 
 def test_a_run_of_one_stage_has_none_before(runs):
     write_json(runs[0] / "result.json", {"run": {"status": "FINISHED"}})
-    assert rows_before(runs[:1]) == {}
+    assert _rows_before(runs[:1]) == {}

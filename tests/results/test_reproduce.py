@@ -15,7 +15,7 @@ from embexp.cli.quoting import quote_texts
 from embexp.config.compose import VERSION_BASE, compose, composed, conf_dir, resolve
 from embexp.core.run_folder import read_json, write_json
 from embexp.errors import ConfigError
-from results.recipe import recipes_of
+from results.recipes import read_recipes
 from results.reproduce import as_overrides, reproduce
 
 SMOKE = ["trainer=smoke", "trainer.max_steps=2", "model=tiny", "threads=1", "evaluator.sts.resamples=50"]
@@ -46,7 +46,7 @@ def runs_below(folder):
     return {path.parent: path.stat().st_mtime_ns for path in folder.glob("sweeps/reproduce/*/*/result.json")}
 
 
-def test_killed_and_typed_again_it_repeats_nothing_and_tells_all_and_what_failed(workplace, caplog):
+def test_killed_and_typed_again_it_repeats_nothing_and_reports_all_and_what_failed(workplace, caplog):
     process = SERVER.Process(target=reproduce_in, args=(workplace, RECIPES))
     process.start()
     end = time.monotonic() + 120
@@ -141,7 +141,7 @@ def test_what_is_measured_with_more_is_kept_apart(workplace):
 @pytest.mark.parametrize("size", ["cpu", "gpu"])
 def test_every_shipped_recipe_composes_at_every_size_with_several_seeds(size, tmp_path):
     settings = resolve(compose(as_overrides([f"size={size}", f"paths.data={tmp_path}"]), "reproduce"))
-    recipes = recipes_of(settings, size, "mlflow_metrics")
+    recipes = read_recipes(settings, size, "mlflow_metrics")
     assert len(recipes) >= 14
     assert len(settings["size"]["seeds"]) >= 2
     for recipe in recipes:
@@ -154,19 +154,22 @@ def last_value(override):
     return override if "[" in value else f"{key}={value.rpartition(',')[2]}"
 
 
-def test_all_that_cannot_be_measured_is_refused_at_once():
+def test_all_problems_are_raised_at_once():
     settings = resolve(compose(["only=[sbert_mnlr,sbert_from_scratch]", "paths.data=/nonexist"], "reproduce"))
     with pytest.raises(ConfigError) as refused:
-        recipes_of(settings, "cpu", "mlflow_metrics")
-    unknown, unmeasured, missing = str(refused.value).splitlines()
-    assert unknown.startswith("only: sbert_mnlr is no recipe. Expected some of: ")
-    assert unmeasured.startswith("only: sbert_from_scratch is not measured at size=cpu. ")
-    assert missing.startswith("paths.data=/nonexist is no folder. ")
+        read_recipes(settings, "cpu", "mlflow_metrics")
+    unknown, unmeasured, missing = map(str, refused.value.problems)
+    assert unknown.startswith("only names the unknown recipe sbert_mnlr. Expected some of: ")
+    assert "Did you mean 'sbert_" in unknown
+    assert unmeasured.startswith("only names sbert_from_scratch, which is not measured at size=cpu. ")
+    assert unmeasured.endswith("hint: type size=gpu")
+    assert missing.startswith("paths.data=/nonexist is no folder. Expected a folder with public data sets")
+    assert missing.endswith("hint: type paths.data=<folder>\nhint: type paths.data=bundled")
 
 
 def test_bundled_rows_need_no_folder():
     settings = resolve(compose(["paths.data=bundled"], "reproduce"))
-    assert all("paths.data=bundled" in each.overrides for each in recipes_of(settings, "cpu", "mlflow_metrics"))
+    assert all("paths.data=bundled" in each.overrides for each in read_recipes(settings, "cpu", "mlflow_metrics"))
 
 
 def test_the_settings_of_the_tracker_and_the_folder_of_data_are_typed_as_hydra_reads_them(tmp_path):
@@ -175,7 +178,7 @@ def test_the_settings_of_the_tracker_and_the_folder_of_data_are_typed_as_hydra_r
     settings = resolve(compose(["only=[tsdae]"], "reproduce"))
     settings["paths"]["data"] = str(data)
     settings["tracking"] |= {"experiment": "recipes (1), seeds", "checkpoint": None, "register": "null"}
-    overrides = recipes_of(settings, "cpu", "mlflow_metrics")[0].overrides
+    overrides = read_recipes(settings, "cpu", "mlflow_metrics")[0].overrides
     config = compose([each for each in overrides if each.startswith(("tracking", "paths"))])
     assert config.paths.data == str(data)
     tracking = config.tracking

@@ -1,6 +1,6 @@
 """RESULTS.md says on what, with which code and how many seeds each row was measured."""
 
-from results.page import results_page
+from results.findings import results_page
 
 ROW = {
     "recipe": "one_loss",
@@ -52,6 +52,6 @@ def test_a_row_of_one_seed_says_that_its_interval_holds_examples_only():
     assert "| 2 |" in page_of(ROW)
 
 
-def test_a_row_tells_what_its_stages_saw():
+def test_a_row_says_what_its_stages_saw():
     assert "; 19,200 seen after 640 in tsdae |" in page_of(ROW | {"rows_before": {"tsdae": 640}})
     assert "; 19,200 seen in the main stage |" in page_of(ROW | {"rows_before": {"tsdae": None}})

@@ -12,9 +12,7 @@ from killed_runs import SERVER
 
 from embexp.core.run_folder import write_json
 from embexp.core.signals import listen
-from results.failures import failures_of, fault_in
-from results.recipe import Recipe
-from results.running import OUTPUT, run_recipes
+from results.recipes import OUTPUT, Recipe, failures_of, run_recipes
 
 
 def recipe_in(folder, ended=None):
@@ -77,7 +75,7 @@ def test_stopping_ends_the_sweeps_that_run(tmp_path, command):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
-def test_the_output_of_every_start_stays_and_the_last_one_tells_the_fault(tmp_path, command):
+def test_the_output_of_every_start_stays_and_the_last_one_gives_the_error(tmp_path, command):
     recipe = recipe_in(tmp_path / "recipe")
     command("echo Error: there is no such file; exit 1")
     assert [*run_recipes([recipe], 1)] == [(recipe, 1)]
@@ -86,10 +84,10 @@ def test_the_output_of_every_start_stays_and_the_last_one_tells_the_fault(tmp_pa
     start = "$ python -m embexp -m loss=mnrl 'name=a b'"
     expected = [start, "Error: there is no such file", start, "out of memory"]
     assert (recipe.folder / OUTPUT).read_text().splitlines() == expected
-    assert fault_in(recipe.folder) == "out of memory"
+    assert [*failures_of(recipe, 2)] == [f"recipe: out of memory ({recipe.folder})"]
 
 
-def test_of_a_finished_sweep_it_is_told_that_it_is_not_run_again(tmp_path, caplog):
+def test_a_finished_sweep_says_that_it_is_not_run_again(tmp_path, caplog):
     recipe = recipe_in(tmp_path / "recipe", ended=True)
     with caplog.at_level(logging.INFO, "results.reproduce"):
         assert [*run_recipes([recipe], 1)] == [(recipe, 0)]
@@ -97,7 +95,7 @@ def test_of_a_finished_sweep_it_is_told_that_it_is_not_run_again(tmp_path, caplo
     assert f"delete {recipe.folder}" in caplog.text
 
 
-def test_a_killed_job_is_told_beside_those_that_failed(tmp_path):
+def test_a_killed_job_is_listed_with_those_that_failed(tmp_path):
     recipe = recipe_in(tmp_path / "recipe", ended=True)
     results = {0: {"run": {"status": "FINISHED"}}, 1: {"run": {"status": "FAILED"}, "error": "ConfigError: no\nmore"}}
     for job in range(3):
@@ -106,4 +104,4 @@ def test_a_killed_job_is_told_beside_those_that_failed(tmp_path):
             write_json(recipe.folder / str(job) / "result.json", results[job])
     failed, killed = failures_of(recipe, 1)
     assert failed == f"recipe: ConfigError: no ({recipe.folder / '1'})"
-    assert killed == f"recipe: job 2 was killed before it could tell why ({recipe.folder / '2'})"
+    assert killed == f"recipe: job 2 was killed before it recorded an error ({recipe.folder / '2'})"
