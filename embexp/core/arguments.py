@@ -20,6 +20,7 @@ class LegalValues:
         above, least, below, most: bounds of a number: > above, >= least, < below, <= most.
         whole: a number without a fraction.
         number: a finite number, without bounds.
+        text: a text that is not blank.
         optional: null is a value, too; else it is refused.
     """
 
@@ -32,6 +33,7 @@ class LegalValues:
     most: float | None = None
     whole: bool = False
     number: bool = False
+    text: bool = False
     optional: bool = False
 
     def allow(self, value: Any) -> bool:
@@ -50,6 +52,8 @@ class LegalValues:
     def _allow_one(self, value: Any) -> bool:
         if self.one_of:
             return value in self.one_of
+        if self.text:
+            return isinstance(value, str) and bool(value.strip())
         if not self._is_number:
             return True
         if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float) or not isfinite(value):
@@ -77,7 +81,7 @@ class LegalValues:
         """
         bounds = " and ".join(f"{word} {bound}" for word, bound in self._bounds if bound is not None)
         number = f"a {'whole ' if self.whole else ''}number {bounds}".strip()
-        expected = number if self._is_number else "a value other than null"
+        expected = number if self._is_number else "a text that is not blank" if self.text else "a value other than null"
         expected = f"one of: {listed(self.one_of)}" if self.one_of else expected
         if self.many:
             expected = f"a list, {f'{self.holds} in it, ' if self.holds else ''}each of it {expected}"
@@ -86,6 +90,8 @@ class LegalValues:
 
 COUNT = LegalValues(least=1, whole=True)
 SHARE = LegalValues(above=0, most=1)
+TEXT = LegalValues(text=True)
+COUNT_FROM_0 = LegalValues(least=0, whole=True)  # a seed, or a count that may be 0
 
 
 def problems_with(key: str, value: Any, legal: LegalValues, such_as: Any = None, note: str = "") -> Iterator[Problem]:

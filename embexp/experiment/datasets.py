@@ -73,8 +73,16 @@ def check_steps(node: _Node) -> None:
     for key, step in _steps_of(node).items():
         with _located_at(f"dataset.steps.{key}"):
             check_arguments({name: value for name, value in step.items() if not describes(name)}, {})
-            for part in step.values():
-                if isinstance(part, Mapping) and "_target_" in part:
+        _check_parts(step, f"dataset.steps.{key}")
+
+
+def _check_parts(node: _Node, place: str) -> None:
+    """Make each part of a step once, the innermost first, so that a problem has the key of its part."""
+    for name, part in node.items():
+        if isinstance(part, Mapping) and not describes(name):
+            _check_parts(part, f"{place}.{name}")
+            if "_target_" in part:
+                with _located_at(f"{place}.{name}"):
                     instantiate(part)
 
 
@@ -108,6 +116,7 @@ def _applying(
     given = {name: folder for name, folder in folders.items() if name in known}
 
     def apply(dataset: EmbeddingDataset) -> EmbeddingDataset:
+        _check_parts(step, f"dataset.steps.{key}")
         with _located_at(f"dataset.steps.{key}"):
             return instantiate(step, dataset=dataset, **given)
 
@@ -116,7 +125,7 @@ def _applying(
 
 @contextmanager
 def _located_at(place: str) -> Iterator[None]:
-    """Problems in a step with the key of the step in front: the step and its parts do not know what it is called."""
+    """Problems in a step or a part with its key in front, which it does not know itself."""
     try:
         yield
     except EmbexpError as error:
@@ -125,6 +134,9 @@ def _located_at(place: str) -> Iterator[None]:
 
 def _located(problem: Problem, place: str, kind: type[EmbexpError]) -> Problem:
     if problem.key:
+        own = place.rpartition(".")[2]  # a part may call itself by its usual name: encoder.model
+        if problem.key.startswith(f"{own}."):
+            place = place.removesuffix(f".{own}")
         return problem if problem.key.startswith("dataset.") else problem.under(place)
     if place in problem.text or not issubclass(kind, ConfigError | ModelError):
         return problem

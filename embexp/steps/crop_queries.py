@@ -49,8 +49,8 @@ def crop_queries(
     texts = with_row_prompts(dataset) if dataset.shape.name == "text" else convert_to(dataset, "text")
     cropping, made = _Cropping(made_by, per_text, removed, seed), {}
     for split in sorted(texts.splits, key=SPLITS.index, reverse=True):
-        held_out = [HeldOut.of(texts)] if split == "train" else []
-        held_out += [HeldOut.of(replace(texts, shape=_MADE, splits=made))] if made else []
+        held_out = [HeldOut.from_dataset(texts)] if split == "train" else []
+        held_out += [HeldOut.from_dataset(replace(texts, shape=_MADE, splits=made))] if made else []
         made[split] = table_of_rows(cropping.pairs(texts, split, held_out), schema_of(_MADE, [MADE_FROM, MADE_BY]))
         if texts.splits[split].num_rows and not made[split].num_rows:
             raise DataError(

@@ -3,14 +3,13 @@
 import functools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import did_you_mean, listed
 from embexp.steps.kept_rows import keep_rows
-from embexp.steps.refusals import refuse
 
 if TYPE_CHECKING:
     import pyarrow
@@ -34,14 +33,14 @@ def keep_languages(
 ) -> EmbeddingDataset:
     """The data set without the rows that have a text in another language, in all splits.
 
-    A text stays where the language is not sure: it is short, has no letters, or no language is likely enough. A list
-    of texts (ranked rows) is judged as one text.
+    A text stays where its language is uncertain: it is short, has no letters, or no language is likely enough. A list
+    of texts (ranked rows) counts as one text.
 
     Args:
         languages: ISO 639-1 codes, such as [en, zh].
-        columns: the text columns to look at; None for all.
+        columns: the text columns that count; None for all.
         min_chars: shorter texts stay; a Chinese, Japanese or Korean character counts as three.
-        min_probability: of the other language, in [0, 1], above which a text is in it.
+        min_probability: in [0, 1]; a text is in another language when that is at least as likely.
 
     Raises:
         ConfigError: lists every unknown language and column and every number out of range.
@@ -49,7 +48,17 @@ def keep_languages(
     """
     import numpy
 
-    refuse("keep_languages", _faults(dataset, languages, columns, min_chars, min_probability))
+    known = sorted({*_identifier().labels} - {*_PART_OF, _NO_LANGUAGE})
+    note = ". ".join(f"The code {code} counts as {_PART_OF[code]}" for code in _PART_OF if code in (languages or ()))
+    legal_columns = LegalValues(many=True, one_of=tuple(dataset.text_columns), optional=True)
+    refuse(
+        [
+            *problems_with("languages", languages, LegalValues(many=True, one_of=tuple(known)), "[en,zh]", note),
+            *problems_with("columns", columns or None, legal_columns, such_as="null"),
+            *problems_with("min_chars", min_chars, LegalValues(least=0), such_as=20),
+            *problems_with("min_probability", min_probability, LegalValues(least=0, most=1), such_as=0.5),
+        ]
+    )
     names = list(columns or dataset.text_columns)
     keep, removed = {}, Counter()
     for split, rows in dataset.splits.items():
@@ -65,7 +74,7 @@ def keep_languages(
 
 
 def detect(texts: Iterable[str], min_chars: int = 20, min_probability: float = 0.5) -> list[str]:
-    """The language of each text as its ISO 639-1 code; "und" where it is not sure. Arguments as in `keep_languages`.
+    """The language of each text as its ISO 639-1 code; "und" where it is uncertain. Arguments as in `keep_languages`.
 
     >>> detect(["Der schnelle Fuchs springt über den Hund.", "一个男人正在弹吉他。", "Hallo", "+49 (0)30 1234567890 1"])
     ['de', 'zh', 'und', 'und']
@@ -79,7 +88,7 @@ def detect(texts: Iterable[str], min_chars: int = 20, min_probability: float = 0
 def _foreign(
     batch: "pyarrow.Table", languages: Sequence[str], min_chars: int, min_probability: float
 ) -> list[str | None]:
-    """For each row the first language among its texts that is not asked for."""
+    """For each row the first language among its texts that is not wanted."""
     accepted = {*languages, _UNDECIDED}
     columns = [detect(map(_as_one, column.to_pylist()), min_chars, min_probability) for column in batch.columns]
     return [next((code for code in codes if code not in accepted), None) for codes in zip(*columns, strict=True)]
@@ -106,36 +115,7 @@ def _as_one(value: str | list[str]) -> str:
 
 @functools.cache
 def _identifier() -> "LanguageIdentifier":
-    """An identifier of our own: the library's global one is anybody's to restrict."""
+    """An identifier of our own: any code can restrict the library's global one."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-
-
-def _faults(
-    dataset: EmbeddingDataset,
-    languages: Sequence[str],
-    columns: Sequence[str] | None,
-    min_chars: int,
-    min_probability: float,
-) -> Iterator[str]:
-    known = sorted({*_identifier().labels} - {*_PART_OF, _NO_LANGUAGE})
-    if isinstance(languages, str) or not languages:
-        yield f"languages={languages!r} must be a list of codes, such as languages=[en,zh]."
-        languages = ()
-    if isinstance(columns, str):
-        yield f"columns={columns!r} must be a list, such as columns=[{columns}], or null for all text columns."
-        columns = ()
-    for code in languages:
-        if code in _PART_OF:
-            yield f"languages: {code} counts as {_PART_OF[code]}: type that."
-        elif code not in known:
-            hint = did_you_mean(str(code), known)
-            yield f"languages: {code!r} is not known. Known: {listed(known)}. {hint}".strip()
-    for column in columns or ():
-        if column not in dataset.text_columns:
-            yield f"columns: {column!r} is no text column. Expected some of: {listed(dataset.text_columns)}."
-    if min_chars < 0:
-        yield f"min_chars={min_chars} must be 0 or more."
-    if not 0 <= min_probability <= 1:
-        yield f"min_probability={min_probability} must be in [0, 1]."

@@ -8,7 +8,7 @@ from typing import Any
 
 from embexp.data.arrow import rows_of
 from embexp.data.dataset import EmbeddingDataset
-from embexp.steps.augment.text_changes import Rewording, shown_change
+from embexp.steps.augment.text_changes import TextChange, shown_change
 from embexp.steps.conversions.conversion import Conversion, ConversionInput, Row
 from embexp.steps.conversions.convert import convert, convert_to
 from embexp.steps.conversions.plain_texts import with_noise
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 def add_noise(
-    dataset: EmbeddingDataset, noise: Rewording, shape: str = _MADE, seed: int = 42, examples: int = 3
+    dataset: EmbeddingDataset, noise: TextChange, shape: str = _MADE, seed: int = 42, examples: int = 3
 ) -> EmbeddingDataset:
     """The distinct texts of the data set, each damaged and whole, in all splits; labels are left out.
 
     Without this step a loss that wants noised texts gets those of the conversion (conf/conversion: words deleted).
 
     Args:
-        noise: damages a text (see rewording.Rewording): Deletion as TSDAE has it, Swap, Mask, or one of your own.
+        noise: damages a text (see text_changes.TextChange): Deletion as TSDAE has it, Swap, Mask, or one of your own.
         shape: noised_text; tells those who plan a run what the step makes.
         examples: how many texts the report shows.
 

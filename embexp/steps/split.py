@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, select_rows
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.shapes import MADE_FROM, Shape
 from embexp.data.values import is_number
-from embexp.errors import ConfigError, DataError, listed
-from embexp.steps.augment.provenance import are_made
+from embexp.errors import DataError, Problem
+from embexp.steps.augment.provenance import methods_of
 from embexp.steps.dedup.row_keys import text_hashes
 from embexp.steps.split_groups import Division, RowGroups, connected_rows, divided, identical_rows
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _may_stay_in_train(rows: "Dataset", held_out: Sequence["Dataset"], columns: list[str]) -> "numpy.ndarray":
-    """Which rows have neither a source nor a text in the splits that are held out, bool `(num_rows,)`.
+    """Which rows have neither a source nor a text in the held-out splits, bool `(num_rows,)`.
 
     Case, spaces and punctuation of texts do not count.
     """
@@ -47,8 +48,8 @@ def split(
     """The data set with the splits dev and test it lacks, taken from train; given ones stay as they are.
 
     Case, spaces and punctuation of texts do not count, as in the leak audit. Rows that are added later leave the
-    others in their splits (`parts.divided` says when). Rows made of others stay in train beside their source; those of
-    rows that go to dev or test, or that share a text with them, are left out.
+    others in their splits (`split_groups.divided` says when). Copies of rows stay in train with their source; copies of
+    rows that go to dev or test, or that share a text with these, are left out.
 
     Args:
         ratios: train, dev and test in proportion; only those of train and of the splits that are made count. 0 makes
@@ -59,10 +60,11 @@ def split(
 
     Raises:
         ConfigError: lists every argument that does not fit.
-        DataError: too few groups of rows to give each split one, or only rows that were made of others.
+        DataError: too few groups of rows to give each split one, or only copies of rows.
     """
-    if problems := list(_problems(dataset, ratios, by, stratify, seed)):
-        raise ConfigError("\n".join(problems))
+    import numpy
+
+    refuse(_problems(dataset, ratios, by, stratify, seed))
     wanted = {name: ratio for name, ratio in zip(SPLITS, ratios, strict=True) if ratio and name not in dataset.splits}
     if not wanted or "train" not in dataset.splits or not dataset.splits["train"].num_rows:
         return dataset
@@ -72,11 +74,13 @@ def split(
         )
     shares = {name: ratio / (ratios[0] + sum(wanted.values())) for name, ratio in wanted.items()}
     rows = dataset.splits["train"]
-    are_sources = ~are_made(rows)
+    are_sources = numpy.array([method is None for method in methods_of(rows)], dtype=bool)
     if not are_sources.any():
         raise DataError(
-            f"Every row of {dataset.name} was made of others. Expected their sources among them, to be split: take "
-            "the step split before the step that makes rows, as step=[split,augment_typos] does."
+            f"Every row of {dataset.name} is a copy of another one",
+            expected="the sources of the copies among them",
+            note="Put the step split before the step that makes copies",
+            fix="step=[split,augment_typos]",
         )
     sources = select_rows(rows, are_sources)
     groups = _BY[by](sources, dataset.text_columns)
@@ -101,32 +105,26 @@ def _in_one(dataset: EmbeddingDataset, name: str) -> dict[str, "Dataset"]:
 def _with_followers(
     dataset: EmbeddingDataset, are_sources: "numpy.ndarray", in_train: "numpy.ndarray", made: Mapping[str, "Dataset"]
 ) -> "Dataset":
-    """The train rows: sources that `in_train` names, and rows made of others that may stay beside them."""
+    """The train rows: the sources of the mask `in_train`, and the copies that may stay with them."""
     held_out = [part for name, part in made.items() if name != "train"]
     stay = _may_stay_in_train(dataset.splits["train"], held_out, dataset.text_columns) & ~are_sources
     stay[are_sources] = in_train
     return select_rows(dataset.splits["train"], stay)
 
 
-def _problems(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, seed: Any) -> Iterator[str]:
+def _problems(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, seed: Any) -> Iterator[Problem]:
     numbers = [ratio for ratio in ratios if is_number(ratio)] if isinstance(ratios, list | tuple) else []
     in_one = sum(number > 0 for number in numbers) == 1
     if not (len(numbers) == 3 == len(ratios) and (numbers[0] > 0 or in_one) and min(numbers) >= 0):
-        yield (
-            f"dataset.steps.split.ratios={ratios} was given; expected three numbers for train, dev and test, none "
-            "negative and the first above 0, such as [8,1,1], or all rows in one split: [0,0,1]."
-        )
-    if by not in _BY:
-        yield f"dataset.steps.split.by={by} was given; expected one of: {listed(_BY)}."
+        expected = "three numbers for train, dev and test, none below 0 and the first above 0, or one above 0"
+        yield Problem(key="ratios", given=ratios, expected=expected, fix=("ratios=[8,1,1]", "ratios=[0,0,1]"))
+    yield from problems_with("by", by, LegalValues(one_of=(*_BY,)), such_as="texts")
     if stratify is not True and stratify is not False:
-        yield f"dataset.steps.split.stratify={stratify} was given; expected true or false."
+        yield Problem(key="stratify", given=stratify, expected="true or false", fix=("stratify=false",))
     if stratify is True and dataset.shape.label_kind not in ("score", "binary", "class"):
-        yield (
-            f"dataset.steps.split.stratify=true was given, and {dataset.name} is {dataset.shape.name}, which has no "
-            "classes or scores; expected false."
-        )
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        yield f"dataset.steps.split.seed={seed} was given; expected a whole number."
+        text = f"needs classes or scores, which {dataset.name} ({dataset.shape.name}) does not have"
+        yield Problem(text, key="stratify", given=True, fix=("stratify=false",))
+    yield from problems_with("seed", seed, LegalValues(whole=True), such_as=42)
 
 
 def _labels(rows: "Dataset", shape: Shape) -> "numpy.ndarray":

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+_STEP = "dataset.steps.split"
+
+
 @dataclass(frozen=True)
 class RowGroups:
-    """A division of rows into groups.
+    """Groups of rows that stay together.
 
     Attributes:
         of_rows: the number of each row's group, int32 `(num_rows,)`.
@@ -82,7 +85,7 @@ def _numbered(
 
 
 def _components(num_nodes: int, one: "numpy.ndarray", other: "numpy.ndarray") -> "numpy.ndarray":
-    """For each node the number of the component that it belongs to."""
+    """The number of each node's component."""
     import numpy
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -94,11 +97,11 @@ def _components(num_nodes: int, one: "numpy.ndarray", other: "numpy.ndarray") ->
 
 @dataclass(frozen=True)
 class Division:
-    """Groups divided among splits.
+    """The split of each group.
 
     Attributes:
         parts: the split of each group, as its place among `names`; the last one is train.
-        large: groups that are larger than the smallest split to be made, and so are in train.
+        large: groups that are larger than the smallest split to make, and therefore in train.
     """
 
     names: tuple[str, ...]
@@ -112,14 +115,14 @@ def divided(
     """The groups divided so that each split gets its share of the rows.
 
     Without labels, a group's place in [0, 1) is a hash of the seed and its key, and each split is an interval there:
-    rows that are added to the data do not move the groups that they are not connected to. Only a group whose size is
-    near that of the smallest split may move, and one that filled a split which would have stayed empty.
-    With labels, each split takes its quota of every label in the order of the hashes: rows that are added move
-    those near the cuts.
+    added rows do not move the groups that they are not connected to. Only a group of about the size of the smallest
+    split may move, and one that filled a split which was empty otherwise.
+    With labels, each split takes its quota of every label in the order of the hashes: added rows move those near the
+    cuts.
 
     Args:
-        shares: the share of each split to be made, in (0, 1), together below 1; train gets the rest.
-        labels: the label of each row as a whole number; groups count with their most frequent one.
+        shares: the share of each split to make, in (0, 1), together below 1; train gets the rest.
+        labels: the label of each row as a whole number; a group has its most frequent one.
 
     Raises:
         DataError: too few groups for the splits.
@@ -177,7 +180,7 @@ def _none_empty(
     names: tuple[str, ...],
     name: str,
 ) -> "numpy.ndarray":
-    """A split that would stay empty gets the group nearest to its interval, from a split that has others."""
+    """An empty split gets the group nearest to its interval, from a split that has others."""
     import numpy
 
     bounds = [0.0, *cuts, 1.0]
@@ -187,16 +190,13 @@ def _none_empty(
             continue
         free = (held[parts] > 1) & ~large
         if not free.any():
-            raise DataError(_too_few(names, parts, large, names[part], name))
+            raise DataError(
+                f"{name} cannot be divided into {listed((names[-1], *names[:-1]))}: its rows make {len(parts):,} "
+                f"group(s) that stay together, {int(large.sum()):,} of them larger than a split, and nothing is left "
+                f"for {names[part]}",
+                expected="larger shares, 0 for no such split, or rows, which lets a text be in two splits",
+                fix=(f"{_STEP}.ratios=[2,1,1]", f"{_STEP}.ratios=[1,0,0]", f"{_STEP}.by=rows"),
+            )
         distance = numpy.maximum(bounds[part] - place, place - bounds[part + 1])
         parts[numpy.where(free, distance, numpy.inf).argmin()] = part
     return parts
-
-
-def _too_few(names: tuple[str, ...], parts: "numpy.ndarray", large: "numpy.ndarray", empty: str, name: str) -> str:
-    return (
-        f"{name} cannot be divided into {listed((names[-1], *names[:-1]))}: its rows make {len(parts):,} group(s) "
-        f"that stay together, {int(large.sum()):,} of them larger than a split, and nothing is left for {empty}. "
-        "Type larger shares, such as dataset.steps.split.ratios=[2,1,1], 0 to do without a split, "
-        "or dataset.steps.split.by=rows, which lets a text be in two splits."
-    )

@@ -45,7 +45,7 @@ _WITHIN_A_LINE = re.compile(
 
 
 def cleaner(unicode: str | None, control: bool, html: bool, whitespace: bool, mojibake: bool) -> Callable[[str], str]:
-    """A function that does to a text what was asked for, in the order: encoding, HTML, Unicode, invisible, space."""
+    """A function that cleans a text, in the order: encoding, HTML, Unicode, invisible characters, white space."""
 
     def cleaned(text: str) -> str:
         if mojibake:
@@ -56,7 +56,7 @@ def cleaner(unicode: str | None, control: bool, html: bool, whitespace: bool, mo
             text = unicodedata.normalize(unicode, text)
         if control:
             visible = without_invisible(text)
-            # What stood on both sides of a removed character may go together.
+            # The neighbours of a removed character may compose.
             text = unicodedata.normalize(unicode, visible) if unicode and visible != text else visible
         return " ".join(text.split()) if whitespace else text
 
@@ -64,7 +64,7 @@ def cleaner(unicode: str | None, control: bool, html: bool, whitespace: bool, mo
 
 
 def _with_encoding_repaired(text: str) -> str:
-    """The text as it was before it was decoded with the wrong encoding; other texts stay as they are.
+    """The text with a wrong decoding undone; other texts stay as they are.
 
     >>> _with_encoding_repaired("cafÃ© â€” &amp; ﬁne “quotes”"), _with_encoding_repaired("café")
     ('café — &amp; ﬁne “quotes”', 'café')
@@ -90,10 +90,10 @@ def _with_encoding_repaired(text: str) -> str:
 
 
 def without_html(text: str) -> str:
-    """The text between the tags, with entities as the characters they stand for; scripts and styles go.
+    """The text between the tags, with entities replaced by their characters; scripts and styles go.
 
-    Only the elements of HTML are tags, and only what ends in a semicolon is an entity, so signs survive. Where an
-    element that breaks the line began or ended, a space is put.
+    Only the elements of HTML are tags, and only what ends in a semicolon is an entity, so signs survive. An element
+    that breaks the line leaves a space where it began or ended.
 
     >>> without_html("<p>a &lt; b</p><p>R&D <b>b</b>old</p><script>x < y</script> and c < d > e <me@example.com>")
     ' a < b  R&D bold   and c < d > e <me@example.com>'
@@ -109,9 +109,9 @@ def without_html(text: str) -> str:
 def without_invisible(text: str) -> str:
     """The text without control characters, zero-width spaces, byte order marks, marks of direction, soft hyphens.
 
-    Tabs and ends of lines are white space and stay. The joiners U+200C and U+200D stay where they say something:
-    after a letter of a script that uses them (Arabic, Persian, Hindi and their relatives; there they make other
-    words), and U+200D between two emoji that make one picture.
+    Tabs and ends of lines are white space and stay. The joiners U+200C and U+200D stay where they have a meaning:
+    after a letter of a script that uses them (Arabic, Persian, Hindi and their relatives), and U+200D between two emoji
+    that make one picture.
 
     >>> without_invisible("zero\\u200bwidth x\\u200dy"), without_invisible("می\\u200cخواهم") == "می\\u200cخواهم"
     ('zerowidth xy', True)
@@ -120,7 +120,7 @@ def without_invisible(text: str) -> str:
 
 
 class _TextOnly(HTMLParser):
-    """Collects what stands between the tags."""
+    """Collects the text between the tags."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

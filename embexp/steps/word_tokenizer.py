@@ -1,4 +1,4 @@
-"""Words of a text: with what stands between them, and as terms for BM25 (stems, words of Chinese)."""
+"""Words of a text: with the signs between them, and as terms for BM25 (stems, words of Chinese)."""
 
 import functools
 import logging
@@ -33,9 +33,9 @@ class Word(NamedTuple):
 
 
 def words_of(text: str) -> list[Word]:
-    """The words of a text in their order; those of Chinese as jieba tells them, kana one by one.
+    """The words of a text in their order; Chinese is segmented by jieba, kana are words of one character.
 
-    Put together they give the text again, but for spaces at its beginning. A run of signs alone is a word without core.
+    Together they give the text again, without spaces at its beginning. A run of signs alone is a word without core.
 
     >>> [word.core for word in words_of("Don't worry (3.5 % is fine): 我在银行工作。OK")]
     ["Don't", 'worry', '3.5', '', 'is', 'fine', '我', '在', '银行', '工作', 'OK']
@@ -47,7 +47,7 @@ def words_of(text: str) -> list[Word]:
 
 
 def text_of(words: Iterable[Word]) -> str:
-    """The text that the words make, without spaces at its ends."""
+    """The text of the words, without spaces at its ends."""
     return "".join(part for word in words for part in word).strip()
 
 
@@ -62,10 +62,10 @@ def _divided(before: str, core: str, after: str) -> Iterator[Word]:
 
 @functools.cache
 def _segmenter() -> "jieba.Tokenizer":
-    """A segmenter of our own: the library's global one is anybody's to add words to."""
+    """A segmenter of our own: any code can add words to the library's global one."""
     import jieba
 
-    logging.getLogger(jieba.__name__).setLevel(logging.WARNING)  # it tells of every dictionary that it loads
+    logging.getLogger(jieba.__name__).setLevel(logging.WARNING)  # it logs every dictionary that it loads
     return jieba.Tokenizer()
 
 
@@ -75,14 +75,14 @@ _IS_HAN = re.compile(f"[{_HAN}]")
 
 
 class Terms:
-    """Finds the terms of texts and gives each a number, from 0.
+    """Splits texts into terms and numbers these, from 0.
 
-    The script tells the language: a run of Chinese characters is cut into words by jieba wherever it stands, so texts
-    of both languages, or of one in the other, need no detection; a run of letters and digits is put in lower case and
-    stemmed. Stop words go (those of bm25s: English has 179, Chinese 841).
+    The script decides on the language, so mixed texts need no detection: jieba segments a run of Chinese characters; a
+    run of letters and digits gets lower case and is stemmed. Stop words go (those of bm25s: 179 English ones, 841
+    Chinese ones).
 
     Args:
-        language: of the words in letters, as Snowball calls it, such as english; None leaves them unstemmed.
+        language: of the words in letters, as Snowball calls it, such as english; None for no stemming.
 
     Raises:
         ConfigError: Snowball has no such language.
@@ -94,8 +94,8 @@ class Terms:
         self._stop_words = _stop_words(language)
         self._of_runs: dict[str, list[int]] = {}
 
-    def of(self, text: str) -> list[int]:
-        """The numbers of a text's terms in their order, each as often as it stands there."""
+    def numbers_of(self, text: str) -> list[int]:
+        """The numbers of a text's terms in their order, repeated ones included."""
         known = self._of_runs
         runs = _TERM_RUN.findall(text.lower())
         for run in runs:
@@ -104,11 +104,11 @@ class Terms:
         return [number for run in runs for number in known[run]]
 
     def counts(self, texts: Iterable[str], num_terms: int) -> "scipy.sparse.csr_array":
-        """How often each of the first `num_terms` terms stands in each text, float32 `(texts, num_terms)`."""
+        """How often each of the first `num_terms` terms occurs in each text, float32 `(texts, num_terms)`."""
         import numpy
         import scipy.sparse
 
-        found = [[number for number in self.of(text) if number < num_terms] for text in texts]
+        found = [[number for number in self.numbers_of(text) if number < num_terms] for text in texts]
         ends = numpy.cumsum([0, *map(len, found)])
         numbers = numpy.fromiter((number for some in found for number in some), "int32", ends[-1])
         ones = numpy.ones(len(numbers), "float32")
@@ -130,8 +130,12 @@ def _stemmer(language: str | None):
         return str
     if language not in Stemmer.algorithms():
         raise ConfigError(
-            f"retriever.language={language} has no stemmer. Expected null or one of: {listed(Stemmer.algorithms())}. "
-            f"{did_you_mean(str(language), Stemmer.algorithms())}".strip()
+            "has no stemmer",
+            key="retriever.language",
+            given=language,
+            expected=f"null or one of: {listed(Stemmer.algorithms())}",
+            note=did_you_mean(str(language), Stemmer.algorithms()),
+            fix="retriever.language=english",
         )
     return Stemmer.Stemmer(language).stemWord
 

@@ -115,11 +115,11 @@ def rank_bm25_seconds(queries: int, documents: int) -> float:
     indexes: list[BM25Okapi] = []
 
     def build() -> None:
-        indexes.append(BM25Okapi([terms.of(text) for text in texts[queries:]]))
+        indexes.append(BM25Okapi([terms.numbers_of(text) for text in texts[queries:]]))
 
     def ask() -> None:
         for text in texts[:SAMPLE]:
-            scores = indexes[0].get_scores(terms.of(text))
+            scores = indexes[0].get_scores(terms.numbers_of(text))
             numpy.argpartition(scores, -FOUND)[-FOUND:]
 
     return seconds_of(build) + seconds_of(ask) * queries / SAMPLE

@@ -1,4 +1,4 @@
-"""More rows to train on: copies of rows with changed texts, made without a model."""
+"""More rows to train on: copies of rows with changed texts."""
 
 import logging
 from collections import Counter
@@ -7,33 +7,32 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from embexp.core.arguments import COUNT, COUNT_FROM_0, TEXT, LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import MADE_BY, training_columns
-from embexp.data.values import is_number
-from embexp.errors import listed
+from embexp.errors import Problem, listed
 from embexp.protocols import Encoder
 from embexp.steps.augment.provenance import Row, made_of, schema_with_sources, with_source, with_sources
-from embexp.steps.augment.text_changes import Rewording, reworded, shown_change
+from embexp.steps.augment.text_changes import TextChange, change_text, shown_change
 from embexp.steps.dedup.row_keys import comparable, text_hashes, text_keys
-from embexp.steps.refusals import count_faults, refuse
 
 if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
 _Change = tuple[str, str]  # a text before and after
-_Filter = Callable[[Sequence[_Change]], "list[str | None]"]  # why each change must not stay, None where it may
+_Filter = Callable[[Sequence[_Change]], "list[str | None]"]  # why each change is left out, None where it is kept
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Refuses texts that stand in dev or test, but for case, spaces and punctuation."""
+    """A filter against texts of dev and test; case, spaces and punctuation do not count."""
 
     keys: "numpy.ndarray"
 
     @classmethod
-    def of(cls, dataset: EmbeddingDataset) -> "HeldOut":
+    def from_dataset(cls, dataset: EmbeddingDataset) -> "HeldOut":
         """The filter for the texts of dev and test of a data set."""
         import numpy
 
@@ -52,7 +51,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class _SimilarityBand:
-    """Refuses texts whose cosine to their source is below `lowest` or above `highest`, as an encoder sees it.
+    """A filter against texts whose cosine to their source is below `lowest` or above `highest`.
 
     Args:
         lowest, highest: in [-1, 1]; None for no bound.
@@ -80,7 +79,7 @@ class _SimilarityBand:
         return vectors / numpy.maximum(numpy.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-_TRIES = 5  # drawings until a copy differs from its source and its fellows
+_TRIES = 5  # until a copy differs from its source and from the other copies
 
 
 class _Copy(NamedTuple):
@@ -96,11 +95,11 @@ class _Copies:
 
     Attributes:
         filters: what copies must pass, in this order.
-        examples: the first changes that stayed, `num_examples` of them.
-        left_out: how many copies went, by the reason.
+        examples: the first changes that were kept, `num_examples` of them.
+        left_out: how many copies were left out, by the reason.
     """
 
-    method: Rewording
+    method: TextChange
     made_by: str
     columns: Sequence[str]
     per_row: int
@@ -111,8 +110,8 @@ class _Copies:
     left_out: Counter[str] = field(default_factory=Counter)
     num_made: int = 0
 
-    def beside_sources(self, rows: "Dataset", id_columns: Sequence[str]) -> Iterator[Row]:
-        """Each row, with its id, and after it the copies of it that stay; of rows that are copies themselves none."""
+    def after_sources(self, rows: "Dataset", id_columns: Sequence[str]) -> Iterator[Row]:
+        """Each row, with its id, and after it the copies that are kept; rows that are copies get none."""
         for batch in batches_of(rows, f"augment by {self.made_by}"):
             sources = [with_source(row, id_columns) for row in batch.to_pylist()]
             copies = [list(self._copies_of(row)) for row in sources]
@@ -120,7 +119,9 @@ class _Copies:
             for source, of_row in zip(sources, copies, strict=True):
                 yield source
                 for copy in compress(of_row, stays):
-                    self._note(copy)
+                    self.num_made += 1
+                    if len(self.examples) < self.num_examples:
+                        self.examples.append(copy.changes[0])
                     yield copy.row
 
     def _copies_of(self, source: Row) -> Iterator[_Copy]:
@@ -138,31 +139,24 @@ class _Copies:
         changed, changes = {}, []
         for column in self.columns:
             before = source[column] if isinstance(source[column], list) else [source[column]]
-            after = [reworded(text, self.method, self.seed, self.made_by, column, *seeds) for text in before]
+            after = [change_text(text, self.method, self.seed, self.made_by, column, *seeds) for text in before]
             changes += [each for each in zip(before, after, strict=True) if each[0].strip() != each[1].strip()]
             changed[column] = after if isinstance(source[column], list) else after[0]
         return _Copy(made_of(source, self.made_by, **changed), changes)
 
     def _stay(self, copies: Sequence[_Copy]) -> list[bool]:
-        """Which copies have no change that a filter refuses; a filter sees only what passed those before it."""
+        """Which copies pass all filters; a filter sees only what passed those before it."""
         stay = [True] * len(copies)
-        for refusal_of in self.filters:
+        for reasons_against in self.filters:
             places = [place for place, copy in enumerate(copies) if stay[place] for _ in copy.changes]
             changes = [change for copy in compress(copies, stay) for change in copy.changes]
-            for place, reason in zip(places, refusal_of(changes) if changes else [], strict=True):
+            for place, reason in zip(places, reasons_against(changes) if changes else [], strict=True):
                 if reason and stay[place]:
                     stay[place] = False
                     self.left_out[reason] += 1
         return stay
 
-    def _note(self, copy: _Copy) -> None:
-        self.num_made += 1
-        if len(self.examples) < self.num_examples:
-            self.examples.append(copy.changes[0])
 
-
-_SAY_ENCODER = "encoder={_target_: embexp.models.encoding.FrozenEncoder, model: minilm}"
-_BOUNDS = ("min_similarity", "max_similarity")
 _MADE_OF_TEXTS = ("twin_text", "noised_text")  # one column repeats the other: both would have to change alike
 
 logger = logging.getLogger(__name__)
@@ -170,7 +164,7 @@ logger = logging.getLogger(__name__)
 
 def augment(
     dataset: EmbeddingDataset,
-    method: Rewording,
+    method: TextChange,
     made_by: str,
     columns: Sequence[str] | None = None,
     copies: int = 1,
@@ -180,15 +174,15 @@ def augment(
     seed: int = 42,
     examples: int = 3,
 ) -> EmbeddingDataset:
-    """The data set with copies of its train rows beside them, in which a method changed texts; dev and test stay.
+    """The data set with copies of its train rows after them, in which a method changed texts; dev and test stay.
 
     A copy has the label of its source, its id in `made_from` and the method's name in `made_by`; the step `split` keeps
-    it with its source, the step `leave_out` takes it out again. Copies are not copied: several such steps add up. Left
-    out are copies that are like their source or another copy, or that have a text which stands in dev or test.
+    it with its source, the step `leave_out` removes it again. Copies are not copied: several such steps add up. Left
+    out are copies that are like their source or another copy, or that have a text of dev or test.
 
     Args:
-        method: changes a text; one that it cannot change stays (see rewording.Rewording).
-        columns: the text columns that are changed, all of them in each copy; None for all.
+        method: changes a text; one that it cannot change stays (see text_changes.TextChange).
+        columns: the text columns to change, all of them in each copy; None for all.
         copies: how many are made of each row.
         min_similarity, max_similarity: cosine of each changed text to its source, as `encoder` sees it, in [-1, 1].
         examples: how many changes are logged and kept in the report.
@@ -196,17 +190,16 @@ def augment(
     Raises:
         ConfigError: lists every argument that does not fit.
     """
-    given = {"made_by": made_by, "copies": copies, "examples": examples, "seed": seed}
-    band = {"min_similarity": min_similarity, "max_similarity": max_similarity, "encoder": encoder}
-    refuse("augment", [*augment_faults(dataset, columns, **given), *band_faults(**band)])
-    filters = [HeldOut.of(dataset), *([_SimilarityBand(*band.values())] if encoder else [])]
+    band = (min_similarity, max_similarity, encoder)
+    refuse(augment_problems(dataset, columns, made_by, copies, examples, seed, *band))
+    filters = [HeldOut.from_dataset(dataset), *([_SimilarityBand(*band)] if encoder else [])]
     names = list(columns or dataset.text_columns)
     making = _Copies(method, made_by, names, copies, seed, filters, examples)
     splits = {}
     for split, rows in dataset.splits.items():
         if split == "train":
             ids = training_columns(dataset.shape, rows.column_names)
-            splits[split] = table_of_rows(making.beside_sources(rows, ids), schema_with_sources(rows, dataset))
+            splits[split] = table_of_rows(making.after_sources(rows, ids), schema_with_sources(rows, dataset))
         else:
             splits[split] = with_sources(rows, dataset)
     return _reported(dataset, splits, making)
@@ -223,33 +216,44 @@ def _reported(dataset: EmbeddingDataset, splits: Any, making: _Copies) -> Embedd
     return dataset.after(f"augment by {making.made_by}", splits, reason, shown)
 
 
-def augment_faults(
-    dataset: EmbeddingDataset, columns: Any, made_by: Any, copies: Any, examples: Any, seed: Any
-) -> Iterator[str]:
-    """What is wrong with the arguments of a step that adds copies of rows, whoever changes their texts."""
+def augment_problems(
+    dataset: EmbeddingDataset,
+    columns: Any,
+    made_by: Any,
+    copies: Any,
+    examples: Any,
+    seed: Any,
+    min_similarity: Any,
+    max_similarity: Any,
+    encoder: Any,
+) -> Iterator[Problem]:
+    """What is wrong with the arguments of a step that adds copies of rows, whatever changes their texts."""
     if dataset.shape.name in _MADE_OF_TEXTS:
-        yield f"{dataset.name} is {dataset.shape.name}: augment its texts before they are brought to that shape."
-    if isinstance(columns, str):
-        yield f"columns={columns!r} must be a list, such as columns=[{columns}], or null for all text columns."
-        columns = ()
-    for column in columns or ():
-        if column not in dataset.text_columns:
-            yield f"columns: {column!r} is no text column. Expected some of: {listed(dataset.text_columns)}."
-    if not isinstance(made_by, str) or not made_by.strip():
-        yield f"made_by={made_by!r} must be a name, such as made_by=typos."
-    yield from count_faults(1, copies=copies)
-    yield from count_faults(0, examples=examples, seed=seed)
-
-
-def band_faults(**band: Any) -> Iterator[str]:
-    """What is wrong with bounds of similarity and the encoder that they need."""
-    bounds = {name: band[name] for name in _BOUNDS if band[name] is not None}
-    for name, value in bounds.items():
-        if not is_number(value) or not -1 <= value <= 1:
-            yield f"{name}={value} must be a cosine, from -1 to 1, or null."
-    if len(bounds) == 2 and all(map(is_number, bounds.values())) and bounds[_BOUNDS[0]] >= bounds[_BOUNDS[1]]:
-        yield f"min_similarity={bounds[_BOUNDS[0]]} must be below max_similarity={bounds[_BOUNDS[1]]}."
-    if bounds and band["encoder"] is None:
-        yield f"{listed(bounds)} without an encoder: type {_SAY_ENCODER}."
-    if not bounds and band["encoder"] is not None:
-        yield "encoder has no effect without min_similarity or max_similarity: set one of them, or encoder=null."
+        yield Problem(f"{dataset.name} is {dataset.shape.name}: augment its texts before they get that shape")
+    known = LegalValues(many=True, one_of=tuple(dataset.text_columns), optional=True)
+    yield from problems_with("columns", columns or None, known, such_as="null")
+    yield from problems_with("made_by", made_by, TEXT, such_as="typos")
+    yield from problems_with("copies", copies, COUNT, such_as=1)
+    yield from problems_with("examples", examples, COUNT_FROM_0, such_as=3)
+    yield from problems_with("seed", seed, COUNT_FROM_0, such_as=42)
+    cosine = LegalValues(least=-1, most=1, optional=True)
+    wrong = list(problems_with("min_similarity", min_similarity, cosine, such_as=0.7))
+    wrong += problems_with("max_similarity", max_similarity, cosine, such_as=0.99)
+    yield from wrong
+    has_bounds = (min_similarity, max_similarity) != (None, None)
+    if None not in (min_similarity, max_similarity) and not wrong:
+        below = LegalValues(least=-1, below=max_similarity)
+        note = "It must be below max_similarity"
+        yield from problems_with("min_similarity", min_similarity, below, such_as="null", note=note)
+    if has_bounds and encoder is None:
+        fix = "'encoder={_target_: embexp.models.encoding.FrozenEncoder, model: minilm}'"
+        yield Problem(
+            "was given, but min_similarity and max_similarity need a model",
+            key="encoder",
+            given=None,
+            expected="an encoder",
+            fix=(fix,),
+        )
+    if encoder is not None and not has_bounds:
+        fix = ("min_similarity=0.7", "encoder=null")
+        yield Problem("has no effect without min_similarity or max_similarity", key="encoder", fix=fix)

@@ -5,30 +5,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from embexp.core.arguments import refuse
 from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.protocols import Encoder, Translator
-from embexp.steps.augment.augment import augment, augment_faults, band_faults
+from embexp.steps.augment.augment import augment, augment_problems
 from embexp.steps.augment.provenance import methods_of
 from embexp.steps.dedup.row_keys import texts_of_batch
 from embexp.steps.llm.batch import request_all
-from embexp.steps.llm.chat import Request, messages_of, prompt_faults
-from embexp.steps.llm.endpoint import Endpoint, faults_of
-from embexp.steps.refusals import refuse
+from embexp.steps.llm.chat import Request, prompt_problems
+from embexp.steps.llm.endpoint import Endpoint
 
 
 @dataclass(frozen=True)
-class _Answered:
-    """Changes a text to one of those that a model answered with; one that it did not answer stays as it is.
+class _Replacement:
+    """Changes a text to one of the texts that a model made of it; one without any stays as it is.
 
     Args:
-        number: which of the answers.
+        number: which of these texts.
     """
 
     texts: Mapping[str, Sequence[str]]
     number: int
 
-    def __call__(self, text: str, draw: Random) -> str:  # as a Rewording is called
+    def __call__(self, text: str, draw: Random) -> str:  # as a TextChange is called
         return self.texts[text][self.number] if text in self.texts else text
 
 
@@ -47,37 +47,37 @@ def rewrite(
     examples: int = 3,
     cache: Path | None = None,
 ) -> EmbeddingDataset:
-    """The data set with copies of its train rows beside them, whose texts a language model wrote; dev and test stay.
+    """The data set with copies of its train rows after them, whose texts a language model wrote; dev and test stay.
 
-    Each distinct text is asked for once, as many versions as there are copies. Otherwise as `augment`.
+    One request for each distinct text, for as many versions as there are copies. Otherwise as `augment`.
 
     Args:
         prompt: `system` (or null) and `user`, with {text}, {number} of versions and {instruction} in their places.
-        instruction: what is to be done with a text, where the prompt has a place for it.
-        cache: the folder that keeps answers; None keeps none.
+        instruction: what to do with a text, where the prompt has a place for it.
+        cache: the folder for answers; None caches none.
 
     Raises:
         ConfigError: lists every argument that does not fit.
-        EndpointError: the server cannot be reached, or is of no use; answers that came are kept.
+        EndpointError: the server cannot be reached or used; answers that came are cached.
     """
     places = ["text", "number", *(["instruction"] if instruction else [])]
-    band = {"min_similarity": min_similarity, "max_similarity": max_similarity, "encoder": encoder}
-    faults = augment_faults(dataset, columns, made_by=made_by, copies=copies, examples=examples, seed=seed)
-    refuse("rewrite", [*faults, *band_faults(**band), *faults_of(endpoint), *prompt_faults(prompt, ["text"], places)])
+    band = (min_similarity, max_similarity, encoder)
+    problems = augment_problems(dataset, columns, made_by, copies, examples, seed, *band)
+    refuse([*problems, *endpoint.problems(), *prompt_problems(prompt, places)])
     sources = _sources_of(dataset, list(columns or dataset.text_columns))
     values = {"number": str(copies), "instruction": instruction or ""}
-    requests = [Request(messages_of(prompt, values | {"text": text}), copies) for text in sources]
-    asked = request_all(endpoint, requests, made_by, cache)
-    answers = {text: made for text, made in zip(sources, asked.texts, strict=True) if made}
-    made = dataset.after(f"ask for {made_by}", dataset.splits, asked.report())
+    requests = [Request.filled(prompt, values | {"text": text}, copies) for text in sources]
+    outcome = request_all(endpoint, requests, made_by, cache)
+    answers = {text: made for text, made in zip(sources, outcome.texts, strict=True) if made}
+    made = dataset.after(f"ask for {made_by}", dataset.splits, outcome.report())
     for number in range(copies):
         shown = examples if number == 0 else 0
-        made = augment(made, _Answered(answers, number), made_by, columns, 1, **band, seed=seed, examples=shown)
+        made = augment(made, _Replacement(answers, number), made_by, columns, 1, *band, seed, shown)
     return made
 
 
 def _sources_of(dataset: EmbeddingDataset, columns: list[str]) -> list[str]:
-    """The distinct texts of train rows that were not made of others, in their order."""
+    """The distinct texts of train rows that are not copies, in their order."""
     if "train" not in dataset.splits:
         return []
     rows, texts = dataset.splits["train"], {}
@@ -104,22 +104,21 @@ def back_translate(
     seed: int = 42,
     examples: int = 3,
 ) -> EmbeddingDataset:
-    """The data set with copies of its train rows beside them, translated there and back; dev and test stay.
+    """The data set with copies of its train rows after them, translated there and back; dev and test stay.
 
     The method is that of Sennrich et al. 2016 (arXiv:1511.06709), to paraphrase. Each distinct text is translated once
     for each copy. Otherwise as `augment`: a text that comes back as it was makes no copy.
 
     Args:
         there, back: into the other language, and from it; both are loaded before anything is translated.
-        copies: more than one differ only where a translator draws tokens; each copy draws with a seed of its own.
+        copies: more than one differ only where a translator samples tokens; each copy has a seed of its own.
 
     Raises:
         ConfigError: lists every argument that does not fit.
         ModelError: a translation model cannot be loaded.
     """
-    band = {"min_similarity": min_similarity, "max_similarity": max_similarity, "encoder": encoder}
-    faults = augment_faults(dataset, columns, made_by=made_by, copies=copies, examples=examples, seed=seed)
-    refuse("back_translate", [*faults, *band_faults(**band)])
+    band = (min_similarity, max_similarity, encoder)
+    refuse(augment_problems(dataset, columns, made_by, copies, examples, seed, *band))
     there.load()
     back.load()
     sources = _sources_of(dataset, list(columns or dataset.text_columns))
@@ -127,7 +126,7 @@ def back_translate(
     by_text = {text: _distinct(text, made) for text, *made in zip(sources, *versions, strict=True)}
     for number in range(copies):
         shown = examples if number == 0 else 0
-        dataset = augment(dataset, _Answered(by_text, number), made_by, columns, 1, **band, seed=seed, examples=shown)
+        dataset = augment(dataset, _Replacement(by_text, number), made_by, columns, 1, *band, seed, shown)
     return dataset
 
 

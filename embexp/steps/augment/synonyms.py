@@ -8,14 +8,11 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from embexp.errors import DataError
-from embexp.steps.augment.text_changes import check_share, drawn, num_changed
+from embexp.errors import DataError, listed
+from embexp.steps.augment.text_changes import check_share, sample_places
 from embexp.steps.word_tokenizer import Word, text_of, words_of
 
-_KEY = "dataset.steps.augment_synonyms_zh.method.source.path"
-_FORM = (
-    "Expected a UTF-8 text file with words of one meaning on each line: 银行 钱庄, or as in Cilin Dm04A02= 银行 钱庄."
-)
+_FORM = "a UTF-8 text file with words of one meaning on each line: 银行 钱庄, or as in Cilin Dm04A02= 银行 钱庄"
 
 
 @dataclass(frozen=True)
@@ -26,20 +23,23 @@ class SynonymGroups:
     a word stands alone, so these lines are passed over.
 
     Raises:
-        DataError: no file was named, or it cannot be read, or holds no group.
+        DataError: there is no such file, or it cannot be read, or has no group.
     """
 
     path: str | None
 
     def __post_init__(self) -> None:
+        text = None
         if self.path is None:
-            raise DataError(f"No file of synonyms was named. {_FORM} Type {_KEY}=<file>.")
-        if not Path(self.path).is_file():
-            raise DataError(f"{self.path} is no file. {_FORM} Type {_KEY}=<file>.")
-        if not _synonyms_of_groups(self.path):
-            raise DataError(f"{self.path} holds no group of synonyms. {_FORM}")
+            text = "names no file of synonyms"
+        elif not Path(self.path).is_file():
+            text = "is not a file"
+        elif not _synonyms_of_groups(self.path):
+            text = "has no group of synonyms"
+        if text:
+            raise DataError(text, key="path", given=self.path, expected=_FORM, fix="path=<file>")
 
-    def of(self, word: str) -> Sequence[str]:
+    def synonyms_of(self, word: str) -> Sequence[str]:
         """The synonyms of a word, in the order of the file."""
         return _synonyms_of_groups(self.path).get(word, ())
 
@@ -61,7 +61,8 @@ def _text(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not in UTF-8: {error}. {_FORM} Type iconv -f gb18030 -t utf-8 <file>.") from error
+        fix = "iconv -f gb18030 -t utf-8 <file>"
+        raise DataError(f"is not in UTF-8: {error}", key="path", given=path, expected=_FORM, fix=fix) from error
 
 
 PARTS = ("noun", "verb", "adj", "adv")  # of speech; one file of each kind for each
@@ -72,38 +73,35 @@ _MARKER = re.compile(r"\((?:a|p|ip)\)$")  # where an adjective may stand: galore
 class WordNet:
     """Synonyms of a word in the part of speech that it is used in most, by its most frequent senses (Miller 1995).
 
-    Which part that is, is told by the number of its senses that were found in WordNet's texts. Words stand there in
-    their base forms, so others ("banks", "rose") have no synonyms here.
+    The part of speech is the one whose senses occur most in WordNet's own texts. WordNet has base forms only, so other
+    forms ("banks", "rose") have no synonyms here.
 
     Args:
         folder: holds index.noun, data.noun and so on, as in Debian's wordnet-base or nltk's corpora/wordnet.
-        senses: how many of the word's senses count, the most frequent first.
+        senses: how many senses of a word count, the most frequent first.
 
     Raises:
-        DataError: a file is not there.
+        DataError: a file is missing.
     """
 
     folder: str
     senses: int
 
     def __post_init__(self) -> None:
-        _check(Path(self.folder))
+        files = [f"{kind}.{part}" for kind in ("index", "data") for part in PARTS]
+        if missing := [name for name in files if not (Path(self.folder) / name).is_file()]:
+            raise DataError(
+                f"lacks {listed(missing)}",
+                key="folder",
+                given=self.folder,
+                expected="the files of WordNet, from apt-get install wordnet-base (then in /usr/share/wordnet) or "
+                "unpacked from wordnet.princeton.edu",
+                fix="folder=<folder with index.noun>",
+            )
 
-    def of(self, word: str) -> Sequence[str]:
+    def synonyms_of(self, word: str) -> Sequence[str]:
         """The synonyms of a word in lower case, the most frequent sense first."""
         return _synonyms(self.folder, self.senses).get(word, ())
-
-
-def _check(folder: Path) -> None:
-    missing = [
-        f"{kind}.{part}" for kind in ("index", "data") for part in PARTS if not (folder / f"{kind}.{part}").is_file()
-    ]
-    if missing:
-        raise DataError(
-            f"{folder} lacks {', '.join(missing)}. Expected the files of WordNet: apt-get install wordnet-base puts "
-            "them into /usr/share/wordnet; elsewhere unpack WordNet's own archive (wordnet.princeton.edu) and name the "
-            "folder: dataset.steps.augment_synonyms.method.source.folder=<folder with index.noun>."
-        )
 
 
 @functools.cache
@@ -126,7 +124,7 @@ def _irregular(path: Path) -> Iterator[str]:
 
 
 def _lines(path: Path) -> Iterator[list[str]]:
-    """The fields of each entry; the licence stands in lines that begin with a space."""
+    """The fields of each entry; the lines of the licence begin with a space."""
     with open(path, encoding="utf-8") as file:
         for line in file:
             if not line.startswith(" "):
@@ -141,7 +139,7 @@ def _synsets(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, int, list[str]]]:
-    """Each single word, how many of its senses were found in texts, and its sets: `dog n 7 5 @ ~ 7 1 02084071 ...`."""
+    """Each single word, how many of its senses occur in texts, and its sets: `dog n 7 5 @ ~ 7 1 02084071 ...`."""
     for fields in _lines(path):
         num_senses = int(fields[2])
         if "_" not in fields[0]:
@@ -149,31 +147,29 @@ def _entries(path: Path) -> Iterator[tuple[str, int, list[str]]]:
 
 
 class _SynonymSource(Protocol):
-    """Knows words that mean the same."""
-
-    def of(self, word: str) -> Sequence[str]:
+    def synonyms_of(self, word: str) -> Sequence[str]:
         """The synonyms of a word in lower case; none where it has none."""
 
 
 @dataclass(frozen=True)
 class Synonyms:
-    """A share of the words is replaced by a synonym each (Zhang et al. 2015; Wei & Zou 2019, EDA).
+    """Replaces a share of the words by a synonym each (Zhang et al. 2015; Wei & Zou 2019, EDA).
 
-    Left alone are words as "the" and "not" (scikit-learn's stop words), and words with capitals, mostly names, but
-    for the first one.
+    Words such as "the" and "not" (scikit-learn's stop words) stay, and words with capitals, mostly names, unless they
+    come first.
     """
 
     share: float
     source: _SynonymSource
 
     def __post_init__(self) -> None:
-        check_share(self, self.share)
+        check_share(self.share)
 
-    def __call__(self, text: str, draw: Random) -> str:
+    def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
         known = dict(self._known(words))
-        for place in drawn(known, num_changed(self.share, len(words)), draw):
-            core, synonym = words[place].core, draw.choice(known[place])
+        for place in sample_places(known, len(words), self.share, rng):
+            core, synonym = words[place].core, rng.choice(known[place])
             same_case = synonym[0].upper() + synonym[1:] if core[0].isupper() else synonym
             words[place] = words[place]._replace(core=same_case)
         return text_of(words)
@@ -183,7 +179,7 @@ class Synonyms:
         for place, word in enumerate(words):
             lower = word.core.lower()
             is_plain = word.core[1:] == lower[1:] and (place == 0 or word.core == lower)
-            if lower and is_plain and lower not in _stop_words() and (synonyms := self.source.of(lower)):
+            if lower and is_plain and lower not in _stop_words() and (synonyms := self.source.synonyms_of(lower)):
                 yield place, synonyms
 
 

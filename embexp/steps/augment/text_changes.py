@@ -6,48 +6,49 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
-from embexp.data.values import is_number
-from embexp.errors import ConfigError
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.steps.word_tokenizer import text_of, words_of
 
 _SHOWN_CHARS = 80  # of each text of an example
 
 
-class Rewording(Protocol):
-    """Changes a text. One that it cannot change it gives back as it is."""
+class TextChange(Protocol):
+    """Changes a text; returns one that it cannot change as it is."""
 
-    def __call__(self, text: str, draw: Random) -> str: ...
+    def __call__(self, text: str, rng: Random) -> str: ...
 
 
-def reworded(text: str, rewording: Rewording, *seeds: Any) -> str:
+def change_text(text: str, change: TextChange, *seeds: Any) -> str:
     """The text, changed. Text and seeds alone decide how, so the order of the rows changes nothing."""
-    return rewording(text, Random(" ".join(map(str, (*seeds, text)))))
+    return change(text, Random(" ".join(map(str, (*seeds, text)))))
 
 
-def check_share(method: object, share: Any) -> None:
-    """Raise ConfigError unless a method's share of words is one, in [0, 1)."""
-    if not (is_number(share) and 0 <= share < 1):
-        name = type(method).__name__
-        raise ConfigError(f"{name}: share={share} was given; expected a number from 0 to below 1, such as 0.1.")
+def check_share(share: Any) -> None:
+    """Raise ConfigError if a share of words is not in [0, 1)."""
+    refuse(problems_with("share", share, LegalValues(least=0, below=1), such_as=0.1))
 
 
-def drawn(places: Iterable[int], num_wanted: int, draw: Random) -> Sequence[int]:
-    """So many of the places, drawn and in their order; all where there are fewer."""
+def sample_places(places: Iterable[int], num_words: int, share: float, rng: Random, least: int = 1) -> Sequence[int]:
+    """A sample of the places for a share of the words, in their order; all places where there are fewer.
+
+    Args:
+        least: how many at least, unless the share is 0.
+    """
     places = list(places)
-    return sorted(draw.sample(places, min(num_wanted, len(places))))
+    return sorted(rng.sample(places, min(_num_changed(share, num_words, least), len(places))))
 
 
-def num_changed(share: float, num_words: int) -> int:
-    """How many words a share of them is: one at least, none of a share of 0.
+def _num_changed(share: float, num_words: int, least: int = 1) -> int:
+    """How many words a share of them is: `least` at least, none of a share of 0.
 
-    >>> num_changed(0.1, 30), num_changed(0.1, 3), num_changed(0, 30)
+    >>> _num_changed(0.1, 30), _num_changed(0.1, 3), _num_changed(0, 30)
     (3, 1, 0)
     """
-    return max(1, round(share * num_words)) if share else 0
+    return max(least, round(share * num_words)) if share else 0
 
 
 def shown_change(before: str, after: str) -> str:
-    """A text before and after, shortened, as people read it in a report.
+    """A text before and after a change, shortened for a report.
 
     >>> shown_change("a big profit", "a large profit")
     'a big profit -> a large profit'
@@ -62,7 +63,7 @@ _SENTENCE = re.compile(r"\S.*?(?:[。！？…]+[”’」』）\"')\]]*|[.!?]+[
 
 
 def sentences_of(text: str) -> list[str]:
-    """The sentences of a text, without the spaces between them; an abbreviation's stop ends one, too.
+    """The sentences of a text, without the spaces between them; the stop of an abbreviation ends one, too.
 
     >>> sentences_of('It rose 3.5 %. Why? "Demand."  我不知道。真的！')
     ['It rose 3.5 %.', 'Why?', '"Demand."', '我不知道。', '真的！']
@@ -82,22 +83,22 @@ def without_sentence(text: str, number: int) -> str:
 
 @dataclass(frozen=True)
 class SentenceShuffle:
-    """The sentences in an order that is drawn; texts of fewer than `min_sentences` stay as they are."""
+    """The sentences in random order; texts of fewer than `min_sentences` stay as they are."""
 
     min_sentences: int
 
-    def __call__(self, text: str, draw: Random) -> str:
+    def __call__(self, text: str, rng: Random) -> str:
         sentences = sentences_of(text)
         if len(sentences) < max(2, self.min_sentences):
             return text
         gaps = _SENTENCE.split(text)  # what stands before, between and after them
-        order = draw.sample(sentences, len(sentences))
+        order = rng.sample(sentences, len(sentences))
         return "".join(part for pair in zip(gaps, [*order, ""], strict=True) for part in pair)
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """Each word goes with the probability `share`; one stays (Wang et al. 2021, TSDAE: 0.6; Wei & Zou 2019, EDA: 0.1).
+    """Deletes each word with probability `share`; one stays (Wang et al. 2021, TSDAE: 0.6; Wei & Zou 2019, EDA: 0.1).
 
     >>> Deletion(0.6)("the bank raised the rate again", Random(3))
     'the rate'
@@ -106,32 +107,29 @@ class Deletion:
     share: float
 
     def __post_init__(self) -> None:
-        check_share(self, self.share)
+        check_share(self.share)
 
-    def __call__(self, text: str, draw: Random) -> str:
+    def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
-        kept = [word for word in words if draw.random() >= self.share]
-        return text_of(kept or [draw.choice(words)])
+        kept = [word for word in words if rng.random() >= self.share]
+        return text_of(kept or [rng.choice(words)])
 
 
 @dataclass(frozen=True)
 class Swap:
-    """A share of the words, two at least, change places among themselves; signs and spaces stay where they are.
-
-    Each of these words comes to stand in the place of the next of them.
-    """
+    """A share of the words, two at least, change places in a circle; signs and spaces stay where they are."""
 
     share: float
 
     def __post_init__(self) -> None:
-        check_share(self, self.share)
+        check_share(self.share)
 
-    def __call__(self, text: str, draw: Random) -> str:
+    def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
         places = [place for place, word in enumerate(words) if word.core]
         if not self.share or len(places) < 2:
             return text
-        moved = drawn(places, max(2, num_changed(self.share, len(places))), draw)
+        moved = sample_places(places, len(places), self.share, rng, least=2)
         cores = [words[place].core for place in moved]
         for place, core in zip(moved, cores[-1:] + cores[:-1], strict=True):
             words[place] = words[place]._replace(core=core)
@@ -150,28 +148,28 @@ class Mask:
     token: str
 
     def __post_init__(self) -> None:
-        check_share(self, self.share)
+        check_share(self.share)
 
-    def __call__(self, text: str, draw: Random) -> str:
+    def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
         return text_of(
-            word._replace(core=self.token) if word.core and draw.random() < self.share else word for word in words
+            word._replace(core=self.token) if word.core and rng.random() < self.share else word for word in words
         )
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A share of the words goes from the ends; what stays stood together, and is one word at least."""
+    """Cuts a share of the words from the ends; one word stays at least."""
 
     share: float
 
     def __post_init__(self) -> None:
-        check_share(self, self.share)
+        check_share(self.share)
 
-    def __call__(self, text: str, draw: Random) -> str:
+    def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
-        num_kept = max(1, len(words) - num_changed(self.share, len(words)))
-        start = draw.randint(0, len(words) - num_kept)
+        num_kept = max(1, len(words) - _num_changed(self.share, len(words)))
+        start = rng.randint(0, len(words) - num_kept)
         return text_of(words[start : start + num_kept])
 
 
@@ -196,7 +194,7 @@ NEIGHBOURS = {letter: _neighbours(letter) for letters in _ROWS for letter in let
 
 @dataclass(frozen=True)
 class KeyboardTypos:
-    """A share of the words gets a typing error each: a key beside the right one, one left out or twice, two exchanged.
+    """A share of the words gets a typing error each: a neighbouring key, a letter left out or twice, two exchanged.
 
     Only words of at least `min_letters` letters from a to z; never in the first letter, so that they stay readable.
     """
@@ -205,12 +203,12 @@ class KeyboardTypos:
     min_letters: int
 
     def __post_init__(self) -> None:
-        check_share(self, self.share)
+        check_share(self.share)
 
-    def __call__(self, text: str, draw: Random) -> str:
+    def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
-        for place in drawn(self._typable(words), num_changed(self.share, len(words)), draw):
-            words[place] = words[place]._replace(core=_mistyped(words[place].core, draw))
+        for place in sample_places(self._typable(words), len(words), self.share, rng):
+            words[place] = words[place]._replace(core=_mistyped(words[place].core, rng))
         return text_of(words)
 
     def _typable(self, words: list) -> list[int]:
@@ -221,16 +219,16 @@ class KeyboardTypos:
         ]
 
 
-def _mistyped(word: str, draw: Random) -> str:
+def _mistyped(word: str, rng: Random) -> str:
     """The word with an error, another word in any case."""
     kinds = (_beside, _left_out, _twice, _exchanged)
-    while (made := draw.choice(kinds)(word, draw.randrange(1, len(word)), draw)) == word:
+    while (made := rng.choice(kinds)(word, rng.randrange(1, len(word)), rng)) == word:
         pass
     return made
 
 
-def _beside(word: str, place: int, draw: Random) -> str:
-    key = draw.choice(NEIGHBOURS[word[place].lower()])
+def _beside(word: str, place: int, rng: Random) -> str:
+    key = rng.choice(NEIGHBOURS[word[place].lower()])
     return word[:place] + (key.upper() if word[place].isupper() else key) + word[place + 1 :]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from embexp.data.arrow import batches_of
-from embexp.steps.augment.text_changes import Deletion, Rewording, reworded
+from embexp.steps.augment.text_changes import Deletion, TextChange, change_text
 from embexp.steps.conversions.conversion import ConversionInput, Row
 from embexp.steps.dedup.row_keys import first_places, texts_of_batch
 
@@ -34,7 +34,7 @@ def to_noised_texts(source: ConversionInput) -> Iterator[Row]:
     return with_noise(source, Deletion(source.settings.deletion_ratio), source.settings.seed)
 
 
-def with_noise(source: ConversionInput, noise: Rewording, seed: int) -> Iterator[Row]:
+def with_noise(source: ConversionInput, noise: TextChange, seed: int) -> Iterator[Row]:
     """Each text damaged by the noise, and whole."""
     for row in source.rows():
-        yield {"damaged": reworded(row["text"], noise, seed), "original": row["text"]}
+        yield {"damaged": change_text(row["text"], noise, seed), "original": row["text"]}

@@ -2,15 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, holds_lists, list_lengths
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import did_you_mean, listed
-from embexp.steps.dedup.near import NGRAM, NUM_PERM, SEED, NearIndex, faults_of_search
+from embexp.errors import Problem, listed
+from embexp.steps.dedup.near import NGRAM, NUM_PERM, SEED, NearIndex, near_search_problems
 from embexp.steps.dedup.row_keys import comparable, joined_keys, list_keys, pair_keys, text_keys
 from embexp.steps.kept_rows import keep_rows
-from embexp.steps.refusals import refuse
 
 if TYPE_CHECKING:
     import numpy
@@ -31,20 +31,20 @@ def deduplicate(
 ) -> EmbeddingDataset:
     """The data set without rows that repeat an earlier one of their split; the first stays.
 
-    Rows of the same texts and another label are no duplicates: they contradict each other and are counted.
+    Rows of the same texts with another label are not duplicates: they contradict each other and are counted.
 
     Args:
-        by: "row": all texts and the label must repeat; or one text column: its text must, whatever else differs.
+        by: "row": all texts and the label must repeat; or a text column: only its text must repeat.
         ignore_case_and_punctuation: compare letters, marks and digits only, in lower case (see row_keys).
-        either_order: the two texts of a pair may stand in either order.
-        on_conflict: what happens to texts that stand with different labels: "keep", or "drop" all their rows.
+        either_order: the two texts of a pair may come in either order.
+        on_conflict: what happens to texts with different labels: "keep", or "drop" all their rows.
 
     Raises:
         ConfigError: lists every argument that is out of range or without effect.
         DataError: a split would be left without rows.
     """
     columns = dataset.text_columns
-    refuse("deduplicate", _faults(dataset, by, either_order, on_conflict))
+    refuse(_problems(dataset, by, either_order, on_conflict))
     compared = columns if by == _ROW else [by]
     label = dataset.shape.label if by == _ROW else None
     keep, repeated, contradicted = {}, 0, 0
@@ -67,16 +67,16 @@ def deduplicate(
 def drop_near_duplicates(
     dataset: EmbeddingDataset, threshold: float = 0.8, ngram: int = NGRAM, num_perm: int = NUM_PERM, seed: int = SEED
 ) -> EmbeddingDataset:
-    """The data set without rows that nearly repeat an earlier one that stays, within a split.
+    """The data set without rows that nearly repeat an earlier row of their split.
 
-    Two rows are near when the text of every column is (see near.NearIndex): two questions on the same passage are
-    not. Rows with another score or class are never near. Rows are compared one after the other: for up to a million.
+    Two rows are near when the texts of every column are (see near.NearIndex): two questions on the same passage are
+    not. Rows with another score or class are never near. For up to a million rows.
 
     Args:
         threshold: lowest Jaccard similarity of the character n-grams, in (0, 1].
         ngram: characters in an n-gram, 1 or more; spaces and punctuation do not count, accents and Korean letters do.
-        num_perm: hashes of a MinHash signature, 16 or more: more find pairs near the threshold more surely.
-        seed: of the hashes; a pair is only ever dropped on its exact similarity.
+        num_perm: hashes of a MinHash signature, 16 or more: more of them miss fewer pairs near the threshold.
+        seed: of the hashes; only the exact similarity decides on a pair.
 
     Raises:
         ConfigError: lists every argument that is out of range.
@@ -84,7 +84,7 @@ def drop_near_duplicates(
     """
     import numpy
 
-    refuse("drop_near_duplicates", faults_of_search(threshold, ngram, num_perm))
+    refuse(near_search_problems(threshold, ngram, num_perm))
     label = dataset.shape.label if dataset.shape.label_kind in _SINGLE_LABELS else None
     keep = {}
     for split, rows in dataset.splits.items():
@@ -97,20 +97,17 @@ def drop_near_duplicates(
     return keep_rows(dataset, "drop_near_duplicates", keep, reason)
 
 
-def _faults(dataset: EmbeddingDataset, by: str, either_order: bool, on_conflict: str) -> Iterator[str]:
-    known, shape = (_ROW, *dataset.text_columns), dataset.shape
-    if by not in known:
-        hint = did_you_mean(by, known)
-        yield f"by={by!r} is no text column of {shape.name}. Expected one of: {listed(known)}. {hint}".strip()
-    if either_order and (len(dataset.text_columns) != 2 or by != _ROW):
-        yield (
-            f"either_order=true compares whole pairs; {dataset.name} is {shape.name} "
-            f"({listed(dataset.text_columns)}), compared by {by}. Type either_order=false."
-        )
-    if on_conflict not in _ON_CONFLICT:
-        yield f"on_conflict={on_conflict!r} is none of: {listed(_ON_CONFLICT)}."
-    elif on_conflict == "drop" and (by != _ROW or shape.label is None):
-        yield "on_conflict=drop has no effect without labels to compare: type keep, or by=row on data with labels."
+def _problems(dataset: EmbeddingDataset, by: Any, either_order: bool, on_conflict: Any) -> Iterator[Problem]:
+    shape, columns = dataset.shape, dataset.text_columns
+    yield from problems_with("by", by, LegalValues(one_of=(_ROW, *columns)), such_as=_ROW)
+    if either_order and (len(columns) != 2 or by != _ROW):
+        text = f"compares whole pairs, but {dataset.name} is {shape.name} ({listed(columns)}), compared by {by}"
+        yield Problem(text, key="either_order", given=True, fix=("either_order=false",))
+    yield from problems_with("on_conflict", on_conflict, LegalValues(one_of=_ON_CONFLICT), such_as="keep")
+    if on_conflict == "drop" and (by != _ROW or shape.label is None):
+        expected = "keep, or by=row on data with labels"
+        text = "has no effect without labels to compare"
+        yield Problem(text, key="on_conflict", given="drop", expected=expected, fix=("on_conflict=keep",))
 
 
 def _keys(
@@ -144,7 +141,7 @@ def _label_keys(values: "pyarrow.Array") -> "numpy.ndarray":
 
 
 def _first_of_each(keys: "numpy.ndarray") -> "numpy.ndarray":
-    """The mask of rows whose key did not stand before."""
+    """The mask of rows whose key did not occur before."""
     import numpy
 
     order = numpy.argsort(keys, kind="stable")

@@ -1,4 +1,4 @@
-"""The leak audit: what dev and test have in common with train and with each other, in numbers and words."""
+"""The leak audit: what dev and test have in common with train and with each other."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from itertools import combinations as pairs_among
 from typing import TYPE_CHECKING
 
+from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, holds_lists, list_rows
 from embexp.data.dataset import SPLITS, EmbeddingDataset
-from embexp.errors import listed
-from embexp.steps.dedup.near import Document, NearIndex, faults_of_search
+from embexp.errors import Problem, listed
+from embexp.steps.dedup.near import Document, NearIndex, near_search_problems
 from embexp.steps.dedup.row_keys import comparable, pair_keys, text_keys
 from embexp.steps.kept_rows import keep_rows
-from embexp.steps.refusals import refuse
 
 if TYPE_CHECKING:
     import numpy
@@ -53,26 +53,21 @@ class _Keys:
         mask[self.rows[chosen]] = True
         return mask
 
-    def num_distinct(self, chosen: "numpy.ndarray") -> int:
-        """How many different keys are chosen."""
-        import numpy
-
-        return len(numpy.unique(self.values[chosen]))
-
 
 def single_texts(dataset: EmbeddingDataset, split: str) -> _Keys:
     """The texts of each row, as row_keys.comparable reads them."""
-    return _keys(dataset, split, _texts_of)
+    return _keys(dataset, split, lambda columns: columns)
 
 
 def texts_together(dataset: EmbeddingDataset, split: str) -> _Keys:
-    """The first text of each row with each other one, in either order; for shapes of one text, that text."""
-    alone = len(dataset.text_columns) == 1
-    return _keys(dataset, split, _texts_of if alone else _combinations_of)
+    """The first text of each row with each of the others, in either order; for shapes of one text, that text."""
+    if len(dataset.text_columns) == 1:
+        return single_texts(dataset, split)
+    return _keys(dataset, split, _combinations_of)
 
 
 def _combinations(dataset: EmbeddingDataset, split: str) -> Iterator[tuple[int, Document, Document]]:
-    """What `texts_together` has keys of, in its order: the row, the texts as they stand, and as they are compared."""
+    """What `texts_together` has keys of, in its order: the row, its raw texts, and its comparable texts."""
     start = 0
     for batch in batches_of(dataset.splits[split].select_columns(dataset.text_columns)):
         columns = [_flat(batch[column].combine_chunks()) for column in dataset.text_columns]
@@ -100,10 +95,6 @@ def _keys(dataset: EmbeddingDataset, split: str, found: Callable[["Columns"], "C
     return _Keys(numpy.concatenate(values), numpy.concatenate(rows), start)
 
 
-def _texts_of(columns: "Columns") -> "Columns":
-    return columns
-
-
 def _combinations_of(columns: "Columns") -> "Columns":
     (first, _), *others = columns
     return [(pair_keys(first[rows], keys), rows) for keys, rows in others]
@@ -123,16 +114,16 @@ class _Leak:
     """What one split has in common with another one, at one level.
 
     Attributes:
-        judged: the split that should be new (dev or test).
-        seen: the split that came before it (train, or dev for test).
+        held_out: the split that should be new (dev or test).
+        seen: the split before it (train, or dev for test).
         level: "row" (the texts of a row together, in either order), "text" (any one text) or "near" (the texts of a
-            row together, each nearly the same, in either order; rows that leak at level "row" do not count).
-        rows: rows of `judged` that leak, of `num_rows`.
-        distinct: different pairs or texts that leak, however often they stand there.
-        examples: a few of them, as people read them.
+            row together, each nearly the same, in either order; without the rows that leak at level "row").
+        rows: rows of `held_out` that leak, of `num_rows`.
+        distinct: different pairs or texts that leak.
+        examples: a few of them, shortened.
     """
 
-    judged: str
+    held_out: str
     seen: str
     level: str
     rows: int
@@ -143,21 +134,21 @@ class _Leak:
     def __str__(self) -> str:
         what = {"row": "also stand in", "text": "share a text with", "near": "nearly stand in"}[self.level]
         share = 100 * self.rows / max(self.num_rows, 1)
-        return f"{self.rows:,} of {self.num_rows:,} {self.judged} rows ({share:.1f} %) {what} {self.seen}"
+        return f"{self.rows:,} of {self.num_rows:,} {self.held_out} rows ({share:.1f} %) {what} {self.seen}"
 
 
 @dataclass(frozen=True)
 class _Leaks:
-    """All that an audit found; pairs of splits and levels without a leak stand there with 0 rows."""
+    """All that an audit found; pairs of splits and levels without a leak are there with 0 rows."""
 
     found: tuple[_Leak, ...]
 
-    def of(self, judged: str, seen: str, level: str = "row") -> _Leak:
-        """What `judged` has in common with `seen` at a level; KeyError when that was not looked at."""
-        return {(leak.judged, leak.seen, leak.level): leak for leak in self.found}[judged, seen, level]
+    def between(self, held_out: str, seen: str, level: str = "row") -> _Leak:
+        """What `held_out` has in common with `seen` at a level; KeyError when that was not compared."""
+        return {(leak.held_out, leak.seen, leak.level): leak for leak in self.found}[held_out, seen, level]
 
     def lines(self) -> list[str]:
-        """What leaks, for people: a line for each pair of splits and level, each followed by its examples."""
+        """A line for each pair of splits and level that leaks, followed by its examples."""
         return [
             line
             for leak in self.found
@@ -175,20 +166,28 @@ logger = logging.getLogger(__name__)
 def audit_leaks(
     dataset: EmbeddingDataset, remove: str = "nothing", near_threshold: float | None = None, examples: int = 3
 ) -> EmbeddingDataset:
-    """The data set, with what its splits have in common counted and logged, and taken out where asked for.
+    """The data set, with what its splits have in common counted, logged, and removed where requested.
 
     Args:
-        remove: "nothing"; "train": rows of train whose texts stand together in a row of dev or test; "eval": rows of
-            dev and test whose texts stand together in a row of train. Rows that share a single text, or that are
-            only near, are counted and stay.
-        near_threshold: look for near-duplicates too, from this Jaccard similarity of character n-grams, in (0, 1].
+        remove: "nothing"; "train": rows of train whose texts are together in a row of dev or test; "eval": rows of dev
+            and test whose texts are together in a row of train. Rows that share a single text, or that are only near,
+            are counted and stay.
+        near_threshold: find near-duplicates too, from this Jaccard similarity of character n-grams, in (0, 1].
         examples: how many are logged for each pair of splits and level.
 
     Raises:
         ConfigError: lists every argument that is out of range.
         DataError: a split would be left without rows.
     """
-    refuse("audit_leaks", _faults(dataset, remove, near_threshold, examples))
+    problems = [
+        *problems_with("remove", remove, LegalValues(one_of=_REMOVE), such_as="nothing"),
+        *(near_search_problems(near_threshold, name="near_threshold") if near_threshold is not None else ()),
+        *problems_with("examples", examples, COUNT_FROM_0, such_as=3),
+    ]
+    if len(dataset.splits) < 2:
+        text = f"{dataset.name} has only the split {listed(dataset.splits)}, so there is nothing to compare"
+        problems.append(Problem(text, expected="the step split before this one", fix=("step=[split,leaks]",)))
+    refuse(problems)
     leaks = find_leaks(dataset, near_threshold, examples)
     for line in leaks.lines():
         logger.info("%s: %s", dataset.name, line)
@@ -208,57 +207,43 @@ def find_leaks(dataset: EmbeddingDataset, near_threshold: float | None = None, e
     found, known = [], {}
     for level, read in levels.items():
         keys = {split: read(dataset, split) for split in dataset.splits}
-        for seen, judged in pairs:
-            shared = keys[judged].among(keys[seen])
-            found.append(_exact(dataset, (judged, seen, level), keys[judged], shared, examples))
+        for seen, held_out in pairs:
+            shared = keys[held_out].among(keys[seen])
+            found.append(_exact(dataset, (held_out, seen, level), keys[held_out], shared, examples))
             if level == "row":
-                known[judged, seen] = keys[judged].rows_of(shared)
+                known[held_out, seen] = keys[held_out].rows_of(shared)
     if near_threshold is not None:
         found += [_near(dataset, *which, rows, near_threshold, examples) for which, rows in known.items()]
-    return _Leaks(tuple(sorted(found, key=lambda leak: pairs.index((leak.seen, leak.judged)))))
+    return _Leaks(tuple(sorted(found, key=lambda leak: pairs.index((leak.seen, leak.held_out)))))
 
 
-def leaked_rows(train: EmbeddingDataset, judged: EmbeddingDataset, split: str) -> "numpy.ndarray":
-    """Which rows of `judged.splits[split]` were seen in training, bool `(num_rows,)`.
+def leaked_rows(train: EmbeddingDataset, evaluated: EmbeddingDataset, split: str) -> "numpy.ndarray":
+    """Which rows of `evaluated.splits[split]` were seen in training, bool `(num_rows,)`.
 
-    A row was seen when its texts stand together in one row of the train split of `train`, in either order: its first
+    A row was seen when its texts are together in one row of the train split of `train`, in either order: its first
     text with any of the others (so each positive and negative of a triplet or ranked row counts). A single text was
     seen when any row has it. Case, spaces and punctuation do not count. Rows of pairs are never seen in single texts.
     """
     import numpy
 
-    rows = texts_together(judged, split)
+    rows = texts_together(evaluated, split)
     if "train" not in train.splits:
         return numpy.zeros(rows.num_rows, dtype=bool)
-    seen = (single_texts if len(judged.text_columns) == 1 else texts_together)(train, "train")
+    seen = (single_texts if len(evaluated.text_columns) == 1 else texts_together)(train, "train")
     return rows.rows_of(rows.among(seen))
-
-
-def _faults(dataset: EmbeddingDataset, remove: str, near_threshold: float | None, examples: int) -> Iterator[str]:
-    if len(dataset.splits) < 2:
-        yield (
-            f"{dataset.name} has only the split {listed(dataset.splits)} here, so there is nothing to compare. "
-            "Make splits first: step=[split,leaks], in this order."
-        )
-    if remove not in _REMOVE:
-        yield f"remove={remove!r} is none of: {listed(_REMOVE)}."
-    if near_threshold is not None:
-        yield from faults_of_search(near_threshold, name="near_threshold")
-    if examples < 0:
-        yield f"examples={examples} must be 0 or more."
 
 
 def _kept(dataset: EmbeddingDataset, remove: str) -> dict[str, "numpy.ndarray"]:
     """The mask of rows that stay, for each split that may lose some."""
     import numpy
 
-    judged = [split for split in ("dev", "test") if split in dataset.splits]
-    if remove == "nothing" or "train" not in dataset.splits or not judged:
+    held_out = [split for split in ("dev", "test") if split in dataset.splits]
+    if remove == "nothing" or "train" not in dataset.splits or not held_out:
         return {}
     if remove == "eval":
-        return {split: ~leaked_rows(dataset, dataset, split) for split in judged}
+        return {split: ~leaked_rows(dataset, dataset, split) for split in held_out}
     train = texts_together(dataset, "train")
-    hit = numpy.logical_or.reduce([train.among(texts_together(dataset, split)) for split in judged])
+    hit = numpy.logical_or.reduce([train.among(texts_together(dataset, split)) for split in held_out])
     return {"train": ~train.rows_of(hit)}
 
 
@@ -267,11 +252,11 @@ def _exact(
 ) -> _Leak:
     import numpy
 
-    judged, _, level = which
-    rows = keys.rows_of(shared)
+    held_out, _, level = which
+    rows, num_distinct = keys.rows_of(shared), len(numpy.unique(keys.values[shared]))
     first_rows = numpy.flatnonzero(rows)[:examples].tolist()
-    shown = tuple(_shown(dataset, judged, row, level, keys.values[shared]) for row in first_rows)
-    return _Leak(*which, int(rows.sum()), keys.num_rows, keys.num_distinct(shared), shown)
+    shown = tuple(_shown(dataset, held_out, row, level, keys.values[shared]) for row in first_rows)
+    return _Leak(*which, int(rows.sum()), keys.num_rows, num_distinct, shown)
 
 
 def _shown(dataset: EmbeddingDataset, split: str, row: int, level: str, shared: "numpy.ndarray") -> str:
@@ -287,15 +272,15 @@ def _shown(dataset: EmbeddingDataset, split: str, row: int, level: str, shared: 
 
 
 def _near(
-    dataset: EmbeddingDataset, judged: str, seen: str, known: "numpy.ndarray", threshold: float, examples: int
+    dataset: EmbeddingDataset, held_out: str, seen: str, known: "numpy.ndarray", threshold: float, examples: int
 ) -> _Leak:
-    """Rows of `judged` near a row of `seen`, but for those of the mask `known`."""
+    """Rows of `held_out` near a row of `seen`, without those of the mask `known`."""
     index = NearIndex(threshold)
     for _, _, document in _combinations(dataset, seen):
         index.add(document)
     found: dict[int, tuple[Document, int]] = {}
     distinct = set()
-    for row, raw, document in _combinations(dataset, judged):
+    for row, raw, document in _combinations(dataset, held_out):
         place = None if known[row] else _place_in(index, document)
         if place is not None:
             found.setdefault(row, (raw, place))
@@ -304,7 +289,7 @@ def _near(
     places = {place for _, place in few}
     others = {place: raw for place, (_, raw, _) in enumerate(_combinations(dataset, seen)) if place in places}
     shown = tuple(f"{_readable(raw)} ~ {_readable(others[place])}" for raw, place in few)
-    return _Leak(judged, seen, "near", len(found), len(known), len(distinct), shown)
+    return _Leak(held_out, seen, "near", len(found), len(known), len(distinct), shown)
 
 
 def _place_in(index: NearIndex, document: Document) -> int | None:

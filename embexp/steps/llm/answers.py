@@ -1,17 +1,14 @@
-"""Answers of a language model: kept on disk so that none is paid for twice, counted in tokens and money."""
+"""Answers of a language model: cached on disk so that none is paid for twice, counted in tokens and money."""
 
-import hashlib
-import json
 import logging
 import math
 import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 from embexp.steps.llm.endpoint import Endpoint
 
@@ -33,13 +30,7 @@ class Answer:
     is_cut: bool = False
 
 
-def answer_key(address: str, body: Mapping[str, Any], num_texts: int) -> str:
-    """What an answer is kept under: a hash of the address and of all that was asked."""
-    asked = json.dumps([address, body, num_texts], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-class KeptAnswers:
+class AnswerCache:
     """Answers by their keys, in an SQLite file: written one by one, whole after a kill. All threads may use it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -56,13 +47,13 @@ class KeptAnswers:
             )
 
     def get(self, key: str) -> Answer | None:
-        """The answer that is kept under a key."""
+        """The answer under a key, None where there is none."""
         with self._lock:
             query = "select text, input_tokens, output_tokens, is_cut from answers where key = ?"
             row = self._connection.execute(query, (key,)).fetchone()
         return Answer(*row[:3], is_cut=bool(row[3])) if row else None
 
-    def keep(self, key: str, answer: Answer) -> None:
+    def put(self, key: str, answer: Answer) -> None:
         """Keep an answer; once this returns, no kill of the process loses it."""
         with self._lock, self._connection:
             row = (key, *astuple(answer))
@@ -70,20 +61,20 @@ class KeptAnswers:
 
 
 @contextmanager
-def kept_answers(folder: Path | None) -> Iterator[KeptAnswers]:
-    """The answers that a folder keeps, for this process alone: another one that asks, too, waits and finds them there.
+def open_answer_cache(folder: Path | None) -> Iterator[AnswerCache]:
+    """The cache in a folder, for this process alone: another process waits, and finds the answers there.
 
     Args:
-        folder: None keeps them only as long as this lasts.
+        folder: None caches only as long as this lasts.
     """
     if folder is None:
         logger.warning("Answers are not kept (paths.cache=null): after an interruption all are paid for again.")
         with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
-            yield KeptAnswers(connection)
+            yield AnswerCache(connection)
     else:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder), closing(sqlite3.connect(folder / _FILE, check_same_thread=False)) as connection:
-            yield KeptAnswers(connection)
+            yield AnswerCache(connection)
 
 
 @contextmanager
@@ -94,7 +85,7 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        logger.info("Another process asks a model, too, and keeps its answers in %s: waiting for it.", folder)
+        logger.info("Another process uses the answers in %s: waiting for it.", folder)
         lock.acquire()
     try:
         yield
@@ -113,12 +104,8 @@ def estimated_tokens(texts: Iterable[str]) -> int:
     >>> estimated_tokens(["The bank raised the rate."]), estimated_tokens(["银行提高了利率。"])
     (11, 12)
     """
-    return sum(_AROUND_A_TEXT + _tokens(text) for text in texts)
-
-
-def _tokens(text: str) -> int:
-    wide = len(_WIDE.findall(text))
-    return wide + math.ceil((len(text) - wide) / _LETTERS_PER_TOKEN)
+    counts = [(len(text), len(_WIDE.findall(text))) for text in texts]
+    return sum(_AROUND_A_TEXT + wide + math.ceil((chars - wide) / _LETTERS_PER_TOKEN) for chars, wide in counts)
 
 
 _MILLION = 1_000_000
@@ -143,20 +130,15 @@ class Tokens:
         read, written = endpoint.input_price or 0.0, endpoint.output_price or 0.0
         return (self.read * read + self.written * written) / _MILLION
 
-    def words(self, endpoint: Endpoint) -> str:
+    def in_words(self, endpoint: Endpoint) -> str:
         """The tokens, and their cost where there are prices."""
         has_prices = endpoint.input_price is not None or endpoint.output_price is not None
         cost = f", cost {self.cost_at(endpoint):.4f}" if has_prices else ""
         return f"{self.read:,} tokens read, {self.written:,} written{cost}"
 
 
-def _tokens_of(answer: Answer) -> Tokens:
-    """The tokens that an answer took."""
-    return Tokens(answer.input_tokens, answer.output_tokens)
-
-
-class Spending:
-    """Adds up answers, and holds requests back that could pass a limit. All threads may use it.
+class Budget:
+    """Adds up what answers cost, and holds back requests that could pass a limit. All threads may use it.
 
     Attributes:
         spent: tokens of all answers, those of earlier starts included.
@@ -174,12 +156,12 @@ class Spending:
     def add(self, answer: Answer) -> None:
         """Count an answer."""
         with self._changed:
-            self.spent += _tokens_of(answer)
+            self.spent += Tokens(answer.input_tokens, answer.output_tokens)
             self.num_answers += 1
 
     @contextmanager
-    def room_for(self, request: Tokens) -> Iterator[None]:
-        """Set tokens aside while a request is under way; waits for others when together they could pass a limit.
+    def reserve(self, request: Tokens) -> Iterator[None]:
+        """Reserve tokens while a request is under way; wait for others when together they could pass a limit.
 
         Raises:
             LimitError: this request could pass it by itself, or an earlier one could have.

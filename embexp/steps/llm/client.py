@@ -1,21 +1,19 @@
-"""Requests to a chat completions server: sent at an even pace, and retried with growing waits.
+"""Requests to a chat completions server: what is sent, what its answers mean, and how fast it may go.
 
-By requests rather than by openai's client, which follows redirects to other hosts and repeats requests by rules of its
-own.
+By requests rather than by openai's client, which follows redirects to other hosts and retries by rules of its own.
 """
 
 import datetime
 import email.utils
 import json
-import random
 import re
 import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import COUNT_FROM_0
 from embexp.errors import EndpointError
 from embexp.steps.llm.answers import Answer, estimated_tokens
 from embexp.steps.llm.endpoint import Endpoint
@@ -27,7 +25,7 @@ _SECONDS = 60  # of a minute
 _NUMBER = re.compile(r"\d+(\.\d*)?", re.ASCII)
 
 
-class Pace:
+class RateLimiter:
     """Spreads requests evenly, so that no minute has more of them, or of their tokens, than allowed.
 
     Args:
@@ -45,10 +43,10 @@ class Pace:
         self._next = self._held_until = time.monotonic()
 
     def wait(self, num_tokens: int) -> None:
-        """Wait for one's turn; the next one's comes when a request of so many tokens is allowed for.
+        """Wait until a request may be sent; one of so many tokens delays the next.
 
         Raises:
-            CancelledError: all is to stop.
+            CancelledError: everything is to stop.
         """
         with self._lock:
             turn = max(self._next, time.monotonic())
@@ -58,7 +56,7 @@ class Pace:
             self.sleep(left)
 
     def hold(self, seconds: float) -> None:
-        """Nobody's turn comes before so many seconds have gone."""
+        """Let no request start for so many seconds."""
         with self._lock:
             self._held_until = max(self._held_until, time.monotonic() + seconds)
 
@@ -66,25 +64,16 @@ class Pace:
         """Wait so many seconds.
 
         Raises:
-            CancelledError: all is to stop.
+            CancelledError: everything is to stop.
         """
         if self._stop.wait(max(0.0, seconds)):
             raise CancelledError
 
 
-def wait_before(attempt: int, first: float, longest: float) -> float:
-    """Seconds before another try: they double with each, and chance keeps those who wait from coming at once.
+def _seconds_to_wait(header: str | None) -> float | None:
+    """The wait that Retry-After names, in seconds or as a date; None where it cannot be read.
 
-    >>> 2.0 <= wait_before(3, first=1.0, longest=60.0) <= 4.0
-    True
-    """
-    return min(longest, first * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
-
-
-def _seconds_asked_for(header: str | None) -> float | None:
-    """What Retry-After says, in seconds or as a date; None where it says nothing that can be read.
-
-    >>> _seconds_asked_for("2.5"), _seconds_asked_for("soon"), _seconds_asked_for("Thu, 01 Jan 1970 00:00:00 GMT")
+    >>> _seconds_to_wait("2.5"), _seconds_to_wait("soon"), _seconds_to_wait("Thu, 01 Jan 1970 00:00:00 GMT")
     (2.5, None, 0.0)
     """
     if header is None:
@@ -110,7 +99,7 @@ class BusyError(Exception):
     """The server could not answer now.
 
     Args:
-        wait: seconds that it asked for, None where it did not.
+        wait: seconds that it wants, None where it does not say.
     """
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
@@ -119,85 +108,82 @@ class BusyError(Exception):
 
 
 class RefusedError(Exception):
-    """The server does not take this request."""
+    """The server does not accept this request."""
 
 
-@dataclass(frozen=True)
-class Line:
-    """The way to a server: nothing but its own address is ever called, by no proxy and no redirect.
+class Connection:
+    """The way to a server: only its own address is called, without proxies and redirects. All threads may use it.
 
     Attributes:
-        key: goes into the header, and is blotted out wherever the server repeats it.
+        session: closed by the caller.
     """
 
-    endpoint: Endpoint
-    key: str | None
-    session: "requests.Session"
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Read the key, which goes into the header and is blotted out wherever the server repeats it.
+
+        Raises:
+            ConfigError: the key is not where it should be.
+        """
+        from http.cookiejar import DefaultCookiePolicy
+
+        import requests
+        from requests.adapters import HTTPAdapter
+
+        self._endpoint, self._key = endpoint, endpoint.key()
+        self.session = requests.Session()
+        self.session.trust_env = False  # no proxy, and no password of a .netrc in place of the key
+        self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, HTTPAdapter(pool_maxsize=endpoint.concurrency))
 
     def send(self, body: Mapping[str, Any]) -> Answer:
         """The answer to a request.
 
         Raises:
-            BusyError: no answer now: no connection, too slow, too many requests, a fault of the server, garbage.
-            RefusedError: the server does not take the request.
-            EndpointError: it is of no use to go on: no right to ask, nothing at this address, a redirect.
+            BusyError: no answer now: no connection, too slow, too many requests, a server error, garbage.
+            RefusedError: the server does not accept the request.
+            EndpointError: further requests are of no use: a wrong key or address, a redirect.
         """
         status, headers, content = self._post(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
         said = " ".join(content.split())[:_SHOWN_CHARS]
         if status == 200:
             return _answer(content, said, body)
         if status in _BUSY or status >= 500:
-            raise BusyError(f"status {status}: {said}", _seconds_asked_for(headers.get("Retry-After")))
+            raise BusyError(f"status {status}: {said}", _seconds_to_wait(headers.get("Retry-After")))
         if status in _REFUSED:
             raise RefusedError(f"status {status}: {said}")
-        raise EndpointError(f"{self.endpoint.address} answers with status {status}: {said}\n{self._what_to_do(status)}")
+        raise self._hopeless(status, said)
 
     def _post(self, data: bytes) -> tuple[int, Mapping[str, str], str]:
         import requests
 
-        seconds = self.endpoint.timeout
+        seconds = self._endpoint.timeout
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        headers |= {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        headers |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
         options = {"headers": headers, "timeout": seconds, "allow_redirects": False, "stream": True}
         deadline = time.monotonic() + seconds
         try:
-            with self.session.post(self.endpoint.address, data=data, **options) as response:
+            with self.session.post(self._endpoint.address, data=data, **options) as response:
                 content = self._without_key(_read(response, deadline))
                 return response.status_code, response.headers, content
         except requests.RequestException as error:
             raise BusyError(self._without_key(f"{type(error).__name__}: {error}"[: 2 * _SHOWN_CHARS])) from error
 
     def _without_key(self, text: str) -> str:
-        return text.replace(self.key, "***") if self.key else text
+        return text.replace(self._key, "***") if self._key else text
 
-    def _what_to_do(self, status: int) -> str:
-        name = self.endpoint.api_key_env
+    def _hopeless(self, status: int, said: str) -> EndpointError:
+        name, note = self._endpoint.api_key_env, ""
         if status in (401, 403):
-            if name:
-                return f"Expected a key that it takes in the environment variable {name}: type export {name}=<key>."
-            return "Expected a key: put it into an environment variable and type endpoint.api_key_env=<variable>."
-        if 300 <= status < 400:
-            return "Redirects are not followed. Expected the server's own address: type endpoint.url=<address>."
-        return f"Expected a chat completion. Look at endpoint.url and endpoint.model={self.endpoint.model}."
-
-
-def line_to(endpoint: Endpoint) -> Line:
-    """The way to an endpoint, for as many threads as ask at the same time.
-
-    Raises:
-        ConfigError: the key is not where it should be.
-    """
-    from http.cookiejar import DefaultCookiePolicy
-
-    import requests
-    from requests.adapters import HTTPAdapter
-
-    session = requests.Session()
-    session.trust_env = False  # no proxy, and no password of a .netrc in place of the key
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=endpoint.concurrency))
-    return Line(endpoint, endpoint.key(), session)
+            expected = f"a key that it accepts{f' in the environment variable {name}' if name else ''}"
+            fix = f"export {name}=<key>" if name else "endpoint.api_key_env=<variable>"
+        elif 300 <= status < 400:
+            note, expected, fix = "Redirects are not followed", "the server's own address", "endpoint.url=<address>"
+        else:
+            expected = f"a chat completion of the model {self._endpoint.model}"
+            fix = ("endpoint.url=<address>", "endpoint.model=<name>")
+        text = f"answers with status {status}: {said}"
+        return EndpointError(text, key="endpoint.url", given=self._endpoint.url, expected=expected, note=note, fix=fix)
 
 
 def _read(response: "requests.Response", deadline: float) -> str:
@@ -223,13 +209,12 @@ def _answer(content: str, said: str, body: Mapping[str, Any]) -> Answer:
         raise BusyError(f"no chat completion: {said}") from error
     if not isinstance(text, str) or not isinstance(usage, Mapping):
         raise BusyError(f"no chat completion: {said}")
-    asked = estimated_tokens(message["content"] for message in body["messages"])
-    read = _count(usage.get("prompt_tokens"), asked)
+    sent = estimated_tokens(message["content"] for message in body["messages"])
+    read = _count(usage.get("prompt_tokens"), sent)
     written = _count(usage.get("completion_tokens"), estimated_tokens([text]))
     return Answer(text.encode("utf-8", "replace").decode("utf-8"), read, written, is_cut)
 
 
 def _count(given: Any, estimate: int) -> int:
-    """What a server counted, or an estimate where that is no count."""
-    is_count = isinstance(given, int) and not isinstance(given, bool) and 0 <= given < _MOST_TOKENS
-    return given if is_count else estimate
+    """What a server counted, or an estimate where that is not a count."""
+    return given if COUNT_FROM_0.allow(given) and given < _MOST_TOKENS else estimate

@@ -1,4 +1,4 @@
-"""The language model to call: its URL, parameters, pace and price, and what is wrong with these settings."""
+"""The language model to call: its URL, parameters, rate limits and prices."""
 
 import os
 import re
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from embexp.core.arguments import COUNT, TEXT, LegalValues, problems_with
 from embexp.data.values import is_number
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, Problem, listed
 
 _SETS_LENGTH = ("max_tokens", "max_completion_tokens")  # parameters that bound an answer
 _USUAL_LENGTH = 512  # tokens of an answer, where no parameter bounds it
@@ -17,15 +18,15 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server that speaks OpenAI's chat completions, hosted or local, and the limits that are kept with it.
+    """A server that speaks OpenAI's chat completions, hosted or local, and the limits for its use.
 
     Args:
         url: up to before `/chat/completions`, such as http://localhost:8000/v1.
         api_key_env: the environment variable that holds the key, None for none. The key itself goes nowhere but into
             the header of a request.
         parameters: sent with each request as they are, such as temperature, max_tokens and seed.
-        json_schema: ask the server to hold itself to the schema (`response_format`); one that does not take that is
-            asked without. Answers are checked in any case.
+        json_schema: send the schema of an answer (`response_format`); a server that refuses it gets requests without.
+            Answers are checked in any case.
         attempts: requests for one text, until an answer fits the schema.
         tries: of one request, when the server is busy, fails or cannot be reached.
         timeout: seconds from a request to the end of its answer.
@@ -35,7 +36,7 @@ class Endpoint:
         requests_per_minute, tokens_per_minute: spread evenly; None for no limit.
         input_price, output_price: of a million tokens, in any currency; None where there is none.
         max_cost, max_total_tokens: what all answers of a step together may cost, those of earlier starts included.
-            What is not asked for when one is reached is left out.
+            Requests over the limit are left out.
     """
 
     url: str
@@ -63,9 +64,15 @@ class Endpoint:
 
     @property
     def answer_tokens(self) -> int:
-        """The most tokens of an answer, or as many as are usual."""
+        """The most tokens that an answer may have; a usual number where `parameters` do not say."""
         bounds = [self.parameters[name] for name in _SETS_LENGTH if is_number(self.parameters.get(name))]
         return int(bounds[0]) if bounds else _USUAL_LENGTH
+
+    @property
+    def sends_key_unencrypted(self) -> bool:
+        """Whether a key goes to another machine without encryption."""
+        parts = urlsplit(self.url)
+        return self.api_key_env is not None and parts.scheme == "http" and parts.hostname not in _HERE
 
     def key(self) -> str | None:
         """The key, from the environment.
@@ -75,86 +82,89 @@ class Endpoint:
         """
         if self.api_key_env is None:
             return None
-        key = os.environ.get(self.api_key_env, "").strip()
+        key, export = os.environ.get(self.api_key_env, "").strip(), f"export {self.api_key_env}=<key>"
         if not key:
             raise ConfigError(
-                f"endpoint.api_key_env={self.api_key_env}, and this environment variable is not set. Expected the key "
-                f"in it: type export {self.api_key_env}=<key>, or endpoint.api_key_env=null for a server without one."
+                "names an environment variable that is not set",
+                key="endpoint.api_key_env",
+                given=self.api_key_env,
+                expected="a variable that holds the key, or null for a server without one",
+                fix=(export, "endpoint.api_key_env=null"),
             )
         if not (key.isascii() and key.isprintable() and " " not in key):
             raise ConfigError(
-                f"The environment variable {self.api_key_env} holds spaces or characters that no key has. "
-                f"Expected the key alone: type export {self.api_key_env}=<key>."
+                "names an environment variable that holds spaces or characters that no key has",
+                key="endpoint.api_key_env",
+                given=self.api_key_env,
+                expected="the key alone",
+                fix=export,
             )
         return key
 
-
-def is_open(endpoint: Endpoint) -> bool:
-    """Whether a key would go unencrypted to another machine."""
-    parts = urlsplit(endpoint.url)
-    return endpoint.api_key_env is not None and parts.scheme == "http" and parts.hostname not in _HERE
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with the settings; a value that may hold a secret is not repeated."""
+        yield from _address_problems(self.url)
+        yield from problems_with(
+            "endpoint.model", self.model, TEXT, "<name>", "The server knows the model by this name"
+        )
+        name, own = self.api_key_env, ()
+        if name is not None and not (isinstance(name, str) and _VARIABLE.fullmatch(name)):
+            expected = "the environment variable that holds the key (never the key itself), or null"
+            fix = ("endpoint.api_key_env=OPENAI_API_KEY",)
+            yield Problem("is not the name of a variable", key="endpoint.api_key_env", expected=expected, fix=fix)
+        if not isinstance(self.parameters, Mapping):
+            fix = ("'endpoint.parameters={temperature: 0.7}'",)
+            yield Problem(key="endpoint.parameters", given=self.parameters, expected="a mapping", fix=fix)
+        else:
+            own = sorted(_SET_BY_US & {*self.parameters})
+        if own:
+            yield Problem(f"must not hold {listed(own)}: the step sets this itself", key="endpoint.parameters")
+        for field, (legal, such_as) in _NUMBERS.items():
+            yield from problems_with(f"endpoint.{field}", getattr(self, field), legal, such_as)
+        if self.max_cost is not None and self.input_price is None and self.output_price is None:
+            yield Problem(
+                "has no effect without prices",
+                key="endpoint.max_cost",
+                given=self.max_cost,
+                expected="the price of a million tokens, too",
+                fix=("endpoint.input_price=<price> endpoint.output_price=<price>", "endpoint.max_cost=null"),
+            )
 
 
 _SET_BY_US = {"messages", "model", "response_format", "stream", "n"}
-_COUNTS = ("attempts", "tries", "concurrency")
-_SECONDS = ("timeout", "first_wait", "longest_wait")
-_RATES = ("requests_per_minute", "tokens_per_minute")
-_AMOUNTS = ("input_price", "output_price", "max_cost", "max_total_tokens")
 _VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_RATE, _AMOUNT = LegalValues(above=0, optional=True), LegalValues(least=0, optional=True)
+_NUMBERS = {  # what each may be, and an example
+    "attempts": (COUNT, 3),
+    "tries": (COUNT, 6),
+    "concurrency": (COUNT, 8),
+    "timeout": (LegalValues(above=0), 120),
+    "first_wait": (LegalValues(above=0), 1),
+    "longest_wait": (LegalValues(above=0), 60),
+    **dict.fromkeys(("requests_per_minute", "tokens_per_minute"), (_RATE, "null")),
+    **dict.fromkeys(("input_price", "output_price", "max_cost", "max_total_tokens"), (_AMOUNT, "null")),
+}
 
 
-def faults_of(endpoint: Endpoint) -> Iterator[str]:
-    """What is wrong, a line each; a value that may hold a secret is not repeated."""
-    yield from _address_faults(endpoint.url)
-    name, parameters = endpoint.api_key_env, endpoint.parameters
-    if not isinstance(endpoint.model, str) or not endpoint.model.strip():
-        yield f"endpoint.model={endpoint.model!r} must be the name of a model, as the server knows it."
-    if name is not None and not (isinstance(name, str) and _VARIABLE.fullmatch(name)):
-        yield "endpoint.api_key_env must be the name of an environment variable, such as OPENAI_API_KEY, not a key."
-    if not isinstance(parameters, Mapping):
-        yield f"endpoint.parameters={parameters!r} must be a mapping, such as {{temperature: 0.7}}."
-    elif own := sorted(_SET_BY_US & {*parameters}):
-        yield f"endpoint.parameters must not hold {', '.join(own)}: the step says these itself. Leave them out."
-    yield from _number_faults(endpoint)
-    if endpoint.max_cost is not None and endpoint.input_price is None and endpoint.output_price is None:
-        yield "endpoint.max_cost has no effect without prices: set endpoint.input_price and endpoint.output_price."
-
-
-def _number_faults(endpoint: Endpoint) -> Iterator[str]:
-    for name in _COUNTS:
-        value = getattr(endpoint, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            yield f"endpoint.{name}={value} must be a whole number from 1."
-    for name in _SECONDS:
-        if not is_number(value := getattr(endpoint, name)) or value <= 0:
-            yield f"endpoint.{name}={value} must be a number of seconds above 0."
-    for name in _RATES:
-        if (value := getattr(endpoint, name)) is not None and (not is_number(value) or value <= 0):
-            yield f"endpoint.{name}={value} must be a number above 0, or null for no limit."
-    for name in _AMOUNTS:
-        if (value := getattr(endpoint, name)) is not None and (not is_number(value) or value < 0):
-            yield f"endpoint.{name}={value} must be a number from 0, or null for none."
-
-
-def _address_faults(url: Any) -> Iterator[str]:
-    """What is wrong with an address; one that may hold a secret is not repeated."""
-    expected = "Expected one such as http://localhost:8000/v1"
+def _address_problems(url: Any) -> Iterator[Problem]:
+    fix = ("endpoint.url=http://localhost:8000/v1",)
+    expected = "an address up to before /chat/completions"
     parts = _parts(url) if isinstance(url, str) else None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        yield f"endpoint.url is no address of a server. {expected}."
+        yield Problem("is not the address of a server", key="endpoint.url", expected=expected, fix=fix)
     elif parts.username or parts.password or parts.query or parts.fragment:
-        yield (
-            f"endpoint.url names a user, a password or something after a ? or #, on {parts.hostname}. {expected}; "
-            "a key goes into an environment variable, which endpoint.api_key_env names."
-        )
-    elif parts.path.rstrip("/").endswith("/chat/completions"):
-        yield f"endpoint.url={url} must end before /chat/completions. {expected}."
+        text = f"has a user, a password or something after a ? or #, on {parts.hostname}"
+        note = "A key goes into an environment variable, which endpoint.api_key_env names"
+        yield Problem(text, key="endpoint.url", expected=expected, note=note, fix=fix)
+    elif (path := parts.path.rstrip("/")).endswith("/chat/completions"):
+        fix = (f"endpoint.url={parts.scheme}://{parts.netloc}{path.removesuffix('/chat/completions')}",)
+        yield Problem("goes too far", key="endpoint.url", given=url, expected=expected, fix=fix)
 
 
 def _parts(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  # raises when it is none
+        parts.port  # noqa: B018  # raises when it is not a port
     except ValueError:
         return None
     return parts

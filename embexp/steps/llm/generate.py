@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import COUNT, COUNT_FROM_0, TEXT, LegalValues, problems_with, refuse
 from embexp.data.arrow import rows_of, schema_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import MADE_BY, MADE_FROM, ROW_PROMPT, shape_named
-from embexp.errors import DataError
+from embexp.errors import Problem
 from embexp.steps.augment.augment import HeldOut
 from embexp.steps.augment.provenance import Row, made_of, with_source, with_sources
 from embexp.steps.augment.text_changes import shown_change
+from embexp.steps.kept_rows import none_emptied
 from embexp.steps.llm.batch import RequestOutcome, request_all
-from embexp.steps.llm.chat import Request, messages_of, prompt_faults
-from embexp.steps.llm.endpoint import Endpoint, faults_of
-from embexp.steps.refusals import refuse
+from embexp.steps.llm.chat import Request, prompt_problems
+from embexp.steps.llm.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,7 +28,7 @@ _LIKE_OWN = "like a text of its row"
 
 @dataclass(frozen=True)
 class _Task:
-    """What is asked for.
+    """What a model is to make.
 
     Args:
         places: the column whose text stands in each place of the prompt.
@@ -40,14 +41,15 @@ class _Task:
     per_text: int
     cache: Path | None
 
-    def ask(self, dataset: EmbeddingDataset, splits: Iterable[str]) -> "_RowAnswers":
+    def answers(self, dataset: EmbeddingDataset, splits: Iterable[str]) -> "_RowAnswers":
         """The answers for all rows of some splits."""
         rows = (row for split in splits for row in rows_of(dataset.splits[split].select_columns([*self._columns])))
         sources = [*dict.fromkeys(self.source(row) for row in rows)]
-        requests = [self._request(source) for source in sources]
-        asked = request_all(self.endpoint, requests, self.made_by, self.cache)
-        texts = {source: made for source, made in zip(sources, asked.texts, strict=True) if made}
-        return _RowAnswers(self, asked, texts)
+        values = [dict(zip(self.places, source, strict=True)) | {"number": str(self.per_text)} for source in sources]
+        requests = [Request.filled(self.prompt, each, self.per_text) for each in values]
+        outcome = request_all(self.endpoint, requests, self.made_by, self.cache)
+        texts = {source: made for source, made in zip(sources, outcome.texts, strict=True) if made}
+        return _RowAnswers(self, outcome, texts)
 
     def source(self, row: Row) -> tuple[str, ...]:
         """The texts of a row that the prompt shows."""
@@ -57,23 +59,19 @@ class _Task:
     def _columns(self) -> Iterable[str]:
         return self.places.values()
 
-    def _request(self, source: Sequence[str]) -> Request:
-        values = dict(zip(self.places, source, strict=True)) | {"number": str(self.per_text)}
-        return Request(messages_of(self.prompt, values), self.per_text)
-
 
 @dataclass
 class _RowAnswers:
-    """The answers for rows, with counts of those that went, and the first ones to read."""
+    """The answers for rows, with counts of those left out, and the first ones as examples."""
 
     task: _Task
-    asked: RequestOutcome
+    outcome: RequestOutcome
     texts: Mapping[tuple[str, ...], Sequence[str]]
     left_out: Counter[str] = field(default_factory=Counter)
     shown: list[str] = field(default_factory=list)
     num_made: int = 0
 
-    def of(self, row: Row, own: Sequence[str], held_out: HeldOut | None, num_shown: int) -> list[str]:
+    def texts_for(self, row: Row, own: Sequence[str], held_out: HeldOut | None, num_shown: int) -> list[str]:
         """The texts made for a row, without those like its own texts or, in train, like texts of dev and test.
 
         Args:
@@ -90,8 +88,8 @@ class _RowAnswers:
         return made
 
     def report(self) -> str:
-        """What was asked, what it took, what was left out."""
-        return self.asked.report(self.left_out)
+        """How many answers came, what they cost, what was left out."""
+        return self.outcome.report(self.left_out)
 
 
 def _is_like(text: str, own: Sequence[str], left_out: Counter[str]) -> bool:
@@ -107,17 +105,14 @@ def _is_like(text: str, own: Sequence[str], left_out: Counter[str]) -> bool:
 logger = logging.getLogger(__name__)
 
 
-def _generating_faults(dataset: EmbeddingDataset, task: _Task, shapes: Sequence[str], examples: Any) -> Iterator[str]:
-    """What is wrong with the arguments of such a step, a line each."""
+def _problems(dataset: EmbeddingDataset, task: _Task, shapes: Sequence[str], examples: Any) -> Iterator[Problem]:
     if dataset.shape.name not in shapes:
-        yield f"{dataset.name} is {dataset.shape.name}; expected {' or '.join(shapes)}."
-    for name, value, least in (("per_text", task.per_text, 1), ("examples", examples, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            yield f"{name}={value} must be a whole number from {least}."
-    if not isinstance(task.made_by, str) or not task.made_by.strip():
-        yield f"made_by={task.made_by!r} must be a name, such as made_by=queries."
-    yield from faults_of(task.endpoint)
-    yield from prompt_faults(task.prompt, ["text"], [*task.places, "number"])
+        yield Problem(f"{dataset.name} is {dataset.shape.name}", expected=" or ".join(shapes))
+    yield from problems_with("per_text", task.per_text, COUNT, such_as=1)
+    yield from problems_with("examples", examples, COUNT_FROM_0, such_as=3)
+    yield from problems_with("made_by", task.made_by, TEXT, such_as="queries")
+    yield from task.endpoint.problems()
+    yield from prompt_problems(task.prompt, [*task.places, "number"])
 
 
 def _generated(
@@ -131,16 +126,12 @@ def _generated(
     made_by, source = answers.task.made_by, dataset.shape.name
     for line in answers.shown:
         logger.info("%s: %s: %s", dataset.name, made_by, line)
-    if empty := [split for split, rows in dataset.splits.items() if rows.num_rows and not splits[split].num_rows]:
-        raise DataError(
-            f"{made_by} leaves no row of {' and '.join(empty)} in {dataset.name} ({answers.report()}). Expected at "
-            "least one: look at the prompt, and at the limits under endpoint."
-        )
     prompts = dataset.prompts.moved("text", ("anchor", "positive")) if source == "text" else dataset.prompts
     reason = f"{answers.num_made:,} texts made; {answers.report()}"
     ordered = {split: splits[split] for split in dataset.splits}
     changes = {"shape": shape_named(shape), "prompts": prompts}
-    return dataset.after(f"generate {made_by}", ordered, reason, answers.shown, **changes)
+    made = dataset.after(f"generate {made_by}", ordered, reason, answers.shown, **changes)
+    return none_emptied(dataset, made, "Look at the prompt, and at the limits of the endpoint")
 
 
 _PARTNERS = {"anchor": "positive", "positive": "anchor"}
@@ -159,39 +150,35 @@ def generate_pairs(
     """Pairs of a text and one that a language model made for it.
 
     Of texts, in all splits: a pair for each text and answer; texts without an answer are left out. Of pairs, in train:
-    more pairs beside each row, made of one side of it; dev and test stay. What is like a text of its own row is left
-    out, and in train what is like a text of dev or test.
+    more pairs after each row, made of one side of it; dev and test stay. A text like one of its own row is left out,
+    and in train one like a text of dev or test.
 
     Args:
-        prompt: `system` (or null) and `user`, with {text} and {number} of wanted texts in their places.
+        prompt: `system` (or null) and `user`, with {text} and {number} in their places.
         makes: which side is made, anchor (such as queries for passages) or positive; the given text is the other.
         per_text: how many are made for each text.
         examples: how many are logged and kept in the report.
-        cache: the folder that keeps answers; None keeps none.
+        cache: the folder for answers; None caches none.
 
     Raises:
         ConfigError: lists every argument that does not fit.
         DataError: not one pair could be made of a split of texts.
-        EndpointError: the server cannot be reached, or is of no use; answers that came are kept.
+        EndpointError: the server cannot be reached or used; answers that came are cached.
     """
     of_texts = dataset.shape.name == "text"
     task = _Task(endpoint, prompt, made_by, {"text": "text" if of_texts else _PARTNERS.get(makes, "")}, per_text, cache)
-    faults = [*_faults(dataset, makes), *_generating_faults(dataset, task, ["text", "positive_pair"], examples)]
-    refuse("generate_pairs", faults)
-    asked = [split for split in dataset.splits if of_texts or split == "train"]
-    making = _Pairs(dataset, makes, task.ask(dataset, asked), HeldOut.of(dataset), examples)
-    splits = {split: with_sources(rows, dataset) for split, rows in dataset.splits.items() if split not in asked}
-    for split in asked:
+    problems = [*problems_with("makes", makes, LegalValues(one_of=(*_PARTNERS,)), such_as="anchor")]
+    if of_texts and any(ROW_PROMPT in rows.column_names for rows in dataset.splits.values()):
+        text = f"{dataset.name} has prompts of its own (column prompt), and a pair could not say whose prompt it is"
+        problems.append(Problem(text, expected="texts without that column"))
+    refuse([*problems, *_problems(dataset, task, ["text", "positive_pair"], examples)])
+    sources = [split for split in dataset.splits if of_texts or split == "train"]
+    making = _Pairs(dataset, makes, task.answers(dataset, sources), HeldOut.from_dataset(dataset), examples)
+    splits = {split: with_sources(rows, dataset) for split, rows in dataset.splits.items() if split not in sources}
+    for split in sources:
         columns = [*dataset.splits[split].column_names, MADE_FROM, MADE_BY]
-        splits[split] = table_of_rows(making.of(split), schema_of(shape_named("positive_pair"), columns))
+        splits[split] = table_of_rows(making.pairs_of(split), schema_of(shape_named("positive_pair"), columns))
     return _generated(dataset, "positive_pair", splits, making.answers)
-
-
-def _faults(dataset: EmbeddingDataset, makes: str) -> Iterator[str]:
-    if makes not in _PARTNERS:
-        yield f"makes={makes!r} must be anchor or positive."
-    if dataset.shape.name == "text" and any(ROW_PROMPT in rows.column_names for rows in dataset.splits.values()):
-        yield "texts have prompts of their own (column prompt): take it out, a pair would not know whose it is."
 
 
 @dataclass(frozen=True)
@@ -202,7 +189,7 @@ class _Pairs:
     held_out: HeldOut
     num_shown: int
 
-    def of(self, split: str) -> Iterator[Row]:
+    def pairs_of(self, split: str) -> Iterator[Row]:
         """The pairs of a split: of texts those that are made; else each row and what is made of it."""
         columns = self.dataset.text_columns
         avoided = self.held_out if split == "train" else None
@@ -215,7 +202,7 @@ class _Pairs:
                 yield source
                 if source[MADE_BY] is not None:  # made of another: nothing is made of it
                     continue
-            for text in self.answers.of(row, own, avoided, self.num_shown):
+            for text in self.answers.texts_for(row, own, avoided, self.num_shown):
                 yield made_of(source, self.answers.task.made_by, **{self.makes: text})
 
 
@@ -228,10 +215,10 @@ def generate_negatives(
     examples: int = 3,
     cache: Path | None = None,
 ) -> EmbeddingDataset:
-    """Triplets whose hard negatives a language model made: of pairs, or beside the negatives of triplets; all splits.
+    """Triplets whose hard negatives a language model made: of pairs, or added to those of triplets; all splits.
 
-    Rows without as many are left out; so are those with one like a text of the row itself. A row stays the one that it
-    was: it is not made of another.
+    Rows without as many are left out; so are those with one like a text of the row itself. The rows do
+    not count as made of others.
 
     Args:
         prompt: `system` (or null) and `user`, with {text} (the anchor), {positive} and {number} in their places.
@@ -240,11 +227,11 @@ def generate_negatives(
     Raises:
         ConfigError: lists every argument that does not fit.
         DataError: no row is left in a split.
-        EndpointError: the server cannot be reached, or is of no use; answers that came are kept.
+        EndpointError: the server cannot be reached or used; answers that came are cached.
     """
     task = _Task(endpoint, prompt, made_by, {"text": "anchor", "positive": "positive"}, per_text, cache)
-    refuse("generate_negatives", _generating_faults(dataset, task, ["positive_pair", "triplet"], examples))
-    answers, first = task.ask(dataset, dataset.splits), len(dataset.text_columns) - 1
+    refuse(_problems(dataset, task, ["positive_pair", "triplet"], examples))
+    answers, first = task.answers(dataset, dataset.splits), len(dataset.text_columns) - 1
     names = [f"negative_{number}" for number in range(first, first + per_text)]
     splits = {}
     for split, rows in dataset.splits.items():
@@ -257,6 +244,6 @@ def _triplets(
     rows: "Dataset", columns: Sequence[str], answers: _RowAnswers, names: Sequence[str], num_shown: int
 ) -> Iterator[Row]:
     for row in rows_of(rows):
-        made = answers.of(row, [row[column] for column in columns], None, num_shown)
+        made = answers.texts_for(row, [row[column] for column in columns], None, num_shown)
         if len(made) == len(names):
             yield row | dict(zip(names, made, strict=True))

@@ -60,7 +60,7 @@ class Bm25Retriever:
         from bm25s.tokenization import Tokenized
 
         documents = with_progress(pool.documents, "terms of documents", lambda _: 1, len(pool.documents))
-        numbers = [terms.of(text) for text in documents]
+        numbers = [terms.numbers_of(text) for text in documents]
         if not any(numbers):
             return scipy.sparse.csr_array((len(terms.numbers), len(numbers)), dtype="float32")
         logging.getLogger(bm25s.__name__).setLevel(logging.WARNING)  # it logs every index that it builds

@@ -66,7 +66,7 @@ def test_nothing_is_translated_when_the_way_back_is_missing():
 
 
 def test_all_arguments_that_do_not_fit_are_told():
-    with pytest.raises(ConfigError, match=r"copies=0 must be.*(\n.*)*min_similarity without an encoder"):
+    with pytest.raises(ConfigError, match=r"copies=0 was given.*(\n.*)*encoder=null was given, but min_similarity"):
         back_translate(pairs(), Words({}), Words({}), "bt", copies=0, min_similarity=0.5)
 
 

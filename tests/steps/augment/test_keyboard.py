@@ -60,5 +60,5 @@ def test_capitals_stay_capitals():
 
 
 def test_a_wrong_share_is_refused():
-    with pytest.raises(ConfigError, match="KeyboardTypos: share=2"):
+    with pytest.raises(ConfigError, match="share=2 was given"):
         KeyboardTypos(2, 4)

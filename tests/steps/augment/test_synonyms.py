@@ -43,21 +43,21 @@ def groups(tmp_path):
 
 
 def test_the_most_frequent_sense_counts_and_then_the_next_ones(wordnet):
-    assert WordNet(wordnet, 1).of("car") == ("auto", "motor car")
-    assert WordNet(wordnet, 2).of("car") == ("auto", "motor car", "railcar")
+    assert WordNet(wordnet, 1).synonyms_of("car") == ("auto", "motor car")
+    assert WordNet(wordnet, 2).synonyms_of("car") == ("auto", "motor car", "railcar")
 
 
 def test_the_part_of_speech_that_is_used_in_more_senses_counts(wordnet):
-    assert WordNet(wordnet, 1).of("profit") == ("gain",)
+    assert WordNet(wordnet, 1).synonyms_of("profit") == ("gain",)
 
 
 def test_markers_go_and_a_word_is_no_synonym_of_itself(wordnet):
-    assert WordNet(wordnet, 1).of("big") == ("large",)
-    assert WordNet(wordnet, 1).of("cars") == ()
+    assert WordNet(wordnet, 1).synonyms_of("big") == ("large",)
+    assert WordNet(wordnet, 1).synonyms_of("cars") == ()
 
 
 def test_an_irregular_form_of_another_word_has_none(wordnet):
-    assert WordNet(wordnet, 1).of("rose") == ()
+    assert WordNet(wordnet, 1).synonyms_of("rose") == ()
 
 
 def test_words_are_replaced_in_their_case_and_names_stay(wordnet):
@@ -76,20 +76,22 @@ def test_the_share_is_one_of_all_words(wordnet):
 
 
 def test_a_folder_without_wordnet_says_where_it_comes_from(tmp_path):
-    with pytest.raises(DataError, match=r"lacks index\.noun, .*apt-get install wordnet-base .*source\.folder=<folder"):
+    with pytest.raises(
+        DataError, match=r"lacks index\.noun, .*apt-get install wordnet-base .*(.|\n)*hint: type folder=<folder"
+    ):
         WordNet(str(tmp_path), 1)
 
 
 @pytest.mark.skipif(not Path("/usr/share/wordnet/index.noun").is_file(), reason="wordnet-base is not installed")
 def test_the_real_wordnet():
-    assert WordNet("/usr/share/wordnet", 1).of("car") == ("auto", "automobile", "machine", "motorcar")
-    assert WordNet("/usr/share/wordnet", 1).of("went") == ()
+    assert WordNet("/usr/share/wordnet", 1).synonyms_of("car") == ("auto", "automobile", "machine", "motorcar")
+    assert WordNet("/usr/share/wordnet", 1).synonyms_of("went") == ()
 
 
 def test_groups_of_one_meaning_are_synonyms_and_others_are_not(groups):
     source = SynonymGroups(groups)
-    assert (source.of("银行"), source.of("上调")) == (("钱庄", "银号"), ("提高",))
-    assert [source.of(word) for word in ("利率", "孤独", "Ba01A01=")] == [(), (), ()]
+    assert (source.synonyms_of("银行"), source.synonyms_of("上调")) == (("钱庄", "银号"), ("提高",))
+    assert [source.synonyms_of(word) for word in ("利率", "孤独", "Ba01A01=")] == [(), (), ()]
     assert {Synonyms(0.9, source)("银行提高了利率。", Random(seed)) for seed in range(20)} == {
         "钱庄上调了利率。",
         "银号上调了利率。",
@@ -98,7 +100,11 @@ def test_groups_of_one_meaning_are_synonyms_and_others_are_not(groups):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "No file of synonyms was named"), (b"\xd2\xf8\xd0\xd0", "is not in UTF-8"), (b"one\ntwo", "no group")],
+    [
+        (None, "path=null names no file of synonyms"),
+        (b"\xd2\xf8\xd0\xd0", "is not in UTF-8"),
+        (b"one\ntwo", "no group"),
+    ],
 )
 def test_a_file_that_does_not_serve_is_refused(content, message, tmp_path):
     path = tmp_path / "x.txt"
@@ -109,5 +115,5 @@ def test_a_file_that_does_not_serve_is_refused(content, message, tmp_path):
 
 
 def test_a_wrong_share_is_refused(groups):
-    with pytest.raises(ConfigError, match="Synonyms: share=1"):
+    with pytest.raises(ConfigError, match="share=1 was given"):
         Synonyms(1, SynonymGroups(groups))

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from embexp.errors import ConfigError
-from embexp.steps.augment.text_changes import Crop, Deletion, Mask, Swap, reworded
+from embexp.steps.augment.text_changes import Crop, Deletion, Mask, Swap, change_text
 from embexp.steps.word_tokenizer import words_of
 
 ENGLISH = "the bank raised its rate again."
@@ -88,10 +88,12 @@ def test_a_share_of_nothing_changes_nothing(change):
 @pytest.mark.parametrize("share", [1, 1.5, -0.1, True, "half", None, float("nan")])
 @pytest.mark.parametrize("change", [Deletion, Swap, Crop, lambda share: Mask(share, "X")])
 def test_a_share_that_is_none_is_refused(change, share):
-    with pytest.raises(ConfigError, match=r"share=.* was given; expected a number from 0 to below 1, such as 0\.1"):
+    with pytest.raises(
+        ConfigError, match=r"share=.* was given\. Expected a number of at least 0 and below 1\.\nhint: type share=0\.1"
+    ):
         change(share)
 
 
 def test_seed_and_text_alone_decide():
-    assert reworded(LONG, Deletion(0.5), 1) == reworded(LONG, Deletion(0.5), 1)
-    assert reworded(LONG, Deletion(0.5), 1) != reworded(LONG, Deletion(0.5), 2)
+    assert change_text(LONG, Deletion(0.5), 1) == change_text(LONG, Deletion(0.5), 1)
+    assert change_text(LONG, Deletion(0.5), 1) != change_text(LONG, Deletion(0.5), 2)

@@ -104,9 +104,9 @@ def test_all_bad_arguments_are_named_at_once():
     with pytest.raises(ConfigError) as error:
         deduplicate(texts, by="txt", either_order=True, on_conflict="keeep")
     for fault in (
-        "by='txt' is no text column of text. Expected one of: row, text. Did you mean 'text'?",
-        "either_order=true compares whole pairs; mine is text (text)",
-        "on_conflict='keeep' is none of: keep, drop.",
+        "by=txt was given. Expected one of: row, text. Did you mean 'text'?",
+        "either_order=true compares whole pairs, but mine is text (text)",
+        "on_conflict=keeep was given. Expected one of: keep, drop. Did you mean 'keep'?",
     ):
         assert fault in str(error.value)
     with pytest.raises(ConfigError, match="on_conflict=drop has no effect without labels"):

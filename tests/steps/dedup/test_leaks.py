@@ -34,7 +34,7 @@ LEAKY = pairs(
 
 def test_leaks_are_counted_by_splits_and_level():
     leaks = find_leaks(LEAKY)
-    counts = {(leak.judged, leak.seen, leak.level): (leak.rows, leak.distinct, leak.num_rows) for leak in leaks.found}
+    counts = {(leak.held_out, leak.seen, leak.level): (leak.rows, leak.distinct, leak.num_rows) for leak in leaks.found}
     assert counts == {
         ("dev", "train", "row"): (1, 1, 3),
         ("dev", "train", "text"): (2, 3, 3),
@@ -43,15 +43,15 @@ def test_leaks_are_counted_by_splits_and_level():
         ("test", "dev", "row"): (1, 1, 4),
         ("test", "dev", "text"): (1, 2, 4),
     }
-    assert leaks.of("test", "train").rows == 2
-    assert leaks.of("dev", "train", "text").distinct == 3
+    assert leaks.between("test", "train").rows == 2
+    assert leaks.between("dev", "train", "text").distinct == 3
 
 
 def test_examples_are_the_texts_that_leak():
     leaks = find_leaks(LEAKY, examples=1)
-    assert leaks.of("dev", "train").examples == ("it sat | a  CAT!",)
-    assert leaks.of("dev", "train", "text").examples == ("it sat",)
-    assert find_leaks(LEAKY, examples=0).of("dev", "train").examples == ()
+    assert leaks.between("dev", "train").examples == ("it sat | a  CAT!",)
+    assert leaks.between("dev", "train", "text").examples == ("it sat",)
+    assert find_leaks(LEAKY, examples=0).between("dev", "train").examples == ()
 
 
 def test_lines_are_for_people():
@@ -67,7 +67,7 @@ def test_lines_are_for_people():
 
 def test_long_examples_are_cut():
     text = "word " * 40
-    (example,) = find_leaks(pairs(train=[(text, "b")], test=[(text, "b")])).of("test", "train").examples
+    (example,) = find_leaks(pairs(train=[(text, "b")], test=[(text, "b")])).between("test", "train").examples
     assert example == f"{text[:79]}… | b"
 
 
@@ -77,10 +77,10 @@ def test_near_rows_are_counted_apart_from_the_same_ones():
         train=[(long, "Yes it did"), ("other", "text")],
         test=[(near, "yes it did"), ("Yes, it did", near), (long, "yes it did"), (long, "no"), ("x", "y")],
     )
-    leak = find_leaks(dataset, near_threshold=0.8).of("test", "train", "near")
+    leak = find_leaks(dataset, near_threshold=0.8).between("test", "train", "near")
     assert (leak.rows, leak.distinct) == (2, 2)
     assert leak.examples[0] == f"{near} | yes it did ~ {long} | Yes it did"
-    assert find_leaks(dataset).of("test", "train", "row").rows == 1
+    assert find_leaks(dataset).between("test", "train", "row").rows == 1
 
 
 def test_nothing_is_removed_unless_asked_for_and_leaks_are_logged(caplog):
@@ -96,7 +96,7 @@ def test_train_rows_that_stand_in_dev_or_test_go():
     assert rows_of(made, "train") == [("a dog", "it ran")]
     assert {split: rows.num_rows for split, rows in made.splits.items()} == {"train": 1, "dev": 3, "test": 4}
     assert made.history[0].reason.endswith("; 2 train rows removed")
-    assert find_leaks(made).of("test", "train").rows == find_leaks(made).of("dev", "train").rows == 0
+    assert find_leaks(made).between("test", "train").rows == find_leaks(made).between("dev", "train").rows == 0
 
 
 def test_dev_and_test_rows_that_stand_in_train_go():
@@ -118,14 +118,18 @@ def test_a_data_set_without_leaks_says_so():
 
 
 def test_an_audit_before_the_split_is_refused():
-    with pytest.raises(ConfigError, match=r"has only the split train here.*step=\[split,leaks\], in this order"):
+    with pytest.raises(ConfigError, match=r"has only the split train, (.|\n)*hint: type step=\[split,leaks\]"):
         audit_leaks(pairs(train=[("a", "b")]), remove="eval")
 
 
 def test_all_bad_arguments_are_named_at_once():
     with pytest.raises(ConfigError) as error:
         audit_leaks(LEAKY, remove="all", near_threshold=0, examples=-1)
-    for fault in ("remove='all' is none of: nothing, train, eval.", "near_threshold=0 must be above 0", "examples=-1"):
+    for fault in (
+        "remove=all was given. Expected one of: nothing, train, eval.",
+        "near_threshold=0 was",
+        "examples=-1",
+    ):
         assert fault in str(error.value)
 
 
@@ -190,7 +194,7 @@ def test_the_counts_are_those_of_sets(train, test):
     expected = [read(row) in seen for row in test]
     assert leaked_rows(dataset, dataset, "test").tolist() == expected
     leaks = find_leaks(dataset, examples=2)
-    leak, shared = leaks.of("test", "train"), leaks.of("test", "train", "text")
+    leak, shared = leaks.between("test", "train"), leaks.between("test", "train", "text")
     assert (leak.rows, leak.distinct) == (sum(expected), len(seen & {read(row) for row in test}))
     assert shared.rows == sum(bool(set(read(row)) & texts) for row in test)
     assert shared.distinct == len({text for row in test for text in read(row)} & texts)
@@ -241,7 +245,7 @@ def test_the_audit_of_sts_b(real_data):
     splits = {split: published(real_data, f"stsb/{file}").splits["train"] for split, file in files.items()}
     dataset = dataset_of("stsb", "positive_pair", {split: rows.to_dict() for split, rows in splits.items()})
     leaks = find_leaks(dataset)
-    found = [leaks.of(*which) for which in (("test", "train"), ("test", "dev"), ("dev", "train"))]
+    found = [leaks.between(*which) for which in (("test", "train"), ("test", "dev"), ("dev", "train"))]
     assert [(leak.distinct, leak.rows) for leak in found] == [(12, 12), (3, 4), (8, 8)]
     assert leaked_rows(dataset, dataset, "test").sum() == 12
 

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embexp.steps.dedup.near import NearIndex, bands_for, ngrams, similarity
+from embexp.steps.dedup.near import NearIndex, _bands_for, _similarity, ngrams
 
 
 def test_similarity_is_that_of_the_least_similar_text():
-    assert similarity(("abcde", "same"), ("abcdf", "same"), 3) == 2 / 4
-    assert similarity(("abc",), ("xyz",), 3) == 0.0
-    assert similarity(("ab",), ("ab",), 3) == 1.0
+    assert _similarity(("abcde", "same"), ("abcdf", "same"), 3) == 2 / 4
+    assert _similarity(("abc",), ("xyz",), 3) == 0.0
+    assert _similarity(("ab",), ("ab",), 3) == 1.0
 
 
 def test_ngrams_of_short_texts():
@@ -33,7 +33,7 @@ def test_the_first_near_document_is_found():
 @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5, 0.8, 0.95, 1.0])
 @pytest.mark.parametrize("num_perm", [16, 100, 128])
 def test_bands_fit_the_hashes(threshold, num_perm):
-    bands, rows = bands_for(threshold, num_perm)
+    bands, rows = _bands_for(threshold, num_perm)
     assert 1 <= bands * rows <= num_perm
 
 
@@ -48,7 +48,7 @@ def test_what_is_found_is_near_and_the_same_text_is_always_found(texts, wanted, 
         index.add((text,))
     place = index.find((wanted,))
     if place is not None:
-        assert similarity((texts[place],), (wanted,), 3) >= threshold
+        assert _similarity((texts[place],), (wanted,), 3) >= threshold
     assert wanted not in texts or place is not None
 
 

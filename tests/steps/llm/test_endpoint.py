@@ -17,7 +17,7 @@ from embexp.config.compose import conf_dir
 from embexp.errors import ConfigError, EndpointError
 from embexp.steps.llm.batch import OVER_LIMIT, REFUSED, UNUSABLE, request_all
 from embexp.steps.llm.chat import Request
-from embexp.steps.llm.endpoint import Endpoint, faults_of
+from embexp.steps.llm.endpoint import Endpoint
 
 KEY = "sk-very-secret-4711"
 
@@ -208,8 +208,9 @@ def test_a_server_that_stays_broken_ends_the_step_and_answers_are_kept(serve, tm
     with pytest.raises(EndpointError) as given_up:
         asked(server, "a", "b", "c", concurrency=1, tries=3, cache=tmp_path)
     assert str(given_up.value).startswith(
-        f"{server.url}/chat/completions gave no answer in 3 of 3 tries; the last one: status 500: oh no."
+        f"endpoint.url={server.url} gave no answer in 3 of 3 tries; the last one: status 500: oh no."
     )
+    assert "hint: type endpoint.tries=<more>" in str(given_up.value)
     assert len(server.requests) == 5
     server.behave = echo
     assert asked(server, "a", "b", "c", cache=tmp_path).texts[2] == ["c as put 1"]
@@ -236,7 +237,7 @@ def test_retry_after_is_honoured_by_all(seconds, serve):
 
 def test_a_server_that_asks_for_a_long_wait_ends_the_step(serve):
     server = serve(lambda _: Reply(b"", 429, {"Retry-After": "3600"}))
-    with pytest.raises(EndpointError, match=r"asked to wait 3,600 s, longer than endpoint\.longest_wait=60"):
+    with pytest.raises(EndpointError, match=r"wants a wait of 3,600 s, more than longest_wait=60"):
         asked(server, "a")
     assert len(server.requests) == 1
 
@@ -261,7 +262,7 @@ def test_a_slow_answer_is_given_up(serve):
     [
         (401, "api_key_env=<variable>"),
         (403, "api_key_env=<variable>"),
-        (404, "Look at endpoint.url and endpoint.model"),
+        (404, "hint: type endpoint.url=<address>\nhint: type endpoint.model=<name>"),
     ],
 )
 def test_what_no_try_mends_ends_the_step_at_once(status, hint, serve):
@@ -324,7 +325,7 @@ def test_a_request_that_is_refused_is_left_out(serve):
 
 def test_a_server_that_takes_no_request_ends_the_step(serve):
     server = serve(lambda _: Reply(b"unknown parameter: seed", 400))
-    with pytest.raises(EndpointError, match="takes none of the requests: status 400: unknown parameter: seed"):
+    with pytest.raises(EndpointError, match="refuses all requests: status 400: unknown parameter: seed"):
         asked(server, *map(str, range(50)), concurrency=1)
     assert len(server.requests) < 30
 
@@ -408,25 +409,29 @@ def test_a_key_over_an_open_line_is_warned_of(monkeypatch, caplog):
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"url": "localhost:8000/v1"}, "endpoint.url is no address of a server"),
-        ({"url": "ftp://x/v1"}, "endpoint.url is no address of a server"),
-        ({"url": "http://x:port/v1"}, "endpoint.url is no address of a server"),
-        ({"url": 7}, "endpoint.url is no address of a server"),
-        ({"url": f"https://me:{KEY}@host/v1"}, "endpoint.url names a user, a password"),
-        ({"url": f"https://host/v1?key={KEY}"}, "endpoint.url names a user, a password"),
-        ({"url": "http://x/v1/chat/completions"}, "must end before /chat/completions"),
-        ({"model": " "}, "endpoint.model=' ' must be the name of a model"),
-        ({"api_key_env": KEY}, "endpoint.api_key_env must be the name of an environment variable"),
-        ({"parameters": "hot"}, "endpoint.parameters='hot' must be a mapping"),
+        ({"url": "localhost:8000/v1"}, "endpoint.url is not the address of a server"),
+        ({"url": "ftp://x/v1"}, "endpoint.url is not the address of a server"),
+        ({"url": "http://x:port/v1"}, "endpoint.url is not the address of a server"),
+        ({"url": 7}, "endpoint.url is not the address of a server"),
+        ({"url": f"https://me:{KEY}@host/v1"}, "endpoint.url has a user, a password"),
+        ({"url": f"https://host/v1?key={KEY}"}, "endpoint.url has a user, a password"),
+        ({"url": "http://x/v1/chat/completions"}, "/chat/completions.\nhint: type endpoint.url=http://x/v1"),
+        ({"model": " "}, "endpoint.model=  was given. Expected a text that is not blank"),
+        ({"api_key_env": KEY}, "endpoint.api_key_env is not the name of a variable. Expected the environment variable"),
+        ({"parameters": "hot"}, "endpoint.parameters=hot was given. Expected a mapping"),
         ({"parameters": {"n": 3, "stream": True}}, "must not hold n, stream"),
-        ({"tries": 0}, "endpoint.tries=0 must be a whole number from 1"),
-        ({"timeout": 0}, "endpoint.timeout=0 must be a number of seconds above 0"),
-        ({"requests_per_minute": 0}, "endpoint.requests_per_minute=0 must be a number above 0"),
-        ({"max_total_tokens": -1}, "endpoint.max_total_tokens=-1 must be a number from 0"),
-        ({"max_cost": 1}, "endpoint.max_cost has no effect without prices"),
+        (
+            {"tries": 0},
+            "endpoint.tries=0 was given. Expected a whole number of at least 1.\nhint: type endpoint.tries=6",
+        ),
+        ({"timeout": 0}, "endpoint.timeout=0 was given. Expected a number above 0.\nhint: type endpoint.timeout=120"),
+        ({"requests_per_minute": 0}, "endpoint.requests_per_minute=0 was given. Expected a number above 0, or null"),
+        ({"max_total_tokens": -1}, "endpoint.max_total_tokens=-1 was given. Expected a number of at least 0, or null"),
+        ({"max_cost": 1}, "endpoint.max_cost=1 has no effect without prices"),
     ],
 )
-def test_a_setting_that_cannot_be_meant(changes, fault):
-    (found,) = faults_of(replace(endpoint_of("http://localhost:8000/v1"), **changes))
-    assert fault in found
-    assert KEY not in found
+def test_an_invalid_setting(changes, fault):
+    (problem,) = replace(endpoint_of("http://localhost:8000/v1"), **changes).problems()
+    assert fault in str(problem)
+    assert problem.expected or problem.text.startswith("must not hold")
+    assert KEY not in str(problem) + repr(problem)

@@ -165,14 +165,14 @@ def test_all_bad_arguments_are_named_before_anything_is_sent(server):
     with pytest.raises(ConfigError) as refusal:
         applied("generate_queries", labelled, server, per_text=0, makes="both", prompt={"user": "{txt}"})
     for fault in (
-        "makes='both' must be anchor or positive",
-        "toys is labelled_text; expected text or positive_pair",
-        "per_text=0 must be a whole number from 1",
-        "prompt has the place {txt}. Places are: {text}, {number}. Did you mean 'text'?",
-        "prompt has no place for the text",
+        "makes=both was given. Expected one of: anchor, positive.\nhint: type makes=anchor",
+        "toys is labelled_text. Expected text or positive_pair",
+        "per_text=0 was given. Expected a whole number of at least 1.\nhint: type per_text=1",
+        "prompt has the place {txt}. Expected some of: {text}, {number}. Did you mean 'text'?",
+        "prompt.user has no place for the text. Expected {text} where the text belongs",
     ):
         assert fault in str(refusal.value)
-    with pytest.raises(ConfigError, match=r"prompt='say' ?: prompt\.system \(or null\) and prompt\.user must be texts"):
+    with pytest.raises(ConfigError, match=r"prompt=say was given\. Expected a text for user, one or null for system"):
         applied("augment_paraphrase", pairs(), server, prompt="say")
     assert server.requests == []
 

@@ -50,11 +50,11 @@ def test_the_price_earnings_question_gets_the_definitions_of_its_neighbours():
 
 def test_terms_are_stems_and_words_of_chinese_without_stop_words():
     terms = Terms("english")
-    assert terms.of("The investors invested in ETFs") == terms.of("investor, INVEST etf")
-    numbers = terms.of("我在银行买了ETF基金")
+    assert terms.numbers_of("The investors invested in ETFs") == terms.numbers_of("investor, INVEST etf")
+    numbers = terms.numbers_of("我在银行买了ETF基金")
     names = {number: name for name, number in terms.numbers.items()}
     assert [names[number] for number in numbers] == ["银行", "买", "etf", "基金"]
-    assert len({*Terms(None).of("invest invested")}) == 2
+    assert len({*Terms(None).numbers_of("invest invested")}) == 2
     with pytest.raises(ConfigError, match=r"retriever\.language=englsh has no stemmer.*Did you mean 'english'"):
         Terms("englsh")
 
