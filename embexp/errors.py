@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-NOT_GIVEN = object()  # a key without a value
+NOT_GIVEN = ...  # a key without a value; stays the same object when an error goes to another process
+
+_MOST_LINES = 4  # alternatives that get a line each
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,16 @@ class Problem:
         expected = f"Expected {self.expected}" if self.expected else ""
         parts = [part for part in (self._sentence(), expected, self.note) if part]
         sentences = self.text if parts == [self.text] else " ".join(map(_ended, parts))
-        return "\n".join([where + sentences, *(f"hint: type {fix}" for fix in self.fix)])
+        return "\n".join([where + sentences, *self._hints()])
+
+    def __hash__(self) -> int:  # `given` may be a list
+        return hash((self.text, self.key, self.fix, self.file, self.line, self.stage))
+
+    def _hints(self) -> list[str]:
+        """A line for each thing to type; many short ones share a line."""
+        if len(self.fix) > _MOST_LINES:
+            return [f"hint: type one of: {', '.join(self.fix)}"]
+        return [f"hint: type {fix}" for fix in self.fix]
 
     def _sentence(self) -> str:
         if not self.key:
@@ -74,6 +85,15 @@ class Problem:
             for each in self.fix
         )
         return dataclasses.replace(self, key=rename(self.key) if self.key else "", fix=fix)
+
+    def without_choice(self, group: str) -> "Problem":
+        """The same mistake where no option of `group` can be chosen: alternatives that choose one are left out.
+
+        >>> Problem(fix=("loss=mnrl", "loss.scale=20", "shape=null loss=auto")).without_choice("loss").fix
+        ('loss.scale=20',)
+        """
+        fix = tuple(each for each in self.fix if not any(part.startswith(f"{group}=") for part in _parts(each)))
+        return dataclasses.replace(self, fix=fix)
 
 
 def as_typed(value: Any) -> str:
@@ -107,7 +127,8 @@ def _parts(fix: str) -> list[str]:
 def _renamed_override(part: str, rename: Callable[[str], str]) -> str:
     """An override with another key; a word that is none stays as it is."""
     quote = part[:1] if part[:1] in "'\"" else ""
-    sign = part[len(quote) :][:1] if part[len(quote) :][:1] in "+~" else ""
+    rest = part[len(quote) :]
+    sign = rest[: len(rest) - len(rest.lstrip("+~"))]
     key, equals, value = part[len(quote + sign) :].partition("=")
     if not equals and not sign:
         return part
@@ -221,8 +242,16 @@ def listed(names: Iterable[str]) -> str:
 class Problems:
     """Mistakes found so far, each once, in the order in which they were found."""
 
-    def __init__(self) -> None:
+    def __init__(self, change: Callable[[Problem], Problem] = lambda problem: problem) -> None:
+        """Collect mistakes, each after `change`."""
         self.found: dict[Problem, type[EmbexpError]] = {}
+        self._change = change
+
+    def through(self, change: Callable[[Problem], Problem]) -> "Problems":
+        """The same collection for mistakes that need a change: those of a stage get the stage's keys."""
+        view = Problems(change)
+        view.found = self.found
+        return view
 
     def attempt(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """What the call returns; None when it raises an EmbexpError, whose problems are kept."""
@@ -235,7 +264,7 @@ class Problems:
     def add(self, problems: Iterable[str | Problem], kind: type[EmbexpError]) -> None:
         """Keep mistakes that were not raised."""
         for problem in problems:
-            self.found.setdefault(problem if isinstance(problem, Problem) else Problem(problem), kind)
+            self.found.setdefault(self._change(problem if isinstance(problem, Problem) else Problem(problem)), kind)
 
     def raise_if_any(self) -> None:
         """Raise the one mistake that was found, or one error that lists them all."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import text_columns
+from embexp.errors import Problem
 from embexp.experiment.settings_checks import (
     Findings,
     batch_size_of,
@@ -45,13 +46,13 @@ def _values(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, Any
     counts = Counter(value for batch in batches_of(rows.select_columns([label])) for value in batch[label].to_pylist())
     if len(counts) == 1:
         (value,) = counts
-        return Findings(
-            errors=(
-                f"{named(label, dataset)} is {value} in all {rows.num_rows:,} training rows: loss={spec.name} has "
-                f"nothing to tell apart. Expected two values or more: look at 'dataset.reader.columns={{{label}: <your "
-                "column>}', or choose data or a loss without labels.",
-            )
+        problem = Problem(
+            f"{named(label, dataset)} is {value} in all {rows.num_rows:,} training rows: the loss {spec.name} has "
+            "nothing to tell apart",
+            expected="two values or more: map another column, or choose a loss without labels",
+            fix=_column_fix(label),
         )
+        return Findings(errors=(problem,))
     return _classes(dataset, spec, trainer, counts) if spec.batch_sampler == "group_by_label" else Findings()
 
 
@@ -60,24 +61,27 @@ def _classes(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, An
     least, total = spec.needs.texts_per_class, sum(counts.values())
     usable = {label: count for label, count in counts.items() if count >= least}
     if len(usable) < spec.needs.classes:
-        return Findings(
-            errors=(
-                f"{len(usable)} of {len(counts)} classes of {dataset.name} have {least} texts or more in train; "
-                f"loss={spec.name} needs {spec.needs.classes} such classes. Expected more texts of each: give more "
-                f"rows, or coarser classes with 'dataset.reader.columns={{{dataset.shape.label}: <your column>}}'.",
-            )
+        problem = Problem(
+            f"{len(usable)} of {len(counts)} classes of {dataset.name} have {least} texts or more in train; "
+            f"the loss {spec.name} needs {spec.needs.classes} such classes",
+            expected="more texts of each: give more rows, or map a column with coarser classes",
+            fix=_column_fix(dataset.shape.label),
         )
+        return Findings(errors=(problem,))
     left_out = total - rows_grouped_by_label([*usable.values()], batch_size_of(trainer))
     if left_out < _NOTICED * total:
         return Findings()
     small = len(counts) - len(usable)
-    return Findings(
-        warnings=(
-            f"{of_rows(left_out, total)} of {dataset.name} are left out of every epoch: batches are made of pairs of "
-            f"at least two classes, {small} of {len(counts)} classes have fewer than {least} texts, and the largest "
-            f"class ends with the second largest ({sorted(counts.values())[-2]:,} texts).",
-        )
+    problem = Problem(
+        f"{of_rows(left_out, total)} of {dataset.name} are left out of every epoch: batches are made of pairs of at "
+        f"least two classes, {small} of {len(counts)} classes have fewer than {least} texts, and the largest class "
+        f"ends with the second largest ({sorted(counts.values())[-2]:,} texts)"
     )
+    return Findings(warnings=(problem,))
+
+
+def _column_fix(column: str) -> tuple[str]:
+    return (f"'dataset.reader.columns={{{column}: <your column>}}'",)
 
 
 def rows_grouped_by_label(counts: list[int], batch_size: int) -> int:
@@ -96,21 +100,22 @@ def rows_grouped_by_label(counts: list[int], batch_size: int) -> int:
     return stream - rest + (rest if rest >= 4 else 0)
 
 
-def _list_errors(dataset: EmbeddingDataset, spec: LossSpec) -> Iterator[str]:
+def _list_errors(dataset: EmbeddingDataset, spec: LossSpec) -> Iterator[Problem]:
     rows, label = dataset.training_rows(), dataset.shape.label
     lengths = Counter(_lengths(rows, label))
     if len(lengths) > 1:
         found = ", ".join(f"{length} ({count:,} rows)" for length, count in sorted(lengths.items()))
-        yield (
-            f"{named(label, dataset)} holds lists of different lengths: {found}. Expected one length: "
-            "take the other rows out, or give them the numbers that they lack."
+        yield Problem(
+            f"{named(label, dataset)} holds lists of different lengths: {found}",
+            expected="one length: take the other rows out, or give them the numbers that they lack",
         )
     num_texts = len(text_columns(dataset.shape, rows.column_names)) - 1
     if spec.needs.teacher_scores == "raw" and (margins := rows.num_rows - lengths[num_texts]):
-        yield (
-            f"{named(label, dataset)} holds margins in {of_rows(margins, rows.num_rows)}; loss={spec.name} reads the "
-            f"teacher's {num_texts} raw scores, one for the positive and one for each negative. "
-            "Type loss=margin_mse, which reads margins, too, or give the scores themselves."
+        yield Problem(
+            f"{named(label, dataset)} holds margins in {of_rows(margins, rows.num_rows)}; the loss {spec.name} reads "
+            f"the teacher's {num_texts} raw scores, one for the positive and one for each negative",
+            expected="the scores themselves, or a loss that reads margins",
+            fix=("loss=margin_mse",),
         )
 
 
@@ -164,15 +169,19 @@ def _ids(dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]]) -> Fin
     for column, texts in samples.items():
         ids = [text for text in texts if _ID.fullmatch(text.strip())]
         if len(ids) >= _SOME_IDS * len(texts):
-            (errors if len(ids) >= _IDS * len(texts) else warnings).append(
+            problem = Problem(
                 f"{named(column, dataset)} holds ids, not texts: {ids[0][:40]!r} and {len(ids) - 1:,} more of "
-                f"{len(texts):,}. Expected texts: map the column that has them with "
-                "'dataset.reader.columns={<column of the shape>: <your column>}'."
+                f"{len(texts):,}",
+                expected="texts: map the column that has them",
+                fix=_column_fix(column),
             )
+            (errors if len(ids) >= _IDS * len(texts) else warnings).append(problem)
     return Findings(tuple(errors), tuple(warnings))
 
 
-def _cut(dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]], limit: TokenLimit | None) -> Iterator[str]:
+def _cut(
+    dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]], limit: TokenLimit | None
+) -> Iterator[Problem]:
     if limit is None:
         return
     for column, texts in samples.items():
@@ -180,10 +189,11 @@ def _cut(dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]], limit:
         cut = limit.num_cut([prompt + text for text in texts])
         if cut >= max(1, _NOTICED * len(texts)):
             sampled = "sampled " if dataset.splits["train"].num_rows > len(texts) else ""
-            yield (
+            yield Problem(
                 f"{named(column, dataset)}: {cut:,} of {len(texts):,} {sampled}texts ({100 * cut / len(texts):.1f} "
-                f"%) are longer than the {limit.max_tokens} tokens that the model reads; their ends are cut off. "
-                "Type model.max_seq_length=<more>, if the model can, or shorten them."
+                f"%) are longer than the {limit.max_tokens} tokens that the model reads; their ends are cut off",
+                expected="shorter texts, or a longer limit if the model allows one",
+                fix=("model.max_seq_length=<more>",),
             )
 
 
@@ -197,29 +207,33 @@ def _copies(dataset: EmbeddingDataset, rows: "Dataset") -> Findings:
             wrong += anchor in negatives or positive in negatives
     errors, warnings = [], []
     if same >= _NOTICED * rows.num_rows:
-        (errors if same >= _COPIES * rows.num_rows else warnings).append(
-            f"In {of_rows(same, rows.num_rows)} of {dataset.name} the positive is the anchor itself, which teaches "
-            "nothing. Expected two texts: look at dataset.reader.columns; for a text with itself under dropout type "
-            "loss=simcse, which reads twin_text."
+        problem = Problem(
+            f"In {of_rows(same, rows.num_rows)} of {dataset.name} the positive is the anchor itself, from which "
+            "nothing is learned",
+            expected="two different texts: map another column; for a text with itself under dropout take simcse, which "
+            "reads twin_text",
+            fix=(*_column_fix("positive"), "loss=simcse"),
         )
+        (errors if same >= _COPIES * rows.num_rows else warnings).append(problem)
     if wrong:
-        (errors if wrong >= _CONTRADICTIONS * rows.num_rows else warnings).append(
+        problem = Problem(
             f"In {of_rows(wrong, rows.num_rows)} of {dataset.name} a negative is the anchor or the positive itself: "
-            "what pulls them together also pushes them apart. Expected other texts: look at dataset.reader.columns, "
-            "and leave the positives out where negatives are drawn."
+            "what pulls them together also pushes them apart",
+            expected="other texts: map another column, and leave the positives out where negatives are sampled",
+            fix=_column_fix("negative_1"),
         )
+        (errors if wrong >= _CONTRADICTIONS * rows.num_rows else warnings).append(problem)
     return Findings(tuple(errors), tuple(warnings))
 
 
 def _repeated(dataset: EmbeddingDataset, rows: "Dataset", spec: LossSpec, trainer: Mapping[str, Any]) -> Findings:
     """Texts that stand in several rows, where the other rows of a batch are negatives."""
     if rows.num_rows == 1:
-        return Findings(
-            errors=(
-                f"{dataset.name} has one training row; loss={spec.name} takes its negatives from other rows. "
-                "Expected two or more: give more data.",
-            )
+        problem = Problem(
+            f"{dataset.name} has one training row; the loss {spec.name} takes its negatives from other rows",
+            expected="two rows or more",
         )
+        return Findings(errors=(problem,))
     counts, sharing = Counter(), 0
     for texts in _rows_as_sets(rows):
         counts.update(texts)
@@ -227,18 +241,19 @@ def _repeated(dataset: EmbeddingDataset, rows: "Dataset", spec: LossSpec, traine
         sharing += any(counts[text] > 1 for text in texts)
     (text, most), *_ = counts.most_common(1)
     num_batches = -(-rows.num_rows // batch_size_of(trainer))
-    told = f"{of_rows(sharing, rows.num_rows)} of {dataset.name} share a text with another row"
+    shared = f"{of_rows(sharing, rows.num_rows)} of {dataset.name} share a text with another row"
     if sampler_of(spec, trainer) == "batch_sampler" and sharing:
-        return Findings(warnings=(f"{told}: in one batch, they are each other's negatives.",))
+        return Findings(warnings=(Problem(f"{shared}: in one batch, they are each other's negatives"),))
     if most <= num_batches:  # no_duplicates finds a batch for each of them
         return Findings()
-    return Findings(
-        warnings=(
-            f"{told} and are kept in different batches. {text[:60]!r} stands in {most:,} rows, but an epoch has "
-            f"{num_batches:,} batches: at least {most - num_batches:,} rows are skipped. "
-            "Type a smaller trainer.per_device_train_batch_size, or take repetitions out.",
-        )
+    smaller = rows.num_rows // most
+    problem = Problem(
+        f"{shared} and are kept in different batches. {text[:60]!r} stands in {most:,} rows, but an epoch has "
+        f"{num_batches:,} batches: at least {most - num_batches:,} rows are skipped",
+        expected="smaller batches, or fewer repetitions",
+        fix=(f"trainer.per_device_train_batch_size={smaller}",) if smaller > 1 else (),
     )
+    return Findings(warnings=(problem,))
 
 
 def _rows_as_sets(rows: "Dataset") -> Iterator[set[str]]:

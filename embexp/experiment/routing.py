@@ -1,34 +1,38 @@
-"""Which way leads from the data to a loss or an evaluator, and what to say when none does."""
+"""Which conversions lead from the data to a loss or an evaluator, and the error when none do."""
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from embexp.config.compose import conf_dir
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import described, shape_named
-from embexp.errors import ShapeError, listed
+from embexp.errors import Problem, ShapeError, listed
 from embexp.losses.spec import LossSpec
-from embexp.steps.conversions.conversion import ConversionSettings, default_settings, what_to_type
+from embexp.steps.conversions.conversion import NEEDED, ConversionSettings, default_settings
 from embexp.steps.conversions.convert import Way, route, unmet_needs, within_reach
 
 _CONVERTED = "convert "  # begins the report of a conversion, which goes on `class_pair -> triplet`
 
 
 def wanted_shapes(shape: str | None, spec: LossSpec) -> tuple[str, ...]:
-    """The shapes to train on: the one asked for, or all that the loss accepts.
+    """The shapes to train on: the requested one, or all that the loss accepts.
 
     Raises:
-        ShapeError: the loss does not accept the one asked for.
+        ShapeError: the loss does not accept the requested one.
     """
     if shape is None:
         return spec.accepts
     shape_named(shape)
     if shape not in spec.accepts:
         raise ShapeError(
-            f"shape={shape} was given; loss={spec.name} accepts {listed(spec.accepts)}. "
-            f"Type shape=null, or one of: {listed(f'shape={name}' for name in spec.accepts)}."
+            f"is not accepted by the loss {spec.name}",
+            key="shape",
+            given=shape,
+            expected=f"null, or one of: {listed(spec.accepts)}",
+            fix=("shape=null", *(f"shape={name}" for name in spec.accepts)),
         )
     return (shape,)
 
@@ -46,16 +50,14 @@ def route_to_loss(
         settings: what conversions need to know; None takes the shipped ones.
 
     Raises:
-        ShapeError: says what the data are, what is accepted, which number would open a way, and which losses fit.
+        ShapeError: there is no route. It names the missing number that would open one, and the losses that fit.
     """
-    way = route([shape_named(shape).name for shape in offered], accepted, settings=settings)
-    if way is None:
+    route_found = route([shape_named(shape).name for shape in offered], accepted, settings=settings)
+    if route_found is None:
         needs = unmet_needs(offered, accepted, settings=settings)
-        raise ShapeError(
-            f"{_problem(offered, accepted, dataset, f'loss={loss}', needs)}\n"
-            f"Losses that fit this data: {listed(f'loss={name}' for name in fitting_losses(offered, settings))}."
-        )
-    return way
+        fitting = tuple(f"loss={name}" for name in fitting_losses(offered, settings))
+        raise _no_route(offered, accepted, dataset, ("loss", loss), needs, "data of such a shape, or a loss", fitting)
+    return route_found
 
 
 def route_to_evaluator(
@@ -65,45 +67,67 @@ def route_to_evaluator(
     evaluator: str,
     settings: ConversionSettings | None = None,
 ) -> Way:
-    """The same for an evaluator; one conversion at most: gold that went through several is gold no more.
+    """The same for an evaluator; one conversion at most, because several would make up the gold labels.
 
     Raises:
-        ShapeError: says what the data are, what is accepted and which number would open a way.
+        ShapeError: there is no route. It names the missing number that would open one, and other data to evaluate on.
     """
-    way = route([shape_named(shape).name for shape in offered], accepted, most=1, settings=settings)
-    if way is None:
+    route_found = route([shape_named(shape).name for shape in offered], accepted, most=1, settings=settings)
+    if route_found is None:
         needs = unmet_needs(offered, accepted, most=1, settings=settings)
-        raise ShapeError(
-            f"{_problem(offered, accepted, dataset, f'evaluator={evaluator}', needs)}\n"
-            f"Type evaluator=[stsb], which brings its own data, or +dataset@evaluator.{evaluator}.dataset=<option> for "
-            f"other data to judge on, or choose data that are {' or '.join(accepted)}."
-        )
-    return way
+        own_data = tuple(f"+dataset@evaluator.{evaluator}.dataset={name}" for name in _datasets_of(accepted))
+        expected = "data of such a shape (the evaluator may have its own), or another evaluator"
+        fix = (*own_data, "evaluator=[stsb]")
+        raise _no_route(offered, accepted, dataset, ("evaluator", [evaluator]), needs, expected, fix)
+    return route_found
 
 
 def route_to_shape(offered: list[str], shape: str, dataset: str, settings: ConversionSettings | None = None) -> Way:
-    """The same for a shape that is asked for by its name.
+    """The same for a shape that was requested by its name.
 
     Raises:
-        ShapeError: says what the data are, what they can be brought to and which number would open a way.
+        ShapeError: there is no route. It names the missing number that would open one, and the shapes within reach.
     """
-    way = route([shape_named(name).name for name in offered], (shape_named(shape).name,), settings=settings)
-    if way is None:
+    route_found = route([shape_named(name).name for name in offered], (shape_named(shape).name,), settings=settings)
+    if route_found is None:
         needs = unmet_needs(offered, (shape,), settings=settings)
         reachable = {name for start in offered for name in within_reach(start, settings or default_settings())}
-        raise ShapeError(
-            f"{_problem(offered, (shape,), dataset, f'shape={shape}', needs)}\n"
-            f"Shapes within reach: {listed(sorted(reachable))}."
-        )
-    return way
+        fix = tuple(f"shape={name}" for name in sorted(reachable))
+        raise _no_route(offered, (shape,), dataset, ("shape", shape), needs, "a shape within reach", fix)
+    return route_found
 
 
-def _problem(offered: list[str], accepted: tuple[str, ...], dataset: str, consumer: str, needs: list[str]) -> str:
-    no_way = f"and the conversion needs a number. {what_to_type(needs)}" if needs else "and no conversion leads there."
-    return (
-        f"dataset={dataset} is {' or '.join(described(shape) for shape in offered)}.\n"
-        f"{consumer} accepts {' or '.join(described(shape) for shape in accepted)}, {no_way}"
-    )
+def _no_route(
+    offered: Sequence[str],
+    accepted: Sequence[str],
+    dataset: str,
+    consumer: tuple[str, Any],
+    needs: Sequence[str],
+    expected: str,
+    fix: Sequence[str],
+) -> ShapeError:
+    """The error; with a number that opens a route, only that is what to type.
+
+    Args:
+        consumer: the key that wants other data, and its value.
+        fix: what to type where no number helps.
+    """
+    data = f"data set {dataset} is {' or '.join(described(shape) for shape in offered)}"
+    accepts = f"accepts {' or '.join(described(shape) for shape in accepted)}; {data}"
+    key, given = consumer
+    if needs:
+        text = f"{accepts}, and the conversion needs a number that only you know"
+        meaning = " and ".join(f"{need} {NEEDED[need][1]}" for need in needs)
+        numbers = " ".join(f"conversion.{need}={NEEDED[need][0]}" for need in needs)
+        return ShapeError(text, key=key, given=given, expected=f"{meaning}, or {expected}", fix=(numbers, *fix))
+    return ShapeError(f"{accepts}, and no conversion leads there", key=key, given=given, expected=expected, fix=fix)
+
+
+def _datasets_of(shapes: Sequence[str]) -> list[str]:
+    """The first shipped data set that offers each of these shapes."""
+    offers = {path.stem: OmegaConf.load(path).get("shapes") or () for path in sorted(conf_dir().glob("dataset/*.yaml"))}
+    found = (next((name for name, offered in offers.items() if shape in offered), None) for shape in shapes)
+    return [name for name in dict.fromkeys(found) if name]
 
 
 @functools.cache
@@ -114,19 +138,19 @@ def shipped_losses() -> dict[str, tuple[str, ...]]:
 
 
 def routes_to_losses(offered: Sequence[str], settings: ConversionSettings | None = None) -> Mapping[str, Way | None]:
-    """For each shipped loss the way that data of one of these shapes take to it, None where there is none."""
+    """The route from data of these shapes to each shipped loss, None where there is none."""
     return {name: route(offered, shapes, settings=settings) for name, shapes in shipped_losses().items()}
 
 
 def fitting_losses(offered: Sequence[str], settings: ConversionSettings | None = None) -> list[str]:
-    """Names of the shipped losses that data of these shapes can be brought to."""
-    return [name for name, way in routes_to_losses(offered, settings).items() if way]
+    """Names of the shipped losses that accept data of these shapes, converted where needed."""
+    return [name for name, found in routes_to_losses(offered, settings).items() if found]
 
 
 def few_rows_warnings(
     dataset: EmbeddingDataset, accepted: Sequence[str], settings: ConversionSettings | None = None
-) -> list[str]:
-    """Says when a conversion kept less than a quarter of the rows and another shape of the loss is within reach."""
+) -> list[Problem]:
+    """Warn where a conversion kept less than a quarter of the rows and another shape of the loss is within reach."""
     converted = [report for report in dataset.history if report.step.startswith(_CONVERTED)]
     if not converted:
         return []
@@ -138,8 +162,11 @@ def few_rows_warnings(
     ]
     train = dataset.splits["train"].num_rows
     return [
-        f"Only {report.rows_out:,} of {report.rows_in:,} rows of {dataset.name} make a {dataset.shape.name}, {train:,} "
-        f"of them to train on. Another shape may keep more: {listed(f'shape={shape}' for shape in others)}."
+        Problem(
+            f"Only {report.rows_out:,} of {report.rows_in:,} rows of {dataset.name} make a {dataset.shape.name}, "
+            f"{train:,} of them to train on. Another shape may keep more",
+            fix=tuple(f"shape={shape}" for shape in others),
+        )
         for report in converted
         if others and report.rows_out < report.rows_in / 4
     ]

@@ -6,30 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import EmbexpError, did_you_mean, listed
+from embexp.errors import EmbexpError, Problem, did_you_mean, listed
 from embexp.losses.spec import LossSpec
-from embexp.losses.yaml_keys import advice_for
 from embexp.models.weights import LOCAL, fills_in_tokens, is_adapter, network_config
 from embexp.protocols import BaseModel
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Errors stop the run before a model is loaded; warnings go with it and stand in its record.
+    """Errors stop the run before a model is loaded; warnings are logged and stored with its result."""
 
-    Attributes:
-        errors, warnings: one message each: what was found, and what to type.
-    """
-
-    errors: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
 
 def merged(parts: Iterable[Findings]) -> Findings:
     """All findings together, each once.
 
-    >>> merged([Findings(errors=("a",)), Findings(errors=("b", "a"), warnings=("c",))])
-    Findings(errors=('a', 'b'), warnings=('c',))
+    >>> a, b = Problem("a"), Problem("b")
+    >>> merged([Findings(errors=(a,)), Findings(errors=(b, a), warnings=(b,))]) == Findings((a, b), (b,))
+    True
     """
     parts = list(parts)
     return Findings(
@@ -49,8 +45,8 @@ def of_rows(count: int, total: int) -> str:
 
 def named(column: str, dataset: EmbeddingDataset) -> str:
     """A column with its data set, and with the conversions that it went through: their columns have other names."""
-    ways = [report.step.removeprefix("convert ") for report in dataset.history if report.step.startswith("convert ")]
-    return f"{column} of {dataset.name}" + (f" (converted: {', '.join(ways)})" if ways else "")
+    routes = [report.step.removeprefix("convert ") for report in dataset.history if report.step.startswith("convert ")]
+    return f"{column} of {dataset.name}" + (f" (converted: {', '.join(routes)})" if routes else "")
 
 
 # The names that sentence-transformers gives its batch samplers.
@@ -67,8 +63,8 @@ def check_settings(spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel 
             *_batch_size_errors(spec, trainer),
             *_transformer_errors(spec, model),
             *_adapter_errors(spec, model),
-            *filter(None, [spec.modifier_problem(spec.traits)]),
-            *spec.value_problems(),
+            *map(_as_problem, filter(None, [spec.modifier_problem(spec.traits)])),
+            *map(_as_problem, spec.value_problems()),
         ),
         warnings=(
             *_sampler_warnings(spec, trainer),
@@ -78,96 +74,108 @@ def check_settings(spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel 
     )
 
 
+def _as_problem(found: str | Problem) -> Problem:
+    return found if isinstance(found, Problem) else Problem(found)
+
+
 def batch_size_of(trainer: Mapping[str, Any]) -> int:
     """Rows in a batch; where the trainer does not say, sentence-transformers takes 8."""
     return trainer.get("per_device_train_batch_size", 8)
 
 
 def sampler_of(spec: LossSpec, trainer: Mapping[str, Any]) -> str:
-    """How batches will be drawn: as the trainer says, else as the loss wants it."""
+    """The name of the batch sampler: the trainer's, else the loss's."""
     return trainer.get("batch_sampler") or spec.batch_sampler
 
 
-def _sampler_errors(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[str]:
-    given = sampler_of(spec, trainer)
+def _sampler_errors(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
+    given, key = sampler_of(spec, trainer), "trainer.batch_sampler"
     if given not in _SAMPLERS:
-        yield (
-            f"trainer.batch_sampler={given} is not known. Expected one of: {listed(_SAMPLERS)}. "
-            f"{did_you_mean(given, _SAMPLERS)}".strip()
-        )
+        near = did_you_mean(given, _SAMPLERS)
+        expected = f"one of: {listed(_SAMPLERS)}"
+        yield Problem("is not known", key, given, expected, near, fix=(f"++{key}={spec.batch_sampler}",))
     elif "group_by_label" in (given, spec.batch_sampler) and given != spec.batch_sampler:
-        why = "each batch needs texts of several classes" if given != "group_by_label" else "it groups no classes"
-        yield (
-            f"trainer.batch_sampler={given} was given; loss={spec.name} needs {spec.batch_sampler}: {why}. "
-            "Leave trainer.batch_sampler out: the loss brings its own."
+        why = "whose batches need texts of several classes" if given != "group_by_label" else "which groups no classes"
+        yield Problem(
+            f"does not go with the loss {spec.name}, {why}",
+            key,
+            given,
+            expected=f"{spec.batch_sampler}, which the loss brings by itself",
+            fix=(f"++{key}={spec.batch_sampler}",),
         )
 
 
-def _sampler_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[str]:
-    given = sampler_of(spec, trainer)
+def _sampler_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
+    given, key = sampler_of(spec, trainer), "trainer.batch_sampler"
     if spec.batch_sampler == "no_duplicates" and given == "batch_sampler":
-        yield (
-            f"trainer.batch_sampler={given} may put a text into a batch twice, where loss={spec.name} takes it for "
-            "its own negative. Leave trainer.batch_sampler out: the loss brings no_duplicates."
+        yield Problem(
+            f"may put a text into a batch twice, and the loss {spec.name} then takes it for its own negative",
+            key,
+            given,
+            expected="no_duplicates, which the loss brings by itself",
+            fix=(f"++{key}=no_duplicates",),
         )
 
 
-def _batch_size_errors(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[str]:
-    size = batch_size_of(trainer)
+def _batch_size_errors(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
+    size, key = batch_size_of(trainer), "trainer.per_device_train_batch_size"
     if size < 2 and _NEEDS_OTHER_ROWS & {*spec.traits}:
-        yield (
-            f"trainer.per_device_train_batch_size={size}: loss={spec.name} learns from the other rows of a batch, and "
-            "there are none. Type trainer.per_device_train_batch_size=32, or as many as fit."
-        )
+        text = f"leaves the loss {spec.name} nothing to learn: it compares a row with the others of its batch"
+        yield Problem(text, key, size, expected="as many rows as fit into memory", fix=(f"{key}=32",))
     if spec.batch_sampler == "group_by_label" and (size < 4 or size % 2):
-        yield (
-            f"trainer.per_device_train_batch_size={size}: loss={spec.name} draws two texts of each class into a batch. "
-            f"Expected an even number of 4 or more: type trainer.per_device_train_batch_size={max(4, size + size % 2)}."
-        )
+        text = f"does not fit the loss {spec.name}, whose batches hold pairs of texts of one class"
+        yield Problem(text, key, size, "an even number of 4 or more", fix=(f"{key}={max(4, size + size % 2)}",))
 
 
-def _batch_size_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[str]:
-    size = batch_size_of(trainer)
-    if size < spec.needs.batch_size:
-        yield (
-            f"loss={spec.name} takes the hardest negative of a batch and wants {spec.needs.batch_size} rows or more; "
-            f"a batch has {size}. Type trainer.per_device_train_batch_size={spec.needs.batch_size}."
-        )
+def _batch_size_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
+    size, key, least = batch_size_of(trainer), "trainer.per_device_train_batch_size", spec.needs.batch_size
+    if size < least:
+        text = f"gives the loss {spec.name} few rows to find the hardest negative of a batch in"
+        yield Problem(text, key, size, expected=f"{least} rows or more", fix=(f"{key}={least}",))
 
 
-def _transformer_errors(spec: LossSpec, model: BaseModel | None) -> Iterator[str]:
+def _transformer_errors(spec: LossSpec, model: BaseModel | None) -> Iterator[Problem]:
     if model and not model.has_transformer:
+        text, expected = "needs a transformer; the model has none", "a model with one"
         if spec.needs.transformer or "gradient_cache" in spec.traits:
-            yield _no_transformer(f"loss={spec.name}", "another loss, such as loss=mnrl")
+            yield Problem(text, "loss", spec.name, f"{expected}, or another loss", fix=("model=minilm", "loss=mnrl"))
         if spec.modifier and spec.modifier.needs.transformer:
-            yield _no_transformer(f"modifier={spec.modifier.name}", "modifier=none")
+            fix = ("model=minilm", "modifier=none")
+            yield Problem(text, "modifier", spec.modifier.name, f"{expected}, or no modifier", fix=fix)
 
 
-def _adapter_errors(spec: LossSpec, model: BaseModel | None) -> Iterator[str]:
+def _adapter_errors(spec: LossSpec, model: BaseModel | None) -> Iterator[Problem]:
     if model and model.trains_adapter and "owns_decoder" in spec.traits:
-        yield (
-            f"loss={spec.name} was given with an adapter; its decoder shares the weights of the model, which the "
-            "adapter leaves as they are. Type model.adapter=null, or another loss for plain texts, such as loss=simcse."
+        yield Problem(
+            "does not go with an adapter: its decoder shares the weights of the model, which the adapter leaves as "
+            "they are",
+            "loss",
+            spec.name,
+            expected="no adapter, or another loss for plain texts",
+            fix=("model.adapter=null", "loss=simcse"),
         )
 
 
-def _no_transformer(who: str, instead: str) -> str:
-    return f"{who} needs a transformer; the model has none. Type model=minilm, or {instead}."
-
-
-def _gradient_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[str]:
+def _gradient_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
     steps, size = trainer.get("gradient_accumulation_steps", 1), batch_size_of(trainer)
     if steps > 1 and "in_batch_negatives" in spec.traits:
-        yield (
-            f"trainer.gradient_accumulation_steps={steps} adds no negatives: each batch of {size} is its own. For more "
-            f"of them type trainer.gradient_accumulation_steps=1 trainer.per_device_train_batch_size={steps * size}"
-            + ("." if "gradient_cache" in spec.traits else ", with loss=cached_mnrl where memory is short.")
+        batch = f"trainer.gradient_accumulation_steps=1 trainer.per_device_train_batch_size={steps * size}"
+        is_cached = "gradient_cache" in spec.traits
+        yield Problem(
+            f"adds no negatives: each batch of {size} is its own",
+            "trainer.gradient_accumulation_steps",
+            steps,
+            expected="larger batches for more negatives" + ("" if is_cached else ", or cached_mnrl if memory is short"),
+            fix=(batch,) if is_cached else (batch, f"{batch} loss=cached_mnrl"),
         )
     if trainer.get("gradient_checkpointing") and "gradient_cache" in spec.traits:
-        yield (
-            f"trainer.gradient_checkpointing=true: sentence-transformers advises against it with loss={spec.name}, "
-            "which saves that memory itself. Type trainer.gradient_checkpointing=false and a smaller "
-            "loss.mini_batch_size."
+        yield Problem(
+            f"slows the loss {spec.name} down for nothing, according to sentence-transformers: it saves that memory "
+            "itself",
+            "trainer.gradient_checkpointing",
+            True,
+            expected="false, and a smaller mini_batch_size of the loss if memory is short",
+            fix=("trainer.gradient_checkpointing=false",),
         )
 
 
@@ -180,30 +188,33 @@ def check_companions(spec: LossSpec, base: Mapping[str, str] | None) -> Findings
     try:
         places = spec.locate()
     except EmbexpError as error:
-        return Findings(errors=(str(error),))
+        return Findings(errors=error.problems)
     return Findings(errors=tuple(_guide_errors(spec, places)), warnings=tuple(_generator_warnings(spec, places, base)))
 
 
-def _guide_errors(spec: LossSpec, places: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+def _guide_errors(spec: LossSpec, places: Mapping[str, Mapping[str, str]]) -> Iterator[Problem]:
     for key, place in places.items():
         folder = Path(place["location"])
         if place["source"] in LOCAL and not network_config(folder) and not is_adapter(folder):
-            yield (
-                f"loss.{key}={spec.call[key]} holds no transformer: no config.json there has a model_type. Expected a "
-                f"model with one: {advice_for(key, spec.call)}"
-            )
+            text = "holds no transformer: no config.json there has a model_type"
+            expected = "a model with one: an option, a folder or a Hub id"
+            yield Problem(text, f"loss.{key}", spec.call[key], expected, fix=(f"loss.{key}=minilm",))
 
 
 def _generator_warnings(
     spec: LossSpec, places: Mapping[str, Mapping[str, str]], base: Mapping[str, str] | None
-) -> Iterator[str]:
+) -> Iterator[Problem]:
     key = spec.needs.masked_language_model
     place = places.get(key, base) if key else None
     if place is None or place["source"] == "hub":
         return
     if place["source"] == "scratch" or fills_in_tokens(Path(place["location"])) is False:
-        given = f"loss.{key}={spec.call[key]}" if key in places else f"loss.{key}=null, so the base model generates:"
-        yield (
-            f"{given} has no trained layer that fills in masked tokens, so loss={spec.name} trains on random "
-            f"replacements, which are easy to detect. Expected a masked-language model: {advice_for(key, spec.call)}"
+        whose = "" if key in places else "takes the base model, which "
+        yield Problem(
+            f"{whose}has no trained layer that fills in masked tokens, so the loss {spec.name} trains on random "
+            "replacements, which are easy to detect",
+            f"loss.{key}",
+            spec.call[key],
+            expected="a masked-language model with the base model's vocabulary, such as that of BERT for minilm",
+            fix=(f"loss.{key}=google-bert/bert-base-uncased",),
         )

@@ -1,13 +1,13 @@
 """The stages as the configuration names them: their keys, loss and modifier, before data are built."""
 
-import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from embexp.config.schemas import Stage
-from embexp.errors import ConfigError, EmbexpError, did_you_mean
+from embexp.core.arguments import refuse
+from embexp.errors import Problem, did_you_mean
 from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes, without_costly_steps
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import LossSpec, is_auto, loss_for, spec_of
@@ -15,67 +15,6 @@ from embexp.losses.spec import LossSpec, is_auto, loss_for, spec_of
 _Node = Mapping[str, Any]
 _CHOSEN = ("dataset", "loss", "modifier", "trainer")  # groups that a stage chooses from
 _NAMED = ("dataset", "loss", "modifier")  # those whose option names what a stage does
-# A key of the run in a message, and neither a file nor a key of something else: dataset.csv, conf/loss/mnrl.yaml.
-_KEY = re.compile(
-    r"(?<![\w.@/])(?:dataset(?==|\.(?:reader|steps|shapes)\b)|(?:loss|modifier|trainer|shape|step)(?==\S)|"
-    r"(?:loss|modifier|trainer)(?=\.[a-z<]\w*))"
-)
-_OTHER_LOSSES = re.compile(r",? or another loss[^.;]*|\nLosses that fit this data: .*")
-
-
-@dataclass(frozen=True)
-class _StageKeys:
-    """How the keys of a stage are typed; the main stage's as they stand in messages.
-
-    Attributes:
-        own: which of them the stage has itself: the others are the run's.
-        has_one_loss: the loss stands in the stage's own YAML, and no other can be chosen in its place.
-    """
-
-    stage: str
-    own: frozenset[str] = frozenset()
-    has_one_loss: bool = False
-
-    def told(self, message: str) -> str:
-        """A message about the stage, with the keys that are typed for it."""
-        if self.has_one_loss:
-            message = _OTHER_LOSSES.sub("", message).replace(f"conf/loss/{self.stage}.", f"conf/adapt/{self.stage}.")
-        told = _KEY.sub(lambda found: self._typed(found.group()), message)
-        whose = f"adapt.{self.stage} (~adapt.{self.stage} leaves it out): "
-        return whose + told if told != message or self.own & {"dataset", "loss"} else message
-
-    def _typed(self, key: str) -> str:
-        return f"adapt.{self.stage}.{key}" if key in self.own else key
-
-    def telling(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """A call whose mistakes are told with the keys of the stage."""
-
-        @functools.wraps(call)
-        def told(*arguments: Any) -> Any:
-            try:
-                return call(*arguments)
-            except EmbexpError as error:
-                raise type(error)(self.told(str(error))) from error
-
-        return told
-
-
-def _keys_of(name: str, config: _Node, names: Mapping[str, str]) -> _StageKeys:
-    """The keys of a stage before the main one.
-
-    Args:
-        names: of the chosen options, with those of the stages.
-    """
-    stage = config["adapt"][name]
-    chosen = {key for key in _CHOSEN if names.get(_choice_of(name, key))}
-    own = {key for key, value in stage.items() if value is not None and (key in chosen or value != config[key])}
-    if not _is_of_its_own(stage.get("dataset"), config):
-        own -= {"dataset"}
-    own |= {"step"} if "dataset" in own else set()
-    own |= {"shape"} if own & {"dataset", "loss"} else set()
-    return _StageKeys(name, frozenset(own), has_one_loss="loss" in own - chosen)
-
-
 def _is_of_its_own(data: Any, config: _Node) -> bool:
     """Whether a stage reads other data than the main one: not the same, nor the same after further steps."""
     return isinstance(data, Mapping) and data.get("reader", config["dataset"]["reader"]) != config["dataset"]["reader"]
@@ -127,14 +66,12 @@ class StageConfig:
     Attributes:
         node: holds its dataset, shape, loss, modifier and trainer.
         dataset_name: what its data are called: by option or file; like the stage where they have no such name.
-        keys: how messages about it are told.
     """
 
     name: str
     node: _Node
     spec: LossSpec
     dataset_name: str
-    keys: _StageKeys
 
 
 def stages_of(config: _Node) -> list[tuple[str, _Node]]:
@@ -161,26 +98,60 @@ def _own_steps(data: Any, main: Any) -> dict[str, _Node]:
 
 def check_stages(config: _Node) -> None:
     """Raise ConfigError, with all problems, unless the stages before the main one have names and keys of stages."""
-    if problems := [problem for name, stage in (config["adapt"] or {}).items() for problem in _problems(name, stage)]:
-        raise ConfigError("\n".join(problems))
+    refuse(problem for name, stage in (config["adapt"] or {}).items() for problem in _problems(name, stage))
 
 
-def _problems(name: str, stage: Any) -> Iterator[str]:
+def _problems(name: str, stage: Any) -> Iterator[Problem]:
+    stage_key = f"adapt.{name}"
     if name == MAIN or not re.fullmatch(r"[\w-]+", name):
-        yield (
-            f"adapt.{name} is no name for a stage before the main one. Expected letters, digits, _ and -, and another "
-            f"than {MAIN}: it names a folder and a run. Type +adapt.<name>={{...}}."
-        )
+        expected = f"letters, digits, _ and -, and another name than {MAIN}: it names a folder and a run"
+        text = "is no name for a stage before the main one"
+        yield Problem(text, stage_key, expected=expected, fix=("+adapt.<name>={...}",))
     if not isinstance(stage, Mapping):
-        yield f"adapt.{name}={stage}: expected a stage. Type adapt=[{name}], or +adapt.{name}={{loss: ...}}."
+        fix = (f"adapt=[{name}]", f"+{stage_key}={{loss: ...}}")
+        yield Problem(key=stage_key, given=stage, expected="a stage", fix=fix)
         return
     for key, value in stage.items():
         if key in _CHOSEN and isinstance(value, str):
-            option = f"+{_choice_of(name, key)}={value}"
-            yield f"adapt.{name}.{key}={value}: expected what the YAML of an option holds. Type {option}."
+            expected, fix = "what the YAML of an option holds", (f"+{_choice_of(name, key)}={value}",)
+            yield Problem(key=f"{stage_key}.{key}", given=value, expected=expected, fix=fix)
         if key not in _KEYS:
-            hint = did_you_mean(key, _KEYS)
-            yield f"adapt.{name}.{key} is not a key. Known here: {', '.join(_KEYS)}. {hint}".strip()
+            expected, near = f"one of: {', '.join(_KEYS)}", did_you_mean(key, _KEYS)
+            yield Problem("is not a key", f"{stage_key}.{key}", expected=expected, note=near)
+
+
+def problem_of_stage(
+    name: str, config: _Node, names: Mapping[str, str]
+) -> Callable[[Problem], Problem]:
+    """What changes a mistake in a stage: it names the stage, and its keys become those that are typed for the stage.
+
+    The main stage's mistakes stay as they are. So do keys of the run that the stage has not: it shares those with the
+    main one. Where its loss stands in its own YAML, no other can be chosen: such alternatives are left out.
+
+    Args:
+        names: of the chosen options, with those of the stages.
+    """
+    if name == MAIN:
+        return lambda problem: problem
+    stage = config["adapt"][name]
+    chosen = {key for key in _CHOSEN if names.get(_choice_of(name, key))}
+    own = {key for key, value in stage.items() if value is not None and (key in chosen or value != config[key])}
+    if not _is_of_its_own(stage.get("dataset"), config):
+        own -= {"dataset"}
+    own |= {"step"} if "dataset" in own else set()
+    own |= {"shape"} if own & {"dataset", "loss"} else set()
+    has_one_loss = "loss" in own - chosen
+
+    def typed(key: str) -> str:
+        return f"adapt.{name}.{key}" if key.partition(".")[0] in own else key
+
+    def of_stage(problem: Problem) -> Problem:
+        found = problem.renamed(typed)
+        is_own = found != problem or own & {"dataset", "loss"}
+        found = found.without_choice(typed("loss")) if has_one_loss else found
+        return replace(found, stage=name) if is_own else problem
+
+    return of_stage
 
 
 def configure_stage(
@@ -193,10 +164,9 @@ def configure_stage(
     Raises:
         EmbexpError: what the YAML of loss or modifier says, or data that cannot be read.
     """
-    keys = _StageKeys(MAIN) if name == MAIN else _keys_of(name, config, names)
-    called = {key: _name_of(key, name, stage, config, names) for key in ("dataset", "loss", "modifier")}
-    loss, spec = keys.telling(_loss_of)(stage, called, builder)
-    return StageConfig(name, {**stage, "loss": loss}, spec, called["dataset"], keys)
+    called = {key: _name_of(key, name, stage, config, names) for key in _NAMED}
+    loss, spec = _loss_of(stage, called, builder)
+    return StageConfig(name, {**stage, "loss": loss}, spec, called["dataset"])
 
 
 def _loss_of(stage: _Node, called: Mapping[str, str], builder: DataBuilder) -> tuple[_Node, LossSpec]:
@@ -217,13 +187,13 @@ def _shape_of(stage: _Node, dataset_name: str, builder: DataBuilder) -> tuple[st
 
 
 def with_losses(
-    config: dict[str, Any], names: dict[str, str], drafts: Sequence[StageConfig]
+    config: dict[str, Any], names: dict[str, str], stages: Sequence[StageConfig]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Configuration and names with the losses that loss=auto took in its place."""
-    adapt, names = dict(config["adapt"] or {}), names | {"loss": drafts[-1].spec.name}
-    for draft in drafts[:-1]:
-        if is_auto(adapt[draft.name].get("loss") or config["loss"]):
-            taken = {key: draft.node[key] for key in ("loss", "modifier", "shape")}
-            adapt[draft.name] = {**adapt[draft.name], **taken}
-            names[_choice_of(draft.name, "loss")] = draft.spec.name
-    return config | {"loss": drafts[-1].node["loss"], "adapt": adapt or config["adapt"]}, names
+    adapt, names = dict(config["adapt"] or {}), names | {"loss": stages[-1].spec.name}
+    for stage in stages[:-1]:
+        if is_auto(adapt[stage.name].get("loss") or config["loss"]):
+            taken = {key: stage.node[key] for key in ("loss", "modifier", "shape")}
+            adapt[stage.name] = {**adapt[stage.name], **taken}
+            names[_choice_of(stage.name, "loss")] = stage.spec.name
+    return config | {"loss": stages[-1].node["loss"], "adapt": adapt or config["adapt"]}, names
