@@ -2,8 +2,8 @@
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -33,7 +33,7 @@ class Problem:
 
     text: str = ""
     key: str = ""
-    given: Any = NOT_GIVEN
+    given: Any = field(default=NOT_GIVEN, hash=False)  # may be a list
     expected: str = ""
     note: str = ""
     fix: tuple[str, ...] = ()
@@ -47,11 +47,8 @@ class Problem:
             where += f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
         expected = f"Expected {self.expected}" if self.expected else ""
         parts = [part for part in (self._sentence(), expected, self.note) if part]
-        sentences = self.text if parts == [self.text] else " ".join(map(_ended, parts))
+        sentences = self.text if parts == [self.text] and not self.fix else " ".join(map(_ended, parts))
         return "\n".join([where + sentences, *self._hints()])
-
-    def __hash__(self) -> int:  # `given` may be a list
-        return hash((self.text, self.key, self.fix, self.file, self.line, self.stage))
 
     def _hints(self) -> list[str]:
         """A line for each thing to type; many short ones share a line."""
@@ -99,13 +96,15 @@ class Problem:
 def as_typed(value: Any) -> str:
     """A value as it is typed in an override.
 
-    >>> [as_typed(value) for value in (True, None, ["a", 1], "x")]
-    ['true', 'null', '[a,1]', 'x']
+    >>> [as_typed(value) for value in (True, None, ["a", 1], {"a": False}, "x")]
+    ['true', 'null', '[a,1]', '{a: false}', 'x']
     """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
         return f"[{','.join(map(as_typed, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {as_typed(inner)}' for name, inner in value.items())}}}"
     return "null" if value is None else str(value)
 
 

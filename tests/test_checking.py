@@ -10,6 +10,7 @@ import pytest
 
 from embexp.config.compose import option_of
 from embexp.data.row_checks import dataset_of
+from embexp.errors import Problem
 from embexp.experiment.data_checks import check_stage, rows_grouped_by_label
 from embexp.experiment.settings_checks import check_companions
 from embexp.losses.modifiers import modifier_of
@@ -41,9 +42,9 @@ def pairs(anchors=TEXTS, positives=OTHERS, **negatives):
     return {"anchor": anchors, "positive": positives} | negatives
 
 
-def only(messages: tuple[str, ...]) -> str:
-    (message,) = messages
-    return message
+def only(problems: tuple[Problem, ...]) -> str:
+    (problem,) = problems
+    return str(problem)
 
 
 def test_right_data_and_settings_give_nothing_to_say():
@@ -57,7 +58,7 @@ def test_right_data_and_settings_give_nothing_to_say():
 def test_too_few_classes_with_two_texts_stop_a_loss_that_draws_triplets_by_class():
     findings = findings_of("batch_hard", "labelled_text", {"text": TEXTS, "label": [0, 0, 0, 0, 0, 0, 1, 2]})
     assert only(findings.errors).startswith(
-        "1 of 3 classes of toy have 2 texts or more in train; loss=batch_hard needs 2 such classes."
+        "1 of 3 classes of toy have 2 texts or more in train; the loss batch_hard needs 2 such classes."
     )
 
 
@@ -67,7 +68,7 @@ def test_rows_that_no_batch_takes_are_counted():
     assert findings.errors == ()
     assert only(findings.warnings) == (
         "4 of 8 rows (50.0 %) of toy are left out of every epoch: batches are made of pairs of at least two classes, "
-        "1 of 3 classes have fewer than 2 texts, and the largest class ends with the second largest (2 texts)."
+        "1 of 3 classes have fewer than 2 texts, and the largest class ends with the second largest (2 texts)"
     )
 
 
@@ -87,7 +88,9 @@ def test_the_rows_of_an_epoch_are_those_of_the_library(counts, batch_size):
 def test_batches_of_pairs_need_an_even_size_of_4_or_more(size, instead):
     columns = {"text": TEXTS, "label": [0, 1] * 4}
     error = only(findings_of("batch_hard", "labelled_text", columns, per_device_train_batch_size=size).errors)
-    assert error.endswith(f"type trainer.per_device_train_batch_size={instead}.")
+    assert error.endswith(
+        f"Expected an even number of 4 or more.\nhint: type trainer.per_device_train_batch_size={instead}"
+    )
 
 
 # Labels
@@ -96,7 +99,12 @@ def test_batches_of_pairs_need_an_even_size_of_4_or_more(size, instead):
 @pytest.mark.parametrize(
     ("loss", "shape", "columns", "message"),
     [
-        ("cosent", "scored_pair", {"score": [0.5] * 8}, "score of toy is 0.5 in all 8 training rows: loss=cosent"),
+        (
+            "cosent",
+            "scored_pair",
+            {"score": [0.5] * 8},
+            "score of toy is 0.5 in all 8 training rows: the loss cosent has",
+        ),
         ("contrastive", "binary_pair", {"label": [1] * 8}, "label of toy is 1 in all 8 training rows"),
         ("softmax", "class_pair", {"label": [2] * 8}, "label of toy is 2 in all 8 training rows"),
     ],
@@ -110,9 +118,9 @@ def test_margins_are_no_teacher_scores_for_distill_kl_and_fit_margin_mse():
     columns = pairs(negative_1=STRANGERS, label=[[0.1]] * 8)
     error = only(findings_of("distill_kl", "scored_triplet", columns).errors)
     assert error.startswith(
-        "label of toy holds margins in 8 of 8 rows (100.0 %); loss=distill_kl reads the teacher's 2 raw scores"
+        "label of toy holds margins in 8 of 8 rows (100.0 %); the loss distill_kl reads the teacher's 2 raw scores"
     )
-    assert "Type loss=margin_mse" in error
+    assert error.endswith("hint: type loss=margin_mse")
     assert findings_of("margin_mse", "scored_triplet", columns).errors == ()
 
 
@@ -136,6 +144,7 @@ def test_teacher_embeddings_of_different_lengths_are_refused():
 def test_a_column_of_ids_is_refused(ids):
     error = only(findings_of("mnrl", "positive_pair", pairs(ids)).errors)
     assert error.startswith(f"anchor of toy holds ids, not texts: {ids[0]!r} and 7 more of 8. Expected texts: map")
+    assert error.endswith("hint: type 'dataset.reader.columns={anchor: <your column>}'")
 
 
 def test_some_ids_among_texts_are_a_warning_and_few_are_nothing():
@@ -147,11 +156,11 @@ def test_some_ids_among_texts_are_a_warning_and_few_are_nothing():
 
 def test_positives_that_are_their_anchor_are_a_warning_and_an_error_when_nearly_all_are():
     assert only(findings_of("mnrl", "positive_pair", pairs(positives=[TEXTS[0], *OTHERS[1:]])).warnings).startswith(
-        "In 1 of 8 rows (12.5 %) of toy the positive is the anchor itself, which teaches nothing."
+        "In 1 of 8 rows (12.5 %) of toy the positive is the anchor itself, from which nothing is learned."
     )
     error = only(findings_of("mnrl", "positive_pair", pairs(positives=TEXTS)).errors)
     assert "In 8 of 8 rows (100.0 %)" in error
-    assert "type loss=simcse" in error
+    assert "hint: type loss=simcse" in error
 
 
 def test_twins_are_right_for_simcse():
@@ -179,7 +188,7 @@ def test_a_text_in_more_rows_than_there_are_batches_makes_rows_be_skipped():
     assert only(findings_of("mnrl", "positive_pair", pairs(anchors)).warnings) == (
         "5 of 8 rows (62.5 %) of toy share a text with another row and are kept in different batches. 'text a' stands "
         "in 5 rows, but an epoch has 2 batches: at least 3 rows are skipped. "
-        "Type a smaller trainer.per_device_train_batch_size, or take repetitions out."
+        "Expected smaller batches, or fewer repetitions."
     )
     assert findings_of("mnrl", "positive_pair", pairs(["text a"] * 2 + TEXTS[2:])).warnings == ()
 
@@ -201,11 +210,11 @@ def test_texts_that_are_cut_are_counted(local_model):
     model, place = local_model
     columns = pairs(["one two", "one two three", "one", "two"], ["three", "four", "five", "three four five"])
     messages = findings_of("mnrl", "positive_pair", columns, model=model, place=place).warnings
-    assert [message.partition(" are longer")[0] for message in messages] == [
+    assert [message.partition(" are longer")[0] for message in map(str, messages)] == [
         "anchor of toy: 1 of 4 texts (25.0 %)",
         "positive of toy: 1 of 4 texts (25.0 %)",
     ]
-    assert "the 4 tokens that the model reads" in messages[0]
+    assert "the 4 tokens that the model reads" in str(messages[0])
     longer = replace(model, max_seq_length=5)
     assert findings_of("mnrl", "positive_pair", columns, model=longer, place=place).warnings == ()
 
@@ -214,9 +223,8 @@ def test_models_that_are_not_here_are_not_asked(local_model):
     model, place = local_model
     columns = pairs(["one two three four five"] * 2, ["one", "two"])
     for other in (place | {"source": "hub"}, None):
-        assert "longer" not in " ".join(
-            findings_of("mnrl", "positive_pair", columns, model=model, place=other).warnings
-        )
+        warnings = findings_of("mnrl", "positive_pair", columns, model=model, place=other).warnings
+        assert "longer" not in " ".join(map(str, warnings))
 
 
 # Settings
@@ -225,8 +233,16 @@ def test_models_that_are_not_here_are_not_asked(local_model):
 @pytest.mark.parametrize(
     ("loss", "trainer", "message"),
     [
-        ("mnrl", {"per_device_train_batch_size": 1}, "loss=mnrl learns from the other rows of a batch, and there are"),
-        ("mnrl", {"batch_sampler": "group_by_label"}, "loss=mnrl needs no_duplicates: it groups no classes."),
+        (
+            "mnrl",
+            {"per_device_train_batch_size": 1},
+            "leaves the loss mnrl nothing to learn: it compares a row with the others of its batch.",
+        ),
+        (
+            "mnrl",
+            {"batch_sampler": "group_by_label"},
+            "does not go with the loss mnrl, which groups no classes. Expected no_duplicates",
+        ),
         ("mnrl", {"batch_sampler": "no_duplicate"}, "Did you mean 'no_duplicates'"),
     ],
 )
@@ -237,7 +253,10 @@ def test_settings_under_which_a_loss_cannot_learn_are_refused(loss, trainer, mes
 def test_a_loss_that_draws_by_class_keeps_its_sampler():
     columns = {"text": TEXTS, "label": [0, 1] * 4}
     error = only(findings_of("batch_hard", "labelled_text", columns, batch_sampler="no_duplicates").errors)
-    assert error.startswith("trainer.batch_sampler=no_duplicates was given; loss=batch_hard needs group_by_label")
+    assert error.startswith(
+        "trainer.batch_sampler=no_duplicates does not go with the loss batch_hard, whose batches need"
+    )
+    assert error.endswith("hint: type ++trainer.batch_sampler=group_by_label")
 
 
 @pytest.mark.parametrize(
@@ -247,12 +266,13 @@ def test_a_loss_that_draws_by_class_keeps_its_sampler():
         (
             "mnrl",
             {"gradient_accumulation_steps": 4},
-            "adds no negatives: each batch of 4 is its own. For more of them type "
-            "trainer.gradient_accumulation_steps=1 trainer.per_device_train_batch_size=16, with loss=cached_mnrl "
-            "where memory is short.",
+            "adds no negatives: each batch of 4 is its own. Expected larger batches for more negatives, or cached_mnrl "
+            "if memory is short.\n"
+            "hint: type trainer.gradient_accumulation_steps=1 trainer.per_device_train_batch_size=16\n"
+            "hint: type trainer.gradient_accumulation_steps=1 trainer.per_device_train_batch_size=16 loss=cached_mnrl",
         ),
-        ("cached_mnrl", {"gradient_checkpointing": True}, "Type trainer.gradient_checkpointing=false"),
-        ("mega_batch", {}, "wants 500 rows or more; a batch has 4."),
+        ("cached_mnrl", {"gradient_checkpointing": True}, "hint: type trainer.gradient_checkpointing=false"),
+        ("mega_batch", {}, "trainer.per_device_train_batch_size=4 gives the loss mega_batch few rows to find"),
     ],
 )
 def test_settings_that_cost_quality_are_warned_of(loss, trainer, message):
@@ -264,19 +284,19 @@ def test_settings_that_cost_quality_are_warned_of(loss, trainer, message):
 def test_with_another_sampler_rows_that_share_a_text_are_counted():
     anchors = ["text a"] * 2 + TEXTS[2:]
     _, shared = findings_of("mnrl", "positive_pair", pairs(anchors), batch_sampler="batch_sampler").warnings
-    assert shared.startswith("2 of 8 rows (25.0 %) of toy share a text with another row: in one batch")
+    assert str(shared).startswith("2 of 8 rows (25.0 %) of toy share a text with another row: in one batch")
 
 
 @pytest.mark.parametrize(("loss", "modifier"), [("cached_mnrl", "adaptive_layer"), ("mega_batch", "matryoshka_2d")])
 def test_a_modifier_that_does_not_compose_is_refused_with_those_that_do(loss, modifier):
     error = only(findings_of(loss, "positive_pair", pairs(), modifier, per_device_train_batch_size=500).errors)
-    assert error.startswith(f"modifier={modifier} does not compose with loss={loss}, which embeds a batch twice")
-    assert "modifier=matryoshka, modifier=none" in error
+    assert error.startswith(f"modifier={modifier} does not compose with the loss {loss}, which embeds a batch twice")
+    assert error.endswith("hint: type modifier=matryoshka\nhint: type modifier=none")
 
 
 def test_a_trait_that_an_argument_switches_off_is_told_and_goes_with_it():
     error = only(findings_of("mega_batch", "positive_pair", pairs(), "adaptive_layer").errors)
-    assert "Type loss.use_mini_batched_version=false, modifier=matryoshka" in error
+    assert "hint: type loss.use_mini_batched_version=false\nhint: type modifier=matryoshka" in error
     changes = {"use_mini_batched_version": False}
     assert findings_of("mega_batch", "positive_pair", pairs(), "adaptive_layer", changes).errors == ()
 
@@ -285,7 +305,8 @@ def test_a_table_of_token_vectors_is_no_transformer():
     static = StaticModel(PretrainedModel(id="a/b"))
     columns = {"damaged": OTHERS, "original": TEXTS}
     assert only(findings_of("tsdae", "noised_text", columns, model=static).errors) == (
-        "loss=tsdae needs a transformer; the model has none. Type model=minilm, or another loss, such as loss=mnrl."
+        "loss=tsdae needs a transformer; the model has none. Expected a model with one, or another loss.\n"
+        "hint: type model=minilm\nhint: type loss=mnrl"
     )
     error = only(findings_of("mnrl", "positive_pair", pairs(), "adaptive_layer", model=static).errors)
     assert error.startswith("modifier=adaptive_layer needs a transformer")
@@ -297,7 +318,7 @@ def test_a_decoder_that_shares_the_weights_does_not_go_with_an_adapter():
     model = PretrainedModel(id="a/b", adapter=adapter)
     columns = {"damaged": OTHERS, "original": TEXTS}
     error = only(findings_of("tsdae", "noised_text", columns, model=model).errors)
-    assert error.endswith("Type model.adapter=null, or another loss for plain texts, such as loss=simcse.")
+    assert error.endswith("another loss for plain texts.\nhint: type model.adapter=null\nhint: type loss=simcse")
     assert findings_of("mnrl", "positive_pair", pairs(), model=model).errors == ()
 
 
@@ -329,7 +350,7 @@ def test_a_folder_without_a_transformer_is_no_guide(tmp_path):
     changes = {"guide": str(folder)}
     error = only(findings_of("gist", "positive_pair", pairs(), changes=changes).errors)
     assert error.startswith(f"loss.guide={folder} holds no transformer: ")
-    assert error.endswith("type loss.guide=minilm, or give a folder or a Hub id.")
+    assert error.endswith("a model with one: an option, a folder or a Hub id.\nhint: type loss.guide=minilm")
     transformer = saved(tmp_path / "bert", ["embeddings.weight"], {"model_type": "bert"})
     assert findings_of("gist", "positive_pair", pairs(), changes={"guide": str(transformer)}).errors == ()
 
@@ -347,9 +368,11 @@ def test_a_generator_that_fills_in_at_random_is_warned_of(tmp_path, head, fills,
         assert findings.warnings == ()
         return
     warning = only(findings.warnings)
-    assert warning.startswith(f"loss.generator={folder} has no" if named else "loss.generator=null, so the base model")
-    assert "loss=diffcse trains on random replacements" in warning
-    assert warning in check_stage(stage, None, None if named else place).warnings
+    assert warning.startswith(
+        f"loss.generator={folder} has no" if named else "loss.generator=null takes the base model"
+    )
+    assert "the loss diffcse trains on random replacements" in warning
+    assert findings.warnings[0] in check_stage(stage, None, None if named else place).warnings
 
 
 def test_a_model_from_scratch_generates_at_random():

@@ -4,14 +4,16 @@ import functools
 import importlib.metadata
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from embexp.config.schemas import check_value_types, register_schemas
+from embexp.core.arguments import refuse
 from embexp.core.run_folder import run_folder
-from embexp.errors import ConfigError, EmbexpError, did_you_mean, listed
+from embexp.errors import NOT_GIVEN, ConfigError, EmbexpError, Problem, as_typed, did_you_mean, listed
 from embexp.protocols import BaseModel
 
 _HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").split(".")[:2])
@@ -194,17 +196,29 @@ def describes(key: str) -> bool:
     return key.startswith("_") and key.endswith("_") and key not in ("_target_", "_partial_", "_args_", "_recursive_")
 
 
-def check_arguments(call: dict[str, Any], runtime: dict[str, Any]) -> None:
-    """Raise ConfigError unless the target of `call` exists and takes all its arguments."""
+_MOST_LISTED = 30  # arguments that a message lists where it can suggest one
+
+
+def check_arguments(call: dict[str, Any], runtime: dict[str, Any], under: str = "") -> None:
+    """Raise ConfigError unless the target of `call` exists and takes all its arguments.
+
+    Args:
+        under: the key of the call, such as `trainer`.
+    """
     target, known = call["_target_"], parameters_of(call["_target_"])
+    prefix = f"{under}." if under else ""
     unknown = [key for key in (*call, *runtime) if not key.startswith("_") and known is not None and key not in known]
-    if unknown:
-        raise ConfigError(
-            "\n".join(
-                f"{target} takes no argument {key!r}. It takes: {', '.join(known)}. {did_you_mean(key, known)}".strip()
-                for key in unknown
-            )
+    problems = []
+    for key in unknown:
+        near = get_close_matches(key, known, n=1)
+        expected = "" if near and len(known) > _MOST_LISTED else f"one of: {listed(known)}"
+        fix = tuple(f"++{prefix}{name}={as_typed(call[key])}" for name in near if under and key in call)
+        text = f"is no argument of {target}"
+        given = call.get(key, NOT_GIVEN)
+        problems.append(
+            Problem(text, f"{prefix}{key}", given, expected=expected, note=did_you_mean(key, known), fix=fix)
         )
+    refuse(problems)
 
 
 @functools.cache

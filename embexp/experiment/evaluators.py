@@ -1,11 +1,12 @@
 """Who judges a run: the evaluators with their data, what of these was seen in training, and which metric decides."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from embexp.config.compose import check_arguments, instantiate
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, Problems, did_you_mean, listed
+from embexp.errors import ConfigError, Problem, Problems, did_you_mean, listed
 from embexp.evaluation.example_evaluator import NO_LEAKS
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.datasets import DataBuilder, as_judged, is_costly, offered_shapes
@@ -43,24 +44,28 @@ def check_evaluators(config: _Node, dataset_name: str, builder: DataBuilder, pro
             problems.attempt(check_arguments, _call_of(name, config), dict.fromkeys(("name", "dataset", "leaked")))
         else:
             problems.attempt(_plan_evaluator, name, config, dataset_name, (), builder)
-    problems.attempt(_check_judge, config["primary_metric"], chosen)
+    problems.attempt(_check_primary, config["primary_metric"], chosen)
 
 
-def _check_judge(asked: str | None, chosen: Iterable[str]) -> None:
-    """Raise ConfigError when the metric that is to decide is of none of the evaluators."""
-    if asked is not None and asked.rpartition("/")[0] not in chosen:
+def _check_primary(requested: str | None, chosen: Iterable[str]) -> None:
+    """Raise ConfigError if the primary metric belongs to none of the evaluators."""
+    if requested is not None and requested.rpartition("/")[0] not in chosen:
         raise ConfigError(
-            f"primary_metric={asked} is not measured. Expected <evaluator>/<metric>, of one of: {listed(chosen)}. "
-            f"{did_you_mean(asked.rpartition('/')[0], chosen)}".strip()
+            "is not measured",
+            key="primary_metric",
+            given=requested,
+            expected=f"<evaluator>/<metric> of one of: {listed(chosen)}",
+            note=did_you_mean(requested.rpartition("/")[0], chosen),
+            fix="primary_metric=null",
         )
 
 
 def plan_evaluators(
     config: _Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder, problems: Problems
-) -> tuple[tuple[Evaluator, ...], tuple[str, str] | None, tuple[str, ...]]:
-    """The evaluators, which evaluator and metric decide, and warnings of rows that were seen in training.
+) -> tuple[tuple[Evaluator, ...], tuple[str, str] | None, tuple[Problem, ...]]:
+    """The evaluators, the primary evaluator and metric, and warnings of rows that were seen in training.
 
-    Who decides is not looked at where an evaluator could not be had.
+    The primary metric is not checked if an evaluator could not be planned.
     """
     evaluators, warnings = [], []
     for name in config["evaluator"] or {}:
@@ -115,34 +120,37 @@ def _any_of(masks: Sequence["numpy.ndarray"]) -> "numpy.ndarray":
     return numpy.logical_or.reduce(masks)
 
 
-def _leak_warnings(evaluator: Evaluator, leaked: _Leaked, own_data: bool) -> Iterator[str]:
+def _leak_warnings(evaluator: Evaluator, leaked: _Leaked, own_data: bool) -> Iterator[Problem]:
     """What was seen in training; the step `leaks` reaches it only where the evaluator reads the run's own data set."""
-    step = "" if own_data else " Type step=[leaks] dataset.steps.leaks.remove=train to take them out of training."
+    fix = () if own_data else ("step=[leaks] dataset.steps.leaks.remove=train",)
     is_measured = any(metric.endswith(f"_{NO_LEAKS}") for metric in evaluator.metric_names)
     without = "The metrics that end in _no_leaks leave them out." if is_measured else "Too few are left without them."
     for split, mask in leaked.items():
         if mask.any():
-            yield (
-                f"{of_rows(int(mask.sum()), len(mask))} of {split} of evaluator={evaluator.name} also stand in the "
-                f"training data. {without}{step}"
-            )
+            found = f"{of_rows(int(mask.sum()), len(mask))} of {split} of the evaluator {evaluator.name}"
+            yield Problem(f"{found} also stand in the training data", note=without, fix=fix)
 
 
-def _primary_of(asked: str | None, evaluators: tuple[Evaluator, ...]) -> tuple[str, str]:
+def _primary_of(requested: str | None, evaluators: tuple[Evaluator, ...]) -> tuple[str, str]:
     """The evaluator and metric that pick the checkpoint and give the verdict.
 
     Raises:
-        ConfigError: there is no evaluator, or the metric asked for is not one of theirs.
+        ConfigError: there is no evaluator, or the requested metric is not one of theirs.
     """
     if not evaluators:
-        raise ConfigError("No evaluator is chosen. Expected at least one: type evaluator=[sts].")
-    if asked is None:
+        raise ConfigError("No evaluator is chosen", expected="at least one", fix="evaluator=[sts]")
+    if requested is None:
         return evaluators[0].name, evaluators[0].primary_metric
     known = [f"{evaluator.name}/{metric}" for evaluator in evaluators for metric in evaluator.metric_names]
-    if asked not in known:
+    if requested not in known:
+        near = get_close_matches(requested, known, n=2) or ["null"]
         raise ConfigError(
-            f"primary_metric={asked} is not measured. Expected one of: {listed(known)}. "
-            f"{did_you_mean(asked, known)}".strip()
+            "is not measured",
+            key="primary_metric",
+            given=requested,
+            expected=f"one of: {listed(known)}",
+            note=did_you_mean(requested, known),
+            fix=[f"primary_metric={metric}" for metric in near],
         )
-    evaluator, _, metric = asked.rpartition("/")
+    evaluator, _, metric = requested.rpartition("/")
     return evaluator, metric

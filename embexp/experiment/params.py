@@ -23,13 +23,13 @@ def record_params(plan: RunPlan, journal: Journal) -> None:
     for stage in plan.stages:
         for report in stage.dataset.history:
             logger.info("%s: %s", stage.name, report)
-    main = plan.stages[-1]
+    main, warnings = plan.stages[-1], [str(warning) for warning in plan.warnings]
     journal.result |= {
         "choices": dict(plan.choices),
         "seed": plan.seed,
         "base_model": "{id} from {source}: {location}".format(**plan.model_place),
         "data": data_lines(main.dataset),
-        "warnings": list(plan.warnings),
+        "warnings": warnings,
     }
     journal.log_params(parameters(plan))
     journal.log_tags(
@@ -44,7 +44,7 @@ def record_params(plan: RunPlan, journal: Journal) -> None:
             for key, value in place.items()
             if value
         }
-        | ({"data.warnings": "\n".join(plan.warnings)} if plan.warnings else {})
+        | ({"data.warnings": "\n".join(warnings)} if warnings else {})
     )
     log_rows(main.dataset, journal)
     journal.log_artifact(plan.folder / CONFIG)

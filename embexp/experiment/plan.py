@@ -10,8 +10,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from embexp.config.compose import check_arguments, instantiate, resolve
+from embexp.core.arguments import LegalValues, problems_with
 from embexp.core.profiling import TIMER, import_data_libraries, import_training_libraries
-from embexp.errors import ConfigError, DataError, Problems, did_you_mean
+from embexp.errors import ConfigError, DataError, Problem, Problems
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import check_stage
 from embexp.experiment.datasets import DataBuilder, builder_of, check_steps, dataset_name, is_costly, offered_shapes
@@ -23,6 +24,7 @@ from embexp.experiment.stage_config import (
     check_stages,
     configure_stage,
     names_in_stages,
+    problem_of_stage,
     stages_of,
     with_losses,
 )
@@ -64,7 +66,7 @@ class RunPlan:
     primary_evaluator: str
     primary_metric: str
     tracker: Tracker
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Problem, ...] = ()
     exports: tuple[Export, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -85,67 +87,96 @@ def plan_run(
 ) -> RunPlan:
     """The plan of the run that `config` describes; its results will go to `folder`.
 
-    All mistakes are reported together, in three rounds that take longer and longer: what the YAML files tell, what
-    the rows tell, and what needs torch and sentence-transformers to be told (their arguments, the precision).
+    The checks are three rounds, each slower than the one before: what the YAML files show, what the rows show, and what
+    needs torch and sentence-transformers (arguments, precision). Each round reports all its problems together.
 
     Args:
-        builders: of the sweep that the run belongs to: what one of its jobs has read and built, others need not.
+        builders: of the sweep that the run belongs to, so that its jobs share what was read and built.
 
     Raises:
         EmbexpError: whatever does not fit, in one message.
     """
     resolved = resolve(config)
     check_stages(resolved)
-    names = short_names(resolved, choices)
     problems = Problems()
-    problems.attempt(_check_kept, resolved["keep"])
-    builder = problems.attempt(builder_of, resolved, builders) or _lenient_builder()
-    drafts = [
-        problems.attempt(configure_stage, name, stage, resolved, names, builder) for name, stage in stages_of(resolved)
-    ]
-    model = problems.attempt(instantiate, resolved["model"])
-    exports = plan_exports(resolved["export"], problems)
-    _check_names(resolved, names, [draft for draft in drafts if draft], model, builder, problems)
+    planning = _check_yaml(resolved, short_names(resolved, choices), builders, problems)
     problems.raise_if_any()
-    resolved, names = with_losses(resolved, names, drafts)
-    if place := problems.attempt(model.locate):
-        problems.attempt(check_shared_base, exports, model, place)
-    for draft in drafts:
-        problems.attempt(draft.keys.telling(draft.spec.locate))
-    import_data_libraries()
-    if any(is_costly(draft.node["dataset"]) for draft in drafts):
-        _check_before_costly_steps(resolved, names, drafts, model, builder, problems)
-    stages, warnings = _plan_stages(drafts, folder, model, place, builder, problems)
-    trained_on = [stage.dataset for stage in stages]
-    evaluators, primary, leaks = plan_evaluators(resolved, names["dataset"], trained_on, builder, problems)
-    warnings += leaks
-    tracker = problems.attempt(instantiate, resolved["tracking"])
+    parts = _check_rows(planning, folder, problems)
     problems.raise_if_any()
-    _check_calls(drafts, model, problems)
+    _check_calls(planning, problems)
     problems.raise_if_any()
-    for warning in warnings:
+    for warning in parts["warnings"]:
         logger.warning("%s", warning)
-    return RunPlan(
-        name=resolved["name"] or _run_name(names, stages[-1], resolved["seed"]),
-        folder=folder,
-        config=resolved,
-        choices=names,
-        model=model,
-        model_place=place,
-        stages=stages,
-        evaluators=evaluators,
-        primary_evaluator=primary[0],
-        primary_metric=primary[1],
-        tracker=tracker,
-        warnings=warnings,
-        exports=exports,
-    )
+    name = resolved["name"] or _run_name(planning.names, parts["stages"][-1], resolved["seed"])
+    settings = {"config": planning.config, "choices": planning.names, "model": planning.model}
+    return RunPlan(name=name, folder=folder, exports=planning.exports, **settings, **parts)
 
 
-def _check_kept(keep: str) -> None:
-    """Raise ConfigError unless `keep` names what may stay of a finished run's checkpoints."""
-    if keep not in _KEPT:
-        raise ConfigError(f"keep={keep} is not known. Expected {', '.join(_KEPT)}. {did_you_mean(keep, _KEPT)}".strip())
+@dataclass(frozen=True)
+class _Planning:
+    """What the first round found out: the configuration with every loss known, and what was made of it.
+
+    Attributes:
+        names: of the chosen options, with those of the stages.
+    """
+
+    config: _Node
+    names: Mapping[str, str]
+    builder: DataBuilder
+    stages: Sequence[StageConfig]
+    model: BaseModel
+    exports: tuple[Export, ...]
+
+    def of_stage(self, stage: StageConfig, problems: Problems) -> Problems:
+        """The same problems; those that are added get the keys of the stage."""
+        return problems.through(problem_of_stage(stage.name, self.config, self.names))
+
+
+def _check_yaml(
+    config: dict[str, Any], names: dict[str, str], builders: dict[str, DataBuilder] | None, problems: Problems
+) -> _Planning | None:
+    """First round: settings, losses and evaluators that do not go together, from the YAML files alone."""
+    problems.add(problems_with("keep", config["keep"], LegalValues(one_of=_KEPT), such_as="weights"), ConfigError)
+    builder = problems.attempt(builder_of, config, builders) or _lenient_builder()
+    model = problems.attempt(instantiate, config["model"])
+    exports = plan_exports(config["export"], problems)
+    stages = []
+    for name, node in stages_of(config):
+        mine = problems.through(problem_of_stage(name, config, names))
+        if stage := mine.attempt(configure_stage, name, node, config, names, builder):
+            stages.append(stage)
+            mine.attempt(_check_route, stage, builder)
+            mine.add(check_settings(stage.spec, node["trainer"], model).errors, ConfigError)
+    for name in config["evaluator"] or {}:
+        problems.attempt(check_evaluator_route, name, config, names["dataset"], builder)
+    if problems.found:
+        return None
+    return _Planning(*with_losses(config, names, stages), builder, stages, model, exports)
+
+
+def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[str, Any]:
+    """Second round: data and weights are found, rows are read, converted and checked. Returns parts of the plan."""
+    config, names, model, builder = planning.config, planning.names, planning.model, planning.builder
+    if place := problems.attempt(model.locate):
+        problems.attempt(check_shared_base, planning.exports, model, place)
+    for stage in planning.stages:
+        planning.of_stage(stage, problems).attempt(stage.spec.locate)
+    import_data_libraries()
+    if any(is_costly(stage.node["dataset"]) for stage in planning.stages):
+        _check_before_costly_steps(planning, problems)
+    stages, warnings = _plan_stages(planning, folder, place, problems)
+    trained_on = [stage.dataset for stage in stages]
+    evaluators, primary, leaks = plan_evaluators(config, names["dataset"], trained_on, builder, problems)
+    evaluator, metric = primary or ("", "")
+    return {
+        "model_place": place,
+        "stages": stages,
+        "evaluators": evaluators,
+        "primary_evaluator": evaluator,
+        "primary_metric": metric,
+        "tracker": problems.attempt(instantiate, config["tracking"]),
+        "warnings": (*warnings, *leaks),
+    }
 
 
 def short_names(config: _Node, choices: Mapping[str, Any]) -> dict[str, str]:
@@ -161,7 +192,7 @@ def short_names(config: _Node, choices: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _lenient_builder() -> DataBuilder:
-    """Stands in where conversion settings are wrong: no way is refused for want of a number that was mistyped."""
+    """Stands in where conversion settings are wrong: no route is refused because a number was mistyped."""
     return DataBuilder(default_settings(**{key: float(example) for key, (example, _) in NEEDED.items()}), None)
 
 
@@ -171,94 +202,65 @@ def _run_name(names: Mapping[str, str], main: StagePlan, seed: int) -> str:
     return f"{before}{names['loss']}{modifier}/{names['model']}/{seed}"
 
 
-def _check_names(
-    config: _Node,
-    names: Mapping[str, str],
-    drafts: Sequence[StageConfig],
-    model: BaseModel | None,
-    builder: DataBuilder,
-    problems: Problems,
-) -> None:
-    """Find, from the YAML files alone, losses, settings and evaluators that do not go together."""
-    for draft in drafts:
-        problems.attempt(draft.keys.telling(_check_way), draft, builder)
-        errors = check_settings(draft.spec, draft.node["trainer"], model).errors
-        problems.add(map(draft.keys.told, errors), ConfigError)
-    for name in config["evaluator"] or {}:
-        problems.attempt(check_evaluator_route, name, config, names["dataset"], builder)
-
-
-def _check_way(draft: StageConfig, builder: DataBuilder) -> None:
-    accepted = wanted_shapes(draft.node["shape"], draft.spec)
-    if offered := offered_shapes(draft.node["dataset"]):
-        route_to_loss(offered, accepted, draft.dataset_name, draft.spec.name, builder.settings)
+def _check_route(stage: StageConfig, builder: DataBuilder) -> None:
+    accepted = wanted_shapes(stage.node["shape"], stage.spec)
+    if offered := offered_shapes(stage.node["dataset"]):
+        route_to_loss(offered, accepted, stage.dataset_name, stage.spec.name, builder.settings)
 
 
 def _plan_stages(
-    drafts: Sequence[StageConfig],
-    folder: Path,
-    model: BaseModel,
-    place: Mapping[str, str] | None,
-    builder: DataBuilder,
-    problems: Problems,
-) -> tuple[tuple[StagePlan, ...], tuple[str, ...]]:
+    planning: _Planning, folder: Path, place: Mapping[str, str] | None, problems: Problems
+) -> tuple[tuple[StagePlan, ...], tuple[Problem, ...]]:
     """The stages whose data could be read, checked, and the warnings about them, each once."""
-    stages, warnings = [], {}
-    for draft in drafts:
-        stage = problems.attempt(draft.keys.telling(plan_stage), draft, folder / "stages" / draft.name, builder)
-        if stage:
-            findings = check_stage(stage, model, place)
-            problems.add(map(draft.keys.told, findings.errors), DataError)
-            few_rows = few_rows_warnings(
-                stage.dataset, wanted_shapes(draft.node["shape"], draft.spec), builder.settings
-            )
-            warnings |= dict.fromkeys(map(draft.keys.told, (*few_rows, *findings.warnings)))
+    stages, warnings = [], Problems()
+    for config in planning.stages:
+        mine = planning.of_stage(config, problems)
+        if stage := mine.attempt(plan_stage, config, folder / "stages" / config.name, planning.builder):
+            findings = check_stage(stage, planning.model, place)
+            mine.add(findings.errors, DataError)
+            accepted = wanted_shapes(config.node["shape"], config.spec)
+            few_rows = few_rows_warnings(stage.dataset, accepted, planning.builder.settings)
+            planning.of_stage(config, warnings).add((*few_rows, *findings.warnings), DataError)
             stages.append(stage)
-    return tuple(stages), tuple(warnings)
+    return tuple(stages), tuple(warnings.found)
 
 
-def plan_stage(draft: StageConfig, folder: Path, builder: DataBuilder) -> StagePlan:
+def plan_stage(stage: StageConfig, folder: Path, builder: DataBuilder) -> StagePlan:
     """A stage with its data read and converted.
 
     Raises:
         EmbexpError: data that cannot be built, or that no conversion brings to the loss.
     """
-    spec = draft.spec
-    accepted = wanted_shapes(draft.node["shape"], spec)
+    spec = stage.spec
+    accepted = wanted_shapes(stage.node["shape"], spec)
     dataset = builder.in_shape(
-        draft.node["dataset"],
-        draft.dataset_name,
-        lambda offered: route_to_loss(offered, accepted, draft.dataset_name, spec.name, builder.settings),
+        stage.node["dataset"],
+        stage.dataset_name,
+        lambda offered: route_to_loss(offered, accepted, stage.dataset_name, spec.name, builder.settings),
     )
     dataset = limit_negatives(dataset, spec.max_negatives)
     dataset.training_rows()
-    return StagePlan(draft.name, dataset, spec, draft.node["trainer"], folder)
+    return StagePlan(stage.name, dataset, spec, stage.node["trainer"], folder)
 
 
-def _check_before_costly_steps(
-    config: _Node,
-    names: Mapping[str, str],
-    drafts: Sequence[StageConfig],
-    model: BaseModel,
-    builder: DataBuilder,
-    problems: Problems,
-) -> None:
-    """Tell of what can be told without the training rows, where a step on the way to them takes long or is paid for."""
-    for node in {json.dumps(draft.node["dataset"], default=str): draft.node["dataset"] for draft in drafts}.values():
+def _check_before_costly_steps(planning: _Planning, problems: Problems) -> None:
+    """Check all that needs no training rows, because a step on the way to them takes long or costs money."""
+    nodes = {json.dumps(stage.node["dataset"], default=str): stage.node["dataset"] for stage in planning.stages}
+    for node in nodes.values():
         problems.attempt(check_steps, node)
-    _check_calls(drafts, model, problems)
-    check_evaluators(config, names["dataset"], builder, problems)
-    problems.attempt(instantiate, config["tracking"])
+    _check_calls(planning, problems)
+    check_evaluators(planning.config, planning.names["dataset"], planning.builder, problems)
+    problems.attempt(instantiate, planning.config["tracking"])
     problems.raise_if_any()
 
 
-def _check_calls(drafts: Sequence[StageConfig], model: BaseModel, problems: Problems) -> None:
-    """Find arguments that a callable does not take, and a precision that cannot be had: imports torch."""
+def _check_calls(planning: _Planning, problems: Problems) -> None:
+    """Third round: arguments that a callable does not take, and a precision that the machine lacks; imports torch."""
     import_training_libraries()
-    problems.attempt(model.check)
-    for draft in drafts:
-        modifier = draft.spec.modifier
-        check, calls = draft.keys.telling(check_arguments), [draft.node["trainer"], draft.spec.public_call()]
-        for call in [*calls, modifier.public_call()] if modifier else calls:
-            problems.attempt(check, dict(call), {})
-        problems.attempt(draft.keys.telling(check_precision), draft.node["trainer"])
+    problems.attempt(planning.model.check)
+    for stage in planning.stages:
+        mine, modifier = planning.of_stage(stage, problems), stage.spec.modifier
+        calls = {"trainer": stage.node["trainer"], "loss": stage.spec.public_call()}
+        for key, call in (calls | ({"modifier": modifier.public_call()} if modifier else {})).items():
+            mine.attempt(check_arguments, dict(call), {}, key)
+        mine.attempt(check_precision, stage.node["trainer"])

@@ -56,7 +56,9 @@ def route_to_loss(
     if route_found is None:
         needs = unmet_needs(offered, accepted, settings=settings)
         fitting = tuple(f"loss={name}" for name in fitting_losses(offered, settings))
-        raise _no_route(offered, accepted, dataset, ("loss", loss), needs, "data of such a shape, or a loss", fitting)
+        raise _no_route(
+            offered, accepted, dataset, ("loss", loss), needs, "data of such a shape, or a loss that fits", fitting
+        )
     return route_found
 
 

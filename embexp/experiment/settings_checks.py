@@ -63,8 +63,8 @@ def check_settings(spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel 
             *_batch_size_errors(spec, trainer),
             *_transformer_errors(spec, model),
             *_adapter_errors(spec, model),
-            *map(_as_problem, filter(None, [spec.modifier_problem(spec.traits)])),
-            *map(_as_problem, spec.value_problems()),
+            *filter(None, [spec.modifier_problem(spec.traits)]),
+            *spec.value_problems(),
         ),
         warnings=(
             *_sampler_warnings(spec, trainer),
@@ -72,10 +72,6 @@ def check_settings(spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel 
             *_gradient_warnings(spec, trainer),
         ),
     )
-
-
-def _as_problem(found: str | Problem) -> Problem:
-    return found if isinstance(found, Problem) else Problem(found)
 
 
 def batch_size_of(trainer: Mapping[str, Any]) -> int:

@@ -15,6 +15,8 @@ from embexp.losses.spec import LossSpec, is_auto, loss_for, spec_of
 _Node = Mapping[str, Any]
 _CHOSEN = ("dataset", "loss", "modifier", "trainer")  # groups that a stage chooses from
 _NAMED = ("dataset", "loss", "modifier")  # those whose option names what a stage does
+
+
 def _is_of_its_own(data: Any, config: _Node) -> bool:
     """Whether a stage reads other data than the main one: not the same, nor the same after further steps."""
     return isinstance(data, Mapping) and data.get("reader", config["dataset"]["reader"]) != config["dataset"]["reader"]
@@ -120,9 +122,7 @@ def _problems(name: str, stage: Any) -> Iterator[Problem]:
             yield Problem("is not a key", f"{stage_key}.{key}", expected=expected, note=near)
 
 
-def problem_of_stage(
-    name: str, config: _Node, names: Mapping[str, str]
-) -> Callable[[Problem], Problem]:
+def problem_of_stage(name: str, config: _Node, names: Mapping[str, str]) -> Callable[[Problem], Problem]:
     """What changes a mistake in a stage: it names the stage, and its keys become those that are typed for the stage.
 
     The main stage's mistakes stay as they are. So do keys of the run that the stage has not: it shares those with the

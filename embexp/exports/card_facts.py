@@ -86,7 +86,7 @@ def data_facts(result: Mapping[str, Any], data_license: str | None) -> Iterator[
     for step in steps:
         yield "step", _without_folders(step)
     for warning in result.get("warnings", ()):
-        found = warning.partition(". ")[0]
+        found = warning.splitlines()[0].partition(". ")[0].removesuffix(".")
         if not set(found) & _QUOTES:
             yield "note", _without_folders(found)
 

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from embexp.config.compose import conf_dir, instantiate, parameters_of
-from embexp.errors import ConfigError, listed
+from embexp.errors import ConfigError, Problem, listed
 from embexp.losses.yaml_keys import LegalValues, Needs, needs_of, value_problems, values_of
 
 _SMALLEST_WIDTH = 32  # of the widths that are made by halving
@@ -34,7 +34,7 @@ class Modifier:
         """Those of a loss's traits that the modifier does not compose with."""
         return [trait for trait in traits if trait in self.refuses]
 
-    def value_problems(self) -> Iterator[str]:
+    def value_problems(self) -> Iterator[Problem]:
         """What is wrong with the values of its arguments, and what to type."""
         return value_problems("modifier", self.name, self.call, self.values)
 

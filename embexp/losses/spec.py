@@ -8,7 +8,7 @@ from typing import Any
 from embexp.config.compose import instantiate, option_of, parameters_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named
-from embexp.errors import ConfigError, listed
+from embexp.errors import ConfigError, Problem
 from embexp.losses.modifiers import Modifier, composing_modifiers
 from embexp.losses.yaml_keys import (
     TRAITS,
@@ -97,22 +97,24 @@ class LossSpec:
             ) from error
         return self.modifier.wrap(loss, model) if self.modifier else loss
 
-    def value_problems(self) -> list[str]:
+    def value_problems(self) -> list[Problem]:
         """What is wrong with the values of the loss's and the modifier's arguments, and what to type."""
         problems = [*value_problems("loss", self.name, self.call, self.values)]
         return problems + ([*self.modifier.value_problems()] if self.modifier else [])
 
-    def modifier_problem(self, traits: tuple[str, ...]) -> str | None:
+    def modifier_problem(self, traits: tuple[str, ...]) -> Problem | None:
         """Why the modifier does not compose with a loss of these traits, and what to type; None when it does."""
         refused = self.modifier.refused(traits) if self.modifier else []
         if not refused:
             return None
-        fitting = listed(f"modifier={name}" for name in composing_modifiers(traits))
         like = " and ".join(TRAITS.get(trait, f"has the trait {trait}") for trait in refused)
-        switches = [f" loss.{switch}=false," for trait in refused if (switch := switch_of(self.call, trait))]
-        return (
-            f"modifier={self.modifier.name} does not compose with loss={self.name}, which {like}. "
-            f"Type{''.join(switches)} {fitting}, or choose another loss."
+        switches = [f"loss.{switch}=false" for trait in refused if (switch := switch_of(self.call, trait))]
+        return Problem(
+            f"does not compose with the loss {self.name}, which {like}",
+            "modifier",
+            self.modifier.name,
+            expected="a modifier that does, or another loss",
+            fix=(*switches, *(f"modifier={name}" for name in composing_modifiers(traits))),
         )
 
     def arguments(self) -> dict[str, Any]:

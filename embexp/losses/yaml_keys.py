@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from embexp.config.compose import model_named
+from embexp.config.compose import model_named, option_names, option_of
 from embexp.data.sources import hub_is_reachable
-from embexp.errors import ConfigError, ModelError, did_you_mean, listed
+from embexp.errors import ConfigError, ModelError, Problem, as_typed, did_you_mean, listed
 from embexp.protocols import BaseModel
 
 # The words for them in the catalogue and in messages.
@@ -238,18 +238,17 @@ def values_of(name: str, node: Mapping[str, Any]) -> dict[str, LegalValues]:
     return found
 
 
-def value_problems(group: str, name: str, call: Mapping[str, Any], values: Mapping[str, LegalValues]) -> Iterator[str]:
+def value_problems(
+    group: str, name: str, call: Mapping[str, Any], values: Mapping[str, LegalValues]
+) -> Iterator[Problem]:
     """What is wrong with the arguments of a YAML in the group `loss` or `modifier`, and what to type."""
     for argument, legal in values.items():
         if argument in call and not legal.allow(call[argument]):
-            yield _problem(f"{group}.{argument}", call[argument], legal, f"conf/{group}/{name}.yaml")
+            default = option_of(group, name)[argument] if name in option_names(group) else "<value>"
+            yield _problem(f"{group}.{argument}", call[argument], legal, default)
 
 
-def _problem(key: str, value: Any, legal: LegalValues, file: str) -> str:
-    shown = "null" if value is None else f"[{listed(value)}]" if isinstance(value, list) else value
+def _problem(key: str, value: Any, legal: LegalValues, default: Any) -> Problem:
     unknown = [word for word in (value if isinstance(value, list) else [value]) if word not in legal.one_of]
     hint = did_you_mean(str(unknown[0]), legal.one_of) if legal.one_of and unknown else ""
-    return (
-        f"{key}={shown} was given. Expected {legal.in_words()}. {hint + ' ' if hint else ''}"
-        f"Type {key}=<value>, or leave it out for that of {file}."
-    )
+    return Problem(key=key, given=value, expected=legal.in_words(), note=hint, fix=(f"{key}={as_typed(default)}",))

@@ -197,7 +197,7 @@ def profile_table(seconds: Mapping[str, float]) -> Table:
 
 def _found(warning: str) -> str:
     """What a warning found; what to do about it was told when the run began."""
-    found, dot, _ = warning.partition(". ")
+    found, dot, _ = warning.splitlines()[0].partition(". ")
     return found + dot.strip()
 
 

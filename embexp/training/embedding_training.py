@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from embexp.config.compose import instantiate, parameters_of
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import TrainingError
+from embexp.errors import Problem, TrainingError
 from embexp.steps.prompting import with_row_prompts
 from embexp.training.checkpoints import load_weights
 from embexp.training.stages import StagePlan
@@ -62,33 +62,30 @@ def training_arguments(
     return instantiate(given, **{key: value for key, value in runtime.items() if key not in given and key in known})
 
 
-def precision_problems(trainer: Mapping[str, Any]) -> list[str]:
-    """Why the asked precision cannot be had on this machine; empty when it can.
+def check_precision(trainer: Mapping[str, Any]) -> None:
+    """Raise TrainingError if this machine cannot train in the requested precision.
 
     sentence-transformers takes `fp16` on a CPU without a word and trains in single precision.
     """
     import torch
 
-    cuda = torch.cuda.is_available()
-    problems = []
+    cuda, problems = torch.cuda.is_available(), []
     if trainer.get("fp16") and not cuda:
-        problems.append("trainer.fp16=true needs a GPU and has no effect on a CPU. Type trainer.fp16=false.")
+        text, expected = "needs a GPU and has no effect on a CPU", "false without a GPU"
+        problems.append(Problem(text, "trainer.fp16", True, expected, fix=("trainer.fp16=false",)))
     if trainer.get("bf16") and cuda and not torch.cuda.is_bf16_supported():
-        problems.append(
-            "trainer.bf16=true: this GPU does not know bfloat16. Type trainer.bf16=false trainer.fp16=true."
+        text, expected, fix = (
+            "needs a GPU that knows bfloat16",
+            "fp16 on this one",
+            "trainer.bf16=false trainer.fp16=true",
         )
+        problems.append(Problem(text, "trainer.bf16", True, expected, fix=(fix,)))
     if trainer.get("bf16") and not cuda:
-        problems.append(
-            "trainer.bf16=true on a CPU trains in half precision and is slower, not faster. "
-            "Type trainer.bf16=false (trainer=gpu is for machines with a GPU)."
-        )
-    return problems
-
-
-def check_precision(trainer: Mapping[str, Any]) -> None:
-    """Raise TrainingError when the asked precision cannot be had on this machine."""
-    if problems := precision_problems(trainer):
-        raise TrainingError("\n".join(problems))
+        text = "on a CPU trains in half precision and is slower, not faster"
+        expected = "false without a GPU (trainer=gpu is for machines with one)"
+        problems.append(Problem(text, "trainer.bf16", True, expected, fix=("trainer.bf16=false",)))
+    if problems:
+        raise TrainingError(*problems)
 
 
 def has_cuda() -> bool:

@@ -17,14 +17,15 @@ MNRL = ("triplet", "positive_pair")
 def test_a_number_that_would_open_a_way_is_named_and_not_guessed():
     with pytest.raises(ShapeError) as error:
         route_to_loss(["scored_pair"], MNRL, "stsb", "mnrl")
-    first, second, third = str(error.value).splitlines()
-    assert first == "dataset=stsb is scored_pair (sentence1, sentence2, score)."
-    assert second == (
-        "loss=mnrl accepts triplet (anchor, positive, negative_1) or positive_pair (anchor, positive), and the "
-        "conversion needs a number. Type conversion.min_score=0.8 to take pairs scored at least 0.8 as positives."
+    first, second = str(error.value).splitlines()
+    assert first == (
+        "loss=mnrl accepts triplet (anchor, positive, negative_1) or positive_pair (anchor, positive); data set stsb "
+        "is scored_pair (sentence1, sentence2, score), and the conversion needs a number that only you know. "
+        "Expected min_score to take pairs scored at least 0.8 as positives, or data of such a shape, or a "
+        "loss that fits."
     )
-    assert third.startswith("Losses that fit this data: loss=")
-    assert "loss=mnrl" not in third
+    assert second.startswith("hint: type one of: conversion.min_score=0.8, loss=angle, ")
+    assert "loss=mnrl" not in second
 
 
 def test_with_the_number_the_way_is_open():
@@ -36,7 +37,7 @@ def test_with_the_number_the_way_is_open():
 
 
 def test_without_any_way_no_number_is_asked_for():
-    with pytest.raises(ShapeError, match=r"accepts class_pair \(.*\), and no conversion leads there\.\n"):
+    with pytest.raises(ShapeError, match=r"accepts class_pair \(.*\), and no conversion leads there\. Expected"):
         route_to_loss(["scored_pair"], ("class_pair",), "stsb", "softmax", default_settings(min_score=0.8))
 
 
@@ -44,7 +45,7 @@ def test_an_evaluator_takes_one_conversion_at_most():
     assert len(route_to_evaluator(["binary_pair"], ("scored_pair",), "qqp", "sts")[1]) == 1
     with pytest.raises(ShapeError, match="no conversion leads there"):
         route_to_evaluator(["triplet"], ("scored_pair",), "mine", "sts")
-    with pytest.raises(ShapeError, match=r"needs a number\. Type conversion\.min_score="):
+    with pytest.raises(ShapeError, match=r"(?s)needs a number .*hint: type conversion\.min_score="):
         route_to_evaluator(["scored_pair"], ("binary_pair",), "stsb", "pairs")
 
 
@@ -61,7 +62,9 @@ def test_of_few_rows_only_a_shape_within_reach_is_offered():
     assert few_rows_warnings(after("convert scored_pair -> positive_pair", 9), MNRL, settings) == []
     assert few_rows_warnings(after("convert class_pair -> positive_pair", 8), MNRL, settings) == []
     assert few_rows_warnings(after("clean", 9), MNRL, settings) == []
-    assert few_rows_warnings(after("convert class_pair -> positive_pair", 9), MNRL, settings) == [
+    assert [
+        str(each) for each in few_rows_warnings(after("convert class_pair -> positive_pair", 9), MNRL, settings)
+    ] == [
         "Only 2 of 9 rows of mine make a positive_pair, 1 of them to train on. "
-        "Another shape may keep more: shape=triplet."
+        "Another shape may keep more.\nhint: type shape=triplet"
     ]

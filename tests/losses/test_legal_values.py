@@ -4,7 +4,7 @@ import pytest
 from conftest import TINY
 
 from embexp.config.compose import compose, conf_dir, option_of
-from embexp.errors import ConfigError, EmbexpError
+from embexp.errors import ConfigError, EmbexpError, as_typed
 from embexp.experiment.plan import plan_run
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import spec_of
@@ -21,7 +21,7 @@ YAMLS = sorted(
 def misfits_of(loss: str, modifier: str = "none", **changes) -> list[str]:
     """What is wrong with a shipped loss some of whose values were changed."""
     wrapper = modifier_of(modifier, option_of("modifier", modifier))
-    return spec_of(loss, option_of("loss", loss) | changes, wrapper).value_problems()
+    return [str(problem) for problem in spec_of(loss, option_of("loss", loss) | changes, wrapper).value_problems()]
 
 
 def test_every_yaml_tells_the_values_of_its_numbers_and_words():
@@ -57,10 +57,9 @@ def test_the_defaults_are_among_them(group, name):
     ],
 )
 def test_another_value_is_told_with_what_is_expected(loss, argument, value, expected):
-    shown = "null" if value is None else value
+    shown, default = as_typed(value), as_typed(option_of("loss", loss)[argument])
     assert misfits_of(loss, **{argument: value}) == [
-        f"loss.{argument}={shown} was given. Expected {expected}. "
-        f"Type loss.{argument}=<value>, or leave it out for that of conf/loss/{loss}.yaml."
+        f"loss.{argument}={shown} was given. Expected {expected}.\nhint: type loss.{argument}={default}"
     ]
 
 
@@ -69,7 +68,7 @@ def test_an_unknown_word_is_told_with_the_nearest_in_a_list_too():
     assert "Expected one of: absolute, relative. Did you mean 'absolute'?" in strategy
     (directions,) = misfits_of("mnrl", directions=["query_to_doc", "doc_to_querry"])
     assert directions.startswith(
-        "loss.directions=[query_to_doc, doc_to_querry] was given. "
+        "loss.directions=[query_to_doc,doc_to_querry] was given. "
         "Expected a list, query_to_doc in it, each of it one of: "
     )
     assert "Did you mean 'doc_to_query'" in directions
