@@ -1,18 +1,17 @@
-"""Damaged texts beside whole ones, for losses that rebuild a text from its damaged copy."""
+"""Damaged and whole texts, for losses that rebuild a text from its damaged copy."""
 
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
-from typing import Any
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import rows_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.steps.augment.text_changes import TextChange, shown_change
 from embexp.steps.conversions.conversion import Conversion, ConversionInput, Row
 from embexp.steps.conversions.convert import convert, convert_to
-from embexp.steps.conversions.plain_texts import with_noise
-from embexp.steps.refusals import refuse
+from embexp.steps.conversions.plain_texts import to_noised_texts
 
 _MADE = "noised_text"
 
@@ -24,22 +23,24 @@ def add_noise(
 ) -> EmbeddingDataset:
     """The distinct texts of the data set, each damaged and whole, in all splits; labels are left out.
 
-    Without this step a loss that wants noised texts gets those of the conversion (conf/conversion: words deleted).
+    Without this step a loss that reads noised texts gets those of the conversion (conf/conversion: words deleted).
 
     Args:
-        noise: damages a text (see text_changes.TextChange): Deletion as TSDAE has it, Swap, Mask, or one of your own.
-        shape: noised_text; tells those who plan a run what the step makes.
+        noise: damages a text (see `TextChange`): Deletion as TSDAE has it, Swap, Mask, or one of your own.
+        shape: noised_text; says in the YAML what the step makes.
         examples: how many texts the report shows.
 
     Raises:
-        ConfigError: lists every argument that does not fit.
+        ConfigError: lists every invalid argument.
         ShapeError: the data are twin or noised texts already.
     """
-    refuse("noise", _faults(shape, examples))
+    problems = [*problems_with("shape", shape, LegalValues(one_of=(_MADE,)), such_as=_MADE)]
+    problems += problems_with("examples", examples, LegalValues(least=0, whole=True), such_as=3)
+    refuse(problems)
     texts = dataset if dataset.shape.name == "text" else convert_to(dataset, "text")
 
     def noised(source: ConversionInput) -> Iterator[Row]:
-        return with_noise(source, noise, seed)
+        return to_noised_texts(source, noise, seed)
 
     made = convert(texts, Conversion("text", _MADE, noised, repr(noise).replace("{", "{{").replace("}", "}}")))
     first_rows = islice(chain.from_iterable(map(rows_of, made.splits.values())), examples)
@@ -47,10 +48,3 @@ def add_noise(
     for line in shown:
         logger.info("%s: %s", made.name, line)
     return replace(made, history=(*made.history[:-1], replace(made.history[-1], step="noise", examples=shown)))
-
-
-def _faults(shape: Any, examples: Any) -> Iterator[str]:
-    if shape != _MADE:
-        yield f"shape={shape} must be {_MADE}: that is what the step makes."
-    if not isinstance(examples, int) or isinstance(examples, bool) or examples < 0:
-        yield f"examples={examples} must be a whole number from 0."

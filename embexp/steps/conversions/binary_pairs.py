@@ -6,7 +6,7 @@ from embexp.steps.conversions.conversion import ConversionInput, Row, prompt_of
 
 
 def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
-    """Pairs labelled 1; those labelled 0 are no positives and go."""
+    """Pairs labelled 1; those labelled 0 are left out."""
     for row in source.rows():
         if row["label"] == 1:
             yield {"anchor": row["sentence1"], "positive": row["sentence2"], **prompt_of(row)}

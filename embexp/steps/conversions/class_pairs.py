@@ -1,15 +1,15 @@
-"""Pairs with classes, such as NLI: what makes a positive or a negative is told by the names of the classes."""
+"""Pairs with classes, such as NLI: the names of the classes decide what is a positive or a negative."""
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from embexp.errors import ShapeError, listed
 from embexp.steps.conversions.conversion import ConversionInput, Row, prompt_of
 
 
 def to_triplets(source: ConversionInput) -> Iterator[Row]:
-    """Premise, a positive and a negative hypothesis of the same premise; the k-th of each go together."""
+    """Premise, and the k-th positive with the k-th negative hypothesis of the same premise."""
     premises: dict[tuple, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for row, name in _named_rows(source, "positive_labels", "negative_labels"):
         positives, negatives = premises[row["sentence1"], *prompt_of(row).items()]
@@ -26,7 +26,7 @@ def to_triplets(source: ConversionInput) -> Iterator[Row]:
 
 
 def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
-    """Premise and positive hypothesis; the others are no positives and go."""
+    """Premise and positive hypothesis; other hypotheses are left out."""
     for row, name in _named_rows(source, "positive_labels"):
         if name in source.settings.positive_labels:
             yield {"anchor": row["sentence1"], "positive": row["sentence2"], **prompt_of(row)}
@@ -35,7 +35,7 @@ def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
 
 
 def to_binary_pairs(source: ConversionInput) -> Iterator[Row]:
-    """Positive classes are 1, negative ones 0, others go."""
+    """Positive classes are 1, negative ones 0; others are left out."""
     labels = dict.fromkeys(source.settings.negative_labels, 0) | dict.fromkeys(source.settings.positive_labels, 1)
     for row, name in _named_rows(source, "positive_labels", "negative_labels"):
         if name in labels:
@@ -45,14 +45,15 @@ def to_binary_pairs(source: ConversionInput) -> Iterator[Row]:
 
 
 def to_scored_pairs(source: ConversionInput) -> Iterator[Row]:
-    """The class becomes the score that the settings give it."""
+    """The class becomes its score in the settings."""
     names, scores = source.dataset.label_names, source.settings.label_scores
     missing = [name for name in names if name not in scores]
     if missing:
         entries = listed(f"{name}: {scores.get(name, '<0 to 1>')}" for name in names)
         raise ShapeError(
-            f"The classes of {source.dataset.name} are {listed(names)}; conversion.label_scores has no score for "
-            f"{listed(missing)}. Type {shlex.quote(f'conversion.label_scores={{{entries}}}')}."
+            f"The classes of {source.dataset.name} are {listed(names)}; no score is given for {listed(missing)}",
+            expected="a score from 0 to 1 for each class",
+            fix=shlex.quote(f"conversion.label_scores={{{entries}}}"),
         )
     for row, name in _named_rows(source):
         yield _pair(row) | {"score": float(scores[name])} | prompt_of(row)
@@ -63,23 +64,24 @@ def _pair(row: Row) -> Row:
 
 
 def _named_rows(source: ConversionInput, *settings: str) -> Iterator[tuple[Row, str]]:
-    """The rows with the name of their class, after the classes that the settings speak of were found among them."""
+    """The rows with the name of their class.
+
+    Raises:
+        ShapeError: the classes have no names, or the settings name others.
+    """
     names = source.dataset.label_names
-    unknown = [key for key in settings if not set(getattr(source.settings, key)) <= set(names)]
-    if unknown or not names:
-        raise ShapeError(_other_classes(source, names, unknown))
+    if not names:
+        raise ShapeError(
+            f"The classes of {source.dataset.name} are not named",
+            expected="their names, in the order of their numbers, or a loss that needs none",
+            fix=("dataset.reader.label_names=[...]", "loss=softmax"),
+        )
+    if unknown := [key for key in settings if not set(getattr(source.settings, key)) <= set(names)]:
+        given = " and ".join(f"{listed(getattr(source.settings, key))} ({key})" for key in unknown)
+        raise ShapeError(
+            f"The classes of {source.dataset.name} are {listed(names)}; this conversion reads {given}",
+            expected="some of your classes, or a loss that takes all of them",
+            fix=(" ".join(f"conversion.{key}=[<some of yours>]" for key in unknown), "loss=softmax"),
+        )
     for row in source.rows():
         yield row, names[row["label"]]
-
-
-def _other_classes(source: ConversionInput, names: Sequence[str], unknown: Sequence[str]) -> str:
-    if not names:
-        return (
-            f"The classes of {source.dataset.name} are not named. Expected their names: type "
-            "dataset.reader.label_names=[...], in the order of their numbers, or choose loss=softmax."
-        )
-    return (
-        f"The classes of {source.dataset.name} are {listed(names)}; this conversion reads "
-        + " and ".join(f"{listed(getattr(source.settings, key))} (conversion.{key})" for key in unknown)
-        + f". Type {' '.join(f'conversion.{key}=[<some of yours>]' for key in unknown)}, or choose loss=softmax."
-    )

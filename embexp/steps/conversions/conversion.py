@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from embexp.config.compose import conf_dir
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import rows_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import ROW_PROMPT
-from embexp.errors import ConfigError, did_you_mean, listed
+from embexp.errors import Problem, did_you_mean, listed
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# What to type for a number that no conversion may guess. The values are examples, never defaults.
+# What to type for a number that no conversion may guess, and what it means. The values are examples, never defaults.
 NEEDED = {
     "min_score": ("0.8", "to take pairs scored at least 0.8 as positives"),
     "max_score": ("0.3", "to take pairs scored at most 0.3 as negatives (those between are left out)"),
@@ -32,12 +33,12 @@ class ConversionSettings:
         min_score, max_score: scored pairs of at least, at most this are positives, negatives; in [0, 1].
         positive_labels, negative_labels: names of the classes that make positives, negatives.
         label_scores: similarity in [0, 1] that each class stands for.
-        max_negatives: most negatives that go beside a positive of ranked rows; None for one.
-        seed: for what is drawn.
+        max_negatives: most negatives with each positive of ranked rows; None for one.
+        seed: for what is sampled.
         deletion_ratio: share of the words that noised texts lose, in [0, 1).
 
     Raises:
-        ConfigError: lists every value that does not fit.
+        ConfigError: lists every invalid value.
     """
 
     min_score: float | None
@@ -50,38 +51,33 @@ class ConversionSettings:
     deletion_ratio: float
 
     def __post_init__(self) -> None:
-        if problems := list(self._problems()):
-            raise ConfigError("\n".join(problems))
+        refuse(self._problems(), under="conversion")
 
-    def _problems(self) -> Iterator[str]:
-        for key in NEEDED:
-            if getattr(self, key) is not None and not _is_share(getattr(self, key)):
-                yield f"{self._given(key)}; expected null or a number from 0 to 1."
-        if _is_share(self.min_score) and _is_share(self.max_score) and self.max_score >= self.min_score:
-            yield f"{self._given('max_score')}; expected less than conversion.min_score={self.min_score}."
+    def _problems(self) -> Iterator[Problem]:
+        for key, (example, _) in NEEDED.items():
+            yield from problems_with(key, getattr(self, key), _SCORE_OR_NULL, such_as=example)
+        low, high = self.max_score, self.min_score
+        if None not in (low, high) and _SCORE.allow(low) and _SCORE.allow(high) and low >= high:
+            yield Problem(key="max_score", given=low, expected=f"a number below min_score, which is {high}")
         yield from self._label_problems()
-        if self.max_negatives is not None and not (_is_whole(self.max_negatives) and self.max_negatives > 0):
-            yield f"{self._given('max_negatives')}; expected null or a whole number from 1."
-        if not _is_whole(self.seed):
-            yield f"{self._given('seed')}; expected a whole number."
-        if not (_is_share(self.deletion_ratio) and self.deletion_ratio < 1):
-            yield f"{self._given('deletion_ratio')}; expected a number from 0 to below 1."
+        count_or_null = LegalValues(least=1, whole=True, optional=True)
+        yield from problems_with("max_negatives", self.max_negatives, count_or_null, such_as=1)
+        yield from problems_with("seed", self.seed, LegalValues(whole=True), such_as=42)
+        yield from problems_with("deletion_ratio", self.deletion_ratio, LegalValues(least=0, below=1), such_as=0.6)
 
-    def _label_problems(self) -> Iterator[str]:
-        lists = ("positive_labels", "negative_labels")
-        wrong = [key for key in lists if not _are_names(getattr(self, key))]
-        for key in wrong:
-            yield f"{self._given(key)}; expected a list of class names, such as [entailment]."
+    def _label_problems(self) -> Iterator[Problem]:
+        lists = {"positive_labels": self.positive_labels, "negative_labels": self.negative_labels}
+        wrong = {key: given for key, given in lists.items() if not _are_names(given)}
+        for key, given in wrong.items():
+            yield Problem(key=key, given=given, expected="a list of class names", fix=(f"{key}=[<class>,...]",))
         if not wrong and (both := [name for name in self.positive_labels if name in self.negative_labels]):
-            yield f"conversion.positive_labels and conversion.negative_labels share {listed(both)}; expected none to."
+            names = f"other classes than negative_labels; both have {listed(both)}"
+            yield Problem(key="positive_labels", given=self.positive_labels, expected=names)
         scores = self.label_scores
-        if not isinstance(scores, Mapping) or not all(_is_share(value) for value in scores.values()):
-            yield f"{self._given('label_scores')}; expected a number from 0 to 1 for each class."
+        if not isinstance(scores, Mapping) or not all(_SCORE.allow(value) for value in scores.values()):
+            yield Problem(key="label_scores", given=scores, expected="a number from 0 to 1 for each class")
 
-    def _given(self, key: str) -> str:
-        return f"conversion.{key}={getattr(self, key)} was given"
-
-    def lacks(self, needs: Sequence[str]) -> list[str]:
+    def missing(self, needs: Sequence[str]) -> list[str]:
         """Those of the needed settings that are not set."""
         return [key for key in needs if getattr(self, key) is None]
 
@@ -90,12 +86,15 @@ def default_settings(**changes: Any) -> ConversionSettings:
     """The shipped settings with some of them changed.
 
     Raises:
-        ConfigError: a setting that does not exist, or values that do not fit.
+        ConfigError: a setting that does not exist, or invalid values.
     """
     known = [field.name for field in fields(ConversionSettings)]
-    if unknown := [key for key in changes if key not in known]:
-        lines = (f"{key} is no setting of conversions: {listed(known)}. {did_you_mean(key, known)}" for key in unknown)
-        raise ConfigError("\n".join(line.strip() for line in lines))
+    one_of = f"one of: {listed(known)}"
+    refuse(
+        Problem("is no setting of conversions", f"conversion.{key}", given, one_of, did_you_mean(key, known))
+        for key, given in changes.items()
+        if key not in known
+    )
     return ConversionSettings(**{key: _shipped()[key] for key in known} | changes)
 
 
@@ -104,21 +103,18 @@ def _shipped() -> Mapping[str, Any]:
     return OmegaConf.to_container(OmegaConf.load(conf_dir() / "conversion" / "default.yaml"))
 
 
-def what_to_type(missing: Sequence[str], group: str = "conversion.") -> str:
-    """How to set the settings that are missing, and what they mean.
+def missing_numbers(missing: Sequence[str], group: str = "conversion") -> dict[str, str]:
+    """The fields of an error about settings that are missing: what they mean, and what to type.
 
-    >>> what_to_type(["min_score"])
-    'Type conversion.min_score=0.8 to take pairs scored at least 0.8 as positives.'
+    >>> missing_numbers(["min_score"])["fix"]
+    'conversion.min_score=0.8'
     """
-    return f"Type {' and '.join(f'{group}{key}={NEEDED[key][0]} {NEEDED[key][1]}' for key in missing)}."
+    meaning = " and ".join(f"{key} {NEEDED[key][1]}" for key in missing)
+    return {"expected": meaning, "fix": " ".join(f"{group}.{key}={NEEDED[key][0]}" for key in missing)}
 
 
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+_SCORE = LegalValues(least=0, most=1)
+_SCORE_OR_NULL = LegalValues(least=0, most=1, optional=True)
 
 
 def _are_names(value: Any) -> bool:
@@ -133,7 +129,7 @@ class ConversionInput:
     """A split that is being converted.
 
     Attributes:
-        left_out: how many rows (or texts) went, by what they were; the report lists them.
+        left_out: how many rows (or texts) were left out, by what they were; the report lists them.
     """
 
     dataset: EmbeddingDataset
@@ -157,8 +153,8 @@ class Conversion:
 
     Attributes:
         rows: yields the rows of the target shape; every row has the same keys.
-        reason: what it does, in a few words for the log; settings in braces are filled in.
-        needs: settings that have no default and must be given by the user.
+        reason: what it does, in a few words for the log, with settings in braces.
+        needs: settings that have no default.
     """
 
     source: str
@@ -167,15 +163,15 @@ class Conversion:
     reason: str
     needs: tuple[str, ...] = ()
 
-    def reason_under(self, settings: ConversionSettings) -> str:
-        """The reason with the settings it speaks of."""
+    def reason_with(self, settings: ConversionSettings) -> str:
+        """The reason with the settings filled in."""
         many = settings.max_negatives or 1
         negatives = {"negatives": "one negative" if many == 1 else f"{many} negatives (repeated where there are fewer)"}
         return self.reason.format_map({key: _worded(value) for key, value in vars(settings).items()} | negatives)
 
 
 def prompt_of(row: Row) -> Row:
-    """The row's own prompt, to go with a row made of it whose first text is the same one."""
+    """The row's own prompt, for a row made from it with the same first text."""
     return {ROW_PROMPT: row[ROW_PROMPT]} if ROW_PROMPT in row else {}
 
 

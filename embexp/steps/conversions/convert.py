@@ -1,4 +1,4 @@
-"""Bringing data from one shape to another: the route of conversions, and what each keeps and leaves out."""
+"""Converting data from one shape to another: the route of conversions, and the report of each."""
 
 import itertools
 from collections import Counter, deque
@@ -9,15 +9,15 @@ from embexp.data.arrow import rows_of, schema_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset, Prompts
 from embexp.data.row_checks import check_rows
 from embexp.data.shapes import ROW_PROMPT, Shape, shape_named
-from embexp.errors import ShapeError, listed
+from embexp.errors import ConfigError, ShapeError, listed
 from embexp.steps.conversions.conversion import (
     Conversion,
     ConversionInput,
     ConversionSettings,
     Row,
     default_settings,
+    missing_numbers,
     prompt_of,
-    what_to_type,
 )
 from embexp.steps.conversions.registry import CONVERSIONS
 from embexp.steps.prompting import with_prompts_in_texts, with_row_prompts
@@ -34,18 +34,18 @@ def route(
     most: int | None = None,
     settings: ConversionSettings | None = None,
 ) -> Way | None:
-    """The way from a shape that the data offer to one that is accepted: where it starts, and its conversions.
+    """The route from a shape that the data offer to an accepted one: where it starts, and its conversions.
 
-    A shape that is offered as it is comes first; then the fewest conversions; among equals the accepted order.
-    None when there is no way, or none of at most `most` conversions. Conversions that need a number which the
-    settings (None: the shipped ones) do not have are no way: `unmet_needs` names them.
+    An accepted shape that is offered as it is comes first; then the fewest conversions; then the accepted order. None
+    when there is no route, or none of at most `most` conversions. Conversions that need a number which the settings
+    (None: the shipped ones) do not have are not used: `unmet_needs` names the number.
 
     >>> start, steps = route(["class_pair"], ["triplet", "positive_pair"])
     >>> start, [step.target for step in steps]
     ('class_pair', ['triplet'])
     """
     settings = settings or default_settings()
-    return _shortest(offered, accepted, most, [each for each in CONVERSIONS if not settings.lacks(each.needs)])
+    return _shortest(offered, accepted, most, [each for each in CONVERSIONS if not settings.missing(each.needs)])
 
 
 def unmet_needs(
@@ -54,10 +54,10 @@ def unmet_needs(
     most: int | None = None,
     settings: ConversionSettings | None = None,
 ) -> list[str]:
-    """The settings without which there is no way, where there is one with them; empty when no number would help."""
+    """The settings that would open a route if they were set; empty when none would."""
     settings = settings or default_settings()
     way = _shortest(offered, accepted, most, CONVERSIONS)
-    return settings.lacks(tuple(dict.fromkeys(need for step in (way[1] if way else ()) for need in step.needs)))
+    return settings.missing(tuple(dict.fromkeys(need for step in (way[1] if way else ()) for need in step.needs)))
 
 
 def _shortest(
@@ -87,28 +87,33 @@ def _ways_from(start: str, conversions: Sequence[Conversion]) -> Iterator[tuple[
 
 
 def within_reach(start: str, settings: ConversionSettings) -> list[str]:
-    """The shapes that data of this shape can be brought to under the settings."""
-    usable = [conversion for conversion in CONVERSIONS if not settings.lacks(conversion.needs)]
+    """The shapes to which data of this shape can be converted under the settings."""
+    usable = [conversion for conversion in CONVERSIONS if not settings.missing(conversion.needs)]
     return [way[-1].target for way in _ways_from(start, usable)]
 
 
 def convert_to(dataset: EmbeddingDataset, shape: str, **settings: Any) -> EmbeddingDataset:
-    """The data set in another shape, by the shortest way: the step `dataset.steps.convert`.
+    """The data set in another shape, by the shortest route: the step `dataset.steps.convert`.
 
     Args:
-        settings: those of `conf/conversion/default.yaml` that shall differ, such as min_score.
+        settings: those that differ from `conf/conversion/default.yaml`, such as min_score.
 
     Raises:
-        ConfigError: a setting that does not exist or does not fit.
+        ConfigError: a setting that does not exist or is invalid.
         ShapeError: no conversion leads there, or one that needs a number which was not given.
     """
-    known, start = default_settings(**settings), dataset.shape.name
+    start = dataset.shape.name
+    try:
+        known = default_settings(**settings)
+    except ConfigError as error:  # here the settings are arguments of the step
+        own = [each.renamed(lambda key: f"dataset.steps.convert.{key.rpartition('.')[2]}") for each in error.problems]
+        raise ConfigError(*own) from None
     way = route([start], [shape_named(shape).name], settings=known)
     if way is None:
         needs = unmet_needs([start], [shape], settings=known)
-        reachable = f"Expected one of: {listed(within_reach(start, known))}."
-        hint = what_to_type(needs, "dataset.steps.convert.") if needs else reachable
-        raise ShapeError(f"{dataset.name} is {start}, and no conversion leads to {shape}. {hint}")
+        reachable = {"expected": f"one of: {listed(within_reach(start, known))}"}
+        fields = missing_numbers(needs, "dataset.steps.convert") if needs else reachable
+        raise ShapeError(f"{dataset.name} is {start}, and no conversion leads to {shape}", **fields)
     for conversion in way[1]:
         dataset = convert(dataset, conversion, known)
     return dataset
@@ -117,17 +122,17 @@ def convert_to(dataset: EmbeddingDataset, shape: str, **settings: Any) -> Embedd
 def convert(
     dataset: EmbeddingDataset, conversion: Conversion, settings: ConversionSettings | None = None
 ) -> EmbeddingDataset:
-    """The data set in the conversion's target shape; every split is converted, the report counts what went and why.
+    """The data set with all splits in the conversion's target shape; the report counts what was left out and why.
 
-    A row's own prompt goes with its first text, or is written into the texts where they change places.
+    A row's own prompt stays with its first text, or is written into the texts where they change places.
 
     Raises:
         ShapeError: labels that the conversion cannot read, a number that it needs and that is not set, or no row
             is left to train on.
     """
     settings, target = settings or default_settings(), shape_named(conversion.target)
-    if missing := settings.lacks(conversion.needs):
-        raise ShapeError(f"{conversion.source} -> {target.name} needs a number. {what_to_type(missing)}")
+    if missing := settings.missing(conversion.needs):
+        raise ShapeError(f"{conversion.source} -> {target.name} needs a number", **missing_numbers(missing))
     dataset = _with_prompts_for(dataset, conversion)
     left_out: Counter[str] = Counter()
     splits = {
@@ -135,11 +140,13 @@ def convert(
         for split in dataset.splits
     }
     splits = {split: rows for split, rows in splits.items() if rows.num_rows}
-    reason = conversion.reason_under(settings)
+    reason = conversion.reason_with(settings)
     if "train" in dataset.splits and "train" not in splits:
         raise ShapeError(
             f"No row of {dataset.name} is left after {dataset.shape.name} -> {target.name} "
-            f"({_with_counts(reason, left_out)}). Choose another shape with shape=<name>, or other data."
+            f"({_with_counts(reason, left_out)})",
+            expected="another shape, or other data",
+            fix="shape=<name>",
         )
     made = dataset.after(
         f"convert {dataset.shape.name} -> {target.name}",
@@ -159,9 +166,9 @@ def _with_counts(reason: str, left_out: Mapping[str, int]) -> str:
 
 
 def _with_prompts_for(dataset: EmbeddingDataset, conversion: Conversion) -> EmbeddingDataset:
-    """Prompts written into the texts where the conversion would part texts from them."""
+    """The data set with prompts written into the texts where the conversion would separate the two."""
     columns = dataset.text_columns
-    if len(columns) == 1:  # other rows' texts come to stand beside the first one
+    if len(columns) == 1:  # the conversion puts texts of other rows next to the first one
         return with_row_prompts(dataset)
     has_own = any(ROW_PROMPT in rows.column_names for rows in dataset.splits.values())
     if conversion.target == "text" and (has_own or len({dataset.prompts.prompt_for(column) for column in columns}) > 1):
@@ -177,13 +184,13 @@ def _prompts_after(dataset: EmbeddingDataset, target: Shape) -> Prompts:
 
 
 def limit_negatives(dataset: EmbeddingDataset, most: int | None) -> EmbeddingDataset:
-    """Triplets with at most `most` negatives a row; further ones go to rows of their own."""
+    """Triplets with at most `most` negatives a row; further ones get rows of their own."""
     if most is None or not dataset.shape.negatives or dataset.shape.label:
         return dataset
     names = dataset.text_columns[2:]
     if len(names) <= most:
         return dataset
-    # The last rows repeat a negative rather than have fewer than the others.
+    # The last rows repeat a negative, so that all have as many.
     groups = [names[min(start, len(names) - most) :][:most] for start in range(0, len(names), most)]
     splits = {split: _table(_in_groups(rows, groups), dataset.shape) for split, rows in dataset.splits.items()}
     return dataset.after(f"at most {most} negative(s) a row", splits, "one row for each further negative")

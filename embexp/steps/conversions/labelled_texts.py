@@ -1,4 +1,4 @@
-"""Texts with classes: others of the same class are positives, those of other classes negatives, drawn with a seed."""
+"""Texts with classes: positives are sampled from the same class, negatives from other classes, with a seed."""
 
 import random
 from collections import defaultdict
@@ -17,15 +17,15 @@ def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
 
 def to_triplets(source: ConversionInput) -> Iterator[Row]:
     """Each text with another one of its class and one of another class."""
-    draw, classes = random.Random(source.settings.seed), _classes(source)
+    generator, classes = random.Random(source.settings.seed), _classes(source)
     labels = list(classes)
-    for text, label, positive in _with_classmate(source, classes, draw):
+    for text, label, positive in _with_classmate(source, classes, generator):
         if len(labels) == 1:
             source.left_out["without another class"] += 1
             continue
-        place = draw.randrange(len(labels) - 1)
-        negative = draw.choice(classes[labels[place + (place >= labels.index(label))]])
-        if negative == text:  # a text that is in two classes is no negative of itself
+        place = generator.randrange(len(labels) - 1)
+        negative = generator.choice(classes[labels[place + (place >= labels.index(label))]])
+        if negative == text:  # a text may be in two classes
             source.left_out["with itself drawn as negative"] += 1
         else:
             yield {"anchor": text, "positive": positive, "negative_1": negative}
@@ -39,7 +39,9 @@ def _classes(source: ConversionInput) -> _Classes:
     return {label: list(texts) for label, texts in classes.items()}
 
 
-def _with_classmate(source: ConversionInput, classes: _Classes, draw: random.Random) -> Iterator[tuple[str, int, str]]:
+def _with_classmate(
+    source: ConversionInput, classes: _Classes, generator: random.Random
+) -> Iterator[tuple[str, int, str]]:
     """Each text with its label and another text of the same class; texts alone in their class are left out."""
     places = {label: {text: place for place, text in enumerate(texts)} for label, texts in classes.items()}
     for row in source.rows():
@@ -48,5 +50,5 @@ def _with_classmate(source: ConversionInput, classes: _Classes, draw: random.Ran
         if not others:
             source.left_out["alone in their class"] += 1
             continue
-        place = draw.randrange(others)
+        place = generator.randrange(others)
         yield text, label, classes[label][place + (place >= places[label][text])]

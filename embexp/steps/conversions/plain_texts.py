@@ -1,4 +1,4 @@
-"""Texts without labels: the distinct ones of any data, and the pairs that unsupervised losses make of them."""
+"""Texts without labels: the distinct ones of any data, and the pairs that unsupervised losses make from them."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from embexp.steps.dedup.row_keys import first_places, texts_of_batch
 
 
 def to_texts(source: ConversionInput) -> Iterator[Row]:
-    """Every distinct text, row by row; texts are the same when all their characters are."""
+    """Every distinct text, row by row; texts are equal when all their characters are."""
     import pyarrow
 
     columns, start = source.dataset.text_columns, 0
@@ -29,12 +29,13 @@ def to_twins(source: ConversionInput) -> Iterator[Row]:
         yield {"text": row["text"], "twin": row["text"]}
 
 
-def to_noised_texts(source: ConversionInput) -> Iterator[Row]:
-    """Each text with words deleted, and whole (Wang et al. 2021, TSDAE)."""
-    return with_noise(source, Deletion(source.settings.deletion_ratio), source.settings.seed)
+def to_noised_texts(source: ConversionInput, noise: TextChange | None = None, seed: int | None = None) -> Iterator[Row]:
+    """Each text with noise, and whole. The shipped noise deletes words (Wang et al. 2021, TSDAE).
 
-
-def with_noise(source: ConversionInput, noise: TextChange, seed: int) -> Iterator[Row]:
-    """Each text damaged by the noise, and whole."""
+    Args:
+        noise, seed: None takes those of the settings.
+    """
+    noise = noise or Deletion(source.settings.deletion_ratio)
+    seed = source.settings.seed if seed is None else seed
     for row in source.rows():
         yield {"damaged": change_text(row["text"], noise, seed), "original": row["text"]}

@@ -1,4 +1,4 @@
-"""Ranked rows: a query with lists of positives and negatives, and perhaps a teacher's scores of them."""
+"""Ranked rows: a query with lists of positives and negatives, and optional teacher scores."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,34 +18,33 @@ def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
 
 
 def to_triplets(source: ConversionInput) -> Iterator[Row]:
-    """One row for each positive, with the next negatives of the query (from the start again when they end)."""
+    """One row for each positive, with the next negatives of the query; after the last one the first comes again."""
     for row, place, chosen in _with_negatives(source):
         yield _triplet(row, place, chosen)
 
 
 def to_scored_triplets(source: ConversionInput) -> Iterator[Row]:
-    """The same with the teacher's scores as label: that of the positive, then those of the negatives.
+    """Triplets with the teacher's scores as label: that of the positive, then those of the negatives.
 
-    Queries without a score for each of their texts are left out; so are dev and test where only train was scored.
+    Queries without a score for each of their texts are left out, and so are dev and test if only train was scored.
+
+    Raises:
+        ShapeError: a split without the scores.
     """
     columns = source.table.column_names
-    if source.split != "train" and not {*SCORES} & {*columns} and {*SCORES} <= {*_columns_of_train(source)}:
+    train = source.dataset.splits.get("train", source.table)
+    if source.split != "train" and not {*SCORES} & {*columns} and {*SCORES} <= {*train.column_names}:
         source.left_out[f"queries of {source.split}, which has no teacher's scores"] += source.table.num_rows
         return
     if missing := [name for name in SCORES if name not in columns]:
         raise ShapeError(
-            f"{source.dataset.name}/{source.split} has no {' and no '.join(missing)} (it has: {listed(columns)}). "
-            "Expected a teacher's score for each text: name your columns with 'dataset.reader.columns="
-            "{positive_scores: <yours>, negative_scores: <yours>}', or choose a loss that takes triplet."
+            f"{source.dataset.name}/{source.split} has no {' and no '.join(missing)} (it has: {listed(columns)})",
+            expected="a teacher's score for each text, or a loss that takes triplet",
+            fix="'dataset.reader.columns={positive_scores: <yours>, negative_scores: <yours>}'",
         )
     for row, place, chosen in _with_negatives(source, _all_scored):
         scores = [row["positive_scores"][place], *(row["negative_scores"][negative] for negative in chosen)]
         yield _triplet(row, place, chosen) | {"label": scores}
-
-
-def _columns_of_train(source: ConversionInput) -> list[str]:
-    splits = source.dataset.splits
-    return splits["train"].column_names if "train" in splits else []
 
 
 def _triplet(row: Row, place: int, chosen: list[int]) -> Row:
@@ -64,7 +63,7 @@ def _all_scored(row: Row) -> bool:
 def _with_negatives(
     source: ConversionInput, wanted: Callable[[Row], bool] = lambda _: True
 ) -> Iterator[tuple[Row, int, list[int]]]:
-    """Each row with the place of a positive and the places of the negatives that go with it, as many in every row."""
+    """Each row with the place of a positive and the places of its negatives, equally many in every row."""
     many = min(source.settings.max_negatives or 1, _longest(source))
     for row in source.rows():
         if not wanted(row):

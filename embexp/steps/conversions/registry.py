@@ -1,4 +1,4 @@
-"""All conversions: the one list that says which shape can become which, and what is meant by it."""
+"""All conversions: which shape can become which, and how."""
 
 from embexp.data.shapes import SHAPES
 from embexp.steps.conversions import (
@@ -50,7 +50,7 @@ CONVERSIONS = (
         "at least {min_score} is 1, at most {max_score} 0",
         ("min_score", "max_score"),
     ),
-    # Texts lead to no labelled shape: what was given up on the way to them is not made up again.
+    # Texts lead to no labelled shape: labels that were dropped are not made up again.
     *(
         Conversion(shape, "text", plain_texts.to_texts, "distinct texts, labels left out")
         for shape in SHAPES

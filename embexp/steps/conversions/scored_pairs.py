@@ -1,4 +1,4 @@
-"""Pairs with a graded score: only the user can say from which score on a pair is a positive."""
+"""Pairs with a graded score: the user says from which score on a pair is a positive."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
 
 
 def to_binary_pairs(source: ConversionInput) -> Iterator[Row]:
-    """Pairs scored at least `min_score` are 1, those scored at most `max_score` 0; those between go."""
+    """Pairs scored at least `min_score` are 1, those scored at most `max_score` 0; those between are left out."""
     lowest, highest = source.settings.min_score, source.settings.max_score
     for row in source.rows():
         if highest < row["score"] < lowest:

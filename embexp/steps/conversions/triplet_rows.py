@@ -7,7 +7,7 @@ from embexp.steps.conversions.conversion import ConversionInput, Row, prompt_of
 
 
 def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
-    """The negatives go."""
+    """Anchor and positive; the negatives are left out."""
     for row in source.rows():
         yield {"anchor": row["anchor"], "positive": row["positive"], **prompt_of(row)}
 
@@ -22,7 +22,7 @@ def to_binary_pairs(source: ConversionInput) -> Iterator[Row]:
 
 
 def without_scores(source: ConversionInput) -> Iterator[Row]:
-    """The texts alone."""
+    """The texts without scores."""
     columns = text_columns(source.dataset.shape, source.table.column_names)
     for row in source.rows():
         yield {column: row[column] for column in columns} | prompt_of(row)

@@ -8,7 +8,7 @@ from embexp.data.arrow import batches_of, schema_of, table_of_batches
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named
 from embexp.errors import ShapeError, listed
-from embexp.steps.conversions.conversion import ConversionSettings, what_to_type
+from embexp.steps.conversions.conversion import ConversionSettings, missing_numbers
 from embexp.steps.conversions.convert import convert, route, unmet_needs
 
 if TYPE_CHECKING:
@@ -39,12 +39,10 @@ def to_ranked(
     way = None if start == _SAMPLED else route([start], accepted, settings=settings)
     if way is None:
         needs = [] if start == _SAMPLED else unmet_needs([start], accepted, settings=settings)
-        hint = what_to_type(needs) if needs else "Leave the step out (negatives=none), or choose other data."
-        raise ShapeError(
-            f"{cannot} {dataset.name}, which is {start}",
-            expected=f"rows whose positives are known: {listed(MINED)}, or data that can be converted to these",
-            note=hint,
-        )
+        numbers = missing_numbers(needs) if needs else {"expected": "else leave the step out", "fix": "negatives=none"}
+        expected = f"rows whose positives are known: {listed(MINED)}, or data that can be converted to these"
+        fields = numbers | {"expected": f"{expected}; {numbers['expected']}"}
+        raise ShapeError(f"{cannot} {dataset.name}, which is {start}", **fields)
     for conversion in way[1]:
         dataset = convert(dataset, conversion, settings)
     if dataset.shape.name == "ranked":

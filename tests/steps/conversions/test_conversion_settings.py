@@ -9,7 +9,7 @@ from embexp.data.arrow import schema_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError, ShapeError
-from embexp.steps.conversions.conversion import default_settings, what_to_type
+from embexp.steps.conversions.conversion import default_settings, missing_numbers
 from embexp.steps.conversions.convert import convert_to
 
 
@@ -38,25 +38,29 @@ def test_all_misfits_are_told_at_once():
     }
     with pytest.raises(ConfigError) as error:
         default_settings(**wrong)
-    lines = str(error.value).splitlines()
-    assert [line.partition("=")[0] for line in lines] == [f"conversion.{key}" for key in wrong]
-    assert lines[0] == "conversion.min_score=4 was given; expected null or a number from 0 to 1."
+    assert [problem.key for problem in error.value.problems] == [f"conversion.{key}" for key in wrong]
+    assert str(error.value.problems[0]) == (
+        "conversion.min_score=4 was given. Expected a number of at least 0 and of at most 1, or null.\n"
+        "hint: type conversion.min_score=0.8"
+    )
 
 
 def test_scores_that_cross_and_labels_on_both_sides_are_refused():
     with pytest.raises(ConfigError) as error:
         default_settings(min_score=0.3, max_score=0.5, negative_labels=["entailment", "neutral"])
-    assert str(error.value).splitlines() == [
-        "conversion.max_score=0.5 was given; expected less than conversion.min_score=0.3.",
-        "conversion.positive_labels and conversion.negative_labels share entailment; expected none to.",
+    assert [*map(str, error.value.problems)] == [
+        "conversion.max_score=0.5 was given. Expected a number below min_score, which is 0.3.",
+        "conversion.positive_labels=[entailment] was given. Expected other classes than negative_labels; both have "
+        "entailment.",
     ]
 
 
 def test_what_to_type_names_all_that_is_missing():
-    assert what_to_type(["min_score", "max_score"]) == (
-        "Type conversion.min_score=0.8 to take pairs scored at least 0.8 as positives and conversion.max_score=0.3 "
-        "to take pairs scored at most 0.3 as negatives (those between are left out)."
-    )
+    assert missing_numbers(["min_score", "max_score"]) == {
+        "expected": "min_score to take pairs scored at least 0.8 as positives and max_score to take pairs scored at "
+        "most 0.3 as negatives (those between are left out)",
+        "fix": "conversion.min_score=0.8 conversion.max_score=0.3",
+    }
 
 
 def test_scores_of_classes_in_any_script_are_typed_as_the_message_says():
@@ -67,9 +71,9 @@ def test_scores_of_classes_in_any_script_are_typed_as_the_message_says():
     dataset = EmbeddingDataset("数据", shape, {"train": train}, label_names=names)
     with pytest.raises(ShapeError) as error:
         convert_to(dataset, "scored_pair", label_scores={"蕴含": 1})
-    _, _, typed = str(error.value).rpartition(" Type ")
-    assert typed == "'conversion.label_scores={蕴含: 1, 中立: <0 to 1>, 矛盾: <0 to 1>}'."
-    (override,) = quote_texts([typed[1:-2].replace("<0 to 1>", "0.25")])
+    _, _, typed = str(error.value).rpartition("hint: type ")
+    assert typed == "'conversion.label_scores={蕴含: 1, 中立: <0 to 1>, 矛盾: <0 to 1>}'"
+    (override,) = quote_texts([typed[1:-1].replace("<0 to 1>", "0.25")])
     settings = resolve(compose([override]))["conversion"]
     assert settings["label_scores"] == {"蕴含": 1, "中立": 0.25, "矛盾": 0.25}
     assert convert_to(dataset, "scored_pair", label_scores=settings["label_scores"]).splits["train"]["score"][:] == [

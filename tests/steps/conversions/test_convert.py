@@ -233,10 +233,10 @@ def test_classes_that_the_settings_do_not_speak_of_are_refused(target, speaks_of
     names = {"positive_labels": "entailment", "negative_labels": "contradiction"}
     assert str(error.value) == (
         "The classes of mine are same, different, unclear; this conversion reads "
-        + " and ".join(f"{names[key]} (conversion.{key})" for key in speaks_of)
-        + ". Type "
+        + " and ".join(f"{names[key]} ({key})" for key in speaks_of)
+        + ". Expected some of your classes, or a loss that takes all of them.\nhint: type "
         + " ".join(f"conversion.{key}=[<some of yours>]" for key in speaks_of)
-        + ", or choose loss=softmax."
+        + "\nhint: type loss=softmax"
     )
 
 
@@ -244,15 +244,16 @@ def test_a_class_without_a_score_is_refused():
     with pytest.raises(ShapeError) as error:
         convert(of_shape("class_pair", ("entailment", "other", "contradiction")), BY_ENDS["class_pair", "scored_pair"])
     assert str(error.value) == (
-        "The classes of mine are entailment, other, contradiction; conversion.label_scores has no score for other. "
-        "Type 'conversion.label_scores={entailment: 1.0, other: <0 to 1>, contradiction: 0.0}'."
+        "The classes of mine are entailment, other, contradiction; no score is given for other. Expected a score "
+        "from 0 to 1 for each class.\n"
+        "hint: type 'conversion.label_scores={entailment: 1.0, other: <0 to 1>, contradiction: 0.0}'"
     )
 
 
 @pytest.mark.parametrize("target", ["triplet", "scored_pair"])
 def test_classes_without_names_are_said_to_be_not_named(target):
     with pytest.raises(
-        ShapeError, match=r"The classes of mine are not named\. .*dataset\.reader\.label_names=\[\.\.\.\]"
+        ShapeError, match=r"The classes of mine are not named\. (.|\n)*dataset\.reader\.label_names=\[\.\.\.\]"
     ):
         convert(of_shape("class_pair", ()), BY_ENDS["class_pair", target])
 
@@ -263,13 +264,16 @@ def test_a_conversion_that_leaves_no_row_to_train_on_is_refused():
         convert(dataset_of("mine", "binary_pair", {"train": all_different}), BY_ENDS["binary_pair", "positive_pair"])
     assert str(error.value) == (
         "No row of mine is left after binary_pair -> positive_pair (pairs labelled 1 only; left out: 1 labelled 0). "
-        "Choose another shape with shape=<name>, or other data."
+        "Expected another shape, or other data.\nhint: type shape=<name>"
     )
 
 
 @pytest.mark.parametrize("target", ["positive_pair", "binary_pair"])
 def test_no_threshold_is_guessed(target):
-    with pytest.raises(ShapeError, match=r"needs a number\. Type conversion\.min_score=0\.8 to take pairs scored"):
+    with pytest.raises(
+        ShapeError,
+        match=r"needs a number\. Expected min_score to take pairs scored(.|\n)*type conversion\.min_score=0\.8",
+    ):
         convert(of_shape("scored_pair"), BY_ENDS["scored_pair", target])
 
 
@@ -352,12 +356,12 @@ def test_the_step_says_what_it_needs_and_where_it_can_go():
     with pytest.raises(ShapeError) as error:
         convert_to(of_shape("scored_pair"), "binary_pair", min_score=0.7)
     assert str(error.value) == (
-        "mine is scored_pair, and no conversion leads to binary_pair. Type dataset.steps.convert.max_score=0.3 "
-        "to take pairs scored at most 0.3 as negatives (those between are left out)."
+        "mine is scored_pair, and no conversion leads to binary_pair. Expected max_score to take pairs scored at most "
+        "0.3 as negatives (those between are left out).\nhint: type dataset.steps.convert.max_score=0.3"
     )
     with pytest.raises(ShapeError, match=r"leads to triplet\. Expected one of: text, twin_text, noised_text\."):
         convert_to(of_shape("positive_pair"), "triplet")
-    with pytest.raises(ConfigError, match=r"min_scor is no setting of conversions: .*Did you mean 'min_score'"):
+    with pytest.raises(ConfigError, match=r"steps\.convert\.min_scor=0\.7 is no setting of .*Did you mean 'min_score'"):
         convert_to(of_shape("scored_pair"), "positive_pair", min_scor=0.7)
 
 

@@ -128,7 +128,7 @@ def test_other_shapes_are_converted_first_and_those_without_known_positives_refu
     labelled = dataset_of("mine", "binary_pair", {"train": columns | {"label": [1, 1]}})
     assert negatives_of(mined(labelled, GivenScores())) == [["d"], ["c"]]
     scored = dataset_of("mine", "scored_pair", {"train": columns | {"score": [1.0, 0.0]}})
-    with pytest.raises(ShapeError, match=r"mine, which is scored_pair.*Type conversion\.min_score=0\.8"):
+    with pytest.raises(ShapeError, match=r"mine, which is scored_pair(.|\n)*type conversion\.min_score=0\.8"):
         mined(scored, GivenScores())
     with pytest.raises(ShapeError, match=r"labelled_text.*Expected rows whose positives are known"):
         mined(dataset_of("mine", "labelled_text", {"train": {"text": ["a"], "label": [0]}}), GivenScores())
