@@ -140,8 +140,12 @@ def test_a_shape_out_of_reach_is_refused_with_those_within(pairs):
             ["step=[split,augment_typos]", "dataset.steps.augment_typos.copies=0"],
             r"^dataset\.steps\.augment_typos\.copies=0 was given",
         ),
+        (
+            ["step=[split,augment_typos]", "dataset.steps.augment_typos.method.share=2"],
+            r"^dataset\.steps\.augment_typos\.method\.share=2 (.|\n)*hint: type dataset\.steps\..*method\.share=0\.1",
+        ),
     ],
-    ids=["by its full key", "by a key of its own"],
+    ids=["its own", "of a step for many YAMLs", "of a part"],
 )
 def test_a_wrong_argument_of_a_step_is_told_once_with_its_place(pairs, typed, told):
     with pytest.raises(EmbexpError, match=told):

@@ -247,13 +247,8 @@ def augment_problems(
         yield from problems_with("min_similarity", min_similarity, below, such_as="null", note=note)
     if has_bounds and encoder is None:
         fix = "'encoder={_target_: embexp.models.encoding.FrozenEncoder, model: minilm}'"
-        yield Problem(
-            "was given, but min_similarity and max_similarity need a model",
-            key="encoder",
-            given=None,
-            expected="an encoder",
-            fix=(fix,),
-        )
+        text = "was given, but min_similarity and max_similarity need a model"
+        yield Problem(text, key="encoder", given=None, expected="an encoder", fix=(fix,))
     if encoder is not None and not has_bounds:
         fix = ("min_similarity=0.7", "encoder=null")
         yield Problem("has no effect without min_similarity or max_similarity", key="encoder", fix=fix)

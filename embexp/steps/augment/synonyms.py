@@ -17,10 +17,10 @@ _FORM = "a UTF-8 text file with words of one meaning on each line: 银行 钱庄
 
 @dataclass(frozen=True)
 class SynonymGroups:
-    """Synonyms by a text file: the words of a line, with spaces between them, mean the same.
+    """Synonyms of a text file: the words of a line, with spaces between them, mean the same.
 
-    A line may begin with a code of Cilin: with = its words mean the same; with # they only belong together and with @
-    a word stands alone, so these lines are passed over.
+    A line may begin with a code of Cilin: one that ends in = has synonyms; lines with # (related words) and @ (single
+    words) are skipped.
 
     Raises:
         DataError: there is no such file, or it cannot be read, or has no group.

@@ -91,7 +91,7 @@ class SentenceShuffle:
         sentences = sentences_of(text)
         if len(sentences) < max(2, self.min_sentences):
             return text
-        gaps = _SENTENCE.split(text)  # what stands before, between and after them
+        gaps = _SENTENCE.split(text)  # before, between and after them
         order = rng.sample(sentences, len(sentences))
         return "".join(part for pair in zip(gaps, [*order, ""], strict=True) for part in pair)
 
@@ -177,7 +177,7 @@ _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def _neighbours(letter: str) -> str:
-    """The letters beside a letter, and those above and below it.
+    """The letters next to a letter, and those above and below it.
 
     >>> _neighbours("s")
     'adwezx'
@@ -220,14 +220,14 @@ class KeyboardTypos:
 
 
 def _mistyped(word: str, rng: Random) -> str:
-    """The word with an error, another word in any case."""
-    kinds = (_beside, _left_out, _twice, _exchanged)
+    """The word with an error, never the same word."""
+    kinds = (_neighbour, _left_out, _twice, _exchanged)
     while (made := rng.choice(kinds)(word, rng.randrange(1, len(word)), rng)) == word:
         pass
     return made
 
 
-def _beside(word: str, place: int, rng: Random) -> str:
+def _neighbour(word: str, place: int, rng: Random) -> str:
     key = rng.choice(NEIGHBOURS[word[place].lower()])
     return word[:place] + (key.upper() if word[place].isupper() else key) + word[place + 1 :]
 
@@ -241,5 +241,5 @@ def _twice(word: str, place: int, _: Random) -> str:
 
 
 def _exchanged(word: str, place: int, _: Random) -> str:
-    """With the letter at the place and the one after it exchanged; the last letter has none after it."""
+    """The word with a letter and the next one exchanged; the last letter has no next one."""
     return word[:place] + word[place : place + 2][::-1] + word[place + 2 :]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Keys:
-    """What the rows of a split hold, as keys; a row may hold several, or none.
+    """Keys of the rows of a split; a row may have several, or none.
 
     Attributes:
         values: uint64 `(num_keys,)`.
@@ -36,7 +36,7 @@ class _Keys:
     num_rows: int
 
     def among(self, others: "_Keys") -> "numpy.ndarray":
-        """Which of these keys the others have too, bool `(num_keys,)`."""
+        """Which of these keys are among others, bool `(num_keys,)`."""
         import numpy
 
         known = numpy.sort(others.values)
@@ -46,7 +46,7 @@ class _Keys:
         return found
 
     def rows_of(self, chosen: "numpy.ndarray") -> "numpy.ndarray":
-        """Which rows hold one of the chosen keys, bool `(num_rows,)`; `chosen` is a mask of keys."""
+        """Which rows have one of the chosen keys, bool `(num_rows,)`; `chosen` is a mask of keys."""
         import numpy
 
         mask = numpy.zeros(self.num_rows, dtype=bool)
@@ -101,7 +101,7 @@ def _combinations_of(columns: "Columns") -> "Columns":
 
 
 def _flat(values: "pyarrow.Array") -> tuple["pyarrow.Array", "numpy.ndarray"]:
-    """The texts of a column with the row of each; lists one text after the other."""
+    """The texts of a column, those of lists one by one, with the row of each."""
     import numpy
 
     if holds_lists(values.type):

@@ -1,4 +1,4 @@
-"""Rows and texts as 64-bit keys: millions of them are compared without their texts.
+"""Rows and texts as 64-bit keys, to compare millions of them without their texts.
 
 Two different texts among ten million have the same key in about one of 400,000 data sets.
 """
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 
 def comparable(texts: "pyarrow.Array") -> "pyarrow.Array":
-    """Texts by which people would call two texts the same: NFKD, lower case, nothing but letters, marks and digits.
+    """The texts without what does not matter in a comparison: NFKD, lower case, only letters, marks and digits.
 
-    Decomposed, because Arrow composes NFKC in some versions only (its issue 51225); texts are the same in both forms.
-    The marks of letters stay, because in Indic scripts they are vowels. A text without letters and digits keeps its
-    signs.
+    Decomposed, because some versions of Arrow do not compose NFKC (its issue 51225). The marks of letters stay: in
+    Indic scripts they are vowels. A text without letters and digits keeps its signs.
 
     >>> import pyarrow
     >>> comparable(pyarrow.array(["Ｗhat's  up?", "What´s_up", "什么？", "?!", None])).to_pylist()
@@ -32,7 +31,7 @@ def comparable(texts: "pyarrow.Array") -> "pyarrow.Array":
 
 
 def text_keys(texts: "pyarrow.Array") -> "numpy.ndarray":
-    """A key for each text, uint64 `(num_texts,)`; the same in every process. A missing text counts as an empty one."""
+    """A key for each text, uint64 `(num_texts,)`; the same in every process. A missing text is an empty one."""
     from pandas.util import hash_array
 
     return hash_array(_as_texts(texts).to_numpy(zero_copy_only=False).astype(object), categorize=False)
@@ -68,10 +67,10 @@ def pair_keys(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray
 
 
 def list_keys(items: "numpy.ndarray", lengths: "numpy.ndarray") -> "numpy.ndarray":
-    """One key for each list, uint64 `(num_lists,)`, from the keys of all items one after the other.
+    """One key for each list, uint64 `(num_lists,)`, from the keys of all items; the order within a list counts.
 
     Args:
-        lengths: number of items of each list, `(num_lists,)`; the order of the items of a list counts.
+        lengths: number of items of each list, `(num_lists,)`.
     """
     import numpy
 
@@ -83,14 +82,14 @@ def list_keys(items: "numpy.ndarray", lengths: "numpy.ndarray") -> "numpy.ndarra
 
 
 def _as_texts(values: "pyarrow.Array") -> "pyarrow.Array":
-    """Texts without nulls; what holds nothing but nulls, or nothing (a flattened column of empty lists), too."""
+    """Texts without nulls, also of an array of nulls or of nothing (a flattened column of empty lists)."""
     import pyarrow
 
     return values.cast(pyarrow.string()).fill_null("")
 
 
 def mixed(numbers: "numpy.ndarray", seed: int = 0) -> "numpy.ndarray":
-    """Other 64-bit numbers for these, evenly spread and different for each seed (SplitMix64, Steele et al. 2014)."""
+    """A hash of 64-bit numbers, evenly spread and different for each seed (SplitMix64, Steele et al. 2014)."""
     import numpy
 
     with numpy.errstate(over="ignore"):
@@ -101,7 +100,7 @@ def mixed(numbers: "numpy.ndarray", seed: int = 0) -> "numpy.ndarray":
 
 
 def texts_of_batch(batch: "pyarrow.Table", columns: list[str]) -> tuple["pyarrow.Array", "numpy.ndarray"]:
-    """All texts of a batch, row by row and column by column within a row, and how many each row has."""
+    """All texts of a batch, by row, then by column, and how many each row has."""
     import numpy
     import pyarrow
 
@@ -119,10 +118,10 @@ def texts_of_batch(batch: "pyarrow.Table", columns: list[str]) -> tuple["pyarrow
 
 
 def text_hashes(rows: "Dataset", columns: list[str], loosely: bool) -> tuple["numpy.ndarray", "numpy.ndarray"]:
-    """The keys of all texts, row by row, as unsigned 64-bit numbers, and how many texts each row has.
+    """The keys of all texts, row by row, uint64, and how many texts each row has.
 
     Args:
-        loosely: texts that differ in case, spaces and punctuation only have one key; else every character counts.
+        loosely: case, spaces and punctuation do not count; else every character does.
     """
     import numpy
 
@@ -135,7 +134,7 @@ def text_hashes(rows: "Dataset", columns: list[str], loosely: bool) -> tuple["nu
 
 
 def first_places(rows: "Dataset", columns: list[str]) -> "numpy.ndarray":
-    """Whether each text, row by row, stands there for the first time, as a boolean mask; every character counts."""
+    """The mask of the texts, row by row, that occur for the first time; every character counts."""
     import numpy
 
     hashes, _ = text_hashes(rows, columns, loosely=False)

@@ -39,11 +39,8 @@ class Request:
         >>> Request.filled({"user": 'Say {text} as {"texts": []}'}, {"text": "{text} twice"}, 1).messages
         [{'role': 'user', 'content': 'Say {text} twice as {"texts": []}'}]
         """
-        templates = [(role, prompt[role]) for role in _ROLES if prompt.get(role)]
-        texts = [_PLACE.sub(lambda place: values.get(place[1], place[0]), text).strip() for _, text in templates]
-        return cls(
-            [{"role": role, "content": text} for (role, _), text in zip(templates, texts, strict=True)], num_texts
-        )
+        filled = {role: _PLACE.sub(lambda place: values.get(place[1], place[0]), prompt[role] or "") for role in prompt}
+        return cls([{"role": role, "content": filled[role].strip()} for role in _ROLES if prompt.get(role)], num_texts)
 
 
 def prompt_problems(prompt: Any, known: Iterable[str]) -> Iterator[Problem]:
@@ -90,7 +87,7 @@ def _texts_in(answer: Answer, num_texts: int) -> list[str]:
     ['a', 'b']
 
     Raises:
-        _UnusableAnswerError: no JSON, or not so many texts with something in them, or one twice.
+        _UnusableAnswerError: no JSON, too few or too many texts, an empty one, or one twice.
     """
     from pydantic import ValidationError
 

@@ -84,22 +84,13 @@ class Endpoint:
             return None
         key, export = os.environ.get(self.api_key_env, "").strip(), f"export {self.api_key_env}=<key>"
         if not key:
-            raise ConfigError(
-                "names an environment variable that is not set",
-                key="endpoint.api_key_env",
-                given=self.api_key_env,
-                expected="a variable that holds the key, or null for a server without one",
-                fix=(export, "endpoint.api_key_env=null"),
-            )
-        if not (key.isascii() and key.isprintable() and " " not in key):
-            raise ConfigError(
-                "names an environment variable that holds spaces or characters that no key has",
-                key="endpoint.api_key_env",
-                given=self.api_key_env,
-                expected="the key alone",
-                fix=export,
-            )
-        return key
+            text, expected = "is not set", "a variable that holds the key, or null for a server without one"
+            fix = (export, "endpoint.api_key_env=null")
+        elif not (key.isascii() and key.isprintable() and " " not in key):
+            text, expected, fix = "holds spaces or characters that no key has", "the key alone", (export,)
+        else:
+            return key
+        raise ConfigError(text, key="endpoint.api_key_env", given=self.api_key_env, expected=expected, fix=fix)
 
     def problems(self) -> Iterator[Problem]:
         """What is wrong with the settings; a value that may hold a secret is not repeated."""
@@ -122,13 +113,9 @@ class Endpoint:
         for field, (legal, such_as) in _NUMBERS.items():
             yield from problems_with(f"endpoint.{field}", getattr(self, field), legal, such_as)
         if self.max_cost is not None and self.input_price is None and self.output_price is None:
-            yield Problem(
-                "has no effect without prices",
-                key="endpoint.max_cost",
-                given=self.max_cost,
-                expected="the price of a million tokens, too",
-                fix=("endpoint.input_price=<price> endpoint.output_price=<price>", "endpoint.max_cost=null"),
-            )
+            text, expected = "has no effect without prices", "the price of a million tokens, too"
+            fix = ("endpoint.input_price=<price> endpoint.output_price=<price>", "endpoint.max_cost=null")
+            yield Problem(text, key="endpoint.max_cost", given=self.max_cost, expected=expected, fix=fix)
 
 
 _SET_BY_US = {"messages", "model", "response_format", "stream", "n"}
