@@ -1,4 +1,4 @@
-"""Rows in Arrow tables, passed on batch by batch, in memory or memory-mapped; and columns whose rows hold lists."""
+"""Rows in Arrow tables, batch by batch, in memory or memory-mapped; and columns whose rows hold lists."""
 
 import functools
 import itertools
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from embexp.data.shapes import ROW_PROMPT, Shape, kept_columns
+from embexp.data.shapes import OF_ANY_SHAPE, ROW_PROMPT, Shape, training_columns
 
 if TYPE_CHECKING:
     import numpy
@@ -18,7 +18,12 @@ _MEMORY_BYTES = 64 * 2**20  # a table larger than this goes to a file
 
 
 def schema_of(shape: Shape, columns: list[str]) -> "pyarrow.Schema":
-    """The Arrow types of the columns that a data set of this shape keeps, in its order."""
+    """The Arrow types of the columns that a data set of this shape keeps: those of training, then those it may have.
+
+    >>> from embexp.data.shapes import SHAPES
+    >>> schema_of(SHAPES["ranked"], ["type", "id", "prompt", "query"]).names
+    ['query', 'positives', 'negatives', 'type', 'prompt']
+    """
     import pyarrow
 
     text, number = pyarrow.string(), pyarrow.float64()
@@ -33,14 +38,15 @@ def schema_of(shape: Shape, columns: list[str]) -> "pyarrow.Schema":
     types |= {"positive_scores": pyarrow.list_(number), "negative_scores": pyarrow.list_(number), ROW_PROMPT: text}
     if shape.label:
         types[shape.label] = label[shape.label_kind]
-    return pyarrow.schema([(name, types.get(name, text)) for name in kept_columns(shape, columns)])
+    kept = [*training_columns(shape, columns), *(name for name in (*shape.extras, *OF_ANY_SHAPE) if name in columns)]
+    return pyarrow.schema([(name, types.get(name, text)) for name in kept])
 
 
 def batches_of(rows: "Dataset", progress: str | None = None) -> Iterator["pyarrow.Table"]:
     """The rows in their order, as Arrow tables of at most BATCH_ROWS rows.
 
     Args:
-        progress: what a progress bar should say; None shows none.
+        progress: title of a progress bar; None shows none.
     """
     batches = rows.with_format("arrow").iter(BATCH_ROWS)
     yield from with_progress(batches, progress, lambda batch: batch.num_rows, rows.num_rows) if progress else batches
@@ -65,7 +71,7 @@ def rows_of(rows: "Dataset", progress: str | None = None) -> Iterator[dict[str, 
 
 
 def table_of_batches(batches: Iterable["pyarrow.Table"], schema: "pyarrow.Schema") -> "Dataset":
-    """All batches as one table; what does not fit in MEMORY_BYTES lies in a temporary file until the process ends."""
+    """All batches as one table; a large one is a temporary file until the process ends."""
     import pyarrow
     from datasets import Dataset
 
@@ -114,7 +120,7 @@ def _in_file(batches: Iterable["pyarrow.Table"], schema: "pyarrow.Schema") -> "D
 
 @functools.cache
 def _folder() -> tempfile.TemporaryDirectory:
-    """Removed when the process ends; TMPDIR says where it lies."""
+    """A folder below TMPDIR, removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="embexp-")
 
 
@@ -134,7 +140,7 @@ def list_lengths(lists: "pyarrow.Array") -> "numpy.ndarray":
 
 
 def list_rows(lists: "pyarrow.Array") -> "numpy.ndarray":
-    """The row that each item of the flattened lists stands in, int64 `(num_items,)`."""
+    """The row of each item of the flattened lists, int64 `(num_items,)`."""
     import numpy
 
     return numpy.repeat(numpy.arange(len(lists)), list_lengths(lists))
@@ -145,7 +151,7 @@ def without_items(lists: "pyarrow.Array", items: "pyarrow.Array", keep: "numpy.n
 
     Args:
         lists: where the items come from.
-        items: what stands in the place of `lists.flatten()`, `(num_items,)`.
+        items: `lists.flatten()`, or what replaces it, `(num_items,)`.
         keep: which items stay, `(num_items,)`.
 
     >>> import numpy, pyarrow
@@ -162,12 +168,12 @@ def without_items(lists: "pyarrow.Array", items: "pyarrow.Array", keep: "numpy.n
 
 
 def scores_without(scores: "pyarrow.Array", texts: "pyarrow.Array", keep: "numpy.ndarray") -> "pyarrow.Array":
-    """Lists of scores without those of the texts that went.
+    """Lists of scores without those of the texts that were removed.
 
-    A row whose scores are not as many as its texts keeps them all: which belongs to which is not known.
+    A row with another number of scores than texts keeps all scores: which belongs to which is not known.
 
     Args:
-        texts: lists of the texts that the scores belong to.
+        texts: lists of the scored texts.
         keep: which texts stay, `(num_texts,)`.
 
     >>> import numpy, pyarrow

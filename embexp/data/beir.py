@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.faults import FaultLog
 from embexp.data.formats import chunks_of
@@ -17,7 +18,7 @@ from embexp.data.reading import ColumnSpec, RowSource, dataset_from
 from embexp.data.sources import sha256_of
 from embexp.data.text_files import Chunk, FileOptions, batched
 from embexp.data.values import listed_values, numbers
-from embexp.errors import ConfigError, DataError, listed
+from embexp.errors import DataError, listed
 
 _ID, _TITLE, _TEXT = "_id", "title", "text"  # as BEIR names them
 
@@ -57,10 +58,10 @@ def _columns(chunk: Chunk, path: Path) -> list[Any]:
     """The ids, titles and texts of a chunk; None in each row where there is no such column."""
     text = _TEXT if _TEXT in chunk.columns or len(chunk.columns) != 1 else next(iter(chunk.columns))
     if text not in chunk.columns:
-        raise DataError(
-            f"{path} has the columns {listed(chunk.columns)}. Expected documents in a column called {_TEXT} "
-            f"(with a {_TITLE} and an {_ID}, if they have them): rename yours."
+        expected = (
+            f"documents in a column called {_TEXT} (with a {_TITLE} and an {_ID}, if they have them): rename yours"
         )
+        raise DataError(f"the columns are {listed(chunk.columns)}", file=path, expected=expected)
     absent = [None] * len(chunk.places)
     return [listed_values(chunk.columns.get(column, absent)) for column in (_ID, _TITLE, text)]
 
@@ -77,19 +78,19 @@ def _whole(title: Any, text: Any) -> str:
 
 
 _QUERIES, _CORPUS = "queries.jsonl", "corpus.jsonl"
-_QRELS = ("query-id", "corpus-id", "score")  # columns of the files that judge documents
+_QRELS = ("query-id", "corpus-id", "score")  # columns of the files that say which documents are relevant
 _RELEVANT = 1.0  # the score of all that are relevant, where relevance is not graded
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Qrels:
-    """The documents that were judged for one query.
+    """The relevance of documents to one query.
 
     Attributes:
-        line: of the first judgement, in the file of the split.
+        line: the query's first one in the file of the split.
         scores: by document: above 0 is relevant.
-        lines: of each judgement, by document.
+        lines: by document.
     """
 
     line: int
@@ -100,30 +101,30 @@ class _Qrels:
 def read_beir(
     name: str, folder: str | Path, splits: Mapping[str, str] | None, on_fault: str, shape: str | None = None
 ) -> EmbeddingDataset:
-    """Ranked rows: each query with the documents that answer it, and with those that were judged not to.
+    """Ranked rows: each query with its relevant documents, and with those that the files call irrelevant.
 
-    Where scores are graded, the rows have them as positive_scores. The rest of the corpus is not among the rows: an
+    Where relevance is graded, the rows have it as positive_scores. The rest of the corpus is not among the rows: an
     evaluator reads it from the same file.
 
     Args:
         folder: in the form of BEIR.
-        splits: the name of the qrels file for each of train, dev, test; None takes those of that name that are there.
+        splits: the name of the qrels file for each of train, dev, test; None takes the files that are called so.
         on_fault: `stop` at faulty rows, or `drop` them and count them.
 
     Raises:
-        ConfigError: a split that is none.
+        ConfigError: a split with another name.
         DataError: a file is missing or unreadable, or rows are faulty.
     """
     place = Path(folder)
     files = _qrels_files(place, splits)
     faults = FaultLog(on_fault)
-    judged = {split: _judgements(file, faults) for split, file in files.items()}
-    queries = _texts(place / _QUERIES, {query for found in judged.values() for query in found}, faults)
-    scores = [each.scores for found in judged.values() for each in found.values()]
+    qrels = {split: _read_qrels(file, faults) for split, file in files.items()}
+    queries = _texts(place / _QUERIES, {query for found in qrels.values() for query in found}, faults)
+    scores = [each.scores for found in qrels.values() for each in found.values()]
     documents = _texts(place / _CORPUS, {document for of_query in scores for document in of_query}, faults)
     graded = any(score > 0 and score != _RELEVANT for of_query in scores for score in of_query.values())
     sources = {
-        split: RowSource(file, _chunks(_Rows(file, queries, documents, graded, faults), judged[split]))
+        split: RowSource(file, _chunks(_Rows(file, queries, documents, graded, faults), qrels[split]))
         for split, file in files.items()
     }
     provenance = {"source": str(folder)} | {f"sha256/{split}": sha256_of(file) for split, file in files.items()}
@@ -132,46 +133,45 @@ def read_beir(
 
 
 def _qrels_files(folder: Path, splits: Mapping[str, str] | None) -> dict[str, Path]:
-    """The file of judgements of each split.
+    """The file with the qrels of each split.
 
     Raises:
-        ConfigError: a split that is none.
+        ConfigError: a split with another name.
         DataError: a file is missing.
     """
-    unknown = [split for split in splits or {} if split not in SPLITS]
-    if unknown:
-        raise ConfigError(f"dataset.reader.splits names {listed(unknown)}. Expected some of: {listed(SPLITS)}.")
-    asked = splits or {split: split for split in SPLITS if (folder / "qrels" / f"{split}.tsv").is_file()}
-    files = {split: folder / "qrels" / f"{asked[split]}.tsv" for split in SPLITS if split in asked}
+    legal = LegalValues(many=True, one_of=SPLITS)
+    refuse(problems_with("dataset.reader.splits", [*(splits or SPLITS)], legal, "{dev: <file>}"))
+    names = splits or {split: split for split in SPLITS if (folder / "qrels" / f"{split}.tsv").is_file()}
+    files = {split: folder / "qrels" / f"{names[split]}.tsv" for split in SPLITS if split in names}
     needed = [folder / _QUERIES, folder / _CORPUS, *(files.values() or [folder / "qrels" / "test.tsv"])]
     missing = [str(file) for file in needed if not file.is_file()]
     if missing:
         raise DataError(
-            f"{folder} is no folder in the form of BEIR: there is no file {listed(missing)}. Expected {_QUERIES}, "
-            f"{_CORPUS} and qrels/<split>.tsv (name other splits with 'dataset.reader.splits={{dev: validation}}')."
+            f"{folder} is no folder in the form of BEIR: there is no file {listed(missing)}",
+            expected=f"{_QUERIES}, {_CORPUS} and qrels/<split>.tsv; other names of splits can be given",
+            fix="'dataset.reader.splits={test: <name>}'",
         )
     return files
 
 
-def _judgements(path: Path, faults: FaultLog) -> dict[str, _Qrels]:
-    """What was judged for each query that has a relevant document, in the order of the file."""
+def _read_qrels(path: Path, faults: FaultLog) -> dict[str, _Qrels]:
+    """The qrels of each query that has a relevant document, in the order of the file."""
     found: dict[str, _Qrels] = {}
     for chunk in chunks_of(path, FileOptions(quote=None), faults):
         if absent := [column for column in _QRELS if column not in chunk.columns]:
-            raise DataError(
-                f"{path} has no column {listed(absent)} (it has: {listed(chunk.columns)}). "
-                f"Expected a first line that names {listed(_QRELS)}, separated by tabs."
-            )
+            expected = f"a first line that names {listed(_QRELS)}, separated by tabs"
+            text = f"there is no column {listed(absent)} (but: {listed(chunk.columns)})"
+            raise DataError(text, file=path, expected=expected)
         queries, documents, given = (listed_values(chunk.columns[column]) for column in _QRELS)
         scores, wrong = numbers(given)
         for row, (line, score) in enumerate(zip(chunk.places, scores.to_pylist(), strict=True)):
             if row in wrong:
                 faults.add(path, line, f"score {wrong[row][0]}", wrong[row][1])
                 continue
-            judged = found.setdefault(queries[row], _Qrels(line))
-            judged.scores[documents[row]] = max(score, judged.scores.get(documents[row], score))
-            judged.lines[documents[row]] = line
-    answered = {query: judged for query, judged in found.items() if max(judged.scores.values()) > 0}
+            qrels = found.setdefault(queries[row], _Qrels(line))
+            qrels.scores[documents[row]] = max(score, qrels.scores.get(documents[row], score))
+            qrels.lines[documents[row]] = line
+    answered = {query: qrels for query, qrels in found.items() if max(qrels.scores.values()) > 0}
     if len(answered) < len(found):
         logger.info("%s: %s queries without a relevant document are left out", path, f"{len(found) - len(answered):,}")
     return answered
@@ -192,7 +192,7 @@ def _texts(path: Path, wanted: set[str], faults: FaultLog) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """What makes rows of the judgements in a file: the texts behind the ids."""
+    """Makes rows of the qrels in a file: holds the texts behind the ids."""
 
     file: Path
     queries: Mapping[str, str]
@@ -200,29 +200,29 @@ class _Rows:
     graded: bool
     faults: FaultLog
 
-    def row(self, query: str, judged: _Qrels) -> dict[str, object] | None:
+    def row(self, query: str, qrels: _Qrels) -> dict[str, object] | None:
         """A query with its documents; None where it has no text or no relevant document."""
         if query not in self.queries:
-            self.faults.add(self.file, judged.line, f"query-id has no text in {_QUERIES}", query)
+            self.faults.add(self.file, qrels.line, f"query-id has no text in {_QUERIES}", query)
             return None
-        known = [document for document in judged.scores if self._is_known(document, judged)]
-        positives = [document for document in known if judged.scores[document] > 0]
+        known = [document for document in qrels.scores if self._is_known(document, qrels)]
+        positives = [document for document in known if qrels.scores[document] > 0]
         if not positives:
             return None
         row = {
             "query": self.queries[query],
             "positives": [self.documents[document] for document in positives],
-            "negatives": [self.documents[document] for document in known if judged.scores[document] <= 0],
+            "negatives": [self.documents[document] for document in known if qrels.scores[document] <= 0],
         }
-        return row | ({"positive_scores": [judged.scores[document] for document in positives]} if self.graded else {})
+        return row | ({"positive_scores": [qrels.scores[document] for document in positives]} if self.graded else {})
 
-    def _is_known(self, document: str, judged: _Qrels) -> bool:
+    def _is_known(self, document: str, qrels: _Qrels) -> bool:
         if document not in self.documents:
-            self.faults.add(self.file, judged.lines[document], f"corpus-id has no text in {_CORPUS}", document)
+            self.faults.add(self.file, qrels.lines[document], f"corpus-id has no text in {_CORPUS}", document)
         return document in self.documents
 
 
-def _chunks(rows: _Rows, judged: Mapping[str, _Qrels]) -> Iterator[Chunk]:
-    made = ((each.line, rows.row(query, each)) for query, each in judged.items())
+def _chunks(rows: _Rows, qrels: Mapping[str, _Qrels]) -> Iterator[Chunk]:
+    made = ((each.line, rows.row(query, each)) for query, each in qrels.items())
     for batch in batched((line, row) for line, row in made if row):
         yield Chunk([line for line, _ in batch], {name: [row[name] for _, row in batch] for name in batch[0][1]})

@@ -1,4 +1,4 @@
-"""The bundled teaching corpora: finance concepts with questions, answers, look-alikes and scored pairs."""
+"""The bundled corpora for first runs: finance concepts with questions, answers, look-alikes and scored pairs."""
 
 import functools
 import hashlib
@@ -11,10 +11,10 @@ from typing import Any
 
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.row_checks import dataset_of
-from embexp.errors import DataError, listed
+from embexp.errors import DataError, did_you_mean, listed
 
 _Rows = Iterator[dict[str, Any]]
-_MOST_UNLIKE = 0.3  # pairs scored at most this are not alike
+_MOST_UNLIKE = 0.3  # pairs scored at most this are not similar
 
 
 def _positive_pairs(ranked: Iterable[dict[str, Any]]) -> _Rows:
@@ -32,7 +32,7 @@ def _triplets(ranked: Iterable[dict[str, Any]]) -> _Rows:
 
 
 def _binary_pairs(scored: Iterable[dict[str, Any]]) -> _Rows:
-    """Pairs scored 1 are alike, those up to 0.3 are not; those between are left out."""
+    """Pairs scored 1 are similar, those up to 0.3 are not; those between are left out."""
     for row in scored:
         if row["score"] == 1 or row["score"] <= _MOST_UNLIKE:
             yield {"sentence1": row["sentence1"], "sentence2": row["sentence2"], "label": int(row["score"] == 1)}
@@ -82,7 +82,9 @@ def _concepts_of(corpus: str) -> tuple[_Concept, ...]:
     path = _CORPORA / f"{corpus}.jsonl"
     if not path.is_file():
         known = sorted(file.stem for file in _CORPORA.glob("*.jsonl"))
-        raise DataError(f"dataset.reader.corpus={corpus} is not bundled. Expected one of: {listed(known)}.")
+        key, note, fix = "dataset.reader.corpus", did_you_mean(corpus, known), f"dataset.reader.corpus={known[0]}"
+        expected = f"one of: {listed(known)}"
+        raise DataError("is not bundled", key=key, given=corpus, expected=expected, note=note, fix=fix)
     with open(path, encoding="utf-8") as lines:
         return tuple(json.loads(line) for line in lines)
 
@@ -104,8 +106,8 @@ def _members(concepts: Iterable[_Concept], split: str) -> list[_Concept]:
 def _ranked_rows(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
     """For each intent of a concept one wording of the question, with its answers and its other wordings.
 
-    The negatives are the same intent's answers and questions of look-alikes: of those in the family that are
-    listed as such and in the same split, else of the whole family there. A family's only concept has none.
+    The negatives are answers and questions of the same intent, of look-alikes: those listed as such in the same family
+    and split, else the whole family in that split. The only concept of a family has none.
     """
     for place, concept in enumerate(concepts):
         for turn, (intent, wordings) in enumerate(concept["questions"].items()):

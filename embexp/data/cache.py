@@ -1,4 +1,4 @@
-"""Results kept on disk under a key of all they depend on: results of steps, and arrays of numbers."""
+"""Results cached on disk under a key of all they depend on: results of steps, and arrays of numbers."""
 
 import functools
 import hashlib
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def save_array(file: Path, array: "numpy.ndarray") -> None:
-    """Write the file at once under its own name, so that one that is there is whole; a full disk is a warning."""
+    """Write an array so that the file is either whole or not there; a full disk is a warning."""
     import numpy
 
     unfinished = file.with_suffix(f".{os.getpid()}")
@@ -37,20 +37,20 @@ def save_array(file: Path, array: "numpy.ndarray") -> None:
 
 
 class CachedBlocks:
-    """Arrays that are made one after the other, each kept as soon as it is there: whoever is killed goes on after it.
+    """Arrays that are made one after the other, each cached at once: a killed run resumes after the last one.
 
     Args:
-        folder: of nothing but these blocks, whose number and content it stands for; None keeps none.
+        folder: holds nothing else; its name stands for all that the blocks depend on. None caches none.
 
     Attributes:
-        num_recalled: how many of the blocks so far were there.
+        num_recalled: how many of the blocks so far came from the cache.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder, self.num_blocks, self.num_recalled = folder, 0, 0
 
     def next(self, make: Callable[[], "numpy.ndarray"]) -> "numpy.ndarray":
-        """The next block: from its file where it is there, else made and kept."""
+        """The next block: from its file if there is one, else made and cached."""
         import numpy
 
         self.num_blocks += 1
@@ -69,16 +69,11 @@ _MAKERS = ("data", "steps", "models", "training")  # folders of the code that a 
 
 def dataset_key(dataset: EmbeddingDataset) -> str:
     """A key of what a step can see of a data set: rows, shape, label names and prompts, not where they came from."""
-    return _digest(
-        dataset.fingerprints(),
-        dataset.shape.name,
-        dataset.label_names,
-        asdict(dataset.prompts),
-    )
+    return _digest(dataset.fingerprints(), dataset.shape.name, dataset.label_names, asdict(dataset.prompts))
 
 
 def step_key(identity: str, call: Mapping[str, Any]) -> str:
-    """A key of what a step makes: its input, its call with the content of files it names, its code, the packages."""
+    """A key of a step's result: its input, its call with the content of files it names, its code, the packages."""
     return _digest(identity, call, files_named_in(call), _code_of(call["_target_"].partition(".")[0]), versions())
 
 
@@ -90,7 +85,7 @@ def files_named_in(call: Mapping[str, Any]) -> dict[str, Any]:
 def cached_step(
     folder: Path, key: str, dataset: EmbeddingDataset, make: Callable[[EmbeddingDataset], EmbeddingDataset]
 ) -> EmbeddingDataset:
-    """What `make` makes of the data set: from the cache where it is there and whole, else made and stored."""
+    """What `make` makes of the data set: from the cache if it is there and whole, else made and stored."""
     entry = folder / key
     if is_whole(entry):
         logger.info("%s: taken from the cache %s", dataset.name, entry)
@@ -108,7 +103,7 @@ def cached_step(
 
 
 def unfinished_folder(folder: Path, key: str) -> Path:
-    """Where a step keeps what it has made so far; gone once its result is in the cache."""
+    """Where a step keeps what it has made so far; removed once its result is in the cache."""
     return folder / "unfinished" / key
 
 
@@ -129,7 +124,7 @@ def _texts_in(node: Any) -> Iterator[str]:
 
 
 def _names_a_path(text: str) -> bool:
-    """Whether a step's argument is a file or folder that is here: it has a slash or an ending, or holds a model."""
+    """Whether a step's argument is a file or folder that exists: it has a slash or an ending, or holds a model."""
     try:
         is_model = bool(text.strip("./")) and (Path(text) / "config.json").is_file()
         looks_like_one = "/" in text.strip("/") or Path(text).suffix or is_model
@@ -148,7 +143,7 @@ def _content_of(path: Path) -> Any:
 
 @functools.cache
 def _code_of(package: str) -> str:
-    """A hash of the Python files that make data, with models and teachers; and of the package a step comes from."""
+    """A hash of the Python files that make data, with models and teachers, and of the package of a step."""
     ours = Path(__file__).resolve().parent.parent
     files = [file for folder in _MAKERS for file in (ours / folder).rglob("*.py")]
     files += [ours / "core/nearest_neighbours.py", *(python_files(package) if package != "embexp" else [])]

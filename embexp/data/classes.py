@@ -31,7 +31,7 @@ class ClassLabels:
     def __init__(self, names: Sequence[str] = ()) -> None:
         self.numbers_of = {name: number for number, name in enumerate(names)}
         self._given = bool(names)
-        self._as_names: bool | None = None  # told by the first labels that are read
+        self._as_names: bool | None = None  # decided by the first labels that are read
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,8 +79,9 @@ class ClassLabels:
         if name not in self.numbers_of and not self._given:
             if len(self.numbers_of) == _MOST_NAMES:
                 raise DataError(
-                    f"The label column holds more than {_MOST_NAMES:,} different texts, such as {value!r}: no classes. "
-                    "Expected class numbers or class names; name another column with dataset.reader.columns."
+                    f"The label column holds more than {_MOST_NAMES:,} different texts, such as {value!r}: no classes",
+                    expected="class numbers or class names",
+                    fix="'dataset.reader.columns={label: <your column>}'",
                 )
             self.numbers_of[name] = len(self.numbers_of)
         return self.numbers_of.get(name)
@@ -110,9 +111,9 @@ def _number(value: Any) -> float | None:
 
 
 def drop_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
-    """Without the rows labelled -1, the Hub's sign for pairs on which the annotators did not agree.
+    """The data set without the rows labelled -1, the Hub's sign for pairs on which the annotators did not agree.
 
-    It is that sign only beside labels from 0, and not where -1 and 1 without names are the two classes.
+    -1 is that sign only among labels from 0, and not where -1 and 1 without names are the two classes.
 
     Raises:
         DataError: all labels are -1 or 1.
@@ -130,9 +131,8 @@ def drop_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
     if -1 not in seen or max(seen) < 0:
         return dataset
     if seen == {-1, 1} and not dataset.label_names:
-        raise DataError(
-            f"Data set {dataset.name} holds the labels -1 and 1. Expected 0 and 1, or class names: write 0 for -1."
-        )
+        expected = "0 and 1, or class names: write 0 for -1"
+        raise DataError(f"Data set {dataset.name} holds the labels -1 and 1", expected=expected)
     splits = {split: select_rows(rows, labels[split] != -1) for split, rows in dataset.splits.items()}
     return dataset.after("leave out rows without a gold label (-1)", splits)
 

@@ -1,4 +1,4 @@
-"""What a data set is: splits of one shape with prompts, their provenance, and the steps applied to them."""
+"""The data set: splits of one shape with prompts, their provenance, and the steps applied to them."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,8 +12,8 @@ from embexp.errors import DataError, listed
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# The first text of a row asks, the others answer: conversions rename columns, but a text keeps its side.
-_ASKING = ("query", "anchor", "sentence1", "text", "twin", "damaged", "original")
+# The first text of a row is the query, the others are documents: conversions rename columns, a text keeps its side.
+_QUERY_SIDE = ("query", "anchor", "sentence1", "text", "twin", "damaged", "original")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Prompts:
 
     Attributes:
         named: text of each prompt by its name, such as {"query": "query: ", "document": "passage: "}.
-        default: name of the prompt that `model.encode` puts before a text when none is asked for.
+        default: name of the prompt that `model.encode` puts before a text when none is given.
         columns: name of the prompt for a column of the data; a column that is not listed takes that of the same side
             (queries, anchors and first sentences on one side, the texts they go with on the other), else the default.
         in_text: columns whose texts begin with their prompts already; those of the same side do too.
@@ -34,9 +34,9 @@ class Prompts:
     in_text: tuple[str, ...] = ()
 
     def prompt_for(self, column: str) -> str | None:
-        """The prompt to put before the texts of a column: empty for none, None for the model's own default one.
+        """The prompt to put before the texts of a column: empty for none, None for the model's own default.
 
-        The model's own is meant where a data set names no prompts at all.
+        It is None where a data set names no prompts at all.
 
         >>> prompts = Prompts({"query": "Q: ", "document": "D: "}, columns={"anchor": "query", "positive": "document"})
         >>> prompts.prompt_for("sentence1"), prompts.prompt_for("negative_2")
@@ -52,7 +52,7 @@ class Prompts:
         return self.named[name] if name else ""
 
     def moved(self, column: str, columns: Iterable[str]) -> "Prompts":
-        """The prompts once the texts of one column stand in all these: each takes what that one took."""
+        """The prompts once the texts of one column are in all these: each takes that column's prompt."""
         columns, name = tuple(columns), self._name_of(column)
         in_text = columns if any(_same_side(column, other) for other in self.in_text) else ()
         return replace(self, columns=dict.fromkeys(columns, name) if name else {}, in_text=in_text)
@@ -63,7 +63,7 @@ class Prompts:
 
 
 def _same_side(column: str, other: str) -> bool:
-    return (column in _ASKING) == (other in _ASKING)
+    return (column in _QUERY_SIDE) == (other in _QUERY_SIDE)
 
 
 SPLITS = ("train", "dev", "test")
@@ -71,7 +71,7 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a reader, step or conversion did: rows in and out of all splits together, why rows went, a few to read.
+    """What a reader, step or conversion did: rows in and out of all splits together, why rows were removed, examples.
 
     Attributes:
         trainings: the folder of each training that it took, with metrics.jsonl and result.json.
@@ -95,7 +95,7 @@ class EmbeddingDataset:
     Attributes:
         splits: the rows of each split; the columns are those of the shape, in its order.
         label_names: names of the classes by their number, for shapes with class labels.
-        provenance: source, revision, sha256, original score range: whatever tells where the rows came from.
+        provenance: where the rows came from: source, revision, sha256, original score range.
         history: what was done, step by step.
         prompts: what goes before the texts of each column, in training and evaluation alike.
     """
@@ -140,8 +140,8 @@ class EmbeddingDataset:
         """
         if "train" not in self.splits or not self.splits["train"].num_rows:
             raise DataError(
-                f"Data set {self.name} has no rows to train on (splits: {listed(self.splits)}). "
-                "Expected a split called train."
+                f"Data set {self.name} has no rows to train on (splits: {listed(self.splits)})",
+                expected="a split called train",
             )
         rows = self.splits["train"]
         return rows.select_columns(training_columns(self.shape, rows.column_names))
@@ -173,7 +173,7 @@ def fingerprint(rows: "Dataset") -> str:
     schema = rows.features.arrow_schema.remove_metadata()
     with pyarrow.ipc.new_stream(pyarrow.PythonFile(_HashSink(digest), mode="w"), schema) as writer:
         for batch in batches_of(rows):
-            # A slice would be written with the padding of the rows beside it: taking the rows copies them alone.
+            # A slice would be written with the padding of its neighbours: taking the rows copies them alone.
             alone = batch.take(pyarrow.array(range(batch.num_rows))).combine_chunks()
             writer.write_table(alone.replace_schema_metadata(None))
     return digest.hexdigest()[:16]

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from embexp.errors import ConfigError, DataError
+from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.errors import DataError, Problem
 
 _SHOWN = 5
 _POLICIES = ("stop", "drop")
@@ -21,35 +23,38 @@ class FaultLog:
     """
 
     def __init__(self, on_fault: str) -> None:
-        if on_fault not in _POLICIES:
-            raise ConfigError(
-                f"dataset.reader.on_fault={on_fault} is not known. Expected stop (refuse data with a faulty row) "
-                "or drop (leave faulty rows out and count them)."
-            )
+        note = "stop refuses data with a faulty row, drop leaves faulty rows out and counts them"
+        refuse(problems_with("dataset.reader.on_fault", on_fault, LegalValues(one_of=_POLICIES), "drop", note))
         self.on_fault = on_fault
         self.count = 0
         self.first: list[str] = []
         self.reasons: Counter[str] = Counter()
         self._num_shown = 0
-        self._misread: dict[str, tuple[int, str, str]] = {}  # reason -> rows, the first of them, advice
+        self._ways: dict[str, None] = {}  # what to type against the faults, each once
+        self._misread: dict[str, tuple[int, Problem]] = {}  # by reason: rows, and the first of them
 
-    def add(self, source: Any, line: int, reason: str, value: Any = None, num_lines: int = 1) -> None:
+    def add(self, source: Any, line: int, reason: str, value: Any = None, num_lines: int = 1, fix: str = "") -> None:
         """Record a faulty row; `reason` is the same for all rows with this fault, `value` differs.
 
         Args:
-            num_lines: how many lines of the file went with it, from `line` on; each counts as a row.
+            num_lines: how many lines of the file are lost with it, from `line` on; each counts as a row.
+            fix: what to type so that rows with this fault can be read.
         """
         self.count += num_lines
         self.reasons[reason] += num_lines
+        if fix:
+            self._ways[fix] = None
         if len(self.first) < _SHOWN:
             spanned = f", lines {line:,} to {line + num_lines - 1:,}" if num_lines > 1 else ""
             self.first.append(f"{source}:{line}: {reason}{spanned}{_shown(value)}")
             self._num_shown += num_lines
 
-    def misread(self, source: Any, line: int, reason: str, value: Any, advice: str) -> None:
-        """Record a value which says that its whole column is misunderstood: refused whatever the policy is."""
-        count, first, _ = self._misread.get(reason, (0, f"{source}:{line}: {reason}{_shown(value)}", advice))
-        self._misread[reason] = (count + 1, first, advice)
+    def misread(self, source: Any, line: int, reason: str, value: Any, expected: str, fix: str = "") -> None:
+        """Record a value which shows that its whole column is misunderstood: refused whatever the policy is."""
+        fixes = (fix,) if fix else ()
+        first = Problem(f"{reason}{_shown(value)}", file=str(source), line=line, expected=expected, fix=fixes)
+        count, first = self._misread.get(reason, (0, first))
+        self._misread[reason] = count + 1, first
 
     def settle(self, num_rows: int) -> None:
         """Once all is read: raise if a column was misread, at faults if the policy is to stop, or if no row is left.
@@ -62,13 +67,13 @@ class FaultLog:
         """
         if self._misread:
             found = self._misread.values()
-            raise DataError("\n".join(f"{first} (rows like it: {count:,}). {advice}" for count, first, advice in found))
+            raise DataError(*(replace(first, text=f"{first.text} (rows like it: {count:,})") for count, first in found))
         if self.count and not num_rows:
-            raise DataError(f"{self.summary(num_rows)}\nNo row is left.")
+            raise DataError(f"{self.summary(num_rows)}\nNo row is left.", fix=(*self._ways,))
         if self.count and self.on_fault == "stop":
             raise DataError(
-                f"{self.summary(num_rows)}\n"
-                "Mend them, or type dataset.reader.on_fault=drop to leave them out (they are counted)."
+                f"{self.summary(num_rows)}\nMend them, or leave them out (they are counted).",
+                fix=(*self._ways, "dataset.reader.on_fault=drop"),
             )
 
     def summary(self, num_rows: int) -> str:
@@ -84,6 +89,6 @@ class FaultLog:
 
 def _shown(value: Any, most: int = 60) -> str:
     shown = repr(value[:most] if isinstance(value, str | Sequence) else value)
-    if value is None or "\\udc" in shown:  # bytes of another encoding tell nobody anything
+    if value is None or "\\udc" in shown:  # nobody can read bytes of another encoding
         return ""
     return ": " + (shown if len(shown) <= most + 2 else shown[:most] + "...")

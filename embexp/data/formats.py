@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +14,13 @@ from embexp.data.faults import FaultLog
 from embexp.data.text_files import (
     MAX_CHARS,
     NESTED,
+    OTHER_ENCODING,
     Chunk,
     FileOptions,
     Lines,
     arrow_chunk,
     batched,
-    filled_lines,
     is_zipped,
-    peeked,
 )
 from embexp.errors import DataError, listed
 
@@ -37,7 +37,7 @@ def _json_chunks(path: Path, options: FileOptions, faults: FaultLog) -> Iterator
 
 
 def _json_rows(lines: Lines, faults: FaultLog) -> Iterator[tuple[int, dict[str, Any]]]:
-    head, filled = peeked(filled_lines(lines), 1)
+    head, filled = lines.peek_filled(1)
     for _, line in head:
         _refuse_one_value(lines.path, line)
     for number, line in filled:
@@ -64,16 +64,17 @@ def _refuse_one_value(path: Path, first_line: str) -> None:
     else:
         is_one = is_array = isinstance(value, list) and bool(value) and isinstance(value[0], dict)
     if is_one:
-        way = f" jq -c '.[]' {path} > {path.stem}.jsonl writes that." if is_array else ""
         raise DataError(
-            f"{path} holds {'an array of rows' if is_array else 'one JSON value over several lines'}. "
-            f"Expected an object in each line (JSON Lines).{way}"
+            f"the file holds {'an array of rows' if is_array else 'one JSON value over several lines'}",
+            file=path,
+            expected="an object in each line (JSON Lines)",
+            fix=f"jq -c '.[]' {shlex.quote(str(path))} > {shlex.quote(f'{path.stem}.jsonl')}" if is_array else (),
         )
 
 
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 _ROW_NUMBERS = "Unnamed: 0"  # what pandas calls a column without a name: the row numbers that it writes first
-_PLAIN_QUOTES = "type dataset.reader.quote=null where quotes are plain text"
+_PLAIN_QUOTES = "dataset.reader.quote=null"
 
 
 def _separated_chunks(path: Path, delimiter: str, options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
@@ -89,8 +90,11 @@ def _separated_chunks(path: Path, delimiter: str, options: FileOptions, faults: 
     if not header or repeated:
         found = f"the columns {listed(map(repr, header[:20]))}" if header else "no line"
         raise DataError(
-            f"{path} begins with {found}. Expected a header line that names each column once; "
-            "name the columns of a file without one with dataset.reader.header=[...]."
+            f"the file begins with {found}",
+            file=path,
+            expected="a header line that names each column once",
+            note="A file without one needs the names of its columns",
+            fix=f"dataset.reader.header=[{usual_columns(len(header) or 1)}]",
         )
 
     def fitting() -> Iterator[tuple[int, list[str]]]:
@@ -99,7 +103,7 @@ def _separated_chunks(path: Path, delimiter: str, options: FileOptions, faults: 
             if len(row) != len(header):
                 faults.add(path, place, f"not {len(header)} fields as in the header", row, num_lines)
             elif num_lines > 1 and _swallows_rows(row, delimiter):
-                faults.add(path, place, f"in a quote that spans rows ({_PLAIN_QUOTES})", None, num_lines)
+                faults.add(path, place, "in a quote that spans rows", None, num_lines, _PLAIN_QUOTES)
             else:
                 yield place, row
 
@@ -116,14 +120,15 @@ def _header(path: Path, header: list[str], delimiter: str) -> list[str]:
         DataError: the line is in another encoding, or its fields are separated otherwise.
     """
     if any("\udc80" <= character <= "\udcff" for name in header for character in name):
-        raise DataError(f"{path} is in another encoding: name it with dataset.reader.encoding=gb18030 or the like.")
+        raise DataError("the header line is in another encoding", file=path, fix=OTHER_ENCODING)
     other = next((sign for sign in _DELIMITERS if header and sign != delimiter and sign in header[0]), None)
     if len(header) == 1 and other:
         typed = other.replace("\t", "\\t")
         raise DataError(
-            f"{path} is separated by {_DELIMITERS[other]}: its first line is {header[0][:200]!r}. Expected "
-            f"{_DELIMITERS[delimiter] if delimiter in _DELIMITERS else repr(delimiter)} between the names of columns. "
-            f"Type 'dataset.reader.delimiter=\"{typed}\"'."
+            f"the fields are separated by {_DELIMITERS[other]}: the first line is {header[0][:200]!r}",
+            file=path,
+            expected=f"{_DELIMITERS.get(delimiter) or repr(delimiter)} between the names of columns",
+            fix=f"'dataset.reader.delimiter=\"{typed}\"'",
         )
     if len(header) > 1 and header[0] == "" and _ROW_NUMBERS not in header:
         return [_ROW_NUMBERS, *header[1:]]
@@ -144,7 +149,7 @@ def _separated_rows(
         except StopIteration:
             return
         except csv.Error as error:
-            faults.add(lines.path, start, f"{error} ({_PLAIN_QUOTES})", None, max(1, lines.number - start + 1))
+            faults.add(lines.path, start, str(error), None, max(1, lines.number - start + 1), _PLAIN_QUOTES)
             continue
         if row:
             yield start, row
@@ -172,11 +177,11 @@ def _swallows_rows(row: list[str], delimiter: str) -> bool:
 
 SEPARATED = (".csv", ".tsv")
 SUFFIXES = (".parquet", *SEPARATED, ".jsonl", ".json", ".ndjson", ".txt")
-_FIRST_LINES = 20  # that many lines of a .txt tell whether it is a table
+_FIRST_LINES = 20  # so many lines of a .txt show whether it is a table
 
 
 def kind_of(path: Path) -> str:
-    """The suffix that tells a file's format, without `.gz`, in small letters.
+    """The suffix that stands for a file's format, without `.gz`, in small letters.
 
     >>> kind_of(Path("a/pairs.CSV.gz"))
     '.csv'
@@ -191,7 +196,7 @@ def chunks_of(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Ch
         DataError: there is no such file, its suffix is unknown, or nothing in it can be read.
     """
     if not path.is_file():
-        raise DataError(f"There is no file {path}. Expected a file in {path.resolve().parent}.")
+        raise DataError(f"There is no file {path}", expected=f"a file in {path.resolve().parent}")
     kind = kind_of(path)
     if kind == ".parquet" and not is_zipped(path):
         return _parquet_chunks(path)
@@ -201,20 +206,20 @@ def chunks_of(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Ch
         return _json_chunks(path, options, faults)
     if kind == ".txt":
         return _text_chunks(path, options, faults)
-    raise DataError(
-        f"{path} is not of a kind that can be read. Expected one of: {listed(SUFFIXES)}; all but .parquet also as .gz."
-    )
+    expected = f"one of: {listed(SUFFIXES)}; all but .parquet also as .gz"
+    raise DataError("files of this kind cannot be read", file=path, expected=expected)
 
 
 def _text_chunks(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
-    head, filled = peeked(filled_lines(Lines(path, options.encoding, None, faults)), _FIRST_LINES)
+    head, filled = Lines(path, options.encoding, None, faults).peek_filled(_FIRST_LINES)
     tabs = {line.count("\t") for _, line in head}
     if len(head) > 1 and len(tabs) == 1 and tabs != {0}:
         num_fields = tabs.pop() + 1
         raise DataError(
-            f"{path} holds {num_fields} fields in each line, separated by tabs: {head[0][1][:200]!r}. "
-            f"Name its columns with dataset.reader.header=[{usual_columns(num_fields)}]; "
-            "if its first line names them, name the file .tsv."
+            f"each line holds {num_fields} fields, separated by tabs: {head[0][1][:200]!r}",
+            file=path,
+            expected="a name for each of them, or the ending .tsv if the first line names them",
+            fix=f"dataset.reader.header=[{usual_columns(num_fields)}]",
         )
     for batch in batched(filled):
         yield Chunk([place for place, _ in batch], {"text": [text for _, text in batch]})
@@ -232,4 +237,4 @@ def _parquet_chunks(path: Path) -> Iterator[Chunk]:
                 start += batch.num_rows
     except (pyarrow.ArrowException, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} cannot be read as Parquet: {reason}") from error
+        raise DataError(f"the file cannot be read as Parquet: {reason}", file=path) from error

@@ -6,18 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from embexp.core.arguments import refuse
 from embexp.data.bundled import read_bundled
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
 from embexp.data.formats import SEPARATED, chunks_of, kind_of
 from embexp.data.reading import ColumnSpec, RowSource, dataset_from
-from embexp.data.sources import hub_chunks, load_hub, names_of_classes, sha256_of, split_files
+from embexp.data.sources import load_hub, sha256_of, split_files
 from embexp.data.storage import is_prepared, read_prepared
 from embexp.data.text_files import Chunk, FileOptions
-from embexp.errors import ConfigError, DataError, listed
+from embexp.errors import DataError, Problem, listed
 
 logger = logging.getLogger(__name__)
-_BUNDLED = "bundled"  # as `root` of a public data set: rows of a bundled corpus in its place
+_BUNDLED = "bundled"  # as `root` of a public data set: rows of a bundled corpus instead
 
 
 def read_files(
@@ -36,11 +37,11 @@ def read_files(
 ) -> EmbeddingDataset:
     """The user's own file, or a folder with one file per split (train, dev or validation, test) or its numbered parts.
 
-    A folder that `python -m embexp.prepare` wrote says itself what its rows mean.
+    A folder that `python -m embexp.prepare` wrote brings a description of its rows.
 
     Args:
         path: CSV, TSV, JSONL or plain text (each also as .gz) or Parquet, or a folder of such files.
-        shape: what the rows mean; None tells it from the column names.
+        shape: what the rows mean; None finds it by the column names.
         columns: the column of the file for each column of the shape, where the names differ.
         score_range: lowest and highest possible score in the file; scores are rescaled to [0, 1].
         label_names: the classes by number; labels may be these names or their numbers.
@@ -49,54 +50,43 @@ def read_files(
         max_rows: most rows to read of each split.
 
     Raises:
-        ConfigError: lists every option that cannot be, or has no effect on these files.
-        DataError: a file is missing or unreadable, its columns tell no shape, or rows are faulty.
+        ConfigError: lists every option that is invalid, or has no effect on these files.
+        DataError: a file is missing or unreadable, its columns fit no shape, or rows are faulty.
     """
-    meaning = ColumnSpec(shape, columns, score_range, label_names, max_rows)
+    spec = ColumnSpec(shape, columns, score_range, label_names, max_rows)
     options, faults = FileOptions(encoding, header, quote, delimiter), FaultLog(on_fault)
-    _refuse([*_path_problems(path), *meaning.problems(), *options.problems()])
+    is_path = isinstance(path, str | Path) and bool(str(path))
+    path_problems = [] if is_path else [Problem("is no path", "path", path, "a file or a folder", fix=("path=<path>",))]
+    refuse([*path_problems, *spec.problems(), *options.problems()], under="dataset.reader")
     place = Path(path)
     if is_prepared(place):
-        given = _changed(meaning, ColumnSpec(shape, max_rows=max_rows)) + _changed(options, FileOptions())
-        _refuse(_without_effect(place, given))
-        return read_prepared(place, name, meaning)
+        _refuse_idle(
+            place, {**_changed(spec, ColumnSpec(shape, max_rows=max_rows)), **_changed(options, FileOptions())}
+        )
+        return read_prepared(place, name, spec)
     files = split_files(place)
-    _refuse(_without_effect(place, _idle_options(files, options)))
-    sources = {split: RowSource(paths[0], _chunks_of_all(paths, options, faults)) for split, paths in files.items()}
-    return dataset_from(name, sources, meaning, faults, {"source": str(path)} | _hashes(files))
-
-
-def _refuse(problems: Sequence[str]) -> None:
-    if problems:
-        raise ConfigError("\n".join(problems))
-
-
-def _path_problems(path: Any) -> Iterator[str]:
-    if not isinstance(path, str | Path) or not str(path):
-        yield f"dataset.reader.path={path} is no path. Expected a file or a folder."
-
-
-def _changed(options: Any, usual: Any) -> list[str]:
-    """The names of the options that are not as usual."""
-    return [name for name, value in vars(options).items() if (value or None) != (getattr(usual, name) or None)]
-
-
-def _without_effect(place: Path, names: Sequence[str]) -> list[str]:
-    named = listed(f"dataset.reader.{name}" for name in names)
-    return [f"Without effect on {place}: {named}. Leave out what has none."] if names else []
-
-
-def _idle_options(files: Mapping[str, Sequence[Path]], options: FileOptions) -> list[str]:
-    """Names of options for text that were given where no file is text that they describe."""
     kinds = {kind_of(file) for paths in files.values() for file in paths}
-    if kinds & {*SEPARATED} or (".txt" in kinds and options.separated):
-        return []
-    read_as_text = {"encoding"} if kinds != {".parquet"} else set()
-    return [name for name in _changed(options, FileOptions()) if name not in read_as_text]
+    if not kinds & {*SEPARATED} and not (".txt" in kinds and options.separated):
+        used = {"encoding"} if kinds != {".parquet"} else set()
+        given = _changed(options, FileOptions())
+        _refuse_idle(place, {option: value for option, value in given.items() if option not in used})
+    sources = {split: RowSource(paths[0], _chunks_of_all(paths, options, faults)) for split, paths in files.items()}
+    return dataset_from(name, sources, spec, faults, {"source": str(path)} | _hashes(files))
+
+
+def _changed(options: Any, usual: Any) -> dict[str, Any]:
+    """The options that are not as usual, with their values."""
+    return {name: value for name, value in vars(options).items() if (value or None) != (getattr(usual, name) or None)}
+
+
+def _refuse_idle(place: Path, options: Mapping[str, Any]) -> None:
+    """Raise ConfigError if there are options, which have no effect on what is read."""
+    text, note = f"has no effect on {place}", "Leave it out"
+    refuse((Problem(text, name, value, note=note) for name, value in options.items()), under="dataset.reader")
 
 
 def _chunks_of_all(paths: Sequence[Path], options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
-    """The rows of files one after another, each chunk with the file that it is from."""
+    """The rows of files one after another, each chunk with its file."""
     parts = [(path, chunks_of(path, options, faults)) for path in paths]
     return (replace(chunk, source=path) for path, chunks in parts for chunk in chunks)
 
@@ -123,8 +113,8 @@ def read_public(
         hub: id on the Hub; `subset` and `revision` say which part and which commit.
         splits: the Hub's split for each of train, dev, test.
         files: the file below `root` for each of train, dev, test.
-        stand_in: the bundled corpus whose rows are taken in its place, in its shape, where `root` is `bundled`: to try
-            what would be done with it.
+        stand_in: the bundled corpus whose rows are read instead, in the same shape, where `root` is `bundled`: to try
+            a run without the data.
         score_range: lowest and highest possible score in the source; scores are rescaled to [0, 1].
 
     Raises:
@@ -138,9 +128,9 @@ def read_public(
     faults = FaultLog(on_fault)
     paths = {split: [Path(root) / file] for split, file in files.items()}
     sources = {split: RowSource(*found, chunks_of(*found, FileOptions(), faults)) for split, found in paths.items()}
-    meaning = ColumnSpec(shape, columns, score_range, label_names)
-    _refuse([*meaning.problems()])
-    return dataset_from(name, sources, meaning, faults, {"source": f"{root} ({hub})"} | _hashes(paths))
+    spec = ColumnSpec(shape, columns, score_range, label_names)
+    refuse(spec.problems(), under="dataset.reader")
+    return dataset_from(name, sources, spec, faults, {"source": f"{root} ({hub})"} | _hashes(paths))
 
 
 def read_hub(
@@ -168,17 +158,18 @@ def read_hub(
     Raises:
         DataError: the Hub does not answer, there is no such subset or split, or the rows do not fit.
     """
-    meaning, faults = ColumnSpec(shape, columns, score_range, label_names, max_rows), FaultLog(on_fault)
-    _refuse([*meaning.problems()])
-    loaded = load_hub(id, name, subset, revision, splits, streaming)
-    sources = {split: RowSource(f"{id}/{split}", hub_chunks(rows)) for split, rows in loaded.items()}
+    spec, faults = ColumnSpec(shape, columns, score_range, label_names, max_rows), FaultLog(on_fault)
+    refuse(spec.problems(), under="dataset.reader")
+    chunks, features = load_hub(id, name, subset, revision, splits, streaming)
+    sources = {split: RowSource(f"{id}/{split}", found) for split, found in chunks.items()}
     provenance = {"source": id, "subset": subset or "", "revision": revision or "main"}
-    meaning = replace(meaning, known_names=names_of_classes(loaded, columns or {}))
-    return dataset_from(name, sources, meaning, faults, provenance)
+    label = features.get((columns or {}).get("label", "label"))
+    spec = replace(spec, known_names=getattr(label, "names", None) or ())
+    return dataset_from(name, sources, spec, faults, provenance)
 
 
 def _hashes(files: Mapping[str, Sequence[Path]]) -> dict[str, str]:
     missing = [str(path) for paths in files.values() for path in paths if not path.is_file()]
     if missing:
-        raise DataError(f"There is no file {listed(missing)}.")
+        raise DataError(f"There is no file {listed(missing)}", expected="the files of the data set below this folder")
     return {f"sha256/{split}": sha256_of(*paths) for split, paths in files.items()}

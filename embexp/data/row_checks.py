@@ -1,4 +1,4 @@
-"""Holding the rows of a data set against its shape: columns, texts, labels."""
+"""Checks of rows against the shape of their data set: columns, texts, labels."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named, text_columns, training_columns
 from embexp.data.values import are_texts, is_number
-from embexp.errors import DataError, listed
+from embexp.errors import DataError, Problem, listed
 
 if TYPE_CHECKING:
     import pyarrow
@@ -24,7 +24,7 @@ def dataset_of(
     """A data set from plain columns: `{"train": {"anchor": [...], "positive": [...]}}`.
 
     Raises:
-        DataError: columns, texts or labels are not those of the shape.
+        DataError: columns, texts or labels do not fit the shape.
     """
     from datasets import Dataset
 
@@ -33,42 +33,34 @@ def dataset_of(
 
 
 def check_rows(dataset: EmbeddingDataset) -> EmbeddingDataset:
-    """The data set itself, after its columns, texts and labels were held against its shape.
+    """The data set itself, once its columns, texts and labels are known to fit its shape.
 
     Raises:
-        DataError: names every column that is missing, every label out of range and the first faulty rows.
+        DataError: one problem for each column of each split, with the first faulty row.
     """
-    faults = _faults_of(dataset)
-    if faults:
-        raise DataError(f"Data set {dataset.name} is not a {dataset.shape.name}:\n  " + "\n  ".join(faults))
+    problems = [problem for split, rows in dataset.splits.items() for problem in _problems(dataset, split, rows)]
+    if problems:
+        raise DataError(*problems)
     return dataset
 
 
-def _faults_of(dataset: EmbeddingDataset) -> list[str]:
-    """What does not fit the shape, a line for each column of each split; empty when all fits."""
-    return [fault for split, rows in dataset.splits.items() for fault in _faults(dataset, split, rows)]
-
-
-def _faults(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Iterator[str]:
+def _problems(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Iterator[Problem]:
     shape = dataset.shape
+    where = f"Data set {dataset.name} is not a {shape.name}: {split}"
     expected = training_columns(shape, [*rows.column_names, *shape.required_negatives])
     missing = [name for name in expected if name not in rows.column_names]
     if missing:
-        yield (
-            f"{split} has the columns {listed(rows.column_names)}; missing: {listed(missing)}. "
-            "Name your columns with 'dataset.reader.columns={<column of the shape>: <your column>}'."
-        )
+        text = f"{where} has the columns {listed(rows.column_names)}; missing: {listed(missing)}"
+        yield Problem(text, fix=("'dataset.reader.columns={<column of the shape>: <your column>}'",))
         return
     for column in text_columns(shape, rows.column_names):
         wanted = "list of texts" if column in shape.text_lists else "text"
         count, first = _count(rows, column, _are_lists if column in shape.text_lists else are_texts)
         if count:
-            yield (
-                f"{split}.{column}: {count:,} of {rows.num_rows:,} rows hold no {wanted}, "
-                f"first in row {first[0] + 1}: {first[1]!r}."
-            )
+            text = f"{where}.{column}: {count:,} of {rows.num_rows:,} rows hold no {wanted}, "
+            yield Problem(f"{text}first in row {first[0] + 1}: {first[1]!r}.")
     if shape.label:
-        yield from _label_faults(dataset, split, rows)
+        yield from _label_problems(dataset, f"{where}.{shape.label}", rows)
 
 
 def _count(rows: "Dataset", column: str, fits: Any) -> tuple[int, tuple[int, Any]]:
@@ -88,7 +80,7 @@ def _count(rows: "Dataset", column: str, fits: Any) -> tuple[int, tuple[int, Any
 
 
 def _are_lists(values: "pyarrow.Array") -> "pyarrow.Array":
-    """Which values are lists that hold nothing but texts; an empty list is one."""
+    """A boolean mask: which values are lists of nothing but texts; an empty list is one."""
     import numpy
     import pyarrow
 
@@ -101,12 +93,12 @@ def _are_lists(values: "pyarrow.Array") -> "pyarrow.Array":
     return pyarrow.array(fits)
 
 
-def _label_faults(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Iterator[str]:
+def _label_problems(dataset: EmbeddingDataset, where: str, rows: "Dataset") -> Iterator[Problem]:
     shape, names = dataset.shape, dataset.label_names
     num_negatives = len(text_columns(shape, rows.column_names)) - 2
     expected, allowed = {
         "score": (
-            "numbers from 0 to 1; give the range of yours with dataset.reader.score_range=[0,5]",
+            "numbers from 0 to 1, or the range of yours",
             lambda value: is_number(value) and 0 <= value <= 1,
         ),
         "binary": ("0 or 1", lambda value: value in (0, 1)),
@@ -129,10 +121,9 @@ def _label_faults(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Ite
 
     count, first = _count(rows, shape.label, fits)
     if count:
-        yield (
-            f"{split}.{shape.label}: {count:,} of {rows.num_rows:,} labels do not fit, "
-            f"first in row {first[0] + 1}: {first[1]!r}. Expected {expected}."
-        )
+        text = f"{where}: {count:,} of {rows.num_rows:,} labels do not fit, first in row {first[0] + 1}: {first[1]!r}"
+        fix = ("dataset.reader.score_range=[0,5]",) if shape.label_kind == "score" else ()
+        yield Problem(text, expected=expected, fix=fix)
 
 
 def _are_numbers(value: Any) -> bool:

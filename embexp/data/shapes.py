@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from embexp.errors import ShapeError, did_you_mean, listed
 
 ROW_PROMPT = "prompt"  # a column that any shape may have: goes before the first text of its row
-# Two more, once rows were made of others: the id that a row shares with those made of it, and how it was made (null: it
-# was there before).
+# Two more, once rows were made of others: the id that a row shares with those made of it, and how it was made (null for
+# the original).
 MADE_FROM, MADE_BY = "made_from", "made_by"
 OF_ANY_SHAPE = (ROW_PROMPT, MADE_FROM, MADE_BY)
 
@@ -71,7 +71,8 @@ def shape_named(name: str) -> Shape:
         ShapeError: there is no such shape.
     """
     if name not in SHAPES:
-        raise ShapeError(f"{name!r} is not a shape. Known: {listed(SHAPES)}. {did_you_mean(name, SHAPES)}".strip())
+        expected, note = f"one of: {listed(SHAPES)}", did_you_mean(name, SHAPES)
+        raise ShapeError(f"{name!r} is not a shape", expected=expected, note=note)
     return SHAPES[name]
 
 
@@ -88,15 +89,6 @@ def text_columns(shape: Shape, columns: list[str]) -> list[str]:
 def training_columns(shape: Shape, columns: list[str]) -> list[str]:
     """All columns that a loss reads: the texts in order, then the label."""
     return [*text_columns(shape, columns), *([shape.label] if shape.label else [])]
-
-
-def kept_columns(shape: Shape, columns: list[str]) -> list[str]:
-    """All columns that a data set of this shape keeps: those of training, then those it may have among `columns`.
-
-    >>> kept_columns(SHAPES["ranked"], ["type", "id", "prompt", "query"])
-    ['query', 'positives', 'negatives', 'type', 'prompt']
-    """
-    return [*training_columns(shape, columns), *(name for name in (*shape.extras, *OF_ANY_SHAPE) if name in columns)]
 
 
 def described(shape: str) -> str:

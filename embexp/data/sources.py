@@ -5,7 +5,7 @@ import hashlib
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from embexp.data.text_files import Chunk, arrow_chunk
 from embexp.errors import DataError, listed
 
 logger = logging.getLogger(__name__)
-# Names under which people keep the parts of a data set.
+# The names that people give to the parts of a data set.
 _SPLIT_NAMES = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
 _PART = re.compile(r"-(\d{5})-of-(\d{5})$")  # the Hub's train-00000-of-00002.parquet
 _MOST_LISTED = 10
@@ -36,10 +36,11 @@ def split_files(path: Path) -> dict[str, list[Path]]:
         found[_SPLIT_NAMES.get(_PART.sub("", _stem(file)))].append(file)
     others = found.pop(None, [])
     if not found:
-        holds = f" It holds {_some(sorted(path.iterdir()))}." if any(path.iterdir()) else ""
         raise DataError(
-            f"The folder {path} holds no split. Expected files named {listed(_SPLIT_NAMES)} "
-            f"with one of the endings {listed(SUFFIXES)} (all but .parquet also as .gz).{holds}"
+            f"The folder {path} holds no split",
+            expected=f"files named {listed(_SPLIT_NAMES)} with one of the endings {listed(SUFFIXES)} (all but .parquet "
+            "also as .gz)",
+            note=f"It holds {_some(sorted(path.iterdir()))}" if any(path.iterdir()) else "",
         )
     if others:
         logger.info("%s: files that are no split are not read: %s", path, _some(others))
@@ -66,11 +67,11 @@ def _check_parts(split: str, files: list[Path]) -> None:
         _PART.sub(part[2] if part else "", _stem(file)) + kind_of(file) for part, file in zip(parts, files, strict=True)
     }
     if not all(parts) or len(wholes) > 1:
-        raise DataError(f"{files[1]} and {files[0]} are both the split {split}. Expected one file for each split.")
+        raise DataError(f"{files[1]} and {files[0]} are both the split {split}", expected="one file for each split")
     total = int(parts[0][2])
     if [int(part[1]) for part in parts] != [*range(total)]:
         raise DataError(
-            f"{files[0].parent} holds {len(files)} of the {total} parts of {split}: {_some(files)}. Expected all."
+            f"{files[0].parent} holds {len(files)} of the {total} parts of {split}: {_some(files)}", expected="all"
         )
 
 
@@ -85,7 +86,7 @@ def sha256_of(*paths: Path) -> str:
 
 @functools.cache
 def hub_is_reachable() -> bool:
-    """Whether the Hub can be reached; asked once in a process, while the Hub's client would try for half a minute."""
+    """Whether the Hub can be reached; tried once in a process, as the Hub's own client would try for half a minute."""
     import requests
     from huggingface_hub import constants
 
@@ -100,8 +101,8 @@ def hub_is_reachable() -> bool:
 
 def load_hub(
     id: str, name: str, subset: str | None, revision: str | None, splits: Mapping[str, str] | None, streaming: bool
-) -> dict[str, Any]:
-    """The splits of a data set as `datasets` loads them, under our names. Arguments as in `readers.read_hub`.
+) -> tuple[dict[str, Iterator[Chunk]], Mapping[str, Any]]:
+    """The rows of a data set's splits, under our names, and its features. Arguments as in `readers.read_hub`.
 
     Raises:
         DataError: the Hub does not answer, or there is no such data set, subset or split.
@@ -115,28 +116,31 @@ def load_hub(
         datasets.config.HF_HUB_OFFLINE = True  # what was fetched before is read without waiting for the Hub
     try:
         if splits:
-            return {
+            loaded = {
                 split: load_dataset(id, subset, revision=revision, split=theirs, streaming=streaming)
                 for split, theirs in splits.items()
             }
-        found = load_dataset(id, subset, revision=revision, streaming=streaming)
+        else:
+            found = load_dataset(id, subset, revision=revision, streaming=streaming)
+            usual = {_SPLIT_NAMES[theirs]: rows for theirs, rows in found.items() if theirs in _SPLIT_NAMES}
+            loaded = {split: usual[split] for split in SPLITS if split in usual}
     except (DatasetNotFoundError, DatasetGenerationError, OSError, ValueError) as error:  # ValueError: no such split
         reason = (str(error).splitlines() or [type(error).__name__])[0] if answers else "it does not answer."
         no_folder = f"There is no folder {id} here. " if name == Path(id).name and not Path(id).exists() else ""
         raise DataError(
-            f"{no_folder}Data set {name} could not be read from the Hugging Face Hub ({id}): {reason} Expected a "
-            "connection and an id as org/name, or local files: dataset=<file or folder>/, paths.data=<folder> for the "
-            "public sets."
+            f"{no_folder}Data set {name} could not be read from the Hugging Face Hub ({id}): {reason}",
+            expected="a connection and an id as org/name, or local files (those of public data sets below paths.data)",
+            fix=("dataset=<file or folder>/", "paths.data=<folder>"),
         ) from error
-    usual = {_SPLIT_NAMES[theirs]: rows for theirs, rows in found.items() if theirs in _SPLIT_NAMES}
-    if not usual:
-        raise DataError(
-            f"{id} has the splits {listed(found)}. Say which is which with dataset.reader.splits={{train: <split>}}."
-        )
-    return {split: usual[split] for split in SPLITS if split in usual}
+    if not loaded:
+        fix = "'dataset.reader.splits={train: <split>}'"
+        expected = f"the usual names: {listed(_SPLIT_NAMES)}"
+        raise DataError(f"{id} has the splits {listed(found)}", expected=expected, fix=fix)
+    features = next(iter(loaded.values())).features or {}
+    return {split: _hub_chunks(rows) for split, rows in loaded.items()}, features
 
 
-def hub_chunks(rows: Any) -> Iterator[Chunk]:
+def _hub_chunks(rows: Any) -> Iterator[Chunk]:
     """The rows of a split in chunks, whether it was downloaded or is streamed."""
     import pyarrow
 
@@ -145,10 +149,3 @@ def hub_chunks(rows: Any) -> Iterator[Chunk]:
         table = batch if isinstance(batch, pyarrow.Table) else pyarrow.Table.from_batches([batch])
         yield arrow_chunk(table, start)
         start += table.num_rows
-
-
-def names_of_classes(loaded: Mapping[str, Any], columns: Mapping[str, str]) -> Sequence[str]:
-    """The class names that the Hub knows of the label column."""
-    features = next(iter(loaded.values())).features or {}
-    label = features.get(columns.get("label", "label"))
-    return getattr(label, "names", None) or ()

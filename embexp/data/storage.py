@@ -6,11 +6,12 @@ import json
 import logging
 import platform
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, rows_of
 from embexp.data.columns import ALIASES
 from embexp.data.dataset import EmbeddingDataset, Prompts, StepReport
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
-_LISTS = ("examples", "trainings")  # of a step, named in the manifest where they are not empty
+_PREPARE = "one written by embexp: prepare the data again"
+_LISTS = ("examples", "trainings")  # of a step; in the manifest where they are not empty
 _PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "scikit-learn", "pandas", "tokenizers", "ftfy", "rensa")
 _PACKAGES += ("py3langid", "jieba", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
 # Ranked rows are written in the BGE / FlagEmbedding form, which other tools read.
@@ -36,8 +38,8 @@ _BGE_NAMES = {ours: theirs for theirs, ours in ALIASES.items() if ours != "negat
 def write_dataset(dataset: EmbeddingDataset, folder: Path, format: str, **more: Any) -> Path:
     """Write each split as `<split>.parquet` or `<split>.jsonl`, with a manifest. Returns the folder.
 
-    What was in the folder is replaced at once, when all is written: whoever is stopped before loses nothing. Ranked
-    rows in JSONL take the BGE form (query, pos, neg, pos_scores, neg_scores, prompt, type).
+    The folder's old content is replaced at once, when all is written: an interruption loses nothing. Ranked rows in
+    JSONL take the BGE form (query, pos, neg, pos_scores, neg_scores, prompt, type).
 
     Args:
         more: further entries of the manifest, such as the configuration.
@@ -55,14 +57,14 @@ def write_dataset(dataset: EmbeddingDataset, folder: Path, format: str, **more: 
                 folder.rename(old)
             made.rename(folder)
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be written: {error.strerror}. Name another folder.") from error
+        text = f"{folder} cannot be written: {error.strerror}"
+        raise ConfigError(text, expected="a folder that can be written", fix="output=<folder>") from error
     return folder
 
 
 def check_format(format: str) -> None:
     """Raise ConfigError unless data can be written in this format."""
-    if format not in _WRITERS:
-        raise ConfigError(f"format={format} cannot be written. Expected {' or '.join(_WRITERS)}.")
+    refuse(problems_with("format", format, LegalValues(one_of=(*_WRITERS,)), "parquet"))
 
 
 def _write(dataset: EmbeddingDataset, folder: Path, format: str, more: Mapping[str, Any]) -> None:
@@ -85,15 +87,13 @@ def _manifest_of(dataset: EmbeddingDataset) -> dict[str, Any]:
         "label_names": list(dataset.label_names),
         "prompts": asdict(dataset.prompts),
         "source": dict(dataset.provenance),
-        "steps": [_without_nothing(asdict(report), _LISTS) for report in dataset.history],
+        "steps": [
+            {name: value for name, value in asdict(report).items() if value or name not in _LISTS}
+            for report in dataset.history
+        ],
         "versions": versions(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-
-
-def _without_nothing(entry: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """The entry without those of the keys whose values are empty."""
-    return {name: value for name, value in entry.items() if value or name not in keys}
 
 
 def versions() -> dict[str, str]:
@@ -129,23 +129,24 @@ def is_prepared(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def read_prepared(folder: Path, name: str, meaning: ColumnSpec | None = None) -> EmbeddingDataset:
+def read_prepared(folder: Path, name: str, spec: ColumnSpec | None = None) -> EmbeddingDataset:
     """The data set of a prepared folder, with its shape, label names, prompts and history.
 
     Args:
-        meaning: what the user says of the rows; the shape must be the manifest's, max_rows counts.
+        spec: what the user says of the rows; the shape must be the manifest's, max_rows counts.
 
     Raises:
         DataError: the manifest or a file of it is damaged or missing.
     """
     manifest = _manifest(folder)
-    asked = meaning or ColumnSpec()
-    if asked.shape not in (None, manifest["shape"]):
-        raise DataError(f"{folder} was prepared as {manifest['shape']}, and shape {asked.shape} was asked for.")
+    spec = spec or ColumnSpec()
+    if spec.shape not in (None, manifest["shape"]):
+        text = f"{folder} was prepared as {manifest['shape']}, but the configuration has shape {spec.shape}"
+        raise DataError(text, fix=f"dataset.shapes=[{manifest['shape']}]")
     faults = FaultLog("stop")
     files = {split: folder / entry["file"] for split, entry in manifest["splits"].items() if entry["rows"]}
     sources = {split: RowSource(path, chunks_of(path, FileOptions(), faults)) for split, path in files.items()}
-    known = ColumnSpec(manifest["shape"], None, None, manifest["label_names"], asked.max_rows)
+    known = ColumnSpec(manifest["shape"], None, None, manifest["label_names"], spec.max_rows)
     provenance = {**manifest["source"], "prepared": str(folder)}
     dataset = dataset_from(name, sources, known, faults, provenance)
     for changed in _changed_files(folder):
@@ -180,9 +181,7 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
             key for key in ("shape", "label_names", "prompts", "source", "steps", "splits") if key not in manifest
         ]
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Prepare the data again.") from error
+        raise DataError(f"the manifest cannot be read: {error}", file=path, expected=_PREPARE) from error
     if missing:
-        raise DataError(
-            f"{path} lacks {', '.join(missing)}: no manifest of embexp. Expected one; prepare the data again."
-        )
+        raise DataError(f"this is no manifest of embexp: it lacks {', '.join(missing)}", file=path, expected=_PREPARE)
     return manifest

@@ -11,9 +11,10 @@ from typing import IO, Any
 
 from embexp.data.arrow import BATCH_ROWS
 from embexp.data.faults import FaultLog
-from embexp.errors import DataError
+from embexp.errors import DataError, Problem
 
-NESTED = "set"  # some sets wrap each row once more: {"set": {"query": ..., "pos": ..., "neg": ...}}
+NESTED = "set"  # some files wrap each row once more: {"set": {"query": ..., "pos": ..., "neg": ...}}
+OTHER_ENCODING = "dataset.reader.encoding=gb18030"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Chunk:
     Attributes:
         places: the number of each row's line (its row in Parquet), from 1.
         columns: the values of each column, as a list or an Arrow array, as long as `places`.
-        source: where these rows are from, when their split comes from several files.
+        source: the file of these rows, when their split comes from several files.
     """
 
     places: Sequence[int]
@@ -47,14 +48,8 @@ def batched(rows: Iterable[Any]) -> Iterator[list[Any]]:
     return iter(lambda: list(itertools.islice(source, BATCH_ROWS)), [])
 
 
-def peeked(rows: Iterator[Any], most: int) -> tuple[list[Any], Iterator[Any]]:
-    """The first rows, and an iterator over all of them."""
-    head = list(itertools.islice(rows, most))
-    return head, itertools.chain(head, rows)
-
-
 MAX_CHARS = 16 * 2**20  # a longer line is no row of texts
-# First bytes of what people rename or download by mistake.
+# First bytes of files that people rename or download by mistake.
 _MAGIC = {
     b"PAR1": "a Parquet file (name it .parquet)",
     b"\x1f\x8b": "compressed with gzip (name it .gz)",
@@ -68,7 +63,7 @@ _BYTE_ORDER_MARKS = {b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xf
 
 @dataclass(frozen=True)
 class FileOptions:
-    r"""How text files are to be read.
+    r"""How text files are read.
 
     Attributes:
         encoding: as Python names it: utf-8 (with or without byte order mark), gb18030, utf-16 ...
@@ -84,25 +79,31 @@ class FileOptions:
 
     @property
     def separated(self) -> bool:
-        """Whether they say that lines hold fields, as the ending .csv or .tsv does."""
+        """Whether the options say that lines hold fields, as the ending .csv or .tsv does."""
         return bool(self.header) or self.delimiter is not None
 
     def delimiter_in(self, kind: str) -> str:
         """The character between the fields of a file with this ending."""
         return {None: "," if kind == ".csv" else "\t", "\\t": "\t"}.get(self.delimiter, self.delimiter)
 
-    def problems(self) -> Iterator[str]:
-        """What cannot be an option, a line each."""
+    def problems(self) -> Iterator[Problem]:
+        """The problems with the options, whose keys are below `dataset.reader`."""
         if not isinstance(self.encoding, str):
-            yield f"dataset.reader.encoding={self.encoding} is no name. Expected one such as utf-8, gb18030, utf-16."
+            yield Problem("is no name", "encoding", self.encoding, _ENCODINGS, fix=("encoding=utf-8",))
         if not are_names(self.header):
-            yield f"dataset.reader.header={self.header} is no list of names. Expected one, as [anchor,positive]."
+            fix = ("header=[anchor,positive]",)
+            yield Problem("is no list of names", "header", self.header, "a name for each column", fix=fix)
+        character = "one character, or null"
         if self.quote is not None and not _is_character(self.quote):
-            yield f"dataset.reader.quote={self.quote!r} is not one character. Expected one, or null."
+            yield Problem("is not one character", "quote", repr(self.quote), character, fix=("quote=null",))
+        fix = ("delimiter=null",)
         if self.delimiter not in (None, "\\t") and not _is_character(self.delimiter):
-            yield f"dataset.reader.delimiter={self.delimiter!r} is not one character. Expected one, or null."
+            yield Problem("is not one character", "delimiter", repr(self.delimiter), character, fix=fix)
         elif self.delimiter is not None and self.delimiter in ("\n", "\r", self.quote):
-            yield f"dataset.reader.delimiter={self.delimiter!r} is the quote or a line end. Expected another, or null."
+            yield Problem("is the quote or a line end", "delimiter", repr(self.delimiter), "another, or null", fix=fix)
+
+
+_ENCODINGS = "a name such as utf-8, gb18030 or utf-16"
 
 
 def _is_character(value: Any) -> bool:
@@ -122,12 +123,12 @@ def is_zipped(path: Path) -> bool:
 class Lines:
     """The lines of a text file, with the number of the last one read in `number`.
 
-    Bytes that the encoding does not know become lone surrogates: the row that holds them is refused later, by name.
+    Bytes that the encoding does not know become lone surrogates: the row that holds them is refused later.
 
     Args:
         encoding: as Python names it; utf-8 reads files with and without byte order mark.
         newline: "" keeps line ends as they are (for CSV), None makes each a newline.
-        faults: gets what ends the file too early and lines that are too long.
+        faults: gets lines that are too long, and the line where the file ends too early.
 
     Raises:
         DataError: the file is binary, in another encoding by its byte order mark, or the encoding is not known.
@@ -150,19 +151,19 @@ class Lines:
             with self._open() as file:
                 head = file.read(4096)
         except LookupError as error:
-            raise DataError(
-                f"dataset.reader.encoding={self.encoding} is not known. Expected one such as utf-8, gb18030, utf-16."
-            ) from error
+            key, fix = "dataset.reader.encoding", ("dataset.reader.encoding=utf-8", OTHER_ENCODING)
+            raise DataError("is not known", key=key, given=self.encoding, expected=_ENCODINGS, fix=fix) from error
         except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{self.path} cannot be opened: {error}.") from error
+            raise DataError(f"the file cannot be opened: {error}.", file=self.path) from error
         for mark, name in _BYTE_ORDER_MARKS.items():
             if head.startswith(mark) and not self.encoding.lower().startswith(name[:6]):
-                raise DataError(f"{self.path} is encoded in {name}. Type dataset.reader.encoding={name}.")
+                fix = f"dataset.reader.encoding={name}"
+                raise DataError(f"the file is encoded in {name}", file=self.path, fix=fix)
         kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
         if kind is None and b"\0" in head and not self.encoding.lower().startswith(("utf-16", "utf-32")):
             kind = "a binary file: there are zero bytes in it"
         if kind:
-            raise DataError(f"{self.path} is no text file but {kind}.")
+            raise DataError(f"the file is no text file but {kind}.", file=self.path)
 
     def __iter__(self) -> Iterator[str]:
         try:
@@ -184,7 +185,8 @@ class Lines:
             else:
                 yield line
 
-
-def filled_lines(lines: Lines) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers, without their ends."""
-    return ((lines.number, line.rstrip("\n")) for line in lines if line.strip())
+    def peek_filled(self, most: int) -> tuple[list[tuple[int, str]], Iterator[tuple[int, str]]]:
+        """The first lines that are not blank, and an iterator over all of them: with their numbers, without ends."""
+        filled = ((self.number, line.rstrip("\n")) for line in self if line.strip())
+        head = list(itertools.islice(filled, most))
+        return head, itertools.chain(head, filled)

@@ -1,4 +1,4 @@
-"""Column values as a shape needs them: texts, lists of texts, scores, classes; a row with another value is faulty."""
+"""Column values in the types of a shape: texts, lists of texts, scores, classes. A row with another value is faulty."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from embexp.data.arrow import schema_of
 from embexp.data.classes import FRACTION, ClassLabels
 from embexp.data.faults import FaultLog
 from embexp.data.shapes import Shape
-from embexp.data.text_files import Chunk
+from embexp.data.text_files import OTHER_ENCODING, Chunk
 
 if TYPE_CHECKING:
     import pyarrow
@@ -49,10 +49,10 @@ def _texts(values: Any, may_be_missing: bool = False) -> _Typed:
     except (pyarrow.ArrowException, UnicodeEncodeError):
         kept = []
         for row, value in enumerate(values):
-            reason = _why_no_text(value)
-            kept.append(value if reason is None else None)
-            if reason and value is not None:
-                wrong[row] = (reason, value)
+            found = _instead_of_text(value)
+            kept.append(value if found is None else None)
+            if found and value is not None:
+                wrong[row] = (f"holds {found}", value)
         array = pyarrow.array(kept, pyarrow.string())
     if pyarrow.types.is_null(array.type):
         array = array.cast(pyarrow.string())
@@ -65,13 +65,17 @@ def _texts(values: Any, may_be_missing: bool = False) -> _Typed:
     return array, wrong
 
 
-def _why_no_text(value: Any) -> str | None:
+_OTHER_BYTES = "bytes of another encoding"
+
+
+def _instead_of_text(value: Any) -> str | None:
+    """What a value is that is no text; None for a text."""
     if not isinstance(value, str):
-        return "holds no text"
+        return "no text"
     if any("\udc80" <= character <= "\udcff" for character in value):
-        return "holds bytes of another encoding (name it with dataset.reader.encoding=gb18030 or the like)"
+        return _OTHER_BYTES
     if any("\ud800" <= character <= "\udfff" for character in value):
-        return "holds half a character (a lone surrogate)"
+        return "half a character (a lone surrogate)"
     return None
 
 
@@ -86,8 +90,8 @@ def _text_lists(values: Any, may_be_empty: bool) -> _Typed:
         as_list = [] if value is None else value
         if not isinstance(as_list, list):
             wrong[row] = ("holds no list", value)
-        elif reason := next(filter(None, map(_why_no_text, as_list)), None):
-            wrong[row] = (reason.replace("holds", "holds a list with"), value)
+        elif found := next(filter(None, map(_instead_of_text, as_list)), None):
+            wrong[row] = (f"holds a list with {found}", value)
         elif not as_list and not may_be_empty:
             wrong[row] = ("is an empty list", None)
         kept.append([] if row in wrong else as_list)
@@ -153,13 +157,8 @@ def listed_values(values: Any) -> Sequence[Any]:
     return values if isinstance(values, list | tuple) else values.to_pylist()
 
 
-def are_bounds(value: Any) -> bool:
-    """Whether a value is a range: two rising numbers."""
-    is_pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
-    return is_pair and all(map(is_number, value)) and value[0] < value[1]
-
-
 _OUTSIDE = "is outside of"
+_FIVE_STARS = "dataset.reader.score_range=[0,5]"  # the most usual one
 
 
 class TypedRows:
@@ -207,16 +206,19 @@ class TypedRows:
         theirs = self.roles.get(column, column)
         if reason == _OUTSIDE:
             low, high = self.score_range or (0, 1)
-            advice = "Name the lowest and the highest score that there can be: dataset.reader.score_range=[0,5]."
-            faults.misread(source, place, f"{theirs} is outside of {low:g} to {high:g}", value, advice)
+            expected = "a range that holds the lowest and the highest score that there can be"
+            fix = "dataset.reader.score_range=[<lowest>,<highest>]" if (low, high) == (0, 5) else _FIVE_STARS
+            faults.misread(source, place, f"{theirs} is outside of {low:g} to {high:g}", value, expected, fix)
         elif reason == FRACTION:
             roles = {name: self.roles[name] for name in self.shape.texts} | {"score": theirs}
             named = ", ".join(f"{ours}: {name}" for ours, name in roles.items())
-            ways = f"If these are scores, type 'dataset.reader.columns={{{named}}}'." if len(roles) == 3 else ""
-            advice = f"Expected classes: names, or whole numbers from 0. {ways}".strip()
-            faults.misread(source, place, f"{theirs} {reason}", value, advice)
+            is_pair = len(roles) == 3
+            expected = f"classes: names, or whole numbers from 0{'; or scores of pairs' if is_pair else ''}"
+            fix = f"'dataset.reader.columns={{{named}}}'" if is_pair else ""
+            faults.misread(source, place, f"{theirs} {reason}", value, expected, fix)
         else:
-            faults.add(source, place, f"{theirs} {reason}", value)
+            fix = OTHER_ENCODING if reason.endswith(_OTHER_BYTES) else ""
+            faults.add(source, place, f"{theirs} {reason}", value, fix=fix)
 
     def _converter(self, column: str) -> Callable[[Any], _Typed]:
         shape = self.shape

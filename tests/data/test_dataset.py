@@ -20,14 +20,13 @@ def test_all_faults_are_reported_at_once_with_column_row_and_fix():
                 "dev": {"sentence1": ["g"], "score": [0.5]},
             },
         )
-    assert str(error.value) == (
-        "Data set mine is not a scored_pair:\n"
-        "  train.sentence1: 2 of 3 rows hold no text, first in row 2: ' '.\n"
-        "  train.score: 1 of 3 labels do not fit, first in row 3: 4.5. "
-        "Expected numbers from 0 to 1; give the range of yours with dataset.reader.score_range=[0,5].\n"
-        "  dev has the columns sentence1, score; missing: sentence2. "
-        "Name your columns with 'dataset.reader.columns={<column of the shape>: <your column>}'."
-    )
+    assert [str(problem).removeprefix("Data set mine is not a scored_pair: ") for problem in error.value.problems] == [
+        "train.sentence1: 2 of 3 rows hold no text, first in row 2: ' '.",
+        "train.score: 1 of 3 labels do not fit, first in row 3: 4.5. "
+        "Expected numbers from 0 to 1, or the range of yours.\nhint: type dataset.reader.score_range=[0,5]",
+        "dev has the columns sentence1, score; missing: sentence2\n"
+        "hint: type 'dataset.reader.columns={<column of the shape>: <your column>}'",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -54,15 +54,15 @@ def test_columns_that_are_not_used_are_logged_once_and_kept_in_the_provenance(tm
             "columns={negative_1: negative, negative_2: negative_1}",
         ),
         ("anchor positive Similarity", "positive_pair", "Similarity", "columns={score: Similarity}"),
-        ("text split", "text", "split", "Write a file for each split into a folder."),
+        ("text split", "text", "split", "Expected a file for each split, in a folder."),
     ],
 )
 def test_a_column_whose_name_tells_something_is_not_left_out_unasked(tmp_path, columns, shape, ignored, way):
     path = csv(tmp_path / "rows.csv", **{name: ["a", "b"] for name in columns.split()})
     message = refusal_of(path)
-    assert f"which can be {shape}, but then {ignored} would be ignored. " in message
+    assert message.startswith(f"{path}: the columns {columns.replace(' ', ', ')} can be {shape}, but then {ignored} ")
     assert way in message
-    assert message.endswith(f"Type dataset.shapes=[{shape}] if that is what the rows are.")
+    assert message.endswith(f"\nhint: type dataset.shapes=[{shape}]")
     assert read_files(path, "mine", shape=shape).provenance["ignored_columns"] == ignored
 
 
@@ -133,7 +133,7 @@ def test_fractions_are_no_classes(tmp_path, labels, on_fault):
     Dataset.from_dict({"sentence1": list("abc"), "b": list("def"), "label": labels}).to_parquet(path)
     message = refusal_of(path, columns={"sentence2": "b"}, on_fault=on_fault)
     assert message.startswith(f"{path}:1: label holds a fraction: {labels[0]!r} (rows like it: ")
-    assert message.endswith("type 'dataset.reader.columns={sentence1: sentence1, sentence2: b, score: label}'.")
+    assert message.endswith("type 'dataset.reader.columns={sentence1: sentence1, sentence2: b, score: label}'")
     path = csv(tmp_path / "texts.csv", text=["a", "b"], label=[0.5, 1])
     assert refusal_of(path).endswith("Expected classes: names, or whole numbers from 0.")
 
@@ -193,32 +193,37 @@ def test_a_score_outside_of_the_range_is_shown_as_the_file_has_it(tmp_path, suff
     rows = Dataset.from_dict({"sentence1": list("abc"), "sentence2": list("def"), "score": [5, 7, -1]})
     rows.to_parquet(path) if suffix == "parquet" else rows.to_csv(path, index=False)
     place, shown = (2, "7") if suffix == "parquet" else (3, "'7'")
-    advice = "Name the lowest and the highest score that there can be: dataset.reader.score_range=[0,5]."
+    advice = "Expected a range that holds the lowest and the highest score that there can be."
     assert refusal_of(path, score_range=[0, 5], on_fault=on_fault) == (
-        f"{path}:{place}: score is outside of 0 to 5: {shown} (rows like it: 2). {advice}"
+        f"{path}:{place}: score is outside of 0 to 5: {shown} (rows like it: 2). {advice}\n"
+        "hint: type dataset.reader.score_range=[<lowest>,<highest>]"
     )
-    assert "score is outside of 0 to 1: " in refusal_of(path)
+    assert "score is outside of 0 to 1: " in (message := refusal_of(path))
+    assert message.endswith("\nhint: type dataset.reader.score_range=[0,5]")
     assert read_files(path, "mine", score_range=[-1, 7]).splits["train"]["score"][:] == [0.75, 1.0, 0.0]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_rows": 0}, "dataset.reader.max_rows=0 is no number of rows. Expected a whole number from 1, or null."),
-        ({"max_rows": -1}, "dataset.reader.max_rows=-1 is no number of rows."),
-        ({"max_rows": "ten"}, "dataset.reader.max_rows=ten is no number of rows."),
+        ({"max_rows": 0}, "dataset.reader.max_rows=0 was given. Expected a whole number of at least 1, or null."),
+        ({"max_rows": -1}, "dataset.reader.max_rows=-1 was given."),
+        ({"max_rows": "ten"}, "dataset.reader.max_rows=ten was given."),
         ({"score_range": 5}, "dataset.reader.score_range=5 is no range. Expected the lowest and the highest score"),
-        ({"score_range": [5, 0]}, "dataset.reader.score_range=[5, 0] is no range."),
-        ({"encoding": None}, "dataset.reader.encoding=None is no name. Expected one such as utf-8"),
-        ({"columns": "foo"}, "dataset.reader.columns=foo names no columns. Expected a column for each, as {anchor:"),
+        ({"score_range": [5, 0]}, "dataset.reader.score_range=[5,0] is no range."),
+        ({"encoding": None}, "dataset.reader.encoding=null is no name. Expected a name such as utf-8"),
+        (
+            {"columns": "foo"},
+            "dataset.reader.columns=foo names no columns. Expected a column for each.\nhint: type 'dataset.reader.co",
+        ),
         ({"columns": {"text": None}}, "dataset.reader.columns={'text': None} names no columns."),
         ({"columns": {"sentence1": "a", "sentence2": "a"}}, "dataset.reader.columns names a more than once."),
-        ({"path": None}, "dataset.reader.path=None is no path. Expected a file or a folder."),
+        ({"path": None}, "dataset.reader.path=null is no path. Expected a file or a folder."),
         ({"label_names": ["a", "b", "a"]}, "dataset.reader.label_names names a more than once."),
         ({"label_names": "yes"}, "dataset.reader.label_names=yes is no list of names."),
         ({"header": "text"}, "dataset.reader.header=text is no list of names."),
-        ({"quote": "''"}, "dataset.reader.quote=\"''\" is not one character. Expected one, or null."),
-        ({"delimiter": ""}, "dataset.reader.delimiter='' is not one character. Expected one, or null."),
+        ({"quote": "''"}, "dataset.reader.quote=\"''\" is not one character. Expected one character, or null."),
+        ({"delimiter": ""}, "dataset.reader.delimiter='' is not one character. Expected one character, or null."),
         ({"delimiter": '"'}, "dataset.reader.delimiter='\"' is the quote or a line end."),
     ],
 )
@@ -228,9 +233,11 @@ def test_an_option_that_cannot_be_is_one_message(tmp_path, options, message):
 
 
 def test_all_options_that_cannot_be_are_named_at_once():
-    message = refusal_of(None, ConfigError, max_rows=0, encoding=None)
-    assert [line.split("=")[0].rpartition(".")[2] for line in message.splitlines()] == ["path", "max_rows", "encoding"]
-    with pytest.raises(ConfigError, match=r"max_rows=0 is no number"):
+    with pytest.raises(ConfigError) as refusal:
+        read_files(None, "mine", max_rows=0, encoding=None)
+    keys = [problem.key for problem in refusal.value.problems]
+    assert keys == ["dataset.reader.path", "dataset.reader.max_rows", "dataset.reader.encoding"]
+    with pytest.raises(ConfigError, match=r"dataset\.reader\.max_rows=0 was given"):
         read_hub("org/name", "mine", max_rows=0)
 
 
@@ -240,28 +247,36 @@ def test_all_options_that_cannot_be_are_named_at_once():
         (
             "a.jsonl",
             {"encoding": "gb18030", "header": ["text"], "quote": None},
-            "dataset.reader.header, dataset.reader.quote",
+            "header=[text], quote=null",
         ),
-        ("a.parquet", {"encoding": "gb18030", "delimiter": ";"}, "dataset.reader.encoding, dataset.reader.delimiter"),
-        ("a.txt", {"quote": None}, "dataset.reader.quote"),
+        ("a.parquet", {"encoding": "gb18030", "delimiter": ";"}, "encoding=gb18030, delimiter=;"),
+        ("a.txt", {"quote": None}, "quote=null"),
     ],
 )
 def test_options_for_text_have_no_effect_on_other_files(tmp_path, name, options, idle):
     path = tmp_path / name
-    assert refusal_of(path, ConfigError, **options) == f"Without effect on {path}: {idle}. Leave out what has none."
+    with pytest.raises(ConfigError) as refusal:
+        read_files(path, "mine", **options)
+    assert [str(problem) for problem in refusal.value.problems] == [
+        f"dataset.reader.{option} has no effect on {path}. Leave it out." for option in idle.split(", ")
+    ]
 
 
 def test_options_for_labels_have_no_effect_without_labels(tmp_path):
-    message = refusal_of(csv(tmp_path / "rows.csv", text=["a"]), label_names=["no", "yes"], score_range=[0, 5])
-    assert [line.split(" has no effect on text, ")[0] for line in message.splitlines()] == [
-        "dataset.reader.score_range",
-        "dataset.reader.label_names",
+    with pytest.raises(DataError) as refusal:
+        read_files(csv(tmp_path / "rows.csv", text=["a"]), "mine", label_names=["no", "yes"], score_range=[0, 5])
+    assert [str(problem) for problem in refusal.value.problems] == [
+        "dataset.reader.score_range=[0,5] has no effect on text, which has no scores.\n"
+        "hint: type dataset.reader.score_range=null",
+        "dataset.reader.label_names=[no,yes] has no effect on text, which has no classes.\n"
+        "hint: type dataset.reader.label_names=[]",
     ]
 
 
 def test_a_prepared_folder_takes_no_options_but_the_number_of_rows(tmp_path):
     folder = write_dataset(dataset_of("mine", "text", {"train": {"text": ["a", "b"]}}), tmp_path / "out", "jsonl")
-    assert refusal_of(folder, ConfigError, columns={"text": "b"}, encoding="gb18030") == (
-        f"Without effect on {folder}: dataset.reader.columns, dataset.reader.encoding. Leave out what has none."
-    )
+    with pytest.raises(ConfigError) as refusal:
+        read_files(folder, "mine", columns={"text": "b"}, encoding="gb18030")
+    assert [problem.key for problem in refusal.value.problems] == ["dataset.reader.columns", "dataset.reader.encoding"]
+    assert f"has no effect on {folder}. Leave it out." in str(refusal.value)
     assert read_files(folder, "mine", shape="text", columns={}, on_fault="drop", max_rows=1).num_rows == 1

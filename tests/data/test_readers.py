@@ -87,16 +87,16 @@ def test_a_column_that_changes_the_meaning_is_not_dropped_silently(tmp_path, col
     ("name", "content", "message"),
     [
         ("gone.csv", "", "There is no file {path}. Expected a file in {folder}."),
-        ("rows.xlsx", "a", "{path} is not of a kind that can be read. Expected one of: .parquet, .csv, .tsv, .jsonl"),
-        ("rows.csv", "\n", "{path} begins with no line. Expected a header line that names each column once"),
-        ("rows.csv", "a,a\nb,c\n", "{path} begins with the columns 'a', 'a'. Expected a header line"),
-        ("rows.csv", "text\n", "{path} holds no rows. Expected at least one."),
+        ("rows.xlsx", "a", "{path}: files of this kind cannot be read. Expected one of: .parquet, .csv, .tsv, .jsonl"),
+        ("rows.csv", "\n", "{path}: the file begins with no line. Expected a header line that names each column once"),
+        ("rows.csv", "a,a\nb,c\n", "{path}: the file begins with the columns 'a', 'a'. Expected a header line"),
+        ("rows.csv", "text\n", "{path}: there are no rows. Expected at least one."),
         (
             "",
             "",
             "The folder {path} holds no split. Expected files named train, dev, validation, valid, val, test with",
         ),
-        ("rows.csv", "question,positive\na,b\n", "{path} has the columns question, positive, which tell no shape. "),
+        ("rows.csv", "question,positive\na,b\n", "{path}: the columns question, positive fit no shape. Expected "),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(tmp_path, name, content, message):
@@ -112,7 +112,10 @@ def test_columns_that_the_file_lacks_are_refused(tmp_path):
     path = write(tmp_path / "qa.csv", {"q": ["a"], "positive": ["b"]})
     with pytest.raises(DataError) as error:
         read_files(path, "mine", columns={"anchor": "question", "positive": "answer"})
-    assert str(error.value).startswith(f"{path} has no column question, answer. It has: q, positive. Name yours with")
+    assert str(error.value) == (
+        f"{path}: there is no column question, answer. Expected some of its columns: q, positive.\n"
+        "hint: type 'dataset.reader.columns={<column of the shape>: <your column>}'"
+    )
 
 
 def public(root):

@@ -26,12 +26,14 @@ def test_a_quote_that_swallows_rows_counts_them_all(tmp_path, opened, closed):
     assert f"{tmp_path / 'rows.csv'}:11: " in message
     assert "type dataset.reader.quote=null" in message
     assert ", lines 11 to 31\nMend them" in message
+    assert message.endswith("\nhint: type dataset.reader.on_fault=drop")
     assert read_files(tmp_path / "rows.csv", "mine", on_fault="drop").num_rows == 29
 
 
 def test_a_quote_that_is_never_closed_counts_the_rest_of_the_file(tmp_path):
     message = refusal_of(tmp_path / "rows.csv", "\n".join(["anchor,positive", *ROWS[:9], 'a10,"b10', *ROWS[10:]]))
-    assert message.startswith("41 of 50 rows cannot be used (41 unexpected end of data (type")
+    assert message.startswith("41 of 50 rows cannot be used (41 unexpected end of data):\n")
+    assert "\nhint: type dataset.reader.quote=null\n" in message
 
 
 @pytest.mark.parametrize(
@@ -60,8 +62,9 @@ LCQMC = "怎么还款\t如何还款\t1\n利率是多少\t今天天气\t0\n"
 def test_a_text_file_of_tab_separated_fields_is_no_plain_text(tmp_path, ending):
     path = tmp_path / f"lcqmc.{ending}"
     assert refusal_of(path, LCQMC) == (
-        f"{path} holds 3 fields in each line, separated by tabs: '怎么还款\\t如何还款\\t1'. Name its columns with "
-        "dataset.reader.header=[sentence1,sentence2,label]; if its first line names them, name the file .tsv."
+        f"{path}: each line holds 3 fields, separated by tabs: '怎么还款\\t如何还款\\t1'. Expected a name for each of "
+        "them, or the ending .tsv if the first line names them.\n"
+        "hint: type dataset.reader.header=[sentence1,sentence2,label]"
     )
     dataset = read_files(path, "mine", header=["sentence1", "sentence2", "label"])
     assert dataset.shape.name == "binary_pair"
@@ -81,8 +84,8 @@ def test_tabs_in_some_lines_make_no_table(tmp_path, content):
 def test_another_separator_is_named_and_can_be_given(tmp_path, name, sign, called, typed):
     content = f"anchor{sign}positive\na, b{sign}c\n"
     message = refusal_of(tmp_path / name, content)
-    assert message.startswith(f"{tmp_path / name} is separated by {called}: its first line is 'anchor")
-    assert message.endswith(f"Type 'dataset.reader.delimiter=\"{typed}\"'.")
+    assert message.startswith(f"{tmp_path / name}: the fields are separated by {called}: the first line is 'anchor")
+    assert message.endswith(f"\nhint: type 'dataset.reader.delimiter=\"{typed}\"'")
     rows = read_files(tmp_path / name, "mine", delimiter=typed).splits["train"].to_dict()
     assert rows == {"anchor": ["a, b"], "positive": ["c"]}
 
@@ -99,17 +102,18 @@ def test_a_file_without_a_header_line_is_told_what_may_be_wrong(tmp_path):
     path = tmp_path / "rows.csv"
     message = refusal_of(path, "how are you,how do you do,1\na,b,0\n")
     assert message.startswith(
-        f"{path} has the columns how are you, how do you do, 1, which tell no shape. If the file has no header line, "
-        "name its columns with dataset.reader.header=[sentence1,sentence2,label]. Name yours with"
+        f"{path}: the columns how are you, how do you do, 1 fit no shape. Expected the columns of a shape, or a header "
+        "line that names columns. The nearest"
     )
+    assert "\nhint: type dataset.reader.header=[sentence1,sentence2,label]\nhint: type 'dataset.reader.col" in message
     assert "The nearest shapes are scored_pair (sentence1, sentence2, score); binary_pair" in message
-    assert "no header line" not in refusal_of(tmp_path / "b.csv", "sentence1,b\na,b\n")
-    assert "no header line" not in refusal_of(tmp_path / "b.jsonl", '{"a": "b", "c": "d"}\n')
+    assert "header" not in refusal_of(tmp_path / "b.csv", "sentence1,b\na,b\n").removeprefix(str(tmp_path))
+    assert "header" not in refusal_of(tmp_path / "b.jsonl", '{"a": "b", "c": "d"}\n').removeprefix(str(tmp_path))
 
 
 def test_a_header_in_another_encoding_is_told(tmp_path):
     message = refusal_of(tmp_path / "zh.csv", "问题,答案\na,b\n", written="gb18030")
-    assert message.endswith("is in another encoding: name it with dataset.reader.encoding=gb18030 or the like.")
+    assert message.endswith("the header line is in another encoding\nhint: type dataset.reader.encoding=gb18030")
 
 
 def test_bytes_of_another_encoding_are_not_shown(tmp_path):
@@ -130,5 +134,5 @@ def test_bytes_of_another_encoding_are_not_shown(tmp_path):
 def test_json_that_is_not_one_object_a_line_is_told_once(tmp_path, content, what):
     path = tmp_path / "rows.json"
     message = refusal_of(path, content)
-    assert message.startswith(f"{path} holds {what}. Expected an object in each line (JSON Lines).")
+    assert message.startswith(f"{path}: the file holds {what}. Expected an object in each line (JSON Lines).")
     assert ("jq -c '.[]'" in message) == ("array" in what)

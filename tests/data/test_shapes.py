@@ -57,7 +57,7 @@ def test_an_unknown_shape_names_the_known_ones_and_the_nearest():
     with pytest.raises(ShapeError) as error:
         shape_named("tripplet")
     assert str(error.value) == (
-        "'tripplet' is not a shape. Known: scored_pair, binary_pair, class_pair, positive_pair, triplet, "
+        "'tripplet' is not a shape. Expected one of: scored_pair, binary_pair, class_pair, positive_pair, triplet, "
         "labelled_text, ranked, scored_triplet, embedded_text, text, twin_text, noised_text. "
         "Did you mean 'triplet' or 'scored_triplet'?"
     )

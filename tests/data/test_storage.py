@@ -72,12 +72,14 @@ def test_a_damaged_manifest_is_refused(tmp_path, manifest, message):
 
 def test_another_shape_than_the_manifest_says_is_refused(tmp_path, dataset):
     folder = write_dataset(dataset, tmp_path / "out", "parquet")
-    with pytest.raises(DataError, match="was prepared as labelled_text, and shape text was asked for"):
+    with pytest.raises(DataError, match="was prepared as labelled_text, but the configuration has shape text"):
         read_files(folder, "mine", shape="text")
 
 
 def test_an_unknown_format_is_refused(tmp_path, dataset):
-    with pytest.raises(ConfigError, match=r"format=xml cannot be written\. Expected parquet or jsonl\."):
+    with pytest.raises(
+        ConfigError, match=r"format=xml was given\. Expected one of: parquet, jsonl\.\nhint: type format=parquet"
+    ):
         write_dataset(dataset, tmp_path / "out", "xml")
 
 
@@ -104,5 +106,8 @@ def test_files_of_an_earlier_writing_do_not_stay(tmp_path, dataset):
 
 def test_a_folder_that_cannot_be_written_is_one_message(tmp_path, dataset):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cannot be written: (Not a directory|File exists)\. Name another folder"):
+    with pytest.raises(
+        ConfigError,
+        match=r"cannot be written: (Not a directory|File exists)\. Expected a folder[^\n]*\nhint: type output=",
+    ):
         write_dataset(dataset, tmp_path / "file" / "out", "jsonl")
