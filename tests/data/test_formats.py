@@ -134,7 +134,7 @@ def test_the_line_of_a_fault_counts_the_lines_of_quoted_texts(tmp_path):
         (
             "a.csv",
             "text\na\n".encode("utf-16"),
-            "the file is encoded in utf-16\nhint: type dataset.reader.encoding=utf-16",
+            "the file is encoded in utf-16.\nhint: type dataset.reader.encoding=utf-16",
         ),
         ("a.csv.gz", b"text\na\n", "cannot be opened"),
         ("a.parquet", b"text\na\n", "cannot be read as Parquet"),

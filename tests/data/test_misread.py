@@ -216,7 +216,7 @@ def test_a_score_outside_of_the_range_is_shown_as_the_file_has_it(tmp_path, suff
             {"columns": "foo"},
             "dataset.reader.columns=foo names no columns. Expected a column for each.\nhint: type 'dataset.reader.co",
         ),
-        ({"columns": {"text": None}}, "dataset.reader.columns={'text': None} names no columns."),
+        ({"columns": {"text": None}}, "dataset.reader.columns={text: null} names no columns."),
         ({"columns": {"sentence1": "a", "sentence2": "a"}}, "dataset.reader.columns names a more than once."),
         ({"path": None}, "dataset.reader.path=null is no path. Expected a file or a folder."),
         ({"label_names": ["a", "b", "a"]}, "dataset.reader.label_names names a more than once."),

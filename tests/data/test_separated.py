@@ -113,7 +113,7 @@ def test_a_file_without_a_header_line_is_told_what_may_be_wrong(tmp_path):
 
 def test_a_header_in_another_encoding_is_told(tmp_path):
     message = refusal_of(tmp_path / "zh.csv", "问题,答案\na,b\n", written="gb18030")
-    assert message.endswith("the header line is in another encoding\nhint: type dataset.reader.encoding=gb18030")
+    assert message.endswith("the header line is in another encoding.\nhint: type dataset.reader.encoding=gb18030")
 
 
 def test_bytes_of_another_encoding_are_not_shown(tmp_path):
