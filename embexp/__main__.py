@@ -1,13 +1,13 @@
 """`python -m embexp`: one run, or with -m every combination of a sweep."""
 
-import os
+import time
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from embexp.core.environment import SWEEP_ID
-from embexp.core.profiling import timed_job
+from embexp.core.profiling import Timer
+from embexp.core.run_context import RunContext
 
 
 def main() -> None:
@@ -16,44 +16,57 @@ def main() -> None:
     from embexp.sweep.finish import closing_sweep
 
     with closing_sweep():
-        run_command(train)
+        run_command(_Training())
 
 
-def train(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
-    """One run, or the rest of one; the primary metric is returned, for sweepers that optimise it."""
-    from embexp.core.run_folder import held
-    from embexp.sweep.finish import recorded_job
+class _Training:
+    """The task of the command: a run, or the jobs of a sweep, one after the other in this process.
 
-    with held(folder), timed_job():
-        if SWEEP_ID in os.environ:
-            with recorded_job(folder):
-                return _train_cell(config, choices, folder)
-        return _train(config, choices, folder)
+    Jobs share the data sets that were built. Composing a job's configuration belongs to the job's time, so that begins
+    where the job before has ended.
+    """
+
+    def __init__(self) -> None:
+        self.builders: dict[str, Any] = {}
+        self.began = time.perf_counter()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()  # in a worker process it begins with nothing
+
+    def __call__(self, config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
+        """Do one run, or the rest of one; return the primary metric, for sweepers that optimise it."""
+        from embexp.core.run_folder import held
+        from embexp.sweep.start import sweep_of_job
+
+        sweep, parent = sweep_of_job()
+        with held(folder):
+            try:
+                return _train(config, choices, folder, RunContext(parent, sweep, self.builders, Timer(self.began)))
+            finally:
+                self.began = time.perf_counter()
 
 
-def _train_cell(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
-    from embexp.experiment.plan import plan_run
-    from embexp.sweep.job_cache import BUILDERS, run_cell
-
-    return run_cell(plan_run(config, choices, folder, BUILDERS), config.sweep.rerun)
-
-
-def _train(config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
+def _train(config: DictConfig, choices: dict[str, Any], folder: Path, context: RunContext) -> float:
     from embexp.experiment.plan import plan_run
     from embexp.experiment.resume import check_unused, resumed
     from embexp.sweep.finish import recorded_job, typed_overrides
 
+    if context.sweep:
+        with recorded_job(folder):
+            from embexp.sweep.job_cache import run_cell
+
+            return run_cell(plan_run(config, choices, folder, context=context), config.sweep.rerun, context)
     resume = config.resume is not None
     if resume:
         config, choices = resumed(folder, typed_overrides())
     else:
         check_unused(folder)
     with recorded_job(folder):
-        plan = plan_run(config, choices, folder)
+        plan = plan_run(config, choices, folder, context=context)
 
         from embexp.experiment.execute import execute
 
-        return execute(plan, resume).primary_value
+        return execute(plan, resume, context=context).primary_value
 
 
 if __name__ == "__main__":

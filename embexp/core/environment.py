@@ -9,9 +9,6 @@ import platform
 import subprocess
 from pathlib import Path
 
-PARENT_RUN = "EMBEXP_PARENT_RUN"  # tells the jobs of a sweep the id of their parent run
-SWEEP_ID = "EMBEXP_SWEEP"  # tells them the id of their sweep
-SWEEP_FOLDER = "EMBEXP_SWEEP_FOLDER"  # tells Hydra where a sweep began that is gone on with
 PACKAGES = ("sentence-transformers", "transformers", "torch", "datasets", "mlflow", "hydra-core", "scipy", "numpy")
 
 _MADE_OF = (

@@ -23,23 +23,20 @@ _WORK = (SCORING, TRAINING, EXPORTING, LOADING)  # the beginnings of the names o
 
 
 class Timer:
-    """Seconds by part. Time outside of any part is the start's, until `reset`.
+    """Seconds by part; time outside of any part is the start's. A second belongs to the innermost part only.
 
-    Parts may stand inside one another; a second belongs to the innermost one.
+    Args:
+        since: when the start began, by `time.perf_counter`; None: now.
     """
 
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin again, as for the next job of a sweep."""
+    def __init__(self, since: float | None = None) -> None:
         self._seconds: dict[str, float] = {}
         self._open = [STARTING]
-        self._since = time.perf_counter()
+        self._since = time.perf_counter() if since is None else since
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """What runs inside, or is decorated with it, counts as this part."""
+        """What runs inside counts as this part."""
         self._book()
         self._open.append(name)
         try:
@@ -68,18 +65,6 @@ def overhead(seconds: dict[str, float]) -> float:
     return sum(value for name, value in seconds.items() if not name.startswith((*_WORK, IMPORTING)))
 
 
-TIMER = Timer()  # of this process's job
-
-
-@contextmanager
-def timed_job() -> Iterator[None]:
-    """What follows it, such as composing the configuration of the next job of a sweep, belongs to the next job."""
-    try:
-        yield
-    finally:
-        TIMER.reset()
-
-
 _CLEAR = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = "5"  # proc(5): the peak of resident memory becomes what is resident now
@@ -87,18 +72,23 @@ _MB = 2**20
 
 
 class Costs:
-    """Costs of one run; `begin` starts the next run of the process with nothing."""
+    """Costs of one run, counted from `begin` on."""
 
     def __init__(self) -> None:
         self._measures_memory = False
+        self._noted_peak = 0.0
         self._parameters: int | None = None
         self._texts = 0
         self._seconds = 0.0
 
     def begin(self) -> None:
-        """Forget the run before, its peak of memory too, where the system can forget it."""
-        self.__init__()
+        """Let the system forget its peak of memory so far, where it can."""
         self._measures_memory = _reset_peak()
+
+    def note_peak(self) -> None:
+        """Keep the peak of memory until now, since another run is about to let the system forget it."""
+        if self._measures_memory:
+            self._noted_peak = max(self._noted_peak, _peak_mb())
 
     def add_scoring(self, model: "SentenceTransformer", texts: int, seconds: float) -> None:
         """Note a scoring of the model that is trained: so many distinct texts were encoded in so many seconds."""
@@ -109,7 +99,7 @@ class Costs:
     def metrics(self) -> dict[str, float]:
         """`cost/<what>` of all that is known: on a GPU the peak is that of its memory, without the CPU's."""
         found = {}
-        if self._measures_memory and (peak := _peak_mb()):
+        if self._measures_memory and (peak := max(self._noted_peak, _peak_mb())):
             found["cost/peak_memory_mb"] = peak
         if self._parameters is not None:
             found["cost/parameters"] = float(self._parameters)
@@ -160,16 +150,11 @@ def _on_gpu() -> bool:
     return torch is not None and torch.cuda.is_available()
 
 
-COSTS = Costs()  # of this process's run
-
-
-@TIMER.part(IMPORTING)
 def import_data_libraries() -> None:
     """What reads rows (half a second); sentence-transformers would import it, too."""
     import datasets  # noqa: F401
 
 
-@TIMER.part(IMPORTING)
 def import_training_libraries() -> None:
     """What trains (three seconds and more).
 

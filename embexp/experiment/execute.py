@@ -1,15 +1,14 @@
 """Execute a plan: the story of one run, from the untouched model to the verdict."""
 
 import logging
-import os
 import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.environment import PARENT_RUN
-from embexp.core.profiling import EXPORTING, LOADING, TIMER
+from embexp.core.profiling import EXPORTING, LOADING
+from embexp.core.run_context import RunContext, run_part, timed
 from embexp.core.run_folder import RECORD, write_json
 from embexp.evaluation.scores import verdict_split
 from embexp.experiment.fingerprint import identity_tags
@@ -46,47 +45,52 @@ class RunResult:
         return self.content["primary_value"]
 
 
-@TIMER.part("recording the run")
-def execute(plan: RunPlan, resume: bool = False, watch: OnEvaluate | None = None) -> RunResult:
-    """Run the plan: score the untouched model, train, score again, judge, and record all of it.
+@run_part("recording the run")
+def execute(
+    plan: RunPlan, resume: bool = False, on_evaluate: OnEvaluate | None = None, *, context: RunContext
+) -> RunResult:
+    """Run the plan: score the untouched model, train, score again, compare, and record all of it.
 
     Args:
         resume: go on with the run that the plan's folder holds: finished stages are not trained again, an unfinished
             one goes on from its last whole checkpoint, and the tracker's run is the same.
-        watch: is told the primary metric on dev at each evaluation of the main stage; it shows the run, too.
+        on_evaluate: is called with step and primary metric on dev at each evaluation of the main stage; then the
+            caller shows the run, too.
+        context: of the run, the one it was planned with (a new one if none is given).
 
     Raises:
-        Pruned: whoever watches has stopped the run.
+        Pruned: `on_evaluate` has stopped the run.
         ConfigError: the folder holds a run already, or (with `resume`) one that began with other data or weights.
     """
     start = time.perf_counter() - sum(seconds_before(stage) for stage in plan.stages)
     record = resume_run(plan) if resume else start_run(plan)
     _set_seed_and_threads(plan)
     journal = Journal(plan.folder, plan.tracker)
-    with journal.open(plan.name, os.environ.get(PARENT_RUN), record["key"]):
+    with journal.open(plan.name, context.parent, record["key"]):
         record |= {"id": journal.run_id}
         write_json(plan.folder / RECORD, record)
-        journal.log_tags(identity_tags(record, plan.folder) | dict(plan.tags))
+        journal.log_tags(identity_tags(record, plan.folder, context.sweep) | dict(plan.tags))
+        context.begin_costs()
         record_params(plan, journal)
         model = load_base_model(plan)
-        scoring = Scoring(plan)
+        scoring = Scoring(plan, context.costs)
         base = scoring.of_base(model)
         journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
         for before in plan.stages[:-1]:
             adapt(plan, before, model, journal, scoring, base)
-        stage = train(plan, plan.stages[-1], model, journal, scoring, watch)
+        stage = train(plan, plan.stages[-1], model, journal, scoring, on_evaluate)
         trained = scoring.of_trained(model, -1 if plan.model.merges_adapter else stage.best_step)
-        record_results(plan, journal, base, trained, stage)
+        record_results(plan, journal, base, trained, stage, context.costs)
         store(plan, journal, base, trained, stage)
         _export(plan, journal, model, trained, stage)
         journal.log_results({"cost/seconds": time.perf_counter() - start})
         tidy(plan)
-        journal.result["profile"] = TIMER.seconds()
+        journal.result["profile"] = context.timer.seconds()
     parts = [*(before.folder for before in plan.stages[:-1]), *sent_trainings(plan.folder)]
     all_sent = journal.all_sent and all(is_closed_part(part) for part in parts)
     write_json(plan.folder / RECORD, record | {"closed": all_sent})
-    if watch is None:
-        _show(journal.result, plan.config.get("profile", False))
+    if on_evaluate is None:
+        _show(journal.result, context.timer.seconds() if plan.config.get("profile") else {})
     return RunResult(journal.result)
 
 
@@ -104,7 +108,7 @@ def _set_seed_and_threads(plan: RunPlan) -> None:
         torch.set_num_threads(plan.threads)
 
 
-@TIMER.part(LOADING)
+@timed(LOADING)
 def load_base_model(plan: RunPlan) -> "SentenceTransformer":
     """The untouched model with the prompts of the main stage's data, where these name any.
 
@@ -120,7 +124,7 @@ def load_base_model(plan: RunPlan) -> "SentenceTransformer":
     return model
 
 
-@TIMER.part(EXPORTING)
+@timed(EXPORTING)
 def _export(
     plan: RunPlan, journal: Journal, model: "SentenceTransformer", trained: AllScores, stage: StageResult
 ) -> None:
@@ -152,10 +156,10 @@ def tidy(plan: RunPlan) -> None:
             shutil.rmtree(stage.checkpoints, ignore_errors=True)
 
 
-def _show(result: Mapping[str, Any], profile: bool) -> None:
-    """The closing table on the terminal, and where the time went where that was asked for."""
+def _show(result: Mapping[str, Any], profile: Mapping[str, float]) -> None:
+    """Print the closing table, and the seconds of each part where there are any."""
     from embexp.reports.tables import print_closing, profile_table, wide_console
 
     print_closing(result, wide_console())
     if profile:
-        wide_console().print(profile_table(TIMER.seconds()))
+        wide_console().print(profile_table(profile))

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.config.compose import packages_of
-from embexp.core.environment import PACKAGES, SWEEP_ID, code_of, versions
+from embexp.core.environment import PACKAGES, code_of, versions
 from embexp.data.cache import files_named_in
 from embexp.tracking.mlflow_runs import SWEEP_TAG
 
@@ -63,10 +62,10 @@ def run_fingerprint(plan: "RunPlan") -> str:
     )
 
 
-def identity_tags(record: Mapping[str, Any], folder: Path) -> dict[str, str]:
+def identity_tags(record: Mapping[str, Any], folder: Path, sweep: str | None) -> dict[str, str]:
     """What the tracker shows of a run's record: by which runs are found, and where their folders are."""
     tags = {"embexp.fingerprint": record["fingerprint"], "embexp.folder": str(folder.resolve())}
-    return tags | ({SWEEP_TAG: os.environ[SWEEP_ID]} if SWEEP_ID in os.environ else {})
+    return tags | ({SWEEP_TAG: sweep} if sweep else {})
 
 
 def _code_versions(config: Any) -> dict[str, str]:

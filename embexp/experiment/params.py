@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from embexp.core.environment import environment_tags
-from embexp.core.profiling import COSTS, TIMER
+from embexp.core.run_context import timed
 from embexp.core.run_folder import CONFIG
 from embexp.data.dataset import EmbeddingDataset
 from embexp.experiment.fingerprint import judged_on
@@ -16,10 +16,9 @@ from embexp.tracking.run_parts import send_trainings
 logger = logging.getLogger(__name__)
 
 
-@TIMER.part("describing")
+@timed("describing")
 def record_params(plan: RunPlan, journal: Journal) -> None:
-    """Record what runs: parameters, tags, configuration, trainings that the data took. Costs count from here."""
-    COSTS.begin()
+    """Record what runs: parameters, tags, configuration, trainings that the data took."""
     for stage in plan.stages:
         for report in stage.dataset.history:
             logger.info("%s: %s", stage.name, report)

@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 
 from embexp.config.compose import check_arguments, instantiate, resolve
 from embexp.core.arguments import LegalValues, problems_with
-from embexp.core.profiling import TIMER, import_data_libraries, import_training_libraries
+from embexp.core.profiling import IMPORTING, import_data_libraries, import_training_libraries
+from embexp.core.run_context import RunContext, run_part, timed
 from embexp.errors import ConfigError, DataError, Problem, Problems
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import check_stage
@@ -81,17 +82,15 @@ class RunPlan:
         return self.config["threads"]
 
 
-@TIMER.part("planning")
-def plan_run(
-    config: DictConfig, choices: Mapping[str, Any], folder: Path, builders: dict[str, DataBuilder] | None = None
-) -> RunPlan:
+@run_part("planning")
+def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, context: RunContext) -> RunPlan:
     """The plan of the run that `config` describes; its results will go to `folder`.
 
     The checks are three rounds, each slower than the one before: what the YAML files show, what the rows show, and what
     needs torch and sentence-transformers (arguments, precision). Each round reports all its problems together.
 
     Args:
-        builders: of the sweep that the run belongs to, so that its jobs share what was read and built.
+        context: of the run (a new one if none is given); data that its `builders` have built are not built again.
 
     Raises:
         EmbexpError: whatever does not fit, in one message.
@@ -99,7 +98,7 @@ def plan_run(
     resolved = resolve(config)
     check_stages(resolved)
     problems = Problems()
-    planning = _check_yaml(resolved, short_names(resolved, choices), builders, problems)
+    planning = _check_yaml(resolved, short_names(resolved, choices), context.builders, problems)
     problems.raise_if_any()
     parts = _check_rows(planning, folder, problems)
     problems.raise_if_any()
@@ -133,7 +132,7 @@ class _Planning:
 
 
 def _check_yaml(
-    config: dict[str, Any], names: dict[str, str], builders: dict[str, DataBuilder] | None, problems: Problems
+    config: dict[str, Any], names: dict[str, str], builders: dict[str, DataBuilder], problems: Problems
 ) -> _Planning | None:
     """First round: settings, losses and evaluators that do not go together, from the YAML files alone."""
     problems.add(problems_with("keep", config["keep"], LegalValues(one_of=_KEPT), such_as="weights"), ConfigError)
@@ -161,7 +160,8 @@ def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[s
         problems.attempt(check_shared_base, planning.exports, model, place)
     for stage in planning.stages:
         planning.of_stage(stage, problems).attempt(stage.spec.locate)
-    import_data_libraries()
+    with timed(IMPORTING):
+        import_data_libraries()
     if any(is_costly(stage.node["dataset"]) for stage in planning.stages):
         _check_before_costly_steps(planning, problems)
     stages, warnings = _plan_stages(planning, folder, place, problems)
@@ -256,7 +256,8 @@ def _check_before_costly_steps(planning: _Planning, problems: Problems) -> None:
 
 def _check_calls(planning: _Planning, problems: Problems) -> None:
     """Third round: arguments that a callable does not take, and a precision that the machine lacks; imports torch."""
-    import_training_libraries()
+    with timed(IMPORTING):
+        import_training_libraries()
     problems.attempt(planning.model.check)
     for stage in planning.stages:
         mine, modifier = planning.of_stage(stage, problems), stage.spec.modifier

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from embexp.core.profiling import COSTS, TIMER
+from embexp.core.profiling import Costs
+from embexp.core.run_context import timed
 from embexp.evaluation.binary import thresholds_of
 from embexp.evaluation.scores import Difference, Evaluator, compare, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
@@ -17,8 +18,10 @@ from embexp.tracking.journal import Journal
 from embexp.training.stages import StageResult
 
 
-@TIMER.part("judging")
-def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult) -> None:
+@timed("judging")
+def record_results(
+    plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult, spent: Costs
+) -> None:
     """Log base, dev, test and delta metrics, and the verdict."""
     rows = [row for evaluator in plan.evaluators for row in comparisons(plan, evaluator, base, trained)]
     judged = {evaluator.name: verdict_split(evaluator) for evaluator in plan.evaluators}
@@ -46,7 +49,7 @@ def record_results(plan: RunPlan, journal: Journal, base: AllScores, trained: Al
     costs = {"cost/train_seconds": stage.seconds, "cost/rows_per_second": stage.rows_per_second}
     if before := journal.result.get("stages"):
         costs["cost/stages_seconds"] = sum(each["seconds"] for each in before)
-    journal.log_results(costs | COSTS.metrics())
+    journal.log_results(costs | spent.metrics())
     journal.log_tags({"verdict": primary["verdict"], "primary": key})
     if line := collapse_line(primary["split"], base, trained):
         journal.result["warnings"] = [*journal.result["warnings"], line]
@@ -143,7 +146,7 @@ def _base_geometry(base: AllScores) -> dict[str, float]:
     }
 
 
-@TIMER.part("examples and pictures")
+@timed("examples and pictures")
 def store(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult) -> None:
     """Files of the run: per-example scores, pictures, the best checkpoint, the model."""
     write_evaluations(plan, journal, base, trained)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.core.environment import versions
-from embexp.core.profiling import COSTS, SCORING, TIMER
+from embexp.core.profiling import SCORING, Costs
+from embexp.core.run_context import timed
 from embexp.evaluation.geometry import collapse_signs, geometry_of
 from embexp.evaluation.scores import ID, Evaluator, Scores
 from embexp.experiment.plan import RunPlan
@@ -31,27 +32,31 @@ class Scoring:
     """Scores the models of a run, and remembers those on dev of each step of the stage that is trained.
 
     What was measured in a step need not be measured again for the model of that step, which is the one kept.
+
+    Args:
+        costs: of the run; scorings of the model that is trained are added to them.
     """
 
-    def __init__(self, plan: RunPlan) -> None:
+    def __init__(self, plan: RunPlan, costs: Costs) -> None:
         self.plan = plan
+        self.costs = costs
         self._base: AllScores = {}
         self._by_step: dict[int, AllScores] = {}
         self._has_warned = False
 
-    @TIMER.part(f"{SCORING} the untouched model")
+    @timed(f"{SCORING} the untouched model")
     def of_base(self, model: "SentenceTransformer") -> AllScores:
         """All evaluators on the untouched model; its embeddings are kept in `paths.cache` for other runs."""
         encoder = base_encoder(self.plan.config, self.plan.model_place, model)
         self._base = score_all(self.plan.evaluators, encoder, BOTH)
         return self._base
 
-    @TIMER.part(f"{SCORING} while it trains")
+    @timed(f"{SCORING} while it trains")
     def in_step(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """Metrics on dev of the model as it is now."""
         encoder = ModelEncoder(model)
         scores = score_all(self.plan.evaluators, encoder, ("dev",))
-        COSTS.add_scoring(model, encoder.texts_encoded, encoder.seconds)
+        self.costs.add_scoring(model, encoder.texts_encoded, encoder.seconds)
         self._warn_of_collapse(scores, step)
         self._keep(step, scores)
         return metrics_of("dev", scores)
@@ -70,7 +75,7 @@ class Scoring:
         self._by_step = {} if best is None else {best: self._by_step[best]}
         self._by_step[step] = scores
 
-    @TIMER.part(f"{SCORING} the trained model")
+    @timed(f"{SCORING} the trained model")
     def of_trained(self, model: "SentenceTransformer", step: int) -> AllScores:
         """All evaluators on the model that a stage kept; what was remembered of its steps is forgotten.
 
@@ -81,7 +86,7 @@ class Scoring:
         left = ("test",) if known else BOTH
         encoder = ModelEncoder(model, progress="scoring the trained model")
         scores = score_all(self.plan.evaluators, encoder, left)
-        COSTS.add_scoring(model, encoder.texts_encoded, encoder.seconds)
+        self.costs.add_scoring(model, encoder.texts_encoded, encoder.seconds)
         return known | scores
 
 

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.profiling import TIMER, TRAINING
+from embexp.core.profiling import TRAINING
+from embexp.core.run_context import timed
 from embexp.core.run_folder import RESULT, read_json
 from embexp.evaluation.scores import verdict_split
 from embexp.experiment.params import data_lines, flattened, log_rows
@@ -45,14 +46,14 @@ def adapt(
     journal.log_metrics({f"stages/{stage.name}/{key}": value for key, value in found["metrics"].items()})
 
 
-@TIMER.part(TRAINING)
+@timed(TRAINING)
 def train(
     plan: RunPlan,
     stage: StagePlan,
     model: "SentenceTransformer",
     journal: Journal,
     scoring: Scoring,
-    watch: OnEvaluate | None = None,
+    on_evaluate: OnEvaluate | None = None,
 ) -> StageResult:
     """One stage, with an evaluation on dev as often as its trainer asks; the saved model of one that is finished."""
     merges_adapter = plan.model.merges_adapter and stage is plan.stages[-1]
@@ -75,7 +76,7 @@ def train(
         journal,
         plan.seed,
         merges_adapter,
-        watch,
+        on_evaluate,
     )
 
 

@@ -1,7 +1,6 @@
 """How a multirun ends: the leaderboard, the failed jobs with their causes, and the parent run with both."""
 
 import json
-import os
 import shlex
 import sys
 import traceback
@@ -12,12 +11,10 @@ from textwrap import shorten
 from types import TracebackType
 from typing import Any
 
-from embexp.core.environment import PARENT_RUN, SWEEP_FOLDER, SWEEP_ID
 from embexp.core.run_folder import RECORD, RESULT, is_closed, write_json, write_text
 from embexp.errors import SkippedJobError, TrackingError
 from embexp.experiment.sweep_record import end_sweep, job_folders
-from embexp.sweep.job_cache import BUILDERS
-from embexp.sweep.start import OpenSweep, SweepCallback
+from embexp.sweep.start import OPENED, OpenSweep
 
 _LONGEST = 200  # characters of an error that are told
 _TRACE = "error.txt"  # in a job's folder: where in the code it failed
@@ -90,17 +87,17 @@ class closing_sweep:  # noqa: N801
     A sweep with failed jobs ends the program with exit code 1.
     """
 
-    def __enter__(self) -> None: ...
+    def __enter__(self) -> None:
+        self.opened: list[OpenSweep] = []
+        self.token = OPENED.set(self.opened)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        sweep, SweepCallback.current = SweepCallback.current, None
-        BUILDERS.clear()
-        for name in (PARENT_RUN, SWEEP_ID, SWEEP_FOLDER):
-            os.environ.pop(name, None)
-        if sweep is None:
+        OPENED.reset(self.token)
+        if not self.opened:
             return
+        sweep = self.opened[0]
         killed = isinstance(error, SystemExit) and error.code in _KILLED_CODES
         with sweep.lock:
             failed = _close_sweep(sweep, "KILLED" if killed else "FINISHED" if error is None else "FAILED")

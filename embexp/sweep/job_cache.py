@@ -2,16 +2,14 @@
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.environment import SWEEP_ID
+from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_record, status_of, write_json
 from embexp.errors import SkippedJobError, TrackingError
-from embexp.experiment.datasets import DataBuilder
 from embexp.experiment.fingerprint import SWEEP_TAG, run_fingerprint
 from embexp.experiment.sweep_record import TAKEN
 
@@ -22,14 +20,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _OUTDATED_TAG = "embexp.outdated"  # a run of a sweep whose rows, weights or code are others today
 _KEPT_BY_HYDRA = (".hydra", "run.lock")  # of this process, in a folder that an earlier one has used
-BUILDERS: dict[str, DataBuilder] = {}  # what the jobs of this process have read and built
 
 
-def run_cell(plan: "RunPlan", rerun: str) -> float:
+def run_cell(plan: "RunPlan", rerun: str, context: RunContext) -> float:
     """The primary metric of a job, from an earlier run where there is one.
 
     Args:
         rerun: what to do again, as in conf/sweep/default.yaml.
+        context: that it was planned with.
 
     Raises:
         SkippedJobError: it failed before, and sweep.rerun is none.
@@ -44,12 +42,12 @@ def run_cell(plan: "RunPlan", rerun: str) -> float:
             return _warned(folder)
         if rerun == "none" and status_of(folder) == "FAILED":
             raise SkippedJobError(f"not tried again (sweep.rerun=none): {_result(folder)['error'].splitlines()[0]}")
-        return execute(plan, resume=True).primary_value
+        return execute(plan, resume=True, context=context).primary_value
     other = None if rerun == "all" else _finished_elsewhere(plan, fingerprint)
-    if other and _is_taken(other, plan):
+    if other and _is_taken(other, plan, context.sweep or ""):
         return _warned(other)
     (folder / TAKEN).unlink(missing_ok=True)
-    return execute(plan).primary_value
+    return execute(plan, context=context).primary_value
 
 
 def _warned(folder: Path) -> float:
@@ -78,9 +76,8 @@ def _records(root: Path) -> Iterator[Path]:
     yield from root.glob(f"*/*/*/{RECORD}")
 
 
-def _is_taken(other: Path, plan: "RunPlan") -> bool:
+def _is_taken(other: Path, plan: "RunPlan", sweep: str) -> bool:
     """Count a run among this sweep's, in its folder and in the tracker; False when the tracker no longer has it."""
-    sweep = os.environ.get(SWEEP_ID, "")
     try:
         plan.tracker.attach(read_record(other)["key"])
         result = _result(other)

@@ -1,22 +1,22 @@
 """How a multirun starts: values checked, folder found or made, parent run opened, jobs run or handed to workers."""
 
 import logging
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import ConfigCompositionException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 from embexp.cli.app import as_typed
+from embexp.cli.overrides import quoted
 from embexp.config.compose import composed
-from embexp.core.environment import PARENT_RUN, SWEEP_FOLDER, SWEEP_ID
 from embexp.core.run_folder import held
 from embexp.errors import ConfigError, EmbexpError, did_you_mean
 from embexp.experiment.sweep_record import begin_sweep, changes_nothing, find_sweep, read_sweep, sweep_key
@@ -101,10 +101,19 @@ class OpenSweep:
     lock: ExitStack = field(default_factory=ExitStack)
 
 
-class SweepCallback(Callback):
-    """Hydra's callback: opens the sweep once, before any job starts, whichever launcher runs them."""
+# The sweep that was opened in the current `closing_sweep`: Hydra makes callback and launcher, and hands them nothing.
+OPENED: ContextVar[list[OpenSweep]] = ContextVar("opened sweep")
 
-    current: OpenSweep | None = None
+
+class SweepCallback(Callback):
+    """Hydra's callback: opens the sweep once, before any job starts, whichever launcher runs them.
+
+    Args:
+        id, parent: in a job's configuration: its sweep, and the id of the parent run.
+    """
+
+    def __init__(self, id: str | None = None, parent: str | None = None) -> None:
+        self.id, self.parent = id, parent
 
     def on_multirun_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
         """Check the configuration of all jobs, then open the parent run; mistakes end the program here."""
@@ -114,7 +123,7 @@ class SweepCallback(Callback):
         from embexp.cli.app import exit_with
 
         try:
-            SweepCallback.current = _open_sweep(config, config_name or "config")
+            OPENED.get([]).append(_open_sweep(config, config_name or "config"))
         except (EmbexpError, HydraException, OmegaConfBaseException) as error:
             exit_with(error)
 
@@ -140,10 +149,34 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     tracker = instantiate(OmegaConf.to_container(config.tracking, resolve=True))
     tracker.prepare()
     parent = tracker.start("sweep " + " ".join(overrides), key=record["id"])
-    os.environ |= {PARENT_RUN: parent, SWEEP_ID: record["id"], SWEEP_FOLDER: str(folder)}
+    _hand_to_jobs(config, folder, record["id"], parent)
     typed = (override.partition("=") for override in overrides if not changes_nothing(override))
     tracker.log_params({f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
     return OpenSweep(record["id"], tracker, folder, overrides, lock)
+
+
+def _hand_to_jobs(config: DictConfig, folder: Path, sweep: str, parent: str) -> None:
+    """Let every job know its sweep, the parent run and the folder.
+
+    All launchers compose a job from the multirun's overrides of Hydra's own keys and those of the job, also in other
+    processes: what is added to the first is the only thing that reaches the jobs of all of them.
+    """
+    callback = "+hydra.callbacks.sweep"
+    with flag_override(config, "readonly", False):
+        config.hydra.sweep.dir = str(folder)
+        config.hydra.overrides.hydra += [
+            f"hydra.sweep.dir={quoted(str(folder))}",
+            f"{callback}.id={quoted(sweep)}",
+            f"{callback}.parent={quoted(parent)}",
+        ]
+
+
+def sweep_of_job() -> tuple[str | None, str | None]:
+    """Id and parent run of the sweep to which the job belongs that Hydra has started; None and None without one."""
+    from hydra.core.hydra_config import HydraConfig
+
+    callback = HydraConfig.get().callbacks.get("sweep") or {}
+    return callback.get("id"), callback.get("parent")
 
 
 def _swept_overrides(config: DictConfig) -> tuple[str, ...]:
@@ -219,8 +252,8 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
     names = dict(zip((job.number for job in given), varying(given), strict=True))
     jobs = _without_unknown(given, runner.config)
     workers = min(runner.config.sweep.workers, len(jobs))
-    sweep = SweepCallback.current
-    progress = Progress(names, workers, logger.info, sweep.tracker if sweep else None)
+    opened = OPENED.get([])
+    progress = Progress(names, workers, logger.info, opened[0].tracker if opened else None)
     if workers:
         outcomes = run_in_workers(runner, jobs, workers, progress)
     else:

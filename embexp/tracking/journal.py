@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from embexp.core.profiling import TIMER
+from embexp.core.run_context import timed
 from embexp.core.run_folder import RESULT, write_json
 from embexp.core.signals import held_back
 from embexp.errors import Pruned, Terminated, TrackingError
@@ -49,7 +49,7 @@ class Journal:
         self._written: dict[tuple[str, int | None], float] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    @TIMER.part(_TRACKING)
+    @timed(_TRACKING)
     def open(self, name: str, parent: str | None, key: str | None = None) -> "Journal":
         """Open the tracker's run: the one with that key, where there is one.
 
@@ -133,7 +133,7 @@ class Journal:
     def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
         self._send("log_model", path, step, dict(metrics))
 
-    @TIMER.part(_TRACKING)
+    @timed(_TRACKING)
     def _send(self, method: str, *arguments: Any) -> None:
         if self._unsent:  # keep the order: what failed before is sent first, at the end
             self._unsent.append((method, arguments))
@@ -145,7 +145,7 @@ class Journal:
                 logger.warning("%s The run goes on; what is missing is sent again at its end.", error)
                 self._unsent.append((method, arguments))
 
-    @TIMER.part(_TRACKING)
+    @timed(_TRACKING)
     def _send_again(self) -> None:
         waiting, self._unsent = self._unsent, []
         for place, (method, arguments) in enumerate(waiting):

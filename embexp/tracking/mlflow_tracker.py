@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from embexp.core.profiling import TIMER
+from embexp.core.run_context import timed
 from embexp.core.run_folder import RESUME_FILES
 from embexp.errors import TrackingError
 
@@ -26,7 +26,7 @@ def _reported(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def call(self: "MlflowTracker", *args: Any, **kwargs: Any) -> Any:
-        with TIMER.part("importing mlflow"):
+        with timed("importing mlflow"):
             from mlflow.exceptions import MlflowException
 
         try:

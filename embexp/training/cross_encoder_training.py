@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.config.compose import instantiate
+from embexp.core.run_context import RunContext
 from embexp.core.run_folder import status_of
 from embexp.errors import ConfigError
 from embexp.models.cross_encoder import BASE_FOLDER, CrossEncoderBase
@@ -177,7 +178,7 @@ def train_cross_encoder(task: PairTraining) -> None:
             logger.info("The cross-encoder was trained before: %s", task.folder)
             return
         journal = Journal(task.folder, NullTracker(), is_part=True)
-        with journal.open(f"cross-encoder/{task.base.name}/{task.seed}", None):
+        with RunContext().current(), journal.open(f"cross-encoder/{task.base.name}/{task.seed}", None):
             _train(task, journal)
 
 

@@ -47,7 +47,7 @@ def telling_what_fits(trainer: Mapping[str, Any]) -> Iterator[None]:
 
 
 logger = logging.getLogger(__name__)
-OnEvaluate = Callable[[int, float], None]  # is told the primary metric on dev at a step, and may raise Pruned
+OnEvaluate = Callable[[int, float], None]  # takes a step and the primary metric on dev there; may raise Pruned
 
 
 def train_stage(
@@ -58,7 +58,7 @@ def train_stage(
     journal: "Journal",
     seed: int,
     merges_adapter: bool = False,
-    watch: OnEvaluate | None = None,
+    on_evaluate: OnEvaluate | None = None,
 ) -> StageResult:
     """Train the model in place and save it; the best checkpoint by the primary metric is the one kept.
 
@@ -70,10 +70,10 @@ def train_stage(
             then the last state is kept.
         primary_metric: key of the metric that picks the checkpoint, as `evaluate` spells it.
         merges_adapter: put the trained adapter into the weights, so that the saved model has none.
-        watch: is told the primary metric after each evaluation.
+        on_evaluate: is called with step and primary metric after each evaluation.
 
     Raises:
-        Pruned: whoever watches has stopped the training.
+        Pruned: `on_evaluate` has stopped the training.
         TrainingError: the loss is not a number, or the training does not fit the machine.
     """
     from transformers import PrinterCallback, set_seed
@@ -86,8 +86,8 @@ def train_stage(
     found = last_checkpoint(plan.checkpoints)
     saving = CheckpointCallback(loss, plan.checkpoints, limit, seconds_before(plan))
     progress = ProgressCallback(f"train {plan.name}", primary_metric)
-    watching = [OnEvaluateCallback(watch, primary_metric)] if watch else []
-    callbacks = (JournalCallback(journal), *watching, progress, saving)
+    evaluated = [OnEvaluateCallback(on_evaluate, primary_metric)] if on_evaluate else []
+    callbacks = (JournalCallback(journal), *evaluated, progress, saving)
     trainer = training.trainer(evaluate, primary_metric, seed, callbacks)
     trainer.remove_callback(PrinterCallback)
     with LossWatch(trainer, loss, plan.dataset), closing(progress), telling_what_fits(plan.trainer):

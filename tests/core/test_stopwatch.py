@@ -5,6 +5,7 @@ import time
 import pytest
 
 from embexp.core.profiling import IMPORTING, STARTING, Timer, overhead
+from embexp.core.run_context import RunContext, timed
 
 
 @pytest.fixture
@@ -20,48 +21,46 @@ def clock(monkeypatch):
 
 
 def test_a_second_belongs_to_the_innermost_part(clock):
-    watch = Timer()
+    timer = Timer()
     clock(1)
-    with watch.part("training"):
+    with timer.part("training"):
         clock(2)
-        with watch.part("tracking"):
+        with timer.part("tracking"):
             clock(4)
         clock(8)
-    assert watch.seconds() == {STARTING: 1, "training": 10, "tracking": 4}
+    assert timer.seconds() == {STARTING: 1, "training": 10, "tracking": 4}
 
 
 def test_a_part_that_is_entered_again_adds_up_and_one_that_fails_is_closed(clock):
-    watch = Timer()
+    context = RunContext()
 
-    @watch.part("tracking")
+    @timed("tracking")
     def send(fails):
         clock(1)
         if fails:
             raise KeyError
 
-    send(fails=False)
-    with pytest.raises(KeyError):
-        send(fails=True)
+    with context.current():
+        send(fails=False)
+        with pytest.raises(KeyError):
+            send(fails=True)
     clock(3)
-    assert watch.seconds() == {STARTING: 3, "tracking": 2}
+    assert context.timer.seconds() == {STARTING: 3, "tracking": 2}
 
 
 def test_what_is_read_in_the_middle_of_a_part_counts_until_then(clock):
-    watch = Timer()
-    with watch.part("training"):
+    timer = Timer()
+    with timer.part("training"):
         clock(1)
-        assert watch.seconds()["training"] == 1
+        assert timer.seconds()["training"] == 1
         clock(1)
-    assert watch.seconds()["training"] == 2
+    assert timer.seconds()["training"] == 2
 
 
-def test_the_next_job_begins_at_nothing(clock):
-    watch = Timer()
-    with watch.part("training"):
-        clock(5)
-    watch.reset()
+def test_a_job_begins_where_the_one_before_has_ended(clock):
+    before = time.perf_counter()
     clock(1)
-    assert watch.seconds() == {STARTING: 1}
+    assert Timer(before).seconds() == {STARTING: 1}
 
 
 def test_overhead_is_what_neither_computes_with_the_model_nor_imports_its_libraries():

@@ -10,7 +10,7 @@ from conftest import TINY
 from omegaconf import OmegaConf
 
 from embexp.config.compose import composed
-from embexp.core.environment import SWEEP_ID
+from embexp.core.run_context import RunContext
 from embexp.core.run_folder import read_record, write_json
 from embexp.errors import ConfigError, SkippedJobError, TrainingError
 from embexp.experiment.plan import plan_run
@@ -37,17 +37,14 @@ def runs_in(store):
     return client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
 
 
-@pytest.fixture
-def sweep(monkeypatch):
-    monkeypatch.setenv(SWEEP_ID, "sweep-1")
+def finish(planned, rerun, sweep="sweep-1"):
+    return run_cell(planned, rerun, RunContext(sweep=sweep))
 
 
-@pytest.mark.usefixtures("sweep")
-def test_the_same_job_of_another_sweep_is_taken_and_counts_for_both(workplace, store, monkeypatch):
+def test_the_same_job_of_another_sweep_is_taken_and_counts_for_both(workplace, store):
     first, second = workplace / "sweeps/day/time/0", workplace / "sweeps/day/later/3"
-    value = run_cell(plan(first, "loss=cosent"), "failed")
-    monkeypatch.setenv(SWEEP_ID, "sweep-2")
-    assert run_cell(plan(second, "loss=cosent", "threads=2", "keep=none", "profile=true"), "failed") == value
+    value = finish(plan(first, "loss=cosent"), "failed")
+    assert finish(plan(second, "loss=cosent", "threads=2", "keep=none", "profile=true"), "failed", "sweep-2") == value
     assert taken_from(second) == first
     assert job_folders(second.parent) == [first]
     (run,) = runs_in(store)
@@ -55,22 +52,20 @@ def test_the_same_job_of_another_sweep_is_taken_and_counts_for_both(workplace, s
     assert run.data.tags["embexp.folder"] == str(first)
     assert json.loads((first / "result.json").read_text())["tags"]["embexp.sweep"] == "sweep-1 sweep-2"
     third = workplace / "sweeps/day/last/0"
-    run_cell(plan(third, "loss=cosent"), "all")
+    finish(plan(third, "loss=cosent"), "all", "sweep-2")
     assert taken_from(third) is None
     assert len(runs_in(store)) == 2
 
 
-@pytest.mark.usefixtures("sweep")
 def test_a_run_that_was_deleted_in_mlflow_is_not_taken(workplace, store):
     first, second = workplace / "sweeps/day/time/0", workplace / "sweeps/day/later/0"
-    run_cell(plan(first), "failed")
+    finish(plan(first), "failed")
     mlflow.MlflowClient(store).delete_run(read_record(first)["id"])
-    run_cell(plan(second), "failed")
+    finish(plan(second), "failed")
     assert taken_from(second) is None
     assert [run.data.tags["embexp.folder"] for run in runs_in(store)] == [str(second)]
 
 
-@pytest.mark.usefixtures("sweep")
 def test_a_job_whose_rows_have_changed_is_run_anew_and_the_old_one_is_marked(workplace, store):
     def write(word):
         rows = [f"{word} {place},words {place},{place % 5 / 4}" for place in range(60)]
@@ -79,9 +74,9 @@ def test_a_job_whose_rows_have_changed_is_run_anew_and_the_old_one_is_marked(wor
     folder = workplace / "sweeps/day/time/0"
     own = ("loss=cosent", "dataset=file", "dataset.reader.path=pairs.csv")
     write("some")
-    run_cell(plan(folder, *own), "failed")
+    finish(plan(folder, *own), "failed")
     write("other")
-    run_cell(plan(folder, *own), "failed")
+    finish(plan(folder, *own), "failed")
     (old,) = (folder.parent / "outdated").iterdir()
     assert read_record(old)["key"] != read_record(folder)["key"]
     runs = {run.data.tags["embexp.run"]: run.data.tags for run in runs_in(store)}
@@ -89,20 +84,18 @@ def test_a_job_whose_rows_have_changed_is_run_anew_and_the_old_one_is_marked(wor
     assert "embexp.outdated" not in runs[read_record(folder)["key"]]
 
 
-@pytest.mark.usefixtures("sweep")
 def test_a_failed_job_is_tried_again_in_the_same_run_unless_none_is_asked_for(workplace, store):
     folder = workplace / "sweeps/day/time/0"
     with pytest.raises(TrainingError):
-        run_cell(plan(folder, "loss.scale=inf"), "failed")
+        finish(plan(folder, "loss.scale=inf"), "failed")
     with pytest.raises(SkippedJobError, match=r"not tried again \(sweep.rerun=none\): .*loss is nan"):
-        run_cell(plan(folder, "loss.scale=inf"), "none")
+        finish(plan(folder, "loss.scale=inf"), "none")
     with pytest.raises(TrainingError):
-        run_cell(plan(folder, "loss.scale=inf"), "failed")
+        finish(plan(folder, "loss.scale=inf"), "failed")
     (run,) = runs_in(store)
     assert run.info.status == "FAILED"
 
 
-@pytest.mark.usefixtures("sweep")
 def test_a_job_whose_process_died_is_closed_as_failed(workplace, store):
     folder = workplace / "sweeps/day/time/0"
     planned = plan(folder, "tracking.experiment=other")

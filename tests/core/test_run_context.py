@@ -1,0 +1,69 @@
+"""No two runs of a process share timings or costs, be it one after the other or one inside the other."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from embexp.core.profiling import STARTING
+from embexp.core.run_context import RunContext, run_part, timed
+
+MB = 2**20
+
+
+@timed("tracking")
+def send():
+    time.sleep(0.002)
+
+
+@run_part("planning")
+def plan(context):
+    send()
+    return context
+
+
+def test_what_is_timed_counts_for_the_run_inside_of_which_it_is_called():
+    outer = RunContext()
+    send()
+    with outer.current():
+        inner = plan()
+        send()
+    assert inner is not outer
+    assert inner.outer is outer
+    assert [*inner.timer.seconds()] == [STARTING, "planning", "tracking"]
+    assert [*outer.timer.seconds()] == [STARTING, "tracking"]
+
+
+def test_a_function_of_a_run_that_is_given_its_context_goes_on_with_it():
+    context = RunContext()
+    assert plan(context=context) is context
+    with context.current():
+        plan(context=context)
+    assert context.outer is None
+    assert context.timer.seconds()["tracking"] > 0.004
+
+
+def test_two_runs_share_no_costs():
+    first, second = RunContext(), RunContext()
+    first.costs.add_scoring(Model(), 100, 1.0)
+    assert second.costs.metrics() == {}
+    assert first.costs.metrics()["cost/encode_texts_per_second"] == 100
+
+
+class Model:
+    def parameters(self):
+        return []
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").is_file(), reason="only Linux forgets a peak")
+def test_the_peak_of_a_run_outlasts_that_a_run_inside_of_it_begins_to_count():
+    outer, inner = RunContext(), RunContext()
+    with outer.current():
+        outer.begin_costs()
+        block = bytearray(b"1") * (300 * MB)
+        high = outer.costs.metrics()["cost/peak_memory_mb"]
+        del block
+        with inner.current():
+            inner.begin_costs()
+            assert inner.costs.metrics()["cost/peak_memory_mb"] < high - 150
+    assert outer.costs.metrics()["cost/peak_memory_mb"] >= high - 10
