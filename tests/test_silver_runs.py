@@ -115,7 +115,9 @@ def test_nothing_is_trained_while_a_mistake_can_be_told(workplace, trained, mist
 
 
 def test_data_that_have_no_labelled_pairs_are_refused_before_anything_is_trained(workplace, trained):
-    with pytest.raises(EmbexpError, match=r"finance, which is ranked\. Expected pairs with labels: .*dataset\.shapes="):
+    with pytest.raises(
+        EmbexpError, match=r"finance, which is ranked\. Expected pairs with labels: (.|\n)*dataset\.shapes="
+    ):
         planned(workplace, "bm25", *TEACHER, "loss=mnrl")
     assert trained == []
 

@@ -1,4 +1,4 @@
-"""Silver labels: what a teacher gives, how certain it is, and which labelled pairs are kept."""
+"""Silver labels: a teacher's labels of pairs, its confidence, and which labelled pairs are kept."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,68 +14,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SilverLabels:
-    """Pairs with the labels that a teacher gave them.
+    """Pairs with a teacher's labels.
 
     Attributes:
-        labels, confidences: see `_labels_of` and `_confidences_of`, `(num_pairs,)` each.
+        labels: as `label_pairs` gives them, `(num_pairs,)`.
+        confidences: the probability of each label, `(num_pairs,)`; of a score s the larger of s and 1 - s.
     """
 
     pairs: Sequence[Pair]
     labels: "numpy.ndarray"
     confidences: "numpy.ndarray"
 
-    def only(self, keep: "numpy.ndarray") -> "SilverLabels":
-        """Those of the pairs where the mask is true."""
+    def where(self, keep: "numpy.ndarray") -> "SilverLabels":
+        """The pairs where the mask is true."""
         places = keep.nonzero()[0].tolist()
         return SilverLabels([self.pairs[place] for place in places], self.labels[keep], self.confidences[keep])
 
 
-def labelled(pairs: Sequence[Pair], labeller: PairLabeller, kind: str) -> SilverLabels:
-    """The pairs with their labels; `kind` is score, binary or class."""
-    outputs = labeller.label(pairs)
-    return SilverLabels(pairs, _labels_of(outputs, kind), _confidences_of(outputs))
-
-
-def _labels_of(outputs: "numpy.ndarray", kind: str) -> "numpy.ndarray":
-    """The label of each pair: a score from 0 to 1, 0 or 1, or the most probable class; `(num_pairs,)`.
+def label_pairs(pairs: Sequence[Pair], labeller: PairLabeller, kind: str) -> SilverLabels:
+    """The pairs with their labels: scores from 0 to 1, 0 or 1, or the most probable class.
 
     Args:
-        outputs: `(num_pairs, classes)`: probability of each class; with one column the score, or that of label 1.
         kind: score, binary or class, as `Shape.label_kind`.
-
-    >>> import numpy
-    >>> given = numpy.array([[0.25], [0.75]])
-    >>> _labels_of(given, "score").tolist(), _labels_of(given, "binary").tolist()
-    ([0.25, 0.75], [0, 1])
-    >>> _labels_of(numpy.array([[0.1, 0.7, 0.2]]), "class").tolist()
-    [1]
-    """
-    if kind == "class":
-        return outputs.argmax(axis=1)
-    values = outputs[:, 0].astype("float64").clip(0, 1)
-    return (values >= 0.5).astype("int64") if kind == "binary" else values
-
-
-def _confidences_of(outputs: "numpy.ndarray") -> "numpy.ndarray":
-    """The probability of each pair's label; of a score s that of its side of 0.5, the larger of s and 1 - s.
-
-    >>> import numpy
-    >>> _confidences_of(numpy.array([[0.25], [0.5]])).tolist()
-    [0.75, 0.5]
-    >>> _confidences_of(numpy.array([[0.1, 0.7, 0.2]])).tolist()
-    [0.7]
     """
     import numpy
 
+    outputs = labeller.label(pairs)
+    values = outputs[:, 0].astype("float64").clip(0, 1)
+    labels = outputs.argmax(axis=1) if kind == "class" else (values >= 0.5).astype("int64")
     sides = outputs if outputs.shape[1] > 1 else numpy.concatenate([outputs, 1 - outputs], axis=1)
-    return sides.max(axis=1)
+    return SilverLabels(pairs, values if kind == "score" else labels, sides.max(axis=1))
 
 
 _GRID = 513  # scores from 0 to 1 at which densities are computed
 
 
-def are_like_gold(gold: "numpy.ndarray", silver: "numpy.ndarray", kind: str, seed: int) -> "numpy.ndarray":
-    """Which silver pairs to keep so that their labels are spread as gold's are, bool `(num_silver,)`.
+def sample_like_gold(gold: "numpy.ndarray", silver: "numpy.ndarray", kind: str, seed: int) -> "numpy.ndarray":
+    """Which silver pairs to keep so that their labels have the distribution of gold's, bool `(num_silver,)`.
 
     Args:
         gold, silver: labels, `(num_gold,)` and `(num_silver,)`.
@@ -83,20 +58,20 @@ def are_like_gold(gold: "numpy.ndarray", silver: "numpy.ndarray", kind: str, see
     """
     import numpy
 
-    draw = numpy.random.default_rng(seed)
+    random = numpy.random.default_rng(seed)
     if kind == "score":
-        return draw.random(len(silver)) < keep_probabilities(gold, silver)
+        return random.random(len(silver)) < keep_probabilities(gold, silver)
     numbers = _class_numbers(gold, silver)
     keep = numpy.zeros(len(silver), bool)
     for label, number in numbers.items():
-        keep[draw.permutation(numpy.flatnonzero(silver == label))[:number]] = True
+        keep[random.permutation(numpy.flatnonzero(silver == label))[:number]] = True
     return keep
 
 
 def keep_probabilities(gold: "numpy.ndarray", silver: "numpy.ndarray") -> "numpy.ndarray":
-    """Q(s) = min(1, F_gold(s) / F_silver(s)) of each silver score s, by kernel density estimates F.
+    """Q(s) = min(1, F_gold(s) / F_silver(s)) of each silver score s, F being kernel density estimates.
 
-    All stay where one side has a single value, which has no density.
+    All are 1 where one side has a single value, which has no density.
     """
     import numpy
     from scipy.stats import gaussian_kde
@@ -124,31 +99,22 @@ def _class_numbers(gold: "numpy.ndarray", silver: "numpy.ndarray") -> dict[int, 
     return {int(label): int(number * whole + 1e-9) for label, number in zip(labels, wanted, strict=True)}
 
 
-@dataclass(frozen=True)
-class SilverSelection:
-    """The pairs that stay, and how many went for which reason."""
-
-    silver: SilverLabels
-    left_out: Counter[str]
-
-
-def chosen(
+def select_pairs(
     silver: SilverLabels, gold: "numpy.ndarray", kind: str, min_confidence: float | None, like_gold: bool, seed: int
-) -> SilverSelection:
-    """The silver pairs to train on.
+) -> tuple[SilverLabels, Counter[str]]:
+    """The silver pairs to train on, and how many are left out for which reason.
 
     Args:
         gold: labels of the gold rows.
         kind: of the labels: score, binary or class.
-        min_confidence: of a label, see `_confidences_of`; None for any.
-        like_gold: whether the labels of those that stay are to be spread as gold's are.
+        min_confidence: of a label, see `SilverLabels`; None for any.
+        like_gold: whether the labels of those that stay shall have the distribution of gold's.
     """
-    left_out, sure = Counter(), silver
+    left_out, kept = Counter(), silver
     if min_confidence is not None:
-        sure = silver.only(silver.confidences >= min_confidence)
-        left_out[f"less sure than {min_confidence}"] = len(silver.pairs) - len(sure.pairs)
-    like = sure
-    if like_gold and sure.pairs:
-        like = sure.only(are_like_gold(gold, sure.labels, kind, seed))
-        left_out["to be spread like gold"] = len(sure.pairs) - len(like.pairs)
-    return SilverSelection(like, left_out)
+        kept = silver.where(silver.confidences >= min_confidence)
+        left_out[f"with a confidence below {min_confidence}"] = len(silver.pairs) - len(kept.pairs)
+    if like_gold and kept.pairs:
+        confident, kept = kept, kept.where(sample_like_gold(gold, kept.labels, kind, seed))
+        left_out["for the distribution of gold"] = len(confident.pairs) - len(kept.pairs)
+    return kept, left_out

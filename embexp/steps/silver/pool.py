@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 from embexp.data.arrow import select_rows
 from embexp.data.dataset import EmbeddingDataset
 from embexp.steps.dedup.row_keys import pair_keys
-from embexp.steps.negatives.pool import Pairs, Pool, keys_of
+from embexp.steps.negatives.pool import keys_of
 
 if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
 
-def divided_gold(rows: "Dataset", share: float, number: int | None, seed: int) -> tuple["Dataset", "Dataset"]:
-    """The rows that keep their labels, and the rest, both in the order they had.
+def split_gold(rows: "Dataset", share: float, number: int | None, seed: int) -> tuple["Dataset", "Dataset"]:
+    """The rows that keep their labels, and the others, both in their order.
 
     Args:
         share: of the rows that stay gold, above 0 and at most 1.
@@ -30,36 +30,19 @@ def divided_gold(rows: "Dataset", share: float, number: int | None, seed: int) -
     return select_rows(rows, is_gold), select_rows(rows, ~is_gold)
 
 
-def search_pool(queries: Sequence[str], documents: Sequence[str], prompts: tuple[str | None, str | None]) -> Pool:
-    """The pool in which every distinct query looks for every distinct document."""
-    import numpy
-    from datasets import Dataset
-
-    none = Pairs(numpy.zeros(0, "int64"), numpy.zeros(0, "int64"))
-    return Pool(_distinct(queries), _distinct(documents), Dataset.from_dict({}), none.left, none, none, none, prompts)
-
-
-def _distinct(texts: Sequence[str]) -> list[str]:
-    """The first of the texts that are the same but for case, spaces and punctuation."""
-    import numpy
-
-    first = numpy.unique(keys_of(texts), return_index=True)[1]
-    return [texts[place] for place in sorted(first.tolist())]
-
-
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class PairPool:
-    """Texts of gold rows. Two texts that differ in case, spaces and punctuation only are the same.
+    """Texts of gold rows. Texts that differ only in case, spaces and punctuation are the same.
 
     Attributes:
         sides: the texts of gold's first and of its second column, in order.
-        rest: pairs of the rows that are not gold: their labels are not known here.
+        rest: pairs of the other rows, without their labels.
         taken: keys (`pair_keys`) of the pairs of gold, dev and test, in either order.
         held_out: keys of the texts of dev and test.
-        prompts: what goes before first and second texts, as `Encoder.encode` takes it.
+        prompts: of first and second texts, as `Encoder.encode` takes them.
     """
 
     sides: tuple[list[str], list[str]]
@@ -69,13 +52,13 @@ class PairPool:
     prompts: tuple[str | None, str | None]
 
     def are_free(self, first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
-        """Which pairs may be made, given the keys of their texts: not of one text, and not one that is taken."""
+        """Which pairs may be made, given the keys of their texts: two texts that are not a pair yet."""
         import numpy
 
         return (first != second) & ~numpy.isin(pair_keys(first, second), self.taken)
 
     def free_pairs(self, pairs: Sequence[Pair]) -> tuple[list[Pair], Counter[str]]:
-        """Those of the pairs that may be made, each once in whichever order it came first, and why others may not."""
+        """The pairs that may be made, each once in the order of its first time, and why others may not."""
         import numpy
 
         first, second = (keys_of([pair[side] for pair in pairs]) for side in (0, 1))
@@ -91,9 +74,9 @@ class PairPool:
         return kept, Counter({reason: int(mask.sum()) for reason, mask in reasons.items() if mask.any()})
 
     def num_held_out(self, pairs: Sequence[Pair]) -> int:
-        """How many of the pairs have a text that stands in dev or test, in another pair.
+        """How many of the pairs have a text that is in another pair of dev or test.
 
-        Such pairs may be made: public sets of sentence pairs share sentences between their splits, too.
+        Such pairs are allowed: public sets of sentence pairs share sentences between their splits, too.
         """
         import numpy
 
@@ -102,14 +85,14 @@ class PairPool:
 
 
 class PairSampler(Protocol):
-    """Finds pairs that are worth a label."""
+    """Finds pairs to label."""
 
     def sample(self, pool: PairPool) -> list[Pair]:
-        """Pairs, best first; some of them may be taken or there twice."""
+        """Pairs, best first; some may be taken already or come twice."""
 
 
-def pair_pool(dataset: EmbeddingDataset, gold: "Dataset", rest: "Dataset") -> PairPool:
-    """The pool of some train rows of a data set of pairs."""
+def make_pair_pool(dataset: EmbeddingDataset, gold: "Dataset", rest: "Dataset") -> PairPool:
+    """The pool of the train rows of a data set of pairs, divided into gold and the rest."""
     import numpy
 
     columns = dataset.text_columns

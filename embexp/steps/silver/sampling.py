@@ -1,34 +1,36 @@
-"""Which pairs get a silver label: what retrievers find among gold's texts, or what lies there without a label."""
+"""Which pairs get a silver label: those that retrievers find among gold's texts, or pairs without a label."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.data.faults import FaultLog
 from embexp.data.formats import chunks_of
 from embexp.data.readers import read_files
 from embexp.data.text_files import FileOptions
-from embexp.errors import ConfigError, DataError, listed
+from embexp.errors import ConfigError, DataError, Problem, listed
 from embexp.steps.negatives.candidates import NOTHING, Retriever
-from embexp.steps.negatives.pool import keys_of
-from embexp.steps.silver.pool import Pair, PairPool, search_pool
+from embexp.steps.negatives.pool import Pairs, Pool, keys_of
+from embexp.steps.silver.pool import Pair, PairPool
 
 if TYPE_CHECKING:
     import numpy
 
-_SAY_COLUMNS = "type 'dataset.steps.silver.sampler.columns=[<first text>,<second text>]'"
-_SPARE = 20  # candidates beyond those asked for: a text with more known partners than that may get fewer pairs
+_SAMPLER = "dataset.steps.silver.sampler"
+_COLUMNS_FIX = f"'{_SAMPLER}.columns=[<first text>,<second text>]'"
+_SPARE = 20  # candidates beyond the requested ones: a text with more known partners than that may get fewer pairs
 
 
 @dataclass(frozen=True)
 class RetrievedPairs:
-    """Each text of gold with the texts that retrievers find for it, as in Augmented SBERT (Thakur et al. 2020).
+    """Pairs each text of gold with the texts that retrievers find for it (Augmented SBERT, Thakur et al. 2020).
 
     Args:
         retrievers: by names of your choice, each finds as many pairs; one that is null is left out.
         pairs_per_text: of each text and retriever, at most; a pair that both of its texts find counts for both.
-        across: pair first texts with second ones only, where the two differ in kind, such as premise and hypothesis.
+        across: pair first texts with second ones only, such as premises with hypotheses.
     """
 
     retrievers: Mapping[str, Retriever | None]
@@ -39,17 +41,17 @@ class RetrievedPairs:
         """Pairs that may be made: the best ones of all texts, then their second best, and so on.
 
         Raises:
-            ConfigError: no pairs are asked for, or no retriever is given.
+            ConfigError: the number of pairs is below 1, or no retriever is given.
         """
         import numpy
 
         retrievers = [retriever for retriever in self.retrievers.values() if retriever is not None]
-        if self.pairs_per_text < 1 or not retrievers:
-            raise ConfigError(
-                f"sampler.pairs_per_text={self.pairs_per_text} with {len(retrievers)} retrievers finds no pairs. "
-                "Expected at least 1 of each: type dataset.steps.silver.sampler.pairs_per_text=3."
-            )
-        search = search_pool(*(pool.sides if self.across else (pool.sides[0] + pool.sides[1],) * 2), pool.prompts)
+        problems = [*problems_with("pairs_per_text", self.pairs_per_text, COUNT, such_as=3)]
+        if not retrievers:
+            names = listed(self.retrievers)
+            problems.append(Problem(f"are all null: {names}", "retrievers", expected="at least one that is not null"))
+        refuse(problems, under=_SAMPLER)
+        search = _search_pool(*(pool.sides if self.across else (pool.sides[0] + pool.sides[1],) * 2), pool.prompts)
         keys = keys_of(search.queries), keys_of(search.documents)
         found = [
             self._best(retriever.search(search, self.pairs_per_text + _SPARE).places, keys, pool)
@@ -76,9 +78,26 @@ class RetrievedPairs:
         return ranks[best], rows[best], documents[best]
 
 
+def _search_pool(queries: Sequence[str], documents: Sequence[str], prompts: tuple[str | None, str | None]) -> Pool:
+    """The pool in which every distinct query looks for every distinct document."""
+    import numpy
+    from datasets import Dataset
+
+    none = Pairs(numpy.zeros(0, "int64"), numpy.zeros(0, "int64"))
+    return Pool(_distinct(queries), _distinct(documents), Dataset.from_dict({}), none.left, none, none, none, prompts)
+
+
+def _distinct(texts: Sequence[str]) -> list[str]:
+    """The first one of texts that differ only in case, spaces and punctuation."""
+    import numpy
+
+    first = numpy.unique(keys_of(texts), return_index=True)[1]
+    return [texts[place] for place in sorted(first.tolist())]
+
+
 @dataclass(frozen=True)
 class RemainingPairs:
-    """Pairs that wait for a label: those of a file, or the rows that are not gold, without the labels they had.
+    """Pairs without a label: those of a file, or the rows that are not gold, without the labels they had.
 
     Args:
         path: CSV, TSV, JSONL or Parquet; None for the rows that are not gold.
@@ -97,9 +116,11 @@ class RemainingPairs:
         """
         if self.path is None and not pool.rest:
             raise ConfigError(
-                "sampler.path=null labels the rows that are not gold, and all rows are. Expected a share of them to "
-                "be, or pairs in a file: type dataset.steps.silver.gold_share=0.2, or "
-                "dataset.steps.silver.sampler.path=<file>."
+                "labels the rows that are not gold, and all rows are",
+                key=f"{_SAMPLER}.path",
+                given=None,
+                expected="a share of the rows as gold, or pairs in a file",
+                fix=("dataset.steps.silver.gold_share=0.2", f"{_SAMPLER}.path=<file>"),
             )
         if self.path is None:
             return pool.rest
@@ -110,12 +131,15 @@ class RemainingPairs:
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
-    """Refuse columns that a file does not have: reading would advise the key of the data set's own reader."""
+    """Refuse columns that a file does not have: the error of reading names the key of the data set's own reader."""
     if isinstance(columns, str) or len(columns) != 2:
-        raise ConfigError(f"sampler.columns={columns}: expected the columns of two texts: {_SAY_COLUMNS}.")
+        key, expected = f"{_SAMPLER}.columns", "the columns of two texts"
+        raise ConfigError(key=key, given=columns, expected=expected, fix=_COLUMNS_FIX)
     first = next(chunks_of(path, FileOptions(), FaultLog("drop")), None) if path.is_file() else None
     if first and (missing := [column for column in columns if column not in first.columns]):
         raise DataError(
-            f"{path} has no column {listed(missing)}. It has: {listed(first.columns)}. Expected the columns of two "
-            f"texts: {_SAY_COLUMNS}."
+            f"has no column {listed(missing)}. It has: {listed(first.columns)}",
+            file=path,
+            expected="the columns of two texts",
+            fix=_COLUMNS_FIX,
         )

@@ -1,4 +1,4 @@
-"""The step `silver`: what is gold, which labelled pairs stay, what becomes of them, what is told and refused."""
+"""The step `silver`: what is gold, which labelled pairs stay, what becomes of them, warnings and errors."""
 
 import numpy
 import pytest
@@ -7,8 +7,8 @@ from silver_pairs import PLAIN, GivenLabels, binary, classed, scored, silver_of,
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError, ShapeError
 from embexp.steps.augment.provenance import leave_out
-from embexp.steps.silver.labelling import are_like_gold, keep_probabilities
-from embexp.steps.silver.pool import divided_gold
+from embexp.steps.silver.labelling import keep_probabilities, sample_like_gold
+from embexp.steps.silver.pool import split_gold
 from embexp.steps.silver.silver import add_silver
 from embexp.steps.split import split
 
@@ -27,7 +27,7 @@ def test_labelled_pairs_stand_after_the_gold_rows_and_tell_that_they_are_silver(
     assert made.splits["dev"]["sentence1"][:] == ["e"]
 
 
-def test_the_teacher_learns_from_gold_alone_and_is_judged_on_dev():
+def test_the_teacher_learns_from_gold_alone_and_is_evaluated_on_dev():
     teacher = GivenLabels()
     with_silver(scored(*GOLD, dev=[("e", "f", 0.5)]), PAIRS, teacher)
     train = {"sentence1": ["a", "c"], "sentence2": ["b", "d"], "label": [1.0, 0.0]}
@@ -35,7 +35,7 @@ def test_the_teacher_learns_from_gold_alone_and_is_judged_on_dev():
     assert [fitted[:3] for fitted in teacher.fitted] == [(train, dev, "score")]
 
 
-def test_labels_of_which_the_teacher_is_not_sure_go():
+def test_labels_with_a_low_confidence_are_left_out():
     assert silver_of(with_silver(scored(*GOLD), PAIRS, SURE, min_confidence=0.75)) == [
         ("a", "c", 0.875),
         ("a", "d", 0.25),
@@ -65,13 +65,13 @@ def test_at_most_so_many_pairs_are_labelled_the_first_ones():
 
 def test_a_share_of_the_rows_is_gold_drawn_by_seed_in_their_order():
     rows = scored(*((f"a{number}", f"b{number}", 0.5) for number in range(10))).splits["train"]
-    gold, rest = divided_gold(rows, 0.3, None, 1)
+    gold, rest = split_gold(rows, 0.3, None, 1)
     assert (gold.num_rows, rest.num_rows) == (3, 7)
     assert sorted([*gold["sentence1"], *rest["sentence1"]]) == rows["sentence1"][:]
     assert [*gold["sentence1"]] == sorted(gold["sentence1"])
-    assert [*divided_gold(rows, 0.3, None, 2)[0]["sentence1"]] != [*gold["sentence1"]]
-    assert divided_gold(rows, 1.0, 4, 1)[0].num_rows == 4
-    assert divided_gold(rows, 1.0, None, 1)[1].num_rows == 0
+    assert [*split_gold(rows, 0.3, None, 2)[0]["sentence1"]] != [*gold["sentence1"]]
+    assert split_gold(rows, 1.0, 4, 1)[0].num_rows == 4
+    assert split_gold(rows, 1.0, None, 1)[1].num_rows == 0
 
 
 def test_without_a_teacher_the_gold_rows_stand_alone():
@@ -99,8 +99,8 @@ def test_the_report_sets_gold_beside_silver_and_the_teacher_beside_the_untrained
     report = with_silver(scored(*GOLD), [*PAIRS, ("b", "a")], SURE, min_confidence=0.75).history[-1]
     assert (report.step, report.rows_in, report.rows_out) == ("silver", 2, 4)
     assert report.reason == (
-        "2 of 2 train rows are gold; 2 of 3 labelled pairs are kept; left out: 1 in gold, dev or test, 1 less sure "
-        "than 0.75; the teacher on dev, untrained -> trained: spearman 0.0000 -> 0.7500"
+        "2 of 2 train rows are gold; 2 of 3 labelled pairs are kept; left out: 1 in gold, dev or test, 1 with a "
+        "confidence below 0.75; the teacher on dev, untrained -> trained: spearman 0.0000 -> 0.7500"
     )
     assert [line.partition(":")[0] for line in report.examples[:3]] == ["gold", "labelled", "kept"]
     assert report.examples[0].endswith("| 1.00, median 0.50")
@@ -125,14 +125,14 @@ def test_pairs_are_kept_where_gold_has_as_many_of_their_score():
     probabilities = keep_probabilities(gold, silver)
     assert probabilities[:900].max() < 0.3
     assert (probabilities[925:975] == 1).all()
-    kept = are_like_gold(gold, silver, "score", 1)
+    kept = sample_like_gold(gold, silver, "score", 1)
     assert kept[925:975].all()
     assert kept[:900].sum() == pytest.approx(probabilities[:900].sum(), rel=0.2)
 
 
 def test_classes_are_kept_in_the_proportion_of_gold():
     gold, silver = numpy.array([0, 0, 1]), numpy.array([1] * 2 + [0] * 10 + [2])
-    kept = silver[are_like_gold(gold, silver, "class", 1)]
+    kept = silver[sample_like_gold(gold, silver, "class", 1)]
     assert numpy.bincount(kept).tolist() == [4, 2]
     assert keep_probabilities(numpy.ones(3), silver).tolist() == [1.0] * 13
 
@@ -142,12 +142,12 @@ def test_like_gold_leaves_out_and_counts():
     teacher = GivenLabels({PAIRS[0]: 0.9} | dict.fromkeys(PAIRS[1:], 0.1))
     made = with_silver(binary(*rows), PAIRS, teacher, like_gold=True)
     assert sorted(label for *_, label in silver_of(made)) == [0, 1]
-    assert "1 to be spread like gold" in made.history[-1].reason
+    assert "1 for the distribution of gold" in made.history[-1].reason
 
 
 def test_what_has_no_labelled_pairs_is_refused():
     texts = dataset_of("mine", "text", {"train": {"text": ["a"]}})
-    with pytest.raises(ShapeError, match=r"mine, which is text\. Expected pairs with labels: .*silver=none"):
+    with pytest.raises(ShapeError, match=r"mine, which is text\. Expected pairs with labels: (.|\n)*silver=none"):
         with_silver(texts, PAIRS)
 
 
@@ -164,19 +164,19 @@ def test_all_bad_arguments_are_named_at_once():
             scored(*GOLD), PAIRS, gold_share=1.5, num_gold=0, num_pairs=True, min_confidence=2, sampler=None, seed="x"
         )
     for fault in (
-        "gold_share=1.5 must be above 0",
-        "num_gold=0 must be a whole number from 1",
-        "num_pairs=True must be",
-        "give one; type dataset.steps.silver.num_gold=null",
-        "min_confidence=2 must be a probability",
-        "sampler and teacher go together",
-        "seed=x must be a whole number from 0",
+        "gold_share=1.5 was given. Expected a number above 0 and of at most 1.",
+        "num_gold=0 was given. Expected a whole number of at least 1, or null.\nhint: type dataset.steps.silver.num",
+        "num_pairs=true was given. Expected a whole number",
+        "num_gold=0 was given, and so was gold_share=1.5. Expected one of them.",
+        "min_confidence=2 was given. Expected a number above 0 and below 1, or null.",
+        "sampler is missing. Expected a sampler and a teacher, or neither",
+        "seed=x was given. Expected a whole number of at least 0.",
     ):
-        assert fault in str(refusal.value)
+        assert f"dataset.steps.silver.{fault}" in str(refusal.value)
 
 
 def test_more_gold_rows_than_there_are_rows_are_refused_with_their_number():
-    with pytest.raises(ConfigError, match=r"num_gold=1,000 is more than .* which are 2: type .*num_gold=null"):
+    with pytest.raises(ConfigError, match=r"num_gold=1000 was given\. Expected at most 2, (.|\n)*type .*num_gold=null"):
         with_silver(scored(*GOLD), PAIRS, num_gold=1000)
 
 
@@ -186,16 +186,18 @@ def test_the_report_stands_in_the_log(caplog):
     assert caplog.messages == [f"mine: {made.history[-1].reason}"]
 
 
-def test_no_pair_that_is_kept_is_told_with_the_keys_to_loosen(caplog):
+def test_a_warning_names_the_keys_to_loosen_where_no_pair_is_kept(caplog):
     made = with_silver(scored(*GOLD), PAIRS, SURE, min_confidence=0.999)
     assert made.splits["train"].num_rows == 2
     (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert "No silver pair is kept: the train rows are gold alone (left out: 3 less sure than 0.999)" in warning
+    assert (
+        "No silver pair is kept: the train rows are gold alone (left out: 3 with a confidence below 0.999)" in warning
+    )
     assert "Type dataset.steps.silver.min_confidence=null" in warning
 
 
 @pytest.mark.parametrize(
-    ("scores", "is_told"),
+    ("scores", "is_warned"),
     [
         ({"spearman": (-0.2, 0.09)}, True),
         ({"spearman": (0.5, 0.5)}, True),
@@ -205,9 +207,9 @@ def test_no_pair_that_is_kept_is_told_with_the_keys_to_loosen(caplog):
         ({}, False),
     ],
 )
-def test_a_teacher_that_has_not_learned_is_told(scores, is_told, caplog):
+def test_a_warning_says_that_the_teacher_has_not_learned(scores, is_warned, caplog):
     with_silver(scored(*GOLD), PAIRS, GivenLabels(SURE.table, dev_scores=scores))
-    assert ("has not learned to label" in caplog.text) == is_told
+    assert ("has not learned to label" in caplog.text) == is_warned
 
 
 def test_pairs_that_share_a_text_with_dev_or_test_are_counted_and_stay():
