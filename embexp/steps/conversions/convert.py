@@ -1,15 +1,19 @@
 """Converting data from one shape to another: the route of conversions, and the report of each."""
 
-import itertools
+import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import rows_of, schema_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset, Prompts
 from embexp.data.row_checks import check_rows
 from embexp.data.shapes import ROW_PROMPT, Shape, shape_named
 from embexp.errors import ConfigError, ShapeError, listed
+from embexp.steps.augment.text_changes import TextChange, shown_change
 from embexp.steps.conversions.conversion import (
     Conversion,
     ConversionInput,
@@ -19,11 +23,14 @@ from embexp.steps.conversions.conversion import (
     missing_numbers,
     prompt_of,
 )
+from embexp.steps.conversions.plain_texts import to_noised_texts
 from embexp.steps.conversions.registry import CONVERSIONS
 from embexp.steps.prompting import with_prompts_in_texts, with_row_prompts
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+logger = logging.getLogger(__name__)
 
 Way = tuple[str, tuple[Conversion, ...]]  # the shape to start from, and the conversions that follow
 
@@ -204,6 +211,41 @@ def _in_groups(rows: "Dataset", groups: Sequence[Sequence[str]]) -> Iterator[Row
 
 
 def _table(rows: Iterator[Row], shape: Shape) -> "Dataset":
-    first = list(itertools.islice(rows, 1))
+    first = list(islice(rows, 1))
     columns = list(first[0]) if first else list(shape.required_negatives)
-    return table_of_rows(itertools.chain(first, rows), schema_of(shape, columns))
+    return table_of_rows(chain(first, rows), schema_of(shape, columns))
+
+
+_NOISED = "noised_text"
+
+
+def add_noise(
+    dataset: EmbeddingDataset, noise: TextChange, shape: str = _NOISED, seed: int = 42, examples: int = 3
+) -> EmbeddingDataset:
+    """The distinct texts of the data set, each damaged and whole, in all splits; labels are left out.
+
+    Without this step a loss that reads noised texts gets those of the conversion (conf/conversion: words deleted).
+
+    Args:
+        noise: damages a text (see `TextChange`): Deletion as TSDAE has it, Swap, Mask, or one of your own.
+        shape: noised_text; says in the YAML what the step makes.
+        examples: how many texts the report shows.
+
+    Raises:
+        ConfigError: lists every invalid argument.
+        ShapeError: the data are twin or noised texts already.
+    """
+    problems = [*problems_with("shape", shape, LegalValues(one_of=(_NOISED,)), such_as=_NOISED)]
+    problems += problems_with("examples", examples, LegalValues(least=0, whole=True), such_as=3)
+    refuse(problems)
+    texts = dataset if dataset.shape.name == "text" else convert_to(dataset, "text")
+
+    def noised(source: ConversionInput) -> Iterator[Row]:
+        return to_noised_texts(source, noise, seed)
+
+    made = convert(texts, Conversion("text", _NOISED, noised, repr(noise).replace("{", "{{").replace("}", "}}")))
+    first_rows = islice(chain.from_iterable(map(rows_of, made.splits.values())), examples)
+    shown = tuple(shown_change(row["original"], row["damaged"]) for row in first_rows)
+    for line in shown:
+        logger.info("%s: %s", made.name, line)
+    return replace(made, history=(*made.history[:-1], replace(made.history[-1], step="noise", examples=shown)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embexp.protocols import PairLabeller
-from embexp.steps.silver.pool import Pair
+from embexp.steps.silver.sampling import Pair
 
 if TYPE_CHECKING:
     import numpy

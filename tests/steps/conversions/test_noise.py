@@ -8,8 +8,7 @@ from embexp.data.row_checks import dataset_of
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError, ShapeError
 from embexp.steps.augment.text_changes import Deletion, Mask, Swap
-from embexp.steps.conversions.convert import convert_to
-from embexp.steps.noise import add_noise
+from embexp.steps.conversions.convert import add_noise, convert_to
 from embexp.steps.prompting import set_prompts
 from embexp.steps.word_tokenizer import words_of
 

@@ -8,8 +8,7 @@ from embexp.data.arrow import select_rows
 from embexp.errors import ConfigError, DataError
 from embexp.steps.negatives.candidates import best_first
 from embexp.steps.negatives.random_candidates import RandomRetriever
-from embexp.steps.silver.pool import make_pair_pool
-from embexp.steps.silver.sampling import RemainingPairs, RetrievedPairs
+from embexp.steps.silver.sampling import RemainingPairs, RetrievedPairs, make_pair_pool
 
 GOLD = scored(("a", "b", 1.0), ("c", "d", 0.0))
 

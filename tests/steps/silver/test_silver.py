@@ -8,7 +8,7 @@ from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError, ShapeError
 from embexp.steps.augment.provenance import leave_out
 from embexp.steps.silver.labelling import keep_probabilities, sample_like_gold
-from embexp.steps.silver.pool import split_gold
+from embexp.steps.silver.sampling import split_gold
 from embexp.steps.silver.silver import add_silver
 from embexp.steps.split import split
 
