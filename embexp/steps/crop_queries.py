@@ -1,4 +1,4 @@
-"""Queries for passages without a model: one sentence of a passage asks for the rest of it."""
+"""Queries for passages without a model: one sentence of a passage is the query for the rest of it."""
 
 import logging
 from collections import Counter
@@ -8,17 +8,16 @@ from itertools import chain, islice
 from random import Random
 from typing import Any
 
+from embexp.core.arguments import COUNT, COUNT_FROM_0, TEXT, LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, rows_of, schema_of, table_of_rows
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.shapes import MADE_BY, MADE_FROM, shape_named
-from embexp.data.values import is_number
-from embexp.errors import DataError, listed
+from embexp.errors import DataError, Problem, listed
 from embexp.steps.augment.augment import HeldOut
 from embexp.steps.augment.provenance import Row, made_of, with_source
 from embexp.steps.augment.text_changes import sentences_of, shown_change, without_sentence
 from embexp.steps.conversions.convert import convert_to
 from embexp.steps.prompting import with_row_prompts
-from embexp.steps.refusals import count_faults, refuse
 
 _MADE = shape_named("positive_pair")
 _ONE_SENTENCE, _REPEATED = "passages of one sentence", "sentences that repeat the rest of their passage"
@@ -30,22 +29,22 @@ logger = logging.getLogger(__name__)
 def crop_queries(
     dataset: EmbeddingDataset, made_by: str, per_text: int, removed: float, seed: int, examples: int
 ) -> EmbeddingDataset:
-    """Pairs of a sentence and the passage that it was drawn from: the inverse cloze task (Lee et al. 2019, section 4).
+    """Pairs of a sentence and the passage that it comes from: the inverse cloze task (Lee et al. 2019, section 4).
 
-    Every distinct text is a passage, in all splits; those of one sentence are left out. Out of train goes what stands
-    in dev or test, out of dev what stands in test.
+    Every distinct text is a passage, in all splits; those of one sentence are left out. Pairs with a text of dev or
+    test are left out of train, pairs with a text of test out of dev.
 
     Args:
         made_by: the pairs' name in their column `made_by`.
         per_text: how many sentences of a passage become queries, at most.
-        removed: the probability that a query is taken out of its passage; where it stays, words must be matched.
-        examples: how many pairs are logged and kept in the report.
+        removed: the probability that a query is removed from its passage; where it stays, matching words suffices.
+        examples: how many pairs are logged and shown in the report.
 
     Raises:
-        ConfigError: lists every argument that does not fit.
+        ConfigError: lists every invalid argument.
         DataError: a split has no passage of two sentences.
     """
-    refuse("crop_queries", _faults(made_by, per_text, removed, examples, seed))
+    refuse(_problems(made_by, per_text, removed, examples, seed), under="dataset.steps.crop_queries")
     texts = with_row_prompts(dataset) if dataset.shape.name == "text" else convert_to(dataset, "text")
     cropping, made = _Cropping(made_by, per_text, removed, seed), {}
     for split in sorted(texts.splits, key=SPLITS.index, reverse=True):
@@ -54,8 +53,9 @@ def crop_queries(
         made[split] = table_of_rows(cropping.pairs(texts, split, held_out), schema_of(_MADE, [MADE_FROM, MADE_BY]))
         if texts.splits[split].num_rows and not made[split].num_rows:
             raise DataError(
-                f"crop_queries leaves no row of {split} in {dataset.name} ({cropping.report()}). Expected passages of "
-                "two sentences or more: choose other data, or make queries with step=[generate_queries]."
+                f"crop_queries leaves no row of {split} in {dataset.name} ({cropping.report()})",
+                expected="passages of two sentences or more, or queries by a language model",
+                fix="step=[generate_queries]",
             )
     ordered = {split: made[split] for split in texts.splits}
     rows = islice(chain.from_iterable(map(rows_of, ordered.values())), examples)
@@ -92,13 +92,13 @@ class _Cropping:
                     yield {name: value for name, value in row.items() if name != "text"}
 
     def _cropped(self, passage: str) -> Iterator[tuple[str, str]]:
-        """Sentences of a passage, each with what is to be found; passage and seed alone decide which."""
-        sentences, draw = sentences_of(passage), Random(f"{self.seed} {self.made_by} {passage}")
+        """Sentences of a passage, each with its positive; only the passage and the seed decide which."""
+        sentences, random = sentences_of(passage), Random(f"{self.seed} {self.made_by} {passage}")
         if len(sentences) < 2:
             self.left_out[_ONE_SENTENCE] += 1
             return
-        for number in draw.sample(range(len(sentences)), min(self.per_text, len(sentences))):
-            rest = without_sentence(passage, number) if draw.random() < self.removed else passage
+        for number in random.sample(range(len(sentences)), min(self.per_text, len(sentences))):
+            rest = without_sentence(passage, number) if random.random() < self.removed else passage
             if rest == sentences[number]:
                 self.left_out[_REPEATED] += 1
             else:
@@ -110,10 +110,9 @@ class _Cropping:
         return f"{self.num_made:,} queries made" + (f"; left out: {counts}" if self.left_out else "")
 
 
-def _faults(made_by: Any, per_text: Any, removed: Any, examples: Any, seed: Any) -> Iterator[str]:
-    if not isinstance(made_by, str) or not made_by.strip():
-        yield f"made_by={made_by!r} must be a name, such as made_by=crop."
-    yield from count_faults(1, per_text=per_text)
-    yield from count_faults(0, examples=examples, seed=seed)
-    if not (is_number(removed) and 0 <= removed <= 1):
-        yield f"removed={removed} must be a probability, from 0 to 1."
+def _problems(made_by: Any, per_text: Any, removed: Any, examples: Any, seed: Any) -> Iterator[Problem]:
+    yield from problems_with("made_by", made_by, TEXT, such_as="cropped")
+    yield from problems_with("per_text", per_text, COUNT, such_as=1)
+    yield from problems_with("examples", examples, COUNT_FROM_0, such_as=3)
+    yield from problems_with("seed", seed, COUNT_FROM_0, such_as=42)
+    yield from problems_with("removed", removed, LegalValues(least=0, most=1), such_as=0.9)

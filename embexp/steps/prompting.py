@@ -1,13 +1,14 @@
-"""Prompts: naming those of a data set, and writing those of single rows into their texts."""
+"""Prompts: named ones for a data set, and those of single rows written into their texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from embexp.core.arguments import refuse
 from embexp.data.arrow import batches_of, table_of_batches
 from embexp.data.dataset import EmbeddingDataset, Prompts
 from embexp.data.shapes import ROW_PROMPT, SHAPES
-from embexp.errors import ConfigError, did_you_mean, listed
+from embexp.errors import Problem, did_you_mean, listed
 
 if TYPE_CHECKING:
     import pyarrow
@@ -23,19 +24,18 @@ def set_prompts(
     default: str | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> EmbeddingDataset:
-    """The data set with prompts, which go before its texts in training and evaluation and are saved with the model.
+    """The data set with prompts. They precede its texts in training and evaluation and are saved with the model.
 
     Args:
         named: text of each prompt by its name, such as {"query": "query: ", "document": "passage: "}.
-        default: name of the prompt of all columns that `columns` does not speak of, and of `model.encode`.
+        default: name of the prompt of all columns that are not in `columns`, and of `model.encode`.
         columns: name of the prompt for a column, such as {"anchor": "query"}; conversions keep it with its texts.
 
     Raises:
         ConfigError: lists every prompt and column that does not exist, and every prompt that is no text.
     """
     columns = columns or {}
-    if problems := list(_problems(named, default, columns)):
-        raise ConfigError("\n".join(problems))
+    refuse(_problems(named, default, columns))
     prompts = Prompts(dict(named), default, dict(columns))
     said = [f"{name} {text!r}" for name, text in named.items()]
     said += [f"{column} takes {name}" for column, name in columns.items()]
@@ -43,29 +43,26 @@ def set_prompts(
     return dataset.after("set prompts", dataset.splits, ", ".join(said), prompts=prompts)
 
 
-def _problems(named: Mapping[str, str], default: str | None, columns: Mapping[str, str]) -> Iterator[str]:
+def _problems(named: Mapping[str, str], default: str | None, columns: Mapping[str, str]) -> Iterator[Problem]:
     if not named or not all(isinstance(text, str) for text in named.values()):
-        yield f"named={dict(named)} was given; expected at least one prompt, as named={{query: 'query: '}}."
-    asked = {"default": default} | {f"columns.{column}": name for column, name in columns.items()}
-    for key, name in asked.items():
+        fix = "\"named={query: 'query: '}\""
+        yield Problem(key="named", given=dict(named), expected="one prompt or more, each a text", fix=(fix,))
+    given = {"default": default} | {f"columns.{column}": name for column, name in columns.items()}
+    for key, name in given.items():
         if name is not None and name not in named:
-            yield (
-                f"{key}={name} names no prompt. Expected one of those in named: {listed(named)}. "
-                f"{did_you_mean(name, named)}"
-            ).strip()
-    for column in columns:
+            near = did_you_mean(str(name), named)
+            yield Problem("names no prompt", key, name, f"one of those in named: {listed(named)}", near)
+    for column, name in columns.items():
         if column not in _COLUMNS and not column.startswith("negative_"):
-            yield (
-                f"columns.{column} is no column of texts. Expected some of: {listed(_COLUMNS)}. "
-                f"{did_you_mean(column, _COLUMNS)}"
-            ).strip()
+            near = did_you_mean(column, _COLUMNS)
+            yield Problem("names no column of texts", f"columns.{column}", name, f"some of: {listed(_COLUMNS)}", near)
 
 
 def with_row_prompts(dataset: EmbeddingDataset) -> EmbeddingDataset:
     """The data set with each row's own prompt written before its first text; the column `prompt` is gone.
 
-    Rows without one of their own get the data set's for that column, so the column takes no other prompt any more.
-    A model that leaves prompts out of its pooling cannot tell these from the text.
+    Rows without their own prompt get the data set's for that column, so the column takes no other prompt any more.
+    A model that leaves prompts out of its pooling cannot distinguish these from the text.
     """
     if not any(ROW_PROMPT in rows.column_names for rows in dataset.splits.values()):
         return dataset
@@ -73,7 +70,7 @@ def with_row_prompts(dataset: EmbeddingDataset) -> EmbeddingDataset:
 
 
 def with_prompts_in_texts(dataset: EmbeddingDataset) -> EmbeddingDataset:
-    """The data set with all prompts written before its texts, for when texts of several columns get mixed."""
+    """The data set with all prompts written before its texts, for conversions that mix the texts of several columns."""
     return _written(dataset, dataset.text_columns)
 
 
@@ -103,7 +100,7 @@ def _schema_without_prompt(rows: "Dataset") -> "pyarrow.Schema":
 
 
 def _with_prompt(texts: "pyarrow.Array", prompt: str, own: "pyarrow.ChunkedArray | None") -> "pyarrow.Array":
-    """Texts, or lists of texts, after the prompt; after their own one where they have one."""
+    """Texts, or lists of texts, after the prompt, or after their own one where they have one."""
     import pyarrow
     import pyarrow.compute
 

@@ -1,4 +1,4 @@
-"""A teacher of pairs that is an encoder: the cosine of the two embeddings is the score."""
+"""An encoder as teacher: the cosine of two embeddings as the score of a pair, and the embeddings of texts."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -7,15 +7,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.data.cache import CachedBlocks
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, listed
+from embexp.errors import Problem, listed
 from embexp.protocols import Encoder
 from embexp.steps.conversions.conversion import Conversion, ConversionInput, Row
 from embexp.steps.conversions.convert import convert, convert_to
 from embexp.steps.negatives.embedding import cosines
 from embexp.steps.negatives.pool import Pairs
-from embexp.steps.refusals import count_faults, refuse
 
 if TYPE_CHECKING:
     import numpy
@@ -26,8 +26,7 @@ class CosineScorer:
     """A PairScorer by the cosine of the embeddings of query and text, in [-1, 1].
 
     Args:
-        query_prompt, document_prompt: go before the texts of either side; empty for none, None for the model's own
-            default one.
+        query_prompt, document_prompt: of the texts of either side; empty for none, None for the model's own default.
 
     Raises:
         ConfigError: a prompt that is no text.
@@ -39,14 +38,7 @@ class CosineScorer:
 
     def __post_init__(self) -> None:
         prompts = {"query_prompt": self.query_prompt, "document_prompt": self.document_prompt}
-        if wrong := {name: prompt for name, prompt in prompts.items() if not isinstance(prompt, str | None)}:
-            raise ConfigError(
-                "\n".join(
-                    f"scorer.{name}={prompt} was given. Expected a text, or null for the model's own: type "
-                    f"...scorer.{name}='query: ' or the like."
-                    for name, prompt in wrong.items()
-                )
-            )
+        refuse(problem for name, prompt in prompts.items() for problem in _prompt_problems(f"scorer.{name}", prompt))
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
         """One cosine per pair, float32 `(len(pairs),)`."""
@@ -70,21 +62,21 @@ def embed_by_teacher(
 ) -> EmbeddingDataset:
     """The distinct texts of the data set, each with a teacher's embedding, in all splits; other labels are left out.
 
-    With a `source`, all texts of a row get the embedding of that one: a translation that of what it translates, so that
-    a model learns to embed both alike in the space of a teacher that knows one language (Reimers & Gurevych 2020,
+    With a `source`, all texts of a row get the embedding of that one. A translation gets that of its original, so that
+    a model learns to embed both alike, in the space of a teacher that knows one language (Reimers & Gurevych 2020,
     arXiv:2004.09813). Texts are encoded and passed on block by block.
 
     Args:
         encoder: the teacher.
         source: the column whose text the teacher reads, such as anchor; None: each text itself.
-        prompt: goes before what the teacher reads; empty for none, None for its own default.
-        block_texts: after so many texts what was encoded is kept.
-        unfinished: the folder that keeps embeddings until all are there; None keeps none.
+        prompt: of what the teacher reads; empty for none, None for its own default.
+        block_texts: texts that are encoded and stored at a time.
+        unfinished: the folder that stores embeddings until all are there; None stores none.
 
     Raises:
-        ConfigError: lists every argument that does not fit.
+        ConfigError: lists every invalid argument.
     """
-    refuse("teacher_embeddings", _faults(dataset, source, prompt, block_texts))
+    refuse(_problems(dataset, source, prompt, block_texts), under="dataset.steps.teacher_embeddings")
     if source is None and dataset.shape.name != "text":
         dataset = convert_to(dataset, "text")
     blocks = CachedBlocks(unfinished)
@@ -114,13 +106,17 @@ def _distinct(split: ConversionInput, source: str | None) -> Iterator[tuple[str,
                 yield pair
 
 
-def _faults(dataset: EmbeddingDataset, source: Any, prompt: Any, block_texts: Any) -> Iterator[str]:
+def _problems(dataset: EmbeddingDataset, source: Any, prompt: Any, block_texts: Any) -> Iterator[Problem]:
     plain = [column for column in dataset.text_columns if not dataset.shape.text_lists]
     if source is not None and source not in plain:
-        yield (
-            f"source={source} is no column of single texts in {dataset.name}, which is {dataset.shape.name}. Expected "
-            f"null or one of: {listed(plain)}."
-        )
+        text = f"is no column of single texts in {dataset.name}, which is {dataset.shape.name}"
+        yield Problem(text, "source", source, f"null, or one of: {listed(plain)}", fix=("source=null",))
+    yield from _prompt_problems("prompt", prompt)
+    yield from problems_with("block_texts", block_texts, COUNT, such_as=8192)
+
+
+def _prompt_problems(key: str, prompt: Any) -> Iterator[Problem]:
     if not isinstance(prompt, str | None):
-        yield f"prompt={prompt} must be a text, or null for the teacher's own default."
-    yield from count_faults(1, block_texts=block_texts)
+        yield Problem(
+            key=key, given=prompt, expected="a text, or null for the model's own prompt", fix=(f"{key}=null",)
+        )

@@ -8,17 +8,17 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import COUNT, COUNT_FROM_0, problems_with, refuse
 from embexp.data.arrow import batches_of, schema_of, table_of_batches, with_progress
 from embexp.data.cache import CachedBlocks
-from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named
-from embexp.errors import DataError, listed
+from embexp.errors import DataError, Problem
 from embexp.protocols import PairScorer
 from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.conversions.ranked_lists import SCORES
-from embexp.steps.negatives.ranked_form import to_ranked
+from embexp.steps.negatives.ranked_form import problems_with_splits, to_ranked
 from embexp.steps.negatives.report import histogram, shortened
-from embexp.steps.refusals import count_faults, refuse
 
 if TYPE_CHECKING:
     import pyarrow
@@ -27,10 +27,10 @@ _REACH = 2  # the largest difference of two cosines
 
 
 class _ScoreReport:
-    """Gathers how a teacher scores the rows of a split.
+    """Collects how a teacher scores the rows of a split.
 
     Args:
-        num_shown: rows that are kept to be read, the first ones.
+        num_shown: rows that are shown, the first ones.
 
     Attributes:
         num_scored, num_bare: rows with scores; rows without positives or negatives.
@@ -65,7 +65,7 @@ class _ScoreReport:
         return ", ".join(parts)
 
     def lines(self) -> list[str]:
-        """What there is to read beside the numbers: how margins lie, whether a model can learn them, examples."""
+        """What to read besides the numbers: the distribution of margins, whether a model can learn them, examples."""
         import numpy
 
         margins = numpy.asarray(self.margins)
@@ -90,26 +90,19 @@ _Pair = tuple[str, str]
 
 
 class _ScoredLists:
-    """Scores the pairs of ranked rows, each distinct pair once, and puts the scores beside their texts.
-
-    What it remembers of a pair is a hash and its score.
+    """Adds scores to ranked rows. Each distinct pair is scored once; only its hash and its score stay in memory.
 
     Args:
         block_pairs: pairs that are scored at a time.
-        blocks: keeps the scores of each such block.
+        blocks: stores the scores of each such block.
     """
 
     def __init__(self, scorer: PairScorer, block_pairs: int, blocks: CachedBlocks) -> None:
         self.scorer, self.block_pairs, self.blocks = scorer, block_pairs, blocks
         self._scores: dict[bytes, float] = {}
 
-    @property
-    def num_recalled(self) -> int:
-        """How many blocks of scores were there before."""
-        return self.blocks.num_recalled
-
-    def of(self, batch: "pyarrow.Table", report: _ScoreReport) -> "pyarrow.Table":
-        """The batch with scores; rows without positives or negatives get none, for there is nothing to compare."""
+    def with_scores(self, batch: "pyarrow.Table", report: _ScoreReport) -> "pyarrow.Table":
+        """The batch with scores; rows without positives or negatives get none, because there is nothing to compare."""
         import pyarrow
 
         rows = batch.select(["query", *SCORES.values()]).to_pylist()
@@ -122,7 +115,8 @@ class _ScoredLists:
         )
         for name, column in SCORES.items():
             for row, is_scored in zip(rows, scored, strict=True):
-                row[name] = self._of_texts(row["query"], row[column]) if is_scored else None
+                keys = (_key((row["query"], text)) for text in row[column])
+                row[name] = [self._scores[key] for key in keys] if is_scored else None
             lists = pyarrow.array([row[name] for row in rows], pyarrow.list_(pyarrow.float64()))
             batch = batch.drop_columns([name]) if name in batch.column_names else batch
             batch = batch.append_column(name, lists)
@@ -130,11 +124,8 @@ class _ScoredLists:
             report.add(row)
         return batch
 
-    def _of_texts(self, query: str, texts: Sequence[str]) -> list[float]:
-        return [self._scores[_key((query, text))] for text in texts]
-
     def _score(self, pairs: Iterator[_Pair]) -> None:
-        """Have the pairs scored that are not yet, block by block."""
+        """Score the new pairs, block by block."""
         unknown = {key: pair for pair in pairs if (key := _key(pair)) not in self._scores}
         items = iter(unknown.items())
         blocks = iter(lambda: list(islice(items, self.block_pairs)), [])
@@ -148,7 +139,7 @@ def _key(pair: _Pair) -> bytes:
     return hashlib.blake2b(query + b"\0" + text, digest_size=16).digest()
 
 
-_MOST_ABOVE = 0.5  # share of the negatives that a teacher may put above the positive before that is told
+_MOST_ABOVE = 0.5  # share of the negatives that a teacher may score above the positive without a warning
 
 logger = logging.getLogger(__name__)
 
@@ -165,35 +156,36 @@ def score_by_teacher(
     """The data set as ranked rows, with a teacher's scores of all their texts in some splits.
 
     Ranked, because only there may rows have different numbers of negatives; losses get scored triplets of them by the
-    usual conversion, `conversion.max_negatives` negatives beside each positive. The scores are the teacher's own, not
+    usual conversion, `conversion.max_negatives` negatives with each positive. The scores are the teacher's own, not
     margins: margin_mse and distill_kl both read these. Each pair of texts is scored once; earlier scores are replaced.
 
     Args:
         scorer: the teacher; reads texts without prompts.
         conversion: for shapes that must be converted first.
         splits: which ones are scored.
-        block_pairs: after so many pairs what was scored is kept.
+        block_pairs: pairs that are scored and stored at a time.
         examples: how many scored rows the report shows.
-        unfinished: the folder that keeps scores until all are there; None keeps none.
+        unfinished: the folder that stores scores until all are there; None stores none.
 
     Raises:
-        ConfigError: lists every argument that does not fit.
+        ConfigError: lists every invalid argument.
         ShapeError: rows whose positives are not known.
         DataError: no row of a split has negatives.
     """
-    refuse("teacher_scores", _faults(dataset, splits, block_pairs, examples))
+    refuse(_problems(dataset, splits, block_pairs, examples), under="dataset.steps.teacher_scores")
     ranked = to_ranked(dataset, conversion, "A teacher cannot score")
     scoring = _ScoredLists(scorer, block_pairs, CachedBlocks(unfinished))
     made, reasons, shown = dict(ranked.splits), [], []
     for split in splits:
         rows, report = ranked.splits[split], _ScoreReport(examples)
         schema = schema_of(shape_named("ranked"), [*rows.column_names, "positive_scores", "negative_scores"])
-        batches = (scoring.of(batch, report) for batch in batches_of(rows))
+        batches = (scoring.with_scores(batch, report) for batch in batches_of(rows))
         made[split] = table_of_batches((batch.select(schema.names).cast(schema) for batch in batches), schema)
         if not report.num_scored:
             raise DataError(
-                f"No row of {ranked.name}/{split} has both positives and negatives: a teacher has nothing to compare. "
-                "Expected negatives: type negatives=bm25 (or another way of mining), or choose data that have them."
+                f"No row of {ranked.name}/{split} has both positives and negatives: a teacher has nothing to compare",
+                expected="data that have negatives, or a way of mining them",
+                fix="negatives=bm25",
             )
         if report.share_above > _MOST_ABOVE:
             logger.warning(
@@ -206,14 +198,11 @@ def score_by_teacher(
             )
         reasons.append(f"{split}: {report}")
         shown += report.lines()
-    logger.info("%s: %s; %d blocks were kept from before", ranked.name, "; ".join(reasons), scoring.num_recalled)
+    logger.info("%s: %s; %d blocks were there before", ranked.name, "; ".join(reasons), scoring.blocks.num_recalled)
     return ranked.after("teacher scores", made, "; ".join(reasons), shown)
 
 
-def _faults(dataset: EmbeddingDataset, splits: Sequence[str], block_pairs: Any, examples: Any) -> Iterator[str]:
-    if isinstance(splits, str) or not splits or not {*splits} <= {*SPLITS}:
-        yield f"splits={splits} must be a list of some of: {listed(SPLITS)}; type splits=[train]."
-    elif missing := [split for split in splits if split not in dataset.splits]:
-        yield f"splits={listed(splits)}: {dataset.name} has no {listed(missing)}, only {listed(dataset.splits)}."
-    yield from count_faults(1, block_pairs=block_pairs)
-    yield from count_faults(0, examples=examples)
+def _problems(dataset: EmbeddingDataset, splits: Any, block_pairs: Any, examples: Any) -> Iterator[Problem]:
+    yield from problems_with_splits(splits, dataset)
+    yield from problems_with("block_pairs", block_pairs, COUNT, such_as=2048)
+    yield from problems_with("examples", examples, COUNT_FROM_0, such_as=10)

@@ -52,22 +52,26 @@ def test_a_column_takes_its_own_prompt_or_that_of_its_side_or_the_default(defaul
     assert prompts_of(set_prompts(pairs(), NAMED, default, columns)) == expected
 
 
-def test_all_misfits_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(ConfigError) as error:
         set_prompts(pairs(), NAMED, default="qery", columns={"anchr": "query", "positive": "documnt"})
-    lines = str(error.value).splitlines()
+    lines = [*map(str, error.value.problems)]
     assert lines[:2] == [
         "default=qery names no prompt. Expected one of those in named: query, document. Did you mean 'query'?",
         "columns.positive=documnt names no prompt. Expected one of those in named: query, document. "
         "Did you mean 'document'?",
     ]
-    assert lines[2].startswith("columns.anchr is no column of texts. Expected some of: sentence1, sentence2, anchor")
+    assert lines[2].startswith(
+        "columns.anchr=query names no column of texts. Expected some of: sentence1, sentence2, anchor"
+    )
     assert lines[2].endswith("Did you mean 'anchor'?")
 
 
 @pytest.mark.parametrize("named", [{}, {"query": 3}])
 def test_prompts_that_are_no_texts_are_refused(named):
-    with pytest.raises(ConfigError, match=r"expected at least one prompt, as named=\{query: 'query: '\}"):
+    with pytest.raises(
+        ConfigError, match=r"Expected one prompt or more, each a text\.\nhint: type \"named=\{query: 'query: '\}\""
+    ):
         set_prompts(pairs(), named)
 
 

@@ -1,4 +1,4 @@
-"""Teacher embeddings: which text has which one, blocks that are kept, what does not fit."""
+"""Teacher embeddings: which text has which one, blocks that are stored, invalid arguments."""
 
 import pytest
 from teachers import LengthEncoder
@@ -54,7 +54,9 @@ def test_a_step_that_was_killed_goes_on_with_the_blocks_that_are_not_there(tmp_p
     assert made.fingerprints() == embedded().fingerprints()
 
 
-def test_arguments_that_do_not_fit_are_told_together():
+def test_invalid_arguments_are_reported_together():
     ranked = dataset_of("mine", "ranked", {"train": {"query": ["q"], "positives": [["p"]], "negatives": [["n"]]}})
-    with pytest.raises(ConfigError, match=r"source=query is no column.*\n.*prompt=\['a'\] must.*\n.*block_texts=0"):
+    with pytest.raises(
+        ConfigError, match=r"embeddings\.source=query is no column(.|\n)*prompt=\[a\] was(.|\n)*block_texts=0 was"
+    ):
         embedded(dataset=ranked, source="query", prompt=["a"], block_texts=0)

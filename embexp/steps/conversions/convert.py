@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
 from embexp.data.arrow import rows_of, schema_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset, Prompts
 from embexp.data.row_checks import check_rows
@@ -236,7 +236,7 @@ def add_noise(
         ShapeError: the data are twin or noised texts already.
     """
     problems = [*problems_with("shape", shape, LegalValues(one_of=(_NOISED,)), such_as=_NOISED)]
-    problems += problems_with("examples", examples, LegalValues(least=0, whole=True), such_as=3)
+    problems += problems_with("examples", examples, COUNT_FROM_0, such_as=3)
     refuse(problems)
     texts = dataset if dataset.shape.name == "text" else convert_to(dataset, "text")
 

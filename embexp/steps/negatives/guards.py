@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.arguments import COUNT, LegalValues, problems_with
+from embexp.core.arguments import COUNT, COUNT_FROM_0, LegalValues, problems_with
 from embexp.errors import Problem
 from embexp.steps.negatives.candidates import NOTHING, Candidates
 from embexp.steps.negatives.pool import Pairs
@@ -53,7 +53,7 @@ class Guards:
         Args:
             has_scores: whether the retriever's scores can be read by guards.
         """
-        yield from problems_with("skip", self.skip, LegalValues(least=0, whole=True), such_as=0)
+        yield from problems_with("skip", self.skip, COUNT_FROM_0, such_as=0)
         yield from problems_with("within", self.within, COUNT, such_as=50)
         if COUNT.allow(self.within) and COUNT.allow(num_negatives) and self.within < num_negatives:
             yield Problem(

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import select_rows
 from embexp.data.beir import read_documents
-from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
-from embexp.errors import Problem, listed
+from embexp.errors import Problem
 from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.kept_rows import none_emptied
 from embexp.steps.negatives.candidates import Candidates, Retriever
 from embexp.steps.negatives.guards import Guards
 from embexp.steps.negatives.pool import Pairs, Pool, keys_of, make_pool
-from embexp.steps.negatives.ranked_form import MINED, PAIRS_FIRST, replace_negatives, to_ranked
+from embexp.steps.negatives.ranked_form import MINED, PAIRS_FIRST, problems_with_splits, replace_negatives, to_ranked
 from embexp.steps.negatives.report import EXAMPLES, MiningReport, shortened
 from embexp.steps.negatives.selection import Selection
 
@@ -98,11 +98,7 @@ def _problems(dataset: EmbeddingDataset, given: Any, too_few: Any, splits: Any, 
     """What is wrong with the arguments that say which rows get negatives, and from where."""
     yield from problems_with("given", given, LegalValues(one_of=("replace", "keep")), such_as="replace")
     yield from problems_with("too_few", too_few, LegalValues(one_of=("keep", "drop")), such_as="keep")
-    some_splits = LegalValues(one_of=SPLITS, many=True)
-    yield from problems_with("splits", splits, some_splits, such_as="[train]")
-    if some_splits.allow(splits) and (missing := [split for split in splits if split not in dataset.splits]):
-        there = f"some of those that {dataset.name} has: {listed(dataset.splits)}"
-        yield Problem(f"names {listed(missing)}, which {dataset.name} has not", "splits", splits, there)
+    yield from problems_with_splits(splits, dataset)
     if corpus is not None and not isinstance(corpus, str):
         yield Problem(key="corpus", given=corpus, expected="one file, or null", fix=("corpus=<file>",))
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import LegalValues, problems_with
 from embexp.data.arrow import batches_of, schema_of, table_of_batches
-from embexp.data.dataset import EmbeddingDataset
+from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.shapes import shape_named
-from embexp.errors import ShapeError, listed
+from embexp.errors import Problem, ShapeError, listed
 from embexp.steps.conversions.conversion import ConversionSettings, missing_numbers
 from embexp.steps.conversions.convert import convert, route, unmet_needs
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 MINED = ("ranked", "triplet", "positive_pair")  # shapes of which each row becomes a ranked one
 PAIRS_FIRST = ("ranked", "positive_pair", "triplet")  # where given negatives go: what has none need not be left out
 _SAMPLED = "labelled_text"  # converted to pairs at random, so that a text's other positives would not be known
+
+
+def problems_with_splits(splits: Any, dataset: EmbeddingDataset) -> Iterator[Problem]:
+    """The problem with the argument `splits` of a step that makes ranked rows of some splits."""
+    some_splits = LegalValues(one_of=SPLITS, many=True)
+    yield from problems_with("splits", splits, some_splits, such_as="[train]")
+    if some_splits.allow(splits) and (missing := [split for split in splits if split not in dataset.splits]):
+        there = f"some of those that {dataset.name} has: {listed(dataset.splits)}"
+        yield Problem(f"names {listed(missing)}, which {dataset.name} has not", "splits", splits, there)
 
 
 def to_ranked(

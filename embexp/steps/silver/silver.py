@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.arguments import SHARE, LegalValues, problems_with, refuse
+from embexp.core.arguments import COUNT_FROM_0, SHARE, LegalValues, problems_with, refuse
 from embexp.data.arrow import rows_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import training_columns
@@ -223,7 +223,7 @@ def _problems(num_pairs: Any, min_confidence: Any, seed: Any, sampler: Any, teac
     yield from problems_with("num_pairs", num_pairs, _COUNT_OR_NULL, such_as="null")
     confidence = LegalValues(above=0, below=1, optional=True)
     yield from problems_with("min_confidence", min_confidence, confidence, such_as=0.8)
-    yield from problems_with("seed", seed, LegalValues(least=0, whole=True), such_as=42)
+    yield from problems_with("seed", seed, COUNT_FROM_0, such_as=42)
     if (sampler is None) != (teacher is None):
         missing = "sampler" if sampler is None else "teacher"
         yield Problem("is missing", key=missing, expected="a sampler and a teacher, or neither")
