@@ -130,5 +130,5 @@ def test_examples_of_an_earlier_version_are_told_apart(two_runs, tmp_path):
     shutil.copytree(two_runs / "cosent", tmp_path / "old")
     file = tmp_path / "old" / "examples" / "sts_test.parquet"
     pyarrow.parquet.write_table(pyarrow.parquet.read_table(file).replace_schema_metadata({}), file)
-    with pytest.raises(DataError, match=r"does not say how its metrics are taken: an earlier version"):
+    with pytest.raises(DataError, match=r"no measures in the metadata: an earlier version"):
         compared(two_runs / "mnrl", tmp_path / "old")

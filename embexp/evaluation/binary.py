@@ -1,4 +1,4 @@
-"""Binary decisions on pairs: how well the similarity of two embeddings tells pairs of label 1 from those of label 0."""
+"""Binary classification of pairs: how well the similarity of embeddings separates label 1 from label 0."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
@@ -25,24 +25,24 @@ def binary_evaluator(
 ) -> ExampleEvaluator:
     """Average precision, ROC AUC, and accuracy and F1 at their best threshold, for several similarity functions.
 
-    Accuracy and F1 take the threshold that is best on the very pairs they are measured on, anew in every resample:
-    they compare models, and are a little higher than what a threshold chosen beforehand gives.
+    Accuracy and F1 use the best threshold on the evaluated pairs, chosen anew in every resample: good for comparing
+    models, but a little higher than with a threshold chosen beforehand.
 
     Args:
         dataset: pairs with label 1 (alike) or 0.
-        similarity: which functions, the first one gives the primary metric (`ap_<function>`).
+        similarity: the functions; the first one gives the primary metric (`ap_<function>`).
         options: of every evaluator (`ExampleEvaluator`).
 
     Raises:
-        ConfigError: no similarity function, one that is not known, or an option that is wrong.
-        DataError: no dev or test split, or one whose labels are all the same.
+        ConfigError: no similarity function, an unknown one, or an invalid option.
+        DataError: no dev or test split, or one with a single label.
     """
     check_functions(name, similarity)
     return ExampleEvaluator(name, dataset, _BinaryTask(similarity), **options)
 
 
 class _BinaryTask:
-    """Pairs that are alike or not: does their similarity tell?"""
+    """Pairs that are alike or not: does their similarity separate them?"""
 
     def __init__(self, similarity: Sequence[str]) -> None:
         self.similarity = tuple(dict.fromkeys(similarity))
@@ -58,9 +58,9 @@ class _BinaryTask:
         labels = {int(label) for label in rows["label"][:]}
         if missing := [label for label in _LABELS if label not in labels]:
             raise DataError(
-                f"{where} has no pair of label {' or '.join(map(str, missing))}: no decision can be measured. "
-                "Expected pairs of label 1 and of label 0: choose other data with evaluator.<name>.dataset, or an "
-                "evaluator that reads positive pairs alone."
+                f"{where} has no pair of label {' or '.join(map(str, missing))}",
+                expected="pairs of label 1 and of label 0, or an evaluator that reads positive pairs alone",
+                fix=("evaluator.<name>.dataset=<other data>", "evaluator=[paraphrase_mining]"),
             )
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
@@ -82,10 +82,10 @@ class _BinaryTask:
 
 
 def thresholds_of(scores: Scores) -> dict[str, float]:
-    """From which similarity on a pair is taken for alike: `accuracy_threshold_<function>`, `f1_threshold_<function>`.
+    """The best thresholds of accuracy and F1: `accuracy_threshold_<function>`, `f1_threshold_<function>`.
 
-    They make accuracy and F1 highest on these very pairs. They are no metrics, as none is better than another. Those
-    of distances are negated, as the similarities are.
+    A pair at or above the threshold counts as alike. Thresholds are not metrics: none is better than another. Those of
+    distances are negated, as the similarities are.
     """
     columns, found = scores.columns, {}
     for measure in scores.measures:

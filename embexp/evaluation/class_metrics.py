@@ -30,9 +30,9 @@ class _Groups:
 
 
 class _ConfusionTable:
-    """How many examples of each true class were put into each predicted one.
+    """How many examples of each true class got each predicted class.
 
-    Only cells that occur are counted: with many classes most of such a table is empty.
+    Only cells that occur are stored: with many classes most of the table is empty.
     """
 
     def __init__(self, gold: "numpy.ndarray", predicted: "numpy.ndarray") -> None:
@@ -45,17 +45,17 @@ class _ConfusionTable:
         self.true, self.predicted = _Groups(self.true_of_cell), _Groups(self.predicted_of_cell)
 
     def __call__(self, sample: Sample) -> tuple["numpy.ndarray", "numpy.ndarray", "numpy.ndarray"]:
-        """How many were sampled of each true class, each predicted one and each cell, `(resamples, groups)` each."""
+        """The number of examples of each true class, each predicted class and each cell, `(resamples, groups)` each."""
         cells = self.cell(sample.counts)
         return self.true(cells), self.predicted(cells), cells
 
 
 class ConfusionTables:
-    """The tables of one or several runs of the same method, such as of k-means from several starts.
+    """The confusion tables of one or several runs of a method, such as k-means from several starts.
 
     Args:
         gold: true classes, `(n,)`.
-        predicted: a class for each example; or for each example one from every run, `(n,)` of arrays or lists.
+        predicted: a class for each example; or one from every run for each example, `(n,)` of arrays or lists.
     """
 
     def __init__(self, gold: "numpy.ndarray", predicted: Any) -> None:
@@ -64,7 +64,7 @@ class ConfusionTables:
         by_example = numpy.asarray(predicted if numpy.ndim(predicted[0]) == 0 else [*map(list, predicted)])
         self.tables = [_ConfusionTable(gold, run) for run in by_example.reshape(len(gold), -1).T]
 
-    def mean(self, sample: Sample, statistic: Callable[[_ConfusionTable, Sample], "numpy.ndarray"]) -> "numpy.ndarray":
+    def mean(self, statistic: Callable[[_ConfusionTable, Sample], "numpy.ndarray"], sample: Sample) -> "numpy.ndarray":
         """The mean of the runs in every resample, `(resamples,)`.
 
         Runs are sampled with replacement, as examples are, so that the interval includes the variance between starts.
@@ -77,33 +77,12 @@ class ConfusionTables:
         runs = of_runs.shape[1]
         if runs == 1 or (sample.counts == 1).all():  # the data as they are
             return of_runs.mean(axis=1)
-        random = numpy.random.default_rng(sample.counts[:, 0].astype(int))  # another one for every sample
+        random = numpy.random.default_rng(sample.counts[:, 0].astype(int))  # another generator for every sample
         return (of_runs * random.multinomial(runs - 1, [1 / runs] * runs, len(of_runs))).sum(axis=1) / (runs - 1)
 
 
-class MacroF1:
-    """F1 of each class, averaged over the classes that were sampled or predicted, as scikit-learn has it."""
-
-    def __init__(self, cells: ConfusionTables) -> None:
-        self.cells = cells
-
-    def __call__(self, sample: Sample) -> "numpy.ndarray":
-        """The statistic in every resample, `(resamples,)`; nan where nothing was sampled."""
-        return self.cells.mean(sample, _macro_f1)
-
-
-class VMeasure:
-    """Harmonic mean of homogeneity and completeness of clusters (Rosenberg & Hirschberg 2007)."""
-
-    def __init__(self, cells: ConfusionTables) -> None:
-        self.cells = cells
-
-    def __call__(self, sample: Sample) -> "numpy.ndarray":
-        """The statistic in every resample, `(resamples,)`; nan where nothing was sampled."""
-        return self.cells.mean(sample, _v_measure)
-
-
-def _macro_f1(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
+def macro_f1(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
+    """F1 of each class, averaged over the sampled or predicted classes, as in scikit-learn; nan of an empty sample."""
     import numpy
 
     true, predicted, cells = table(sample)
@@ -116,7 +95,8 @@ def _macro_f1(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
         return (2 * right / numpy.maximum(either, 1)).sum(axis=1) / (either > 0).sum(axis=1)
 
 
-def _v_measure(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
+def v_measure(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
+    """Harmonic mean of homogeneity and completeness of clusters (Rosenberg & Hirschberg 2007), in every resample."""
     import numpy
 
     with numpy.errstate(invalid="ignore", divide="ignore"):
@@ -129,7 +109,7 @@ def _v_measure(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
 
 
 def _entropy(counts: "numpy.ndarray", sample: Sample) -> "numpy.ndarray":
-    """Entropy in nats of the groups' shares in every resample, `(resamples,)`; exactly 0 where only one was sampled."""
+    """Entropy in nats of the groups' shares per resample, `(resamples,)`; exactly 0 for a single sampled group."""
     import numpy
 
     shares = counts / sample.total[:, None]

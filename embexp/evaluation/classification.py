@@ -1,4 +1,4 @@
-"""Classification: how well a linear probe on the embeddings tells the classes of texts apart."""
+"""Classification: how well a linear probe on the embeddings predicts the classes of texts."""
 
 import logging
 import warnings
@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
+from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, DataError, did_you_mean, listed
+from embexp.errors import DataError, Problem, listed
 from embexp.evaluation.example_evaluator import EVALUATED_SPLITS, EvaluatorOptions, ExampleEvaluator
 from embexp.evaluation.metrics import Measure
 from embexp.steps.prompting import with_row_prompts
@@ -34,18 +35,20 @@ class _Probe:
     max_iter: int
     seed: int
 
-    def predict(self, vectors: "numpy.ndarray", classes: "numpy.ndarray", judged: "numpy.ndarray") -> "numpy.ndarray":
-        """The classes of the vectors `judged`, as told by a probe that is fitted on others.
+    def predict(
+        self, vectors: "numpy.ndarray", classes: "numpy.ndarray", evaluated: "numpy.ndarray"
+    ) -> "numpy.ndarray":
+        """The classes of the vectors `evaluated`, predicted by a probe that is fitted on others.
 
         Args:
             vectors: to fit on, `(texts, dim)`, with their `classes`, `(texts,)`.
         """
         fitted = self._fitted(vectors, classes)
-        self._say_unless_converged([fitted])
-        return fitted.predict(judged)
+        self._warn_unless_converged([fitted])
+        return fitted.predict(evaluated)
 
     def predict_by_folds(self, vectors: "numpy.ndarray", classes: "numpy.ndarray", folds: int) -> "numpy.ndarray":
-        """The class of each vector, as told by a probe that is fitted on all folds but its own.
+        """The class of each vector, predicted by a probe that is fitted on all folds but its own.
 
         Every fold holds the same share of each class; which vector is in which fold depends on the seed alone.
         """
@@ -56,7 +59,7 @@ class _Probe:
         for others, own in StratifiedKFold(folds, shuffle=True, random_state=self.seed).split(vectors, classes):
             probes.append(self._fitted(vectors[others], classes[others]))
             found[own] = probes[-1].predict(vectors[own])
-        self._say_unless_converged(probes)
+        self._warn_unless_converged(probes)
         return found
 
     def _fitted(self, vectors: "numpy.ndarray", classes: "numpy.ndarray") -> Any:
@@ -64,10 +67,10 @@ class _Probe:
         from sklearn.linear_model import LogisticRegression
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # told once for all folds
+            warnings.simplefilter("ignore", ConvergenceWarning)  # logged once for all folds
             return LogisticRegression(C=self.inverse_regularisation, max_iter=self.max_iter).fit(vectors, classes)
 
-    def _say_unless_converged(self, probes: list[Any]) -> None:
+    def _warn_unless_converged(self, probes: list[Any]) -> None:
         unfinished = sum(int(probe.n_iter_.max() >= self.max_iter) for probe in probes)
         if unfinished:
             logger.warning(
@@ -76,18 +79,11 @@ class _Probe:
                 unfinished, len(probes), self.max_iter,
             )  # fmt: skip
 
-    def faults(self) -> Iterator[str]:
-        """What cannot be meant, as `<argument>=<value>: expected ...`."""
-        if not self.inverse_regularisation > 0:
-            yield f"inverse_regularisation={self.inverse_regularisation}: expected a number above 0 (1 is usual)."
-        if self.max_iter < 1:
-            yield f"max_iter={self.max_iter}: expected 1 or more (1000 is usual)."
-
 
 def _at_mean_length_one(vectors: "numpy.ndarray") -> "numpy.ndarray":
-    """The vectors, float64, all divided by their mean length, so that regularisation means the same for every model.
+    """The vectors, float64, divided by their mean length; unit vectors stay as they are.
 
-    Without it a model with longer embeddings would be regularised less. Unit vectors stay as they are.
+    So regularisation is the same for every model: longer embeddings would be regularised less.
     """
     import numpy
 
@@ -95,7 +91,7 @@ def _at_mean_length_one(vectors: "numpy.ndarray") -> "numpy.ndarray":
 
 
 def _sample_of_each_class(classes: "numpy.ndarray", most: int, seed: int) -> "numpy.ndarray":
-    """Places of rows drawn at random, up to so many of each class, ascending."""
+    """Places of randomly sampled rows, up to so many of each class, ascending."""
     import numpy
 
     random = numpy.random.default_rng(seed)
@@ -111,7 +107,7 @@ def classes_of(rows: "Dataset") -> "numpy.ndarray":
 
 
 def examples_of(rows: "Dataset", names: Sequence[str]) -> dict[str, Sequence[Any]]:
-    """Text, name of the class where it has one, and its number as `gold`."""
+    """Text, name of the class if it has one, and its number as `gold`."""
     gold = classes_of(rows).tolist()
     named = {"label": [names[number] for number in gold]} if names else {}
     return {"text": rows["text"][:], **named, "gold": gold}
@@ -122,9 +118,9 @@ def check_classes(rows: "Dataset", where: str) -> None:
     number = len(set(rows["label"][:]))
     if number < 2:
         raise DataError(
-            f"{where} has rows of {number} class{'es' if number != 1 else ''}: nothing can be told apart. "
-            "Expected two or more: name the column of the classes, 'dataset.reader.columns={label: <your column>}', "
-            "or split the data anew with dataset.steps.split."
+            f"{where} has rows of {number} class{'es' if number != 1 else ''}",
+            expected="two or more: name the column of the classes, or split the data anew with dataset.steps.split",
+            fix="'dataset.reader.columns={label: <your column>}'",
         )
 
 
@@ -134,7 +130,13 @@ def _sizes_below(least: int, rows: "Dataset", names: Sequence[str]) -> dict[str,
     return {names[label] if names else str(label): size for label, size in sorted(counted.items()) if size < least}
 
 
-_FOLDS, _TRAIN = _FIT_ON = ("folds", "train")
+_FOLDS, _TRAIN = ("folds", "train")
+_ARGUMENTS = {
+    "fit_on": (LegalValues(one_of=(_FOLDS, _TRAIN)), _FOLDS),
+    "inverse_regularisation": (LegalValues(above=0), 1),
+    "max_iter": (COUNT, 1000),
+    "samples_per_label": (LegalValues(least=1, whole=True, optional=True), 8),
+}
 
 
 def classification_evaluator(
@@ -152,22 +154,28 @@ def classification_evaluator(
 
     Args:
         dataset: texts with a class each.
-        fit_on: "folds": each fold of the judged split is told by a probe fitted on its other folds; "train": by one
-            fitted on the train split, as mteb does. A model that was trained on these very rows has an unfair one.
-        folds: how many, for fit_on "folds".
+        fit_on: "folds": the probe that predicts a fold is fitted on the other folds of the evaluated split; "train": on
+            the train split, as in mteb. That favours a model that was trained on these very rows.
+        folds: their number, for fit_on "folds".
         samples_per_label: rows of each class to fit on, for fit_on "train"; None: all.
         inverse_regularisation, max_iter: of the probe (`_Probe`).
-        seed: of the folds, and of the rows that are drawn.
+        seed: of the folds, and of the sampled rows.
         options: of every evaluator (`ExampleEvaluator`).
 
     Raises:
-        ConfigError: lists every argument that cannot be meant; or an option that is wrong.
-        DataError: no dev or test split, one with a single class or with a class that has fewer rows than there are
-            folds, or no train split to fit on.
+        ConfigError: lists every invalid argument.
+        DataError: no dev or test split, one with a single class or a class with fewer rows than folds, or no train
+            split to fit on.
     """
+    given = {
+        "fit_on": fit_on,
+        "folds": folds,
+        "samples_per_label": samples_per_label,
+        "inverse_regularisation": inverse_regularisation,
+        "max_iter": max_iter,
+    }
+    refuse(_argument_problems(given), under=f"evaluator.{name}")
     probe = _Probe(inverse_regularisation, max_iter, seed)
-    if faults := [*_argument_problems(fit_on, folds, samples_per_label), *probe.faults()]:
-        raise ConfigError("\n".join(f"evaluator.{name}.{fault}" for fault in faults))
     if fit_on == _TRAIN:
         task = _ClassificationTask(
             dataset.label_names, probe, train=_train_rows(name, dataset, samples_per_label, seed)
@@ -178,31 +186,34 @@ def classification_evaluator(
     return ExampleEvaluator(name, dataset, task, **options)
 
 
-def _argument_problems(fit_on: str, folds: int, samples_per_label: int | None) -> Iterator[str]:
-    if fit_on not in _FIT_ON:
-        yield f"fit_on={fit_on}: expected one of {listed(_FIT_ON)}. {did_you_mean(fit_on, _FIT_ON)}".strip()
-    if fit_on == _FOLDS and folds < 2:
-        yield f"folds={folds}: expected 2 or more (5 is usual)."
-    if samples_per_label is not None and samples_per_label < 1:
-        yield f"samples_per_label={samples_per_label}: expected 1 or more (8 is usual), or null for all rows."
-    elif samples_per_label is not None and fit_on == _FOLDS:
-        yield f"samples_per_label={samples_per_label} has no effect with fit_on=folds: expected null, or fit_on=train."
+def _argument_problems(given: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, (legal, usual) in _ARGUMENTS.items():
+        yield from problems_with(key, given[key], legal, such_as=usual)
+    if given["fit_on"] == _FOLDS:
+        yield from problems_with("folds", given["folds"], LegalValues(least=2, whole=True), such_as=5)
+        samples = given["samples_per_label"]
+        if samples is not None and _ARGUMENTS["samples_per_label"][0].allow(samples):
+            fix = ("samples_per_label=null", f"fit_on={_TRAIN}")
+            yield Problem("has no effect on a probe that is fitted on folds", "samples_per_label", samples, fix=fix)
 
 
 def _check_folds(name: str, dataset: EmbeddingDataset, folds: int) -> None:
-    """Raise DataError where a class has fewer rows than there are folds, naming all such classes."""
+    """Raise DataError if a class has fewer rows than there are folds, naming all such classes."""
     splits = [split for split in EVALUATED_SPLITS if split in dataset.splits]
     small = {split: _sizes_below(folds, dataset.splits[split], dataset.label_names) for split in splits}
     sizes = [size for of_split in small.values() for size in of_split.values()]
     if not sizes:
         return
     found = listed(f"{split} {label} ({size})" for split, of_split in small.items() for label, size in of_split.items())
-    ways = [f"evaluator.{name}.folds={min(sizes)}"] if min(sizes) > 1 else []
-    ways += [f"evaluator.{name}.fit_on=train"] if "train" in dataset.splits else []
-    advice = f"Type {' or '.join(ways)}." if ways else "Add rows of these classes, or take them out of the data."
+    fix = [f"evaluator.{name}.folds={min(sizes)}"] if min(sizes) > 1 else []
+    fix += [f"evaluator.{name}.fit_on=train"] if "train" in dataset.splits else []
     raise DataError(
-        f"evaluator.{name}.folds={folds}: {dataset.name} has classes with fewer rows: {found}. "
-        f"Expected {folds} rows of each class or more, one for every fold. {advice}"
+        f"is more than the rows of some classes of {dataset.name}: {found}",
+        key=f"evaluator.{name}.folds",
+        given=folds,
+        expected=f"{folds} rows of each class or more, one for every fold",
+        note="" if fix else "Add rows of these classes, or take them out of the data.",
+        fix=fix,
     )
 
 
@@ -210,8 +221,11 @@ def _train_rows(name: str, dataset: EmbeddingDataset, samples_per_label: int | N
     """The rows that the probe is fitted on."""
     if "train" not in dataset.splits:
         raise DataError(
-            f"evaluator.{name}.fit_on=train: {dataset.name} has no train split (it has: {listed(dataset.splits)}). "
-            f"Expected one to fit the probe on. Type evaluator.{name}.fit_on=folds."
+            f"needs a train split, and {dataset.name} has none (it has: {listed(dataset.splits)})",
+            key=f"evaluator.{name}.fit_on",
+            given=_TRAIN,
+            expected="one to fit the probe on",
+            fix=f"evaluator.{name}.fit_on={_FOLDS}",
         )
     rows = with_row_prompts(dataset).splits["train"]
     check_classes(rows, f"{dataset.name}/train")
@@ -221,12 +235,12 @@ def _train_rows(name: str, dataset: EmbeddingDataset, samples_per_label: int | N
 
 
 class _ClassificationTask:
-    """Texts with a class each: does a probe tell it?
+    """Texts with a class each: does a probe predict it?
 
     Args:
         names: the classes by their number.
-        folds: of the judged rows, for a probe that is fitted on them.
-        train: the rows to fit the probe on in place of folds.
+        folds: of the evaluated rows, for a probe that is fitted on them.
+        train: the rows to fit the probe on instead of folds.
     """
 
     measures = (Measure("accuracy", "mean", "right"), Measure("macro_f1", "macro_f1", "class", "gold"))
@@ -243,7 +257,7 @@ class _ClassificationTask:
         check_classes(rows, where)
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
-        """The judged texts, then those that the probe is fitted on."""
+        """The evaluated texts, then those that the probe is fitted on."""
         return {"text": [*rows["text"][:], *(self.train["text"][:] if self.train else ())]}
 
     def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
@@ -257,9 +271,9 @@ class _ClassificationTask:
 
     def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
         every, gold = _at_mean_length_one(vectors["text"]), classes_of(rows)
-        judged, fitted_on = every[: len(gold)], every[len(gold) :]
+        evaluated, fitted_on = every[: len(gold)], every[len(gold) :]
         if self.train:
-            found = self.probe.predict(fitted_on, classes_of(self.train), judged)
+            found = self.probe.predict(fitted_on, classes_of(self.train), evaluated)
         else:
-            found = self.probe.predict_by_folds(judged, gold, self.folds)
+            found = self.probe.predict_by_folds(evaluated, gold, self.folds)
         return {"right": (found == gold).astype(float), "class": found}

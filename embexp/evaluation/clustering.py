@@ -1,10 +1,10 @@
-"""Clustering: whether groups that k-means finds among the embeddings are the classes of the texts."""
+"""Clustering: whether the clusters that k-means finds among embeddings are the classes of the texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError
 from embexp.evaluation.classification import check_classes, classes_of, examples_of
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
 from embexp.evaluation.metrics import Measure
@@ -24,25 +24,26 @@ def clustering_evaluator(
 ) -> ExampleEvaluator:
     """V-measure of as many clusters as there are classes, found by mini-batch k-means as in mteb.
 
-    K-means ends elsewhere from another start, which alone moves the V-measure by some hundredths. So it runs several
-    times, the metric is the mean, and the interval holds how much the starts matter besides how much the texts do.
+    K-means depends on its start, which alone moves the V-measure by some hundredths. So it runs several times, the
+    metric is the mean, and the interval covers the variance between starts and between texts.
 
     Args:
         dataset: texts with a class each.
-        runs: of k-means. With a single one the interval knows nothing of the start.
+        runs: of k-means. With a single one the interval does not cover the start.
         batch_size: texts in a mini-batch.
-        seed: of the first run; those after it have the next ones.
+        seed: of the first run; the next runs have the next seeds.
         options: of every evaluator (`ExampleEvaluator`).
 
     Raises:
-        ConfigError: lists every argument that cannot be meant; or an option that is wrong.
+        ConfigError: lists every invalid argument.
         DataError: no dev or test split, or one with a single class.
     """
-    given = {"runs": (runs, 1), "batch_size": (batch_size, 1), "seed": (seed, 0)}
-    if faults := [
-        f"{key}={value}: expected {least} or more." for key, (value, least) in given.items() if value < least
-    ]:
-        raise ConfigError("\n".join(f"evaluator.{name}.{fault}" for fault in faults))
+    problems = (
+        *problems_with("runs", runs, COUNT, such_as=20),
+        *problems_with("batch_size", batch_size, COUNT, such_as=500),
+        *problems_with("seed", seed, LegalValues(least=0, whole=True), such_as=42),
+    )
+    refuse(problems, under=f"evaluator.{name}")
     return ExampleEvaluator(name, dataset, _ClusteringTask(dataset.label_names, runs, batch_size, seed), **options)
 
 
@@ -78,7 +79,7 @@ class _ClusteringTask:
         return []
 
     def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
-        """The clusters that each text is in, one of every run; the cluster itself where there is one run."""
+        """The clusters of each text, one from every run; the cluster itself with one run."""
         classes = len(set(classes_of(rows).tolist()))
         of_runs = [self._clusters(vectors["text"], classes, seed) for seed in self.seeds]
         return {"cluster": of_runs[0] if len(of_runs) == 1 else _by_text(of_runs)}

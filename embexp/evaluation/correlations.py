@@ -11,7 +11,7 @@ _ROUNDING = 1e-13  # share of the largest possible spread that rounding errors m
 
 
 class Values:
-    """The values themselves, about zero, with their sum and spread in every resample."""
+    """The values, centred, with their sum and spread in every resample."""
 
     def __init__(self, values: "numpy.ndarray") -> None:
         self.values = values - values.mean()
@@ -21,7 +21,7 @@ class Values:
 
 
 class Ranks:
-    """Average ranks within every resample, without sorting again: only the counts change."""
+    """Average ranks within every resample; sorted once, since only the counts change."""
 
     def __init__(self, values: "numpy.ndarray") -> None:
         import numpy
@@ -39,7 +39,7 @@ class Ranks:
 
 
 class _About:
-    """Values about zero with their sum and spread in every resample; the spread of equal values is nan."""
+    """Centred values with their sum and spread in every resample; the spread of equal values is nan."""
 
     def __init__(self, values: "numpy.ndarray", sample: Sample) -> None:
         import numpy
@@ -47,7 +47,7 @@ class _About:
         self.values = values
         self.sum = _sum(sample.counts, values, numpy.ones((1, 1)))
         squares = _sum(sample.counts, values, values) - self.sum**2 / sample.total
-        # Equal values leave a spread of rounding errors only: no correlation, not a random one.
+        # The spread of equal values is rounding error: no correlation, not a random one.
         largest = _ROUNDING * sample.total * numpy.abs(values).max() ** 2
         self.spread = numpy.where(squares > largest, squares, numpy.nan)
 
@@ -56,7 +56,7 @@ class Correlation:
     """Correlation of predicted and true values, as a statistic.
 
     Args:
-        gold, predicted: `Values` for Pearson, `Ranks` for Spearman; models that are compared share the gold ones.
+        gold, predicted: `Values` for Pearson, `Ranks` for Spearman; compared models share the gold ones.
     """
 
     def __init__(self, gold: "Values | Ranks", predicted: "Values | Ranks") -> None:
@@ -64,7 +64,7 @@ class Correlation:
         self.predicted = predicted
 
     def __call__(self, sample: Sample) -> "numpy.ndarray":
-        """The correlation in every resample, `(resamples,)`; nan where gold or prediction is the same everywhere."""
+        """The correlation in every resample, `(resamples,)`; nan where gold or prediction is constant."""
         import numpy
 
         x, y = sample.once(self.gold), sample.once(self.predicted)

@@ -1,9 +1,10 @@
-"""An evaluator from a task: encodes the texts, takes the task's measures of every form, and keeps every example."""
+"""An evaluator of a task: encodes the texts, computes the measures of every form, and keeps every example."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
+from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError, listed
 from embexp.evaluation.metrics import Measure, value_of
@@ -27,7 +28,7 @@ class _Form:
 
     @property
     def suffix(self) -> str:
-        """What metrics and columns of this form end in.
+        """The ending of the metrics and columns of this form.
 
         >>> _Form(64, "int8").suffix
         '_dim64_int8'
@@ -35,29 +36,30 @@ class _Form:
         cut = f"_dim{self.dimensions}" if self.dimensions else ""
         return cut if self.precision == "float32" else f"{cut}_{self.precision}"
 
-    def of(self, vectors: Mapping[str, "numpy.ndarray"]) -> Mapping[str, "numpy.ndarray"]:
+    def apply(self, vectors: Mapping[str, "numpy.ndarray"]) -> Mapping[str, "numpy.ndarray"]:
         """The vectors of every column in this form, float32: int8 as -128 to 127, binary as -1 and 1.
 
-        The ranges of int8 are those of all the vectors together. The cosine of binary ones is
+        The ranges of int8 are those of all vectors together. The cosine of binary vectors is
         1 - 2 * Hamming distance / dimensions: it ranks as the Hamming distance does.
+
+        Raises:
+            ConfigError: the embeddings have fewer dimensions.
         """
         import numpy
 
         if self.dimensions:
-            self._check(vectors)
+            known = min(values.shape[1] for values in vectors.values())
+            if self.dimensions > known:
+                raise ConfigError(
+                    f"is more than the {known} of the model's embeddings",
+                    key="evaluator.<name>.dimensions",
+                    given=self.dimensions,
+                    expected=f"{known} at most: leave {self.dimensions} out",
+                )
             vectors = {column: values[:, : self.dimensions] for column, values in vectors.items()}
         if self.precision == "binary":
             return {column: numpy.where(values > 0, 1, -1).astype("float32") for column, values in vectors.items()}
         return _as_int8(vectors) if self.precision == "int8" else vectors
-
-    def _check(self, vectors: Mapping[str, "numpy.ndarray"]) -> None:
-        """Raise ConfigError where the embeddings have fewer dimensions."""
-        known = min(values.shape[1] for values in vectors.values())
-        if self.dimensions > known:
-            raise ConfigError(
-                f"dimensions={self.dimensions}: the model's embeddings have {known}. Expected at most so many: "
-                f"leave {self.dimensions} out of dimensions."
-            )
 
 
 def _as_int8(vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
@@ -78,22 +80,23 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _combine_forms(name: str, dimensions: Sequence[int] | None, precisions: Sequence[str] | None) -> tuple[_Form, ...]:
-    """The embeddings as they are, then every other combination of what was asked for.
+    """The embeddings as they are, then every other combination of the configured dimensions and precisions.
 
     Args:
         name: of the evaluator, for the message.
 
     Raises:
-        ConfigError: lists every value that is none.
+        ConfigError: lists every invalid argument.
     """
     sizes, kinds = _listed(dimensions), _listed(precisions)
-    wrong = [f"dimensions={value}" for value in sizes if type(value) is not int or value < 1]
-    wrong += [f"precisions={value}" for value in kinds if value not in _PRECISIONS]
-    if wrong:
-        raise ConfigError(
-            f"evaluator.{name} has {listed(wrong)}. Expected dimensions of 1 or more, such as [256, 128, 64], "
-            f"and precisions among {listed(_PRECISIONS[1:])}."
-        )
+    checks = (
+        ("dimensions", sizes, LegalValues(many=True, least=1, whole=True), "[256,128,64]"),
+        ("precisions", kinds, LegalValues(many=True, one_of=_PRECISIONS), "[int8,binary]"),
+    )
+    problems = (
+        each for key, given, legal, usual in checks if given for each in problems_with(key, given, legal, usual)
+    )
+    refuse(problems, under=f"evaluator.{name}")
     cut = dict.fromkeys((None, *sizes))
     return tuple(_Form(size, precision) for precision in dict.fromkeys(("float32", *kinds)) for size in cut)
 
@@ -103,27 +106,27 @@ NO_LEAKS = "no_leaks"  # a column of booleans: examples that were not seen in tr
 
 
 class _Task(Protocol):
-    """What is judged: which texts of a row, by which values, in which metrics.
+    """What is evaluated: the texts of a row, the model's values of them, and the metrics.
 
     Attributes:
-        measures: all that is measured.
-        headline: the metrics that matter most, the primary one first.
+        measures: all measures.
+        headline: the most important metrics, the primary one first.
     """
 
     measures: tuple[Measure, ...]
     headline: tuple[str, ...]
 
     def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError where nothing can be measured on these rows, such as when all gold values are equal."""
+        """Raise DataError if no metric exists on these rows, such as when all gold values are equal."""
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
-        """The texts to encode, by the text column whose prompt goes before them."""
+        """The texts to encode, by the text column whose prompt they get."""
 
     def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
         """The texts and true values of each example; an example may be one row or several."""
 
     def example_of(self, rows: "Dataset") -> Sequence[int]:
-        """Which example each row belongs to; -1 for a row that is part of none."""
+        """The example of each row; -1 for a row that is part of none."""
 
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
         """Pairs of texts that mean the same, from the first and the last of the columns of `texts`."""
@@ -137,7 +140,7 @@ class _Task(Protocol):
 
 
 class EvaluatorOptions(TypedDict, total=False):
-    """What every evaluator takes besides its own arguments: see ExampleEvaluator."""
+    """The arguments of every evaluator besides its own: see ExampleEvaluator."""
 
     resamples: int
     leaked: "Mapping[str, numpy.ndarray] | None"
@@ -146,19 +149,19 @@ class EvaluatorOptions(TypedDict, total=False):
 
 
 class ExampleEvaluator:
-    """Judges encoders by a task.
+    """Evaluates encoders on a task.
 
     Args:
         name: the evaluator's name in metric keys.
         dataset: with a split dev or test.
-        resamples: how many bootstrap resamples make an interval.
-        leaked: for each split the rows that also stand in the training data, bool `(num_rows,)`. Where there are any,
-            the headline metrics are given once more without them (`<metric>_no_leaks`).
-        dimensions, precisions: further forms of the embeddings that the headline metrics are given of.
+        resamples: the number of bootstrap resamples of an interval.
+        leaked: for each split the rows that are also in the training data, bool `(num_rows,)`. If there are any, the
+            headline metrics are also given without them (`<metric>_no_leaks`).
+        dimensions, precisions: further forms of the embeddings, for the headline metrics.
 
     Raises:
-        ConfigError: no resamples, or a form that is none.
-        DataError: no dev or test split, or one on which nothing can be measured.
+        ConfigError: an invalid argument.
+        DataError: no dev or test split, or one on which no metric exists.
     """
 
     def __init__(
@@ -171,8 +174,7 @@ class ExampleEvaluator:
         dimensions: Sequence[int] | None = None,
         precisions: Sequence[str] | None = None,
     ) -> None:
-        if resamples < 1:
-            raise ConfigError(f"evaluator.{name}.resamples={resamples}: expected 1 or more (2000 is usual).")
+        refuse(problems_with("resamples", resamples, COUNT, such_as=2000), under=f"evaluator.{name}")
         self.name = name
         self.dataset = with_row_prompts(dataset)
         self.task = task
@@ -190,14 +192,15 @@ class ExampleEvaluator:
         if not self.splits:
             raise DataError(
                 f"evaluator={self.name} reads {self.dataset.name}, which has neither a dev nor a test split "
-                f"(it has: {listed(self.dataset.splits)}). Expected one: split it with dataset.steps.split, "
-                "or choose an evaluator that brings its own data, such as evaluator=[stsb]."
+                f"(it has: {listed(self.dataset.splits)})",
+                expected="one: split the data with dataset.steps.split, or choose an evaluator with data of its own",
+                fix="evaluator=[stsb]",
             )
         for split in self.splits:
             self.task.check(self.dataset.splits[split], f"{self.dataset.name}/{split}")
 
     def _leaked_examples(self, leaked: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
-        """For each split which examples were not seen; empty where none was, or nothing can be measured without."""
+        """For each split which examples were not seen; empty if none leaked, or no metric exists without them."""
         import numpy
 
         if not any(mask.any() for mask in leaked.values()):
@@ -261,8 +264,8 @@ class ExampleEvaluator:
     def _predict_in(
         self, form: _Form, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]
     ) -> dict[str, "numpy.ndarray"]:
-        """The model's values in one form; in others than the plain one only those of the headline metrics."""
-        found = self.task.predict(rows, form.of(vectors))
+        """The model's values in one form; in all forms but the plain one only those of the headline metrics."""
+        found = self.task.predict(rows, form.apply(vectors))
         if not form.suffix:
             return found
         needed = {measure.predicted for measure in self.task.measures if measure.name in self.task.headline}

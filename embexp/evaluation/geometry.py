@@ -1,4 +1,4 @@
-"""How a model's embeddings lie in their space: whether training spreads them out, or lets them collapse."""
+"""The geometry of a model's embeddings: whether training spreads them out or makes them collapse."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy
 
-_MOST_TEXTS = 2000  # those that all pairs are formed of; more are drawn from, the same ones every time
-_LOST_RANK = 0.5  # share of the untouched model's effective rank that must be left
-_ALL_ALIKE = 0.9  # mean cosine of random pairs above which hardly anything is told apart ...
-_NARROWER = 0.1  # ... where training made it so much higher
+_MOST_TEXTS = 2000  # all pairs of at most so many texts; of more some are sampled, always the same ones
+_LOST_RANK = 0.5  # the least share of the untouched model's effective rank
+_ALL_ALIKE = 0.9  # mean cosine of random pairs above which the model hardly separates texts ...
+_NARROWER = 0.1  # ... if training raised it by so much
 _DEAD = 0.01  # share of the spread that a dimension of evenly spread unit vectors has, 1 / sqrt(dim)
 
 
@@ -23,18 +23,17 @@ def geometry_of(
       evenly spread, 0 is one point (Wang & Isola 2020, arXiv:2005.10242, equation 5 with t = 2).
     - `alignment`: mean of |x - y|^2 over pairs that mean the same, unit vectors (ibid., equation 4 with alpha = 2).
     - `effective_rank`: exp of the entropy of the singular values' shares (Roy & Vetterli 2007), of unit vectors.
-    - `dead_dimensions`: those in which unit vectors hardly differ.
+    - `dead_dimensions`: the number of dimensions in which unit vectors hardly differ.
     - `norm_spread`: standard deviation of the lengths divided by their mean.
 
     Args:
         vectors: `(texts, dim)`, at least two.
-        positives: embeddings of pairs that mean the same, `(pairs, dim)` each; None leaves out alignment.
+        positives: embeddings of pairs that mean the same, `(pairs, dim)` each; None: no alignment.
     """
     import numpy
 
     lengths = numpy.linalg.norm(vectors, axis=1)
-    drawn = _sample(vectors)
-    units = _units(drawn)
+    units = _units(_sample(vectors))
     cosines = (units @ units.T)[numpy.triu_indices(len(units), 1)]
     found = {
         "mean_random_cosine": cosines.mean(),
@@ -74,7 +73,7 @@ def _effective_rank(units: "numpy.ndarray") -> float:
 
 
 def collapse_signs(now: Mapping[str, float], base: Mapping[str, float]) -> list[str]:
-    """What speaks for a collapse of the embeddings, each with its number; empty where nothing does.
+    """The signs of collapsed embeddings, each with its number; empty without any.
 
     Measured with MiniLM on the bundled finance data, 40 steps of 8: losses that train well leave an effective rank of
     0.79 to 1.09 times the untouched one and random pairs at a cosine of 0.03 to 0.58. In-batch negatives at a learning

@@ -1,18 +1,18 @@
-"""What is measured: a metric's name, its statistic, and the columns of per-example values that it is taken of.
+"""Metrics as data: a name, a statistic, and the columns of per-example values that it is computed from.
 
-A measure is plain data: with the per-example values of a run it is enough to take the statistic again, for another
-interval or for the difference of any two runs.
+With the per-example values of a run, a measure is enough to compute the statistic again: for another interval, or for
+the difference of any two runs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from embexp.evaluation.class_metrics import ConfusionTables, MacroF1, VMeasure
+from embexp.evaluation.class_metrics import ConfusionTables, macro_f1, v_measure
 from embexp.evaluation.correlations import Correlation, Ranks, Values
 from embexp.evaluation.stats.resampling import Sample, observed_sample
 from embexp.evaluation.threshold_metrics import (
-    OfSortedScores,
     SortedScores,
     average_precision,
     best_accuracy,
@@ -46,27 +46,21 @@ class Measure:
     where: str | None = None
 
     def in_form(self, suffix: str) -> "Measure":
-        """The same of another form of the embeddings, whose columns have that suffix."""
+        """The same measure of another form of the embeddings, whose columns have that suffix."""
         return replace(self, name=f"{self.name}{suffix}", predicted=f"{self.predicted}{suffix}")
 
     def without(self, column: str) -> "Measure":
-        """The same of the rows that a column of booleans names, which is also what the metric ends in."""
+        """The same measure of the rows where a boolean column is true; the metric's name ends in the column's."""
         return replace(self, name=f"{self.name}_{column}", where=column)
 
 
-class _Mean:
-    """The mean of the values: of accuracy, reciprocal rank, nDCG and whatever else is one number for each example."""
-
-    def __init__(self, predicted: "numpy.ndarray") -> None:
-        self.predicted = predicted
-
-    def __call__(self, sample: Sample) -> "numpy.ndarray":
-        """The mean in every resample, `(resamples,)`."""
-        return sample.counts @ self.predicted / sample.total
+def _mean(predicted: "numpy.ndarray", sample: Sample) -> "numpy.ndarray":
+    """The mean of one number per example (accuracy, reciprocal rank, nDCG) in every resample, `(resamples,)`."""
+    return sample.counts @ predicted / sample.total
 
 
 class _Prepared:
-    """Arrays as statistics need them (ranks, rankings), each made once however many measures ask for it."""
+    """Arrays in the form that statistics need (ranks, sorted scores), each prepared once for all measures."""
 
     def __init__(self) -> None:
         self._known: dict[Any, tuple[Any, Any]] = {}
@@ -82,31 +76,35 @@ def _correlation(kind: type) -> Callable[..., Statistic]:
     return lambda prepared, gold, predicted: Correlation(prepared(kind, gold), prepared(kind, predicted))
 
 
-def _decision(function: Callable[..., Any]) -> Callable[..., Statistic]:
-    return lambda prepared, gold, predicted: OfSortedScores(prepared(SortedScores, gold, predicted), function)
+def _by_threshold(function: Callable[..., Any]) -> Callable[..., Statistic]:
+    return lambda prepared, gold, predicted: partial(prepared(SortedScores, gold, predicted).statistic, function)
+
+
+def _by_class(function: Callable[..., Any]) -> Callable[..., Statistic]:
+    return lambda prepared, gold, predicted: partial(prepared(ConfusionTables, gold, predicted).mean, function)
 
 
 STATISTICS: dict[str, Callable[[_Prepared, Any, Any], Statistic]] = {
-    "mean": lambda prepared, gold, predicted: _Mean(predicted),
+    "mean": lambda prepared, gold, predicted: partial(_mean, predicted),
     "spearman": _correlation(Ranks),
     "pearson": _correlation(Values),
-    "average_precision": _decision(average_precision),
-    "roc_auc": _decision(roc_auc),
-    "best_accuracy": _decision(best_accuracy),
-    "best_f1": _decision(best_f1),
-    "macro_f1": lambda prepared, gold, predicted: MacroF1(prepared(ConfusionTables, gold, predicted)),
-    "v_measure": lambda prepared, gold, predicted: VMeasure(prepared(ConfusionTables, gold, predicted)),
+    "average_precision": _by_threshold(average_precision),
+    "roc_auc": _by_threshold(roc_auc),
+    "best_accuracy": _by_threshold(best_accuracy),
+    "best_f1": _by_threshold(best_f1),
+    "macro_f1": _by_class(macro_f1),
+    "v_measure": _by_class(v_measure),
 }
 
 
 class Statistics:
-    """The statistics of measures on columns, ready for any sample; what two of them need is prepared once."""
+    """The statistics of measures on columns, for any sample; arrays that several of them need are prepared once."""
 
     def __init__(self) -> None:
         self.prepared = _Prepared()
         self._selected: dict[Any, tuple[Any, Any]] = {}
 
-    def of(self, measure: Measure, columns: Mapping[str, "numpy.ndarray"]) -> Statistic:
+    def statistic_for(self, measure: Measure, columns: Mapping[str, "numpy.ndarray"]) -> Statistic:
         """The statistic of one measure on one model's columns."""
         rows = columns[measure.where] if measure.where else None
         gold = self._some(columns[measure.gold], rows) if measure.gold else None
@@ -130,7 +128,7 @@ def value_of(measure: Measure, columns: Mapping[str, "numpy.ndarray"]) -> float:
     exact = {"spearman": spearmanr, "pearson": pearsonr}.get(measure.statistic)
     predicted = columns[measure.predicted]
     if exact is None:
-        return float(Statistics().of(measure, columns)(observed_sample(len(predicted)))[0])
+        return float(Statistics().statistic_for(measure, columns)(observed_sample(len(predicted)))[0])
     rows = columns[measure.where] if measure.where else slice(None)
     gold, predicted = columns[measure.gold][rows], predicted[rows]
     if numpy.ptp(predicted) == 0 or numpy.ptp(gold) == 0:

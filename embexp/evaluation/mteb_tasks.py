@@ -1,4 +1,4 @@
-"""Tasks of the package mteb, judged as on its leaderboard; their data come from the Hub, or from copies in a folder."""
+"""Tasks of the package mteb, evaluated as on its leaderboard, with data from the Hub or from copies in a folder."""
 
 import contextlib
 import importlib
@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.errors import ConfigError, DataError, did_you_mean, listed
+from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.errors import ConfigError, DataError, Problem, did_you_mean, listed
 from embexp.evaluation.scores import ID, Positives, Scores
 from embexp.protocols import Encoder
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from mteb import AbsTask, TaskResult
 
 _INSTALL = "pip install embexp[mteb]"
-_SIDES = ("query", "document")  # of mteb's texts, in tasks that tell them apart
-_BATCH = 1024  # texts that mteb hands over at a time
+_SIDES = ("query", "document")  # of mteb's texts, in tasks that have both
+_BATCH = 1024  # texts per call of mteb
 
 
 def mteb_evaluator(
@@ -30,21 +31,24 @@ def mteb_evaluator(
     Args:
         tasks: names of mteb's tasks, or dotted paths of the user's own task classes.
         folder: copies of the tasks' data sets as on the Hub, each in `<folder>/<id on the Hub>`; None for the Hub.
-        prompts: what goes before queries and documents, in tasks that tell them apart; nothing goes before other texts
-            then. None leaves all to the model's own default prompt.
+        prompts: of queries and documents, in tasks that have both; other texts get none then. None: the model's own
+            default prompt before all texts.
 
     Raises:
         ConfigError: mteb is not installed, or there is no such task, side or folder.
-        DataError: a task's data cannot be had.
+        DataError: a task's data cannot be loaded.
     """
     found = importlib.util.find_spec("mteb")
     if found is None or found.origin is None:  # a folder of that name, with data sets, is no package
-        raise ConfigError(f"evaluator={name} needs the package mteb, which is not installed. Type {_INSTALL}.")
+        raise ConfigError(f"evaluator={name} needs the package mteb, which is not installed", fix=_INSTALL)
+    problems = []
     if not tasks:
-        raise ConfigError(f"evaluator.{name}.tasks is empty. Expected names of mteb's tasks, such as [STSBenchmark].")
-    unknown = [side for side in prompts or {} if side not in _SIDES]
-    if unknown:
-        raise ConfigError(f"evaluator.{name}.prompts names {listed(unknown)}. Expected some of: {listed(_SIDES)}.")
+        fix = ("tasks=[STSBenchmark]",)
+        problems.append(Problem("is empty", "tasks", expected="names of mteb's tasks", fix=fix))
+    if prompts:
+        legal = LegalValues(one_of=_SIDES, many=True)
+        problems += problems_with("prompts", [*prompts], legal, such_as="{query: 'query: '}")
+    refuse(problems, under=f"evaluator.{name}")
     with _kept_random_state():
         made = [_task(name, task) for task in dict.fromkeys(tasks)]
         for task in made:
@@ -57,7 +61,7 @@ def _task(name: str, task: str) -> "AbsTask":
     """One of mteb's tasks by its name, or the user's own by a dotted path.
 
     Raises:
-        ConfigError: there is no such task, or it is of other things than texts.
+        ConfigError: there is no such task, or it is not about texts.
     """
     from mteb.get_tasks import TASK_LIST
 
@@ -65,17 +69,21 @@ def _task(name: str, task: str) -> "AbsTask":
     kind = known.get(task) or _own_class(task)
     if kind is None:
         raise ConfigError(
-            f"evaluator.{name}.tasks names {task}, which mteb does not know. Expected one of its {len(known):,} tasks, "
-            f"or the dotted path of a task class of your own. {did_you_mean(task, known)}".strip()
+            f"names {task}, which mteb does not know",
+            key=f"evaluator.{name}.tasks",
+            expected=f"one of its {len(known):,} tasks, or the dotted path of a task class of your own",
+            note=did_you_mean(task, known),
+            fix=f"evaluator.{name}.tasks=[STSBenchmark]",
         )
     found = kind()
     if others := sorted({*found.metadata.modalities} - {"text"}):
-        raise ConfigError(f"evaluator.{name}.tasks names {task}, which is of {listed(others)}. Expected tasks of text.")
+        text = f"names {task}, which is about {listed(others)}"
+        raise ConfigError(text, key=f"evaluator.{name}.tasks", expected="tasks of text")
     return found
 
 
 def _own_class(path: str) -> type | None:
-    """The task class of that dotted path; None where there is none."""
+    """The task class of that dotted path; None if there is none."""
     from mteb import AbsTask
 
     module, _, attribute = path.rpartition(".")
@@ -89,35 +97,39 @@ def _own_class(path: str) -> type | None:
 
 
 def _parts_of(task: "AbsTask") -> list["AbsTask"]:
-    """The tasks whose results make that of a task: itself, but for one that is an aggregate of others."""
+    """The tasks whose results make up a task's: itself, or the parts of an aggregate."""
     from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
     return list(task.metadata.tasks) if isinstance(task, AbsTaskAggregate) else [task]
 
 
 def _load(name: str, task: "AbsTask", folder: str | None) -> None:
-    """Read the task's data, from its copy in the folder where one is named."""
+    """Read the task's data, from its copy in the folder if one is given."""
     hub = task.metadata.dataset["path"]
     if folder is not None:
         place = Path(folder) / hub
         if not place.is_dir():
             raise ConfigError(
-                f"evaluator.{name}.folder={folder} holds no {hub}, which {task.metadata.name} reads. Expected a copy: "
-                f"type hf download {hub} --repo-type dataset --local-dir {place}, or folder=null for the Hub."
+                f"holds no {hub}, which {task.metadata.name} reads",
+                key=f"evaluator.{name}.folder",
+                given=folder,
+                expected="a copy of it there, or null for the Hub",
+                fix=(f"hf download {hub} --repo-type dataset --local-dir {place}", f"evaluator.{name}.folder=null"),
             )
         task.metadata = task.metadata.model_copy(update={"dataset": task.metadata.dataset | {"path": str(place)}})
     try:
         task.load_data()
     except (OSError, ValueError) as error:  # what datasets and the Hub's client raise
         raise DataError(
-            f"The data of mteb's {task.metadata.name} ({hub}) cannot be had: {error} "
-            f"Expected them on the Hub, or a copy in evaluator.{name}.folder=<folder>/{hub}."
+            f"The data of mteb's {task.metadata.name} ({hub}) cannot be loaded: {error}",
+            expected=f"them on the Hub, or a copy in <folder>/{hub}",
+            fix=f"evaluator.{name}.folder=<folder>",
         ) from error
 
 
 @contextlib.contextmanager
 def _kept_random_state() -> Iterator[None]:
-    """Leaves Python's, numpy's and torch's random numbers as they were: mteb seeds them all when a task is made."""
+    """Restores the random states of Python, numpy and torch, which mteb seeds when a task is made."""
     import numpy
     import torch
 
@@ -131,14 +143,14 @@ def _kept_random_state() -> Iterator[None]:
 
 
 class _MtebEvaluator:
-    """Judges encoders by mteb's tasks; each is judged on the splits that mteb judges it on, which count as test.
+    """Evaluates encoders on mteb's tasks, each on the splits that mteb evaluates, which count as test.
 
     Args:
         tasks: with their data loaded.
     """
 
     splits = ("test",)
-    resamples = 0  # there is nothing to draw from
+    resamples = 0  # there are no examples to sample
 
     def __init__(self, name: str, tasks: Sequence["AbsTask"], prompts: Mapping[str, str] | None) -> None:
         self.name = name
@@ -149,7 +161,7 @@ class _MtebEvaluator:
         self.headline_metrics = self.metric_names
 
     def texts(self, split: str) -> dict[str | None, list[str]]:
-        """None: mteb tells its texts only when they are to be encoded."""
+        """None: mteb gives its texts only when they are encoded."""
         return {}
 
     def positives(self, split: str) -> Positives:
@@ -169,7 +181,7 @@ class _MtebEvaluator:
         return float(result.get_score())
 
     def _result(self, task: "AbsTask", encoder: Encoder) -> "TaskResult":
-        """The result of a task that draws its random numbers anew, so that every model is judged on the same ones."""
+        """The result of a fresh copy of the task, so that every model gets the same random numbers."""
         import mteb
 
         fresh = type(task)(seed=task.seed)
@@ -187,7 +199,7 @@ class _MtebEvaluator:
 
 
 class _MtebEncoder:
-    """An Encoder as mteb asks for one.
+    """An Encoder with the interface that mteb expects.
 
     Args:
         prompts: by side; None for the model's own default one before all texts.
@@ -199,7 +211,7 @@ class _MtebEncoder:
 
     @property
     def mteb_model_meta(self) -> Any:
-        """What mteb knows of the model: nothing."""
+        """What mteb knows about the model: nothing."""
         from mteb.models.model_meta import ModelMeta
 
         return ModelMeta.create_empty()

@@ -1,11 +1,12 @@
-"""Paraphrase mining: whether the pairs that mean the same are the most similar ones of all pairs of texts."""
+"""Paraphrase mining: whether pairs that mean the same are the most similar of all pairs of texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.core.nearest_neighbours import nearest
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, DataError
+from embexp.errors import DataError
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
 from embexp.evaluation.metrics import Measure
 from embexp.evaluation.ranking_metrics import NO_EXAMPLE
@@ -23,23 +24,25 @@ def paraphrase_mining_evaluator(
 ) -> ExampleEvaluator:
     """How well similarity finds the pairs of a split among all pairs of its texts: average precision.
 
-    It is that of sentence-transformers' ParaphraseMiningEvaluator: the precision down to each pair of the data, 0 for
-    one that is not among those found, the mean over all of them. So each of these pairs is an example.
+    As in sentence-transformers' ParaphraseMiningEvaluator: the mean over all pairs of the data of the precision down to
+    the pair, 0 for a pair that is not found. Each of these pairs is an example.
 
     Args:
-        dataset: positive pairs, or binary pairs, of which those labelled 1 are to be found. All texts are encoded after
-            the prompt of the first column: they are compared with each other, whichever column they are from.
-        top_k: how many nearest texts of each one are looked at.
-        max_pairs: how many of the most similar pairs are looked at.
+        dataset: positive pairs, or binary pairs, of which those with label 1 are to be found. All texts are encoded
+            with the prompt of the first column, since texts of both columns are compared with each other.
+        top_k: the number of nearest texts considered for each text.
+        max_pairs: the number of most similar pairs considered.
         options: of every evaluator (`ExampleEvaluator`).
 
     Raises:
-        ConfigError: an option that is wrong.
+        ConfigError: lists every invalid argument.
         DataError: no dev or test split, or one without a pair to find.
     """
-    for key, value in {"top_k": top_k, "max_pairs": max_pairs}.items():
-        if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"evaluator.{name}.{key}={value}: expected a whole number from 1.")
+    problems = (
+        *problems_with("top_k", top_k, COUNT, such_as=100),
+        *problems_with("max_pairs", max_pairs, COUNT, such_as=500_000),
+    )
+    refuse(problems, under=f"evaluator.{name}")
     return ExampleEvaluator(name, dataset, _ParaphraseMiningTask(dataset.shape.name, top_k, max_pairs), **options)
 
 
@@ -55,9 +58,11 @@ class _ParaphraseMiningTask:
         self.max_pairs = max_pairs
 
     def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError where no two texts mean the same."""
+        """Raise DataError if no two texts mean the same."""
         if not self._gold(rows):
-            raise DataError(f"{where} has no pair of two different texts that mean the same: there is nothing to find.")
+            raise DataError(
+                f"{where} has no pair of two different texts that mean the same", expected="at least one to find"
+            )
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
         return {self.columns[0]: [*dict.fromkeys(text for column in self.columns for text in rows[column][:])]}
@@ -84,7 +89,7 @@ class _ParaphraseMiningTask:
         return [*dict.fromkeys(filter(None, self._pairs(rows)))]
 
     def _pairs(self, rows: "Dataset") -> list[tuple[str, str] | None]:
-        """The pair of each row, its texts in alphabetical order; None where they mean something else or are equal."""
+        """The pair of each row, its texts in alphabetical order; None if they differ in meaning or are equal."""
         labels = rows["label"][:] if "label" in rows.column_names else [1] * rows.num_rows
         texts = zip(*(rows[column][:] for column in self.columns), strict=True)
         return [

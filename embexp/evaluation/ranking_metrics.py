@@ -1,25 +1,26 @@
 """Queries with their relevant documents, and metrics of the first documents that each query finds.
 
-All are those of sentence-transformers' InformationRetrievalEvaluator; nDCG with graded gains is that of trec_eval (the
-gain is the grade itself), and average precision is divided by the relevant documents that fit into the cut.
+The metrics are those of sentence-transformers' InformationRetrievalEvaluator; nDCG with graded gains is that of
+trec_eval (the gain is the grade itself), and average precision is divided by the relevant documents that fit into the
+cut.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embexp.errors import ConfigError, listed
+from embexp.core.arguments import LegalValues, problems_with, refuse
 
 if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
-NO_EXAMPLE = -1  # the example of a row that is none
+NO_EXAMPLE = -1  # of a row that is part of no example
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where rows of a shape have their texts: the query, the documents that answer it, and those that do not."""
+    """The columns of a shape: the query, the documents that answer it, and those that do not."""
 
     query: str
     positives: str
@@ -37,6 +38,11 @@ class Qrels:
     positives: Sequence[str]
     grades: Sequence[float]
     negatives: Sequence[str]
+
+    @property
+    def documents(self) -> list[str]:
+        """The positives, then the negatives."""
+        return [*self.positives, *self.negatives]
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class SearchTask:
 
 
 def qrels_of(rows: "Dataset", columns: _Columns, graded: bool = False) -> Iterator[Qrels]:
-    """The rows one by one; every grade is 1 where there are none, or where they are not asked for."""
+    """The rows one by one; every grade is 1 without grades or unless `graded`."""
     positives = rows[columns.positives][:]
     negatives = rows[columns.negatives][:] if columns.negatives else [()] * len(positives)
     has_grades = graded and "positive_scores" in rows.column_names
@@ -67,57 +73,47 @@ def qrels_of(rows: "Dataset", columns: _Columns, graded: bool = False) -> Iterat
         yield Qrels(query, texts, [1.0] * len(texts) if grades is None else grades, others)
 
 
-def documents_of(rows: "Dataset", columns: _Columns) -> Iterator[str]:
-    """The documents of rows one after another, each as often as it is there."""
-    for judged in qrels_of(rows, columns):
-        yield from judged.positives
-        yield from judged.negatives
-
-
 def search_in(
     rows: "Dataset", columns: _Columns, others: Iterable[str], graded: bool, ignore_identical: bool
 ) -> SearchTask:
-    """The search that rows describe, in their documents and all others.
+    """The search that rows describe, in their own documents and the others.
 
     Args:
         ignore_identical: a document that equals the query does not answer it.
     """
-    documents = {text: place for place, text in enumerate(dict.fromkeys((*others, *documents_of(rows, columns))))}
+    own = (text for qrels in qrels_of(rows, columns) for text in qrels.documents)
+    documents = {text: place for place, text in enumerate(dict.fromkeys((*others, *own)))}
     relevant: dict[str, dict[int, float]] = {}
     numbers: dict[str, int] = {}  # of the queries
     example_of = []
-    for judged in qrels_of(rows, columns, graded):
-        answers = zip(judged.positives, judged.grades, strict=True)
-        answers = [(documents[text], grade) for text, grade in answers if not ignore_identical or text != judged.query]
+    for qrels in qrels_of(rows, columns, graded):
+        answers = zip(qrels.positives, qrels.grades, strict=True)
+        answers = [(documents[text], grade) for text, grade in answers if not ignore_identical or text != qrels.query]
         for place, grade in answers:
-            grades = relevant.setdefault(judged.query, {})
+            grades = relevant.setdefault(qrels.query, {})
             grades[place] = max(grade, grades.get(place, grade))
-        example_of.append(numbers.setdefault(judged.query, len(numbers)) if answers else NO_EXAMPLE)
+        example_of.append(numbers.setdefault(qrels.query, len(numbers)) if answers else NO_EXAMPLE)
     identical = [documents.get(query, -1) for query in relevant]
     return SearchTask([*relevant], [*documents], [*relevant.values()], identical, example_of)
 
 
-Cuts = Mapping[str, Sequence[int]]  # by kind of metric, how many of the first documents it looks at
+Cuts = Mapping[str, Sequence[int]]  # by kind of metric, the numbers of first documents that it considers
 
 
 def check_cuts(evaluator: str, cuts: Cuts) -> None:
     """Raise ConfigError unless each cut is a whole number from 1."""
-    wrong = [
-        f"{kind}_at={cut}"
-        for kind, each in cuts.items()
-        for cut in each
-        if not isinstance(cut, int) or isinstance(cut, bool) or cut < 1
-    ]
-    if wrong:
-        raise ConfigError(f"evaluator.{evaluator} has {listed(wrong)}. Expected whole numbers from 1, as ndcg_at=[10].")
+    legal = LegalValues(many=True, least=1, whole=True)
+    some = [(f"{kind}_at", given) for kind, given in cuts.items() if given]
+    problems = (each for key, given in some for each in problems_with(key, given, legal, such_as="[10]"))
+    refuse(problems, under=f"evaluator.{evaluator}")
 
 
 @dataclass(frozen=True)
 class _RankedRelevance:
-    """What each query found, and what it could have found.
+    """The relevance of the documents at the ranks of each query, and the best order there could be.
 
     Attributes:
-        gains: grade of the document at each rank, 0 for one that is not relevant, `(queries, depth)`.
+        gains: grade of the document at each rank, 0 if it is not relevant, `(queries, depth)`.
         best: grades of all relevant documents, highest first, filled up with 0, `(queries, most)`.
     """
 
@@ -134,11 +130,18 @@ class _RankedRelevance:
         """How many relevant documents each query has, `(queries,)`."""
         return (self.best > 0).sum(axis=1)
 
+    @property
+    def first_ranks(self) -> "numpy.ndarray":
+        """The rank of the first relevant document, from 1; 0 if none was found, `(queries,)`."""
+        import numpy
+
+        return numpy.where(self.found.any(axis=1), self.found.argmax(axis=1) + 1, 0)
+
 
 def rank_relevance(
     places: "numpy.ndarray", relevant: Sequence[dict[int, float]], num_documents: int
 ) -> _RankedRelevance:
-    """The hits among the places that each query found, `(queries, depth)`; -1 is no document.
+    """The relevance of the documents that each query found, by their places, `(queries, depth)`; -1 is no document.
 
     Args:
         relevant: for each query the grade of each relevant document, by its place; above 0, at least one.
@@ -150,18 +153,18 @@ def rank_relevance(
     grades = numpy.array([grade for of_query in relevant for grade in of_query.values()], dtype=float)
     order = numpy.argsort(pairs)
     pairs, graded = pairs[order], grades[order]
-    asked = places + numpy.arange(len(places))[:, None] * num_documents
-    at = numpy.minimum(numpy.searchsorted(pairs, asked), len(pairs) - 1)
-    gains = numpy.where((pairs[at] == asked) & (places >= 0), graded[at], 0)
+    searched = places + numpy.arange(len(places))[:, None] * num_documents
+    at = numpy.minimum(numpy.searchsorted(pairs, searched), len(pairs) - 1)
+    gains = numpy.where((pairs[at] == searched) & (places >= 0), graded[at], 0)
     best = numpy.zeros((len(relevant), max(map(len, relevant))))
     for row, of_query in enumerate(relevant):
         best[row, : len(of_query)] = sorted(of_query.values(), reverse=True)
     return _RankedRelevance(gains, best)
 
 
-def _ndcg(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
+def _ndcg(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
     """Discounted cumulative gain as a share of that of the best order (Jarvelin & Kekalainen 2002)."""
-    return _dcg(hits.gains[:, :cut]) / _dcg(hits.best[:, :cut])
+    return _dcg(ranked.gains[:, :cut]) / _dcg(ranked.best[:, :cut])
 
 
 def _dcg(gains: "numpy.ndarray") -> "numpy.ndarray":
@@ -169,49 +172,42 @@ def _dcg(gains: "numpy.ndarray") -> "numpy.ndarray":
 
 
 def discounts(number: int) -> "numpy.ndarray":
-    """What the gain at each rank counts, `(number,)`."""
+    """The weight of the gain at each rank, `(number,)`."""
     import numpy
 
     return 1 / numpy.log2(numpy.arange(number) + 2)
 
 
-def _mrr(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
-    """One over the rank of the first relevant document, 0 where there is none within the cut."""
+def _mrr(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
+    """One over the rank of the first relevant document, 0 if there is none within the cut."""
     import numpy
 
-    ranks = first_ranks(hits)
+    ranks = ranked.first_ranks
     return numpy.where((ranks > 0) & (ranks <= cut), 1 / numpy.maximum(ranks, 1), 0)
 
 
-def first_ranks(hits: _RankedRelevance) -> "numpy.ndarray":
-    """The rank of the first relevant document, from 1; 0 where none was found, `(queries,)`."""
+def _recall(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
+    """The share of the relevant documents within the cut."""
+    return ranked.found[:, :cut].sum(axis=1) / ranked.num_relevant
+
+
+def _average_precision(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
+    """The precision at each relevant document within the cut, divided by as many as fit into it."""
     import numpy
 
-    return numpy.where(hits.found.any(axis=1), hits.found.argmax(axis=1) + 1, 0)
-
-
-def _recall(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
-    """The share of the relevant documents that are within the cut."""
-    return hits.found[:, :cut].sum(axis=1) / hits.num_relevant
-
-
-def _average_precision(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
-    """The precision at each relevant document within the cut, over as many as can be there."""
-    import numpy
-
-    found = hits.found[:, :cut]
+    found = ranked.found[:, :cut]
     precision = numpy.cumsum(found, axis=1) / (numpy.arange(found.shape[1]) + 1)
-    return (precision * found).sum(axis=1) / numpy.minimum(hits.num_relevant, cut)
+    return (precision * found).sum(axis=1) / numpy.minimum(ranked.num_relevant, cut)
 
 
-def _accuracy(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
-    """1 where a relevant document is within the cut, else 0."""
-    return hits.found[:, :cut].any(axis=1).astype(float)
+def _accuracy(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
+    """1 if a relevant document is within the cut, else 0."""
+    return ranked.found[:, :cut].any(axis=1).astype(float)
 
 
-def _precision(hits: _RankedRelevance, cut: int) -> "numpy.ndarray":
+def _precision(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
     """The share of the documents within the cut that are relevant."""
-    return hits.found[:, :cut].sum(axis=1) / cut
+    return ranked.found[:, :cut].sum(axis=1) / cut
 
 
 RANKING_METRICS = {

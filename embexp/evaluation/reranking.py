@@ -1,4 +1,4 @@
-"""Reranking: whether each query puts its own positives before its own negatives."""
+"""Reranking: whether each query ranks its own positives before its own negatives."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
@@ -29,13 +29,13 @@ def reranking_evaluator(
     """How well each query orders its own documents: mean average precision, MRR and nDCG.
 
     Args:
-        dataset: ranked rows; those without a negative are no examples.
+        dataset: ranked rows; those without a negative are not used.
         similarity: cosine or dot.
-        mrr_at, ndcg_at: how many of the first documents these look at; the first of each is for the headline.
+        mrr_at, ndcg_at: the number of first documents considered; the first of each is a headline metric.
         options: of every evaluator (`ExampleEvaluator`).
 
     Raises:
-        ConfigError: an option that is wrong.
+        ConfigError: an invalid argument.
         DataError: no dev or test split, or one without a query that has positives and negatives.
     """
     check_similarity(name, similarity)
@@ -47,8 +47,8 @@ def reranking_evaluator(
 class _RerankingTask:
     """Queries with positives and negatives: are the positives more similar?
 
-    Documents with one score share their ranks: average precision counts them together, nDCG takes their mean gain
-    (both as scikit-learn does), and MRR puts the negatives among them first.
+    Documents with the same score share their ranks: average precision counts them together, nDCG uses their mean gain
+    (both as in scikit-learn), and MRR ranks the negatives among them first.
     """
 
     def __init__(self, similarity: str, cuts: Mapping[str, Sequence[int]]) -> None:
@@ -58,33 +58,34 @@ class _RerankingTask:
         self.headline = ("map", *(f"{kind}_at_{each[0]}" for kind, each in cuts.items() if each))
 
     def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError where no query has both positives and negatives."""
+        """Raise DataError if no query has both positives and negatives."""
         if not _examples(rows):
             raise DataError(
-                f"No query of {where} has positives and negatives: there is nothing to put in order. "
-                "Type evaluator=[retrieval], which searches the documents of all queries."
+                f"No query of {where} has positives and negatives",
+                expected="some to rank, or an evaluator that searches the documents of all queries",
+                fix="evaluator=[retrieval]",
             )
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
         examples = _examples(rows)
-        documents = dict.fromkeys(text for judged in examples for text in (*judged.positives, *judged.negatives))
-        return {_COLUMNS.query: [judged.query for judged in examples], _COLUMNS.positives: [*documents]}
+        documents = dict.fromkeys(text for qrels in examples for text in qrels.documents)
+        return {_COLUMNS.query: [qrels.query for qrels in examples], _COLUMNS.positives: [*documents]}
 
     def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
         examples = _examples(rows)
         return {
-            "query": [judged.query for judged in examples],
-            "positive": [judged.positives[0] for judged in examples],
-            "num_positives": [len(judged.positives) for judged in examples],
-            "num_negatives": [len(judged.negatives) for judged in examples],
+            "query": [qrels.query for qrels in examples],
+            "positive": [qrels.positives[0] for qrels in examples],
+            "num_positives": [len(qrels.positives) for qrels in examples],
+            "num_negatives": [len(qrels.negatives) for qrels in examples],
         }
 
     def example_of(self, rows: "Dataset") -> Sequence[int]:
         examples = iter(range(rows.num_rows))
-        return [next(examples) if _is_example(judged) else NO_EXAMPLE for judged in qrels_of(rows, _COLUMNS)]
+        return [next(examples) if _is_example(qrels) else NO_EXAMPLE for qrels in qrels_of(rows, _COLUMNS)]
 
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
-        return [(judged.query, text) for judged in _examples(rows) for text in judged.positives]
+        return [(qrels.query, text) for qrels in _examples(rows) for text in qrels.positives]
 
     def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
         import numpy
@@ -92,11 +93,11 @@ class _RerankingTask:
         place = {text: place for place, text in enumerate(self.texts(rows)[_COLUMNS.positives])}
         values: dict[str, list[float]] = {metric: [] for metric in ("map", *self.cuts)}
         top = []
-        for judged, query in zip(_examples(rows), vectors[_COLUMNS.query], strict=True):
-            texts = [*judged.positives, *judged.negatives]
+        for qrels, query in zip(_examples(rows), vectors[_COLUMNS.query], strict=True):
+            texts = qrels.documents
             documents = vectors[_COLUMNS.positives][[place[text] for text in texts]]
             scores = FUNCTIONS[self.similarity](documents, query[None, :])
-            ranking = _Ranking(scores, len(judged.positives))
+            ranking = _Ranking(scores, len(qrels.positives))
             values["map"].append(ranking.average_precision())
             for metric, (kind, cut) in self.cuts.items():
                 values[metric].append({"mrr": ranking.mrr, "ndcg": ranking.ndcg}[kind](cut))
@@ -105,16 +106,16 @@ class _RerankingTask:
         return found | {"top_document": numpy.array(top, dtype=object)}
 
 
-def _is_example(judged: Qrels) -> bool:
-    return bool(judged.positives) and bool(judged.negatives)
+def _is_example(qrels: Qrels) -> bool:
+    return bool(qrels.positives) and bool(qrels.negatives)
 
 
 def _examples(rows: "Dataset") -> list[Qrels]:
-    return [judged for judged in qrels_of(rows, _COLUMNS) if _is_example(judged)]
+    return [qrels for qrels in qrels_of(rows, _COLUMNS) if _is_example(qrels)]
 
 
 class _Ranking:
-    """One query's documents from the highest score down; documents with one score form a step.
+    """One query's documents from the highest score down; documents with the same score form a step.
 
     Args:
         scores: of the positives, then of the negatives.
@@ -147,6 +148,6 @@ class _Ranking:
         return float(gains @ weights / weights[: self.num_positives].sum())
 
     def mrr(self, cut: int) -> float:
-        """One over the rank of the best positive, 0 where that is beyond the cut."""
+        """One over the rank of the best positive, 0 if that is beyond the cut."""
         before = int((self.scores[self.num_positives :] >= self.scores[: self.num_positives].max()).sum())
         return 1 / (before + 1) if before < cut else 0.0

@@ -18,8 +18,7 @@ from embexp.evaluation.ranking_metrics import (
     Cuts,
     SearchTask,
     check_cuts,
-    documents_of,
-    first_ranks,
+    qrels_of,
     rank_relevance,
     search_in,
 )
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _ALL, _SPLIT = "all", "split"
-_HEADLINE = ("ndcg", "mrr", "recall")  # the kinds of metrics whose first ones matter most
+_HEADLINE = ("ndcg", "mrr", "recall")  # the first metric of each of these kinds
 logger = logging.getLogger(__name__)
 
 
@@ -51,18 +50,18 @@ def retrieval_evaluator(
     """How well queries find their documents: metrics of the first k, the mean over all distinct queries.
 
     Args:
-        dataset: ranked rows or positive pairs. Rows with one query are one example; queries without a positive are
-            none.
-        corpus: what is searched: `all` the documents (positives and negatives) of all splits, those of the judged
-            `split`, or a file of documents and what the judged split has besides. Equal texts are one document.
+        dataset: ranked rows or positive pairs. Rows with the same query are one example; queries without a positive are
+            not used.
+        corpus: the searched documents: `all`, the positives and negatives of all splits; `split`, those of the
+            evaluated split; or a file of documents, plus those of the evaluated split. Equal texts are one document.
         similarity: cosine or dot.
-        graded: take positive_scores for grades of relevance, which count in nDCG.
-        ignore_identical: a document that equals the query is neither found nor looked for.
-        ndcg_at, ...: the k of each kind of metric, the first ones of nDCG, MRR and recall for the headline.
+        graded: use positive_scores as grades of relevance in nDCG.
+        ignore_identical: a document that equals the query is neither found nor relevant.
+        ndcg_at, ...: the k of each kind of metric; the first of nDCG, MRR and recall are headline metrics.
         options: of every evaluator (`ExampleEvaluator`).
 
     Raises:
-        ConfigError: no metric, a k below 1, or another option that is wrong.
+        ConfigError: no metric, a k below 1, or another invalid argument.
         DataError: no dev or test split, one without a query that has a positive, or a corpus that cannot be read.
     """
     check_similarity(name, similarity)
@@ -70,25 +69,32 @@ def retrieval_evaluator(
     check_cuts(name, cuts)
     if not any(cuts.values()):
         names = listed(f"{kind}_at" for kind in cuts)
-        raise ConfigError(f"evaluator.{name} measures nothing. Expected a number in at least one of: {names}.")
+        expected = f"a number in at least one of: {names}"
+        raise ConfigError(
+            "has no metric", key=f"evaluator.{name}", expected=expected, fix=f"evaluator.{name}.ndcg_at=[10]"
+        )
     documents = _corpus(name, corpus, dataset)
     task = _RetrievalTask(name, dataset.shape.name, documents, similarity, cuts, graded, ignore_identical)
     return ExampleEvaluator(name, dataset, task, **options)
 
 
 def _corpus(name: str, corpus: str, dataset: EmbeddingDataset) -> list[str]:
-    """The documents that are searched besides those of the judged split."""
+    """The searched documents besides those of the evaluated split."""
     if corpus == _SPLIT:
         return []
     if corpus == _ALL:
         columns = SHAPES[dataset.shape.name]
-        return [text for rows in dataset.splits.values() for text in documents_of(rows, columns)]
+        every = (qrels for rows in dataset.splits.values() for qrels in qrels_of(rows, columns))
+        return [text for qrels in every for text in qrels.documents]
     path = Path(corpus)
     if not path.is_file():
         raise ConfigError(
-            f"evaluator.{name}.corpus={corpus} is no file, nor {_ALL} nor {_SPLIT}. Expected {_ALL} (documents of all "
-            f"splits), {_SPLIT} (of the judged one), or a file of documents such as corpus.jsonl. "
-            f"{did_you_mean(corpus, (_ALL, _SPLIT))}".strip()
+            "is no file",
+            key=f"evaluator.{name}.corpus",
+            given=corpus,
+            expected=f"{_ALL} (documents of all splits), {_SPLIT} (of the evaluated one), or a file",
+            note=did_you_mean(corpus, (_ALL, _SPLIT)),
+            fix=f"evaluator.{name}.corpus={_ALL}",
         )
     faults = FaultLog("drop")
     texts = [document.text for document in read_documents(path, faults) if document.text]
@@ -98,11 +104,11 @@ def _corpus(name: str, corpus: str, dataset: EmbeddingDataset) -> list[str]:
 
 
 class _RetrievalTask:
-    """Queries and their documents: are these among the first that the query finds?
+    """Queries and their documents: are they among the first that the query finds?
 
     Args:
         name: of the evaluator, for messages.
-        documents: what is searched besides the documents of the judged rows.
+        documents: the searched documents besides those of the evaluated rows.
         cuts: by kind of metric (`HIT_METRICS`), the k of each.
     """
 
@@ -129,15 +135,16 @@ class _RetrievalTask:
         self._known: dict[int, tuple[Dataset, SearchTask]] = {}
 
     def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError where no query has a positive, or a score is no grade."""
+        """Raise DataError if no query has a positive, or a score is no grade."""
         search = search_in(rows, self.columns, (), self.graded, self.ignore_identical)
         grades = [grade for of_query in search.relevant for grade in of_query.values()]
         if not grades:
-            raise DataError(f"No query of {where} has a positive: nothing can be retrieved.")
+            raise DataError(f"No query of {where} has a positive", expected="at least one to retrieve")
         if min(grades) <= 0:
             raise DataError(
-                f"positive_scores of {where} hold {min(grades):g}. Expected grades of relevance above 0. "
-                f"Type evaluator.{self.name}.graded=false if they are another model's scores."
+                f"positive_scores of {where} hold {min(grades):g}",
+                expected="grades of relevance above 0, or graded=false if they are another model's scores",
+                fix=f"evaluator.{self.name}.graded=false",
             )
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
@@ -168,13 +175,13 @@ class _RetrievalTask:
         excluded = numpy.array(search.identical) if self.ignore_identical else None
         depth = max(cut for _, cut in self.cuts.values())
         places = nearest(queries, documents, depth, self.similarity, excluded).places
-        hits = rank_relevance(places, search.relevant, len(search.documents))
-        values = {metric: RANKING_METRICS[kind](hits, cut) for metric, (kind, cut) in self.cuts.items()}
+        ranked = rank_relevance(places, search.relevant, len(search.documents))
+        values = {metric: RANKING_METRICS[kind](ranked, cut) for metric, (kind, cut) in self.cuts.items()}
         shown = [search.documents[place] if place >= 0 else None for place in places[:, 0]]
-        return values | {"first_rank": first_ranks(hits), "top_document": numpy.array(shown, dtype=object)}
+        return values | {"first_rank": ranked.first_ranks, "top_document": numpy.array(shown, dtype=object)}
 
     def _search(self, rows: "Dataset") -> SearchTask:
-        """What these rows search for, looked at once."""
+        """The search of these rows, prepared once."""
         if id(rows) not in self._known:
             search = search_in(rows, self.columns, self.documents, self.graded, self.ignore_identical)
             self._known[id(rows)] = (rows, search)  # the rows stay alive, so their id stays their own

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: metrics, per-example values on disk, and how two models differ in them."""
+"""The results of an evaluation: metrics, per-example values on disk, and the difference of two models."""
 
 import json
 import math
@@ -23,10 +23,10 @@ class Scores:
     """One model's scores on one split.
 
     Attributes:
-        examples: what each example is: id, texts, true values; the same for every model, `(n,)` each.
-        predicted: the model's values for each example, `(n,)` each, by what they are (`cosine`).
+        examples: id, texts and true values of each example; the same for every model, `(n,)` each.
+        predicted: the model's values for each example, `(n,)` each, by name (`cosine`).
         metrics: metric name to value, such as `spearman_cosine`.
-        measures: how those metrics are taken that have per-example values.
+        measures: how the metrics with per-example values are computed.
     """
 
     split: str
@@ -37,7 +37,7 @@ class Scores:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """What measures are taken of."""
+        """The columns that measures are computed from."""
         return {**self.examples, **self.predicted}
 
 
@@ -46,9 +46,9 @@ class Difference:
     """Trained minus base of one metric, on the same examples.
 
     Attributes:
-        low, high: ends of the 95 % interval of the difference; nan where there are no per-example values to tell.
+        low, high: ends of the 95 % interval of the difference; nan without per-example values.
         p: of no difference, two-sided; nan likewise.
-        verdict: better, no difference or worse: whether the interval lies above, across or below zero.
+        verdict: better, no difference or worse, if the interval lies above, across or below zero.
     """
 
     metric: str
@@ -73,7 +73,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Positives:
-    """Pairs of texts that mean the same, with the prompts that they are encoded with; for alignment."""
+    """Pairs of texts that mean the same, with their prompts; for alignment."""
 
     first: list[str] = field(default_factory=list)
     second: list[str] = field(default_factory=list)
@@ -81,10 +81,10 @@ class Positives:
 
 
 class Evaluator(Protocol):
-    """Judges an encoder on the splits dev and test of one data set.
+    """Evaluates an encoder on the splits dev and test of one data set.
 
-    The primary metric is the one that decides unless another is asked for; the headline metrics stand in the
-    closing table, all others only in the run's folder and in the tracker.
+    The primary metric gives the verdict unless another is configured; the headline metrics are in the closing table,
+    all others only in the run's folder and in the tracker.
     """
 
     name: str
@@ -101,10 +101,10 @@ class Evaluator(Protocol):
         """All metrics that `score` reports."""
 
     def texts(self, split: str) -> Mapping[str | None, list[str]]:
-        """The texts that `score` encodes, by the prompt before them; those that cannot be told before are not there."""
+        """The texts that `score` encodes, by the prompt before them; without those that are not known beforehand."""
 
     def positives(self, split: str) -> Positives:
-        """Pairs of texts that mean the same; none where the data do not tell."""
+        """Pairs of texts that mean the same; none if the data have none."""
 
     def score(self, encoder: Encoder, split: str) -> Scores:
         """Metrics and per-example scores on a split."""
@@ -113,9 +113,11 @@ class Evaluator(Protocol):
 def compare(base: Scores, trained: Scores, resamples: int) -> list[Difference]:
     """The difference of every metric that both have, with its interval: a paired bootstrap over the examples."""
     statistics, first = Statistics(), base.columns
-    second = {**base.examples, **trained.predicted}  # the same arrays of true values: what is made of them is shared
+    second = {**base.examples, **trained.predicted}  # the same arrays of true values, so that they are prepared once
     paired = [measure for measure in base.measures if measure in trained.measures]
-    statistics_of = [(statistics.of(measure, first), statistics.of(measure, second)) for measure in paired]
+    statistics_of = [
+        (statistics.statistic_for(measure, first), statistics.statistic_for(measure, second)) for measure in paired
+    ]
     examples = len(base.examples[ID]) if paired else 0
     found = bootstrap_differences(statistics_of, examples, resamples)
     known = {measure.name: values for measure, values in zip(paired, found, strict=True)}
@@ -131,7 +133,7 @@ def _interval_and_p(differences: "numpy.ndarray | None") -> tuple[float, float, 
 
 
 def verdict_split(evaluator: Evaluator) -> str:
-    """The split on which the verdict falls: test, or dev where there is no test."""
+    """The split of the verdict: test, or dev without a test split."""
     return "test" if "test" in evaluator.splits else "dev"
 
 
@@ -150,7 +152,7 @@ class KeptExamples:
 def write_examples(path: Path, base: Scores, trained: Scores) -> None:
     """Per-example scores of both models as Parquet: id, texts, gold, base_<column>, trained_<column>.
 
-    The measures stand in the file's metadata under `measures`, as JSON: with them the metrics can be taken again.
+    The file's metadata hold the measures under `measures`, as JSON, so that the metrics can be computed again.
     """
     import pyarrow
     import pyarrow.parquet
@@ -167,10 +169,10 @@ def write_examples(path: Path, base: Scores, trained: Scores) -> None:
 
 
 def write_examples_csv(path: Path, base: Scores, trained: Scores, column: str) -> None:
-    """The examples with one value of both models, as a CSV that spreadsheets open with Chinese in it.
+    """The examples with one value of both models, as a CSV that spreadsheets open correctly, Chinese included.
 
     Args:
-        column: of the values that the primary metric is taken of.
+        column: of the values that the primary metric is computed from.
     """
     import csv
 
@@ -183,7 +185,7 @@ def write_examples_csv(path: Path, base: Scores, trained: Scores, column: str) -
 
 
 def read_examples(path: Path) -> KeptExamples:
-    """What `write_examples` wrote.
+    """The scores that `write_examples` wrote.
 
     Raises:
         DataError: an earlier version of embexp wrote the file, without the measures.
@@ -193,8 +195,9 @@ def read_examples(path: Path) -> KeptExamples:
     table = pyarrow.parquet.read_table(path)
     if _MEASURES not in (table.schema.metadata or {}):
         raise DataError(
-            f"{path} does not say how its metrics are taken: an earlier version of embexp wrote it. Expected a run of "
-            "this version: run its command again."
+            "no measures in the metadata: an earlier version of embexp wrote this file",
+            file=path,
+            expected="a run of this version: run its command again",
         )
     columns = {name: _values(table[name]) for name in table.column_names}
     measures = tuple(Measure(**each) for each in json.loads(table.schema.metadata[_MEASURES]))

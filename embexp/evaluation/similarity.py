@@ -1,10 +1,11 @@
-"""Semantic textual similarity: how well the similarity of two embeddings follows a gold score."""
+"""Semantic textual similarity: how well the similarity of two embeddings correlates with a gold score."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, DataError, did_you_mean, listed
+from embexp.errors import DataError
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
 from embexp.evaluation.metrics import Measure
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import numpy
     from datasets import Dataset
 
-_SAME_MEANING = 0.8  # gold from which on two texts are a positive pair; as Wang & Isola 2020 took STS-B (4 of 5)
+_SAME_MEANING = 0.8  # two texts with this gold score or more are a positive pair; Wang & Isola 2020, STS-B (4 of 5)
 
 
 def cosine(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
@@ -48,14 +49,8 @@ _CORRELATIONS = ("spearman", "pearson")
 
 def check_functions(evaluator: str, names: Sequence[str]) -> None:
     """Raise ConfigError unless the names are of similarity functions, at least one."""
-    if not names:
-        raise ConfigError(f"evaluator.{evaluator}.similarity is empty. Expected at least one of {listed(FUNCTIONS)}.")
-    for name in names:
-        if name not in FUNCTIONS:
-            raise ConfigError(
-                f"evaluator.{evaluator}.similarity names {name!r}. Expected some of: {listed(FUNCTIONS)}. "
-                f"{did_you_mean(name, FUNCTIONS)}".strip()
-            )
+    legal = LegalValues(one_of=tuple(FUNCTIONS), many=True)
+    refuse(problems_with("similarity", names, legal, such_as="[cosine]"), under=f"evaluator.{evaluator}")
 
 
 def similarity_evaluator(
@@ -65,19 +60,19 @@ def similarity_evaluator(
 
     Args:
         dataset: scored pairs.
-        similarity: which functions, the first one gives the primary metric (`spearman_<function>`).
+        similarity: the functions; the first one gives the primary metric (`spearman_<function>`).
         options: of every evaluator (`ExampleEvaluator`).
 
     Raises:
-        ConfigError: no similarity function, one that is not known, or an option that is wrong.
-        DataError: no dev or test split, or one whose gold scores are all equal.
+        ConfigError: no similarity function, an unknown one, or an invalid option.
+        DataError: no dev or test split, or one with equal gold scores only.
     """
     check_functions(name, similarity)
     return ExampleEvaluator(name, dataset, _SimilarityTask(similarity), **options)
 
 
 class _SimilarityTask:
-    """Scored pairs: does their similarity follow the gold score?"""
+    """Scored pairs: does their similarity correlate with the gold score?"""
 
     def __init__(self, similarity: Sequence[str]) -> None:
         self.similarity = tuple(similarity)
@@ -91,7 +86,9 @@ class _SimilarityTask:
     def check(self, rows: "Dataset", where: str) -> None:
         """Raise DataError when all gold scores are equal."""
         if len(set(rows["score"][:])) < 2:
-            raise DataError(f"All gold scores of {where} are equal: no correlation can be measured.")
+            raise DataError(
+                f"All gold scores of {where} are equal: there is no correlation", expected="several gold scores"
+            )
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
         return {column: rows[column][:] for column in ("sentence1", "sentence2")}

@@ -1,4 +1,4 @@
-"""Statistics of scores that decide between two classes, vectorised on resamples."""
+"""Metrics of scores that separate two classes by a threshold, vectorised over resamples."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -8,11 +8,11 @@ from embexp.evaluation.stats.resampling import Sample, observed_sample
 if TYPE_CHECKING:
     import numpy
 
-    Goodness = Callable[["numpy.ndarray", "numpy.ndarray"], "numpy.ndarray"]
+    _Goodness = Callable[["numpy.ndarray", "numpy.ndarray"], "numpy.ndarray"]
 
 
 class SortedScores:
-    """Examples from the highest score down, and which of them are positive; equal scores share a place.
+    """Examples from the highest score down, and which of them are positive; equal scores share a threshold.
 
     Args:
         gold: 1 for positive, 0 for negative, `(n,)`.
@@ -27,9 +27,9 @@ class SortedScores:
         self.ends = numpy.append(numpy.flatnonzero(falls), len(predicted) - 1)
 
     def __call__(self, sample: Sample) -> tuple["numpy.ndarray", "numpy.ndarray"]:
-        """Positives and negatives that each threshold takes: one above all scores, then each distinct score.
+        """Positives and negatives at or above each threshold: one above all scores, then each distinct score.
 
-        Both are `(resamples, 1 + scores)`; those of the first threshold are 0, those of the last one all there are.
+        Both are `(resamples, 1 + scores)`: 0 at the first threshold, all examples at the last.
         """
         import numpy
 
@@ -39,25 +39,17 @@ class SortedScores:
         taken[:, 1:] = numpy.cumsum(counts, axis=1)[:, self.ends]
         return positives, taken - positives
 
+    def statistic(self, function: "_Goodness", sample: Sample) -> "numpy.ndarray":
+        """A statistic in every resample, `(resamples,)`; nan where one of the classes was not sampled.
 
-class OfSortedScores:
-    """A statistic of the positives and negatives that each threshold takes.
-
-    Args:
-        function: takes both, `(resamples, 1 + scores)` each, gives the statistic `(resamples,)`.
-    """
-
-    def __init__(self, ranking: SortedScores, function: "Goodness") -> None:
-        self.ranking = ranking
-        self.function = function
-
-    def __call__(self, sample: Sample) -> "numpy.ndarray":
-        """The statistic in every resample, `(resamples,)`; nan where one of the classes was not sampled."""
+        Args:
+            function: takes the positives and negatives of each threshold, gives the statistic `(resamples,)`.
+        """
         import numpy
 
-        positives, negatives = sample.once(self.ranking)
+        positives, negatives = sample.once(self)
         with numpy.errstate(invalid="ignore", divide="ignore"):
-            found = self.function(positives, negatives)
+            found = function(positives, negatives)
         return numpy.where((positives[:, -1] > 0) & (negatives[:, -1] > 0), found, numpy.nan)
 
 
@@ -80,32 +72,32 @@ def roc_auc(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.nd
 
 
 def best_accuracy(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
-    """The share of right decisions with the threshold that makes most of them right."""
+    """Accuracy at the threshold that makes it highest."""
     return accuracies(positives, negatives).max(axis=1)
 
 
 def best_f1(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
-    """F1 of the positive class with the threshold that makes it highest."""
+    """F1 of the positive class at the threshold that makes it highest."""
     return f1_scores(positives, negatives).max(axis=1)
 
 
 def accuracies(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
-    """The share of right decisions, for each threshold."""
+    """Accuracy at each threshold."""
     return (positives + negatives[:, -1:] - negatives) / (positives[:, -1:] + negatives[:, -1:])
 
 
 def f1_scores(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
-    """F1 of the positive class, for each threshold."""
+    """F1 of the positive class at each threshold."""
     import numpy
 
     return numpy.nan_to_num(2 * positives / (positives + negatives + positives[:, -1:]))
 
 
-def best_threshold(gold: "numpy.ndarray", predicted: "numpy.ndarray", goodness: "Goodness") -> float:
-    """The score from which on examples are taken for positive, so that `goodness` is highest.
+def best_threshold(gold: "numpy.ndarray", predicted: "numpy.ndarray", goodness: "_Goodness") -> float:
+    """The threshold at which `goodness` is highest: examples at or above it count as positive.
 
-    It lies half way between the lowest score that is taken and the highest one that is not; just above the highest
-    score where nothing is better taken for positive.
+    It lies half way between the lowest positive score and the highest negative one; just above the highest score if
+    `goodness` is highest with no positive at all.
 
     Args:
         goodness: `accuracies` or `f1_scores`.
@@ -119,4 +111,4 @@ def best_threshold(gold: "numpy.ndarray", predicted: "numpy.ndarray", goodness: 
         return float(numpy.nextafter(scores[0], numpy.inf))
     lowest, following = scores[best - 1], scores[min(best, len(scores) - 1)]
     middle = (lowest + following) / 2
-    return float(middle if middle > following else lowest)  # rounded down, it would take the following score, too
+    return float(middle if middle > following else lowest)  # rounded down, it would include the following score

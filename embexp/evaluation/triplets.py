@@ -22,16 +22,16 @@ def triplet_evaluator(
 ) -> ExampleEvaluator:
     """The share of rows whose positive is more similar to the anchor than every negative, and the mean margin.
 
-    The margin is the cosine of anchor and positive minus that of anchor and most similar negative, in [-2, 2]. It goes
-    on telling models apart where all of them put nearly every row right.
+    The margin is the cosine of anchor and positive minus that of anchor and most similar negative, in [-2, 2]. It still
+    separates models that all get nearly every row right.
 
     Args:
         dataset: triplets, with any number of negatives.
-        similarity: which functions, the first one gives the primary metric (`accuracy_<function>`).
+        similarity: the functions; the first one gives the primary metric (`accuracy_<function>`).
         options: of every evaluator (`ExampleEvaluator`).
 
     Raises:
-        ConfigError: no similarity function, one that is not known, or an option that is wrong.
+        ConfigError: no similarity function, an unknown one, or an invalid option.
         DataError: no dev or test split, or one without rows.
     """
     check_functions(name, similarity)
@@ -51,12 +51,12 @@ class _TripletTask:
         """Raise DataError when there is no row."""
         if not rows.num_rows:
             raise DataError(
-                f"{where} has no rows: no triplet can be judged. Expected at least one: split the data anew with "
-                "dataset.steps.split."
+                f"{where} has no rows",
+                expected="at least one triplet: split the data anew with dataset.steps.split",
             )
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
-        """Negatives before the positive: first and last column are those of the positive pair."""
+        """The anchor, the negatives, then the positive: the first and last column are the positive pair."""
         anchor, positive, *negatives = text_columns(SHAPES["triplet"], rows.column_names)
         return {column: rows[column][:] for column in (anchor, *negatives, positive)}
 

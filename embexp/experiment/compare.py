@@ -140,7 +140,9 @@ def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -
     every = [each for side in scores for each in side]
     measures = [measure for measure in every[0].measures if all(measure in each.measures for each in every)]
     measures = [measure for measure in measures if only in (None, measure.name)]
-    cells = [[statistics.of(measure, each.columns) for each in side] for measure in measures for side in scores]
+    cells = [
+        [statistics.statistic_for(measure, each.columns) for each in side] for measure in measures for side in scores
+    ]
     found = resample_cells(cells, len(every[0].examples[ID]), resamples)
     evaluator, _, split = name.rpartition("_")
     for measure, first, second in zip(measures, found[::2], found[1::2], strict=True):

@@ -76,7 +76,7 @@ def _statistics(kept: Kept, keys: MetricKeys) -> Callable[[Scores], "Statistic"]
     def of(scores: Scores) -> "Statistic":
         measure = measure_in(scores, keys)
         gold = {measure.gold: shared[measure.gold]} if measure.gold else {}
-        return statistics.of(measure, {**scores.columns, **gold})
+        return statistics.statistic_for(measure, {**scores.columns, **gold})
 
     return of
 

@@ -43,7 +43,7 @@ def embexp_side(peer: str) -> float:  # noqa: ARG001
 
     def compare() -> None:
         statistics = Statistics()
-        pair = tuple(statistics.of(measure, {"gold": gold, "cosine": values}) for values in (first, second))
+        pair = tuple(statistics.statistic_for(measure, {"gold": gold, "cosine": values}) for values in (first, second))
         (found,) = bootstrap_differences([pair], PAIRS, RESAMPLES)
         interval_of(found), p_value_of(found)
 

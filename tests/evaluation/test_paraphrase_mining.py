@@ -134,7 +134,9 @@ def test_pairs_seen_in_training_are_left_out_of_a_second_metric():
 
 @pytest.mark.parametrize("option", ["top_k", "max_pairs"])
 def test_numbers_below_1_are_refused(option):
-    with pytest.raises(ConfigError, match=rf"evaluator\.mining\.{option}=0: expected a whole number from 1"):
+    with pytest.raises(
+        ConfigError, match=rf"evaluator\.mining\.{option}=0 was given\. Expected a whole number of at least 1"
+    ):
         evaluator_of(**{option: 0})
 
 

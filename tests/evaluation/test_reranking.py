@@ -58,7 +58,9 @@ def test_rows_without_negatives_are_no_examples():
 
 def test_data_without_negatives_are_refused():
     rows = {"query": ["q"], "positives": [["d1"]], "negatives": [[]]}
-    with pytest.raises(DataError, match=r"No query of toy/test has positives and negatives.*evaluator=\[retrieval\]"):
+    with pytest.raises(
+        DataError, match=r"No query of toy/test has positives and negatives(.|\n)*hint: type evaluator=\[retrieval\]"
+    ):
         evaluator_of(rows)
 
 
@@ -147,7 +149,10 @@ def test_queries_seen_in_training_are_left_out_of_a_second_metric():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"similarity": "euclidean"}, "cannot be searched by"), ({"mrr_at": [0]}, "has mrr_at=0. Expected whole numbers")],
+    [
+        ({"similarity": "euclidean"}, "cannot be searched by"),
+        ({"mrr_at": [0]}, r"mrr_at=\[0\] was given. Expected .* whole number"),
+    ],
 )
 def test_an_option_that_cannot_be_is_refused(options, message):
     with pytest.raises(ConfigError, match=message):

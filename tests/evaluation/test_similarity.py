@@ -146,7 +146,10 @@ def test_every_metric_is_compared_with_an_interval_around_its_difference():
 
 
 def test_an_unknown_function_is_refused_with_the_nearest_known_one():
-    with pytest.raises(ConfigError, match=r"names 'cosin'\. Expected some of: cosine, .*Did you mean 'cosine'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"=\[dot,cosin\] was given\. Expected a list, each of it one of: cosine, .*Did you mean 'cosine'",
+    ):
         evaluator_of(PAIRS, ["dot", "cosin"])
 
 

@@ -64,8 +64,8 @@ def test_numbers_are_those_of_the_statistics_of_seeds(folders):
     kept = [read_examples(folder / "examples" / "sts_test.parquet") for folder in folders[:3]]
     statistics = Statistics()
     measure = kept[0].base.measures[0]
-    runs = [statistics.of(measure, each.trained.columns) for each in kept]
-    base, trained = resample_cells([[statistics.of(measure, kept[0].base.columns)], runs], EXAMPLES, 300)
+    runs = [statistics.statistic_for(measure, each.trained.columns) for each in kept]
+    base, trained = resample_cells([[statistics.statistic_for(measure, kept[0].base.columns)], runs], EXAMPLES, 300)
     found = cell_difference(replace(base, has_seed=False), trained)
     (cell,) = leaderboard.trained
     assert (cell.difference.value, cell.difference.low, cell.difference.high) == pytest.approx(

@@ -1,11 +1,11 @@
-"""Several models on the same examples: p values corrected for their number, intervals, ties with the best."""
+"""Several models on the same examples: corrected p values, intervals, ties with the best."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embexp.evaluation.metrics import Measure, Statistics
+from embexp.evaluation.metrics import Statistics
 from embexp.evaluation.scores import ID, Scores
 from embexp.evaluation.stats.paired_tests import interval_of, p_value_of
 from embexp.evaluation.stats.resampling import bootstrap_samples
@@ -17,18 +17,18 @@ _LEVEL = 0.05
 
 
 def holm(p_values: Sequence[float], comparisons: int | None = None) -> list[float]:
-    """Each p corrected for the number of comparisons, so that 5 % is the chance of any false one among them all.
+    """p values corrected for the number of comparisons: at 5 %, the chance of any false positive is at most 5 %.
 
     Holm's step-down method (Holm 1979, "A simple sequentially rejective multiple test procedure"): the smallest p is
-    multiplied by the number of comparisons, the next one by one less, and so on; none becomes smaller than one before
-    it, or more than 1. It holds whatever the comparisons have to do with each other.
+    multiplied by the number of comparisons, the next one by one less, and so on; no corrected p is smaller than the
+    one before it, or larger than 1. It holds for dependent comparisons, too.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
 
     Args:
-        p_values: nan where there is none: it stays, and is not counted.
-        comparisons: how many there were where these are only some of them; None: these are all.
+        p_values: nan where there is none: it stays nan and does not count.
+        comparisons: the number of all comparisons if these are only some of them; None: these are all.
     """
     known = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
     number = len(known) if comparisons is None else comparisons
@@ -40,17 +40,17 @@ def holm(p_values: Sequence[float], comparisons: int | None = None) -> list[floa
 
 
 def _correct_to_best(p_to_best: Sequence[float]) -> list[float]:
-    """p values of all others against the best one, corrected for the best having been picked by the same data.
+    """p values of all others against the best model, corrected because the same data picked the best.
 
-    Whoever of many equals happens to be the best is ahead of the last by more than a comparison that was planned would
-    allow. So all pairs count, as if each had been compared. Of ten equal models at least one is called worse than the
-    best in 4 of 100 cases; correcting for the nine comparisons only, in 16 (tests/evaluation/test_calibration.py).
+    Among equal models the one that happens to be best leads by more than in a planned comparison. So all pairs count,
+    as if each had been compared. Of ten equal models at least one is called worse than the best in 4 of 100 cases;
+    with a correction for nine comparisons only, in 16 (tests/evaluation/stats/test_calibration.py).
     """
     return holm(p_to_best, _pairs(len(p_to_best) + 1))
 
 
 def _resamples_needed(models: int, level: float = _LEVEL) -> int:
-    """How many bootstrap resamples it takes at least for any of so many models to be told from the best.
+    """The least number of bootstrap resamples with which any of so many models can differ significantly from the best.
 
     The smallest p that R resamples can show is 2 / (R + 1), and it is multiplied by the number of pairs.
 
@@ -65,13 +65,13 @@ def _pairs(models: int) -> int:
 
 
 def tied_with_best(values: Mapping[str, float], p_to_best: Mapping[str, float], level: float = _LEVEL) -> list[str]:
-    """The best cell and all that cannot be told from it, best first.
+    """The best model and all that do not differ significantly from it, best first.
 
     Args:
-        values: of each cell, higher is better; one that is nan is never among them.
-        p_to_best: uncorrected p of no difference from the best one, of each of the others; one that is nan tells
-            nothing: only a cell with the very value of the best is tied with it then.
-        level: the chance of telling any cell from the best that is its equal.
+        values: of each model, higher is better; nan is never among the best.
+        p_to_best: uncorrected p of no difference from the best, of each of the others. With nan a model is tied only
+            if it has the same value as the best.
+        level: the chance that any model that equals the best counts as different.
     """
     order = sorted((name for name in values if not math.isnan(values[name])), key=lambda name: -values[name])
     if not order:
@@ -87,10 +87,10 @@ class RankedModel:
 
     Attributes:
         low, high: ends of the 95 % interval of the value; nan where there are no per-example values.
-        to_best: the value minus that of the best model; `p` of no difference, corrected for all pairs of models (Holm):
-            the best one was picked from the same examples.
-        is_best: the best, or one that cannot be told from it.
-        examples: so many were judged; 0 where there are no per-example values.
+        to_best: the value minus that of the best model; `p` of no difference, corrected for all pairs of models (Holm),
+            because the same examples picked the best.
+        is_best: the best, or not significantly different from it.
+        examples: their number; 0 without per-example values.
     """
 
     name: str
@@ -104,7 +104,7 @@ class RankedModel:
 
 
 def rank_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> list[RankedModel]:
-    """The models from the best to the worst in one metric, by paired resamples of the examples that all have."""
+    """The models from best to worst in one metric, by paired resamples of their common examples."""
     import numpy
 
     values = {name: of_model.metrics[metric] for name, of_model in scores.items()}
@@ -132,9 +132,9 @@ def rank_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> li
 
 
 def _interval_about(value: float, resampled: "numpy.ndarray") -> tuple[float, float]:
-    """The interval, moved to lie about the value: texts sampled twice make a clustering seem better than it is.
+    """The interval, centred on the value: texts sampled twice make a clustering look better than it is.
 
-    No metric that has values of examples leaves [-1, 1]; moved ends that do are put on it.
+    Metrics with per-example values lie in [-1, 1]; the ends are clipped to it.
     """
     import numpy
 
@@ -145,21 +145,19 @@ def _interval_about(value: float, resampled: "numpy.ndarray") -> tuple[float, fl
 
 
 def _resampled(scores: Mapping[str, Scores], metric: str, resamples: int) -> dict[str, "numpy.ndarray"]:
-    """The metric of each model in the same resamples; empty where it has no per-example values."""
+    """The metric of each model in the same resamples; empty without per-example values."""
     import numpy
 
     first = next(iter(scores.values()))
     measure = next((measure for measure in first.measures if measure.name == metric), None)
     if measure is None:
         return {}
-    statistics_of = _statistics(scores, measure)
+    statistics, shared = Statistics(), first.examples
+    statistics_of = {
+        name: statistics.statistic_for(measure, {**shared, **each.predicted}) for name, each in scores.items()
+    }
     found: dict[str, list[numpy.ndarray]] = {name: [] for name in scores}
     for sample in bootstrap_samples(len(first.examples[ID]), resamples):
         for name, statistic in statistics_of.items():
             found[name].append(statistic(sample))
     return {name: numpy.concatenate(parts) for name, parts in found.items()}
-
-
-def _statistics(scores: Mapping[str, Scores], measure: Measure) -> dict:
-    statistics, shared = Statistics(), next(iter(scores.values())).examples
-    return {name: statistics.of(measure, {**shared, **each.predicted}) for name, each in scores.items()}

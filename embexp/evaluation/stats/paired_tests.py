@@ -1,8 +1,8 @@
 """Paired tests of two models on the same examples: bootstrap, permutation, dependent correlations.
 
-Both tests are for examples from a normal distribution, and for Pearson's correlation; the bootstrap needs neither.
+The tests of dependent correlations assume a normal distribution and Pearson's correlation; the bootstrap does not.
 Steiger (1980, "Tests for comparing elements of a correlation matrix", Psychological Bulletin 87, 245-251) recommends
-Williams' t for this case and gives the Z that is named after him, which is nearly as good.
+Williams' t for this case; the Z named after him is nearly as good.
 """
 
 import math
@@ -24,10 +24,10 @@ def bootstrap_differences(
 ) -> list["numpy.ndarray"]:
     """Second minus first of each pair of statistics in every resample, `(resamples,)` each.
 
-    Examples are sampled with replacement, the same ones for both models and all that is compared (Efron & Tibshirani
-    1993); ranks and thresholds are taken anew in every resample. What varies is the examples only: two runs of one
-    configuration with different seeds do differ, by what their seeds made of them, and more examples show it better.
-    Whether configurations differ needs several runs of each: see `seeds.py`.
+    Examples are sampled with replacement, the same ones for both models and all pairs (Efron & Tibshirani 1993); ranks
+    and thresholds are computed anew in every resample. Only the examples vary: two runs of one configuration with
+    different seeds do differ, and more examples show it better. To compare configurations, run each several times: see
+    `seeds.py`.
     """
     import numpy
 
@@ -39,7 +39,7 @@ def bootstrap_differences(
 
 
 def interval_of(differences: "numpy.ndarray") -> tuple[float, float]:
-    """The 95 % percentile interval; resamples in which the statistic does not exist are left out.
+    """The 95 % percentile interval; resamples without the statistic (nan) are left out.
 
     Of R resamples the ends are the R + 1 times 0.025th and 0.975th in order (Davison & Hinkley 1997, section 5.3).
     """
@@ -54,9 +54,9 @@ def interval_of(differences: "numpy.ndarray") -> tuple[float, float]:
 def p_value_of(differences: "numpy.ndarray") -> float:
     """Two-sided p of no difference: 1 minus the level of the percentile interval that has an end at zero.
 
-    So p is below 0.05 where zero is outside `interval_of`, and only there. It is about twice the share of resamples on
-    the rarer side of zero, where those at zero count for either side. The smallest one is 2 / (resamples + 1): so many
-    cannot show less, which matters when it is multiplied for many comparisons.
+    So p is below 0.05 exactly where zero is outside `interval_of`. It is about twice the share of resamples on the
+    rarer side of zero; those at zero count for both sides. The smallest p is 2 / (resamples + 1), which matters when it
+    is corrected for many comparisons.
     """
     import numpy
 
@@ -79,7 +79,7 @@ def _place_of_zero(ordered: "numpy.ndarray") -> float:
 
 
 _Columns = Mapping[str, "numpy.ndarray"]
-_ROUNDING = 1e-12  # differences that are no further apart are equal
+_ROUNDING = 1e-12  # smaller differences count as equal
 
 
 def permutation_p_value(measure: Measure, first: _Columns, second: _Columns, permutations: int, seed: int = 0) -> float:
@@ -89,17 +89,17 @@ def permutation_p_value(measure: Measure, first: _Columns, second: _Columns, per
     (b + 1) / (m + 1), b of m permutations differing at least as much as the models do; the + 1 is the data as they are,
     without which p would be too small (Phipson & Smyth 2010). For a mean this is the sign-flip test.
 
-    Values are swapped once they mean the same for both models, since a base model may have all cosines between 0.7 and
-    1 and a trained one between 0 and 1: ranks where only the order counts (Spearman, average precision, thresholds),
-    standardised values for Pearson, and the second model's clusters are called by those of the first that they share
-    most with. What is one number per example, and classes, are swapped as they are.
+    Values are made comparable before they are swapped, since a base model may have all cosines between 0.7 and 1 and a
+    trained one between 0 and 1: ranks where only the order counts (Spearman, average precision, thresholds),
+    standardised values for Pearson; the second model's clusters get the numbers of the first model's clusters that
+    they share most examples with. One number per example, and classes, are swapped as they are.
 
     Args:
-        first, second: the columns of both models on the same examples. Where an example has several values, from as
-            many runs of one method, all of them are swapped, the first model's first run with the second's first.
+        first, second: the columns of both models on the same examples. If an example has several values, one from each
+            run of a method, all of them are swapped, run by run.
 
     Returns:
-        nan where the measure does not exist on the data as they are; permutations where it does not are left out.
+        nan if the measure does not exist on the data as they are; permutations without it are left out.
     """
     import numpy
 
@@ -140,7 +140,7 @@ def _statistic(
     }
     if measure.gold:
         columns[measure.gold] = numpy.tile(gold, 2)
-    return Statistics().of(replace(measure, where=None), columns)
+    return Statistics().statistic_for(replace(measure, where=None), columns)
 
 
 def _swaps(examples: int, permutations: int, seed: int) -> Iterator["numpy.ndarray"]:
@@ -155,7 +155,7 @@ def _swaps(examples: int, permutations: int, seed: int) -> Iterator["numpy.ndarr
 def _difference(statistics: Sequence[Statistic], swapped: "numpy.ndarray") -> "numpy.ndarray":
     """Second minus first after every permutation, `(permutations,)`, the mean of the runs.
 
-    In a table of both models' examples, a permuted model is a sample of half of the rows.
+    In a table of both models' examples, a permuted model is half of the rows.
     """
     import numpy
 
@@ -183,7 +183,7 @@ def _standardised(first: "numpy.ndarray", second: "numpy.ndarray") -> _Pair:
 
 
 def _clusters_of_one_name(first: "numpy.ndarray", second: "numpy.ndarray") -> _Pair:
-    """Cluster numbers, the second's such that as many examples as can be have the same number in both."""
+    """Cluster numbers; the second's are chosen so that as many examples as possible have the same number in both."""
     import numpy
     from scipy.optimize import linear_sum_assignment
 
@@ -203,7 +203,7 @@ _MADE_COMPARABLE = {
 
 @dataclass(frozen=True)
 class _CorrelationTest:
-    """A test of no difference; positive where the second correlation is the higher one.
+    """A test of no difference; positive if the second correlation is higher.
 
     Attributes:
         statistic: t or z.
@@ -223,7 +223,7 @@ def williams_t(first: float, second: float, between: float, examples: int) -> _C
     Args:
         first, second: correlations of both models with gold.
         between: correlation of the models with each other.
-        examples: how many they were taken of; at least 4.
+        examples: their number, at least 4.
     """
     from scipy.stats import t
 
@@ -245,7 +245,7 @@ def steiger_z(first: float, second: float, between: float, examples: int) -> _Co
     Args:
         first, second: correlations of both models with gold.
         between: correlation of the models with each other.
-        examples: how many they were taken of; at least 4.
+        examples: their number, at least 4.
     """
     from scipy.stats import norm
 
@@ -273,10 +273,10 @@ def compare_correlations(
 
 
 def _fisher(correlation: float) -> float:
-    """Fisher's z; without any end for 1 and -1."""
+    """Fisher's z; infinite for 1 and -1."""
     return math.atanh(correlation) if abs(correlation) < 1 else math.copysign(math.inf, correlation)
 
 
 def _ratio(difference: float, variance: float) -> float:
-    """The difference in standard deviations; without any end where there is no variance."""
+    """The difference in standard deviations; infinite without variance."""
     return difference / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, difference)

@@ -1,4 +1,4 @@
-"""Resamples of examples with replacement (the bootstrap of Efron & Tibshirani 1993), many at a time."""
+"""Bootstrap resamples of examples (Efron & Tibshirani 1993), many at a time."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ CHUNK = 32  # resamples at a time: few, so that their arrays stay in the process
 
 
 class Sample:
-    """How often each example is sampled, in each of several resamples.
+    """How often each example occurs in each of several resamples.
 
     Args:
         counts: float `(resamples, examples)`.
@@ -22,11 +22,11 @@ class Sample:
         self._known: dict[Any, tuple[Any, Any]] = {}
 
     def once(self, make: Callable[["Sample"], Any]) -> Any:
-        """What `make` makes of this sample; the same object is not asked twice, so that statistics can share it."""
+        """`make(self)`, computed once for each `make`, so that statistics share it."""
         return self._once(make, make)
 
     def only(self, rows: "numpy.ndarray") -> "Sample":
-        """The sample of some examples: bool `(examples,)`."""
+        """The same sample restricted to some examples: bool `(examples,)`."""
         return self._once(rows, lambda sample: Sample(sample.counts[:, rows]))
 
     def _once(self, key: Any, make: Callable[["Sample"], Any]) -> Any:
@@ -36,7 +36,7 @@ class Sample:
 
 
 def bootstrap_samples(examples: int, resamples: int, seed: int = 0) -> Iterator[Sample]:
-    """All resamples, in chunks; the same ones for the same numbers."""
+    """All resamples, in chunks; the same ones for the same arguments."""
     import numpy
 
     random = numpy.random.default_rng(seed)
@@ -47,7 +47,7 @@ def bootstrap_samples(examples: int, resamples: int, seed: int = 0) -> Iterator[
 
 
 def observed_sample(examples: int) -> Sample:
-    """The examples themselves: each sampled once."""
+    """The examples as they are: each once."""
     import numpy
 
     return Sample(numpy.ones((1, examples)))

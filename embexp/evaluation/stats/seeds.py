@@ -42,13 +42,13 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Cell:
-    """One metric of all runs of a configuration, which differ in their seeds only, on the same examples.
+    """One metric of all runs of a configuration, which differ only in their seeds, on the same examples.
 
     Attributes:
         values: of each run on all examples, `(seeds,)`.
         resampled: of each run in each resample of the examples, `(seeds, resamples)`.
         examples: how many there are.
-        has_seed: False for a model that nothing random has made, such as the untouched base.
+        has_seed: False for a model without randomness, such as the untouched base.
     """
 
     values: "numpy.ndarray"
@@ -62,7 +62,7 @@ class Cell:
 
     @property
     def share(self) -> float:
-        """What share of the variance between runs is left in the mean of the cell."""
+        """The share of the variance between runs that is left in the mean of the cell."""
         return 1 / len(self.values) if self.has_seed else 0.0
 
 
@@ -73,7 +73,7 @@ class _CellSummary:
     Attributes:
         std: standard deviation of the runs' scores; nan for a single run.
         low, high: ends of the 95 % interval of the mean.
-        lacks_seeds: the interval holds examples only, since what seeds do is not known.
+        lacks_seeds: the interval covers examples only, since the variance between seeds is unknown.
     """
 
     mean: float
@@ -90,8 +90,8 @@ class _CellDifference:
     Attributes:
         low, high: ends of the 95 % interval.
         p: of no difference, two-sided.
-        lacks_seeds: as in CellSummary: another seed may turn the verdict round.
-        p_of_seeds: of no difference by Student's t over seeds and examples; 0 where nothing is known of seeds.
+        lacks_seeds: as in _CellSummary: another seed may change the verdict.
+        p_of_seeds: of no difference by Student's t over seeds and examples; 0 if the variance between seeds is unknown.
     """
 
     value: float
@@ -105,7 +105,7 @@ class _CellDifference:
 def resample_cells(cells: Sequence[Sequence["Statistic"]], examples: int, resamples: int, seed: int = 0) -> list[Cell]:
     """Cells from the statistics of their runs, all on the same resamples, so that any two can be compared.
 
-    That of an untouched model is `dataclasses.replace(cell, has_seed=False)`.
+    For an untouched model use `dataclasses.replace(cell, has_seed=False)`.
     """
     import numpy
 
@@ -124,7 +124,7 @@ def cell_summary(cell: Cell, others: Sequence[Cell] = ()) -> _CellSummary:
     """Mean, standard deviation and interval of a cell.
 
     Args:
-        others: cells of which it is known, too, what seeds do to them; about as much as to this one.
+        others: cells whose variance between seeds is about the same as that of this one.
     """
     std = float(cell.values.std(ddof=1)) if len(cell.values) > 1 else math.nan
     found = _estimate(cell.mean, cell.resampled.mean(axis=0), [cell], others)
@@ -135,14 +135,14 @@ def cell_difference(first: Cell, second: Cell, others: Sequence[Cell] = ()) -> _
     """The difference of two cells on the same resamples, with an interval for other seeds and other examples.
 
     Args:
-        others: as in cell_summary. With some even two single runs can be compared as configurations.
+        others: as in cell_summary. With them even two single runs can be compared as configurations.
     """
     resampled = second.resampled.mean(axis=0) - first.resampled.mean(axis=0)
     return _estimate(second.mean - first.mean, resampled, [first, second], others)
 
 
 def _estimate(value: float, resampled: "numpy.ndarray", cells: list[Cell], others: Sequence[Cell]) -> _CellDifference:
-    """A mean or difference of means, `value`, with its interval and p."""
+    """A mean, or a difference of means, `value`, with its interval and p."""
     low, high = interval_of(resampled)
     p = p_value_of(resampled)
     share = sum(cell.share for cell in cells)
@@ -159,7 +159,7 @@ class _SeedSpread:
     """The variance between runs of a cell, pooled over cells.
 
     Attributes:
-        of_examples: the part of it that the sampled examples make.
+        of_examples: the part of it that comes from the sampled examples.
         degrees: of freedom.
     """
 
@@ -169,7 +169,7 @@ class _SeedSpread:
 
 
 def _seed_spread(cells: Sequence[Cell]) -> _SeedSpread | None:
-    """None where no cell has two runs that seeds made."""
+    """None if no cell has two runs with different seeds."""
     import numpy
 
     known = [cell for cell in cells if cell.has_seed and len(cell.values) > 1 and not numpy.isnan(cell.values).any()]
@@ -192,7 +192,7 @@ def _variance_of_examples(cell: Cell) -> float:
 def _students(
     value: float, resampled: "numpy.ndarray", share: float, spread: _SeedSpread, examples: int
 ) -> tuple[float, float]:
-    """Half of the interval of Student's t, and the p of no difference from zero."""
+    """Half of the width of Student's t interval, and the p of no difference from zero."""
     import numpy
     from scipy.stats import t
 

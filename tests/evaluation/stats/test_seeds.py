@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy
 import pytest
 from scipy.stats import t, ttest_ind
 
 from embexp.evaluation.correlations import Correlation, Ranks
-from embexp.evaluation.metrics import _Mean
+from embexp.evaluation.metrics import _mean
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
 from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
 
@@ -151,8 +152,8 @@ def whole_of(examples):
 
 
 def test_a_run_without_a_value_leaves_nothing_to_say():
-    broken = [_Mean(numpy.full(30, numpy.nan)), _Mean(numpy.ones(30))]
-    first, second = resample_cells([broken, [_Mean(numpy.arange(30.0))] * 2], 30, 100)
+    broken = [partial(_mean, numpy.full(30, numpy.nan)), partial(_mean, numpy.ones(30))]
+    first, second = resample_cells([broken, [partial(_mean, numpy.arange(30.0))] * 2], 30, 100)
     found = cell_difference(first, second)
     assert all(math.isnan(value) for value in (found.value, found.low, found.high, found.p))
     assert not math.isnan(cell_summary(second).low)

@@ -39,7 +39,7 @@ def statistics_of(name, gold, *models):
         gold, models = gold * 4, [values.round() * 4 for values in models]
     measure = Measure(name, name, "predicted", None if name == "mean" else "gold")
     statistics = Statistics()
-    return [statistics.of(measure, {"gold": gold, "predicted": values}) for values in models]
+    return [statistics.statistic_for(measure, {"gold": gold, "predicted": values}) for values in models]
 
 
 def differences_of(name, gold, base, trained, resamples, seed=0):
