@@ -100,23 +100,26 @@ def test_a_stage_of_ones_own_has_the_keys_of_a_stage_and_a_name(stage, message):
     [
         (
             ["adapt.tsdae.shape=text"],
-            "adapt.tsdae is not a key: no such stage is chosen. Type adapt=[tsdae] beside it.",
+            "adapt.tsdae is not a key: no such stage is chosen. Expected one that is.\n"
+            "hint: type adapt=[tsdae] adapt.tsdae.shape=text",
         ),
-        (["adapt=tsdae", "adapt.tsdae.los=1"], "adapt.tsdae.los is not a key. Known here: dataset, shape, loss"),
+        (["adapt=tsdae", "adapt.tsdae.los=1"], "adapt.tsdae.los is not a key. Expected one of: dataset, shape, loss"),
         (
             expand_paths(["adapt=mlm", "adapt.mlm.loss=tsdae"]),
             "adapt.mlm.loss=tsdae was given; mlm has one loss, that of conf/adapt/mlm.yaml. Expected its arguments "
-            "(adapt.mlm.loss.<argument>=<value>) or another stage. Type adapt=[tsdae].",
+            "(adapt.mlm.loss.<argument>=<value>) or another stage.\nhint: type adapt=[tsdae]",
         ),
         (
             expand_paths(["adapt=mlm", "adapt.mlm.loss=gist"]),
             "adapt.mlm.loss=gist was given; mlm has one loss, that of conf/adapt/mlm.yaml. Expected its arguments "
-            "(adapt.mlm.loss.<argument>=<value>) or another stage. Type adapt=[contrastive_tension] or adapt=[simcse]",
+            "(adapt.mlm.loss.<argument>=<value>) or another stage.\n"
+            "hint: type adapt=[contrastive_tension] adapt.contrastive_tension.loss=gist\n"
+            "hint: type adapt=[simcse] adapt.simcse.loss=gist\n",
         ),
         (
             expand_paths(["adapt=mlm", "adapt.tsdae.loss=simcse"]),
-            "adapt.tsdae.loss=simcse was given; no stage tsdae is chosen. Expected one of those chosen. "
-            "Type adapt=[tsdae] beside it.",
+            "adapt.tsdae.loss=simcse was given; no stage tsdae is chosen. Expected one of those chosen.\n"
+            "hint: type adapt=[tsdae] adapt.tsdae.loss=simcse",
         ),
         (["adapt=[tsda]"], "adapt=[tsda] is not known. Expected some of: contrastive_tension, mlm, none, simcse"),
     ],

@@ -2,112 +2,160 @@
 
 import re
 import shlex
+from collections.abc import Iterator
+from difflib import get_close_matches
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from embexp.cli.overrides import SINGLE
 from embexp.cli.quoting import quoted
 from embexp.config.compose import conf_dir, option_names
-from embexp.errors import did_you_mean
+from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed
 
-# OmegaConf's words around a mistake that one of our resolvers found.
-_RESOLVING = re.compile(r"ConfigError raised while resolving interpolation: (.*?)\s*full_key: .*", re.DOTALL)
-
-# Hydra's words where a stage has no such choice.
-_NO_CHOICE = re.compile(r"Could not override '(\w+)@adapt\.([\w-]+)\.\1'.*\+\S+?=(.*)", re.DOTALL)
+# Hydra puts the override that it has no use for into its message and nowhere else; tests/cli/test_messages.py pins it.
+_UNKNOWN = re.compile(
+    r"(?:In '.*?': )?Could not override '(?P<key>[^']+)'(?:.*use \+(?P=key)=(?P<value>.*))?", re.DOTALL
+)
+_CHOICE_OF_STAGE = re.compile(r"(?P<group>\w+)@adapt\.(?P<stage>[\w-]+)\.(?P=group)")
 
 
 def explain(error: BaseException) -> str:
     """The one message a person needs: what was given, what was expected, what to type."""
-    if resolving := _RESOLVING.match(str(error)):
-        return resolving.group(1)
+    return str(_explained(error))
+
+
+def unknown_override(error: BaseException) -> tuple[str, str] | None:
+    """Key and value of the override that Hydra has no use for, None where its error says something else."""
+    found = _UNKNOWN.match(str(error)) if isinstance(error, HydraException) else None
+    return (found["key"], found["value"] or "<value>") if found else None
+
+
+def _explained(error: BaseException) -> Problem | BaseException:
+    if isinstance(error, InterpolationResolutionError):
+        return next(_errors_of_ours(error), error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _explain_option(error, error.missing_cfg_file)
     if isinstance(error, OverrideParseException):
-        return _explain_grammar(error)
-    if no_choice := _NO_CHOICE.match(str(error)):
-        return _explain_choice(*no_choice.groups())
-    cause = error.__cause__
+        return _explain_grammar(error.override)
+    unknown, cause = unknown_override(error), error.__cause__
+    if unknown and (choice := _CHOICE_OF_STAGE.fullmatch(unknown[0])):
+        return _explain_choice(choice["group"], choice["stage"], unknown[1])
     if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
-        return _explain_key(error, cause)
-    return str(error)
+        parent, key = cause.parent_node, cause.key
+        if isinstance(parent, DictConfig) and key is not None and key not in parent:
+            return _explain_key(parent, str(key), str(cause.full_key or key), unknown)
+        return _explain_value(error, cause)
+    return error
 
 
-def _explain_option(error: MissingConfigException, file: str) -> str:
+def _errors_of_ours(error: BaseException) -> Iterator[EmbexpError]:
+    """The error of one of our resolvers, which OmegaConf raises its own in place of."""
+    inner: BaseException | None = error
+    while inner := inner.__cause__ or inner.__context__:
+        if isinstance(inner, EmbexpError):
+            yield inner
+
+
+def _explain_option(error: MissingConfigException, file: str) -> Problem | BaseException:
     group, _, option = file.rpartition("/")
-    in_list = error.options is None  # Hydra does not tell the options of a group that takes several
-    options = sorted(path.stem for path in conf_dir().glob(f"{group}/*.yaml")) if in_list else error.options
+    in_list = error.options is None  # Hydra does not name the options of a group that takes several
+    options = sorted(option_names(group)) if in_list else error.options
     if not options:
-        return str(error)
-    given, expected = (f"{group}=[{option}]", "some") if in_list else (f"{group}={option}", "one")
-    return (
-        f"{given} is not known. Expected {expected} of: {', '.join(options)}. {did_you_mean(option, options)}".strip()
-    )
+        return error
+    given, how_many = ([option], "some") if in_list else (option, "one")
+    near = get_close_matches(option, options, n=2, cutoff=0.5)
+    fix = tuple(f"{group}={as_typed([name] if in_list else name)}" for name in near)
+    expected = f"{how_many} of: {listed(options)}"
+    return Problem("is not known", group, given, expected, did_you_mean(option, options), fix)
 
 
-def _explain_choice(group: str, stage: str, option: str) -> str:
+def _explain_choice(group: str, stage: str, option: str) -> Problem:
     """What to type where a stage chooses from a group and has no choice there, or was not chosen itself."""
-    given, stages = f"adapt.{stage}.{group}={option} was given", option_names("adapt")
+    key, stages = f"adapt.{stage}.{group}", option_names("adapt")
     if group == "loss" and stage in stages and not _chooses_loss(stage):
-        others = [option] if option in stages else filter(_chooses_loss, sorted(stages))
-        other_stages = " or ".join(f"adapt=[{name}]" for name in others)
-        return (
-            f"{given}; {stage} has one loss, that of conf/adapt/{stage}.yaml. Expected its arguments "
-            f"(adapt.{stage}.loss.<argument>=<value>) or another stage. Type {other_stages}."
+        others = [name for name in sorted(stages) if _chooses_loss(name)]
+        fix = (
+            [f"adapt=[{option}]"]
+            if option in stages
+            else [f"adapt=[{name}] adapt.{name}.loss={option}" for name in others]
+        )
+        return Problem(
+            f"was given; {stage} has one loss, that of conf/adapt/{stage}.yaml",
+            key,
+            option,
+            expected=f"its arguments ({key}.<argument>=<value>) or another stage",
+            fix=tuple(fix),
         )
     if stage in stages:
-        return f"{given}; no stage {stage} is chosen. Expected one of those chosen. Type adapt=[{stage}] beside it."
-    added = f"+{group}@adapt.{stage}.{group}={option}"
-    return f"{given}; {stage} has no {group} that it would replace. Expected one that is added. Type {added}."
+        text, fix = f"was given; no stage {stage} is chosen", f"adapt=[{stage}] {key}={option}"
+        return Problem(text, key, option, expected="one of those chosen", fix=(fix,))
+    text, fix = f"was given; {stage} has no {group} that it would replace", f"+{group}@{key}={option}"
+    return Problem(text, key, option, expected="one that is added", fix=(fix,))
 
 
 def _chooses_loss(stage: str) -> bool:
-    return "loss@" in str(OmegaConf.load(conf_dir() / "adapt" / f"{stage}.yaml").get("defaults"))
+    defaults = OmegaConf.load(conf_dir() / "adapt" / f"{stage}.yaml").get("defaults") or ()
+    return any("loss@" in key for entry in defaults if isinstance(entry, DictConfig) for key in entry)
 
 
-def _explain_grammar(error: OverrideParseException) -> str:
-    key, _, value = error.override.partition("=")
+def _explain_grammar(override: str) -> Problem:
+    key, _, value = override.partition("=")
     parent, _, name = key.lstrip("+~").rpartition(".")
     if not key.isascii() and parent:
         entry = shlex.quote(f"{parent}={{{name}: {value}}}")
-        return f"{error.override} cannot be read: {name} cannot stand left of the sign =. Type {entry}, with all names."
-    return (
-        f"{error.override} cannot be read by Hydra. Put the value, or each text of a list, in inner quotes: "
-        f"{key}={shlex.quote(quoted(value))}."
+        text = f"{override} cannot be read: {name} cannot stand left of the sign ="
+        return Problem(text, expected="a dictionary with all names", fix=(entry,))
+    expected = "the value, or each text of a list, in inner quotes"
+    return Problem(
+        f"{override} cannot be read by Hydra", expected=expected, fix=(f"{key}={shlex.quote(quoted(value))}",)
     )
 
 
-def _explain_key(error: HydraException, cause: OmegaConfBaseException) -> str:
-    parent, key = cause.parent_node, cause.key
-    first_line = str(error).splitlines()[0]
-    if isinstance(parent, DictConfig) and key is not None and key not in parent:
-        where = str(cause.full_key or key)
-        if hint := parent.get("_hint_"):
-            return f"{where} is not a key. {hint}"
-        known = [str(name) for name in parent if str(name) not in ("hydra", "_target_")]
-        if "." in where and (not known or _is_option_of_steps(where)):
-            return _explain_first_key(where, str(error))
-        return f"{where} is not a key. Known here: {', '.join(known)}. {did_you_mean(str(key), known)}".strip()
-    return f"{first_line}. {str(cause).splitlines()[0]}"
+def _explain_key(parent: DictConfig, key: str, where: str, unknown: tuple[str, str] | None) -> Problem:
+    """A key that is not there.
+
+    Args:
+        where: the full key.
+        unknown: key and value as they were typed.
+    """
+    if hint := parent.get("_hint_"):
+        return Problem("is not a key", where, note=str(hint))
+    typed, value = unknown or (where, "<value>")
+    known = [str(name) for name in parent if str(name) not in ("hydra", "_target_")]
+    above = where.rpartition(".")[0]
+    if above and (not known or (above == "dataset.steps" and _is_step(key))):
+        return _explain_first_key(above, key, typed, value)
+    near = [f"{above}.{name}".lstrip(".") for name in get_close_matches(key, known, n=2, cutoff=0.5)]
+    fix = tuple(f"{name}{typed.removeprefix(where)}={value}" for name in near)
+    return Problem("is not a key", where, expected=f"one of: {listed(known)}", note=did_you_mean(key, known), fix=fix)
 
 
-def _is_option_of_steps(where: str) -> bool:
-    """Whether a key is the name of a step that was not chosen, beside others that were."""
-    parent, _, key = where.rpartition(".")
-    return parent == "dataset.steps" and (key in SINGLE or (conf_dir() / "step" / f"{key}.yaml").exists())
+def _is_step(key: str) -> bool:
+    return key in SINGLE or (conf_dir() / "step" / f"{key}.yaml").exists()
 
 
-def _explain_first_key(where: str, message: str) -> str:
-    """What to type where a key was given for a dictionary that has none."""
-    parent, _, key = where.rpartition(".")
+def _explain_first_key(parent: str, key: str, typed: str, value: str) -> Problem:
+    """What to type where a key was given for a dictionary that does not have it because nothing was chosen there."""
+    where = f"{parent}.{key}"
     if parent == "dataset.steps" and key in SINGLE:
-        return f"{where} is not a key: no option of {key} is chosen. Type {key}=<option> beside it."
-    if parent == "dataset.steps":
-        return f"{where} is not a key: no such step is chosen. Type step=[{key}] beside it."
-    if parent == "adapt":
-        return f"{where} is not a key: no such stage is chosen. Type adapt=[{key}] beside it."
-    typed = re.search(rf"\+{re.escape(where)}=(.*)", message)
-    entry = shlex.quote(f"{parent}={{{key}: {typed.group(1) if typed else '<value>'}}}")
-    return f"{where} is not a key: {parent} is empty. Type {entry}."
+        options = [name for name in sorted(option_names(key)) if name != "none"]
+        fix, text = tuple(f"{key}={name} {typed}={value}" for name in options), f"no option of {key} is chosen"
+        return Problem(f"is not a key: {text}", where, expected=f"one of: {listed(options)}", fix=fix[:1])
+    group = {"dataset.steps": "step", "adapt": "adapt"}.get(parent)
+    if group:
+        text = f"is not a key: no such {'stage' if group == 'adapt' else 'step'} is chosen"
+        return Problem(text, where, expected="one that is", fix=(f"{group}=[{key}] {typed}={value}",))
+    entry = shlex.quote(f"{parent}={{{key}: {value}}}")
+    return Problem(f"is not a key: {parent} is empty", where, expected="a dictionary", fix=(entry,))
+
+
+def _explain_value(error: HydraException, cause: OmegaConfBaseException) -> Problem | BaseException:
+    """A value that OmegaConf cannot convert to the type of its key; the default is what to type."""
+    key, said = cause.full_key, str(cause).splitlines()[0]
+    if not key:
+        return Problem(f"{str(error).splitlines()[0]}. {said}")
+    default = OmegaConf.select(OmegaConf.load(conf_dir() / "config.yaml"), key)
+    fix = () if default is None else (f"{key}={as_typed(default)}",)
+    return Problem(f"does not fit: {said}", key, cause.value, expected="a value of its type", fix=fix)

@@ -1,7 +1,6 @@
 """How a multirun starts: values checked, folder found or made, parent run opened, jobs run or handed to workers."""
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -15,7 +14,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from embexp.cli.app import as_typed
-from embexp.cli.overrides import quoted
+from embexp.cli.messages import unknown_override
+from embexp.cli.quoting import quoted
 from embexp.config.compose import composed
 from embexp.core.run_folder import held
 from embexp.errors import ConfigError, EmbexpError, did_you_mean
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 LEAVE_OUT = "leave_out"
 _UNKNOWN_KEYS = ("refuse", LEAVE_OUT)
-_UNKNOWN = re.compile(r"Could not override '([^']+)'")
 
 
 def _check_choice(given: str) -> None:
@@ -51,8 +50,8 @@ def _split_known(job: Sequence[str], config_name: str) -> tuple[list[str], dict[
         try:
             composed(known, config_name)
         except ConfigCompositionException as error:
-            key = _UNKNOWN.match(str(error))
-            left = [override for override in known if key and override.partition("=")[0] == key[1]]
+            found = unknown_override(error)
+            left = [override for override in known if found and override.partition("=")[0] == found[0]]
             if not left:
                 raise
             unknown |= dict.fromkeys(left, error)
