@@ -53,9 +53,9 @@ def _train(config: DictConfig, choices: dict[str, Any], folder: Path, context: R
 
     if context.sweep:
         with recorded_job(folder):
-            from embexp.sweep.job_cache import run_cell
+            from embexp.sweep.job_cache import run_or_reuse
 
-            return run_cell(plan_run(config, choices, folder, context=context), config.sweep.rerun, context)
+            return run_or_reuse(plan_run(config, choices, folder, context=context), config.sweep.rerun, context)
     resume = config.resume is not None
     if resume:
         config, choices = resumed(folder, typed_overrides())

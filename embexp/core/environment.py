@@ -46,10 +46,10 @@ def versions() -> dict[str, str]:
 @functools.cache
 def _commit() -> str:
     """The commit of embexp's checkout."""
-    return commit_of(Path(__file__).resolve().parent.parent.parent)
+    return _commit_of(Path(__file__).resolve().parent.parent.parent)
 
 
-def commit_of(checkout: Path) -> str:
+def _commit_of(checkout: Path) -> str:
     """The commit of a checkout, with `+changes` where what results depend on differs; `installed` outside of one."""
     if not (checkout / ".git").exists():
         return "installed"

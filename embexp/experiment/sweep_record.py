@@ -18,14 +18,14 @@ SHORT_ID = 8
 
 def sweep_key(overrides: Sequence[str], config_name: str) -> str:
     """A hash of what was typed, less what changes no result, and of the versions: one sweep, however often typed."""
-    typed = [override for override in overrides if not changes_nothing(override)]
+    typed = [override for override in overrides if not changes_no_job(override)]
     return digest(typed, config_name, versions(), str(Path.cwd()))
 
 
-def changes_nothing(override: str) -> bool:
+def changes_no_job(override: str) -> bool:
     """Whether an override changes no result; `sweep=<name>` does, as it says what to sweep over, and so do other data.
 
-    >>> changes_nothing("sweep.workers=2"), changes_nothing("sweep=losses"), changes_nothing("paths.data=here")
+    >>> changes_no_job("sweep.workers=2"), changes_no_job("sweep=losses"), changes_no_job("paths.data=here")
     (True, False, False)
     """
     key = override.lstrip("+~").partition("=")[0]

@@ -22,7 +22,7 @@ _OUTDATED_TAG = "embexp.outdated"  # a run of a sweep whose rows, weights or cod
 _KEPT_BY_HYDRA = (".hydra", "run.lock")  # of this process, in a folder that an earlier one has used
 
 
-def run_cell(plan: "RunPlan", rerun: str, context: RunContext) -> float:
+def run_or_reuse(plan: "RunPlan", rerun: str, context: RunContext) -> float:
     """The primary metric of a job, from an earlier run where there is one.
 
     Args:
@@ -110,7 +110,7 @@ def _retire(folder: Path, tracker: "Tracker") -> None:
         logger.warning("The earlier run could not be marked as outdated: %s", error)
 
 
-def record_dead(folder: Path, tracker: "Tracker", error: str, overrides: Sequence[str]) -> None:
+def record_death(folder: Path, tracker: "Tracker", error: str, overrides: Sequence[str]) -> None:
     """Write the end of a job whose process died into its folder and the tracker, since it could not do so itself."""
     if (folder / RESULT).is_file() and status_of(folder) == "FINISHED":
         return  # all that it found is there; what the tracker lacks is sent when the command is typed again

@@ -45,10 +45,10 @@ class Progress:
 
     def follow(self, job: Job, folder: Path, run: Callable[[Job], Outcome]) -> Outcome:
         """How the job ends that `run` runs, told before and after; one that was done before counts for no time."""
-        before = finished_run(folder)
+        before = _finished_run(folder)
         self.begin(job.number)
         outcome = run(job)
-        was_there = before is not None and before == finished_run(folder)
+        was_there = before is not None and before == _finished_run(folder)
         self.end(job.number, outcome, was_there or taken_from(folder) is not None)
         return outcome
 
@@ -119,7 +119,7 @@ def duration(seconds: float) -> str:
     return f"{int(seconds // _HOUR)} h {seconds % _HOUR / _MINUTE:.0f} min"
 
 
-def finished_run(folder: Path) -> str | None:
+def _finished_run(folder: Path) -> str | None:
     """The key of the finished run that a job's folder holds or has taken; None if there is none."""
     run = taken_from(folder) or folder
     return read_record(run)["key"] if (run / RECORD).is_file() and is_closed(run) else None

@@ -19,11 +19,11 @@ from embexp.cli.quoting import quoted
 from embexp.config.compose import composed
 from embexp.core.run_folder import held
 from embexp.errors import ConfigError, EmbexpError, did_you_mean
-from embexp.experiment.sweep_record import begin_sweep, changes_nothing, find_sweep, read_sweep, sweep_key
+from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
 from embexp.protocols import Tracker
 from embexp.sweep.jobs import Job, JobRunner, varying
 from embexp.sweep.progress import Progress
-from embexp.sweep.workers import gpus_for, run_in_workers
+from embexp.sweep.workers import gpu_of_each, run_in_workers
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -149,7 +149,7 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     tracker.prepare()
     parent = tracker.start("sweep " + " ".join(overrides), key=record["id"])
     _hand_to_jobs(config, folder, record["id"], parent)
-    typed = (override.partition("=") for override in overrides if not changes_nothing(override))
+    typed = (override.partition("=") for override in overrides if not changes_no_job(override))
     tracker.log_params({f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
     return OpenSweep(record["id"], tracker, folder, overrides, lock)
 
@@ -199,7 +199,7 @@ def _check_settings(config: DictConfig) -> None:
     if gpus is not None and not OmegaConf.is_list(gpus):
         raise ConfigError(f"sweep.gpus={gpus}: expected a list: sweep.gpus=[{gpus}].")
     if workers:
-        gpus_for(workers, gpus)
+        gpu_of_each(workers, gpus)
 
 
 def sweep_folder(config: DictConfig, key: str) -> Path:

@@ -20,12 +20,12 @@ from typing import Any
 
 from embexp.config.compose import instantiate
 from embexp.errors import ConfigError
-from embexp.sweep.job_cache import record_dead
+from embexp.sweep.job_cache import record_death
 from embexp.sweep.jobs import Job, JobRunner, Outcome, run_worker
 from embexp.sweep.progress import Progress
 
 
-def gpus_for(num_workers: int, given: Sequence[int | str] | None) -> list[str | None]:
+def gpu_of_each(num_workers: int, given: Sequence[int | str] | None) -> list[str | None]:
     """A GPU for each worker, as CUDA_VISIBLE_DEVICES wants it; None for each where there is none.
 
     Args:
@@ -34,7 +34,7 @@ def gpus_for(num_workers: int, given: Sequence[int | str] | None) -> list[str | 
     Raises:
         ConfigError: fewer GPUs than workers: two jobs would share one without anybody having asked for it.
     """
-    gpus = seen_gpus() if given is None else [str(gpu) for gpu in given]
+    gpus = _seen_gpus() if given is None else [str(gpu) for gpu in given]
     if given is not None and not gpus:
         return [""] * num_workers
     if not gpus:
@@ -49,7 +49,7 @@ def gpus_for(num_workers: int, given: Sequence[int | str] | None) -> list[str | 
     return [*gpus[:num_workers]]
 
 
-def seen_gpus() -> list[str]:
+def _seen_gpus() -> list[str]:
     """The GPUs that CUDA_VISIBLE_DEVICES names, else those that the driver lists."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
@@ -73,7 +73,7 @@ def run_in_workers(runner: JobRunner, jobs: Sequence[Job], num_workers: int, pro
         ConfigError: fewer GPUs than workers.
         KeyboardInterrupt, Terminated: the sweep was stopped; so were the workers, and their runs are closed as KILLED.
     """
-    gpus = gpus_for(num_workers, runner.config.sweep.gpus)
+    gpus = gpu_of_each(num_workers, runner.config.sweep.gpus)
     workers = [_Worker(runner, _environment_of(num_workers, gpu)) for gpu in gpus]
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
@@ -159,7 +159,7 @@ class _Worker:
         hint = " (out of memory?)" if reason == "SIGKILL" else ""
         error = f"The process of the job ended by {reason}{hint}."
         if not self.stopped:
-            record_dead(self.runner.folder(job), instantiate(self.runner.tracking()), error, job.overrides)
+            record_death(self.runner.folder(job), instantiate(self.runner.tracking()), error, job.overrides)
         return Outcome(error=error)
 
     def dismiss(self) -> None:

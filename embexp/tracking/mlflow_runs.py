@@ -70,7 +70,7 @@ def as_recorded_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each file of each run
-PAGE = 1000  # runs that come with one answer
+_PAGE = 1000  # runs that come with one answer
 SWEEP_TAG = "embexp.sweep"  # the ids of the sweeps that a run belongs to
 _OF_MLFLOW = "mlflow."  # tags that MLflow sets by itself
 _EXAMPLES = "examples"  # folder of a run's artifacts
@@ -105,15 +105,6 @@ class MlflowRuns:
             found += self._search(run.info.experiment_id, f"tags.`{SWEEP_TAG}` LIKE '%{sweep}%'")
         return [*{run.id: run for run in found}.values()]
 
-    def parent_of(self, run_id: str) -> str | None:
-        """The id of the parent run of a job.
-
-        Raises:
-            TrackingError: the store does not answer, or does not have the job.
-        """
-        with self._answers(f"MLflow at {self.tracker.uri} has no run {run_id}. Expected the store of the sweep."):
-            return self.tracker.client.get_run(run_id).data.tags.get(PARENT_TAG)
-
     def matching(self, condition: str) -> list[RecordedRun]:
         """The runs of the tracker's experiment that fit a condition in MLflow's own language, oldest first.
 
@@ -142,7 +133,7 @@ class MlflowRuns:
                 page = self.tracker.client.search_runs(
                     [experiment],
                     condition,
-                    max_results=PAGE,
+                    max_results=_PAGE,
                     order_by=["attributes.start_time ASC"],
                     page_token=token,
                 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def column_prompts(dataset: EmbeddingDataset, model: "SentenceTransformer") -> dict[str, str]:
+def _column_prompts(dataset: EmbeddingDataset, model: "SentenceTransformer") -> dict[str, str]:
     """The prompt of each text column that has one: the data set's, else the model's default one.
 
     sentence-transformers puts the model's default prompt before the texts that it encodes, but not before those that
@@ -141,7 +141,7 @@ class EmbeddingTraining:
         """The trainer, which puts the prompts of the data before their texts."""
         from sentence_transformers import SentenceTransformerTrainer
 
-        prompts = column_prompts(self.dataset, self.model)
+        prompts = _column_prompts(self.dataset, self.model)
         card = self.model.model_card_data
         card.widget = [{"text": ""}]  # keeps the trainer from putting training texts there
         trainer = SentenceTransformerTrainer(

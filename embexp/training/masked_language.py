@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, Trainer, TrainerCallback
 
 
-class RepeatableHiding:
+class _RepeatableHiding:
     """Makes batches with hidden tokens: in an epoch, the same texts in the same order have the same tokens hidden.
 
     The trainer's loader is one batch ahead of the training, so the random state in a checkpoint is that after the next
@@ -70,7 +70,7 @@ class MaskedLanguageTraining:
     def __init__(self, plan: StagePlan, model: "SentenceTransformer") -> None:
         self.plan = plan
         self.model = model
-        self.module = masked_language_model(model)
+        self.module = _masked_language_model(model)
 
     def trainer(
         self, evaluate: DevEvaluation | None, primary_metric: str, seed: int, callbacks: "Sequence[TrainerCallback]"
@@ -79,7 +79,7 @@ class MaskedLanguageTraining:
         from embexp.training.callbacks import EpochCallback
 
         collator = instantiate(self.plan.loss.public_call(), tokenizer=self.model.tokenizer)
-        hiding = RepeatableHiding(collator, self.model.max_seq_length, seed)
+        hiding = _RepeatableHiding(collator, self.model.max_seq_length, seed)
         return _trainer_class()(
             evaluate_embeddings=lambda step: evaluate(self.model, step),
             model=self.module,
@@ -98,7 +98,7 @@ class MaskedLanguageTraining:
         assert not unexpected, f"the model has no place for {unexpected}"
 
 
-def masked_language_model(model: "SentenceTransformer") -> "PreTrainedModel":
+def _masked_language_model(model: "SentenceTransformer") -> "PreTrainedModel":
     """The model's own transformer, not a copy, under the layer that fills in tokens.
 
     That layer is the one that lies with the weights; where none does, it is drawn at random, which is logged.

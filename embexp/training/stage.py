@@ -1,11 +1,12 @@
-"""One stage of a run: a trainer with our data, evaluation, checkpoints and journal."""
+"""One stage of a run: a trainer with our data, evaluation, checkpoints and journal, and a watch on its loss."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from embexp.errors import TrainingError
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import TrainingError, listed
 from embexp.models.network import save_model
 from embexp.training.checkpoints import (
     TRAINER_STATE,
@@ -16,17 +17,18 @@ from embexp.training.checkpoints import (
     step_of,
 )
 from embexp.training.embedding_training import DevEvaluation, training_of
-from embexp.training.loss_watch import LossWatch
 from embexp.training.stages import StagePlan, StageResult, seconds_before
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from torch import Tensor
+    from torch.nn import Module
 
     from embexp.tracking.journal import Journal
 
 
 @contextmanager
-def telling_what_fits(trainer: Mapping[str, Any]) -> Iterator[None]:
+def _suggest_smaller_batches(trainer: Mapping[str, Any]) -> Iterator[None]:
     """Raise TrainingError where torch runs out of memory: it says so in numbers that nobody can type.
 
     Args:
@@ -90,7 +92,7 @@ def train_stage(
     callbacks = (JournalCallback(journal), *evaluated, progress, saving)
     trainer = training.trainer(evaluate, primary_metric, seed, callbacks)
     trainer.remove_callback(PrinterCallback)
-    with LossWatch(trainer, loss, plan.dataset), closing(progress), telling_what_fits(plan.trainer):
+    with LossMonitor(trainer, loss, plan.dataset), closing(progress), _suggest_smaller_batches(plan.trainer):
         state = train_on(trainer, loss, found)
     checkpoint = best_checkpoint(plan.checkpoints, state.best_global_step or 0)
     if checkpoint:
@@ -121,3 +123,120 @@ def train_on(trainer: Any, loss: Any, found: Checkpoint | None) -> Any:
         return TrainerState.load_from_json(str(found.path / TRAINER_STATE))
     trainer.train(resume_from_checkpoint=str(found.path))
     return trainer.state
+
+
+_SHOWN_ROWS = 32
+_SHOWN_CHARS = 60  # of each text of the row that is shown
+_GRADIENT_CLIPPING = 1.0
+
+
+class LossMonitor:
+    """Looks at the loss of every batch; use as a context while the trainer trains.
+
+    Raises:
+        TrainingError: a loss that is not a finite number: the step, the batch's rows, and the likely cause.
+    """
+
+    def __init__(self, trainer: Any, loss: "Module", dataset: EmbeddingDataset) -> None:
+        self.trainer = trainer
+        self.loss = loss
+        self.dataset = dataset
+        self._batches = 0  # of the step that is being computed
+        self._step = -1
+
+    def __enter__(self) -> "LossMonitor":
+        self._hook = self.loss.register_forward_hook(self._check)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        self._hook.remove()
+        if kind is None and not all(weight.isfinite().all() for weight in self.loss.parameters()):
+            raise TrainingError(
+                "After the last step the weights are not finite. Expected finite numbers: type a smaller learning "
+                f"rate, {_slower(self.trainer.args)}."
+            )
+
+    def _check(self, module: "Module", inputs: tuple[Any, ...], output: Any) -> None:
+        step = self.trainer.state.global_step
+        self._batches, self._step = (self._batches + 1 if step == self._step else 1), step
+        values = _losses_in(output)
+        if not all(value.isfinite().all() for value in values):
+            rows = _batch_rows(self.trainer, step, self._batches - 1)
+            total = sum(value.sum().item() for value in values)
+            raise TrainingError(
+                f"The loss is {total} at step {step + 1}. Expected a finite number. {self._rows_line(rows)}\n"
+                f"{_likely_cause(self.trainer, inputs[0] if inputs else (), self.loss)}"
+            )
+
+    def _rows_line(self, rows: Sequence[int]) -> str:
+        """The batch's rows by their numbers in the training data (from 0), and the texts of the first one."""
+        more = f" and {len(rows) - _SHOWN_ROWS:,} more" if len(rows) > _SHOWN_ROWS else ""
+        row = self.dataset.splits["train"][rows[0]]
+        texts = [str(row[column]) for column in self.dataset.text_columns]
+        shown = " | ".join(text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…" for text in texts)
+        return f"The batch is of rows {listed(map(str, rows[:_SHOWN_ROWS]))}{more} of train; row {rows[0]}: {shown}"
+
+
+def _losses_in(output: Any) -> list["Tensor"]:
+    """The losses that a module gave for a batch: one, several by their names, or one among a network's outputs."""
+    if not isinstance(output, dict):
+        return [output]
+    return [output["loss"]] if "loss" in output else [*output.values()]
+
+
+def _batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
+    """The rows of one batch of a step, drawn again as the trainer drew them: its samplers depend on seed and epoch.
+
+    Args:
+        step: steps that are done; `batch`: batches of the next one that are done.
+    """
+    loader = trainer.get_train_dataloader()
+    accumulated = trainer.args.gradient_accumulation_steps
+    steps_an_epoch = max(len(loader) // accumulated + bool(len(loader) % accumulated), 1)
+    epoch, done = divmod(step, steps_an_epoch)
+    for drawing in (loader, loader.batch_sampler):  # as the trainer does when an epoch begins
+        if hasattr(drawing, "set_epoch"):
+            drawing.set_epoch(epoch)
+    batches = iter(loader.batch_sampler)
+    for _ in range(done * accumulated + batch):
+        next(batches)
+    return [int(row) for row in next(batches)]
+
+
+def _likely_cause(trainer: Any, features: Sequence[dict[str, "Tensor"]], loss: "Module") -> str:
+    """What the weights and the embeddings of the batch tell of the cause, and what to type."""
+    model, arguments = trainer.model, trainer.args
+    rate = _slower(arguments)
+    trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+    half = next((str(weight.dtype) for weight in trained if str(weight.dtype) == "torch.float16"), None)
+    if half:
+        return (
+            "The weights are float16, which cannot be trained: type model.dtype=float32, or model.dtype=bfloat16 where "
+            "the device knows it."
+        )
+    if not all(weight.isfinite().all() for weight in trained):
+        lacks_clipping = not arguments.max_grad_norm
+        return (
+            "The weights are no longer finite: an earlier step made them so. Type a smaller learning rate, "
+            f"{rate}" + (f", and trainer.max_grad_norm={_GRADIENT_CLIPPING:g}." if lacks_clipping else ".")
+        )
+    if not all(embedding.isfinite().all() for embedding in _embeddings_of(model, features)):
+        precision = "trainer.fp16=false trainer.bf16=true" if arguments.fp16 else rate
+        return f"The weights are finite, the model's embeddings of this batch are not: they overflow. Type {precision}."
+    return (
+        "Weights and embeddings are finite: the loss itself is not on this batch. Look at its labels and scores, and "
+        f"at the loss's arguments (a scale that is too large, a temperature near 0); or type {rate}."
+    )
+
+
+def _slower(arguments: Any) -> str:
+    """What to type for a tenth of the learning rate."""
+    return f"trainer.learning_rate={arguments.learning_rate / 10:g}"
+
+
+def _embeddings_of(model: "SentenceTransformer", features: Sequence[dict[str, "Tensor"]]) -> list["Tensor"]:
+    """The model's embeddings of a batch, column by column, without gradients."""
+    import torch
+
+    with torch.no_grad():
+        return [model(dict(column))["sentence_embedding"] for column in features if "input_ids" in column]

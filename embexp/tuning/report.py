@@ -15,7 +15,7 @@ from embexp.core.run_folder import RESULT, write_text
 from embexp.reports.pictures.study_history import draw_study_history
 from embexp.reports.tables import wide_console
 from embexp.tracking.journal import Journal
-from embexp.tuning.study import STATES, TWIN, OpenStudy, drawn_by, first_line_of_error
+from embexp.tuning.study import STATES, TWIN, OpenStudy, first_line_of_error, sampled_overrides
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _Row = Mapping[str, Any]  # trial, state, value (None where it has none), drawn (by key), note
 
 
-def study_table(rows: Sequence[_Row], metric: str) -> Table:
+def _study_table(rows: Sequence[_Row], metric: str) -> Table:
     """All trials, from the best to the worst, then those that were stopped or failed."""
     headings, *lines = _lines(rows)
     table = Table(title=f"trials by {metric}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
@@ -34,7 +34,7 @@ def study_table(rows: Sequence[_Row], metric: str) -> Table:
     return table
 
 
-def study_markdown(rows: Sequence[_Row], closing: Sequence[tuple[str, str]]) -> str:
+def _study_markdown(rows: Sequence[_Row], closing: Sequence[tuple[str, str]]) -> str:
     """What stands below the table, which is what one reads first, then the same table."""
     headings, *lines = _lines(rows)
     cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
@@ -42,7 +42,7 @@ def study_markdown(rows: Sequence[_Row], closing: Sequence[tuple[str, str]]) -> 
     return "\n".join([*(f"- **{label}** {text}" for label, text in closing), "", *table]) + "\n"
 
 
-def study_csv(rows: Sequence[_Row]) -> str:
+def _study_csv(rows: Sequence[_Row]) -> str:
     """All numbers in full, a column for each key."""
     keys = [*rows[0]["drawn"]] if rows else []
     text = io.StringIO()
@@ -91,18 +91,18 @@ _LEAST_TRIALS = 8  # done ones from which on an importance is more than noise
 def close_study(search: OpenStudy, journal: Journal, metric: str) -> dict[str, Any]:
     """Print the table and what it says, and store both with the parent run; returns what stands in its result.json."""
     trials = sorted(search.known(), key=_place)
-    rows = [row_of(search, trial) for trial in trials]
+    rows = [_row_of(search, trial) for trial in trials]
     closing = _closing_lines(search, trials, metric)
     journal.result |= {"study": search.id, "metric": metric, "trials": rows}
-    markdown = study_markdown(rows, closing)
+    markdown = _study_markdown(rows, closing)
     write_text(search.folder / "trials.md", markdown)
-    write_text(search.folder / "trials.csv", study_csv(rows))
+    write_text(search.folder / "trials.csv", _study_csv(rows))
     _draw_history(search, metric)
     for name, folder in (("trials.md", None), ("trials.csv", None), ("plots", "plots")):
         journal.log_artifact(search.folder / name, folder)
     journal.describe(markdown)
     console = wide_console()
-    console.print(study_table(rows, metric))
+    console.print(_study_table(rows, metric))
     where = [("study", f"{search.id} in {search.folder}"), ("tracked", journal.tracker.where())]
     for label, text in (*closing, *where):
         console.print(f"{label:<11}{text}", soft_wrap=True, highlight=False, markup=False)
@@ -115,7 +115,7 @@ def _place(trial: "FrozenTrial") -> tuple[int, float, int]:
     return [*STATES].index(trial.state.name), -value, trial.number
 
 
-def row_of(search: OpenStudy, trial: "FrozenTrial") -> dict[str, Any]:
+def _row_of(search: OpenStudy, trial: "FrozenTrial") -> dict[str, Any]:
     """A trial as the table shows it."""
     return {
         "trial": trial.number,
@@ -138,7 +138,7 @@ def _closing_lines(search: OpenStudy, ordered: Sequence["FrozenTrial"], metric: 
     """What a person should know of the trials, the best of which stands first."""
     done = [trial for trial in ordered if trial.state.name == "COMPLETE"]
     lines = _best_lines(search, done[0], len(ordered), metric) if done else [("best", "no trial came to its end")]
-    if shares := importances_of(search, done):
+    if shares := _importances_of(search, done):
         told = ", ".join(f"{key} {share:.2f}" for key, share in shares.items())
         lines.append(("importance", f"{told}: shares in the differences on dev (fANOVA, {len(done)} trials)"))
     failures = [trial for trial in ordered if trial.state.name == "FAIL"]
@@ -153,15 +153,15 @@ def _best_lines(search: OpenStudy, best: "FrozenTrial", num_trials: int, metric:
     verdict = f"{primary['difference']:+.4f}{interval} to the untouched model's {primary['base']:.4f}"
     honest = "the one on test is not" if primary["split"] == "test" else "there is no test split that would tell"
     return [
-        ("best", f"trial {best.number}, {metric} {best.value:.4f}: {' '.join(drawn_by(search, best, shown))}"),
+        ("best", f"trial {best.number}, {metric} {best.value:.4f}: {' '.join(sampled_overrides(search, best, shown))}"),
         ("result", f"{primary['key']} {primary['trained']:.4f}, {verdict}: {primary['verdict']}"),
         ("note", f"the best of {num_trials} trials was picked on dev, so its value there is flattered; {honest}"),
-        ("again", f"python -m embexp {shlex.join([*search.fixed, *drawn_by(search, best)])}"),
+        ("again", f"python -m embexp {shlex.join([*search.fixed, *sampled_overrides(search, best)])}"),
         ("model", result["model_path"]),
     ]
 
 
-def importances_of(search: OpenStudy, done: Sequence["FrozenTrial"]) -> dict[str, float]:
+def _importances_of(search: OpenStudy, done: Sequence["FrozenTrial"]) -> dict[str, float]:
     """The share of each key in the differences between trials; none where these are too few or all the same."""
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 

@@ -29,15 +29,15 @@ def study_key(overrides: Sequence[str]) -> str:
     typed = {}
     for override in overrides:
         key, _, value = override.partition("=")
-        if not changes_nothing(key):
+        if not changes_no_trial(key):
             typed[key] = value
     return digest(typed, str(Path.cwd()))
 
 
-def changes_nothing(key: str) -> bool:
+def changes_no_trial(key: str) -> bool:
     """Whether a key changes none of the trials; `paths.data` may, and `experiment` does.
 
-    >>> [key for key in ("trials", "paths.data", "paths.cache", "loss", "tracking.uri") if changes_nothing(key)]
+    >>> [key for key in ("trials", "paths.data", "paths.cache", "loss", "tracking.uri") if changes_no_trial(key)]
     ['trials', 'paths.cache', 'tracking.uri']
     """
     key = key.lstrip("+~")
@@ -150,9 +150,11 @@ def open_study(folder: Path, key: str, storage: str | None, pruner: Mapping[str,
             return optuna.create_study(storage=url, load_if_exists=True, **look)
     except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
         raise ConfigError(
-            f"tune.storage={without_password(url)} cannot be opened: {str(error).splitlines()[0]}. Expected a database "
-            "that answers, as a SQLAlchemy URL: type tune.storage=postgresql+psycopg://user@host/name, or leave it out "
-            "to keep the trials in the study's folder."
+            f"cannot be opened: {str(error).splitlines()[0]}",
+            key="tune.storage",
+            given=_without_password(url),
+            expected="a SQLAlchemy URL of a database that answers; without one the study's folder keeps the trials",
+            fix=("tune.storage=postgresql+psycopg://user@host/name", "tune.storage=null"),
         ) from error
 
 
@@ -171,10 +173,10 @@ def _make_database(path: Path) -> None:
     os.replace(making, path)
 
 
-def without_password(url: str) -> str:
+def _without_password(url: str) -> str:
     """A database's address as it may be shown.
 
-    >>> without_password("postgresql+psycopg://me:secret@host/name")
+    >>> _without_password("postgresql+psycopg://me:secret@host/name")
     'postgresql+psycopg://me:***@host/name'
     """
     from sqlalchemy import make_url
@@ -230,12 +232,12 @@ def _fresh(search: OpenStudy, hold: ExitStack) -> "Trial | None":
     search.study.sampler = _sampler_of(search, number, "")  # some samplers prepare a trial before it draws
     trial = search.study.ask()
     hold.enter_context(held(search.run_folder(trial)))
-    draw(search, trial)
+    sample_values(search, trial)
     trial.set_user_attr(FOLDER, str(search.run_folder(trial)))
     return trial
 
 
-def draw(search: OpenStudy, trial: "Trial") -> None:
+def sample_values(search: OpenStudy, trial: "Trial") -> None:
     """Draw a value for every key; what the trial has drawn before stays as it is.
 
     Each draw has a seed of its own, of the study's seed, the trial's number and the key, so that nothing depends on
@@ -253,7 +255,7 @@ def _sampler_of(search: OpenStudy, number: int, key: str) -> Any:
     return instantiate(search.sampler, seed=int(digest(search.seed, number, key)[:8], 16))
 
 
-def drawn_by(search: OpenStudy, trial: "Trial | FrozenTrial", shown: Callable[[Any], str] = str) -> list[str]:
+def sampled_overrides(search: OpenStudy, trial: "Trial | FrozenTrial", shown: Callable[[Any], str] = str) -> list[str]:
     """What a trial has drawn, as overrides.
 
     Args:

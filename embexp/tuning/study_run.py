@@ -22,7 +22,7 @@ from embexp.tuning.study import (
     STATES,
     OpenStudy,
     begin_study,
-    changes_nothing,
+    changes_no_trial,
     first_line_of_error,
     is_begun,
     open_study,
@@ -144,7 +144,7 @@ def _parameters(searched: Sequence[str], fixed: Sequence[str], tuning: Mapping[s
     """
     space = {f"space.{key.lstrip('+')}": value for key, _, value in (each.partition("=") for each in searched)}
     plain = (each.partition("=") for each in fixed)
-    same = {key.lstrip("+~"): value or "left out" for key, _, value in plain if not changes_nothing(key)}
+    same = {key.lstrip("+~"): value or "left out" for key, _, value in plain if not changes_no_trial(key)}
     how = {f"tune.{key}": tuning[key]["_target_"].rpartition(".")[2] for key in ("sampler", "pruner") if key in tuning}
     return space | same | {"tune.seed": tuning["seed"]} | how
 

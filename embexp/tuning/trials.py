@@ -19,7 +19,17 @@ from embexp.experiment.fingerprint import digest, judged_on
 from embexp.experiment.plan import RunPlan, plan_run
 from embexp.experiment.resume import resumed
 from embexp.tuning.report import shown
-from embexp.tuning.study import ERROR, FOLDER, STEPS, TWIN, OpenStudy, draw, drawn_by, next_trial, read_study
+from embexp.tuning.study import (
+    ERROR,
+    FOLDER,
+    STEPS,
+    TWIN,
+    OpenStudy,
+    next_trial,
+    read_study,
+    sample_values,
+    sampled_overrides,
+)
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
@@ -67,8 +77,8 @@ def run_trials(search: OpenStudy, new_context: Callable[[], RunContext], tell: C
         with next_trial(search) as trial:
             if trial is None:
                 return
-            draw(search, trial)
-            logger.info("trial %s: %s", trial.number, " ".join(drawn_by(search, trial, shown)))
+            sample_values(search, trial)
+            logger.info("trial %s: %s", trial.number, " ".join(sampled_overrides(search, trial, shown)))
             tell(_run_trial(search, trial, new_context()))
 
 
@@ -151,7 +161,7 @@ def _done_before(folder: "Path") -> float | None:
 def _plan_trial(search: OpenStudy, trial: "Trial", context: RunContext, begun: bool) -> RunPlan:
     """The run that a trial is: with the configuration it began with, where it has begun."""
     folder = search.run_folder(trial)
-    config, choices = resumed(folder, ()) if begun else composed([*search.fixed, *drawn_by(search, trial)])
+    config, choices = resumed(folder, ()) if begun else composed([*search.fixed, *sampled_overrides(search, trial)])
     plan = plan_run(config, choices, folder, context=context)
     _check_measure(search.folder, plan)
     tags = {"embexp.study": search.id, "embexp.trial": str(trial.number)}

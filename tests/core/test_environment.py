@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from embexp.core.environment import commit_of
+from embexp.core.environment import _commit_of
 
 
 @pytest.fixture
@@ -22,10 +22,10 @@ def checkout(tmp_path):
 def test_a_page_of_results_is_no_change_of_code(checkout):
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=checkout, capture_output=True, text=True, check=True)
     (checkout / "RESULTS.md").write_text("Many.\n")
-    assert commit_of(checkout) == head.stdout.strip()
+    assert _commit_of(checkout) == head.stdout.strip()
     (checkout / "embexp/more.py").write_text("pass\n")
-    assert commit_of(checkout) == f"{head.stdout.strip()}+changes"
+    assert _commit_of(checkout) == f"{head.stdout.strip()}+changes"
 
 
 def test_outside_of_a_checkout_there_is_no_commit(tmp_path):
-    assert commit_of(tmp_path) == "installed"
+    assert _commit_of(tmp_path) == "installed"

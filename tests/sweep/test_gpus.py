@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from embexp.errors import ConfigError
-from embexp.sweep.workers import gpus_for, seen_gpus
+from embexp.sweep.workers import _seen_gpus, gpu_of_each
 
 
 @pytest.mark.parametrize(
@@ -20,22 +20,22 @@ from embexp.sweep.workers import gpus_for, seen_gpus
     ],
 )
 def test_each_worker_gets_the_gpu_that_was_named_for_it(workers, given, expected):
-    assert gpus_for(workers, given) == expected
+    assert gpu_of_each(workers, given) == expected
 
 
 def test_more_workers_than_gpus_are_refused():
     with pytest.raises(
         ConfigError, match=r"type sweep.workers=2, sweep.gpus=\[0,1,0\] to share them, or sweep.gpus=\[\]"
     ):
-        gpus_for(3, [0, 1])
+        gpu_of_each(3, [0, 1])
 
 
 def test_those_that_the_environment_names_are_seen(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    assert seen_gpus() == ["2", "5"]
-    assert gpus_for(2, None) == ["2", "5"]
+    assert _seen_gpus() == ["2", "5"]
+    assert gpu_of_each(2, None) == ["2", "5"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert gpus_for(2, None) == [None, None]
+    assert gpu_of_each(2, None) == [None, None]
 
 
 def test_those_that_the_driver_lists_are_seen(tmp_path, monkeypatch):
@@ -44,6 +44,6 @@ def test_those_that_the_driver_lists_are_seen(tmp_path, monkeypatch):
     lists.chmod(lists.stat().st_mode | stat.S_IXUSR)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert seen_gpus() == ["0", "1"]
+    assert _seen_gpus() == ["0", "1"]
     lists.write_text("#!/bin/sh\nexit 9\n")
-    assert seen_gpus() == []
+    assert _seen_gpus() == []

@@ -5,7 +5,7 @@ import pytest
 from embexp.core.run_folder import write_json
 from embexp.errors import TrackingError
 from embexp.sweep.jobs import Job, Outcome, varying
-from embexp.sweep.progress import Progress, finished_run
+from embexp.sweep.progress import Progress, _finished_run
 from embexp.tracking.run_parts import NullTracker
 
 
@@ -67,7 +67,7 @@ def test_a_job_is_done_before_only_if_the_very_run_is_still_the_one(tmp_path):
 
     lines = []
     progress = Progress({0: "a", 1: "b", 2: "c"}, 0, lines.append)
-    assert finished_run(tmp_path) is None
+    assert _finished_run(tmp_path) is None
     for number, key in enumerate(["first", "first", "second"]):
         progress.follow(Job(number, ()), tmp_path, lambda job, key=key: finish(key))
     told = [line.split("] ")[1].split()[0] for line in lines[1::2]]

@@ -15,7 +15,7 @@ from embexp.core.run_folder import read_record, write_json
 from embexp.errors import ConfigError, SkippedJobError, TrainingError
 from embexp.experiment.plan import plan_run
 from embexp.experiment.sweep_record import begin_sweep, end_sweep, find_sweep, job_folders, sweep_key, taken_from
-from embexp.sweep.job_cache import record_dead, run_cell
+from embexp.sweep.job_cache import record_death, run_or_reuse
 from embexp.sweep.start import sweep_folder
 
 QUICK = (*TINY, "trainer.max_steps=1")
@@ -38,7 +38,7 @@ def runs_in(store):
 
 
 def finish(planned, rerun, sweep="sweep-1"):
-    return run_cell(planned, rerun, RunContext(sweep=sweep))
+    return run_or_reuse(planned, rerun, RunContext(sweep=sweep))
 
 
 def test_the_same_job_of_another_sweep_is_taken_and_counts_for_both(workplace, store):
@@ -102,7 +102,7 @@ def test_a_job_whose_process_died_is_closed_as_failed(workplace, store):
     planned.tracker.prepare()
     planned.tracker.start("a/b/1", None, "key-1")
     write_json(folder / "run.json", {"key": "key-1"})
-    record_dead(folder, planned.tracker, "The process of the job ended by SIGKILL.", ["loss=mnrl"])
+    record_death(folder, planned.tracker, "The process of the job ended by SIGKILL.", ["loss=mnrl"])
     client = mlflow.MlflowClient(store)
     (run,) = client.search_runs([client.get_experiment_by_name("other").experiment_id])
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", "The process of the job ended by SIGKILL.")

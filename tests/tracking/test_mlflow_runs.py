@@ -56,7 +56,7 @@ def test_runs_are_found_by_mlflows_own_filter(store, tmp_path):
 
 
 def test_more_runs_than_one_answer_holds_all_come(store, sweep, tmp_path, monkeypatch):
-    monkeypatch.setattr("embexp.tracking.mlflow_runs.PAGE", 1)
+    monkeypatch.setattr("embexp.tracking.mlflow_runs._PAGE", 1)
     assert len(MlflowRuns(tracker_of(store), tmp_path).below(sweep)) == 2
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from embexp.errors import TrainingError
-from embexp.training.stage import telling_what_fits
+from embexp.training.stage import _suggest_smaller_batches
 
 
 def test_a_full_gpu_is_told_with_a_batch_that_is_half_as_large():
@@ -13,12 +13,15 @@ def test_a_full_gpu_is_told_with_a_batch_that_is_half_as_large():
         pytest.raises(
             TrainingError, match=r"batches of 64 rows \(CUDA out of memory\).* type .*batch_size=32, "
         ) as told,
-        telling_what_fits({"per_device_train_batch_size": 64}),
+        _suggest_smaller_batches({"per_device_train_batch_size": 64}),
     ):
         raise torch.OutOfMemoryError(said)
     assert str(told.value.__cause__) == said
 
 
 def test_other_errors_pass():
-    with pytest.raises(ValueError, match="of another kind"), telling_what_fits({"per_device_train_batch_size": 64}):
+    with (
+        pytest.raises(ValueError, match="of another kind"),
+        _suggest_smaller_batches({"per_device_train_batch_size": 64}),
+    ):
         raise ValueError("of another kind")

@@ -11,7 +11,7 @@ from embexp.losses.spec import spec_of
 from embexp.models.scratch import ScratchModel
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import NullTracker
-from embexp.training.masked_language import RepeatableHiding, masked_language_model
+from embexp.training.masked_language import _masked_language_model, _RepeatableHiding
 from embexp.training.stage import train_stage
 from embexp.training.stages import StagePlan, finished_stage
 
@@ -42,7 +42,7 @@ def train(plan, model, evaluate=None):
 
 
 def test_the_models_own_transformer_is_trained_and_its_words_are_the_layers(model):
-    filling = masked_language_model(model)
+    filling = _masked_language_model(model)
     network = model.transformers_model
     assert filling.bert is network
     assert filling.get_output_embeddings().weight is network.get_input_embeddings().weight
@@ -50,12 +50,12 @@ def test_the_models_own_transformer_is_trained_and_its_words_are_the_layers(mode
 
 def test_a_base_with_a_layer_that_fills_in_brings_it_and_one_without_is_told(model, tmp_path, caplog):
     caplog.set_level("INFO", "embexp")
-    filling = masked_language_model(model)
+    filling = _masked_language_model(model)
     assert FRESH in caplog.text
     caplog.clear()
     filling.save_pretrained(tmp_path / "filling")
     model.transformers_model.config.name_or_path = str(tmp_path / "filling")
-    again = masked_language_model(model)
+    again = _masked_language_model(model)
     assert FRESH not in caplog.text
     assert torch.equal(again.cls.predictions.transform.dense.weight, filling.cls.predictions.transform.dense.weight)
 
@@ -73,12 +73,12 @@ def test_the_layer_comes_from_the_revision_that_the_model_is_of_and_with_its_cod
         model.model_card_data.base_model, model.model_card_data.base_model_revision = base, revision
         model.trust_remote_code = trusted
         with pytest.raises(ModelError, match="no such file"):
-            masked_language_model(model)
+            _masked_language_model(model)
     assert asked == [("org/base", None, False), ("org/base", "abc", True)]
 
 
 def test_the_same_batch_is_hidden_the_same_way_and_leaves_the_seed_alone(model):
-    hide = RepeatableHiding(DataCollatorForLanguageModeling(model.tokenizer), 12, seed=1)
+    hide = _RepeatableHiding(DataCollatorForLanguageModeling(model.tokenizer), 12, seed=1)
     before = torch.get_rng_state()
     first, other, again = hide(ROWS[:4]), hide(ROWS[3::-1]), hide(ROWS[:4])
     assert torch.equal(first["labels"], again["labels"])
@@ -93,7 +93,7 @@ def test_the_same_batch_is_hidden_the_same_way_and_leaves_the_seed_alone(model):
 
 
 def test_in_another_epoch_other_tokens_of_a_text_are_hidden(model):
-    hide = RepeatableHiding(DataCollatorForLanguageModeling(model.tokenizer, mlm_probability=0.5), 12, seed=1)
+    hide = _RepeatableHiding(DataCollatorForLanguageModeling(model.tokenizer, mlm_probability=0.5), 12, seed=1)
     first = hide(ROWS[:1])["labels"]
     hide.epoch = 1
     assert not torch.equal(hide(ROWS[:1])["labels"], first)
@@ -102,8 +102,8 @@ def test_in_another_epoch_other_tokens_of_a_text_are_hidden(model):
 @pytest.mark.parametrize(("every", "stop"), [(3, 9), (4, 8)])  # from steps 6 and 4; an epoch has 4
 def test_a_stage_stopped_in_a_later_epoch_hides_the_same_when_it_is_gone_on_with(every, stop, tmp_path, monkeypatch):
     def epochs_and_weights(folder, *stops):
-        made, hide = [], RepeatableHiding.__call__
-        monkeypatch.setattr(RepeatableHiding, "__call__", lambda own, rows: made.append(own.epoch) or hide(own, rows))
+        made, hide = [], _RepeatableHiding.__call__
+        monkeypatch.setattr(_RepeatableHiding, "__call__", lambda own, rows: made.append(own.epoch) or hide(own, rows))
 
         def evaluate(_, step):
             if step in stops:
@@ -115,7 +115,7 @@ def test_a_stage_stopped_in_a_later_epoch_hides_the_same_when_it_is_gone_on_with
         try:
             train(plan_of(folder, *(f"adapt.mlm.trainer.{size}" for size in sizes)), model, evaluate)
         finally:
-            monkeypatch.setattr(RepeatableHiding, "__call__", hide)
+            monkeypatch.setattr(_RepeatableHiding, "__call__", hide)
         return made, model.transformers_model.get_input_embeddings().weight
 
     made, whole = epochs_and_weights(tmp_path / "whole")
@@ -133,7 +133,7 @@ def test_whole_words_are_hidden_together(model):
     collator = DataCollatorForLanguageModeling(
         model.tokenizer, whole_word_mask=True, mask_replace_prob=1.0, random_replace_prob=0.0, mlm_probability=0.5
     )
-    hidden = RepeatableHiding(collator, 12, seed=1)([{"text": "hereword is"}] * 20)["labels"] != -100
+    hidden = _RepeatableHiding(collator, 12, seed=1)([{"text": "hereword is"}] * 20)["labels"] != -100
     pieces = hidden[:, 1:6]
     assert (pieces.all(dim=1) | ~pieces.any(dim=1)).all()
     assert 0 < pieces.all(dim=1).sum() < 20
@@ -174,4 +174,4 @@ def test_a_loss_that_is_no_number_stops_the_stage(model, tmp_path):
 def test_a_tokenizer_without_a_mask_is_refused_with_what_to_type(model):
     model.tokenizer.mask_token = None
     with pytest.raises(ModelError, match=r"its tokenizer has no mask token\. Expected .* type adapt=tsdae"):
-        masked_language_model(model)
+        _masked_language_model(model)

@@ -4,7 +4,7 @@ from optuna import create_study
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from embexp.tuning.report import importances_of, row_of
+from embexp.tuning.report import _importances_of, _row_of
 from embexp.tuning.study import OpenStudy
 
 KEYS = {"loss.scale": CategoricalDistribution(("5", "40")), "rate": FloatDistribution(0.0, 1.0)}
@@ -21,14 +21,14 @@ def search_of(folder, *values):
 
 def test_the_key_that_makes_the_difference_is_the_important_one(tmp_path):
     search = search_of(tmp_path, *[0.4] * 8)
-    shares = importances_of(search, search.known())
+    shares = _importances_of(search, search.known())
     assert shares["loss.scale"] > 0.9
     assert sum(shares.values()) == 1
 
 
 def test_few_trials_or_equal_ones_tell_no_importance(tmp_path):
     few, equal = search_of(tmp_path, *[0.4] * 7), search_of(tmp_path, *[0.0] * 8)
-    assert importances_of(few, few.known()) == importances_of(equal, equal.known()) == {}
+    assert _importances_of(few, few.known()) == _importances_of(equal, equal.known()) == {}
 
 
 def test_a_row_says_what_became_of_the_trial(tmp_path):
@@ -36,7 +36,7 @@ def test_a_row_says_what_became_of_the_trial(tmp_path):
     search.study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values={0: 0.3, 1: 0.2}))
     search.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"error": "ShapeError: one\ntwo"}))
     search.study.add_trial(create_trial(value=0.5, user_attrs={"twin": 0, "folder": "there"}))
-    rows = [row_of(search, trial) for trial in search.known()]
+    rows = [_row_of(search, trial) for trial in search.known()]
     assert [(row["state"], row["note"]) for row in rows] == [
         ("stopped early", "at evaluation 2"),
         ("failed", "ShapeError: one"),

@@ -5,7 +5,7 @@ import pytest
 from embexp.core.run_folder import held
 from embexp.errors import ConfigError
 from embexp.tuning.space import Choices, Interval
-from embexp.tuning.study import OpenStudy, draw, drawn_by, next_trial, open_study, without_password
+from embexp.tuning.study import OpenStudy, _without_password, next_trial, open_study, sample_values, sampled_overrides
 
 TPE = {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 3, "multivariate": True}
 NO_PRUNER = {"_target_": "optuna.pruners.NopPruner"}
@@ -23,8 +23,8 @@ def run(search, trials):
     drawn = []
     for _ in range(trials):
         with next_trial(search) as trial:
-            draw(search, trial)
-            drawn.append(drawn_by(search, trial))
+            sample_values(search, trial)
+            drawn.append(sampled_overrides(search, trial))
             search.study.tell(trial, trial.params["rate"])
     return drawn
 
@@ -44,7 +44,7 @@ def test_keys_of_one_kind_do_not_draw_alike(tmp_path):
     search = search_in(tmp_path / "study")
     twins = OpenStudy("id", search.study, tmp_path, (Interval("a", 0.0, 1.0), Interval("b", 0.0, 1.0)), (), 8, TPE, 1)
     trial = search.study.ask()
-    draw(twins, trial)
+    sample_values(twins, trial)
     assert trial.params["a"] != trial.params["b"]
 
 
@@ -88,5 +88,5 @@ def test_a_database_that_was_half_made_is_made_anew(tmp_path):
 def test_a_storage_that_cannot_be_opened_is_told_without_its_password(tmp_path, storage):
     with pytest.raises(ConfigError) as refusal:
         search_in(tmp_path / "study", storage=storage)
-    assert f"tune.storage={without_password(storage)} cannot be opened" in str(refusal.value)
+    assert f"tune.storage={_without_password(storage)} cannot be opened" in str(refusal.value)
     assert "secret" not in str(refusal.value)

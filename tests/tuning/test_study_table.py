@@ -3,7 +3,7 @@
 import csv
 
 from embexp.reports.tables import as_text
-from embexp.tuning.report import study_csv, study_markdown, study_table
+from embexp.tuning.report import _study_csv, _study_markdown, _study_table
 
 ROWS = [
     {"trial": 1, "state": "done", "value": 0.51234, "drawn": {"loss.scale": "10", "a.rate": 0.000123456}, "note": ""},
@@ -12,7 +12,7 @@ ROWS = [
 
 
 def test_the_table_shows_values_in_short():
-    text = as_text(study_table(ROWS, "dev/sts/spearman_cosine"))
+    text = as_text(_study_table(ROWS, "dev/sts/spearman_cosine"))
     assert text.startswith("trials by dev/sts/spearman_cosine")
     headings, *lines = (line.split() for line in text.splitlines() if line.strip() and line[1:2] != "─")
     assert ["trial", "dev", "scale", "rate", "outcome"] in (headings, *lines)
@@ -21,13 +21,13 @@ def test_the_table_shows_values_in_short():
 
 
 def test_the_page_begins_with_the_closing_lines():
-    lines = study_markdown(ROWS, [("best", "trial 1")]).splitlines()
+    lines = _study_markdown(ROWS, [("best", "trial 1")]).splitlines()
     assert lines[:3] == ["- **best** trial 1", "", "| trial | dev | scale | rate | outcome |"]
     assert lines[-1] == "| 0 | - | inf | - | failed, a \\| b |"
 
 
 def test_the_file_has_values_in_full():
-    rows = [*csv.DictReader(study_csv(ROWS).splitlines())]
+    rows = [*csv.DictReader(_study_csv(ROWS).splitlines())]
     assert rows[0] == {
         "trial": "1",
         "state": "done",

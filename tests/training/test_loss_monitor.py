@@ -8,7 +8,7 @@ import torch
 from test_stage import SECRETS, plan_of, run_stage
 
 from embexp.errors import TrainingError
-from embexp.training.loss_watch import LossWatch
+from embexp.training.stage import LossMonitor
 
 LONG = ("trainer.max_steps=12", "trainer.eval_strategy=no", "trainer.per_device_train_batch_size=4")
 
@@ -65,7 +65,7 @@ def test_the_weights_of_the_last_step_are_looked_at_too(tmp_path):
 
 
 def test_a_loss_that_breaks_by_itself_is_told_from_embeddings_that_overflow(tmp_path, monkeypatch):
-    from embexp.training import loss_watch
+    from embexp.training import stage
 
     plan = plan_of(tmp_path, *LONG)
     build = type(plan.loss).build
@@ -74,13 +74,13 @@ def test_a_loss_that_breaks_by_itself_is_told_from_embeddings_that_overflow(tmp_
     )
     with pytest.raises(TrainingError, match=r"Weights and embeddings are finite: the loss itself is not on this batch"):
         run_stage(plan)
-    monkeypatch.setattr(loss_watch, "_embeddings_of", lambda model, features: [torch.tensor([float("inf")])])
+    monkeypatch.setattr(stage, "_embeddings_of", lambda model, features: [torch.tensor([float("inf")])])
     with pytest.raises(TrainingError, match=r"the model's embeddings of this batch are not: they overflow"):
         run_stage(plan_of(tmp_path / "again", *LONG))
 
 
 def test_the_hook_is_gone_after_the_training():
     loss = torch.nn.Linear(1, 1)
-    with LossWatch(None, loss, None):
+    with LossMonitor(None, loss, None):
         assert len(loss._forward_hooks) == 1
     assert not loss._forward_hooks
