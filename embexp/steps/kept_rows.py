@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from embexp.data.arrow import select_rows
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import DataError
+from embexp.errors import DataError, listed
 
 if TYPE_CHECKING:
     import numpy
@@ -26,7 +26,7 @@ def keep_rows(
 def none_emptied(
     before: EmbeddingDataset,
     after: EmbeddingDataset,
-    note: str = "Loosen its arguments under dataset.steps, or leave the step out",
+    note: str = "Loosen the arguments of the step, or leave it out",
 ) -> EmbeddingDataset:
     """The data set `after` a step, in which every split that had rows still has some.
 
@@ -40,7 +40,7 @@ def none_emptied(
     if emptied:
         report = after.history[-1]
         raise DataError(
-            f"The step {report.step} leaves no row of {' and '.join(emptied)} in {before.name} ({report.reason})",
+            f"The step {report.step} leaves no row of {listed(emptied)} in {before.name} ({report.reason})",
             expected="at least one row in every split",
             note=note,
         )

@@ -145,7 +145,7 @@ def test_a_column_of_nothing_but_nulls_is_named_as_empty():
         clean(texts(None, None))
 
 
-def test_misfits_go_from_lists_with_their_scores():
+def test_unfit_texts_go_from_lists_with_their_scores():
     ranked = unchecked(
         "ranked",
         query=["q1", "q2", "", "q4"],

@@ -28,7 +28,7 @@ def test_detect_says_the_language_or_that_it_is_not_sure():
     assert detect(iter([])) == []
 
 
-def test_short_texts_are_looked_at_when_asked_for():
+def test_short_texts_are_checked_on_request():
     assert detect(["Bonjour le monde"]) == ["und"]
     assert detect(["Bonjour le monde"], min_chars=5) == ["fr"]
 
@@ -44,7 +44,7 @@ def test_foreign_rows_go_and_are_counted_by_language():
     assert made.history == (StepReport("keep_languages", 7, 4, "2 de, 1 fr"),)
 
 
-def test_only_the_named_columns_are_looked_at():
+def test_only_the_named_columns_are_checked():
     columns = {"anchor": [ENGLISH, GERMAN], "positive": [GERMAN, ENGLISH]}
     dataset = dataset_of("mine", "positive_pair", {"train": columns})
     made = keep_languages(dataset, languages=["en"], columns=["anchor"])
@@ -53,7 +53,7 @@ def test_only_the_named_columns_are_looked_at():
         keep_languages(dataset, languages=["en"])
 
 
-def test_a_list_of_texts_is_judged_as_one():
+def test_a_list_of_texts_counts_as_one():
     columns = {"query": [ENGLISH] * 3, "positives": [[ENGLISH], [GERMAN], ["Hallo"]], "negatives": [[], [], []]}
     made = keep_languages(dataset_of("mine", "ranked", {"train": columns}), languages=["en"])
     assert made.splits["train"]["positives"][:] == [[ENGLISH], ["Hallo"]]

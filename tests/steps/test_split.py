@@ -96,7 +96,7 @@ def test_connected_rows_go_to_one_split(seed):
     assert sum({("a", "b"), ("a", "c"), ("c", "x")} <= set(rows) for rows in made.values()) == 1
 
 
-def test_a_group_larger_than_the_smallest_split_is_in_train_and_told():
+def test_a_group_larger_than_the_smallest_split_is_in_train_and_reported():
     dataset = pairs(["same"] * 50 + [f"a{number}" for number in range(50)], [f"p{number}" for number in range(100)])
     for seed in range(20):
         made = split(dataset, seed=seed)
@@ -193,7 +193,7 @@ def test_with_one_ratio_above_0_all_rows_go_there_and_given_splits_stay():
     assert rows_of(split(given, ratios=(0, 0, 1))) == rows_of(given)
 
 
-def test_all_misfits_are_told_at_once():
+def test_all_problems_are_listed_at_once():
     with pytest.raises(ConfigError) as error:
         split(numbered(10), ratios=(8, -1), by="text", stratify=True, seed="x")
     assert [str(problem) for problem in error.value.problems] == [

@@ -17,7 +17,7 @@ def test_words_of_english_stand_between_spaces_and_signs():
     assert cores("Don't re-use it, (e.g.) 3.5 % — a/b!") == ["Don't", "re-use", "it", "e.g", "3.5", "", "", "a/b"]
 
 
-def test_words_of_chinese_are_told_by_a_segmenter_and_kana_stand_alone():
+def test_words_of_chinese_come_from_a_segmenter_and_kana_are_single():
     assert cores("什么是市盈率？如何使用它！") == ["什么", "是", "市盈率", "如何", "使用", "它"]
     assert cores("カメラ、T恤") == ["カ", "メ", "ラ", "T", "恤"]
     assert "".join(cores("人々。")) == "人々"

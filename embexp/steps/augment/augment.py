@@ -83,7 +83,7 @@ _TRIES = 5  # until a copy differs from its source and from the other copies
 
 
 class _Copy(NamedTuple):
-    """A row made of another one, and the texts that differ."""
+    """A copy of a row, and the texts that differ."""
 
     row: Row
     changes: list[_Change]
@@ -183,7 +183,7 @@ def augment(
     Args:
         method: changes a text; one that it cannot change stays (see text_changes.TextChange).
         columns: the text columns to change, all of them in each copy; None for all.
-        copies: how many are made of each row.
+        copies: how many of each row.
         min_similarity, max_similarity: cosine of each changed text to its source, as `encoder` sees it, in [-1, 1].
         examples: how many changes are logged and kept in the report.
 

@@ -162,7 +162,7 @@ def generate_pairs(
 
     Raises:
         ConfigError: lists every argument that does not fit.
-        DataError: not one pair could be made of a split of texts.
+        DataError: a split of texts got no pair.
         EndpointError: the server cannot be reached or used; answers that came are cached.
     """
     of_texts = dataset.shape.name == "text"
@@ -190,7 +190,7 @@ class _Pairs:
     num_shown: int
 
     def pairs_of(self, split: str) -> Iterator[Row]:
-        """The pairs of a split: of texts those that are made; else each row and what is made of it."""
+        """The pairs of a split: for texts the new pairs; else each row, then its new pairs."""
         columns = self.dataset.text_columns
         avoided = self.held_out if split == "train" else None
         for row in rows_of(self.dataset.splits[split]):
@@ -200,7 +200,7 @@ class _Pairs:
                 source = {_PARTNERS[self.makes]: source.pop("text")} | source
             else:
                 yield source
-                if source[MADE_BY] is not None:  # made of another: nothing is made of it
+                if source[MADE_BY] is not None:  # a copy gets no copies
                     continue
             for text in self.answers.texts_for(row, own, avoided, self.num_shown):
                 yield made_of(source, self.answers.task.made_by, **{self.makes: text})
@@ -217,8 +217,8 @@ def generate_negatives(
 ) -> EmbeddingDataset:
     """Triplets whose hard negatives a language model made: of pairs, or added to those of triplets; all splits.
 
-    Rows without as many are left out; so are those with one like a text of the row itself. The rows do
-    not count as made of others.
+    Rows without as many are left out; so are those with one like a text of the row itself. The rows
+    do not count as copies.
 
     Args:
         prompt: `system` (or null) and `user`, with {text} (the anchor), {positive} and {number} in their places.

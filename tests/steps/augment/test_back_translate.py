@@ -65,12 +65,12 @@ def test_nothing_is_translated_when_the_way_back_is_missing():
     assert there.asked == ["load"]
 
 
-def test_all_arguments_that_do_not_fit_are_told():
+def test_all_arguments_that_do_not_fit_are_reported():
     with pytest.raises(ConfigError, match=r"copies=0 was given.*(\n.*)*encoder=null was given, but min_similarity"):
         back_translate(pairs(), Words({}), Words({}), "bt", copies=0, min_similarity=0.5)
 
 
-def test_the_yaml_names_two_models_and_a_missing_one_is_told():
+def test_the_yaml_names_two_models_and_a_missing_one_is_reported():
     step = resolve(compose(["step=[augment_back_translation]"]))["dataset"]["steps"]["augment_back_translation"]
     paths = [step[way]["path"].removeprefix("Helsinki-NLP/opus-mt-") for way in ("there", "back")]
     assert paths == ["en-zh", "zh-en"]

@@ -36,20 +36,20 @@ def test_texts_of_a_row_are_not_run_together():
     assert deduplicate(dataset_of("mine", "positive_pair", {"train": columns})).num_rows == 3
 
 
-def test_loosely_the_same_texts_repeat_when_asked_for():
+def test_loosely_the_same_texts_repeat_on_request():
     rows = [("A cat!", "It sat.", 1), ("a  cat", "it sat", 1), ("一只猫。", "坐", 0), ("一只猫", "坐！", 0)]
     assert deduplicate(pairs(rows)).num_rows == 4
     assert rows_of(deduplicate(pairs(rows), ignore_case_and_punctuation=True)) == [rows[0], rows[2]]
 
 
-def test_pairs_in_either_order_repeat_when_asked_for():
+def test_pairs_in_either_order_repeat_on_request():
     rows = [("a", "b", 1), ("b", "a", 1), ("a", "a", 1), ("b", "b", 1)]
     assert deduplicate(pairs(rows)).num_rows == 4
     assert rows_of(deduplicate(pairs(rows), either_order=True)) == [rows[0], *rows[2:]]
 
 
 @pytest.mark.parametrize("shape", ["binary_pair", "scored_pair"])
-def test_contradicting_labels_are_counted_and_dropped_only_when_asked_for(shape):
+def test_contradicting_labels_are_counted_and_dropped_only_on_request(shape):
     rows = [("a", "b", 1), ("c", "d", 1), ("a", "b", 0), ("a", "b", 1)]
     kept = deduplicate(pairs(rows, shape))
     assert rows_of(kept) == rows[:3]
@@ -76,7 +76,7 @@ def test_rows_repeat_by_one_column():
     assert made.history[0].reason == "1 repeat the sentence1 of an earlier one"
 
 
-def test_each_split_is_looked_at_alone():
+def test_each_split_is_checked_alone():
     made = deduplicate(pairs([("a", "b", 1), ("a", "b", 1)], dev=[("a", "b", 1)]))
     assert (rows_of(made), rows_of(made, "dev")) == ([("a", "b", 1)], [("a", "b", 1)])
     assert made.history[0].reason == "1 repeat an earlier one"

@@ -83,7 +83,7 @@ def test_near_rows_are_counted_apart_from_the_same_ones():
     assert find_leaks(dataset).between("test", "train", "row").rows == 1
 
 
-def test_nothing_is_removed_unless_asked_for_and_leaks_are_logged(caplog):
+def test_nothing_is_removed_without_request_and_leaks_are_logged(caplog):
     with caplog.at_level(logging.INFO):
         made = audit_leaks(LEAKY)
     assert made.splits == LEAKY.splits
@@ -166,7 +166,7 @@ def test_a_single_text_is_seen_in_any_row(trained):
     assert leaked_rows(TRAINED[trained], judged, "dev").tolist() == [True, True, True, False]
 
 
-def test_ranked_rows_are_judged_by_each_combination():
+def test_ranked_rows_count_by_each_combination():
     judged = {"query": ["a", "b", "q"], "positives": [["y", "b"], ["y"], ["b"]], "negatives": [[], ["a"], []]}
     mask = leaked_rows(TRAINED["pairs"], dataset_of("judged", "ranked", {"test": judged}), "test")
     assert mask.tolist() == [True, True, False]

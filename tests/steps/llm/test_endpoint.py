@@ -89,7 +89,7 @@ def test_what_is_sent_and_what_comes_back(serve, monkeypatch, tmp_path, caplog):
     assert not [path for path in tmp_path.iterdir() if KEY.encode() in path.read_bytes()]
 
 
-def test_what_it_will_take_is_told_before_anything_is_sent(serve, caplog):
+def test_what_it_will_take_is_logged_before_anything_is_sent(serve, caplog):
     caplog.set_level(logging.INFO)
     server = serve()
     done = asked(server, "a", "b", max_total_tokens=0, output_price=1.0)
@@ -100,7 +100,7 @@ def test_what_it_will_take_is_told_before_anything_is_sent(serve, caplog):
     )
 
 
-def test_a_text_that_stands_there_twice_is_asked_for_once(serve):
+def test_a_text_that_occurs_twice_is_requested_once(serve):
     server = serve()
     assert asked(server, "a", "a", "b").texts == [["a as put 1"], ["a as put 1"], ["b as put 1"]]
     assert len(server.requests) == 2
@@ -138,7 +138,7 @@ def test_answers_around_which_a_model_talks_are_understood(serve):
         (None, "it is no JSON"),
     ],
 )
-def test_an_answer_that_does_not_fit_is_asked_for_again_with_the_reason(content, fault, serve):
+def test_an_answer_that_does_not_fit_is_requested_again_with_the_reason(content, fault, serve):
     server = serve(scripted(completion(content)))
     assert asked(server, "a").texts == [["a as put 1"]]
     said, wanted = server.requests[1].body["messages"][1:]
@@ -162,7 +162,7 @@ def test_what_never_fits_is_left_out_and_its_answers_are_kept_too(serve, tmp_pat
     assert len(server.requests) == 4
 
 
-def test_a_server_that_takes_no_schema_is_asked_without(serve):
+def test_a_server_that_refuses_the_schema_gets_requests_without(serve):
     def behave(request):
         return Reply({"error": "no response_format"}, 400) if "response_format" in request.body else echo(request)
 

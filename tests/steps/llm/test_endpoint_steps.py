@@ -84,7 +84,7 @@ def test_what_is_made_never_gets_into_another_split(server):
     assert not sources["train"] & (sources["dev"] | sources["test"])
 
 
-def test_made_rows_are_not_asked_for_again(server):
+def test_copies_are_not_requested_again(server):
     once = applied("augment_paraphrase", pairs(), server, columns=["anchor"])
     twice = applied("augment_rewrite", once, server, columns=["anchor"])
     assert sorted(request.first.rpartition("Text: ")[2] for request in server.requests) == ["q1", "q1", "q2", "q2"]
@@ -218,7 +218,7 @@ def test_prepare_writes_what_was_made_and_asks_once(server, workplace, monkeypat
         "+tracking.urii=x",
     ],
 )
-def test_nothing_is_sent_while_a_mistake_can_be_told(mistake, server, workplace):
+def test_nothing_is_sent_before_all_mistakes_are_reported(mistake, server, workplace):
     (workplace / "passages.txt").write_text("".join(f"passage {number}\n" for number in range(10)))
     step = "dataset.steps.generate_queries"
     typed = ["dataset=file", "dataset.reader.path=passages.txt", "step=[split,generate_queries]", "model=tiny"]
