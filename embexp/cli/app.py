@@ -20,8 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from embexp.cli.messages import explain
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
-from embexp.config.compose import TRUSTED, VERSION_BASE, conf_dir, defaults_of
-from embexp.config.schemas import check_value_types
+from embexp.config.compose import TRUSTED, VERSION_BASE, check_config, conf_dir
 from embexp.core.signals import listen
 from embexp.errors import EmbexpError
 
@@ -124,7 +123,7 @@ def _run_job(task: _Task, config: DictConfig, config_name: str, wants_traceback:
     hydra_config = HydraConfig.get()
     try:
         choices = OmegaConf.to_container(hydra_config.runtime.choices)
-        check_value_types(config, defaults_of(choices, config_name, config))
+        check_config(config, choices, config_name)
         return task(config, choices, Path(hydra_config.runtime.output_dir))
     except MISTAKES as error:
         if wants_traceback or hydra_config.mode == RunMode.MULTIRUN:

@@ -10,7 +10,10 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from embexp.config.schemas import check_value_types, register_schemas
+from embexp.config.key_checks import key_problems
+from embexp.config.schemas import register_schemas
+from embexp.config.value_types import default_problems
+from embexp.config.yaml_keys import describes
 from embexp.core.arguments import refuse
 from embexp.core.run_folder import run_folder
 from embexp.errors import NOT_GIVEN, ConfigError, EmbexpError, Problem, as_typed, did_you_mean, listed
@@ -95,8 +98,31 @@ def composed(
     del full["hydra"]
     OmegaConf.set_struct(full, True)
     if check:
-        check_value_types(full, defaults_of(choices, config_name, full))
+        check_config(full, choices, config_name)
     return full, choices
+
+
+def check_config(config: DictConfig, choices: dict[str, Any], config_name: str = "config") -> None:
+    """Refuse describing keys that are not known, and values whose type is not that of their key or default.
+
+    Args:
+        choices: the chosen option of each group, as Hydra records it in `hydra.runtime.choices`.
+
+    Raises:
+        ConfigError: lists every problem.
+    """
+    refuse(key_problems(OmegaConf.to_container(config), _config_folders()))
+    refuse(default_problems(config, defaults_of(choices, config_name, config)))
+
+
+def _config_folders() -> list[Path]:
+    """The folders that options are read from: those of `--config-dir` first, then conf/."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    started = GlobalHydra.instance().is_initialized()
+    sources = GlobalHydra.instance().config_loader().get_search_path().get_path() if started else []
+    folders = [Path(source.path.removeprefix("file://")) for source in sources if source.path.startswith("file://")]
+    return [*(folder for folder in folders if folder != conf_dir()), conf_dir()]
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -143,12 +169,17 @@ def option_of(group: str, name: str) -> dict[str, Any]:
     """What one option of a group says by itself, with its own defaults, as plain values.
 
     In a command the options of its `--config-dir` are known, too.
+
+    Raises:
+        ConfigError: a describing key that is not known, or with a value of the wrong type.
     """
     from hydra.core.global_hydra import GlobalHydra
 
     started = GlobalHydra.instance().is_initialized()
     config = defaults_of({group: name}) if started else compose([f"{group}={name}"], check=False)
-    return OmegaConf.to_container(config[group], resolve=True)
+    node = OmegaConf.to_container(config[group], resolve=True)
+    refuse(key_problems({group: node}, _config_folders()))
+    return node
 
 
 def _is_plain_choice(group: str, option: Any) -> bool:
@@ -189,11 +220,6 @@ def packages_of(node: Any) -> Iterator[str]:
             yield node["_target_"].partition(".")[0]
         for value in node.values():
             yield from packages_of(value)
-
-
-def describes(key: str) -> bool:
-    """Whether a key says something of the call (`_accepts_`) and is no argument of it."""
-    return key.startswith("_") and key.endswith("_") and key not in ("_target_", "_partial_", "_args_", "_recursive_")
 
 
 _MOST_LISTED = 30  # arguments that a message lists where it can suggest one

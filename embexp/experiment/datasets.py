@@ -9,13 +9,13 @@ from typing import Any
 
 from embexp.config.compose import (
     check_arguments,
-    describes,
     instantiate,
     model_named,
     option_names,
     option_of,
     parameters_of,
 )
+from embexp.config.yaml_keys import describes
 from embexp.data.cache import cached_step, dataset_key, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problem
