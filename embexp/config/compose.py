@@ -10,9 +10,8 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from embexp.config.key_checks import key_problems
+from embexp.config.checks import default_problems, key_problems
 from embexp.config.schemas import register_schemas
-from embexp.config.value_types import default_problems
 from embexp.config.yaml_keys import describes
 from embexp.core.arguments import refuse
 from embexp.core.run_folder import run_folder

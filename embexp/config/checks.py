@@ -1,0 +1,325 @@
+"""Checks of a composed configuration: describing keys are known, and values have the type of their key or default."""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from embexp.config.yaml_keys import KEYS_OF_GROUPS, CallKeys, EvaluatorKeys, StepKeys, TuneKeys, keys_of, own_keys
+from embexp.core.arguments import refuse
+from embexp.errors import Problem, as_typed, did_you_mean, listed
+
+_Keys = TypeVar("_Keys", bound=CallKeys)
+
+
+def read_keys(kind: type[_Keys], node: Mapping[str, Any], name: str) -> _Keys:
+    """The describing keys of a call.
+
+    Args:
+        name: the key where the call stands in the configuration, such as `loss`.
+
+    Raises:
+        ConfigError: a describing key that is not known, or one whose value has the wrong type; lists every problem.
+
+    >>> read_keys(StepKeys, {"_target_": "a.b", "_costly_": True, "seed": 42}, "dataset.steps.mine").costly
+    True
+    """
+    refuse(problem for _, problem in _problems_with_keys(kind, node, name))
+    return kind(**{each.name: _built(node[key], each.type) for key, each in keys_of(kind).items() if key in node})
+
+
+def key_problems(config: Mapping[str, Any], folders: Sequence[Path] = ()) -> Iterator[Problem]:
+    """The problems with the describing keys of a configuration, at any depth.
+
+    Args:
+        config: as plain values; interpolations may be unresolved.
+        folders: those that hold the YAML files, in which the line of each problem is looked up.
+
+    >>> print(*key_problems({"modifier": {"_target_": "a.b", "_paper": "Su 2022"}}))
+    modifier._paper=Su 2022 is not a describing key of a modifier. Expected some of: _refuses_, _needs_, _values_, \
+_paper_. Did you mean '_paper_'?
+    hint: type +modifier._paper_=Su 2022
+    """
+    for path, kind, node in _described_in(config, ()):
+        for key, problem in _problems_with_keys(kind, node, ".".join(path)):
+            yield _in_its_file(problem, key, node.get(key), folders)
+
+
+def _described_in(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], type[CallKeys], Any]]:
+    """The mappings that may have describing keys, with where they stand: the options of the groups, and all calls."""
+    if isinstance(node, Mapping):
+        kind = _kind_at(path) or (CallKeys if "_target_" in node else None)
+        if kind:
+            yield path, kind, node
+        for key, value in node.items():
+            if not (kind and str(key).startswith("_")):
+                yield from _described_in(value, (*path, str(key)))
+    elif isinstance(node, list | tuple):
+        for place, value in enumerate(node):
+            yield from _described_in(value, (*path, str(place)))
+
+
+def _kind_at(path: tuple[str, ...]) -> type[CallKeys] | None:
+    """The keys of the group whose option stands there; None where none does.
+
+    >>> _kind_at(("adapt", "tsdae", "loss")).__name__, _kind_at(("loss", "guide"))
+    ('LossKeys', None)
+    """
+    if path[:1] == ("adapt",) or (path[:1] == ("evaluator",) and len(path) > 2):
+        path = path[2:]
+    match path:
+        case ("loss" | "modifier" | "trainer" as group,):
+            return KEYS_OF_GROUPS[group]
+        case ("evaluator", _):
+            return EvaluatorKeys
+        case ("dataset", "steps", _):
+            return StepKeys
+        case ("tune", "sampler" | "pruner"):
+            return TuneKeys
+        case ("dataset" | "model" | "conversion" | "tracking",) | ("export", _) | ("dataset", "reader"):
+            return CallKeys
+    return None
+
+
+def _problems_with_keys(kind: type[CallKeys], node: Mapping[str, Any], name: str) -> Iterator[tuple[str, Problem]]:
+    """The problems with the describing keys of a call, each with its key."""
+    known = keys_of(kind)
+    arguments = [key for key in node if not str(key).startswith("_")]
+    for key, value in node.items():
+        if key in known:
+            yield from ((key, problem) for problem in _type_problems(f"{name}.{key}", value, known[key].type))
+            yield from ((key, problem) for problem in _argument_problems(f"{name}.{key}", key, value, arguments))
+        elif str(key).startswith("_") or (str(key).endswith("_") and _nearest(key, known, 0.85)):
+            yield key, _unknown_key(key, value, kind, name)
+    for key, each in known.items():
+        if is_required(each) and key not in node:
+            yield (
+                key,
+                Problem(f"has no {key}", key=name, expected=type_words(each.type), fix=(f"+{name}.{key}=<value>",)),
+            )
+
+
+def _unknown_key(key: str, value: Any, kind: type[CallKeys], name: str) -> Problem:
+    others = [group for group, keys in KEYS_OF_GROUPS.items() if key in keys_of(keys)]
+    near = "" if others else _nearest(key, keys_of(kind))
+    note = f"Did you mean {near!r}?" if near else f"It is a key of: {listed(others)}." if others else ""
+    return Problem(
+        f"is not a describing key of {kind.what}",
+        key=f"{name}.{key}",
+        given=value,
+        expected=f"some of: {listed(own_keys(kind))}",
+        note=note,
+        fix=(f"+{name}.{near}={as_typed(value)}",) if near else (f"~{name}.{key}",),
+    )
+
+
+def _nearest(key: str, known: Mapping[str, Any], cutoff: float = 0.6) -> str:
+    """The known key that is nearest to a mistyped one; an empty string where none is near."""
+    names = {name.strip("_"): name for name in known}
+    near = get_close_matches(str(key).strip("_").lower(), names, n=1, cutoff=cutoff)
+    return names[near[0]] if near else ""
+
+
+def _argument_problems(where: str, key: str, value: Any, arguments: Sequence[str]) -> Iterator[Problem]:
+    """Arguments that a describing key names and the call does not have, though one of nearly that name.
+
+    An argument that was taken out of a YAML (`~loss.scale`) may stay in its keys.
+    """
+    named = []
+    if key in ("_values_", "_companions_") and isinstance(value, Mapping | list | tuple):
+        named = [*value]
+    elif key == "_traits_" and isinstance(value, list | tuple):
+        named = [argument for each in value if isinstance(each, Mapping) for argument in each.values()]
+    free = [argument for argument in arguments if argument not in named]
+    for argument in named:
+        if argument not in arguments and (near := did_you_mean(str(argument), free)):
+            text = f"names the argument {argument}, which is not there"
+            yield Problem(text, key=where, expected=f"some of: {listed(arguments)}", note=near)
+
+
+def _in_its_file(problem: Problem, key: str, value: Any, folders: Sequence[Path]) -> Problem:
+    """The problem with the line of the file that says so, and what to type there; as it is where none does."""
+    for path in (path for folder in folders for path in sorted(folder.rglob("*.yaml"))):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        found = [place for place, line in enumerate(lines, 1) if re.search(rf"(?<!\w){re.escape(key)}\s*:", line)]
+        if found and _holds(OmegaConf.to_container(OmegaConf.load(path)), key, value):
+            shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+            fix = tuple(_as_yaml(each) for each in problem.fix)
+            return dataclasses.replace(problem, file=str(shown), line=found[0], fix=fix)
+    return problem
+
+
+def _as_yaml(override: str) -> str:
+    """What stands in a YAML in place of an override.
+
+    >>> _as_yaml("+loss._traits_=[compares_rows]")
+    '_traits_: [compares_rows]'
+    """
+    key, _, value = override.lstrip("+").partition("=")
+    return f"{key.rpartition('.')[2]}: {value}" if value else override
+
+
+def _holds(node: Any, key: str, value: Any) -> bool:
+    """Whether a mapping at any depth has this value under this key."""
+    if isinstance(node, Mapping):
+        return (key in node and node[key] == value) or any(_holds(inner, key, value) for inner in node.values())
+    return isinstance(node, list) and any(_holds(inner, key, value) for inner in node)
+
+
+def _type_problems(where: str, value: Any, kind: Any) -> Iterator[Problem]:
+    """The problems with a value of a describing key, or with what is in it."""
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        known = {each.name: each for each in dataclasses.fields(kind)}
+        for name, inner in value.items():
+            if name in known:
+                yield from _type_problems(f"{where}.{name}", inner, known[name].type)
+            else:
+                expected = f"some of: {listed(known)}"
+                yield Problem("is not known", f"{where}.{name}", inner, expected, did_you_mean(str(name), known))
+        for name in (each.name for each in known.values() if is_required(each) and each.name not in value):
+            yield Problem(f"has no {name}", key=where, expected=type_words(known[name].type))
+    elif get_origin(kind) is dict and isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _type_problems(f"{where}.{name}", inner, get_args(kind)[1])
+    elif get_origin(kind) is tuple and isinstance(value, list | tuple) and dataclasses.is_dataclass(get_args(kind)[0]):
+        for place, inner in enumerate(value):
+            yield from _type_problems(f"{where}.{place}", inner, get_args(kind)[0])
+    elif not _fits(value, kind):
+        as_list = get_origin(kind) is tuple and not isinstance(value, list | tuple) and _fits([value], kind)
+        unknown = [word for word in (value if isinstance(value, list | tuple) else [value]) if isinstance(word, str)]
+        choices = _choices(kind)
+        near = next((did_you_mean(word, choices) for word in unknown if choices and word not in choices), "")
+        fix = (f"{where}={as_typed([value])}",) if as_list else ()
+        yield Problem(key=where, given=value, expected=type_words(kind), note=near, fix=fix)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value has a type; one that refers to another (`${loss.scale}`) has any."""
+    origin, inside = get_origin(kind), get_args(kind)
+    if kind is Any or _is_interpolation(value):
+        return True
+    if origin is Annotated:
+        return inside[1].allow(value)
+    if origin is Literal:
+        return isinstance(value, str) and value in inside
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(_fits(each, inside[0]) for each in value)
+    if origin is dict:
+        return isinstance(value, Mapping) and all(
+            _fits(name, inside[0]) and _fits(value[name], inside[1]) for name in value
+        )
+    if inside:  # A | B
+        return any(_fits(value, each) for each in inside)
+    return type(value) in ((int, float) if kind is float else (kind,))
+
+
+def _choices(kind: Any) -> list[str]:
+    """The words that may stand in a value of a type."""
+    if get_origin(kind) is Literal:
+        return [*get_args(kind)]
+    return [*dict.fromkeys(word for inner in get_args(kind) for word in _choices(inner))]
+
+
+def type_words(kind: Any) -> str:
+    """What is expected, for a message and for the page.
+
+    >>> type_words(tuple[str, ...]), type_words(Literal["a", "b"] | None)
+    ('a list, each of it a text', 'one of: a, b, or null')
+    """
+    origin, inside = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return f"a mapping with some of: {listed(each.name for each in dataclasses.fields(kind))}"
+    if origin is Annotated:
+        return str(inside[1])
+    if origin is Literal:
+        return f"one of: {listed(inside)}"
+    if origin is tuple:
+        return "a list" if inside[0] is Any else f"a list, each of it {type_words(inside[0])}"
+    if origin is dict:
+        return "{such a word: argument}" if get_origin(inside[0]) is Literal else f"by argument {type_words(inside[1])}"
+    if inside:
+        return ", or ".join(map(type_words, inside))
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "null"}[kind]
+
+
+def _built(value: Any, kind: Any) -> Any:
+    """A value that fits, with classes in place of mappings and tuples in place of lists."""
+    if dataclasses.is_dataclass(kind):
+        types = {each.name: each.type for each in dataclasses.fields(kind)}
+        return kind(**{name: _built(inner, types[name]) for name, inner in value.items()})
+    if get_origin(kind) is tuple:
+        return tuple(_built(each, get_args(kind)[0]) for each in value)
+    if get_origin(kind) is dict:
+        return {name: _built(inner, get_args(kind)[1]) for name, inner in value.items()}
+    return value
+
+
+def is_required(each: dataclasses.Field) -> bool:
+    """Whether a field of a dataclass has no default."""
+    return each.default is MISSING and each.default_factory is MISSING
+
+
+def default_problems(given: DictConfig, defaults: DictConfig) -> Iterator[Problem]:
+    """The values whose type differs from that of the default in its YAML file, and datasets without a shape.
+
+    Groups are plain YAML, so OmegaConf takes any value for them: the defaults are their schema.
+    """
+    yield from dict.fromkeys((*_problems_with_defaults(given, defaults, ""), *_shapes_problems(given, "")))
+
+
+def _problems_with_defaults(given: Any, default: Any, path: str) -> Iterator[Problem]:
+    if isinstance(given, DictConfig) and isinstance(default, DictConfig):
+        for key in (key for key in given if key in default):
+            where = f"{path}.{key}" if path else str(key)
+            yield from _problems_with_defaults(given._get_node(key), default._get_node(key), where)
+    elif isinstance(default, ListConfig) and not isinstance(given, ListConfig):
+        yield from _list_problems(given._value(), path)
+    elif not isinstance(given, DictConfig | ListConfig) and not isinstance(default, DictConfig | ListConfig):
+        value, usual = given._value(), default._value()
+        if not _is_like(value, usual):
+            fix, expected = (f"{path}={as_typed(usual)}",), type_words(type(usual))
+            yield Problem(f"is {type_words(type(value))}", path, value, expected, fix=fix)
+
+
+def _list_problems(value: Any, path: str) -> Iterator[Problem]:
+    if value is not None and not _is_interpolation(value) and not isinstance(value, Mapping):
+        yield Problem(key=path, given=value, expected="a list", fix=(f"{path}=[{as_typed(value)}]",))
+
+
+def _shapes_problems(given: Any, path: str) -> Iterator[Problem]:
+    """The shapes of every dataset: a list of at least one, or null where only reading can tell."""
+    if not isinstance(given, DictConfig) or given._is_none() or given._is_missing() or given._is_interpolation():
+        return
+    for key in given:
+        inner, where = given._get_node(key), f"{path}.{key}" if path else str(key)
+        if key == "shapes" and "reader" in given:
+            if isinstance(inner, ListConfig) and not inner._is_none() and not len(inner):
+                yield Problem("holds no shape", where, [], "one", fix=(f"{where}=[scored_pair]",))
+            elif isinstance(inner._value(), str):
+                yield from _list_problems(inner._value(), where)
+        else:
+            yield from _shapes_problems(inner, where)
+
+
+def _is_like(value: Any, usual: Any) -> bool:
+    """Whether a value may stand in place of a default."""
+    if value is None or usual is None or _is_interpolation(value) or _is_interpolation(usual):
+        return True
+    if isinstance(usual, bool) or isinstance(value, bool):
+        return isinstance(usual, bool) and isinstance(value, bool)
+    if isinstance(usual, float):
+        return isinstance(value, int | float)
+    if isinstance(usual, int):
+        # A whole-number default may mean steps where a fraction means a share (warmup_steps: 0 or 0.1).
+        return isinstance(value, int) or (isinstance(value, float) and 0 < value < 1)
+    return True
+
+
+def _is_interpolation(value: Any) -> bool:
+    return isinstance(value, str) and "${" in value
