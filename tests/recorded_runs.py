@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 
+from embexp.core.run_folder import LAYOUT, LAYOUT_TAG
 from embexp.evaluation.metrics import Measure, value_of
 from embexp.evaluation.scores import Scores, compare, write_examples
 from embexp.evaluation.stats.multiple_comparisons import rank_models
@@ -36,7 +37,7 @@ def recorded(
         "cost/encode_texts_per_second": 100.0 * number,
         "cost/parameters": 22_713_216.0,
     }
-    tags = {"primary": KEY, "judged.sts/test": f"rows of {values['dataset']}"}
+    tags = {LAYOUT_TAG: str(LAYOUT), "primary": KEY, "judged.sts/test": f"rows of {values['dataset']}"}
     params = {key: str(value) for key, value in values.items()}
     return RecordedRun(f"run {number}", f"run {number}", status, float(number), params, metrics, tags, lambda _: None)
 
@@ -92,6 +93,6 @@ def _result(folder: Path, base: Scores, trained: Scores, params: Mapping[str, An
         "run": {"name": folder.name, "id": "", "status": "FINISHED"},
         "params": params,
         "metrics": metrics,
-        "tags": {"judged.sts/test": f"rows of {params['dataset']}", "verdict": found.verdict},
+        "tags": {LAYOUT_TAG: str(LAYOUT), "judged.sts/test": f"rows of {params['dataset']}", "verdict": found.verdict},
         "primary": {"key": KEY},
     }

@@ -12,6 +12,8 @@ from embexp.errors import ConfigError
 RECORD = "run.json"
 CONFIG = "config.yaml"
 RESULT = "result.json"
+LAYOUT = 2  # of a run's folder, and of the module paths in its configuration: runs of another one cannot be read
+LAYOUT_TAG = "embexp.layout"
 LOSS_STATE = "loss.pt"  # in a checkpoint: what the loss trains besides the model
 MARK = "complete.json"  # in a checkpoint: all its files with their sizes, written last
 # Files of a checkpoint that are there only to go on with the training: two thirds of its size.
@@ -46,6 +48,15 @@ def read_record(folder: Path) -> dict[str, Any]:
     return read_json(folder / RECORD)
 
 
+def check_layout(folder: Path) -> None:
+    """Raise ConfigError when a run was made by a version of embexp whose runs cannot be read any more."""
+    if read_record(folder).get("layout") != LAYOUT:
+        raise ConfigError(
+            f"The run in {folder} was made by an earlier version of embexp, whose modules had other names",
+            expected="a run of this version. Run its command again (its overrides are in .hydra/overrides.yaml)",
+        )
+
+
 def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
     """The folder of a run: that of the one to go on with, or a fresh one.
 
@@ -73,6 +84,7 @@ def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
             f"resume={resume} is no run that began: {folder} has no {RECORD}. Expected the folder of a run "
             f"(<runs>/<date>/<time>), or its id. Nothing is lost: run its command again."
         )
+    check_layout(folder)
     return str(folder)
 
 
@@ -92,6 +104,7 @@ def find_run(given: str, roots: Sequence[str]) -> Path:
     if folder is None:
         raise ConfigError(f"{given} is neither a folder nor the id of a run in {' or '.join(roots)}. {expected}.")
     if (folder / RECORD).is_file() and (folder / CONFIG).is_file():
+        check_layout(folder)
         return folder
     is_model = (folder / "modules.json").is_file()
     saved = f" It is a saved model: embexp.export and embexp.evaluate take it as model={given}." if is_model else ""

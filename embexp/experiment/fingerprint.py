@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.config.compose import packages_of
 from embexp.core.environment import PACKAGES, code_of, versions
+from embexp.core.run_folder import LAYOUT_TAG
 from embexp.data.cache import files_named_in
 from embexp.tracking.mlflow_runs import SWEEP_TAG
 
@@ -65,6 +66,7 @@ def run_fingerprint(plan: "RunPlan") -> str:
 def identity_tags(record: Mapping[str, Any], folder: Path, sweep: str | None) -> dict[str, str]:
     """What the tracker shows of a run's record: by which runs are found, and where their folders are."""
     tags = {"embexp.fingerprint": record["fingerprint"], "embexp.folder": str(folder.resolve())}
+    tags |= {LAYOUT_TAG: str(record["layout"])}
     return tags | ({SWEEP_TAG: sweep} if sweep else {})
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from embexp.core.environment import versions
 from embexp.core.run_folder import (
     CONFIG,
+    LAYOUT,
     RECORD,
     RESULT,
     changes,
@@ -40,6 +41,7 @@ def start_run(plan: "RunPlan") -> dict[str, Any]:
     write_text(plan.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(plan.config))))
     record = {
         "key": uuid.uuid4().hex,
+        "layout": LAYOUT,
         "fingerprint": run_fingerprint(plan),
         "name": plan.name,
         "choices": dict(plan.choices),

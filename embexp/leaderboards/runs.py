@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embexp.core.run_folder import RECORD, RESULT, read_record
+from embexp.core.run_folder import LAYOUT, LAYOUT_TAG, RECORD, RESULT, read_record
 from embexp.errors import ConfigError, TrackingError, did_you_mean
 from embexp.experiment.compare import EXAMPLES
 from embexp.experiment.sweep_record import SHORT_ID, SWEEP, job_folders, read_sweep
@@ -72,6 +72,12 @@ def entries_of(runs: Sequence[RecordedRun], metric: str | None) -> list[RunEntry
         ConfigError: none of the runs that have finished has it.
     """
     finished = [run for run in runs if run.status == FINISHED and OUTDATED not in run.tags]
+    if older := [run.name for run in finished if run.tags.get(LAYOUT_TAG) != str(LAYOUT)]:
+        raise ConfigError(
+            f"{len(older)} of {len(finished)} finished runs were made by an earlier version of embexp: {older[0]} is one",
+            expected="runs of this version: run their sweep again, or leave them out",
+            fix=f"'filter=tags.`{LAYOUT_TAG}` = \"{LAYOUT}\"'",
+        )
     found = [RunEntry(run, key) for run in finished if (key := _key_in(run, metric))]
     if metric and finished and not found:
         known = {key for run in finished for key in run.metrics if key.startswith(_SPLITS)}

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from recorded_runs import recorded, write_run
 
+from embexp.core.run_folder import LAYOUT, LAYOUT_TAG
 from embexp.errors import ConfigError
 from embexp.leaderboards.make import make_leaderboard, write_leaderboard
 from embexp.leaderboards.runs import runs_in
@@ -46,7 +47,7 @@ def test_runs_that_do_not_count_are_told_with_their_reason():
         recorded(4, 0.1, status="RUNNING"),
         recorded(5, 0.1, status="FAILED"),
         recorded(6, 0.2),
-        replace(recorded(7, 0.1, loss="other"), tags={}),
+        replace(recorded(7, 0.1, loss="other"), tags={LAYOUT_TAG: str(LAYOUT)}),
     ]
     leaderboard = make_leaderboard(runs)
     assert [cell.runs for cell in leaderboard.trained] == [("run 6",)]
