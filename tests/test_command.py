@@ -48,7 +48,11 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
         (["seed=abc"], ["seed=abc", "could not be converted to Integer"]),
         (
             ["loss=softmax", "dataset=stsb"],
-            ["loss=softmax accepts class_pair", "data set stsb is scored_pair", "hint: type one of: conversion.min_score=0.8 "],
+            [
+                "loss=softmax accepts class_pair",
+                "data set stsb is scored_pair",
+                "hint: type one of: conversion.min_score=0.8 ",
+            ],
         ),
         (["shape=text"], ["shape=text is not accepted by the loss mnrl", "hint: type shape=positive_pair"]),
         (

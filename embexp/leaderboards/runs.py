@@ -74,7 +74,8 @@ def entries_of(runs: Sequence[RecordedRun], metric: str | None) -> list[RunEntry
     finished = [run for run in runs if run.status == FINISHED and OUTDATED not in run.tags]
     if older := [run.name for run in finished if run.tags.get(LAYOUT_TAG) != str(LAYOUT)]:
         raise ConfigError(
-            f"{len(older)} of {len(finished)} finished runs were made by an earlier version of embexp: {older[0]} is one",
+            f"{len(older)} of {len(finished)} finished runs were made by an earlier version of embexp, "
+            f"such as {older[0]}",
             expected="runs of this version: run their sweep again, or leave them out",
             fix=f"'filter=tags.`{LAYOUT_TAG}` = \"{LAYOUT}\"'",
         )
