@@ -61,7 +61,7 @@ def without_ids(leaderboard):
     return {**leaderboard, "cells": [{**cell, "runs": len(cell["runs"])} for cell in leaderboard["cells"]]}
 
 
-def test_folders_and_mlflow_give_the_same_board(sweep, workplace, capsys):
+def test_folders_and_mlflow_give_the_same_leaderboard(sweep, workplace, capsys):
     boards = [
         without_ids(ranked(f"sweep={given}"))
         for given in (SWEEP_ID, sweep, workplace / "sweeps" / "2026-11-30" / "10-00-00")
@@ -92,7 +92,7 @@ def test_the_files_go_to_the_artifacts_of_the_sweep_and_where_they_were_asked_fo
 def test_without_a_tracker_a_folder_is_enough(sweep, capsys):
     ranked(f"sweep={SWEEP_ID}", "tracking=none")
     assert "tracked" not in capsys.readouterr().out
-    with pytest.raises(ConfigError, match=r"^sweep=\w+ is no sweep's folder, and there is no MLflow to ask"):
+    with pytest.raises(ConfigError, match=r"^sweep=\w+ is no sweep's folder, and there is no MLflow"):
         ranked(f"sweep={sweep}", "tracking=none")
 
 
@@ -114,14 +114,14 @@ def test_rows_columns_and_metric_can_be_typed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("sweep=1a2b3c4d", "filter=params.loss = 'mnrl'"), r"were both typed\. Expected one of them"),
-        (("resamples=0",), r"^resamples=0: expected 1 or more"),
-        (("cost=second",), r"^cost=second is not known\. Expected one of"),
+        (("sweep=1a2b3c4d", "filter=params.loss = 'mnrl'"), r"were both given\. Expected one of them"),
+        (("resamples=0",), r"^resamples=0 was given\. Expected a whole number of at least 1"),
+        (("cost=second",), r"^cost=second was given\. Expected one of"),
         (("sweep=sweeps",), r"^sweep=sweeps is no sweep's folder: there is no sweep\.json in it"),
-        (("sweep=1a2b3c4d", "rows=los"), r"^No run has a parameter los\."),
+        (("sweep=1a2b3c4d", "rows=los"), r"^rows=los names los, which no run has\."),
     ],
 )
 @pytest.mark.usefixtures("sweep")
-def test_mistakes_are_told(arguments, message):
+def test_mistakes_are_reported(arguments, message):
     with pytest.raises(ConfigError, match=message):
         _run_leaderboard(compose(_as_overrides(arguments), "leaderboard"))

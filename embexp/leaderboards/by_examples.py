@@ -1,4 +1,4 @@
-"""Cells judged from the per-example values of their runs: paired, over the same resamples of the same examples."""
+"""Cells from the per-example values of their runs: paired, over the same resamples of the same examples."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, KeptExamples, Scores
-from embexp.evaluation.stats.seeds import Cell, _CellDifference, cell_difference, cell_summary, resample_cells
-from embexp.leaderboards.axes import Place
+from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
+from embexp.leaderboards.axes import CellKey, Place
 from embexp.leaderboards.cells import (
     CellResult,
     GroupResult,
     MetricKeys,
     best_of,
-    columns_of_mixed_bases,
-    name_of,
-    name_of_base,
+    mixed_base_columns,
 )
 from embexp.reports.leaderboard_content import Estimate, Labels
 from embexp.tracking.mlflow_tracker import allowed_name
@@ -27,16 +25,16 @@ Kept = Mapping[str, KeptExamples]  # by the run's id
 
 
 def measure_in(scores: Scores, keys: MetricKeys) -> Measure | None:
-    """How the metric is taken of per-example values; None where it is not."""
+    """The measure of the metric; None if it has no per-example values."""
     wanted = allowed_name(keys.metric)
     return next((each for each in scores.measures if allowed_name(each.name) == wanted), None)
 
 
 def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, resamples: int) -> GroupResult:
-    """The places beside each other and beside their untouched models.
+    """The scores of the places, their differences to the untouched models, and the best cells.
 
-    What seeds do is pooled over the cells of a column: it is about the same for all losses of a model, and may be a
-    hundred times as much for the next model.
+    The variance between seeds is pooled over the cells of a column: it is about the same for all losses of a model, and
+    may be a hundred times larger for the next model.
     """
     statistic, bases = _statistics(kept, keys), _bases(places, kept, keys)
     trained = [[statistic(kept[entry.run.id].trained) for entry in place.entries] for place in places]
@@ -47,11 +45,13 @@ def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, r
     deltas = [_delta(place, cell, base_of, kept, keys) for place, cell in zip(places, cells, strict=True)]
     columns = {place.column: _joined(base_of, place.column) for place in places}
     pools = [{column: _of_column(places, each, column) for column in columns} for each in (cells, deltas)]
-    named = {name_of(place): (place.column, cell) for place, cell in zip(places, cells, strict=True)}
-    mixed = columns_of_mixed_bases(places, keys)
-    named |= {name_of_base(column): (column, cell) for column, cell in columns.items() if column not in mixed}
+    named: dict[CellKey, tuple[Labels, Cell]] = {
+        place.key: (place.column, cell) for place, cell in zip(places, cells, strict=True)
+    }
+    mixed = mixed_base_columns(places, keys)
+    named |= {(None, column): (column, cell) for column, cell in columns.items() if column not in mixed}
 
-    def p_between(first: str, second: str) -> float:
+    def p_between(first: CellKey, second: CellKey) -> float:
         (one, first_cell), (other, second_cell) = named[first], named[second]
         return _p_between(first_cell, second_cell, [*pools[0][one], *pools[0][other]])
 
@@ -61,7 +61,7 @@ def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, r
             for place, cell, delta in zip(places, cells, deltas, strict=True)
         ],
         {column: _score(cell, pools[0][column])[0] for column, cell in columns.items()},
-        best_of({name: cell.mean for name, (_, cell) in named.items()}, p_between),
+        best_of({key: cell.mean for key, (_, cell) in named.items()}, p_between),
     )
 
 
@@ -70,18 +70,18 @@ def _of_column(places: Sequence[Place], cells: Sequence[Cell], column: Labels) -
 
 
 def _statistics(kept: Kept, keys: MetricKeys) -> Callable[[Scores], "Statistic"]:
-    """The statistic of a model's scores; what is made of the true values, which all share, is made once."""
+    """The statistic of a model's scores; the true values, which all models share, are prepared once."""
     statistics, shared = Statistics(), next(iter(kept.values())).trained.examples
 
-    def of(scores: Scores) -> "Statistic":
+    def statistic_of(scores: Scores) -> "Statistic":
         measure = measure_in(scores, keys)
         gold = {measure.gold: shared[measure.gold]} if measure.gold else {}
         return statistics.statistic_for(measure, {**scores.columns, **gold})
 
-    return of
+    return statistic_of
 
 
-_BaseKey = tuple[Labels, str]  # a column and the value of an untouched model in it: one from scratch has several
+_BaseKey = tuple[Labels, str]  # a column and the value of an untouched model; one from scratch has several
 
 
 def _bases(places: Sequence[Place], kept: Kept, keys: MetricKeys) -> dict[_BaseKey, Scores]:
@@ -95,7 +95,7 @@ def _base_key(place: Place, scores: Scores, keys: MetricKeys) -> _BaseKey:
 
 
 def _joined(base_of: Mapping[_BaseKey, Cell], column: Labels) -> Cell:
-    """The untouched models of a column as one cell; several are what seeds have made."""
+    """The untouched models of a column as one cell; several come from different seeds."""
     found = [cell for key, cell in base_of.items() if key[0] == column]
     return replace(_stacked(found), has_seed=len(found) > 1)
 
@@ -108,7 +108,7 @@ def _stacked(cells: Sequence[Cell]) -> Cell:
 
 
 def _delta(place: Place, cell: Cell, base_of: Mapping[_BaseKey, Cell], kept: Kept, keys: MetricKeys) -> Cell:
-    """What each run of a place gained on the untouched model that it began with."""
+    """The gain of each run of a place on the untouched model that it started from."""
     base = _stacked([base_of[_base_key(place, kept[entry.run.id].base, keys)] for entry in place.entries])
     return Cell(cell.values - base.values, cell.resampled - base.resampled, cell.examples)
 
@@ -123,7 +123,7 @@ def _cell_result(cell: Cell, delta: Cell, cells: Sequence[Cell], deltas: Sequenc
 def _score(cell: Cell, pool: Sequence[Cell]) -> tuple[Estimate, float]:
     """Mean with interval, and standard deviation between seeds.
 
-    The interval lies about the mean: texts that are drawn twice make a clustering seem better than it is.
+    The interval is centred on the mean: texts sampled twice make a clustering look better than it is.
     """
     import numpy
 
@@ -134,14 +134,14 @@ def _score(cell: Cell, pool: Sequence[Cell]) -> tuple[Estimate, float]:
 
 
 def _p_between(first: Cell, second: Cell, pool: Sequence[Cell]) -> float:
-    """p of no difference; where it is the smallest that so many resamples can show, the normal distribution's tail.
+    """p of no difference; the normal distribution's tail if it is the smallest p that so many resamples can show.
 
-    The correction for all pairs multiplies it, and of 30 cells none could be told from the best otherwise.
+    The correction for all pairs multiplies it: otherwise none of 30 cells could differ significantly from the best.
     """
     import numpy
     from scipy.stats import norm
 
-    found: _CellDifference = cell_difference(first, second, pool)
+    found = cell_difference(first, second, pool)
     resampled = second.resampled.mean(axis=0) - first.resampled.mean(axis=0)
     spread = float(numpy.nanstd(resampled, ddof=1))
     if found.p > 2 / (len(resampled) + 1) or spread == 0:

@@ -1,8 +1,8 @@
-"""Cells judged from the metrics of their runs alone: fast for thousands, and what is paired is not known.
+"""Cells from the metrics of their runs alone: fast for thousands of runs, but unpaired.
 
-How the examples vary is read off the intervals that each run logged, and how seeds do off the runs of a cell, pooled
-as in `evaluation/seeds.py`. The runs of a cell are taken to vary with the examples all alike, and two cells
-independently, so that intervals are rather too long and more cells are tied with the best than by their examples.
+The variance between examples comes from the intervals that each run logged; the variance between seeds from the runs of
+a cell, pooled as in `evaluation/stats/seeds.py`. Examples are assumed to move all runs of a cell alike, and two cells
+independently. So intervals are rather too long, and more cells are tied with the best than by their examples.
 """
 
 import math
@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 from embexp.evaluation.stats.seeds import LEVEL
-from embexp.leaderboards.axes import Place
+from embexp.leaderboards.axes import CellKey, Place
 from embexp.leaderboards.cells import (
     CellResult,
     GroupResult,
     MetricKeys,
     best_of,
-    columns_of_mixed_bases,
-    name_of,
-    name_of_base,
+    mixed_base_columns,
 )
 from embexp.reports.leaderboard_content import Estimate, Labels
 
@@ -28,10 +26,10 @@ _NORMAL_HALF = 1.959963984540054  # standard errors from the middle of a 95 % in
 
 @dataclass(frozen=True)
 class _Numbers:
-    """One number of each run of a cell, with the ends of the intervals that hold how examples vary.
+    """One number of each run of a cell, with the ends of its interval over examples.
 
     Attributes:
-        has_seed: False for what nothing random has made.
+        has_seed: False for a model without randomness.
     """
 
     values: tuple[float, ...]
@@ -45,7 +43,7 @@ class _Numbers:
 
     @property
     def of_examples(self) -> float:
-        """The variance of the mean that the examples make; nan where a run has no interval."""
+        """The variance of the mean between examples; nan if a run has no interval."""
         halves = [(high - low) / 2 for low, high in zip(self.lows, self.highs, strict=True)]
         return fmean((half / _NORMAL_HALF) ** 2 for half in halves)
 
@@ -56,39 +54,39 @@ class _Numbers:
 
 @dataclass(frozen=True)
 class _Spread:
-    """The variance that seeds make, pooled over cells, with its degrees of freedom."""
+    """The variance between seeds, pooled over cells, with its degrees of freedom."""
 
     variance: float
     degrees: int
 
 
 def results_by_metrics(places: Sequence[Place], keys: MetricKeys) -> GroupResult:
-    """The places beside each other and beside their untouched models; as to seeds see `judge_by_examples`."""
-    scores = {name_of(place): _numbers(place, keys.value) for place in places}
-    deltas = {name_of(place): _numbers(place, keys.delta) for place in places}
+    """The same as `results_by_examples`, from metrics."""
+    scores: dict[CellKey, _Numbers] = {place.key: _numbers(place, keys.value) for place in places}
+    deltas = {place.key: _numbers(place, keys.delta) for place in places}
     of_columns = {place.column: [each for each in places if each.column == place.column] for place in places}
     bases = {column: _bases(several, keys) for column, several in of_columns.items()}
-    column_of = {name_of(place): place.column for place in places}
-    column_of |= {name_of_base(column): column for column in bases}
-    mixed = columns_of_mixed_bases(places, keys)
-    named = scores | {name_of_base(column): cell for column, cell in bases.items() if column not in mixed}
+    column_of = {place.key: place.column for place in places}
+    column_of: dict[CellKey, Labels] = column_of | {(None, column): column for column in bases}
+    mixed = mixed_base_columns(places, keys)
+    named = scores | {(None, column): cell for column, cell in bases.items() if column not in mixed}
 
-    def spread(cells: Mapping[str, _Numbers], *columns: Labels) -> _Spread | None:
-        return _pooled([cell for name, cell in cells.items() if column_of[name] in columns])
+    def spread(cells: Mapping[CellKey, _Numbers], *columns: Labels) -> _Spread | None:
+        return _pooled([cell for key, cell in cells.items() if column_of[key] in columns])
 
-    def p_between(first: str, second: str) -> float:
+    def p_between(first: CellKey, second: CellKey) -> float:
         columns = column_of[first], column_of[second]
         one_base = columns[0] == columns[1] and len(bases[columns[0]].values) == 1
         if first in deltas and second in deltas and one_base:  # gains on one model vary less than scores
             return _p([deltas[first], deltas[second]], spread(deltas, *columns))
         return _p([named[first], named[second]], spread(scores, *columns))
 
-    judged = [
-        _cell_result(scores[name], deltas[name], spread(scores, column_of[name]), spread(deltas, column_of[name]))
-        for name in scores
+    results = [
+        _cell_result(scores[key], deltas[key], spread(scores, column_of[key]), spread(deltas, column_of[key]))
+        for key in scores
     ]
-    told = {column: _estimate(cell, spread(scores, column))[0] for column, cell in bases.items()}
-    return GroupResult(judged, told, best_of({name: cell.mean for name, cell in named.items()}, p_between))
+    estimates = {column: _estimate(cell, spread(scores, column))[0] for column, cell in bases.items()}
+    return GroupResult(results, estimates, best_of({key: cell.mean for key, cell in named.items()}, p_between))
 
 
 def _numbers(place: Place, key: str) -> _Numbers:
@@ -97,14 +95,14 @@ def _numbers(place: Place, key: str) -> _Numbers:
 
 
 def _bases(places: Sequence[Place], keys: MetricKeys) -> _Numbers:
-    """The untouched models of a column, each once; several are what seeds have made."""
+    """The untouched models of a column, each once; several come from different seeds."""
     every = [_numbers(place, keys.base) for place in places]
     rows = {row[0]: row for each in every for row in zip(each.values, each.lows, each.highs, strict=True)}
     return _Numbers(*zip(*rows.values(), strict=True), has_seed=len(rows) > 1)
 
 
 def _pooled(cells: Sequence[_Numbers]) -> _Spread | None:
-    """None where no cell has two runs."""
+    """None if no cell has two runs."""
     known = [cell.values for cell in cells if len(cell.values) > 1 and not math.isnan(cell.mean)]
     if not known:
         return None
@@ -114,14 +112,14 @@ def _pooled(cells: Sequence[_Numbers]) -> _Spread | None:
 
 
 def _cell_result(score: _Numbers, delta: _Numbers, of_scores: _Spread | None, of_deltas: _Spread | None) -> CellResult:
-    told, _, _ = _estimate(score, of_scores)
+    estimate, _, _ = _estimate(score, of_scores)
     difference, p, lacks_seeds = _estimate(delta, of_deltas)
     std = math.sqrt(variance(score.values)) if len(score.values) > 1 else math.nan
-    return CellResult(told, std, difference, p, lacks_seeds)
+    return CellResult(estimate, std, difference, p, lacks_seeds)
 
 
 def _estimate(cell: _Numbers, spread: _Spread | None) -> tuple[Estimate, float, bool]:
-    """The mean with its interval, p of zero, and whether seeds are lacking."""
+    """The mean with its interval, p of zero, and whether the variance between seeds is unknown."""
     low, high = fmean(cell.lows), fmean(cell.highs)
     error, tail, half_in_errors = _error([cell], spread)
     lacks_seeds = cell.has_seed and spread is None

@@ -1,12 +1,12 @@
-"""What is found of cells that share examples: scores, verdicts, costs, and which no other beats in both."""
+"""The results of cells that share examples: scores, verdicts, costs, and the front of score and cost."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from embexp.errors import ConfigError, did_you_mean
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.evaluation.stats.multiple_comparisons import tied_with_best
-from embexp.leaderboards.axes import Place
+from embexp.leaderboards.axes import CellKey, Place
 from embexp.reports.leaderboard_content import Cost, Estimate, Labels, LeaderboardCell
 from embexp.tracking.mlflow_runs import RecordedRun
 from embexp.tracking.mlflow_tracker import allowed_name
@@ -14,7 +14,7 @@ from embexp.tracking.mlflow_tracker import allowed_name
 
 @dataclass(frozen=True)
 class CellResult:
-    """A cell as BoardCell tells of it."""
+    """The results of a cell: see LeaderboardCell."""
 
     score: Estimate
     std: float
@@ -30,39 +30,30 @@ class GroupResult:
     Attributes:
         cells: in the order of the places.
         bases: the untouched model of each column.
-        best: names of the best cell, which is `name_of(place)` or `name_of_base(column)`, and of those tied with it.
+        best: the keys of the best cell and of those tied with it.
     """
 
     cells: list[CellResult]
     bases: dict[Labels, Estimate]
-    best: list[str]
+    best: list[CellKey]
 
 
-def name_of(place: Place) -> str:
-    """A name that no other place of a leaderboard has."""
-    return repr((place.row, place.column))
-
-
-def name_of_base(column: Labels) -> str:
-    return repr((None, column))
-
-
-def best_of(values: Mapping[str, float], p_between: Callable[[str, str], float]) -> list[str]:
-    """The best of these and all that cannot be told from it.
+def best_of(values: Mapping[CellKey, float], p_between: Callable[[CellKey, CellKey], float]) -> list[CellKey]:
+    """The best cell and all that do not differ significantly from it.
 
     Args:
-        p_between: p of no difference between two of them; nan where it is not known, which tells nothing apart.
+        p_between: p of no difference between two of them; nan (unknown) counts as no difference.
     """
-    known = {name: value for name, value in values.items() if not math.isnan(value)}
+    known = {key: value for key, value in values.items() if not math.isnan(value)}
     best = max(known, key=known.__getitem__, default=None)
-    p_values = {name: p_between(best, name) for name in known if name != best}
-    return tied_with_best(known, {name: 1.0 if math.isnan(p) else p for name, p in p_values.items()})
+    p_values = {key: p_between(best, key) for key in known if key != best}
+    return tied_with_best(known, {key: 1.0 if math.isnan(p) else p for key, p in p_values.items()})
 
 
-def columns_of_mixed_bases(places: Sequence[Place], keys: "MetricKeys") -> set[Labels]:
-    """Columns in which runs with one seed began with unlike models: the mean of these is no model's score.
+def mixed_base_columns(places: Sequence[Place], keys: "MetricKeys") -> set[Labels]:
+    """Columns in which runs with one seed started from different models, whose mean is no model's score.
 
-    So it is with models from scratch, whose tokenizers are made of the rows that each loss reads.
+    This happens with models from scratch, whose tokenizers depend on the rows that each loss reads.
     """
     values: dict[tuple[Labels, str], set[float]] = {}
     for place in places:
@@ -77,23 +68,23 @@ class MetricKeys:
 
     Args:
         key: `test/sts/spearman_cosine`.
-        run: one that has it: what the deltas are called depends on the split on which its verdict fell.
+        run: one that has it: the names of the deltas depend on the split of its verdict.
     """
 
     def __init__(self, key: str, run: RecordedRun) -> None:
         self.split, _, rest = key.partition("/")
         self.evaluator, _, self.metric = rest.rpartition("/")
         self.value = allowed_name(key)
-        test_judges = allowed_name(f"test/{rest}") in run.metrics
-        self.judged = f"{self.evaluator}/dev" if self.split == "dev" and test_judges else self.evaluator
+        has_test = allowed_name(f"test/{rest}") in run.metrics
+        self.prefix = f"{self.evaluator}/dev" if self.split == "dev" and has_test else self.evaluator
 
     @property
     def base(self) -> str:
-        return allowed_name(f"base/{self.judged}/{self.metric}")
+        return allowed_name(f"base/{self.prefix}/{self.metric}")
 
     @property
     def delta(self) -> str:
-        return allowed_name(f"delta/{self.judged}/{self.metric}")
+        return allowed_name(f"delta/{self.prefix}/{self.metric}")
 
     @property
     def examples(self) -> str:
@@ -102,7 +93,7 @@ class MetricKeys:
 
 
 _Point = tuple[float, float]
-_NOISE = 0.1  # the share of a cost that tells nothing
+_NOISE = 0.1  # smaller differences of a cost, as a share, count as none
 COST_COLUMNS = (
     Cost("seconds", "wall s", lower_is_better=True),
     Cost("train_seconds", "training s", lower_is_better=True),
@@ -114,16 +105,14 @@ COST_COLUMNS = (
 )
 
 
-def cost_named(name: str) -> Cost:
+def find_cost(name: str) -> Cost:
     """The cost of that name.
 
     Raises:
         ConfigError: there is none.
     """
     known = {cost.name: cost for cost in COST_COLUMNS}
-    if name not in known:
-        hint = did_you_mean(name, known)
-        raise ConfigError(f"cost={name} is not known. Expected one of {', '.join(known)}. {hint}".strip())
+    refuse(problems_with("cost", name, LegalValues(one_of=tuple(known)), such_as="encode_texts_per_second"))
     return known[name]
 
 
@@ -137,21 +126,31 @@ def costs_of(place: Place) -> dict[str, float]:
     }
 
 
-def point_of(cell: LeaderboardCell, cost: Cost) -> _Point | None:
-    """Score and cost of a cell, more of both is better; None where it lacks one of them."""
+def mark_fronts(cells: Sequence[LeaderboardCell], cost: Cost) -> list[LeaderboardCell]:
+    """The cells, with `on_front` set for those on the front of their group."""
+    found = []
+    for group in dict.fromkeys(cell.group for cell in cells):
+        of_group = [cell for cell in cells if cell.group == group]
+        front = _pareto_front([_point(cell, cost) for cell in of_group])
+        found += [replace(cell, on_front=is_on) for cell, is_on in zip(of_group, front, strict=True)]
+    return found
+
+
+def _point(cell: LeaderboardCell, cost: Cost) -> _Point | None:
+    """Score and cost of a cell, higher is better in both; None if it lacks one of them."""
     if math.isnan(cell.score.value) or cost.name not in cell.costs:
         return None
     return cell.score.value, cell.costs[cost.name] * (-1 if cost.lower_is_better else 1)
 
 
-def pareto_front(points: Sequence[_Point | None]) -> list[bool]:
-    """Of each point whether no other is as good in both, and better in one of them.
+def _pareto_front(points: Sequence[_Point | None]) -> list[bool]:
+    """For each point whether no other is as good in both, and better in one of them.
 
-    A cost that is up to a tenth less counts for none: the next measurement may turn it round.
+    A cost that is up to a tenth lower counts as equal: the next measurement may reverse it.
 
-    >>> pareto_front([(0.8, -10.0), (0.7, -20.0), (0.9, -30.0), None])
+    >>> _pareto_front([(0.8, -10.0), (0.7, -20.0), (0.9, -30.0), None])
     [True, False, True, False]
-    >>> pareto_front([(0.8, 7000.0), (0.7, 7100.0)])
+    >>> _pareto_front([(0.8, 7000.0), (0.7, 7100.0)])
     [True, False]
     """
     known = {point for point in points if point}

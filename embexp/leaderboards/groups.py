@@ -8,28 +8,16 @@ from dataclasses import dataclass
 
 from embexp.errors import DataError, listed
 from embexp.evaluation.scores import KeptExamples, read_examples
-from embexp.leaderboards.axes import (
-    DATASET,
-    LOSS,
-    MISSING,
-    Axes,
-    Place,
-    RunEntry,
-    changes_results,
-    differs,
-    find_varying,
-    follows,
-    is_seed,
-)
+from embexp.leaderboards.axes import DATASET, LOSS, MISSING, Axes, Place, RunEntry, find_unexplained, find_varying
 from embexp.leaderboards.by_examples import Kept, measure_in, results_by_examples
 from embexp.leaderboards.by_metrics import results_by_metrics
-from embexp.leaderboards.cells import GroupResult, MetricKeys, columns_of_mixed_bases
+from embexp.leaderboards.cells import GroupResult, MetricKeys, mixed_base_columns
 from embexp.leaderboards.runs import OUTDATED
 from embexp.reports.leaderboard_content import LeaderboardCell, label
 from embexp.tracking.mlflow_runs import FINISHED, RecordedRun
 from embexp.tracking.mlflow_tracker import allowed_name
 
-_MOST_WITH_EXAMPLES = 60  # runs: of more the examples are not read, which would take minutes
+_MOST_WITH_EXAMPLES = 60  # runs: reading the examples of more would take minutes
 
 
 @dataclass(frozen=True)
@@ -37,24 +25,24 @@ class CellGroup:
     """Places on the same examples.
 
     Attributes:
-        kept: the per-example values of all their runs; empty where they were not read.
+        kept: the per-example values of all their runs; empty if they were not read.
     """
 
     places: tuple[Place, ...]
     keys: MetricKeys
     kept: Kept
 
-    def judge(self, resamples: int) -> GroupResult:
+    def results(self, resamples: int) -> GroupResult:
         if self.kept:
             return results_by_examples(self.places, self.kept, self.keys, resamples)
         return results_by_metrics(self.places, self.keys)
 
 
 def group_places(places: Sequence[Place]) -> list[CellGroup]:
-    """The places by their metric and by the examples that it was taken of.
+    """The places by their metric and by the examples that they were evaluated on.
 
-    Where the examples of any place cannot be read, or its runs were judged on different ones, those of all places on
-    the same data are left alone: what is paired and what is not cannot be ranked together.
+    If the examples of any place cannot be read, or differ between its runs, no examples of places on the same data are
+    used: paired and unpaired results cannot be ranked together.
     """
     found = []
     reads = sum(len(place.entries) for place in places) <= _MOST_WITH_EXAMPLES
@@ -74,7 +62,7 @@ def group_places(places: Sequence[Place]) -> list[CellGroup]:
 
 
 def _by_data(places: Sequence[Place]) -> list[list[Place]]:
-    """The places by metric and by the rows that it was taken of, as far as a tag (or the data set's name) tells."""
+    """The places by metric and by the evaluated rows, as far as a tag (or the data set's name) identifies them."""
     found: dict[tuple[str, str], list[Place]] = {}
     for place in places:
         run, keys = place.entries[0].run, MetricKeys(place.metric, place.entries[0].run)
@@ -86,8 +74,8 @@ def _by_data(places: Sequence[Place]) -> list[list[Place]]:
 def _kept(place: Place, keys: MetricKeys) -> Kept | None:
     """The per-example values of all runs of a place.
 
-    None where a run has none of them, or others than the next, or where an untouched model that gives all examples one
-    value has no score.
+    None if a run has none, if runs have different ones, or if an untouched model has no score because it gives all
+    examples the same value.
     """
     if not all(keys.base in entry.run.metrics for entry in place.entries):
         return None
@@ -105,30 +93,31 @@ def _kept(place: Place, keys: MetricKeys) -> Kept | None:
 
 
 def _digest(kept: KeptExamples) -> str:
-    """A hash of what the examples are: ids and texts."""
+    """A hash of the examples' ids and texts."""
     texts = {name: values for name, values in kept.base.examples.items() if isinstance(values, list)}
     return hashlib.sha256(json.dumps(texts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def notes_on(cells: Sequence[LeaderboardCell], groups: Sequence[CellGroup], axes: Axes) -> Iterator[str]:
-    """How the numbers were made, and what they leave open."""
+    """How the numbers were computed, and what they do not show."""
     places = [place for group in groups for place in group.places]
     if len(groups) > 1:
-        yield f"Cells were judged on {len(groups)} sets of examples, the groups: each has a best of its own."
+        yield f"Cells were evaluated on {len(groups)} sets of examples, the groups: each has a best of its own."
     yield from _ways(groups)
     if any(cell.lacks_seeds for cell in cells):
-        yield "Intervals hold how examples vary, not how seeds do: another seed may turn a verdict. Type seed=1,2,3."
+        yield "Intervals cover other examples, not other seeds: another seed may change a verdict. Type seed=1,2,3."
     yield from _mixed_bases(groups)
     yield from _mixtures(places)
-    yield from _unexplained([entry for place in places for entry in place.entries], axes)
+    if hidden := find_unexplained([entry for place in places for entry in place.entries], axes):
+        yield f"Cells differ in {listed(hidden)}, too, which goes along with what the table shows."
 
 
 def _mixed_bases(groups: Sequence[CellGroup]) -> Iterator[str]:
-    mixed = {column: None for group in groups for column in sorted(columns_of_mixed_bases(group.places, group.keys))}
+    mixed = {column: None for group in groups for column in sorted(mixed_base_columns(group.places, group.keys))}
     if mixed:
         yield (
             f"The untouched models of {listed(label(column) for column in mixed)} are not the same for all rows (from "
-            "scratch, their tokenizers are made of the rows that each loss reads): theirs is a mean, and not ranked."
+            "scratch, their tokenizers depend on the rows that each loss reads): their mean is not ranked."
         )
 
 
@@ -141,19 +130,21 @@ def _ways(groups: Sequence[CellGroup]) -> Iterator[str]:
         yield f"{which} are taken of the runs' metrics alone, unpaired: more cells are tied than by their examples."
 
 
-def left_out(runs: Sequence[RecordedRun], every: Sequence[RunEntry], counted: Sequence[RunEntry]) -> Iterator[str]:
+def notes_on_left_out(
+    runs: Sequence[RecordedRun], every: Sequence[RunEntry], counted: Sequence[RunEntry]
+) -> Iterator[str]:
     """Which runs do not count, and why.
 
     Args:
-        every: the runs that could count; `counted` those that do.
+        every: the runs that could count; `counted`: those that do.
     """
     if not runs:
         yield "There is no run."
     statuses = Counter(run.status for run in runs)
     finished = statuses.pop(FINISHED, 0)
     if statuses:
-        told = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
-        yield f"Of {len(runs)} runs {statuses.total()} have not finished and do not count: {told}."
+        counts = ", ".join(f"{number} {status}" for status, number in sorted(statuses.items()))
+        yield f"Of {len(runs)} runs {statuses.total()} have not finished and do not count: {counts}."
     outdated = sum(OUTDATED in run.tags for run in runs if run.status == FINISHED)
     reasons = {
         "outdated: their configuration, data or code has changed since": outdated,
@@ -166,28 +157,9 @@ def left_out(runs: Sequence[RecordedRun], every: Sequence[RunEntry], counted: Se
 
 
 def _mixtures(places: Sequence[Place]) -> Iterator[str]:
-    """Where the runs of a place differ in more than their seeds."""
+    """Parameters besides the seed in which the runs of a place differ."""
     if mixed := [*dict.fromkeys(key for place in places for key in find_varying(place.entries, []))]:
         yield (
             f"Runs of one cell differ in {listed(mixed)} besides the seed: their mean is over different "
             f"configurations. Type rows={','.join(dict.fromkeys((LOSS, *mixed)))} to set them apart."
         )
-
-
-def _unexplained(entries: Sequence[RunEntry], axes: Axes) -> Iterator[str]:
-    """Where cells differ in what neither rows and columns nor the choice of an option tells."""
-    shown = [*axes.rows, *axes.columns]
-    keys = sorted({key for entry in entries for key in entry.run.params if key not in shown and changes_results(key)})
-    hidden = [
-        key for key in keys if differs(entries, key) and not is_seed(entries, key) and not _told(entries, key, shown)
-    ]
-    if hidden:
-        yield f"Cells differ in {listed(hidden)}, too, which goes along with what the table shows."
-
-
-def _told(entries: Sequence[RunEntry], key: str, shown: Sequence[str]) -> bool:
-    """Whether a parameter follows from the option that its group was given (`trainer.optim` from `trainer`, all of
-    `dataset.steps.negatives` from `negatives`), or differs within a cell, which another note says.
-    """
-    groups = key.split(".")[:-1]
-    return not follows(entries, key, shown) or any(follows(entries, key, [group]) for group in groups)

@@ -1,9 +1,8 @@
-"""A leaderboard of finished runs: made from what is known of them, printed, written, sent to the tracker."""
+"""A leaderboard of finished runs: made from their results, printed, written, sent to the tracker."""
 
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -16,18 +15,15 @@ from embexp.leaderboards.axes import Axes, Place, choose_axes, group_by_place
 from embexp.leaderboards.cells import (
     COST_COLUMNS,
     CellResult,
-    cost_named,
     costs_of,
-    name_of,
-    name_of_base,
-    pareto_front,
-    point_of,
+    find_cost,
+    mark_fronts,
 )
-from embexp.leaderboards.groups import CellGroup, group_places, left_out, notes_on
+from embexp.leaderboards.groups import CellGroup, group_places, notes_on, notes_on_left_out
 from embexp.leaderboards.page import leaderboard_page
 from embexp.leaderboards.runs import entries_of, newest
 from embexp.leaderboards.tables import as_csv, as_markdown
-from embexp.reports.leaderboard_content import UNTOUCHED, Cost, Labels, Leaderboard, LeaderboardCell, as_plain
+from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, as_plain
 from embexp.reports.pictures.heat_map import draw_heat_map
 from embexp.reports.pictures.interval_plot import draw_interval_plot
 from embexp.reports.pictures.pareto_front import draw_pareto_front
@@ -49,15 +45,15 @@ def make_leaderboard(
     """The leaderboard of all runs that have finished and are not outdated; without any it is empty and says so.
 
     Args:
-        rows, columns: parameters; None: loss and model, and what else varies.
-        metric: `test/sts/spearman_cosine`, or without the split: test where there is one; None: each run's primary one.
-        cost: what the front weighs against quality: one of `leaderboard.costs.COSTS`.
-        resamples: bootstrap resamples behind each interval that is made of examples.
+        rows, columns: parameters; None: loss and model, and all other varying ones.
+        metric: `test/sts/spearman_cosine`, or without the split: test if there is one; None: each run's primary one.
+        cost: the cost of the front: one of `COST_COLUMNS`.
+        resamples: bootstrap resamples of each interval that is computed from examples.
 
     Raises:
         ConfigError: no run has that metric or parameter, or there is no such cost.
     """
-    chosen = cost_named(cost)
+    chosen = find_cost(cost)
     every = entries_of(runs, metric)
     entries = newest(every)
     axes = (
@@ -66,7 +62,7 @@ def make_leaderboard(
     places = group_by_place(entries, axes)
     groups = group_places(places)
     cells = [cell for number, group in enumerate(groups, 1) for cell in _cells(group, number, axes, resamples)]
-    cells = _best_first(_with_fronts(cells, chosen))
+    cells = _best_first(mark_fronts(cells, chosen))
     trained = [cell for cell in cells if not cell.is_base]
     return Leaderboard(
         row_keys=axes.rows,
@@ -77,23 +73,23 @@ def make_leaderboard(
         cells=tuple(cells),
         costs=tuple(each for each in COST_COLUMNS if any(each.name in cell.costs for cell in trained)),
         cost=cost,
-        notes=(*notes_on(trained, groups, axes), *left_out(runs, every, entries)),
+        notes=(*notes_on(trained, groups, axes), *notes_on_left_out(runs, every, entries)),
     )
 
 
 def _cells(group: CellGroup, number: int, axes: Axes, resamples: int) -> Iterator[LeaderboardCell]:
-    judged = group.judge(resamples)
-    for place, found in zip(group.places, judged.cells, strict=True):
-        yield _cell(place, found, number, name_of(place) in judged.best)
-    for column, score in judged.bases.items():
+    results = group.results(resamples)
+    for place, found in zip(group.places, results.cells, strict=True):
+        yield _cell(place, found, number, place.key in results.best)
+    for column, score in results.bases.items():
         row = (UNTOUCHED, *[""] * (len(axes.rows) - 1))
-        is_best = name_of_base(column) in judged.best
+        is_best = (None, column) in results.best
         metric = group.places[0].metric
         yield LeaderboardCell(row, column, metric, number, score, is_base=True, is_best=is_best)
 
 
 def _cell(place: Place, found: CellResult, number: int, is_best: bool) -> LeaderboardCell:
-    told = Difference(place.metric, 0.0, found.difference.value, found.difference.low, found.difference.high)
+    change = Difference(place.metric, 0.0, found.difference.value, found.difference.low, found.difference.high)
     return LeaderboardCell(
         row=place.row,
         column=place.column,
@@ -103,7 +99,7 @@ def _cell(place: Place, found: CellResult, number: int, is_best: bool) -> Leader
         std=found.std,
         difference=found.difference,
         p=found.p,
-        verdict=told.verdict,
+        verdict=change.verdict,
         lacks_seeds=found.lacks_seeds,
         is_best=is_best,
         costs=costs_of(place),
@@ -112,23 +108,13 @@ def _cell(place: Place, found: CellResult, number: int, is_best: bool) -> Leader
     )
 
 
-def _with_fronts(cells: Sequence[LeaderboardCell], cost: Cost) -> list[LeaderboardCell]:
-    """The cells, those marked that are on the front of their group."""
-    found = []
-    for group in dict.fromkeys(cell.group for cell in cells):
-        of_group = [cell for cell in cells if cell.group == group]
-        front = pareto_front([point_of(cell, cost) for cell in of_group])
-        found += [replace(cell, on_front=is_on) for cell, is_on in zip(of_group, front, strict=True)]
-    return found
-
-
 def _best_first(cells: Sequence[LeaderboardCell]) -> list[LeaderboardCell]:
-    """By group; those without a score at its end."""
+    """By group, cells without a score last."""
     return sorted(cells, key=lambda cell: (cell.group, math.isnan(cell.score.value), -cell.score.value))
 
 
 def _rows(cells: Sequence[LeaderboardCell]) -> tuple[Labels, ...]:
-    """The rows, those that gained most first."""
+    """The rows, largest mean gain first."""
     gains: dict[Labels, list[float]] = {}
     for cell in cells:
         gains.setdefault(cell.row, []).append(cell.difference.value)
@@ -141,9 +127,7 @@ def _mean_of_known(values: Sequence[float]) -> float:
 
 
 def write_leaderboard(leaderboard: Leaderboard, folder: Path) -> None:
-    """leaderboard.md, .csv, .json and .html, and the pictures heat_map, intervals and pareto (PNG), where there is any
-    cell to draw.
-    """
+    """Write leaderboard.md, .csv, .json and .html, and the pictures heat_map, intervals and pareto (PNG)."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [*_draw(leaderboard, folder)]
     write_text(folder / "leaderboard.md", as_markdown(leaderboard))
@@ -153,7 +137,7 @@ def write_leaderboard(leaderboard: Leaderboard, folder: Path) -> None:
 
 
 def _draw(leaderboard: Leaderboard, folder: Path) -> Iterator[Path]:
-    """The pictures there is something to draw for."""
+    """The pictures that have anything to show."""
     if any(not math.isnan(cell.difference.value) for cell in leaderboard.trained):
         for name, draw in (("heat_map", draw_heat_map), ("intervals", draw_interval_plot)):
             draw(folder / f"{name}.png", leaderboard)
@@ -202,7 +186,7 @@ def _run_leaderboard(
     """Make the leaderboard of a sweep, or of the runs that a filter finds; print it, write it, store it with the sweep.
 
     Raises:
-        ConfigError: no such sweep, a filter, parameter, metric or cost that is not known.
+        ConfigError: no such sweep, or an unknown filter, parameter, metric or cost.
         TrackingError: MLflow's store does not answer.
     """
     from embexp.config.compose import instantiate, resolve
@@ -222,31 +206,33 @@ def _run_leaderboard(
 
 
 def _check(settings: dict[str, Any]) -> None:
+    from embexp.core.arguments import COUNT, problems_with, refuse
     from embexp.errors import ConfigError
-    from embexp.leaderboards.cells import cost_named
 
-    cost_named(settings["cost"])
+    find_cost(settings["cost"])
     if settings["of_sweep"] and settings["filter"]:
         raise ConfigError(
-            f"sweep={settings['of_sweep']} and filter={settings['filter']} were both typed. Expected one of them: type "
-            "filter=\"tags.`mlflow.parentRunId` = '<id>' and ...\" for some runs of a sweep."
+            f"and filter={settings['filter']} were both given",
+            key="sweep",
+            given=settings["of_sweep"],
+            expected="one of them; a filter can name some runs of a sweep",
+            fix="filter=\"tags.`mlflow.parentRunId` = '<id>' and ...\"",
         )
-    if settings["resamples"] < 1:
-        raise ConfigError(f"resamples={settings['resamples']}: expected 1 or more. Type resamples=2000.")
+    refuse(problems_with("resamples", settings["resamples"], COUNT, such_as=2000))
 
 
 def _keep(
     leaderboard: "Leaderboard", settings: dict[str, Any], source: "RunSource", tracker: "Tracker", scratch: Path
 ) -> None:
-    """The files: where they were asked for, in the sweep's folder, and among the artifacts of its own run."""
+    """Write the files to `output`, to the sweep's folder, and to the artifacts of the sweep's run."""
     from embexp.leaderboards.runs import ARTIFACTS, send_leaderboard
 
-    asked = [Path(settings["output"]).expanduser()] if settings["output"] else []
+    requested = [Path(settings["output"]).expanduser()] if settings["output"] else []
     own = [source.folder / ARTIFACTS] if source.folder else []
-    folders = asked + own or ([scratch] if source.parent else [])
+    folders = requested + own or ([scratch] if source.parent else [])
     for folder in folders:
         write_leaderboard(leaderboard, folder)
-    for folder in asked + own:
+    for folder in requested + own:
         print(f"in         {folder}")
     if source.parent:
         send_leaderboard(folders[0], source, tracker)

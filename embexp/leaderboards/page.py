@@ -1,4 +1,4 @@
-"""A leaderboard as one page of HTML that needs nothing beside it: sortable tables, and the pictures inside."""
+"""A leaderboard as one self-contained page of HTML: sortable tables and pictures."""
 
 import base64
 import math
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from embexp.leaderboards.tables import cost_text, names_in, names_of, notes_of, score_text, within
+from embexp.leaderboards.tables import notes_of
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
@@ -51,10 +51,10 @@ def _pivot(leaderboard: Leaderboard) -> dict[str, Any]:
 
 
 def _pivot_cell(cell: LeaderboardCell) -> dict[str, Any]:
-    difference = "" if cell.is_base else f"{cell.difference.value:+.4f} {within(cell.difference, '+')}".strip()
+    difference = "" if cell.is_base else f"{cell.difference.value:+.4f} {cell.difference.interval('+')}".strip()
     return {
-        "score": score_text(cell),
-        "interval": within(cell.score),
+        "score": cell.score_text,
+        "interval": cell.score.interval(),
         "difference": difference,
         "verdict": cell.verdict,
         "is_best": cell.is_best,
@@ -64,13 +64,13 @@ def _pivot_cell(cell: LeaderboardCell) -> dict[str, Any]:
 def _headings(leaderboard: Leaderboard) -> Labels:
     metric = ("metric",) if len(leaderboard.metrics) > 1 else ()
     front = ("front",) if leaderboard.chosen_cost else ()
-    return (*names_of(leaderboard), *metric, *_NUMBERS, *(cost.heading for cost in leaderboard.costs), *front)
+    return (*leaderboard.name_headings, *metric, *_NUMBERS, *(cost.heading for cost in leaderboard.costs), *front)
 
 
 def _line(leaderboard: Leaderboard, cell: LeaderboardCell) -> dict[str, Any]:
-    texts = [*names_in(leaderboard, cell), *([cell.metric] if len(leaderboard.metrics) > 1 else [])]
+    texts = [*leaderboard.names_in(cell), *([cell.metric] if len(leaderboard.metrics) > 1 else [])]
     front = [_text("o" if cell.on_front else "")] if leaderboard.chosen_cost else []
-    costs = [_number(cell.costs.get(cost.name, math.nan), cost_text(cell, cost)) for cost in leaderboard.costs]
+    costs = [_number(cell.costs.get(cost.name, math.nan), cell.cost_text(cost)) for cost in leaderboard.costs]
     return {
         "is_base": cell.is_base,
         "is_best": cell.is_best,
@@ -80,13 +80,13 @@ def _line(leaderboard: Leaderboard, cell: LeaderboardCell) -> dict[str, Any]:
 
 
 def _measured(cell: LeaderboardCell) -> Iterator[dict[str, Any]]:
-    """A value for each of NUMBERS; an interval is sorted by its lower end."""
-    yield _number(cell.score.value, score_text(cell))
-    yield _number(cell.score.low, within(cell.score))
+    """A value for each of _NUMBERS; intervals are sorted by their lower end."""
+    yield _number(cell.score.value, cell.score_text)
+    yield _number(cell.score.low, cell.score.interval())
     yield _number(cell.std, f"{cell.std:.4f}")
     yield _number(float(len(cell.seeds) or math.nan), str(len(cell.seeds)))
     yield _number(cell.difference.value, f"{cell.difference.value:+.4f}", cell.verdict)
-    yield _number(cell.difference.low, within(cell.difference, "+"), cell.verdict)
+    yield _number(cell.difference.low, cell.difference.interval("+"), cell.verdict)
     yield _number(cell.p, f"{cell.p:.2g}")
     yield _text(cell.verdict)
 
@@ -96,5 +96,5 @@ def _text(text: str) -> dict[str, Any]:
 
 
 def _number(value: float, text: str, look: str = "") -> dict[str, Any]:
-    """A number by which its column is sorted; an empty text where there is none."""
+    """A number by which its column is sorted; an empty text for nan."""
     return _text("") if math.isnan(value) else {"number": value, "text": text, "look": look}

@@ -1,4 +1,4 @@
-"""Which runs a leaderboard ranks: read from folders or MLflow, and by which metric each."""
+"""The runs that a leaderboard ranks, from folders or MLflow, and the metric of each."""
 
 import functools
 import json
@@ -26,7 +26,7 @@ from embexp.tracking.mlflow_tracker import MlflowTracker, allowed_name
 
 
 def runs_in(folders: Iterable[Path]) -> list[RecordedRun]:
-    """The run of each folder; one without a result that has begun is RUNNING, others are left out."""
+    """The run of each folder: RUNNING if it has begun but has no result; folders without either are left out."""
     return [_run_in(folder) for folder in folders if (folder / RESULT).is_file() or (folder / RECORD).is_file()]
 
 
@@ -59,7 +59,7 @@ def _no_examples(name: str) -> Path | None:  # noqa: ARG001
 
 
 OUTDATED = "embexp.outdated"  # a tag: the run's configuration, data or code has changed since
-_SPLITS = ("test", "dev")  # the one that judges first
+_SPLITS = ("test", "dev")  # that of the verdict first
 
 
 def entries_of(runs: Sequence[RecordedRun], metric: str | None) -> list[RunEntry]:
@@ -69,7 +69,7 @@ def entries_of(runs: Sequence[RecordedRun], metric: str | None) -> list[RunEntry
         metric: its key, with or without the split; None: each run's primary one.
 
     Raises:
-        ConfigError: none of the runs that have finished has it.
+        ConfigError: no finished run has it.
     """
     finished = [run for run in runs if run.status == FINISHED and OUTDATED not in run.tags]
     if older := [run.name for run in finished if run.tags.get(LAYOUT_TAG) != str(LAYOUT)]:
@@ -85,24 +85,28 @@ def entries_of(runs: Sequence[RecordedRun], metric: str | None) -> list[RunEntry
         hint = did_you_mean(allowed_name(metric), known)
         primary = next((run.primary for run in finished if run.primary), "test/sts/spearman_cosine")
         raise ConfigError(
-            f"metric={metric}: none of {len(finished)} finished runs has it. Expected a key as MLflow shows it, such "
-            f"as metric={primary}. {hint}".strip()
+            f"is in none of {len(finished)} finished runs",
+            key="metric",
+            given=metric,
+            expected="a key as MLflow shows it",
+            note=hint,
+            fix=f"metric={primary}",
         )
     return found
 
 
 def _key_in(run: RecordedRun, metric: str | None) -> str | None:
-    """The full key of the metric in this run; None where it does not have it."""
-    asked = metric or run.primary
-    if asked is None:
+    """The full key of the metric in this run; None if it does not have it."""
+    wanted = metric or run.primary
+    if wanted is None:
         return None
-    has_split = asked.partition("/")[0] in _SPLITS
-    keys = [asked] if has_split else [f"{split}/{asked}" for split in _SPLITS]
+    has_split = wanted.partition("/")[0] in _SPLITS
+    keys = [wanted] if has_split else [f"{split}/{wanted}" for split in _SPLITS]
     return next((key for key in keys if allowed_name(key) in run.metrics), None)
 
 
 def newest(entries: Iterable[RunEntry]) -> list[RunEntry]:
-    """The entries without those that were run again: of one configuration and seed the one that ended last."""
+    """Of each configuration and seed only the entry that ended last."""
     found: dict[tuple, RunEntry] = {}
     for entry in sorted(entries, key=lambda entry: entry.run.ended):
         found[_identity(entry.run.params)] = entry
@@ -122,8 +126,8 @@ class RunSource:
     """Where the runs of a leaderboard come from.
 
     Attributes:
-        folder: the sweep's; None where its runs were asked of MLflow.
-        parent: by which the tracker finds the sweep's own run; None without a sweep or a tracker.
+        folder: the sweep's; None if its runs come from MLflow.
+        parent: the id of the sweep's own run in the tracker; None without a sweep or a tracker.
     """
 
     runs: list[RecordedRun]
@@ -132,13 +136,13 @@ class RunSource:
 
 
 def source_of(settings: Mapping[str, Any], tracker: Tracker, scratch: Path) -> RunSource:
-    """The runs of a sweep from its folder where there is one, else from MLflow; else all runs that fit a filter.
+    """The runs of a sweep, from its folder if there is one, else from MLflow; without a sweep all runs of a filter.
 
     Args:
         scratch: for files of runs that come from MLflow.
 
     Raises:
-        ConfigError: no such sweep, a filter that MLflow does not understand, or no MLflow to ask.
+        ConfigError: no such sweep, a filter that MLflow does not understand, or no MLflow.
         TrackingError: the store does not answer.
     """
     given = settings["of_sweep"]
@@ -147,10 +151,11 @@ def source_of(settings: Mapping[str, Any], tracker: Tracker, scratch: Path) -> R
     if folder:
         return RunSource(runs_in(job_folders(folder)), folder, read_sweep(folder)["id"] if has_store else None)
     if not has_store:
-        what = f"sweep={given} is no sweep's folder" if given else "No sweep was named"
+        what = f"sweep={given} is no sweep's folder" if given else "No sweep was given"
         raise ConfigError(
-            f"{what}, and there is no MLflow to ask (tracking=none). Expected a sweep's folder, or its id: type "
-            "sweep=<sweeps>/<date>/<time>, or tracking=mlflow."
+            f"{what}, and there is no MLflow (tracking=none)",
+            expected="a sweep's folder, or its id",
+            fix=("sweep=<sweeps>/<date>/<time>", "tracking=mlflow"),
         )
     store = MlflowRuns(tracker, scratch)
     if not given:
@@ -169,15 +174,18 @@ def _sweep_folder(given: str, root: Path) -> Path | None:
         return folder
     if folder.is_dir():
         raise ConfigError(
-            f"sweep={given} is no sweep's folder: there is no {SWEEP} in it. Expected one such as "
-            f"{root}/<date>/<time>, or the id of a sweep."
+            f"is no sweep's folder: there is no {SWEEP} in it",
+            key="sweep",
+            given=given,
+            expected="the folder or the id of a sweep",
+            fix=f"sweep={root}/<date>/<time>",
         )
     folders = (path.parent for path in sorted(root.glob(f"*/*/{SWEEP}")))
     return next((folder for folder in folders if read_sweep(folder)["id"] == given), None)
 
 
 def send_leaderboard(folder: Path, source: RunSource, tracker: Tracker) -> None:
-    """Store the files with the sweep's own run; a tracker that has none of it is told, and all is in the folder."""
+    """Store the files with the sweep's own run; if the tracker does not have it, say so: they are in the folder."""
     try:
         if source.folder:
             tracker.attach(source.parent)

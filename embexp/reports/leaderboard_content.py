@@ -1,4 +1,4 @@
-"""What a leaderboard says, as plain data: terminal, Markdown, CSV, JSON, page and pictures all read this."""
+"""A leaderboard as plain data, which terminal, Markdown, CSV, JSON, page and pictures show."""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _BETWEEN = " · "
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with the ends of its 95 % interval; nan where it has none."""
+    """A number with the ends of its 95 % interval; nan without one."""
 
     value: float
     low: float = math.nan
@@ -26,6 +26,14 @@ class Estimate:
     @property
     def has_interval(self) -> bool:
         return not math.isnan(self.low)
+
+    def interval(self, sign: str = "") -> str:
+        """The ends of the interval as text; empty without one.
+
+        >>> Estimate(0.2, 0.15, 0.25).interval(), Estimate(0.2, -0.1, 0.5).interval("+"), Estimate(0.2).interval()
+        ('(0.1500 to 0.2500)', '(-0.1000 to +0.5000)', '')
+        """
+        return f"({self.low:{sign}.4f} to {self.high:{sign}.4f})" if self.has_interval else ""
 
 
 @dataclass(frozen=True)
@@ -44,17 +52,17 @@ class Cost:
 
 @dataclass(frozen=True)
 class LeaderboardCell:
-    """All runs of one configuration, which differ in their seeds; or an untouched model.
+    """All runs of one configuration, which differ only in their seeds; or an untouched model.
 
     Attributes:
         metric: its key, such as `test/sts/spearman_cosine`; higher is better.
-        group: the number of the cells that were judged on the same examples, among which the best is told.
+        group: the number of its group: cells that were evaluated on the same examples, and have a best of their own.
         score: the mean over the seeds; `std` is the standard deviation between them, nan for a single one.
         difference: to the untouched model; nan for that one.
         p: of no difference to it.
         verdict: better, no difference, worse or no interval; empty for the untouched model.
-        lacks_seeds: the intervals hold the examples only: what seeds do is not known.
-        is_best: the best of its group, or one that cannot be told from it.
+        lacks_seeds: the intervals cover examples only: the variance between seeds is unknown.
+        is_best: the best of its group, or not significantly different from it.
         costs: the mean over the runs, by the name of the cost.
         on_front: no other cell has both a better score and a better chosen cost.
         runs: their ids.
@@ -77,6 +85,14 @@ class LeaderboardCell:
     seeds: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
 
+    @property
+    def score_text(self) -> str:
+        return f"{self.score.value:.4f}{'*' if self.is_best else ''}"
+
+    def cost_text(self, cost: Cost) -> str:
+        """A cost; empty if it was not measured."""
+        return short_number(self.costs[cost.name]) if cost.name in self.costs else ""
+
 
 @dataclass(frozen=True)
 class Leaderboard:
@@ -85,7 +101,7 @@ class Leaderboard:
     Attributes:
         row_keys, column_keys: the parameters whose values make rows and columns.
         cells: the best first; untouched models are among them.
-        costs: those that any cell has; `cost` is the name of the one that the front weighs against quality.
+        costs: those that any cell has; `cost` is the name of the front's.
         notes: what a reader must know, a sentence each.
     """
 
@@ -111,8 +127,21 @@ class Leaderboard:
 
     @property
     def chosen_cost(self) -> Cost | None:
-        """The cost of the front; None where no cell has it."""
+        """The cost of the front; None if no cell has it."""
         return next((cost for cost in self.costs if cost.name == self.cost), None)
+
+    @property
+    def name_headings(self) -> Labels:
+        """The headings of what identifies a cell; the group if there are several."""
+        return (*(["group"] if self._has_groups else []), *self.row_keys, *self.column_keys)
+
+    def names_in(self, cell: LeaderboardCell) -> Labels:
+        """The values of one cell below these headings."""
+        return (*([str(cell.group)] if self._has_groups else []), *cell.row, *cell.column)
+
+    @property
+    def _has_groups(self) -> bool:
+        return len({cell.group for cell in self.cells}) > 1
 
     def at(self, row: Labels | None, column: Labels) -> list[LeaderboardCell]:
         """The cells at one place; the untouched models of a column for the row None."""
@@ -121,7 +150,7 @@ class Leaderboard:
 
 
 def as_plain(leaderboard: Leaderboard) -> dict[str, Any]:
-    """The leaderboard for JSON: numbers that do not exist are null."""
+    """The leaderboard for JSON: nan becomes null."""
     return {"title": leaderboard.title, **_plain(asdict(leaderboard))}
 
 
@@ -134,7 +163,7 @@ def _plain(value: Any) -> Any:
 
 
 def label(labels: Labels, columns: int | None = None) -> str:
-    """Values in one line; of at most so many columns, where each value that is too long is cut for itself.
+    """Values on one line of at most so many columns; each value that is too long is cut.
 
     >>> label(("mnrl", "30.0")), label(("a-very-long-model", "stsb"), 16)
     ('mnrl · 30.0', 'a-very-l… · stsb')
@@ -149,7 +178,7 @@ def label(labels: Labels, columns: int | None = None) -> str:
 
 
 def short_number(value: float) -> str:
-    """A cost with about three digits, from a million on in millions.
+    """A cost with about three digits, in millions from a million on.
 
     >>> [short_number(value) for value in (0.25, 12.345, 1228.6, 22_713_216.0)]
     ['0.25', '12.3', '1,229', '22.7M']

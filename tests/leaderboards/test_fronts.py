@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from embexp.leaderboards.cells import cost_named, pareto_front, point_of
+from embexp.leaderboards.cells import _pareto_front, _point, find_cost
 from embexp.reports.leaderboard_content import Estimate, LeaderboardCell
 
 
@@ -19,12 +19,12 @@ from embexp.reports.leaderboard_content import Estimate, LeaderboardCell
     ],
 )
 def test_the_front_holds_what_no_other_point_beats(points, front):
-    assert pareto_front(points) == front
+    assert _pareto_front(points) == front
 
 
 def test_less_is_better_of_seconds_and_more_of_speed():
     cell = LeaderboardCell((), (), "", 1, Estimate(0.5), costs={"seconds": 10.0, "rows_per_second": 10.0})
-    assert point_of(cell, cost_named("seconds")) == (0.5, -10.0)
-    assert point_of(cell, cost_named("rows_per_second")) == (0.5, 10.0)
-    assert point_of(cell, cost_named("parameters")) is None
-    assert point_of(LeaderboardCell((), (), "", 1, Estimate(math.nan), costs=cell.costs), cost_named("seconds")) is None
+    assert _point(cell, find_cost("seconds")) == (0.5, -10.0)
+    assert _point(cell, find_cost("rows_per_second")) == (0.5, 10.0)
+    assert _point(cell, find_cost("parameters")) is None
+    assert _point(LeaderboardCell((), (), "", 1, Estimate(math.nan), costs=cell.costs), find_cost("seconds")) is None

@@ -4,7 +4,7 @@ import matplotlib.colors
 import pytest
 from recorded_runs import recorded
 
-from embexp.leaderboards.cells import cost_named
+from embexp.leaderboards.cells import find_cost
 from embexp.leaderboards.make import make_leaderboard
 from embexp.reports.pictures.canvas import BLUE, VERMILION
 from embexp.reports.pictures.heat_map import draw_heat_map
@@ -75,7 +75,7 @@ def test_of_very_many_cells_the_first_are_drawn_and_told(drawn):
 
 
 def test_the_front_is_a_line_with_names_and_all_else_is_pale(leaderboard, drawn):
-    axis = drawn(draw_pareto_front, leaderboard, cost_named("encode_texts_per_second")).axes[0]
+    axis = drawn(draw_pareto_front, leaderboard, find_cost("encode_texts_per_second")).axes[0]
     names = {text.get_text() for text in axis.texts}
     on_front = [cell for cell in leaderboard.trained if cell.on_front]
     assert names == {cell.row[0] for cell in on_front}
@@ -87,7 +87,7 @@ def test_the_front_is_a_line_with_names_and_all_else_is_pale(leaderboard, drawn)
 def test_models_differ_in_colour_or_marker_and_costs_far_apart_have_a_logarithmic_axis(drawn):
     runs = [recorded(10**number, 0.01 * number, model=f"model {number}") for number in range(5)]
     runs += [recorded(7 + number, 0.01, model=f"other {number}") for number in range(5)]
-    axis = drawn(draw_pareto_front, make_leaderboard(runs, cost="seconds"), cost_named("seconds")).axes[0]
+    axis = drawn(draw_pareto_front, make_leaderboard(runs, cost="seconds"), find_cost("seconds")).axes[0]
     assert axis.get_xscale() == "log"
     named = [line for line in axis.lines if not line.get_label().startswith("_")]
     assert len({(matplotlib.colors.to_hex(line.get_color()), line.get_marker()) for line in named}) == len(named) == 8
@@ -95,5 +95,5 @@ def test_models_differ_in_colour_or_marker_and_costs_far_apart_have_a_logarithmi
 
 def test_each_set_of_examples_has_a_panel(drawn):
     runs = [recorded(number, 0.01 * number, dataset=f"data {number}") for number in range(1, 5)]
-    figure = drawn(draw_pareto_front, make_leaderboard(runs), cost_named("encode_texts_per_second"))
+    figure = drawn(draw_pareto_front, make_leaderboard(runs), find_cost("encode_texts_per_second"))
     assert len(figure.axes) == 3

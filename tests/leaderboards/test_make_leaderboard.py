@@ -82,7 +82,7 @@ def test_costs_are_the_mean_over_the_seeds_and_the_front_goes_by_the_chosen_one(
     assert [name for name, cell in by_speed.items() if cell.on_front] == ["cosent", "c"]
     by_seconds = {cell.row[0]: cell for cell in make_leaderboard(runs, cost="seconds").trained}
     assert [name for name, cell in by_seconds.items() if cell.on_front] == ["cosent", "mnrl"]
-    with pytest.raises(ConfigError, match=r"^cost=second is not known\. Expected one of .*Did you mean 'seconds'"):
+    with pytest.raises(ConfigError, match=r"^cost=second was given\. Expected one of: .*Did you mean 'seconds'"):
         make_leaderboard(runs, cost="second")
 
 

@@ -1,4 +1,4 @@
-"""Cells judged by their examples and by their metrics alone: the same verdicts, and what each can and cannot tell."""
+"""Cells evaluated by their examples and by their metrics alone: the same verdicts, and what each can show."""
 
 from dataclasses import replace
 
@@ -76,10 +76,10 @@ def test_numbers_are_those_of_the_statistics_of_seeds(folders):
     assert cell.seeds == ("1", "2", "3")
 
 
-def test_single_seeds_are_told_and_one_cell_with_several_helps_its_column(folders):
+def test_single_seeds_are_noted_and_one_cell_with_several_helps_its_column(folders):
     alone = make_leaderboard(runs_in(folders[::3]), resamples=200)
     assert all(cell.lacks_seeds for cell in alone.trained)
-    assert any("another seed may turn a verdict" in note for note in alone.notes)
+    assert any("another seed may change a verdict" in note for note in alone.notes)
     helped = make_leaderboard(runs_in([*folders[:3], *folders[3::3]]), resamples=200)
     assert {cell.column[0] for cell in helped.trained if cell.lacks_seeds} == {"static"}
 
@@ -93,7 +93,7 @@ def test_other_examples_make_another_group_with_a_best_of_its_own(folders, tmp_p
     assert any(cell.on_front for cell in leaderboard.trained if cell.group == 2)
 
 
-def test_seeds_that_drew_other_examples_are_judged_by_their_metrics(folders, tmp_path):
+def test_seeds_that_have_other_examples_are_compared_by_their_metrics(folders, tmp_path):
     other = write_run(tmp_path / "other", 0.5, texts="an other text", loss="better", seed=9)
     leaderboard = make_leaderboard(runs_in([*folders[:3], other]), resamples=200)
     (cell,) = leaderboard.trained
