@@ -85,6 +85,6 @@ def test_pairs_become_triplets_for_losses_that_need_negatives(workplace, pairs):
 
 def test_a_loss_that_ranked_rows_do_not_come_to_is_refused_before_anything_is_mined(workplace, caplog):
     caplog.set_level("INFO")
-    with pytest.raises(EmbexpError, match=r"dataset=finance is ranked \(query, positives, negatives\)"):
+    with pytest.raises(EmbexpError, match=r"data set finance is ranked \(query, positives, negatives\)"):
         planned(workplace, "negatives=bm25", "loss=batch_all")
     assert "negatives of" not in caplog.text

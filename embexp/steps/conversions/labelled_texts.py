@@ -26,7 +26,7 @@ def to_triplets(source: ConversionInput) -> Iterator[Row]:
         place = generator.randrange(len(labels) - 1)
         negative = generator.choice(classes[labels[place + (place >= labels.index(label))]])
         if negative == text:  # a text may be in two classes
-            source.left_out["with itself drawn as negative"] += 1
+            source.left_out["with itself sampled as negative"] += 1
         else:
             yield {"anchor": text, "positive": positive, "negative_1": negative}
 

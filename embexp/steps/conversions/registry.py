@@ -32,8 +32,8 @@ CONVERSIONS = (
     Conversion("triplet", "positive_pair", triplet_rows.to_positive_pairs, "negatives left out"),
     Conversion("triplet", "binary_pair", triplet_rows.to_binary_pairs, "positive 1, each negative 0"),
     Conversion("scored_triplet", "triplet", triplet_rows.without_scores, "scores left out"),
-    Conversion("labelled_text", "triplet", labelled_texts.to_triplets, "positive and negative drawn by class"),
-    Conversion("labelled_text", "positive_pair", labelled_texts.to_positive_pairs, "positive drawn from the class"),
+    Conversion("labelled_text", "triplet", labelled_texts.to_triplets, "positive and negative sampled by class"),
+    Conversion("labelled_text", "positive_pair", labelled_texts.to_positive_pairs, "positive sampled from the class"),
     Conversion("binary_pair", "positive_pair", binary_pairs.to_positive_pairs, "pairs labelled 1 only"),
     Conversion("binary_pair", "scored_pair", binary_pairs.to_scored_pairs, "the label as score"),
     Conversion(

@@ -49,10 +49,10 @@ def to_ranked(
     way = None if start == _SAMPLED else route([start], accepted, settings=settings)
     if way is None:
         needs = [] if start == _SAMPLED else unmet_needs([start], accepted, settings=settings)
-        numbers = missing_numbers(needs) if needs else {"expected": "else leave the step out", "fix": "negatives=none"}
+        fields = missing_numbers(needs) if needs else {"fix": "negatives=none"}
         expected = f"rows whose positives are known: {listed(MINED)}, or data that can be converted to these"
-        fields = numbers | {"expected": f"{expected}; {numbers['expected']}"}
-        raise ShapeError(f"{cannot} {dataset.name}, which is {start}", **fields)
+        expected += f", which here needs {fields['expected']}" if needs else ""
+        raise ShapeError(f"{cannot} {dataset.name}, which is {start}", **fields | {"expected": expected})
     for conversion in way[1]:
         dataset = convert(dataset, conversion, settings)
     if dataset.shape.name == "ranked":

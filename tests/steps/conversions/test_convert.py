@@ -73,11 +73,11 @@ EXPECTED = {
     ("scored_triplet", "triplet"): ([("a", "p", "n")], "scores left out"),
     ("labelled_text", "triplet"): (
         [("t1", "t2", "u"), ("t2", "t1", "u")],
-        f"positive and negative drawn by class; left out: {ALONE}",
+        f"positive and negative sampled by class; left out: {ALONE}",
     ),
     ("labelled_text", "positive_pair"): (
         [("t1", "t2"), ("t2", "t1")],
-        f"positive drawn from the class; left out: {ALONE}",
+        f"positive sampled from the class; left out: {ALONE}",
     ),
     ("binary_pair", "positive_pair"): ([("a", "c")], "pairs labelled 1 only; left out: 1 labelled 0"),
     ("binary_pair", "scored_pair"): ([("a", "c", 1.0), ("b", "d", 0.0)], "the label as score"),
