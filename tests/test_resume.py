@@ -88,7 +88,7 @@ def test_a_torn_checkpoint_is_left_out_for_the_one_before_it(file, undisturbed, 
     assert torn.name == "checkpoint-4"
     resume(workplace / "run")
     assert "checkpoint-4 is not whole: it was being written when the run ended. It is left out." in caplog.text
-    assert "Going on from checkpoint-2: step 2 of 4." in caplog.text
+    assert "Resuming from checkpoint-2: step 2 of 4." in caplog.text
     assert_same_end(undisturbed, workplace / "run")
 
 
@@ -230,7 +230,7 @@ def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
     for typed, message in {
         ("resume=nosuch",): "Error: resume=nosuch is neither a folder nor the id of a run in runs or sweeps or tunings",
         ("resume=run", "hydra.run.dir=x"): "Error: tracking=none hydra.run.dir=x was typed beside resume.",
-        ("resume=",): "Error: resume= was typed without a run.",
+        ("resume=",): "Error: resume= names no run. Expected the folder of a run",
     }.items():
         done = subprocess.run([*command, *typed], cwd=begun.parent, capture_output=True, text=True)
         assert (done.returncode, done.stderr.startswith(message)) == (1, True), done.stderr

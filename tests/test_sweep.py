@@ -141,12 +141,15 @@ def test_all_again_is_another_sweep(workplace, store):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("sweep.rerun=fialed", "sweep.rerun=fialed is not known. Expected failed, all, none. Did you mean 'failed'?"),
-        ("sweep.unknown_keys=leaveout", "Expected refuse or leave_out. Did you mean 'leave_out'?"),
+        (
+            "sweep.rerun=fialed",
+            "sweep.rerun=fialed was given. Expected one of: failed, all, none. Did you mean 'failed'?",
+        ),
+        ("sweep.unknown_keys=leaveout", "Expected one of: refuse, leave_out. Did you mean 'leave_out'?"),
         ("adapt.tsdae.loss.scale=1", "adapt.tsdae is not a key: no such stage is chosen."),
-        ("sweep.gpus=0", "sweep.gpus=0: expected a list: sweep.gpus=[0]."),
-        ("sweep.workers=-1", "sweep.workers=-1: expected 0 (in this process) or a number of processes."),
-        ("resume=x", "Type it alone, without -m, for each run."),
+        ("sweep.gpus=0", "sweep.gpus=0 was given. Expected a list.\nhint: type sweep.gpus=[0]"),
+        ("sweep.workers=-1", "sweep.workers=-1 was given. Expected a whole number of at least 0. 0: in this process."),
+        ("resume=x", "resume was typed with -m. Expected it alone, without -m, for each run."),
     ],
 )
 def test_a_mistake_is_told_before_anything_begins(workplace, typed, message):

@@ -32,9 +32,9 @@ def test_the_same_command_finds_its_study_again():
         (["loss.scale=10,twenty"], "loss.scale=twenty is text; expected a number"),
         (["loss=mnrl,mnlr"], "Did you mean 'mnrl'?"),
         (["loss.scal=1,2"], "loss.scal is not a key."),
-        (["loss.scale=1,2", "trials=0"], "trials=0: expected at least 1"),
+        (["loss.scale=1,2", "trials=0"], "trials=0 was given. Expected a whole number of at least 1."),
         (["loss.scale=1,2", "-m"], "-m was typed."),
-        (["loss.scale=1,2", "resume=runs/x"], "resume goes on with one run."),
+        (["loss.scale=1,2", "resume=runs/x"], "resume resumes a run, not a study."),
         (["loss.scale=1,2", "tune.sampler=tpa"], "tune/sampler=tpa is not known. Expected one of: random, tpe"),
         (["loss.scale=1,2", "tune.sampler.n_start=1"], "tune.sampler.n_start is not a key."),
     ],
@@ -65,5 +65,5 @@ def test_without_optuna_one_message_says_what_to_install(workplace):
     done = subprocess.run([sys.executable, "optuna_less.py", "loss.scale=1,2"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.strip() == (
-        "Error: embexp.tune needs Optuna, which is not installed. Type pip install 'embexp[tune]'."
+        "Error: embexp.tune needs Optuna, which is not installed.\nhint: type pip install 'embexp[tune]'"
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embexp.errors import ConfigError, did_you_mean, listed
+from embexp.core.arguments import LegalValues, problems_with, refuse
 
 if TYPE_CHECKING:
     import numpy
@@ -31,11 +31,8 @@ class Nearest:
 
 def check_similarity(evaluator: str, name: str) -> None:
     """Raise ConfigError unless neighbours can be searched by this similarity."""
-    if name not in _SIMILARITIES:
-        raise ConfigError(
-            f"evaluator.{evaluator}.similarity={name} cannot be searched by. Expected one of: {listed(_SIMILARITIES)}. "
-            f"{did_you_mean(str(name), _SIMILARITIES)}".strip()
-        )
+    legal = LegalValues(one_of=_SIMILARITIES)
+    refuse(problems_with(f"evaluator.{evaluator}.similarity", name, legal, such_as=_SIMILARITIES[0]))
 
 
 def nearest(

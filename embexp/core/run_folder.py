@@ -14,6 +14,7 @@ CONFIG = "config.yaml"
 RESULT = "result.json"
 LAYOUT = 2  # of a run's folder, and of the module paths in its configuration: runs of another one cannot be read
 LAYOUT_TAG = "embexp.layout"
+_RUN = "the folder of a run (<runs>/<date>/<time>), or its id"
 LOSS_STATE = "loss.pt"  # in a checkpoint: what the loss trains besides the model
 MARK = "complete.json"  # in a checkpoint: all its files with their sizes, written last
 # Files of a checkpoint that are there only to go on with the training: two thirds of its size.
@@ -70,19 +71,25 @@ def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
     if resume is None:
         return fresh
     if not resume.strip():
-        raise ConfigError("resume= was typed without a run. Type resume=<folder of the run>, or its id.")
+        raise ConfigError("names no run", key="resume", given=resume, expected=_RUN, fix="resume=<folder of the run>")
     folder = Path(resume).expanduser()
     if not folder.is_dir():
         folder = _folder_with_id(resume, roots)
     if folder is None:
         raise ConfigError(
-            f"resume={resume} is neither a folder nor the id of a run in {' or '.join(roots)}. "
-            "Type resume=<folder of the run>."
+            f"is neither a folder nor the id of a run in {' or '.join(roots)}",
+            key="resume",
+            given=resume,
+            expected=_RUN,
+            fix="resume=<folder of the run>",
         )
     if not (folder / RECORD).is_file() or not (folder / CONFIG).is_file():
         raise ConfigError(
-            f"resume={resume} is no run that began: {folder} has no {RECORD}. Expected the folder of a run "
-            f"(<runs>/<date>/<time>), or its id. Nothing is lost: run its command again."
+            f"is no run that began: {folder} has no {RECORD}",
+            key="resume",
+            given=resume,
+            expected=_RUN,
+            note="Nothing is lost: run its command again.",
         )
     check_layout(folder)
     return str(folder)
@@ -97,18 +104,18 @@ def find_run(given: str, roots: Sequence[str]) -> Path:
     Raises:
         ConfigError: there is no such run.
     """
-    expected = "Expected the folder of a finished run (<runs>/<date>/<time>), or its id"
+    expected = "the folder of a finished run (<runs>/<date>/<time>), or its id"
     folder = Path(given).expanduser()
     if not folder.is_dir():
         folder = _folder_with_id(given, roots)
     if folder is None:
-        raise ConfigError(f"{given} is neither a folder nor the id of a run in {' or '.join(roots)}. {expected}.")
+        raise ConfigError(f"{given} is neither a folder nor the id of a run in {' or '.join(roots)}", expected=expected)
     if (folder / RECORD).is_file() and (folder / CONFIG).is_file():
         check_layout(folder)
         return folder
     is_model = (folder / "modules.json").is_file()
-    saved = f" It is a saved model: embexp.export and embexp.evaluate take it as model={given}." if is_model else ""
-    raise ConfigError(f"{given} is no run: there is no {RECORD} in it. {expected}.{saved}")
+    saved = f"It is a saved model: embexp.export and embexp.evaluate take it as model={given}." if is_model else ""
+    raise ConfigError(f"{given} is no run: there is no {RECORD} in it", expected=expected, note=saved)
 
 
 def _folder_with_id(run_id: str, roots: Sequence[str]) -> Path | None:
@@ -146,7 +153,7 @@ def held(folder: Path, what: str = "run") -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise ConfigError(
-            f"The {what} in {folder} is still going on in another process. Wait for it, or end it."
+            f"The {what} in {folder} is still going on in another process", note="Wait for it, or end it."
         ) from error
     try:
         yield

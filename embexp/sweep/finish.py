@@ -16,7 +16,7 @@ from embexp.errors import SkippedJobError, TrackingError
 from embexp.experiment.sweep_record import end_sweep, job_folders
 from embexp.sweep.start import OPENED, OpenSweep
 
-_LONGEST = 200  # characters of an error that are told
+_LONGEST = 200  # characters of an error that are shown
 _TRACE = "error.txt"  # in a job's folder: where in the code it failed
 
 
@@ -119,7 +119,7 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
     if status != "KILLED":
         end_sweep(sweep.folder)
     else:
-        console.print("The sweep was stopped. To go on with it, type the same command again.")
+        console.print("The sweep was stopped. To resume it, type the same command again.")
     try:
         sweep.tracker.log_artifact(sweep.folder / _BOARD, _BOARD)
         sweep.tracker.describe(note)

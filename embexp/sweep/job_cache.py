@@ -1,14 +1,13 @@
-"""One job of a sweep: taken where it was done before, gone on with where it was interrupted, else run."""
+"""One job of a sweep: taken where it was done before, resumed where it was interrupted, else run."""
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from embexp.core.run_context import RunContext
-from embexp.core.run_folder import RECORD, RESULT, is_closed, read_record, status_of, write_json
+from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, status_of, write_json
 from embexp.errors import SkippedJobError, TrackingError
 from embexp.experiment.fingerprint import SWEEP_TAG, run_fingerprint
 from embexp.experiment.sweep_record import TAKEN
@@ -39,24 +38,21 @@ def run_or_reuse(plan: "RunPlan", rerun: str, context: RunContext) -> float:
         _retire(folder, plan.tracker)
     if (folder / RECORD).is_file():
         if is_closed(folder):
-            return _warned(folder)
+            return _value_of(folder)
         if rerun == "none" and status_of(folder) == "FAILED":
-            raise SkippedJobError(f"not tried again (sweep.rerun=none): {_result(folder)['error'].splitlines()[0]}")
+            first_line = read_json(folder / RESULT)["error"].splitlines()[0]
+            raise SkippedJobError(f"not tried again (sweep.rerun=none): {first_line}")
         return execute(plan, resume=True, context=context).primary_value
     other = None if rerun == "all" else _finished_elsewhere(plan, fingerprint)
     if other and _is_taken(other, plan, context.sweep or ""):
-        return _warned(other)
+        return _value_of(other)
     (folder / TAKEN).unlink(missing_ok=True)
     return execute(plan, context=context).primary_value
 
 
-def _warned(folder: Path) -> float:
+def _value_of(folder: Path) -> float:
     logger.info("Done before: %s", folder)
-    return _result(folder)["primary_value"]
-
-
-def _result(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    return read_json(folder / RESULT)["primary_value"]
 
 
 def _finished_elsewhere(plan: "RunPlan", fingerprint: str) -> Path | None:
@@ -80,7 +76,7 @@ def _is_taken(other: Path, plan: "RunPlan", sweep: str) -> bool:
     """Count a run among this sweep's, in its folder and in the tracker; False when the tracker no longer has it."""
     try:
         plan.tracker.attach(read_record(other)["key"])
-        result = _result(other)
+        result = read_json(other / RESULT)
         sweeps = dict.fromkeys([*result["tags"].get(SWEEP_TAG, "").split(), sweep])
         result["tags"][SWEEP_TAG] = " ".join(sweeps)
         plan.tracker.log_tags({SWEEP_TAG: result["tags"][SWEEP_TAG]})
@@ -93,10 +89,10 @@ def _is_taken(other: Path, plan: "RunPlan", sweep: str) -> bool:
 
 
 def _retire(folder: Path, tracker: "Tracker") -> None:
-    """Put aside what a job left behind that was another one: its rows, weights, code or YAML files have changed."""
+    """Move away what a job left before its rows, weights, code or YAML files changed."""
     record, status = read_record(folder), status_of(folder)
     aside = folder.parent / "outdated" / f"{folder.name}-{record['key'][:8]}"
-    logger.warning("What this job is made of has changed since it last ran; what it left is in %s.", aside)
+    logger.warning("What this job depends on has changed since it last ran; what it left is in %s.", aside)
     aside.mkdir(parents=True)
     for path in [*folder.iterdir()]:
         if path.name not in _KEPT_BY_HYDRA and path.suffix != ".log":
@@ -114,7 +110,7 @@ def record_death(folder: Path, tracker: "Tracker", error: str, overrides: Sequen
     """Write the end of a job whose process died into its folder and the tracker, since it could not do so itself."""
     if (folder / RESULT).is_file() and status_of(folder) == "FINISHED":
         return  # all that it found is there; what the tracker lacks is sent when the command is typed again
-    content = _result(folder) if (folder / RESULT).is_file() else {"run": {}}
+    content = read_json(folder / RESULT) if (folder / RESULT).is_file() else {"run": {}}
     content["run"]["status"] = "FAILED"
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RESULT, content | {"error": error, "overrides": [*overrides]})

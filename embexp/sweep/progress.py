@@ -15,7 +15,7 @@ from embexp.protocols import Tracker
 from embexp.sweep.jobs import Job, Outcome
 
 _HOUR, _MINUTE = 3600, 60
-_LONGEST = 100  # characters of an error that are told
+_LONGEST = 100  # characters of an error that are shown
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Progress:
     lock: Lock = field(default_factory=Lock)
 
     def follow(self, job: Job, folder: Path, run: Callable[[Job], Outcome]) -> Outcome:
-        """How the job ends that `run` runs, told before and after; one that was done before counts for no time."""
+        """How the job ends that `run` runs, with a line before and after; one done before counts for no time."""
         before = _finished_run(folder)
         self.begin(job.number)
         outcome = run(job)
@@ -61,7 +61,7 @@ class Progress:
         """A job has ended.
 
         Args:
-            was_done: it was taken as it was, so its time tells nothing of the others'.
+            was_done: it was taken as it was, so its time predicts nothing about the others.
         """
         with self.lock:
             told = self._count(number, outcome, was_done)

@@ -17,8 +17,9 @@ from embexp.cli.app import as_typed
 from embexp.cli.messages import unknown_override
 from embexp.cli.quoting import quoted
 from embexp.config.compose import composed
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.run_folder import held
-from embexp.errors import ConfigError, EmbexpError, did_you_mean
+from embexp.errors import ConfigError, EmbexpError, Problem, Problems
 from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
 from embexp.protocols import Tracker
 from embexp.sweep.jobs import Job, JobRunner, varying
@@ -30,13 +31,6 @@ if TYPE_CHECKING:
 
 LEAVE_OUT = "leave_out"
 _UNKNOWN_KEYS = ("refuse", LEAVE_OUT)
-
-
-def _check_choice(given: str) -> None:
-    """Raise ConfigError unless it is known what to do with such keys."""
-    if given not in _UNKNOWN_KEYS:
-        expected = f"Expected {' or '.join(_UNKNOWN_KEYS)}. {did_you_mean(str(given), _UNKNOWN_KEYS)}".strip()
-        raise ConfigError(f"sweep.unknown_keys={given} is not known. {expected}")
 
 
 def _split_known(job: Sequence[str], config_name: str) -> tuple[list[str], dict[str, Exception]]:
@@ -61,10 +55,11 @@ def _split_known(job: Sequence[str], config_name: str) -> tuple[list[str], dict[
 
 
 def _check_jobs(jobs: Sequence[Sequence[str]], config_name: str, choice: str) -> None:
-    """Raise what is wrong with a key that no job knows, or with one that only some know unless those are asked for.
+    """Compose all jobs.
 
     Raises:
-        ConfigError: as said; also of values with the wrong type.
+        ConfigError, ConfigCompositionException: a key that no job knows, or that only some know unless `choice` leaves
+            those out; a value of the wrong type.
     """
     split = [_split_known(job, config_name) for job in jobs]
     known_somewhere = {override for known, _ in split for override in known}
@@ -75,8 +70,9 @@ def _check_jobs(jobs: Sequence[Sequence[str]], config_name: str, choice: str) ->
             if choice != LEAVE_OUT:
                 where = " ".join(each for each in job if not all(each in other for other in jobs))
                 raise ConfigError(
-                    f"{override} is for some jobs of the sweep only: {where} has no such key. Expected keys that all "
-                    f"have, or type sweep.unknown_keys={LEAVE_OUT}: each job goes without those that it does not know."
+                    f"{override} is for some jobs of the sweep only: {where} has no such key",
+                    expected=f"keys that all jobs have, or {LEAVE_OUT}: each job goes without the keys it lacks",
+                    fix=f"sweep.unknown_keys={LEAVE_OUT}",
                 )
 
 
@@ -89,7 +85,7 @@ class OpenSweep:
 
     Attributes:
         tracker: holds the parent run.
-        id: what tells it from other sweeps: a tag of its runs, and what embexp.leaderboard takes.
+        id: a tag of the sweep's runs; embexp.leaderboard takes it.
         lock: holds its folder for this process until it is closed.
     """
 
@@ -137,8 +133,8 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
 
     overrides = _swept_overrides(config)
     if any(override.startswith("resume=") for override in overrides):
-        raise ConfigError("resume goes on with one run and was typed with -m. Type it alone, without -m, for each run.")
-    _check_settings(config)
+        raise ConfigError("was typed with -m", key="resume", expected="it alone, without -m, for each run")
+    refuse(_problems_with_settings(config.sweep))
     _check_jobs([*_each_value_once(overrides)], config_name, config.sweep.unknown_keys)
     key = sweep_key(overrides, config_name)
     folder = sweep_folder(config, key)
@@ -186,26 +182,25 @@ def _swept_overrides(config: DictConfig) -> tuple[str, ...]:
     return (*(f"{key}={value}" for key, value in params.items() if key not in keys), *typed)
 
 
-def _check_settings(config: DictConfig) -> None:
-    """Raise ConfigError unless the group sweep says what can be done."""
-    rerun, workers = config.sweep.rerun, config.sweep.workers
-    if rerun not in _RERUNS:
-        hint = did_you_mean(str(rerun), _RERUNS)
-        raise ConfigError(f"sweep.rerun={rerun} is not known. Expected {', '.join(_RERUNS)}. {hint}".strip())
-    if not isinstance(workers, int) or workers < 0:
-        raise ConfigError(f"sweep.workers={workers}: expected 0 (in this process) or a number of processes.")
-    _check_choice(config.sweep.unknown_keys)
-    gpus = config.sweep.gpus
+def _problems_with_settings(settings: DictConfig) -> Iterator[Problem]:
+    """What is wrong in the group sweep."""
+    workers, gpus = settings.workers, settings.gpus
+    yield from problems_with("sweep.rerun", settings.rerun, LegalValues(one_of=_RERUNS), such_as=_RERUNS[0])
+    yield from problems_with("sweep.workers", workers, LegalValues(least=0, whole=True), 2, "0: in this process.")
+    words = LegalValues(one_of=_UNKNOWN_KEYS)
+    yield from problems_with("sweep.unknown_keys", settings.unknown_keys, words, such_as=LEAVE_OUT)
     if gpus is not None and not OmegaConf.is_list(gpus):
-        raise ConfigError(f"sweep.gpus={gpus}: expected a list: sweep.gpus=[{gpus}].")
-    if workers:
-        gpu_of_each(workers, gpus)
+        yield Problem(key="sweep.gpus", given=gpus, expected="a list", fix=(f"sweep.gpus=[{gpus}]",))
+    elif workers:
+        attempt = Problems()
+        attempt.attempt(gpu_of_each, workers, gpus)
+        yield from attempt.found
 
 
 def sweep_folder(config: DictConfig, key: str) -> Path:
     """The folder that was typed, else that of the same sweep earlier, else a fresh one.
 
-    With sweep.rerun=all an earlier one is only gone on with if it began in the same way and did not come to its end.
+    With sweep.rerun=all an earlier one is only resumed if it began in the same way and did not come to its end.
     """
     fresh = Path(config.hydra.sweep.dir)
     if any(override.startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra):
@@ -264,7 +259,7 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
 
 
 def _without_unknown(jobs: Sequence[Job], config: "DictConfig") -> Sequence[Job]:
-    """The jobs, each without the keys that it does not know where that was asked for."""
+    """The jobs, each without the keys that it does not know where `sweep.unknown_keys` leaves them out."""
     if config.sweep.unknown_keys != LEAVE_OUT:
         return jobs
     split = [_split_known(job.overrides, config.hydra.job.config_name) for job in jobs]

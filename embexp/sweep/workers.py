@@ -32,7 +32,7 @@ def gpu_of_each(num_workers: int, given: Sequence[int | str] | None) -> list[str
         given: `sweep.gpus`; None takes those that are seen. One that is named twice is shared by two workers.
 
     Raises:
-        ConfigError: fewer GPUs than workers: two jobs would share one without anybody having asked for it.
+        ConfigError: fewer GPUs than workers: two jobs would share one, which nobody has requested.
     """
     gpus = _seen_gpus() if given is None else [str(gpu) for gpu in given]
     if given is not None and not gpus:
@@ -42,9 +42,11 @@ def gpu_of_each(num_workers: int, given: Sequence[int | str] | None) -> list[str
     if len(gpus) < num_workers:
         shared = [gpus[worker % len(gpus)] for worker in range(num_workers)]
         raise ConfigError(
-            f"sweep.workers={num_workers} with the GPUs {', '.join(gpus)}: two jobs would share one. Expected a "
-            f"GPU for each worker: type sweep.workers={len(gpus)}, sweep.gpus=[{','.join(shared)}] to share them, or "
-            "sweep.gpus=[] to train on the CPU."
+            f"with the GPUs {', '.join(gpus)} lets two jobs share one",
+            key="sweep.workers",
+            given=num_workers,
+            expected="a GPU for each worker, the shared GPUs by name, or none to train on the CPU",
+            fix=(f"sweep.workers={len(gpus)}", f"sweep.gpus=[{','.join(shared)}]", "sweep.gpus=[]"),
         )
     return [*gpus[:num_workers]]
 

@@ -25,14 +25,14 @@ class Journal:
     """Writes `metrics.jsonl` and `result.json` of a run, and passes all on to the tracker.
 
     As a context manager it closes the run: FINISHED, FAILED after an error, KILLED after Ctrl-C or SIGTERM, KILLED with
-    the tag `pruned` where whoever watches it has stopped it.
+    the tag `pruned` where it was stopped because other trials do better.
     What the tracker could not take is sent again at the end; the run never fails because of its tracker.
-    In the folder of a run that was interrupted it goes on: a value that stands there at a step is not written again,
+    In the folder of a run that was interrupted it continues: a value that stands there at a step is not written again,
     and what the tracker lacks is sent to it.
 
     Args:
-        again: what to type to go on with it when it was stopped; None: what goes on with a run.
-        is_part: whether it is of a part of a run, which tells by itself that it was stopped.
+        again: what to type to resume it when it was stopped; None: what resumes a run.
+        is_part: whether it is of a part of a run; the run itself says how to resume it.
 
     Attributes:
         key: by which the tracker finds the run again.
@@ -62,7 +62,7 @@ class Journal:
                 self.tracker.prepare()
                 self.result["run"] = {"name": name, "id": self.tracker.start(name, parent, key), "status": "RUNNING"}
                 (self.folder / RESULT).unlink(missing_ok=True)
-                self._go_on()
+                self._resume()
         except (KeyboardInterrupt, Terminated) as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
@@ -82,7 +82,7 @@ class Journal:
         """Whether the tracker has all of the run."""
         return not self._unsent
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """Take up the metrics that an earlier process wrote."""
         lines = written_lines(self.folder / METRICS)
         self._written = {(key, line["step"]): value for line in lines for key, value in line["metrics"].items()}
@@ -176,7 +176,7 @@ class Journal:
             self.result["pruned"] = str(error)
             self.log_tags({"pruned": "true"})
         elif status == "KILLED" and not self.is_part:
-            logger.warning("%s was stopped. To go on with it: %s", self.result["run"]["name"], self.again)
+            logger.warning("%s was stopped. To resume it: %s", self.result["run"]["name"], self.again)
         if error is not None and not isinstance(error, Pruned):
             message = f"{type(error).__name__}: {error}"
             self.result["error"] = message

@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.run_context import timed
 from embexp.core.run_folder import RESUME_FILES
-from embexp.errors import TrackingError
+from embexp.errors import ConfigError, TrackingError
 
 # A server that does not answer is given up after some 15 seconds; MLflow's own setting takes four minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
@@ -18,6 +19,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 PARENT_TAG = "mlflow.parentRunId"
 _REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold
 _NOTE_TAG = "mlflow.note.content"  # the text on a run's page
+_CHECKPOINT = LegalValues(one_of=("none", "weights", "full"))
 KEY_TAG = "embexp.run"  # the run's own key, by which it is found again
 
 
@@ -34,8 +36,9 @@ def _reported(method: Callable) -> Callable:
         except (MlflowException, OSError) as error:
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             raise TrackingError(
-                f"MLflow at {self.uri} failed in {method.__name__}: {first_line} Expected a store that answers: "
-                "check tracking.uri, or run without one by tracking=none."
+                f"MLflow at {self.uri} failed in {method.__name__}: {first_line}",
+                expected="a store that answers: check tracking.uri, or run without a store",
+                fix="tracking=none",
             ) from error
 
     return call
@@ -53,7 +56,7 @@ class MlflowTracker:
         register: the name in MLflow's registry of which the trained model becomes a new version; None registers none.
 
     Raises:
-        TrackingError: an unknown setting of checkpoint, a name that the registry refuses, or no model to register.
+        ConfigError: an unknown setting of checkpoint, a name that the registry refuses, or no model to register.
     """
 
     def __init__(
@@ -65,12 +68,14 @@ class MlflowTracker:
         telemetry: bool,
         register: str | None = None,
     ) -> None:
-        if checkpoint not in ("none", "weights", "full"):
-            raise TrackingError(f"tracking.checkpoint={checkpoint} is not known. Expected none, weights or full.")
+        refuse(problems_with("tracking.checkpoint", checkpoint, _CHECKPOINT, such_as="weights"))
         if register is not None and (not register.strip() or {"/", ":"} & set(register) or not log_model):
-            raise TrackingError(
-                f"tracking.register={register} with tracking.log_model={str(log_model).lower()} cannot be. Expected a "
-                "name without / and :, and the model stored: type tracking.register=my-model tracking.log_model=true."
+            raise ConfigError(
+                "cannot be registered" if log_model else "needs the model in the store",
+                key="tracking.register",
+                given=register,
+                expected="a name without / and :, and the model stored",
+                fix="tracking.register=my-model tracking.log_model=true",
             )
         self.register = register
         self.uri = uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
@@ -136,8 +141,8 @@ class MlflowTracker:
         found = self._run_with(key, experiment.experiment_id) if experiment else None
         if not found:
             raise TrackingError(
-                f"MLflow at {self.uri} has no run with {KEY_TAG}={key} in the experiment {self.experiment!r}. Expected "
-                "the store that the run was sent to: check tracking.uri in its config.yaml."
+                f"MLflow at {self.uri} has no run with {KEY_TAG}={key} in the experiment {self.experiment!r}",
+                expected="the store that the run was sent to: check tracking.uri in its config.yaml",
             )
         self.run_id = found
 
@@ -274,7 +279,7 @@ class MlflowTracker:
 
 
 def _quiet_mlflow() -> Any:
-    """The module mlflow, which then tells no more than warnings."""
+    """The module mlflow, which then logs no more than warnings."""
     import logging
 
     import mlflow

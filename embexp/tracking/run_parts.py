@@ -99,7 +99,7 @@ _FOLDER = "trainings"  # in the run's folder: a folder for each of them
 def send_trainings(journal: Journal, reports: Iterable[StepReport]) -> None:
     """Copy the records of trainings that steps took into the run's folder, and send each as a run below it.
 
-    One that the tracker has already is not sent again; one whose folder is gone from the cache is told.
+    One that the tracker has already is not sent again; one whose folder is gone from the cache is named in a warning.
     """
     sources = dict.fromkeys(Path(training) for report in reports for training in report.trainings)
     for name, source in _named([source for source in sources if _is_there(source)]).items():
@@ -131,7 +131,7 @@ def _is_there(source: Path) -> bool:
 
 
 def _named(sources: Iterable[Path]) -> dict[str, Path]:
-    """The trainings by what they called themselves; of two that did alike the later one with its key, too."""
+    """The trainings by their names; the second of two with the same name has its key, too."""
     named: dict[str, Path] = {}
     for source in sources:
         name = read_json(source / RESULT)["run"]["name"]

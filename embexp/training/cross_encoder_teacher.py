@@ -41,9 +41,9 @@ class CrossEncoderTeacher:
         batch_size: pairs that are labelled at a time.
 
     Raises:
-        ConfigError: a model that cannot be one, no seeds, or an argument or a value that the trainer does not take.
+        ConfigError: an unusable model, no seeds, or an argument or a value that the trainer does not take.
         ModelError: the model's weights are not there.
-        TrainingError: the machine cannot train in the precision that was asked for.
+        TrainingError: the machine cannot train in the requested precision.
     """
 
     def __init__(
@@ -52,7 +52,9 @@ class CrossEncoderTeacher:
         self.base = CrossEncoderBase(model, max_tokens)
         self.trainer, self.seeds, self.batch_size = dict(trainer), seeds, batch_size
         if not seeds or len({*seeds}) < len(seeds):
-            raise ConfigError(f"teacher.seeds={seeds} must be different whole numbers, such as teacher.seeds=[42].")
+            raise ConfigError(
+                key="teacher.seeds", given=seeds, expected="different whole numbers", fix="teacher.seeds=[42]"
+            )
         check_reading("teacher", batch_size, max_tokens)
         check_trainer(self.trainer)
 
@@ -111,12 +113,12 @@ class _CrossEncoderLabeller:
 
 @functools.cache
 def _folder() -> tempfile.TemporaryDirectory:
-    """Stands in for a cache that there is none of; removed when the process ends."""
+    """The folder where there is no cache; removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="embexp-")
 
 
 def _quieten() -> None:
-    """Keep transformers from telling of each file it reads, and of the head that is fresh on purpose."""
+    """Silence transformers about each file it reads, and about the head that is fresh on purpose."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()

@@ -50,9 +50,9 @@ def _evaluation_on(dev: "Dataset", kind: str) -> _Evaluation:
         CrossEncoderCorrelationEvaluator,
     )
 
-    judge = CrossEncoderCorrelationEvaluator if kind == "score" else CrossEncoderClassificationEvaluator
+    kind_of_evaluator = CrossEncoderCorrelationEvaluator if kind == "score" else CrossEncoderClassificationEvaluator
     pairs = [*zip(dev["sentence1"][:], dev["sentence2"][:], strict=True)]
-    evaluator = judge(pairs, dev["label"][:], show_progress_bar=False, write_csv=False)
+    evaluator = kind_of_evaluator(pairs, dev["label"][:], show_progress_bar=False, write_csv=False)
 
     def evaluate(model: "CrossEncoder", step: int) -> dict[str, float]:
         scores = evaluator(model, steps=step)
@@ -67,7 +67,7 @@ def _as_untrained(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def before_and_after(trainings: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
-    """The untrained and the trained scores by metric, means over trainings; nothing where none was judged.
+    """The untrained and the trained scores by metric, means over trainings; nothing where none was evaluated.
 
     >>> before_and_after([{"base/cross_encoder/spearman": 0.0, "dev/cross_encoder/spearman": 0.5, "cost/steps": 9}])
     {'spearman': (0.0, 0.5)}
@@ -96,8 +96,11 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
     except (TypeError, ValueError) as error:
         given = ", ".join(f"{key}={value}" for key, value in trainer.items())
         raise ConfigError(
-            f"teacher.trainer cannot be what was given: {error}. Expected values of CrossEncoderTrainingArguments; "
-            f"given were {given}. Type dataset.steps.silver.teacher.trainer.<key>=<value>."
+            f"is invalid: {error}",
+            key="teacher.trainer",
+            expected="values of CrossEncoderTrainingArguments",
+            note=f"Given were {given}.",
+            fix="teacher.trainer.<key>=<value>",
         ) from error
 
 

@@ -85,7 +85,7 @@ class MaskedLanguageTraining:
             model=self.module,
             args=training_arguments(self.plan, evaluate is not None, None, seed),
             train_dataset=self.plan.dataset.training_rows(),
-            eval_dataset=(),  # asked for where there are evaluations, and not read
+            eval_dataset=(),  # needed where there are evaluations, and not read
             data_collator=hiding,
             callbacks=[EpochCallback(hiding), *callbacks],
         )
@@ -133,8 +133,9 @@ def _source_of(model: "SentenceTransformer") -> dict[str, Any]:
 
 def _cannot_be_masked(network: Any, reason: str) -> ModelError:
     return ModelError(
-        f"adapt=mlm was given; {network.config.name_or_path} cannot be trained to fill in masked tokens: {reason}. "
-        "Expected a masked-language model such as BERT or RoBERTa: type adapt=tsdae or adapt=simcse, or another model."
+        f"adapt=mlm was given; {network.config.name_or_path} cannot be trained to fill in masked tokens: {reason}",
+        expected="a masked-language model such as BERT or RoBERTa, or another way to adapt",
+        fix=("adapt=tsdae", "adapt=simcse"),
     )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _suggest_smaller_batches(trainer: Mapping[str, Any]) -> Iterator[None]:
-    """Raise TrainingError where torch runs out of memory: it says so in numbers that nobody can type.
+    """Raise TrainingError where torch runs out of memory: torch names no setting that one could change.
 
     Args:
         trainer: the trainer YAML, with the batch that was too large.
@@ -41,10 +41,14 @@ def _suggest_smaller_batches(trainer: Mapping[str, Any]) -> Iterator[None]:
     except OutOfMemoryError as error:
         rows = trainer["per_device_train_batch_size"]
         raise TrainingError(
-            f"The GPU's memory is full with batches of {rows} rows ({str(error).partition('. ')[0]}). Expected batches "
-            f"that fit: type trainer.per_device_train_batch_size={max(1, rows // 2)}, model.max_seq_length=128 for "
-            "shorter texts, or loss=cached_mnrl, whose memory does not grow with the batch. Workers that share a GPU "
-            "(sweep.gpus) share its memory, too."
+            f"The GPU's memory is full with batches of {rows} rows ({str(error).partition('. ')[0]})",
+            expected="smaller batches, shorter texts, or a loss whose memory does not grow with the batch",
+            note="Workers that share a GPU (sweep.gpus) share its memory, too.",
+            fix=(
+                f"trainer.per_device_train_batch_size={max(1, rows // 2)}",
+                "model.max_seq_length=128",
+                "loss=cached_mnrl",
+            ),
         ) from error
 
 
@@ -118,7 +122,7 @@ def train_on(trainer: Any, loss: Any, found: Checkpoint | None) -> Any:
         trainer.train()
         return trainer.state
     load_loss_state(loss, found.path)
-    logger.info("Going on from %s: step %s of %s.", found.path.name, found.step, found.max_steps)
+    logger.info("Resuming from %s: step %s of %s.", found.path.name, found.step, found.max_steps)
     if found.step >= found.max_steps:  # the trainer would do one step more
         return TrainerState.load_from_json(str(found.path / TRAINER_STATE))
     trainer.train(resume_from_checkpoint=str(found.path))
@@ -131,7 +135,7 @@ _GRADIENT_CLIPPING = 1.0
 
 
 class LossMonitor:
-    """Looks at the loss of every batch; use as a context while the trainer trains.
+    """Checks the loss of every batch; use as a context while the trainer trains.
 
     Raises:
         TrainingError: a loss that is not a finite number: the step, the batch's rows, and the likely cause.
@@ -152,8 +156,9 @@ class LossMonitor:
         self._hook.remove()
         if kind is None and not all(weight.isfinite().all() for weight in self.loss.parameters()):
             raise TrainingError(
-                "After the last step the weights are not finite. Expected finite numbers: type a smaller learning "
-                f"rate, {_slower(self.trainer.args)}."
+                "After the last step the weights are not finite",
+                expected="finite numbers, as with a smaller learning rate",
+                fix=_slower(self.trainer.args),
             )
 
     def _check(self, module: "Module", inputs: tuple[Any, ...], output: Any) -> None:
@@ -163,9 +168,12 @@ class LossMonitor:
         if not all(value.isfinite().all() for value in values):
             rows = _batch_rows(self.trainer, step, self._batches - 1)
             total = sum(value.sum().item() for value in values)
+            cause, fix = _likely_cause(self.trainer, inputs[0] if inputs else (), self.loss)
             raise TrainingError(
-                f"The loss is {total} at step {step + 1}. Expected a finite number. {self._rows_line(rows)}\n"
-                f"{_likely_cause(self.trainer, inputs[0] if inputs else (), self.loss)}"
+                f"The loss is {total} at step {step + 1}",
+                expected="a finite number",
+                note=f"{self._rows_line(rows)}\n{cause}",
+                fix=fix,
             )
 
     def _rows_line(self, rows: Sequence[int]) -> str:
@@ -185,7 +193,7 @@ def _losses_in(output: Any) -> list["Tensor"]:
 
 
 def _batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
-    """The rows of one batch of a step, drawn again as the trainer drew them: its samplers depend on seed and epoch.
+    """The rows of one batch of a step, sampled again as the trainer sampled them: samplers depend on seed and epoch.
 
     Args:
         step: steps that are done; `batch`: batches of the next one that are done.
@@ -203,30 +211,27 @@ def _batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
     return [int(row) for row in next(batches)]
 
 
-def _likely_cause(trainer: Any, features: Sequence[dict[str, "Tensor"]], loss: "Module") -> str:
-    """What the weights and the embeddings of the batch tell of the cause, and what to type."""
+def _likely_cause(
+    trainer: Any, features: Sequence[dict[str, "Tensor"]], loss: "Module"
+) -> tuple[str, str | tuple[str, ...]]:
+    """What the weights and the embeddings of the batch show about the cause, and what to type."""
     model, arguments = trainer.model, trainer.args
     rate = _slower(arguments)
     trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
     half = next((str(weight.dtype) for weight in trained if str(weight.dtype) == "torch.float16"), None)
     if half:
-        return (
-            "The weights are float16, which cannot be trained: type model.dtype=float32, or model.dtype=bfloat16 where "
-            "the device knows it."
-        )
+        return "The weights are float16, which cannot be trained.", ("model.dtype=float32", "model.dtype=bfloat16")
     if not all(weight.isfinite().all() for weight in trained):
         lacks_clipping = not arguments.max_grad_norm
-        return (
-            "The weights are no longer finite: an earlier step made them so. Type a smaller learning rate, "
-            f"{rate}" + (f", and trainer.max_grad_norm={_GRADIENT_CLIPPING:g}." if lacks_clipping else ".")
-        )
+        clipping = f" trainer.max_grad_norm={_GRADIENT_CLIPPING:g}" if lacks_clipping else ""
+        return "The weights are no longer finite: an earlier step made them so.", rate + clipping
     if not all(embedding.isfinite().all() for embedding in _embeddings_of(model, features)):
         precision = "trainer.fp16=false trainer.bf16=true" if arguments.fp16 else rate
-        return f"The weights are finite, the model's embeddings of this batch are not: they overflow. Type {precision}."
-    return (
+        return "The weights are finite, the model's embeddings of this batch are not: they overflow.", precision
+    cause = (
         "Weights and embeddings are finite: the loss itself is not on this batch. Look at its labels and scores, and "
-        f"at the loss's arguments (a scale that is too large, a temperature near 0); or type {rate}."
     )
+    return f"{cause}at the loss's arguments (a scale that is too large, a temperature near 0).", rate
 
 
 def _slower(arguments: Any) -> str:

@@ -35,7 +35,7 @@ def _study_table(rows: Sequence[_Row], metric: str) -> Table:
 
 
 def _study_markdown(rows: Sequence[_Row], closing: Sequence[tuple[str, str]]) -> str:
-    """What stands below the table, which is what one reads first, then the same table."""
+    """The lines below the table, which are read first, then the same table."""
     headings, *lines = _lines(rows)
     cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
     table = [f"| {' | '.join(line)} |" for line in (headings, ["---"] * len(headings), *cells)]
@@ -66,7 +66,7 @@ def _lines(rows: Sequence[_Row]) -> list[list[str]]:
 
 
 def _short_keys(keys: Sequence[str]) -> list[str]:
-    """The last part of each key, where that tells them apart.
+    """The last part of each key, where that is unique.
 
     >>> _short_keys(["loss.scale", "trainer.learning_rate"]), _short_keys(["a.scale", "b.scale"])
     (['scale', 'learning_rate'], ['a.scale', 'b.scale'])
@@ -139,19 +139,19 @@ def _closing_lines(search: OpenStudy, ordered: Sequence["FrozenTrial"], metric: 
     done = [trial for trial in ordered if trial.state.name == "COMPLETE"]
     lines = _best_lines(search, done[0], len(ordered), metric) if done else [("best", "no trial came to its end")]
     if shares := _importances_of(search, done):
-        told = ", ".join(f"{key} {share:.2f}" for key, share in shares.items())
-        lines.append(("importance", f"{told}: shares in the differences on dev (fANOVA, {len(done)} trials)"))
+        shown_shares = ", ".join(f"{key} {share:.2f}" for key, share in shares.items())
+        lines.append(("importance", f"{shown_shares}: shares in the differences on dev (fANOVA, {len(done)} trials)"))
     failures = [trial for trial in ordered if trial.state.name == "FAIL"]
     return lines + [("failed", f"trial {trial.number}: {first_line_of_error(trial)}") for trial in failures]
 
 
 def _best_lines(search: OpenStudy, best: "FrozenTrial", num_trials: int, metric: str) -> _Lines:
-    """The best trial: its value on dev, which picked it, and its result, which nothing was picked by."""
+    """The best trial: its value on dev, which picked it, and its result on test, which picked nothing."""
     result = json.loads((search.run_folder(best) / RESULT).read_text(encoding="utf-8"))
     primary = result["primary"]
     interval = "" if math.isnan(primary["low"]) else f" ({primary['low']:+.4f} to {primary['high']:+.4f})"
     verdict = f"{primary['difference']:+.4f}{interval} to the untouched model's {primary['base']:.4f}"
-    honest = "the one on test is not" if primary["split"] == "test" else "there is no test split that would tell"
+    honest = "the one on test is not" if primary["split"] == "test" else "there is no test split"
     return [
         ("best", f"trial {best.number}, {metric} {best.value:.4f}: {' '.join(sampled_overrides(search, best, shown))}"),
         ("result", f"{primary['key']} {primary['trained']:.4f}, {verdict}: {primary['verdict']}"),

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts, quoted
 from embexp.config.compose import composed
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, listed
 from embexp.experiment.fingerprint import CHANGE_NOTHING
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Choices:
     key: str
     values: tuple[str, ...]
 
-    def draw(self, trial: "Trial") -> str:
+    def sample(self, trial: "Trial") -> str:
         """The value of this trial."""
         return trial.suggest_categorical(name_of(self), self.values)
 
@@ -36,11 +36,11 @@ class Choices:
 
 @dataclass(frozen=True)
 class Interval:
-    """A key whose value is drawn from a range of numbers with both its ends: whole ones if `low` is whole.
+    """A key whose value is sampled from a range of numbers with both its ends: whole ones if `low` is whole.
 
     Attributes:
-        step: between the values that may be drawn; None where any may.
-        log: draw evenly on a logarithmic scale.
+        step: between the values that may be sampled; None where any may.
+        log: sample evenly on a logarithmic scale.
     """
 
     key: str
@@ -49,7 +49,7 @@ class Interval:
     step: float | None = None
     log: bool = False
 
-    def draw(self, trial: "Trial") -> float:
+    def sample(self, trial: "Trial") -> float:
         """The value of this trial."""
         if isinstance(self.low, int):
             return trial.suggest_int(name_of(self), self.low, self.high, step=self.step or 1, log=self.log)
@@ -77,7 +77,7 @@ _NOT_SEARCHED = {
 
 
 def with_space(arguments: Sequence[str]) -> list[str]:
-    """The arguments with all that search in the list `tune.space`, ordered, so that their order makes no new study.
+    """The arguments with all that search in the list `tune.space`, sorted, so that another order is no new study.
 
     >>> with_space(["loss.scale=10,20", "loss=mnrl", "threads=range(1,3)"])
     ['loss=mnrl', 'tune.space=["loss.scale=10,20","threads=range(1,3)"]']
@@ -86,7 +86,7 @@ def with_space(arguments: Sequence[str]) -> list[str]:
         ConfigError: -m was typed, or a list for a group of which a run has one option.
     """
     if {"-m", "--multirun"} & set(arguments):
-        raise ConfigError("-m was typed. Expected none: embexp.tune searches by itself. Leave it out.")
+        raise ConfigError("-m was typed", expected="none: embexp.tune searches by itself")
     expanded = quote_texts(expand_paths(arguments))
     searching = sorted(argument for argument in expanded if _searches(argument))
     others = [argument for argument in expanded if argument not in searching]
@@ -96,7 +96,7 @@ def with_space(arguments: Sequence[str]) -> list[str]:
 def _searches(argument: str) -> bool:
     try:
         return "=" in argument and OverridesParser.create().parse_override(argument).is_sweep_override()
-    except HydraException:  # Hydra tells it once it reads all of them
+    except HydraException:  # Hydra reports it once it reads all of them
         return False
 
 
@@ -114,21 +114,23 @@ def read_space(typed: Sequence[str], fixed: Sequence[str]) -> tuple[Dimension, .
 
     if not typed:
         raise ConfigError(
-            "Nothing is searched. Expected at least one key with several values: type loss.scale=10,20 or "
-            "'trainer.learning_rate=tag(log, interval(1e-5, 1e-3))'."
+            "Nothing is searched",
+            expected="at least one key with several values",
+            fix=("loss.scale=10,20", "'trainer.learning_rate=tag(log, interval(1e-5, 1e-3))'"),
         )
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     space = tuple(_dimension(override) for override in parser.parse_overrides([*typed]))
     keys = [name_of(each) for each in space] + [override.lstrip("+").partition("=")[0] for override in fixed]
     if twice := sorted({key for key in keys[: len(space)] if keys.count(key) > 1}):
-        raise ConfigError(f"{', '.join(twice)} was typed more than once. Expected either one value, or all to search.")
+        raise ConfigError(f"{listed(twice)} was typed more than once", expected="either one value, or all to search")
     return space
 
 
 def _dimension(override: Override) -> Dimension:
     key, typed = override.get_key_element(), override.input_line
     if reason := _NOT_SEARCHED.get(key.lstrip("+").partition(".")[0].partition("/")[0]):
-        raise ConfigError(f"{typed} cannot be searched: {reason}. Type {key}=<one value>; a list as {key}=[a,b].")
+        fix = (f"{key}=<one value>", f"{key}=[a,b]")
+        raise ConfigError(f"{typed} cannot be searched: {reason}", expected="one value, or a list in brackets", fix=fix)
     value = override.value()
     if isinstance(value, IntervalSweep):
         return _interval(key, typed, [value.start, value.end], None, value.tags)
@@ -143,10 +145,11 @@ def _dimension(override: Override) -> Dimension:
 def _interval(key: str, typed: str, ends: Sequence[float], step: float | None, tags: set[str]) -> Interval:
     log = "log" in tags
     if tags - {"log"} or (log and step is not None):
-        raise ConfigError(f"{typed} cannot be read. Expected the tag log around an interval: tag(log, interval(a, b)).")
+        expected, fix = "the tag log around an interval", f"'{key}=tag(log, interval(<low>, <high>))'"
+        raise ConfigError(f"{typed} cannot be read", expected=expected, fix=fix)
     if not ends or ends[0] > ends[1] or (log and ends[0] <= 0):
-        above = " above 0" if log else ""
-        raise ConfigError(f"{typed} holds no values. Expected the lower end first{above}, then the higher one.")
+        expected = f"the lower end first{' above 0' if log else ''}, then the higher one"
+        raise ConfigError(f"{typed} holds no values", expected=expected)
     return Interval(key, *ends, step=step, log=log)
 
 

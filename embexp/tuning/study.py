@@ -1,4 +1,4 @@
-"""The study as its folder and Optuna's database keep it: how it is found again, and what each trial draws."""
+"""The study as its folder and Optuna's database keep it: how it is found again, and what each trial samples."""
 
 import json
 import os
@@ -82,8 +82,9 @@ def is_begun(folder: Path, key: str) -> bool:
     record = read_study(folder)
     if record["key"] != key:
         raise ConfigError(
-            f"{folder} holds another study ({' '.join(record['overrides'])}), or the same from another directory. "
-            "Expected a folder without one: name another by hydra.run.dir=<folder>."
+            f"{folder} holds another study ({' '.join(record['overrides'])}), or the same from another directory",
+            expected="a folder without a study",
+            fix="hydra.run.dir=<folder>",
         )
     return True
 
@@ -105,11 +106,11 @@ class OpenStudy:
     """A study that is open.
 
     Attributes:
-        id: what tells it from other studies: a tag of its runs.
+        id: a tag of the study's runs.
         fixed: the overrides of every trial.
         trials: how many the study shall have.
         sampler: the call that makes one, without its seed.
-        seed: of the draws.
+        seed: of the sampling.
     """
 
     id: str
@@ -208,12 +209,12 @@ def next_trial(search: OpenStudy) -> Iterator["Trial | None"]:
 
 
 def _interrupted(search: OpenStudy, hold: ExitStack) -> "Trial | None":
-    """A trial that is running by the database's word, but whose folder no process holds."""
+    """A trial that runs according to the database, but whose folder no process holds."""
     from optuna.trial import Trial, TrialState
 
     for frozen in search.known():
         if frozen.state == TrialState.RUNNING and _is_free(search, frozen, hold):
-            return Trial(search.study, frozen._trial_id)  # Optuna has no other way to go on with a trial
+            return Trial(search.study, frozen._trial_id)  # Optuna has no other way to resume a trial
     return None
 
 
@@ -229,7 +230,7 @@ def _fresh(search: OpenStudy, hold: ExitStack) -> "Trial | None":
     number = len(search.known())
     if number >= search.trials:
         return None
-    search.study.sampler = _sampler_of(search, number, "")  # some samplers prepare a trial before it draws
+    search.study.sampler = _sampler_of(search, number, "")  # some samplers prepare a trial before it samples
     trial = search.study.ask()
     hold.enter_context(held(search.run_folder(trial)))
     sample_values(search, trial)
@@ -238,25 +239,25 @@ def _fresh(search: OpenStudy, hold: ExitStack) -> "Trial | None":
 
 
 def sample_values(search: OpenStudy, trial: "Trial") -> None:
-    """Draw a value for every key; what the trial has drawn before stays as it is.
+    """Sample a value for every key; what the trial has sampled before stays as it is.
 
-    Each draw has a seed of its own, of the study's seed, the trial's number and the key, so that nothing depends on
-    how often the process was started. Keys that a sampler draws together have that of no key.
+    Each sample has a seed of its own, made of the study's seed, the trial's number and the key, so that nothing depends
+    on how often the process was started. Keys that a sampler samples together have that of the empty key.
     """
     search.study.sampler = _sampler_of(search, trial.number, "")
-    _ = trial.relative_params  # drawn when first asked for
+    _ = trial.relative_params  # sampled at the first access
     for dimension in search.space:
         search.study.sampler = _sampler_of(search, trial.number, dimension.key)
-        dimension.draw(trial)
+        dimension.sample(trial)
 
 
 def _sampler_of(search: OpenStudy, number: int, key: str) -> Any:
-    """The sampler that draws this key of this trial; with an empty key all that are drawn together."""
+    """The sampler of this key of this trial; with an empty key of all that are sampled together."""
     return instantiate(search.sampler, seed=int(digest(search.seed, number, key)[:8], 16))
 
 
 def sampled_overrides(search: OpenStudy, trial: "Trial | FrozenTrial", shown: Callable[[Any], str] = str) -> list[str]:
-    """What a trial has drawn, as overrides.
+    """What a trial has sampled, as overrides.
 
     Args:
         shown: how a value is written.

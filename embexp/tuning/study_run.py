@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.compose import composed, instantiate, resolve
+from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.core.environment import versions
 from embexp.core.run_context import RunContext
 from embexp.errors import ConfigError, TrainingError
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class _StudyProgress:
-    """Tells each trial that has ended, on the terminal and in the parent run.
+    """Shows each trial that has ended, on the terminal and in the parent run.
 
     Args:
         metric: by which the trials are measured, as `dev/<evaluator>/<metric>`.
@@ -47,16 +48,16 @@ class _StudyProgress:
         self.journal = journal
         self.metric = metric
         self.start = time.perf_counter()
-        self.told = 0
+        self.num_shown = 0
 
     def log_earlier(self) -> None:
         """Log the trials of earlier processes; what these have logged is not logged again."""
         for trial in self.search.known():
             self._log(trial)
 
-    def tell(self, trial: "FrozenTrial") -> None:
+    def show(self, trial: "FrozenTrial") -> None:
         """Print a line about a trial that has ended, and log its value."""
-        self.told += 1
+        self.num_shown += 1
         self._log(trial)
         print(f"trial {trial.number}: {_outcome(trial)} | {self.line()}", flush=True)
 
@@ -78,7 +79,7 @@ class _StudyProgress:
             best = max(done, key=lambda number: (done[number], -number))
             parts.append(f"best {done[best]:.4f} (trial {best})")
         if ended < self.search.trials:
-            each = (time.perf_counter() - self.start) / self.told
+            each = (time.perf_counter() - self.start) / self.num_shown
             parts.append(f"about {duration((self.search.trials - ended) * each)} left")
         return ", ".join(parts)
 
@@ -94,7 +95,7 @@ def _outcome(trial: "FrozenTrial") -> str:
 def run_study(
     config: DictConfig, typed: Sequence[str], fixed: Sequence[str], space: Sequence[Dimension], folder: Path
 ) -> dict[str, Any]:
-    """Go on with the study of a folder, or begin it; returns what it found.
+    """Resume the study of a folder, or begin it; returns what it found.
 
     Raises:
         TrainingError: all its trials failed.
@@ -129,10 +130,10 @@ def _run_below(search: OpenStudy, journal: Journal, builders: dict[str, DataBuil
     metric = read_study(search.folder)["measure"]["metric"]
     progress = _StudyProgress(search, journal, metric)
     progress.log_earlier()
-    run_trials(search, lambda: RunContext(journal.run_id, builders=builders), progress.tell)
+    run_trials(search, lambda: RunContext(journal.run_id, builders=builders), progress.show)
     found = close_study(search, journal, metric)
     if found["trials"] and all(row["state"] == "failed" for row in found["trials"]):
-        raise TrainingError(f"All {len(found['trials'])} trials failed, as was told above.")
+        raise TrainingError(f"All {len(found['trials'])} trials failed: see their messages above.")
     return found
 
 
@@ -158,11 +159,11 @@ def tune_command() -> None:
 
 
 def _tune(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Run the trials that the study lacks, below one parent run, and tell the best; returns what was found.
+    """Run the trials that the study lacks, below one parent run, and show the best; returns what was found.
 
     Raises:
-        ConfigError: Optuna is missing, or the search cannot be as it was typed.
-        EmbexpError: what does not fit, told before the first trial.
+        ConfigError: Optuna is missing, or the search is invalid.
+        EmbexpError: what does not fit, before the first trial.
         TrainingError: all trials failed.
     """
     from hydra.core.hydra_config import HydraConfig
@@ -180,10 +181,9 @@ def _tune(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[st
 
 
 def _check_settings(config: DictConfig) -> None:
-    """Raise ConfigError unless there is Optuna, and as many trials as can be."""
+    """Raise ConfigError unless there is Optuna, and the settings are legal."""
     if importlib.util.find_spec("optuna") is None:
-        raise ConfigError("embexp.tune needs Optuna, which is not installed. Type pip install 'embexp[tune]'.")
-    if config.trials < 1:
-        raise ConfigError(f"trials={config.trials}: expected at least 1, the number of all trials of the study.")
+        raise ConfigError("embexp.tune needs Optuna, which is not installed", fix="pip install 'embexp[tune]'")
+    refuse(problems_with("trials", config.trials, COUNT, 20, "It is the number of all trials of the study."))
     if config.resume is not None:
-        raise ConfigError("resume goes on with one run. A study is gone on with by its own command: leave resume out.")
+        raise ConfigError("resumes a run, not a study", key="resume", expected="the study's own command, without it")

@@ -13,7 +13,7 @@ from embexp.cli.messages import explain
 from embexp.config.compose import composed
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, RESULT, is_closed
-from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError
+from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError, listed
 from embexp.experiment.execute import execute, tidy
 from embexp.experiment.fingerprint import digest, judged_on
 from embexp.experiment.plan import RunPlan, plan_run
@@ -44,9 +44,9 @@ def measure_of(plan: RunPlan) -> dict[str, str]:
     evaluator = next(each for each in plan.evaluators if each.name == plan.primary_evaluator)
     if "dev" not in evaluator.splits:
         raise ConfigError(
-            f"{evaluator.name} has no dev split, only {', '.join(evaluator.splits)}. Expected one to choose by: the "
-            "best of many trials on test says nothing of other data. Type an evaluator that has one, such as "
-            "evaluator=[stsb], or split the data: step=[split]."
+            f"{evaluator.name} has no dev split, only {listed(evaluator.splits)}",
+            expected="one to choose by: the best of many trials on test says nothing about other data",
+            fix=("evaluator=[stsb]", "step=[split]"),
         )
     rows = judged_on(plan).get(f"{evaluator.name}/dev", "")
     return {"metric": f"dev/{evaluator.name}/{plan.primary_metric}", "rows": digest(rows)}
@@ -58,20 +58,21 @@ def _check_measure(folder: Path, plan: RunPlan) -> None:
     if before != now:
         what = f"by {now['metric']}, not {before['metric']}" if before["metric"] != now["metric"] else "on other rows"
         raise ConfigError(
-            f"The trial would be measured {what}. Expected the same for all trials of a study: name an evaluator with "
-            "rows of its own, such as evaluator=[stsb], or begin another study with tune.seed=<number>."
+            f"The trial would be measured {what}",
+            expected="the same for all trials of a study: an evaluator with rows of its own, or another study",
+            fix=("evaluator=[stsb]", "tune.seed=<number>"),
         )
 
 
 logger = logging.getLogger(__name__)
 
 
-def run_trials(search: OpenStudy, new_context: Callable[[], RunContext], tell: Callable[["FrozenTrial"], None]) -> None:
+def run_trials(search: OpenStudy, new_context: Callable[[], RunContext], show: Callable[["FrozenTrial"], None]) -> None:
     """Run trials until the study has as many as it shall have, and none is left that was interrupted.
 
     Args:
         new_context: makes the context of a trial's run.
-        tell: is told each trial that has ended.
+        show: takes each trial that has ended.
     """
     while True:
         with next_trial(search) as trial:
@@ -79,16 +80,16 @@ def run_trials(search: OpenStudy, new_context: Callable[[], RunContext], tell: C
                 return
             sample_values(search, trial)
             logger.info("trial %s: %s", trial.number, " ".join(sampled_overrides(search, trial, shown)))
-            tell(_run_trial(search, trial, new_context()))
+            show(_run_trial(search, trial, new_context()))
 
 
 def _run_trial(search: OpenStudy, trial: "Trial", context: RunContext) -> "FrozenTrial":
-    """One trial from its beginning, or from where it was interrupted, to what Optuna is told of it.
+    """One trial from its beginning, or from where it was interrupted, to its report to Optuna.
 
     A trial that does not fit or whose training fails is a failure of its own and ends no study.
 
     Raises:
-        EmbexpError: nothing of the trial's: the tracker does not answer, or what the trial began with has changed.
+        EmbexpError: not the trial's fault: the tracker does not answer, or what the trial began with has changed.
     """
     from optuna.trial import TrialState
     from torch import OutOfMemoryError
@@ -116,7 +117,7 @@ def _value_of(search: OpenStudy, trial: "Trial", context: RunContext) -> float:
     """The trial's primary metric on dev, once its run is done, or all that an interruption has left of it.
 
     Raises:
-        Pruned: it was stopped, now or before Optuna could be told.
+        Pruned: it was stopped, now or before Optuna heard of it.
         TrainingError: the metric is not a number.
     """
     folder = search.run_folder(trial)
@@ -135,7 +136,7 @@ def _value_of(search: OpenStudy, trial: "Trial", context: RunContext) -> float:
 
 
 def _done_by_twin(search: OpenStudy, trial: "Trial") -> float | None:
-    """The primary metric of a trial that drew the same values before, whose run is then this trial's, too."""
+    """A hit in the cache: the primary metric of an earlier trial with the same values, whose run this trial shares."""
     for other in search.known():
         if other.state.name == "COMPLETE" and other.params == trial.params:
             trial.set_user_attr(FOLDER, str(search.run_folder(other)))
@@ -148,7 +149,7 @@ def _done_before(folder: "Path") -> float | None:
     """The primary metric of a run that has finished; None where it has not.
 
     Raises:
-        Pruned: it was stopped by who watched it.
+        Pruned: Optuna had stopped it.
     """
     if not (folder / RESULT).is_file():
         return None
@@ -169,12 +170,12 @@ def _plan_trial(search: OpenStudy, trial: "Trial", context: RunContext, begun: b
 
 
 def _reporting(trial: "Trial") -> Callable[[int, float], None]:
-    """Tells Optuna the dev score of each evaluation, by its number, so that trainings of unlike lengths compare.
+    """Reports the dev score of each evaluation to Optuna, by its number, so that trainings of unlike lengths compare.
 
-    What was told before an interruption is not told again.
+    What was reported before an interruption is not reported again.
     """
 
-    def watch(step: int, value: float) -> None:
+    def report(step: int, value: float) -> None:
         steps = trial.user_attrs.get(STEPS, [])
         if step not in steps:
             trial.report(value, len(steps))  # Optuna counts from 0
@@ -183,4 +184,4 @@ def _reporting(trial: "Trial") -> Callable[[int, float], None]:
         if step == steps[-1] and trial.should_prune():
             raise Pruned(f"stopped at step {step}, evaluation {len(steps)}, with {value:.4f} on dev")
 
-    return watch
+    return report

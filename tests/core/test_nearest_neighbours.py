@@ -113,7 +113,10 @@ def test_the_cosine_is_the_same_seen_from_either_side():
 
 
 def test_an_unknown_similarity_is_refused():
-    with pytest.raises(ConfigError, match=r"evaluator\.r\.similarity=cosin .*one of: cosine, dot\. Did you mean"):
+    with pytest.raises(
+        ConfigError,
+        match=r"evaluator\.r\.similarity=cosin .*one of: cosine, dot\. Did you mean .*\nhint: type .*=cosine",
+    ):
         check_similarity("r", "cosin")
 
 

@@ -25,7 +25,7 @@ def test_each_worker_gets_the_gpu_that_was_named_for_it(workers, given, expected
 
 def test_more_workers_than_gpus_are_refused():
     with pytest.raises(
-        ConfigError, match=r"type sweep.workers=2, sweep.gpus=\[0,1,0\] to share them, or sweep.gpus=\[\]"
+        ConfigError, match=r"(?s)type sweep.workers=2\n.*type sweep.gpus=\[0,1,0\]\n.*type sweep.gpus=\[\]"
     ):
         gpu_of_each(3, [0, 1])
 

@@ -11,7 +11,7 @@ def test_a_full_gpu_is_told_with_a_batch_that_is_half_as_large():
     said = "CUDA out of memory. Tried to allocate 48.00 MiB. GPU 0 has 79 GiB."
     with (
         pytest.raises(
-            TrainingError, match=r"batches of 64 rows \(CUDA out of memory\).* type .*batch_size=32, "
+            TrainingError, match=r"batches of 64 rows \(CUDA out of memory\)\..*\nhint: type .*batch_size=32\n"
         ) as told,
         _suggest_smaller_batches({"per_device_train_batch_size": 64}),
     ):

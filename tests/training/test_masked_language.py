@@ -173,5 +173,5 @@ def test_a_loss_that_is_no_number_stops_the_stage(model, tmp_path):
 
 def test_a_tokenizer_without_a_mask_is_refused_with_what_to_type(model):
     model.tokenizer.mask_token = None
-    with pytest.raises(ModelError, match=r"its tokenizer has no mask token\. Expected .* type adapt=tsdae"):
+    with pytest.raises(ModelError, match=r"its tokenizer has no mask token\. Expected .*\nhint: type adapt=tsdae"):
         _masked_language_model(model)
