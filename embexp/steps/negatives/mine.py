@@ -15,11 +15,10 @@ from embexp.errors import Problem
 from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.kept_rows import none_emptied
 from embexp.steps.negatives.candidates import Candidates, Retriever
-from embexp.steps.negatives.guards import Guards
+from embexp.steps.negatives.guards import Guards, Selection
 from embexp.steps.negatives.pool import Pairs, Pool, keys_of, make_pool
 from embexp.steps.negatives.ranked_form import MINED, PAIRS_FIRST, problems_with_splits, replace_negatives, to_ranked
 from embexp.steps.negatives.report import EXAMPLES, MiningReport, shortened
-from embexp.steps.negatives.selection import Selection
 
 if TYPE_CHECKING:
     import numpy

@@ -5,9 +5,8 @@ import pytest
 from mined_rows import guards, pool
 
 from embexp.steps.negatives.candidates import Candidates
-from embexp.steps.negatives.guards import KNOWN
+from embexp.steps.negatives.guards import HOLDING, KNOWN, NEAR_NEGATIVE, NEAR_POSITIVE, Selection
 from embexp.steps.negatives.pool import Pairs
-from embexp.steps.negatives.selection import HOLDING, NEAR_NEGATIVE, NEAR_POSITIVE, Selection
 
 # One query; its positive is document 2, which scores 0.8. Place 9 is no candidate.
 FOUND = Candidates(

@@ -9,9 +9,8 @@ from plane_encoder import PlaneEncoder
 
 from embexp.errors import ConfigError
 from embexp.steps.negatives.bm25 import Bm25Retriever
-from embexp.steps.negatives.candidates import RankFusionRetriever, RerankingRetriever
+from embexp.steps.negatives.candidates import RandomRetriever, RankFusionRetriever, RerankingRetriever, RuleRetriever
 from embexp.steps.negatives.embedding import EmbeddingRetriever
-from embexp.steps.negatives.random_candidates import RandomRetriever, RuleRetriever
 from embexp.steps.word_tokenizer import Terms
 
 BM25 = Bm25Retriever("english", k1=1.5, b=0.75)

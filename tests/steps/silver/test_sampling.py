@@ -6,8 +6,7 @@ from silver_pairs import scored
 
 from embexp.data.arrow import select_rows
 from embexp.errors import ConfigError, DataError
-from embexp.steps.negatives.candidates import best_first
-from embexp.steps.negatives.random_candidates import RandomRetriever
+from embexp.steps.negatives.candidates import RandomRetriever, best_first
 from embexp.steps.silver.sampling import RemainingPairs, RetrievedPairs, make_pair_pool
 
 GOLD = scored(("a", "b", 1.0), ("c", "d", 0.0))
