@@ -1,4 +1,4 @@
-"""`python -m embexp.compare run_a run_b`: two finished runs, or two configurations with several seeds, on one page."""
+"""`embexp compare <run> <run>`: two finished runs, or two configurations with several seeds, on one page."""
 
 if __name__ == "__main__":
     from embexp.experiment.compare import compare_command

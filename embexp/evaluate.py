@@ -1,4 +1,4 @@
-"""`python -m embexp.evaluate model=a,b,c`: score models without training, and tell which are the best."""
+"""`embexp evaluate model=a,b,c`: score models without training, and show which are the best."""
 
 if __name__ == "__main__":
     from embexp.experiment.score_models import evaluate_command

@@ -1,4 +1,4 @@
-"""`python -m embexp.prepare`: build a data set to keep, and write it with a manifest."""
+"""`embexp prepare dataset=<data>`: build a data set to keep, and write it with a manifest."""
 
 if __name__ == "__main__":
     from embexp.inspection.prepare_dataset import prepare_command

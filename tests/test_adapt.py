@@ -7,7 +7,6 @@ from pathlib import Path
 import mlflow
 import pytest
 from conftest import TINY
-from hydra import initialize_config_dir
 from hydra.errors import HydraException
 from killed_runs import CHOICES, assert_same_end, before, killed, resume, run
 from omegaconf import OmegaConf
@@ -15,7 +14,8 @@ from typed_commands import run_typed
 
 from embexp.cli.messages import explain
 from embexp.cli.overrides import expand_paths
-from embexp.config.compose import VERSION_BASE, compose, composed, conf_dir
+from embexp.config.compose import compose, composed
+from embexp.config.session import hydra_started
 from embexp.errors import ConfigError, EmbexpError, TrainingError
 from embexp.experiment.execute import execute
 from embexp.experiment.plan import plan_run
@@ -29,7 +29,7 @@ QUIET = (*TINY, "tracking=none")
 
 
 def plan_of(folder, *overrides):
-    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+    with hydra_started():
         config, choices = composed(expand_paths([*QUIET, *overrides]))
     return plan_run(config, choices, folder)
 

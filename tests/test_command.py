@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
-from embexp.config.compose import conf_dir
+from embexp.config.session import conf_dir
 from embexp.errors import ConfigError
 
 # Runs the command line in its arguments, then tells which slow libraries were imported.

@@ -17,7 +17,8 @@ import torch
 from omegaconf import OmegaConf
 from shaped_rows import CLASSES, NUM_ROWS, NUMBERS, OTHERS, RIGHT, STRANGERS, TEXTS, write_rows
 
-from embexp.config.compose import compose, conf_dir
+from embexp.config.compose import compose
+from embexp.config.session import conf_dir
 from embexp.data.shapes import SHAPES
 from embexp.errors import EmbexpError
 from embexp.experiment.plan import plan_run

@@ -10,7 +10,8 @@ from killed_runs import at_step, killed, resume, run
 from safetensors.torch import load_file
 from shaped_rows import CLASSES, RIGHT, TEXTS, write_rows
 
-from embexp.config.compose import compose, conf_dir
+from embexp.config.compose import compose
+from embexp.config.session import conf_dir
 from embexp.data.shapes import SHAPES
 from embexp.models.scratch import ScratchModel
 from embexp.training.checkpoints import folders

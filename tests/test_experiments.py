@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
-from embexp.config.compose import VERSION_BASE, composed, conf_dir, defaults_of
+from embexp.config.compose import composed, defaults_of
+from embexp.config.session import conf_dir, hydra_started
 from embexp.experiment.plan import plan_run
 from embexp.experiment.score_models import plan_evaluation
 
@@ -25,7 +25,7 @@ SOURCE = re.compile(r"arXiv:\d{4}\.\d{5}|openreview\.net|kexue\.fm|10\.\d{4}/")
 
 
 def configured(name, *overrides, command="config"):
-    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+    with hydra_started():
         return composed([f"experiment={name}", *overrides], command)
 
 
@@ -68,7 +68,7 @@ def test_a_recipe_opens_with_what_it_does_its_source_time_and_published_figure(p
 def test_a_recipe_holds_differences_to_the_options_only(path):
     own = OmegaConf.load(path)
     del own["defaults"]
-    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+    with hydra_started():
         plain = defaults_of(composed([f"experiment={path.stem}"])[1])
     for key, value in leaves(OmegaConf.to_container(own), ""):
         assert OmegaConf.select(plain, key) != value, key

@@ -9,7 +9,7 @@ from recorded_runs import write_run
 from embexp.config.compose import compose
 from embexp.core.run_folder import write_json
 from embexp.errors import ConfigError
-from embexp.leaderboards.make import _as_overrides, _run_leaderboard
+from embexp.leaderboards.make import _run_leaderboard, as_overrides
 from embexp.tracking.mlflow_tracker import MlflowTracker
 
 SWEEP_ID = "1a2b3c4d"
@@ -53,7 +53,7 @@ def send(folder, tracker, parent):
 
 
 def ranked(*arguments):
-    return _run_leaderboard(compose([*_as_overrides(arguments), "resamples=200"], "leaderboard"))
+    return _run_leaderboard(compose([*as_overrides(arguments), "resamples=200"], "leaderboard"))
 
 
 def without_ids(leaderboard):
@@ -124,4 +124,4 @@ def test_rows_columns_and_metric_can_be_typed():
 @pytest.mark.usefixtures("sweep")
 def test_mistakes_are_reported(arguments, message):
     with pytest.raises(ConfigError, match=message):
-        _run_leaderboard(compose(_as_overrides(arguments), "leaderboard"))
+        _run_leaderboard(compose(as_overrides(arguments), "leaderboard"))

@@ -17,10 +17,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from embexp.cli.commands import note_config_dir, split_flags
 from embexp.cli.messages import explain
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
-from embexp.config.compose import TRUSTED, VERSION_BASE, check_config, conf_dir
+from embexp.config.compose import check_config
+from embexp.config.session import TRUSTED, VERSION_BASE, conf_dir
 from embexp.core.signals import listen
 from embexp.errors import EmbexpError
 
@@ -72,6 +74,12 @@ def _choices_of(override: str) -> list[str]:
     return [*parsed.sweep_string_iterator()] if parsed and parsed.is_discrete_sweep() else []
 
 
+def is_sweep(override: str) -> bool:
+    """Whether an override names several values."""
+    parsed = _parsed(override)
+    return parsed is not None and parsed.is_sweep_override()
+
+
 def _parsed(override: str) -> Override | None:
     try:
         return OverridesParser.create().parse_override(override)
@@ -87,7 +95,7 @@ _Rewrite = Callable[[Sequence[str]], list[str]]
 def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | None = None) -> None:
     """Run `task(config, choices, folder)` for the command line, through Hydra.
 
-    `rewrite` turns the arguments as they were typed into overrides, where a command takes others than overrides.
+    `rewrite` turns the arguments without Hydra's flags into overrides, where a command takes others than overrides.
 
     A user's mistake is printed as one message and exits with code 1; HYDRA_FULL_ERROR=1 asks for the traceback.
     SIGTERM ends the task with Terminated, so that its run is closed as KILLED.
@@ -102,8 +110,10 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
         return _run_job(task, config, config_name, wants_traceback)
 
     try:
-        arguments = rewrite(sys.argv[1:]) if rewrite else sys.argv[1:]
-        sys.argv[1:] = leave_to_jobs(quote_texts(expand_paths(arguments)))
+        flags, arguments = split_flags(sys.argv[1:])
+        note_config_dir(flags)
+        overrides = rewrite(arguments) if rewrite else arguments
+        sys.argv[1:] = leave_to_jobs([*flags, *quote_texts(expand_paths(overrides))])
         hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()
     except MISTAKES as error:
         if wants_traceback:

@@ -11,7 +11,8 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from embexp.cli.overrides import SINGLE
 from embexp.cli.quoting import quoted
-from embexp.config.compose import conf_dir, option_names
+from embexp.config.compose import option_names
+from embexp.config.session import conf_dir, option_files
 from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed
 
 # Hydra puts the override that it has no use for into its message and nowhere else; tests/cli/test_messages.py pins it.
@@ -96,7 +97,7 @@ def _explain_choice(group: str, stage: str, option: str) -> Problem:
 
 
 def _chooses_loss(stage: str) -> bool:
-    defaults = OmegaConf.load(conf_dir() / "adapt" / f"{stage}.yaml").get("defaults") or ()
+    defaults = OmegaConf.load(option_files("adapt")[stage]).get("defaults") or ()
     return any("loss@" in key for entry in defaults if isinstance(entry, DictConfig) for key in entry)
 
 
@@ -133,7 +134,7 @@ def _explain_key(parent: DictConfig, key: str, where: str, unknown: tuple[str, s
 
 
 def _is_step(key: str) -> bool:
-    return key in SINGLE or (conf_dir() / "step" / f"{key}.yaml").exists()
+    return key in SINGLE or key in option_files("step")
 
 
 def _explain_first_key(parent: str, key: str, typed: str, value: str) -> Problem:

@@ -1,7 +1,6 @@
 """Where `conf/` lies, and the one place that calls Hydra for composing and instantiating."""
 
 import functools
-import importlib.metadata
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -12,18 +11,14 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from embexp.config.checks import default_problems, key_problems
 from embexp.config.schemas import register_schemas
+from embexp.config.session import HYDRA, hydra_started, option_files
 from embexp.config.yaml_keys import describes
 from embexp.core.arguments import refuse
 from embexp.core.run_folder import run_folder
 from embexp.errors import NOT_GIVEN, ConfigError, EmbexpError, Problem, as_typed, did_you_mean, listed
 from embexp.protocols import BaseModel
 
-_HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").split(".")[:2])
-# Hydra 1.4 deprecates version_base; 1.3 needs it to leave the working directory alone.
-VERSION_BASE = {} if _HYDRA >= (1, 4) else {"version_base": "1.3"}
-# Hydra 1.4 asks which callables it may call by itself: our sweep callback, its own launchers and their plugins.
 _GROUPS_OF_SEVERAL = ("adapt", "evaluator", "export")  # the options that were chosen stand under the group's name
-TRUSTED = {"execution_whitelist": ["embexp.*", "hydra.*", "hydra_plugins.*"]} if _HYDRA >= (1, 4) else {}
 
 
 register_schemas()
@@ -44,7 +39,7 @@ def option_names(group: str) -> list[str]:
 
     if GlobalHydra.instance().is_initialized():
         return GlobalHydra.instance().config_loader().get_group_options(group)
-    return [path.stem for path in (conf_dir() / group).glob("*.yaml")]
+    return sorted(option_files(group))
 
 
 def _unless(given: Any, value: Any) -> Any:
@@ -56,28 +51,13 @@ for _name, _resolver in {"options_of": _options_of, "run_folder": run_folder, "u
     OmegaConf.register_new_resolver(f"embexp.{_name}", _resolver, replace=True)
 
 
-def conf_dir() -> Path:
-    """The shipped configuration: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    places = (package / "conf", package.parent / "conf")  # in a wheel, in a checkout
-    for place in places:
-        if (place / "config.yaml").is_file() and (place / "loss").is_dir():
-            return place
-    raise ConfigError(
-        f"No configuration was found in {places[0]} or {places[1]}. Expected the folder conf/ of embexp. "
-        "Install embexp again, or run from a checkout."
-    )
-
-
 def compose(overrides: Sequence[str] = (), config_name: str = "config", check: bool = True) -> DictConfig:
     """The configuration that the command line `overrides` stand for, for code and tests.
 
     Raises:
         ConfigError: an override names an unknown key or has the wrong type.
     """
-    from hydra import initialize_config_dir
-
-    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+    with hydra_started():
         return composed(overrides, config_name, check)[0]
 
 
@@ -89,16 +69,28 @@ def composed(
     Raises:
         ConfigError: as `compose`.
     """
+    return composed_job(overrides, config_name, check)[:2]
+
+
+def composed_job(
+    overrides: Sequence[str], config_name: str = "config", check: bool = True
+) -> tuple[DictConfig, dict[str, Any], Path]:
+    """The same with the folder of the job.
+
+    Raises:
+        ConfigError: as `compose`.
+    """
     from hydra import compose as hydra_compose
 
     full = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
     choices = OmegaConf.to_container(full.hydra.runtime.choices)
+    folder = Path(full.hydra.run.dir)
     OmegaConf.set_struct(full, False)
     del full["hydra"]
     OmegaConf.set_struct(full, True)
     if check:
         check_config(full, choices, config_name)
-    return full, choices
+    return full, choices, folder
 
 
 def check_config(config: DictConfig, choices: dict[str, Any], config_name: str = "config") -> None:
@@ -200,7 +192,7 @@ def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
     call = {key: value for key, value in node.items() if not describes(key)}
     check_arguments(call, runtime)
     whitelist = (
-        {"_execution_whitelist_": sorted({f"{package}.*" for package in packages_of(call)})} if _HYDRA >= (1, 4) else {}
+        {"_execution_whitelist_": sorted({f"{package}.*" for package in packages_of(call)})} if HYDRA >= (1, 4) else {}
     )
     try:
         # Hydra would turn dataclasses among the runtime arguments into configurations: they are given afterwards.

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.compose import describes
+from embexp.config.session import shell_command
 from embexp.core.run_folder import CONFIG, RESULT, read_record, status_of
 from embexp.errors import ConfigError
 from embexp.evaluation.metrics import Measure, Statistics
@@ -110,8 +111,9 @@ def _check(side: _Side) -> None:
     for folder in side.folders[1:]:
         if other := [key for key, *_ in _config_differences(side.folders[0], folder) if key != "seed"]:
             raise ConfigError(
-                f"{side.folders[0]} and {folder} stand on one side and differ in {', '.join(other)}. Expected runs "
-                "that differ in their seed only; name the two sides apart: python -m embexp.compare <run> <run>."
+                f"{side.folders[0]} and {folder} stand on one side and differ in {', '.join(other)}",
+                expected="runs of one side to differ in their seed only, and the two sides to be named apart",
+                fix=shell_command("compare", ["<run>", "<run>"]),
             )
 
 
@@ -275,7 +277,18 @@ def with_runs(arguments: Sequence[str]) -> list[str]:
 
 
 def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder: Path | None = None) -> dict[str, Any]:
-    """Compare two runs, print the page and write it where asked for; returns what it says.
+    """Compare two runs and print the page; returns what it says.
+
+    Raises:
+        ConfigError: as `comparison`.
+    """
+    found, page = comparison(config)
+    print(page)
+    return found
+
+
+def comparison(config: DictConfig) -> tuple[dict[str, Any], str]:
+    """What a comparison of two runs finds, and the page that says it, written where that is configured.
 
     Raises:
         ConfigError: not two runs, or ones that have not finished or were judged on other examples.
@@ -290,8 +303,10 @@ def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder:
     sides = [[run.strip() for run in side.split(",") if run.strip()] for side in runs]
     if len(sides) != 2 or not all(sides):
         raise ConfigError(
-            f"{len(runs)} runs were named. Expected two: type python -m embexp.compare <run> <run>, each by its folder "
-            "or its id in MLflow; seeds of one configuration with commas between them: <run>,<run>."
+            f"{len(runs)} runs were named",
+            expected="two, each by its folder or its id in MLflow; seeds of one configuration with commas between "
+            "them: <run>,<run>",
+            fix=shell_command("compare", ["<run>", "<run>"]),
         )
     if resolved["resamples"] < 1 or resolved["examples"] < 0:
         raise ConfigError(
@@ -302,7 +317,6 @@ def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder:
     folders = [[find_run(run, roots) for run in side] for side in sides]
     found = _compare_runs(*folders, resolved["resamples"], resolved["examples"])
     page = comparison_page(found)
-    print(page)
     if resolved["output"]:
         write_text(Path(resolved["output"]), page)
-    return found
+    return found, page

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.compose import instantiate
+from embexp.config.session import shell_command
 from embexp.core.run_folder import CONFIG, RESULT, read_record, status_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, ExportError, Problems, TrackingError
@@ -42,8 +43,9 @@ def _of_run(folder: Path) -> TrainedModel:
     if (status := status_of(folder)) != "FINISHED":
         how = "was interrupted" if status == "RUNNING" else f"ended as {status}"
         raise ConfigError(
-            f"The run in {folder} {how}. Expected one that has finished: type python -m embexp resume={folder}, "
-            "which goes on with it; then export."
+            f"The run in {folder} {how}",
+            expected="one that has finished: resume it, then export",
+            fix=shell_command("", [f"resume={folder}"]),
         )
     _check_directory(folder)
     _quiet()
@@ -68,8 +70,8 @@ def _check_directory(folder: Path) -> None:
     began = Path(read_record(folder)["directory"])
     if began.is_dir() and began != Path.cwd():
         raise ConfigError(
-            f"The run in {folder} began in {began}, to which its relative paths belong. "
-            f"Type it there: cd {began} && python -m embexp.export run={folder.resolve()} ..."
+            f"The run in {folder} began in {began}, to which its relative paths belong. Export it there",
+            fix=f"cd {began} && {shell_command('export', [f'run={folder.resolve()}', '...'], away=True)}",
         )
 
 

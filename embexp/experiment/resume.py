@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from embexp.config.session import shell_command
 from embexp.core.environment import versions
 from embexp.core.run_folder import (
     CONFIG,
@@ -101,6 +102,6 @@ def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, A
     if directory.is_dir() and directory != Path.cwd():
         raise ConfigError(
             f"The run in {folder} began in {directory}, to which its relative paths belong. "
-            f"Type: cd {directory} && python -m embexp resume={folder.resolve()}"
+            f"Type: cd {directory} && {shell_command('', [f'resume={folder.resolve()}'], away=True)}"
         )
     return OmegaConf.load(folder / CONFIG), record["choices"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from embexp.config.compose import conf_dir
+from embexp.config.session import option_files
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import described, shape_named
 from embexp.errors import Problem, ShapeError, listed
@@ -126,8 +126,8 @@ def _no_route(
 
 
 def _datasets_of(shapes: Sequence[str]) -> list[str]:
-    """The first shipped data set that offers each of these shapes."""
-    offers = {path.stem: OmegaConf.load(path).get("shapes") or () for path in sorted(conf_dir().glob("dataset/*.yaml"))}
+    """The first data set that offers each of these shapes."""
+    offers = {name: OmegaConf.load(path).get("shapes") or () for name, path in sorted(option_files("dataset").items())}
     found = (next((name for name, offered in offers.items() if shape in offered), None) for shape in shapes)
     return [name for name in dict.fromkeys(found) if name]
 
@@ -135,7 +135,7 @@ def _datasets_of(shapes: Sequence[str]) -> list[str]:
 @functools.cache
 def shipped_losses() -> dict[str, tuple[str, ...]]:
     """The shapes that each shipped loss accepts, by the loss's name."""
-    accepts = {path.stem: OmegaConf.load(path).get("_accepts_") for path in sorted(conf_dir().glob("loss/*.yaml"))}
+    accepts = {name: OmegaConf.load(path).get("_accepts_") for name, path in sorted(option_files("loss").items())}
     return {name: tuple(shapes) for name, shapes in accepts.items() if shapes}
 
 

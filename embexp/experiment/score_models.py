@@ -288,12 +288,12 @@ _Composed = tuple[DictConfig, dict[str, Any]]  # a configuration, and the chosen
 def evaluate_command() -> None:
     """`python -m embexp.evaluate`: compose the configuration of every model, check all, score them, print the table."""
     from embexp.cli.app import run_command
+    from embexp.cli.commands import split_flags
     from embexp.cli.overrides import each_model, expand_paths
     from embexp.cli.quoting import quote_texts
 
-    models, others = each_model(sys.argv[1:])
-    overrides = [each for each in others if not each.startswith("-") and ("=" in each or each.startswith("~"))]
-    typed = quote_texts(expand_paths(overrides))
+    models, others = each_model(split_flags(sys.argv[1:])[1])
+    typed = quote_texts(expand_paths(others))
 
     def task(config: DictConfig, choices: dict[str, Any], folder: Path) -> None:
         from embexp.config.compose import composed

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from embexp.config.session import shell_command
+
 _Facts = dict[str, Any]
 # Not part of what the model is: where results went, what was exported, and Hydra's own settings.
 _OF_THE_MACHINE = ("tracking", "paths", "export", "hydra", "threads", "keep", "resume")
@@ -145,7 +147,7 @@ def command_of(run_folder: Path | None) -> str:
     path = run_folder / ".hydra" / "overrides.yaml" if run_folder else None
     typed = OmegaConf.to_container(OmegaConf.load(path), resolve=False) if path and path.is_file() else []
     kept = [text for text in typed if text.lstrip("+~").partition("=")[0].partition(".")[0] not in _OF_THE_MACHINE]
-    return " ".join(["python -m embexp", *(_public_override(text) for text in kept)])
+    return shell_command("", (_public_override(text) for text in kept), rename=public)
 
 
 def _public_override(override: str) -> str:

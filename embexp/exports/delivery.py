@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from embexp.config.compose import instantiate
+from embexp.config.session import shell_command
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, ExportError, Problems
 from embexp.evaluation.scores import Difference, Evaluator, Scores, compare, verdict_split
@@ -228,4 +229,4 @@ def _make(export: Export, trained: TrainedModel) -> Exported:
 
 def _again(export: Export, trained: TrainedModel) -> str:
     subject = f"run={trained.run_folder}" if trained.run_folder else f"model={trained.folder}"
-    return f"python -m embexp.export {subject} export=[{export.name}]"
+    return shell_command("export", [subject, f"export=[{export.name}]"])

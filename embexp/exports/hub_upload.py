@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from embexp.config.session import shell_command
 from embexp.errors import ConfigError, ExportError, did_you_mean
 from embexp.exports.delivery import Exported, TrainedModel, adapter_base, is_local
 from embexp.exports.model_card import CARD, Sharing, write_card
@@ -251,7 +252,7 @@ class HubUpload:
             for key in _REPEATED
             if (value := getattr(self, key)) is not None
         ]
-        return " ".join([f"python -m embexp.export run={trained.run_folder} export=hub", *given])
+        return shell_command("export", [f"run={trained.run_folder}", "export=hub", *given])
 
 
 def _check_whole(model: Path) -> None:

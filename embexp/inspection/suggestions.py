@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from embexp.config.session import shell_command
 from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.steps.conversions.conversion import ConversionSettings
@@ -45,12 +46,12 @@ def training_command(
         options.append("shape=positive_pair")
     if not _judges_itself(dataset, offered, settings):
         options.append("evaluator=[retrieval]" if _has_queries(dataset) else "evaluator=[stsb]")
-    return " ".join(["python -m embexp", *map(shlex.quote, typed), *options])
+    return shell_command("", [*map(shlex.quote, typed), *options])
 
 
 def preparing_command(typed: Sequence[str]) -> str:
     """The command that builds the data set to keep."""
-    return " ".join(["python -m embexp.prepare", *map(shlex.quote, typed)])
+    return shell_command("prepare", map(shlex.quote, typed))
 
 
 def _has_negatives(dataset: EmbeddingDataset) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -157,13 +157,13 @@ def leaderboard_command() -> None:
     """`python -m embexp.leaderboard`: compose the configuration and make the leaderboard."""
     from embexp.cli.app import run_command
 
-    run_command(_run_leaderboard, "leaderboard", rewrite=_as_overrides)
+    run_command(_run_leaderboard, "leaderboard", rewrite=as_overrides)
 
 
-def _as_overrides(arguments: Sequence[str]) -> list[str]:
+def as_overrides(arguments: Sequence[str]) -> list[str]:
     r"""The arguments for Hydra: `rows` and `columns` as lists, texts in quotes; `sweep` has the name of a group.
 
-    >>> _as_overrides(["rows=loss,loss.scale", "columns=[model]", "filter=params.model = 'minilm'", "sweep=1a2b"])
+    >>> as_overrides(["rows=loss,loss.scale", "columns=[model]", "filter=params.model = 'minilm'", "sweep=1a2b"])
     ['rows=[loss,loss.scale]', 'columns=[model]', 'filter="params.model = \'minilm\'"', 'of_sweep="1a2b"']
     """
     return [_as_override(*argument.partition("=")) for argument in arguments]
@@ -183,7 +183,14 @@ def _as_override(key: str, sign: str, value: str) -> str:
 def _run_leaderboard(
     config: DictConfig, _choices: dict[str, Any] | None = None, _folder: Path | None = None
 ) -> dict[str, Any]:
-    """Make the leaderboard of a sweep, or of the runs that a filter finds; print it, write it, store it with the sweep.
+    from embexp.leaderboards.tables import print_leaderboard
+    from embexp.reports.leaderboard_content import as_plain
+
+    return as_plain(leaderboard_of(config, print_leaderboard))
+
+
+def leaderboard_of(config: DictConfig, show: Callable[[Leaderboard], None] | None = None) -> Leaderboard:
+    """Make the leaderboard of a sweep, or of the runs that a filter finds; show it, write it, store it with the sweep.
 
     Raises:
         ConfigError: no such sweep, or an unknown filter, parameter, metric or cost.
@@ -191,8 +198,6 @@ def _run_leaderboard(
     """
     from embexp.config.compose import instantiate, resolve
     from embexp.leaderboards.runs import source_of
-    from embexp.leaderboards.tables import print_leaderboard
-    from embexp.reports.leaderboard_content import as_plain
 
     settings = resolve(config)
     _check(settings)
@@ -200,9 +205,10 @@ def _run_leaderboard(
     with tempfile.TemporaryDirectory() as scratch:
         source = source_of(settings, tracker, Path(scratch))
         leaderboard = make_leaderboard(source.runs, *(settings[key] for key in _ARGUMENTS))
-        print_leaderboard(leaderboard)
+        if show:
+            show(leaderboard)
         _keep(leaderboard, settings, source, tracker, Path(scratch) / "leaderboard")
-    return as_plain(leaderboard)
+    return leaderboard
 
 
 def _check(settings: dict[str, Any]) -> None:

@@ -1,10 +1,11 @@
-"""`python -m embexp.losses`: the catalogue of losses and modifiers, from their YAML files."""
+"""`embexp losses <shape or name>`: the catalogue of losses and modifiers, from their YAML files."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
 
+from embexp.config.session import check_config_dir, remember_config_dir
 from embexp.data.shapes import SHAPES
 from embexp.errors import EmbexpError
 from embexp.losses.catalogue import as_markdown, as_text, entries_of, losses, modifiers
@@ -14,7 +15,7 @@ OF_A_SHAPE = "These read such data as they are; python -m embexp.inspect tells w
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the losses that accept a shape, a loss or modifier by name, or all of them."""
-    parser = argparse.ArgumentParser(prog="python -m embexp.losses", description="The catalogue of losses.")
+    parser = argparse.ArgumentParser(prog="embexp losses", description="The catalogue of losses.")
     parser.add_argument(
         "asked",
         nargs="?",
@@ -22,12 +23,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="show only losses that accept this shape of data, such as triplet; or the loss or modifier of this name",
     )
     parser.add_argument("--markdown", action="store_true", help="print what docs/losses.md holds")
+    parser.add_argument("-cd", "--config-dir", metavar="folder", help="a folder with YAML files of your own, too")
     options = parser.parse_args(arguments)
     if options.markdown and options.asked:
         sys.exit(
             f"Error: --markdown prints all of docs/losses.md; {options.asked} was given, too. Leave one of them out."
         )
     try:
+        if options.config_dir:
+            check_config_dir(options.config_dir)
+            remember_config_dir(options.config_dir)
         _print(as_markdown() if options.markdown else _catalogue(options.asked))
     except EmbexpError as error:
         sys.exit(f"Error: {error}")

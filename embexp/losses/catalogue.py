@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from embexp.config.compose import conf_dir
+from embexp.config.session import option_files
 from embexp.data.shapes import SHAPES, shape_named
 from embexp.errors import ConfigError, did_you_mean, listed
 from embexp.losses.yaml_keys import TRAITS, switch_of, traits_of
@@ -90,7 +90,7 @@ def _opening(path: Path) -> str:
 
 
 def _yamls(group: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in sorted(conf_dir().glob(f"{group}/*.yaml")):
+    for _, path in sorted(option_files(group).items()):
         yield path, OmegaConf.to_container(OmegaConf.load(path)) or {}
 
 
@@ -99,7 +99,7 @@ def _entry(path: Path, node: Mapping[str, Any]) -> _Entry:
     return _Entry(
         name=path.stem,
         when=_opening(path),
-        paper=node["_paper_"],
+        paper=node.get("_paper_", ""),
         shapes=shapes,
         labels=tuple(dict.fromkeys(_LABELS[SHAPES[shape].label_kind] for shape in shapes)),
         needs=tuple(_needs(node)),

@@ -6,7 +6,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from embexp.config.compose import conf_dir, instantiate, parameters_of
+from embexp.config.compose import instantiate, parameters_of
+from embexp.config.session import option_files
 from embexp.errors import ConfigError, Problem, listed
 from embexp.losses.yaml_keys import LegalValues, Needs, needs_of, value_problems, values_of
 
@@ -86,7 +87,7 @@ def modifier_of(name: str, node: Mapping[str, Any] | None) -> Modifier | None:
 def composing_modifiers(traits: Iterable[str]) -> list[str]:
     """Names of the shipped modifiers that compose with a loss of these traits."""
     traits = set(traits)
-    nodes = {path.stem: OmegaConf.load(path) for path in sorted(conf_dir().glob("modifier/*.yaml"))}
+    nodes = {name: OmegaConf.load(path) for name, path in sorted(option_files("modifier").items())}
     return [name for name, node in nodes.items() if not traits & set(node.get("_refuses_") or ())]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from embexp.config.session import shell_command
 from embexp.core.run_context import timed
 from embexp.core.run_folder import RESULT, write_json
 from embexp.core.signals import held_back
@@ -42,7 +43,7 @@ class Journal:
         self.folder = folder
         self.is_part = is_part
         self.key: str | None = None
-        self.again = again or f"python -m embexp resume={folder}"
+        self.again = again or shell_command("", [f"resume={folder}"])
         self.tracker = tracker
         self.result: dict[str, Any] = {}
         self._unsent: list[tuple[str, tuple[Any, ...]]] = []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from embexp.config.session import shell_command
 from embexp.core.run_folder import RESULT, write_text
 from embexp.reports.pictures.study_history import draw_study_history
 from embexp.reports.tables import wide_console
@@ -156,7 +157,7 @@ def _best_lines(search: OpenStudy, best: "FrozenTrial", num_trials: int, metric:
         ("best", f"trial {best.number}, {metric} {best.value:.4f}: {' '.join(sampled_overrides(search, best, shown))}"),
         ("result", f"{primary['key']} {primary['trained']:.4f}, {verdict}: {primary['verdict']}"),
         ("note", f"the best of {num_trials} trials was picked on dev, so its value there is flattered; {honest}"),
-        ("again", f"python -m embexp {shlex.join([*search.fixed, *sampled_overrides(search, best)])}"),
+        ("again", shell_command("", map(shlex.quote, [*search.fixed, *sampled_overrides(search, best)]))),
         ("model", result["model_path"]),
     ]
 

@@ -76,6 +76,9 @@ _NOT_SEARCHED = {
 }
 
 
+MULTIRUN = {"-m", "--multirun"}
+
+
 def with_space(arguments: Sequence[str]) -> list[str]:
     """The arguments with all that search in the list `tune.space`, sorted, so that another order is no new study.
 
@@ -85,7 +88,7 @@ def with_space(arguments: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: -m was typed, or a list for a group of which a run has one option.
     """
-    if {"-m", "--multirun"} & set(arguments):
+    if MULTIRUN & {*arguments}:
         raise ConfigError("-m was typed", expected="none: embexp.tune searches by itself")
     expanded = quote_texts(expand_paths(arguments))
     searching = sorted(argument for argument in expanded if _searches(argument))

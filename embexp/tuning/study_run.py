@@ -1,6 +1,7 @@
 """Running a study: found or begun, its trials run below one parent, its progress and table shown."""
 
 import importlib.util
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -153,9 +154,9 @@ def _parameters(searched: Sequence[str], fixed: Sequence[str], tuning: Mapping[s
 def tune_command() -> None:
     """`python -m embexp.tune`: take from the command line what is searched, compose the rest, and run the study."""
     from embexp.cli.app import run_command
-    from embexp.tuning.space import with_space
+    from embexp.tuning.space import MULTIRUN, with_space
 
-    run_command(_tune, "tune", rewrite=with_space)
+    run_command(_tune, "tune", rewrite=lambda arguments: with_space([*MULTIRUN & {*sys.argv}, *arguments]))
 
 
 def _tune(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[str, Any]:

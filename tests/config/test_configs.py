@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from embexp.config.compose import check_arguments, compose, conf_dir, parameters_of
+from embexp.config.compose import check_arguments, compose, parameters_of
+from embexp.config.session import conf_dir
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError
 from embexp.experiment.routing import fitting_losses

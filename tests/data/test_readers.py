@@ -5,7 +5,8 @@ import hashlib
 import pytest
 from datasets import Dataset
 
-from embexp.config.compose import compose, conf_dir, resolve
+from embexp.config.compose import compose, resolve
+from embexp.config.session import conf_dir
 from embexp.data.readers import read_files, read_public
 from embexp.errors import DataError
 from embexp.experiment.datasets import builder_of

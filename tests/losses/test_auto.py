@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from embexp.config.compose import compose, conf_dir, option_of
+from embexp.config.compose import compose, option_of
+from embexp.config.session import conf_dir
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError
 from embexp.experiment.params import parameters

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from embexp.config.compose import conf_dir, option_of
+from embexp.config.compose import option_of
+from embexp.config.session import conf_dir
 from embexp.losses.__main__ import main
 from embexp.losses.catalogue import COMMAND, SAMPLERS, TRAITS, as_markdown, losses, modifiers
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from shaped_rows import OTHERS, STRANGERS, TEXTS, right_dataset
 
-from embexp.config.compose import conf_dir, option_of
+from embexp.config.compose import option_of
+from embexp.config.session import conf_dir
 from embexp.data.shapes import text_columns
 from embexp.errors import ConfigError
 from embexp.losses.modifiers import modifier_of

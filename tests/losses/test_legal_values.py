@@ -3,7 +3,8 @@
 import pytest
 from conftest import TINY
 
-from embexp.config.compose import compose, conf_dir, option_of
+from embexp.config.compose import compose, option_of
+from embexp.config.session import conf_dir
 from embexp.errors import ConfigError, EmbexpError, as_typed
 from embexp.experiment.plan import plan_run
 from embexp.losses.modifiers import modifier_of

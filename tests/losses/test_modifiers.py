@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from embexp.config.compose import conf_dir, option_of
+from embexp.config.compose import option_of
+from embexp.config.session import conf_dir
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError
 from embexp.losses.modifiers import composing_modifiers, modifier_of

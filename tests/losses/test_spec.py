@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from embexp.config.compose import conf_dir
+from embexp.config.session import conf_dir
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, ShapeError
 from embexp.losses.spec import num_labels, spec_of

@@ -4,7 +4,8 @@ import numpy
 import pytest
 import torch
 
-from embexp.config.compose import compose, conf_dir, instantiate
+from embexp.config.compose import compose, instantiate
+from embexp.config.session import conf_dir
 from embexp.models.network import save_model
 
 TEXTS = ["The market rose.", "Stocks fell sharply, again.", "a cat sleeps on the mat", "central banks raise rates"]

@@ -7,12 +7,12 @@ import signal
 import time
 
 import pytest
-from hydra import initialize_config_dir
 from killed_runs import SERVER
 from omegaconf import OmegaConf
 
 from embexp.cli.quoting import quote_texts
-from embexp.config.compose import VERSION_BASE, compose, composed, conf_dir, resolve
+from embexp.config.compose import compose, composed, resolve
+from embexp.config.session import hydra_started
 from embexp.core.run_folder import read_json, write_json
 from embexp.errors import ConfigError
 from results.recipes import read_recipes
@@ -27,7 +27,7 @@ RECIPES = {
 
 
 def configured(recipes, *overrides):
-    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+    with hydra_started():
         config, choices = composed(quote_texts(as_overrides(overrides)), "reproduce")
     OmegaConf.set_struct(config, False)
     config.recipes = recipes

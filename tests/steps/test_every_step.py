@@ -10,7 +10,8 @@ from datasets import Dataset
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from embexp.config.compose import compose, conf_dir, instantiate
+from embexp.config.compose import compose, instantiate
+from embexp.config.session import conf_dir
 from embexp.data.arrow import schema_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import MADE_BY, MADE_FROM, ROW_PROMPT, shape_named, text_columns, training_columns

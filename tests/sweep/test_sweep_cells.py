@@ -10,6 +10,7 @@ from conftest import TINY
 from omegaconf import OmegaConf
 
 from embexp.config.compose import composed
+from embexp.config.session import hydra_started
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import read_record, write_json
 from embexp.errors import ConfigError, SkippedJobError, TrainingError
@@ -22,11 +23,8 @@ QUICK = (*TINY, "trainer.max_steps=1")
 
 
 def plan(folder, *overrides):
-    from hydra import initialize_config_dir
 
-    from embexp.config.compose import VERSION_BASE, conf_dir
-
-    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+    with hydra_started():
         config, choices = composed([*QUICK, *overrides])
     folder.mkdir(parents=True, exist_ok=True)  # as Hydra does
     return plan_run(config, choices, folder)

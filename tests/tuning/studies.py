@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from conftest import TINY
-from hydra import initialize_config_dir
 from killed_runs import SERVER
 
-from embexp.config.compose import VERSION_BASE, composed, conf_dir
+from embexp.config.compose import composed
+from embexp.config.session import hydra_started
 from embexp.tuning.space import check_values, read_space, run_overrides, with_space
 from embexp.tuning.study_run import run_study
 
@@ -18,7 +18,7 @@ from embexp.tuning.study_run import run_study
 def study(folder: Path, *arguments: str, tiny: tuple[str, ...] = TINY) -> dict[str, Any]:
     """What `python -m embexp.tune` finds, in that folder."""
     typed = with_space([*tiny, *arguments])
-    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+    with hydra_started():
         config, _ = composed(typed, "tune")
         fixed = run_overrides(typed)
         space = read_space(config.tune.space, fixed)

@@ -4,7 +4,8 @@ import pytest
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from embexp.config.compose import compose, conf_dir, instantiate
+from embexp.config.compose import compose, instantiate
+from embexp.config.session import conf_dir
 
 OPTIONS = [(path.parent.name, path.stem) for path in sorted((conf_dir() / "tune").rglob("*.yaml"))]
 

@@ -1,9 +1,8 @@
 """A search space in Hydra's grammar: what may be drawn, what is refused, and what is checked before the first trial."""
 
 import pytest
-from hydra import initialize_config_dir
 
-from embexp.config.compose import VERSION_BASE, conf_dir
+from embexp.config.session import hydra_started
 from embexp.errors import ConfigError
 from embexp.tuning.space import Choices, Interval, check_values, read_space, with_space
 
@@ -11,7 +10,7 @@ from embexp.tuning.space import Choices, Interval, check_values, read_space, wit
 @pytest.fixture(autouse=True)
 def started():
     """Hydra, as a command has started it."""
-    with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+    with hydra_started():
         yield
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from embexp.config.compose import conf_dir
+from embexp.config.session import conf_dir
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import rows_of
 from embexp.data.dataset import EmbeddingDataset

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from chat_server import ChatServer, Reply, completion, echo, texts
 
-from embexp.config.compose import conf_dir
+from embexp.config.session import conf_dir
 from embexp.errors import ConfigError, EndpointError
 from embexp.steps.llm.batch import OVER_LIMIT, REFUSED, UNUSABLE, request_all
 from embexp.steps.llm.chat import Request

@@ -1,0 +1,347 @@
+"""What `import embexp` offers: runs, evaluations, comparisons and leaderboards, made as the commands make them.
+
+Errors are exceptions. An application's own Hydra state, environment variables and number of torch threads stay.
+"""
+
+import html
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embexp.cli.app import MISTAKES, is_sweep
+from embexp.cli.messages import explain
+from embexp.cli.overrides import each_model, expand_paths
+from embexp.cli.quoting import quote_texts, quoted
+from embexp.config.compose import composed, composed_job
+from embexp.config.session import hydra_started
+from embexp.core.run_context import RunContext
+from embexp.core.run_folder import RESULT, find_run, read_json, read_record, status_of
+from embexp.errors import ConfigError, DataError, EmbexpError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from sentence_transformers import SentenceTransformer
+
+    from embexp.reports.leaderboard_content import Leaderboard
+
+_PLACES = ("runs", "sweeps", "tunings")  # where runs are: keys of `paths`
+_LOG = "[%(asctime)s][%(name)s][%(levelname)s] %(message)s"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in its folder."""
+
+    folder: Path
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """The content of result.json; of a run that has not ended only its status."""
+        path = self.folder / RESULT
+        return read_json(path) if path.is_file() else {"run": {"status": "RUNNING"}}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All numbers by their keys, such as `test/sts/spearman_cosine`."""
+        return self.result.get("metrics", {})
+
+    @property
+    def table(self) -> "DataFrame":
+        """The untouched and the trained model in each metric: difference, 95 % interval, verdict."""
+        import pandas
+
+        return pandas.DataFrame(self.result.get("comparisons", []))
+
+    def examples(self, evaluator: str, split: str = "test") -> "DataFrame":
+        """The examples of an evaluator: id, texts, gold, and what both models predict (`base_...`, `trained_...`).
+
+        Raises:
+            DataError: the run keeps no such examples.
+        """
+        import pandas
+
+        path = self.folder / "examples" / f"{evaluator}_{split}.parquet"
+        if not path.is_file():
+            known = sorted(each.stem for each in path.parent.glob("*.parquet"))
+            raise DataError(
+                f"{self.folder} keeps no examples of {evaluator} on {split}",
+                expected=f"an evaluator and a split of: {listed(known)}",
+                note=did_you_mean(path.stem, known),
+            )
+        return pandas.read_parquet(path)
+
+    def model(self) -> "SentenceTransformer":
+        """The trained model.
+
+        Raises:
+            DataError: the run has not trained any.
+        """
+        from sentence_transformers import SentenceTransformer
+
+        path = self.folder / "stages" / "main" / "model"
+        if not path.is_dir():
+            raise DataError(f"{self.folder} holds no trained model: the run is {status_of(self.folder)}.")
+        return SentenceTransformer(str(path))
+
+    def __repr__(self) -> str:
+        return f"<Run {' '.join(self._lines())}>"
+
+    def _repr_html_(self) -> str:
+        head = "<br>".join(map(html.escape, self._lines()))
+        shown = [row for row in self.result.get("comparisons", []) if row["headline"] or row["primary"]]
+        if not shown:
+            return head
+        import pandas
+
+        columns = ["evaluator", "split", "metric", "base", "trained", "difference", "low", "high", "verdict"]
+        return f"{head}{pandas.DataFrame(shown, columns=columns).to_html(index=False, float_format='%.4f')}"
+
+    def _lines(self) -> list[str]:
+        status = self.result["run"]["status"]
+        lines = [f"{self._name()} {status}"]
+        if primary := self.result.get("primary"):
+            lines.append(
+                f"{primary['key']} {primary['base']:.4f} -> {primary['trained']:.4f} "
+                f"({primary['difference']:+.4f}: {primary['verdict']})"
+            )
+        if error := self.result.get("error"):
+            lines.append(str(error).splitlines()[0])
+        return [*lines, f"in {self.folder}"]
+
+    def _name(self) -> str:
+        try:
+            return read_record(self.folder)["name"]
+        except FileNotFoundError:  # it ended before it was begun
+            return self.folder.name
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a command found.
+
+    Attributes:
+        text: as the command prints it, or close to it.
+        content: all of it as plain values.
+        tables: by their names, the most important first.
+    """
+
+    text: str
+    content: Any
+    tables: Mapping[str, "DataFrame"] = field(repr=False)
+
+    @property
+    def table(self) -> "DataFrame":
+        """The most important table."""
+        return next(iter(self.tables.values()))
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html(index=False, float_format="%.4f")
+
+
+@contextmanager
+def _session(config_dir: str | Path | None) -> Iterator[None]:
+    """Hydra of our own; its mistakes come out as ours, and environment variables stay as they were.
+
+    Raises:
+        EmbexpError: whatever is wrong inside.
+    """
+    before = dict(os.environ)
+    try:
+        with hydra_started(config_dir):
+            try:
+                yield
+            except EmbexpError:
+                raise
+            except MISTAKES as error:
+                raise ConfigError(explain(error)) from error
+    finally:
+        for name in {*os.environ} - {*before}:
+            del os.environ[name]
+        os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
+
+
+def _checked(overrides: Sequence[str], function: str) -> list[str]:
+    """The overrides, none of which is a flag.
+
+    Raises:
+        ConfigError: one is.
+    """
+    for each in overrides:
+        if each in ("-m", "--multirun"):
+            raise ConfigError(
+                f"embexp.{function} takes no {each}: a sweep is for the command line. Call it for each value, "
+                "or type embexp -m ... in a shell."
+            )
+        if each.startswith("-"):
+            raise ConfigError(f"embexp.{function} takes no flag such as {each}. Expected overrides and config_dir=...")
+    return [*overrides]
+
+
+def make_run(overrides: Sequence[str], config_dir: str | Path | None) -> Run:
+    """What `embexp.run` promises."""
+    import torch
+
+    from embexp.sweep.train import train
+
+    threads, context = torch.get_num_threads(), RunContext()
+    with _session(config_dir):
+        typed = quote_texts(expand_paths(_checked(overrides, "run")))
+        if several := [each for each in typed if is_sweep(each)]:
+            raise ConfigError(
+                f"{several[0]} names several values, and embexp.run makes one run. Call it for each value, "
+                "or type embexp -m ... in a shell."
+            )
+        config, choices, folder = composed_job(typed)
+        own = [each for each in typed if not each.startswith("hydra.")]
+        if config.resume is None:
+            _keep_overrides(folder, own)
+        try:
+            with _logged(folder):
+                named = [each for each in typed if each.startswith("hydra.run.dir=")]
+                train(config, choices, folder, [*own, *named], context)
+        finally:
+            torch.set_num_threads(threads)
+    return Run(folder.absolute())
+
+
+def _keep_overrides(folder: Path, overrides: Sequence[str]) -> None:
+    """Write what was typed where Hydra writes it for a command: the model card and the tracker show it."""
+    from omegaconf import OmegaConf
+
+    path = folder / ".hydra" / "overrides.yaml"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(OmegaConf.create([*overrides]), path)
+
+
+@contextmanager
+def _logged(folder: Path) -> Iterator[None]:
+    """Keep embexp's messages in the run's embexp.log, as the command does."""
+    logger = logging.getLogger("embexp")
+    level = logger.level
+    handler = logging.FileHandler(folder / "embexp.log", encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter(_LOG))
+    logger.addHandler(handler)
+    logger.setLevel(level or logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def find(run: "str | Path | Run") -> Run:
+    """What `embexp.load` promises."""
+    if isinstance(run, Run):
+        return run
+    with _session(None):
+        paths = composed([], check=False)[0].paths
+        return Run(find_run(str(run), [paths[place] for place in _PLACES]).absolute())
+
+
+def score(overrides: Sequence[str], config_dir: str | Path | None) -> Report:
+    """What `embexp.evaluate` promises."""
+    import pandas
+    import torch
+
+    from embexp.experiment.score_models import evaluate
+    from embexp.reports.comparisons import as_markdown
+
+    threads = torch.get_num_threads()
+    with _session(config_dir):
+        models, others = each_model(_checked(overrides, "evaluate"))
+        typed = quote_texts(expand_paths(others))
+        *first, folder = composed_job([*quote_texts(models[0]), *typed], "evaluate")
+        every = [tuple(first), *(composed([*quote_texts(model), *typed], "evaluate") for model in models[1:])]
+        try:
+            result = evaluate(every, folder)
+        finally:
+            torch.set_num_threads(threads)
+    rows = result["models"]
+    table = pandas.json_normalize([{**row, "scores": {}} | _flat_scores(row["scores"]) for row in rows])
+    return Report(as_markdown(rows), result, {"models": table.drop(columns="scores", errors="ignore")})
+
+
+def _flat_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """By metric its value, and under `<metric>_<name>` whatever else is known of it."""
+    return {
+        key if name == "value" else f"{key}_{name}": value
+        for key, each in scores.items()
+        for name, value in each.items()
+        if name != "name"
+    }
+
+
+def set_side_by_side(first: Any, second: Any, overrides: Sequence[str], config_dir: str | Path | None) -> Report:
+    """What `embexp.compare` promises."""
+    import pandas
+
+    from embexp.experiment.compare import comparison
+
+    with _session(config_dir):
+        sides = ",".join(quoted(_names_of(side)) for side in (first, second))
+        typed = quote_texts(expand_paths(_checked(overrides, "compare")))
+        found, page = comparison(composed([f"runs=[{sides}]", *typed], "compare")[0])
+    tables = {
+        "metrics": pandas.DataFrame(found["metrics"]),
+        "other_tests": pandas.DataFrame(found["other_tests"]),
+        "configuration": pandas.DataFrame(found["configuration"], columns=["key", "first", "second"]),
+    }
+    changed = {f"changed/{name}": pandas.DataFrame(rows) for name, rows in found["changed"].items()}
+    return Report(page, found, tables | changed)
+
+
+def _names_of(side: Any) -> str:
+    """The runs of a side as `embexp compare` takes them."""
+    runs = [side] if isinstance(side, str | Path | Run) else side
+    return ",".join(str(each.folder if isinstance(each, Run) else each) for each in runs)
+
+
+def rank(overrides: Sequence[str], config_dir: str | Path | None) -> Report:
+    """What `embexp.leaderboard` promises."""
+    from embexp.leaderboards.make import as_overrides, leaderboard_of
+    from embexp.leaderboards.tables import as_markdown
+    from embexp.reports.leaderboard_content import as_plain
+
+    with _session(config_dir):
+        typed = quote_texts(expand_paths(as_overrides(_checked(overrides, "leaderboard"))))
+        found = leaderboard_of(composed(typed, "leaderboard")[0])
+    return Report(as_markdown(found), as_plain(found), {"cells": _cells(found)})
+
+
+def _cells(leaderboard: "Leaderboard") -> "DataFrame":
+    """A line for each cell: its parameters, score and difference with their intervals, verdict, costs."""
+    import pandas
+
+    return pandas.DataFrame(
+        {
+            **dict(zip(leaderboard.row_keys, cell.row, strict=True)),
+            **dict(zip(leaderboard.column_keys, cell.column, strict=True)),
+            "metric": cell.metric,
+            "group": cell.group,
+            "score": cell.score.value,
+            "low": cell.score.low,
+            "high": cell.score.high,
+            "std": cell.std,
+            "difference": cell.difference.value,
+            "difference_low": cell.difference.low,
+            "difference_high": cell.difference.high,
+            "p": cell.p,
+            "verdict": cell.verdict,
+            "is_best": cell.is_best,
+            "is_base": cell.is_base,
+            "seeds": [*cell.seeds],
+            "runs": [*cell.runs],
+            **cell.costs,
+        }
+        for cell in leaderboard.cells
+    )

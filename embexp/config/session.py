@@ -1,0 +1,127 @@
+"""Where the configuration comes from: `conf/`, `--config-dir`, and Hydra's state while they are read."""
+
+import importlib.metadata
+import os
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from embexp.errors import ConfigError
+
+HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").split(".")[:2])
+# Hydra 1.4 deprecates version_base; 1.3 needs it to leave the working directory alone.
+VERSION_BASE = {} if HYDRA >= (1, 4) else {"version_base": "1.3"}
+# Hydra 1.4 asks which callables it may call by itself: our sweep callback, its own launchers and their plugins.
+TRUSTED = {"execution_whitelist": ["embexp.*", "hydra.*", "hydra_plugins.*"]} if HYDRA >= (1, 4) else {}
+_OWN_PROVIDER = "command-line"  # what Hydra calls the source of --config-dir
+_CONFIG_DIR: ContextVar[str | None] = ContextVar("config_dir", default=None)
+
+
+def conf_dir() -> Path:
+    """The shipped configuration: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    places = (package / "conf", package.parent / "conf")  # in a wheel, in a checkout without symbolic links
+    for place in places:
+        if (place / "config.yaml").is_file() and (place / "loss").is_dir():
+            return place.resolve()
+    raise ConfigError(
+        f"No configuration was found in {places[0]} or {places[1]}. Expected the folder conf/ of embexp. "
+        "Install embexp again, or run from a checkout."
+    )
+
+
+def config_dir() -> str | None:
+    """The folder that was given as `--config-dir`, relative to the working directory where it is below it."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    if not GlobalHydra.instance().is_initialized():
+        return _CONFIG_DIR.get()
+    search_path = GlobalHydra.instance().config_loader().get_search_path().get_path()
+    for given in (each.path.removeprefix("file://") for each in search_path if each.provider == _OWN_PROVIDER):
+        return os.path.relpath(given) if Path(given).is_relative_to(Path.cwd()) else given
+    return None
+
+
+def option_files(group: str) -> dict[str, Path]:
+    """The YAML files of a group's options by their names, those in `--config-dir` too; the shipped ones win."""
+    folders = [Path(given) for given in (config_dir(),) if given] + [conf_dir()]
+    return {path.stem: path for folder in folders for path in sorted((folder / group).glob("*.yaml"))}
+
+
+def remember_config_dir(folder: str | None) -> None:
+    """Let `config_dir` know the folder also before Hydra has started and after it has ended."""
+    _CONFIG_DIR.set(folder)
+
+
+def check_config_dir(folder: str | Path) -> Path:
+    """The absolute path of a folder for `--config-dir`.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    path = Path(folder).expanduser().absolute()
+    if not path.is_dir():
+        raise ConfigError(
+            "is not a folder",
+            key="--config-dir",
+            given=str(folder),
+            expected="a folder with YAML files in folders named after the groups, such as loss/mine.yaml",
+        )
+    return path
+
+
+def shell_command(name: str, arguments: Iterable[str], rename: Callable[[str], str] = str, away: bool = False) -> str:
+    """A command to type, with the `--config-dir` of the present one.
+
+    Args:
+        name: of the command, empty for a run.
+        arguments: as the shell reads them, with its quotes.
+        rename: what to call the folder of `--config-dir`.
+        away: whether it is typed in another directory.
+
+    >>> shell_command("export", ["run=runs/a"])
+    'python -m embexp.export run=runs/a'
+    """
+    folder = config_dir()
+    if folder and away:
+        folder = os.path.abspath(folder)
+    own = ["--config-dir", shlex.quote(rename(folder))] if folder else []
+    return " ".join([f"python -m embexp{name and f'.{name}'}", *own, *arguments])
+
+
+@contextmanager
+def hydra_started(config_dir: str | Path | None = None) -> Iterator[None]:
+    """Hydra with our configuration, for code outside of a command.
+
+    Hydra keeps its state in singletons. Those of an application that uses Hydra itself are put back as they were.
+
+    Args:
+        config_dir: a folder with YAML files of one's own.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    from hydra import version
+    from hydra._internal.hydra import Hydra
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_search_path import SearchPathQuery
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.core.singleton import Singleton
+
+    own = check_config_dir(config_dir) if config_dir else None
+    states = {kind: Singleton._instances.pop(kind, None) for kind in (GlobalHydra, HydraConfig, version.VersionBase)}
+    try:
+        version.setbase("1.3")
+        search_path = create_config_search_path(str(conf_dir()))
+        if own:
+            search_path.prepend(_OWN_PROVIDER, f"file://{own}", anchor=SearchPathQuery(provider="schema"))
+        Hydra.create_main_hydra2(task_name="embexp", config_search_path=search_path)
+        yield
+    finally:
+        for kind, state in states.items():
+            Singleton._instances.pop(kind, None)
+            if state is not None:
+                Singleton._instances[kind] = state

@@ -1,0 +1,145 @@
+"""`embexp <command>`, and `--config-dir` wherever it is typed."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from embexp.cli.commands import COMMANDS, split_flags, summaries
+
+ROOT = Path(__file__).parent.parent.parent
+DOORS = {path.stem: path for path in (ROOT / "embexp").glob("*.py") if "__main__" in path.read_text("utf-8")}
+OWN = {
+    "loss/mine.yaml": (ROOT / "conf/loss/mnrl.yaml").read_text("utf-8").replace("scale: 20.0", "scale: 33.0"),
+    "model/own.yaml": (ROOT / "conf/model/tiny.yaml").read_text("utf-8"),
+    "dataset/own.yaml": (ROOT / "conf/dataset/finance.yaml").read_text("utf-8"),
+}
+
+
+@pytest.fixture
+def own(workplace) -> Path:
+    """A folder `own` with YAML files of one's own."""
+    for name, text in OWN.items():
+        path = workplace / "own" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    return workplace
+
+
+def call(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=folder, env=None, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_every_door_is_a_command_and_says_what_it_is_for():
+    assert {*DOORS} - {"__main__"} == {*COMMANDS} - {"losses"}
+    lines = summaries().splitlines()
+    assert [line.split()[0] for line in lines] == [*COMMANDS]
+    assert all(len(line) <= 120 and len(line.split()) > 5 for line in lines)
+
+
+def test_pytest_passes_the_doors_by():
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]["addopts"]
+    assert {f"--ignore=embexp/{name}.py" for name in DOORS} - {"--ignore=embexp/__main__.py"} <= {*options}
+
+
+def test_nothing_imports_a_door():
+    """Their modules would stand in place of the functions of the same names: `embexp.compare`."""
+    doors = {f"embexp.{name}" for name in DOORS}
+    for path in [
+        path for folder in ("embexp", "tests", "results", "hydra_plugins") for path in (ROOT / folder).rglob("*.py")
+    ]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                assert not doors & {alias.name for alias in node.names} - {"embexp.__main__"}, path
+            elif isinstance(node, ast.ImportFrom):
+                assert node.module not in doors - {"embexp.__main__"}, path
+    for name, path in DOORS.items():
+        if name != "__main__":
+            kinds = [type(node) for node in ast.parse(path.read_text("utf-8")).body]
+            assert kinds == [ast.Expr, ast.If], f"{name} is more than a docstring and a call"
+
+
+def test_flags_may_stand_anywhere():
+    assert split_flags(["a=1", "--config-dir", "own", "b=2"]) == (["--config-dir=own"], ["a=1", "b=2"])
+    assert split_flags(["a=1", "-cd", "own", "-m"]) == (["--config-dir=own", "-m"], ["a=1"])
+    assert split_flags(["-cd=own", "a=1", "--info", "b=2"]) == (["--config-dir=own", "--info"], ["a=1", "b=2"])
+    assert split_flags(["a=1", "-c", "job", "-i", "searchpath"]) == (["-c", "job", "-i", "searchpath"], ["a=1"])
+
+
+def test_an_unknown_command_names_the_nearest_one(workplace):
+    done = call("embexp", "evalute", "model=tiny", folder=workplace)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: evalute is neither a command nor an override. Expected an override")
+    assert "Did you mean 'evaluate'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["embexp", "--config-dir", "own", "loss=mine", "model=tiny", "--cfg", "job"],
+        ["embexp", "loss=mine", "-cd", "own", "model=tiny", "--cfg", "job"],
+        ["embexp", "loss=mine", "model=tiny", "--cfg", "job", "--config-dir=own"],
+        ["embexp", "tune", "loss=mine", "-cd", "own", "tune.seed=3", "--cfg", "job"],
+        ["embexp.tune", "loss=mine", "--config-dir", "own", "tune.seed=3", "--cfg", "job"],
+    ],
+)
+def test_the_folder_of_ones_own_is_found_from_any_place(line, own):
+    done = call(*line, folder=own)
+    assert done.returncode == 0, done.stderr
+    assert "scale: 33.0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("evaluate", ["model=own", "--config-dir", "own", "evaluator=[sts]"]),
+        ("export", ["model=own", "-cd", "own", "export=[]"]),
+        ("inspect", ["dataset=own", "-cd=own", "examples=0"]),
+        ("prepare", ["dataset=own", "--config-dir=own", "format=jsonl"]),
+    ],
+)
+def test_every_command_finds_it(command, words, own):
+    done = call("embexp", command, *words, "--cfg", "job", folder=own)
+    assert done.returncode == 0, done.stderr
+
+
+def test_compare_and_leaderboard_take_it_for_no_run(own):
+    done = call("embexp", "compare", "a", "--config-dir", "own", "b", "--cfg", "job", folder=own)
+    assert "runs:\n- a\n- b\n" in done.stdout, done.stderr
+    done = call("embexp", "leaderboard", "rows=loss", "-cd", "own", "columns=model", "--cfg", "job", folder=own)
+    assert "rows:\n- loss\n" in done.stdout, done.stderr
+
+
+def test_the_losses_of_ones_own_are_in_the_catalogue(own):
+    done = call("embexp", "losses", "mine", "--config-dir", "own", folder=own)
+    assert done.stdout.startswith("mine"), done.stderr
+
+
+def test_a_folder_that_is_not_there_is_told(workplace):
+    done = call("embexp", "loss=mnrl", "--config-dir", "nowhere", folder=workplace)
+    assert done.stderr.startswith("Error: --config-dir=nowhere is not a folder. Expected a folder with YAML files")
+
+
+def test_suggested_commands_keep_it(own):
+    done = call("embexp", "inspect", "dataset=own", "--config-dir", "own", folder=own)
+    assert "python -m embexp --config-dir own dataset=own loss=auto" in done.stdout, done.stderr
+    assert "python -m embexp.prepare --config-dir own dataset=own" in done.stdout
+
+
+def test_help_lists_the_commands_first_and_imports_nothing_slow(workplace):
+    code = "import atexit, runpy, sys; sys.argv[1:] = ['--help']; "
+    code += "atexit.register(lambda: print('torch' in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nrunpy.run_module('embexp', run_name='__main__')"],
+        cwd=workplace,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.index("leaderboard  which loss") < done.stdout.index("== Groups: choose")
+    assert done.stdout.splitlines()[-1] == "False"
