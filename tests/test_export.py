@@ -143,7 +143,8 @@ def test_a_run_that_the_tracker_does_not_know_is_told(workplace, store, caplog):
         ("run.json", "run is no run: there is no run.json in it. Expected the folder of a finished run"),
         (
             "KILLED",
-            "The run in run ended as KILLED. Expected one that has finished: resume it, then export.\nhint: type python -m embexp resume=run",
+            "The run in run ended as KILLED. Expected one that has finished: resume it, then export.\n"
+            "hint: type python -m embexp resume=run",
         ),
         ("result.json", "The run in run was interrupted. Expected one that has finished"),
     ],

@@ -11,7 +11,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from embexp.config.checks import default_problems, key_problems
 from embexp.config.schemas import register_schemas
-from embexp.config.session import HYDRA, hydra_started, option_files
+from embexp.config.session import HYDRA, config_folders, hydra_started, option_files
 from embexp.config.yaml_keys import describes
 from embexp.core.arguments import refuse
 from embexp.core.run_folder import run_folder
@@ -102,18 +102,8 @@ def check_config(config: DictConfig, choices: dict[str, Any], config_name: str =
     Raises:
         ConfigError: lists every problem.
     """
-    refuse(key_problems(OmegaConf.to_container(config), _config_folders()))
+    refuse(key_problems(OmegaConf.to_container(config), config_folders()))
     refuse(default_problems(config, defaults_of(choices, config_name, config)))
-
-
-def _config_folders() -> list[Path]:
-    """The folders that options are read from: those of `--config-dir` first, then conf/."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    started = GlobalHydra.instance().is_initialized()
-    sources = GlobalHydra.instance().config_loader().get_search_path().get_path() if started else []
-    folders = [Path(source.path.removeprefix("file://")) for source in sources if source.path.startswith("file://")]
-    return [*(folder for folder in folders if folder != conf_dir()), conf_dir()]
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -169,7 +159,7 @@ def option_of(group: str, name: str) -> dict[str, Any]:
     started = GlobalHydra.instance().is_initialized()
     config = defaults_of({group: name}) if started else compose([f"{group}={name}"], check=False)
     node = OmegaConf.to_container(config[group], resolve=True)
-    refuse(key_problems({group: node}, _config_folders()))
+    refuse(key_problems({group: node}, config_folders()))
     return node
 
 

@@ -44,10 +44,14 @@ def config_dir() -> str | None:
     return None
 
 
+def config_folders() -> list[Path]:
+    """The folders that options are read from: `--config-dir`, then conf/, which wins."""
+    return [*(Path(given) for given in (config_dir(),) if given), conf_dir()]
+
+
 def option_files(group: str) -> dict[str, Path]:
-    """The YAML files of a group's options by their names, those in `--config-dir` too; the shipped ones win."""
-    folders = [Path(given) for given in (config_dir(),) if given] + [conf_dir()]
-    return {path.stem: path for folder in folders for path in sorted((folder / group).glob("*.yaml"))}
+    """The YAML files of a group's options by their names."""
+    return {path.stem: path for folder in config_folders() for path in sorted((folder / group).glob("*.yaml"))}
 
 
 def remember_config_dir(folder: str | None) -> None:

@@ -4,7 +4,6 @@ import shlex
 
 import pytest
 from conftest import TINY
-from hydra import initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
@@ -13,7 +12,8 @@ from embexp.cli.app import MISTAKES
 from embexp.cli.messages import explain, unknown_override
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
-from embexp.config.compose import VERSION_BASE, compose, composed, conf_dir
+from embexp.config.compose import compose, composed
+from embexp.config.session import hydra_started
 from embexp.errors import ConfigError
 from embexp.experiment.plan import plan_run
 
@@ -54,7 +54,7 @@ def test_the_error_of_a_resolver_of_ours_is_shown_as_it_is():
 def message_of(folder, *typed: str) -> str:
     """What `python -m embexp` says to a command, without training; empty where a plan is made."""
     try:
-        with initialize_config_dir(config_dir=str(conf_dir()), **VERSION_BASE):
+        with hydra_started():
             overrides = [*TINY, "tracking=none", *typed]
             last = {override.partition("=")[0]: override for override in overrides}
             config, choices = composed(quote_texts(expand_paths([*last.values()])))

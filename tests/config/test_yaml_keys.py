@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 
 from embexp.config.__main__ import COMMAND, as_markdown, meanings
 from embexp.config.checks import key_problems, read_keys
-from embexp.config.compose import compose, conf_dir
+from embexp.config.compose import compose
+from embexp.config.session import conf_dir
 from embexp.config.yaml_keys import (
     KEYS_OF_GROUPS,
     SHAPE_NAMES,
