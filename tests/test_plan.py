@@ -154,5 +154,7 @@ def test_a_modifier_stands_in_the_runs_name(tmp_path):
 @pytest.mark.parametrize("model", ["minilm", "static"])
 def test_weights_that_cannot_be_trained_are_told_by_the_plan(model, tmp_path):
     key = {"minilm": "model.dtype", "static": "model.source.dtype"}[model]
-    with pytest.raises(EmbexpError, match=r"model\.dtype=float16 cannot be trained: .* type model\.dtype=bfloat16"):
+    with pytest.raises(
+        EmbexpError, match=r"model\.dtype=float16 cannot be trained: .*\nhint: type model\.dtype=bfloat16"
+    ):
         plan_of_finance(tmp_path, f"model={model}", f"{key}=float16")

@@ -8,7 +8,7 @@ import pytest
 
 from embexp.config.compose import compose, instantiate, resolve
 from embexp.experiment.datasets import builder_of
-from embexp.models.network import save_model
+from embexp.models.adapters import save_model
 
 pytestmark = pytest.mark.slow
 PROGRAM = """

@@ -1,17 +1,24 @@
-"""LoRA: small matrices beside those of a transformer are trained, the transformer itself is not."""
+"""LoRA: small matrices that are added to those of a transformer are trained, the transformer itself is not."""
 
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.errors import ConfigError, ModelError, listed
+from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
+from embexp.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-_BIASES = ("none", "all", "lora_only")
-PEFT_IS_MISSING = "peft is not installed. Type pip install 'embexp[lora]'"
+_LEGAL = {  # with a usual value
+    "r": (COUNT, 64),
+    "lora_alpha": (LegalValues(above=0), 128),
+    "lora_dropout": (LegalValues(least=0, below=1), 0.1),
+    "bias": (LegalValues(one_of=("none", "all", "lora_only")), "none"),
+}
+INSTALL_PEFT = "pip install 'embexp[lora]'"
 
 
 @dataclass(frozen=True)
@@ -48,24 +55,15 @@ class LoraAdapter:
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("peft") is None:
-            raise ConfigError(f"model.adapter=lora was given; {PEFT_IS_MISSING}, or model.adapter=null.")
-        problems = [
-            f"model.adapter.{name}={value} was given. Expected {expected}: type model.adapter.{name}={instead}."
-            for name, value, fits, expected, instead in (
-                ("r", self.r, isinstance(self.r, int) and self.r > 0, "a whole number above 0", 64),
-                ("lora_alpha", self.lora_alpha, self.lora_alpha > 0, "a number above 0", 128),
-                ("lora_dropout", self.lora_dropout, 0 <= self.lora_dropout < 1, "a share from 0 to below 1", 0.1),
-                ("bias", self.bias, self.bias in _BIASES, f"one of: {listed(_BIASES)}", "none"),
-            )
-            if not fits
-        ]
-        if problems:
-            raise ConfigError("\n".join(problems))
+            text, fix = "needs peft, which is not installed", (INSTALL_PEFT, "model.adapter=null")
+            raise ConfigError(text, key="model.adapter", given="lora", fix=fix)
+        found = (problems_with(name, getattr(self, name), legal, usual) for name, (legal, usual) in _LEGAL.items())
+        refuse((problem for problems in found for problem in problems), under="model.adapter")
 
     def attach(self, model: "SentenceTransformer") -> None:
         """Add the matrices to the model's transformer, in place; all its other weights are frozen.
 
-        They are drawn so that the embeddings are still those of the untouched model (B is zero).
+        At first the embeddings are still those of the untouched model (B is zero).
 
         Raises:
             ModelError: the model has no transformer, or none of the named matrices.
@@ -78,13 +76,16 @@ class LoraAdapter:
             model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", **arguments))
         except ValueError as error:
             raise ModelError(
-                f"model.adapter=lora does not fit the model: {str(error).splitlines()[0]} Expected names of matrices "
-                "of its transformer: type 'model.adapter.target_modules=[query,value]', or all-linear for all of them."
+                f"does not fit the model: {str(error).splitlines()[0]}",
+                key="model.adapter",
+                given="lora",
+                expected="names of matrices of its transformer, or all-linear for all of them",
+                fix=("'model.adapter.target_modules=[query,value]'", "model.adapter.target_modules=all-linear"),
             ) from error
 
 
 def _there(model: "SentenceTransformer", endings: Sequence[str] | None) -> list[str] | None:
-    """Those endings that a part of the model is called by: peft warns of others, whenever the adapter is loaded."""
+    """The endings that fit the name of some part of the model: peft warns of others whenever it loads the adapter."""
     names = [f".{name}" for name, _ in model.named_modules()]
     return [ending for ending in endings or () if any(name.endswith(f".{ending}") for name in names)] or None
 
@@ -92,24 +93,20 @@ def _there(model: "SentenceTransformer", endings: Sequence[str] | None) -> list[
 def refuse_adapter(adapter: Any) -> None:
     """Raise ConfigError for an adapter that was given to a model without a pretrained transformer."""
     if adapter is not None:
-        raise ConfigError(
-            "model.adapter was given; LoRA needs a pretrained transformer, and the model has none. Type model=minilm, "
-            "or leave model.adapter out."
+        text, fix = (
+            "LoRA needs a pretrained transformer, and the model has none",
+            ("model=minilm", "model.adapter=null"),
         )
+        raise ConfigError(f"was given; {text}", key="model.adapter", fix=fix)
 
 
-def has_adapter(model: "SentenceTransformer") -> bool:
-    """Whether an adapter is attached to the model's transformer."""
-    return getattr(model.transformers_model, "_hf_peft_config_loaded", False)
+def merge_adapter(model: "SentenceTransformer") -> bool:
+    """Add the adapter's matrices to the weights of the transformer, in place. Returns whether there was an adapter.
 
-
-def merge_adapter(model: "SentenceTransformer") -> None:
-    """Add the adapter's matrices to the weights they stand beside, in place; nothing where there is no adapter.
-
-    The embeddings stay the same but for rounding, the model is then a plain one, and all its weights can be trained.
+    The embeddings stay the same but for rounding. The model is then a plain one, and all its weights can be trained.
     """
-    if not has_adapter(model):
-        return
+    if not getattr(model.transformers_model, "_hf_peft_config_loaded", False):
+        return False
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     network = model.transformers_model
@@ -122,3 +119,16 @@ def merge_adapter(model: "SentenceTransformer") -> None:
     network.requires_grad_(True)
     network._hf_peft_config_loaded = False
     del network.peft_config
+    return True
+
+
+def save_model(model: "SentenceTransformer", path: Path, merges_adapter: bool = False) -> None:
+    """Write the model as `SentenceTransformer(path)` reads it.
+
+    Args:
+        merges_adapter: merge an adapter into the model before, in place (`BaseModel.merges_adapter`); otherwise only
+            the adapter is written, with the place of its base model.
+    """
+    if merges_adapter:
+        merge_adapter(model)
+    model.save_pretrained(str(path))

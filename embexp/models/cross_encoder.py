@@ -1,12 +1,12 @@
 """A cross-encoder that scores pairs of texts, and the base model that one is trained from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.config.compose import BY_PATH, model_named, option_names
-from embexp.data.values import is_count
-from embexp.errors import ConfigError, ModelError, did_you_mean, listed
+from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
+from embexp.errors import ConfigError, ModelError, Problem
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ class CrossEncoderBase:
     """A base model by the name that a person types. Nothing is loaded before `load`.
 
     Args:
-        name: an option of the group `model`, a folder or a Hub id; of the latter two a cross-encoder keeps its head
-            where that has as many outputs.
+        name: an option of the group `model`, a folder or a Hub id; a cross-encoder of the latter two keeps its head if
+            that has as many outputs.
         max_tokens: longer pairs are cut; None for the model's own limit.
 
     Raises:
@@ -33,14 +33,14 @@ class CrossEncoderBase:
         self.name, self.max_tokens = name, max_tokens
         self.model = model_named("teacher.model", name)
         if not self.model.has_transformer:
+            expected = "one, which reads two texts together: an option, a folder or a Hub id"
             raise ConfigError(
-                f"teacher.model={name} has no transformer. Expected one, which reads two texts together: type "
-                "...teacher.model=minilm, or give a folder or a Hub id."
+                "has no transformer", key="teacher.model", given=name, expected=expected, fix="teacher.model=minilm"
             )
         self.place = self.model.locate()
 
     def load(self, num_outputs: int, training_texts: TextSource, folder: Path) -> "CrossEncoder":
-        """The cross-encoder before training; what its head lacks is drawn with torch's seed.
+        """The cross-encoder before training; what its head lacks is random, by torch's seed.
 
         Args:
             training_texts: make the tokenizer of a model from scratch.
@@ -57,8 +57,11 @@ class CrossEncoderBase:
             return CrossEncoder(source, num_labels=num_outputs, max_length=self.max_tokens)
         except (OSError, ValueError, RuntimeError) as error:
             raise ModelError(
-                f"teacher.model={self.name} cannot be loaded as a cross-encoder: {str(error).splitlines()[0]} Expected "
-                f"a transformer for {num_outputs} output(s): type ...teacher.model=minilm, a folder or a Hub id."
+                f"cannot be loaded as a cross-encoder: {str(error).splitlines()[0]}",
+                key="teacher.model",
+                given=self.name,
+                expected=f"a transformer for {num_outputs} output(s): an option, a folder or a Hub id",
+                fix="teacher.model=minilm",
             ) from error
 
     def _written(self, training_texts: TextSource, folder: Path) -> str:
@@ -73,18 +76,11 @@ class CrossEncoderBase:
 _ACTIVATIONS = {"sigmoid": "Sigmoid", "identity": "Identity"}  # as torch.nn calls them
 
 
-def check_reading(whose: str, batch_size: Any, max_tokens: Any) -> None:
-    """Raise ConfigError unless a cross-encoder can read so many pairs at a time, and so much of each."""
-    wrong = []
-    if not is_count(batch_size):
-        wrong.append(f"{whose}.batch_size={batch_size} must be a whole number from 1: type ...{whose}.batch_size=64.")
-    if max_tokens is not None and not is_count(max_tokens):
-        wrong.append(
-            f"{whose}.max_tokens={max_tokens} must be a whole number from 1, or null for the model's own limit: type "
-            f"...{whose}.max_tokens=null."
-        )
-    if wrong:
-        raise ConfigError("\n".join(wrong))
+def reading_problems(batch_size: Any, max_tokens: Any) -> Iterator[Problem]:
+    """The problems with how many pairs a cross-encoder reads at a time, and how much of each."""
+    yield from problems_with("batch_size", batch_size, COUNT, 64)
+    legal, note = LegalValues(least=1, whole=True, optional=True), "null is the model's own limit"
+    yield from problems_with("max_tokens", max_tokens, legal, "null", note)
 
 
 class CrossEncoderScorer:
@@ -98,17 +94,14 @@ class CrossEncoderScorer:
             model's own.
 
     Raises:
-        ConfigError: another activation, or a number that cannot be.
+        ConfigError: another activation, or an invalid number.
     """
 
     def __init__(self, path: str, batch_size: int, max_tokens: int | None, activation: str | None = None) -> None:
         self.path, self.batch_size, self.max_tokens, self.activation = path, batch_size, max_tokens, activation
-        if activation not in (None, *_ACTIVATIONS):
-            raise ConfigError(
-                f"scorer.activation={activation} is not known. Expected null or one of: {listed(_ACTIVATIONS)}. "
-                f"{did_you_mean(str(activation), _ACTIVATIONS)}".strip()
-            )
-        check_reading("scorer", batch_size, max_tokens)
+        activations = LegalValues(one_of=(*_ACTIVATIONS,), optional=True)
+        problems = [*problems_with("activation", activation, activations, "sigmoid")]
+        refuse([*problems, *reading_problems(batch_size, max_tokens)], under="scorer")
         self._model: Any = None
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
@@ -136,12 +129,14 @@ class CrossEncoderScorer:
             model = CrossEncoder(self.path, max_length=self.max_tokens)
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"The cross-encoder {self.path} cannot be loaded: {str(error).splitlines()[0]} Expected a folder, or "
-                "an id that is in the Hugging Face cache or on the Hub: type ...scorer.path=<folder or id>."
+                f"cannot be loaded: {str(error).splitlines()[0]}",
+                key="scorer.path",
+                given=self.path,
+                expected="a folder, or an id that is in the Hugging Face cache or on the Hub",
+                fix="scorer.path=<folder or id>",
             ) from error
         if model.num_labels != 1:
-            raise ModelError(
-                f"The cross-encoder {self.path} gives {model.num_labels} numbers for a pair. Expected one, the score: "
-                "type ...scorer.path=<folder or id> of a model for ranking or similarity."
-            )
+            text, expected = f"gives {model.num_labels} numbers for a pair", "one: a model for ranking or similarity"
+            fix = "scorer.path=<folder or id>"
+            raise ModelError(text, key="scorer.path", given=self.path, expected=expected, fix=fix)
         return model

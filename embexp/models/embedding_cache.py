@@ -19,11 +19,11 @@ _WEIGHTS = {".safetensors", ".bin", ".pt", ".onnx", ".h5", ".ot", ".msgpack", ".
 
 
 def model_fingerprint(model: "SentenceTransformer", folder: Path, *others: Any) -> str:
-    """sha256, as hex digits, of the weights and of all else that can change an embedding by a bit.
+    """sha256, as hex digits, of the weights and of all else that can change a bit of an embedding.
 
     Args:
-        folder: where the model was loaded from: its files besides the weights count (tokenizer, settings, code).
-        others: what else counts, as JSON can write it.
+        folder: the model's; its files besides the weights count (tokenizer, settings, code).
+        others: what else counts, in values that JSON can write.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
@@ -48,7 +48,7 @@ def _files_besides_weights(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _settings(model: "SentenceTransformer") -> Iterator[Any]:
-    """The model's parts and settings, and where it computes: another number of threads adds in another order."""
+    """The model's parts and settings, and its machine: another number of threads adds in another order."""
     import torch
 
     yield str(model), model.prompts, model.default_prompt_name, model.max_seq_length
@@ -57,7 +57,7 @@ def _settings(model: "SentenceTransformer") -> Iterator[Any]:
 
 
 class MemoryCachedEncoder:
-    """An Encoder that encodes each distinct text once after each prompt, however often and by whom it is asked for."""
+    """An Encoder that encodes each distinct text once after each prompt, however often it is given."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
@@ -82,7 +82,7 @@ logger = logging.getLogger(__name__)
 
 
 class DiskCachedEncoder:
-    """An Encoder that takes the embeddings of texts that it was asked for before from a folder.
+    """An Encoder that keeps embeddings in a folder, and reads them there when the same texts come again.
 
     Args:
         model: key of the model and of all else that its embeddings depend on.
@@ -100,7 +100,7 @@ class DiskCachedEncoder:
         distinct = [*dict.fromkeys(texts)]
         file = self.folder / f"{self._key(distinct, prompt)}.npy"
         if file.is_file():
-            logger.info("Embeddings of %s texts were taken from %s.", f"{len(distinct):,}", file)
+            logger.info("Embeddings of %s texts were read from %s.", f"{len(distinct):,}", file)
             vectors = numpy.load(file)
         else:
             vectors = self.encoder.encode(distinct, prompt)

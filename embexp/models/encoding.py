@@ -1,4 +1,4 @@
-"""Texts as embeddings: batches by length, and encoders that steps and evaluators call."""
+"""Texts to embeddings: batches by length, and the encoders of steps and evaluators."""
 
 import logging
 import time
@@ -41,12 +41,12 @@ _GPU_BATCH_TOKENS = 32768
 class ModelEncoder:
     """An Encoder over a sentence-transformers model; each distinct text is encoded once per call.
 
-    Texts of like length share a batch, and a batch holds about as many tokens as the next one: many short texts, or a
-    few long ones.
+    Texts of similar length share a batch, and all batches have about as many tokens: many short texts, or a few long
+    ones.
 
     Args:
         batch_tokens: about how many tokens a batch holds; None: 4,096 on a CPU, 32,768 on a GPU.
-        progress: what a progress bar should say; None shows none.
+        progress: title of a progress bar; None shows none.
 
     Attributes:
         texts_encoded: distinct texts of all calls until now, which took so many `seconds`.
@@ -101,7 +101,7 @@ class FrozenEncoder:
         model: an option of the group `model`, a folder or a Hub id.
 
     Raises:
-        ConfigError: no model is called so, or one whose weights are drawn at random.
+        ConfigError: no model is called so, or its weights are random.
         ModelError: its weights are not there.
     """
 
@@ -109,10 +109,8 @@ class FrozenEncoder:
         self.name, self.model = model, model_named("encoder.model", model)
         self._encoder: ModelEncoder | None = None
         if self.model.locate()["source"] == "scratch":
-            raise ConfigError(
-                f"encoder.model={model} is a model with random weights. Expected a trained one: type "
-                "...encoder.model=minilm, or give a folder or a Hub id."
-            )
+            expected, fix = "a trained model: an option, a folder or a Hub id", "encoder.model=minilm"
+            raise ConfigError("has random weights", key="encoder.model", given=model, expected=expected, fix=fix)
 
     def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
         """Embeddings in the order of the texts, float32 `(len(texts), dim)`; prompts as `Encoder` has them."""

@@ -1,10 +1,10 @@
 """The modules that a stack may have, and which may follow which: each reads what the one before gives."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from embexp.errors import did_you_mean, listed
+from embexp.errors import Problem, did_you_mean, listed
 
 # What passes from one module to the next:
 #   layers       the token vectors of all layers of a transformer
@@ -43,14 +43,14 @@ KINDS = {
         {"words": "word_tokens"},
         "in_embedding_dimension",
         True,
-        "it reads the padding of a batch, so that a text's embedding would depend on the texts beside it, unless the "
-        "padding is zero, as that of word_vectors and of an LSTM is",
+        "it reads the padding of a batch, so that a text's embedding would depend on the other texts of the batch, "
+        "unless the padding is zero, as that of word_vectors and of an LSTM is",
     ),
     "LSTM": _Kind(
         {"words": "words", "word_tokens": "words"},
         "embedding_dimension",
         True,
-        "it needs the lengths of the texts, which sentence-transformers tells for word vectors only",
+        "it needs the lengths of the texts, which sentence-transformers passes on for word vectors only",
     ),
     "Dense": _Kind(_SENTENCE, "in_features", True),
     "LayerNorm": _Kind(_SENTENCE, "dimension", True),
@@ -60,10 +60,10 @@ KINDS = {
 INPUTS = {"word_vectors": "words", "bag_of_words": "sentence", "static_vectors": "sentence"}
 _REFUSED = {
     "WordWeights": "it trains its weights, but a saved model loads those that it began with",
-    "Transformer": "say where the transformer comes from under base, as conf/model/minilm_dense.yaml does",
-    "WordEmbeddings": "type embexp.models.words.word_vectors, whose padding stays zero",
-    "BoW": "type embexp.models.words.bag_of_words, which takes its words from the training texts",
-    "StaticEmbedding": "type embexp.models.words.static_vectors, or model=static",
+    "Transformer": "name the transformer under base, as conf/model/minilm_dense.yaml does",
+    "WordEmbeddings": "use embexp.models.words.word_vectors, whose padding stays zero",
+    "BoW": "use embexp.models.words.bag_of_words, which takes its words from the training texts",
+    "StaticEmbedding": "use embexp.models.words.static_vectors, or the model static",
 }
 _LIBRARY, _OWN = "sentence_transformers.sentence_transformer.modules.", "embexp.models.words."
 
@@ -78,7 +78,7 @@ _Call = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _Passed:
-    """What came out of the modules so far: `given` is named in `module_kinds`, None before the first one."""
+    """The output of the modules so far: `given` is one of the words above, None before the first module."""
 
     given: str | None
     last: str
@@ -86,7 +86,7 @@ class _Passed:
     on_words: bool = False
 
     def after(self, call: _Call) -> "_Passed":
-        """What comes out of one more module, which can read it."""
+        """The output after one more module, which can read it."""
         kind = module_class(call)
         if kind in INPUTS:
             trains = kind == "static_vectors" or (kind == "word_vectors" and call.get("update_embeddings", True))
@@ -94,8 +94,8 @@ class _Passed:
         return _Passed(_flow(call)[self.given], kind, self.trains or KINDS[kind].trains, self.on_words)
 
 
-def stack_problems(modules: Mapping[str, _Call], has_base: bool) -> Iterator[str]:
-    """Why a stack cannot be trained, or would not be the same once saved and loaded; empty when it can.
+def stack_problems(modules: Mapping[str, _Call], has_base: bool) -> Iterator[Problem]:
+    """Why a stack cannot be trained, or would not be the same once saved and loaded.
 
     Args:
         modules: the call of each module, in their order.
@@ -103,61 +103,64 @@ def stack_problems(modules: Mapping[str, _Call], has_base: bool) -> Iterator[str
     """
     passed = _Passed("layers", "the transformer", trains=True) if has_base else _Passed(None, "nothing", trains=False)
     for name, call in modules.items():
-        if fault := _unknown(call) or _misplaced(call, passed):
-            yield f"model.modules.{name} is {call.get('_target_')}, after {passed.last}: {fault}"
+        key = f"model.modules.{name}"
+        if problem := _unknown(call) or _misplaced(call, passed):
+            text = f"is {call.get('_target_')}, after {passed.last}: {problem.text}"
+            yield replace(problem, text=text, key=key)
             return
-        yield from (f"model.modules.{name}.{fault}" for fault in _argument_faults(call, passed))
+        yield from (problem.under(key) for problem in _argument_problems(call, passed))
         passed = passed.after(call)
     if passed.given != "sentence":
-        yield f"model.modules ends with {passed.last}, which gives no vector for a text. Expected a Pooling at its end."
+        text = f"ends with {passed.last}, which gives no vector for a text"
+        yield Problem(text, "model.modules", expected="a Pooling at its end")
     elif not passed.trains:
-        yield "Nothing in model.modules can be trained. Expected a module with weights: add a Dense."
+        yield Problem("has nothing to train", "model.modules", expected="a module with weights: add a Dense")
 
 
 def _flow(call: _Call) -> Mapping[str, str]:
     return _PER_TOKEN if call.get("module_input_name") == "token_embeddings" else KINDS[module_class(call)].flow
 
 
-def _unknown(call: _Call) -> str | None:
+def _unknown(call: _Call) -> Problem | None:
     kind, target = module_class(call), str(call.get("_target_"))
     if kind in _REFUSED:
-        return f"{_REFUSED[kind]}."
+        return Problem(_REFUSED[kind])
     if target.startswith(_LIBRARY if kind in KINDS else _OWN) and (kind in KINDS or kind in INPUTS):
         return None
-    return (
-        f"a saved model could not be loaded without its code, or there is none. Expected {_LIBRARY}<one of "
-        f"{listed(KINDS)}> or {_OWN}<one of {listed(INPUTS)}>. {did_you_mean(kind, (*KINDS, *INPUTS))}".strip()
+    return Problem(
+        "a saved model could not be loaded without its code, or there is none",
+        expected=f"{_LIBRARY}<one of {listed(KINDS)}> or {_OWN}<one of {listed(INPUTS)}>",
+        note=did_you_mean(kind, (*KINDS, *INPUTS)),
     )
 
 
-def _misplaced(call: _Call, passed: _Passed) -> str | None:
+def _misplaced(call: _Call, passed: _Passed) -> Problem | None:
     kind = module_class(call)
     if (kind in INPUTS) != (passed.given is None):
-        return f"Expected one of {listed(INPUTS)} as the first module and nowhere else, or a base before all modules."
+        expected = f"one of {listed(INPUTS)} as the first module and nowhere else, or a base before all modules"
+        return Problem("it is out of place", expected=expected)
     if kind not in INPUTS and passed.given not in _flow(call):
-        return f"{KINDS[kind].why}. Leave it out, or put it elsewhere."
+        return Problem(KINDS[kind].why, note="Leave it out, or put it elsewhere")
     return None
 
 
-def _argument_faults(call: _Call, passed: _Passed) -> Iterator[str]:
+def _argument_problems(call: _Call, passed: _Passed) -> Iterator[Problem]:
     modes = call.get("pooling_mode", ())
     modes = {modes} if isinstance(modes, str) else {*modes}
     if passed.on_words and (bad := modes & {"cls", "max"}):
-        yield (
-            f"pooling_mode={listed(sorted(bad))} does not go with word vectors: a text of unknown words only has no "
-            "first and no largest one. Type mean, mean_sqrt_len_tokens, weightedmean or lasttoken."
-        )
-    if any(size % 2 == 0 for size in call.get("kernel_sizes") or ()):
-        yield f"kernel_sizes={call['kernel_sizes']}: an even one changes a text's length. Type odd ones, as [1, 3, 5]."
-    if any(stride != 1 for stride in call.get("stride_sizes") or ()):
-        yield f"stride_sizes={call['stride_sizes']}: others than 1 change the length of a text. Leave them out."
+        text = "does not go with word vectors: a text of unknown words only has no first and no largest one"
+        expected, fix = "mean, mean_sqrt_len_tokens, weightedmean or lasttoken", ("pooling_mode=mean",)
+        yield Problem(text, "pooling_mode", listed(sorted(bad)), expected, fix=fix)
+    sizes, strides = call.get("kernel_sizes") or (), call.get("stride_sizes") or ()
+    if any(size % 2 == 0 for size in sizes):
+        text, fix = "was given; an even one changes a text's length", ("kernel_sizes=[1,3,5]",)
+        yield Problem(text, "kernel_sizes", sizes, "odd ones", fix=fix)
+    if any(stride != 1 for stride in strides):
+        text, note = "was given; others than 1 change the length of a text", "Leave them out"
+        yield Problem(text, "stride_sizes", strides, note=note)
     activation = call.get("activation_function")
-    if activation is not None and not _is_plain_activation(activation):
-        yield (
-            f"activation_function={activation}: a saved model knows only the class, and only one of torch.nn. "
-            "Expected it without arguments: type {_target_: torch.nn.GELU}, or null for none."
-        )
-
-
-def _is_plain_activation(node: Any) -> bool:
-    return isinstance(node, Mapping) and [*node] == ["_target_"] and node["_target_"].startswith("torch.nn.")
+    is_plain = isinstance(activation, Mapping) and [*activation] == ["_target_"]
+    if activation is not None and not (is_plain and activation["_target_"].startswith("torch.nn.")):
+        text = "was given; a saved model knows only the class, and only one of torch.nn"
+        fix = ("'activation_function={_target_: torch.nn.GELU}'", "activation_function=null")
+        yield Problem(text, "activation_function", activation, "it without arguments, or null for none", fix=fix)

@@ -1,10 +1,9 @@
 """The transformer's forward without padding, and when a model uses it. Imports torch: import it to load a model.
 
 A batch is as wide as its longest row: of a batch of 32 MNLI pairs about two thirds of the positions are padding. Here
-the rows are sorted by length and put into chunks of like length; the chunks stand behind each other in one sequence, so
-that every layer computes on hardly more than the real tokens, and only the attention goes from chunk to chunk. What
-comes out is what the stock forward gives, in its shape. (On a GPU FlashAttention's functions for rows of any length do
-the same.)
+the rows are sorted by length and put into chunks of similar length. The chunks follow each other in one sequence, so
+that every layer computes on hardly more than the real tokens, and only the attention goes chunk by chunk. The output
+and its shape are those of the stock forward. (On a GPU, FlashAttention's functions for rows of any length do the same.)
 """
 
 import inspect
@@ -48,7 +47,7 @@ def _packed_attention(
     """Attention within each row of each chunk; without chunks transformers' own sdpa.
 
     Args:
-        query, key, value: `(1, heads, tokens, size)`, the chunks behind each other.
+        query, key, value: `(1, heads, tokens, size)`, chunk after chunk.
     """
     if packed_chunks is None:
         arguments = {"scaling": scaling, "dropout": dropout, **kwargs}
@@ -64,7 +63,7 @@ def _packed_attention(
 
 
 def _packed_mask(*args: Any, attention_mask: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor | None:
-    """No mask for chunks, which bring their own; sdpa's where a padded batch comes with one."""
+    """No mask for chunks, which bring their own; sdpa's for a padded batch."""
     return None if attention_mask is None else sdpa_mask(*args, attention_mask=attention_mask, **kwargs)
 
 
@@ -73,16 +72,16 @@ AttentionMaskInterface.register(_PACKED, _packed_mask)
 
 
 class _PackedForward:
-    """Stands in for the `forward` of a transformer from transformers, and calls it on less padding.
+    """Replaces the `forward` of a transformer from transformers, and calls it on less padding.
 
-    An object of its own, not a closure, so that a copied model gets a copied one.
+    It is an object, not a closure, so that a copied model gets a copy of it.
     """
 
     def __init__(self, network: Any, longest_flat_row: int, first_position: int) -> None:
         self.network = network
         self.longest_flat_row = longest_flat_row
         self.first_position = first_position
-        self.has_told = False
+        self.has_logged = False
 
     def __call__(
         self, input_ids: Any = None, attention_mask: Any = None, token_type_ids: Any = None, **kwargs: Any
@@ -90,7 +89,7 @@ class _PackedForward:
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         kwargs = {name: value for name, value in kwargs.items() if value is not None}  # a model's head passes on all
         if not self._can_pack(input_ids, attention_mask, kwargs):
-            self._tell()
+            self._log_once()
             return self._stock(input_ids=input_ids, attention_mask=attention_mask, **types, **kwargs)
         lengths, order = attention_mask.sum(dim=1).sort(stable=True)
         widths = lengths.tolist()
@@ -107,27 +106,27 @@ class _PackedForward:
         hidden = run(input_ids[order], {name: value[order] for name, value in types.items()}, chunks, kwargs)
         return BaseModelOutput(last_hidden_state=hidden[order.argsort()])
 
-    def _tell(self) -> None:
-        if not self.has_told:
-            logger.info("More is asked of the model than its last layer, or it pads on the left: padded batches it is.")
-        self.has_told = True
+    def _log_once(self) -> None:
+        if not self.has_logged:
+            logger.info("The model gives more than its last layer, or pads on the left: it computes on padded batches.")
+        self.has_logged = True
 
     def _stock(self, **arguments: Any) -> Any:
         return type(self.network).forward(self.network, **arguments)
 
     def _can_pack(self, input_ids: Any, attention_mask: Any, others: dict[str, Any]) -> bool:
-        """Whether this is a padded batch of which only the last layer is asked for."""
+        """Whether this is a batch padded on the right, and only the last layer is needed."""
         if input_ids is None or attention_mask is None or attention_mask.dim() != 2:
             return False
         config = self.network.config
-        asks_for_more = config.output_hidden_states or config.output_attentions
-        is_plain = not asks_for_more and not {*others} - {"return_dict"}
+        needs_more = config.output_hidden_states or config.output_attentions
+        is_plain = not needs_more and not {*others} - {"return_dict"}
         return is_plain and bool(attention_mask[:, 0].all())  # padded on the right
 
     def _flat(
         self, tokens: torch.Tensor, types: dict[str, torch.Tensor], chunks: list[_Chunk], others: dict[str, Any]
     ) -> torch.Tensor:
-        """All chunks in one sequence: one call, in which only the attention knows of chunks."""
+        """All chunks in one sequence: one call; only the attention sees chunks."""
         rows, length = tokens.shape
         places = torch.arange(rows * length, device=tokens.device).view(rows, length)
         index = torch.cat([places[start:end, :width].flatten() for start, end, width in _row_ranges(chunks)])
@@ -145,7 +144,7 @@ class _PackedForward:
     def _by_chunk(
         self, tokens: torch.Tensor, types: dict[str, torch.Tensor], chunks: list[_Chunk], others: dict[str, Any]
     ) -> torch.Tensor:
-        """A call for each chunk, for models whose attention cannot be told of chunks."""
+        """A call for each chunk, for models whose attention cannot be given chunks."""
         outputs = []
         for (start, end, width), (_, _, mask) in zip(_row_ranges(chunks), chunks, strict=True):
             part = tokens[start:end, :width]
@@ -163,10 +162,10 @@ def _row_ranges(chunks: list[_Chunk]) -> list[tuple[int, int, int]]:
 
 
 def _pack(network: "PreTrainedModel") -> Callable[[], None]:
-    """Put PackedForward in the place of a network's forward; files that it is saved to do not show it.
+    """Replace a network's forward by PackedForward; saved files do not show it.
 
     Returns:
-        what puts the stock forward back.
+        a function that restores the stock forward.
     """
     attention = network.config._attn_implementation
     is_flat = network.is_backend_compatible() and "position_ids" in inspect.signature(network.forward).parameters
@@ -188,7 +187,7 @@ def _longest_flat_row(network: "PreTrainedModel") -> int:
 
 
 def _first_position(network: "PreTrainedModel") -> int:
-    """The number of a first token's position: in RoBERTa and its kin they begin after the padding index."""
+    """The number of a first token's position: in RoBERTa and its relatives they begin after the padding index."""
     for module in network.modules():
         if isinstance(getattr(module, "position_embeddings", None), torch.nn.Embedding):
             padding = getattr(module, "padding_idx", None)
@@ -200,7 +199,7 @@ _PROBE_LENGTHS = (2, 3, 3, 5, 9, 12, 17, 24, 33, 40)  # tokens of the rows on wh
 
 
 def set_forward(model: "SentenceTransformer", forward: str | None) -> None:
-    """Have a loaded model compute as `model.forward` says, in place; where it cannot be packed, that is logged.
+    """Make a loaded model compute as `model.forward` says, in place; a model that cannot be packed is logged.
 
     Args:
         forward: packed: without padding; plain: as sentence-transformers does; None: packed on a CPU, plain on a GPU,
@@ -208,11 +207,8 @@ def set_forward(model: "SentenceTransformer", forward: str | None) -> None:
     """
     if forward == "plain" or (forward is None and model.device.type != "cpu"):
         return
-    if (
-        reason := _why_not(model)
-        or (forward is None and _why_not_unasked(model))
-        or _why_packing_differs(model.transformers_model)
-    ):
+    reason = _why_not(model) or (forward is None and _why_not_by_default(model))
+    if reason := reason or _why_packing_differs(model.transformers_model):
         level = logging.INFO if forward is None else logging.WARNING
         logger.log(level, "model.forward=packed has no effect: %s. The model computes on padded batches.", reason)
         return
@@ -232,7 +228,7 @@ def _why_not(model: "SentenceTransformer") -> str | None:
     return None
 
 
-def _why_not_unasked(model: "SentenceTransformer") -> str | None:
+def _why_not_by_default(model: "SentenceTransformer") -> str | None:
     """Why a model that could be packed is not, unless `model.forward=packed` was typed."""
     known = type(model.transformers_model).__module__.startswith("transformers.")
     return None if known else "its code does not come from transformers"
@@ -249,7 +245,7 @@ def _why_packing_differs(network: "PreTrainedModel") -> str | None:
     real = features["attention_mask"][..., None].bool()
     try:
         stock = network(**features, return_dict=True).last_hidden_state.where(real, 0)
-    except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # it wants pictures, a language, ...
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # it needs pictures, a language, ...
         network.train(was_training)
         return f"it does not compute on tokens and their mask alone ({str(error).splitlines()[0]})"
     undo = _pack(network)
@@ -261,7 +257,7 @@ def _why_packing_differs(network: "PreTrainedModel") -> str | None:
 
 
 def _probe_batch(network: "PreTrainedModel") -> dict[str, torch.Tensor]:
-    """Token ids of rows of many lengths, padded on the right, and their mask; draws nothing from torch's own seed."""
+    """Token ids of rows of many lengths, padded on the right, and their mask; leaves torch's own random state alone."""
     config = network.config
     positions = getattr(config, "max_position_embeddings", sys.maxsize) - _first_position(network)
     longest = min(_PROBE_LENGTHS[-1], positions)

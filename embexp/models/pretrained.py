@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from embexp.config.compose import model_named
-from embexp.errors import ConfigError, ModelError, did_you_mean, listed
-from embexp.models.adapters import PEFT_IS_MISSING, LoraAdapter, has_adapter, merge_adapter
-from embexp.models.network import POOLING_MODES, keep_first_layers, pool_by, too_many_layers
+from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.errors import ConfigError, ModelError, Problem, listed
+from embexp.models.adapters import INSTALL_PEFT, LoraAdapter, merge_adapter
 from embexp.models.weights import (
     LOCAL,
-    check_remote_code,
     find_weights,
     is_adapter,
     network_config,
@@ -25,52 +24,31 @@ from embexp.protocols import TextSource
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-_DTYPES = ("float32", "bfloat16", "float16")
-_ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
-_FORWARDS = ("packed", "plain")
-
-
-def check_names(
-    pooling: str | Sequence[str] | None, dtype: str | None, attention: str | None, forward: str | None
-) -> None:
-    """Refuse values that are none of the known ones, all at once.
-
-    Raises:
-        ConfigError: for each of them, what was given, the known ones, and the nearest.
-    """
-    modes = [pooling] if isinstance(pooling, str) else pooling or []
-    problems = [
-        f"model.{key}={value} is not known. Expected one of: {listed(known)}. {did_you_mean(value, known)}".strip()
-        for key, values, known in (
-            ("pooling", modes, POOLING_MODES),
-            ("dtype", [dtype], _DTYPES),
-            ("attention", [attention], _ATTENTIONS),
-            ("forward", [forward], _FORWARDS),
-        )
-        for value in values
-        if value is not None and value not in known
-    ]
-    if problems:
-        raise ConfigError("\n".join(problems))
+POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+_DTYPES = LegalValues(one_of=("float32", "bfloat16", "float16"), optional=True)
+_ATTENTIONS = LegalValues(one_of=("eager", "sdpa", "flash_attention_2"), optional=True)
+FORWARDS = LegalValues(one_of=("packed", "plain"), optional=True)
 
 
 def _check_files(folder: Path, num_layers: int | None, max_seq_length: int | None) -> None:
-    """Refuse what the files of a model show to be impossible.
+    """Refuse what is impossible by the files of a model.
 
     Raises:
         ModelError: more layers or tokens than the network has, or an adapter where peft is not installed.
     """
     config = network_config(folder)
-    there, positions = config.get("num_hidden_layers"), num_positions(config)
-    if num_layers is not None and there and not 1 <= num_layers <= there:
-        raise too_many_layers(num_layers, there)
-    if max_seq_length is not None and positions and not 1 <= max_seq_length <= positions:
-        raise ModelError(
-            f"model.max_seq_length={max_seq_length} does not fit: the model reads at most {positions} tokens. "
-            f"Type model.max_seq_length=<1 to {positions}>."
-        )
+    _refuse_beyond("num_layers", num_layers, config.get("num_hidden_layers"), "The model has {} layers")
+    _refuse_beyond("max_seq_length", max_seq_length, num_positions(config), "The model reads at most {} tokens")
     if is_adapter(folder) and importlib.util.find_spec("peft") is None:
-        raise ModelError(f"{folder} holds an adapter; {PEFT_IS_MISSING}, or give a model that was merged.")
+        text, expected = "the folder holds an adapter; peft is not installed", "peft, or a model that was merged"
+        raise ModelError(text, file=folder, expected=expected, fix=INSTALL_PEFT)
+
+
+def _refuse_beyond(name: str, number: int | None, most: int | None, note: str) -> None:
+    if number is not None and most:
+        legal = LegalValues(least=1, most=most, whole=True)
+        if problems := [*problems_with(f"model.{name}", number, legal, most, note.format(most))]:
+            raise ModelError(*problems)
 
 
 def _check_attention(attention: str | None) -> None:
@@ -81,18 +59,15 @@ def _check_attention(attention: str | None) -> None:
     """
     if attention != "flash_attention_2":
         return
+    key, fix = "model.attention", "model.attention=sdpa"
     import torch
     from transformers.utils import is_flash_attn_2_available
 
     if not torch.cuda.is_available():
-        raise ModelError(
-            "model.attention=flash_attention_2 needs an NVIDIA GPU; there is none. Type model.attention=sdpa."
-        )
+        raise ModelError("needs an NVIDIA GPU; there is none", key=key, given=attention, fix=fix)
     if not is_flash_attn_2_available() and importlib.util.find_spec("kernels") is None:
-        raise ModelError(
-            "model.attention=flash_attention_2 needs the package kernels or flash-attn; neither is installed. "
-            "Type pip install kernels, or model.attention=sdpa."
-        )
+        text = "needs the package kernels or flash-attn; neither is installed"
+        raise ModelError(text, key=key, given=attention, fix=("pip install kernels", fix))
 
 
 logger = logging.getLogger(__name__)
@@ -100,13 +75,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PretrainedModel:
-    """A model that somebody trained before; the first of path, package, cache and Hub that has it is taken.
+    """A model with published weights: from the first of path, package, cache and Hub that has them.
 
     Args:
         id: id on the Hugging Face Hub.
         path: a local folder, or an id: given by `model=<path or id>`.
         package: an installed Python package whose folder `model` holds the weights.
-        revision: commit, branch or tag on the Hub; with one, a package is passed over.
+        revision: commit, branch or tag on the Hub; with one, the package is ignored.
         sha256: of the weights file in the package; another file is refused.
         max_seq_length: longest input in tokens, longer texts are cut; None keeps the model's own.
         num_layers: keep only the first layers; None keeps all.
@@ -115,10 +90,10 @@ class PretrainedModel:
             keeps that of the files.
         attention: eager, sdpa or flash_attention_2; None leaves the choice to transformers.
         forward: packed: without padding; plain: as sentence-transformers computes; None: packed on a CPU.
-        adapter: what is trained in place of the transformer's own weights; None for these.
+        adapter: is trained in place of the transformer's own weights; None trains these.
         trust_remote_code: run code that comes with the weights. Never on by itself.
-        stand_in: a model by name whose weights are taken where those of this one are not in a folder or package: to
-            try things out with no network.
+        stand_in: a model by name whose weights are used where this model's are not in a folder or package: to try
+            things out without a network.
 
     Raises:
         ConfigError: a value is none of those named here.
@@ -142,7 +117,15 @@ class PretrainedModel:
     stand_in: str | None = None
 
     def __post_init__(self) -> None:
-        check_names(self.pooling, self.dtype, self.attention, self.forward)
+        many = self.pooling is not None and not isinstance(self.pooling, str)
+        pooling = LegalValues(one_of=POOLING_MODES, many=many, optional=True)
+        problems = [
+            *problems_with("pooling", self.pooling or None, pooling, "mean"),
+            *problems_with("dtype", self.dtype, _DTYPES, "float32"),
+            *problems_with("attention", self.attention, _ATTENTIONS, "sdpa"),
+            *problems_with("forward", self.forward, FORWARDS, "packed"),
+        ]
+        refuse(problems, under="model")
 
     @property
     def trains_adapter(self) -> bool:
@@ -166,8 +149,13 @@ class PretrainedModel:
             place = model_named("model.stand_in", self.stand_in).locate()
         if place["source"] in LOCAL:
             folder = Path(place["location"])
-            if not self.trust_remote_code:
-                check_remote_code(place["id"], folder)
+            if not self.trust_remote_code and (code := remote_code(folder)):
+                raise ModelError(
+                    f"The model {place['id']} cannot be loaded without running code of its own: {listed(code)}",
+                    expected="a model of classes that transformers and sentence-transformers know",
+                    note="Read that code first, and trust it only then",
+                    fix="model.trust_remote_code=true",
+                )
             _check_files(folder, self.num_layers, self.max_seq_length)
         return place
 
@@ -176,9 +164,11 @@ class PretrainedModel:
         _check_attention(self.attention)
         if self.dtype == "float16":
             raise ConfigError(
-                "model.dtype=float16 cannot be trained: steps as small as a learning rate vanish in it, or the loss "
-                "becomes nan. Expected wider weights: type model.dtype=bfloat16, or model.dtype=float32 "
-                "trainer.fp16=true."
+                "cannot be trained: steps as small as a learning rate vanish in it, or the loss becomes nan",
+                key="model.dtype",
+                given=self.dtype,
+                expected="wider weights",
+                fix=("model.dtype=bfloat16", "model.dtype=float32 trainer.fp16=true"),
             )
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
@@ -198,14 +188,13 @@ class PretrainedModel:
         if self.stand_in and place["id"] != (wanted := self.path or self.id):
             logger.warning("model.stand_in=%s: its weights stand in for those of %s.", self.stand_in, wanted)
         model = self._read(place)
-        came_with_adapter = has_adapter(model)
-        merge_adapter(model)
+        came_with_adapter = merge_adapter(model)
         if self.max_seq_length:
             model.max_seq_length = self.max_seq_length
         if self.num_layers is not None:
-            keep_first_layers(model, self.num_layers)
+            _keep_first_layers(model, self.num_layers)
         if self.pooling:
-            pool_by(model, self.pooling)
+            _set_pooling(model, self.pooling)
         if self.adapter:
             changed = came_with_adapter or self.num_layers is not None or self.dtype is not None
             _remember_base(model, folder / "base" if changed else None)
@@ -228,22 +217,74 @@ class PretrainedModel:
             raise ModelError(_cannot_be_loaded(place, str(error))) from error
 
 
+def _keep_first_layers(model: "SentenceTransformer", num_layers: int) -> None:
+    """Drop all transformer layers after the first `num_layers`, in place.
+
+    Raises:
+        ModelError: the model has fewer layers, or none that can be cut.
+    """
+    from torch.nn import ModuleList
+
+    network: Any = model[0].auto_model
+    there = network.config.num_hidden_layers
+    _refuse_beyond("num_layers", num_layers, there, "The model has {} layers")
+    stacks = [
+        (module, name)
+        for module in network.modules()
+        for name, child in module.named_children()
+        if isinstance(child, ModuleList) and len(child) == there
+    ]
+    if not stacks:
+        text = "was given; the layers of this model cannot be cut"
+        raise ModelError(text, key="model.num_layers", given=num_layers, fix="model.num_layers=null")
+    parent, name = stacks[0]
+    setattr(parent, name, getattr(parent, name)[:num_layers])
+    network.config.num_hidden_layers = num_layers
+
+
+def _set_pooling(model: "SentenceTransformer", pooling: str | Sequence[str]) -> None:
+    """Give the model another pooling, in place: one of `POOLING_MODES`, or several, put side by side.
+
+    Raises:
+        ModelError: the model pools no tokens, or modules after its pooling expect another width.
+    """
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    place = next((number for number, module in enumerate(model) if isinstance(module, Pooling)), None)
+    if place is None:
+        text = f"was given; the model pools no tokens ({' + '.join(type(module).__name__ for module in model)})"
+        raise ModelError(text, key="model.pooling", given=pooling, fix="model.pooling=null")
+    old = model[place]
+    pooled = Pooling(old.embedding_dimension, pooling, old.include_prompt)
+    behind = [module for module in [*model][place + 1 :] if hasattr(module, "get_embedding_dimension")]
+    if behind and pooled.get_embedding_dimension() != old.get_embedding_dimension():
+        raise ModelError(
+            f"gives {pooled.get_embedding_dimension()} numbers; {type(behind[0]).__name__} after it expects "
+            f"{old.get_embedding_dimension()}",
+            key="model.pooling",
+            given=pooling,
+            expected="a single mode",
+            fix="model.pooling=cls",
+        )
+    model[place] = pooled
+
+
 def _remember_base(model: "SentenceTransformer", copy: Path | None) -> None:
     """Have the adapter's files name the place of its base: a copy of it, or the folder or id it came from."""
     network = model.transformers_model
     if network is None:
-        raise ModelError("model.adapter=lora was given; the model has no transformer. Type model.adapter=null.")
+        text = "was given; the model has no transformer"
+        raise ModelError(text, key="model.adapter", given="lora", fix="model.adapter=null")
     if copy:
         network.save_pretrained(copy)
     place = Path(copy or network.name_or_path)
     network.name_or_path = str(place.resolve()) if place.is_dir() else network.name_or_path
 
 
-def _cannot_be_loaded(place: dict[str, str], reason: str) -> str:
-    what = f"Model {place['location']} ({place['source']}) cannot be loaded: {reason.splitlines()[0]} "
+def _cannot_be_loaded(place: dict[str, str], reason: str) -> Problem:
+    text = f"Model {place['location']} ({place['source']}) cannot be loaded: {reason.splitlines()[0]}"
     if "trust_remote_code" in reason:
-        return f"{what}It brings code of its own: read it, and if you trust it, type model.trust_remote_code=true."
-    return (
-        f"{what}Expected weights on disk, in the Hugging Face cache, or a connection to the Hub: "
-        "give a folder with model.path=<folder>, or choose model=minilm, which needs no network."
-    )
+        note = "It brings code of its own: read it first, and trust it only then"
+        return Problem(text, note=note, fix=("model.trust_remote_code=true",))
+    expected = "weights on disk, in the Hugging Face cache, or a connection to the Hub (minilm needs no network)"
+    return Problem(text, expected=expected, fix=("model.path=<folder>", "model=minilm"))

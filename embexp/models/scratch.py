@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from embexp.errors import ConfigError
+from embexp.core.arguments import COUNT, problems_with, problems_with_all, refuse
+from embexp.errors import Problem
 from embexp.models.adapters import LoraAdapter, refuse_adapter
-from embexp.models.pretrained import check_names
+from embexp.models.pretrained import FORWARDS
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class ScratchModel:
         hidden_size: numbers in a token's vector and in an embedding; a multiple of num_heads.
         max_seq_length: longest input in tokens.
         forward: packed, plain or None, as for `PretrainedModel`.
-        adapter: is refused: there is nothing trained that it could stand beside.
+        adapter: is refused: there are no trained weights to adapt.
 
     Raises:
         ConfigError: a size that cannot be built, or an adapter.
@@ -50,28 +51,20 @@ class ScratchModel:
 
     def __post_init__(self) -> None:
         refuse_adapter(self.adapter)
-        check_names(None, None, None, self.forward)
         sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.type is int}
-        problems = [
-            f"model.{name}={size} was given. Expected a whole number above 0: type model.{name}=<number>."
-            for name, size in sizes.items()
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1
-        ]
+        problems = [*problems_with_all(dict.fromkeys(sizes, COUNT), sizes)]
         if not problems and self.hidden_size % self.num_heads:
-            problems.append(
-                f"model.hidden_size={self.hidden_size} is no multiple of model.num_heads={self.num_heads}. Expected "
-                f"one: type model.hidden_size={-(-self.hidden_size // self.num_heads) * self.num_heads}, or another "
-                "model.num_heads."
-            )
-        if problems:
-            raise ConfigError("\n".join(problems))
+            fix = f"hidden_size={-(-self.hidden_size // self.num_heads) * self.num_heads}"
+            text = f"is no multiple of the {self.num_heads} heads"
+            problems = [Problem(text, "hidden_size", self.hidden_size, fix=(fix, "num_heads=<number>"))]
+        refuse([*problems, *problems_with("forward", self.forward, FORWARDS, "packed")], under="model")
 
     def locate(self) -> dict[str, str]:
-        """There is nothing to find: the weights are drawn with the run's seed."""
+        """There is nothing to find: the weights are random, by the run's seed."""
         return dict(FROM_SCRATCH)
 
     def check(self) -> None:
-        """There is nothing that only torch could tell."""
+        """There is nothing to check."""
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
         """The untrained model; its parts are also saved in `folder`, from where losses may load them again."""

@@ -1,12 +1,13 @@
-"""Models put together from modules that a YAML names."""
+"""Models made of modules that a YAML names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from embexp.config.compose import check_arguments, instantiate
-from embexp.errors import ConfigError, ModelError
+from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.errors import ModelError, Problems
 from embexp.models.adapters import LoraAdapter, refuse_adapter
 from embexp.models.modules import INPUTS, KINDS, module_class, stack_problems
 from embexp.models.pretrained import PretrainedModel
@@ -25,8 +26,8 @@ class StaticModel:
     Tokenizer and first token vectors are those of a transformer's input embeddings.
 
     Args:
-        source: the transformer whose tokenizer and input embeddings are taken.
-        adapter: is refused: there is no transformer that it could stand beside.
+        source: the transformer whose tokenizer and input embeddings are used.
+        adapter: is refused: there is no transformer to adapt.
 
     Raises:
         ConfigError: an adapter.
@@ -69,15 +70,14 @@ def module_stack(
     """A model of the base's transformer, if there is one, and these modules, in their order.
 
     Args:
-        modules: for each module what its YAML calls; how wide its input is may be left out.
-        base: the YAML of a pretrained model; of it only the transformer is taken.
+        modules: for each module what its YAML calls; the width of its input may be left out.
+        base: the YAML of a pretrained model; only its transformer is used.
         adapter: the YAML of an adapter, trained in place of the transformer's own weights.
 
     Raises:
         ConfigError: a stack that cannot be trained, or would not be the same once saved and loaded, with the reason.
     """
-    if problems := [*stack_problems(modules, base is not None)]:
-        raise ConfigError("\n".join(problems))
+    refuse(stack_problems(modules, base is not None))
     if not base:
         refuse_adapter(adapter)
     return ModuleStack(modules, instantiate({**base, "adapter": adapter}) if base else None)
@@ -115,19 +115,16 @@ class ModuleStack:
         Raises:
             ConfigError: all such arguments, at once.
         """
-        problems = []
+        problems = Problems()
         for call in self.modules.values():
-            try:
-                check_arguments(dict(call), {"training_texts": None} if module_class(call) in INPUTS else {})
-            except ConfigError as error:
-                problems.append(str(error))
-        if problems:
-            raise ConfigError("\n".join(problems))
+            given = {"training_texts": None} if module_class(call) in INPUTS else {}
+            problems.attempt(check_arguments, dict(call), given)
+        problems.raise_if_any()
         if self.base:
             self.base.check()
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
-        """The model; weights that do not come from the base are drawn with the run's seed.
+        """The model; weights that do not come from the base are random, by the run's seed.
 
         Raises:
             ModelError: a width that was given is not that of the module before.
@@ -148,27 +145,19 @@ def _build(name: str, call: _Call, before: list["Module"], training_texts: TextS
         return instantiate(dict(call), training_texts=training_texts())
     found = {}
     if KINDS[kind].width:
-        found[KINDS[kind].width] = _last(before, "get_embedding_dimension")()
+        last = next(module for module in reversed(before) if hasattr(module, "get_embedding_dimension"))
+        found[KINDS[kind].width] = last.get_embedding_dimension()
     if kind == "WeightedLayerPooling":
         config = before[0].auto_model.config
         config.output_hidden_states = True
         found["num_hidden_layers"] = config.num_hidden_layers
-        _check_layer_start(name, call, config.num_hidden_layers)
+        legal = LegalValues(least=0, most=config.num_hidden_layers, whole=True)
+        note = f"The transformer has {config.num_hidden_layers} layers (0 is its input)"
+        layer_start = f"model.modules.{name}.layer_start"
+        if problems := [*problems_with(layer_start, call.get("layer_start", 4), legal, 0, note)]:
+            raise ModelError(*problems)
     for key, value in found.items():
         if call.get(key) not in (None, value):
-            raise ModelError(
-                f"model.modules.{name}.{key}={call[key]} was given; the model before it has {value}. Leave it out."
-            )
+            text, own_key = f"was given; the model before it has {value}", f"model.modules.{name}.{key}"
+            raise ModelError(text, key=own_key, given=call[key], note="Leave it out")
     return instantiate({key: value for key, value in call.items() if key not in found}, **found)
-
-
-def _check_layer_start(name: str, call: _Call, num_layers: int) -> None:
-    if not 0 <= call.get("layer_start", 4) <= num_layers:
-        raise ModelError(
-            f"model.modules.{name}.layer_start={call.get('layer_start', 4)}; the transformer has {num_layers} layers "
-            f"(0 is its input). Type model.modules.{name}.layer_start=<0 to {num_layers}>."
-        )
-
-
-def _last(modules: list["Module"], method: str) -> Callable[[], int]:
-    return next(getattr(module, method) for module in reversed(modules) if hasattr(module, method))

@@ -1,4 +1,4 @@
-"""How many tokens a text has, told from a model's files: nothing is loaded but its tokenizer."""
+"""How many tokens a text has, by a model's files: only its tokenizer is loaded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class TokenLimit:
 def token_limit(model: BaseModel, place: Mapping[str, str]) -> TokenLimit | None:
     """The token limit of a model that lies in a local folder.
 
-    None where it cannot be told before loading: a model on the Hub, from scratch, or of token or word vectors (which
+    None where it is not known before loading: a model on the Hub, from scratch, or of token or word vectors (which
     read texts of any length), a tokenizer in another format, or no limit in the files.
     """
     model = model.base if isinstance(model, ModuleStack) else model

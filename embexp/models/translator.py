@@ -9,17 +9,17 @@ from embexp.models.weights import find_weights
 
 
 class Seq2SeqTranslator:
-    """A Translator by any model that AutoModelForSeq2SeqLM reads, loaded when it is needed.
+    """A Translator by any model that AutoModelForSeq2SeqLM reads, loaded at the first use.
 
     Args:
         path: a folder or a Hub id, such as Helsinki-NLP/opus-mt-en-zh.
         source_language, target_language: codes as the model knows them (en and zh for M2M100, eng_Latn and zho_Hans for
             NLLB), for models of many languages; None for models of one pair.
-        prefix: goes before each text, for models that are told in words what to do, as T5 is.
-        batch_size: texts that are translated at a time, of like length.
+        prefix: goes before each text, for models that take their task in words, as T5 does.
+        batch_size: texts that are translated at a time, of similar length.
         max_tokens: longer texts are cut, and longer translations end there.
-        num_beams: of beam search; 1: the likeliest token at each place.
-        temperature: tokens are drawn, the more freely the higher it is; None draws none.
+        num_beams: of beam search; 1: the likeliest token at each position.
+        temperature: of the sampling of tokens; None does not sample.
 
     Raises:
         ModelError: a folder that is not there or holds no model.
@@ -38,8 +38,8 @@ class Seq2SeqTranslator:
     ) -> None:
         self.path, self.prefix, self.batch_size, self.max_tokens = path, prefix, batch_size, max_tokens
         self.languages = source_language, target_language
-        drawing = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
-        self.options: dict[str, Any] = {"max_new_tokens": max_tokens, "num_beams": num_beams, **drawing}
+        sampling = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
+        self.options: dict[str, Any] = {"max_new_tokens": max_tokens, "num_beams": num_beams, **sampling}
         self.place = find_weights(None, path, None, None, None)
         self._model: Any = None
         self._tokenizer: Any = None
@@ -60,10 +60,12 @@ class Seq2SeqTranslator:
             model = AutoModelForSeq2SeqLM.from_pretrained(self.place["location"])
         except (OSError, ValueError, ImportError) as error:
             raise ModelError(
-                f"The translation model {self.path} ({self.place['source']}) cannot be loaded: "
-                f"{str(error).strip().splitlines()[0]} Expected a sequence-to-sequence model in a folder, in the cache "
-                "of Hugging Face or on the Hub: type path=<folder or id>. Tokenizers of Marian, M2M100 and NLLB need "
-                "pip install sentencepiece."
+                f"({self.place['source']}) cannot be loaded: {str(error).strip().splitlines()[0]}",
+                key="translator.path",
+                given=self.path,
+                expected="a sequence-to-sequence model in a folder, in the cache of Hugging Face or on the Hub",
+                note="The tokenizers of Marian, M2M100 and NLLB need sentencepiece",
+                fix=("translator.path=<folder or id>", "pip install sentencepiece"),
             ) from error
         source, target = self.languages
         if source:
@@ -106,8 +108,10 @@ def _language_id(tokenizer: Any, code: str, path: str) -> int:
     number = tokenizer.convert_tokens_to_ids(token)
     if number is None or number == tokenizer.unk_token_id:
         raise ModelError(
-            f"The translation model {path} does not know the language {code}. Expected a code of its own, such as en "
-            "(M2M100) or eng_Latn (NLLB): type source_language=<code> target_language=<code>, or null for both in a "
-            "model of one pair of languages."
+            f"does not know the language {code}",
+            key="translator.path",
+            given=path,
+            expected="a code of its own, such as en (M2M100) or eng_Latn (NLLB), or null in a model of one pair",
+            fix="translator.source_language=<code> translator.target_language=<code>",
         )
     return number

@@ -1,4 +1,4 @@
-"""Published weights by name: where they are, what their files say, and whether they bring code along."""
+"""Published weights by name: where they are, what their files say, and which code they bring."""
 
 import importlib.util
 import json
@@ -11,8 +11,8 @@ from embexp.errors import ModelError, listed
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "adapter_model.safetensors")
 _ADAPTER_CONFIG = "adapter_config.json"
-# How the names of layers begin that fill in masked tokens: of BERT, RoBERTa and MPNet, DeBERTa, DistilBERT, ELECTRA,
-# ModernBERT.
+# Beginnings of the names of layers that fill in masked tokens: of BERT, RoBERTa and MPNet, DeBERTa, DistilBERT,
+# ELECTRA, ModernBERT.
 _FILLING = ("cls.predictions", "lm_head", "lm_predictions", "vocab_", "generator_", "decoder.")
 # Networks whose first positions are taken: of 514 position embeddings RoBERTa reads 512 tokens.
 _TAKEN_POSITIONS = dict.fromkeys(("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"), 2)
@@ -87,15 +87,18 @@ def find_weights(
     if path and (folder := Path(path).expanduser()).is_dir():
         if revision:
             raise ModelError(
-                f"model.revision={revision} was given; a folder has no revisions ({path}). Expected an id of the Hub "
-                "with it: type model.revision=null, or model=<org/name>."
+                f"was given; a folder has no revisions ({path})",
+                key="model.revision",
+                given=revision,
+                expected="an id of the Hub with it",
+                fix=("model.revision=null", "model=<org/name>"),
             )
         return _local("path", path, folder)
     if path and (path.startswith((".", "/", "~")) or path.count("/") != 1):
-        raise ModelError(f"There is no folder {path}. Expected a saved model, or an id such as org/name.")
+        raise ModelError(f"There is no folder {path}", expected="a saved model, or an id such as org/name")
     hub_id = path or model_id
     if not hub_id:
-        raise ModelError("The model has neither a path nor an id. Type model.path=<folder or Hub id>.")
+        raise ModelError("The model has neither a path nor an id", fix="model.path=<folder or Hub id>")
     if not path and not revision and package and (folder := _package_folder(package)):
         return _as_published(_local("package", hub_id, folder), sha256)
     if cached := _cached_folder(hub_id, revision):
@@ -106,15 +109,17 @@ def find_weights(
 def _local(source: str, name: str, folder: Path) -> dict[str, str]:
     weights = _weights_in(folder)
     if weights is None:
-        raise ModelError(f"The folder {folder} holds no model. Expected one of {listed(_WEIGHT_FILES)} in it.")
+        raise ModelError("the folder holds no model", file=folder, expected=f"one of {listed(_WEIGHT_FILES)} in it")
     return {"id": name, "source": source, "location": str(folder), "revision": "", "sha256": sha256_of(weights)}
 
 
 def _as_published(place: dict[str, str], sha256: str | None) -> dict[str, str]:
     if sha256 and place["sha256"] != sha256:
         raise ModelError(
-            f"{_weights_in(Path(place['location']))} has the sha256 {place['sha256']}; expected {sha256}. The package "
-            "is not the published one: install it again, or give a folder with model.path=<folder>."
+            f"the file has the sha256 {place['sha256']}; expected {sha256}",
+            file=_weights_in(Path(place["location"])),
+            note="The package is not the published one: install it again, or give a folder",
+            fix="model.path=<folder>",
         )
     return place
 
@@ -141,20 +146,6 @@ def _cached_folder(hub_id: str, revision: str | None) -> Path | None:
 
 
 _OWN_CLASSES = "sentence_transformers."
-
-
-def check_remote_code(name: str, folder: Path) -> None:
-    """Refuse a model that cannot be loaded without running code that is not transformers' or sentence-transformers'.
-
-    Raises:
-        ModelError: names the code, and what to type to have it run.
-    """
-    if code := remote_code(folder):
-        raise ModelError(
-            f"The model {name} cannot be loaded without running code of its own: {listed(code)}. Expected a model of "
-            "classes that transformers and sentence-transformers know. Read that code first; if you trust it, type "
-            "model.trust_remote_code=true."
-        )
 
 
 def remote_code(folder: Path) -> list[str]:

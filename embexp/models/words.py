@@ -25,15 +25,15 @@ def word_vectors(
     path: str | None = None,
     update_embeddings: bool = True,
 ) -> "WordEmbeddings":
-    """A vector for each word, words being what stands between white space, in lower case, without punctuation.
+    """A vector for each word: the texts between white space, in lower case, without punctuation.
 
-    Words that are not in the vocabulary are left out. The vectors are drawn from a normal distribution with the run's
-    seed, or read from a file. That of the padding is zero and stays zero: a CNN behind it sees nothing there.
+    Words that are not in the vocabulary are left out. The vectors are normally distributed, by the run's seed, or read
+    from a file. That of the padding is zero and stays zero: a CNN after it sees nothing there.
 
     Args:
-        embedding_dimension: numbers in a vector; of no account with `path`.
-        vocabulary_size: most words: the most frequent ones, or the first ones of the file.
-        max_seq_length: words of a text that are read.
+        embedding_dimension: numbers in a vector; without effect with `path`.
+        vocabulary_size: most words: the most frequent ones, or the first of the file.
+        max_seq_length: most words that are read of a text.
         path: vectors in the text form of GloVe or word2vec (also .gz), a line for each word.
         update_embeddings: whether the vectors are trained, too.
 
@@ -50,7 +50,7 @@ def word_vectors(
         tokenizer.set_vocab(words)
         module = WordEmbeddings(tokenizer, torch.randn(len(words), embedding_dimension), update_embeddings)
     elif not Path(path).is_file():
-        raise ModelError(f"There is no file {path}. Expected word vectors in the text form of GloVe: type their path.")
+        raise ModelError(f"There is no file {path}", expected="the path of word vectors in the text form of GloVe")
     else:
         module = WordEmbeddings.from_text_file(path, update_embeddings, " ", tokenizer, vocabulary_size)
         module.float()
@@ -67,7 +67,7 @@ def bag_of_words(
 
     Args:
         vocabulary_size: most words, the most frequent ones of the training texts.
-        cumulative_term_frequency: count a word as often as it stands in the text; false: once.
+        cumulative_term_frequency: count each occurrence of a word; false: count the word once.
         use_idf: weigh a word by ln(texts / texts with the word), so that rare words count more.
 
     Raises:
@@ -82,7 +82,7 @@ def bag_of_words(
 
 
 def static_vectors(training_texts: Iterable[str], embedding_dimension: int, vocabulary_size: int) -> "StaticEmbedding":
-    """A vector for each word piece, averaged: vectors drawn with the run's seed, tokenizer as models from scratch.
+    """A vector for each word piece, averaged: random vectors by the run's seed, tokenizer as of models from scratch.
 
     Chinese text is split into characters, so it works for any language.
     """
@@ -111,8 +111,9 @@ def _most_frequent_words(texts: Iterable[str], vocabulary_size: int) -> list[str
     unspaced = sum(count for word, count in counts.items() if _is_unspaced(word))
     if 2 * unspaced > counts.total():
         raise ModelError(
-            "The training texts are of a script without white space between words; words are what stands between white "
-            "space. Type model=static_scratch or model=tiny, which read characters, or separate the words before."
+            "The training texts have no white space between words",
+            expected="words separated by white space, or a model that reads characters",
+            fix=("model=static_scratch", "model=tiny"),
         )
     return sorted(counts, key=lambda word: (-counts[word], word))[:vocabulary_size]
 

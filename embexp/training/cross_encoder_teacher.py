@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import refuse
 from embexp.core.run_folder import RESULT, read_json
 from embexp.data.arrow import with_progress
 from embexp.data.cache import step_key
 from embexp.data.dataset import fingerprint
 from embexp.errors import ConfigError
-from embexp.models.cross_encoder import CrossEncoderBase, check_reading
+from embexp.models.cross_encoder import CrossEncoderBase, reading_problems
 from embexp.training.cross_encoder_training import (
     MODEL,
     PairTraining,
@@ -55,7 +56,7 @@ class CrossEncoderTeacher:
             raise ConfigError(
                 key="teacher.seeds", given=seeds, expected="different whole numbers", fix="teacher.seeds=[42]"
             )
-        check_reading("teacher", batch_size, max_tokens)
+        refuse(reading_problems(batch_size, max_tokens), under="teacher")
         check_trainer(self.trainer)
 
     def fit(

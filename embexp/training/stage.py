@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import TrainingError, listed
-from embexp.models.network import save_model
+from embexp.models.adapters import save_model
 from embexp.training.checkpoints import (
     TRAINER_STATE,
     Checkpoint,

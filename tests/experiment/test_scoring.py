@@ -71,7 +71,7 @@ def test_a_base_model_is_encoded_with_once_for_all_runs(workplace, encoded, capl
     with caplog.at_level(logging.INFO):
         two = execute(plan_of(workplace / "two", "tracking=none", base, "loss=cosent", "seed=1")).content["metrics"]
     assert len(encoded) - before == 3  # dev at two steps, and test of the trained model
-    assert caplog.text.count("were taken from") == 2
+    assert caplog.text.count("were read from") == 2
     shared = [key for key in one if key.startswith("base/")]
     assert len(shared) >= 16
     assert [one[key] for key in shared] == [two[key] for key in shared]

@@ -12,8 +12,7 @@ import torch
 
 from embexp.config.compose import compose, instantiate
 from embexp.errors import ConfigError, ModelError
-from embexp.models.adapters import LoraAdapter, has_adapter, merge_adapter
-from embexp.models.network import save_model
+from embexp.models.adapters import LoraAdapter, merge_adapter, save_model
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel, wordpiece_tokenizer
 from embexp.models.stack import module_stack
@@ -129,7 +128,7 @@ def test_merging_a_model_without_an_adapter_changes_nothing(tmp_path):
     model = ScratchModel(1, 8, 2, 100, 16).load(lambda: TEXTS, tmp_path)
     before = model.encode(TEXTS)
     merge_adapter(model)
-    assert not has_adapter(model)
+    assert not merge_adapter(model)
     assert numpy.array_equal(model.encode(TEXTS), before)
 
 
@@ -159,7 +158,7 @@ def test_training_goes_on_from_a_saved_adapter_merged_into_its_base(base, tmp_pa
     trained(first)
     save_model(first, tmp_path / "saved")
     model = PretrainedModel(path=str(tmp_path / "saved")).load(list, tmp_path)
-    assert not has_adapter(model)
+    assert not merge_adapter(model)
     assert numpy.abs(model.encode(TEXTS) - first.encode(TEXTS)).max() < 1e-6
     assert any("query" in name for name in trained(model))
     save_model(model, tmp_path / "whole")
@@ -181,14 +180,15 @@ def test_without_peft_one_message_says_what_to_type(monkeypatch):
     with pytest.raises(ConfigError) as refusal:
         instantiate(compose(["model/adapter=lora"]).model)
     assert str(refusal.value) == (
-        "model.adapter=lora was given; peft is not installed. Type pip install 'embexp[lora]', or model.adapter=null."
+        "model.adapter=lora needs peft, which is not installed.\n"
+        "hint: type pip install 'embexp[lora]'\nhint: type model.adapter=null"
     )
 
 
 def test_a_saved_adapter_without_peft_is_refused_before_loading(base, tmp_path, monkeypatch):
     save_model(lora(base, tmp_path), tmp_path / "saved")
     monkeypatch.setattr("embexp.models.pretrained.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"holds an adapter; peft is not installed\. Type pip install"):
+    with pytest.raises(ModelError, match=r"holds an adapter; peft is not installed\. .*\nhint: type pip install"):
         PretrainedModel(path=str(tmp_path / "saved")).locate()
 
 
@@ -201,7 +201,7 @@ def test_matrices_that_are_not_there_are_refused(base, tmp_path):
 def test_a_model_without_a_transformer_is_refused(tmp_path):
     vectors = {"_target_": "embexp.models.words.static_vectors", "embedding_dimension": 4, "vocabulary_size": 50}
     module_stack({"vectors": vectors}).load(lambda: TEXTS, tmp_path).save_pretrained(str(tmp_path / "static"))
-    with pytest.raises(ModelError, match=r"the model has no transformer\. Type model\.adapter=null"):
+    with pytest.raises(ModelError, match=r"the model has no transformer\.\nhint: type model\.adapter=null"):
         lora(tmp_path / "static", tmp_path)
 
 
@@ -214,13 +214,14 @@ def test_the_command_line_chooses_it_and_its_arguments():
 @pytest.mark.parametrize(
     ("argument", "value", "expected"),
     [
-        ("r", 0, "a whole number above 0"),
+        ("r", 0, "a whole number of at least 1"),
         ("lora_alpha", 0, "a number above 0"),
-        ("lora_dropout", 1.0, "a share from 0 to below 1"),
+        ("lora_dropout", 1.0, "a number of at least 0 and below 1"),
         ("bias", "some", "one of: none, all, lora_only"),
     ],
 )
 def test_values_out_of_range_are_told_by_their_names(argument, value, expected):
     with pytest.raises(ConfigError) as error:
         replace(LORA, **{argument: value})
-    assert str(error.value).startswith(f"model.adapter.{argument}={value} was given. Expected {expected}: type model.")
+    message = f"model.adapter.{argument}={value} was given. Expected {expected}.\nhint: type model.adapter.{argument}="
+    assert str(error.value).startswith(message)

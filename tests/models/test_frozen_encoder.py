@@ -25,7 +25,7 @@ def test_an_option_of_the_group_model_is_found_without_being_loaded():
 
 
 def test_a_model_that_knows_nothing_and_a_name_that_nobody_has_are_refused():
-    with pytest.raises(ConfigError, match=r"encoder\.model=tiny is a model with random weights"):
+    with pytest.raises(ConfigError, match=r"encoder\.model=tiny has random weights"):
         FrozenEncoder("tiny")
     with pytest.raises(ConfigError, match=r"encoder\.model=minillm is not known.*Did you mean 'minilm'"):
         FrozenEncoder("minillm")

@@ -8,8 +8,7 @@ import torch
 
 from embexp.config.compose import compose, instantiate
 from embexp.errors import ConfigError, ModelError
-from embexp.models.network import POOLING_MODES
-from embexp.models.pretrained import PretrainedModel
+from embexp.models.pretrained import POOLING_MODES, PretrainedModel
 from embexp.models.scratch import ScratchModel
 from embexp.models.stack import module_stack
 
@@ -51,7 +50,7 @@ def test_poolings_side_by_side_do_not_go_before_a_module_of_one_width(tmp_path, 
     mean = {"_target_": "sentence_transformers.sentence_transformer.modules.Pooling"}
     base = {"_target_": "embexp.models.pretrained.PretrainedModel", "path": saved}
     module_stack({"p": mean, "d": dense}, base).load(list, tmp_path).save_pretrained(str(tmp_path / "dense"))
-    with pytest.raises(ModelError, match=r"gives 16 numbers; Dense behind it expects 8\. Type a single mode"):
+    with pytest.raises(ModelError, match=r"gives 16 numbers; Dense after it expects 8\. Expected a single mode"):
         PretrainedModel(path=str(tmp_path / "dense"), pooling=["cls", "mean"]).load(list, tmp_path)
     assert PretrainedModel(path=str(tmp_path / "dense"), pooling="cls").load(list, tmp_path)[1].pooling_mode == "cls"
 
@@ -59,7 +58,7 @@ def test_poolings_side_by_side_do_not_go_before_a_module_of_one_width(tmp_path, 
 def test_a_model_that_pools_no_tokens_refuses_a_pooling(tmp_path):
     vectors = {"_target_": "embexp.models.words.static_vectors", "embedding_dimension": 4, "vocabulary_size": 50}
     module_stack({"v": vectors}).load(lambda: TEXTS, tmp_path).save_pretrained(str(tmp_path / "static"))
-    with pytest.raises(ModelError, match=r"pools no tokens \(StaticEmbedding\)\. Type model\.pooling=null"):
+    with pytest.raises(ModelError, match=r"pools no tokens \(StaticEmbedding\)\.\nhint: type model\.pooling=null"):
         PretrainedModel(path=str(tmp_path / "static"), pooling="cls").load(list, tmp_path)
 
 
@@ -80,7 +79,7 @@ def test_the_attention_is_taken(attention, saved, tmp_path):
 
 def test_flash_attention_without_a_gpu_is_refused_before_loading(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ModelError, match=r"needs an NVIDIA GPU; there is none\. Type model\.attention=sdpa"):
+    with pytest.raises(ModelError, match=r"needs an NVIDIA GPU; there is none\.\nhint: type model\.attention=sdpa"):
         PretrainedModel(path="a/b", attention="flash_attention_2").check()
 
 
@@ -88,28 +87,32 @@ def test_flash_attention_without_its_package_is_refused_before_loading(monkeypat
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"Type pip install kernels, or model\.attention=sdpa"):
+    with pytest.raises(ModelError, match=r"hint: type pip install kernels\nhint: type model\.attention=sdpa"):
         PretrainedModel(path="a/b", attention="flash_attention_2").check()
 
 
 def test_names_that_are_not_known_are_refused_at_once_with_the_nearest():
     with pytest.raises(ConfigError) as refusal:
         instantiate(compose(["model.dtype=bfloat", "model.pooling=[mean,clss]", "model.attention=spda"]).model)
-    lines = str(refusal.value).splitlines()
+    lines = [str(problem) for problem in refusal.value.problems]
     assert [line.partition(" ")[0] for line in lines] == [
-        "model.pooling=clss",
+        "model.pooling=[mean,clss]",
         "model.dtype=bfloat",
         "model.attention=spda",
     ]
+    assert "Did you mean 'cls'?" in lines[0]
     assert "Did you mean 'sdpa'?" in lines[2]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_layers": 3}, "model.num_layers=3 does not fit: the model has 2 layers"),
-        ({"num_layers": 0}, "model.num_layers=0 does not fit"),
-        ({"max_seq_length": 17}, "model.max_seq_length=17 does not fit: the model reads at most 16 tokens"),
+        (
+            {"num_layers": 3},
+            "of at least 1 and of at most 2. The model has 2 layers",
+        ),
+        ({"num_layers": 0}, "model.num_layers=0 was given. Expected a whole number of at least 1 and of at most 2"),
+        ({"max_seq_length": 17}, "at most 16. The model reads at most 16 tokens.\nhint: type model.max_seq_length=16"),
     ],
 )
 def test_more_than_the_files_show_is_refused_before_loading(arguments, message, saved):

@@ -169,7 +169,7 @@ def test_a_model_that_cannot_be_packed_says_why(tiny, caplog):
 
 
 def test_an_unknown_forward_is_refused():
-    with pytest.raises(ConfigError, match=r"model\.forward=pack is not known\. Expected one of: packed, plain\."):
+    with pytest.raises(ConfigError, match=r"model\.forward=pack was given\. Expected one of: packed, plain, or null\."):
         PretrainedModel(path="x", forward="pack")
 
 
@@ -234,4 +234,4 @@ def test_a_batch_of_which_all_layers_are_asked_for_is_padded_and_the_run_says_so
         for _ in range(2):
             layers = network(**features, output_hidden_states=True).hidden_states
     assert all(torch.equal(layer, other) for layer, other in zip(layers, stock, strict=True))
-    assert caplog.text.count("padded batches it is") == 1
+    assert caplog.text.count("it computes on padded batches") == 1

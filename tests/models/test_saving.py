@@ -6,7 +6,7 @@ import torch
 
 from embexp.config.compose import compose, instantiate
 from embexp.config.session import conf_dir
-from embexp.models.network import save_model
+from embexp.models.adapters import save_model
 
 TEXTS = ["The market rose.", "Stocks fell sharply, again.", "a cat sleeps on the mat", "central banks raise rates"]
 FROM_THE_HUB = {

@@ -135,7 +135,7 @@ def test_an_adapter_is_trained_with_the_modules_behind_the_frozen_transformer(ba
 
 
 def test_an_adapter_without_a_transformer_is_refused():
-    with pytest.raises(ConfigError, match=r"LoRA needs a pretrained transformer, .*Type model=minilm"):
+    with pytest.raises(ConfigError, match=r"LoRA needs a pretrained transformer, .*\nhint: type model=minilm"):
         module_stack(numbered([STATIC]), adapter={"_target_": "x"})
 
 
@@ -156,7 +156,7 @@ def test_arguments_that_modules_do_not_take_are_refused_at_once_before_loading()
     stack = module_stack(numbered([WORDS | {"dimension": 3}, mean(), DENSE | {"out": 3}]))
     with pytest.raises(ConfigError) as refusal:
         stack.check()
-    assert [line.split(" takes no")[0].rpartition(".")[2] for line in str(refusal.value).splitlines()] == [
+    assert [str(problem).split(" takes no")[0].rpartition(".")[2] for problem in refusal.value.problems] == [
         "word_vectors",
         "Dense",
     ]

@@ -71,7 +71,10 @@ def test_a_language_is_the_first_token_of_the_translation_where_a_model_has_many
 
 
 def test_a_language_that_the_model_does_not_know_is_told_before_anything_is_translated(model_folder):
-    with pytest.raises(ModelError, match=r"does not know the language klingon\. Expected a code.*type source_language"):
+    with pytest.raises(
+        ModelError,
+        match=r"does not know the language klingon\. Expected a code.*\nhint: type translator\.source_language",
+    ):
         translator(model_folder, source_language="klingon").load()
 
 
@@ -80,7 +83,7 @@ def test_a_folder_that_is_not_there_and_one_that_translates_nothing_are_refused(
         translator("/none")
     (tmp_path / "model.safetensors").write_bytes(b"")
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ModelError, match=r"cannot be loaded: .*type path=<folder or id>"):
+    with pytest.raises(ModelError, match=r"cannot be loaded: .*\nhint: type translator\.path=<folder or id>"):
         translator(tmp_path).load()
 
 
