@@ -22,11 +22,6 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_count(value: Any, least: int = 1) -> bool:
-    """Whether a value is a whole number from `least`; True and False are none."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
 def are_texts(values: "pyarrow.Array") -> "pyarrow.Array":
     """Which values are texts with something in them, as a boolean mask."""
     import pyarrow.compute
