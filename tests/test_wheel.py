@@ -47,7 +47,21 @@ def test_every_yaml_and_corpus_is_in_the_wheel(wheel):
     assert {f"embexp/{name}" for name in yamls} <= names
     assert {"embexp/data/corpus/finance_en.jsonl", "embexp/data/corpus/finance_zh.jsonl"} <= names
     assert {"hydra_plugins/embexp_launcher.py", "hydra_plugins/embexp_sweeper.py"} <= names
-    assert not [name for name in names if name.startswith("tests/")]
+    assert {"embexp/py.typed", "embexp/conf/__init__.py"} <= names
+    assert len(names) == len(zipfile.ZipFile(wheel).namelist()), "a file is there twice"
+    assert not [name for name in names if name.startswith(("tests/", "conf/"))]
+
+
+def test_the_installed_configuration_is_a_package_for_hydra(installed, tmp_path):
+    code = (
+        "import embexp, hydra\n"
+        "with hydra.initialize_config_module('embexp.conf', version_base='1.3'):\n"
+        "    print(embexp.__file__, hydra.compose('config', overrides=['loss=cosent']).loss._target_)\n"
+    )
+    done = call(installed / "bin/python", "-c", code, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert str(installed) in done.stdout
+    assert done.stdout.strip().endswith("CoSENTLoss")
 
 
 @pytest.mark.parametrize("command", [["bin/python", "-m", "embexp"], ["bin/embexp"]])
