@@ -1,6 +1,5 @@
 """Checking arguments that a user gave: types, bounds, choices, counts. Every problem names its key and what to type."""
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -118,25 +117,6 @@ def problems_with_all(legal: Mapping[str, LegalValues], given: Mapping[str, Any]
     for name, values in legal.items():
         if name in given:
             yield from problems_with(name, given[name], values)
-
-
-def legal_values(name: str, node: Mapping[str, Any]) -> dict[str, LegalValues]:
-    """The `_values_` of a YAML, by argument.
-
-    Raises:
-        ConfigError: one is described by a word that is not known.
-    """
-    known = [field.name for field in dataclasses.fields(LegalValues)]
-    found = {}
-    for argument, given in (node.get("_values_") or {}).items():
-        if unknown := [key for key in given if key not in known]:
-            raise ConfigError(
-                f"{name} has _values_ of {argument} with {listed(unknown)}",
-                expected=f"some of: {listed(known)}",
-                note=did_you_mean(unknown[0], known),
-            )
-        found[argument] = LegalValues(**{**given, "one_of": tuple(given.get("one_of") or ())})
-    return found
 
 
 def refuse(problems: Iterable[Problem], under: str = "") -> None:

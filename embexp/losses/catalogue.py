@@ -10,9 +10,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from embexp.config.session import option_files
+from embexp.config.yaml_keys import TRAITS
 from embexp.data.shapes import SHAPES, shape_named
 from embexp.errors import ConfigError, did_you_mean, listed
-from embexp.losses.yaml_keys import TRAITS, switch_of, traits_of
+from embexp.losses.spec import switch_of, traits_of
 
 _LABELS = {
     None: "none",

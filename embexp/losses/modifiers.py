@@ -6,10 +6,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from embexp.config.compose import instantiate, parameters_of
-from embexp.config.session import option_files
-from embexp.errors import ConfigError, Problem, listed
-from embexp.losses.yaml_keys import LegalValues, Needs, needs_of, value_problems, values_of
+from embexp.config.checks import read_keys
+from embexp.config.compose import instantiate, option_of, parameters_of
+from embexp.config.session import option_files, option_names
+from embexp.config.yaml_keys import ModifierKeys, Needs
+from embexp.core.arguments import LegalValues, problems_with
+from embexp.errors import ConfigError, Problem, as_typed, listed
 
 _SMALLEST_WIDTH = 32  # of the widths that are made by halving
 
@@ -31,14 +33,6 @@ class Modifier:
     call: Mapping[str, Any]
     values: Mapping[str, LegalValues] = field(default_factory=dict)
 
-    def refused(self, traits: Iterable[str]) -> list[str]:
-        """Those of a loss's traits that the modifier does not compose with."""
-        return [trait for trait in traits if trait in self.refuses]
-
-    def value_problems(self) -> Iterator[Problem]:
-        """What is wrong with the values of its arguments, and what to type."""
-        return value_problems("modifier", self.name, self.call, self.values)
-
     def wrap(self, loss: Any, model: Any) -> Any:
         """The loss with the modifier around it.
 
@@ -53,8 +47,11 @@ class Modifier:
             return instantiate({key: value for key, value in self.call.items() if key not in runtime}, **runtime)
         except ValueError as error:
             raise ConfigError(
-                f"modifier={self.name} does not fit: {error} The model's embeddings have {width} numbers. "
-                f"Type modifier.<argument>=<value that fits>, or modifier=none."
+                f"does not fit: {error}",
+                key="modifier",
+                given=self.name,
+                note=f"The model's embeddings have {width} numbers.",
+                fix=("modifier.<argument>=<value>", "modifier=none"),
             ) from error
 
     def public_call(self) -> dict[str, Any]:
@@ -72,16 +69,20 @@ def modifier_of(name: str, node: Mapping[str, Any] | None) -> Modifier | None:
     if not node:
         return None
     if not node.get("_target_"):
-        raise ConfigError(
-            f"modifier={name} has {listed(node)} and no _target_. Expected one: see conf/modifier/matryoshka.yaml."
-        )
-    return Modifier(
-        name=name,
-        refuses=tuple(node.get("_refuses_") or ()),
-        needs=needs_of(f"modifier={name}", node),
-        call=dict(node),
-        values=values_of(f"modifier={name}", node),
-    )
+        text, expected = f"has {listed(node)} and no _target_", "one: see conf/modifier/matryoshka.yaml"
+        raise ConfigError(text, key="modifier", given=name, expected=expected)
+    keys = read_keys(ModifierKeys, node, "modifier")
+    return Modifier(name=name, refuses=keys.refuses, needs=keys.needs, call=dict(node), values=keys.values)
+
+
+def value_problems(
+    group: str, name: str, call: Mapping[str, Any], values: Mapping[str, LegalValues]
+) -> Iterator[Problem]:
+    """The problems with the arguments of a YAML in the group `loss` or `modifier`; the default is what to type."""
+    for argument, legal in values.items():
+        if argument in call and not legal.allow(call[argument]):
+            default = as_typed(option_of(group, name)[argument]) if name in option_names(group) else None
+            yield from problems_with(f"{group}.{argument}", call[argument], legal, such_as=default)
 
 
 def composing_modifiers(traits: Iterable[str]) -> list[str]:

@@ -5,25 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from embexp.config.compose import instantiate, option_of, parameters_of
+from embexp.config.checks import read_keys
+from embexp.config.compose import instantiate, model_named, option_of, parameters_of
+from embexp.config.yaml_keys import TRAITS, LossKeys, Needs
+from embexp.core.arguments import LegalValues
 from embexp.data.dataset import EmbeddingDataset
-from embexp.data.shapes import shape_named
-from embexp.errors import ConfigError, Problem
-from embexp.losses.modifiers import Modifier, composing_modifiers
-from embexp.losses.yaml_keys import (
-    TRAITS,
-    LegalValues,
-    Needs,
-    companions_of,
-    needs_of,
-    places_of,
-    switch_of,
-    traits_of,
-    value_problems,
-    values_of,
-)
+from embexp.data.sources import hub_is_reachable
+from embexp.errors import ConfigError, ModelError, Problem
+from embexp.losses.modifiers import Modifier, composing_modifiers, value_problems
+from embexp.protocols import BaseModel
 
-_EMBEDDING_TRAINING = "embexp.training.embedding_training.EmbeddingTraining"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,13 +24,13 @@ class LossSpec:
 
     Attributes:
         accepts: names of the shapes it trains on, best first (`_accepts_`).
-        batch_sampler: how sentence-transformers draws its batches (`_batch_sampler_`): batch_sampler,
+        batch_sampler: how sentence-transformers fills a batch (`_batch_sampler_`): batch_sampler,
             no_duplicates (for in-batch negatives) or group_by_label.
         max_negatives: most negatives that a row may have, None for any number (`_max_negatives_`).
         call: the YAML itself: `_target_` and the loss's own arguments.
-        needs: what the check before training looks for (`_needs_`): see `losses/needs.py`.
-        values: what the arguments may be (`_values_`): see `losses/legal_values.py`.
-        trained_by: what trains a model with it (`_trained_by_`): see `training/stage_training.py`.
+        needs: what the check before training looks for (`_needs_`).
+        values: what the arguments may be (`_values_`).
+        trained_by: what trains a model with it (`_trained_by_`).
         modifier: what wraps around the loss, None for nothing.
     """
 
@@ -50,7 +42,7 @@ class LossSpec:
     needs: Needs = field(default_factory=Needs)
     values: Mapping[str, LegalValues] = field(default_factory=dict)
     modifier: Modifier | None = None
-    trained_by: str = _EMBEDDING_TRAINING
+    trained_by: str = LossKeys.trained_by
 
     @property
     def traits(self) -> tuple[str, ...]:
@@ -62,9 +54,44 @@ class LossSpec:
         """
         return traits_of(self.call)
 
+    def companions(self) -> dict[str, BaseModel]:
+        """The models that the loss's arguments name (`_companions_`), by argument; nothing is loaded.
+
+        An argument whose value is null is left out.
+
+        Raises:
+            ConfigError: a value is neither a model's name, nor a path, nor a Hub id.
+        """
+        named = [key for key in self.call.get("_companions_") or () if self.call.get(key) is not None]
+        return {key: model_named(f"loss.{key}", self.call[key]) for key in named}
+
     def locate(self) -> dict[str, dict[str, str]]:
-        """Where the weights of other models that the loss reads come from, by argument; see losses/companions.py."""
-        return places_of(self.call)
+        """Where the weights of the companions come from, by argument, as `BaseModel.locate` gives it.
+
+        Raises:
+            ConfigError: a value is no model, none with a transformer, or one with random weights.
+            ModelError: a model's weights are not there, or the Hub cannot be reached.
+        """
+        return {key: self._place_of(key, model) for key, model in self.companions().items()}
+
+    def _place_of(self, key: str, model: BaseModel) -> dict[str, str]:
+        where, given = f"loss.{key}", self.call[key]
+        expected, fix = "a trained model with a transformer: an option, a folder or a Hub id", f"{where}=minilm"
+        if key == self.needs.masked_language_model:
+            expected = "a trained transformer with the base model's vocabulary, such as that of BERT for minilm"
+            fix = f"{where}=google-bert/bert-base-uncased"
+        try:
+            place = model.locate()
+        except ModelError as error:
+            raise ModelError(f"{where}={given}: {error}") from error
+        if place["source"] == "scratch":
+            raise ConfigError("is a model with random weights", key=where, given=given, expected=expected, fix=fix)
+        if not model.has_transformer:
+            raise ConfigError("has no transformer", key=where, given=given, expected=expected, fix=fix)
+        if place["source"] == "hub" and not hub_is_reachable():
+            text = f"is on the Hugging Face Hub ({place['location']}), which does not answer"
+            raise ModelError(text, key=where, given=given, expected="a connection, or weights on disk", fix=fix)
+        return place
 
     def build(self, model: Any, dataset: EmbeddingDataset) -> Any:
         """The loss as a torch module for this model and data, with its modifier around it.
@@ -85,26 +112,30 @@ class LossSpec:
         }
         wanted = parameters_of(self.call["_target_"]) or ()
         runtime = {key: value for key, value in on_demand.items() if key in wanted and self.call.get(key) is None}
-        runtime |= companions_of(self.call)
+        runtime |= self.companions()
         if problem := self.modifier_problem(traits_of(self.call | runtime)):
             raise ConfigError(problem)
         try:
             loss = instantiate({key: value for key, value in self.call.items() if key not in runtime}, **runtime)
         except ValueError as error:
             raise ConfigError(
-                f"loss={self.name} does not fit: {error} Type loss.<argument>=<value that fits> (conf/loss/"
-                f"{self.name}.yaml says what each may be), or choose another loss or model."
+                f"does not fit: {error}",
+                key="loss",
+                given=self.name,
+                expected=f"arguments that fit: conf/loss/{self.name}.yaml says what each may be",
+                fix=("loss.<argument>=<value>", "loss=<another>"),
             ) from error
         return self.modifier.wrap(loss, model) if self.modifier else loss
 
     def value_problems(self) -> list[Problem]:
         """What is wrong with the values of the loss's and the modifier's arguments, and what to type."""
-        problems = [*value_problems("loss", self.name, self.call, self.values)]
-        return problems + ([*self.modifier.value_problems()] if self.modifier else [])
+        wrapper = self.modifier
+        of_modifier = value_problems("modifier", wrapper.name, wrapper.call, wrapper.values) if wrapper else ()
+        return [*value_problems("loss", self.name, self.call, self.values), *of_modifier]
 
     def modifier_problem(self, traits: tuple[str, ...]) -> Problem | None:
         """Why the modifier does not compose with a loss of these traits, and what to type; None when it does."""
-        refused = self.modifier.refused(traits) if self.modifier else []
+        refused = [trait for trait in traits if trait in self.modifier.refuses] if self.modifier else []
         if not refused:
             return None
         like = " and ".join(TRAITS.get(trait, f"has the trait {trait}") for trait in refused)
@@ -130,24 +161,47 @@ def spec_of(name: str, node: Mapping[str, Any], modifier: Modifier | None = None
     """The specification in a loss YAML, with a modifier for it.
 
     Raises:
-        ConfigError: the YAML names no callable or no accepted shape.
+        ConfigError: the YAML names no callable or no accepted shape, or has a describing key that is not known.
     """
-    missing = [key for key in ("_target_", "_accepts_") if not node.get(key)]
-    if missing:
-        raise ConfigError(f"loss={name} has no {' and no '.join(missing)}. Expected both: see conf/loss/mnrl.yaml.")
-    for shape in node["_accepts_"]:
-        shape_named(shape)
+    if missing := [key for key in ("_target_", "_accepts_") if not node.get(key)]:
+        text = f"has no {' and no '.join(missing)}"
+        raise ConfigError(text, key="loss", given=name, expected="both: see conf/loss/mnrl.yaml")
+    keys = read_keys(LossKeys, node, "loss")
     return LossSpec(
         name=name,
-        accepts=tuple(node["_accepts_"]),
-        batch_sampler=node.get("_batch_sampler_", "batch_sampler"),
-        max_negatives=node.get("_max_negatives_"),
+        accepts=keys.accepts,
+        batch_sampler=keys.batch_sampler,
+        max_negatives=keys.max_negatives,
         call=dict(node),
-        needs=needs_of(f"loss={name}", node),
-        values=values_of(f"loss={name}", node),
+        needs=keys.needs,
+        values=keys.values,
         modifier=modifier,
-        trained_by=node.get("_trained_by_", _EMBEDDING_TRAINING),
+        trained_by=keys.trained_by,
     )
+
+
+def traits_of(node: Mapping[str, Any]) -> tuple[str, ...]:
+    """The traits of a loss with these arguments.
+
+    A trait may hang on an argument: `{gradient_cache: use_mini_batched_version}` counts where that one is on.
+
+    >>> traits_of({"_traits_": ["in_batch_negatives", {"gradient_cache": "cached"}], "cached": False})
+    ('in_batch_negatives',)
+    """
+    traits = []
+    for entry in node.get("_traits_") or ():
+        traits += [entry] if isinstance(entry, str) else [trait for trait in entry if node.get(entry[trait])]
+    return tuple(traits)
+
+
+def switch_of(node: Mapping[str, Any], trait: str) -> str | None:
+    """The argument that switches a trait on and off, None where the loss always has it.
+
+    >>> switch_of({"_traits_": [{"gradient_cache": "cached"}], "cached": True}, "gradient_cache")
+    'cached'
+    """
+    switches = [entry[trait] for entry in node.get("_traits_") or () if isinstance(entry, Mapping) and trait in entry]
+    return switches[-1] if switches and node.get(switches[-1]) is True else None
 
 
 def num_labels(dataset: EmbeddingDataset) -> int | None:
@@ -165,9 +219,6 @@ def _projection_dim(dataset: EmbeddingDataset, width: int) -> int | None:
         return None
     teacher = len(dataset.splits["train"][0][dataset.shape.label])
     return teacher if teacher != width else None
-
-
-logger = logging.getLogger(__name__)
 
 
 def is_auto(node: Mapping[str, Any]) -> bool:
@@ -188,15 +239,10 @@ def loss_for(
         ConfigError: the table has arguments beside it, or no row for the shape.
     """
     if arguments := [key for key in node if not key.startswith("_")]:
-        given = " ".join(f"loss.{key}={node[key]}" for key in arguments)
-        raise ConfigError(f"{given} was given. {node['_hint_']}")
-    row = next((row for row in node["_by_shape_"] if _fits(row, shape, label_names)), None)
+        raise ConfigError(*(Problem(key=f"loss.{key}", given=node[key], note=node["_hint_"]) for key in arguments))
+    fitting = (row for row in node["_by_shape_"] if row["shape"] == shape)
+    row = next((row for row in fitting if set(row.get("label_names") or label_names) == {*label_names}), None)
     if row is None:
-        raise ConfigError(f"loss={name} knows no loss for {shape}. Expected a named one: type loss=<name>.")
+        raise ConfigError(f"has no loss for {shape}", key="loss", given=name, expected="a named one", fix="loss=<name>")
     logger.info("loss=%s took loss=%s: %s", name, row["loss"], row["because"])
     return row["loss"], option_of("loss", row["loss"])
-
-
-def _fits(row: Mapping[str, Any], shape: str, label_names: Sequence[str]) -> bool:
-    asked = row.get("label_names")
-    return row["shape"] == shape and (asked is None or set(asked) == set(label_names))

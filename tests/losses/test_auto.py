@@ -56,7 +56,7 @@ def test_arguments_of_auto_are_refused():
 
 
 def test_a_shape_without_a_row_is_refused():
-    with pytest.raises(ConfigError, match=r"loss=auto knows no loss for text\. .*type loss=<name>"):
+    with pytest.raises(ConfigError, match=r"loss=auto has no loss for text\. .*\nhint: type loss=<name>"):
         loss_for("auto", AUTO | {"_by_shape_": AUTO["_by_shape_"][:2]}, "text")
 
 

@@ -9,10 +9,17 @@ from embexp.experiment.plan import plan_run
 from embexp.losses.diffcse import load_generator
 from embexp.losses.guided import frozen
 from embexp.losses.spec import spec_of
-from embexp.losses.yaml_keys import companions_of, places_of
 from embexp.models.pretrained import PretrainedModel
 
 GIST = option_of("loss", "gist")
+
+
+def places_of(node):
+    return spec_of("gist", node).locate()
+
+
+def companions_of(node):
+    return spec_of("gist", node).companions()
 
 
 def test_a_guide_is_named_as_a_base_model_is():
@@ -40,25 +47,29 @@ def test_a_folder_that_is_not_there_is_refused_with_the_argument():
 
 def test_random_weights_guide_nobody():
     with pytest.raises(
-        ConfigError, match=r"loss\.guide=tiny is a model with random weights\. .* type loss\.guide=minilm"
+        ConfigError,
+        match=r"loss\.guide=tiny is a model with random weights\. .*\nhint: type loss\.guide=minilm",
     ):
         places_of(GIST | {"guide": "tiny"})
 
 
 def test_a_generator_is_no_guide_and_gets_its_own_advice():
     diffcse = option_of("loss", "diffcse") | {"generator": "tiny"}
-    with pytest.raises(ConfigError, match=r"generator=tiny is a model with random .* google-bert/bert-base-uncased"):
+    with pytest.raises(
+        ConfigError,
+        match=r"generator=tiny is a model with random .*\n.* loss\.generator=google-bert/bert",
+    ):
         places_of(diffcse)
 
 
 def test_a_table_of_token_vectors_guides_nobody():
-    with pytest.raises(ConfigError, match=r"loss\.guide=static has no transformer\. .* type loss\.guide=minilm"):
+    with pytest.raises(ConfigError, match=r"loss\.guide=static has no transformer\. .*\nhint: type loss\.guide=minilm"):
         places_of(GIST | {"guide": "static"})
 
 
 @pytest.mark.parametrize("answers", [False, True])
 def test_a_hub_that_does_not_answer_is_told_before_anything_is_loaded(answers, monkeypatch):
-    monkeypatch.setattr("embexp.losses.yaml_keys.hub_is_reachable", lambda: answers)
+    monkeypatch.setattr("embexp.losses.spec.hub_is_reachable", lambda: answers)
     guide = GIST | {"guide": "org/some-name"}
     if answers:
         assert places_of(guide)["guide"]["source"] == "hub"
