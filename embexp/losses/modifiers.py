@@ -7,8 +7,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from embexp.config.checks import read_keys
-from embexp.config.compose import instantiate, option_of, parameters_of
-from embexp.config.session import option_files, option_names
+from embexp.config.compose import instantiate, option_names, option_of, parameters_of
+from embexp.config.session import option_files
 from embexp.config.yaml_keys import ModifierKeys, Needs
 from embexp.core.arguments import LegalValues, problems_with
 from embexp.errors import ConfigError, Problem, as_typed, listed
