@@ -114,7 +114,7 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     """
     missing = sorted(_missing(OmegaConf.to_container(config, resolve=False), ""))
     if missing:
-        raise ConfigError("\n".join(f"{key} has no value. Expected one: type {key}=<value>." for key in missing))
+        raise ConfigError(*(Problem("has no value", key, expected="one", fix=(f"{key}=<value>",)) for key in missing))
     return OmegaConf.to_container(config, resolve=True)
 
 
