@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from embexp.config.compose import check_arguments, instantiate
 from embexp.core.arguments import LegalValues, problems_with, refuse
-from embexp.errors import ModelError, Problems
+from embexp.errors import ConfigError, ModelError, Problem
 from embexp.models.adapters import LoraAdapter, refuse_adapter
 from embexp.models.modules import INPUTS, KINDS, module_class, stack_problems
 from embexp.models.pretrained import PretrainedModel
@@ -115,11 +115,13 @@ class ModuleStack:
         Raises:
             ConfigError: all such arguments, at once.
         """
-        problems = Problems()
-        for call in self.modules.values():
-            given = {"training_texts": None} if module_class(call) in INPUTS else {}
-            problems.attempt(check_arguments, dict(call), given)
-        problems.raise_if_any()
+        problems: list[Problem] = []
+        for name, call in self.modules.items():
+            try:
+                check_arguments(dict(call), {"training_texts": None} if module_class(call) in INPUTS else {})
+            except ConfigError as error:
+                problems += [problem.under(f"model.modules.{name}") for problem in error.problems]
+        refuse(problems)
         if self.base:
             self.base.check()
 
