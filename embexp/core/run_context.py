@@ -1,13 +1,157 @@
 """What one run has for itself besides its configuration: timings, costs, the sweep or study that it belongs to."""
 
+import ctypes
 import functools
+import gc
+import os
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from embexp.core.profiling import Costs, Timer
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+STARTING = "starting, composing the configuration"
+IMPORTING = "importing torch, transformers, sentence-transformers"
+SCORING = "scoring"
+TRAINING = "training"
+EXPORTING = "exporting"
+LOADING = "loading the model"
+_WORK = (SCORING, TRAINING, EXPORTING, LOADING)  # the beginnings of the names of parts that compute with a model
+
+
+class Timer:
+    """Seconds by part; time outside of any part is the start's. A second belongs to the innermost part only.
+
+    Args:
+        since: when the start began, by `time.perf_counter`; None: now.
+    """
+
+    def __init__(self, since: float | None = None) -> None:
+        self._seconds: dict[str, float] = {}
+        self._open = [STARTING]
+        self._since = time.perf_counter() if since is None else since
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What runs inside counts as this part."""
+        self._book()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._book()
+            self._open.pop()
+
+    def _book(self) -> None:
+        now = time.perf_counter()
+        self._seconds[self._open[-1]] = self._seconds.get(self._open[-1], 0.0) + now - self._since
+        self._since = now
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each part until now, in the order in which they began."""
+        self._book()
+        return dict(self._seconds)
+
+
+def overhead(seconds: dict[str, float]) -> float:
+    """What is neither work with a model nor the import of the libraries that do it.
+
+    >>> overhead({"training": 5.0, IMPORTING: 3.0, "planning": 0.5, "tracking": 0.25})
+    0.75
+    """
+    return sum(value for name, value in seconds.items() if not name.startswith((*_WORK, IMPORTING)))
+
+
+_CLEAR = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+_RESET_PEAK = "5"  # proc(5): the peak of resident memory becomes what is resident now
+_MB = 2**20
+
+
+class Costs:
+    """Costs of one run, counted from `begin` on."""
+
+    def __init__(self) -> None:
+        self._measures_memory = False
+        self._noted_peak = 0.0
+        self._parameters: int | None = None
+        self._texts = 0
+        self._seconds = 0.0
+
+    def begin(self) -> None:
+        """Let the system forget its peak of memory so far, where it can."""
+        self._measures_memory = _reset_peak()
+
+    def note_peak(self) -> None:
+        """Keep the peak of memory until now, since another run is about to let the system forget it."""
+        if self._measures_memory:
+            self._noted_peak = max(self._noted_peak, _peak_mb())
+
+    def add_scoring(self, model: "SentenceTransformer", texts: int, seconds: float) -> None:
+        """Note a scoring of the model that is trained: so many distinct texts were encoded in so many seconds."""
+        self._parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._texts += texts
+        self._seconds += seconds
+
+    def metrics(self) -> dict[str, float]:
+        """`cost/<what>` of all that is known: on a GPU the peak is that of its memory, without the CPU's."""
+        found = {}
+        if self._measures_memory and (peak := max(self._noted_peak, _peak_mb())):
+            found["cost/peak_memory_mb"] = peak
+        if self._parameters is not None:
+            found["cost/parameters"] = float(self._parameters)
+        if self._seconds > 0:
+            found["cost/encode_texts_per_second"] = self._texts / self._seconds
+        return found
+
+
+def _reset_peak() -> bool:
+    """Whether the peak of memory counts from now on."""
+    if _on_gpu():
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        return True
+    if not _CLEAR.exists():  # another system than Linux
+        return False
+    _give_back()
+    try:
+        _CLEAR.write_text(_RESET_PEAK)
+    except OSError:  # a container that does not let us
+        return False
+    return True
+
+
+def _give_back() -> None:
+    """Hand what earlier runs of the process have freed back to the system: the C library would keep it as resident.
+
+    Some stays, in pages that are partly used: 850 MB of a static model became 1,010 after eight steps of MiniLM in the
+    same process, and 1,410 without this.
+    """
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # of glibc only
+        trim(0)
+
+
+def _peak_mb() -> float:
+    if _on_gpu():
+        import torch
+
+        return torch.cuda.max_memory_allocated() / _MB
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
+def _on_gpu() -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_available()
+
 
 _CURRENT: ContextVar["RunContext | None"] = ContextVar("run context", default=None)
 
@@ -79,3 +223,18 @@ def run_part(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return call
 
     return decorate
+
+
+def import_data_libraries() -> None:
+    """What reads rows (half a second); sentence-transformers would import it, too."""
+    import datasets  # noqa: F401
+
+
+def import_training_libraries() -> None:
+    """What trains (three seconds and more).
+
+    oneDNN keeps what it compiles for a shape, by default for 1,024 shapes; hardly two batches of texts have the same
+    one, and what is kept soon holds much memory around it (0.5 GB more after 600 steps).
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+    import sentence_transformers  # noqa: F401

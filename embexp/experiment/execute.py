@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.profiling import EXPORTING, LOADING
-from embexp.core.run_context import RunContext, run_part, timed
+from embexp.core.run_context import EXPORTING, LOADING, RunContext, run_part, timed
 from embexp.core.run_folder import RECORD, write_json
 from embexp.evaluation.scores import verdict_split
 from embexp.experiment.fingerprint import identity_tags

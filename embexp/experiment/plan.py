@@ -11,8 +11,14 @@ from omegaconf import DictConfig
 
 from embexp.config.compose import check_arguments, instantiate, resolve
 from embexp.core.arguments import LegalValues, problems_with
-from embexp.core.profiling import IMPORTING, import_data_libraries, import_training_libraries
-from embexp.core.run_context import RunContext, run_part, timed
+from embexp.core.run_context import (
+    IMPORTING,
+    RunContext,
+    import_data_libraries,
+    import_training_libraries,
+    run_part,
+    timed,
+)
 from embexp.errors import ConfigError, DataError, Problem, Problems
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import check_stage

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from embexp.core.profiling import Costs
-from embexp.core.run_context import timed
+from embexp.core.run_context import Costs, timed
 from embexp.evaluation.binary import thresholds_of
 from embexp.evaluation.scores import Difference, Evaluator, compare, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from embexp.config.compose import instantiate, resolve
 from embexp.core.environment import environment_tags
-from embexp.core.profiling import import_data_libraries, import_training_libraries
+from embexp.core.run_context import import_data_libraries, import_training_libraries
 from embexp.core.run_folder import write_json, write_text
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.core.environment import versions
-from embexp.core.profiling import SCORING, Costs
-from embexp.core.run_context import timed
+from embexp.core.run_context import SCORING, Costs, timed
 from embexp.evaluation.geometry import collapse_signs, geometry_of
 from embexp.evaluation.scores import ID, Evaluator, Scores
 from embexp.experiment.plan import RunPlan

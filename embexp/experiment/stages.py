@@ -4,8 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.profiling import TRAINING
-from embexp.core.run_context import timed
+from embexp.core.run_context import TRAINING, timed
 from embexp.core.run_folder import RESULT, read_json
 from embexp.evaluation.scores import verdict_split
 from embexp.experiment.params import data_lines, flattened, log_rows

@@ -9,7 +9,7 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.table import Table
 
-from embexp.core.profiling import overhead
+from embexp.core.run_context import overhead
 
 
 def shortened(text: str, columns: int) -> str:

@@ -9,8 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from embexp.core.profiling import Timer
-from embexp.core.run_context import RunContext
+from embexp.core.run_context import RunContext, Timer
 from embexp.core.run_folder import RECORD, RESULT, held, is_closed, read_json, write_json, write_text
 from embexp.errors import SkippedJobError
 
@@ -65,7 +64,7 @@ def train(
     with held(folder):
         if context.sweep:
             with _recorded(folder, overrides):
-                from embexp.sweep.job_cache import run_or_reuse
+                from embexp.sweep.jobs import run_or_reuse
 
                 return run_or_reuse(plan_run(config, choices, folder, context=context), config.sweep.rerun, context)
         resume = config.resume is not None

@@ -20,8 +20,7 @@ from typing import Any
 
 from embexp.config.compose import instantiate
 from embexp.errors import ConfigError
-from embexp.sweep.job_cache import record_death
-from embexp.sweep.jobs import Job, JobRunner, Outcome, run_worker
+from embexp.sweep.jobs import Job, JobRunner, Outcome, record_death, run_worker
 from embexp.sweep.progress import Progress
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from test_run import plan_of
 
-from embexp.core import profiling as costs
-from embexp.core.profiling import Costs
+from embexp.core import run_context as costs
+from embexp.core.run_context import Costs
 from embexp.experiment.execute import execute
 
 MB = 2**20

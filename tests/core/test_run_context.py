@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from embexp.core.profiling import STARTING
-from embexp.core.run_context import RunContext, run_part, timed
+from embexp.core.run_context import STARTING, RunContext, run_part, timed
 
 MB = 2**20
 

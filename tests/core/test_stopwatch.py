@@ -4,8 +4,7 @@ import time
 
 import pytest
 
-from embexp.core.profiling import IMPORTING, STARTING, Timer, overhead
-from embexp.core.run_context import RunContext, timed
+from embexp.core.run_context import IMPORTING, STARTING, RunContext, Timer, overhead, timed
 
 
 @pytest.fixture

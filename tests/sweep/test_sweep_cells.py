@@ -16,7 +16,7 @@ from embexp.core.run_folder import read_record, write_json
 from embexp.errors import ConfigError, SkippedJobError, TrainingError
 from embexp.experiment.plan import plan_run
 from embexp.experiment.sweep_record import begin_sweep, end_sweep, find_sweep, job_folders, sweep_key, taken_from
-from embexp.sweep.job_cache import record_death, run_or_reuse
+from embexp.sweep.jobs import record_death, run_or_reuse
 from embexp.sweep.start import sweep_folder
 
 QUICK = (*TINY, "trainer.max_steps=1")
