@@ -29,7 +29,7 @@ def test_the_same_command_finds_its_study_again():
     ("arguments", "message"),
     [
         (["loss=mnrl"], "Nothing is searched."),
-        (["loss.scale=10,twenty"], "loss.scale=twenty is text; expected a number"),
+        (["loss.scale=10,twenty"], "loss.scale=twenty is a text. Expected a number."),
         (["loss=mnrl,mnlr"], "Did you mean 'mnrl'?"),
         (["loss.scal=1,2"], "loss.scal is not a key."),
         (["loss.scale=1,2", "trials=0"], "trials=0 was given. Expected a whole number of at least 1."),

@@ -80,8 +80,8 @@ def test_a_multirun_is_refused():
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("loss.scale=10,20,big", "loss.scale=big is text; expected a number"),
-        ("trainer.max_steps=interval(1, 9)", "trainer.max_steps=1.0 is a number; expected a whole number"),
+        ("loss.scale=10,20,big", "loss.scale=big is a text. Expected a number."),
+        ("trainer.max_steps=interval(1, 9)", "trainer.max_steps=1.0 is a number. Expected a whole number."),
     ],
 )
 def test_every_value_of_a_choice_and_both_ends_of_an_interval_are_checked(typed, message):
