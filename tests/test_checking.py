@@ -11,7 +11,7 @@ import pytest
 from embexp.config.compose import option_of
 from embexp.data.row_checks import dataset_of
 from embexp.errors import Problem
-from embexp.experiment.data_checks import check_stage, rows_grouped_by_label
+from embexp.experiment.data_checks import _rows_grouped_by_label, check_stage
 from embexp.experiment.settings_checks import check_companions
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import spec_of
@@ -81,7 +81,7 @@ def test_the_rows_of_an_epoch_are_those_of_the_library(counts, batch_size):
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     rows = Dataset.from_dict({"text": [str(number) for number in range(len(labels))], "label": labels})
     sampler = GroupByLabelBatchSampler(rows, batch_size, drop_last=False, valid_label_columns=["label"])
-    assert rows_grouped_by_label(counts, batch_size) == sum(len(batch) for batch in sampler)
+    assert _rows_grouped_by_label(counts, batch_size) == sum(len(batch) for batch in sampler)
 
 
 @pytest.mark.parametrize(("size", "instead"), [(2, 4), (7, 8)])
@@ -186,7 +186,7 @@ def test_one_such_negative_in_a_hundred_rows_is_a_warning():
 def test_a_text_in_more_rows_than_there_are_batches_makes_rows_be_skipped():
     anchors = ["text a"] * 5 + TEXTS[5:]  # five rows share a text; 8 rows make two batches of 4
     assert only(findings_of("mnrl", "positive_pair", pairs(anchors)).warnings) == (
-        "5 of 8 rows (62.5 %) of toy share a text with another row and are kept in different batches. 'text a' stands "
+        "5 of 8 rows (62.5 %) of toy share a text with another row and are kept in different batches. 'text a' is "
         "in 5 rows, but an epoch has 2 batches: at least 3 rows are skipped. "
         "Expected smaller batches, or fewer repetitions."
     )

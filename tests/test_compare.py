@@ -10,7 +10,7 @@ from test_run import plan_of
 
 from embexp.config.compose import compose
 from embexp.errors import ConfigError, DataError
-from embexp.experiment.compare import compare, with_runs
+from embexp.experiment.compare import _with_runs, compare
 from embexp.experiment.execute import execute
 
 
@@ -25,7 +25,7 @@ def two_runs(finished, tmp_path_factory):
 
 def compared(*runs, **settings):
     options = [f"{key}={value}" for key, value in ({"resamples": 200} | settings).items()]
-    return compare(compose([*with_runs([str(run) for run in runs]), *options], "compare"))
+    return compare(compose([*_with_runs([str(run) for run in runs]), *options], "compare"))
 
 
 def test_metrics_of_both_stand_beside_each_other_with_interval_and_verdict(two_runs, capsys):
@@ -72,7 +72,7 @@ def test_other_examples_are_not_compared(two_runs, tmp_path):
     assert found["left_out"] == ["sts_test: the examples differ"]
     assert {row["metric"].partition("/")[0] for row in found["metrics"]} == {"dev"}
     (other / "examples" / "sts_dev.parquet").unlink()
-    with pytest.raises(ConfigError, match=r"were judged on no examples that are the same"):
+    with pytest.raises(ConfigError, match=r"were evaluated on no examples that are the same"):
         compared(two_runs / "mnrl", other)
 
 

@@ -11,7 +11,7 @@ import pytest
 from embexp.cli.overrides import each_model
 from embexp.config.compose import compose
 from embexp.errors import ConfigError, ModelError
-from embexp.experiment.score_models import evaluate, plan_evaluation
+from embexp.experiment.score_models import _plan_evaluation, evaluate
 
 TWO = ("model=tiny,static_scratch", "threads=1", "evaluator.sts.resamples=100", "speed_texts=20")
 
@@ -65,14 +65,14 @@ def test_the_same_models_have_the_same_scores_again(workplace):
 
 def test_all_models_that_are_not_there_are_told_before_any_is_loaded(workplace):
     with pytest.raises(ModelError) as error:
-        plan_evaluation(composed("model=./no/such,tiny,./neither/this", "tracking=none"), workplace / "out")
+        _plan_evaluation(composed("model=./no/such,tiny,./neither/this", "tracking=none"), workplace / "out")
     assert "./no/such" in str(error.value)
     assert "neither/this" in str(error.value)
 
 
 def test_a_model_cannot_be_named_twice(workplace):
-    with pytest.raises(ConfigError, match=r"^model= names tiny more than once"):
-        plan_evaluation(composed("model=tiny,tiny", "tracking=none"), workplace / "out")
+    with pytest.raises(ConfigError, match=r"^model names tiny more than once\. Expected each model once"):
+        _plan_evaluation(composed("model=tiny,tiny", "tracking=none"), workplace / "out")
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_a_model_that_cannot_be_scored_does_not_end_the_others(workplace, monkey
         raise ModelError("The weights are torn.")
 
     monkeypatch.setattr(ScratchModel, "load", broken)  # of tiny, not of static_scratch
-    with pytest.raises(ModelError, match=r"^1 of 2 models could not be scored, as was told above: tiny\."):
+    with pytest.raises(ModelError, match=r"^1 of 2 models could not be scored \(the reasons are above\): tiny\."):
         evaluate(composed(*TWO, "tracking=none"), workplace / "out")
     assert "tiny could not be scored: The weights are torn." in caplog.text
     assert "static_scratch" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from embexp.cli.overrides import expand_paths
 from embexp.config.compose import compose
-from embexp.core.run_folder import held
+from embexp.core.run_folder import LAYOUT, held
 from embexp.errors import ConfigError, ExportError
 from embexp.experiment.execute import execute
 from embexp.experiment.export_run import export
@@ -154,7 +154,7 @@ def test_what_is_no_finished_run_is_told_with_what_fits(change, message, workpla
     folder.mkdir()
     for name in ("run.json", "config.yaml", "result.json"):
         if name != change:
-            (folder / name).write_text(json.dumps({"run": {"status": change}}))
+            (folder / name).write_text(json.dumps({"run": {"status": change}, "layout": LAYOUT}))
     with pytest.raises(ConfigError) as refusal:
         call("run=run", "export=[binary]")
     assert str(refusal.value).startswith(message)
@@ -179,11 +179,14 @@ def test_a_saved_model_is_exported_with_the_data_that_are_named():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["model=tiny"], "No export is chosen. Expected at least one: type export=[int8]."),
-        (["export=[binary]"], "Expected one of: run=<folder of a finished run>, model=<folder of a saved model>."),
+        (["model=tiny"], "No export is chosen. Expected at least one.\nhint: type export=[int8]"),
+        (["export=[binary]"], "What is to be exported is not clear. Expected one of run and model.\nhint: type run="),
         (["run=nowhere", "export=[binary]"], "nowhere is neither a folder nor the id of a run in "),
-        (["model=tiny", "export=[int8]"], "export=int8 needs texts to calibrate on: type dataset=<data set with a"),
-        (["model=tiny", "export=[binary]", "evaluator=[sts]"], "evaluator=sts reads the data set that is trained on"),
+        (
+            ["model=tiny", "export=[int8]"],
+            "export=[int8] needs texts to calibrate on. Expected a data set.\nhint: type dataset=<data",
+        ),
+        (["model=tiny", "export=[binary]", "evaluator=[sts]"], "evaluator=[sts] reads the data set that is trained on"),
     ],
 )
 @pytest.mark.usefixtures("workplace")

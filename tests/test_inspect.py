@@ -100,11 +100,11 @@ def test_steps_are_applied_when_asked(pairs):
 
 
 def test_what_cannot_be_shown_is_refused(pairs):
-    with pytest.raises(EmbexpError, match=r"format=xml is not known\. Expected text or json\."):
+    with pytest.raises(EmbexpError, match=r"format=xml was given\. Expected one of: text, json\."):
         inspected(pairs, "format=xml")
     with pytest.raises(EmbexpError, match=r"There is no file gone\.csv"):
         inspected("dataset=gone.csv")
-    with pytest.raises(EmbexpError, match=r"examples=-1 was given\. Expected a whole number from 0\."):
+    with pytest.raises(EmbexpError, match=r"examples=-1 was given\. Expected a whole number of at least 0\."):
         inspected(pairs, "examples=-1")
 
 

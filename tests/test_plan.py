@@ -102,7 +102,7 @@ def test_wrong_settings_of_conversions_hide_no_other_mistake_and_make_none_up(tm
 def test_rows_seen_in_training_are_told_with_a_step_only_where_it_reaches_them(own, metric, without):
     judge = SimpleNamespace(name="sts", metric_names=(metric,))
     (told,) = _leak_warnings(judge, {"dev": numpy.array([True, False]), "test": numpy.array([False])}, own)
-    found = "1 of 2 rows (50.0 %) of dev of the evaluator sts also stand in the training data."
+    found = "1 of 2 rows (50.0 %) of dev of the evaluator sts are also in the training data."
     assert str(told).startswith(f"{found} {without}")
     assert told.fix == (() if own else ("step=[leaks] dataset.steps.leaks.remove=train",))
 

@@ -117,7 +117,9 @@ def test_a_number_that_a_conversion_needs_is_asked_for_and_used(workplace):
 
 def test_what_is_there_is_not_lost(pairs):
     prepared(pairs)
-    with pytest.raises(EmbexpError, match=r"prepared/pairs holds a prepared data set\. Type overwrite=true"):
+    with pytest.raises(
+        EmbexpError, match=r"prepared/pairs holds a prepared data set\.[^\n]*\nhint: type overwrite=true"
+    ):
         prepared(pairs)
     with pytest.raises(EmbexpError, match=r"holds files that embexp did not prepare"):
         prepared(pairs, "output=.", "overwrite=true")

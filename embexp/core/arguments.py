@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
@@ -107,7 +108,8 @@ def problems_with(key: str, value: Any, legal: LegalValues, such_as: Any = None,
         return
     unknown = [word for word in (value if isinstance(value, list | tuple) else [value]) if word not in legal.one_of]
     near = did_you_mean(str(unknown[0]), legal.one_of) if legal.one_of and unknown else ""
-    example = "<value>" if such_as is None else such_as
+    nearest = get_close_matches(str(value), legal.one_of, n=1, cutoff=0.5)
+    example = nearest[0] if nearest else "<value>" if such_as is None else such_as
     fix = f"{key}={str(example).lower() if isinstance(example, bool) else example}"
     yield Problem(key=key, given=value, expected=str(legal), note=" ".join(filter(None, (near, note))), fix=(fix,))
 

@@ -41,7 +41,14 @@ class _SplitScores:
         return self.base.predicted[self.measure.predicted], self.trained.predicted[self.measure.predicted]
 
 
-def write_evaluations(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores) -> None:
+def write_artifacts(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, best_step: int) -> None:
+    """Write and log per-example scores, reports and pictures of the evaluations, the embeddings and the training."""
+    _write_evaluations(plan, journal, base, trained)
+    _write_embeddings(plan, journal, base, trained)
+    _write_training(plan, journal, base, best_step)
+
+
+def _write_evaluations(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores) -> None:
     """Write and log what can be seen example by example, for every evaluator that keeps examples."""
     for evaluator in plan.evaluators:
         for split in evaluator.splits:
@@ -51,55 +58,55 @@ def write_evaluations(plan: RunPlan, journal: Journal, base: AllScores, trained:
             name = f"{evaluator.name}_{split}"
             metric = plan.primary_metric if evaluator.name == plan.primary_evaluator else evaluator.primary_metric
             measure = next((each for each in before.measures if each.name == metric), before.measures[0])
-            judged = _SplitScores(name, f"{plan.name} on {evaluator.name} ({split})", measure, before, after)
-            for path in _files(plan.folder, judged):
+            scores = _SplitScores(name, f"{plan.name} on {evaluator.name} ({split})", measure, before, after)
+            for path in _files(plan.folder, scores):
                 journal.log_artifact(path, path.parent.name)
 
 
-def _files(folder: Path, judged: _SplitScores) -> Iterator[Path]:
-    path = folder / "examples" / f"{judged.name}.parquet"
-    write_examples(path, judged.base, judged.trained)
+def _files(folder: Path, scores: _SplitScores) -> Iterator[Path]:
+    path = folder / "examples" / f"{scores.name}.parquet"
+    write_examples(path, scores.base, scores.trained)
     yield path
-    if kind := KIND_OF.get(judged.measure.statistic):
-        path = folder / "reports" / f"{judged.name}.csv"
-        write_examples_csv(path, judged.base, judged.trained, judged.measure.predicted)
+    if kind := KIND_OF.get(scores.measure.statistic):
+        path = folder / "reports" / f"{scores.name}.csv"
+        write_examples_csv(path, scores.base, scores.trained, scores.measure.predicted)
         yield path
-        path = folder / "reports" / f"{judged.name}_changed.md"
-        rows = rows_of(judged.base.examples, *judged.values, gold=judged.measure.gold or "gold")
-        write_changed(path, f"{judged.subject}, {judged.measure.name}", with_errors(rows, kind), kind, _MOST_CHANGED)
+        path = folder / "reports" / f"{scores.name}_changed.md"
+        rows = rows_of(scores.base.examples, *scores.values, gold=scores.measure.gold or "gold")
+        write_changed(path, f"{scores.subject}, {scores.measure.name}", with_errors(rows, kind), kind, _MOST_CHANGED)
         yield path
-    for what, draw in _DRAWN.get(KIND_OF.get(judged.measure.statistic, ""), {}).items():
-        path = folder / "plots" / f"{judged.name}_{what}.png"
-        draw(path, judged)
+    for what, draw in _DRAWN.get(KIND_OF.get(scores.measure.statistic, ""), {}).items():
+        path = folder / "plots" / f"{scores.name}_{what}.png"
+        draw(path, scores)
         yield path
 
 
-def _draw_scored(path: Path, judged: _SplitScores) -> None:
+def _draw_scored(path: Path, scores: _SplitScores) -> None:
     from embexp.reports.pictures.score_histogram import draw_scored_histogram
 
-    draw_scored_histogram(path, judged.subject, judged.gold, *judged.values, judged.measure.predicted)
+    draw_scored_histogram(path, scores.subject, scores.gold, *scores.values, scores.measure.predicted)
 
 
-def _draw_gold(path: Path, judged: _SplitScores) -> None:
+def _draw_gold(path: Path, scores: _SplitScores) -> None:
     from embexp.reports.pictures.gold_against_predicted import draw_gold_against_predicted
 
-    spearman = Measure("spearman", "spearman", judged.measure.predicted, judged.measure.gold)
-    values = value_of(spearman, judged.base.columns), value_of(spearman, judged.trained.columns)
-    draw_gold_against_predicted(path, judged.subject, judged.gold, *judged.values, judged.measure.predicted, values)
+    spearman = Measure("spearman", "spearman", scores.measure.predicted, scores.measure.gold)
+    values = value_of(spearman, scores.base.columns), value_of(spearman, scores.trained.columns)
+    draw_gold_against_predicted(path, scores.subject, scores.gold, *scores.values, scores.measure.predicted, values)
 
 
-def _draw_binary(path: Path, judged: _SplitScores) -> None:
+def _draw_binary(path: Path, scores: _SplitScores) -> None:
     from embexp.reports.pictures.score_histogram import draw_binary_histogram
 
-    auc = Measure("roc_auc", "roc_auc", judged.measure.predicted, judged.measure.gold)
+    auc = Measure("roc_auc", "roc_auc", scores.measure.predicted, scores.measure.gold)
     draw_binary_histogram(
         path,
-        judged.subject,
-        judged.gold,
-        *judged.values,
-        judged.measure.predicted,
-        (value_of(auc, judged.base.columns), value_of(auc, judged.trained.columns)),
-        tuple(best_threshold(judged.gold, values, accuracies) for values in judged.values),
+        scores.subject,
+        scores.gold,
+        *scores.values,
+        scores.measure.predicted,
+        (value_of(auc, scores.base.columns), value_of(auc, scores.trained.columns)),
+        tuple(best_threshold(scores.gold, values, accuracies) for values in scores.values),
     )
 
 
@@ -109,8 +116,8 @@ _DRAWN: dict[str, dict[str, Callable[[Path, _SplitScores], None]]] = {
 }
 
 
-def write_embeddings(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores) -> None:
-    """Draw how the two models see a handful of texts, and texts by their label, on the split that judges."""
+def _write_embeddings(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores) -> None:
+    """Draw how the two models see a handful of texts, and texts by their label, on the split of the verdict."""
     primary = next(each for each in plan.evaluators if each.name == plan.primary_evaluator)
     split = verdict_split(primary)
     before, after = base.get((GEOMETRY, split)), trained.get((GEOMETRY, split))
@@ -160,7 +167,7 @@ def _cosines(vectors: "numpy.ndarray") -> "numpy.ndarray":
     return units @ units.T
 
 
-def write_training(plan: RunPlan, journal: Journal, base: AllScores, best_step: int) -> None:
+def _write_training(plan: RunPlan, journal: Journal, base: AllScores, best_step: int) -> None:
     """Draw the training's losses and dev scores, as the run's metrics.jsonl has them."""
     from embexp.reports.pictures.learning_curves import draw_learning_curves
     from embexp.tracking.journal import METRICS, written_lines

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.compose import describes
 from embexp.config.session import shell_command
+from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.core.run_folder import CONFIG, RESULT, read_record, status_of
 from embexp.errors import ConfigError
 from embexp.evaluation.metrics import Measure, Statistics
@@ -42,7 +43,7 @@ class _Side:
 
 
 def _compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int, examples: int) -> dict[str, Any]:
-    """What two sides have in common and what not: second minus first of every metric of their trained models.
+    """Second minus first of every metric of the trained models of two sides, and in what their runs differ.
 
     Args:
         first, second: the folders of runs; several on one side are seeds of one configuration: their mean is compared,
@@ -60,10 +61,10 @@ def _compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int,
     primary = json.loads((first[0] / RESULT).read_text(encoding="utf-8"))["primary"]
     shared, left_out = _shared(sides)
     if not shared:
+        reasons = f" ({'; '.join(left_out)})" if left_out else ""
         raise ConfigError(
-            f"{sides[0].name} and {sides[1].name} were judged on no examples that are the same"
-            + (f" ({'; '.join(left_out)})" if left_out else "")
-            + ". Expected runs with the same evaluator on the same data."
+            f"{sides[0].name} and {sides[1].name} were evaluated on no examples that are the same{reasons}",
+            expected="runs with the same evaluator on the same data",
         )
     rows = [row for name, scores in shared.items() for row in _rows(name, scores, resamples)]
     return {
@@ -93,9 +94,9 @@ def difference_in(
     for side in sides:
         _check(side)
     split, evaluator, name = metric.split("/")
-    judged = f"{evaluator}_{split}"
+    key = f"{evaluator}_{split}"
     shared, _ = _shared(sides)
-    return next(_rows(judged, shared[judged], resamples, name), None) if judged in shared else None
+    return next(_rows(key, shared[key], resamples, name), None) if key in shared else None
 
 
 def _check(side: _Side) -> None:
@@ -106,7 +107,7 @@ def _check(side: _Side) -> None:
     if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
         raise ConfigError(
             f"One side has several runs with seed {', '.join(map(str, twice))}. Expected runs with seeds of their own: "
-            "the same one again tells nothing of what seeds do."
+            "the same one again shows nothing of what seeds do."
         )
     for folder in side.folders[1:]:
         if other := [key for key, *_ in _config_differences(side.folders[0], folder) if key != "seed"]:
@@ -149,7 +150,7 @@ def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -
     evaluator, _, split = name.rpartition("_")
     for measure, first, second in zip(measures, found[::2], found[1::2], strict=True):
         difference = cell_difference(first, second)
-        told = Difference(measure.name, first.mean, second.mean, difference.low, difference.high, difference.p)
+        compared = Difference(measure.name, first.mean, second.mean, difference.low, difference.high, difference.p)
         yield {
             "metric": f"{split}/{evaluator}/{measure.name}",
             "first": first.mean,
@@ -160,15 +161,17 @@ def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -
             "high": difference.high,
             "p": difference.p,
             "lacks_seeds": difference.lacks_seeds,
-            "verdict": told.verdict,
+            "verdict": compared.verdict,
         }
 
 
 def _decisive(name: str, scores: Scores, primary: Mapping[str, Any]) -> Measure:
     """The run's primary metric where it is of this evaluator, else the evaluator's first one."""
     evaluator = name.rpartition("_")[0]
-    asked = [each for each in scores.measures if (evaluator, each.name) == (primary["evaluator"], primary["metric"])]
-    return (asked or scores.measures)[0]
+    primary_measures = [
+        each for each in scores.measures if (evaluator, each.name) == (primary["evaluator"], primary["metric"])
+    ]
+    return (primary_measures or scores.measures)[0]
 
 
 def _other_tests(
@@ -260,13 +263,13 @@ def compare_command() -> None:
     """`python -m embexp.compare`: compose the configuration and compare the two runs that were named."""
     from embexp.cli.app import run_command
 
-    run_command(compare, "compare", rewrite=with_runs)
+    run_command(compare, "compare", rewrite=_with_runs)
 
 
-def with_runs(arguments: Sequence[str]) -> list[str]:
+def _with_runs(arguments: Sequence[str]) -> list[str]:
     """The arguments with those that are no overrides and no options as the list `runs`.
 
-    >>> with_runs(["runs/a", "runs/b", "resamples=500"])
+    >>> _with_runs(["runs/a", "runs/b", "resamples=500"])
     ['runs=["runs/a","runs/b"]', 'resamples=500']
     """
     from embexp.cli.quoting import quoted
@@ -291,7 +294,7 @@ def comparison(config: DictConfig) -> tuple[dict[str, Any], str]:
     """What a comparison of two runs finds, and the page that says it, written where that is configured.
 
     Raises:
-        ConfigError: not two runs, or ones that have not finished or were judged on other examples.
+        ConfigError: not two runs, or ones that have not finished or were evaluated on other examples.
     """
     from embexp.config.compose import resolve
     from embexp.core.run_folder import find_run, write_text
@@ -308,11 +311,12 @@ def comparison(config: DictConfig) -> tuple[dict[str, Any], str]:
             "them: <run>,<run>",
             fix=shell_command("compare", ["<run>", "<run>"]),
         )
-    if resolved["resamples"] < 1 or resolved["examples"] < 0:
-        raise ConfigError(
-            f"resamples={resolved['resamples']} examples={resolved['examples']}: expected resamples from 1, examples "
-            "from 0."
+    refuse(
+        (
+            *problems_with("resamples", resolved["resamples"], COUNT, such_as=1000),
+            *problems_with("examples", resolved["examples"], LegalValues(least=0, whole=True), such_as=5),
         )
+    )
     roots = [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")]
     folders = [[find_run(run, roots) for run in side] for side in sides]
     found = _compare_runs(*folders, resolved["resamples"], resolved["examples"])

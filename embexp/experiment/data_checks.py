@@ -68,7 +68,7 @@ def _classes(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, An
             fix=_column_fix(dataset.shape.label),
         )
         return Findings(errors=(problem,))
-    left_out = total - rows_grouped_by_label([*usable.values()], batch_size_of(trainer))
+    left_out = total - _rows_grouped_by_label([*usable.values()], batch_size_of(trainer))
     if left_out < _NOTICED * total:
         return Findings()
     small = len(counts) - len(usable)
@@ -84,14 +84,14 @@ def _column_fix(column: str) -> tuple[str]:
     return (f"'dataset.reader.columns={{{column}: <your column>}}'",)
 
 
-def rows_grouped_by_label(counts: list[int], batch_size: int) -> int:
+def _rows_grouped_by_label(counts: list[int], batch_size: int) -> int:
     """How many rows an epoch of sentence-transformers' GroupByLabelBatchSampler has.
 
     Classes take turns in giving pairs until only one has some left; a last batch of fewer than 4 rows is dropped.
 
-    >>> rows_grouped_by_label([7, 4, 2], batch_size=6)
+    >>> _rows_grouped_by_label([7, 4, 2], batch_size=6)
     10
-    >>> rows_grouped_by_label([7, 4, 2], batch_size=8)
+    >>> _rows_grouped_by_label([7, 4, 2], batch_size=8)
     8
     """
     pairs = sorted((count // 2 for count in counts), reverse=True)
@@ -227,7 +227,7 @@ def _copies(dataset: EmbeddingDataset, rows: "Dataset") -> Findings:
 
 
 def _repeated(dataset: EmbeddingDataset, rows: "Dataset", spec: LossSpec, trainer: Mapping[str, Any]) -> Findings:
-    """Texts that stand in several rows, where the other rows of a batch are negatives."""
+    """Texts that occur in several rows, for losses that take the other rows of a batch as negatives."""
     if rows.num_rows == 1:
         problem = Problem(
             f"{dataset.name} has one training row; the loss {spec.name} takes its negatives from other rows",
@@ -248,7 +248,7 @@ def _repeated(dataset: EmbeddingDataset, rows: "Dataset", spec: LossSpec, traine
         return Findings()
     smaller = rows.num_rows // most
     problem = Problem(
-        f"{shared} and are kept in different batches. {text[:60]!r} stands in {most:,} rows, but an epoch has "
+        f"{shared} and are kept in different batches. {text[:60]!r} is in {most:,} rows, but an epoch has "
         f"{num_batches:,} batches: at least {most - num_batches:,} rows are skipped",
         expected="smaller batches, or fewer repetitions",
         fix=(f"trainer.per_device_train_batch_size={smaller}",) if smaller > 1 else (),

@@ -1,4 +1,4 @@
-"""Building a data set as its YAML says: read it, apply its steps, convert it. Runs and commands share this."""
+"""Build a data set from its YAML: read it, apply its steps, convert it. Runs and commands share this."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -32,19 +32,19 @@ def _steps_of(node: _Node) -> dict[str, _Node]:
 
 
 def offered_shapes(node: _Node) -> list[str] | None:
-    """The shapes that a dataset YAML offers: that of its last step which makes one, else those of its reader.
+    """The shapes that a dataset YAML offers: the one that its last converting step makes, else those of its reader.
 
-    None when only reading can tell. A step says by its argument `shape`, or by `_makes_`, which one it makes.
+    None if only reading shows them. A step names the shape that it makes by its argument `shape` or by `_makes_`.
     """
     made = [step.get("shape") or step.get("_makes_") for step in _steps_of(node).values()]
     made = [shape for shape in made if shape]
     return made[-1:] or node["shapes"]
 
 
-def as_judged(node: _Node) -> _Node:
-    """A dataset YAML as evaluators read it: without steps that are for training alone.
+def for_evaluation(node: _Node) -> _Node:
+    """A dataset YAML as evaluators read it: without steps for training only.
 
-    A step says so by its argument `splits`, where that names train alone, or by `_trains_only_`.
+    These have `splits=[train]` or the mark `_trains_only_`.
     """
     steps = {
         key: step
@@ -55,20 +55,20 @@ def as_judged(node: _Node) -> _Node:
 
 
 def is_costly(node: _Node) -> bool:
-    """Whether a step of a dataset YAML says by `_costly_` that it takes long, such as one that trains a model."""
+    """Whether a step of a dataset YAML is marked `_costly_`, such as one that trains a model."""
     return any(step.get("_costly_") for step in _steps_of(node).values())
 
 
 def without_costly_steps(node: _Node) -> _Node:
-    """A dataset YAML without its costly steps: what can be told of the data before these are worth their time."""
+    """A dataset YAML without its costly steps, for checks that come before these."""
     return {**node, "steps": {key: step for key, step in _steps_of(node).items() if not step.get("_costly_")}}
 
 
 def check_steps(node: _Node) -> None:
-    """Raise what the arguments of the steps tell, and the making of their parts (a teacher, a server), before any runs.
+    """Check the arguments of all steps and create their parts (a teacher, a server) before any step runs.
 
     Raises:
-        EmbexpError: an argument that a step does not take, or a part that cannot be; the message names the step.
+        EmbexpError: an argument that a step does not take, or a part that cannot be created; its key names the step.
     """
     for key, step in _steps_of(node).items():
         with _located_at(f"dataset.steps.{key}"):
@@ -87,7 +87,7 @@ def _check_parts(node: _Node, place: str) -> None:
 
 
 def _with_models(step: _Node) -> _Node:
-    """The step's call with what the models that it names by option are: their YAML, and which weights."""
+    """The step's call with the YAML and the weights of the models that it names by option."""
     named = sorted({*_models_in(step)} & {*option_names("model")})
     return {
         **step,
@@ -109,8 +109,8 @@ def _applying(
 ) -> Callable[[EmbeddingDataset], EmbeddingDataset]:
     """A step as a function of the data set; a problem with its arguments or models has the step's key.
 
-    A step that takes a `cache` keeps there what must not be made twice even when the step itself is interrupted; one
-    that takes `unfinished` has that folder for itself, until its result is in the cache.
+    A step with an argument `cache` keeps there what must not be computed twice even if it is interrupted. One with an
+    argument `unfinished` has that folder for itself until its result is in the cache.
     """
     known = parameters_of(step["_target_"]) or ()
     given = {name: folder for name, folder in folders.items() if name in known}
@@ -147,18 +147,18 @@ _MOST_BUILT = 8  # data sets that a builder holds on to
 
 
 def dataset_name(node: _Node, choices: Mapping[str, Any]) -> str:
-    """What a person calls a dataset: the YAML's name, or the last part of the path or id that was given."""
+    """The name of a dataset for people: the YAML's name, or the last part of its path or id."""
     reader = node["reader"]
     given = {"file": reader.get("path"), "hub": reader.get("id")}.get(str(choices["dataset"]))
     return Path(given).name.partition(".")[0] if given else str(choices["dataset"])
 
 
 class DataBuilder:
-    """Builds the data sets of a run, a sweep or a command; what was built a moment ago is not built again.
+    """Builds the data sets of a run, a sweep or a command, and remembers the latest ones.
 
     Args:
         settings: what conversions need to know.
-        cache: the folder that keeps what steps made, None to make everything anew.
+        cache: the folder for results of steps; None computes everything anew.
     """
 
     def __init__(self, settings: ConversionSettings, cache: str | Path | None) -> None:
@@ -191,27 +191,27 @@ class DataBuilder:
                 dataset = _applying(key, step, dict.fromkeys(("cache", "unfinished")))(dataset)
         return dataset
 
-    def in_shape(self, node: _Node, name: str, way_to: Callable[[list[str]], Way]) -> EmbeddingDataset:
-        """The data set, read and converted on the way that `way_to` finds from the shapes it offers.
+    def in_shape(self, node: _Node, name: str, find_route: Callable[[list[str]], Way]) -> EmbeddingDataset:
+        """The data set, read and converted by the route that `find_route` returns for the shapes it offers.
 
         Raises:
             EmbexpError: whatever reading, steps or conversions refuse.
         """
         offered = offered_shapes(node)
-        start = way_to(offered)[0] if offered else None
+        start = find_route(offered)[0] if offered else None
         if start not in (node["shapes"] or []):  # a step makes that shape
             start = node["shapes"][0] if node["shapes"] else None
         dataset = self.read(node, name, start)
-        for conversion in way_to([dataset.shape.name])[1]:
+        for conversion in find_route([dataset.shape.name])[1]:
             dataset = convert(dataset, conversion, self.settings)
         return dataset
 
 
 def builder_of(config: Mapping[str, Any], others: dict[str, DataBuilder] | None = None) -> DataBuilder:
-    """The builder that a resolved configuration asks for: its group `conversion` and `paths.cache`.
+    """The builder for the group `conversion` and `paths.cache` of a resolved configuration.
 
     Args:
-        others: builders by what they were asked for with: of these one is taken again, and a new one added.
+        others: builders by their settings; a fitting one is reused, and a new one is added.
 
     Raises:
         ConfigError: conversion settings out of range.

@@ -1,4 +1,4 @@
-"""Who judges a run: the evaluators with their data, what of these was seen in training, and which metric decides."""
+"""The evaluators of a run with their data, which of their rows were seen in training, and the primary metric."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -9,7 +9,7 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, Problem, Problems, did_you_mean, listed
 from embexp.evaluation.example_evaluator import NO_LEAKS
 from embexp.evaluation.scores import Evaluator
-from embexp.experiment.datasets import DataBuilder, as_judged, is_costly, offered_shapes
+from embexp.experiment.datasets import DataBuilder, for_evaluation, is_costly, offered_shapes
 from embexp.experiment.routing import route_to_evaluator
 from embexp.experiment.settings_checks import of_rows
 from embexp.steps.dedup.leaks import leaked_rows
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import numpy
 
 _Node = Mapping[str, Any]
-_Leaked = dict[str, "numpy.ndarray"]  # by split: which rows also stand in the training data
+_Leaked = dict[str, "numpy.ndarray"]  # by split: which rows are also in the training data
 
 
 def check_evaluator_route(name: str, config: _Node, dataset_name: str, builder: DataBuilder) -> None:
-    """Raise ShapeError when the YAML files tell that an evaluator cannot read its data."""
+    """Raise ShapeError if, according to the YAML files, an evaluator cannot read its data."""
     if not _read_by(config["evaluator"][name]):
         return
     node, label = _data_of(name, config, dataset_name)
@@ -31,7 +31,7 @@ def check_evaluator_route(name: str, config: _Node, dataset_name: str, builder: 
 
 
 def check_evaluators(config: _Node, dataset_name: str, builder: DataBuilder, problems: Problems) -> None:
-    """Tell of what can be told of the evaluators without a costly step: of those that read what one makes, less."""
+    """Check evaluators before costly steps run; of those that read what such a step makes, only the arguments."""
     chosen = config["evaluator"] or {}
     waiting = [
         name for name, node in chosen.items() if _read_by(node) and is_costly(_data_of(name, config, dataset_name)[0])
@@ -41,7 +41,8 @@ def check_evaluators(config: _Node, dataset_name: str, builder: DataBuilder, pro
         return
     for name in chosen:
         if name in waiting:
-            problems.attempt(check_arguments, _call_of(name, config), dict.fromkeys(("name", "dataset", "leaked")))
+            given = dict.fromkeys(("name", "dataset", "leaked"))
+            problems.attempt(check_arguments, _call_of(name, config), given, f"evaluator.{name}")
         else:
             problems.attempt(_plan_evaluator, name, config, dataset_name, (), builder)
     problems.attempt(_check_primary, config["primary_metric"], chosen)
@@ -104,13 +105,13 @@ def _call_of(name: str, config: _Node) -> dict[str, Any]:
 
 
 def _data_of(name: str, config: _Node, dataset_name: str) -> tuple[_Node, str]:
-    """An evaluator's own dataset, or the run's, with what it is called."""
+    """An evaluator's own dataset or the run's, and its name."""
     own = config["evaluator"][name].get("dataset")
-    return (own, name) if own else (as_judged(config["dataset"]), dataset_name)
+    return (own, name) if own else (for_evaluation(config["dataset"]), dataset_name)
 
 
 def _read_by(node: _Node) -> tuple[str, ...]:
-    """The shapes that an evaluator reads, best first; none of one whose data are not ours to read."""
+    """The shapes that an evaluator reads, best first; empty if it loads its data itself."""
     return tuple(node["_reads_"])
 
 
@@ -121,14 +122,14 @@ def _any_of(masks: Sequence["numpy.ndarray"]) -> "numpy.ndarray":
 
 
 def _leak_warnings(evaluator: Evaluator, leaked: _Leaked, own_data: bool) -> Iterator[Problem]:
-    """What was seen in training; the step `leaks` reaches it only where the evaluator reads the run's own data set."""
+    """Warn of rows seen in training; the step `leaks` removes them only if the evaluator reads the run's data set."""
     fix = () if own_data else ("step=[leaks] dataset.steps.leaks.remove=train",)
     is_measured = any(metric.endswith(f"_{NO_LEAKS}") for metric in evaluator.metric_names)
     without = "The metrics that end in _no_leaks leave them out." if is_measured else "Too few are left without them."
     for split, mask in leaked.items():
         if mask.any():
             found = f"{of_rows(int(mask.sum()), len(mask))} of {split} of the evaluator {evaluator.name}"
-            yield Problem(f"{found} also stand in the training data", note=without, fix=fix)
+            yield Problem(f"{found} are also in the training data", note=without, fix=fix)
 
 
 def _primary_of(requested: str | None, evaluators: tuple[Evaluator, ...]) -> tuple[str, str]:

@@ -71,7 +71,7 @@ def execute(
         journal.log_tags(identity_tags(record, plan.folder, context.sweep) | dict(plan.tags))
         context.begin_costs()
         record_params(plan, journal)
-        model = load_base_model(plan)
+        model = _load_base_model(plan)
         scoring = Scoring(plan, context.costs)
         base = scoring.of_base(model)
         journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
@@ -94,7 +94,7 @@ def execute(
 
 
 def _set_seed_and_threads(plan: RunPlan) -> None:
-    """Seed Python, NumPy and torch before anything is drawn, so that a job's place in a sweep changes nothing."""
+    """Seed Python, NumPy and torch before anything random happens, so that a job's place in a sweep changes nothing."""
     import datasets
     import torch
     import transformers
@@ -108,7 +108,7 @@ def _set_seed_and_threads(plan: RunPlan) -> None:
 
 
 @timed(LOADING)
-def load_base_model(plan: RunPlan) -> "SentenceTransformer":
+def _load_base_model(plan: RunPlan) -> "SentenceTransformer":
     """The untouched model with the prompts of the main stage's data, where these name any.
 
     The main stage's texts make the tokenizer of a model from scratch.
@@ -127,7 +127,7 @@ def load_base_model(plan: RunPlan) -> "SentenceTransformer":
 def _export(
     plan: RunPlan, journal: Journal, model: "SentenceTransformer", trained: AllScores, stage: StageResult
 ) -> None:
-    """The other forms of the trained model that were asked for; one that fails is told and does not end the run."""
+    """Make the requested exports of the trained model; one that fails is reported and does not end the run."""
     subject = TrainedModel(
         folder=stage.model_path,
         output=plan.folder / "exports",

@@ -11,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.compose import instantiate
 from embexp.config.session import shell_command
+from embexp.core.arguments import refuse
 from embexp.core.run_folder import CONFIG, RESULT, read_record, status_of
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, ExportError, Problems, TrackingError
+from embexp.errors import ConfigError, ExportError, Problem, Problems, TrackingError
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.datasets import DataBuilder, builder_of, dataset_name
 from embexp.experiment.evaluators import plan_evaluators
@@ -51,7 +52,7 @@ def _of_run(folder: Path) -> TrainedModel:
     _quiet()
     config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG), resolve=True)
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    evaluators, dataset = _judges_and_data(config, result["choices"])
+    evaluators, dataset = _evaluators_and_data(config, result["choices"])
     model = folder / "stages" / MAIN / "model"
     return TrainedModel(
         folder=model,
@@ -75,11 +76,11 @@ def _check_directory(folder: Path) -> None:
         )
 
 
-def _judges_and_data(config: _Node, names: Mapping[str, str]) -> tuple[tuple[Evaluator, ...], EmbeddingDataset]:
+def _evaluators_and_data(config: _Node, names: Mapping[str, str]) -> tuple[tuple[Evaluator, ...], EmbeddingDataset]:
     """The run's evaluators and the data of its main stage, built anew as its plan did."""
     builder, problems = builder_of(config), Problems()
-    drafts = [configure_stage(name, node, config, names, builder) for name, node in stages_of(config)]
-    trained_on = [plan_stage(draft, Path(draft.name), builder).dataset for draft in drafts]
+    stages = [configure_stage(name, node, config, names, builder) for name, node in stages_of(config)]
+    trained_on = [plan_stage(stage, Path(stage.name), builder).dataset for stage in stages]
     evaluators, _, _ = plan_evaluators(config, names["dataset"], trained_on, builder, problems)
     problems.raise_if_any()
     return evaluators, trained_on[-1]
@@ -110,7 +111,7 @@ def _dataset(config: _Node, choices: Mapping[str, Any], builder: DataBuilder) ->
 
 
 def _evaluators(config: _Node, dataset: EmbeddingDataset | None, builder: DataBuilder) -> tuple[Evaluator, ...]:
-    """The evaluators that were named, on their own data or on those that were named beside them.
+    """The evaluators that were named, on their own data or on the data set of the command.
 
     Raises:
         ConfigError: one that reads the run's data, where there are none.
@@ -119,8 +120,11 @@ def _evaluators(config: _Node, dataset: EmbeddingDataset | None, builder: DataBu
     lacking = [name for name, node in reading.items() if not node.get("dataset")]
     if lacking and not dataset:
         raise ConfigError(
-            f"evaluator={lacking[0]} reads the data set that is trained on, and none was named. "
-            "Type dataset=<data set>, or an evaluator with data of its own: evaluator=[stsb]."
+            "reads the data set that is trained on, and none was named",
+            key="evaluator",
+            given=lacking[:1],
+            expected="a data set, or an evaluator with data of its own",
+            fix=("dataset=<data set>", "evaluator=[stsb]"),
         )
     problems, name = Problems(), dataset.name if dataset else ""
     evaluators, _, _ = plan_evaluators(config | {"primary_metric": None}, name, [], builder, problems)
@@ -144,8 +148,8 @@ def _encoder(model: "SentenceTransformer") -> MemoryCachedEncoder:
 
 logger = logging.getLogger(__name__)
 _NEEDS = {
-    "run": "needs the result of a run: type run=<folder of a finished run>.",
-    "texts": "needs texts to calibrate on: type dataset=<data set with a train split>.",
+    "run": ("needs the result of a run", "a finished run", "run=<folder of a finished run>"),
+    "texts": ("needs texts to calibrate on", "a data set", "dataset=<data set with a train split>"),
 }
 
 
@@ -157,7 +161,7 @@ def export_command() -> None:
 
 
 def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = None) -> list[Exported]:
-    """Make the exports, tell what they measured, and add them to the run's result; returns what was made.
+    """Make the exports, print what they measured, and add them to the run's result. Returns what was made.
 
     A run's folder is held meanwhile, so that two commands do not write to it at once.
 
@@ -173,9 +177,10 @@ def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = N
     exports = plan_exports(resolved["export"], problems)
     problems.raise_if_any()
     if not exports:
-        raise ConfigError("No export is chosen. Expected at least one: type export=[int8].")
+        raise ConfigError("No export is chosen", expected="at least one", fix="export=[int8]")
     if bool(resolved["run"]) == bool(resolved["model"]):
-        raise ConfigError("Expected one of: run=<folder of a finished run>, model=<folder of a saved model>.")
+        fix = ("run=<folder of a finished run>", "model=<folder of a saved model>")
+        raise ConfigError("What is to be exported is not clear", expected="one of run and model", fix=fix)
     _check_needs(exports, resolved)
     if resolved["model"]:
         return _deliver(exports, _of_model(resolved, choices))
@@ -197,7 +202,7 @@ def _deliver(exports: Sequence[Export], trained: "TrainedModel") -> list[Exporte
         _record_exports(trained.run_folder, trained.config, made)
     if failed := [each for each in made if each.problem]:
         raise ExportError(
-            f"{len(failed)} of {len(made)} exports failed, as was told above: "
+            f"{len(failed)} of {len(made)} exports failed (the reasons are above): "
             f"{', '.join(each.name + _left(each) for each in failed)}."
         )
     return made
@@ -210,25 +215,22 @@ def _left(failed: Exported) -> str:
 def _check_needs(exports: Sequence[Export], config: _Node) -> None:
     """Raise ConfigError, for all exports at once, where one lacks the run or the texts that it needs."""
     have = {"run": config["run"], "texts": config["run"] or config["dataset"]}
-    lacking = [
-        f"export={each.name} {_NEEDS[need]}" for each in exports for need in each.needs if not have.get(need, True)
-    ]
-    if lacking:
-        raise ConfigError("\n".join(lacking))
+    lacking = [(each.name, *_NEEDS[need]) for each in exports for need in each.needs if not have.get(need, True)]
+    refuse(Problem(text, "export", [name], expected, fix=(fix,)) for name, text, expected, fix in lacking)
 
 
 def _record_exports(folder: Path, config: _Node, made: Sequence[Exported]) -> None:
     """Add exports to the run's result.json, in place of earlier ones of the same name, and to its tracker's run.
 
-    One that failed is told there only where no earlier one is whole: that one stays, and so does what is told of it.
+    A failed one is recorded only if there is no earlier whole one: that one stays, with its record.
     """
     from embexp.core.run_folder import RESULT, read_record, write_json
 
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     earlier = {entry["name"]: entry for entry in result.get("exports", [])}
-    told = {each.name: each for each in made if not each.problem or _failed(earlier.get(each.name))}
-    result["exports"] = [entry for name, entry in earlier.items() if name not in told]
-    result["exports"] += [each.record() for each in told.values()]
+    recorded = {each.name: each for each in made if not each.problem or _failed(earlier.get(each.name))}
+    result["exports"] = [entry for name, entry in earlier.items() if name not in recorded]
+    result["exports"] += [each.record() for each in recorded.values()]
     replaced = tuple(f"export/{each.name}/" for each in made if not each.problem)
     result["metrics"] = {key: value for key, value in result["metrics"].items() if not key.startswith(replaced)}
     result["metrics"] |= {key: value for each in made for key, value in each.metrics.items()}

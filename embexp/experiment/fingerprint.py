@@ -1,4 +1,4 @@
-"""What a run is, told by all that its result depends on: the same again need not be done again."""
+"""The fingerprint of a run: a hash of all that its result depends on. The same run need not be done twice."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ def fingerprints(plan: "RunPlan") -> dict[str, str]:
     }
 
 
-def judged_on(plan: "RunPlan") -> dict[str, str]:
+def evaluated_rows(plan: "RunPlan") -> dict[str, str]:
     """Hashes of the rows that the evaluators read."""
     return {
         f"{evaluator.name}/{split}": value
@@ -56,7 +56,7 @@ def run_fingerprint(plan: "RunPlan") -> str:
         files_named_in(calls),
         dict(plan.choices),
         fingerprints(plan),
-        judged_on(plan),
+        evaluated_rows(plan),
         weights(plan),
         _code_versions(plan.config),
         str(Path.cwd()),  # where a store without a uri lies

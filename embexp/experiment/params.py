@@ -8,7 +8,7 @@ from embexp.core.environment import environment_tags
 from embexp.core.run_context import timed
 from embexp.core.run_folder import CONFIG
 from embexp.data.dataset import EmbeddingDataset
-from embexp.experiment.fingerprint import judged_on
+from embexp.experiment.fingerprint import evaluated_rows
 from embexp.experiment.plan import RunPlan
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import send_trainings
@@ -35,7 +35,7 @@ def record_params(plan: RunPlan, journal: Journal) -> None:
         environment_tags()
         | {f"data.{split}": value for split, value in main.dataset.fingerprints().items()}
         | {f"data.{key}": str(value) for key, value in main.dataset.provenance.items()}
-        | {f"judged.{evaluator}": value for evaluator, value in judged_on(plan).items()}
+        | {f"judged.{evaluator}": value for evaluator, value in evaluated_rows(plan).items()}
         | {f"base_model.{key}": value for key, value in plan.model_place.items() if value}
         | {
             f"{argument}.{key}": value
@@ -85,7 +85,7 @@ def parameters(plan: RunPlan) -> dict[str, Any]:
 
 
 def flattened(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Nested tables as `(key, value)` with dots in the keys; `class` stands for `_target_`."""
+    """Nested tables as `(key, value)` with dots in the keys; `_target_` becomes `class`."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             name = "class" if key == "_target_" else key

@@ -56,10 +56,10 @@ class RunPlan:
         config: the resolved configuration.
         choices: the chosen option of each group, by their short names.
         model_place: where the base model's weights come from.
-        primary_evaluator, primary_metric: who picks the checkpoint and gives the verdict.
-        warnings: what the check before training found and let pass.
+        primary_evaluator, primary_metric: what picks the checkpoint and gives the verdict.
+        warnings: what the checks found and let pass.
         exports: what else is made of the trained model.
-        tags: what the run's tracker shows besides, such as the study that it is a trial of.
+        tags: for the tracker, such as the study that the run is a trial of.
     """
 
     name: str
@@ -79,7 +79,7 @@ class RunPlan:
 
     @property
     def seed(self) -> int:
-        """What everything random in the run is drawn with."""
+        """The seed of everything random in the run."""
         return self.config["seed"]
 
     @property
@@ -186,7 +186,7 @@ def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[s
 
 
 def short_names(config: _Node, choices: Mapping[str, Any]) -> dict[str, str]:
-    """What a person calls the chosen options, of stages too: the YAML's name, or the path's last part."""
+    """The names of the chosen options, of stages too: the YAML's name, or the path's last part."""
     names = {group: str(choices.get(group) or "") for group in _NAMED}
     names["adapt"] = "+".join(config.get("adapt") or ())
     names["dataset"] = dataset_name(config["dataset"], choices)

@@ -7,7 +7,7 @@ from embexp.core.run_context import Costs, timed
 from embexp.evaluation.binary import thresholds_of
 from embexp.evaluation.scores import Difference, Evaluator, compare, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
-from embexp.experiment.artifacts import write_embeddings, write_evaluations, write_training
+from embexp.experiment.artifacts import write_artifacts
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import GEOMETRY, AllScores, collapse_line, metrics_of
 from embexp.exports.delivery import adapter_base
@@ -23,13 +23,13 @@ def record_results(
 ) -> None:
     """Log base, dev, test and delta metrics, and the verdict."""
     rows = [row for evaluator in plan.evaluators for row in comparisons(plan, evaluator, base, trained)]
-    judged = {evaluator.name: verdict_split(evaluator) for evaluator in plan.evaluators}
-    journal.result["forms"] = _forms_of(plan, rows, judged)
+    splits = {evaluator.name: verdict_split(evaluator) for evaluator in plan.evaluators}
+    journal.result["forms"] = _forms_of(plan, rows, splits)
     journal.log_results(metrics_of("dev", trained))
     journal.log_results(metrics_of("test", trained))
-    journal.log_results({key: value for row in rows for key, value in verdict_metrics(judged, row).items()})
+    journal.log_results({key: value for row in rows for key, value in verdict_metrics(splits, row).items()})
     journal.log_results(_base_geometry(base))
-    primary = next(row for row in rows if row["primary"] and row["split"] == judged[row["evaluator"]])
+    primary = next(row for row in rows if row["primary"] and row["split"] == splits[row["evaluator"]])
     key = f"{primary['split']}/{primary['evaluator']}/{primary['metric']}"
     journal.log_results(_intervals_of(plan, primary, base, trained))
     dev = trained.get((plan.primary_evaluator, "dev"))
@@ -84,14 +84,14 @@ def _difference_columns(difference: Difference) -> dict[str, Any]:
     }
 
 
-def verdict_metrics(judged: Mapping[str, str], row: Mapping[str, Any]) -> dict[str, float]:
-    """base/ and delta/ metrics of a row; where the verdict falls on test, those of dev carry `dev` in their name.
+def verdict_metrics(splits: Mapping[str, str], row: Mapping[str, Any]) -> dict[str, float]:
+    """base/ and delta/ metrics of a row; if the verdict is on test, the names of those on dev contain `dev`.
 
     Args:
-        judged: by evaluator the split on which the verdict falls.
+        splits: the split of the verdict, by evaluator.
     """
     name = row["evaluator"]
-    if row["split"] != judged[name]:
+    if row["split"] != splits[name]:
         name = f"{name}/{row['split']}"
     return {
         f"base/{name}/{row['metric']}": row["base"],
@@ -102,7 +102,7 @@ def verdict_metrics(judged: Mapping[str, str], row: Mapping[str, Any]) -> dict[s
 
 
 def _intervals_of(plan: RunPlan, primary: Mapping[str, Any], base: AllScores, trained: AllScores) -> dict[str, float]:
-    """Ends of the 95 % intervals of both models' primary metric: runs on other examples can be set beside them."""
+    """Ends of the 95 % intervals of both models' primary metric, to compare with runs on other examples."""
     name, split, metric = (primary[key] for key in ("evaluator", "split", "metric"))
     resamples = next(each.resamples for each in plan.evaluators if each.name == name)
     placed = rank_models({"base": base[name, split], split: trained[name, split]}, metric, resamples)
@@ -114,7 +114,7 @@ def _intervals_of(plan: RunPlan, primary: Mapping[str, Any], base: AllScores, tr
 
 
 def _thresholds_on(plan: RunPlan, trained: AllScores) -> dict[str, float]:
-    """From which similarity on the trained model should take a pair for alike, chosen on dev, else on test."""
+    """The similarity from which a pair counts as positive for the trained model, chosen on dev, else on test."""
     first = {each.name: "dev" if "dev" in each.splits else "test" for each in plan.evaluators}
     return {
         f"{split}/{name}/{key}": value
@@ -123,11 +123,11 @@ def _thresholds_on(plan: RunPlan, trained: AllScores) -> dict[str, float]:
     }
 
 
-def _forms_of(plan: RunPlan, rows: list[dict[str, Any]], judged: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A row for each form of the embeddings that was judged: evaluators' primary metrics on the split that judges."""
+def _forms_of(plan: RunPlan, rows: list[dict[str, Any]], splits: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row for each evaluated form of the embeddings: evaluators' primary metrics on the split of the verdict."""
     known = {(row["evaluator"], row["split"], row["metric"]): row for row in rows}
     return [
-        known[evaluator.name, judged[evaluator.name], f"{evaluator.primary_metric}{form.suffix}"]
+        known[evaluator.name, splits[evaluator.name], f"{evaluator.primary_metric}{form.suffix}"]
         | {"metric": evaluator.primary_metric, "dimensions": form.dimensions, "precision": form.precision}
         for evaluator in plan.evaluators
         if len(forms := getattr(evaluator, "forms", ())) > 1
@@ -136,7 +136,7 @@ def _forms_of(plan: RunPlan, rows: list[dict[str, Any]], judged: Mapping[str, st
 
 
 def _base_geometry(base: AllScores) -> dict[str, float]:
-    """`base/geometry/<metric>` of the untouched model on the split that judges, and of dev beside a test."""
+    """`base/geometry/<metric>` of the untouched model on the split of the verdict, and on dev if that is test."""
     splits = [split for name, split in base if name == GEOMETRY]
     return {
         f"base/{GEOMETRY}{'/dev' if split == 'dev' and len(splits) > 1 else ''}/{metric}": value
@@ -148,9 +148,7 @@ def _base_geometry(base: AllScores) -> dict[str, float]:
 @timed("examples and pictures")
 def store(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult) -> None:
     """Files of the run: per-example scores, pictures, the best checkpoint, the model."""
-    write_evaluations(plan, journal, base, trained)
-    write_embeddings(plan, journal, base, trained)
-    write_training(plan, journal, base, stage.best_step)
+    write_artifacts(plan, journal, base, trained, stage.best_step)
     if stage.checkpoint:
         journal.log_checkpoint(stage.checkpoint)
     write_card(stage.model_path, journal.result, plan.config, plan.folder)

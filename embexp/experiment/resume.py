@@ -1,4 +1,4 @@
-"""How a run begins and how it is gone on with: what is written first, and what must still be so later."""
+"""How a run starts and how it resumes: what is written first, and what must not have changed later."""
 
 import logging
 import uuid
@@ -58,14 +58,14 @@ def start_run(plan: "RunPlan") -> dict[str, Any]:
 def check_unused(folder: Path) -> None:
     """Raise ConfigError when a folder holds a run already."""
     if (folder / RECORD).exists():
+        expected = "a folder without one, or to resume this run"
         raise ConfigError(
-            f"{folder} holds a run already ({status_of(folder)}). Type resume={folder} to go on with it, "
-            "or name another folder."
+            f"{folder} holds a run already ({status_of(folder)})", expected=expected, fix=f"resume={folder}"
         )
 
 
 def resume_run(plan: "RunPlan") -> dict[str, Any]:
-    """The record of a run that was interrupted, after a look whether it can be gone on with.
+    """The record of a run that was interrupted, after a check that it can be resumed.
 
     Raises:
         ConfigError: the data or the weights are not those that it began with.
@@ -73,8 +73,10 @@ def resume_run(plan: "RunPlan") -> dict[str, Any]:
     record = read_record(plan.folder)
     if changed := changes(record["data"] | record["weights"], fingerprints(plan) | weights(plan)):
         raise ConfigError(
-            f"resume={plan.folder}: what the run began with has changed: {'; '.join(changed)}. Expected the same rows "
-            "and weights. Put them back, or run the command anew."
+            f"cannot go on, because what the run began with has changed: {'; '.join(changed)}",
+            key="resume",
+            given=plan.folder,
+            expected="the same rows and weights: put them back, or run the command anew",
         )
     for change in changes(record["versions"], versions()):
         logger.warning("%s: the result may differ in its last digits from that without a break.", change)
@@ -82,18 +84,19 @@ def resume_run(plan: "RunPlan") -> dict[str, Any]:
 
 
 def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
-    """Configuration and choices of a run to go on with, as they were when it began.
+    """Configuration and choices of a run to resume, as they were when it began.
 
     Args:
         typed: the command line's overrides.
 
     Raises:
-        ConfigError: the run has finished, other values were typed beside `resume`, or this is another directory.
+        ConfigError: the run has finished, other values were typed with `resume`, or this is another directory.
     """
     if others := [override for override in typed if not override.startswith("resume=")]:
         raise ConfigError(
-            f"{' '.join(others)} was typed beside resume. Expected nothing else: a run is gone on with as it began. "
-            "Type only resume=<run>, or run the command anew with other values."
+            f"{' '.join(others)} was typed with resume",
+            expected="resume alone, because a run goes on as it began; for other values run the command anew",
+            fix=[override for override in typed if override not in others],
         )
     if is_closed(folder):
         raise ConfigError(f"The run in {folder} has finished: its result is in {folder / RESULT}.")
@@ -101,7 +104,8 @@ def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, A
     directory = Path(record["directory"])
     if directory.is_dir() and directory != Path.cwd():
         raise ConfigError(
-            f"The run in {folder} began in {directory}, to which its relative paths belong. "
-            f"Type: cd {directory} && {shell_command('', [f'resume={folder.resolve()}'], away=True)}"
+            f"The run in {folder} began in {directory}, to which its relative paths belong",
+            expected="the command in that directory",
+            fix=f"cd {directory} && {shell_command('', [f'resume={folder.resolve()}'], away=True)}",
         )
     return OmegaConf.load(folder / CONFIG), record["choices"]

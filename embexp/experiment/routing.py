@@ -55,7 +55,7 @@ def route_to_loss(
     route_found = route([shape_named(shape).name for shape in offered], accepted, settings=settings)
     if route_found is None:
         needs = unmet_needs(offered, accepted, settings=settings)
-        fitting = tuple(f"loss={name}" for name in fitting_losses(offered, settings))
+        fitting = tuple(f"loss={name}" for name in _fitting_losses(offered, settings))
         raise _no_route(
             offered, accepted, dataset, ("loss", loss), needs, "data of such a shape, or a loss that fits", fitting
         )
@@ -144,7 +144,7 @@ def routes_to_losses(offered: Sequence[str], settings: ConversionSettings | None
     return {name: route(offered, shapes, settings=settings) for name, shapes in shipped_losses().items()}
 
 
-def fitting_losses(offered: Sequence[str], settings: ConversionSettings | None = None) -> list[str]:
+def _fitting_losses(offered: Sequence[str], settings: ConversionSettings | None = None) -> list[str]:
     """Names of the shipped losses that accept data of these shapes, converted where needed."""
     return [name for name, found in routes_to_losses(offered, settings).items() if found]
 

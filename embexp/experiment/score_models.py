@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from embexp.config.compose import instantiate, resolve
+from embexp.core.arguments import LegalValues, problems_with
 from embexp.core.environment import environment_tags
 from embexp.core.run_context import import_data_libraries, import_training_libraries
 from embexp.core.run_folder import write_json, write_text
@@ -70,7 +71,7 @@ class _EvaluationPlan:
     speed_texts: int
 
 
-def plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> _EvaluationPlan:
+def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> _EvaluationPlan:
     """The plan; all mistakes, of all models and evaluators, are reported together.
 
     Raises:
@@ -80,8 +81,8 @@ def plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folde
     first, problems = resolved[0], Problems()
     builder = builder_of(first)
     name = dataset_name(first["dataset"], composed[0][1])
-    if first["speed_texts"] < 0:
-        problems.add([f"speed_texts={first['speed_texts']}: expected 0 or more."], ConfigError)
+    number = LegalValues(least=0, whole=True)
+    problems.add(problems_with("speed_texts", first["speed_texts"], number, such_as=256), ConfigError)
     for evaluator in first["evaluator"] or {}:
         problems.attempt(check_evaluator_route, evaluator, first, name, builder)
     candidates = [
@@ -107,7 +108,7 @@ def _candidate(config: _Node, choices: Mapping[str, Any]) -> _Candidate:
 
 
 def _model_name(config: _Node, choices: Mapping[str, Any]) -> str:
-    """What a person calls the model; a run's saved model is called by its run."""
+    """The model's name for people; a run's saved model has the name of its run."""
     path = config["model"].get("path") if choices.get("model") == "pretrained" else None
     if path and Path(path).name == "model" and len(Path(path).parts) > 3:
         return "/".join(Path(path).parts[-5:-3])
@@ -115,10 +116,12 @@ def _model_name(config: _Node, choices: Mapping[str, Any]) -> str:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Raise ConfigError where two models are called the same: no one could tell them apart in the table."""
+    """Raise ConfigError if two models have the same name, because the table could not show which is which."""
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(
-            f"model= names {', '.join(twice)} more than once. Expected each model once, under names of their own."
+            f"names {', '.join(twice)} more than once",
+            key="model",
+            expected="each model once, under names of their own",
         )
 
 
@@ -126,13 +129,13 @@ logger = logging.getLogger(__name__)
 _WARM_UP_TEXTS = 16
 
 
-def score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
-    """Score the models one after the other, then place them; returns what stands in result.json.
+def _score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
+    """Score the models one after the other, then rank them. Returns the content of result.json.
 
     One that cannot be scored does not end the others.
 
     Raises:
-        ModelError: names those that could not be scored, once the others are told and stored.
+        ModelError: names those that could not be scored, once the others are shown and stored.
     """
     _prepare_torch(plan.threads)
     with Journal(plan.folder, plan.tracker).open(f"evaluate {plan.dataset}", None) as journal:
@@ -153,7 +156,7 @@ def score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
             _write_spread(plan, scores, journal)
         if failed := [name for name in names if name not in scores]:
             raise ModelError(
-                f"{len(failed)} of {len(names)} models could not be scored, as was told above: {listed(failed)}."
+                f"{len(failed)} of {len(names)} models could not be scored (the reasons are above): {listed(failed)}."
             )
     return journal.result
 
@@ -199,8 +202,8 @@ def _all_texts(evaluators: Sequence[Evaluator]) -> list[str]:
     """The distinct texts of all evaluators, in their order."""
     found: dict[str, None] = {}
     for split in BOTH:
-        judging = [evaluator for evaluator in evaluators if split in evaluator.splits]
-        for texts in texts_of(judging, split).values():
+        reading = [evaluator for evaluator in evaluators if split in evaluator.splits]
+        for texts in texts_of(reading, split).values():
             found |= dict.fromkeys(texts)
     return [*found]
 
@@ -266,7 +269,7 @@ def _write(plan: _EvaluationPlan, rows: Sequence[Mapping[str, Any]], journal: Jo
 
 
 def _write_spread(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journal: Journal) -> None:
-    """How each model's similarities lie by gold score or label, of the evaluators that judge pairs."""
+    """How each model's similarities lie by gold score or label, for the evaluators of pairs."""
     tables = []
     for evaluator in plan.evaluators:
         of_models = {model: found[evaluator.name, verdict_split(evaluator)] for model, found in scores.items()}
@@ -312,6 +315,6 @@ def evaluate(composed: Sequence[_Composed], folder: Path) -> dict[str, Any]:
     """
     from embexp.core.run_folder import held
 
-    plan = plan_evaluation(composed, folder)
+    plan = _plan_evaluation(composed, folder)
     with held(folder):
-        return score_candidates(plan)
+        return _score_candidates(plan)

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 AllScores = dict[tuple[str, str], Scores]  # by evaluator and split
 BOTH = ("dev", "test")
-_SAMPLE = 500  # texts whose embeddings are kept to be drawn
-GEOMETRY = "geometry"  # stands among the evaluators: how the embeddings of all their texts lie
+_SAMPLE = 500  # texts whose embeddings are kept for pictures
+GEOMETRY = "geometry"  # an evaluator of its own: how the embeddings of all texts lie
 
 
 class Scoring:
     """Scores the models of a run, and remembers those on dev of each step of the stage that is trained.
 
-    What was measured in a step need not be measured again for the model of that step, which is the one kept.
+    The model of the best step is kept, and its scores on dev need not be measured again.
 
     Args:
         costs: of the run; scorings of the model that is trained are added to them.
@@ -90,7 +90,7 @@ class Scoring:
 
 
 def collapse_line(split: str, base: AllScores, now: AllScores) -> str:
-    """What speaks for a collapse of the embeddings on a split; empty where nothing does, or nothing was measured."""
+    """The signs of a collapse of the embeddings on a split; empty if there are none or nothing was measured."""
     if (GEOMETRY, split) not in base or (GEOMETRY, split) not in now:
         return ""
     signs = collapse_signs(now[GEOMETRY, split].metrics, base[GEOMETRY, split].metrics)
@@ -99,7 +99,7 @@ def collapse_line(split: str, base: AllScores, now: AllScores) -> str:
 
 
 def base_encoder(config: Mapping, place: Mapping[str, str], model: "SentenceTransformer") -> Encoder:
-    """The encoder of a model that no one trained; embeddings of a local one are kept in `paths.cache`."""
+    """The encoder of an untrained model; embeddings of a local one are kept in `paths.cache`."""
     encoder = ModelEncoder(model, progress="scoring the untouched model")
     cache = config["paths"]["cache"]
     if not cache or place["source"] not in LOCAL:
@@ -115,14 +115,14 @@ def score_all(evaluators: Sequence[Evaluator], encoder: Encoder, splits: tuple[s
     """
     memory, scores = MemoryCachedEncoder(encoder), {}
     for split in splits:
-        judging = [evaluator for evaluator in evaluators if split in evaluator.splits]
-        wanted = texts_of(judging, split)
+        reading = [evaluator for evaluator in evaluators if split in evaluator.splits]
+        wanted = texts_of(reading, split)
         for prompt, texts in wanted.items():
             memory.encode(texts, prompt)
-        for evaluator in judging:
+        for evaluator in reading:
             scores[evaluator.name, split] = evaluator.score(memory, split)
         if wanted:
-            scores[GEOMETRY, split] = _geometry_scores(judging, split, memory, wanted)
+            scores[GEOMETRY, split] = _geometry_scores(reading, split, memory, wanted)
     return scores
 
 
@@ -140,16 +140,16 @@ def _geometry_scores(
 ) -> Scores:
     """The geometry of the texts' embeddings; alignment is that of all pairs that evaluators know to mean the same.
 
-    Its examples are texts from all over, at most SAMPLE, with their embeddings as `vectors`, to be drawn.
+    Its examples are texts from all over, at most SAMPLE, with their embeddings as `vectors`, for pictures.
     """
     import numpy
 
     every = [text for some in texts.values() for text in some]
     vectors = numpy.concatenate([memory.encode(some, prompt) for prompt, some in texts.items()])
-    drawn = numpy.unique(numpy.linspace(0, len(every) - 1, _SAMPLE).astype(int))
-    examples = {ID: [f"{split}-{place}" for place in drawn], "text": [every[place] for place in drawn]}
+    sample = numpy.unique(numpy.linspace(0, len(every) - 1, _SAMPLE).astype(int))
+    examples = {ID: [f"{split}-{place}" for place in sample], "text": [every[place] for place in sample]}
     metrics = geometry_of(vectors, _positives(evaluators, split, memory))
-    return Scores(split, examples, {"vectors": vectors[drawn]}, metrics)
+    return Scores(split, examples, {"vectors": vectors[sample]}, metrics)
 
 
 def _positives(

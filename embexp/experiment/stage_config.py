@@ -32,7 +32,7 @@ def _choice_of(stage: str, key: str) -> str:
 
 
 def names_in_stages(config: _Node, choices: Mapping[str, Any]) -> dict[str, str]:
-    """What a person calls the options that stages chose: the YAML's name, or the last part of a dataset's path or id.
+    """The names of the options that stages chose: the YAML's name, or the last part of a dataset's path or id.
 
     Args:
         choices: the option of each group, as Hydra records it.
@@ -123,10 +123,10 @@ def _problems(name: str, stage: Any) -> Iterator[Problem]:
 
 
 def problem_of_stage(name: str, config: _Node, names: Mapping[str, str]) -> Callable[[Problem], Problem]:
-    """What changes a mistake in a stage: it names the stage, and its keys become those that are typed for the stage.
+    """The change for a problem of a stage: it names the stage, and its keys become those that are typed for the stage.
 
-    The main stage's mistakes stay as they are. So do keys of the run that the stage has not: it shares those with the
-    main one. Where its loss stands in its own YAML, no other can be chosen: such alternatives are left out.
+    Problems of the main stage stay as they are, and so do keys that the stage shares with the main one. If its loss is
+    in its own YAML, no other can be chosen, and such alternatives are left out.
 
     Args:
         names: of the chosen options, with those of the stages.
@@ -157,9 +157,9 @@ def problem_of_stage(name: str, config: _Node, names: Mapping[str, str]) -> Call
 def configure_stage(
     name: str, stage: _Node, config: _Node, names: Mapping[str, str], builder: DataBuilder
 ) -> StageConfig:
-    """A stage with its loss, which loss=auto takes from the shape of the data, and its modifier.
+    """A stage with its modifier and its loss, which loss=auto chooses by the shape of the data.
 
-    They are called by the options that were chosen, and like the stage where none was.
+    They have the names of the chosen options, or the name of the stage if none was chosen.
 
     Raises:
         EmbexpError: what the YAML of loss or modifier says, or data that cannot be read.
@@ -177,7 +177,7 @@ def _loss_of(stage: _Node, called: Mapping[str, str], builder: DataBuilder) -> t
 
 
 def _shape_of(stage: _Node, dataset_name: str, builder: DataBuilder) -> tuple[str, Sequence[str]]:
-    """The shape that is asked for or that the data have, and the names of its classes."""
+    """The requested shape or that of the data, and the names of its classes."""
     data = stage["dataset"]
     shape = stage["shape"] or next(iter(offered_shapes(data) or ()), None)
     if shape is not None:
@@ -189,7 +189,7 @@ def _shape_of(stage: _Node, dataset_name: str, builder: DataBuilder) -> tuple[st
 def with_losses(
     config: dict[str, Any], names: dict[str, str], stages: Sequence[StageConfig]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Configuration and names with the losses that loss=auto took in its place."""
+    """Configuration and names with the losses that loss=auto chose."""
     adapt, names = dict(config["adapt"] or {}), names | {"loss": stages[-1].spec.name}
     for stage in stages[:-1]:
         if is_auto(adapt[stage.name].get("loss") or config["loss"]):

@@ -1,4 +1,4 @@
-"""The stages of a run: those before the main one are children of the run, judged when they end."""
+"""The stages of a run: those before the main one are children of the run, evaluated when they end."""
 
 import logging
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 def adapt(
     plan: RunPlan, stage: StagePlan, model: "SentenceTransformer", journal: Journal, scoring: Scoring, base: AllScores
 ) -> None:
-    """Train a stage before the main one as a child of the run, and judge what it made of the untouched model.
+    """Train a stage before the main one as a child of the run, and compare its model with the untouched one.
 
-    What it found stands in the run's result under `stages`, in the run's metrics under `stages/<name>/`, and in the
+    Results go to the run's result under `stages`, in the run's metrics under `stages/<name>/`, and in the
     child. The child of a stage that was finished before is left as it is.
     """
     if is_closed_part(stage.folder):
@@ -99,11 +99,11 @@ def _describe_stage(stage: StagePlan, child: Journal) -> None:
 def _record_stage(
     plan: RunPlan, stage: StagePlan, trained: StageResult, base: AllScores, scores: AllScores, child: Journal
 ) -> Mapping[str, Any]:
-    """Log what the stage's model is worth beside the untouched one; returns what the run's result says of it."""
+    """Log how the stage's model compares with the untouched one. Returns the stage's part of the run's result."""
     rows = [row for evaluator in plan.evaluators for row in comparisons(plan, evaluator, base, scores)]
-    judged = {evaluator.name: verdict_split(evaluator) for evaluator in plan.evaluators}
+    splits = {evaluator.name: verdict_split(evaluator) for evaluator in plan.evaluators}
     metrics = metrics_of("dev", scores) | metrics_of("test", scores)
-    metrics |= {key: value for row in rows for key, value in verdict_metrics(judged, row).items()}
+    metrics |= {key: value for row in rows for key, value in verdict_metrics(splits, row).items()}
     child.log_results(metrics)
     child.log_results({"cost/train_seconds": trained.seconds, "cost/rows_per_second": trained.rows_per_second})
     child.result["stage"] = {

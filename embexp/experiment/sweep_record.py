@@ -47,7 +47,7 @@ def begin_sweep(folder: Path, key: str, overrides: Sequence[str], begins_anew: b
     """The record of the sweep in a folder: of the one that is there, else a new one.
 
     Args:
-        begins_anew: it was asked to do everything again.
+        begins_anew: everything was requested again.
 
     Raises:
         ConfigError: the folder holds another sweep.
@@ -61,7 +61,9 @@ def begin_sweep(folder: Path, key: str, overrides: Sequence[str], begins_anew: b
     if record["key"] != key:
         raise ConfigError(
             f"{folder} holds another sweep ({' '.join(record['overrides'])}), or the same of other package versions or "
-            "from another directory. Expected a folder without one: name another by hydra.sweep.dir=<folder>."
+            "from another directory",
+            expected="a folder without one",
+            fix="hydra.sweep.dir=<folder>",
         )
     return record
 

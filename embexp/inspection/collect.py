@@ -1,4 +1,4 @@
-"""All that a data set shows without training: labels, lengths, fitting losses, as plain values."""
+"""What a data set shows without training: labels, lengths, fitting losses, as plain values."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -74,7 +74,7 @@ class _Fits:
 
     Attributes:
         directly: losses that read the data as they are.
-        converted: losses after a conversion, with the shapes on the way.
+        converted: losses after a conversion, with the shapes of the route.
         given: losses for which a setting is missing, with its keys.
     """
 
@@ -83,28 +83,28 @@ class _Fits:
     given: dict[str, str]
 
 
-def fits_of(offered: Sequence[str], settings: ConversionSettings, label_names: Sequence[str] = ()) -> _Fits:
+def _fits_of(offered: Sequence[str], settings: ConversionSettings, label_names: Sequence[str] = ()) -> _Fits:
     """The losses that data of one of these shapes can be brought to.
 
     Args:
         label_names: the names of the data's classes, by which pairs with classes are converted.
     """
     directly, converted, given = [], {}, {}
-    for name, way in routes_to_losses(offered, settings).items():
-        if way and not way[1]:
+    for name, found in routes_to_losses(offered, settings).items():
+        if found and not found[1]:
             directly.append(name)
-        elif way and (keys := _missing_names(way, settings, label_names)):
+        elif found and (keys := _missing_names(found, settings, label_names)):
             given[name] = keys
-        elif way:
-            converted[name] = " -> ".join([way[0], *(step.target for step in way[1])])
+        elif found:
+            converted[name] = " -> ".join([found[0], *(step.target for step in found[1])])
         elif needs := unmet_needs(offered, shipped_losses()[name], settings=settings):
             given[name] = " ".join(f"conversion.{need}=..." for need in needs)
     return _Fits(tuple(directly), converted, given)
 
 
-def _missing_names(way: Way, settings: ConversionSettings, label_names: Sequence[str]) -> str:
-    """What to type so that a conversion of classes knows what they mean; empty when it does, or asks for none."""
-    first = way[1][0]
+def _missing_names(found: Way, settings: ConversionSettings, label_names: Sequence[str]) -> str:
+    """What to type so that a conversion of classes knows what they mean; empty if it does, or needs none."""
+    first = found[1][0]
     if first.source != "class_pair" or first.target not in _READS:
         return ""
     if not label_names:
@@ -116,9 +116,9 @@ def _missing_names(way: Way, settings: ConversionSettings, label_names: Sequence
 
 
 def _knows(settings: ConversionSettings, key: str, label_names: Sequence[str]) -> bool:
-    """Whether the classes are those that a setting speaks of: all have a score, or some are positives or negatives."""
-    spoken_of = set(getattr(settings, key))
-    return set(label_names) <= spoken_of if key == "label_scores" else bool(spoken_of & set(label_names))
+    """Whether a setting covers the classes: all have a score, or some are positives or negatives."""
+    covered = set(getattr(settings, key))
+    return set(label_names) <= covered if key == "label_scores" else bool(covered & set(label_names))
 
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -201,7 +201,7 @@ def _token_lengths(
 
 
 def _sample_of(dataset: EmbeddingDataset, column: str, most: int, seed: int = 0) -> list[str]:
-    """At most `most` texts of a column, drawn from evenly many rows of all splits."""
+    """A seeded sample of at most `most` texts of a column, from all splits in proportion to their rows."""
     draw = random.Random(seed)
     texts: list[str] = []
     for rows in dataset.splits.values():
@@ -251,7 +251,7 @@ def inspection_of(
         "duplicates": _duplicates_of(dataset),
         "leaks": find_leaks(dataset, examples=1).lines(),
         "examples": _examples_of(dataset, num_examples),
-        "losses": asdict(fits_of(offered, settings, dataset.label_names)),
+        "losses": asdict(_fits_of(offered, settings, dataset.label_names)),
     }
 
 
@@ -272,10 +272,10 @@ def _plain(lengths: _Lengths) -> dict[str, Any]:
 
 def _duplicates_of(dataset: EmbeddingDataset) -> dict[str, str]:
     """How many rows repeat an earlier one of their split: word for word, and by their letters and digits only."""
-    ways = {"word for word": False, "ignoring case and punctuation": True}
+    comparisons = {"word for word": False, "ignoring case and punctuation": True}
     return {
-        way: deduplicate(dataset, ignore_case_and_punctuation=loosely).history[-1].reason
-        for way, loosely in ways.items()
+        comparison: deduplicate(dataset, ignore_case_and_punctuation=loosely).history[-1].reason
+        for comparison, loosely in comparisons.items()
     }
 
 

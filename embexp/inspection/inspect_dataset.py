@@ -1,6 +1,7 @@
 """A look at a data set before anything is trained on it, as text or JSON."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ def inspect_command() -> None:
 
 
 def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = ()) -> str:
-    """What can be told of the data set, as text or JSON.
+    """What the data set shows without training, as text or JSON.
 
     Args:
         typed: the command line, for the commands that are suggested.
@@ -33,17 +34,20 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
         EmbexpError: the data cannot be read at all; rows that cannot be used are counted and shown instead.
     """
     from embexp.config.compose import instantiate, resolve
-    from embexp.errors import ConfigError
+    from embexp.config.session import shell_command
+    from embexp.core.arguments import LegalValues, problems_with, refuse
     from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes
     from embexp.inspection.collect import inspection_of
     from embexp.inspection.render import rendered
-    from embexp.inspection.suggestions import MODEL_KEYS, kept, preparing_command, training_command
+    from embexp.inspection.suggestions import MODEL_KEYS, kept, training_command
 
     resolved = resolve(config)
-    if resolved["format"] not in _FORMATS:
-        raise ConfigError(f"format={resolved['format']} is not known. Expected text or json.")
-    if resolved["examples"] < 0:
-        raise ConfigError(f"examples={resolved['examples']} was given. Expected a whole number from 0.")
+    refuse(
+        (
+            *problems_with("format", resolved["format"], LegalValues(one_of=_FORMATS), such_as="text"),
+            *problems_with("examples", resolved["examples"], LegalValues(least=0, whole=True), such_as=3),
+        )
+    )
     node, steps = dict(resolved["dataset"]), resolved["steps"]
     name, settings = dataset_name(node, choices), instantiate(resolved["conversion"])
     start = node["shapes"][0] if node["shapes"] else None
@@ -54,7 +58,7 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     lenient = ["dataset.reader.on_fault=drop"] if found["faults"] and node["reader"]["on_fault"] == "stop" else []
     commands = {
         "train": training_command([*kept(typed, MODEL_KEYS), *lenient], dataset, offered, settings),
-        "prepare": preparing_command([*kept(typed), *lenient]),
+        "prepare": shell_command("prepare", map(shlex.quote, [*kept(typed), *lenient])),
     }
     if resolved["format"] == "json":
         return json.dumps(found | {"commands": commands}, ensure_ascii=False, indent=2)
@@ -62,18 +66,18 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
 
 
 def _as_it_is(node: dict[str, Any], with_steps: bool) -> dict[str, Any]:
-    """The dataset's YAML so that faulty rows are counted, without its steps unless asked for."""
+    """The dataset's YAML so that faulty rows are counted, without its steps unless requested."""
     reader = node["reader"] | ({"on_fault": "drop"} if "on_fault" in node["reader"] else {})
     return node | {"reader": reader, "steps": node["steps"] if with_steps else {}}
 
 
 def _model_name(node: dict[str, Any], choices: dict[str, Any]) -> str:
-    """What a person calls the model whose tokens are counted."""
+    """The name of the model whose tokens are counted."""
     return Path(node["path"]).name if choices.get("model") == "pretrained" else str(choices.get("model") or "")
 
 
 def _token_counter(model_node: dict[str, Any]) -> Callable[[Sequence[str]], list[int]] | None:
-    """Counts the tokens of texts with the tokenizer of a model that is here; None where there is none."""
+    """A function that counts tokens with the tokenizer of a local model; None if there is none."""
     from embexp.config.compose import instantiate
     from embexp.models.tokens import token_limit
 

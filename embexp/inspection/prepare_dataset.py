@@ -71,10 +71,12 @@ def _check_output(folder: Path, format: str, overwrite: bool) -> None:
 
     check_format(format)
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"output={folder} is a file. Expected a folder; type output=<folder>.")
+        raise ConfigError("is a file", key="output", given=folder, expected="a folder", fix="output=<folder>")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not is_prepared(folder):
-        raise ConfigError(f"output={folder} holds files that embexp did not prepare. Type output=<another folder>.")
+        text, fix = "holds files that embexp did not prepare", "output=<another folder>"
+        raise ConfigError(text, key="output", given=folder, expected="a folder that is empty or new", fix=fix)
     if not overwrite:
-        raise ConfigError(f"{folder} holds a prepared data set. Type overwrite=true, or output=<another folder>.")
+        expected, fix = "another folder, or to overwrite it", ("overwrite=true", "output=<another folder>")
+        raise ConfigError(f"{folder} holds a prepared data set", expected=expected, fix=fix)

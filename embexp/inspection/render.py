@@ -10,7 +10,7 @@ _KEY_WIDTH = 11
 
 
 def rendered(found: Mapping[str, Any], commands: Mapping[str, str]) -> str:
-    """The inspection, a paragraph for each thing told.
+    """The inspection as paragraphs.
 
     Args:
         commands: what to type next, by what it does.
@@ -71,8 +71,8 @@ def _labels(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _repeats(found: Mapping[str, Any]) -> Iterator[str]:
-    for way, reason in found["duplicates"].items():
-        yield _line("duplicates" if way == "word for word" else "", f"{way}: {reason}")
+    for comparison, reason in found["duplicates"].items():
+        yield _line("duplicates" if comparison == "word for word" else "", f"{comparison}: {reason}")
     if len(found["rows"]) > 1 and not found["leaks"]:
         yield _line("leaks", f"none: {', '.join(found['rows'])} share no text")
     for place, line in enumerate(found["leaks"]):
@@ -106,8 +106,8 @@ def _shortened(text: str) -> str:
 def _losses(found: Mapping[str, Any], commands: Mapping[str, str]) -> Iterator[str]:
     fits = found["losses"]
     yield _line("losses", f"as it is: {', '.join(fits['directly']) or 'none'}")
-    for way in dict.fromkeys(fits["converted"].values()):
-        yield _line("", f"{way}: {', '.join(name for name, other in fits['converted'].items() if other == way)}")
+    for route in dict.fromkeys(fits["converted"].values()):
+        yield _line("", f"{route}: {', '.join(name for name, other in fits['converted'].items() if other == route)}")
     for keys in dict.fromkeys(fits["given"].values()):
         yield _line("", f"with {keys}: {', '.join(name for name, other in fits['given'].items() if other == keys)}")
     for what, command in commands.items():

@@ -1,4 +1,4 @@
-"""What to type next: the commands that train on a data set or prepare it, with what the person typed already."""
+"""What to type next: the command that trains on a data set, with the overrides that were typed already."""
 
 import re
 import shlex
@@ -33,7 +33,7 @@ def cannot_train(dataset: EmbeddingDataset) -> str:
 def training_command(
     typed: Sequence[str], dataset: EmbeddingDataset, offered: Sequence[str], settings: ConversionSettings
 ) -> str:
-    """The command that trains on a data set with the loss that suits its shape; empty where that cannot be.
+    """The command that trains on a data set with the loss that suits its shape; empty if it has no training rows.
 
     Args:
         typed: the overrides that lead to the data.
@@ -44,14 +44,9 @@ def training_command(
     options = ["loss=auto"]
     if dataset.shape.name == "ranked" and not _has_negatives(dataset):
         options.append("shape=positive_pair")
-    if not _judges_itself(dataset, offered, settings):
+    if not _has_scored_pairs(dataset, offered, settings):
         options.append("evaluator=[retrieval]" if _has_queries(dataset) else "evaluator=[stsb]")
     return shell_command("", [*map(shlex.quote, typed), *options])
-
-
-def preparing_command(typed: Sequence[str]) -> str:
-    """The command that builds the data set to keep."""
-    return shell_command("prepare", map(shlex.quote, typed))
 
 
 def _has_negatives(dataset: EmbeddingDataset) -> bool:
@@ -66,10 +61,10 @@ def _has_queries(dataset: EmbeddingDataset) -> bool:
     return dataset.shape.name in ("ranked", "positive_pair") and len(dataset.splits) > 1
 
 
-def _judges_itself(dataset: EmbeddingDataset, offered: Sequence[str], settings: ConversionSettings) -> bool:
-    """Whether the data have scored pairs for an evaluator, or come to them in one conversion."""
-    way = route(offered, ["scored_pair"], most=1, settings=settings)
-    if way and way[1] and way[0] == dataset.shape.name == "class_pair":
+def _has_scored_pairs(dataset: EmbeddingDataset, offered: Sequence[str], settings: ConversionSettings) -> bool:
+    """Whether the data have scored pairs for an evaluator, at most one conversion away."""
+    found = route(offered, ["scored_pair"], most=1, settings=settings)
+    if found and found[1] and found[0] == dataset.shape.name == "class_pair":
         names = dataset.label_names
         return bool(names) and set(names) <= set(settings.label_scores)
-    return way is not None
+    return found is not None

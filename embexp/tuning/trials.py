@@ -15,7 +15,7 @@ from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, RESULT, is_closed
 from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError, listed
 from embexp.experiment.execute import execute, tidy
-from embexp.experiment.fingerprint import digest, judged_on
+from embexp.experiment.fingerprint import digest, evaluated_rows
 from embexp.experiment.plan import RunPlan, plan_run
 from embexp.experiment.resume import resumed
 from embexp.tuning.report import shown
@@ -48,7 +48,7 @@ def measure_of(plan: RunPlan) -> dict[str, str]:
             expected="one to choose by: the best of many trials on test says nothing about other data",
             fix=("evaluator=[stsb]", "step=[split]"),
         )
-    rows = judged_on(plan).get(f"{evaluator.name}/dev", "")
+    rows = evaluated_rows(plan).get(f"{evaluator.name}/dev", "")
     return {"metric": f"dev/{evaluator.name}/{plan.primary_metric}", "rows": digest(rows)}
 
 

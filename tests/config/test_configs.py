@@ -10,7 +10,7 @@ from embexp.config.compose import check_arguments, compose, parameters_of
 from embexp.config.session import conf_dir
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError
-from embexp.experiment.routing import fitting_losses
+from embexp.experiment.routing import _fitting_losses
 from embexp.losses.spec import spec_of
 
 YAMLS = sorted(conf_dir().rglob("*.yaml"))
@@ -98,7 +98,7 @@ def test_a_loss_accepts_shapes_that_exist(option):
     ],
 )
 def test_losses_that_fit_a_shape_are_found(shapes, losses):
-    assert fitting_losses(shapes) == sorted(losses)
+    assert _fitting_losses(shapes) == sorted(losses)
 
 
 @pytest.mark.parametrize(

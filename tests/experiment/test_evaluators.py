@@ -45,7 +45,7 @@ def test_rows_of_test_that_stand_in_train_are_told_and_measured_apart(data, work
     assert evaluator.leaked["test"].tolist() == [False, True, True, True, True]  # which were not seen
     assert "spearman_cosine_no_leaks" in evaluator.metric_names
     assert any(
-        "1 of 5 rows (20.0 %) of test of the evaluator sts also stand in the training data" in str(w)
+        "1 of 5 rows (20.0 %) of test of the evaluator sts are also in the training data" in str(w)
         for w in plan.warnings
     )
 

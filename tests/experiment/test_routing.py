@@ -8,7 +8,7 @@ from embexp.data.arrow import schema_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.shapes import SHAPES
 from embexp.errors import ShapeError
-from embexp.experiment.routing import few_rows_warnings, fitting_losses, route_to_evaluator, route_to_loss
+from embexp.experiment.routing import _fitting_losses, few_rows_warnings, route_to_evaluator, route_to_loss
 from embexp.steps.conversions.conversion import default_settings
 
 MNRL = ("triplet", "positive_pair")
@@ -32,8 +32,8 @@ def test_with_the_number_the_way_is_open():
     settings = default_settings(min_score=0.8)
     start, (conversion,) = route_to_loss(["scored_pair"], MNRL, "stsb", "mnrl", settings)
     assert (start, conversion.target) == ("scored_pair", "positive_pair")
-    assert "mnrl" in fitting_losses(["scored_pair"], settings)
-    assert "mnrl" not in fitting_losses(["scored_pair"])
+    assert "mnrl" in _fitting_losses(["scored_pair"], settings)
+    assert "mnrl" not in _fitting_losses(["scored_pair"])
 
 
 def test_without_any_way_no_number_is_asked_for():

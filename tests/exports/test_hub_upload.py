@@ -149,7 +149,7 @@ def test_an_adapter_whose_base_is_a_folder_is_not_pushed(hub, workplace):
 
 @pytest.mark.usefixtures("hub", "workplace")
 def test_a_plain_model_has_no_numbers_to_put_into_a_card():
-    with pytest.raises(EmbexpError, match="export=hub needs the result of a run"):
+    with pytest.raises(EmbexpError, match=r"export=\[hub\] needs the result of a run"):
         export(compose(["model=tiny", *GIVEN[:-1]], "export"), {"model": "tiny"})
 
 

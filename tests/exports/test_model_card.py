@@ -16,7 +16,7 @@ RESULT = {
     "seed": 7,
     "run": {"name": "mnrl/minilm/7"},
     "data": ["nli as triplet (train 776 rows)", "read /home/me/files/nli: 9 -> 8 rows (1 empty)"],
-    "warnings": ["4 of 9 rows of test also stand in the training data. Type this.", "'a private text' repeats. Type."],
+    "warnings": ["4 of 9 rows of test are also in the training data. Type this.", "'a private text' repeats. Type."],
     "comparisons": [ROW | NUMBERS | {"split": split} for split in ("dev", "test")],
     "primary": ROW | NUMBERS | {"split": "test"},
     "training": "50 steps in 93.0 s (17.3 rows/s), best at step 26",
@@ -70,7 +70,7 @@ def test_people_read_numbers_data_settings_and_licenses():
         "`MatryoshkaLoss(matryoshka_dims=[64, 32])`",
         "- learning_rate: 2e-05",
         "embexp 0.1.0 (abc), torch 2.13.0",
-        "- note: 4 of 9 rows of test also stand in the training data\n",
+        "- note: 4 of 9 rows of test are also in the training data\n",
     ):
         assert part in text
 

@@ -2,17 +2,19 @@
 
 import pytest
 
-from embexp.inspection.collect import fits_of
+from embexp.inspection.collect import _fits_of
 from embexp.steps.conversions.conversion import default_settings
 
 NLI = ("entailment", "neutral", "contradiction")
 
 
 def test_scores_need_a_number_to_become_pairs():
-    fits = fits_of(["scored_pair"], default_settings())
+    fits = _fits_of(["scored_pair"], default_settings())
     assert {"cosent", "cosine"} <= set(fits.directly)
     assert fits.given["mnrl"] == "conversion.min_score=..."
-    assert fits_of(["scored_pair"], default_settings(min_score=0.8)).converted["mnrl"] == "scored_pair -> positive_pair"
+    assert (
+        _fits_of(["scored_pair"], default_settings(min_score=0.8)).converted["mnrl"] == "scored_pair -> positive_pair"
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,6 @@ def test_scores_need_a_number_to_become_pairs():
     ],
 )
 def test_classes_are_converted_by_their_names(names, loss, missing):
-    fits = fits_of(["class_pair"], default_settings(), names)
+    fits = _fits_of(["class_pair"], default_settings(), names)
     assert fits.given.get(loss) == missing
     assert (loss in fits.converted or loss in fits.directly) == (missing is None)

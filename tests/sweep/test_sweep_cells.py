@@ -138,5 +138,5 @@ def test_the_latest_sweep_with_a_key_is_found_and_another_in_its_folder_is_refus
         begin_sweep(workplace / "sweeps/day" / time, "other" if time == "03" else "mine", ["loss=a,b"])
     assert find_sweep(workplace / "sweeps", "mine") == workplace / "sweeps/day/02"
     assert find_sweep(workplace / "sweeps", "none") is None
-    with pytest.raises(ConfigError, match=r"holds another sweep \(loss=a,b\).*hydra.sweep.dir=<folder>"):
+    with pytest.raises(ConfigError, match=r"(?s)holds another sweep \(loss=a,b\).*hint: type hydra.sweep.dir=<folder>"):
         begin_sweep(workplace / "sweeps/day/03", "mine", ["loss=c,d"])

@@ -8,7 +8,7 @@ import torch
 
 from embexp.config.compose import compose, resolve
 from embexp.data.row_checks import dataset_of
-from embexp.experiment.execute import execute, load_base_model
+from embexp.experiment.execute import _load_base_model, execute
 from embexp.experiment.plan import plan_run
 from embexp.losses.spec import spec_of
 from embexp.models.scratch import ScratchModel
@@ -128,7 +128,7 @@ def test_evaluation_encodes_what_training_tokenises(workplace, monkeypatch):
     from sentence_transformers import SentenceTransformer
 
     plan = plan_with_prompts(workplace / "run", STEP)
-    model = load_base_model(plan)
+    model = _load_base_model(plan)
     assert (model.prompts["query"], model.default_prompt_name) == ("question ", "document")
     assert _column_prompts(plan.stages[-1].dataset, model) == {
         "anchor": "question ",
@@ -154,4 +154,4 @@ def test_without_prompts_the_base_model_keeps_its_own(workplace, monkeypatch, ow
     loaded = tiny_model(workplace)
     loaded.default_prompt_name = own
     monkeypatch.setattr(type(plan.model), "load", lambda *args: loaded)
-    assert load_base_model(plan).default_prompt_name == own
+    assert _load_base_model(plan).default_prompt_name == own
