@@ -27,7 +27,7 @@ def test_an_architecture_of_its_own_is_refused_with_the_code_and_what_to_type(fo
     with pytest.raises(ModelError) as refusal:
         PretrainedModel(path=str(folder)).locate()
     assert "code of its own: modeling_mine.MineModel (config.json: AutoModel). Expected" in str(refusal.value)
-    assert str(refusal.value).endswith("if you trust it, type model.trust_remote_code=true.")
+    assert str(refusal.value).endswith("trust it only then.\nhint: type model.trust_remote_code=true")
 
 
 def test_a_module_of_its_own_is_refused(folder):
