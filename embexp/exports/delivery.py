@@ -1,4 +1,4 @@
-"""Exports planned before training and made after it: what each gets and gives, and what its scores retain."""
+"""Exports, planned before training and made after it: their inputs and outputs, and the scores they retain."""
 
 import json
 import logging
@@ -19,16 +19,16 @@ from embexp.protocols import BaseModel, Encoder
 
 @dataclass
 class TrainedModel:
-    """A saved model, and what a run knows of it; a model that no run of ours trained has no result and no config.
+    """A saved model with the data of its run; a model that no run of ours trained has no result and no config.
 
     Attributes:
         folder: the saved model, as `SentenceTransformer(folder)` loads it.
         output: where exports go, each in a folder of its own name.
-        dataset: what it was trained on; ranges are calibrated on its train split.
+        dataset: the training data; ranges are calibrated on its train split.
         result, config: result.json and config.yaml of the run.
         run_folder: the run's folder, None without a run.
-        known_scores: of the evaluators, by name, on the split that judges; what is missing is measured when asked for.
-        made: what the exports before this one made.
+        known_scores: of the evaluators, by name, on the split of the verdict; missing ones are measured on demand.
+        made: the earlier exports.
     """
 
     folder: Path
@@ -43,15 +43,15 @@ class TrainedModel:
     made: list["Exported"] = field(default_factory=list)
 
     def scores(self, evaluator: Evaluator) -> Scores:
-        """The model's own scores on the split that judges: test, or dev where there is no test."""
+        """The model's own scores on the split of the verdict: test, or dev without a test split."""
         if evaluator.name not in self.known_scores:
             self.known_scores[evaluator.name] = evaluator.score(self.encoder, verdict_split(evaluator))
         return self.known_scores[evaluator.name]
 
     def texts_to_compare(self, count: int) -> list[str]:
-        """Up to `count` different texts: the evaluators', else those of the data, else a few of our own."""
-        judged = [evaluator.texts(verdict_split(evaluator)) for evaluator in self.evaluators]
-        found = [text for by_prompt in judged for texts in by_prompt.values() for text in texts]
+        """Up to `count` different texts: the evaluators', else the data's, else a few of our own."""
+        by_evaluator = [evaluator.texts(verdict_split(evaluator)) for evaluator in self.evaluators]
+        found = [text for by_prompt in by_evaluator for texts in by_prompt.values() for text in texts]
         if not found and self.dataset:
             found = [*self.dataset.texts("train")]
         return list(dict.fromkeys(found or _WITHOUT_DATA))[:count]
@@ -65,9 +65,9 @@ class Exported:
     """What an export made.
 
     Attributes:
-        lines: what a person should know of it, for the terminal and result.json.
+        lines: a summary for people, for the terminal and result.json.
         metrics: as they are logged: `export/<name>/...`.
-        problem: why there is nothing; the message says what to type.
+        problem: why it failed, with what to type.
     """
 
     name: str
@@ -77,18 +77,18 @@ class Exported:
     problem: str | None = None
 
     def record(self) -> dict[str, Any]:
-        """As result.json keeps it, where the metrics stand among those of the run."""
+        """The entry in result.json, which keeps the metrics among those of the run."""
         record = {"name": self.name, "folder": f"exports/{self.name}", "lines": list(self.lines)}
         return record | ({"problem": self.problem} if self.problem else {})
 
 
 class Export(Protocol):
-    """Makes one form of a trained model. Whatever is cheap to check is checked when it is built, in the plan.
+    """Makes one form of a trained model. Cheap checks run when it is built, in the plan.
 
     Attributes:
-        needs: what it cannot do without: `run` (a finished run of ours), `texts` (a data set to calibrate on), or
-            `shared_base` (of an adapter a base that others have).
-        comes_last: it hands on what the others made.
+        needs: its requirements: `run` (a finished run of ours), `texts` (a data set to calibrate on), or
+            `shared_base` (for an adapter, a base that others have).
+        comes_last: it uploads what the others made.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Export(Protocol):
         """Write the form into `folder`.
 
         Raises:
-            ExportError: it cannot be made, or is not what the model is.
+            ExportError: it cannot be made, or differs from the model.
         """
 
 
@@ -114,7 +114,7 @@ def adapter_base(folder: Path) -> str | None:
 
 
 def is_local(base: str | None) -> bool:
-    """Whether a base is a folder of this machine, which nobody else has.
+    """Whether a base is a folder on this machine, which nobody else has.
 
     >>> is_local("/home/me/runs/base"), is_local("sentence-transformers/all-MiniLM-L6-v2"), is_local(None)
     (True, False, False)
@@ -123,22 +123,25 @@ def is_local(base: str | None) -> bool:
 
 
 def check_shared_base(exports: Sequence[Export], model: BaseModel, place: Mapping[str, str]) -> None:
-    """Refuse, before training, an export for others of an adapter whose base is a folder.
+    """Raise before training if an adapter whose base is a folder is to be exported for others.
 
     Raises:
-        ConfigError: it is not merged, and the base model is from a folder; what else makes a copy of the base is seen
+        ConfigError: it is not merged, and the base model is from a folder. Other copies of the base are only seen
             when the export is made.
     """
     names = [export.name for export in exports if "shared_base" in export.needs]
     if names and model.trains_adapter and not model.merges_adapter and place["source"] in LOCAL:
         raise ConfigError(
-            f"export={names[0]} was given for an adapter whose base is the folder {place['location']}, which nobody "
-            "else has. Expected a whole model: type model.adapter.merge=true."
+            f"is for an adapter whose base is the folder {place['location']}, which nobody else has",
+            key="export",
+            given=names[0],
+            expected="a whole model",
+            fix="model.adapter.merge=true",
         )
 
 
 def _compared(trained: TrainedModel, encoder: Encoder) -> Iterator[tuple[Evaluator, Difference]]:
-    """Every metric of every evaluator: base is the model as it was trained, trained its other form.
+    """Every metric of every evaluator: `base` is the model as it was trained, `trained` its other form.
 
     The interval is the evaluator's own: the paired bootstrap over the same examples.
     """
@@ -176,7 +179,7 @@ logger = logging.getLogger(__name__)
 
 
 def plan_exports(config: Mapping[str, Mapping[str, Any]] | None, problems: Problems) -> tuple[Export, ...]:
-    """The exports of a configuration, checked; those that hand on what the others made come last."""
+    """The exports of a configuration, checked; those that upload what the others made come last."""
     planned = [problems.attempt(_plan_export, name, node) for name, node in (config or {}).items()]
     return tuple(sorted((export for export in planned if export), key=lambda export: export.comes_last))
 
@@ -188,8 +191,7 @@ def _plan_export(name: str, node: Mapping[str, Any]) -> Export:
 def make_exports(exports: Sequence[Export], trained: TrainedModel) -> Iterator[Exported]:
     """Each export as it is made, in its own folder below `trained.output`.
 
-    One that cannot be made is told as an error, with its problem in what is returned; an earlier one of the same name
-    stays as it is.
+    One that cannot be made is logged as an error and yielded with its problem; an earlier one of the same name stays.
     """
     for export in exports:
         logger.info("Export %s", export.name)
@@ -203,7 +205,7 @@ def make_exports(exports: Sequence[Export], trained: TrainedModel) -> Iterator[E
 
 
 def _make(export: Export, trained: TrainedModel) -> Exported:
-    """The export, made beside its folder and then put there at once, in place of what was there.
+    """The export, made next to its folder and then moved there, replacing what was there.
 
     Raises:
         ExportError: it cannot be made, or its files cannot be written or read.
@@ -219,14 +221,10 @@ def _make(export: Export, trained: TrainedModel) -> Exported:
                 folder.rename(old)
             fresh.rename(folder)
     except OSError as error:
+        subject = f"run={trained.run_folder}" if trained.run_folder else f"model={trained.folder}"
         raise ExportError(
-            f"export={export.name} failed on the files of {trained.output}: {error}. Expected a folder that can be "
-            f"written, with enough room, and the model whole in {trained.folder}. Make room, then type it once more: "
-            f"{_again(export, trained)}"
+            f"export={export.name} failed on the files of {trained.output}: {error}",
+            expected=f"a writable folder with enough room, and the whole model in {trained.folder}",
+            fix=shell_command("export", [subject, f"export=[{export.name}]"]),
         ) from error
     return replace(made, folder=folder)
-
-
-def _again(export: Export, trained: TrainedModel) -> str:
-    subject = f"run={trained.run_folder}" if trained.run_folder else f"model={trained.folder}"
-    return shell_command("export", [subject, f"export=[{export.name}]"])

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from embexp.config.session import shell_command
-from embexp.errors import ConfigError, ExportError, did_you_mean
+from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.errors import NOT_GIVEN, ExportError, Problem, did_you_mean
 from embexp.exports.delivery import Exported, TrainedModel, adapter_base, is_local
 from embexp.exports.model_card import CARD, Sharing, write_card
 
@@ -101,35 +102,32 @@ _LICENSES = frozenset(
 )
 
 
-def _license_problems(
-    name: str, license: str | None, license_name: str | None, license_link: str | None
-) -> Iterator[str]:
-    """What is missing or not known of a license, with what to type; nothing where all is said.
+def _license_problems(license: str | None, license_name: str | None, license_link: str | None) -> Iterator[Problem]:
+    """Missing or unknown parts of a license.
 
     Args:
-        name: of the export.
         license_name, license_link: those of license `other`.
     """
     other = {"license_name": license_name, "license_link": license_link}
     if license == "other" and (missing := [key for key, value in other.items() if not value]):
-        yield (
-            f"export.{name}.license=other tells no license. Expected its name and where to read it: type "
-            f"{' '.join(f'export.{name}.{key}=<{key}>' for key in missing)}."
-        )
+        fix = " ".join(f"{key}=<{key}>" for key in missing)
+        yield Problem("names no license", "license", license, "its name and where to read it", fix=(fix,))
     if license != "other" and (given := [key for key, value in other.items() if value]):
-        yield f"export.{name}.{given[0]} goes with license=other. Leave it out, or type export.{name}.license=other."
+        yield Problem("belongs to license other", given[0], other[given[0]], fix=(f"{given[0]}=null", "license=other"))
     if license in _LICENSES:
         return
-    problem = f"export.{name}.license={license} is no license that the Hub knows" if license else ""
-    hint = did_you_mean(license or "", _LICENSES)
-    yield (
-        f"{problem or f'export={name} has no license'}. {hint}{' ' * bool(hint)}It has no default: the licenses of the "
-        f"training data and of the base model decide which ones are possible. Read both, then type "
-        f"export.{name}.license=apache-2.0 (or mit, cc-by-4.0, cc-by-nc-sa-4.0, other ...)."
+    why = "There is no default: the licenses of the training data and of the base model decide which ones are possible."
+    yield Problem(
+        "is no license that the Hub knows" if license else "was not given",
+        "license",
+        license or NOT_GIVEN,
+        "one that you have chosen, such as apache-2.0, mit, cc-by-4.0, cc-by-nc-sa-4.0 or other",
+        " ".join(filter(None, (did_you_mean(license or "", _LICENSES), why, "Read both, then choose one."))),
+        ("license=apache-2.0",),
     )
 
 
-# What stands in the command to push again.
+# The arguments of the command to push again.
 _REPEATED = ("repo", "license", "license_name", "license_link", "data_license", "private", "revision", "endpoint")
 
 
@@ -140,19 +138,19 @@ class HubUpload:
 
     Args:
         repo: `owner/name`; created when missing.
-        license: as the Hub spells it (apache-2.0, cc-by-4.0): there is no default, data and base model decide.
-        license_name, license_link: of a license that the Hub does not know (license other): what it is called, and its
-            address or a file of the repository.
-        data_license: that of the training data, told in the card.
+        license: as the Hub spells it (apache-2.0, cc-by-4.0); without a default, as data and base model decide.
+        license_name, license_link: of a license that the Hub does not know (license other): its name, and its address
+            or a file of the repository.
+        data_license: that of the training data, for the card.
         language: codes such as en.
         private: who sees a repository that is created.
         revision: the branch to push to, created when missing; None for main.
         commit_message: None for one that names the run.
-        examples: how many rows of the training data the card shows.
+        examples: the number of training rows in the card.
         endpoint: another Hub; None for HF_ENDPOINT or huggingface.co.
 
     Raises:
-        ConfigError: lists everything that is missing: repository, license, token, a way to the Hub.
+        ConfigError: lists all that is missing: repository, license, token, a way to the Hub.
     """
 
     needs = ("run", "shared_base")
@@ -173,10 +171,9 @@ class HubUpload:
         examples: int,
         endpoint: str | None,
     ) -> None:
-        problems = [*_repo_problems(name, repo), *_license_problems(name, license, license_name, license_link)]
-        problems += _access_problems(name, examples)
-        if problems:
-            raise ConfigError("\n".join(problems))
+        own = [*_repo_problems(repo), *_license_problems(license, license_name, license_link)]
+        own += problems_with("examples", examples, LegalValues(least=0, whole=True), such_as=0)
+        refuse([*(problem.under(f"export.{name}") for problem in own), *_access_problems(name)])
         self.name = name
         self.repo = repo
         self.license = license
@@ -195,7 +192,7 @@ class HubUpload:
 
         Raises:
             ExportError: the model is an adapter whose base only this machine has, or the Hub does not answer or
-                refuses; says how to push again without training.
+                refuses; with the command that pushes again without training.
         """
         _check_whole(trained.folder)
         examples = [*trained.dataset.training_rows().take(self.examples)] if self.examples else []
@@ -226,9 +223,10 @@ class HubUpload:
             # of something that is no Hub.
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise ExportError(
-                f"{self.repo} could not be pushed to {api.endpoint}: {reason} Expected a Hub that answers and a token "
-                f"that may write there (hf auth login, or HF_TOKEN). The model is whole in {trained.folder}. "
-                f"Push it again: {self._again(trained)}"
+                f"{self.repo} could not be pushed to {api.endpoint}: {reason}",
+                expected="a Hub that answers and a token that may write there (hf auth login, or HF_TOKEN)",
+                note=f"The model is whole in {trained.folder}.",
+                fix=self._again(trained),
             ) from error
 
     def _upload(self, api: Any, trained: TrainedModel) -> str:
@@ -260,30 +258,32 @@ def _check_whole(model: Path) -> None:
     base = adapter_base(model)
     if is_local(base):
         raise ExportError(
-            f"export=hub does not push {model}: it is an adapter, and its base is the folder {base}, which nobody else "
-            "has. Expected a whole model: type model.adapter.merge=true in the command of the run."
+            f"export=hub does not push {model}: an adapter whose base is the folder {base}, which nobody else has",
+            expected="a whole model: merge the adapter in the command of the run",
+            fix="model.adapter.merge=true",
         )
 
 
-def _repo_problems(name: str, repo: str | None) -> Iterator[str]:
+def _repo_problems(repo: str | None) -> Iterator[Problem]:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
     if not repo:
-        yield f"export={name} needs a repository to push to. Type export.{name}.repo=<owner>/<name>."
+        yield Problem("was not given", "repo", expected="a repository to push to", fix=("repo=<owner>/<name>",))
         return
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        yield f"export.{name}.repo={repo} is no name of a repository: {error} Type export.{name}.repo=<owner>/<name>."
+        yield Problem(f"is no name of a repository: {error}", "repo", repo, fix=("repo=<owner>/<name>",))
 
 
-def _access_problems(name: str, examples: int) -> Iterator[str]:
+def _access_problems(name: str) -> Iterator[Problem]:
     from huggingface_hub import constants, get_token
 
-    if examples < 0:
-        yield f"export.{name}.examples={examples}: expected 0 (no training rows in the card) or more."
     if constants.HF_HUB_OFFLINE:
-        yield f"export={name} cannot push while HF_HUB_OFFLINE is set. Expected a way to the Hub: unset HF_HUB_OFFLINE."
+        yield Problem(
+            "cannot push while HF_HUB_OFFLINE is set", "export", name, "a way to the Hub", fix=("unset HF_HUB_OFFLINE",)
+        )
     if not get_token():
-        yield f"export={name} finds no token of the Hub. Type hf auth login, or set HF_TOKEN."
+        fix = ("hf auth login", "export HF_TOKEN=<token>")
+        yield Problem("finds no token of the Hub", "export", name, fix=fix)

@@ -1,21 +1,13 @@
-"""The model card: the run's own numbers, data and settings, in the form that the Hugging Face Hub reads."""
+"""The model card: the run's numbers, data and settings as the Hub reads them, without this machine's folders."""
 
-from collections.abc import Mapping, Sequence
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.exports.card_facts import (
-    base_facts,
-    base_model_id,
-    call_of,
-    command_of,
-    data_facts,
-    hub_dataset,
-    public,
-    stage_facts,
-    versions_of,
-)
+from embexp.config.session import shell_command
 from embexp.exports.delivery import is_local
 from embexp.reports.tables import loss_name
 
@@ -32,7 +24,7 @@ _UNLICENSED = (
 
 @dataclass(frozen=True)
 class Sharing:
-    """What only a person can say: where the model goes, under which license, in which languages, with which rows."""
+    """What only a person can decide: repository, license, languages, and rows to show."""
 
     repo: str | None = None
     license: str | None = None
@@ -50,7 +42,7 @@ def write_card(
     run_folder: Path | None = None,
     sharing: Sharing | None = None,
 ) -> Path:
-    """Write the card into a model's folder, in place of the one that sentence-transformers writes there."""
+    """Write the card into a model's folder, replacing the one of sentence-transformers."""
     path = folder / CARD
     path.write_text(model_card(result, config, run_folder, sharing or Sharing()) + "\n", encoding="utf-8")
     return path
@@ -60,14 +52,14 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder:
     """The card's text: checked metadata for the Hub, then the table, data, training and license for people.
 
     Args:
-        result: what stands in the run's result.json.
+        result: the run's result.json.
         config: its resolved configuration.
-        run_folder: where `.hydra/overrides.yaml` tells the command.
+        run_folder: with the command in `.hydra/overrides.yaml`.
     """
     from huggingface_hub import ModelCard
 
     choices = result["choices"]
-    base, base_line = base_facts(result, config["model"])
+    base, base_line = _base_facts(result, config["model"])
     card = ModelCard.from_template(
         _card_data(result, config, sharing),
         template_path=str(_TEMPLATE),
@@ -80,34 +72,34 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder:
         data_name=choices["dataset"],
         verdict=_verdict(result),
         rows=[row for row in result["comparisons"] if row["headline"] or row["primary"]],
-        judged_split=result["primary"]["split"],
+        verdict_split=result["primary"]["split"],
         repo=sharing.repo,
-        data_facts=[*data_facts(result, sharing.data_license)],
+        data_facts=[*_data_facts(result, sharing.data_license)],
         examples=sharing.examples,
-        stages=[*stage_facts(result, config)],
-        loss_call=call_of(config["loss"]),
-        modifier_call=call_of(config["modifier"]),
+        stages=[*_stage_facts(result, config)],
+        loss_call=_call_of(config["loss"]),
+        modifier_call=_call_of(config["modifier"]),
         training=result["training"],
         seed=result["seed"],
-        trainer=[(key, public(value)) for key, value in config["trainer"].items() if not key.startswith("_")],
-        command=command_of(run_folder),
-        versions=versions_of(result),
+        trainer=[(key, _public(value)) for key, value in config["trainer"].items() if not key.startswith("_")],
+        command=_command_of(run_folder),
+        versions=_versions_of(result),
         license_text=_license(sharing),
     )
     return card.content
 
 
 def _card_data(result: Mapping[str, Any], config: Mapping[str, Any], sharing: Sharing) -> "ModelCardData":
-    """The metadata, as huggingface_hub checks and writes it; what is not known is left out, never guessed."""
+    """The metadata, as huggingface_hub checks and writes it; unknown values are left out, never guessed."""
     from huggingface_hub import ModelCardData
 
-    dataset = hub_dataset(config["dataset"])
+    dataset = _hub_dataset(config["dataset"])
     return ModelCardData(
         language=list(sharing.languages) or None,
         license=sharing.license,
         license_name=sharing.license_name,
         license_link=sharing.license_link,
-        base_model=base_model_id(result),
+        base_model=_base_model_id(result),
         datasets=[dataset] if dataset else None,
         pipeline_tag="sentence-similarity",
         library_name="sentence-transformers",
@@ -118,7 +110,7 @@ def _card_data(result: Mapping[str, Any], config: Mapping[str, Any], sharing: Sh
 
 
 def _eval_results(result: Mapping[str, Any], config: Mapping[str, Any]) -> "list[EvalResult]":
-    """The trained model's headline metrics on the splits that judge."""
+    """The trained model's headline metrics on the splits of the verdicts."""
     from huggingface_hub import EvalResult
 
     rows = [row for row in result["comparisons"] if row["headline"] or row["primary"]]
@@ -128,7 +120,7 @@ def _eval_results(result: Mapping[str, Any], config: Mapping[str, Any]) -> "list
         EvalResult(
             task_type="semantic-similarity",
             task_name="Semantic Similarity",
-            dataset_type=hub_dataset(own[row["evaluator"]].get("dataset") or config["dataset"]) or row["evaluator"],
+            dataset_type=_hub_dataset(own[row["evaluator"]].get("dataset") or config["dataset"]) or row["evaluator"],
             dataset_name=row["evaluator"] if own[row["evaluator"]].get("dataset") else result["choices"]["dataset"],
             dataset_split=row["split"],
             metric_type=row["metric"],
@@ -146,7 +138,7 @@ def _title(result: Mapping[str, Any], sharing: Sharing) -> str:
 
 
 def _verdict(result: Mapping[str, Any]) -> str:
-    """One sentence: how it compares with the untouched model."""
+    """One sentence: the comparison with the untouched model."""
     primary = result["primary"]
     than = {
         "better": "better than",
@@ -167,3 +159,159 @@ def _license(sharing: Sharing) -> str:
     if sharing.license_name:
         license = f"{sharing.license_name} ({sharing.license_link})"
     return f"{license}. License of the training data: {sharing.data_license or 'not stated'}."
+
+
+# Not part of the model: where results went, what was exported, and Hydra's own settings.
+_OF_THE_MACHINE = ("tracking", "paths", "export", "hydra", "threads", "keep", "resume")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_QUOTES = set("'\"")  # a quotation may be a text of the data
+_FOLDERS = re.compile(r"(?<![\w:/.])(?:file:/*|~)?/(?:[^/\s]+/)*([^/\s]+)")
+
+
+def _without_folders(text: str) -> str:
+    """A text in which absolute paths are cut to their last part.
+
+    >>> _without_folders("convert /home/me/rows.csv (of org/name, https://a.b/c)")
+    'convert rows.csv (of org/name, https://a.b/c)'
+    """
+    return _FOLDERS.sub(r"\1", text)
+
+
+def _hub_dataset(node: Mapping[str, Any]) -> str | None:
+    """The id on the Hub of a dataset YAML, None for data from elsewhere."""
+    reader = node["reader"]
+    return reader.get("hub") or reader.get("id")
+
+
+def _base_model_id(result: Mapping[str, Any]) -> str | None:
+    """The base model's id on the Hub, None for a local folder or a model from scratch."""
+    tags = result["tags"]
+    from_hub = tags.get("base_model.source") in ("package", "cache", "hub")
+    return tags["base_model.id"] if from_hub and _HUB_ID.fullmatch(tags["base_model.id"]) else None
+
+
+def _base_facts(result: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[str, str]:
+    """The base model's name with its changes, and the same with revision and sha256 if known.
+
+    Args:
+        model: the YAML of the run's model.
+    """
+    tags = result["tags"]
+    if tags.get("base_model.source") == "scratch":
+        name = result["choices"]["model"]
+        return f"{name}, from scratch", f"{name}, from scratch: random weights"
+    name = _base_model_id(result) or Path(tags["base_model.id"]).name
+    known = {"revision": tags.get("base_model.revision"), "sha256": tags.get("base_model.sha256")}
+    facts = [f"{key} `{value}`" for key, value in known.items() if value]
+    changes = [*_base_changes(model)]
+    return ", ".join([name, *changes]), ", ".join([name, *facts, *changes])
+
+
+def _base_changes(model: Mapping[str, Any]) -> Iterator[str]:
+    """The changes of the base in a model's YAML, in words.
+
+    >>> list(_base_changes({"num_layers": 1, "pooling": ["cls", "mean"], "adapter": {"r": 8, "merge": True}}))
+    ['first 1 layer', 'pooling cls+mean', 'trained by an adapter of rank 8 (merged)']
+    """
+    base = {**(model.get("base") or model.get("source") or {}), **model}
+    if (layers := base.get("num_layers")) is not None:
+        yield f"first {layers} layer{'s' if layers != 1 else ''}"
+    if pooling := base.get("pooling"):
+        yield f"pooling {pooling if isinstance(pooling, str) else '+'.join(pooling)}"
+    if base.get("dtype"):
+        yield f"weights as {base['dtype']}"
+    if base.get("max_seq_length"):
+        yield f"texts cut after {base['max_seq_length']} tokens"
+    if modules := model.get("modules"):
+        yield f"with modules {', '.join(modules)}"
+    if adapter := base.get("adapter"):
+        yield f"trained by an adapter of rank {adapter['r']}{' (merged)' if adapter['merge'] else ''}"
+
+
+def _data_facts(result: Mapping[str, Any], data_license: str | None) -> Iterator[tuple[str, str]]:
+    """Name, shape and rows of the training data, its source, license and steps."""
+    tags = result["tags"]
+    shape, *steps = result["data"]
+    yield "data", shape
+    for key in ("source", "subset", "revision"):
+        if tags.get(f"data.{key}"):
+            yield key, _without_folders(tags[f"data.{key}"])
+    yield "license", data_license or tags.get("data.license") or "not stated; ask where the data are from"
+    yield "fingerprint of the train split", tags["data.train"]
+    for step in steps:
+        yield "step", _without_folders(step)
+    for warning in result.get("warnings", ()):
+        found = warning.splitlines()[0].partition(". ")[0].removesuffix(".")
+        if not set(found) & _QUOTES:
+            yield "note", _without_folders(found)
+
+
+def _stage_facts(result: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """Name, call of the loss, data and training of each stage before the main one."""
+    for stage in result.get("stages", ()):
+        loss = config["adapt"][stage["name"]].get("loss") or config["loss"]
+        yield {
+            "name": stage["name"],
+            "call": _call_of(loss),
+            "data": _without_folders(stage["data"][0]),
+            "training": stage["training"],
+        }
+
+
+def _call_of(node: Mapping[str, Any] | None) -> str:
+    """A YAML's call as Python: the callable's name and its arguments.
+
+    >>> _call_of({"_target_": "a.b.Loss", "_accepts_": ["triplet"], "scale": 20.0})
+    'Loss(scale=20.0)'
+    >>> _call_of({"_target_": "a.b.Loss", "guide": "/home/me/a guide", "places": ["~/x", {"_target_": "c.D", "e": 1}]})
+    "Loss(guide='a guide', places=['x', D(e=1)])"
+    """
+    if not node:
+        return ""
+    arguments = ", ".join(f"{key}={_as_python(value)}" for key, value in node.items() if not key.startswith("_"))
+    return f"{node['_target_'].rpartition('.')[2]}({arguments})"
+
+
+def _as_python(value: Any) -> str:
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            return _call_of(value)
+        return f"{{{', '.join(f'{key!r}: {_as_python(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_as_python(each) for each in value)}]"
+    return repr(_public(value))
+
+
+def _public(value: Any) -> Any:
+    """A value for other people: of an absolute path only the last part.
+
+    >>> _public("/home/me/my models/one"), _public("https://a.b/c"), _public(2)
+    ('one', 'https://a.b/c', 2)
+    """
+    if not isinstance(value, str):
+        return value
+    return Path(value).name if value.startswith(("/", "~")) else _without_folders(value)
+
+
+def _command_of(run_folder: Path | None) -> str:
+    """The command of the run, without settings of the machine it ran on."""
+    from omegaconf import OmegaConf
+
+    path = run_folder / ".hydra" / "overrides.yaml" if run_folder else None
+    typed = OmegaConf.to_container(OmegaConf.load(path), resolve=False) if path and path.is_file() else []
+    kept = [text for text in typed if text.lstrip("+~").partition("=")[0].partition(".")[0] not in _OF_THE_MACHINE]
+    return shell_command("", (_public_override(text) for text in kept), rename=_public)
+
+
+def _public_override(override: str) -> str:
+    key, _, value = override.partition("=")
+    plain = value.strip("'\"")
+    return shlex.quote(f"{key}={_public(plain) if plain.startswith(('/', '~')) else _public(value)}")
+
+
+def _versions_of(result: Mapping[str, Any]) -> str:
+    """The version and commit of embexp, and the versions of its libraries."""
+    tags = result["tags"]
+    own = f"embexp {tags['version.embexp']} ({tags['commit']})"
+    libraries = sorted(key for key in tags if key.startswith("version.") and key != "version.embexp")
+    return ", ".join([own, *(f"{key.removeprefix('version.')} {tags[key]}" for key in libraries)])

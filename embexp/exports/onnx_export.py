@@ -1,4 +1,4 @@
-"""The trained model as ONNX: written, compared with torch, quantized; and the loader that encodes with it."""
+"""The trained model as ONNX: written, compared with torch, quantised; and the encoder that runs it."""
 
 import importlib.util
 import logging
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.errors import ConfigError, ExportError, listed
 from embexp.exports.delivery import Exported, TrainedModel, metrics_and_lines
 from embexp.models.encoding import ModelEncoder
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     import numpy
     from sentence_transformers import SentenceTransformer
 
-_FAULTS = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
-_FAULTS += ("RuntimeException", "EPFail", "EngineError")
+_ERRORS = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
+_ERRORS += ("RuntimeException", "EPFail", "EngineError")
 
 
 class _OnnxEncoder:
@@ -28,7 +29,7 @@ class _OnnxEncoder:
         folder: with the tokenizer's files.
         file: the graph, in that folder.
         max_tokens: longer texts are cut.
-        default_prompt: what goes before every text where no prompt is given.
+        default_prompt: before every text if no prompt is given.
     """
 
     def __init__(self, folder: Path, file: str, max_tokens: int, default_prompt: str, threads: int | None) -> None:
@@ -37,7 +38,7 @@ class _OnnxEncoder:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
-        with _refused_by_onnxruntime(folder / file):
+        with _onnxruntime_errors(folder / file):
             self.session = onnxruntime.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
         self.file = folder / file
         self.tokenizer = AutoTokenizer.from_pretrained(str(folder))
@@ -61,27 +62,29 @@ class _OnnxEncoder:
         tokens = self.tokenizer(
             texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="np", verbose=False
         )
-        with _refused_by_onnxruntime(self.file):
+        with _onnxruntime_errors(self.file):
             return self.session.run(None, {name: tokens[name].astype("int64") for name in self.inputs})[0]
 
 
 @contextmanager
-def _refused_by_onnxruntime(file: Path) -> Iterator[None]:
-    """Turns onnxruntime's errors, which share no class of their own, into one message.
+def _onnxruntime_errors(file: Path) -> Iterator[None]:
+    """Turns onnxruntime's errors, which have no common class, into one message.
 
     Raises:
         ExportError: onnxruntime cannot read, change or run the file.
     """
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    faults = [getattr(state, name) for name in _FAULTS]
+    errors = [getattr(state, name) for name in _ERRORS]
     try:
         yield
-    except (*faults, RuntimeError) as error:
+    except (*errors, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ExportError(
-            f"onnxruntime cannot use {file.name}: {reason} Expected a graph that it runs on this CPU: type pip install "
-            "--upgrade onnxruntime onnx onnxscript. The trained model itself is whole: use it as it is."
+            f"onnxruntime cannot use {file.name}: {reason}",
+            expected="a graph that it runs on this CPU",
+            note="The trained model itself is whole: use it as it is.",
+            fix="pip install --upgrade onnxruntime onnx onnxscript",
         ) from error
 
 
@@ -110,12 +113,12 @@ class OnnxExport:
     """An export that writes transformer, pooling and normalisation as one ONNX graph.
 
     Args:
-        max_difference: largest difference of an embedding's values to torch's; more is refused.
-        compared_texts: on how many of the evaluators' texts the two are compared and timed.
-        quantise: also write a file with int8 weights (onnxruntime's dynamic quantisation), and what it loses.
+        max_difference: the largest difference of an embedding's values to torch's; more raises.
+        compared_texts: the number of the evaluators' texts on which the two are compared and timed.
+        quantise: also write a file with int8 weights (onnxruntime's dynamic quantisation), and measure its loss.
 
     Raises:
-        ConfigError: packages are missing, or there are no texts to compare.
+        ConfigError: packages are missing, or an argument is invalid.
     """
 
     comes_last = False
@@ -125,14 +128,10 @@ class OnnxExport:
         missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
         if missing:
             raise ConfigError(
-                f"export={name} needs {listed(_PACKAGES)}; not installed: {listed(missing)}. "
-                f"Type pip install {' '.join(missing)}."
+                f"export={name} needs {listed(_PACKAGES)}; not installed: {listed(missing)}",
+                fix=f"pip install {' '.join(missing)}",
             )
-        if compared_texts < 1:
-            raise ConfigError(
-                f"export.{name}.compared_texts={compared_texts}: an export that is not compared is not trusted. "
-                f"Expected 1 or more; type export.{name}.compared_texts=200."
-            )
+        refuse(problems_with("compared_texts", compared_texts, COUNT, such_as=200), under=f"export.{name}")
         self.name = name
         self.max_difference = max_difference
         self.compared_texts = compared_texts
@@ -172,11 +171,12 @@ class OnnxExport:
         expected, torch_seconds = _timed(ModelEncoder(model), texts)
         found, onnx_seconds = _timed(_encoder_of(model, folder, _FILE), texts)
         difference = float(abs(found - expected).max())
-        if not difference <= self.max_difference:  # a value that is no number is refused, too
+        if not difference <= self.max_difference:  # raises for nan, too
             raise ExportError(
                 f"The ONNX file of export={self.name} gives embeddings that differ by {difference:.2g} from torch's on "
-                f"{len(texts)} texts. Expected at most {self.max_difference:.2g} (export.{self.name}.max_difference). "
-                "It was not kept; the trained model itself is whole."
+                f"{len(texts)} texts",
+                expected=f"at most {self.max_difference:.2g} (export.{self.name}.max_difference)",
+                note="It was not kept; the trained model itself is whole.",
             )
         megabytes, speed = _size_of(folder / _FILE), torch_seconds / onnx_seconds
         metrics = {"max_difference": difference, "megabytes": megabytes, "speed_ratio": speed}
@@ -189,7 +189,7 @@ class OnnxExport:
     def _quantised(
         self, trained: TrainedModel, model: "SentenceTransformer", folder: Path, texts: list[str]
     ) -> tuple[dict[str, float], list[str]]:
-        with _refused_by_onnxruntime(folder / _FILE):
+        with _onnxruntime_errors(folder / _FILE):
             _write_small(folder)
         encoder = _encoder_of(model, folder, _SMALL_FILE)
         speed = _timed(ModelEncoder(model), texts)[1] / _timed(encoder, texts)[1]
@@ -222,7 +222,7 @@ def _encoder_of(model: "SentenceTransformer", folder: Path, file: str) -> _OnnxE
 
 
 def _default_prompt(model: "SentenceTransformer") -> str:
-    """What the model puts before every text by itself; often nothing."""
+    """The model's own prompt before every text; often empty."""
     return model.prompts.get(model.default_prompt_name) or ""
 
 
@@ -240,6 +240,6 @@ def _size_of(path: Path) -> float:
 
 
 def _quiet_exporter() -> None:
-    """The exporter's own notices (missing torchvision and the like) tell a user nothing."""
+    """Silence the exporter's notices (missing torchvision and the like), which do not help a user."""
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)

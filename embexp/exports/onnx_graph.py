@@ -1,4 +1,4 @@
-"""A trained model as one ONNX graph, from token ids to the embedding. Reached only when an export writes one."""
+"""A trained model as one ONNX graph, from token ids to the embedding. Imported only when an export writes one."""
 
 import warnings
 from pathlib import Path
@@ -42,8 +42,9 @@ def write_graph(model: "SentenceTransformer", path: Path) -> None:
     inputs = [name for name, value in features.items() if isinstance(value, torch.Tensor)]
     if "attention_mask" not in inputs:
         raise ExportError(
-            f"export=onnx writes models that begin with a transformer; this one begins with {type(model[0]).__name__}. "
-            "Type export=[int8] for smaller embeddings, or choose another model."
+            f"export=onnx writes models that begin with a transformer; this one begins with {type(model[0]).__name__}",
+            expected="another model, or another export for smaller embeddings",
+            fix="export=[int8]",
         )
     varying = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     try:
@@ -62,6 +63,8 @@ def write_graph(model: "SentenceTransformer", path: Path) -> None:
     except RuntimeError as error:  # OnnxExporterError and what torch raises before it knows that it exports
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ExportError(
-            f"torch cannot write this model ({type(model[0]).__name__}) as ONNX: {reason} Expected layers that "
-            "torch.onnx.export knows. The trained model itself is whole: use it as it is, or type export=[int8]."
+            f"torch cannot write this model ({type(model[0]).__name__}) as ONNX: {reason}",
+            expected="layers that torch.onnx.export knows",
+            note="The trained model itself is whole.",
+            fix="export=[int8]",
         ) from error

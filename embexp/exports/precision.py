@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embexp.errors import ConfigError
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.exports.delivery import Exported, TrainedModel, metrics_and_lines
 from embexp.protocols import Encoder
 from embexp.steps.prompting import with_row_prompts
@@ -42,7 +42,7 @@ The scores were measured on the Hamming distance: the share of equal bits orders
 
 
 class _QuantisedEncoder:
-    """An Encoder whose vectors are those that a quantised index holds, as numbers that can be compared.
+    """An Encoder with the vectors of a quantised index, as numbers that can be compared.
 
     int8 gives the whole numbers -128 to 127. binary gives -1 and 1: their cosine is 1 - 2 * Hamming distance / bits,
     so that cosine, dot product and distances rank pairs as the Hamming distance does.
@@ -66,11 +66,11 @@ class _QuantisedEncoder:
 
 
 class QuantisedEmbeddings:
-    """An export that tells what embeddings in fewer bits lose, and writes what is needed to make them.
+    """An export that measures what embeddings in fewer bits lose, and writes what is needed to make them.
 
     Args:
         precision: int8 (4 times smaller) or binary (32 times).
-        calibration_texts: how many texts of the train split give the ranges of int8; drawn, the same ones every time.
+        calibration_texts: the number of texts of the train split that give the ranges of int8; always the same sample.
             None for binary, which needs none.
 
     Raises:
@@ -80,13 +80,11 @@ class QuantisedEmbeddings:
     comes_last = False
 
     def __init__(self, name: str, precision: str, calibration_texts: int | None) -> None:
-        if precision not in _SMALLER:
-            raise ConfigError(f"export.{name}.precision={precision} is not known. Expected one of: int8, binary.")
-        if precision == "int8" and (calibration_texts or 0) < 2:
-            raise ConfigError(
-                f"export.{name}.calibration_texts={calibration_texts} gives no ranges. "
-                f"Expected 2 or more; type export.{name}.calibration_texts=1000."
-            )
+        problems = [*problems_with("precision", precision, LegalValues(one_of=tuple(_SMALLER)), such_as="int8")]
+        if precision == "int8":
+            legal = LegalValues(least=2, whole=True)
+            problems += problems_with("calibration_texts", calibration_texts, legal, such_as=1000)
+        refuse(problems, under=f"export.{name}")
         self.name = name
         self.precision = precision
         self.calibration_texts = calibration_texts
@@ -110,19 +108,19 @@ class QuantisedEmbeddings:
     def _ranges(self, trained: TrainedModel) -> "numpy.ndarray":
         """The lowest and highest value of each dimension over texts of the train split, `(2, dim)`.
 
-        Each text stands after the prompt of its column, as in training and evaluation.
+        Each text follows the prompt of its column, as in training and evaluation.
         """
         import numpy
 
-        trained.dataset.training_rows()  # says so where there are none
+        trained.dataset.training_rows()  # raises if there are none
         dataset = with_row_prompts(trained.dataset)
         prompts = {column: dataset.prompts.prompt_for(column) for column in dataset.text_columns}
         texts = {(text, prompts[column]) for column in prompts for text in dataset.texts_of("train", column)}
         texts = sorted(texts, key=lambda pair: (pair[0], pair[1] or ""))
-        drawn = random.Random(0).sample(texts, min(self.calibration_texts, len(texts)))
+        sampled = random.Random(0).sample(texts, min(self.calibration_texts, len(texts)))
         parts = [
-            trained.encoder.encode([text for text, before in drawn if before == prompt], prompt)
-            for prompt in sorted({before for _, before in drawn}, key=str)
+            trained.encoder.encode([text for text, before in sampled if before == prompt], prompt)
+            for prompt in sorted({before for _, before in sampled}, key=str)
         ]
         vectors = numpy.concatenate(parts)
         return numpy.vstack([vectors.min(axis=0), vectors.max(axis=0)])

@@ -1,11 +1,11 @@
-"""What training broke and what it mended: the examples whose error changed most, as Markdown and for the terminal.
+"""What training broke and what it mended: the examples whose error changed most, as Markdown.
 
-How wrong a model is on one example is a number from 0 (right) to 1 (as wrong as can be). It does not depend on the
-scale of the model's values, so that two models can be compared. Which one it is, is the *kind* of the example:
+The error of a model on one example is a number from 0 (right) to 1 (as wrong as possible). It does not depend on the
+scale of the model's values, so that two models can be compared. The *kind* of the example defines it:
 
 - `rank`, scored pairs: how far the rank of the predicted value is from the ranks that its gold score allows, as a share
-  of all ranks. Pairs with the same gold score may stand in any order, so a score that 20 of 100 pairs have allows 20
-  ranks. A model without an error on any example has the highest Spearman correlation that these gold scores permit.
+  of all ranks. Pairs with the same gold score may be in any order, so a score of 20 of 100 pairs allows 20 ranks. A
+  model without an error on any example has the highest Spearman correlation that these gold scores permit.
 - `binary`, pairs of label 1 or 0: for a positive one the share of negatives with a higher value, for a negative one the
   share of positives with a lower value; a tie counts half. No threshold is needed. The mean over the positives, and
   that over the negatives, is 1 - ROC AUC.
@@ -18,10 +18,6 @@ The change is the error of the base model minus that of the trained one: above 0
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
 
 from embexp.reports.tables import shortened
 
@@ -167,8 +163,7 @@ _EXPLANATIONS = {
 }
 
 
-_COLUMNS_IN_FILE = 160  # of each text in the file, in the width of Latin letters
-_COLUMNS_IN_TABLE = 50
+_TEXT_COLUMNS = 160  # of each text in the file, in the width of Latin letters
 _HEADINGS = ("error", "gold", "base", "trained", "texts")
 
 
@@ -202,43 +197,21 @@ def _summary(rows: Sequence[_Row]) -> str:
     return f"Of {len(rows):,} examples {len(broken(rows)):,} got worse and {len(mended(rows)):,} got better."
 
 
-def changed_table(rows: Sequence[_Row], kind: str, number: int) -> Table:
-    """The examples that training broke most, then those it mended most, `number` of each.
-
-    Args:
-        rows: of `with_errors`.
-    """
-    table = Table(title="what training broke, and mended", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.caption, table.caption_justify = Text(f"{_summary(rows)} {_EXPLANATIONS[kind]}"), "left"
-    for heading in _HEADINGS:
-        is_text = heading == "texts"
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
-    for name, style, chosen in (("broke", "red", broken(rows, number)), ("mended", "green", mended(rows, number))):
-        if not chosen:
-            table.add_row("", "", "", "", Text(f"nothing {name}"), end_section=True)
-        for place, row in enumerate(chosen):
-            cells = _cells(row, _COLUMNS_IN_TABLE, "\n")
-            table.add_row(Text(cells[0], style), *map(Text, cells[1:]), end_section=place == len(chosen) - 1)
-    return table
-
-
 def _section(heading: str, rows: Sequence[_Row], without: str) -> list[str]:
     if not rows:
         return ["", f"## {heading}", "", without]
     lines = [_line(_HEADINGS), _line("---:" if name != "texts" else "---" for name in _HEADINGS)]
-    lines += [_line([*map(_cell, cells[:-1]), "<br>".join(map(_cell, cells[-1].split("\n")))]) for cells in _all(rows)]
+    lines += [
+        _line([*map(_cell, cells[:-1]), "<br>".join(map(_cell, cells[-1].split("\n")))]) for cells in map(_cells, rows)
+    ]
     return ["", f"## {heading}", "", *lines]
 
 
-def _all(rows: Sequence[_Row]) -> list[tuple[str, ...]]:
-    return [_cells(row, _COLUMNS_IN_FILE, "\n") for row in rows]
-
-
-def _cells(row: _Row, columns: int, between: str) -> tuple[str, ...]:
+def _cells(row: _Row) -> tuple[str, ...]:
     """Error before and after, gold, base, trained, texts."""
     error = f"{row['base_error']:.0%} -> {row['trained_error']:.0%}"
     values = (_shown(row.get("gold")), _shown(row["base"]), _shown(row["trained"]))
-    return error, *values, between.join(shortened(str(text), columns) for text in row["texts"])
+    return error, *values, "\n".join(shortened(str(text), _TEXT_COLUMNS) for text in row["texts"])
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Several models beside each other: scored without training, as tables; two runs on a page of Markdown."""
+"""Comparisons: several models scored without training, as tables; two runs on a page of Markdown."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ NOTE = "* the best, or not to be told from it (paired bootstrap, Holm's correcti
 
 
 def model_tables(rows: Sequence[_Row]) -> Iterator[Table]:
-    """A table for each evaluator, from the best model to the worst, then one of what the models cost."""
+    """A table for each evaluator, from the best model to the worst, then one of the costs."""
     for title, headings, lines in _sections(rows):
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for place, heading in enumerate(headings):
@@ -42,8 +42,8 @@ def _sections(rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[str], list[l
     """Title, headings and lines of each table."""
     for key in rows[0]["scores"]:
         ordered = sorted(rows, key=lambda row: -row["scores"][key]["value"])
-        judged = f", {examples:,} examples" if (examples := rows[0]["scores"][key]["examples"]) else ""
-        yield f"{key}{judged}", _SCORES, [_scores(row, key) for row in ordered]
+        number = f", {examples:,} examples" if (examples := rows[0]["scores"][key]["examples"]) else ""
+        yield f"{key}{number}", _SCORES, [_scores(row, key) for row in ordered]
     costs = [cost for cost in _COSTS if cost in rows[0]]
     lines = [[row["model"], *(f"{row[cost]:,.0f}" for cost in costs)] for row in rows]
     yield "cost", ["model", *(_COSTS[cost] for cost in costs)], lines
@@ -121,7 +121,7 @@ def spread_markdown(title: str, gold: Sequence[float], models: Mapping[str, Sequ
 
 
 def comparison_page(found: Mapping[str, Any]) -> str:
-    """The page of what `compare_runs` found."""
+    """The page of the findings of `compare_runs`."""
     return "\n".join(_lines(found)) + "\n"
 
 
@@ -130,8 +130,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for label, runs in zip(("first", "second"), found["runs"], strict=True):
         for run in runs:
             cost = "" if run["seconds"] is None else f", {run['seconds']:,.0f} s"
-            told = f"{run['name']}, seed {run['seed']}{cost}; against its base: {run['verdict']}"
-            yield f"- {label}: {told} ({run['folder']})"
+            about = f"{run['name']}, seed {run['seed']}{cost}; against its base: {run['verdict']}"
+            yield f"- {label}: {about} ({run['folder']})"
     yield "\n## Metrics of the trained models: second minus first\n"
     yield from _table(
         ("metric", "first", "second", "difference", "95 % interval", "p (Holm)", "verdict"),

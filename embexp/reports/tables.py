@@ -1,4 +1,4 @@
-"""Tables for the terminal and for Markdown: what one run did, stage by stage, and texts cut to a width."""
+"""Tables of one run for the terminal and for Markdown, stage by stage; and texts cut to a width."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from embexp.core.run_context import overhead
 
 
 def shortened(text: str, columns: int) -> str:
-    """The text on one line of at most so many columns; Chinese characters take two, what is left out is shown by "…".
+    """The text on one line of at most so many columns; Chinese characters take two; "…" marks a cut.
 
     >>> shortened("A man is playing", 12), shortened("股票 大跌", 7), shortened("two\\nlines", 12)
     ('A man is pl…', '股票…', 'two lines')
@@ -75,7 +75,7 @@ def _on_the_way(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _same_metric(rows: Sequence[Mapping[str, Any]], primary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row of a stage that the run's verdict is of."""
+    """The row of a stage in the metric of the run's verdict."""
     return next(row for row in rows if all(row[key] == primary[key] for key in ("evaluator", "split", "metric")))
 
 
@@ -108,8 +108,8 @@ def closing_markdown(result: Mapping[str, Any]) -> str:
     lines = [("metric", *_COMPARED), ["---"] * (len(_COMPARED) + 1), *(row for row in rows)]
     table = [f"| {' | '.join(cell.replace('*', chr(92) + '*') for cell in line)} |" for line in lines]
     found = [f"- {_found(warning)}" for warning in result.get("warnings", ())]
-    told = f"**{result['verdict']}** on {result['primary']['split']}; {result['training']}"
-    return "\n".join([told, "", *table, "", *_on_the_way_markdown(result), *found]).rstrip() + "\n"
+    verdict = f"**{result['verdict']}** on {result['primary']['split']}; {result['training']}"
+    return "\n".join([verdict, "", *table, "", *_on_the_way_markdown(result), *found]).rstrip() + "\n"
 
 
 def loss_name(names: Mapping[str, str]) -> str:
@@ -155,7 +155,7 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
 
 
 def _forms_table(forms: Sequence[Mapping[str, Any]]) -> Table:
-    """What embeddings of fewer dimensions and in fewer bits are worth, base against trained."""
+    """The scores of embeddings with fewer dimensions and in fewer bits, base against trained."""
     names = dict.fromkeys(_compared(row | {"primary": False})[0] for row in forms)
     title = f"embeddings in other forms: {', '.join(names)}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
@@ -175,7 +175,7 @@ def _needs_base(base: str) -> str:
 
 
 def export_lines(exports: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each export with what it measured, or with what went wrong.
+    """A line for each export with its measurements, or with its problem.
 
     >>> export_lines([{"name": "int8", "lines": ["4 times smaller embeddings", "test/sts/spearman_cosine ..."]}])
     ['int8: 4 times smaller embeddings; test/sts/spearman_cosine ...']
@@ -184,7 +184,7 @@ def export_lines(exports: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def profile_table(seconds: Mapping[str, float]) -> Table:
-    """Where the time of a run went: seconds and share of each part, then what embexp itself took."""
+    """The time of a run: seconds and share of each part, and of embexp itself."""
     total = sum(seconds.values())
     table = Table(title="where the time went", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
     table.add_column("part", footer="neither model nor its libraries")
@@ -196,7 +196,7 @@ def profile_table(seconds: Mapping[str, float]) -> Table:
 
 
 def _found(warning: str) -> str:
-    """What a warning found; what to do about it was told when the run began."""
+    """The finding of a warning; its advice was shown when the run began."""
     found, dot, _ = warning.splitlines()[0].partition(". ")
     return found + dot.strip()
 
@@ -210,5 +210,5 @@ def as_text(table: Table) -> str:
 
 
 def wide_console(least: int = 100) -> Console:
-    """The terminal, taken for at least as wide as the closing table."""
+    """The terminal, at least as wide as the closing table."""
     return Console(width=max(Console().width, least))

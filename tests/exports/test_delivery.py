@@ -62,11 +62,11 @@ def test_a_full_disk_is_a_problem_of_the_export_and_not_of_the_run(tmp_path):
 
 
 def test_the_verdict_falls_on_test_in_whatever_order_an_evaluator_names_its_splits():
-    class Judge:
+    class Splits:
         def __init__(self, *splits):
             self.splits = splits
 
-    assert [verdict_split(Judge(*splits)) for splits in (("test", "dev"), ("dev", "test"), ("dev",))] == [
+    assert [verdict_split(Splits(*splits)) for splits in (("test", "dev"), ("dev", "test"), ("dev",))] == [
         "test",
         "test",
         "dev",

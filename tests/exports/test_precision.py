@@ -107,9 +107,9 @@ def test_ranges_without_training_texts_are_refused(trained, tmp_path):
 @pytest.mark.parametrize(
     ("precision", "texts", "message"),
     [
-        ("int4", 10, "export.x.precision=int4 is not known. Expected one of: int8, binary."),
-        ("int8", 1, "export.x.calibration_texts=1 gives no ranges."),
-        ("int8", None, "export.x.calibration_texts=None gives no ranges."),
+        ("int4", 10, "export.x.precision=int4 was given. Expected one of: int8, binary."),
+        ("int8", 1, "export.x.calibration_texts=1 was given. Expected a whole number of at least 2."),
+        ("int8", None, "export.x.calibration_texts=null was given. Expected a whole number of at least 2."),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_the_plan(precision, texts, message):

@@ -1,8 +1,6 @@
 """Tables of changed examples: the right rows in the right order, whatever characters their texts hold."""
 
-from rich.console import Console
-
-from embexp.reports.changed_examples import changed_table, with_errors, write_changed
+from embexp.reports.changed_examples import with_errors, write_changed
 
 ROWS = with_errors(
     [
@@ -12,13 +10,6 @@ ROWS = with_errors(
     ],
     "share",
 )
-
-
-def printed(rows, number=5, width=120) -> str:
-    console = Console(width=width, no_color=True)
-    with console.capture() as captured:
-        console.print(changed_table(rows, "share", number))
-    return captured.get()
 
 
 def written(tmp_path, rows, number=5) -> list[str]:
@@ -58,20 +49,3 @@ def test_nothing_changed_is_said(tmp_path):
     lines = written(tmp_path, [])
     assert "Training made no example worse." in lines
     assert "The trained model makes no error." in lines
-    assert printed([]).count("nothing") == 2
-
-
-def test_the_terminal_shows_what_broke_before_what_was_mended():
-    text = printed(ROWS)
-    assert "what training broke, and mended" in text
-    assert text.index("0% -> 75%") < text.index("50% -> 0%")
-    assert "1% -> 1%" not in text
-    assert printed(ROWS * 4, number=2).count(" -> ") == 4
-    assert "[red]not red[/red]" in text
-    assert "Of 3 examples 1 got worse and 1 got better." in text
-
-
-def test_a_narrow_terminal_loses_no_number():
-    text = printed(ROWS, width=45)
-    for number in ("0% -> 75%", "50% -> 0%", "0.250", "0.500"):
-        assert number in text

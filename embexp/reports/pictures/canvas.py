@@ -1,4 +1,4 @@
-"""What all pictures share: a figure that becomes a PNG, its colours, and letters that a thumbnail still shows."""
+"""Shared by all pictures: a figure that becomes a PNG, its colours, and letters that a thumbnail still shows."""
 
 import logging
 import warnings
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito 2008: told apart by colour-blind readers, too.
+# Okabe & Ito 2008: colour-blind readers can distinguish them.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, BLACK, YELLOW = "#E69F00", "#56B4E9", "#000000", "#F0E442"
 GREY, PALE_GREY = "#999999", "#DDDDDD"
@@ -76,7 +76,7 @@ def picture(
 
 @contextmanager
 def _without_words_on_fonts() -> Iterator[None]:
-    """Missing characters are told once, by `families`; that a font has no bold letters is no news."""
+    """Silence warnings on fonts: `families` warns of missing characters, and missing bold letters do not matter."""
     logger = logging.getLogger("matplotlib.font_manager")
     level = logger.level
     logger.setLevel(logging.ERROR)

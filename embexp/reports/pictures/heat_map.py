@@ -1,4 +1,4 @@
-"""A leaderboard as a heat map: what each configuration gained on the untouched model."""
+"""A leaderboard as a heat map: the gain of each configuration on the untouched model."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
-_SCALE = "RdBu"  # red below zero, blue above: told apart by colour-blind readers, too
+_SCALE = "RdBu"  # red below zero, blue above: colour-blind readers can distinguish them
 _MOST_ROWS, _MOST_COLUMNS = 40, 12
 _MOST_WITH_VALUES = 6  # columns: more are too narrow for their numbers
 _LINE, _REST = 0.36, 2.2  # inches for each row, and for all else

@@ -1,4 +1,4 @@
-"""A leaderboard as intervals: how sure each difference to the untouched model is."""
+"""A leaderboard as confidence intervals of each difference to the untouched model."""
 
 from collections.abc import Sequence
 from pathlib import Path

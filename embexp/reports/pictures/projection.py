@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy
     from matplotlib.axes import Axes
 
-_MOST_POINTS = 1500  # more are drawn from, the same ones every time
+_MOST_POINTS = 1500  # of more some are sampled, always the same ones
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
 _MARKERS = "o^sDvPX*"
 _HOLLOW = "oD"  # of the labels that come after all colours

@@ -1,4 +1,4 @@
-"""Histograms of similarity before and after training: are texts that belong together told from those that do not?"""
+"""Histograms of similarity before and after training: does it separate alike texts from others?"""
 
 import math
 from collections.abc import Sequence
@@ -42,8 +42,8 @@ def draw_scored_histogram(
 ) -> None:
     """Similarity of scored pairs, by low, middle and high gold score (thirds of 0 to 1); PNG, base above trained.
 
-    The heading of each panel tells how much the low and the high group overlap: the area that both histograms
-    cover, 0 % where they lie apart, 100 % where they are the same (the overlap coefficient).
+    The heading of each panel gives the overlap of the low and the high group: the common area of both histograms,
+    0 % if they are disjoint, 100 % if they are equal (the overlap coefficient).
 
     Args:
         gold: in [0, 1], `(n,)`; base, trained: each model's similarity, `(n,)`.
@@ -82,7 +82,7 @@ def draw_binary_histogram(
         gold: 1 for positive, 0 for negative, `(n,)`; base, trained: each model's similarity, `(n,)`.
         similarity: its name, such as `cosine`.
         aucs: area under the ROC curve of base and trained, in [0, 1].
-        thresholds: the similarity from which on base and trained should take a pair for positive.
+        thresholds: the best similarity thresholds of base and trained for positive pairs.
     """
     import numpy
 
