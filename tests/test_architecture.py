@@ -43,7 +43,7 @@ ONLY_IN = {
     "onnxruntime": {"exports/onnx_export.py"},
 }
 HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mlflow", "matplotlib"}
-HEAVY |= {"numpy", "scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime", "optuna"}
+HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime", "optuna"}
 # Modules that are themselves imported lazily, once training starts.
 IMPORTED_LATE = {"models/packed.py", "training/callbacks.py", "exports/onnx_graph.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}

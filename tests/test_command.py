@@ -21,6 +21,7 @@ PROBE = """
 import atexit, sys
 slow = ("torch", "sentence_transformers", "transformers", "datasets", "mlflow", "scipy")
 atexit.register(lambda: print("IMPORTED", [name for name in slow if name in sys.modules], file=sys.stderr))
+atexit.register(lambda: print("NUMPY", "numpy" in sys.modules, file=sys.stderr))
 sys.argv[0] = "embexp"
 from embexp.__main__ import main
 main()
@@ -110,6 +111,7 @@ def test_looking_around_imports_nothing_heavy(flags, tmp_path):
     assert done.returncode == 0
     assert "learning_rate: 5.0e-05" in done.stdout
     assert "IMPORTED []" in done.stderr
+    assert "NUMPY False" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

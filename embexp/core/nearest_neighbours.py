@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
-
-if TYPE_CHECKING:
-    import numpy
 
 _SIMILARITIES = ("cosine", "dot")
 _QUERIES = 256  # queries that are compared at a time
@@ -25,8 +23,8 @@ class Nearest:
         scores: their similarities, float64 `(queries, k)`; -inf where there are no more.
     """
 
-    places: "numpy.ndarray"
-    scores: "numpy.ndarray"
+    places: numpy.ndarray
+    scores: numpy.ndarray
 
 
 def check_similarity(evaluator: str, name: str) -> None:
@@ -36,11 +34,11 @@ def check_similarity(evaluator: str, name: str) -> None:
 
 
 def nearest(
-    queries: "numpy.ndarray",
-    documents: "numpy.ndarray",
+    queries: numpy.ndarray,
+    documents: numpy.ndarray,
     k: int,
     similarity: str,
-    excluded: "numpy.ndarray | None" = None,
+    excluded: numpy.ndarray | None = None,
 ) -> Nearest:
     """The k most similar documents of each query, all of them where there are fewer.
 
@@ -52,8 +50,6 @@ def nearest(
         similarity: cosine (0 where a vector is all zeros) or dot.
         excluded: for each query the place of a document that is no candidate, -1 for none.
     """
-    import numpy
-
     k = min(k, len(documents))
     length_of = _lengths if similarity == "cosine" else lambda vectors: numpy.ones(len(vectors))
     query_lengths, document_lengths = length_of(queries), length_of(documents)
@@ -69,10 +65,8 @@ def nearest(
     return Nearest(*(numpy.concatenate(parts) for parts in zip(*scored, strict=True)))
 
 
-def _lengths(vectors: "numpy.ndarray") -> "numpy.ndarray":
+def _lengths(vectors: numpy.ndarray) -> numpy.ndarray:
     """The length of each vector, float64; 1 for one of zeros."""
-    import numpy
-
     squares = numpy.einsum("ij,ij->i", vectors, vectors, dtype=float)
     return numpy.sqrt(numpy.where(squares == 0, 1, squares))
 
@@ -87,15 +81,13 @@ def _slices(number: int, size: int, first: int | None = None) -> Iterator[slice]
 
 
 def _chosen(
-    queries: "numpy.ndarray", documents: "numpy.ndarray", scale: "numpy.ndarray", k: int, excluded: "numpy.ndarray"
-) -> "numpy.ndarray":
+    queries: numpy.ndarray, documents: numpy.ndarray, scale: numpy.ndarray, k: int, excluded: numpy.ndarray
+) -> numpy.ndarray:
     """The places of the k best documents of some queries, `(queries, k)`; -1 where there are no more.
 
     Args:
         scale: what the products of each document are multiplied by.
     """
-    import numpy
-
     best = _Best(len(queries), k)
     for some in _slices(len(documents), _BLOCK, max(_FIRST, 2 * k)):
         scores = queries @ documents[some].T
@@ -110,16 +102,12 @@ class _Best:
     """The best documents of some queries so far, best first."""
 
     def __init__(self, queries: int, k: int) -> None:
-        import numpy
-
         self.k = k
         self.scores = numpy.full((queries, k), -numpy.inf, dtype="float32")
         self.places = numpy.full((queries, k), -1)
 
-    def take(self, scores: "numpy.ndarray", start: int) -> None:
+    def take(self, scores: numpy.ndarray, start: int) -> None:
         """Look at the scores of the documents from `start` on; at equal scores those that came before stay."""
-        import numpy
-
         better = scores > self.scores[:, -1:]
         if scores.shape[1] > self.k and numpy.isneginf(self.scores[:, -1]).all():  # the first look: most go at once
             better &= scores >= numpy.partition(scores, -self.k, axis=1)[:, -self.k, None]
@@ -137,15 +125,13 @@ class _Best:
 
 
 def _scored(
-    queries: "numpy.ndarray",
-    documents: "numpy.ndarray",
-    places: "numpy.ndarray",
-    query_lengths: "numpy.ndarray",
-    document_lengths: "numpy.ndarray",
-) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+    queries: numpy.ndarray,
+    documents: numpy.ndarray,
+    places: numpy.ndarray,
+    query_lengths: numpy.ndarray,
+    document_lengths: numpy.ndarray,
+) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Places and similarities of some queries' documents, in order."""
-    import numpy
-
     products = (documents[places].astype(float) * queries[:, None, :]).sum(axis=2)
     scores = products / (query_lengths[:, None] * document_lengths[places])
     scores[places < 0] = -numpy.inf

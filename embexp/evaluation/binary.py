@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy
+
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
@@ -12,7 +14,6 @@ from embexp.evaluation.similarity import FUNCTIONS, check_functions
 from embexp.evaluation.threshold_metrics import accuracies, best_threshold, f1_scores
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 _STATISTIC_OF = {"ap": "average_precision", "accuracy": "best_accuracy", "f1": "best_f1", "roc_auc": "roc_auc"}
@@ -76,7 +77,7 @@ class _BinaryTask:
         triples = zip(rows["sentence1"][:], rows["sentence2"][:], rows["label"][:], strict=True)
         return [(first, second) for first, second, label in triples if label == 1]
 
-    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+    def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         first, second = vectors["sentence1"], vectors["sentence2"]
         return {name: FUNCTIONS[name](first, second).astype(float) for name in self.similarity}
 

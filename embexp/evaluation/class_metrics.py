@@ -1,12 +1,11 @@
 """Statistics of predicted classes and clusters against true classes, vectorised on resamples."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy
 
 from embexp.evaluation.stats.resampling import Sample
-
-if TYPE_CHECKING:
-    import numpy
 
 
 class _Groups:
@@ -16,16 +15,12 @@ class _Groups:
         names: the groups that have a member, ascending.
     """
 
-    def __init__(self, group: "numpy.ndarray") -> None:
-        import numpy
-
+    def __init__(self, group: numpy.ndarray) -> None:
         self.order = numpy.argsort(group, kind="stable")
         self.names, self.starts = numpy.unique(group[self.order], return_index=True)
 
-    def __call__(self, values: "numpy.ndarray") -> "numpy.ndarray":
+    def __call__(self, values: numpy.ndarray) -> numpy.ndarray:
         """The sum of each group, `(resamples, groups)`, of values `(resamples, members)`."""
-        import numpy
-
         return numpy.add.reduceat(values[:, self.order], self.starts, axis=1)
 
 
@@ -35,16 +30,14 @@ class _ConfusionTable:
     Only cells that occur are stored: with many classes most of the table is empty.
     """
 
-    def __init__(self, gold: "numpy.ndarray", predicted: "numpy.ndarray") -> None:
-        import numpy
-
+    def __init__(self, gold: numpy.ndarray, predicted: numpy.ndarray) -> None:
         names, places = numpy.unique(numpy.concatenate([gold, predicted]), return_inverse=True)
         self.num_classes = len(names)
         self.cell = _Groups(places[: len(gold)] * self.num_classes + places[len(gold) :])
         self.true_of_cell, self.predicted_of_cell = numpy.divmod(self.cell.names, self.num_classes)
         self.true, self.predicted = _Groups(self.true_of_cell), _Groups(self.predicted_of_cell)
 
-    def __call__(self, sample: Sample) -> tuple["numpy.ndarray", "numpy.ndarray", "numpy.ndarray"]:
+    def __call__(self, sample: Sample) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         """The number of examples of each true class, each predicted class and each cell, `(resamples, groups)` each."""
         cells = self.cell(sample.counts)
         return self.true(cells), self.predicted(cells), cells
@@ -58,21 +51,17 @@ class ConfusionTables:
         predicted: a class for each example; or one from every run for each example, `(n,)` of arrays or lists.
     """
 
-    def __init__(self, gold: "numpy.ndarray", predicted: Any) -> None:
-        import numpy
-
+    def __init__(self, gold: numpy.ndarray, predicted: Any) -> None:
         by_example = numpy.asarray(predicted if numpy.ndim(predicted[0]) == 0 else [*map(list, predicted)])
         self.tables = [_ConfusionTable(gold, run) for run in by_example.reshape(len(gold), -1).T]
 
-    def mean(self, statistic: Callable[[_ConfusionTable, Sample], "numpy.ndarray"], sample: Sample) -> "numpy.ndarray":
+    def mean(self, statistic: Callable[[_ConfusionTable, Sample], numpy.ndarray], sample: Sample) -> numpy.ndarray:
         """The mean of the runs in every resample, `(resamples,)`.
 
         Runs are sampled with replacement, as examples are, so that the interval includes the variance between starts.
         One run fewer than there are is sampled: few of them would otherwise vary too little (Rao & Wu 1988). All
         compared models use the same sampled runs.
         """
-        import numpy
-
         of_runs = numpy.stack([statistic(table, sample) for table in self.tables], axis=1)
         runs = of_runs.shape[1]
         if runs == 1 or (sample.counts == 1).all():  # the data as they are
@@ -81,10 +70,8 @@ class ConfusionTables:
         return (of_runs * random.multinomial(runs - 1, [1 / runs] * runs, len(of_runs))).sum(axis=1) / (runs - 1)
 
 
-def macro_f1(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
+def macro_f1(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
     """F1 of each class, averaged over the sampled or predicted classes, as in scikit-learn; nan of an empty sample."""
-    import numpy
-
     true, predicted, cells = table(sample)
     right, either = numpy.zeros((2, len(cells), table.num_classes))
     either[:, table.true.names] += true
@@ -95,10 +82,8 @@ def macro_f1(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
         return (2 * right / numpy.maximum(either, 1)).sum(axis=1) / (either > 0).sum(axis=1)
 
 
-def v_measure(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
+def v_measure(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
     """Harmonic mean of homogeneity and completeness of clusters (Rosenberg & Hirschberg 2007), in every resample."""
-    import numpy
-
     with numpy.errstate(invalid="ignore", divide="ignore"):
         of_class, of_cluster, of_both = (_entropy(counts, sample) for counts in table(sample))
         shared = numpy.maximum(of_class + of_cluster - of_both, 0)
@@ -108,9 +93,7 @@ def v_measure(table: _ConfusionTable, sample: Sample) -> "numpy.ndarray":
     return numpy.where(sample.total > 0, found, numpy.nan)
 
 
-def _entropy(counts: "numpy.ndarray", sample: Sample) -> "numpy.ndarray":
+def _entropy(counts: numpy.ndarray, sample: Sample) -> numpy.ndarray:
     """Entropy in nats of the groups' shares per resample, `(resamples,)`; exactly 0 for a single sampled group."""
-    import numpy
-
     shares = counts / sample.total[:, None]
     return -(shares * numpy.log(numpy.where(shares > 0, shares, 1))).sum(axis=1)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy
+
 from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError, Problem, listed
@@ -15,7 +17,6 @@ from embexp.evaluation.metrics import Measure
 from embexp.steps.prompting import with_row_prompts
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 logger = logging.getLogger(__name__)
@@ -35,9 +36,7 @@ class _Probe:
     max_iter: int
     seed: int
 
-    def predict(
-        self, vectors: "numpy.ndarray", classes: "numpy.ndarray", evaluated: "numpy.ndarray"
-    ) -> "numpy.ndarray":
+    def predict(self, vectors: numpy.ndarray, classes: numpy.ndarray, evaluated: numpy.ndarray) -> numpy.ndarray:
         """The classes of the vectors `evaluated`, predicted by a probe that is fitted on others.
 
         Args:
@@ -47,12 +46,11 @@ class _Probe:
         self._warn_unless_converged([fitted])
         return fitted.predict(evaluated)
 
-    def predict_by_folds(self, vectors: "numpy.ndarray", classes: "numpy.ndarray", folds: int) -> "numpy.ndarray":
+    def predict_by_folds(self, vectors: numpy.ndarray, classes: numpy.ndarray, folds: int) -> numpy.ndarray:
         """The class of each vector, predicted by a probe that is fitted on all folds but its own.
 
         Every fold holds the same share of each class; which vector is in which fold depends on the seed alone.
         """
-        import numpy
         from sklearn.model_selection import StratifiedKFold
 
         found, probes = numpy.empty_like(classes), []
@@ -62,7 +60,7 @@ class _Probe:
         self._warn_unless_converged(probes)
         return found
 
-    def _fitted(self, vectors: "numpy.ndarray", classes: "numpy.ndarray") -> Any:
+    def _fitted(self, vectors: numpy.ndarray, classes: numpy.ndarray) -> Any:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
@@ -80,29 +78,23 @@ class _Probe:
             )  # fmt: skip
 
 
-def _at_mean_length_one(vectors: "numpy.ndarray") -> "numpy.ndarray":
+def _at_mean_length_one(vectors: numpy.ndarray) -> numpy.ndarray:
     """The vectors, float64, divided by their mean length; unit vectors stay as they are.
 
     So regularisation is the same for every model: longer embeddings would be regularised less.
     """
-    import numpy
-
     return vectors.astype(float) / (numpy.linalg.norm(vectors, axis=1).mean() or 1.0)
 
 
-def _sample_of_each_class(classes: "numpy.ndarray", most: int, seed: int) -> "numpy.ndarray":
+def _sample_of_each_class(classes: numpy.ndarray, most: int, seed: int) -> numpy.ndarray:
     """Places of randomly sampled rows, up to so many of each class, ascending."""
-    import numpy
-
     random = numpy.random.default_rng(seed)
     places = [numpy.flatnonzero(classes == each) for each in numpy.unique(classes)]
     return numpy.sort(numpy.concatenate([random.permutation(some)[:most] for some in places]))
 
 
-def classes_of(rows: "Dataset") -> "numpy.ndarray":
+def classes_of(rows: "Dataset") -> numpy.ndarray:
     """The class number of each row."""
-    import numpy
-
     return numpy.asarray(rows["label"][:], dtype=int)
 
 
@@ -269,7 +261,7 @@ class _ClassificationTask:
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
         return []
 
-    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+    def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         every, gold = _at_mean_length_one(vectors["text"]), classes_of(rows)
         evaluated, fitted_on = every[: len(gold)], every[len(gold) :]
         if self.train:

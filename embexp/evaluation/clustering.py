@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy
+
 from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
 from embexp.evaluation.classification import check_classes, classes_of, examples_of
@@ -10,7 +12,6 @@ from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluat
 from embexp.evaluation.metrics import Measure
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 
@@ -78,23 +79,21 @@ class _ClusteringTask:
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
         return []
 
-    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+    def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         """The clusters of each text, one from every run; the cluster itself with one run."""
         classes = len(set(classes_of(rows).tolist()))
         of_runs = [self._clusters(vectors["text"], classes, seed) for seed in self.seeds]
         return {"cluster": of_runs[0] if len(of_runs) == 1 else _by_text(of_runs)}
 
-    def _clusters(self, vectors: "numpy.ndarray", number: int, seed: int) -> "numpy.ndarray":
+    def _clusters(self, vectors: numpy.ndarray, number: int, seed: int) -> numpy.ndarray:
         from sklearn.cluster import MiniBatchKMeans
 
         method = MiniBatchKMeans(n_clusters=number, batch_size=self.batch_size, n_init="auto", random_state=seed)
         return method.fit_predict(vectors).astype(int)
 
 
-def _by_text(of_runs: Sequence["numpy.ndarray"]) -> "numpy.ndarray":
+def _by_text(of_runs: Sequence[numpy.ndarray]) -> numpy.ndarray:
     """An array of arrays, `(texts,)`: in a table a column of lists."""
-    import numpy
-
     found = numpy.empty(len(of_runs[0]), dtype=object)
     found[:] = [*numpy.stack(of_runs, axis=1)]
     return found

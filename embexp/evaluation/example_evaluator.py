@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
+import numpy
+
 from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError, listed
@@ -13,7 +15,6 @@ from embexp.protocols import Encoder
 from embexp.steps.prompting import with_row_prompts
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 _PRECISIONS = ("float32", "int8", "binary")
@@ -36,7 +37,7 @@ class _Form:
         cut = f"_dim{self.dimensions}" if self.dimensions else ""
         return cut if self.precision == "float32" else f"{cut}_{self.precision}"
 
-    def apply(self, vectors: Mapping[str, "numpy.ndarray"]) -> Mapping[str, "numpy.ndarray"]:
+    def apply(self, vectors: Mapping[str, numpy.ndarray]) -> Mapping[str, numpy.ndarray]:
         """The vectors of every column in this form, float32: int8 as -128 to 127, binary as -1 and 1.
 
         The ranges of int8 are those of all vectors together. The cosine of binary vectors is
@@ -45,8 +46,6 @@ class _Form:
         Raises:
             ConfigError: the embeddings have fewer dimensions.
         """
-        import numpy
-
         if self.dimensions:
             known = min(values.shape[1] for values in vectors.values())
             if self.dimensions > known:
@@ -62,8 +61,7 @@ class _Form:
         return _as_int8(vectors) if self.precision == "int8" else vectors
 
 
-def _as_int8(vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
-    import numpy
+def _as_int8(vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
     from sentence_transformers.util import quantize_embeddings
 
     every = numpy.concatenate([*vectors.values()])
@@ -131,7 +129,7 @@ class _Task(Protocol):
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
         """Pairs of texts that mean the same, from the first and the last of the columns of `texts`."""
 
-    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+    def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         """The model's values for each example.
 
         Args:
@@ -143,7 +141,7 @@ class EvaluatorOptions(TypedDict, total=False):
     """The arguments of every evaluator besides its own: see ExampleEvaluator."""
 
     resamples: int
-    leaked: "Mapping[str, numpy.ndarray] | None"
+    leaked: Mapping[str, numpy.ndarray] | None
     dimensions: Sequence[int] | None
     precisions: Sequence[str] | None
 
@@ -170,7 +168,7 @@ class ExampleEvaluator:
         dataset: EmbeddingDataset,
         task: _Task,
         resamples: int,
-        leaked: Mapping[str, "numpy.ndarray"] | None = None,
+        leaked: Mapping[str, numpy.ndarray] | None = None,
         dimensions: Sequence[int] | None = None,
         precisions: Sequence[str] | None = None,
     ) -> None:
@@ -199,10 +197,8 @@ class ExampleEvaluator:
         for split in self.splits:
             self.task.check(self.dataset.splits[split], f"{self.dataset.name}/{split}")
 
-    def _leaked_examples(self, leaked: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+    def _leaked_examples(self, leaked: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         """For each split which examples were not seen; empty if none leaked, or no metric exists without them."""
-        import numpy
-
         if not any(mask.any() for mask in leaked.values()):
             return {}
         unseen = {}
@@ -262,8 +258,8 @@ class ExampleEvaluator:
         return Scores(split, examples, predicted, metrics, self.measures)
 
     def _predict_in(
-        self, form: _Form, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]
-    ) -> dict[str, "numpy.ndarray"]:
+        self, form: _Form, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]
+    ) -> dict[str, numpy.ndarray]:
         """The model's values in one form; in all forms but the plain one only those of the headline metrics."""
         found = self.task.predict(rows, form.apply(vectors))
         if not form.suffix:
@@ -271,7 +267,7 @@ class ExampleEvaluator:
         needed = {measure.predicted for measure in self.task.measures if measure.name in self.task.headline}
         return {column: values for column, values in found.items() if column in needed}
 
-    def _vectors(self, encoder: Encoder, split: str) -> dict[str, "numpy.ndarray"]:
+    def _vectors(self, encoder: Encoder, split: str) -> dict[str, numpy.ndarray]:
         """The embeddings of every column, each after its prompt; columns with one prompt are encoded together."""
         vectors = {prompt: encoder.encode(texts, prompt) for prompt, texts in self.texts(split).items()}
         taken = dict.fromkeys(vectors, 0)
@@ -285,7 +281,5 @@ class ExampleEvaluator:
 
 def _array(values: Sequence[Any]) -> Any:
     """Numbers and truth values as an array; texts stay a list."""
-    import numpy
-
     is_number = len(values) > 0 and isinstance(values[0], int | float | numpy.number | numpy.bool_)
     return numpy.asarray(values) if is_number else list(values)

@@ -1,10 +1,8 @@
 """The geometry of a model's embeddings: whether training spreads them out or makes them collapse."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy
+import numpy
 
 _MOST_TEXTS = 2000  # all pairs of at most so many texts; of more some are sampled, always the same ones
 _LOST_RANK = 0.5  # the least share of the untouched model's effective rank
@@ -14,7 +12,7 @@ _DEAD = 0.01  # share of the spread that a dimension of evenly spread unit vecto
 
 
 def geometry_of(
-    vectors: "numpy.ndarray", positives: "tuple[numpy.ndarray, numpy.ndarray] | None" = None
+    vectors: numpy.ndarray, positives: tuple[numpy.ndarray, numpy.ndarray] | None = None
 ) -> dict[str, float]:
     """Numbers on the embeddings of distinct texts.
 
@@ -30,8 +28,6 @@ def geometry_of(
         vectors: `(texts, dim)`, at least two.
         positives: embeddings of pairs that mean the same, `(pairs, dim)` each; None: no alignment.
     """
-    import numpy
-
     lengths = numpy.linalg.norm(vectors, axis=1)
     units = _units(_sample(vectors))
     cosines = (units @ units.T)[numpy.triu_indices(len(units), 1)]
@@ -47,25 +43,19 @@ def geometry_of(
     return {name: float(value) for name, value in found.items()}
 
 
-def _sample(vectors: "numpy.ndarray") -> "numpy.ndarray":
-    import numpy
-
+def _sample(vectors: numpy.ndarray) -> numpy.ndarray:
     if len(vectors) <= _MOST_TEXTS:
         return vectors
     return vectors[numpy.sort(numpy.random.default_rng(0).choice(len(vectors), _MOST_TEXTS, replace=False))]
 
 
-def _units(vectors: "numpy.ndarray") -> "numpy.ndarray":
+def _units(vectors: numpy.ndarray) -> numpy.ndarray:
     """The vectors at length 1, float64; one of zeros stays."""
-    import numpy
-
     lengths = numpy.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors.astype(float) / numpy.where(lengths == 0, 1, lengths)
 
 
-def _effective_rank(units: "numpy.ndarray") -> float:
-    import numpy
-
+def _effective_rank(units: numpy.ndarray) -> float:
     squares = numpy.linalg.eigvalsh(units.T @ units if len(units) > units.shape[1] else units @ units.T)
     values = numpy.sqrt(numpy.clip(squares, 0, None))
     shares = values[values > 0] / values.sum()

@@ -7,7 +7,9 @@ the difference of any two runs.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy
 
 from embexp.evaluation.class_metrics import ConfusionTables, macro_f1, v_measure
 from embexp.evaluation.correlations import Correlation, Ranks, Values
@@ -19,9 +21,6 @@ from embexp.evaluation.threshold_metrics import (
     best_f1,
     roc_auc,
 )
-
-if TYPE_CHECKING:
-    import numpy
 
 Statistic = Callable[[Sample], "numpy.ndarray"]  # its value in every resample
 _Columns = Mapping[str, Sequence[Any]]
@@ -54,7 +53,7 @@ class Measure:
         return replace(self, name=f"{self.name}_{column}", where=column)
 
 
-def _mean(predicted: "numpy.ndarray", sample: Sample) -> "numpy.ndarray":
+def _mean(predicted: numpy.ndarray, sample: Sample) -> numpy.ndarray:
     """The mean of one number per example (accuracy, reciprocal rank, nDCG) in every resample, `(resamples,)`."""
     return sample.counts @ predicted / sample.total
 
@@ -65,7 +64,7 @@ class _Prepared:
     def __init__(self) -> None:
         self._known: dict[Any, tuple[Any, Any]] = {}
 
-    def __call__(self, kind: type, *arrays: "numpy.ndarray") -> Any:
+    def __call__(self, kind: type, *arrays: numpy.ndarray) -> Any:
         key = (kind, *(id(array) for array in arrays))
         if key not in self._known:
             self._known[key] = (arrays, kind(*arrays))  # the arrays stay alive, so their ids stay their own
@@ -104,14 +103,14 @@ class Statistics:
         self.prepared = _Prepared()
         self._selected: dict[Any, tuple[Any, Any]] = {}
 
-    def statistic_for(self, measure: Measure, columns: Mapping[str, "numpy.ndarray"]) -> Statistic:
+    def statistic_for(self, measure: Measure, columns: Mapping[str, numpy.ndarray]) -> Statistic:
         """The statistic of one measure on one model's columns."""
         rows = columns[measure.where] if measure.where else None
         gold = self._some(columns[measure.gold], rows) if measure.gold else None
         statistic = STATISTICS[measure.statistic](self.prepared, gold, self._some(columns[measure.predicted], rows))
         return statistic if rows is None else lambda sample: statistic(sample.only(rows))
 
-    def _some(self, values: "numpy.ndarray", rows: "numpy.ndarray | None") -> "numpy.ndarray":
+    def _some(self, values: numpy.ndarray, rows: numpy.ndarray | None) -> numpy.ndarray:
         if rows is None:
             return values
         key = (id(values), id(rows))
@@ -120,9 +119,8 @@ class Statistics:
         return self._selected[key][1]
 
 
-def value_of(measure: Measure, columns: Mapping[str, "numpy.ndarray"]) -> float:
+def value_of(measure: Measure, columns: Mapping[str, numpy.ndarray]) -> float:
     """The metric on all examples; correlations by scipy, and nan where gold or prediction is the same everywhere."""
-    import numpy
     from scipy.stats import pearsonr, spearmanr
 
     exact = {"spearman": spearmanr, "pearson": pearsonr}.get(measure.statistic)

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.errors import ConfigError, DataError, Problem, did_you_mean, listed
 from embexp.evaluation.scores import ID, Positives, Scores
 from embexp.protocols import Encoder
 
 if TYPE_CHECKING:
-    import numpy
     import torch
     from mteb import AbsTask, TaskResult
 
@@ -130,7 +131,6 @@ def _load(name: str, task: "AbsTask", folder: str | None) -> None:
 @contextlib.contextmanager
 def _kept_random_state() -> Iterator[None]:
     """Restores the random states of Python, numpy and torch, which mteb seeds when a task is made."""
-    import numpy
     import torch
 
     own, of_numpy = random.getstate(), numpy.random.get_state()
@@ -222,7 +222,7 @@ class _MtebEncoder:
         *,
         prompt_type: Any = None,
         **others: Any,
-    ) -> "numpy.ndarray":
+    ) -> numpy.ndarray:
         """Embeddings of the texts in all batches, float32 `(texts, dim)`."""
         texts = [text for batch in inputs for text in batch["text"]]
         side = prompt_type.value if prompt_type else ""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy
+
 from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.core.nearest_neighbours import nearest
 from embexp.data.dataset import EmbeddingDataset
@@ -12,7 +14,6 @@ from embexp.evaluation.metrics import Measure
 from embexp.evaluation.ranking_metrics import NO_EXAMPLE
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 _METRIC = "average_precision"
@@ -78,7 +79,7 @@ class _ParaphraseMiningTask:
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
         return self._gold(rows)
 
-    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+    def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         place = {text: place for place, text in enumerate(self.texts(rows)[self.columns[0]])}
         gold = [(place[first], place[second]) for first, second in self._gold(rows)]
         pairs = _most_similar_pairs(vectors[self.columns[0]], self.top_k, self.max_pairs)
@@ -98,17 +99,13 @@ class _ParaphraseMiningTask:
         ]
 
 
-def _most_similar_pairs(
-    vectors: "numpy.ndarray", top_k: int, max_pairs: int
-) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+def _most_similar_pairs(vectors: numpy.ndarray, top_k: int, max_pairs: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     """The pairs of places with the highest cosine, highest first, `(pairs, 2)`, lower place first; and their cosines.
 
     Args:
         top_k: a pair counts when one is among the so many nearest of the other.
         max_pairs: at most so many.
     """
-    import numpy
-
     each = numpy.arange(len(vectors))
     found = nearest(vectors, vectors, top_k, "cosine", excluded=each)
     first, second = numpy.repeat(each, found.places.shape[1]), found.places.ravel()
@@ -120,17 +117,13 @@ def _most_similar_pairs(
     return pairs[order], scores[order]
 
 
-def _precision_at_pairs(
-    gold: Sequence[tuple[int, int]], pairs: "numpy.ndarray", scores: "numpy.ndarray"
-) -> "numpy.ndarray":
+def _precision_at_pairs(gold: Sequence[tuple[int, int]], pairs: numpy.ndarray, scores: numpy.ndarray) -> numpy.ndarray:
     """For each pair to be found the precision down to it (pairs with its score among them), 0 where it was not found.
 
     Args:
         gold: places in any order, each pair once.
         pairs, scores: highest score first, lower place first.
     """
-    import numpy
-
     number = {(min(pair), max(pair)): number for number, pair in enumerate(gold)}
     numbers = numpy.array([number.get((low, high), -1) for low, high in pairs.tolist()], dtype=int)
     last = numpy.searchsorted(-scores, -scores, side="right") - 1  # of the pairs with the same score

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.core.arguments import LegalValues, problems_with, refuse
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 NO_EXAMPLE = -1  # of a row that is part of no example
@@ -117,37 +118,31 @@ class _RankedRelevance:
         best: grades of all relevant documents, highest first, filled up with 0, `(queries, most)`.
     """
 
-    gains: "numpy.ndarray"
-    best: "numpy.ndarray"
+    gains: numpy.ndarray
+    best: numpy.ndarray
 
     @property
-    def found(self) -> "numpy.ndarray":
+    def found(self) -> numpy.ndarray:
         """Whether the document at each rank is relevant, bool `(queries, depth)`."""
         return self.gains > 0
 
     @property
-    def num_relevant(self) -> "numpy.ndarray":
+    def num_relevant(self) -> numpy.ndarray:
         """How many relevant documents each query has, `(queries,)`."""
         return (self.best > 0).sum(axis=1)
 
     @property
-    def first_ranks(self) -> "numpy.ndarray":
+    def first_ranks(self) -> numpy.ndarray:
         """The rank of the first relevant document, from 1; 0 if none was found, `(queries,)`."""
-        import numpy
-
         return numpy.where(self.found.any(axis=1), self.found.argmax(axis=1) + 1, 0)
 
 
-def rank_relevance(
-    places: "numpy.ndarray", relevant: Sequence[dict[int, float]], num_documents: int
-) -> _RankedRelevance:
+def rank_relevance(places: numpy.ndarray, relevant: Sequence[dict[int, float]], num_documents: int) -> _RankedRelevance:
     """The relevance of the documents that each query found, by their places, `(queries, depth)`; -1 is no document.
 
     Args:
         relevant: for each query the grade of each relevant document, by its place; above 0, at least one.
     """
-    import numpy
-
     queries = numpy.repeat(numpy.arange(len(relevant)), [len(grades) for grades in relevant])
     pairs = numpy.array([place for grades in relevant for place in grades]) + queries * num_documents
     grades = numpy.array([grade for of_query in relevant for grade in of_query.values()], dtype=float)
@@ -162,50 +157,44 @@ def rank_relevance(
     return _RankedRelevance(gains, best)
 
 
-def _ndcg(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
+def _ndcg(ranked: _RankedRelevance, cut: int) -> numpy.ndarray:
     """Discounted cumulative gain as a share of that of the best order (Jarvelin & Kekalainen 2002)."""
     return _dcg(ranked.gains[:, :cut]) / _dcg(ranked.best[:, :cut])
 
 
-def _dcg(gains: "numpy.ndarray") -> "numpy.ndarray":
+def _dcg(gains: numpy.ndarray) -> numpy.ndarray:
     return gains @ discounts(gains.shape[1])
 
 
-def discounts(number: int) -> "numpy.ndarray":
+def discounts(number: int) -> numpy.ndarray:
     """The weight of the gain at each rank, `(number,)`."""
-    import numpy
-
     return 1 / numpy.log2(numpy.arange(number) + 2)
 
 
-def _mrr(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
+def _mrr(ranked: _RankedRelevance, cut: int) -> numpy.ndarray:
     """One over the rank of the first relevant document, 0 if there is none within the cut."""
-    import numpy
-
     ranks = ranked.first_ranks
     return numpy.where((ranks > 0) & (ranks <= cut), 1 / numpy.maximum(ranks, 1), 0)
 
 
-def _recall(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
+def _recall(ranked: _RankedRelevance, cut: int) -> numpy.ndarray:
     """The share of the relevant documents within the cut."""
     return ranked.found[:, :cut].sum(axis=1) / ranked.num_relevant
 
 
-def _average_precision(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
+def _average_precision(ranked: _RankedRelevance, cut: int) -> numpy.ndarray:
     """The precision at each relevant document within the cut, divided by as many as fit into it."""
-    import numpy
-
     found = ranked.found[:, :cut]
     precision = numpy.cumsum(found, axis=1) / (numpy.arange(found.shape[1]) + 1)
     return (precision * found).sum(axis=1) / numpy.minimum(ranked.num_relevant, cut)
 
 
-def _accuracy(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
+def _accuracy(ranked: _RankedRelevance, cut: int) -> numpy.ndarray:
     """1 if a relevant document is within the cut, else 0."""
     return ranked.found[:, :cut].any(axis=1).astype(float)
 
 
-def _precision(ranked: _RankedRelevance, cut: int) -> "numpy.ndarray":
+def _precision(ranked: _RankedRelevance, cut: int) -> numpy.ndarray:
     """The share of the documents within the cut that are relevant."""
     return ranked.found[:, :cut].sum(axis=1) / cut
 

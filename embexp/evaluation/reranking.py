@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy
+
 from embexp.core.nearest_neighbours import check_similarity
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
@@ -12,7 +14,6 @@ from embexp.evaluation.ranking_metrics import NO_EXAMPLE, SHAPES, Qrels, check_c
 from embexp.evaluation.similarity import FUNCTIONS
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 _COLUMNS = SHAPES["ranked"]
@@ -87,9 +88,7 @@ class _RerankingTask:
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
         return [(qrels.query, text) for qrels in _examples(rows) for text in qrels.positives]
 
-    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
-        import numpy
-
+    def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         place = {text: place for place, text in enumerate(self.texts(rows)[_COLUMNS.positives])}
         values: dict[str, list[float]] = {metric: [] for metric in ("map", *self.cuts)}
         top = []
@@ -121,9 +120,7 @@ class _Ranking:
         scores: of the positives, then of the negatives.
     """
 
-    def __init__(self, scores: "numpy.ndarray", num_positives: int) -> None:
-        import numpy
-
+    def __init__(self, scores: numpy.ndarray, num_positives: int) -> None:
         self.scores = scores
         self.num_positives = num_positives
         is_positive = numpy.arange(len(scores)) < num_positives
@@ -133,15 +130,11 @@ class _Ranking:
 
     def average_precision(self) -> float:
         """The mean of the precision down to each positive's step."""
-        import numpy
-
         precision = numpy.cumsum(self.positives) / numpy.cumsum(self.size)
         return float((precision * self.positives).sum() / self.num_positives)
 
     def ndcg(self, cut: int) -> float:
         """Discounted gain of the first documents as a share of the best order's."""
-        import numpy
-
         weights = discounts(len(self.scores))
         weights[cut:] = 0
         gains = numpy.repeat(self.positives / self.size, self.size)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy
+
 from embexp.core.nearest_neighbours import check_similarity, nearest
 from embexp.data.beir import read_documents
 from embexp.data.dataset import EmbeddingDataset
@@ -24,7 +26,6 @@ from embexp.evaluation.ranking_metrics import (
 )
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 _ALL, _SPLIT = "all", "split"
@@ -167,9 +168,7 @@ class _RetrievalTask:
         pairs = zip(search.queries, search.relevant, strict=True)
         return [(query, search.documents[place]) for query, grades in pairs for place in grades]
 
-    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
-        import numpy
-
+    def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         search = self._search(rows)
         queries, documents = (vectors[column] for column in (self.columns.query, self.columns.positives))
         excluded = numpy.array(search.identical) if self.ignore_identical else None

@@ -5,15 +5,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import numpy
 
 from embexp.errors import DataError
 from embexp.evaluation.metrics import Measure, Statistics, value_of
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
 from embexp.protocols import Encoder
-
-if TYPE_CHECKING:
-    import numpy
 
 ID = "id"
 
@@ -31,7 +30,7 @@ class Scores:
 
     split: str
     examples: Mapping[str, Sequence[Any]]
-    predicted: Mapping[str, "numpy.ndarray"]
+    predicted: Mapping[str, numpy.ndarray]
     metrics: Mapping[str, float]
     measures: tuple[Measure, ...] = ()
 
@@ -128,7 +127,7 @@ def compare(base: Scores, trained: Scores, resamples: int) -> list[Difference]:
     ]
 
 
-def _interval_and_p(differences: "numpy.ndarray | None") -> tuple[float, float, float]:
+def _interval_and_p(differences: numpy.ndarray | None) -> tuple[float, float, float]:
     return (math.nan,) * 3 if differences is None else (*interval_of(differences), p_value_of(differences))
 
 
@@ -216,7 +215,6 @@ def _scores(
 
 def _values(column: Any) -> Any:
     """Numbers, truth values and lists of them as an array, all else as a list."""
-    import numpy
     import pyarrow
 
     kind = column.type

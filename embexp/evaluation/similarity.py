@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy
+
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
@@ -10,36 +12,29 @@ from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluat
 from embexp.evaluation.metrics import Measure
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 _SAME_MEANING = 0.8  # two texts with this gold score or more are a positive pair; Wang & Isola 2020, STS-B (4 of 5)
 
 
-def cosine(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
+def cosine(first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
     """Cosine of the angle between each pair of rows, in [-1, 1]; 0 where a row is all zeros."""
-    import numpy
-
     lengths = numpy.linalg.norm(first, axis=1) * numpy.linalg.norm(second, axis=1)
     return _dot(first, second) / numpy.where(lengths == 0, 1, lengths)
 
 
-def _dot(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
+def _dot(first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
     """Inner product of each pair of rows."""
     return (first * second).sum(axis=1)
 
 
-def _euclidean(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
+def _euclidean(first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
     """Negated Euclidean distance of each pair of rows: higher means more similar."""
-    import numpy
-
     return -numpy.linalg.norm(first - second, axis=1)
 
 
-def _manhattan(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
+def _manhattan(first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
     """Negated Manhattan distance of each pair of rows: higher means more similar."""
-    import numpy
-
     return -numpy.abs(first - second).sum(axis=1)
 
 
@@ -103,6 +98,6 @@ class _SimilarityTask:
         triples = zip(rows["sentence1"][:], rows["sentence2"][:], rows["score"][:], strict=True)
         return [(first, second) for first, second, score in triples if score >= _SAME_MEANING]
 
-    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+    def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         first, second = vectors["sentence1"], vectors["sentence2"]
         return {name: FUNCTIONS[name](first, second).astype(float) for name in self.similarity}

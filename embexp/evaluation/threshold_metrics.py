@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.evaluation.stats.resampling import Sample, observed_sample
 
 if TYPE_CHECKING:
-    import numpy
-
     _Goodness = Callable[["numpy.ndarray", "numpy.ndarray"], "numpy.ndarray"]
 
 
@@ -18,82 +18,70 @@ class SortedScores:
         gold: 1 for positive, 0 for negative, `(n,)`.
     """
 
-    def __init__(self, gold: "numpy.ndarray", predicted: "numpy.ndarray") -> None:
-        import numpy
-
+    def __init__(self, gold: numpy.ndarray, predicted: numpy.ndarray) -> None:
         self.order = numpy.argsort(-predicted, kind="stable")
         self.is_positive = gold[self.order].astype(bool)
         falls = numpy.diff(predicted[self.order]) != 0
         self.ends = numpy.append(numpy.flatnonzero(falls), len(predicted) - 1)
 
-    def __call__(self, sample: Sample) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+    def __call__(self, sample: Sample) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Positives and negatives at or above each threshold: one above all scores, then each distinct score.
 
         Both are `(resamples, 1 + scores)`: 0 at the first threshold, all examples at the last.
         """
-        import numpy
-
         counts = sample.counts[:, self.order]
         positives, taken = numpy.zeros((2, len(counts), len(self.ends) + 1))
         positives[:, 1:] = numpy.cumsum(counts * self.is_positive, axis=1)[:, self.ends]
         taken[:, 1:] = numpy.cumsum(counts, axis=1)[:, self.ends]
         return positives, taken - positives
 
-    def statistic(self, function: "_Goodness", sample: Sample) -> "numpy.ndarray":
+    def statistic(self, function: "_Goodness", sample: Sample) -> numpy.ndarray:
         """A statistic in every resample, `(resamples,)`; nan where one of the classes was not sampled.
 
         Args:
             function: takes the positives and negatives of each threshold, gives the statistic `(resamples,)`.
         """
-        import numpy
-
         positives, negatives = sample.once(self)
         with numpy.errstate(invalid="ignore", divide="ignore"):
             found = function(positives, negatives)
         return numpy.where((positives[:, -1] > 0) & (negatives[:, -1] > 0), found, numpy.nan)
 
 
-def average_precision(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+def average_precision(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
     """The mean of the precision at every positive, as scikit-learn's average_precision_score."""
-    import numpy
-
     precision = positives / (positives + negatives)
     found = numpy.diff(positives, axis=1, prepend=0)
     return numpy.nan_to_num(precision * found).sum(axis=1) / positives[:, -1]
 
 
-def roc_auc(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+def roc_auc(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
     """The share of pairs of a positive and a negative in which the positive scores higher; half for a tie."""
-    import numpy
-
     found = numpy.diff(negatives, axis=1, prepend=0)
     above = positives - numpy.diff(positives, axis=1, prepend=0) / 2
     return (found * above).sum(axis=1) / (positives[:, -1] * negatives[:, -1])
 
 
-def best_accuracy(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+def best_accuracy(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
     """Accuracy at the threshold that makes it highest."""
     return accuracies(positives, negatives).max(axis=1)
 
 
-def best_f1(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+def best_f1(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
     """F1 of the positive class at the threshold that makes it highest."""
     return f1_scores(positives, negatives).max(axis=1)
 
 
-def accuracies(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+def accuracies(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
     """Accuracy at each threshold."""
     return (positives + negatives[:, -1:] - negatives) / (positives[:, -1:] + negatives[:, -1:])
 
 
-def f1_scores(positives: "numpy.ndarray", negatives: "numpy.ndarray") -> "numpy.ndarray":
+def f1_scores(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
     """F1 of the positive class at each threshold."""
-    import numpy
-
     return numpy.nan_to_num(2 * positives / (positives + negatives + positives[:, -1:]))
 
 
-def best_threshold(gold: "numpy.ndarray", predicted: "numpy.ndarray", goodness: "_Goodness") -> float:
+def best_threshold(gold: numpy.ndarray, predicted: numpy.ndarray, goodness: "_Goodness") -> float:
     """The threshold at which `goodness` is highest: examples at or above it count as positive.
 
     It lies half way between the lowest positive score and the highest negative one; just above the highest score if
@@ -102,8 +90,6 @@ def best_threshold(gold: "numpy.ndarray", predicted: "numpy.ndarray", goodness: 
     Args:
         goodness: `accuracies` or `f1_scores`.
     """
-    import numpy
-
     positives, negatives = SortedScores(gold, predicted)(observed_sample(len(gold)))
     best = int(numpy.argmax(goodness(positives, negatives)[0]))
     scores = numpy.unique(predicted)[::-1]

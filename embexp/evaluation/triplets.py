@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy
+
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import SHAPES, text_columns
 from embexp.errors import DataError
@@ -11,7 +13,6 @@ from embexp.evaluation.metrics import Measure
 from embexp.evaluation.similarity import FUNCTIONS, check_functions, cosine
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 _MARGIN = "margin_cosine"
@@ -69,15 +70,13 @@ class _TripletTask:
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
         return [*zip(rows["anchor"][:], rows["positive"][:], strict=True)]
 
-    def predict(self, rows: "Dataset", vectors: Mapping[str, "numpy.ndarray"]) -> dict[str, "numpy.ndarray"]:
+    def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         right = {f"right_{name}": (_margins(FUNCTIONS[name], vectors) > 0).astype(float) for name in self.similarity}
         return {**right, _MARGIN: _margins(cosine, vectors)}
 
 
-def _margins(function: Callable, vectors: Mapping[str, "numpy.ndarray"]) -> "numpy.ndarray":
+def _margins(function: Callable, vectors: Mapping[str, numpy.ndarray]) -> numpy.ndarray:
     """Similarity of anchor and positive minus that of anchor and most similar negative, float64 `(rows,)`."""
-    import numpy
-
     anchor, *negatives, positive = vectors.values()
     best_negative = numpy.max([function(anchor, negative) for negative in negatives], axis=0)
     return function(anchor, positive).astype(float) - best_negative

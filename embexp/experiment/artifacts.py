@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy
 
 from embexp.evaluation.metrics import Measure, value_of
 from embexp.evaluation.scores import Evaluator, Scores, verdict_split, write_examples, write_examples_csv
@@ -12,9 +14,6 @@ from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import GEOMETRY, AllScores
 from embexp.reports.changed_examples import KIND_OF, rows_of, with_errors, write_changed
 from embexp.tracking.journal import Journal
-
-if TYPE_CHECKING:
-    import numpy
 
 _MOST_CHANGED = 20  # examples in each table of changed ones
 _IN_MATRIX = 8  # sentences in the similarity matrix
@@ -31,12 +30,12 @@ class _SplitScores:
     trained: Scores
 
     @property
-    def gold(self) -> "numpy.ndarray":
+    def gold(self) -> numpy.ndarray:
         """The true values of the examples."""
         return self.base.examples[self.measure.gold]
 
     @property
-    def values(self) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+    def values(self) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Base and trained values of the examples."""
         return self.base.predicted[self.measure.predicted], self.trained.predicted[self.measure.predicted]
 
@@ -154,14 +153,10 @@ def _labels_of(evaluators: tuple[Evaluator, ...], scores: AllScores, split: str)
 
 def _few(number: int) -> list[int]:
     """Places of a handful of texts from all over."""
-    import numpy
-
     return numpy.unique(numpy.linspace(0, number - 1, _IN_MATRIX).astype(int)).tolist()
 
 
-def _cosines(vectors: "numpy.ndarray") -> "numpy.ndarray":
-    import numpy
-
+def _cosines(vectors: numpy.ndarray) -> numpy.ndarray:
     lengths = numpy.linalg.norm(vectors, axis=1, keepdims=True)
     units = vectors / numpy.where(lengths == 0, 1, lengths)
     return units @ units.T

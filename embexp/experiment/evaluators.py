@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy
 
 from embexp.config.compose import check_arguments, instantiate
 from embexp.data.dataset import EmbeddingDataset
@@ -13,9 +15,6 @@ from embexp.experiment.datasets import DataBuilder, for_evaluation, is_costly, o
 from embexp.experiment.routing import route_to_evaluator
 from embexp.experiment.settings_checks import of_rows
 from embexp.steps.dedup.leaks import leaked_rows
-
-if TYPE_CHECKING:
-    import numpy
 
 _Node = Mapping[str, Any]
 _Leaked = dict[str, "numpy.ndarray"]  # by split: which rows are also in the training data
@@ -115,9 +114,7 @@ def _read_by(node: _Node) -> tuple[str, ...]:
     return tuple(node["_reads_"])
 
 
-def _any_of(masks: Sequence["numpy.ndarray"]) -> "numpy.ndarray":
-    import numpy
-
+def _any_of(masks: Sequence[numpy.ndarray]) -> numpy.ndarray:
     return numpy.logical_or.reduce(masks)
 
 

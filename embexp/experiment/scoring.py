@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.core.environment import versions
 from embexp.core.run_context import SCORING, Costs, timed
 from embexp.evaluation.geometry import collapse_signs, geometry_of
@@ -17,7 +19,6 @@ from embexp.models.weights import LOCAL
 from embexp.protocols import Encoder
 
 if TYPE_CHECKING:
-    import numpy
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
@@ -142,8 +143,6 @@ def _geometry_scores(
 
     Its examples are texts from all over, at most SAMPLE, with their embeddings as `vectors`, for pictures.
     """
-    import numpy
-
     every = [text for some in texts.values() for text in some]
     vectors = numpy.concatenate([memory.encode(some, prompt) for prompt, some in texts.items()])
     sample = numpy.unique(numpy.linspace(0, len(every) - 1, _SAMPLE).astype(int))
@@ -154,10 +153,8 @@ def _geometry_scores(
 
 def _positives(
     evaluators: Sequence[Evaluator], split: str, memory: MemoryCachedEncoder
-) -> "tuple[numpy.ndarray, numpy.ndarray] | None":
+) -> tuple[numpy.ndarray, numpy.ndarray] | None:
     """Embeddings of the pairs that evaluators know to mean the same; None where there are none."""
-    import numpy
-
     sides: tuple[list[numpy.ndarray], list[numpy.ndarray]] = ([], [])
     for evaluator in evaluators:
         pairs = evaluator.positives(split)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.errors import ConfigError, ExportError, listed
 from embexp.exports.delivery import Exported, TrainedModel, metrics_and_lines
@@ -15,7 +17,6 @@ from embexp.models.encoding import ModelEncoder
 from embexp.protocols import Encoder
 
 if TYPE_CHECKING:
-    import numpy
     from sentence_transformers import SentenceTransformer
 
 _ERRORS = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
@@ -46,10 +47,8 @@ class _OnnxEncoder:
         self.max_tokens = max_tokens
         self.default_prompt = default_prompt
 
-    def encode(self, texts: Sequence[str], prompt: str | None = None, batch_size: int = 64) -> "numpy.ndarray":
+    def encode(self, texts: Sequence[str], prompt: str | None = None, batch_size: int = 64) -> numpy.ndarray:
         """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
-        import numpy
-
         before = self.default_prompt if prompt is None else prompt
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]), reverse=True)
         parts = [
@@ -58,7 +57,7 @@ class _OnnxEncoder:
         ]
         return numpy.concatenate(parts)[numpy.argsort(order)]
 
-    def _embed(self, texts: list[str]) -> "numpy.ndarray":
+    def _embed(self, texts: list[str]) -> numpy.ndarray:
         tokens = self.tokenizer(
             texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="np", verbose=False
         )
@@ -226,7 +225,7 @@ def _default_prompt(model: "SentenceTransformer") -> str:
     return model.prompts.get(model.default_prompt_name) or ""
 
 
-def _timed(encoder: Encoder, texts: list[str]) -> tuple["numpy.ndarray", float]:
+def _timed(encoder: Encoder, texts: list[str]) -> tuple[numpy.ndarray, float]:
     """The embeddings and the seconds they took, after a first batch that is not timed."""
     encoder.encode(texts[:8])
     start = time.perf_counter()

@@ -3,15 +3,13 @@
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.exports.delivery import Exported, TrainedModel, metrics_and_lines
 from embexp.protocols import Encoder
 from embexp.steps.prompting import with_row_prompts
-
-if TYPE_CHECKING:
-    import numpy
 
 _SMALLER = {"int8": 4, "binary": 32}  # times less memory than float32
 _RANGES = "ranges.npy"
@@ -48,14 +46,13 @@ class _QuantisedEncoder:
     so that cosine, dot product and distances rank pairs as the Hamming distance does.
     """
 
-    def __init__(self, encoder: Encoder, precision: str, ranges: "numpy.ndarray | None") -> None:
+    def __init__(self, encoder: Encoder, precision: str, ranges: numpy.ndarray | None) -> None:
         self.encoder = encoder
         self.precision = precision
         self.ranges = ranges
 
-    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> numpy.ndarray:
         """float32 `(len(texts), dim)`, in the order of the texts."""
-        import numpy
         from sentence_transformers.util import quantize_embeddings
 
         vectors = self.encoder.encode(texts, prompt)
@@ -92,8 +89,6 @@ class QuantisedEmbeddings:
 
     def make(self, trained: TrainedModel, folder: Path) -> Exported:
         """Write ranges (int8) and usage; score every evaluator with quantised embeddings."""
-        import numpy
-
         ranges = self._ranges(trained) if self.precision == "int8" else None
         if ranges is not None:
             numpy.save(folder / _RANGES, ranges)
@@ -105,13 +100,11 @@ class QuantisedEmbeddings:
         (folder / "README.md").write_text(text, encoding="utf-8")
         return Exported(self.name, folder, lines, metrics)
 
-    def _ranges(self, trained: TrainedModel) -> "numpy.ndarray":
+    def _ranges(self, trained: TrainedModel) -> numpy.ndarray:
         """The lowest and highest value of each dimension over texts of the train split, `(2, dim)`.
 
         Each text follows the prompt of its column, as in training and evaluation.
         """
-        import numpy
-
         trained.dataset.training_rows()  # raises if there are none
         dataset = with_row_prompts(trained.dataset)
         prompts = {column: dataset.prompts.prompt_for(column) for column in dataset.text_columns}

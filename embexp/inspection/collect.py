@@ -3,7 +3,9 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy
 
 from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
@@ -13,9 +15,6 @@ from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.conversions.convert import Way, unmet_needs
 from embexp.steps.dedup.deduplicate import deduplicate
 from embexp.steps.dedup.leaks import find_leaks
-
-if TYPE_CHECKING:
-    import numpy
 
 _SCORE_BINS = 10
 _MOST_CLASSES = 30  # further classes are counted together
@@ -30,23 +29,17 @@ def _labels_of(dataset: EmbeddingDataset) -> dict[str, dict[str, int]]:
     return {}
 
 
-def _values(dataset: EmbeddingDataset, split: str) -> "numpy.ndarray":
-    import numpy
-
+def _values(dataset: EmbeddingDataset, split: str) -> numpy.ndarray:
     batches = batches_of(dataset.splits[split])
     return numpy.concatenate([batch[dataset.shape.label].to_numpy() for batch in batches] or [numpy.array([])])
 
 
 def _score_counts(dataset: EmbeddingDataset, split: str) -> dict[str, int]:
-    import numpy
-
     counts, edges = numpy.histogram(_values(dataset, split), bins=_SCORE_BINS, range=(0, 1))
     return {f"{low:.1f} to {low + 1 / _SCORE_BINS:.1f}": int(count) for low, count in zip(edges, counts, strict=False)}
 
 
 def _class_counts(dataset: EmbeddingDataset, split: str) -> dict[str, int]:
-    import numpy
-
     numbers, counts = numpy.unique(_values(dataset, split).astype(int), return_counts=True)
     named = {_name(dataset.label_names, number): int(count) for number, count in zip(numbers, counts, strict=True)}
     if len(named) <= _MOST_CLASSES:
@@ -156,15 +149,13 @@ def bars_of(counts: Sequence[int]) -> str:
     return "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] for count in counts)
 
 
-def _lengths_of(values: "numpy.ndarray") -> _Lengths:
+def _lengths_of(values: numpy.ndarray) -> _Lengths:
     """The distribution of lengths given one by one.
 
     >>> import numpy
     >>> _lengths_of(numpy.array([1, 1, 2, 17])).histogram
     '█▄             ▄'
     """
-    import numpy
-
     shortest, longest = int(values.min()), int(values.max())
     counts, _ = numpy.histogram(values, bins=_NUM_BINS, range=(shortest, max(longest, shortest + 1)))
     return _Lengths(
@@ -178,7 +169,6 @@ def _lengths_of(values: "numpy.ndarray") -> _Lengths:
 
 def _character_lengths(dataset: EmbeddingDataset, column: str) -> _Lengths | None:
     """Lengths in characters of all texts of a column, in all splits; None when there is none."""
-    import numpy
     import pyarrow.compute
 
     parts = [
@@ -194,8 +184,6 @@ def _token_lengths(
     dataset: EmbeddingDataset, column: str, count_tokens: Callable[[Sequence[str]], Sequence[int]]
 ) -> _Lengths | None:
     """Lengths in tokens of a seeded sample of a column's texts; None when there is none."""
-    import numpy
-
     texts = _sample_of(dataset, column, _TOKEN_SAMPLE)
     return _lengths_of(numpy.asarray(count_tokens(texts))) if texts else None
 

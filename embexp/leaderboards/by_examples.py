@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, KeptExamples, Scores
 from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
@@ -101,8 +103,6 @@ def _joined(base_of: Mapping[_BaseKey, Cell], column: Labels) -> Cell:
 
 
 def _stacked(cells: Sequence[Cell]) -> Cell:
-    import numpy
-
     values, resampled = (numpy.concatenate([getattr(cell, name) for cell in cells]) for name in ("values", "resampled"))
     return Cell(values, resampled, cells[0].examples)
 
@@ -125,8 +125,6 @@ def _score(cell: Cell, pool: Sequence[Cell]) -> tuple[Estimate, float]:
 
     The interval is centred on the mean: texts sampled twice make a clustering look better than it is.
     """
-    import numpy
-
     off = cell.values - numpy.nanmean(cell.resampled, axis=1)
     centred = replace(cell, resampled=cell.resampled + off[:, None])
     found = cell_summary(centred, [other for other in pool if other is not cell])
@@ -138,7 +136,6 @@ def _p_between(first: Cell, second: Cell, pool: Sequence[Cell]) -> float:
 
     The correction for all pairs multiplies it: otherwise none of 30 cells could differ significantly from the best.
     """
-    import numpy
     from scipy.stats import norm
 
     found = cell_difference(first, second, pool)

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.config.compose import BY_PATH, model_named, option_names
 from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.errors import ConfigError, ModelError, Problem
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
-    import numpy
     from sentence_transformers import CrossEncoder
 
 BASE_FOLDER = "base"  # where the transformer of a named model is written
@@ -104,14 +105,12 @@ class CrossEncoderScorer:
         refuse([*problems, *reading_problems(batch_size, max_tokens)], under="scorer")
         self._model: Any = None
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
+    def score(self, pairs: Sequence[tuple[str, str]]) -> numpy.ndarray:
         """One score per pair, higher means more similar, float32 `(len(pairs),)`.
 
         Raises:
             ModelError: the model cannot be loaded, or gives several numbers for a pair.
         """
-        import numpy
-
         self._model = self._model or self._loaded()
         options = {"batch_size": self.batch_size, "show_progress_bar": False}
         scores = self._model.predict([*pairs], activation_fn=self._function(), **options)

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.data.cache import save_array
 from embexp.data.sources import sha256_of
 from embexp.protocols import Encoder
 
 if TYPE_CHECKING:
-    import numpy
     from sentence_transformers import SentenceTransformer
 
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".onnx", ".h5", ".ot", ".msgpack", ".ckpt", ".xml"}  # endings of such files
@@ -64,10 +65,8 @@ class MemoryCachedEncoder:
         self._places: dict[str | None, dict[str, int]] = {}
         self._vectors: dict[str | None, numpy.ndarray] = {}
 
-    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> numpy.ndarray:
         """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
-        import numpy
-
         places = self._places.setdefault(prompt, {})
         if unknown := [text for text in dict.fromkeys(texts) if text not in places]:
             found = self.encoder.encode(unknown, prompt)
@@ -93,10 +92,8 @@ class DiskCachedEncoder:
         self.folder = folder
         self.model = model
 
-    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> numpy.ndarray:
         """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
-        import numpy
-
         distinct = [*dict.fromkeys(texts)]
         file = self.folder / f"{self._key(distinct, prompt)}.npy"
         if file.is_file():

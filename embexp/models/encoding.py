@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.config.compose import model_named
 from embexp.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy
     from sentence_transformers import SentenceTransformer
 
 
@@ -60,13 +61,12 @@ class ModelEncoder:
         self.progress = progress
         self.texts_encoded, self.seconds = 0, 0.0
 
-    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> numpy.ndarray:
         """Embeddings in the order of the texts, float32 `(len(texts), dim)`.
 
         Args:
             prompt: goes before every text; empty for none, None for the model's own default one.
         """
-        import numpy
         from tqdm.auto import tqdm
 
         began = time.perf_counter()
@@ -112,7 +112,7 @@ class FrozenEncoder:
             expected, fix = "a trained model: an option, a folder or a Hub id", "encoder.model=minilm"
             raise ConfigError("has random weights", key="encoder.model", given=model, expected=expected, fix=fix)
 
-    def encode(self, texts: Sequence[str], prompt: str | None = None) -> "numpy.ndarray":
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> numpy.ndarray:
         """Embeddings in the order of the texts, float32 `(len(texts), dim)`; prompts as `Encoder` has them."""
         if self._encoder is None:
             logger.info("loading %s", self.name)

@@ -17,12 +17,11 @@ The change is the error of the base model minus that of the trained one: above 0
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy
 
 from embexp.reports.tables import shortened
-
-if TYPE_CHECKING:
-    import numpy
 
 _Row = dict[str, Any]
 _SMALLEST_CHANGE = 1e-9  # less is a rounding error
@@ -65,8 +64,6 @@ def with_errors(rows: Sequence[Mapping[str, Any]], kind: str) -> list[_Row]:
         rows: with `gold`, `base` and `trained`; all examples, because an error may depend on the other ones.
         kind: one of ERRORS.
     """
-    import numpy
-
     gold = numpy.array([row.get("gold") for row in rows])
     errors = {
         f"{model}_error": ERRORS[kind](gold, numpy.array([row[model] for row in rows])) for model in ("base", "trained")
@@ -94,9 +91,8 @@ def worst(rows: Sequence[_Row], number: int | None = None) -> list[_Row]:
     return sorted(wrong, key=lambda row: -row["trained_error"])[:number]
 
 
-def _rank_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":
+def _rank_errors(gold: numpy.ndarray, values: numpy.ndarray) -> numpy.ndarray:
     """How far the rank of each value is from those that its gold score allows, in [0, 1]; nan where it has none."""
-    import numpy
     from scipy.stats import rankdata
 
     known = numpy.isfinite(values)
@@ -106,37 +102,33 @@ def _rank_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarr
     return found
 
 
-def _binary_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":
+def _binary_errors(gold: numpy.ndarray, values: numpy.ndarray) -> numpy.ndarray:
     """For each value the share of the other class on its wrong side, in [0, 1]; nan where that class is empty."""
-    import numpy
-
     is_positive, known = gold.astype(bool), numpy.isfinite(values)
     positives, negatives = (numpy.sort(values[known & chosen]) for chosen in (is_positive, ~is_positive))
     found = numpy.where(is_positive, 1 - _share_below(values, negatives), _share_below(values, positives))
     return numpy.where(known, found, numpy.nan)
 
 
-def _share_below(values: "numpy.ndarray", others: "numpy.ndarray") -> "numpy.ndarray":
+def _share_below(values: numpy.ndarray, others: numpy.ndarray) -> numpy.ndarray:
     """For each value the share of the sorted others that are lower; those that equal it count half."""
-    import numpy
-
     if not len(others):
         return numpy.full(len(values), numpy.nan)
     below, not_above = (numpy.searchsorted(others, values, side) for side in ("left", "right"))
     return (below + not_above) / (2 * len(others))
 
 
-def _share_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":  # noqa: ARG001
+def _share_errors(gold: numpy.ndarray, values: numpy.ndarray) -> numpy.ndarray:  # noqa: ARG001
     """What each value lacks to 1."""
     return 1 - values
 
 
-def _class_errors(gold: "numpy.ndarray", values: "numpy.ndarray") -> "numpy.ndarray":
+def _class_errors(gold: numpy.ndarray, values: numpy.ndarray) -> numpy.ndarray:
     """1 where the predicted class is not the gold one, else 0."""
     return (gold != values).astype(float)
 
 
-ERRORS: dict[str, Callable[["numpy.ndarray", "numpy.ndarray"], "numpy.ndarray"]] = {
+ERRORS: dict[str, Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]] = {
     "rank": _rank_errors,
     "binary": _binary_errors,
     "share": _share_errors,

@@ -4,13 +4,11 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-
-if TYPE_CHECKING:
-    import numpy
 
 _Row = Mapping[str, Any]
 _COSTS = {"encode_texts_per_second": "texts/s", "parameters": "parameters", "dimensions": "dimensions"}
@@ -85,8 +83,6 @@ def _spread_of(gold: Sequence[float], similarities: Sequence[float]) -> list[tup
     >>> _spread_of([0, 0, 1], [0.25, 0.25, 0.5])
     [('0', 2, 0.25, 0.25, 0.25), ('1', 1, 0.5, 0.5, 0.5)]
     """
-    import numpy
-
     gold, similarities = numpy.asarray(gold, dtype=float), numpy.asarray(similarities, dtype=float)
     return [
         (name, int(member.sum()), *numpy.quantile(similarities[member], (0.05, 0.5, 0.95)).tolist())
@@ -95,9 +91,7 @@ def _spread_of(gold: Sequence[float], similarities: Sequence[float]) -> list[tup
     ]
 
 
-def _groups(gold: "numpy.ndarray") -> Iterator[tuple[str, "numpy.ndarray"]]:
-    import numpy
-
+def _groups(gold: numpy.ndarray) -> Iterator[tuple[str, numpy.ndarray]]:
     if len(values := numpy.unique(gold)) <= _MOST_VALUES:
         yield from ((f"{value:g}", gold == value) for value in values)
         return

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, holds_lists, list_lengths, scores_without, table_of_batches, without_items
 from embexp.data.dataset import EmbeddingDataset
@@ -16,7 +18,6 @@ from embexp.steps.kept_rows import none_emptied
 from embexp.steps.text_repair import UNICODE_FORMS, cleaner
 
 if TYPE_CHECKING:
-    import numpy
     import pyarrow
     from datasets import Dataset
 
@@ -113,9 +114,8 @@ class _LengthLimits:
         legal = LegalValues(least=least if COUNT.allow(least) else 1, whole=True, optional=True)
         yield from problems_with(name, limit, legal, such_as="null")
 
-    def violations(self, texts: "pyarrow.Array") -> Iterator[tuple[str, "numpy.ndarray"]]:
+    def violations(self, texts: "pyarrow.Array") -> Iterator[tuple[str, numpy.ndarray]]:
         """Each way to break the limits, with the mask of the texts that do; a text may be in several."""
-        import numpy
         import pyarrow.compute as compute
 
         chars = numpy.asarray(compute.utf8_length(texts.fill_null("")))
@@ -149,7 +149,6 @@ class _Cleaning:
 
     def batch(self, batch: "pyarrow.Table", columns: Sequence[str]) -> "pyarrow.Table":
         """The batch with clean texts, without the rows that are left out."""
-        import numpy
         import pyarrow
 
         keep = numpy.ones(batch.num_rows, dtype=bool)
@@ -176,11 +175,8 @@ class _Cleaning:
         self.changed += sum(old != new for old, new in zip(before, after, strict=True))
         return compute.replace_with_mask(texts, doubtful, pyarrow.array(after, pyarrow.string()))
 
-    def _lists(
-        self, batch: "pyarrow.Table", column: str, keep: "numpy.ndarray"
-    ) -> tuple["pyarrow.Table", "numpy.ndarray"]:
+    def _lists(self, batch: "pyarrow.Table", column: str, keep: numpy.ndarray) -> tuple["pyarrow.Table", numpy.ndarray]:
         """The batch without unfit texts in the lists of a column; a row goes when no positive is left."""
-        import numpy
         import pyarrow
 
         lists = batch[column].combine_chunks()
@@ -196,7 +192,7 @@ class _Cleaning:
             keep = keep & ~bare
         return _with(batch, column, left), keep
 
-    def _fitting(self, texts: "pyarrow.Array", keep: "numpy.ndarray", counts: Counter[str]) -> "numpy.ndarray":
+    def _fitting(self, texts: "pyarrow.Array", keep: numpy.ndarray, counts: Counter[str]) -> numpy.ndarray:
         """`keep` without the texts that break a limit, each counted under the first reason."""
         for why, unfit in self.lengths.violations(texts):
             counts[why] += int((keep & unfit).sum())

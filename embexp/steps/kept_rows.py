@@ -1,19 +1,15 @@
 """Data sets with some rows left out, and the refusal of a step that empties a split."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+
+import numpy
 
 from embexp.data.arrow import select_rows
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError, listed
 
-if TYPE_CHECKING:
-    import numpy
 
-
-def keep_rows(
-    dataset: EmbeddingDataset, step: str, keep: Mapping[str, "numpy.ndarray"], reason: str
-) -> EmbeddingDataset:
+def keep_rows(dataset: EmbeddingDataset, step: str, keep: Mapping[str, numpy.ndarray], reason: str) -> EmbeddingDataset:
     """The data set with the rows where the mask of their split is true; a split without a mask keeps all.
 
     Raises:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
@@ -46,8 +48,6 @@ def keep_languages(
         ConfigError: lists every unknown language and column and every number out of range.
         DataError: a split would be left without rows.
     """
-    import numpy
-
     known = sorted({*_identifier().labels} - {*_PART_OF, _NO_LANGUAGE})
     note = ". ".join(f"The code {code} counts as {_PART_OF[code]}" for code in _PART_OF if code in (languages or ()))
     legal_columns = LegalValues(many=True, one_of=tuple(dataset.text_columns), optional=True)

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.core.arguments import refuse
 from embexp.data.arrow import batches_of, table_of_batches
 from embexp.data.dataset import EmbeddingDataset, Prompts
@@ -114,7 +116,6 @@ def _with_prompt(texts: "pyarrow.Array", prompt: str, own: "pyarrow.ChunkedArray
 
 
 def _offsets(lists: "pyarrow.ListArray") -> "pyarrow.Array":
-    import numpy
     import pyarrow
     import pyarrow.compute
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, select_rows
 from embexp.data.dataset import SPLITS, EmbeddingDataset
@@ -14,17 +16,14 @@ from embexp.steps.dedup.row_keys import text_hashes
 from embexp.steps.split_groups import Division, RowGroups, connected_rows, divided, identical_rows
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 
-def _may_stay_in_train(rows: "Dataset", held_out: Sequence["Dataset"], columns: list[str]) -> "numpy.ndarray":
+def _may_stay_in_train(rows: "Dataset", held_out: Sequence["Dataset"], columns: list[str]) -> numpy.ndarray:
     """Which rows have neither a source nor a text in the held-out splits, bool `(num_rows,)`.
 
     Case, spaces and punctuation of texts do not count.
     """
-    import numpy
-
     stay = numpy.ones(rows.num_rows, dtype=bool)
     for names, loosely in (([MADE_FROM], False), (columns, True)):
         keys, counts = text_hashes(rows, names, loosely)
@@ -62,8 +61,6 @@ def split(
         ConfigError: lists every argument that does not fit.
         DataError: too few groups of rows to give each split one, or only copies of rows.
     """
-    import numpy
-
     refuse(_problems(dataset, ratios, by, stratify, seed))
     wanted = {name: ratio for name, ratio in zip(SPLITS, ratios, strict=True) if ratio and name not in dataset.splits}
     if not wanted or "train" not in dataset.splits or not dataset.splits["train"].num_rows:
@@ -103,7 +100,7 @@ def _in_one(dataset: EmbeddingDataset, name: str) -> dict[str, "Dataset"]:
 
 
 def _with_followers(
-    dataset: EmbeddingDataset, are_sources: "numpy.ndarray", in_train: "numpy.ndarray", made: Mapping[str, "Dataset"]
+    dataset: EmbeddingDataset, are_sources: numpy.ndarray, in_train: numpy.ndarray, made: Mapping[str, "Dataset"]
 ) -> "Dataset":
     """The train rows: the sources of the mask `in_train`, and the copies that may stay with them."""
     held_out = [part for name, part in made.items() if name != "train"]
@@ -127,10 +124,8 @@ def _problems(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, se
     yield from problems_with("seed", seed, LegalValues(whole=True), such_as=42)
 
 
-def _labels(rows: "Dataset", shape: Shape) -> "numpy.ndarray":
+def _labels(rows: "Dataset", shape: Shape) -> numpy.ndarray:
     """The label of each row as a whole number; scores by the fifth of their range."""
-    import numpy
-
     batches = batches_of(rows.select_columns([shape.label]))
     values = numpy.concatenate([batch[shape.label].to_numpy() for batch in batches])
     if shape.label_kind == "score":
@@ -151,8 +146,6 @@ def _remarks(groups: RowGroups, division: Division, by: str) -> Iterator[str]:
 
 def _texts_in_two(groups: RowGroups, division: Division) -> int:
     """How many texts are in more than one split."""
-    import numpy
-
     part_of_text = numpy.repeat(division.parts[groups.of_rows], groups.counts)
     num_parts = sum(
         numpy.bincount(groups.texts[part_of_text == part], minlength=groups.texts.max() + 1) > 0

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.errors import DataError, listed
 from embexp.steps.dedup.row_keys import mixed, text_hashes
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 
@@ -26,11 +27,11 @@ class RowGroups:
         texts: the number of each text, row by row, and `counts`, how many texts each row has.
     """
 
-    of_rows: "numpy.ndarray"
-    sizes: "numpy.ndarray"
-    keys: "numpy.ndarray"
-    texts: "numpy.ndarray"
-    counts: "numpy.ndarray"
+    of_rows: numpy.ndarray
+    sizes: numpy.ndarray
+    keys: numpy.ndarray
+    texts: numpy.ndarray
+    counts: numpy.ndarray
 
 
 def connected_rows(rows: "Dataset", columns: list[str]) -> RowGroups:
@@ -42,8 +43,6 @@ def connected_rows(rows: "Dataset", columns: list[str]) -> RowGroups:
     >>> connected_rows(Dataset.from_dict({"a": ["x", "y", "z"], "b": ["u", "v", "u"]}), ["a", "b"]).of_rows.tolist()
     [0, 1, 0]
     """
-    import numpy
-
     hashes, counts = text_hashes(rows, columns, loosely=True)
     distinct, texts = numpy.unique(hashes, return_inverse=True)
     del hashes
@@ -58,8 +57,6 @@ def connected_rows(rows: "Dataset", columns: list[str]) -> RowGroups:
 
 def identical_rows(rows: "Dataset", columns: list[str]) -> RowGroups:
     """Rows with the same texts in the same order."""
-    import numpy
-
     hashes, counts = text_hashes(rows, columns, loosely=False)
     starts = numpy.cumsum(counts) - counts
     places = numpy.arange(len(hashes), dtype="int32") - numpy.repeat(starts.astype("int32"), counts)
@@ -70,12 +67,8 @@ def identical_rows(rows: "Dataset", columns: list[str]) -> RowGroups:
     return _numbered(group, keys, texts, counts)
 
 
-def _numbered(
-    group: "numpy.ndarray", keys: "numpy.ndarray", texts: "numpy.ndarray", counts: "numpy.ndarray"
-) -> RowGroups:
+def _numbered(group: numpy.ndarray, keys: numpy.ndarray, texts: numpy.ndarray, counts: numpy.ndarray) -> RowGroups:
     """The groups numbered in the order of their first rows."""
-    import numpy
-
     _, first_rows, numbers = numpy.unique(group, return_index=True, return_inverse=True)
     order = numpy.argsort(first_rows)
     rank = numpy.empty_like(order)
@@ -84,9 +77,8 @@ def _numbered(
     return RowGroups(of_rows, numpy.bincount(of_rows), keys[group[first_rows[order]]], texts, counts)
 
 
-def _components(num_nodes: int, one: "numpy.ndarray", other: "numpy.ndarray") -> "numpy.ndarray":
+def _components(num_nodes: int, one: numpy.ndarray, other: numpy.ndarray) -> numpy.ndarray:
     """The number of each node's component."""
-    import numpy
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -105,12 +97,12 @@ class Division:
     """
 
     names: tuple[str, ...]
-    parts: "numpy.ndarray"
-    large: "numpy.ndarray"
+    parts: numpy.ndarray
+    large: numpy.ndarray
 
 
 def divided(
-    groups: RowGroups, shares: Mapping[str, float], seed: int, labels: "numpy.ndarray | None", name: str
+    groups: RowGroups, shares: Mapping[str, float], seed: int, labels: numpy.ndarray | None, name: str
 ) -> Division:
     """The groups divided so that each split gets its share of the rows.
 
@@ -127,8 +119,6 @@ def divided(
     Raises:
         DataError: too few groups for the splits.
     """
-    import numpy
-
     names = (*shares, "train")
     place = mixed(groups.keys, seed).astype("float64") / 2.0**64
     large = groups.sizes > max(1, int(min(shares.values()) * groups.sizes.sum()))
@@ -143,10 +133,8 @@ def divided(
 
 
 def _by_quota(
-    groups: RowGroups, cuts: "numpy.ndarray", place: "numpy.ndarray", large: "numpy.ndarray", label: "numpy.ndarray"
-) -> "numpy.ndarray":
-    import numpy
-
+    groups: RowGroups, cuts: numpy.ndarray, place: numpy.ndarray, large: numpy.ndarray, label: numpy.ndarray
+) -> numpy.ndarray:
     parts = numpy.full(len(place), len(cuts))
     rows_of_label = numpy.bincount(label, weights=groups.sizes)
     order = numpy.lexsort((place, label))
@@ -160,10 +148,8 @@ def _by_quota(
     return parts
 
 
-def _most_frequent(groups: RowGroups, labels: "numpy.ndarray") -> "numpy.ndarray":
+def _most_frequent(groups: RowGroups, labels: numpy.ndarray) -> numpy.ndarray:
     """The label that most rows of each group have, the smallest one among equals."""
-    import numpy
-
     num_labels = int(labels.max()) + 1
     pairs, counts = numpy.unique(groups.of_rows.astype("int64") * num_labels + labels, return_counts=True)
     group, label = pairs // num_labels, pairs % num_labels
@@ -173,16 +159,14 @@ def _most_frequent(groups: RowGroups, labels: "numpy.ndarray") -> "numpy.ndarray
 
 
 def _none_empty(
-    parts: "numpy.ndarray",
-    place: "numpy.ndarray",
-    cuts: "numpy.ndarray",
-    large: "numpy.ndarray",
+    parts: numpy.ndarray,
+    place: numpy.ndarray,
+    cuts: numpy.ndarray,
+    large: numpy.ndarray,
     names: tuple[str, ...],
     name: str,
-) -> "numpy.ndarray":
+) -> numpy.ndarray:
     """An empty split gets the group nearest to its interval, from a split that has others."""
-    import numpy
-
     bounds = [0.0, *cuts, 1.0]
     for part in range(len(names) - 1, -1, -1):
         held = numpy.bincount(parts, minlength=len(names))

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy
 
 from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.data.cache import CachedBlocks
@@ -16,9 +18,6 @@ from embexp.steps.conversions.conversion import Conversion, ConversionInput, Row
 from embexp.steps.conversions.convert import convert, convert_to
 from embexp.steps.negatives.embedding import cosines
 from embexp.steps.negatives.pool import Pairs
-
-if TYPE_CHECKING:
-    import numpy
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,8 @@ class CosineScorer:
         prompts = {"query_prompt": self.query_prompt, "document_prompt": self.document_prompt}
         refuse(problem for name, prompt in prompts.items() for problem in _prompt_problems(f"scorer.{name}", prompt))
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
+    def score(self, pairs: Sequence[tuple[str, str]]) -> numpy.ndarray:
         """One cosine per pair, float32 `(len(pairs),)`."""
-        import numpy
-
         sides, places = [], []
         for side, prompt in enumerate((self.query_prompt, self.document_prompt)):
             place = {text: row for row, text in enumerate(dict.fromkeys(pair[side] for pair in pairs))}

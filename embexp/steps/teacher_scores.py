@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.core.arguments import COUNT, COUNT_FROM_0, problems_with, refuse
 from embexp.data.arrow import batches_of, schema_of, table_of_batches, with_progress
 from embexp.data.cache import CachedBlocks
@@ -66,8 +68,6 @@ class _ScoreReport:
 
     def lines(self) -> list[str]:
         """What to read besides the numbers: the distribution of margins, whether a model can learn them, examples."""
-        import numpy
-
         margins = numpy.asarray(self.margins)
         lines = [f"positive - negative {histogram(margins)}"]
         if far := int((abs(margins) > _REACH).sum()):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy
+
 from embexp.errors import ConfigError, did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -105,7 +107,6 @@ class Terms:
 
     def counts(self, texts: Iterable[str], num_terms: int) -> "scipy.sparse.csr_array":
         """How often each of the first `num_terms` terms occurs in each text, float32 `(texts, num_terms)`."""
-        import numpy
         import scipy.sparse
 
         found = [[number for number in self.numbers_of(text) if number < num_terms] for text in texts]

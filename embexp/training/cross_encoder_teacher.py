@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.core.arguments import refuse
 from embexp.core.run_folder import RESULT, read_json
 from embexp.data.arrow import with_progress
@@ -22,7 +24,6 @@ from embexp.training.cross_encoder_training import (
 )
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 _FOLDER = "cross_encoders"  # below the cache
@@ -91,14 +92,11 @@ class _CrossEncoderLabeller:
         """The metrics on dev before and after training, each the mean over the trainings; none without dev rows."""
         return before_and_after([read_json(folder / RESULT)["metrics"] for folder in self.trainings])
 
-    def label(self, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
+    def label(self, pairs: Sequence[tuple[str, str]]) -> numpy.ndarray:
         """Probabilities of classes, or one column of scores, float32 `(len(pairs), outputs)`."""
-        import numpy
-
         return numpy.mean([self._labelled_by(folder, pairs) for folder in self.trainings], axis=0)
 
-    def _labelled_by(self, folder: Path, pairs: Sequence[tuple[str, str]]) -> "numpy.ndarray":
-        import numpy
+    def _labelled_by(self, folder: Path, pairs: Sequence[tuple[str, str]]) -> numpy.ndarray:
         import torch
         from sentence_transformers import CrossEncoder
 

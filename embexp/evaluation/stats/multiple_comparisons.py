@@ -3,15 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy
 
 from embexp.evaluation.metrics import Statistics
 from embexp.evaluation.scores import ID, Scores
 from embexp.evaluation.stats.paired_tests import interval_of, p_value_of
 from embexp.evaluation.stats.resampling import bootstrap_samples
-
-if TYPE_CHECKING:
-    import numpy
 
 _LEVEL = 0.05
 
@@ -105,8 +103,6 @@ class RankedModel:
 
 def rank_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> list[RankedModel]:
     """The models from best to worst in one metric, by paired resamples of their common examples."""
-    import numpy
-
     values = {name: of_model.metrics[metric] for name, of_model in scores.items()}
     order = sorted(values, key=lambda name: -numpy.nan_to_num(values[name], nan=-numpy.inf))
     resampled = _resampled(scores, metric, max(resamples, _resamples_needed(len(scores))))
@@ -131,23 +127,19 @@ def rank_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> li
     ]
 
 
-def _interval_about(value: float, resampled: "numpy.ndarray") -> tuple[float, float]:
+def _interval_about(value: float, resampled: numpy.ndarray) -> tuple[float, float]:
     """The interval, centred on the value: texts sampled twice make a clustering look better than it is.
 
     Metrics with per-example values lie in [-1, 1]; the ends are clipped to it.
     """
-    import numpy
-
     if numpy.isnan(resampled).all():
         return math.nan, math.nan
     low, high = interval_of(resampled - numpy.nanmean(resampled) + value)
     return max(low, -1.0), min(high, 1.0)
 
 
-def _resampled(scores: Mapping[str, Scores], metric: str, resamples: int) -> dict[str, "numpy.ndarray"]:
+def _resampled(scores: Mapping[str, Scores], metric: str, resamples: int) -> dict[str, numpy.ndarray]:
     """The metric of each model in the same resamples; empty without per-example values."""
-    import numpy
-
     first = next(iter(scores.values()))
     measure = next((measure for measure in first.measures if measure.name == metric), None)
     if measure is None:

@@ -8,20 +8,18 @@ Williams' t for this case; the Z named after him is nearly as good.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+import numpy
 
 from embexp.evaluation.metrics import Measure, Statistic, Statistics
 from embexp.evaluation.stats.resampling import CHUNK, Sample, bootstrap_samples
-
-if TYPE_CHECKING:
-    import numpy
 
 _INTERVAL = (2.5, 97.5)  # percentiles: the ends of a 95 % interval
 
 
 def bootstrap_differences(
     compared: Sequence[tuple["Statistic", "Statistic"]], examples: int, resamples: int, seed: int = 0
-) -> list["numpy.ndarray"]:
+) -> list[numpy.ndarray]:
     """Second minus first of each pair of statistics in every resample, `(resamples,)` each.
 
     Examples are sampled with replacement, the same ones for both models and all pairs (Efron & Tibshirani 1993); ranks
@@ -29,8 +27,6 @@ def bootstrap_differences(
     different seeds do differ, and more examples show it better. To compare configurations, run each several times: see
     `seeds.py`.
     """
-    import numpy
-
     found: list[list[numpy.ndarray]] = [[] for _ in compared]
     for sample in bootstrap_samples(examples, resamples, seed):
         for differences, (first, second) in zip(found, compared, strict=True):
@@ -38,28 +34,24 @@ def bootstrap_differences(
     return [numpy.concatenate(differences) for differences in found]
 
 
-def interval_of(differences: "numpy.ndarray") -> tuple[float, float]:
+def interval_of(differences: numpy.ndarray) -> tuple[float, float]:
     """The 95 % percentile interval; resamples without the statistic (nan) are left out.
 
     Of R resamples the ends are the R + 1 times 0.025th and 0.975th in order (Davison & Hinkley 1997, section 5.3).
     """
-    import numpy
-
     if numpy.isnan(differences).all():
         return float("nan"), float("nan")
     low, high = numpy.nanpercentile(differences, _INTERVAL, method="weibull")
     return float(low), float(high)
 
 
-def p_value_of(differences: "numpy.ndarray") -> float:
+def p_value_of(differences: numpy.ndarray) -> float:
     """Two-sided p of no difference: 1 minus the level of the percentile interval that has an end at zero.
 
     So p is below 0.05 exactly where zero is outside `interval_of`. It is about twice the share of resamples on the
     rarer side of zero; those at zero count for both sides. The smallest p is 2 / (resamples + 1), which matters when it
     is corrected for many comparisons.
     """
-    import numpy
-
     known = numpy.sort(differences[~numpy.isnan(differences)])
     if not len(known):
         return float("nan")
@@ -67,10 +59,8 @@ def p_value_of(differences: "numpy.ndarray") -> float:
     return float(min(1.0, 2 * rarer / (len(known) + 1)))
 
 
-def _place_of_zero(ordered: "numpy.ndarray") -> float:
+def _place_of_zero(ordered: numpy.ndarray) -> float:
     """The place, from 1, up to which values are not above zero; half way between two values lies half a place."""
-    import numpy
-
     number = int(numpy.searchsorted(ordered, 0, side="right"))
     if number in (0, len(ordered)):
         return max(number, 1)
@@ -101,8 +91,6 @@ def permutation_p_value(measure: Measure, first: _Columns, second: _Columns, per
     Returns:
         nan if the measure does not exist on the data as they are; permutations without it are left out.
     """
-    import numpy
-
     runs = zip(*(_runs_of(_rows(measure, columns, measure.predicted)) for columns in (first, second)), strict=True)
     gold = _rows(measure, first, measure.gold) if measure.gold else None
     statistics = [_statistic(measure, gold, *pair) for pair in runs]
@@ -115,26 +103,18 @@ def permutation_p_value(measure: Measure, first: _Columns, second: _Columns, per
     return float(((numpy.abs(known) >= abs(observed) - _ROUNDING).sum() + 1) / (len(known) + 1))
 
 
-def _rows(measure: Measure, columns: _Columns, column: str) -> "numpy.ndarray":
+def _rows(measure: Measure, columns: _Columns, column: str) -> numpy.ndarray:
     """The values of the rows that count."""
-    import numpy
-
     values = numpy.asarray(columns[column])
     return values[numpy.asarray(columns[measure.where])] if measure.where else values
 
 
-def _runs_of(values: "numpy.ndarray") -> list["numpy.ndarray"]:
-    import numpy
-
+def _runs_of(values: numpy.ndarray) -> list[numpy.ndarray]:
     return [values] if numpy.ndim(values[0]) == 0 else [*numpy.stack([*values], axis=1)]
 
 
-def _statistic(
-    measure: Measure, gold: "numpy.ndarray | None", first: "numpy.ndarray", second: "numpy.ndarray"
-) -> Statistic:
+def _statistic(measure: Measure, gold: numpy.ndarray | None, first: numpy.ndarray, second: numpy.ndarray) -> Statistic:
     """The statistic on a table of both models' examples, the first model's before the second's."""
-    import numpy
-
     columns = {
         measure.predicted: numpy.concatenate(_MADE_COMPARABLE.get(measure.statistic, _as_they_are)(first, second))
     }
@@ -143,22 +123,18 @@ def _statistic(
     return Statistics().statistic_for(replace(measure, where=None), columns)
 
 
-def _swaps(examples: int, permutations: int, seed: int) -> Iterator["numpy.ndarray"]:
+def _swaps(examples: int, permutations: int, seed: int) -> Iterator[numpy.ndarray]:
     """Which examples are swapped, bool `(permutations, examples)` in chunks."""
-    import numpy
-
     random = numpy.random.default_rng(seed)
     for start in range(0, permutations, CHUNK):
         yield random.random((min(CHUNK, permutations - start), examples)) < 0.5
 
 
-def _difference(statistics: Sequence[Statistic], swapped: "numpy.ndarray") -> "numpy.ndarray":
+def _difference(statistics: Sequence[Statistic], swapped: numpy.ndarray) -> numpy.ndarray:
     """Second minus first after every permutation, `(permutations,)`, the mean of the runs.
 
     In a table of both models' examples, a permuted model is half of the rows.
     """
-    import numpy
-
     first, second = (
         Sample(numpy.concatenate(halves, axis=1).astype(float)) for halves in ((~swapped, swapped), (swapped, ~swapped))
     )
@@ -168,23 +144,22 @@ def _difference(statistics: Sequence[Statistic], swapped: "numpy.ndarray") -> "n
 _Pair = tuple["numpy.ndarray", "numpy.ndarray"]
 
 
-def _as_they_are(first: "numpy.ndarray", second: "numpy.ndarray") -> _Pair:
+def _as_they_are(first: numpy.ndarray, second: numpy.ndarray) -> _Pair:
     return first, second
 
 
-def _ranks(first: "numpy.ndarray", second: "numpy.ndarray") -> _Pair:
+def _ranks(first: numpy.ndarray, second: numpy.ndarray) -> _Pair:
     from scipy.stats import rankdata
 
     return rankdata(first), rankdata(second)
 
 
-def _standardised(first: "numpy.ndarray", second: "numpy.ndarray") -> _Pair:
+def _standardised(first: numpy.ndarray, second: numpy.ndarray) -> _Pair:
     return tuple((values - values.mean()) / (values.std() or 1) for values in (first, second))
 
 
-def _clusters_of_one_name(first: "numpy.ndarray", second: "numpy.ndarray") -> _Pair:
+def _clusters_of_one_name(first: numpy.ndarray, second: numpy.ndarray) -> _Pair:
     """Cluster numbers; the second's are chosen so that as many examples as possible have the same number in both."""
-    import numpy
     from scipy.optimize import linear_sum_assignment
 
     first, second = (numpy.unique(values, return_inverse=True)[1] for values in (first, second))
@@ -259,11 +234,9 @@ def steiger_z(first: float, second: float, between: float, examples: int) -> _Co
 
 
 def compare_correlations(
-    gold: "numpy.ndarray", first: "numpy.ndarray", second: "numpy.ndarray"
+    gold: numpy.ndarray, first: numpy.ndarray, second: numpy.ndarray
 ) -> dict[str, _CorrelationTest]:
     """Both tests (`williams_t`, `steiger_z`) of two models' values, `(n,)` each; nan where one of them is constant."""
-    import numpy
-
     with numpy.errstate(invalid="ignore", divide="ignore"):
         table = numpy.corrcoef([gold, first, second])
     correlations = float(table[0, 1]), float(table[0, 2]), float(table[1, 2])

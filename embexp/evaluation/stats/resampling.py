@@ -1,10 +1,9 @@
 """Bootstrap resamples of examples (Efron & Tibshirani 1993), many at a time."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy
+import numpy
 
 CHUNK = 32  # resamples at a time: few, so that their arrays stay in the processor's cache
 
@@ -16,7 +15,7 @@ class Sample:
         counts: float `(resamples, examples)`.
     """
 
-    def __init__(self, counts: "numpy.ndarray") -> None:
+    def __init__(self, counts: numpy.ndarray) -> None:
         self.counts = counts
         self.total = counts.sum(axis=1)
         self._known: dict[Any, tuple[Any, Any]] = {}
@@ -25,7 +24,7 @@ class Sample:
         """`make(self)`, computed once for each `make`, so that statistics share it."""
         return self._once(make, make)
 
-    def only(self, rows: "numpy.ndarray") -> "Sample":
+    def only(self, rows: numpy.ndarray) -> "Sample":
         """The same sample restricted to some examples: bool `(examples,)`."""
         return self._once(rows, lambda sample: Sample(sample.counts[:, rows]))
 
@@ -37,8 +36,6 @@ class Sample:
 
 def bootstrap_samples(examples: int, resamples: int, seed: int = 0) -> Iterator[Sample]:
     """All resamples, in chunks; the same ones for the same arguments."""
-    import numpy
-
     random = numpy.random.default_rng(seed)
     for start in range(0, resamples, CHUNK):
         size = min(CHUNK, resamples - start)
@@ -48,6 +45,4 @@ def bootstrap_samples(examples: int, resamples: int, seed: int = 0) -> Iterator[
 
 def observed_sample(examples: int) -> Sample:
     """The examples as they are: each once."""
-    import numpy
-
     return Sample(numpy.ones((1, examples)))

@@ -29,12 +29,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.evaluation.stats.paired_tests import interval_of, p_value_of
 from embexp.evaluation.stats.resampling import bootstrap_samples, observed_sample
 
 if TYPE_CHECKING:
-    import numpy
-
     from embexp.evaluation.metrics import Statistic
 
 LEVEL = 0.05
@@ -51,8 +51,8 @@ class Cell:
         has_seed: False for a model without randomness, such as the untouched base.
     """
 
-    values: "numpy.ndarray"
-    resampled: "numpy.ndarray"
+    values: numpy.ndarray
+    resampled: numpy.ndarray
     examples: int
     has_seed: bool = True
 
@@ -107,8 +107,6 @@ def resample_cells(cells: Sequence[Sequence["Statistic"]], examples: int, resamp
 
     For an untouched model use `dataclasses.replace(cell, has_seed=False)`.
     """
-    import numpy
-
     runs = [statistic for cell in cells for statistic in cell]
     values = numpy.concatenate([run(observed_sample(examples)) for run in runs])
     sampled = [numpy.stack([run(sample) for run in runs]) for sample in bootstrap_samples(examples, resamples, seed)]
@@ -141,7 +139,7 @@ def cell_difference(first: Cell, second: Cell, others: Sequence[Cell] = ()) -> _
     return _estimate(second.mean - first.mean, resampled, [first, second], others)
 
 
-def _estimate(value: float, resampled: "numpy.ndarray", cells: list[Cell], others: Sequence[Cell]) -> _CellDifference:
+def _estimate(value: float, resampled: numpy.ndarray, cells: list[Cell], others: Sequence[Cell]) -> _CellDifference:
     """A mean, or a difference of means, `value`, with its interval and p."""
     low, high = interval_of(resampled)
     p = p_value_of(resampled)
@@ -170,8 +168,6 @@ class _SeedSpread:
 
 def _seed_spread(cells: Sequence[Cell]) -> _SeedSpread | None:
     """None if no cell has two runs with different seeds."""
-    import numpy
-
     known = [cell for cell in cells if cell.has_seed and len(cell.values) > 1 and not numpy.isnan(cell.values).any()]
     if not known:
         return None
@@ -183,17 +179,14 @@ def _seed_spread(cells: Sequence[Cell]) -> _SeedSpread | None:
 
 def _variance_of_examples(cell: Cell) -> float:
     """The variance between runs that comes from the examples: other examples move one run but not the next."""
-    import numpy
-
     apart = cell.resampled - cell.resampled.mean(axis=0)
     return float(numpy.nanvar(apart, axis=1, ddof=1).sum() / (len(apart) - 1))
 
 
 def _students(
-    value: float, resampled: "numpy.ndarray", share: float, spread: _SeedSpread, examples: int
+    value: float, resampled: numpy.ndarray, share: float, spread: _SeedSpread, examples: int
 ) -> tuple[float, float]:
     """Half of the width of Student's t interval, and the p of no difference from zero."""
-    import numpy
     from scipy.stats import t
 
     of_seeds = share * spread.variance

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.reports.pictures.fonts import families
 from embexp.reports.tables import shortened
 
@@ -124,8 +126,6 @@ def range_of(*arrays: Iterable[float], air: float = 0.05) -> tuple[float, float]
     Args:
         air: the share of the range that is added at each end.
     """
-    import numpy
-
     values = numpy.concatenate([numpy.asarray(array, dtype=float).ravel() for array in arrays])
     values = values[numpy.isfinite(values)]
     if not len(values):

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.reports.pictures.canvas import BLUE, HALF, MODELS, picture, range_of
 from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
-    import numpy
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -36,8 +37,6 @@ def draw_gold_against_predicted(
         similarity: its name, such as `cosine`.
         spearmans: Spearman's correlation of base and trained.
     """
-    import numpy
-
     gold, base, trained = (numpy.asarray(values, dtype=float) for values in (gold, base, trained))
     with picture(path, "Similarity against gold score", subject, [*models, similarity]) as figure:
         axes = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -54,15 +53,15 @@ def draw_gold_against_predicted(
 def _draw_points(
     figure: "Figure",  # noqa: ARG001
     axes: Sequence["Axes"],
-    gold: "numpy.ndarray",
-    models: Sequence["numpy.ndarray"],
+    gold: numpy.ndarray,
+    models: Sequence[numpy.ndarray],
 ) -> None:
     for axis, values in zip(axes, models, strict=True):
         axis.scatter(gold, values, s=28, color=BLUE, alpha=0.4, linewidths=0)
 
 
 def _draw_hexagons(
-    figure: "Figure", axes: Sequence["Axes"], gold: "numpy.ndarray", models: Sequence["numpy.ndarray"]
+    figure: "Figure", axes: Sequence["Axes"], gold: numpy.ndarray, models: Sequence[numpy.ndarray]
 ) -> None:
     """Hexagons of both models with the same colour for the same number of pairs, and what the colours mean."""
     look = {"gridsize": _HEXAGONS, "mincnt": 1, "bins": "log", "cmap": _SCALE, "linewidths": 0}

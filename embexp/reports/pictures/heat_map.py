@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.reports.leaderboard_content import Leaderboard, LeaderboardCell, label
 from embexp.reports.pictures.canvas import PALE_GREY, picture
 
@@ -26,8 +28,6 @@ def draw_heat_map(path: Path, leaderboard: Leaderboard) -> None:
     A number in brackets is no difference, one with a star is best or tied with it. Of more than 40 rows those that
     gained most are drawn.
     """
-    import numpy
-
     rows, columns = leaderboard.rows[:_MOST_ROWS], leaderboard.columns[:_MOST_COLUMNS]
     cells = [[next(iter(leaderboard.at(row, column)), None) for column in columns] for row in rows]
     values = numpy.array([[cell.difference.value if cell else math.nan for cell in line] for line in cells])
@@ -49,8 +49,6 @@ def _signed(value: float, _: int) -> str:
 
 
 def _draw(axis: "Axes", values: "object") -> "AxesImage":
-    import numpy
-
     known = numpy.abs(values[numpy.isfinite(values)])
     most = float(known.max()) if known.size and known.max() > 0 else 1.0
     image = axis.imshow(values, cmap=_SCALE, vmin=-most, vmax=most, aspect="auto")

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.reports.pictures.canvas import BLACK, BLUE, GREY, HALF, MODELS, ORANGE, VERMILION, picture, put_legend
 from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
-    import numpy
     from matplotlib.axes import Axes
 
 _Curve = Sequence[tuple[int, float]]  # (step, value)
@@ -42,10 +43,8 @@ def draw_learning_curves(
             axis.locator_params(axis="y", nbins=5)
 
 
-def _running_mean(values: "numpy.ndarray", size: int) -> "numpy.ndarray":
+def _running_mean(values: numpy.ndarray, size: int) -> numpy.ndarray:
     """The mean of each value and `size` values on either side of it, of as many as there are at the ends."""
-    import numpy
-
     sums = numpy.cumsum(numpy.concatenate([[0.0], values]))
     places = numpy.arange(len(values))
     starts, ends = numpy.maximum(places - size, 0), numpy.minimum(places + size + 1, len(values))
@@ -77,10 +76,8 @@ def _draw_dev(axis: "Axes", dev: _Curve, base: float | None, best_step: int | No
     axis.margins(y=0.1)
 
 
-def _finite(curve: _Curve) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+def _finite(curve: _Curve) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Steps and values of those points that are numbers."""
-    import numpy
-
     points = numpy.array(curve, dtype=float).reshape(-1, 2)
     points = points[numpy.isfinite(points[:, 1])]
     return points[:, 0].astype(int), points[:, 1]

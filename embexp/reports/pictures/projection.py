@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy
 from rich.cells import cell_len
 
 from embexp.reports.pictures.canvas import (
@@ -29,7 +30,6 @@ from embexp.reports.pictures.canvas import (
 from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
-    import numpy
     from matplotlib.axes import Axes
 
 _MOST_POINTS = 1500  # of more some are sampled, always the same ones
@@ -47,16 +47,16 @@ _PANELS = 4.1  # inches for all but the legend
 class _Projection:
     """Points in the plane and the share of the variance along each of its two axes, in [0, 1]."""
 
-    points: "numpy.ndarray"
-    explained: "numpy.ndarray"
+    points: numpy.ndarray
+    explained: numpy.ndarray
 
 
 def draw_projection(
     path: Path,
     subject: str,
     labels: Sequence[str],
-    base: "numpy.ndarray",
-    trained: "numpy.ndarray",
+    base: numpy.ndarray,
+    trained: numpy.ndarray,
     models: tuple[str, str] = MODELS,
 ) -> None:
     """The two directions in which each model's embeddings differ most (PCA), base beside trained, same scale; PNG.
@@ -68,8 +68,6 @@ def draw_projection(
         labels: a name for each text, `(n,)`.
         base, trained: embeddings of the texts, `(n, dim)`; the two may differ in dim.
     """
-    import numpy
-
     chosen = _sampled(len(labels))
     names = numpy.array([str(label) for label in labels])[chosen]
     found = [_project(numpy.asarray(vectors, dtype=float)[chosen]) for vectors in (base, trained)]
@@ -88,18 +86,14 @@ def draw_projection(
         put_legend(figure, axes[0], columns, enlarged=1.6)
 
 
-def _sampled(number: int) -> "numpy.ndarray":
-    import numpy
-
+def _sampled(number: int) -> numpy.ndarray:
     if number <= _MOST_POINTS:
         return numpy.arange(number)
     return numpy.sort(numpy.random.default_rng(0).choice(number, _MOST_POINTS, replace=False))
 
 
-def _project(vectors: "numpy.ndarray") -> _Projection:
+def _project(vectors: numpy.ndarray) -> _Projection:
     """The first two principal components of the vectors at length 1, `(n, 2)`."""
-    import numpy
-
     lengths = numpy.linalg.norm(vectors, axis=1, keepdims=True)
     units = vectors / numpy.where(lengths == 0, 1, lengths)
     left, values, _ = numpy.linalg.svd(units - units.mean(axis=0), full_matrices=False)
@@ -112,8 +106,6 @@ def _project(vectors: "numpy.ndarray") -> _Projection:
 
 def _turned_like(second: _Projection, first: _Projection) -> _Projection:
     """The second one, mirrored where that brings its points nearer to those of the first: a direction has no sign."""
-    import numpy
-
     signs = numpy.where((first.points * second.points).sum(axis=0) < 0, -1, 1)
     return _Projection(second.points * signs, second.explained)
 
@@ -136,10 +128,8 @@ def _legend_columns(names: Iterable[str]) -> int:
     return min(_LEGEND_WIDTH // (widest + _MARKER), 4)
 
 
-def _draw_points(axis: "Axes", points: "numpy.ndarray", names: "numpy.ndarray", styles: dict) -> None:
+def _draw_points(axis: "Axes", points: numpy.ndarray, names: numpy.ndarray, styles: dict) -> None:
     """The points of every label; those of other labels below all."""
-    import numpy
-
     for name, look in styles.items():
         is_other = name == _OTHER
         chosen = ~numpy.isin(names, [*styles]) if is_other else names == name

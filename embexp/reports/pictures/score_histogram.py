@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.reports.pictures.canvas import BLACK, BLUE, GREY, MODELS, VERMILION, picture, put_legend, range_of
 from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
-    import numpy
     from matplotlib.axes import Axes
 
 _NUM_BINS = 40
@@ -28,7 +29,7 @@ class _Group:
 
     label: str
     colour: str
-    member: "numpy.ndarray"
+    member: numpy.ndarray
 
 
 def draw_scored_histogram(
@@ -49,8 +50,6 @@ def draw_scored_histogram(
         gold: in [0, 1], `(n,)`; base, trained: each model's similarity, `(n,)`.
         similarity: its name, such as `cosine`.
     """
-    import numpy
-
     gold, base, trained = (numpy.asarray(values, dtype=float) for values in (gold, base, trained))
     groups = (
         _Group("low gold score", VERMILION, gold < _LOW),
@@ -84,8 +83,6 @@ def draw_binary_histogram(
         aucs: area under the ROC curve of base and trained, in [0, 1].
         thresholds: the best similarity thresholds of base and trained for positive pairs.
     """
-    import numpy
-
     gold, base, trained = (numpy.asarray(values, dtype=float) for values in (gold, base, trained))
     groups = (_Group("negative pairs", VERMILION, gold == 0), _Group("positive pairs", BLUE, gold != 0))
     headings = [
@@ -96,25 +93,21 @@ def draw_binary_histogram(
     _draw(path, title, subject, groups, (base, trained), edges, headings, similarity, thresholds)
 
 
-def _overlap(first: "numpy.ndarray", second: "numpy.ndarray", edges: "numpy.ndarray") -> float:
+def _overlap(first: numpy.ndarray, second: numpy.ndarray, edges: numpy.ndarray) -> float:
     """The share of area that two histograms have in common, in [0, 1]; nan where one of them is empty."""
-    import numpy
-
     counts = [numpy.histogram(values, edges)[0] for values in (first, second)]
     if not all(count.any() for count in counts):
         return float("nan")
     return float(numpy.minimum(*(count / count.sum() for count in counts)).sum())
 
 
-def _overlap_of(groups: Sequence[_Group], values: "numpy.ndarray", edges: "numpy.ndarray") -> str:
+def _overlap_of(groups: Sequence[_Group], values: numpy.ndarray, edges: numpy.ndarray) -> str:
     """The overlap of the first and the last group in percent."""
     share = _overlap(values[groups[0].member], values[groups[-1].member], edges)
     return "unknown" if math.isnan(share) else f"{share:.0%}"
 
 
-def _edges(base: "numpy.ndarray", trained: "numpy.ndarray") -> "numpy.ndarray":
-    import numpy
-
+def _edges(base: numpy.ndarray, trained: numpy.ndarray) -> numpy.ndarray:
     return numpy.linspace(*range_of(base, trained, air=0.001), _NUM_BINS + 1)
 
 
@@ -123,8 +116,8 @@ def _draw(
     title: str,
     subject: str,
     groups: Sequence[_Group],
-    models: Sequence["numpy.ndarray"],
-    edges: "numpy.ndarray",
+    models: Sequence[numpy.ndarray],
+    edges: numpy.ndarray,
     headings: Sequence[str],
     similarity: str,
     thresholds: Sequence[float | None],
@@ -144,10 +137,8 @@ def _draw(
         put_legend(figure, axes[0], columns=len(groups))
 
 
-def _fill(axis: "Axes", values: "numpy.ndarray", edges: "numpy.ndarray", group: _Group) -> None:
+def _fill(axis: "Axes", values: numpy.ndarray, edges: numpy.ndarray, group: _Group) -> None:
     """A histogram whose columns add up to one, so that small groups are seen beside large ones."""
-    import numpy
-
     label = f"{group.label} ({group.member.sum():,})"
     values = values[numpy.isfinite(values)]
     weights = numpy.full(len(values), 1 / max(len(values), 1))

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.reports.pictures.canvas import HALF, MODELS, PALE_GREY, SCALE, picture
 from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
-    import numpy
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
@@ -22,8 +23,8 @@ def draw_similarity_matrix(
     path: Path,
     subject: str,
     texts: Sequence[str],
-    base: "numpy.ndarray",
-    trained: "numpy.ndarray",
+    base: numpy.ndarray,
+    trained: numpy.ndarray,
     similarity: str,
     models: tuple[str, str] = MODELS,
 ) -> None:
@@ -36,8 +37,6 @@ def draw_similarity_matrix(
         base, trained: each model's similarity of every text with every other, `(texts, texts)`.
         similarity: its name, such as `cosine`.
     """
-    import numpy
-
     matrices = [_without_diagonal(numpy.asarray(matrix, dtype=float)) for matrix in (base, trained)]
     scale = {"vmin": numpy.nanmin(matrices), "vmax": numpy.nanmax(matrices)}
     height = _MAPS + _LINE * len(texts)
@@ -53,13 +52,11 @@ def draw_similarity_matrix(
         _list_texts(axes["texts"], texts)
 
 
-def _without_diagonal(matrix: "numpy.ndarray") -> "numpy.ndarray":
-    import numpy
-
+def _without_diagonal(matrix: numpy.ndarray) -> numpy.ndarray:
     return numpy.where(numpy.eye(len(matrix), dtype=bool), numpy.nan, matrix)
 
 
-def _draw_map(axis: "Axes", matrix: "numpy.ndarray", scale: dict[str, float]) -> "AxesImage":
+def _draw_map(axis: "Axes", matrix: numpy.ndarray, scale: dict[str, float]) -> "AxesImage":
     size = len(matrix)
     image = axis.imshow(matrix, cmap=SCALE, **scale)
     axis.set_facecolor(PALE_GREY)
@@ -72,7 +69,7 @@ def _draw_map(axis: "Axes", matrix: "numpy.ndarray", scale: dict[str, float]) ->
     return image
 
 
-def _write_values(axis: "Axes", matrix: "numpy.ndarray", image: "AxesImage") -> None:
+def _write_values(axis: "Axes", matrix: numpy.ndarray, image: "AxesImage") -> None:
     """The number in every cell: black on light colours, white on dark ones."""
     size = 10 if len(matrix) > 6 else 12
     for (row, column), value in _cells(matrix):
@@ -80,9 +77,7 @@ def _write_values(axis: "Axes", matrix: "numpy.ndarray", image: "AxesImage") -> 
         axis.text(column, row, _short_number(value), ha="center", va="center", fontsize=size, color=colour)
 
 
-def _cells(matrix: "numpy.ndarray") -> list[tuple[tuple[int, int], float]]:
-    import numpy
-
+def _cells(matrix: numpy.ndarray) -> list[tuple[tuple[int, int], float]]:
     return [(place, value) for place, value in numpy.ndenumerate(matrix) if numpy.isfinite(value)]
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy
+
 from embexp.core.arguments import COUNT, COUNT_FROM_0, TEXT, LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset
@@ -18,7 +20,6 @@ from embexp.steps.augment.text_changes import TextChange, change_text, shown_cha
 from embexp.steps.dedup.row_keys import comparable, text_hashes, text_keys
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 _Change = tuple[str, str]  # a text before and after
@@ -29,19 +30,16 @@ _Filter = Callable[[Sequence[_Change]], "list[str | None]"]  # why each change i
 class HeldOut:
     """A filter against texts of dev and test; case, spaces and punctuation do not count."""
 
-    keys: "numpy.ndarray"
+    keys: numpy.ndarray
 
     @classmethod
     def from_dataset(cls, dataset: EmbeddingDataset) -> "HeldOut":
         """The filter for the texts of dev and test of a data set."""
-        import numpy
-
         others = [rows for split, rows in dataset.splits.items() if split != "train"]
         hashes = [text_hashes(rows, dataset.text_columns, loosely=True)[0] for rows in others]
         return cls(numpy.unique(numpy.concatenate([numpy.empty(0, "uint64"), *hashes])))
 
     def __call__(self, changes: Sequence[_Change]) -> list[str | None]:
-        import numpy
         import pyarrow
 
         after = pyarrow.array([after for _, after in changes], pyarrow.string())
@@ -72,9 +70,7 @@ class _SimilarityBand:
             return f"more similar than {self.highest}"
         return None
 
-    def _unit_vectors(self, texts: Sequence[str]) -> "numpy.ndarray":
-        import numpy
-
+    def _unit_vectors(self, texts: Sequence[str]) -> numpy.ndarray:
         vectors = self.encoder.encode(texts)
         return vectors / numpy.maximum(numpy.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 

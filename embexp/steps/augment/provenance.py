@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, rows_of, schema_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset
@@ -60,8 +62,6 @@ def leave_out(dataset: EmbeddingDataset, methods: Sequence[str] | None = None) -
         ConfigError: a method made none of the rows.
         DataError: a split would be left without rows.
     """
-    import numpy
-
     by_split = {split: list(methods_of(rows)) for split, rows in dataset.splits.items()}
     counts = Counter(method for made_by in by_split.values() for method in made_by if method is not None)
     if methods is not None and not counts:

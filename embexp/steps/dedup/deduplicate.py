@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, holds_lists, list_lengths
 from embexp.data.dataset import EmbeddingDataset
@@ -13,7 +15,6 @@ from embexp.steps.dedup.row_keys import comparable, joined_keys, list_keys, pair
 from embexp.steps.kept_rows import keep_rows
 
 if TYPE_CHECKING:
-    import numpy
     import pyarrow
     from datasets import Dataset
 
@@ -82,8 +83,6 @@ def drop_near_duplicates(
         ConfigError: lists every argument that is out of range.
         DataError: a split would be left without rows.
     """
-    import numpy
-
     refuse(near_search_problems(threshold, ngram, num_perm))
     label = dataset.shape.label if dataset.shape.label_kind in _SINGLE_LABELS else None
     keep = {}
@@ -112,10 +111,8 @@ def _problems(dataset: EmbeddingDataset, by: Any, either_order: bool, on_conflic
 
 def _keys(
     rows: "Dataset", columns: Sequence[str], label: str | None, loosely: bool, either_order: bool
-) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Keys of the texts and of the label of each row, uint64 `(num_rows,)` each."""
-    import numpy
-
     combined = pair_keys if either_order else joined_keys
     texts, labels = [numpy.zeros(0, "uint64")], [numpy.zeros(0, "uint64")]
     for batch in batches_of(rows):
@@ -125,25 +122,21 @@ def _keys(
     return numpy.concatenate(texts), numpy.concatenate(labels)
 
 
-def _column_keys(values: "pyarrow.Array", loosely: bool) -> "numpy.ndarray":
+def _column_keys(values: "pyarrow.Array", loosely: bool) -> numpy.ndarray:
     texts = values.flatten() if holds_lists(values.type) else values
     keys = text_keys(comparable(texts) if loosely else texts)
     return list_keys(keys, list_lengths(values)) if holds_lists(values.type) else keys
 
 
-def _label_keys(values: "pyarrow.Array") -> "numpy.ndarray":
-    import numpy
-
+def _label_keys(values: "pyarrow.Array") -> numpy.ndarray:
     numbers = values.flatten() if holds_lists(values.type) else values
     # Adding 0.0 makes the two zeros one.
     bits = (numpy.asarray(numbers.to_numpy(zero_copy_only=False), "float64") + 0.0).view("uint64")
     return list_keys(bits, list_lengths(values)) if holds_lists(values.type) else bits
 
 
-def _first_of_each(keys: "numpy.ndarray") -> "numpy.ndarray":
+def _first_of_each(keys: numpy.ndarray) -> numpy.ndarray:
     """The mask of rows whose key did not occur before."""
-    import numpy
-
     order = numpy.argsort(keys, kind="stable")
     ordered = keys[order]
     first = numpy.ones(len(keys), dtype=bool)
@@ -151,10 +144,8 @@ def _first_of_each(keys: "numpy.ndarray") -> "numpy.ndarray":
     return first
 
 
-def _contradicting(texts: "numpy.ndarray", distinct: "numpy.ndarray") -> tuple["numpy.ndarray", int]:
+def _contradicting(texts: numpy.ndarray, distinct: numpy.ndarray) -> tuple[numpy.ndarray, int]:
     """Which distinct rows have the texts of another one, bool `(num_rows,)`, and how many such texts there are."""
-    import numpy
-
     chosen = numpy.flatnonzero(distinct)
     order = numpy.argsort(texts[chosen])
     ordered = texts[chosen[order]]

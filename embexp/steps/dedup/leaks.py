@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations as pairs_among
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, holds_lists, list_rows
 from embexp.data.dataset import SPLITS, EmbeddingDataset
@@ -15,7 +17,6 @@ from embexp.steps.dedup.row_keys import comparable, pair_keys, text_keys
 from embexp.steps.kept_rows import keep_rows
 
 if TYPE_CHECKING:
-    import numpy
     import pyarrow
 
     Columns = list[tuple[numpy.ndarray, numpy.ndarray]]
@@ -31,24 +32,20 @@ class _Keys:
         num_rows: rows of the split.
     """
 
-    values: "numpy.ndarray"
-    rows: "numpy.ndarray"
+    values: numpy.ndarray
+    rows: numpy.ndarray
     num_rows: int
 
-    def among(self, others: "_Keys") -> "numpy.ndarray":
+    def among(self, others: "_Keys") -> numpy.ndarray:
         """Which of these keys are among others, bool `(num_keys,)`."""
-        import numpy
-
         known = numpy.sort(others.values)
         places = numpy.searchsorted(known, self.values)
         found = places < len(known)
         found[found] = known[places[found]] == self.values[found]
         return found
 
-    def rows_of(self, chosen: "numpy.ndarray") -> "numpy.ndarray":
+    def rows_of(self, chosen: numpy.ndarray) -> numpy.ndarray:
         """Which rows have one of the chosen keys, bool `(num_rows,)`; `chosen` is a mask of keys."""
-        import numpy
-
         mask = numpy.zeros(self.num_rows, dtype=bool)
         mask[self.rows[chosen]] = True
         return mask
@@ -83,8 +80,6 @@ def _combinations(dataset: EmbeddingDataset, split: str) -> Iterator[tuple[int, 
 
 
 def _keys(dataset: EmbeddingDataset, split: str, found: Callable[["Columns"], "Columns"]) -> _Keys:
-    import numpy
-
     values, rows, start = [numpy.zeros(0, "uint64")], [numpy.zeros(0, "int32")], 0
     for batch in batches_of(dataset.splits[split].select_columns(dataset.text_columns)):
         columns = [_flat(batch[column].combine_chunks()) for column in dataset.text_columns]
@@ -100,10 +95,8 @@ def _combinations_of(columns: "Columns") -> "Columns":
     return [(pair_keys(first[rows], keys), rows) for keys, rows in others]
 
 
-def _flat(values: "pyarrow.Array") -> tuple["pyarrow.Array", "numpy.ndarray"]:
+def _flat(values: "pyarrow.Array") -> tuple["pyarrow.Array", numpy.ndarray]:
     """The texts of a column, those of lists one by one, with the row of each."""
-    import numpy
-
     if holds_lists(values.type):
         return values.flatten(), list_rows(values)
     return values, numpy.arange(len(values))
@@ -217,15 +210,13 @@ def find_leaks(dataset: EmbeddingDataset, near_threshold: float | None = None, e
     return _Leaks(tuple(sorted(found, key=lambda leak: pairs.index((leak.seen, leak.held_out)))))
 
 
-def leaked_rows(train: EmbeddingDataset, evaluated: EmbeddingDataset, split: str) -> "numpy.ndarray":
+def leaked_rows(train: EmbeddingDataset, evaluated: EmbeddingDataset, split: str) -> numpy.ndarray:
     """Which rows of `evaluated.splits[split]` were seen in training, bool `(num_rows,)`.
 
     A row was seen when its texts are together in one row of the train split of `train`, in either order: its first
     text with any of the others (so each positive and negative of a triplet or ranked row counts). A single text was
     seen when any row has it. Case, spaces and punctuation do not count. Rows of pairs are never seen in single texts.
     """
-    import numpy
-
     rows = texts_together(evaluated, split)
     if "train" not in train.splits:
         return numpy.zeros(rows.num_rows, dtype=bool)
@@ -233,10 +224,8 @@ def leaked_rows(train: EmbeddingDataset, evaluated: EmbeddingDataset, split: str
     return rows.rows_of(rows.among(seen))
 
 
-def _kept(dataset: EmbeddingDataset, remove: str) -> dict[str, "numpy.ndarray"]:
+def _kept(dataset: EmbeddingDataset, remove: str) -> dict[str, numpy.ndarray]:
     """The mask of rows that stay, for each split that may lose some."""
-    import numpy
-
     held_out = [split for split in ("dev", "test") if split in dataset.splits]
     if remove == "nothing" or "train" not in dataset.splits or not held_out:
         return {}
@@ -248,10 +237,8 @@ def _kept(dataset: EmbeddingDataset, remove: str) -> dict[str, "numpy.ndarray"]:
 
 
 def _exact(
-    dataset: EmbeddingDataset, which: tuple[str, str, str], keys: _Keys, shared: "numpy.ndarray", examples: int
+    dataset: EmbeddingDataset, which: tuple[str, str, str], keys: _Keys, shared: numpy.ndarray, examples: int
 ) -> _Leak:
-    import numpy
-
     held_out, _, level = which
     rows, num_distinct = keys.rows_of(shared), len(numpy.unique(keys.values[shared]))
     first_rows = numpy.flatnonzero(rows)[:examples].tolist()
@@ -259,10 +246,8 @@ def _exact(
     return _Leak(*which, int(rows.sum()), keys.num_rows, num_distinct, shown)
 
 
-def _shown(dataset: EmbeddingDataset, split: str, row: int, level: str, shared: "numpy.ndarray") -> str:
+def _shown(dataset: EmbeddingDataset, split: str, row: int, level: str, shared: numpy.ndarray) -> str:
     """The first texts of a row whose key is among the shared ones."""
-    import numpy
-
     alone = replace(dataset, splits={split: dataset.splits[split].select([row])})
     if level == "row":
         documents, keys = [raw for _, raw, _ in _combinations(alone, split)], texts_together(alone, split)
@@ -272,7 +257,7 @@ def _shown(dataset: EmbeddingDataset, split: str, row: int, level: str, shared: 
 
 
 def _near(
-    dataset: EmbeddingDataset, held_out: str, seen: str, known: "numpy.ndarray", threshold: float, examples: int
+    dataset: EmbeddingDataset, held_out: str, seen: str, known: numpy.ndarray, threshold: float, examples: int
 ) -> _Leak:
     """Rows of `held_out` near a row of `seen`, without those of the mask `known`."""
     index = NearIndex(threshold)

@@ -5,10 +5,11 @@ Two different texts among ten million have the same key in about one of 400,000 
 
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.data.arrow import batches_of, holds_lists, list_rows
 
 if TYPE_CHECKING:
-    import numpy
     import pyarrow
     from datasets import Dataset
 
@@ -30,14 +31,14 @@ def comparable(texts: "pyarrow.Array") -> "pyarrow.Array":
     return compute.if_else(compute.equal(compute.binary_length(letters), 0), lowered, letters)
 
 
-def text_keys(texts: "pyarrow.Array") -> "numpy.ndarray":
+def text_keys(texts: "pyarrow.Array") -> numpy.ndarray:
     """A key for each text, uint64 `(num_texts,)`; the same in every process. A missing text is an empty one."""
     from pandas.util import hash_array
 
     return hash_array(_as_texts(texts).to_numpy(zero_copy_only=False).astype(object), categorize=False)
 
 
-def joined_keys(*columns: "numpy.ndarray") -> "numpy.ndarray":
+def joined_keys(*columns: numpy.ndarray) -> numpy.ndarray:
     """One key for each row of several columns of keys, uint64; the order of the columns counts.
 
     >>> import numpy
@@ -45,15 +46,13 @@ def joined_keys(*columns: "numpy.ndarray") -> "numpy.ndarray":
     >>> bool((joined_keys(a, b) == joined_keys(b, a)).any())
     False
     """
-    import numpy
-
     keys = numpy.zeros_like(columns[0])
     for column in columns:
         keys = mixed(keys ^ column)
     return keys
 
 
-def pair_keys(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
+def pair_keys(first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
     """One key for each pair of keys, uint64; the order within a pair does not count.
 
     >>> import numpy
@@ -61,19 +60,15 @@ def pair_keys(first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray
     >>> bool((pair_keys(a, b) == pair_keys(b, a)).all())
     True
     """
-    import numpy
-
     return joined_keys(numpy.minimum(first, second), numpy.maximum(first, second))
 
 
-def list_keys(items: "numpy.ndarray", lengths: "numpy.ndarray") -> "numpy.ndarray":
+def list_keys(items: numpy.ndarray, lengths: numpy.ndarray) -> numpy.ndarray:
     """One key for each list, uint64 `(num_lists,)`, from the keys of all items; the order within a list counts.
 
     Args:
         lengths: number of items of each list, `(num_lists,)`.
     """
-    import numpy
-
     ends = numpy.cumsum(lengths)
     starts = ends - lengths
     places = (numpy.arange(len(items)) - numpy.repeat(starts, lengths)).astype("uint64")
@@ -88,10 +83,8 @@ def _as_texts(values: "pyarrow.Array") -> "pyarrow.Array":
     return values.cast(pyarrow.string()).fill_null("")
 
 
-def mixed(numbers: "numpy.ndarray", seed: int = 0) -> "numpy.ndarray":
+def mixed(numbers: numpy.ndarray, seed: int = 0) -> numpy.ndarray:
     """A hash of 64-bit numbers, evenly spread and different for each seed (SplitMix64, Steele et al. 2014)."""
-    import numpy
-
     with numpy.errstate(over="ignore"):
         spread = numbers.astype("uint64") + numpy.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
         spread = (spread ^ (spread >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
@@ -99,9 +92,8 @@ def mixed(numbers: "numpy.ndarray", seed: int = 0) -> "numpy.ndarray":
         return spread ^ (spread >> numpy.uint64(31))
 
 
-def texts_of_batch(batch: "pyarrow.Table", columns: list[str]) -> tuple["pyarrow.Array", "numpy.ndarray"]:
+def texts_of_batch(batch: "pyarrow.Table", columns: list[str]) -> tuple["pyarrow.Array", numpy.ndarray]:
     """All texts of a batch, by row, then by column, and how many each row has."""
-    import numpy
     import pyarrow
 
     texts, rows = [], []
@@ -117,14 +109,12 @@ def texts_of_batch(batch: "pyarrow.Table", columns: list[str]) -> tuple["pyarrow
     return pyarrow.concat_arrays(texts).take(pyarrow.array(order)), counts
 
 
-def text_hashes(rows: "Dataset", columns: list[str], loosely: bool) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+def text_hashes(rows: "Dataset", columns: list[str], loosely: bool) -> tuple[numpy.ndarray, numpy.ndarray]:
     """The keys of all texts, row by row, uint64, and how many texts each row has.
 
     Args:
         loosely: case, spaces and punctuation do not count; else every character does.
     """
-    import numpy
-
     hashes, counts = [numpy.empty(0, "uint64")], [numpy.empty(0, "int32")]
     for batch in batches_of(rows.select_columns(columns)):
         texts, of_rows = texts_of_batch(batch, columns)
@@ -133,10 +123,8 @@ def text_hashes(rows: "Dataset", columns: list[str], loosely: bool) -> tuple["nu
     return numpy.concatenate(hashes), numpy.concatenate(counts)
 
 
-def first_places(rows: "Dataset", columns: list[str]) -> "numpy.ndarray":
+def first_places(rows: "Dataset", columns: list[str]) -> numpy.ndarray:
     """The mask of the texts, row by row, that occur for the first time; every character counts."""
-    import numpy
-
     hashes, _ = text_hashes(rows, columns, loosely=False)
     is_first = numpy.zeros(len(hashes), bool)
     is_first[numpy.unique(hashes, return_index=True)[1]] = True

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy
+
 from embexp.core.arguments import LegalValues, problems_with
 from embexp.data.arrow import with_progress
 from embexp.errors import Problem
@@ -13,7 +15,6 @@ from embexp.steps.negatives.pool import Pairs, Pool
 from embexp.steps.word_tokenizer import Terms
 
 if TYPE_CHECKING:
-    import numpy
     import scipy.sparse
 
 SCORES_HELD = 2**23  # scores of a block of queries, about: 100 MB
@@ -71,10 +72,8 @@ class Bm25Retriever:
         return scipy.sparse.csr_array(parts, shape=(len(terms.numbers), len(numbers)))
 
 
-def _scores_of(pairs: Pairs, counts: "scipy.sparse.csr_array", weights: "scipy.sparse.csr_array") -> "numpy.ndarray":
+def _scores_of(pairs: Pairs, counts: "scipy.sparse.csr_array", weights: "scipy.sparse.csr_array") -> numpy.ndarray:
     """The score of each pair of a query and a document, float64 `(num_pairs,)`."""
-    import numpy
-
     by_document = weights.T.tocsr()
     scores = numpy.zeros(len(pairs.left))
     for start in range(0, len(scores), _PAIRS_HELD):
@@ -86,10 +85,8 @@ def _scores_of(pairs: Pairs, counts: "scipy.sparse.csr_array", weights: "scipy.s
 
 def _best(
     counts: "scipy.sparse.csr_array", weights: "scipy.sparse.csr_array", k: int
-) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Places and scores of the k best documents of each query, `(queries, k)` each."""
-    import numpy
-
     k = min(k, weights.shape[1])
     places = numpy.full((counts.shape[0], k), NOTHING)
     scores = numpy.full((counts.shape[0], k), -numpy.inf)
@@ -107,8 +104,6 @@ def _best(
 
 def _blocks(counts: "scipy.sparse.csr_array", weights: "scipy.sparse.csr_array") -> Iterator[tuple[int, int]]:
     """Ranges of queries that come to about SCORES_HELD scores together, at least one query each."""
-    import numpy
-
     sharing = (counts != 0).astype("int64") @ numpy.diff(weights.indptr).astype("int64")
     start, held = 0, 0
     for row, size in enumerate(sharing.tolist()):

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
+
+import numpy
 
 from embexp.core.arguments import COUNT, LegalValues, problems_with
 from embexp.errors import ConfigError, Problem, did_you_mean, listed
 from embexp.protocols import PairScorer
 from embexp.steps.negatives.pool import Pairs, Pool
-
-if TYPE_CHECKING:
-    import numpy
 
 NOTHING = -1  # the place of a candidate that is none
 
@@ -26,9 +25,9 @@ class Candidates:
             None from a retriever whose scores cannot be compared.
     """
 
-    places: "numpy.ndarray"
-    scores: "numpy.ndarray"
-    positive_scores: "numpy.ndarray | None" = None
+    places: numpy.ndarray
+    scores: numpy.ndarray
+    positive_scores: numpy.ndarray | None = None
 
 
 class Retriever(Protocol):
@@ -47,7 +46,7 @@ class Retriever(Protocol):
         """The best k documents of each query; known positives may be among them."""
 
 
-def lowest_scores(pairs: Pairs, scores: "numpy.ndarray", num_queries: int) -> "numpy.ndarray":
+def lowest_scores(pairs: Pairs, scores: numpy.ndarray, num_queries: int) -> numpy.ndarray:
     """The lowest score of each query's pairs, float64 `(num_queries,)`; nan for a query without one.
 
     >>> import numpy
@@ -55,17 +54,13 @@ def lowest_scores(pairs: Pairs, scores: "numpy.ndarray", num_queries: int) -> "n
     >>> lowest_scores(pairs, numpy.array([0.9, 0.4, 0.7]), 3).tolist()
     [0.4, nan, 0.7]
     """
-    import numpy
-
     lowest = numpy.full(num_queries, numpy.nan)
     numpy.fmin.at(lowest, pairs.left, scores)
     return lowest
 
 
-def best_first(scores: "numpy.ndarray", places: "numpy.ndarray", k: int) -> Candidates:
+def best_first(scores: numpy.ndarray, places: numpy.ndarray, k: int) -> Candidates:
     """The k candidates with the highest scores; of equal scores the first document comes first."""
-    import numpy
-
     order = numpy.lexsort((places, -scores), axis=1)[:, :k]
     return Candidates(numpy.take_along_axis(places, order, 1), numpy.take_along_axis(scores, order, 1))
 
@@ -88,8 +83,6 @@ class RandomRetriever:
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """k documents of each query, none twice; all in random order where there are fewer."""
-        import numpy
-
         random, number = numpy.random.default_rng(self.seed), len(pool.documents)
         return _candidates(random.choice(number, min(k, number), replace=False) for _ in pool.queries)
 
@@ -118,8 +111,6 @@ class RuleRetriever:
         Raises:
             ConfigError: the rows have no such column.
         """
-        import numpy
-
         members = self._documents_by_category(pool)
         random, wanted = numpy.random.default_rng(self.seed), [set() for _ in pool.queries]
         for query, category in zip(pool.query_of_row.tolist(), pool.rows[self.column][:], strict=True):
@@ -133,9 +124,7 @@ class RuleRetriever:
         )
         return _candidates(random.permutation(documents)[:k] for documents in found)
 
-    def _documents_by_category(self, pool: Pool) -> "dict[str, numpy.ndarray]":
-        import numpy
-
+    def _documents_by_category(self, pool: Pool) -> dict[str, numpy.ndarray]:
         names = pool.rows.column_names
         if self.column not in names:
             raise ConfigError(
@@ -151,10 +140,8 @@ class RuleRetriever:
         return {name: pool.row_documents.right[values == name] for name in names}
 
 
-def _candidates(documents: "Iterator[numpy.ndarray]") -> Candidates:
+def _candidates(documents: Iterator[numpy.ndarray]) -> Candidates:
     """Candidates in the order in which they were sampled, which is all that their scores mean."""
-    import numpy
-
     rows = list(documents)
     places = numpy.full((len(rows), max(map(len, rows), default=0)), NOTHING)
     for row, found in enumerate(rows):
@@ -191,8 +178,6 @@ class RankFusionRetriever:
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """The k documents of each query with the highest sums; of equal sums the first document comes first."""
-        import numpy
-
         found = [retriever.search(pool, k).places for retriever in self.retrievers.values() if retriever is not None]
         ranks = numpy.concatenate([numpy.arange(1, places.shape[1] + 1) for places in found])
         places = numpy.concatenate(found, axis=1)
@@ -200,10 +185,8 @@ class RankFusionRetriever:
         return best_first(*_add_up(places, sums), k)
 
 
-def _add_up(places: "numpy.ndarray", sums: "numpy.ndarray") -> tuple["numpy.ndarray", "numpy.ndarray"]:
+def _add_up(places: numpy.ndarray, sums: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
     """One sum for each document, and its place; -inf and NOTHING where a document is there again."""
-    import numpy
-
     order = numpy.argsort(places, axis=1, kind="stable")
     places, sums = numpy.take_along_axis(places, order, 1), numpy.take_along_axis(sums, order, 1)
     added = sums.copy()
@@ -239,8 +222,6 @@ class RerankingRetriever:
 
     def search(self, pool: Pool, k: int) -> Candidates:
         """The best candidates of each query by their new scores, k of them or `most`."""
-        import numpy
-
         places = self.retriever.search(pool, min(k, self.most)).places
         rows, columns = numpy.nonzero(places != NOTHING)
         scores = numpy.full(places.shape, -numpy.inf)

@@ -3,7 +3,9 @@
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+import numpy
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.nearest_neighbours import Nearest, nearest
@@ -12,13 +14,10 @@ from embexp.protocols import Encoder
 from embexp.steps.negatives.candidates import Candidates, lowest_scores
 from embexp.steps.negatives.pool import Pairs, Pool
 
-if TYPE_CHECKING:
-    import numpy
-
 BLOCK = 2**16  # documents that are normalised and added at a time
 
 
-def nearest_by_faiss(queries: "numpy.ndarray", documents: "numpy.ndarray", k: int) -> Nearest:
+def nearest_by_faiss(queries: numpy.ndarray, documents: numpy.ndarray, k: int) -> Nearest:
     """The k documents of each query with the highest cosine, all of them where there are fewer.
 
     IndexFlatIP compares with every document, too, but sums in float32: documents whose cosines differ by less than
@@ -36,9 +35,7 @@ def nearest_by_faiss(queries: "numpy.ndarray", documents: "numpy.ndarray", k: in
     return Nearest(places, scores.astype(float))
 
 
-def _unit_vectors(vectors: "numpy.ndarray") -> "numpy.ndarray":
-    import numpy
-
+def _unit_vectors(vectors: numpy.ndarray) -> numpy.ndarray:
     lengths = numpy.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / numpy.where(lengths == 0, 1, lengths)
 
@@ -96,10 +93,8 @@ class EmbeddingRetriever:
         return Candidates(found.places, found.scores, positives)
 
 
-def cosines(pairs: Pairs, queries: "numpy.ndarray", documents: "numpy.ndarray") -> "numpy.ndarray":
+def cosines(pairs: Pairs, queries: numpy.ndarray, documents: numpy.ndarray) -> numpy.ndarray:
     """The cosine of each pair of a query and a document, float64 `(num_pairs,)`; 0 where a vector is all zeros."""
-    import numpy
-
     scores = numpy.zeros(len(pairs.left))
     for start in range(0, len(scores), _PAIRS_HELD):
         some = slice(start, start + _PAIRS_HELD)

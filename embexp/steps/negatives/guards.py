@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.core.arguments import COUNT, COUNT_FROM_0, LegalValues, problems_with
 from embexp.errors import Problem
 from embexp.steps.dedup.near import NGRAM, ngrams
@@ -14,7 +16,6 @@ from embexp.steps.negatives.candidates import NOTHING, Candidates
 from embexp.steps.negatives.pool import Pairs, Pool
 
 if TYPE_CHECKING:
-    import numpy
     import pyarrow
 
 NEAR_POSITIVE = "near-duplicates of a positive"
@@ -109,8 +110,6 @@ class Guards:
         Args:
             known: each query with the documents that are none of its negatives.
         """
-        import numpy
-
         there = candidates.places != NOTHING
         codes = numpy.arange(len(there))[:, None] * num_documents + candidates.places
         is_known = there & numpy.isin(codes, known.left * num_documents + known.right)
@@ -120,10 +119,8 @@ class Guards:
         mask = others & ~skipped & (rank < self.skip + self.within)
         return mask, Counter({KNOWN: int(is_known.sum()), self._counted_as("skip"): int(skipped.sum())})
 
-    def by_score(self, mask: "numpy.ndarray", candidates: Candidates) -> "tuple[numpy.ndarray, Counter[str]]":
+    def by_score(self, mask: numpy.ndarray, candidates: Candidates) -> "tuple[numpy.ndarray, Counter[str]]":
         """Those of the mask whose score is low enough, and how many are not, each under its first guard."""
-        import numpy
-
         removed: Counter[str] = Counter()
         for name, highest in self._limits(candidates):
             above = mask & (candidates.scores > highest) & ~numpy.isnan(highest)
@@ -131,9 +128,7 @@ class Guards:
             mask = mask & ~above
         return mask, removed
 
-    def _limits(self, candidates: Candidates) -> "Iterator[tuple[str, numpy.ndarray]]":
-        import numpy
-
+    def _limits(self, candidates: Candidates) -> Iterator[tuple[str, numpy.ndarray]]:
         if self.max_score is not None:
             yield self._counted_as("max_score"), numpy.array([[float(self.max_score)]])
         if candidates.positive_scores is None:
@@ -211,15 +206,13 @@ class Selection:
         yield from problems_with("choose", self.choose, LegalValues(one_of=("top", "random")), such_as="top")
 
     def choose_columns(
-        self, mask: "numpy.ndarray", candidates: Candidates, pool: Pool
+        self, mask: numpy.ndarray, candidates: Candidates, pool: Pool
     ) -> tuple[list[list[int]], Counter[str]]:
         """For each query the columns of its negatives; and how many candidates repeat a text, by which one.
 
         Args:
             mask: which candidates may be taken, `(queries, k)`. Only those about to be chosen are compared.
         """
-        import numpy
-
         removed: Counter[str] = Counter()
         if self.near_duplicate is None:
             return [columns[: self.num_negatives] for columns in self._in_turn(mask)], removed
@@ -241,10 +234,8 @@ class Selection:
             rows.append(taken)
         return rows, removed
 
-    def _in_turn(self, mask: "numpy.ndarray") -> Iterator[list[int]]:
+    def _in_turn(self, mask: numpy.ndarray) -> Iterator[list[int]]:
         """The columns of each row of the mask in the order in which they are tried."""
-        import numpy
-
         random = numpy.random.default_rng(self.seed)
         for row in mask:
             columns = numpy.flatnonzero(row)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import select_rows
 from embexp.data.beir import read_documents
@@ -21,7 +23,6 @@ from embexp.steps.negatives.ranked_form import MINED, PAIRS_FIRST, problems_with
 from embexp.steps.negatives.report import EXAMPLES, MiningReport, shortened
 
 if TYPE_CHECKING:
-    import numpy
     import pyarrow
     from datasets import Dataset
 
@@ -142,10 +143,8 @@ class _Mined:
         """The documents that are a query's negatives, the first one first."""
         return self.candidates.places[query, self.columns[query]].tolist()
 
-    def differences(self) -> "numpy.ndarray":
+    def differences(self) -> numpy.ndarray:
         """The score of the positive minus that of the negative, for each negative whose query has a positive."""
-        import numpy
-
         if self.candidates.positive_scores is None:
             return numpy.zeros(0)
         queries = numpy.repeat(numpy.arange(len(self.columns)), [len(some) for some in self.columns])
@@ -165,8 +164,6 @@ def _mine(
     Args:
         taken: each query with the documents that must not become its negatives besides the known ones.
     """
-    import numpy
-
     left, right = ((pool.known.left, taken.left), (pool.known.right, taken.right))
     known = Pairs(numpy.concatenate(left), numpy.concatenate(right))
     most_known = int(numpy.bincount(known.left, minlength=1).max())
@@ -188,10 +185,8 @@ def _mine(
     return mined, report
 
 
-def _share_above(looked_at: "numpy.ndarray", candidates: Candidates, num_negatives: int) -> float | None:
+def _share_above(looked_at: numpy.ndarray, candidates: Candidates, num_negatives: int) -> float | None:
     """Of the first candidates of each query with a positive, the share that scores above it."""
-    import numpy
-
     if candidates.positive_scores is None:
         return None
     first = looked_at & (numpy.cumsum(looked_at, axis=1) <= num_negatives)
@@ -202,8 +197,6 @@ def _share_above(looked_at: "numpy.ndarray", candidates: Candidates, num_negativ
 
 def _examples(mined: _Mined) -> Iterator[str]:
     """Queries from all over the split, each with a positive (the lowest, if it has a score) and its negatives."""
-    import numpy
-
     pool, candidates = mined.pool, mined.candidates
     with_any = numpy.array([query for query, columns in enumerate(mined.columns) if columns], dtype="int64")
     positive_of = dict(zip(pool.positives.left[::-1].tolist(), pool.positives.right[::-1].tolist(), strict=True))
@@ -222,8 +215,6 @@ def _examples(mined: _Mined) -> Iterator[str]:
 
 def _rows(rows: "Dataset", mined: _Mined, given: str, fewest: int) -> "Dataset":
     """The rows with their query's negatives, without rows that have fewer mined ones than `fewest`."""
-    import numpy
-
     former = rows["negatives"][:] if given == "keep" else [[]] * rows.num_rows
     of_query = [[mined.pool.documents[place] for place in mined.places(query)] for query in range(len(mined.columns))]
     queries = mined.pool.query_of_row.tolist()

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy
+
 from embexp.data.arrow import list_rows
 from embexp.data.shapes import MADE_FROM
 from embexp.steps.dedup.row_keys import comparable, text_keys
 
 if TYPE_CHECKING:
-    import numpy
     import pyarrow
     from datasets import Dataset
 
@@ -19,7 +20,7 @@ MOST_ALIKE = 100  # texts that mean the same; a longer chain of pairs drifts awa
 
 
 def _relevant_documents(
-    sources: "numpy.ndarray | None", query_of_row: "numpy.ndarray", rows: "numpy.ndarray", positives: "numpy.ndarray"
+    sources: numpy.ndarray | None, query_of_row: numpy.ndarray, rows: numpy.ndarray, positives: numpy.ndarray
 ) -> "Relevant":
     """Queries and their positives; rows made from the same row share theirs, because such copies mean the same.
 
@@ -28,8 +29,6 @@ def _relevant_documents(
         rows: the row of each positive, `(num_positives,)`.
         positives: the document that each is.
     """
-    import numpy
-
     if sources is None:
         return query_of_row[rows], positives
     by_source = numpy.argsort(sources, kind="stable")
@@ -40,7 +39,7 @@ def _relevant_documents(
 
 
 def _known_documents(
-    relevant: "Relevant", query_keys: "numpy.ndarray", document_keys: "numpy.ndarray", symmetric: bool
+    relevant: "Relevant", query_keys: numpy.ndarray, document_keys: numpy.ndarray, symmetric: bool
 ) -> "Relevant":
     """The relevant documents, and what follows: a query's own text, and the queries that it is itself relevant to.
 
@@ -49,8 +48,6 @@ def _known_documents(
         symmetric: whether the two texts of a row mean the same. Then all texts that such rows connect are known, in
             groups of at most MOST_ALIKE.
     """
-    import numpy
-
     _, same_query, same_document = numpy.intersect1d(query_keys, document_keys, return_indices=True)
     as_document, as_query = numpy.full(len(query_keys), -1), numpy.full(len(document_keys), -1)
     as_document[same_query], as_query[same_document] = same_document, same_query
@@ -64,7 +61,6 @@ def _known_documents(
 
 def _alike(relevant: "Relevant", same: "Relevant", num_queries: int, num_documents: int) -> "Relevant":
     """Each query with all documents that a chain of pairs connects it to, however long."""
-    import numpy
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -90,8 +86,8 @@ class Pairs:
         right: of a document.
     """
 
-    left: "numpy.ndarray"
-    right: "numpy.ndarray"
+    left: numpy.ndarray
+    right: numpy.ndarray
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ class Pool:
     queries: list[str]
     documents: list[str]
     rows: "Dataset"
-    query_of_row: "numpy.ndarray"
+    query_of_row: numpy.ndarray
     row_documents: Pairs
     positives: Pairs
     known: Pairs
@@ -120,7 +116,7 @@ class Pool:
 def make_pool(
     rows: "Dataset",
     corpus: "pyarrow.Array",
-    not_from_corpus: "numpy.ndarray",
+    not_from_corpus: numpy.ndarray,
     prompts: tuple[str | None, str | None],
     symmetric: bool,
 ) -> Pool:
@@ -131,7 +127,6 @@ def make_pool(
         not_from_corpus: keys of texts (see row_keys) that are left out of the corpus: those of other splits.
         symmetric: whether query and positive mean the same, as in labelled pairs.
     """
-    import numpy
     import pyarrow
 
     queries = _texts(rows, "query")
@@ -161,7 +156,7 @@ def make_pool(
     )
 
 
-def keys_of(texts: Sequence[str]) -> "numpy.ndarray":
+def keys_of(texts: Sequence[str]) -> numpy.ndarray:
     """The keys of texts, uint64 `(num_texts,)`: texts with one key are the same in a pool."""
     import pyarrow
 
@@ -177,10 +172,8 @@ def _texts(rows: "Dataset", column: str) -> "pyarrow.Array":
     return values.chunk(0) if isinstance(values, pyarrow.ChunkedArray) else values
 
 
-def _numbered(keys: "numpy.ndarray") -> tuple["numpy.ndarray", "numpy.ndarray"]:
+def _numbered(keys: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
     """The place of the first of each key, in this order, and the number of each key among them."""
-    import numpy
-
     _, first, inverse = numpy.unique(keys, return_index=True, return_inverse=True)
     order = numpy.argsort(first)
     ranks = numpy.empty(len(order), "int64")
@@ -188,8 +181,6 @@ def _numbered(keys: "numpy.ndarray") -> tuple["numpy.ndarray", "numpy.ndarray"]:
     return first[order], ranks[inverse.reshape(-1)]
 
 
-def _pairs(left: "numpy.ndarray", right: "numpy.ndarray") -> Pairs:
-    import numpy
-
+def _pairs(left: numpy.ndarray, right: numpy.ndarray) -> Pairs:
     distinct = numpy.unique(numpy.stack([left, right]).astype("int64"), axis=1)
     return Pairs(*distinct)

@@ -2,10 +2,8 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy
+import numpy
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NUM_BINS = 16
@@ -29,10 +27,10 @@ class MiningReport:
     """
 
     num_negatives: int
-    counts: "numpy.ndarray"
+    counts: numpy.ndarray
     num_documents: int
     removed: Counter[str]
-    differences: "numpy.ndarray"
+    differences: numpy.ndarray
     share_above: float | None
     examples: tuple[str, ...]
 
@@ -55,15 +53,13 @@ class MiningReport:
         return [*scored, *self.examples]
 
 
-def histogram(values: "numpy.ndarray", bounds: tuple[float, float] | None = None) -> str:
+def histogram(values: numpy.ndarray, bounds: tuple[float, float] | None = None) -> str:
     """The lowest and highest value (or the bounds), between them how many there are of each size, then the median.
 
     >>> import numpy
     >>> histogram(numpy.array([0.0, 1.0, 1.0, 1.0, 2.0]))
     '0.00 |▃       █      ▃| 2.00, median 1.00'
     """
-    import numpy
-
     counts, _ = numpy.histogram(values, _NUM_BINS, bounds)
     low, high = bounds or (values.min(), values.max())
     heights = numpy.ceil(counts / counts.max() * len(_BARS)).astype(int)

@@ -3,13 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy
 
 from embexp.protocols import PairLabeller
 from embexp.steps.silver.sampling import Pair
-
-if TYPE_CHECKING:
-    import numpy
 
 
 @dataclass(frozen=True)
@@ -22,10 +20,10 @@ class SilverLabels:
     """
 
     pairs: Sequence[Pair]
-    labels: "numpy.ndarray"
-    confidences: "numpy.ndarray"
+    labels: numpy.ndarray
+    confidences: numpy.ndarray
 
-    def where(self, keep: "numpy.ndarray") -> "SilverLabels":
+    def where(self, keep: numpy.ndarray) -> "SilverLabels":
         """The pairs where the mask is true."""
         places = keep.nonzero()[0].tolist()
         return SilverLabels([self.pairs[place] for place in places], self.labels[keep], self.confidences[keep])
@@ -37,8 +35,6 @@ def label_pairs(pairs: Sequence[Pair], labeller: PairLabeller, kind: str) -> Sil
     Args:
         kind: score, binary or class, as `Shape.label_kind`.
     """
-    import numpy
-
     outputs = labeller.label(pairs)
     values = outputs[:, 0].astype("float64").clip(0, 1)
     labels = outputs.argmax(axis=1) if kind == "class" else (values >= 0.5).astype("int64")
@@ -49,15 +45,13 @@ def label_pairs(pairs: Sequence[Pair], labeller: PairLabeller, kind: str) -> Sil
 _GRID = 513  # scores from 0 to 1 at which densities are computed
 
 
-def sample_like_gold(gold: "numpy.ndarray", silver: "numpy.ndarray", kind: str, seed: int) -> "numpy.ndarray":
+def sample_like_gold(gold: numpy.ndarray, silver: numpy.ndarray, kind: str, seed: int) -> numpy.ndarray:
     """Which silver pairs to keep so that their labels have the distribution of gold's, bool `(num_silver,)`.
 
     Args:
         gold, silver: labels, `(num_gold,)` and `(num_silver,)`.
         kind: of the labels: score, binary or class.
     """
-    import numpy
-
     random = numpy.random.default_rng(seed)
     if kind == "score":
         return random.random(len(silver)) < keep_probabilities(gold, silver)
@@ -68,12 +62,11 @@ def sample_like_gold(gold: "numpy.ndarray", silver: "numpy.ndarray", kind: str, 
     return keep
 
 
-def keep_probabilities(gold: "numpy.ndarray", silver: "numpy.ndarray") -> "numpy.ndarray":
+def keep_probabilities(gold: numpy.ndarray, silver: numpy.ndarray) -> numpy.ndarray:
     """Q(s) = min(1, F_gold(s) / F_silver(s)) of each silver score s, F being kernel density estimates.
 
     All are 1 where one side has a single value, which has no density.
     """
-    import numpy
     from scipy.stats import gaussian_kde
 
     if min(len(numpy.unique(gold)), len(numpy.unique(silver))) < 2:
@@ -84,15 +77,13 @@ def keep_probabilities(gold: "numpy.ndarray", silver: "numpy.ndarray") -> "numpy
     return numpy.interp(silver, grid, ratios).clip(0, 1)
 
 
-def _class_numbers(gold: "numpy.ndarray", silver: "numpy.ndarray") -> dict[int, int]:
+def _class_numbers(gold: numpy.ndarray, silver: numpy.ndarray) -> dict[int, int]:
     """How many pairs of each class to keep: as many as there are of the rarest, others in gold's proportion to it.
 
     >>> import numpy
     >>> _class_numbers(numpy.array([1, 0, 0]), numpy.array([1, 1, 0, 0, 0, 0, 0, 0, 0]))
     {0: 4, 1: 2}
     """
-    import numpy
-
     labels = numpy.intersect1d(gold, silver)
     wanted, there = (numpy.array([(some == label).sum() for label in labels]) for some in (gold, silver))
     whole = (there / wanted).min(initial=numpy.inf)
@@ -100,7 +91,7 @@ def _class_numbers(gold: "numpy.ndarray", silver: "numpy.ndarray") -> dict[int, 
 
 
 def select_pairs(
-    silver: SilverLabels, gold: "numpy.ndarray", kind: str, min_confidence: float | None, like_gold: bool, seed: int
+    silver: SilverLabels, gold: numpy.ndarray, kind: str, min_confidence: float | None, like_gold: bool, seed: int
 ) -> tuple[SilverLabels, Counter[str]]:
     """The silver pairs to train on, and how many are left out for which reason.
 

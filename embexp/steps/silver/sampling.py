@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy
+
 from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.data.arrow import select_rows
 from embexp.data.dataset import EmbeddingDataset
@@ -19,7 +21,6 @@ from embexp.steps.negatives.candidates import NOTHING, Retriever
 from embexp.steps.negatives.pool import Pairs, Pool, keys_of
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 _SAMPLER = "dataset.steps.silver.sampler"
@@ -34,8 +35,6 @@ def split_gold(rows: "Dataset", share: float, number: int | None, seed: int) -> 
         share: of the rows that stay gold, above 0 and at most 1.
         number: how many stay gold, in place of a share; None for the share.
     """
-    import numpy
-
     wanted = min(number or max(1, round(share * rows.num_rows)), rows.num_rows)
     is_gold = numpy.zeros(rows.num_rows, bool)
     is_gold[numpy.random.default_rng(seed).permutation(rows.num_rows)[:wanted]] = True
@@ -59,20 +58,16 @@ class PairPool:
 
     sides: tuple[list[str], list[str]]
     rest: list[Pair]
-    taken: "numpy.ndarray"
-    held_out: "numpy.ndarray"
+    taken: numpy.ndarray
+    held_out: numpy.ndarray
     prompts: tuple[str | None, str | None]
 
-    def are_free(self, first: "numpy.ndarray", second: "numpy.ndarray") -> "numpy.ndarray":
+    def are_free(self, first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
         """Which pairs may be made, given the keys of their texts: two texts that are not a pair yet."""
-        import numpy
-
         return (first != second) & ~numpy.isin(pair_keys(first, second), self.taken)
 
     def free_pairs(self, pairs: Sequence[Pair]) -> tuple[list[Pair], Counter[str]]:
         """The pairs that may be made, each once in the order of its first time, and why others may not."""
-        import numpy
-
         first, second = (keys_of([pair[side] for pair in pairs]) for side in (0, 1))
         free = self.are_free(first, second)
         is_first = numpy.zeros(len(pairs), bool)
@@ -90,8 +85,6 @@ class PairPool:
 
         Such pairs are allowed: public sets of sentence pairs share sentences between their splits, too.
         """
-        import numpy
-
         first, second = (numpy.isin(keys_of([pair[side] for pair in pairs]), self.held_out) for side in (0, 1))
         return int((first | second).sum())
 
@@ -105,8 +98,6 @@ class PairSampler(Protocol):
 
 def make_pair_pool(dataset: EmbeddingDataset, gold: "Dataset", rest: "Dataset") -> PairPool:
     """The pool of the train rows of a data set of pairs, divided into gold and the rest."""
-    import numpy
-
     columns = dataset.text_columns
     texts = tuple(gold[column][:] for column in columns)
     others = [rows for split, rows in dataset.splits.items() if split != "train"]
@@ -141,8 +132,6 @@ class RetrievedPairs:
         Raises:
             ConfigError: the number of pairs is below 1, or no retriever is given.
         """
-        import numpy
-
         retrievers = [retriever for retriever in self.retrievers.values() if retriever is not None]
         problems = [*problems_with("pairs_per_text", self.pairs_per_text, COUNT, such_as=3)]
         if not retrievers:
@@ -161,11 +150,9 @@ class RetrievedPairs:
         return [(search.queries[query], search.documents[document]) for query, document in numbers]
 
     def _best(
-        self, places: "numpy.ndarray", keys: tuple["numpy.ndarray", "numpy.ndarray"], pool: PairPool
-    ) -> tuple["numpy.ndarray", "numpy.ndarray", "numpy.ndarray"]:
+        self, places: numpy.ndarray, keys: tuple[numpy.ndarray, numpy.ndarray], pool: PairPool
+    ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
         """The first free pairs of each query: rank among them from 1, query and document, `(num_pairs,)` each."""
-        import numpy
-
         rows, columns = numpy.nonzero(places != NOTHING)
         documents = places[rows, columns]
         free = pool.are_free(keys[0][rows], keys[1][documents])
@@ -178,7 +165,6 @@ class RetrievedPairs:
 
 def _search_pool(queries: Sequence[str], documents: Sequence[str], prompts: tuple[str | None, str | None]) -> Pool:
     """The pool in which every distinct query looks for every distinct document."""
-    import numpy
     from datasets import Dataset
 
     none = Pairs(numpy.zeros(0, "int64"), numpy.zeros(0, "int64"))
@@ -187,8 +173,6 @@ def _search_pool(queries: Sequence[str], documents: Sequence[str], prompts: tupl
 
 def _distinct(texts: Sequence[str]) -> list[str]:
     """The first one of texts that differ only in case, spaces and punctuation."""
-    import numpy
-
     first = numpy.unique(keys_of(texts), return_index=True)[1]
     return [texts[place] for place in sorted(first.tolist())]
 

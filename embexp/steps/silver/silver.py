@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.core.arguments import COUNT_FROM_0, SHARE, LegalValues, problems_with, refuse
 from embexp.data.arrow import rows_of, table_of_rows
 from embexp.data.dataset import EmbeddingDataset
@@ -18,7 +20,6 @@ from embexp.steps.silver.labelling import SilverLabels, label_pairs, select_pair
 from embexp.steps.silver.sampling import Pair, PairPool, PairSampler, make_pair_pool, split_gold
 
 if TYPE_CHECKING:
-    import numpy
     from datasets import Dataset
 
 _MADE_BY_SILVER = "silver"
@@ -31,10 +32,8 @@ def _plain_pairs(dataset: EmbeddingDataset, rows: "Dataset") -> "Dataset":
     return rows.select_columns(columns).rename_columns(dict(zip(columns, _PLAIN, strict=True)))
 
 
-def _labels_in(dataset: EmbeddingDataset, rows: "Dataset") -> "numpy.ndarray":
+def _labels_in(dataset: EmbeddingDataset, rows: "Dataset") -> numpy.ndarray:
     """The labels of rows, `(num_rows,)`."""
-    import numpy
-
     return numpy.array(rows[dataset.shape.label][:])
 
 
@@ -84,7 +83,7 @@ def _teacher_line(teacher: PairLabeller) -> str:
     return f"the teacher on dev, untrained -> trained: {', '.join(scores)}"
 
 
-def _label_lines(kind: str, names: Sequence[str], **labels: "numpy.ndarray") -> list[str]:
+def _label_lines(kind: str, names: Sequence[str], **labels: numpy.ndarray) -> list[str]:
     """The distribution of the labels of gold, of silver and so on: a line for each.
 
     >>> import numpy
@@ -96,7 +95,7 @@ def _label_lines(kind: str, names: Sequence[str], **labels: "numpy.ndarray") -> 
     return [f"{side}: {_shares(values, names)}" for side, values in labels.items() if len(values)]
 
 
-def _shares(values: "numpy.ndarray", names: Sequence[str]) -> str:
+def _shares(values: numpy.ndarray, names: Sequence[str]) -> str:
     counts = Counter(values.tolist())
     return ", ".join(
         f"{names[label] if names else label} {100 * count / len(values):.1f} %"
@@ -106,15 +105,13 @@ def _shares(values: "numpy.ndarray", names: Sequence[str]) -> str:
 
 def _example_lines(silver: SilverLabels, names: Sequence[str]) -> list[str]:
     """Pairs with their labels, from the lowest label to the highest, evenly spread."""
-    import numpy
-
     order = numpy.argsort(silver.labels, kind="stable")
     places = order[numpy.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).astype(int)]
     shown = ((silver.labels[place], *silver.pairs[place]) for place in places.tolist())
     return [f"{_shown(label, names)}: {shortened(first)} | {shortened(second)}" for label, first, second in shown]
 
 
-def _shown(label: "numpy.generic", names: Sequence[str]) -> str:
+def _shown(label: numpy.generic, names: Sequence[str]) -> str:
     if label.dtype.kind == "f":
         return f"{label:.2f}"
     return names[int(label)] if names else str(label)
