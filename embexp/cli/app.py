@@ -31,14 +31,14 @@ _OF_THE_MULTIRUN = ("hydra", "sweep", "tracking", "paths")  # what the multirun 
 _CHOICE = "=choice("
 
 
-def leave_to_jobs(arguments: Sequence[str]) -> list[str]:
+def _leave_to_jobs(arguments: Sequence[str]) -> list[str]:
     """The arguments of a multirun with every override that its jobs read as a choice of one value.
 
     `null` stays as it is: a choice cannot hold it. So do deletions (`~key`).
 
-    >>> leave_to_jobs(["-m", "loss=contrastive,angle", "loss.margin=0.3", "sweep.workers=2"])
+    >>> _leave_to_jobs(["-m", "loss=contrastive,angle", "loss.margin=0.3", "sweep.workers=2"])
     ['-m', 'loss=contrastive,angle', 'loss.margin=choice(0.3)', 'sweep.workers=2']
-    >>> leave_to_jobs(["loss=angle", "loss.scale=3"])
+    >>> _leave_to_jobs(["loss=angle", "loss.scale=3"])
     ['loss=angle', 'loss.scale=3']
     """
     if not _MULTIRUN & {*arguments} or any(argument.startswith("hydra/sweeper=") for argument in arguments):
@@ -47,7 +47,7 @@ def leave_to_jobs(arguments: Sequence[str]) -> list[str]:
 
 
 def as_typed(override: str) -> str:
-    """An override as it was before `leave_to_jobs`.
+    """An override as it was before `_leave_to_jobs`.
 
     >>> as_typed("loss.margin=choice(0.3)"), as_typed("seed=choice(1,2)"), as_typed("seed=1")
     ('loss.margin=0.3', 'seed=choice(1,2)', 'seed=1')
@@ -113,7 +113,7 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
         flags, arguments = split_flags(sys.argv[1:])
         note_config_dir(flags)
         overrides = rewrite(arguments) if rewrite else arguments
-        sys.argv[1:] = leave_to_jobs([*flags, *quote_texts(expand_paths(overrides))])
+        sys.argv[1:] = _leave_to_jobs([*flags, *quote_texts(expand_paths(overrides))])
         hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()
     except MISTAKES as error:
         if wants_traceback:

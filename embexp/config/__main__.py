@@ -43,7 +43,7 @@ def as_markdown() -> str:
     return "\n".join(parts)
 
 
-def meanings(kind: type) -> dict[str, str]:
+def _meanings(kind: type) -> dict[str, str]:
     """What the docstring of a class says of its attributes, by name."""
     attributes = inspect.getdoc(kind).partition("Attributes:\n")[2]
     found = {}
@@ -57,7 +57,7 @@ def _section(heading: str, keys: Mapping[str, dataclasses.Field], kind: type, ex
     rows = [head, ["---"] * len(head)]
     for key, each in keys.items():
         words = type_words(each.type) + (" (required)" if is_required(each) else "")
-        rows.append((f"`{key}`", words, meanings(kind)[each.name], *((examples.get(key, ""),) if examples else ())))
+        rows.append((f"`{key}`", words, _meanings(kind)[each.name], *((examples.get(key, ""),) if examples else ())))
     lines = ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
     return f"## {heading}\n\n" + "\n".join(lines) + "\n"
 

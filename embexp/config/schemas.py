@@ -19,7 +19,7 @@ class Stage:
 
 
 @dataclass
-class Root(Stage):
+class _Root(Stage):
     """A run: the main stage, the model it trains, who judges it and where it is shown."""
 
     model: Any = None
@@ -41,7 +41,7 @@ class Root(Stage):
 
 
 @dataclass
-class Inspect:
+class _Inspect:
     """What `embexp.inspect` looks at, and how it shows it."""
 
     dataset: Any = None
@@ -54,7 +54,7 @@ class Inspect:
 
 
 @dataclass
-class Prepare:
+class _Prepare:
     """What `embexp.prepare` makes of a data set, and where it goes."""
 
     dataset: Any = None
@@ -67,7 +67,7 @@ class Prepare:
 
 
 @dataclass
-class Export:
+class _Export:
     """Which finished run or saved model `embexp.export` exports, how, and where to."""
 
     run: str | None = None
@@ -81,7 +81,7 @@ class Export:
 
 
 @dataclass
-class Evaluate:
+class _Evaluate:
     """Which models `embexp.evaluate` scores, by whom, and where they are shown."""
 
     experiment: Any = None
@@ -98,7 +98,7 @@ class Evaluate:
 
 
 @dataclass
-class Compare:
+class _Compare:
     """Which two runs `embexp.compare` compares."""
 
     runs: list[str] = MISSING
@@ -109,7 +109,7 @@ class Compare:
 
 
 @dataclass
-class Tune(Root):
+class _Tune(_Root):
     """What `embexp.tune` has besides a run: how many trials, and how they are drawn, stopped and stored."""
 
     trials: int = 20
@@ -117,7 +117,7 @@ class Tune(Root):
 
 
 @dataclass
-class Leaderboard:
+class _Leaderboard:
     """Which runs `embexp.leaderboard` sets beside each other, by what, and where its files go."""
 
     of_sweep: str | None = None
@@ -133,7 +133,7 @@ class Leaderboard:
 
 
 @dataclass
-class Reproduce:
+class _Reproduce:
     """Which recipes `results.reproduce` measures, at which size, and where the results go."""
 
     only: list[str] | None = None
@@ -146,17 +146,17 @@ class Reproduce:
 
 
 SCHEMAS = {
-    "schema": Root,
+    "schema": _Root,
     "stage_schema": Stage,
-    "inspect_schema": Inspect,
-    "prepare_schema": Prepare,
-    "export_schema": Export,
-    "evaluate_schema": Evaluate,
-    "compare_schema": Compare,
-    "leaderboard_schema": Leaderboard,
-    "reproduce_schema": Reproduce,
+    "inspect_schema": _Inspect,
+    "prepare_schema": _Prepare,
+    "export_schema": _Export,
+    "evaluate_schema": _Evaluate,
+    "compare_schema": _Compare,
+    "leaderboard_schema": _Leaderboard,
+    "reproduce_schema": _Reproduce,
     # Merged over a run's configuration: what that says must stay.
-    "tune_schema": Tune(**{each.name: MISSING for each in fields(Root)}),
+    "tune_schema": _Tune(**{each.name: MISSING for each in fields(_Root)}),
 }
 
 

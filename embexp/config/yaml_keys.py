@@ -166,7 +166,7 @@ class EvaluatorKeys(CallKeys):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainerKeys(CallKeys):
+class _TrainerKeys(CallKeys):
     """The keys of a trainer.
 
     Attributes:
@@ -197,7 +197,7 @@ KEYS_OF_GROUPS: dict[str, type[CallKeys]] = {
     "modifier": ModifierKeys,
     "step": StepKeys,
     "evaluator": EvaluatorKeys,
-    "trainer": TrainerKeys,
+    "trainer": _TrainerKeys,
     "tune": TuneKeys,
 }
 

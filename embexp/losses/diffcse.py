@@ -15,7 +15,7 @@ from embexp.protocols import BaseModel
 logger = logging.getLogger(__name__)
 
 
-def load_generator(generator: BaseModel | None, network: Any, tokenizer: Any) -> Any:
+def _load_generator(generator: BaseModel | None, network: Any, tokenizer: Any) -> Any:
     """A masked-language model without gradients and without dropout, whose vocabulary is the tokenizer's.
 
     What is missing in its weights is drawn at random, which is logged: sentence models keep no layer that fills in.
@@ -102,7 +102,7 @@ class DiffCSE(torch.nn.Module):
         self.rtd_weight = rtd_weight
         self.mask_token, self.special_tokens = _tokens_of(model)
         self.contrastive = MultipleNegativesRankingLoss(model, scale=scale)
-        self.generator = load_generator(generator, network, model.tokenizer)
+        self.generator = _load_generator(generator, network, model.tokenizer)
         self.discriminator = copy.deepcopy(network)
         self.head = torch.nn.Linear(network.get_input_embeddings().embedding_dim, 1)
 

@@ -38,7 +38,7 @@ def gist(
 
     return GISTEmbedLoss(
         model,
-        frozen(guide),
+        _frozen(guide),
         temperature=temperature,
         margin_strategy=margin_strategy,
         margin=margin,
@@ -70,7 +70,7 @@ def cached_gist(
 
     return CachedGISTEmbedLoss(
         model,
-        frozen(guide),
+        _frozen(guide),
         temperature=temperature,
         mini_batch_size=mini_batch_size,
         mini_batch_num_tokens=mini_batch_num_tokens,
@@ -81,7 +81,7 @@ def cached_gist(
     )
 
 
-def frozen(guide: BaseModel) -> Any:
+def _frozen(guide: BaseModel) -> Any:
     """The guide's network without gradients and without dropout.
 
     Its weights come from where they were published, so checkpoints do not hold them.

@@ -28,7 +28,7 @@ class ContrastiveTension(torch.nn.Module):
         """The summed binary cross-entropy of the batch's pairs, a scalar."""
         first, second = sentence_features
         num_rows = len(first["input_ids"])
-        order = torch.tensor(partners(num_rows, self.negatives_per_positive), device=first["input_ids"].device)
+        order = torch.tensor(_partners(num_rows, self.negatives_per_positive), device=first["input_ids"].device)
         moved = {key: value[order] if _is_by_row(value, num_rows) else value for key, value in second.items()}
         return self.loss([first, moved], None)
 
@@ -37,10 +37,10 @@ class ContrastiveTension(torch.nn.Module):
         return {"negatives_per_positive": self.negatives_per_positive}
 
 
-def partners(num_rows: int, negatives_per_positive: int) -> list[int]:
+def _partners(num_rows: int, negatives_per_positive: int) -> list[int]:
     """For each row the row whose twin it is paired with: every eighth its own, the others the next one's of theirs.
 
-    >>> partners(4, negatives_per_positive=7)
+    >>> _partners(4, negatives_per_positive=7)
     [0, 2, 3, 1]
     """
     others = [row for row in range(num_rows) if row % (negatives_per_positive + 1)]

@@ -85,7 +85,7 @@ def mended(rows: Sequence[_Row], number: int | None = None) -> list[_Row]:
     return sorted((row for row in rows if row["change"] > _SMALLEST_CHANGE), key=lambda row: -row["change"])[:number]
 
 
-def worst(rows: Sequence[_Row], number: int | None = None) -> list[_Row]:
+def _worst(rows: Sequence[_Row], number: int | None = None) -> list[_Row]:
     """The rows on which the trained model is wrong, worst first; at most so many."""
     wrong = (row for row in rows if row["trained_error"] > _SMALLEST_CHANGE)
     return sorted(wrong, key=lambda row: -row["trained_error"])[:number]
@@ -174,7 +174,7 @@ def write_changed(path: Path, subject: str, rows: Sequence[_Row], kind: str, num
         f"{_summary(rows)} {_EXPLANATIONS[kind]}",
         *_section("What training broke", broken(rows, number), "Training made no example worse."),
         *_section("What training mended", mended(rows, number), "Training made no example better."),
-        *_section("Worst errors of the trained model", worst(rows, number), "The trained model makes no error."),
+        *_section("Worst errors of the trained model", _worst(rows, number), "The trained model makes no error."),
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

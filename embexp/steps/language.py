@@ -73,10 +73,10 @@ def keep_languages(
     return keep_rows(dataset, "keep_languages", keep, reason)
 
 
-def detect(texts: Iterable[str], min_chars: int = 20, min_probability: float = 0.5) -> list[str]:
+def _detect(texts: Iterable[str], min_chars: int = 20, min_probability: float = 0.5) -> list[str]:
     """The language of each text as its ISO 639-1 code; "und" where it is uncertain. Arguments as in `keep_languages`.
 
-    >>> detect(["Der schnelle Fuchs springt über den Hund.", "一个男人正在弹吉他。", "Hallo", "+49 (0)30 1234567890 1"])
+    >>> _detect(["Der schnelle Fuchs springt über den Hund.", "一个男人正在弹吉他。", "Hallo", "+49 (0)30 1234567890 1"])
     ['de', 'zh', 'und', 'und']
     """
     return [
@@ -90,7 +90,7 @@ def _foreign(
 ) -> list[str | None]:
     """For each row the first language among its texts that is not wanted."""
     accepted = {*languages, _UNDECIDED}
-    columns = [detect(map(_as_one, column.to_pylist()), min_chars, min_probability) for column in batch.columns]
+    columns = [_detect(map(_as_one, column.to_pylist()), min_chars, min_probability) for column in batch.columns]
     return [next((code for code in codes if code not in accepted), None) for codes in zip(*columns, strict=True)]
 
 

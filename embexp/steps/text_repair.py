@@ -51,11 +51,11 @@ def cleaner(unicode: str | None, control: bool, html: bool, whitespace: bool, mo
         if mojibake:
             text = _with_encoding_repaired(text)
         if html:
-            text = without_html(text)
+            text = _without_html(text)
         if unicode:
             text = unicodedata.normalize(unicode, text)
         if control:
-            visible = without_invisible(text)
+            visible = _without_invisible(text)
             # The neighbours of a removed character may compose.
             text = unicodedata.normalize(unicode, visible) if unicode and visible != text else visible
         return " ".join(text.split()) if whitespace else text
@@ -89,13 +89,13 @@ def _with_encoding_repaired(text: str) -> str:
     return ftfy.fix_text(text, only_encoding)
 
 
-def without_html(text: str) -> str:
+def _without_html(text: str) -> str:
     """The text between the tags, with entities replaced by their characters; scripts and styles go.
 
     Only the elements of HTML are tags, and only what ends in a semicolon is an entity, so signs survive. An element
     that breaks the line leaves a space where it began or ended.
 
-    >>> without_html("<p>a &lt; b</p><p>R&D <b>b</b>old</p><script>x < y</script> and c < d > e <me@example.com>")
+    >>> _without_html("<p>a &lt; b</p><p>R&D <b>b</b>old</p><script>x < y</script> and c < d > e <me@example.com>")
     ' a < b  R&D bold   and c < d > e <me@example.com>'
     """
     if "<" not in text and "&" not in text:
@@ -106,14 +106,14 @@ def without_html(text: str) -> str:
     return "".join(parser.parts)
 
 
-def without_invisible(text: str) -> str:
+def _without_invisible(text: str) -> str:
     """The text without control characters, zero-width spaces, byte order marks, marks of direction, soft hyphens.
 
     Tabs and ends of lines are white space and stay. The joiners U+200C and U+200D stay where they have a meaning:
     after a letter of a script that uses them (Arabic, Persian, Hindi and their relatives), and U+200D between two emoji
     that make one picture.
 
-    >>> without_invisible("zero\\u200bwidth x\\u200dy"), without_invisible("می\\u200cخواهم") == "می\\u200cخواهم"
+    >>> _without_invisible("zero\\u200bwidth x\\u200dy"), _without_invisible("می\\u200cخواهم") == "می\\u200cخواهم"
     ('zerowidth xy', True)
     """
     return _UNWANTED.sub(r"\1", text) if _MAY_BE_UNWANTED.search(text) else text

@@ -137,7 +137,7 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     refuse(_problems_with_settings(config.sweep))
     _check_jobs([*_each_value_once(overrides)], config_name, config.sweep.unknown_keys)
     key = sweep_key(overrides, config_name)
-    folder = sweep_folder(config, key)
+    folder = _sweep_folder(config, key)
     lock = ExitStack()
     lock.enter_context(held(folder, "sweep"))
     record = begin_sweep(folder, key, overrides, begins_anew=config.sweep.rerun == "all")
@@ -197,7 +197,7 @@ def _problems_with_settings(settings: DictConfig) -> Iterator[Problem]:
         yield from attempt.found
 
 
-def sweep_folder(config: DictConfig, key: str) -> Path:
+def _sweep_folder(config: DictConfig, key: str) -> Path:
     """The folder that was typed, else that of the same sweep earlier, else a fresh one.
 
     With sweep.rerun=all an earlier one is only resumed if it began in the same way and did not come to its end.

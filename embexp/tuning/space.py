@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Choices:
+class _Choices:
     """A key of which some values are tried: each as it would be typed."""
 
     key: str
@@ -35,7 +35,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Interval:
+class _Interval:
     """A key whose value is sampled from a range of numbers with both its ends: whole ones if `low` is whole.
 
     Attributes:
@@ -60,7 +60,7 @@ class Interval:
         return self.low, self.high
 
 
-Dimension = Choices | Interval
+Dimension = _Choices | _Interval
 
 
 def name_of(dimension: Dimension) -> str:
@@ -142,10 +142,10 @@ def _dimension(override: Override) -> Dimension:
         return _interval(key, typed, [*numbers[:1], *numbers[-1:]], abs(value.step), value.tags)
     if hasattr(value, "shuffle"):
         value.shuffle = False  # the sampler knows no order
-    return Choices(key, tuple(dict.fromkeys(override.sweep_string_iterator())))
+    return _Choices(key, tuple(dict.fromkeys(override.sweep_string_iterator())))
 
 
-def _interval(key: str, typed: str, ends: Sequence[float], step: float | None, tags: set[str]) -> Interval:
+def _interval(key: str, typed: str, ends: Sequence[float], step: float | None, tags: set[str]) -> _Interval:
     log = "log" in tags
     if tags - {"log"} or (log and step is not None):
         expected, fix = "the tag log around an interval", f"'{key}=tag(log, interval(<low>, <high>))'"
@@ -153,7 +153,7 @@ def _interval(key: str, typed: str, ends: Sequence[float], step: float | None, t
     if not ends or ends[0] > ends[1] or (log and ends[0] <= 0):
         expected = f"the lower end first{' above 0' if log else ''}, then the higher one"
         raise ConfigError(f"{typed} holds no values", expected=expected)
-    return Interval(key, *ends, step=step, log=log)
+    return _Interval(key, *ends, step=step, log=log)
 
 
 def run_overrides(typed: Sequence[str]) -> list[str]:

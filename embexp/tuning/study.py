@@ -46,14 +46,14 @@ def changes_no_trial(key: str) -> bool:
     return key.partition(".")[0] in CHANGE_NOTHING or any(f"{key}.".startswith(f"{each}.") for each in _ELSEWHERE)
 
 
-def study_folder(overrides: Sequence[str], root: str, fresh: str) -> str:
+def _study_folder(overrides: Sequence[str], root: str, fresh: str) -> str:
     """The folder of the latest study of these overrides below `<root>/<date>/<time>`, or else a fresh one."""
     key = study_key([*overrides])
     found = [path.parent for path in sorted(Path(root).glob(f"*/*/{_STUDY}")) if read_study(path.parent)["key"] == key]
     return str(found[-1] if found else Path(root) / fresh)
 
 
-OmegaConf.register_new_resolver("embexp.study_folder", study_folder, replace=True)
+OmegaConf.register_new_resolver("embexp.study_folder", _study_folder, replace=True)
 
 
 def read_study(folder: Path) -> dict[str, Any]:

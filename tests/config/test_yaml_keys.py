@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from embexp.config.__main__ import COMMAND, as_markdown, meanings
+from embexp.config.__main__ import COMMAND, _meanings, as_markdown
 from embexp.config.checks import key_problems, read_keys
 from embexp.config.compose import compose
 from embexp.config.session import conf_dir
@@ -221,7 +221,7 @@ def test_the_page_in_docs_is_the_generated_one():
 def test_every_key_is_documented():
     for kind in (*KEYS_OF_GROUPS.values(), CallKeys, Needs, LossOfShape):
         own = {each.name for each in dataclasses.fields(kind)} - (set() if kind is CallKeys else CALL)
-        assert own == set(meanings(kind)), kind
+        assert own == set(_meanings(kind)), kind
 
 
 def test_evaluators_and_steps_of_a_folder_are_checked_by_other_commands(tmp_path):

@@ -6,8 +6,8 @@ from conftest import TINY
 from embexp.config.compose import compose, option_of
 from embexp.errors import ConfigError, EmbexpError, ModelError
 from embexp.experiment.plan import plan_run
-from embexp.losses.diffcse import load_generator
-from embexp.losses.guided import frozen
+from embexp.losses.diffcse import _load_generator
+from embexp.losses.guided import _frozen
 from embexp.losses.spec import spec_of
 from embexp.models.pretrained import PretrainedModel
 
@@ -84,12 +84,12 @@ def test_a_model_that_cannot_be_loaded_is_told_with_the_argument(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
     guide = PretrainedModel(path=str(tmp_path))
     with pytest.raises(ModelError, match=r"loss\.guide: Model .* cannot be loaded: .* type loss\.guide=<folder or Hub"):
-        frozen(guide)
+        _frozen(guide)
     with pytest.raises(ModelError) as told:
-        frozen(guide)
+        _frozen(guide)
     assert "model.path" not in str(told.value)
     with pytest.raises(ModelError, match=r"The generator .* cannot be loaded: .* type loss\.generator=<folder"):
-        load_generator(guide, network=None, tokenizer=None)
+        _load_generator(guide, network=None, tokenizer=None)
 
 
 def test_a_wrong_guide_stops_the_plan_beside_other_mistakes(tmp_path):

@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 
-from embexp.losses.tension import ContrastiveTension, partners
+from embexp.losses.tension import ContrastiveTension, _partners
 
 
 class GivenTokens(torch.nn.Module):
@@ -15,9 +15,9 @@ class GivenTokens(torch.nn.Module):
 
 
 def test_one_row_in_each_eight_keeps_its_twin_and_the_others_change():
-    assert partners(10, 7) == [0, 2, 3, 4, 5, 6, 7, 9, 8, 1]
-    assert partners(1, 7) == [0]
-    assert partners(4, 1) == [0, 3, 2, 1]
+    assert _partners(10, 7) == [0, 2, 3, 4, 5, 6, 7, 9, 8, 1]
+    assert _partners(1, 7) == [0]
+    assert _partners(4, 1) == [0, 3, 2, 1]
 
 
 def test_pairs_of_a_text_with_itself_score_1_and_others_0():

@@ -16,11 +16,11 @@ from embexp.reports.changed_examples import (
     _class_errors,
     _rank_errors,
     _share_errors,
+    _worst,
     broken,
     mended,
     rows_of,
     with_errors,
-    worst,
 )
 
 NAN = float("nan")
@@ -114,8 +114,8 @@ def test_examples_are_ranked_by_how_much_their_error_changed():
 
 def test_the_worst_errors_are_those_of_the_trained_model():
     rows = of_metric((1.0, 0.5), (0.0, 1.0), (0.0, 0.0), (0.5, 0.75))
-    assert named(worst(rows)) == ["2", "0", "3"]
-    assert named(worst(rows, 2)) == ["2", "0"]
+    assert named(_worst(rows)) == ["2", "0", "3"]
+    assert named(_worst(rows, 2)) == ["2", "0"]
 
 
 def test_rows_without_an_error_are_left_out_but_no_other_ones():

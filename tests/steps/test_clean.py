@@ -10,7 +10,7 @@ from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError, DataError
 from embexp.steps.clean import clean
-from embexp.steps.text_repair import cleaner, without_html, without_invisible
+from embexp.steps.text_repair import _without_html, _without_invisible, cleaner
 
 DEFAULTS = {"unicode": "NFC", "control": True, "html": False, "whitespace": True, "mojibake": True}
 NOTHING = {"unicode": None, "control": False, "html": False, "whitespace": False, "mojibake": False}
@@ -68,7 +68,7 @@ def test_each_option_can_be_switched_off():
     ],
 )
 def test_joiners_stay_where_they_say_something(text):
-    assert without_invisible(text) == text
+    assert _without_invisible(text) == text
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_joiners_stay_where_they_say_something(text):
     ],
 )
 def test_other_invisible_characters_go(text, expected):
-    assert without_invisible(text) == expected
+    assert _without_invisible(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_other_invisible_characters_go(text, expected):
     ],
 )
 def test_html_goes_and_signs_survive(text, expected):
-    assert " ".join(without_html(text).split()) == expected
+    assert " ".join(_without_html(text).split()) == expected
     assert cleaned(text, html=True) == expected
 
 

@@ -5,7 +5,7 @@ import pytest
 from embexp.data.dataset import StepReport
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
-from embexp.steps.language import detect, keep_languages
+from embexp.steps.language import _detect, keep_languages
 
 ENGLISH = "The committee approved the annual budget for next year."
 GERMAN = "Der Ausschuss hat den Haushalt für das kommende Jahr genehmigt."
@@ -18,24 +18,24 @@ def texts(*values):
 
 
 def test_detect_says_the_language_or_that_it_is_not_sure():
-    assert detect([ENGLISH, GERMAN, FRENCH, CHINESE]) == ["en", "de", "fr", "zh"]
-    assert detect(["", "Hallo", "ok", "12345 67890 12345 67890", "!!! ??? ... --- +++ ***"]) == ["und"] * 5
+    assert _detect([ENGLISH, GERMAN, FRENCH, CHINESE]) == ["en", "de", "fr", "zh"]
+    assert _detect(["", "Hallo", "ok", "12345 67890 12345 67890", "!!! ??? ... --- +++ ***"]) == ["und"] * 5
     # Taken for Cantonese, Kurdish and no language at all.
     assert (
-        detect(["。。。。。。！！！！？？？《》《》", "١٢٣٤٥٦٧٨٩٠١٢٣٤٥٦٧٨٩٠", "a1b2c3d4e5f6a7b8c9d0e1f2"])
+        _detect(["。。。。。。！！！！？？？《》《》", "١٢٣٤٥٦٧٨٩٠١٢٣٤٥٦٧٨٩٠", "a1b2c3d4e5f6a7b8c9d0e1f2"])
         == ["und"] * 3
     )
-    assert detect(iter([])) == []
+    assert _detect(iter([])) == []
 
 
 def test_short_texts_are_checked_on_request():
-    assert detect(["Bonjour le monde"]) == ["und"]
-    assert detect(["Bonjour le monde"], min_chars=5) == ["fr"]
+    assert _detect(["Bonjour le monde"]) == ["und"]
+    assert _detect(["Bonjour le monde"], min_chars=5) == ["fr"]
 
 
 def test_relatives_count_as_the_larger_language():
     # The identifier alone calls these Wu Chinese.
-    assert detect(["一个小男孩打高尔夫球。", "几个游泳者跳入水中。"]) == ["zh", "zh"]
+    assert _detect(["一个小男孩打高尔夫球。", "几个游泳者跳入水中。"]) == ["zh", "zh"]
 
 
 def test_foreign_rows_go_and_are_counted_by_language():

@@ -17,7 +17,7 @@ from embexp.errors import ConfigError, SkippedJobError, TrainingError
 from embexp.experiment.plan import plan_run
 from embexp.experiment.sweep_record import begin_sweep, end_sweep, find_sweep, job_folders, sweep_key, taken_from
 from embexp.sweep.jobs import record_death, run_or_reuse
-from embexp.sweep.start import sweep_folder
+from embexp.sweep.start import _sweep_folder
 
 QUICK = (*TINY, "trainer.max_steps=1")
 
@@ -111,7 +111,7 @@ def test_a_job_whose_process_died_is_closed_as_failed(workplace, store):
 @pytest.mark.usefixtures("workplace")
 def test_all_again_goes_on_with_a_sweep_only_if_it_began_so_and_was_interrupted():
     def folder(rerun):
-        return sweep_folder(OmegaConf.create(asked | {"sweep": {"rerun": rerun}}), "key")
+        return _sweep_folder(OmegaConf.create(asked | {"sweep": {"rerun": rerun}}), "key")
 
     asked = {"hydra": {"sweep": {"dir": "fresh"}, "overrides": {"hydra": []}}, "paths": {"sweeps": "sweeps"}}
     assert folder("failed") == folder("all") == Path("fresh")

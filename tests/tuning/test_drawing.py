@@ -4,12 +4,16 @@ import pytest
 
 from embexp.core.run_folder import held
 from embexp.errors import ConfigError
-from embexp.tuning.space import Choices, Interval
+from embexp.tuning.space import _Choices, _Interval
 from embexp.tuning.study import OpenStudy, _without_password, next_trial, open_study, sample_values, sampled_overrides
 
 TPE = {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 3, "multivariate": True}
 NO_PRUNER = {"_target_": "optuna.pruners.NopPruner"}
-SPACE = (Choices("loss", ("mnrl", "cosent")), Interval("rate", 1e-5, 1e-3, log=True), Interval("size", 8, 64, step=8))
+SPACE = (
+    _Choices("loss", ("mnrl", "cosent")),
+    _Interval("rate", 1e-5, 1e-3, log=True),
+    _Interval("size", 8, 64, step=8),
+)
 
 
 def search_in(folder, trials=8, seed=42, storage=None):
@@ -42,7 +46,7 @@ def test_another_seed_draws_other_points(tmp_path):
 
 def test_keys_of_one_kind_do_not_draw_alike(tmp_path):
     search = search_in(tmp_path / "study")
-    twins = OpenStudy("id", search.study, tmp_path, (Interval("a", 0.0, 1.0), Interval("b", 0.0, 1.0)), (), 8, TPE, 1)
+    twins = OpenStudy("id", search.study, tmp_path, (_Interval("a", 0.0, 1.0), _Interval("b", 0.0, 1.0)), (), 8, TPE, 1)
     trial = search.study.ask()
     sample_values(twins, trial)
     assert trial.params["a"] != trial.params["b"]

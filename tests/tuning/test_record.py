@@ -3,7 +3,7 @@
 import pytest
 
 from embexp.errors import ConfigError
-from embexp.tuning.study import begin_study, is_begun, read_study, study_folder, study_key
+from embexp.tuning.study import _study_folder, begin_study, is_begun, read_study, study_key
 
 TYPED = ["loss=mnrl", 'tune.space=["loss.scale=1,2"]', "trials=5"]
 
@@ -33,10 +33,10 @@ def test_another_directory_is_another_study(workplace, monkeypatch):
 
 
 def test_the_folder_is_that_of_the_study_or_a_fresh_one(workplace):
-    assert study_folder(TYPED, "tunings", "today/now") == "tunings/today/now"
+    assert _study_folder(TYPED, "tunings", "today/now") == "tunings/today/now"
     begin_study(workplace / "tunings" / "today" / "then", study_key(TYPED), {"overrides": TYPED})
     begin_study(workplace / "tunings" / "today" / "later", study_key([*TYPED, "seed=1"]), {"overrides": TYPED})
-    assert study_folder(TYPED, "tunings", "today/now") == "tunings/today/then"
+    assert _study_folder(TYPED, "tunings", "today/now") == "tunings/today/then"
 
 
 def test_a_folder_with_another_study_is_refused(workplace):

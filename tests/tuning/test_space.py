@@ -4,7 +4,7 @@ import pytest
 
 from embexp.config.session import hydra_started
 from embexp.errors import ConfigError
-from embexp.tuning.space import Choices, Interval, check_values, read_space, with_space
+from embexp.tuning.space import _Choices, _Interval, check_values, read_space, with_space
 
 
 @pytest.fixture(autouse=True)
@@ -17,19 +17,19 @@ def started():
 @pytest.mark.parametrize(
     ("typed", "dimension"),
     [
-        ("loss.scale=10,20", Choices("loss.scale", ("10", "20"))),
-        ("loss=choice(mnrl, cosent, mnrl)", Choices("loss", ("mnrl", "cosent"))),
-        ("loss=shuffle(mnrl, cosent)", Choices("loss", ("mnrl", "cosent"))),
-        ("modifier.dims=[64,32],[16]", Choices("modifier.dims", ("[64,32]", "[16]"))),
-        ("tracking@x=glob(*)", Choices("tracking@x", ("mlflow", "mlflow_metrics", "none"))),
-        ("a=interval(1, 3)", Interval("a", 1.0, 3.0)),
-        ("a=int(interval(1, 3))", Interval("a", 1, 3)),
-        ("a=tag(log, interval(1e-5, 1e-3))", Interval("a", 1e-5, 1e-3, log=True)),
-        ("a=tag(log, int(interval(4, 64)))", Interval("a", 4, 64, log=True)),
-        ("+a=range(16, 65, 16)", Interval("+a", 16, 64, step=16)),
-        ("a=range(3)", Interval("a", 0, 2, step=1)),
-        ("a=range(4, 1, -1)", Interval("a", 2, 4, step=1)),
-        ("a=range(0.5, 2.0, 0.5)", Interval("a", 0.5, 1.5, step=0.5)),
+        ("loss.scale=10,20", _Choices("loss.scale", ("10", "20"))),
+        ("loss=choice(mnrl, cosent, mnrl)", _Choices("loss", ("mnrl", "cosent"))),
+        ("loss=shuffle(mnrl, cosent)", _Choices("loss", ("mnrl", "cosent"))),
+        ("modifier.dims=[64,32],[16]", _Choices("modifier.dims", ("[64,32]", "[16]"))),
+        ("tracking@x=glob(*)", _Choices("tracking@x", ("mlflow", "mlflow_metrics", "none"))),
+        ("a=interval(1, 3)", _Interval("a", 1.0, 3.0)),
+        ("a=int(interval(1, 3))", _Interval("a", 1, 3)),
+        ("a=tag(log, interval(1e-5, 1e-3))", _Interval("a", 1e-5, 1e-3, log=True)),
+        ("a=tag(log, int(interval(4, 64)))", _Interval("a", 4, 64, log=True)),
+        ("+a=range(16, 65, 16)", _Interval("+a", 16, 64, step=16)),
+        ("a=range(3)", _Interval("a", 0, 2, step=1)),
+        ("a=range(4, 1, -1)", _Interval("a", 2, 4, step=1)),
+        ("a=range(0.5, 2.0, 0.5)", _Interval("a", 0.5, 1.5, step=0.5)),
     ],
 )
 def test_what_is_typed_is_what_may_be_drawn(typed, dimension):

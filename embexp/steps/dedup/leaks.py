@@ -51,20 +51,20 @@ class _Keys:
         return mask
 
 
-def single_texts(dataset: EmbeddingDataset, split: str) -> _Keys:
+def _single_texts(dataset: EmbeddingDataset, split: str) -> _Keys:
     """The texts of each row, as row_keys.comparable reads them."""
     return _keys(dataset, split, lambda columns: columns)
 
 
-def texts_together(dataset: EmbeddingDataset, split: str) -> _Keys:
+def _texts_together(dataset: EmbeddingDataset, split: str) -> _Keys:
     """The first text of each row with each of the others, in either order; for shapes of one text, that text."""
     if len(dataset.text_columns) == 1:
-        return single_texts(dataset, split)
+        return _single_texts(dataset, split)
     return _keys(dataset, split, _combinations_of)
 
 
 def _combinations(dataset: EmbeddingDataset, split: str) -> Iterator[tuple[int, Document, Document]]:
-    """What `texts_together` has keys of, in its order: the row, its raw texts, and its comparable texts."""
+    """What `_texts_together` has keys of, in its order: the row, its raw texts, and its comparable texts."""
     start = 0
     for batch in batches_of(dataset.splits[split].select_columns(dataset.text_columns)):
         columns = [_flat(batch[column].combine_chunks()) for column in dataset.text_columns]
@@ -194,9 +194,9 @@ def audit_leaks(
 def find_leaks(dataset: EmbeddingDataset, near_threshold: float | None = None, examples: int = 3) -> _Leaks:
     """What dev and test have in common with train, and test with dev. Arguments as in `audit_leaks`."""
     pairs = list(pairs_among([split for split in SPLITS if split in dataset.splits], 2))
-    levels = {"row": texts_together}
+    levels = {"row": _texts_together}
     if len(dataset.text_columns) > 1:
-        levels["text"] = single_texts
+        levels["text"] = _single_texts
     found, known = [], {}
     for level, read in levels.items():
         keys = {split: read(dataset, split) for split in dataset.splits}
@@ -217,10 +217,10 @@ def leaked_rows(train: EmbeddingDataset, evaluated: EmbeddingDataset, split: str
     text with any of the others (so each positive and negative of a triplet or ranked row counts). A single text was
     seen when any row has it. Case, spaces and punctuation do not count. Rows of pairs are never seen in single texts.
     """
-    rows = texts_together(evaluated, split)
+    rows = _texts_together(evaluated, split)
     if "train" not in train.splits:
         return numpy.zeros(rows.num_rows, dtype=bool)
-    seen = (single_texts if len(evaluated.text_columns) == 1 else texts_together)(train, "train")
+    seen = (_single_texts if len(evaluated.text_columns) == 1 else _texts_together)(train, "train")
     return rows.rows_of(rows.among(seen))
 
 
@@ -231,8 +231,8 @@ def _kept(dataset: EmbeddingDataset, remove: str) -> dict[str, numpy.ndarray]:
         return {}
     if remove == "eval":
         return {split: ~leaked_rows(dataset, dataset, split) for split in held_out}
-    train = texts_together(dataset, "train")
-    hit = numpy.logical_or.reduce([train.among(texts_together(dataset, split)) for split in held_out])
+    train = _texts_together(dataset, "train")
+    hit = numpy.logical_or.reduce([train.among(_texts_together(dataset, split)) for split in held_out])
     return {"train": ~train.rows_of(hit)}
 
 
@@ -250,9 +250,9 @@ def _shown(dataset: EmbeddingDataset, split: str, row: int, level: str, shared: 
     """The first texts of a row whose key is among the shared ones."""
     alone = replace(dataset, splits={split: dataset.splits[split].select([row])})
     if level == "row":
-        documents, keys = [raw for _, raw, _ in _combinations(alone, split)], texts_together(alone, split)
+        documents, keys = [raw for _, raw, _ in _combinations(alone, split)], _texts_together(alone, split)
     else:
-        documents, keys = [(text,) for text in alone.texts(split)], single_texts(alone, split)
+        documents, keys = [(text,) for text in alone.texts(split)], _single_texts(alone, split)
     return _readable(documents[int(numpy.isin(keys.values, shared).argmax())])
 
 

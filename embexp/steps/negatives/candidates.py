@@ -59,7 +59,7 @@ def lowest_scores(pairs: Pairs, scores: numpy.ndarray, num_queries: int) -> nump
     return lowest
 
 
-def best_first(scores: numpy.ndarray, places: numpy.ndarray, k: int) -> Candidates:
+def _best_first(scores: numpy.ndarray, places: numpy.ndarray, k: int) -> Candidates:
     """The k candidates with the highest scores; of equal scores the first document comes first."""
     order = numpy.lexsort((places, -scores), axis=1)[:, :k]
     return Candidates(numpy.take_along_axis(places, order, 1), numpy.take_along_axis(scores, order, 1))
@@ -182,7 +182,7 @@ class RankFusionRetriever:
         ranks = numpy.concatenate([numpy.arange(1, places.shape[1] + 1) for places in found])
         places = numpy.concatenate(found, axis=1)
         sums = numpy.where(places == NOTHING, 0, 1 / (self.rank_constant + ranks))
-        return best_first(*_add_up(places, sums), k)
+        return _best_first(*_add_up(places, sums), k)
 
 
 def _add_up(places: numpy.ndarray, sums: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -227,7 +227,7 @@ class RerankingRetriever:
         scores = numpy.full(places.shape, -numpy.inf)
         scores[rows, columns] = self._scores(pool, Pairs(rows, places[rows, columns]))
         positives = lowest_scores(pool.positives, self._scores(pool, pool.positives), len(pool.queries))
-        found = best_first(scores, places, k)
+        found = _best_first(scores, places, k)
         return Candidates(found.places, found.scores, positives)
 
     def _scores(self, pool: Pool, pairs: Pairs):

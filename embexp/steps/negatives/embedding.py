@@ -17,7 +17,7 @@ from embexp.steps.negatives.pool import Pairs, Pool
 BLOCK = 2**16  # documents that are normalised and added at a time
 
 
-def nearest_by_faiss(queries: numpy.ndarray, documents: numpy.ndarray, k: int) -> Nearest:
+def _nearest_by_faiss(queries: numpy.ndarray, documents: numpy.ndarray, k: int) -> Nearest:
     """The k documents of each query with the highest cosine, all of them where there are fewer.
 
     IndexFlatIP compares with every document, too, but sums in float32: documents whose cosines differ by less than
@@ -88,7 +88,7 @@ class EmbeddingRetriever:
         queries = self.encoder.encode(pool.queries, prompt=query_prompt)
         documents = self.encoder.encode(pool.documents, prompt=document_prompt)
         by_faiss = self.index == "faiss"
-        found = nearest_by_faiss(queries, documents, k) if by_faiss else nearest(queries, documents, k, "cosine")
+        found = _nearest_by_faiss(queries, documents, k) if by_faiss else nearest(queries, documents, k, "cosine")
         positives = lowest_scores(pool.positives, cosines(pool.positives, queries, documents), len(queries))
         return Candidates(found.places, found.scores, positives)
 

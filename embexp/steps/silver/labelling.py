@@ -45,7 +45,7 @@ def label_pairs(pairs: Sequence[Pair], labeller: PairLabeller, kind: str) -> Sil
 _GRID = 513  # scores from 0 to 1 at which densities are computed
 
 
-def sample_like_gold(gold: numpy.ndarray, silver: numpy.ndarray, kind: str, seed: int) -> numpy.ndarray:
+def _sample_like_gold(gold: numpy.ndarray, silver: numpy.ndarray, kind: str, seed: int) -> numpy.ndarray:
     """Which silver pairs to keep so that their labels have the distribution of gold's, bool `(num_silver,)`.
 
     Args:
@@ -54,7 +54,7 @@ def sample_like_gold(gold: numpy.ndarray, silver: numpy.ndarray, kind: str, seed
     """
     random = numpy.random.default_rng(seed)
     if kind == "score":
-        return random.random(len(silver)) < keep_probabilities(gold, silver)
+        return random.random(len(silver)) < _keep_probabilities(gold, silver)
     numbers = _class_numbers(gold, silver)
     keep = numpy.zeros(len(silver), bool)
     for label, number in numbers.items():
@@ -62,7 +62,7 @@ def sample_like_gold(gold: numpy.ndarray, silver: numpy.ndarray, kind: str, seed
     return keep
 
 
-def keep_probabilities(gold: numpy.ndarray, silver: numpy.ndarray) -> numpy.ndarray:
+def _keep_probabilities(gold: numpy.ndarray, silver: numpy.ndarray) -> numpy.ndarray:
     """Q(s) = min(1, F_gold(s) / F_silver(s)) of each silver score s, F being kernel density estimates.
 
     All are 1 where one side has a single value, which has no density.
@@ -106,6 +106,6 @@ def select_pairs(
         kept = silver.where(silver.confidences >= min_confidence)
         left_out[f"with a confidence below {min_confidence}"] = len(silver.pairs) - len(kept.pairs)
     if like_gold and kept.pairs:
-        confident, kept = kept, kept.where(sample_like_gold(gold, kept.labels, kind, seed))
+        confident, kept = kept, kept.where(_sample_like_gold(gold, kept.labels, kind, seed))
         left_out["for the distribution of gold"] = len(confident.pairs) - len(kept.pairs)
     return kept, left_out

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
-from embexp.steps.dedup.leaks import audit_leaks, find_leaks, leaked_rows, single_texts, texts_together
+from embexp.steps.dedup.leaks import _single_texts, _texts_together, audit_leaks, find_leaks, leaked_rows
 
 
 def pairs(**splits):
@@ -235,8 +235,8 @@ def published(folder, file, split="train"):
 
 @pytest.mark.parametrize(("first", "second", "num_pairs"), IN_COMMON)
 def test_published_sets_have_these_pairs_in_common(real_data, first, second, num_pairs):
-    one = texts_together(published(real_data, first), "train")
-    other = texts_together(published(real_data, second), "train")
+    one = _texts_together(published(real_data, first), "train")
+    other = _texts_together(published(real_data, second), "train")
     assert one.num_distinct(one.among(other)) == other.num_distinct(other.among(one)) == num_pairs
 
 
@@ -253,5 +253,5 @@ def test_the_audit_of_sts_b(real_data):
 def test_mrpc_leaks_into_sts_b(real_data):
     train, judged = published(real_data, "mrpc/train"), published(real_data, "stsb/test", split="test")
     assert leaked_rows(train, judged, "test").sum() == 128
-    texts = single_texts(judged, "test")
+    texts = _single_texts(judged, "test")
     assert numpy.array_equal(texts.rows_of(texts.among(texts)), numpy.ones(1379, dtype=bool))

@@ -7,7 +7,7 @@ import pyarrow
 
 from embexp.config.compose import compose, instantiate, resolve
 from embexp.data.row_checks import dataset_of
-from embexp.steps.negatives.candidates import best_first, lowest_scores
+from embexp.steps.negatives.candidates import _best_first, lowest_scores
 from embexp.steps.negatives.guards import Guards
 from embexp.steps.negatives.pool import make_pool
 
@@ -31,7 +31,7 @@ class GivenScores:
         )
         places = numpy.broadcast_to(numpy.arange(len(pool.documents)), scores.shape)
         of_positives = scores[pool.positives.left, pool.positives.right]
-        found = best_first(scores, places, k)
+        found = _best_first(scores, places, k)
         return type(found)(found.places, found.scores, lowest_scores(pool.positives, of_positives, len(pool.queries)))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from embexp.core.nearest_neighbours import nearest
 from embexp.errors import ConfigError
-from embexp.steps.negatives.embedding import EmbeddingRetriever, nearest_by_faiss
+from embexp.steps.negatives.embedding import EmbeddingRetriever, _nearest_by_faiss
 
 
 def vectors(number, seed):
@@ -19,7 +19,7 @@ def test_faiss_finds_what_the_exact_search_finds(num_documents, monkeypatch):
     pytest.importorskip("faiss")
     monkeypatch.setattr("embexp.steps.negatives.embedding.BLOCK", 64)
     queries, documents = vectors(20, 1), vectors(num_documents, 2)
-    found, exact = nearest_by_faiss(queries, documents, 7), nearest(queries, documents, 7, "cosine")
+    found, exact = _nearest_by_faiss(queries, documents, 7), nearest(queries, documents, 7, "cosine")
     assert found.places.tolist() == exact.places.tolist()
     numpy.testing.assert_allclose(found.scores, exact.scores, atol=1e-6)
 
@@ -27,7 +27,7 @@ def test_faiss_finds_what_the_exact_search_finds(num_documents, monkeypatch):
 def test_a_vector_of_zeros_is_like_nothing():
     pytest.importorskip("faiss")
     documents = numpy.array([[0, 0], [1, 0], [-1, 0]], "float32")
-    found = nearest_by_faiss(numpy.array([[2, 0]], "float32"), documents, 3)
+    found = _nearest_by_faiss(numpy.array([[2, 0]], "float32"), documents, 3)
     assert (found.places.tolist(), found.scores.tolist()) == ([[1, 0, 2]], [[1, 0, -1]])
 
 

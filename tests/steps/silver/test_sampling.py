@@ -6,7 +6,7 @@ from silver_pairs import scored
 
 from embexp.data.arrow import select_rows
 from embexp.errors import ConfigError, DataError
-from embexp.steps.negatives.candidates import RandomRetriever, best_first
+from embexp.steps.negatives.candidates import RandomRetriever, _best_first
 from embexp.steps.silver.sampling import RemainingPairs, RetrievedPairs, make_pair_pool
 
 GOLD = scored(("a", "b", 1.0), ("c", "d", 0.0))
@@ -20,7 +20,7 @@ class InOrder:
     def search(self, pool, k):
         shape = (len(pool.queries), len(pool.documents))
         places = numpy.broadcast_to(numpy.arange(shape[1]), shape)
-        return best_first(-places.astype(float), places, k)
+        return _best_first(-places.astype(float), places, k)
 
 
 def pool_of(dataset, num_gold=None):

@@ -7,7 +7,7 @@ from silver_pairs import PLAIN, GivenLabels, binary, classed, scored, silver_of,
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError, ShapeError
 from embexp.steps.augment.provenance import leave_out
-from embexp.steps.silver.labelling import keep_probabilities, sample_like_gold
+from embexp.steps.silver.labelling import _keep_probabilities, _sample_like_gold
 from embexp.steps.silver.sampling import split_gold
 from embexp.steps.silver.silver import add_silver
 from embexp.steps.split import split
@@ -122,19 +122,19 @@ def test_pairs_are_kept_where_gold_has_as_many_of_their_score():
     """Gold is spread evenly, silver crowds near 0.1: there most go, elsewhere all stay."""
     gold = numpy.linspace(0, 1, 101)
     silver = numpy.concatenate([numpy.full(900, 0.1) + numpy.linspace(-0.05, 0.05, 900), numpy.linspace(0.5, 1, 100)])
-    probabilities = keep_probabilities(gold, silver)
+    probabilities = _keep_probabilities(gold, silver)
     assert probabilities[:900].max() < 0.3
     assert (probabilities[925:975] == 1).all()
-    kept = sample_like_gold(gold, silver, "score", 1)
+    kept = _sample_like_gold(gold, silver, "score", 1)
     assert kept[925:975].all()
     assert kept[:900].sum() == pytest.approx(probabilities[:900].sum(), rel=0.2)
 
 
 def test_classes_are_kept_in_the_proportion_of_gold():
     gold, silver = numpy.array([0, 0, 1]), numpy.array([1] * 2 + [0] * 10 + [2])
-    kept = silver[sample_like_gold(gold, silver, "class", 1)]
+    kept = silver[_sample_like_gold(gold, silver, "class", 1)]
     assert numpy.bincount(kept).tolist() == [4, 2]
-    assert keep_probabilities(numpy.ones(3), silver).tolist() == [1.0] * 13
+    assert _keep_probabilities(numpy.ones(3), silver).tolist() == [1.0] * 13
 
 
 def test_like_gold_leaves_out_and_counts():
