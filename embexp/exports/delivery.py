@@ -5,6 +5,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from embexp.config.compose import instantiate
 from embexp.config.session import shell_command
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, ExportError, Problems
-from embexp.evaluation.scores import Difference, Evaluator, Scores, compare, verdict_split
+from embexp.evaluation.scores import Evaluator, Scores, compare, verdict_split
 from embexp.models.weights import LOCAL
 from embexp.protocols import BaseModel, Encoder
 
@@ -103,12 +104,9 @@ class Export(Protocol):
         """
 
 
-_ADAPTER_FILE = "adapter_config.json"
-
-
 def adapter_base(folder: Path) -> str | None:
     """The base that a saved model's adapter names, a folder or an id on the Hub; None for a whole model."""
-    for path in sorted(folder.rglob(_ADAPTER_FILE)):
+    for path in sorted(folder.rglob("adapter_config.json")):
         return json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"]
     return None
 
@@ -140,39 +138,28 @@ def check_shared_base(exports: Sequence[Export], model: BaseModel, place: Mappin
         )
 
 
-def _compared(trained: TrainedModel, encoder: Encoder) -> Iterator[tuple[Evaluator, Difference]]:
-    """Every metric of every evaluator: `base` is the model as it was trained, `trained` its other form.
-
-    The interval is the evaluator's own: the paired bootstrap over the same examples.
-    """
-    for evaluator in trained.evaluators:
-        scores = evaluator.score(encoder, verdict_split(evaluator))
-        for difference in compare(trained.scores(evaluator), scores, evaluator.resamples):
-            yield evaluator, difference
-
-
 def metrics_and_lines(trained: TrainedModel, encoder: Encoder, prefix: str) -> tuple[dict[str, float], list[str]]:
-    """`<prefix>/<evaluator>/<metric>` and `<prefix>/delta/...`, and a line for each evaluator's primary metric."""
+    """`<prefix>/<evaluator>/<metric>` and `<prefix>/delta/...`, and a line for each evaluator's primary metric.
+
+    In a difference `base` is the model as it was trained, `trained` its other form. The interval is the evaluator's
+    own: the paired bootstrap over the same examples.
+    """
     metrics: dict[str, Any] = {}
     lines = []
-    for evaluator, difference in _compared(trained, encoder):
-        name = f"{evaluator.name}/{difference.metric}"
-        metrics |= {
-            f"{prefix}/{name}": difference.trained,
-            f"{prefix}/delta/{name}": difference.value,
-            f"{prefix}/delta/{name}_low": difference.low,
-            f"{prefix}/delta/{name}_high": difference.high,
-        }
-        if difference.metric == evaluator.primary_metric:
-            lines.append(f"{verdict_split(evaluator)}/{name} {_change(difference)}")
+    for evaluator in trained.evaluators:
+        split = verdict_split(evaluator)
+        scores = evaluator.score(encoder, split)
+        for found in compare(trained.scores(evaluator), scores, evaluator.resamples):
+            name = f"{evaluator.name}/{found.metric}"
+            delta = f"{prefix}/delta/{name}"
+            metrics |= {f"{prefix}/{name}": found.trained, delta: found.value}
+            metrics |= {f"{delta}_low": found.low, f"{delta}_high": found.high}
+            if found.metric == evaluator.primary_metric:
+                lines.append(
+                    f"{split}/{name} {found.base:.4f} -> {found.trained:.4f} "
+                    f"({found.value:+.4f}, {found.low:+.4f} to {found.high:+.4f}: {found.verdict})"
+                )
     return metrics, lines
-
-
-def _change(difference: Difference) -> str:
-    return (
-        f"{difference.base:.4f} -> {difference.trained:.4f} "
-        f"({difference.value:+.4f}, {difference.low:+.4f} to {difference.high:+.4f}: {difference.verdict})"
-    )
 
 
 logger = logging.getLogger(__name__)
@@ -180,12 +167,8 @@ logger = logging.getLogger(__name__)
 
 def plan_exports(config: Mapping[str, Mapping[str, Any]] | None, problems: Problems) -> tuple[Export, ...]:
     """The exports of a configuration, checked; those that upload what the others made come last."""
-    planned = [problems.attempt(_plan_export, name, node) for name, node in (config or {}).items()]
+    planned = [problems.attempt(partial(instantiate, name=name), node) for name, node in (config or {}).items()]
     return tuple(sorted((export for export in planned if export), key=lambda export: export.comes_last))
-
-
-def _plan_export(name: str, node: Mapping[str, Any]) -> Export:
-    return instantiate(node, name=name)
 
 
 def make_exports(exports: Sequence[Export], trained: TrainedModel) -> Iterator[Exported]:
@@ -205,11 +188,7 @@ def make_exports(exports: Sequence[Export], trained: TrainedModel) -> Iterator[E
 
 
 def _make(export: Export, trained: TrainedModel) -> Exported:
-    """The export, made next to its folder and then moved there, replacing what was there.
-
-    Raises:
-        ExportError: it cannot be made, or its files cannot be written or read.
-    """
+    """The export, made next to its folder and then moved there, replacing what was there."""
     folder = trained.output / export.name
     try:
         trained.output.mkdir(parents=True, exist_ok=True)

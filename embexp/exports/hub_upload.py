@@ -3,6 +3,8 @@
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,101 +15,22 @@ from embexp.exports.delivery import Exported, TrainedModel, adapter_base, is_loc
 from embexp.exports.model_card import CARD, Sharing, write_card
 
 # As in https://huggingface.co/docs/hub/repositories-licenses.
-_LICENSES = frozenset(
-    [
-        "apache-2.0",
-        "mit",
-        "openrail",
-        "bigscience-openrail-m",
-        "creativeml-openrail-m",
-        "bigscience-bloom-rail-1.0",
-        "bigcode-openrail-m",
-        "afl-3.0",
-        "artistic-2.0",
-        "bsl-1.0",
-        "bsd",
-        "bsd-2-clause",
-        "bsd-3-clause",
-        "bsd-3-clause-clear",
-        "c-uda",
-        "cc",
-        "cc0-1.0",
-        "cc-by-2.0",
-        "cc-by-2.5",
-        "cc-by-3.0",
-        "cc-by-4.0",
-        "cc-by-sa-3.0",
-        "cc-by-sa-4.0",
-        "cc-by-nc-2.0",
-        "cc-by-nc-3.0",
-        "cc-by-nc-4.0",
-        "cc-by-nd-4.0",
-        "cc-by-nc-nd-3.0",
-        "cc-by-nc-nd-4.0",
-        "cc-by-nc-sa-2.0",
-        "cc-by-nc-sa-3.0",
-        "cc-by-nc-sa-4.0",
-        "cdla-sharing-1.0",
-        "cdla-permissive-1.0",
-        "cdla-permissive-2.0",
-        "wtfpl",
-        "ecl-2.0",
-        "epl-1.0",
-        "epl-2.0",
-        "etalab-2.0",
-        "eupl-1.1",
-        "eupl-1.2",
-        "agpl-3.0",
-        "gfdl",
-        "gpl",
-        "gpl-2.0",
-        "gpl-3.0",
-        "lgpl",
-        "lgpl-2.1",
-        "lgpl-3.0",
-        "isc",
-        "h-research",
-        "intel-research",
-        "lppl-1.3c",
-        "ms-pl",
-        "apple-ascl",
-        "apple-amlr",
-        "mpl-2.0",
-        "odc-by",
-        "odbl",
-        "openmdw-1.0",
-        "openmdw-1.1",
-        "openrail++",
-        "osl-3.0",
-        "postgresql",
-        "ofl-1.1",
-        "ncsa",
-        "unlicense",
-        "zlib",
-        "pddl",
-        "lgpl-lr",
-        "deepfloyd-if-license",
-        "fair-noncommercial-research-license",
-        "llama2",
-        "llama3",
-        "llama3.1",
-        "llama3.2",
-        "llama3.3",
-        "llama4",
-        "grok2-community",
-        "gemma",
-        "unknown",
-        "other",
-    ]
-)
+_OF_THE_HUB = """
+    apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0
+    bigcode-openrail-m afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc
+    cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0
+    cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0
+    cdla-sharing-1.0 cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1
+    eupl-1.2 agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc h-research intel-research lppl-1.3c
+    ms-pl apple-ascl apple-amlr mpl-2.0 odc-by odbl openmdw-1.0 openmdw-1.1 openrail++ osl-3.0 postgresql
+    ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license fair-noncommercial-research-license llama2
+    llama3 llama3.1 llama3.2 llama3.3 llama4 grok2-community gemma unknown other
+"""
+_LICENSES = frozenset(_OF_THE_HUB.split())
 
 
 def _license_problems(license: str | None, license_name: str | None, license_link: str | None) -> Iterator[Problem]:
-    """Missing or unknown parts of a license.
-
-    Args:
-        license_name, license_link: those of license `other`.
-    """
+    """Missing or unknown parts of a license; name and link are those of license `other`."""
     other = {"license_name": license_name, "license_link": license_link}
     if license == "other" and (missing := [key for key, value in other.items() if not value]):
         fix = " ".join(f"{key}=<{key}>" for key in missing)
@@ -174,18 +97,9 @@ class HubUpload:
         own = [*_repo_problems(repo), *_license_problems(license, license_name, license_link)]
         own += problems_with("examples", examples, LegalValues(least=0, whole=True), such_as=0)
         refuse([*(problem.under(f"export.{name}") for problem in own), *_access_problems(name)])
-        self.name = name
-        self.repo = repo
-        self.license = license
-        self.license_name = license_name
-        self.license_link = license_link
-        self.data_license = data_license
-        self.language = tuple(language)
-        self.private = private
-        self.revision = revision
-        self.commit_message = commit_message
-        self.examples = examples
-        self.endpoint = endpoint
+        self.name, self.repo, self.examples = name, repo, examples
+        self.private, self.revision, self.commit_message, self.endpoint = private, revision, commit_message, endpoint
+        self.sharing = Sharing(repo, license, data_license, tuple(language), (), license_name, license_link)
 
     def make(self, trained: TrainedModel, folder: Path) -> Exported:
         """Write the card into the model's folder and here, then push; a copy of the card stays in the run.
@@ -194,17 +108,16 @@ class HubUpload:
             ExportError: the model is an adapter whose base only this machine has, or the Hub does not answer or
                 refuses; with the command that pushes again without training.
         """
-        _check_whole(trained.folder)
+        base = adapter_base(trained.folder)
+        if is_local(base):  # nobody else could load it
+            raise ExportError(
+                f"export=hub does not push {trained.folder}: an adapter whose base is the folder {base}, which nobody "
+                "else has",
+                expected="a whole model: merge the adapter in the command of the run",
+                fix="model.adapter.merge=true",
+            )
         examples = [*trained.dataset.training_rows().take(self.examples)] if self.examples else []
-        sharing = Sharing(
-            self.repo,
-            self.license,
-            self.data_license,
-            self.language,
-            examples,
-            self.license_name,
-            self.license_link,
-        )
+        sharing = replace(self.sharing, examples=examples)
         card = write_card(trained.folder, trained.result, trained.config, trained.run_folder, sharing)
         shutil.copy(card, folder / CARD)
         url = self._push(trained)
@@ -233,35 +146,17 @@ class HubUpload:
         repo = api.create_repo(self.repo, private=self.private, exist_ok=True).repo_id
         if self.revision:
             api.create_branch(repo, branch=self.revision, exist_ok=True)
+        upload = partial(api.upload_folder, repo_id=repo, revision=self.revision)
         message = self.commit_message or f"embexp: {trained.result['run']['name']}"
         for made in trained.made:
             if not made.problem:
-                self._upload_folder(api, repo, made.folder, f"{message} ({made.name})", made.name)
-        return str(self._upload_folder(api, repo, trained.folder, message, None).commit_url)
-
-    def _upload_folder(self, api: Any, repo: str, folder: Path, message: str, place: str | None) -> Any:
-        return api.upload_folder(
-            repo_id=repo, folder_path=folder, path_in_repo=place, commit_message=message, revision=self.revision
-        )
+                upload(folder_path=made.folder, path_in_repo=made.name, commit_message=f"{message} ({made.name})")
+        return str(upload(folder_path=trained.folder, path_in_repo=None, commit_message=message).commit_url)
 
     def _again(self, trained: TrainedModel) -> str:
-        given = [
-            f"export.hub.{key}={shlex.quote(str(value))}"
-            for key in _REPEATED
-            if (value := getattr(self, key)) is not None
-        ]
+        every = {**vars(self.sharing), **vars(self)}
+        given = [f"export.hub.{key}={shlex.quote(str(every[key]))}" for key in _REPEATED if every[key] is not None]
         return shell_command("export", [f"run={trained.run_folder}", "export=hub", *given])
-
-
-def _check_whole(model: Path) -> None:
-    """Raise ExportError for an adapter whose base is a folder: nobody else could load it."""
-    base = adapter_base(model)
-    if is_local(base):
-        raise ExportError(
-            f"export=hub does not push {model}: an adapter whose base is the folder {base}, which nobody else has",
-            expected="a whole model: merge the adapter in the command of the run",
-            fix="model.adapter.merge=true",
-        )
 
 
 def _repo_problems(repo: str | None) -> Iterator[Problem]:
@@ -281,9 +176,8 @@ def _access_problems(name: str) -> Iterator[Problem]:
     from huggingface_hub import constants, get_token
 
     if constants.HF_HUB_OFFLINE:
-        yield Problem(
-            "cannot push while HF_HUB_OFFLINE is set", "export", name, "a way to the Hub", fix=("unset HF_HUB_OFFLINE",)
-        )
+        text, fix = "cannot push while HF_HUB_OFFLINE is set", ("unset HF_HUB_OFFLINE",)
+        yield Problem(text, "export", name, "a way to the Hub", fix=fix)
     if not get_token():
         fix = ("hf auth login", "export HF_TOKEN=<token>")
         yield Problem("finds no token of the Hub", "export", name, fix=fix)

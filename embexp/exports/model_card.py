@@ -59,6 +59,11 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder:
     from huggingface_hub import ModelCard
 
     choices = result["choices"]
+    license = f"{sharing.license_name} ({sharing.license_link})" if sharing.license_name else sharing.license
+    of_data = f"License of the training data: {sharing.data_license or 'not stated'}."
+    tags = result["tags"]
+    libraries = sorted(key for key in tags if key.startswith("version.") and key != "version.embexp")
+    versions = [f"{key.removeprefix('version.')} {tags[key]}" for key in libraries]
     base, base_line = _base_facts(result, config["model"])
     card = ModelCard.from_template(
         _card_data(result, config, sharing),
@@ -83,8 +88,8 @@ def model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder:
         seed=result["seed"],
         trainer=[(key, _public(value)) for key, value in config["trainer"].items() if not key.startswith("_")],
         command=_command_of(run_folder),
-        versions=_versions_of(result),
-        license_text=_license(sharing),
+        versions=", ".join([f"embexp {tags['version.embexp']} ({tags['commit']})", *versions]),
+        license_text=f"{license}. {of_data}" if sharing.license else _UNLICENSED,
     )
     return card.content
 
@@ -152,15 +157,6 @@ def _verdict(result: Mapping[str, Any]) -> str:
     )
 
 
-def _license(sharing: Sharing) -> str:
-    if not sharing.license:
-        return _UNLICENSED
-    license = sharing.license
-    if sharing.license_name:
-        license = f"{sharing.license_name} ({sharing.license_link})"
-    return f"{license}. License of the training data: {sharing.data_license or 'not stated'}."
-
-
 # Not part of the model: where results went, what was exported, and Hydra's own settings.
 _OF_THE_MACHINE = ("tracking", "paths", "export", "hydra", "threads", "keep", "resume")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -169,7 +165,7 @@ _FOLDERS = re.compile(r"(?<![\w:/.])(?:file:/*|~)?/(?:[^/\s]+/)*([^/\s]+)")
 
 
 def _without_folders(text: str) -> str:
-    """A text in which absolute paths are cut to their last part.
+    """A text with absolute paths cut to their last part.
 
     >>> _without_folders("convert /home/me/rows.csv (of org/name, https://a.b/c)")
     'convert rows.csv (of org/name, https://a.b/c)'
@@ -191,11 +187,7 @@ def _base_model_id(result: Mapping[str, Any]) -> str | None:
 
 
 def _base_facts(result: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[str, str]:
-    """The base model's name with its changes, and the same with revision and sha256 if known.
-
-    Args:
-        model: the YAML of the run's model.
-    """
+    """The base model's name with its changes, and the same with revision and sha256 if known."""
     tags = result["tags"]
     if tags.get("base_model.source") == "scratch":
         name = result["choices"]["model"]
@@ -249,17 +241,13 @@ def _data_facts(result: Mapping[str, Any], data_license: str | None) -> Iterator
 def _stage_facts(result: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Name, call of the loss, data and training of each stage before the main one."""
     for stage in result.get("stages", ()):
-        loss = config["adapt"][stage["name"]].get("loss") or config["loss"]
-        yield {
-            "name": stage["name"],
-            "call": _call_of(loss),
-            "data": _without_folders(stage["data"][0]),
-            "training": stage["training"],
-        }
+        name, data = stage["name"], _without_folders(stage["data"][0])
+        call = _call_of(config["adapt"][name].get("loss") or config["loss"])
+        yield {"name": name, "call": call, "data": data, "training": stage["training"]}
 
 
 def _call_of(node: Mapping[str, Any] | None) -> str:
-    """A YAML's call as Python: the callable's name and its arguments.
+    """A YAML's call as Python.
 
     >>> _call_of({"_target_": "a.b.Loss", "_accepts_": ["triplet"], "scale": 20.0})
     'Loss(scale=20.0)'
@@ -307,11 +295,3 @@ def _public_override(override: str) -> str:
     key, _, value = override.partition("=")
     plain = value.strip("'\"")
     return shlex.quote(f"{key}={_public(plain) if plain.startswith(('/', '~')) else _public(value)}")
-
-
-def _versions_of(result: Mapping[str, Any]) -> str:
-    """The version and commit of embexp, and the versions of its libraries."""
-    tags = result["tags"]
-    own = f"embexp {tags['version.embexp']} ({tags['commit']})"
-    libraries = sorted(key for key in tags if key.startswith("version.") and key != "version.embexp")
-    return ", ".join([own, *(f"{key.removeprefix('version.')} {tags[key]}" for key in libraries)])

@@ -67,11 +67,7 @@ class _OnnxEncoder:
 
 @contextmanager
 def _onnxruntime_errors(file: Path) -> Iterator[None]:
-    """Turns onnxruntime's errors, which have no common class, into one message.
-
-    Raises:
-        ExportError: onnxruntime cannot read, change or run the file.
-    """
+    """Turns onnxruntime's errors, which have no common class, into an ExportError."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     errors = [getattr(state, name) for name in _ERRORS]
@@ -131,10 +127,8 @@ class OnnxExport:
                 fix=f"pip install {' '.join(missing)}",
             )
         refuse(problems_with("compared_texts", compared_texts, COUNT, such_as=200), under=f"export.{name}")
-        self.name = name
-        self.max_difference = max_difference
-        self.compared_texts = compared_texts
-        self.quantise = quantise
+        self.name, self.max_difference = name, max_difference
+        self.compared_texts, self.quantise = compared_texts, quantise
 
     def make(self, trained: TrainedModel, folder: Path) -> Exported:
         """Write the graph and the tokenizer, compare with torch, quantise.
@@ -147,7 +141,8 @@ class OnnxExport:
         from embexp.exports.onnx_graph import write_graph
 
         model = SentenceTransformer(str(trained.folder), device="cpu").eval()
-        _quiet_exporter()
+        for name in ("torch.onnx", "onnxscript", "onnx_ir"):  # notices of missing torchvision and the like
+            logging.getLogger(name).setLevel(logging.ERROR)
         write_graph(model, folder / _FILE)
         model.tokenizer.save_pretrained(str(folder))
         texts = trained.texts_to_compare(self.compared_texts)
@@ -236,9 +231,3 @@ def _timed(encoder: Encoder, texts: list[str]) -> tuple[numpy.ndarray, float]:
 def _size_of(path: Path) -> float:
     """Megabytes of a file."""
     return path.stat().st_size / 1e6
-
-
-def _quiet_exporter() -> None:
-    """Silence the exporter's notices (missing torchvision and the like), which do not help a user."""
-    for name in ("torch.onnx", "onnxscript", "onnx_ir"):
-        logging.getLogger(name).setLevel(logging.ERROR)

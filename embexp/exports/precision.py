@@ -47,9 +47,7 @@ class _QuantisedEncoder:
     """
 
     def __init__(self, encoder: Encoder, precision: str, ranges: numpy.ndarray | None) -> None:
-        self.encoder = encoder
-        self.precision = precision
-        self.ranges = ranges
+        self.encoder, self.precision, self.ranges = encoder, precision, ranges
 
     def encode(self, texts: Sequence[str], prompt: str | None = None) -> numpy.ndarray:
         """float32 `(len(texts), dim)`, in the order of the texts."""
