@@ -65,8 +65,11 @@ def test_a_stage_chooses_data_loss_trainer_and_steps_from_the_runs_groups():
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("adapt.tsdae.trainer.learning_rate=fast", "adapt.tsdae.trainer.learning_rate=fast is text; expected a number"),
-        ("adapt.tsdae.loss.tie_encoder_decoder=3", "is a whole number; expected true or false"),
+        (
+            "adapt.tsdae.trainer.learning_rate=fast",
+            "adapt.tsdae.trainer.learning_rate=fast is a text. Expected a number",
+        ),
+        ("adapt.tsdae.loss.tie_encoder_decoder=3", "is a whole number. Expected true or false"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_in_a_stage_too(typed, message):

@@ -45,7 +45,7 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
         (["loss=mnlr"], ["loss=mnlr is not known", "Expected one of: angle, auto, batch_all", "Did you mean 'mnrl'?"]),
         (["los=mnrl"], ["los is not a key", "Did you mean 'loss'?"]),
         (["trainer.learning_rat=1e-5"], ["trainer.learning_rat is not a key", "Did you mean 'learning_rate'?"]),
-        (["trainer.learning_rate=abc"], ["expected a number, such as the default trainer.learning_rate=5e-05"]),
+        (["trainer.learning_rate=abc"], ["Expected a number.\nhint: type trainer.learning_rate=5e-05\n"]),
         (["seed=abc"], ["seed=abc", "could not be converted to Integer"]),
         (
             ["loss=softmax", "dataset=stsb"],
@@ -74,7 +74,7 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
             ["dataset=financial_qa", "dataset.steps.negatives.seed=5"],
             ["hint: type negatives=bm25 dataset.steps.negatives.seed=5"],
         ),
-        (["dataset.shapes=scored_pair"], ["dataset.shapes=scored_pair: expected a list: dataset.shapes=[scored_pair]"]),
+        (["dataset.shapes=scored_pair"], ["Expected a list.\nhint: type dataset.shapes=[scored_pair]\n"]),
         (["name=数据]"], ["name=数据] cannot be read by Hydra.", """hint: type name='"数据]"'\n"""]),
         (["+conversion.label_scores.蕴含=1"], ["with all names", "hint: type 'conversion.label_scores={蕴含: 1}'\n"]),
         (["dataset=数据"], ["dataset=数据 is not known. Expected one of: afqmc, "]),
@@ -89,7 +89,7 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
             ],
         ),
         (["-m", "loss=mnrl,mnlr"], ["Did you mean 'mnrl'?"]),
-        (["-m", "trainer.learning_rate=1e-5,abc"], ["trainer.learning_rate=abc is text"]),
+        (["-m", "trainer.learning_rate=1e-5,abc"], ["trainer.learning_rate=abc is a text"]),
     ],
     ids=lambda value: " ".join(value) if value[0].count(" ") == 0 else "",
 )

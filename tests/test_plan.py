@@ -81,14 +81,20 @@ def test_all_that_the_yaml_files_tell_is_reported_at_once_for_every_stage(tmp_pa
     )
 
 
+WRONG_SCORE = (
+    "conversion.min_score=3 was given. Expected a number of at least 0 and of at most 1, or null.\n"
+    "hint: type conversion.min_score=0.8"
+)
+
+
 def test_wrong_settings_of_conversions_hide_no_other_mistake_and_make_none_up(tmp_path):
     score, shape = mistakes_of(tmp_path, "conversion.min_score=3", "shape=text")
-    assert score == "1. conversion.min_score=3 was given; expected null or a number from 0 to 1."
+    assert score == f"1. {WRONG_SCORE}"
     assert shape.startswith("2. shape=text is not accepted by the loss mnrl.")
     stsb = [*TINY, "tracking=none", "dataset=stsb", "conversion.min_score=3"]  # a number that mnrl needs
     with pytest.raises(EmbexpError) as error:
         plan_run(compose(stsb), CHOICES | {"dataset": "stsb"}, tmp_path)
-    assert str(error.value) == "conversion.min_score=3 was given; expected null or a number from 0 to 1."
+    assert str(error.value) == WRONG_SCORE
 
 
 @pytest.mark.parametrize("own", [True, False])
