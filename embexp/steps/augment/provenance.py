@@ -24,7 +24,11 @@ Row = dict[str, Any]
 
 def with_source(row: Row, columns: Sequence[str]) -> Row:
     """The row with the id that its copies share: a hash of its texts and label, unless it has one already."""
-    return row | {MADE_FROM: row.get(MADE_FROM) or _row_id(row, columns), MADE_BY: row.get(MADE_BY)}
+    row_id = row.get(MADE_FROM)
+    if not row_id:
+        text = json.dumps([row[column] for column in columns], ensure_ascii=False)
+        row_id = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return row | {MADE_FROM: row_id, MADE_BY: row.get(MADE_BY)}
 
 
 def made_of(source: Row, method: str, **changes: Any) -> Row:
@@ -72,8 +76,3 @@ def leave_out(dataset: EmbeddingDataset, methods: Sequence[str] | None = None) -
     keep = {split: numpy.array([method not in gone for method in made_by], bool) for split, made_by in by_split.items()}
     reason = listed(f"{count:,} made by {method}" for method, count in gone.items()) if gone else "no made rows"
     return keep_rows(dataset, "leave_out", keep, reason)
-
-
-def _row_id(row: Row, columns: Sequence[str]) -> str:
-    text = json.dumps([row[column] for column in columns], ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,7 +1,7 @@
 """More rows to train on: copies whose texts a language model rewrote, or that were translated and back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -17,19 +17,9 @@ from embexp.steps.llm.chat import Request, prompt_problems
 from embexp.steps.llm.endpoint import Endpoint
 
 
-@dataclass(frozen=True)
-class _Replacement:
-    """Changes a text to one of the texts that a model made of it; one without any stays as it is.
-
-    Args:
-        number: which of these texts.
-    """
-
-    texts: Mapping[str, Sequence[str]]
-    number: int
-
-    def __call__(self, text: str, draw: Random) -> str:  # as a TextChange is called
-        return self.texts[text][self.number] if text in self.texts else text
+def _replaced(texts: Mapping[str, Sequence[str]], number: int, text: str, _: Random) -> str:
+    """One of the texts that a model made of a text; one without any stays as it is."""
+    return texts[text][number] if text in texts else text
 
 
 def rewrite(
@@ -72,7 +62,7 @@ def rewrite(
     made = dataset.after(f"ask for {made_by}", dataset.splits, outcome.report())
     for number in range(copies):
         shown = examples if number == 0 else 0
-        made = augment(made, _Replacement(answers, number), made_by, columns, 1, *band, seed, shown)
+        made = augment(made, partial(_replaced, answers, number), made_by, columns, 1, *band, seed, shown)
     return made
 
 
@@ -123,18 +113,11 @@ def back_translate(
     back.load()
     sources = _sources_of(dataset, list(columns or dataset.text_columns))
     versions = [back.translate(there.translate(sources, seed + number), seed + number) for number in range(copies)]
-    by_text = {text: _distinct(text, made) for text, *made in zip(sources, *versions, strict=True)}
+    by_text = {}
+    for text, *made in zip(sources, *versions, strict=True):
+        different = [version for version in dict.fromkeys(made) if version]
+        by_text[text] = [*different, *[text] * (copies - len(different))]  # a text gets no copy that is like it
     for number in range(copies):
         shown = examples if number == 0 else 0
-        dataset = augment(dataset, _Replacement(by_text, number), made_by, columns, 1, *band, seed, shown)
+        dataset = augment(dataset, partial(_replaced, by_text, number), made_by, columns, 1, *band, seed, shown)
     return dataset
-
-
-def _distinct(text: str, versions: Sequence[str]) -> list[str]:
-    """As many texts as versions: each version once, then the text itself, of which no copy is made.
-
-    >>> _distinct("a", ["b", "b", "", "c"])
-    ['b', 'c', 'a', 'a']
-    """
-    different = [version for version in dict.fromkeys(versions) if version]
-    return [*different, *[text] * (len(versions) - len(different))]

@@ -9,7 +9,7 @@ from random import Random
 from typing import Protocol
 
 from embexp.errors import DataError, listed
-from embexp.steps.augment.text_changes import check_share, sample_places
+from embexp.steps.augment.text_changes import ShareOfWords, sample_places
 from embexp.steps.word_tokenizer import Word, text_of, words_of
 
 _FORM = "a UTF-8 text file with words of one meaning on each line: 银行 钱庄, or as in Cilin Dm04A02= 银行 钱庄"
@@ -47,7 +47,12 @@ class SynonymGroups:
 @functools.cache
 def _synonyms_of_groups(path: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, dict[str, None]] = {}
-    for line in _text(path).splitlines():
+    try:
+        content = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        fix = "iconv -f gb18030 -t utf-8 <file>"
+        raise DataError(f"is not in UTF-8: {error}", key="path", given=path, expected=_FORM, fix=fix) from error
+    for line in content.splitlines():
         code, *words = line.split() or [""]
         if code.endswith(("#", "@")):
             continue
@@ -55,14 +60,6 @@ def _synonyms_of_groups(path: str) -> dict[str, tuple[str, ...]]:
         for word in words:
             found.setdefault(word, {}).update(dict.fromkeys(other for other in words if other != word))
     return {word: tuple(others) for word, others in found.items() if others}
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        fix = "iconv -f gb18030 -t utf-8 <file>"
-        raise DataError(f"is not in UTF-8: {error}", key="path", given=path, expected=_FORM, fix=fix) from error
 
 
 PARTS = ("noun", "verb", "adj", "adv")  # of speech; one file of each kind for each
@@ -90,14 +87,11 @@ class WordNet:
     def __post_init__(self) -> None:
         files = [f"{kind}.{part}" for kind in ("index", "data") for part in PARTS]
         if missing := [name for name in files if not (Path(self.folder) / name).is_file()]:
-            raise DataError(
-                f"lacks {listed(missing)}",
-                key="folder",
-                given=self.folder,
-                expected="the files of WordNet, from apt-get install wordnet-base (then in /usr/share/wordnet) or "
-                "unpacked from wordnet.princeton.edu",
-                fix="folder=<folder with index.noun>",
+            text, fix = f"lacks {listed(missing)}", "folder=<folder with index.noun>"
+            expected = (
+                "the files of WordNet, of apt-get install wordnet-base (/usr/share/wordnet) or wordnet.princeton.edu"
             )
+            raise DataError(text, key="folder", given=self.folder, expected=expected, fix=fix)
 
     def synonyms_of(self, word: str) -> Sequence[str]:
         """The synonyms of a word in lower case, the most frequent sense first."""
@@ -114,13 +108,9 @@ def _synonyms(folder: str, senses: int) -> dict[str, tuple[str, ...]]:
             if word not in best or num_tagged > best[word][0]:
                 others = (other for offset in offsets[:senses] for other in synsets[offset] if other.lower() != word)
                 best[word] = num_tagged, tuple(dict.fromkeys(others))
-    irregular = {word for part in PARTS for word in _irregular(Path(folder) / f"{part}.exc")}
+    files = [path for part in PARTS if (path := Path(folder) / f"{part}.exc").is_file()]
+    irregular = {fields[0] for path in files for fields in _lines(path)}  # may look like base forms: `rose rise`
     return {word: others for word, (_, others) in best.items() if others and word not in irregular}
-
-
-def _irregular(path: Path) -> Iterator[str]:
-    """Forms of other words, which may look like base forms: `rose rise`."""
-    return (fields[0] for fields in _lines(path)) if path.is_file() else iter(())
 
 
 def _lines(path: Path) -> Iterator[list[str]]:
@@ -147,23 +137,18 @@ def _entries(path: Path) -> Iterator[tuple[str, int, list[str]]]:
 
 
 class _SynonymSource(Protocol):
-    def synonyms_of(self, word: str) -> Sequence[str]:
-        """The synonyms of a word in lower case; none where it has none."""
+    def synonyms_of(self, word: str) -> Sequence[str]: ...  # of a word in lower case
 
 
 @dataclass(frozen=True)
-class Synonyms:
+class Synonyms(ShareOfWords):
     """Replaces a share of the words by a synonym each (Zhang et al. 2015; Wei & Zou 2019, EDA).
 
     Words such as "the" and "not" (scikit-learn's stop words) stay, and words with capitals, mostly names, unless they
     come first.
     """
 
-    share: float
     source: _SynonymSource
-
-    def __post_init__(self) -> None:
-        check_share(self.share)
 
     def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
@@ -176,15 +161,10 @@ class Synonyms:
 
     def _known(self, words: Sequence[Word]) -> Iterator[tuple[int, Sequence[str]]]:
         """The places of words that have synonyms, with these."""
+        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
         for place, word in enumerate(words):
             lower = word.core.lower()
             is_plain = word.core[1:] == lower[1:] and (place == 0 or word.core == lower)
-            if lower and is_plain and lower not in _stop_words() and (synonyms := self.source.synonyms_of(lower)):
+            if lower and is_plain and lower not in ENGLISH_STOP_WORDS and (synonyms := self.source.synonyms_of(lower)):
                 yield place, synonyms
-
-
-@functools.cache
-def _stop_words() -> frozenset[str]:
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    return ENGLISH_STOP_WORDS

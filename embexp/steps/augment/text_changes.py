@@ -23,17 +23,18 @@ def change_text(text: str, change: TextChange, *seeds: Any) -> str:
     return change(text, Random(" ".join(map(str, (*seeds, text)))))
 
 
-def check_share(share: Any) -> None:
-    """Raise ConfigError if a share of words is not in [0, 1)."""
-    refuse(problems_with("share", share, LegalValues(least=0, below=1), such_as=0.1))
+@dataclass(frozen=True)
+class ShareOfWords:
+    """What changes a share of the words, in [0, 1)."""
+
+    share: float
+
+    def __post_init__(self) -> None:
+        refuse(problems_with("share", self.share, LegalValues(least=0, below=1), such_as=0.1))
 
 
 def sample_places(places: Iterable[int], num_words: int, share: float, rng: Random, least: int = 1) -> Sequence[int]:
-    """A sample of the places for a share of the words, in their order; all places where there are fewer.
-
-    Args:
-        least: how many at least, unless the share is 0.
-    """
+    """A sample of the places for a share of the words, `least` at least, in order; all places where there are fewer."""
     places = list(places)
     return sorted(rng.sample(places, min(_num_changed(share, num_words, least), len(places))))
 
@@ -53,9 +54,8 @@ def shown_change(before: str, after: str) -> str:
     >>> shown_change("a big profit", "a large profit")
     'a big profit -> a large profit'
     """
-    return " -> ".join(
-        text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…" for text in (before, after)
-    )
+    short = (text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…" for text in (before, after))
+    return " -> ".join(short)
 
 
 # What ends a sentence, with the quotes and brackets that close it; a full stop only where a space follows.
@@ -97,17 +97,12 @@ class SentenceShuffle:
 
 
 @dataclass(frozen=True)
-class Deletion:
+class Deletion(ShareOfWords):
     """Deletes each word with probability `share`; one stays (Wang et al. 2021, TSDAE: 0.6; Wei & Zou 2019, EDA: 0.1).
 
     >>> Deletion(0.6)("the bank raised the rate again", Random(3))
     'the rate'
     """
-
-    share: float
-
-    def __post_init__(self) -> None:
-        check_share(self.share)
 
     def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
@@ -116,13 +111,8 @@ class Deletion:
 
 
 @dataclass(frozen=True)
-class Swap:
+class Swap(ShareOfWords):
     """A share of the words, two at least, change places in a circle; signs and spaces stay where they are."""
-
-    share: float
-
-    def __post_init__(self) -> None:
-        check_share(self.share)
 
     def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
@@ -137,18 +127,14 @@ class Swap:
 
 
 @dataclass(frozen=True)
-class Mask:
+class Mask(ShareOfWords):
     """Each word becomes the token with the probability `share`, as for a masked language model.
 
     Args:
         token: the model's own mask token: [MASK] for BERT, <mask> for RoBERTa and MPNet.
     """
 
-    share: float
     token: str
-
-    def __post_init__(self) -> None:
-        check_share(self.share)
 
     def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
@@ -158,13 +144,8 @@ class Mask:
 
 
 @dataclass(frozen=True)
-class Crop:
+class Crop(ShareOfWords):
     """Cuts a share of the words from the ends; one word stays at least."""
-
-    share: float
-
-    def __post_init__(self) -> None:
-        check_share(self.share)
 
     def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
@@ -193,53 +174,35 @@ NEIGHBOURS = {letter: _neighbours(letter) for letters in _ROWS for letter in let
 
 
 @dataclass(frozen=True)
-class KeyboardTypos:
+class KeyboardTypos(ShareOfWords):
     """A share of the words gets a typing error each: a neighbouring key, a letter left out or twice, two exchanged.
 
     Only words of at least `min_letters` letters from a to z; never in the first letter, so that they stay readable.
     """
 
-    share: float
     min_letters: int
-
-    def __post_init__(self) -> None:
-        check_share(self.share)
 
     def __call__(self, text: str, rng: Random) -> str:
         words = words_of(text)
-        for place in sample_places(self._typable(words), len(words), self.share, rng):
+        least = max(3, self.min_letters)
+        cores = [(place, word.core) for place, word in enumerate(words) if len(word.core) >= least]
+        typable = [place for place, core in cores if core.isascii() and core.isalpha()]
+        for place in sample_places(typable, len(words), self.share, rng):
             words[place] = words[place]._replace(core=_mistyped(words[place].core, rng))
         return text_of(words)
-
-    def _typable(self, words: list) -> list[int]:
-        return [
-            place
-            for place, word in enumerate(words)
-            if len(word.core) >= max(3, self.min_letters) and word.core.isascii() and word.core.isalpha()
-        ]
 
 
 def _mistyped(word: str, rng: Random) -> str:
     """The word with an error, never the same word."""
-    kinds = (_neighbour, _left_out, _twice, _exchanged)
-    while (made := rng.choice(kinds)(word, rng.randrange(1, len(word)), rng)) == word:
-        pass
+    made = word
+    while made == word:
+        kind, place = rng.choice(("neighbour", "left out", "twice", "exchanged")), rng.randrange(1, len(word))
+        before, letter, after = word[:place], word[place], word[place + 1 :]
+        if kind == "neighbour":
+            key = rng.choice(NEIGHBOURS[letter.lower()])
+            made = before + (key.upper() if letter.isupper() else key) + after
+        elif kind == "exchanged":  # with the next letter; the last one has none
+            made = before + after[:1] + letter + after[1:]
+        else:
+            made = before + (letter * 2 if kind == "twice" else "") + after
     return made
-
-
-def _neighbour(word: str, place: int, rng: Random) -> str:
-    key = rng.choice(NEIGHBOURS[word[place].lower()])
-    return word[:place] + (key.upper() if word[place].isupper() else key) + word[place + 1 :]
-
-
-def _left_out(word: str, place: int, _: Random) -> str:
-    return word[:place] + word[place + 1 :]
-
-
-def _twice(word: str, place: int, _: Random) -> str:
-    return word[:place] + word[place] + word[place:]
-
-
-def _exchanged(word: str, place: int, _: Random) -> str:
-    """The word with a letter and the next one exchanged; the last letter has no next one."""
-    return word[:place] + word[place : place + 2][::-1] + word[place + 2 :]

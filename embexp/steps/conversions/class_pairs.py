@@ -47,14 +47,11 @@ def to_binary_pairs(source: ConversionInput) -> Iterator[Row]:
 def to_scored_pairs(source: ConversionInput) -> Iterator[Row]:
     """The class becomes its score in the settings."""
     names, scores = source.dataset.label_names, source.settings.label_scores
-    missing = [name for name in names if name not in scores]
-    if missing:
+    if missing := [name for name in names if name not in scores]:
         entries = listed(f"{name}: {scores.get(name, '<0 to 1>')}" for name in names)
-        raise ShapeError(
-            f"The classes of {source.dataset.name} are {listed(names)}; no score is given for {listed(missing)}",
-            expected="a score from 0 to 1 for each class",
-            fix=shlex.quote(f"conversion.label_scores={{{entries}}}"),
-        )
+        fix = shlex.quote(f"conversion.label_scores={{{entries}}}")
+        text = f"The classes of {source.dataset.name} are {listed(names)}; no score is given for {listed(missing)}"
+        raise ShapeError(text, expected="a score from 0 to 1 for each class", fix=fix)
     for row, name in _named_rows(source):
         yield _pair(row) | {"score": float(scores[name])} | prompt_of(row)
 
@@ -64,24 +61,16 @@ def _pair(row: Row) -> Row:
 
 
 def _named_rows(source: ConversionInput, *settings: str) -> Iterator[tuple[Row, str]]:
-    """The rows with the name of their class.
-
-    Raises:
-        ShapeError: the classes have no names, or the settings name others.
-    """
+    """The rows with the name of their class."""
     names = source.dataset.label_names
     if not names:
-        raise ShapeError(
-            f"The classes of {source.dataset.name} are not named",
-            expected="their names, in the order of their numbers, or a loss that needs none",
-            fix=("dataset.reader.label_names=[...]", "loss=softmax"),
-        )
+        expected = "their names, in the order of their numbers, or a loss that needs none"
+        fix = ("dataset.reader.label_names=[...]", "loss=softmax")
+        raise ShapeError(f"The classes of {source.dataset.name} are not named", expected=expected, fix=fix)
     if unknown := [key for key in settings if not set(getattr(source.settings, key)) <= set(names)]:
         given = " and ".join(f"{listed(getattr(source.settings, key))} ({key})" for key in unknown)
-        raise ShapeError(
-            f"The classes of {source.dataset.name} are {listed(names)}; this conversion reads {given}",
-            expected="some of your classes, or a loss that takes all of them",
-            fix=(" ".join(f"conversion.{key}=[<some of yours>]" for key in unknown), "loss=softmax"),
-        )
+        text = f"The classes of {source.dataset.name} are {listed(names)}; this conversion reads {given}"
+        fix = (" ".join(f"conversion.{key}=[<some of yours>]" for key in unknown), "loss=softmax")
+        raise ShapeError(text, expected="some of your classes, or a loss that takes all of them", fix=fix)
     for row in source.rows():
         yield row, names[row["label"]]

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -36,10 +36,7 @@ Way = tuple[str, tuple[Conversion, ...]]  # the shape to start from, and the con
 
 
 def route(
-    offered: Sequence[str],
-    accepted: Sequence[str],
-    most: int | None = None,
-    settings: ConversionSettings | None = None,
+    offered: Sequence[str], accepted: Sequence[str], most: int | None = None, settings: ConversionSettings | None = None
 ) -> Way | None:
     """The route from a shape that the data offer to an accepted one: where it starts, and its conversions.
 
@@ -56,10 +53,7 @@ def route(
 
 
 def unmet_needs(
-    offered: Sequence[str],
-    accepted: Sequence[str],
-    most: int | None = None,
-    settings: ConversionSettings | None = None,
+    offered: Sequence[str], accepted: Sequence[str], most: int | None = None, settings: ConversionSettings | None = None
 ) -> list[str]:
     """The settings that would open a route if they were set; empty when none would."""
     settings = settings or default_settings()
@@ -147,29 +141,20 @@ def convert(
         for split in dataset.splits
     }
     splits = {split: rows for split, rows in splits.items() if rows.num_rows}
-    reason = conversion.reason_with(settings)
+    counts = ", ".join(f"{count:,} {what}" for what, count in left_out.items() if count)
+    reason = conversion.reason_with(settings) + (f"; left out: {counts}" if counts else "")
     if "train" in dataset.splits and "train" not in splits:
-        raise ShapeError(
-            f"No row of {dataset.name} is left after {dataset.shape.name} -> {target.name} "
-            f"({_with_counts(reason, left_out)})",
-            expected="another shape, or other data",
-            fix="shape=<name>",
-        )
+        text = f"No row of {dataset.name} is left after {dataset.shape.name} -> {target.name} ({reason})"
+        raise ShapeError(text, expected="another shape, or other data", fix="shape=<name>")
     made = dataset.after(
         f"convert {dataset.shape.name} -> {target.name}",
         splits,
-        _with_counts(reason, left_out),
+        reason,
         shape=target,
         label_names=dataset.label_names if target.label_kind == "class" else (),
         prompts=_prompts_after(dataset, target),
     )
     return check_rows(made)
-
-
-def _with_counts(reason: str, left_out: Mapping[str, int]) -> str:
-    """The reason with what was left out, counted: `entailment only; left out: 3 neutral, 2 contradiction`."""
-    counts = ", ".join(f"{count:,} {what}" for what, count in left_out.items() if count)
-    return f"{reason}; left out: {counts}" if counts else reason
 
 
 def _with_prompts_for(dataset: EmbeddingDataset, conversion: Conversion) -> EmbeddingDataset:
@@ -235,9 +220,8 @@ def add_noise(
         ConfigError: lists every invalid argument.
         ShapeError: the data are twin or noised texts already.
     """
-    problems = [*problems_with("shape", shape, LegalValues(one_of=(_NOISED,)), such_as=_NOISED)]
-    problems += problems_with("examples", examples, COUNT_FROM_0, such_as=3)
-    refuse(problems)
+    problems = problems_with("shape", shape, LegalValues(one_of=(_NOISED,)), such_as=_NOISED)
+    refuse([*problems, *problems_with("examples", examples, COUNT_FROM_0, such_as=3)])
     texts = dataset if dataset.shape.name == "text" else convert_to(dataset, "text")
 
     def noised(source: ConversionInput) -> Iterator[Row]:

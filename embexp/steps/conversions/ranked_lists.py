@@ -27,9 +27,6 @@ def to_scored_triplets(source: ConversionInput) -> Iterator[Row]:
     """Triplets with the teacher's scores as label: that of the positive, then those of the negatives.
 
     Queries without a score for each of their texts are left out, and so are dev and test if only train was scored.
-
-    Raises:
-        ShapeError: a split without the scores.
     """
     columns = source.table.column_names
     train = source.dataset.splits.get("train", source.table)
@@ -37,11 +34,9 @@ def to_scored_triplets(source: ConversionInput) -> Iterator[Row]:
         source.left_out[f"queries of {source.split}, which has no teacher's scores"] += source.table.num_rows
         return
     if missing := [name for name in SCORES if name not in columns]:
-        raise ShapeError(
-            f"{source.dataset.name}/{source.split} has no {' and no '.join(missing)} (it has: {listed(columns)})",
-            expected="a teacher's score for each text, or a loss that takes triplet",
-            fix="'dataset.reader.columns={positive_scores: <yours>, negative_scores: <yours>}'",
-        )
+        text = f"{source.dataset.name}/{source.split} has no {' and no '.join(missing)} (it has: {listed(columns)})"
+        fix = "'dataset.reader.columns={positive_scores: <yours>, negative_scores: <yours>}'"
+        raise ShapeError(text, expected="a teacher's score for each text, or a loss that takes triplet", fix=fix)
     for row, place, chosen in _with_negatives(source, _all_scored):
         scores = [row["positive_scores"][place], *(row["negative_scores"][negative] for negative in chosen)]
         yield _triplet(row, place, chosen) | {"label": scores}
