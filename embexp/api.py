@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import OmegaConf
+
 from embexp.cli.app import MISTAKES, is_sweep
 from embexp.cli.messages import explain
 from embexp.cli.overrides import each_model, expand_paths
@@ -27,10 +29,15 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from sentence_transformers import SentenceTransformer
 
-    from embexp.reports.leaderboard_content import Leaderboard
-
 _PLACES = ("runs", "sweeps", "tunings")  # where runs are: keys of `paths`
 _LOG = "[%(asctime)s][%(name)s][%(levelname)s] %(message)s"
+_EACH_VALUE = "Call it for each value, or type embexp -m ... in a shell."
+
+
+def _frame(rows: Any, columns: Sequence[str] | None = None) -> "DataFrame":
+    import pandas
+
+    return pandas.DataFrame(rows, columns=columns)
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,7 @@ class Run:
     @property
     def table(self) -> "DataFrame":
         """The untouched and the trained model in each metric: difference, 95 % interval, verdict."""
-        import pandas
-
-        return pandas.DataFrame(self.result.get("comparisons", []))
+        return _frame(self.result.get("comparisons", []))
 
     def examples(self, evaluator: str, split: str = "test") -> "DataFrame":
         """The examples of an evaluator: id, texts, gold, and what both models predict (`base_...`, `trained_...`).
@@ -94,16 +99,15 @@ class Run:
     def _repr_html_(self) -> str:
         head = "<br>".join(map(html.escape, self._lines()))
         shown = [row for row in self.result.get("comparisons", []) if row["headline"] or row["primary"]]
-        if not shown:
-            return head
-        import pandas
-
         columns = ["evaluator", "split", "metric", "base", "trained", "difference", "low", "high", "verdict"]
-        return f"{head}{pandas.DataFrame(shown, columns=columns).to_html(index=False, float_format='%.4f')}"
+        return head + (_frame(shown, columns).to_html(index=False, float_format="%.4f") if shown else "")
 
     def _lines(self) -> list[str]:
-        status = self.result["run"]["status"]
-        lines = [f"{self._name()} {status}"]
+        try:
+            name = read_record(self.folder)["name"]
+        except FileNotFoundError:  # it ended before it was begun
+            name = self.folder.name
+        lines = [f"{name} {self.result['run']['status']}"]
         if primary := self.result.get("primary"):
             lines.append(
                 f"{primary['key']} {primary['base']:.4f} -> {primary['trained']:.4f} "
@@ -112,12 +116,6 @@ class Run:
         if error := self.result.get("error"):
             lines.append(str(error).splitlines()[0])
         return [*lines, f"in {self.folder}"]
-
-    def _name(self) -> str:
-        try:
-            return read_record(self.folder)["name"]
-        except FileNotFoundError:  # it ended before it was begun
-            return self.folder.name
 
 
 @dataclass(frozen=True)
@@ -148,19 +146,15 @@ class Report:
 
 @contextmanager
 def _session(config_dir: str | Path | None) -> Iterator[None]:
-    """Hydra of our own; its mistakes come out as ours, and environment variables stay as they were.
-
-    Raises:
-        EmbexpError: whatever is wrong inside.
-    """
+    """Hydra of our own; its mistakes come out as ours, and environment variables stay as they were."""
     before = dict(os.environ)
     try:
         with hydra_started(config_dir):
             try:
                 yield
-            except EmbexpError:
-                raise
             except MISTAKES as error:
+                if isinstance(error, EmbexpError):
+                    raise
                 raise ConfigError(explain(error)) from error
     finally:
         for name in {*os.environ} - {*before}:
@@ -169,24 +163,26 @@ def _session(config_dir: str | Path | None) -> Iterator[None]:
 
 
 def _checked(overrides: Sequence[str], function: str) -> list[str]:
-    """The overrides, none of which is a flag.
-
-    Raises:
-        ConfigError: one is.
-    """
+    """The overrides, none of which is a flag."""
     for each in overrides:
         if each in ("-m", "--multirun"):
-            raise ConfigError(
-                f"embexp.{function} takes no {each}: a sweep is for the command line. Call it for each value, "
-                "or type embexp -m ... in a shell."
-            )
+            raise ConfigError(f"embexp.{function} takes no {each}: a sweep is for the command line. {_EACH_VALUE}")
         if each.startswith("-"):
             raise ConfigError(f"embexp.{function} takes no flag such as {each}. Expected overrides and config_dir=...")
     return [*overrides]
 
 
-def make_run(overrides: Sequence[str], config_dir: str | Path | None) -> Run:
-    """What `embexp.run` promises."""
+def run(*overrides: str, config_dir: str | Path | None = None) -> Run:
+    """Train a model and evaluate it against its untouched self, as `embexp <overrides>` does.
+
+    Args:
+        overrides: as they are typed: `run("model=static", "loss=cosent", "dataset=faq.csv")`. `resume=<folder>` resumes
+            an interrupted run. A sweep (`-m`) is for the command line.
+        config_dir: a folder with YAML files of your own.
+
+    Raises:
+        EmbexpError: something in the configuration or the data is wrong.
+    """
     import torch
 
     from embexp.sweep.train import train
@@ -195,14 +191,13 @@ def make_run(overrides: Sequence[str], config_dir: str | Path | None) -> Run:
     with _session(config_dir):
         typed = quote_texts(expand_paths(_checked(overrides, "run")))
         if several := [each for each in typed if is_sweep(each)]:
-            raise ConfigError(
-                f"{several[0]} names several values, and embexp.run makes one run. Call it for each value, "
-                "or type embexp -m ... in a shell."
-            )
+            raise ConfigError(f"{several[0]} names several values, and embexp.run makes one run. {_EACH_VALUE}")
         config, choices, folder = composed_job(typed)
         own = [each for each in typed if not each.startswith("hydra.")]
-        if config.resume is None:
-            _keep_overrides(folder, own)
+        written = folder / ".hydra" / "overrides.yaml"  # as Hydra does: the model card and the tracker show it
+        if config.resume is None and not written.exists():
+            written.parent.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(OmegaConf.create(own), written)
         try:
             with _logged(folder):
                 named = [each for each in typed if each.startswith("hydra.run.dir=")]
@@ -210,16 +205,6 @@ def make_run(overrides: Sequence[str], config_dir: str | Path | None) -> Run:
         finally:
             torch.set_num_threads(threads)
     return Run(folder.absolute())
-
-
-def _keep_overrides(folder: Path, overrides: Sequence[str]) -> None:
-    """Write what was typed where Hydra writes it for a command: the model card and the tracker show it."""
-    from omegaconf import OmegaConf
-
-    path = folder / ".hydra" / "overrides.yaml"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(OmegaConf.create([*overrides]), path)
 
 
 @contextmanager
@@ -239,8 +224,15 @@ def _logged(folder: Path) -> Iterator[None]:
         handler.close()
 
 
-def find(run: "str | Path | Run") -> Run:
-    """What `embexp.load` promises."""
+def load(run: "str | Path | Run") -> Run:
+    """A run that was made before.
+
+    Args:
+        run: its folder, or its id in MLflow when it is below the configured `paths`.
+
+    Raises:
+        EmbexpError: there is no such run.
+    """
     if isinstance(run, Run):
         return run
     with _session(None):
@@ -248,12 +240,16 @@ def find(run: "str | Path | Run") -> Run:
         return Run(find_run(str(run), [paths[place] for place in _PLACES]).absolute())
 
 
-def score(overrides: Sequence[str], config_dir: str | Path | None) -> Report:
-    """What `embexp.evaluate` promises."""
+def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Report:
+    """Score models without training, as `embexp evaluate model=a,b <overrides>` does: a line of the table per model.
+
+    Raises:
+        EmbexpError: something in the configuration or the data is wrong, or a model cannot be scored.
+    """
     import pandas
     import torch
 
-    from embexp.experiment.score_models import evaluate
+    from embexp.experiment.score_models import evaluate as score_models
     from embexp.reports.comparisons import as_markdown
 
     threads = torch.get_num_threads()
@@ -263,7 +259,7 @@ def score(overrides: Sequence[str], config_dir: str | Path | None) -> Report:
         *first, folder = composed_job([*quote_texts(models[0]), *typed], "evaluate")
         every = [tuple(first), *(composed([*quote_texts(model), *typed], "evaluate") for model in models[1:])]
         try:
-            result = evaluate(every, folder)
+            result = score_models(every, folder)
         finally:
             torch.set_num_threads(threads)
     rows = result["models"]
@@ -273,31 +269,34 @@ def score(overrides: Sequence[str], config_dir: str | Path | None) -> Report:
 
 def _flat_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """By metric its value, and under `<metric>_<name>` whatever else is known of it."""
-    return {
-        key if name == "value" else f"{key}_{name}": value
-        for key, each in scores.items()
-        for name, value in each.items()
-        if name != "name"
-    }
+    every = [(key, name, value) for key, each in scores.items() for name, value in each.items() if name != "name"]
+    return {key if name == "value" else f"{key}_{name}": value for key, name, value in every}
 
 
-def set_side_by_side(first: Any, second: Any, overrides: Sequence[str], config_dir: str | Path | None) -> Report:
-    """What `embexp.compare` promises."""
-    import pandas
+def compare(
+    first: "Run | str | Path | Sequence[Run | str | Path]",
+    second: "Run | str | Path | Sequence[Run | str | Path]",
+    *overrides: str,
+    config_dir: str | Path | None = None,
+) -> Report:
+    """Compare two finished runs, as `embexp compare <first> <second>` does: a line of the table per metric.
 
+    Args:
+        first, second: a run, its folder or its id in MLflow; several are seeds of one configuration.
+
+    Raises:
+        EmbexpError: a run is missing or has not finished, or they share no evaluator with the same examples.
+    """
     from embexp.experiment.compare import comparison
 
     with _session(config_dir):
         sides = ",".join(quoted(_names_of(side)) for side in (first, second))
         typed = quote_texts(expand_paths(_checked(overrides, "compare")))
         found, page = comparison(composed([f"runs=[{sides}]", *typed], "compare")[0])
-    tables = {
-        "metrics": pandas.DataFrame(found["metrics"]),
-        "other_tests": pandas.DataFrame(found["other_tests"]),
-        "configuration": pandas.DataFrame(found["configuration"], columns=["key", "first", "second"]),
-    }
-    changed = {f"changed/{name}": pandas.DataFrame(rows) for name, rows in found["changed"].items()}
-    return Report(page, found, tables | changed)
+    tables = {name: _frame(found[name]) for name in ("metrics", "other_tests")}
+    tables["configuration"] = _frame(found["configuration"], ["key", "first", "second"])
+    tables |= {f"changed/{name}": _frame(rows) for name, rows in found["changed"].items()}
+    return Report(page, found, tables)
 
 
 def _names_of(side: Any) -> str:
@@ -306,42 +305,25 @@ def _names_of(side: Any) -> str:
     return ",".join(str(each.folder if isinstance(each, Run) else each) for each in runs)
 
 
-def rank(overrides: Sequence[str], config_dir: str | Path | None) -> Report:
-    """What `embexp.leaderboard` promises."""
+def leaderboard(*overrides: str, config_dir: str | Path | None = None) -> Report:
+    """Rank finished runs, as `embexp leaderboard sweep=<sweep> <overrides>` does: a line of the table per cell.
+
+    Raises:
+        EmbexpError: there is no such sweep, filter, parameter, metric or cost.
+    """
     from embexp.leaderboards.make import as_overrides, leaderboard_of
-    from embexp.leaderboards.tables import as_markdown
+    from embexp.leaderboards.tables import as_markdown, values_of
     from embexp.reports.leaderboard_content import as_plain
 
     with _session(config_dir):
         typed = quote_texts(expand_paths(as_overrides(_checked(overrides, "leaderboard"))))
         found = leaderboard_of(composed(typed, "leaderboard")[0])
-    return Report(as_markdown(found), as_plain(found), {"cells": _cells(found)})
-
-
-def _cells(leaderboard: "Leaderboard") -> "DataFrame":
-    """A line for each cell: its parameters, score and difference with their intervals, verdict, costs."""
-    import pandas
-
-    return pandas.DataFrame(
-        {
-            **dict(zip(leaderboard.row_keys, cell.row, strict=True)),
-            **dict(zip(leaderboard.column_keys, cell.column, strict=True)),
-            "metric": cell.metric,
-            "group": cell.group,
-            "score": cell.score.value,
-            "low": cell.score.low,
-            "high": cell.score.high,
-            "std": cell.std,
-            "difference": cell.difference.value,
-            "difference_low": cell.difference.low,
-            "difference_high": cell.difference.high,
-            "p": cell.p,
-            "verdict": cell.verdict,
-            "is_best": cell.is_best,
-            "is_base": cell.is_base,
-            "seeds": [*cell.seeds],
-            "runs": [*cell.runs],
-            **cell.costs,
-        }
-        for cell in leaderboard.cells
-    )
+    keys = (*found.row_keys, *found.column_keys)
+    lines = [
+        dict(zip(keys, (*cell.row, *cell.column), strict=True))
+        | values_of(cell)
+        | {"seeds": [*cell.seeds], "runs": [*cell.runs], **cell.costs}
+        for cell in found.cells
+    ]
+    cells = _frame(lines).drop(columns=["on_front", "lacks_seeds"], errors="ignore")
+    return Report(as_markdown(found), as_plain(found), {"cells": cells})

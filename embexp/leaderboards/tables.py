@@ -4,38 +4,32 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from embexp.reports.leaderboard_content import (
-    UNTOUCHED,
-    Labels,
-    Leaderboard,
-    LeaderboardCell,
-    label,
-)
+from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
 from embexp.reports.tables import wide_console
 
 _LEAST_WIDTH = 120  # of the terminal, so that names of usual length are not broken
 _MOST_LINES = 40  # of a table on a terminal; files have all of them
 _PIVOT_NAMES, _PIVOT_CELL = 20, 40  # columns of a terminal that the names, and each cell of a pivot, take
+_OF_A_CELL = ("metric", "group", "score", "low", "high", "std", "difference", "difference_low", "difference_high", "p")
+_OF_A_CELL += ("verdict", "is_best", "on_front", "lacks_seeds", "is_base", "seeds", "runs")  # columns of the CSV
 _STYLE = {"better": "green", "worse": "red"}
 _BEST = "* the best on its examples, or not to be told from it (all pairs, Holm's correction, 5 %)"
 _FRONT = "o on the front: no other cell of its group is as good in both the score and {heading}"
 
 
 def _tables(leaderboard: Leaderboard, width: int) -> Iterator[Table]:
-    """Rows by columns, or all cells below each other if that is too wide; then the costs.
-
-    Args:
-        width: of the terminal.
-    """
+    """Rows by columns, or all cells below each other if that is too wide for the terminal; then the costs."""
     if leaderboard.cells:
         fits = len(leaderboard.columns) <= max(1, (width - _PIVOT_NAMES) // _PIVOT_CELL)
-        yield _pivot_table(leaderboard) if fits else _ranking_table(leaderboard)
+        ranking = (leaderboard.title, *_ranking(leaderboard), len(leaderboard.name_headings))
+        yield _pivot_table(leaderboard) if fits else _table(*ranking)
     if leaderboard.costs:
         yield _cost_table(leaderboard)
 
@@ -78,12 +72,6 @@ def _pivot_text(cells: Sequence[LeaderboardCell]) -> Text:
     return Text("\n").join(texts) if texts else Text("-")
 
 
-def _ranking_table(leaderboard: Leaderboard) -> Table:
-    """The cells, the best of each group first."""
-    headings, lines = _ranking(leaderboard)
-    return _table(leaderboard.title, headings, lines, len(leaderboard.name_headings))
-
-
 def _cost_table(leaderboard: Leaderboard) -> Table:
     """The costs of the trained cells; those on the front are marked."""
     headings = (*leaderboard.name_headings, "score", *(cost.heading for cost in leaderboard.costs))
@@ -115,15 +103,13 @@ def _table(title: str, headings: Labels, lines: Sequence[Labels], names: int) ->
 def _ranking(leaderboard: Leaderboard) -> tuple[Labels, list[Labels]]:
     """Headings and lines of all cells: names, score, difference, verdict."""
     headings = (*leaderboard.name_headings, "score, 95 % interval", "seeds", "difference, 95 % interval", "verdict")
-    return headings, [(*leaderboard.names_in(cell), *_numbers(cell)) for cell in leaderboard.cells]
-
-
-def _numbers(cell: LeaderboardCell) -> Labels:
-    score = f"{cell.score_text} {cell.score.interval()}".strip()
-    if cell.is_base:
-        return score, "", "", ""
-    difference = f"{cell.difference.value:+.4f} {cell.difference.interval('+')}".strip()
-    return score, str(len(cell.seeds)), difference, cell.verdict
+    lines = []
+    for cell in leaderboard.cells:
+        score = f"{cell.score_text} {cell.score.interval()}".strip()
+        difference = f"{cell.difference.value:+.4f} {cell.difference.interval('+')}".strip()
+        found = ("", "", "") if cell.is_base else (str(len(cell.seeds)), difference, cell.verdict)
+        lines.append((*leaderboard.names_in(cell), score, *found))
+    return headings, lines
 
 
 def as_markdown(leaderboard: Leaderboard) -> str:
@@ -146,20 +132,22 @@ def _escaped(text: str) -> str:
     return " ".join(text.split())
 
 
+def values_of(cell: LeaderboardCell) -> dict[str, Any]:
+    """All of a cell but its row, column and costs, by the headings of the CSV."""
+    score, difference = cell.score, cell.difference
+    every = vars(cell) | {"score": score.value, "low": score.low, "high": score.high, "difference": difference.value}
+    every |= {"difference_low": difference.low, "difference_high": difference.high}
+    return {name: every[name] for name in _OF_A_CELL}
+
+
 def as_csv(leaderboard: Leaderboard) -> str:
     """All numbers, a line for each cell; begins with the byte order mark by which spreadsheets recognise UTF-8."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    numbers = ("score", "low", "high", "std", "difference", "difference_low", "difference_high", "p")
-    others = ("verdict", "is_best", "on_front", "lacks_seeds", "is_base", "seeds", "runs")
     costs = [cost.name for cost in leaderboard.costs]
-    writer.writerow([*leaderboard.row_keys, *leaderboard.column_keys, "metric", "group", *numbers, *others, *costs])
+    writer.writerow([*leaderboard.row_keys, *leaderboard.column_keys, *_OF_A_CELL, *costs])
     for cell in leaderboard.cells:
-        ends = [cell.score, cell.difference]
-        score, difference = ([each.value, each.low, each.high] for each in ends)
-        values = ["" if math.isnan(value) else value for value in (*score, cell.std, *difference, cell.p)]
-        flags = [cell.verdict, cell.is_best, cell.on_front, cell.lacks_seeds, cell.is_base]
-        lists = [" ".join(cell.seeds), " ".join(cell.runs)]
-        paid = [cell.costs.get(cost, "") for cost in costs]
-        writer.writerow([*cell.row, *cell.column, cell.metric, cell.group, *values, *flags, *lists, *paid])
+        texts = [" ".join(each) if isinstance(each, tuple) else each for each in values_of(cell).values()]
+        values = ["" if isinstance(each, float) and math.isnan(each) else each for each in texts]
+        writer.writerow([*cell.row, *cell.column, *values, *(cell.costs.get(cost, "") for cost in costs)])
     return f"\ufeff{text.getvalue()}"
