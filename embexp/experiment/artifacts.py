@@ -1,7 +1,6 @@
 """The files of a run that show what training did: per-example scores, reports, changed examples, pictures."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,100 +18,54 @@ _MOST_CHANGED = 20  # examples in each table of changed ones
 _IN_MATRIX = 8  # sentences in the similarity matrix
 
 
-@dataclass(frozen=True)
-class _SplitScores:
-    """Both models' scores by one evaluator on one split, with the measure that matters most."""
-
-    name: str
-    subject: str
-    measure: Measure
-    base: Scores
-    trained: Scores
-
-    @property
-    def gold(self) -> numpy.ndarray:
-        """The true values of the examples."""
-        return self.base.examples[self.measure.gold]
-
-    @property
-    def values(self) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Base and trained values of the examples."""
-        return self.base.predicted[self.measure.predicted], self.trained.predicted[self.measure.predicted]
-
-
 def write_artifacts(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, best_step: int) -> None:
     """Write and log per-example scores, reports and pictures of the evaluations, the embeddings and the training."""
-    _write_evaluations(plan, journal, base, trained)
+    for evaluator in plan.evaluators:
+        for split in evaluator.splits:
+            before, after = base[evaluator.name, split], trained[evaluator.name, split]
+            if before.measures:
+                metric = plan.primary_metric if evaluator.name == plan.primary_evaluator else evaluator.primary_metric
+                measure = next((each for each in before.measures if each.name == metric), before.measures[0])
+                subject = f"{plan.name} on {evaluator.name} ({split})"
+                for path in _files(plan.folder, f"{evaluator.name}_{split}", subject, measure, before, after):
+                    journal.log_artifact(path, path.parent.name)
     _write_embeddings(plan, journal, base, trained)
     _write_training(plan, journal, base, best_step)
 
 
-def _write_evaluations(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores) -> None:
-    """Write and log what can be seen example by example, for every evaluator that keeps examples."""
-    for evaluator in plan.evaluators:
-        for split in evaluator.splits:
-            before, after = base[evaluator.name, split], trained[evaluator.name, split]
-            if not before.measures:
-                continue
-            name = f"{evaluator.name}_{split}"
-            metric = plan.primary_metric if evaluator.name == plan.primary_evaluator else evaluator.primary_metric
-            measure = next((each for each in before.measures if each.name == metric), before.measures[0])
-            scores = _SplitScores(name, f"{plan.name} on {evaluator.name} ({split})", measure, before, after)
-            for path in _files(plan.folder, scores):
-                journal.log_artifact(path, path.parent.name)
-
-
-def _files(folder: Path, scores: _SplitScores) -> Iterator[Path]:
-    path = folder / "examples" / f"{scores.name}.parquet"
-    write_examples(path, scores.base, scores.trained)
+def _files(folder: Path, name: str, subject: str, measure: Measure, base: Scores, trained: Scores) -> Iterator[Path]:
+    """Write what one evaluator saw on one split example by example, by the measure that matters most."""
+    path = folder / "examples" / f"{name}.parquet"
+    write_examples(path, base, trained)
     yield path
-    if kind := KIND_OF.get(scores.measure.statistic):
-        path = folder / "reports" / f"{scores.name}.csv"
-        write_examples_csv(path, scores.base, scores.trained, scores.measure.predicted)
-        yield path
-        path = folder / "reports" / f"{scores.name}_changed.md"
-        rows = rows_of(scores.base.examples, *scores.values, gold=scores.measure.gold or "gold")
-        write_changed(path, f"{scores.subject}, {scores.measure.name}", with_errors(rows, kind), kind, _MOST_CHANGED)
-        yield path
-    for what, draw in _DRAWN.get(KIND_OF.get(scores.measure.statistic, ""), {}).items():
-        path = folder / "plots" / f"{scores.name}_{what}.png"
-        draw(path, scores)
-        yield path
-
-
-def _draw_scored(path: Path, scores: _SplitScores) -> None:
-    from embexp.reports.pictures.score_histogram import draw_scored_histogram
-
-    draw_scored_histogram(path, scores.subject, scores.gold, *scores.values, scores.measure.predicted)
-
-
-def _draw_gold(path: Path, scores: _SplitScores) -> None:
+    kind, column = KIND_OF.get(measure.statistic), measure.predicted
+    if kind is None:
+        return
+    path = folder / "reports" / f"{name}.csv"
+    write_examples_csv(path, base, trained, column)
+    yield path
+    path, values = folder / "reports" / f"{name}_changed.md", (base.predicted[column], trained.predicted[column])
+    rows = rows_of(base.examples, *values, gold=measure.gold or "gold")
+    write_changed(path, f"{subject}, {measure.name}", with_errors(rows, kind), kind, _MOST_CHANGED)
+    yield path
+    if kind not in ("rank", "binary"):
+        return
     from embexp.reports.pictures.gold_against_predicted import draw_gold_against_predicted
+    from embexp.reports.pictures.score_histogram import draw_binary_histogram, draw_scored_histogram
 
-    spearman = Measure("spearman", "spearman", scores.measure.predicted, scores.measure.gold)
-    values = value_of(spearman, scores.base.columns), value_of(spearman, scores.trained.columns)
-    draw_gold_against_predicted(path, scores.subject, scores.gold, *scores.values, scores.measure.predicted, values)
-
-
-def _draw_binary(path: Path, scores: _SplitScores) -> None:
-    from embexp.reports.pictures.score_histogram import draw_binary_histogram
-
-    auc = Measure("roc_auc", "roc_auc", scores.measure.predicted, scores.measure.gold)
-    draw_binary_histogram(
-        path,
-        scores.subject,
-        scores.gold,
-        *scores.values,
-        scores.measure.predicted,
-        (value_of(auc, scores.base.columns), value_of(auc, scores.trained.columns)),
-        tuple(best_threshold(scores.gold, values, accuracies) for values in scores.values),
-    )
-
-
-_DRAWN: dict[str, dict[str, Callable[[Path, _SplitScores], None]]] = {
-    "rank": {"scores": _draw_scored, "gold": _draw_gold},
-    "binary": {"scores": _draw_binary},
-}
+    statistic = "spearman" if kind == "rank" else "roc_auc"
+    summary = Measure(statistic, statistic, column, measure.gold)
+    summaries = value_of(summary, base.columns), value_of(summary, trained.columns)
+    path, gold = folder / "plots" / f"{name}_scores.png", base.examples[measure.gold]
+    if kind == "binary":
+        thresholds = tuple(best_threshold(gold, each, accuracies) for each in values)
+        draw_binary_histogram(path, subject, gold, *values, column, summaries, thresholds)
+    else:
+        draw_scored_histogram(path, subject, gold, *values, column)
+        yield path
+        path = folder / "plots" / f"{name}_gold.png"
+        draw_gold_against_predicted(path, subject, gold, *values, column, summaries)
+    yield path
 
 
 def _write_embeddings(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores) -> None:
@@ -128,7 +81,7 @@ def _write_embeddings(plan: RunPlan, journal: Journal, base: AllScores, trained:
     vectors = before.predicted["vectors"], after.predicted["vectors"]
     texts, subject = before.examples["text"], f"{plan.name} ({split})"
     path = plan.folder / "plots" / f"{split}_matrix.png"
-    few = _few(len(texts))
+    few = numpy.unique(numpy.linspace(0, len(texts) - 1, _IN_MATRIX).astype(int)).tolist()
     matrices = (_cosines(each[few]) for each in vectors)
     draw_similarity_matrix(path, subject, [texts[place] for place in few], *matrices, "cosine")
     journal.log_artifact(path, "plots")
@@ -149,11 +102,6 @@ def _labels_of(evaluators: tuple[Evaluator, ...], scores: AllScores, split: str)
             if "label" in examples and "text" in examples:
                 found |= dict(zip(examples["text"], map(str, examples["label"]), strict=True))
     return found
-
-
-def _few(number: int) -> list[int]:
-    """Places of a handful of texts from all over."""
-    return numpy.unique(numpy.linspace(0, number - 1, _IN_MATRIX).astype(int)).tolist()
 
 
 def _cosines(vectors: numpy.ndarray) -> numpy.ndarray:

@@ -9,10 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from embexp.config.compose import describes
+from embexp.config.compose import describes, resolve
 from embexp.config.session import shell_command
-from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
-from embexp.core.run_folder import CONFIG, RESULT, read_record, status_of
+from embexp.core.arguments import COUNT, COUNT_FROM_0, problems_with, refuse
+from embexp.core.run_folder import CONFIG, RESULT, find_run, read_record, status_of, write_text
 from embexp.errors import ConfigError
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, Difference, Scores, read_examples
@@ -21,6 +21,7 @@ from embexp.evaluation.stats.paired_tests import compare_correlations, permutati
 from embexp.evaluation.stats.seeds import cell_difference, cell_summary, resample_cells
 from embexp.experiment.fingerprint import CHANGE_NOTHING
 from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
+from embexp.reports.comparisons import comparison_page
 
 _Scored = tuple[list[Scores], list[Scores]]  # of the runs of both sides
 EXAMPLES = "examples"
@@ -45,15 +46,8 @@ class _Side:
 def _compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int, examples: int) -> dict[str, Any]:
     """Second minus first of every metric of the trained models of two sides, and in what their runs differ.
 
-    Args:
-        first, second: the folders of runs; several on one side are seeds of one configuration: their mean is compared,
-            and the interval holds seeds and examples both.
-        resamples: bootstrap resamples behind each interval.
-        examples: changed examples to keep for each evaluator and split, of the first run of each side.
-
-    Raises:
-        ConfigError: a run has not finished, runs of a side differ in more than their seeds, or the sides share no
-            evaluator with the same examples.
+    Several folders on one side are seeds of one configuration: their mean is compared, and the interval holds seeds
+    and examples both. The changed examples are those of the first run of each side.
     """
     sides = _Side(tuple(first)), _Side(tuple(second))
     for side in sides:
@@ -67,13 +61,15 @@ def _compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int,
             expected="runs with the same evaluator on the same data",
         )
     rows = [row for name, scores in shared.items() for row in _rows(name, scores, resamples)]
+    known = [row for row in rows if not math.isnan(row["p"])]
+    for row, p in zip(known, holm([row["p"] for row in known]), strict=True):
+        row["p_holm"] = p
+    others = [row for name, scores in shared.items() for row in _other_tests(name, scores, primary, resamples)]
     return {
         "names": [side.name for side in sides],
         "runs": [[_head(folder) for folder in side.folders] for side in sides],
-        "metrics": _corrected(rows),
-        "other_tests": [
-            row for name, scores in shared.items() for row in _other_tests(name, scores, primary, resamples)
-        ],
+        "metrics": rows,
+        "other_tests": others,
         "lacks_seeds": any(row["lacks_seeds"] for row in rows),
         "left_out": left_out,
         "configuration": _config_differences(first[0], second[0]),
@@ -139,13 +135,11 @@ def _shared(sides: tuple[_Side, _Side]) -> tuple[dict[str, _Scored], list[str]]:
 
 def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -> Iterator[dict[str, Any]]:
     """A row for each metric that all runs have, or for the one that is named."""
-    statistics = Statistics()
     every = [each for side in scores for each in side]
-    measures = [measure for measure in every[0].measures if all(measure in each.measures for each in every)]
-    measures = [measure for measure in measures if only in (None, measure.name)]
-    cells = [
-        [statistics.statistic_for(measure, each.columns) for each in side] for measure in measures for side in scores
-    ]
+    named = [measure for measure in every[0].measures if only in (None, measure.name)]
+    measures = [measure for measure in named if all(measure in each.measures for each in every)]
+    statistic = Statistics().statistic_for
+    cells = [[statistic(measure, each.columns) for each in side] for measure in measures for side in scores]
     found = resample_cells(cells, len(every[0].examples[ID]), resamples)
     evaluator, _, split = name.rpartition("_")
     for measure, first, second in zip(measures, found[::2], found[1::2], strict=True):
@@ -168,10 +162,8 @@ def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -
 def _decisive(name: str, scores: Scores, primary: Mapping[str, Any]) -> Measure:
     """The run's primary metric where it is of this evaluator, else the evaluator's first one."""
     evaluator = name.rpartition("_")[0]
-    primary_measures = [
-        each for each in scores.measures if (evaluator, each.name) == (primary["evaluator"], primary["metric"])
-    ]
-    return (primary_measures or scores.measures)[0]
+    wanted = primary["metric"] if evaluator == primary["evaluator"] else None
+    return next((each for each in scores.measures if each.name == wanted), scores.measures[0])
 
 
 def _other_tests(
@@ -215,28 +207,16 @@ def _head(folder: Path) -> dict[str, Any]:
     }
 
 
-def _corrected(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with p corrected for their number (Holm); those without one keep none."""
-    known = [row for row in rows if not math.isnan(row["p"])]
-    for row, p in zip(known, holm([row["p"] for row in known]), strict=True):
-        row["p_holm"] = p
-    return [*rows]
-
-
 def _config_differences(first: Path, second: Path) -> list[tuple[str, Any, Any]]:
-    """Keys whose values differ, with both of them; those that change no result are left out."""
+    """Keys whose values differ, with both; those of where things go and of what only describes a call are left out."""
     flat = [dict(_flat(OmegaConf.to_container(OmegaConf.load(folder / CONFIG)), "")) for folder in (first, second)]
     return [
         (key, flat[0].get(key), flat[1].get(key))
         for key in dict.fromkeys([*flat[0], *flat[1]])
-        if flat[0].get(key) != flat[1].get(key) and not _changes_nothing(key)
+        if flat[0].get(key) != flat[1].get(key)
+        and key.partition(".")[0] not in NOT_RESULTS
+        and not any(map(describes, key.split(".")))
     ]
-
-
-def _changes_nothing(key: str) -> bool:
-    """Whether a key of the configuration changes no result: where things go, and what only describes a call."""
-    parts = key.split(".")
-    return parts[0] in NOT_RESULTS or any(map(describes, parts))
 
 
 def _flat(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -249,14 +229,13 @@ def _flat(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _data_differences(first: Path, second: Path) -> list[str]:
     """What differs in rows, weights and versions, a line for each."""
-    records = [read_record(folder) for folder in (first, second)]
-    lines = []
-    for part, what in (("data", "rows"), ("weights", "weights"), ("versions", "version")):
-        before, after = (record[part] for record in records)
-        for key in dict.fromkeys([*before, *after]):
-            if before.get(key) != after.get(key):
-                lines.append(f"{what} of {key}: {before.get(key)} and {after.get(key)}")
-    return lines
+    before, after = read_record(first), read_record(second)
+    return [
+        f"{what} of {key}: {before[part].get(key)} and {after[part].get(key)}"
+        for part, what in (("data", "rows"), ("weights", "weights"), ("versions", "version"))
+        for key in dict.fromkeys([*before[part], *after[part]])
+        if before[part].get(key) != after[part].get(key)
+    ]
 
 
 def compare_command() -> None:
@@ -280,11 +259,7 @@ def _with_runs(arguments: Sequence[str]) -> list[str]:
 
 
 def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder: Path | None = None) -> dict[str, Any]:
-    """Compare two runs and print the page; returns what it says.
-
-    Raises:
-        ConfigError: as `comparison`.
-    """
+    """Compare two runs and print the page; returns what it says. Raises as `comparison` does."""
     found, page = comparison(config)
     print(page)
     return found
@@ -296,11 +271,6 @@ def comparison(config: DictConfig) -> tuple[dict[str, Any], str]:
     Raises:
         ConfigError: not two runs, or ones that have not finished or were evaluated on other examples.
     """
-    from embexp.config.compose import resolve
-    from embexp.core.run_folder import find_run, write_text
-    from embexp.errors import ConfigError
-    from embexp.reports.comparisons import comparison_page
-
     resolved = resolve(config)
     runs = resolved["runs"]
     sides = [[run.strip() for run in side.split(",") if run.strip()] for side in runs]
@@ -314,7 +284,7 @@ def comparison(config: DictConfig) -> tuple[dict[str, Any], str]:
     refuse(
         (
             *problems_with("resamples", resolved["resamples"], COUNT, such_as=1000),
-            *problems_with("examples", resolved["examples"], LegalValues(least=0, whole=True), such_as=5),
+            *problems_with("examples", resolved["examples"], COUNT_FROM_0, such_as=5),
         )
     )
     roots = [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")]

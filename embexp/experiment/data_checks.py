@@ -32,17 +32,11 @@ _NOTICED = 0.01  # share of the rows from which on it is worth a warning that th
 
 
 def _check_labels(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, Any]) -> Findings:
-    """The labels of the training rows; nothing to find in a shape without them."""
-    kind = dataset.shape.label_kind
-    if kind in ("score", "binary", "class"):
-        return _values(dataset, spec, trainer)
+    rows, label, kind = dataset.training_rows(), dataset.shape.label, dataset.shape.label_kind
     if kind in ("scores", "embedding"):
         return Findings(errors=tuple(_list_errors(dataset, spec)))
-    return Findings()
-
-
-def _values(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, Any]) -> Findings:
-    rows, label = dataset.training_rows(), dataset.shape.label
+    if kind not in ("score", "binary", "class"):
+        return Findings()
     counts = Counter(value for batch in batches_of(rows.select_columns([label])) for value in batch[label].to_pylist())
     if len(counts) == 1:
         (value,) = counts
@@ -69,15 +63,12 @@ def _classes(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, An
         )
         return Findings(errors=(problem,))
     left_out = total - _rows_grouped_by_label([*usable.values()], batch_size_of(trainer))
-    if left_out < _NOTICED * total:
-        return Findings()
-    small = len(counts) - len(usable)
-    problem = Problem(
+    text = (
         f"{of_rows(left_out, total)} of {dataset.name} are left out of every epoch: batches are made of pairs of at "
-        f"least two classes, {small} of {len(counts)} classes have fewer than {least} texts, and the largest class "
-        f"ends with the second largest ({sorted(counts.values())[-2]:,} texts)"
+        f"least two classes, {len(counts) - len(usable)} of {len(counts)} classes have fewer than {least} texts, and "
+        f"the largest class ends with the second largest ({sorted(counts.values())[-2]:,} texts)"
     )
-    return Findings(warnings=(problem,))
+    return Findings(warnings=(Problem(text),) if left_out >= _NOTICED * total else ())
 
 
 def _column_fix(column: str) -> tuple[str]:
@@ -85,7 +76,7 @@ def _column_fix(column: str) -> tuple[str]:
 
 
 def _rows_grouped_by_label(counts: list[int], batch_size: int) -> int:
-    """How many rows an epoch of sentence-transformers' GroupByLabelBatchSampler has.
+    """Rows in an epoch of sentence-transformers' GroupByLabelBatchSampler.
 
     Classes take turns in giving pairs until only one has some left; a last batch of fewer than 4 rows is dropped.
 
@@ -101,8 +92,13 @@ def _rows_grouped_by_label(counts: list[int], batch_size: int) -> int:
 
 
 def _list_errors(dataset: EmbeddingDataset, spec: LossSpec) -> Iterator[Problem]:
+    import pyarrow.compute
+
     rows, label = dataset.training_rows(), dataset.shape.label
-    lengths = Counter(_lengths(rows, label))
+    batches = batches_of(rows.select_columns([label]))
+    lengths = Counter(
+        length for batch in batches for length in pyarrow.compute.list_value_length(batch[label]).to_pylist()
+    )
     if len(lengths) > 1:
         found = ", ".join(f"{length} ({count:,} rows)" for length, count in sorted(lengths.items()))
         yield Problem(
@@ -117,13 +113,6 @@ def _list_errors(dataset: EmbeddingDataset, spec: LossSpec) -> Iterator[Problem]
             expected="the scores themselves, or a loss that reads margins",
             fix=("loss=margin_mse",),
         )
-
-
-def _lengths(rows: "Dataset", label: str) -> Iterator[int]:
-    import pyarrow.compute
-
-    for batch in batches_of(rows.select_columns([label])):
-        yield from pyarrow.compute.list_value_length(batch[label]).to_pylist()
 
 
 _SAMPLED = 2_000  # most texts of a column that are looked at one by one
@@ -145,7 +134,9 @@ def _check_texts(
     """The text columns of the training rows; `limit` is None where no model's tokenizer is at hand."""
     rows = dataset.training_rows()
     columns = text_columns(dataset.shape, rows.column_names)
-    samples = {column: _sample(rows, column) for column in columns}
+    places = range(rows.num_rows)
+    chosen = places if len(places) <= _SAMPLED else sorted(random.Random(0).sample(places, _SAMPLED))
+    samples = {column: rows.select_columns([column]).select(chosen)[column][:] for column in columns}
     return merged(
         (
             _ids(dataset, samples),
@@ -154,13 +145,6 @@ def _check_texts(
             _repeated(dataset, rows, spec, trainer) if "in_batch_negatives" in spec.traits else Findings(),
         )
     )
-
-
-def _sample(rows: "Dataset", column: str) -> list[str]:
-    """At most SAMPLED texts of a column, always the same ones."""
-    places = range(rows.num_rows)
-    chosen = places if len(places) <= _SAMPLED else sorted(random.Random(0).sample(places, _SAMPLED))
-    return rows.select_columns([column]).select(chosen)[column][:]
 
 
 def _ids(dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]]) -> Findings:
@@ -229,16 +213,10 @@ def _copies(dataset: EmbeddingDataset, rows: "Dataset") -> Findings:
 def _repeated(dataset: EmbeddingDataset, rows: "Dataset", spec: LossSpec, trainer: Mapping[str, Any]) -> Findings:
     """Texts that occur in several rows, for losses that take the other rows of a batch as negatives."""
     if rows.num_rows == 1:
-        problem = Problem(
-            f"{dataset.name} has one training row; the loss {spec.name} takes its negatives from other rows",
-            expected="two rows or more",
-        )
-        return Findings(errors=(problem,))
-    counts, sharing = Counter(), 0
-    for texts in _rows_as_sets(rows):
-        counts.update(texts)
-    for texts in _rows_as_sets(rows):
-        sharing += any(counts[text] > 1 for text in texts)
+        text = f"{dataset.name} has one training row; the loss {spec.name} takes its negatives from other rows"
+        return Findings(errors=(Problem(text, expected="two rows or more"),))
+    counts = Counter(text for texts in _rows_as_sets(rows) for text in texts)
+    sharing = sum(any(counts[text] > 1 for text in texts) for texts in _rows_as_sets(rows))
     (text, most), *_ = counts.most_common(1)
     num_batches = -(-rows.num_rows // batch_size_of(trainer))
     shared = f"{of_rows(sharing, rows.num_rows)} of {dataset.name} share a text with another row"
