@@ -4,17 +4,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from embexp.config.compose import (
-    check_arguments,
-    instantiate,
-    model_named,
-    option_names,
-    option_of,
-    parameters_of,
-)
+from embexp.config.compose import check_arguments, instantiate, model_named, option_names, option_of, parameters_of
 from embexp.config.yaml_keys import describes
 from embexp.data.cache import cached_step, dataset_key, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
@@ -36,16 +30,12 @@ def offered_shapes(node: _Node) -> list[str] | None:
 
     None if only reading shows them. A step names the shape that it makes by its argument `shape` or by `_makes_`.
     """
-    made = [step.get("shape") or step.get("_makes_") for step in _steps_of(node).values()]
-    made = [shape for shape in made if shape]
+    made = [shape for step in _steps_of(node).values() if (shape := step.get("shape") or step.get("_makes_"))]
     return made[-1:] or node["shapes"]
 
 
 def for_evaluation(node: _Node) -> _Node:
-    """A dataset YAML as evaluators read it: without steps for training only.
-
-    These have `splits=[train]` or the mark `_trains_only_`.
-    """
+    """A dataset YAML as evaluators read it: without steps that have `splits=[train]` or the mark `_trains_only_`."""
     steps = {
         key: step
         for key, step in _steps_of(node).items()
@@ -104,23 +94,17 @@ def _models_in(node: Any) -> Iterator[str]:
             yield from _models_in(value)
 
 
-def _applying(
-    key: str, step: _Node, folders: Mapping[str, Path | None]
-) -> Callable[[EmbeddingDataset], EmbeddingDataset]:
-    """A step as a function of the data set; a problem with its arguments or models has the step's key.
+def _apply(key: str, step: _Node, folders: Mapping[str, Path | None], dataset: EmbeddingDataset) -> EmbeddingDataset:
+    """The data set after a step; a problem with its arguments or models has the step's key.
 
     A step with an argument `cache` keeps there what must not be computed twice even if it is interrupted. One with an
     argument `unfinished` has that folder for itself until its result is in the cache.
     """
     known = parameters_of(step["_target_"]) or ()
     given = {name: folder for name, folder in folders.items() if name in known}
-
-    def apply(dataset: EmbeddingDataset) -> EmbeddingDataset:
-        _check_parts(step, f"dataset.steps.{key}")
-        with _located_at(f"dataset.steps.{key}"):
-            return instantiate(step, dataset=dataset, **given)
-
-    return apply
+    _check_parts(step, f"dataset.steps.{key}")
+    with _located_at(f"dataset.steps.{key}"):
+        return instantiate(step, dataset=dataset, **given)
 
 
 @contextmanager
@@ -186,9 +170,9 @@ class DataBuilder:
             if self.cache:
                 identity = step_key(identity, _with_models(step))
                 folders = {"cache": self.cache, "unfinished": unfinished_folder(self.cache, identity)}
-                dataset = cached_step(self.cache, identity, dataset, _applying(key, step, folders))
+                dataset = cached_step(self.cache, identity, dataset, partial(_apply, key, step, folders))
             else:
-                dataset = _applying(key, step, dict.fromkeys(("cache", "unfinished")))(dataset)
+                dataset = _apply(key, step, dict.fromkeys(("cache", "unfinished")), dataset)
         return dataset
 
     def in_shape(self, node: _Node, name: str, find_route: Callable[[list[str]], Way]) -> EmbeddingDataset:

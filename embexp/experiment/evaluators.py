@@ -1,6 +1,6 @@
 """The evaluators of a run with their data, which of their rows were seen in training, and the primary metric."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -22,42 +22,32 @@ _Leaked = dict[str, "numpy.ndarray"]  # by split: which rows are also in the tra
 
 def check_evaluator_route(name: str, config: _Node, dataset_name: str, builder: DataBuilder) -> None:
     """Raise ShapeError if, according to the YAML files, an evaluator cannot read its data."""
-    if not _read_by(config["evaluator"][name]):
-        return
+    reads = tuple(config["evaluator"][name]["_reads_"])  # empty if it loads its data itself
     node, label = _data_of(name, config, dataset_name)
-    if offered := offered_shapes(node):
-        route_to_evaluator(offered, _read_by(config["evaluator"][name]), label, name, builder.settings)
+    if reads and (offered := offered_shapes(node)):
+        route_to_evaluator(offered, reads, label, name, builder.settings)
 
 
 def check_evaluators(config: _Node, dataset_name: str, builder: DataBuilder, problems: Problems) -> None:
     """Check evaluators before costly steps run; of those that read what such a step makes, only the arguments."""
     chosen = config["evaluator"] or {}
     waiting = [
-        name for name, node in chosen.items() if _read_by(node) and is_costly(_data_of(name, config, dataset_name)[0])
+        name for name, node in chosen.items() if node["_reads_"] and is_costly(_data_of(name, config, dataset_name)[0])
     ]
     if not waiting:
         plan_evaluators(config, dataset_name, (), builder, problems)
         return
     for name in chosen:
         if name in waiting:
-            given = dict.fromkeys(("name", "dataset", "leaked"))
-            problems.attempt(check_arguments, _call_of(name, config), given, f"evaluator.{name}")
+            of_run = dict.fromkeys(("name", "dataset", "leaked"))
+            problems.attempt(check_arguments, _call_of(name, config), of_run, f"evaluator.{name}")
         else:
             problems.attempt(_plan_evaluator, name, config, dataset_name, (), builder)
-    problems.attempt(_check_primary, config["primary_metric"], chosen)
-
-
-def _check_primary(requested: str | None, chosen: Iterable[str]) -> None:
-    """Raise ConfigError if the primary metric belongs to none of the evaluators."""
-    if requested is not None and requested.rpartition("/")[0] not in chosen:
-        raise ConfigError(
-            "is not measured",
-            key="primary_metric",
-            given=requested,
-            expected=f"<evaluator>/<metric> of one of: {listed(chosen)}",
-            note=did_you_mean(requested.rpartition("/")[0], chosen),
-            fix="primary_metric=null",
-        )
+    given = config["primary_metric"]
+    if given is not None and (evaluator := given.rpartition("/")[0]) not in chosen:
+        expected, near = f"<evaluator>/<metric> of one of: {listed(chosen)}", did_you_mean(evaluator, chosen)
+        fix = ("primary_metric=null",)
+        problems.add([Problem("is not measured", "primary_metric", given, expected, near, fix)], ConfigError)
 
 
 def plan_evaluators(
@@ -83,7 +73,7 @@ def plan_evaluators(
 def _plan_evaluator(
     name: str, config: _Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder
 ) -> tuple[Evaluator, _Leaked]:
-    reads = _read_by(config["evaluator"][name])
+    reads = tuple(config["evaluator"][name]["_reads_"])
     call = _call_of(name, config)
     if not reads:
         return instantiate(call, name=name), {}
@@ -92,7 +82,7 @@ def _plan_evaluator(
         node, label, lambda offered: route_to_evaluator(offered, reads, label, name, builder.settings)
     )
     leaked = {
-        split: _any_of([leaked_rows(train, dataset, split) for train in trained_on])
+        split: numpy.logical_or.reduce([leaked_rows(train, dataset, split) for train in trained_on])
         for split in ("dev", "test")
         if split in dataset.splits and trained_on
     }
@@ -109,15 +99,6 @@ def _data_of(name: str, config: _Node, dataset_name: str) -> tuple[_Node, str]:
     return (own, name) if own else (for_evaluation(config["dataset"]), dataset_name)
 
 
-def _read_by(node: _Node) -> tuple[str, ...]:
-    """The shapes that an evaluator reads, best first; empty if it loads its data itself."""
-    return tuple(node["_reads_"])
-
-
-def _any_of(masks: Sequence[numpy.ndarray]) -> numpy.ndarray:
-    return numpy.logical_or.reduce(masks)
-
-
 def _leak_warnings(evaluator: Evaluator, leaked: _Leaked, own_data: bool) -> Iterator[Problem]:
     """Warn of rows seen in training; the step `leaks` removes them only if the evaluator reads the run's data set."""
     fix = () if own_data else ("step=[leaks] dataset.steps.leaks.remove=train",)
@@ -130,25 +111,15 @@ def _leak_warnings(evaluator: Evaluator, leaked: _Leaked, own_data: bool) -> Ite
 
 
 def _primary_of(requested: str | None, evaluators: tuple[Evaluator, ...]) -> tuple[str, str]:
-    """The evaluator and metric that pick the checkpoint and give the verdict.
-
-    Raises:
-        ConfigError: there is no evaluator, or the requested metric is not one of theirs.
-    """
+    """The evaluator and metric that pick the checkpoint and give the verdict."""
     if not evaluators:
         raise ConfigError("No evaluator is chosen", expected="at least one", fix="evaluator=[sts]")
     if requested is None:
         return evaluators[0].name, evaluators[0].primary_metric
     known = [f"{evaluator.name}/{metric}" for evaluator in evaluators for metric in evaluator.metric_names]
     if requested not in known:
-        near = get_close_matches(requested, known, n=2) or ["null"]
-        raise ConfigError(
-            "is not measured",
-            key="primary_metric",
-            given=requested,
-            expected=f"one of: {listed(known)}",
-            note=did_you_mean(requested, known),
-            fix=[f"primary_metric={metric}" for metric in near],
-        )
+        expected, near = f"one of: {listed(known)}", did_you_mean(requested, known)
+        fix = tuple(f"primary_metric={metric}" for metric in get_close_matches(requested, known, n=2) or ["null"])
+        raise ConfigError(Problem("is not measured", "primary_metric", requested, expected, near, fix))
     evaluator, _, metric = requested.rpartition("/")
     return evaluator, metric

@@ -20,6 +20,7 @@ from embexp.experiment.stages import adapt, train
 from embexp.exports.delivery import TrainedModel, make_exports
 from embexp.models.embedding_cache import MemoryCachedEncoder
 from embexp.models.encoding import ModelEncoder
+from embexp.reports.tables import print_closing, profile_table, wide_console
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import is_closed_part, sent_trainings
 from embexp.training.checkpoints import strip
@@ -89,7 +90,10 @@ def execute(
     all_sent = journal.all_sent and all(is_closed_part(part) for part in parts)
     write_json(plan.folder / RECORD, record | {"closed": all_sent})
     if on_evaluate is None:
-        _show(journal.result, context.timer.seconds() if plan.config.get("profile") else {})
+        console = wide_console()
+        print_closing(journal.result, console)
+        if plan.config.get("profile") and (seconds := context.timer.seconds()):
+            console.print(profile_table(seconds))
     return RunResult(journal.result)
 
 
@@ -153,12 +157,3 @@ def tidy(plan: RunPlan) -> None:
             strip(stage.checkpoints)
         elif plan.config["keep"] == "none":
             shutil.rmtree(stage.checkpoints, ignore_errors=True)
-
-
-def _show(result: Mapping[str, Any], profile: Mapping[str, float]) -> None:
-    """Print the closing table, and the seconds of each part where there are any."""
-    from embexp.reports.tables import print_closing, profile_table, wide_console
-
-    print_closing(result, wide_console())
-    if profile:
-        wide_console().print(profile_table(profile))

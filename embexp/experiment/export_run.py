@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from embexp.config.compose import instantiate
+from embexp.config.compose import instantiate, resolve
 from embexp.config.session import shell_command
 from embexp.core.arguments import refuse
-from embexp.core.run_folder import CONFIG, RESULT, read_record, status_of
+from embexp.core.run_folder import CONFIG, RESULT, find_run, held, read_record, status_of, write_json
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, ExportError, Problem, Problems, TrackingError
 from embexp.evaluation.scores import Evaluator
@@ -20,9 +20,10 @@ from embexp.experiment.datasets import DataBuilder, builder_of, dataset_name
 from embexp.experiment.evaluators import plan_evaluators
 from embexp.experiment.plan import plan_stage
 from embexp.experiment.stage_config import MAIN, configure_stage, stages_of
-from embexp.exports.delivery import Export, Exported, TrainedModel
+from embexp.exports.delivery import Export, Exported, TrainedModel, make_exports, plan_exports
 from embexp.models.embedding_cache import MemoryCachedEncoder
 from embexp.models.encoding import ModelEncoder
+from embexp.reports.tables import export_lines
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -33,12 +34,7 @@ _Node = Mapping[str, Any]
 
 
 def _of_run(folder: Path) -> TrainedModel:
-    """The model of a finished run, with the evaluators and the training data that its configuration names.
-
-    Raises:
-        ConfigError: the run in the folder has not finished.
-        EmbexpError: its data cannot be read any more.
-    """
+    """The model of a finished run, with the evaluators and the training data that its configuration names."""
     from sentence_transformers import SentenceTransformer
 
     if (status := status_of(folder)) != "FINISHED":
@@ -48,7 +44,12 @@ def _of_run(folder: Path) -> TrainedModel:
             expected="one that has finished: resume it, then export",
             fix=shell_command("", [f"resume={folder}"]),
         )
-    _check_directory(folder)
+    began = Path(read_record(folder)["directory"])
+    if began.is_dir() and began != Path.cwd():
+        raise ConfigError(
+            f"The run in {folder} began in {began}, to which its relative paths belong. Export it there",
+            fix=f"cd {began} && {shell_command('export', [f'run={folder.resolve()}', '...'], away=True)}",
+        )
     _quiet()
     config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG), resolve=True)
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -66,16 +67,6 @@ def _of_run(folder: Path) -> TrainedModel:
     )
 
 
-def _check_directory(folder: Path) -> None:
-    """Raise ConfigError when the run began in another directory, to which its relative paths belong."""
-    began = Path(read_record(folder)["directory"])
-    if began.is_dir() and began != Path.cwd():
-        raise ConfigError(
-            f"The run in {folder} began in {began}, to which its relative paths belong. Export it there",
-            fix=f"cd {began} && {shell_command('export', [f'run={folder.resolve()}', '...'], away=True)}",
-        )
-
-
 def _evaluators_and_data(config: _Node, names: Mapping[str, str]) -> tuple[tuple[Evaluator, ...], EmbeddingDataset]:
     """The run's evaluators and the data of its main stage, built anew as its plan did."""
     builder, problems = builder_of(config), Problems()
@@ -87,14 +78,13 @@ def _evaluators_and_data(config: _Node, names: Mapping[str, str]) -> tuple[tuple
 
 
 def _of_model(config: _Node, choices: Mapping[str, Any]) -> TrainedModel:
-    """A model as its YAML says, saved anew in the output; evaluators and data where they were named.
-
-    Raises:
-        EmbexpError: there is no such model, or data that cannot be read.
-    """
+    """A model as its YAML says, saved anew in the output; evaluators and data where they were named."""
     _quiet()
     builder, base = builder_of(config), instantiate(config["model"])
-    dataset = _dataset(config, choices, builder)
+    dataset = None
+    if config["dataset"]:
+        name = dataset_name(config["dataset"], choices)
+        dataset = builder.in_shape(config["dataset"], name, lambda offered: (offered[0], ()))
     evaluators = _evaluators(config, dataset, builder) if config["evaluator"] else ()
     output = Path(config["output"] or f"exports/{Path(base.locate()['id']).name}")
     folder = output / "model"
@@ -103,29 +93,13 @@ def _of_model(config: _Node, choices: Mapping[str, Any]) -> TrainedModel:
     return TrainedModel(folder, output, _encoder(model), evaluators, dataset)
 
 
-def _dataset(config: _Node, choices: Mapping[str, Any], builder: DataBuilder) -> EmbeddingDataset | None:
-    if not config["dataset"]:
-        return None
-    name = dataset_name(config["dataset"], choices)
-    return builder.in_shape(config["dataset"], name, lambda offered: (offered[0], ()))
-
-
 def _evaluators(config: _Node, dataset: EmbeddingDataset | None, builder: DataBuilder) -> tuple[Evaluator, ...]:
-    """The evaluators that were named, on their own data or on the data set of the command.
-
-    Raises:
-        ConfigError: one that reads the run's data, where there are none.
-    """
-    reading = {name: node for name, node in config["evaluator"].items() if node["_reads_"]}
-    lacking = [name for name, node in reading.items() if not node.get("dataset")]
+    """The evaluators that were named, on their own data or on the data set of the command."""
+    lacking = [name for name, node in config["evaluator"].items() if node["_reads_"] and not node.get("dataset")]
     if lacking and not dataset:
-        raise ConfigError(
-            "reads the data set that is trained on, and none was named",
-            key="evaluator",
-            given=lacking[:1],
-            expected="a data set, or an evaluator with data of its own",
-            fix=("dataset=<data set>", "evaluator=[stsb]"),
-        )
+        text, expected = "reads the data set that is trained on", "a data set, or an evaluator with data of its own"
+        fix = ("dataset=<data set>", "evaluator=[stsb]")
+        raise ConfigError(Problem(f"{text}, and none was named", "evaluator", lacking[:1], expected, fix=fix))
     problems, name = Problems(), dataset.name if dataset else ""
     evaluators, _, _ = plan_evaluators(config | {"primary_metric": None}, name, [], builder, problems)
     problems.raise_if_any()
@@ -168,11 +142,6 @@ def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = N
     Raises:
         EmbexpError: there is no such run or model, or an export does not fit; all that could be made was made.
     """
-    from embexp.config.compose import resolve
-    from embexp.core.run_folder import find_run, held
-    from embexp.errors import Problems
-    from embexp.exports.delivery import plan_exports
-
     resolved, problems = resolve(config), Problems()
     exports = plan_exports(resolved["export"], problems)
     problems.raise_if_any()
@@ -181,7 +150,9 @@ def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = N
     if bool(resolved["run"]) == bool(resolved["model"]):
         fix = ("run=<folder of a finished run>", "model=<folder of a saved model>")
         raise ConfigError("What is to be exported is not clear", expected="one of run and model", fix=fix)
-    _check_needs(exports, resolved)
+    have = {"run": resolved["run"], "texts": resolved["run"] or resolved["dataset"]}
+    lacking = [(each.name, *_NEEDS[need]) for each in exports for need in each.needs if not have.get(need, True)]
+    refuse(Problem(text, "export", [name], expected, fix=(fix,)) for name, text, expected, fix in lacking)
     if resolved["model"]:
         return _deliver(exports, _of_model(resolved, choices))
     folder = find_run(resolved["run"], [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")])
@@ -190,9 +161,6 @@ def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = N
 
 
 def _deliver(exports: Sequence[Export], trained: "TrainedModel") -> list[Exported]:
-    from embexp.exports.delivery import make_exports
-    from embexp.reports.tables import export_lines
-
     made = [*make_exports(exports, trained)]
     for line in export_lines([each.record() for each in made if not each.problem]):
         print(line)
@@ -201,22 +169,9 @@ def _deliver(exports: Sequence[Export], trained: "TrainedModel") -> list[Exporte
     if trained.run_folder:
         _record_exports(trained.run_folder, trained.config, made)
     if failed := [each for each in made if each.problem]:
-        raise ExportError(
-            f"{len(failed)} of {len(made)} exports failed (the reasons are above): "
-            f"{', '.join(each.name + _left(each) for each in failed)}."
-        )
+        names = (each.name + " (the earlier one stays as it is)" * each.folder.is_dir() for each in failed)
+        raise ExportError(f"{len(failed)} of {len(made)} exports failed (the reasons are above): {', '.join(names)}.")
     return made
-
-
-def _left(failed: Exported) -> str:
-    return " (the earlier one stays as it is)" if failed.folder.is_dir() else ""
-
-
-def _check_needs(exports: Sequence[Export], config: _Node) -> None:
-    """Raise ConfigError, for all exports at once, where one lacks the run or the texts that it needs."""
-    have = {"run": config["run"], "texts": config["run"] or config["dataset"]}
-    lacking = [(each.name, *_NEEDS[need]) for each in exports for need in each.needs if not have.get(need, True)]
-    refuse(Problem(text, "export", [name], expected, fix=(fix,)) for name, text, expected, fix in lacking)
 
 
 def _record_exports(folder: Path, config: _Node, made: Sequence[Exported]) -> None:
@@ -224,11 +179,10 @@ def _record_exports(folder: Path, config: _Node, made: Sequence[Exported]) -> No
 
     A failed one is recorded only if there is no earlier whole one: that one stays, with its record.
     """
-    from embexp.core.run_folder import RESULT, read_record, write_json
-
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     earlier = {entry["name"]: entry for entry in result.get("exports", [])}
-    recorded = {each.name: each for each in made if not each.problem or _failed(earlier.get(each.name))}
+    whole = {name for name, entry in earlier.items() if "problem" not in entry}
+    recorded = {each.name: each for each in made if not each.problem or each.name not in whole}
     result["exports"] = [entry for name, entry in earlier.items() if name not in recorded]
     result["exports"] += [each.record() for each in recorded.values()]
     replaced = tuple(f"export/{each.name}/" for each in made if not each.problem)
@@ -245,15 +199,8 @@ def _record_exports(folder: Path, config: _Node, made: Sequence[Exported]) -> No
         logger.warning("%s The exports are in %s and in its result.json.", error, folder)
 
 
-def _failed(earlier: _Node | None) -> bool:
-    """Whether there is no earlier export, or one that has a problem."""
-    return earlier is None or "problem" in earlier
-
-
 def _track(config: _Node, key: str, result: Path, made: Sequence[Exported]) -> None:
     """Add to the tracker's run, which stays closed as it is; metrics that it has already are not sent again."""
-    from embexp.config.compose import instantiate
-
     tracker: Tracker = instantiate(config["tracking"])
     tracker.attach(key)
     for each in made:
