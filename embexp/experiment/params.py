@@ -30,25 +30,20 @@ def record_params(plan: RunPlan, journal: Journal) -> None:
         "data": data_lines(main.dataset),
         "warnings": warnings,
     }
+    places = {"base_model": plan.model_place, **main.loss.locate()}
     journal.log_params(parameters(plan))
     journal.log_tags(
         environment_tags()
         | {f"data.{split}": value for split, value in main.dataset.fingerprints().items()}
         | {f"data.{key}": str(value) for key, value in main.dataset.provenance.items()}
         | {f"judged.{evaluator}": value for evaluator, value in evaluated_rows(plan).items()}
-        | {f"base_model.{key}": value for key, value in plan.model_place.items() if value}
-        | {
-            f"{argument}.{key}": value
-            for argument, place in main.loss.locate().items()
-            for key, value in place.items()
-            if value
-        }
+        | {f"{name}.{key}": value for name, place in places.items() for key, value in place.items() if value}
         | ({"data.warnings": "\n".join(warnings)} if warnings else {})
     )
     log_rows(main.dataset, journal)
     journal.log_artifact(plan.folder / CONFIG)
-    if (plan.folder / ".hydra" / "overrides.yaml").is_file():
-        journal.log_artifact(plan.folder / ".hydra" / "overrides.yaml")
+    if (overrides := plan.folder / ".hydra" / "overrides.yaml").is_file():
+        journal.log_artifact(overrides)
     send_trainings(journal, [report for stage in plan.stages for report in stage.dataset.history])
 
 
@@ -70,14 +65,9 @@ def parameters(plan: RunPlan) -> dict[str, Any]:
     flat = dict(flattened(plan.config, ""))
     main = plan.stages[-1]
     return flat | {
-        "dataset": plan.choices["dataset"],
-        "model": plan.choices["model"],
-        "loss": plan.choices["loss"],
-        "modifier": plan.choices["modifier"] or "none",
-        "adapt": plan.choices.get("adapt") or "none",
-        "silver": plan.choices.get("silver") or "none",
-        "negatives": plan.choices.get("negatives") or "none",  # runs of earlier versions had no such choice
-        "trainer": plan.choices["trainer"],
+        **{key: plan.choices[key] for key in ("dataset", "model", "loss", "trainer")},
+        # Runs of earlier versions had no silver and no negatives.
+        **{key: plan.choices.get(key) or "none" for key in ("modifier", "adapt", "silver", "negatives")},
         "base_model": plan.model_place["id"],
         "dataset.shape": main.dataset.shape.name,
         "dataset.train_rows": main.dataset.splits["train"].num_rows,

@@ -112,21 +112,19 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     problems.raise_if_any()
     for warning in parts["warnings"]:
         logger.warning("%s", warning)
-    name = resolved["name"] or _run_name(planning.names, parts["stages"][-1], resolved["seed"])
-    settings = {"config": planning.config, "choices": planning.names, "model": planning.model}
+    names, loss = planning.names, parts["stages"][-1].loss
+    before, modifier = f"{names['adapt']}>" if names["adapt"] else "", f"+{loss.modifier.name}" if loss.modifier else ""
+    name = resolved["name"] or f"{before}{names['loss']}{modifier}/{names['model']}/{resolved['seed']}"
+    settings = {"config": planning.config, "choices": names, "model": planning.model}
     return RunPlan(name=name, folder=folder, exports=planning.exports, **settings, **parts)
 
 
 @dataclass(frozen=True)
 class _Planning:
-    """What the first round found out: the configuration with every loss known, and what was made of it.
-
-    Attributes:
-        names: of the chosen options, with those of the stages.
-    """
+    """What the first round found out: the configuration with every loss known, and what was made of it."""
 
     config: _Node
-    names: Mapping[str, str]
+    names: Mapping[str, str]  # of the chosen options, with those of the stages
     builder: DataBuilder
     stages: Sequence[StageConfig]
     model: BaseModel
@@ -142,7 +140,8 @@ def _check_yaml(
 ) -> _Planning | None:
     """First round: settings, losses and evaluators that do not go together, from the YAML files alone."""
     problems.add(problems_with("keep", config["keep"], LegalValues(one_of=_KEPT), such_as="weights"), ConfigError)
-    builder = problems.attempt(builder_of, config, builders) or _lenient_builder()
+    if not (builder := problems.attempt(builder_of, config, builders)):  # no route is refused for a mistyped number
+        builder = DataBuilder(default_settings(**{key: float(value) for key, (value, _) in NEEDED.items()}), None)
     model = problems.attempt(instantiate, config["model"])
     exports = plan_exports(config["export"], problems)
     stages = []
@@ -195,17 +194,6 @@ def short_names(config: _Node, choices: Mapping[str, Any]) -> dict[str, str]:
     if adapter := choices.get("model/adapter"):
         names["model"] += f"+{adapter}"
     return names | names_in_stages(config, choices)
-
-
-def _lenient_builder() -> DataBuilder:
-    """Stands in where conversion settings are wrong: no route is refused because a number was mistyped."""
-    return DataBuilder(default_settings(**{key: float(example) for key, (example, _) in NEEDED.items()}), None)
-
-
-def _run_name(names: Mapping[str, str], main: StagePlan, seed: int) -> str:
-    modifier = f"+{main.loss.modifier.name}" if main.loss.modifier else ""
-    before = f"{names['adapt']}>" if names["adapt"] else ""
-    return f"{before}{names['loss']}{modifier}/{names['model']}/{seed}"
 
 
 def _check_route(stage: StageConfig, builder: DataBuilder) -> None:

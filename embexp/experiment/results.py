@@ -5,7 +5,7 @@ from typing import Any
 
 from embexp.core.run_context import Costs, timed
 from embexp.evaluation.binary import thresholds_of
-from embexp.evaluation.scores import Difference, Evaluator, compare, verdict_split
+from embexp.evaluation.scores import Evaluator, compare, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
 from embexp.experiment.artifacts import write_artifacts
 from embexp.experiment.plan import RunPlan
@@ -65,23 +65,17 @@ def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: A
             "metric": difference.metric,
             "primary": (evaluator.name, difference.metric) == (plan.primary_evaluator, plan.primary_metric),
             "headline": difference.metric in evaluator.headline_metrics,
-            **_difference_columns(difference),
+            "base": difference.base,
+            "trained": difference.trained,
+            "difference": difference.value,
+            "low": difference.low,
+            "high": difference.high,
+            "p": difference.p,
+            "verdict": difference.verdict,
         }
         for split in evaluator.splits
         for difference in compare(base[evaluator.name, split], trained[evaluator.name, split], evaluator.resamples)
     ]
-
-
-def _difference_columns(difference: Difference) -> dict[str, Any]:
-    return {
-        "base": difference.base,
-        "trained": difference.trained,
-        "difference": difference.value,
-        "low": difference.low,
-        "high": difference.high,
-        "p": difference.p,
-        "verdict": difference.verdict,
-    }
 
 
 def verdict_metrics(splits: Mapping[str, str], row: Mapping[str, Any]) -> dict[str, float]:

@@ -58,10 +58,8 @@ def start_run(plan: "RunPlan") -> dict[str, Any]:
 def check_unused(folder: Path) -> None:
     """Raise ConfigError when a folder holds a run already."""
     if (folder / RECORD).exists():
-        expected = "a folder without one, or to resume this run"
-        raise ConfigError(
-            f"{folder} holds a run already ({status_of(folder)})", expected=expected, fix=f"resume={folder}"
-        )
+        text, expected = f"{folder} holds a run already ({status_of(folder)})", "a folder without one, or to resume it"
+        raise ConfigError(text, expected=expected, fix=f"resume={folder}")
 
 
 def resume_run(plan: "RunPlan") -> dict[str, Any]:

@@ -27,22 +27,14 @@ def wanted_shapes(shape: str | None, spec: LossSpec) -> tuple[str, ...]:
         return spec.accepts
     shape_named(shape)
     if shape not in spec.accepts:
-        raise ShapeError(
-            f"is not accepted by the loss {spec.name}",
-            key="shape",
-            given=shape,
-            expected=f"null, or one of: {listed(spec.accepts)}",
-            fix=("shape=null", *(f"shape={name}" for name in spec.accepts)),
-        )
+        text, expected = f"is not accepted by the loss {spec.name}", f"null, or one of: {listed(spec.accepts)}"
+        fix = tuple(f"shape={name}" for name in ("null", *spec.accepts))
+        raise ShapeError(Problem(text, "shape", shape, expected, fix=fix))
     return (shape,)
 
 
 def route_to_loss(
-    offered: list[str],
-    accepted: tuple[str, ...],
-    dataset: str,
-    loss: str,
-    settings: ConversionSettings | None = None,
+    offered: list[str], accepted: tuple[str, ...], dataset: str, loss: str, settings: ConversionSettings | None = None
 ) -> Way:
     """The shape to read and the conversions that bring it to one that a loss accepts.
 
@@ -52,14 +44,12 @@ def route_to_loss(
     Raises:
         ShapeError: there is no route. It names the missing number that would open one, and the losses that fit.
     """
-    route_found = route([shape_named(shape).name for shape in offered], accepted, settings=settings)
-    if route_found is None:
-        needs = unmet_needs(offered, accepted, settings=settings)
-        fitting = tuple(f"loss={name}" for name in _fitting_losses(offered, settings))
-        raise _no_route(
-            offered, accepted, dataset, ("loss", loss), needs, "data of such a shape, or a loss that fits", fitting
-        )
-    return route_found
+    if found := route([shape_named(shape).name for shape in offered], accepted, settings=settings):
+        return found
+    needs = unmet_needs(offered, accepted, settings=settings)
+    expected = "data of such a shape, or a loss that fits"
+    fitting = tuple(f"loss={name}" for name in _fitting_losses(offered, settings))
+    raise _no_route(offered, accepted, dataset, ("loss", loss), needs, expected, fitting)
 
 
 def route_to_evaluator(
@@ -74,14 +64,13 @@ def route_to_evaluator(
     Raises:
         ShapeError: there is no route. It names the missing number that would open one, and other data to evaluate on.
     """
-    route_found = route([shape_named(shape).name for shape in offered], accepted, most=1, settings=settings)
-    if route_found is None:
-        needs = unmet_needs(offered, accepted, most=1, settings=settings)
-        own_data = tuple(f"+dataset@evaluator.{evaluator}.dataset={name}" for name in _datasets_of(accepted))
-        expected = "data of such a shape (the evaluator may have its own), or another evaluator"
-        fix = (*own_data, "evaluator=[stsb]")
-        raise _no_route(offered, accepted, dataset, ("evaluator", [evaluator]), needs, expected, fix)
-    return route_found
+    if found := route([shape_named(shape).name for shape in offered], accepted, most=1, settings=settings):
+        return found
+    needs = unmet_needs(offered, accepted, most=1, settings=settings)
+    own_data = (f"+dataset@evaluator.{evaluator}.dataset={name}" for name in _datasets_of(accepted))
+    expected = "data of such a shape (the evaluator may have its own), or another evaluator"
+    fix = (*own_data, "evaluator=[stsb]")
+    raise _no_route(offered, accepted, dataset, ("evaluator", [evaluator]), needs, expected, fix)
 
 
 def route_to_shape(offered: list[str], shape: str, dataset: str, settings: ConversionSettings | None = None) -> Way:
@@ -90,13 +79,12 @@ def route_to_shape(offered: list[str], shape: str, dataset: str, settings: Conve
     Raises:
         ShapeError: there is no route. It names the missing number that would open one, and the shapes within reach.
     """
-    route_found = route([shape_named(name).name for name in offered], (shape_named(shape).name,), settings=settings)
-    if route_found is None:
-        needs = unmet_needs(offered, (shape,), settings=settings)
-        reachable = {name for start in offered for name in within_reach(start, settings or default_settings())}
-        fix = tuple(f"shape={name}" for name in sorted(reachable))
-        raise _no_route(offered, (shape,), dataset, ("shape", shape), needs, "a shape within reach", fix)
-    return route_found
+    if found := route([shape_named(name).name for name in offered], (shape_named(shape).name,), settings=settings):
+        return found
+    needs = unmet_needs(offered, (shape,), settings=settings)
+    reachable = {name for start in offered for name in within_reach(start, settings or default_settings())}
+    fix = tuple(f"shape={name}" for name in sorted(reachable))
+    raise _no_route(offered, (shape,), dataset, ("shape", shape), needs, "a shape within reach", fix)
 
 
 def _no_route(
@@ -108,12 +96,7 @@ def _no_route(
     expected: str,
     fix: Sequence[str],
 ) -> ShapeError:
-    """The error; with a number that opens a route, only that is what to type.
-
-    Args:
-        consumer: the key that wants other data, and its value.
-        fix: what to type where no number helps.
-    """
+    """The error, with the key and value that want other data; a number that opens a route comes first in the hint."""
     data = f"data set {dataset} is {' or '.join(described(shape) for shape in offered)}"
     accepts = f"accepts {' or '.join(described(shape) for shape in accepted)}; {data}"
     key, given = consumer

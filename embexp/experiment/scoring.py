@@ -57,15 +57,11 @@ class Scoring:
         encoder = ModelEncoder(model)
         scores = score_all(self.plan.evaluators, encoder, ("dev",))
         self.costs.add_scoring(model, encoder.texts_encoded, encoder.seconds)
-        self._warn_of_collapse(scores, step)
-        self._keep(step, scores)
-        return metrics_of("dev", scores)
-
-    def _warn_of_collapse(self, scores: AllScores, step: int) -> None:
-        """Say once when the embeddings seem to collapse."""
         if not self._has_warned and (line := collapse_line("dev", self._base, scores)):
             logger.warning("Step %s: %s", step, line)
             self._has_warned = True
+        self._keep(step, scores)
+        return metrics_of("dev", scores)
 
     def _keep(self, step: int, scores: AllScores) -> None:
         """Remember the scores of this step, and of earlier ones those of the best: no other model can be kept."""
@@ -83,9 +79,8 @@ class Scoring:
             step: the one whose weights it has; -1 where they were changed afterwards.
         """
         known, self._by_step = self._by_step.get(step, {}), {}
-        left = ("test",) if known else BOTH
         encoder = ModelEncoder(model, progress="scoring the trained model")
-        scores = score_all(self.plan.evaluators, encoder, left)
+        scores = score_all(self.plan.evaluators, encoder, ("test",) if known else BOTH)
         self.costs.add_scoring(model, encoder.texts_encoded, encoder.seconds)
         return known | scores
 

@@ -75,11 +75,8 @@ def end_sweep(folder: Path) -> None:
 
 def job_folders(sweep_folder: Path) -> list[Path]:
     """The folder of each job of a sweep by its number; of one that was taken from elsewhere, that of the other run."""
-    numbered = sorted(
-        (path for path in sweep_folder.iterdir() if path.name.isdigit() and path.is_dir()),
-        key=lambda path: int(path.name),
-    )
-    return [taken_from(path) or path for path in numbered]
+    numbered = (path for path in sweep_folder.iterdir() if path.name.isdigit() and path.is_dir())
+    return [taken_from(path) or path for path in sorted(numbered, key=lambda path: int(path.name))]
 
 
 def taken_from(folder: Path) -> Path | None:
