@@ -49,6 +49,7 @@ def run_fingerprint(plan: "RunPlan") -> str:
 
     Two runs with the same one end with the same numbers, in the same tracker: the second need not be done.
     """
+    others = {"embexp", *packages_of(plan.config)} - {name.replace("-", "_") for name in PACKAGES}
     settings = {key: value for key, value in plan.config.items() if key not in CHANGE_NOTHING}
     calls = {key: settings[key] for key in ("adapt", "evaluator", "loss", "modifier")}
     return digest(
@@ -58,7 +59,7 @@ def run_fingerprint(plan: "RunPlan") -> str:
         fingerprints(plan),
         evaluated_rows(plan),
         weights(plan),
-        _code_versions(plan.config),
+        versions() | {f"code of {package}": code_of(package) for package in sorted(others)},
         str(Path.cwd()),  # where a store without a uri lies
     )
 
@@ -68,12 +69,6 @@ def identity_tags(record: Mapping[str, Any], folder: Path, sweep: str | None) ->
     tags = {"embexp.fingerprint": record["fingerprint"], "embexp.folder": str(folder.resolve())}
     tags |= {LAYOUT_TAG: str(record["layout"])}
     return tags | ({SWEEP_TAG: sweep} if sweep else {})
-
-
-def _code_versions(config: Any) -> dict[str, str]:
-    """Versions of the packages that results depend on, and hashes of all other code that a configuration calls."""
-    others = {"embexp", *packages_of(config)} - {name.replace("-", "_") for name in PACKAGES}
-    return versions() | {f"code of {package}": code_of(package) for package in sorted(others)}
 
 
 def digest(*parts: Any) -> str:

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy
@@ -16,14 +15,15 @@ from embexp.steps.conversions.convert import Way, unmet_needs
 from embexp.steps.dedup.deduplicate import deduplicate
 from embexp.steps.dedup.leaks import find_leaks
 
-_SCORE_BINS = 10
 _MOST_CLASSES = 30  # further classes are counted together
 
 
 def _labels_of(dataset: EmbeddingDataset) -> dict[str, dict[str, int]]:
     """For each split the rows of each class, or of each tenth of the score's range; empty without such labels."""
     if dataset.shape.label_kind == "score":
-        return {split: _score_counts(dataset, split) for split in dataset.splits}
+        names = [f"{tenth / 10:.1f} to {(tenth + 1) / 10:.1f}" for tenth in range(10)]
+        counts = {split: numpy.histogram(_values(dataset, split), bins=10, range=(0, 1))[0] for split in dataset.splits}
+        return {split: dict(zip(names, found.tolist(), strict=True)) for split, found in counts.items()}
     if dataset.shape.label_kind in ("binary", "class"):
         return {split: _class_counts(dataset, split) for split in dataset.splits}
     return {}
@@ -34,22 +34,14 @@ def _values(dataset: EmbeddingDataset, split: str) -> numpy.ndarray:
     return numpy.concatenate([batch[dataset.shape.label].to_numpy() for batch in batches] or [numpy.array([])])
 
 
-def _score_counts(dataset: EmbeddingDataset, split: str) -> dict[str, int]:
-    counts, edges = numpy.histogram(_values(dataset, split), bins=_SCORE_BINS, range=(0, 1))
-    return {f"{low:.1f} to {low + 1 / _SCORE_BINS:.1f}": int(count) for low, count in zip(edges, counts, strict=False)}
-
-
 def _class_counts(dataset: EmbeddingDataset, split: str) -> dict[str, int]:
     numbers, counts = numpy.unique(_values(dataset, split).astype(int), return_counts=True)
-    named = {_name(dataset.label_names, number): int(count) for number, count in zip(numbers, counts, strict=True)}
+    names = dict(enumerate(dataset.label_names))
+    named = {names.get(number, str(number)): int(count) for number, count in zip(numbers, counts, strict=True)}
     if len(named) <= _MOST_CLASSES:
         return named
     kept: dict[str, Any] = dict(list(named.items())[:_MOST_CLASSES])
     return kept | {f"{len(named) - _MOST_CLASSES} more classes": sum(named.values()) - sum(kept.values())}
-
-
-def _name(names: tuple[str, ...], number: int) -> str:
-    return names[number] if number < len(names) else str(number)
 
 
 # By which settings pairs with classes are brought to a shape.
@@ -61,26 +53,11 @@ _READS = {
 }
 
 
-@dataclass(frozen=True)
-class _Fits:
-    """Names of losses, each in one of the three.
+def _fits_of(offered: Sequence[str], settings: ConversionSettings, label_names: Sequence[str] = ()) -> dict[str, Any]:
+    """The losses that data of one of these shapes, with these names of its classes, can be brought to.
 
-    Attributes:
-        directly: losses that read the data as they are.
-        converted: losses after a conversion, with the shapes of the route.
-        given: losses for which a setting is missing, with its keys.
-    """
-
-    directly: tuple[str, ...]
-    converted: dict[str, str]
-    given: dict[str, str]
-
-
-def _fits_of(offered: Sequence[str], settings: ConversionSettings, label_names: Sequence[str] = ()) -> _Fits:
-    """The losses that data of one of these shapes can be brought to.
-
-    Args:
-        label_names: the names of the data's classes, by which pairs with classes are converted.
+    They are in one of three: `directly` those that read the data as they are, `converted` with the shapes of the route,
+    and `given` with the keys of the settings that are missing.
     """
     directly, converted, given = [], {}, {}
     for name, found in routes_to_losses(offered, settings).items():
@@ -92,7 +69,7 @@ def _fits_of(offered: Sequence[str], settings: ConversionSettings, label_names: 
             converted[name] = " -> ".join([found[0], *(step.target for step in found[1])])
         elif needs := unmet_needs(offered, shipped_losses()[name], settings=settings):
             given[name] = " ".join(f"conversion.{need}=..." for need in needs)
-    return _Fits(tuple(directly), converted, given)
+    return {"directly": directly, "converted": converted, "given": given}
 
 
 def _missing_names(found: Way, settings: ConversionSettings, label_names: Sequence[str]) -> str:
@@ -102,41 +79,15 @@ def _missing_names(found: Way, settings: ConversionSettings, label_names: Sequen
         return ""
     if not label_names:
         return "dataset.reader.label_names=[...]"
-    unknown = [key for key in _READS[first.target] if not _knows(settings, key, label_names)]
-    return " ".join(
-        f"conversion.{key}={{...}}" if key == "label_scores" else f"conversion.{key}=[...]" for key in unknown
-    )
-
-
-def _knows(settings: ConversionSettings, key: str, label_names: Sequence[str]) -> bool:
-    """Whether a setting covers the classes: all have a score, or some are positives or negatives."""
-    covered = set(getattr(settings, key))
-    return set(label_names) <= covered if key == "label_scores" else bool(covered & set(label_names))
+    if first.target == "scored_pair":  # all classes need a score
+        return "" if {*label_names} <= {*settings.label_scores} else "conversion.label_scores={...}"
+    lacking = [key for key in _READS[first.target] if not {*getattr(settings, key)} & {*label_names}]
+    return " ".join(f"conversion.{key}=[...]" for key in lacking)
 
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _NUM_BINS = 16
 _TOKEN_SAMPLE = 5_000  # texts of each column whose tokens are counted
-
-
-@dataclass(frozen=True)
-class _Lengths:
-    """Lengths of many texts.
-
-    Attributes:
-        counts: texts in each of NUM_BINS bins of equal width from `shortest` to `longest`.
-    """
-
-    shortest: int
-    median: float
-    percentile_95: float
-    longest: int
-    counts: tuple[int, ...]
-
-    @property
-    def histogram(self) -> str:
-        """A bar for each bin; one that holds any text is never empty."""
-        return bars_of(self.counts)
 
 
 def bars_of(counts: Sequence[int]) -> str:
@@ -149,61 +100,45 @@ def bars_of(counts: Sequence[int]) -> str:
     return "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] for count in counts)
 
 
-def _lengths_of(values: numpy.ndarray) -> _Lengths:
-    """The distribution of lengths given one by one.
+def _lengths_of(values: numpy.ndarray) -> dict[str, Any]:
+    """The distribution of lengths given one by one; `counts` has bins of equal width from the shortest to the longest.
 
     >>> import numpy
-    >>> _lengths_of(numpy.array([1, 1, 2, 17])).histogram
+    >>> _lengths_of(numpy.array([1, 1, 2, 17]))["histogram"]
     '█▄             ▄'
     """
     shortest, longest = int(values.min()), int(values.max())
     counts, _ = numpy.histogram(values, bins=_NUM_BINS, range=(shortest, max(longest, shortest + 1)))
-    return _Lengths(
-        shortest,
-        float(numpy.median(values)),
-        float(numpy.percentile(values, 95)),
-        longest,
-        tuple(int(count) for count in counts),
-    )
+    return {
+        "shortest": shortest,
+        "median": float(numpy.median(values)),
+        "percentile_95": float(numpy.percentile(values, 95)),
+        "longest": longest,
+        "counts": counts.tolist(),
+        "histogram": bars_of(counts.tolist()),
+    }
 
 
-def _character_lengths(dataset: EmbeddingDataset, column: str) -> _Lengths | None:
-    """Lengths in characters of all texts of a column, in all splits; None when there is none."""
+def _num_characters(dataset: EmbeddingDataset, column: str) -> numpy.ndarray:
+    """Lengths in characters of all texts of a column, in all splits."""
     import pyarrow.compute
 
-    parts = [
-        numpy.asarray(pyarrow.compute.utf8_length(_flat(batch[column], column in dataset.shape.text_lists)))
-        for rows in dataset.splits.values()
-        for batch in batches_of(rows)
-    ]
-    values = numpy.concatenate(parts) if parts else numpy.array([])
-    return _lengths_of(values) if len(values) else None
+    values = [batch[column] for rows in dataset.splits.values() for batch in batches_of(rows)]
+    if column in dataset.shape.text_lists:
+        values = map(pyarrow.compute.list_flatten, values)
+    parts = [numpy.asarray(pyarrow.compute.utf8_length(texts)) for texts in values]
+    return numpy.concatenate(parts or [numpy.array([])])
 
 
-def _token_lengths(
-    dataset: EmbeddingDataset, column: str, count_tokens: Callable[[Sequence[str]], Sequence[int]]
-) -> _Lengths | None:
-    """Lengths in tokens of a seeded sample of a column's texts; None when there is none."""
-    texts = _sample_of(dataset, column, _TOKEN_SAMPLE)
-    return _lengths_of(numpy.asarray(count_tokens(texts))) if texts else None
-
-
-def _sample_of(dataset: EmbeddingDataset, column: str, most: int, seed: int = 0) -> list[str]:
+def _sample_of(dataset: EmbeddingDataset, column: str, most: int) -> list[str]:
     """A seeded sample of at most `most` texts of a column, from all splits in proportion to their rows."""
-    draw = random.Random(seed)
-    texts: list[str] = []
+    generator, texts = random.Random(0), []
     for rows in dataset.splits.values():
         share = min(rows.num_rows, -(-most * rows.num_rows // dataset.num_rows))
-        places = sorted(draw.sample(range(rows.num_rows), share))
+        places = sorted(generator.sample(range(rows.num_rows), share))
         for value in rows.select(places)[column][:]:
             texts += value if isinstance(value, list) else [value]
     return texts[:most]
-
-
-def _flat(values, is_list: bool):
-    import pyarrow.compute
-
-    return pyarrow.compute.list_flatten(values) if is_list else values
 
 
 _CountTokens = Callable[[Sequence[str]], Sequence[int]]
@@ -223,11 +158,12 @@ def inspection_of(
         count_tokens: lengths of texts in tokens; None where no tokenizer is at hand.
         num_examples: rows to show.
     """
+    first = next(iter(dataset.splits.values()))
     return {
         "name": dataset.name,
         "shape": dataset.shape.name,
         "offered_shapes": list(offered),
-        "columns": next(iter(dataset.splits.values())).column_names,
+        "columns": first.column_names,
         "label_names": list(dataset.label_names),
         "rows": {split: rows.num_rows for split, rows in dataset.splits.items()},
         "source": dict(dataset.provenance),
@@ -238,8 +174,8 @@ def inspection_of(
         "labels": _labels_of(dataset),
         "duplicates": _duplicates_of(dataset),
         "leaks": find_leaks(dataset, examples=1).lines(),
-        "examples": _examples_of(dataset, num_examples),
-        "losses": asdict(_fits_of(offered, settings, dataset.label_names)),
+        "examples": [first[place] for place in range(min(num_examples, first.num_rows))],
+        "losses": _fits_of(offered, settings, dataset.label_names),
     }
 
 
@@ -247,15 +183,11 @@ def _lengths_by_column(dataset: EmbeddingDataset, count_tokens: _CountTokens | N
     """For each text column its lengths in characters, and in tokens where they can be counted."""
     found = {}
     for column in dataset.text_columns:
-        kinds = {"characters": _character_lengths(dataset, column)}
-        if count_tokens:
-            kinds["tokens"] = _token_lengths(dataset, column, count_tokens)
-        found[column] = {kind: _plain(lengths) for kind, lengths in kinds.items() if lengths}
+        kinds = {"characters": _num_characters(dataset, column)}
+        if count_tokens and (texts := _sample_of(dataset, column, _TOKEN_SAMPLE)):
+            kinds["tokens"] = numpy.asarray(count_tokens(texts))
+        found[column] = {kind: _lengths_of(lengths) for kind, lengths in kinds.items() if len(lengths)}
     return found
-
-
-def _plain(lengths: _Lengths) -> dict[str, Any]:
-    return asdict(lengths) | {"histogram": lengths.histogram}
 
 
 def _duplicates_of(dataset: EmbeddingDataset) -> dict[str, str]:
@@ -265,9 +197,3 @@ def _duplicates_of(dataset: EmbeddingDataset) -> dict[str, str]:
         comparison: deduplicate(dataset, ignore_case_and_punctuation=loosely).history[-1].reason
         for comparison, loosely in comparisons.items()
     }
-
-
-def _examples_of(dataset: EmbeddingDataset, num_rows: int) -> list[dict[str, Any]]:
-    """The first rows of the first split."""
-    rows = next(iter(dataset.splits.values()))
-    return [rows[place] for place in range(min(num_rows, rows.num_rows))]

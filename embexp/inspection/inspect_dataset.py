@@ -35,7 +35,7 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     """
     from embexp.config.compose import instantiate, resolve
     from embexp.config.session import shell_command
-    from embexp.core.arguments import LegalValues, problems_with, refuse
+    from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
     from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes
     from embexp.inspection.collect import inspection_of
     from embexp.inspection.render import rendered
@@ -45,16 +45,19 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     refuse(
         (
             *problems_with("format", resolved["format"], LegalValues(one_of=_FORMATS), such_as="text"),
-            *problems_with("examples", resolved["examples"], LegalValues(least=0, whole=True), such_as=3),
+            *problems_with("examples", resolved["examples"], COUNT_FROM_0, such_as=3),
         )
     )
     node, steps = dict(resolved["dataset"]), resolved["steps"]
     name, settings = dataset_name(node, choices), instantiate(resolved["conversion"])
     start = node["shapes"][0] if node["shapes"] else None
-    dataset = DataBuilder(settings, None).read(_as_it_is(node, steps), name, start)
+    reader = node["reader"] | ({"on_fault": "drop"} if "on_fault" in node["reader"] else {})  # faulty rows are counted
+    as_it_is = node | {"reader": reader, "steps": node["steps"] if steps else {}}
+    dataset = DataBuilder(settings, None).read(as_it_is, name, start)
     offered = (offered_shapes(node) if steps else node["shapes"]) or [dataset.shape.name]
     found = inspection_of(dataset, offered, settings, _token_counter(resolved["model"]), resolved["examples"])
-    found["tokens_of"] = _model_name(resolved["model"], choices)
+    model = str(choices.get("model") or "")
+    found["tokens_of"] = Path(resolved["model"]["path"]).name if model == "pretrained" else model
     lenient = ["dataset.reader.on_fault=drop"] if found["faults"] and node["reader"]["on_fault"] == "stop" else []
     commands = {
         "train": training_command([*kept(typed, MODEL_KEYS), *lenient], dataset, offered, settings),
@@ -63,17 +66,6 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     if resolved["format"] == "json":
         return json.dumps(found | {"commands": commands}, ensure_ascii=False, indent=2)
     return rendered(found, commands)
-
-
-def _as_it_is(node: dict[str, Any], with_steps: bool) -> dict[str, Any]:
-    """The dataset's YAML so that faulty rows are counted, without its steps unless requested."""
-    reader = node["reader"] | ({"on_fault": "drop"} if "on_fault" in node["reader"] else {})
-    return node | {"reader": reader, "steps": node["steps"] if with_steps else {}}
-
-
-def _model_name(node: dict[str, Any], choices: dict[str, Any]) -> str:
-    """The name of the model whose tokens are counted."""
-    return Path(node["path"]).name if choices.get("model") == "pretrained" else str(choices.get("model") or "")
 
 
 def _token_counter(model_node: dict[str, Any]) -> Callable[[Sequence[str]], list[int]] | None:

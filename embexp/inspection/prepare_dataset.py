@@ -44,9 +44,7 @@ def prepare(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     _check_output(folder, resolved["format"], resolved["overwrite"])
     builder, shape = builder_of(resolved), resolved["shape"]
     dataset = builder.in_shape(
-        resolved["dataset"],
-        name,
-        lambda offered: route_to_shape(offered, shape or offered[0], name, builder.settings),
+        resolved["dataset"], name, lambda offered: route_to_shape(offered, shape or offered[0], name, builder.settings)
     )
     for report in dataset.history:
         logger.info("%s", report)
@@ -61,11 +59,7 @@ def prepare(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
 
 
 def _check_output(folder: Path, format: str, overwrite: bool) -> None:
-    """Refuse, before anything is read, a format that cannot be written and a folder that holds something else.
-
-    Raises:
-        ConfigError: says what is there and what to type.
-    """
+    """Refuse, before anything is read, a format that cannot be written and a folder that holds something else."""
     from embexp.data.storage import check_format, is_prepared
     from embexp.errors import ConfigError
 

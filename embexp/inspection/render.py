@@ -15,8 +15,9 @@ def rendered(found: Mapping[str, Any], commands: Mapping[str, str]) -> str:
     Args:
         commands: what to type next, by what it does.
     """
-    paragraphs = (_head(found), _faults(found), _lengths(found), _labels(found), _repeats(found), _examples(found))
-    return "\n\n".join("\n".join(lines) for part in (*paragraphs, _losses(found, commands)) if (lines := list(part)))
+    faults = [_line("faults", found["faults"])] if found["faults"] else []
+    parts = (_head(found), faults, _lengths(found), _labels(found), _repeats(found), _examples(found))
+    return "\n\n".join("\n".join(lines) for part in (*parts, _losses(found, commands)) if (lines := list(part)))
 
 
 def _line(key: str, text: str) -> str:
@@ -36,11 +37,6 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
         yield _line("ignored", ignored if isinstance(ignored, str) else ", ".join(ignored))
     for step in found["steps"]:
         yield _line("step", step)
-
-
-def _faults(found: Mapping[str, Any]) -> Iterator[str]:
-    if found["faults"]:
-        yield _line("faults", found["faults"])
 
 
 def _lengths(found: Mapping[str, Any]) -> Iterator[str]:
@@ -80,16 +76,12 @@ def _repeats(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _examples(found: Mapping[str, Any]) -> Iterator[str]:
+    names = found["label_names"]
     for place, row in enumerate(found["examples"]):
         for column, value in row.items():
             key = f"row {place + 1}" if column == next(iter(row)) else ""
-            name = _class_name(found, value) if column == "label" else ""
-            yield _line(key, f"{column}: {_shown(value)}{name}")
-
-
-def _class_name(found: Mapping[str, Any], label: Any) -> str:
-    names = found["label_names"]
-    return f" ({names[label]})" if isinstance(label, int) and label < len(names) else ""
+            is_class = column == "label" and isinstance(value, int) and value < len(names)
+            yield _line(key, f"{column}: {_shown(value)}" + (f" ({names[value]})" if is_class else ""))
 
 
 def _shown(value: Any) -> str:

@@ -45,7 +45,8 @@ def training_command(
     if dataset.shape.name == "ranked" and not _has_negatives(dataset):
         options.append("shape=positive_pair")
     if not _has_scored_pairs(dataset, offered, settings):
-        options.append("evaluator=[retrieval]" if _has_queries(dataset) else "evaluator=[stsb]")
+        has_queries = dataset.shape.name in ("ranked", "positive_pair") and len(dataset.splits) > 1
+        options.append("evaluator=[retrieval]" if has_queries else "evaluator=[stsb]")
     return shell_command("", [*map(shlex.quote, typed), *options])
 
 
@@ -54,11 +55,6 @@ def _has_negatives(dataset: EmbeddingDataset) -> bool:
 
     lengths = (pyarrow.compute.list_value_length(batch["negatives"]) for batch in batches_of(dataset.splits["train"]))
     return any((pyarrow.compute.max(length).as_py() or 0) > 0 for length in lengths)
-
-
-def _has_queries(dataset: EmbeddingDataset) -> bool:
-    """Whether dev or test hold queries with documents, for an evaluator of retrieval."""
-    return dataset.shape.name in ("ranked", "positive_pair") and len(dataset.splits) > 1
 
 
 def _has_scored_pairs(dataset: EmbeddingDataset, offered: Sequence[str], settings: ConversionSettings) -> bool:

@@ -10,10 +10,11 @@ NLI = ("entailment", "neutral", "contradiction")
 
 def test_scores_need_a_number_to_become_pairs():
     fits = _fits_of(["scored_pair"], default_settings())
-    assert {"cosent", "cosine"} <= set(fits.directly)
-    assert fits.given["mnrl"] == "conversion.min_score=..."
+    assert {"cosent", "cosine"} <= set(fits["directly"])
+    assert fits["given"]["mnrl"] == "conversion.min_score=..."
     assert (
-        _fits_of(["scored_pair"], default_settings(min_score=0.8)).converted["mnrl"] == "scored_pair -> positive_pair"
+        _fits_of(["scored_pair"], default_settings(min_score=0.8))["converted"]["mnrl"]
+        == "scored_pair -> positive_pair"
     )
 
 
@@ -32,5 +33,5 @@ def test_scores_need_a_number_to_become_pairs():
 )
 def test_classes_are_converted_by_their_names(names, loss, missing):
     fits = _fits_of(["class_pair"], default_settings(), names)
-    assert fits.given.get(loss) == missing
-    assert (loss in fits.converted or loss in fits.directly) == (missing is None)
+    assert fits["given"].get(loss) == missing
+    assert (loss in fits["converted"] or loss in fits["directly"]) == (missing is None)
