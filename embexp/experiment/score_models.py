@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from embexp.config.compose import instantiate, resolve
-from embexp.core.arguments import LegalValues, problems_with
+from embexp.core.arguments import COUNT_FROM_0, problems_with
 from embexp.core.environment import environment_tags
 from embexp.core.run_context import import_data_libraries, import_training_libraries
-from embexp.core.run_folder import write_json, write_text
+from embexp.core.run_folder import held, write_json, write_text
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split
-from embexp.evaluation.stats.multiple_comparisons import RankedModel, rank_models
+from embexp.evaluation.stats.multiple_comparisons import rank_models
 from embexp.experiment.datasets import builder_of, dataset_name
 from embexp.experiment.evaluators import check_evaluator_route, plan_evaluators
 from embexp.experiment.plan import short_names
@@ -72,24 +72,22 @@ class _EvaluationPlan:
 
 
 def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> _EvaluationPlan:
-    """The plan; all mistakes, of all models and evaluators, are reported together.
-
-    Raises:
-        EmbexpError: whatever does not fit.
-    """
+    """The plan; all mistakes, of all models and evaluators, are reported together."""
     resolved = [resolve(config) for config, _ in composed]
     first, problems = resolved[0], Problems()
     builder = builder_of(first)
     name = dataset_name(first["dataset"], composed[0][1])
-    number = LegalValues(least=0, whole=True)
-    problems.add(problems_with("speed_texts", first["speed_texts"], number, such_as=256), ConfigError)
+    problems.add(problems_with("speed_texts", first["speed_texts"], COUNT_FROM_0, such_as=256), ConfigError)
     for evaluator in first["evaluator"] or {}:
         problems.attempt(check_evaluator_route, evaluator, first, name, builder)
     candidates = [
         problems.attempt(_candidate, config, choices) for config, (_, choices) in zip(resolved, composed, strict=True)
     ]
     problems.raise_if_any()
-    _check_names([candidate.name for candidate in candidates])
+    names = [candidate.name for candidate in candidates]
+    if twice := sorted({each for each in names if names.count(each) > 1}):
+        text, expected = f"names {', '.join(twice)} more than once", "each model once, under names of their own"
+        raise ConfigError(text, key="model", expected=expected)
     import_data_libraries()
     evaluators, primary, _ = plan_evaluators(first, name, [], builder, problems)
     tracker = problems.attempt(instantiate, first["tracking"])
@@ -115,16 +113,6 @@ def _model_name(config: _Node, choices: Mapping[str, Any]) -> str:
     return short_names({"dataset": config["dataset"], "model": config["model"]}, choices)["model"]
 
 
-def _check_names(names: Sequence[str]) -> None:
-    """Raise ConfigError if two models have the same name, because the table could not show which is which."""
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(
-            f"names {', '.join(twice)} more than once",
-            key="model",
-            expected="each model once, under names of their own",
-        )
-
-
 logger = logging.getLogger(__name__)
 _WARM_UP_TEXTS = 16
 
@@ -132,12 +120,15 @@ _WARM_UP_TEXTS = 16
 def _score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
     """Score the models one after the other, then rank them. Returns the content of result.json.
 
-    One that cannot be scored does not end the others.
-
-    Raises:
-        ModelError: names those that could not be scored, once the others are shown and stored.
+    One that cannot be scored does not end the others: it is named once these are shown and stored.
     """
-    _prepare_torch(plan.threads)
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if plan.threads:
+        torch.set_num_threads(plan.threads)
     with Journal(plan.folder, plan.tracker).open(f"evaluate {plan.dataset}", None) as journal:
         names = [candidate.name for candidate in plan.candidates]
         journal.log_params({"models": ", ".join(names), "evaluators": ", ".join(each.name for each in plan.evaluators)})
@@ -161,16 +152,6 @@ def _score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
     return journal.result
 
 
-def _prepare_torch(threads: int | None) -> None:
-    import torch
-    import transformers
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    if threads:
-        torch.set_num_threads(threads)
-
-
 def _score(
     plan: _EvaluationPlan, candidate: _Candidate, number: int, parent: str
 ) -> tuple[AllScores, dict[str, float]]:
@@ -183,19 +164,16 @@ def _score(
         set_seed(plan.seed)
         model = candidate.model.load(lambda: _all_texts(plan.evaluators), folder)
         scores = score_all(plan.evaluators, base_encoder(candidate.config, candidate.place, model), BOTH)
+        settings = candidate.config["model"].items()
+        given = {f"model.{key}": value for key, value in settings if value is not None and not key.startswith("_")}
         costs = _costs(model, _all_texts(plan.evaluators)[: plan.speed_texts])
         journal.result |= {"choices": {"model": candidate.name, "dataset": plan.dataset}, "place": candidate.place}
-        journal.log_params({"model": candidate.name, "dataset": plan.dataset, **_settings(candidate)})
+        journal.log_params({"model": candidate.name, "dataset": plan.dataset} | given)
         journal.log_tags(environment_tags() | {f"base_model.{key}": value for key, value in candidate.place.items()})
         for split in BOTH:
             journal.log_results(metrics_of(split, scores))
         journal.log_results({f"cost/{key}": value for key, value in costs.items()})
     return scores, costs
-
-
-def _settings(candidate: _Candidate) -> dict[str, Any]:
-    settings = candidate.config["model"].items()
-    return {f"model.{key}": value for key, value in settings if value is not None and not key.startswith("_")}
 
 
 def _all_texts(evaluators: Sequence[Evaluator]) -> list[str]:
@@ -227,32 +205,23 @@ def _rows(
     plan: _EvaluationPlan, scores: Mapping[str, AllScores], costs: Mapping[str, Mapping[str, float]]
 ) -> list[dict[str, Any]]:
     """A row for each model, ordered by the primary metric, with its place in every evaluator's primary metric."""
-    placed = {evaluator.name: _placed(plan, evaluator, scores) for evaluator in plan.evaluators}
-    order = [each.name for each in placed[plan.primary_evaluator]]
-    by_name = {name: {each.name: each for each in ranking} for name, ranking in placed.items()}
+    placed: dict[str, dict[str, Any]] = {}
+    order = []
+    for evaluator in plan.evaluators:
+        split, metric = verdict_split(evaluator), _metric(plan, evaluator)
+        of_models = {model: found[evaluator.name, split] for model, found in scores.items()}
+        ranking = rank_models(of_models, metric, evaluator.resamples)
+        placed[f"{split}/{evaluator.name}/{metric}"] = {each.name: asdict(each) for each in ranking}
+        if evaluator.name == plan.primary_evaluator:
+            order = [each.name for each in ranking]
     return [
-        {
-            "model": model,
-            "scores": {
-                f"{verdict_split(evaluator)}/{evaluator.name}/{_metric(plan, evaluator)}": asdict(
-                    by_name[evaluator.name][model]
-                )
-                for evaluator in plan.evaluators
-            },
-            **costs[model],
-        }
+        {"model": model, "scores": {key: models[model] for key, models in placed.items()}, **costs[model]}
         for model in order
     ]
 
 
 def _metric(plan: _EvaluationPlan, evaluator: Evaluator) -> str:
     return plan.primary_metric if evaluator.name == plan.primary_evaluator else evaluator.primary_metric
-
-
-def _placed(plan: _EvaluationPlan, evaluator: Evaluator, scores: Mapping[str, AllScores]) -> list[RankedModel]:
-    split = verdict_split(evaluator)
-    of_models = {model: found[evaluator.name, split] for model, found in scores.items()}
-    return rank_models(of_models, _metric(plan, evaluator), evaluator.resamples)
 
 
 def _write(plan: _EvaluationPlan, rows: Sequence[Mapping[str, Any]], journal: Journal) -> None:
@@ -285,9 +254,6 @@ def _write_spread(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journa
         print(f"spread     {plan.folder / 'spread.md'}: similarities by gold score or label")
 
 
-_Composed = tuple[DictConfig, dict[str, Any]]  # a configuration, and the chosen option of each group
-
-
 def evaluate_command() -> None:
     """`python -m embexp.evaluate`: compose the configuration of every model, check all, score them, print the table."""
     from embexp.cli.app import run_command
@@ -306,15 +272,13 @@ def evaluate_command() -> None:
     run_command(task, "evaluate", rewrite=lambda _: [*models[0], *others])
 
 
-def evaluate(composed: Sequence[_Composed], folder: Path) -> dict[str, Any]:
+def evaluate(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> dict[str, Any]:
     """Score every model, log a run for each below a parent, and write table and results; returns the results.
 
     Raises:
         EmbexpError: whatever does not fit, of all models together, before any is loaded; or models that could not be
             scored, once all others were.
     """
-    from embexp.core.run_folder import held
-
     plan = _plan_evaluation(composed, folder)
     with held(folder):
         return _score_candidates(plan)

@@ -51,6 +51,7 @@ def named(column: str, dataset: EmbeddingDataset) -> str:
 
 # The names that sentence-transformers gives its batch samplers.
 _SAMPLERS = ("batch_sampler", "no_duplicates", "no_duplicates_hashed", "group_by_label")
+_BATCH_SIZE = "trainer.per_device_train_batch_size"
 # Traits of losses that learn nothing from a batch of one row.
 _NEEDS_OTHER_ROWS = {"in_batch_negatives", "compares_rows"}
 
@@ -59,18 +60,12 @@ def check_settings(spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel 
     """Loss, modifier, trainer and model against each other; a model of None is not looked at."""
     return Findings(
         errors=(
-            *_sampler_errors(spec, trainer),
-            *_batch_size_errors(spec, trainer),
-            *_transformer_errors(spec, model),
-            *_adapter_errors(spec, model),
+            *_trainer_errors(spec, trainer),
+            *(_model_errors(spec, model) if model else ()),
             *filter(None, [spec.modifier_problem(spec.traits)]),
             *spec.value_problems(),
         ),
-        warnings=(
-            *_sampler_warnings(spec, trainer),
-            *_batch_size_warnings(spec, trainer),
-            *_gradient_warnings(spec, trainer),
-        ),
+        warnings=tuple(_trainer_warnings(spec, trainer)),
     )
 
 
@@ -84,37 +79,18 @@ def sampler_of(spec: LossSpec, trainer: Mapping[str, Any]) -> str:
     return trainer.get("batch_sampler") or spec.batch_sampler
 
 
-def _sampler_errors(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
-    given, key = sampler_of(spec, trainer), "trainer.batch_sampler"
-    if given not in _SAMPLERS:
-        near = did_you_mean(given, _SAMPLERS)
-        expected = f"one of: {listed(_SAMPLERS)}"
-        yield Problem("is not known", key, given, expected, near, fix=(f"++{key}={spec.batch_sampler}",))
-    elif "group_by_label" in (given, spec.batch_sampler) and given != spec.batch_sampler:
-        why = "whose batches need texts of several classes" if given != "group_by_label" else "which groups no classes"
-        yield Problem(
-            f"does not go with the loss {spec.name}, {why}",
-            key,
-            given,
-            expected=f"{spec.batch_sampler}, which the loss brings by itself",
-            fix=(f"++{key}={spec.batch_sampler}",),
-        )
-
-
-def _sampler_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
-    given, key = sampler_of(spec, trainer), "trainer.batch_sampler"
-    if spec.batch_sampler == "no_duplicates" and given == "batch_sampler":
-        yield Problem(
-            f"may put a text into a batch twice, and the loss {spec.name} then takes it for its own negative",
-            key,
-            given,
-            expected="no_duplicates, which the loss brings by itself",
-            fix=(f"++{key}=no_duplicates",),
-        )
-
-
-def _batch_size_errors(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
-    size, key = batch_size_of(trainer), "trainer.per_device_train_batch_size"
+def _trainer_errors(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
+    sampler, key = sampler_of(spec, trainer), "trainer.batch_sampler"
+    own = (f"++{key}={spec.batch_sampler}",)
+    if sampler not in _SAMPLERS:
+        near, expected = did_you_mean(sampler, _SAMPLERS), f"one of: {listed(_SAMPLERS)}"
+        yield Problem("is not known", key, sampler, expected, near, fix=own)
+    elif "group_by_label" in (sampler, spec.batch_sampler) and sampler != spec.batch_sampler:
+        is_grouping = sampler == "group_by_label"
+        why = "which groups no classes" if is_grouping else "whose batches need texts of several classes"
+        expected = f"{spec.batch_sampler}, which the loss brings by itself"
+        yield Problem(f"does not go with the loss {spec.name}, {why}", key, sampler, expected, fix=own)
+    size, key = batch_size_of(trainer), _BATCH_SIZE
     if size < 2 and _NEEDS_OTHER_ROWS & {*spec.traits}:
         text = f"leaves the loss {spec.name} nothing to learn: it compares a row with the others of its batch"
         yield Problem(text, key, size, expected="as many rows as fit into memory", fix=(f"{key}=32",))
@@ -123,56 +99,43 @@ def _batch_size_errors(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[P
         yield Problem(text, key, size, "an even number of 4 or more", fix=(f"{key}={max(4, size + size % 2)}",))
 
 
-def _batch_size_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
-    size, key, least = batch_size_of(trainer), "trainer.per_device_train_batch_size", spec.needs.batch_size
-    if size < least:
-        text = f"gives the loss {spec.name} few rows to find the hardest negative of a batch in"
-        yield Problem(text, key, size, expected=f"{least} rows or more", fix=(f"{key}={least}",))
-
-
-def _transformer_errors(spec: LossSpec, model: BaseModel | None) -> Iterator[Problem]:
-    if model and not model.has_transformer:
+def _model_errors(spec: LossSpec, model: BaseModel) -> Iterator[Problem]:
+    if not model.has_transformer:
         text, expected = "needs a transformer; the model has none", "a model with one"
         if spec.needs.transformer or "gradient_cache" in spec.traits:
             yield Problem(text, "loss", spec.name, f"{expected}, or another loss", fix=("model=minilm", "loss=mnrl"))
         if spec.modifier and spec.modifier.needs.transformer:
             fix = ("model=minilm", "modifier=none")
             yield Problem(text, "modifier", spec.modifier.name, f"{expected}, or no modifier", fix=fix)
+    if model.trains_adapter and "owns_decoder" in spec.traits:
+        text = "does not go with an adapter, which leaves the model's weights as they are: its decoder shares them"
+        expected, fix = "no adapter, or another loss for plain texts", ("model.adapter=null", "loss=simcse")
+        yield Problem(text, "loss", spec.name, expected, fix=fix)
 
 
-def _adapter_errors(spec: LossSpec, model: BaseModel | None) -> Iterator[Problem]:
-    if model and model.trains_adapter and "owns_decoder" in spec.traits:
-        yield Problem(
-            "does not go with an adapter: its decoder shares the weights of the model, which the adapter leaves as "
-            "they are",
-            "loss",
-            spec.name,
-            expected="no adapter, or another loss for plain texts",
-            fix=("model.adapter=null", "loss=simcse"),
-        )
-
-
-def _gradient_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
-    steps, size = trainer.get("gradient_accumulation_steps", 1), batch_size_of(trainer)
+def _trainer_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
+    sampler, key = sampler_of(spec, trainer), "trainer.batch_sampler"
+    if spec.batch_sampler == "no_duplicates" and sampler == "batch_sampler":
+        text = f"may put a text into a batch twice, and the loss {spec.name} then takes it for its own negative"
+        expected = "no_duplicates, which the loss brings by itself"
+        yield Problem(text, key, sampler, expected, fix=(f"++{key}=no_duplicates",))
+    size, least = batch_size_of(trainer), spec.needs.batch_size
+    if size < least:
+        text = f"gives the loss {spec.name} few rows to find the hardest negative of a batch in"
+        yield Problem(text, _BATCH_SIZE, size, f"{least} rows or more", fix=(f"{_BATCH_SIZE}={least}",))
+    steps, key = trainer.get("gradient_accumulation_steps", 1), "trainer.gradient_accumulation_steps"
+    is_cached = "gradient_cache" in spec.traits
     if steps > 1 and "in_batch_negatives" in spec.traits:
-        batch = f"trainer.gradient_accumulation_steps=1 trainer.per_device_train_batch_size={steps * size}"
-        is_cached = "gradient_cache" in spec.traits
-        yield Problem(
-            f"adds no negatives: each batch of {size} is its own",
-            "trainer.gradient_accumulation_steps",
-            steps,
-            expected="larger batches for more negatives" + ("" if is_cached else ", or cached_mnrl if memory is short"),
-            fix=(batch,) if is_cached else (batch, f"{batch} loss=cached_mnrl"),
+        text, batch = f"adds no negatives: each batch of {size} is its own", f"{key}=1 {_BATCH_SIZE}={steps * size}"
+        expected = "larger batches for more negatives" + ("" if is_cached else ", or cached_mnrl if memory is short")
+        fix = (batch,) if is_cached else (batch, f"{batch} loss=cached_mnrl")
+        yield Problem(text, key, steps, expected, fix=fix)
+    if trainer.get("gradient_checkpointing") and is_cached:
+        key, expected = "trainer.gradient_checkpointing", "false, and a smaller mini_batch_size if memory is short"
+        text = (
+            f"slows the loss {spec.name} down for nothing, as sentence-transformers says: it saves that memory itself"
         )
-    if trainer.get("gradient_checkpointing") and "gradient_cache" in spec.traits:
-        yield Problem(
-            f"slows the loss {spec.name} down for nothing, according to sentence-transformers: it saves that memory "
-            "itself",
-            "trainer.gradient_checkpointing",
-            True,
-            expected="false, and a smaller mini_batch_size of the loss if memory is short",
-            fix=("trainer.gradient_checkpointing=false",),
-        )
+        yield Problem(text, key, True, expected, fix=(f"{key}=false",))
 
 
 def check_companions(spec: LossSpec, base: Mapping[str, str] | None) -> Findings:

@@ -14,7 +14,6 @@ from embexp.losses.spec import LossSpec, is_auto, loss_for, spec_of
 
 _Node = Mapping[str, Any]
 _CHOSEN = ("dataset", "loss", "modifier", "trainer")  # groups that a stage chooses from
-_NAMED = ("dataset", "loss", "modifier")  # those whose option names what a stage does
 
 
 def _is_of_its_own(data: Any, config: _Node) -> bool:
@@ -23,11 +22,7 @@ def _is_of_its_own(data: Any, config: _Node) -> bool:
 
 
 def _choice_of(stage: str, key: str) -> str:
-    """What Hydra calls a stage's choice from a group.
-
-    >>> _choice_of("tsdae", "dataset")
-    'dataset@adapt.tsdae.dataset'
-    """
+    """What Hydra calls a stage's choice from a group: dataset@adapt.tsdae.dataset."""
     return f"{key}@adapt.{stage}.{key}"
 
 
@@ -48,11 +43,7 @@ def names_in_stages(config: _Node, choices: Mapping[str, Any]) -> dict[str, str]
 
 
 def _name_of(key: str, name: str, stage: _Node, config: _Node, names: Mapping[str, str]) -> str:
-    """What a person calls a stage's dataset, loss or modifier; like the stage where it is none of those with a name.
-
-    Args:
-        stage: with what it takes from the main one.
-    """
+    """What a person calls a stage's dataset, loss or modifier; like the stage where it is none of those with a name."""
     is_main = not _is_of_its_own(stage[key], config) if key == "dataset" else stage[key] == config[key]
     return names[key] if is_main else names.get(_choice_of(name, key)) or name
 
@@ -87,15 +78,11 @@ def stages_of(config: _Node) -> list[tuple[str, _Node]]:
     for name, stage in (config["adapt"] or {}).items():
         given = {key: value for key, value in stage.items() if value is not None}
         own = {"modifier": None, "shape": None} | given if "loss" in given else given
-        before.append((name, main | own | _own_steps(own.get("dataset"), main["dataset"])))
+        data, shared = own.get("dataset"), main["dataset"]
+        if isinstance(data, Mapping) and "reader" not in data:
+            own = own | {"dataset": {**shared, "steps": {**(shared["steps"] or {}), **(data.get("steps") or {})}}}
+        before.append((name, main | own))
     return [*before, (MAIN, main)]
-
-
-def _own_steps(data: Any, main: Any) -> dict[str, _Node]:
-    """The main stage's dataset with further steps, where a stage names steps and no data of its own."""
-    if not isinstance(data, Mapping) or "reader" in data:
-        return {}
-    return {"dataset": {**main, "steps": {**(main["steps"] or {}), **(data.get("steps") or {})}}}
 
 
 def check_stages(config: _Node) -> None:
@@ -164,16 +151,12 @@ def configure_stage(
     Raises:
         EmbexpError: what the YAML of loss or modifier says, or data that cannot be read.
     """
-    called = {key: _name_of(key, name, stage, config, names) for key in _NAMED}
-    loss, spec = _loss_of(stage, called, builder)
-    return StageConfig(name, {**stage, "loss": loss}, spec, called["dataset"])
-
-
-def _loss_of(stage: _Node, called: Mapping[str, str], builder: DataBuilder) -> tuple[_Node, LossSpec]:
-    loss, node = called["loss"], stage["loss"]
+    data, loss, modifier = (_name_of(key, name, stage, config, names) for key in ("dataset", "loss", "modifier"))
+    node = stage["loss"]
     if is_auto(node):
-        loss, node = loss_for(loss, node, *_shape_of(stage, called["dataset"], builder))
-    return node, spec_of(loss, node, modifier_of(called["modifier"], stage["modifier"]))
+        loss, node = loss_for(loss, node, *_shape_of(stage, data, builder))
+    spec = spec_of(loss, node, modifier_of(modifier, stage["modifier"]))
+    return StageConfig(name, {**stage, "loss": node}, spec, data)
 
 
 def _shape_of(stage: _Node, dataset_name: str, builder: DataBuilder) -> tuple[str, Sequence[str]]:
