@@ -5,6 +5,7 @@ import logging
 import pytest
 from test_run import plan_of
 
+from embexp.core.run_context import Costs
 from embexp.evaluation.example_evaluator import ExampleEvaluator
 from embexp.experiment.execute import execute
 from embexp.experiment.scoring import Scoring
@@ -59,7 +60,7 @@ def test_the_remembered_scores_are_those_that_the_kept_model_has(workplace):
     plan = plan_of(workplace / "run", "tracking=none")
     metrics = execute(plan).content["metrics"]
     model = SentenceTransformer(str(workplace / "run/stages/main/model"))
-    anew = Scoring(plan).of_trained(model, -1)["sts", "dev"].metrics
+    anew = Scoring(plan, Costs()).of_trained(model, -1)["sts", "dev"].metrics
     assert {key: metrics[f"dev/sts/{key}"] for key in anew} == pytest.approx(anew, abs=1e-6)
 
 
