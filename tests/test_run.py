@@ -18,12 +18,12 @@ from embexp.experiment.execute import execute
 from embexp.experiment.plan import plan_run
 
 
-def plan_of(folder, *overrides):
+def plan_of(folder, *overrides, context=None):
     """A tiny run; group choices are told to the plan as Hydra's command line would."""
     arguments = expand_paths([*TINY, *overrides])
     choices = {"dataset": "finance", "model": "minilm", "loss": "mnrl", "modifier": "none", "trainer": "default"}
     choices |= {key: value for key, _, value in (argument.partition("=") for argument in arguments) if key in choices}
-    return plan_run(compose(arguments), choices, folder)
+    return plan_run(compose(arguments), choices, folder, context=context)
 
 
 def run_of(client, experiment="embexp"):

@@ -5,7 +5,7 @@ import logging
 import pytest
 from test_run import plan_of
 
-from embexp.core.run_context import Costs
+from embexp.core.run_context import Costs, RunContext
 from embexp.evaluation.example_evaluator import ExampleEvaluator
 from embexp.experiment.execute import execute
 from embexp.experiment.scoring import Scoring
@@ -89,7 +89,8 @@ def test_without_a_cache_nothing_is_kept(workplace, encoded):
 
 
 def test_a_run_tells_where_its_time_went(workplace, capsys):
-    result = execute(plan_of(workplace / "run", "profile=true")).content
+    context = RunContext()
+    result = execute(plan_of(workplace / "run", "profile=true", context=context), context=context).content
     parts = ["planning", "scoring the untouched model", "training", "scoring while it trains", "judging", "tracking"]
     assert set(parts) <= set(result["profile"])
     assert all(seconds >= 0 for seconds in result["profile"].values())
