@@ -51,22 +51,16 @@ def keep_languages(
     known = sorted({*_identifier().labels} - {*_PART_OF, _NO_LANGUAGE})
     note = ". ".join(f"The code {code} counts as {_PART_OF[code]}" for code in _PART_OF if code in (languages or ()))
     legal_columns = LegalValues(many=True, one_of=tuple(dataset.text_columns), optional=True)
-    refuse(
-        [
-            *problems_with("languages", languages, LegalValues(many=True, one_of=tuple(known)), "[en,zh]", note),
-            *problems_with("columns", columns or None, legal_columns, such_as="null"),
-            *problems_with("min_chars", min_chars, LegalValues(least=0), such_as=20),
-            *problems_with("min_probability", min_probability, LegalValues(least=0, most=1), such_as=0.5),
-        ]
-    )
+    problems = [*problems_with("languages", languages, LegalValues(many=True, one_of=tuple(known)), "[en,zh]", note)]
+    problems += problems_with("columns", columns or None, legal_columns, such_as="null")
+    problems += problems_with("min_chars", min_chars, LegalValues(least=0), such_as=20)
+    problems += problems_with("min_probability", min_probability, LegalValues(least=0, most=1), such_as=0.5)
+    refuse(problems)
     names = list(columns or dataset.text_columns)
     keep, removed = {}, Counter()
     for split, rows in dataset.splits.items():
-        foreign = [
-            _foreign(batch, languages, min_chars, min_probability)
-            for batch in batches_of(rows.select_columns(names), "languages")
-        ]
-        codes = [code for batch in foreign for code in batch]
+        batches = batches_of(rows.select_columns(names), "languages")
+        codes = [code for batch in batches for code in _foreign(batch, languages, min_chars, min_probability)]
         keep[split] = numpy.array([code is None for code in codes], dtype=bool)
         removed.update(code for code in codes if code)
     reason = ", ".join(f"{count:,} {code}" for code, count in removed.most_common()) or "no other language"
@@ -79,10 +73,12 @@ def _detect(texts: Iterable[str], min_chars: int = 20, min_probability: float = 
     >>> _detect(["Der schnelle Fuchs springt über den Zaun.", "一个男人正在弹吉他。", "Hallo", "+49 (0)30 123456"])
     ['de', 'zh', 'und', 'und']
     """
-    return [
-        _language(text, min_probability) if _weight(text) >= min_chars and _LETTER.search(text) else _UNDECIDED
-        for text in texts
-    ]
+    found = []
+    for text in texts:
+        weight = len(text) + (_CJK_WEIGHT - 1) * len(_CJK.findall(text))
+        is_long_enough = weight >= min_chars and _LETTER.search(text)
+        found.append(_language(text, min_probability) if is_long_enough else _UNDECIDED)
+    return found
 
 
 def _foreign(
@@ -90,7 +86,10 @@ def _foreign(
 ) -> list[str | None]:
     """For each row the first language among its texts that is not wanted."""
     accepted = {*languages, _UNDECIDED}
-    columns = [_detect(map(_as_one, column.to_pylist()), min_chars, min_probability) for column in batch.columns]
+    columns = []
+    for column in batch.columns:
+        texts = (value if isinstance(value, str) else "\n".join(value) for value in column.to_pylist())
+        columns.append(_detect(texts, min_chars, min_probability))
     return [next((code for code in codes if code not in accepted), None) for codes in zip(*columns, strict=True)]
 
 
@@ -103,14 +102,6 @@ def _language(text: str, min_probability: float) -> str:
             total[_PART_OF.get(name, name)] += share
         code, probability = total.most_common(1)[0]
     return code if probability >= min_probability and code != _NO_LANGUAGE else _UNDECIDED
-
-
-def _weight(text: str) -> int:
-    return len(text) + (_CJK_WEIGHT - 1) * len(_CJK.findall(text))
-
-
-def _as_one(value: str | list[str]) -> str:
-    return value if isinstance(value, str) else "\n".join(value)
 
 
 @functools.cache

@@ -107,17 +107,10 @@ def _with_prompt(texts: "pyarrow.Array", prompt: str, own: "pyarrow.ChunkedArray
     import pyarrow.compute
 
     if pyarrow.types.is_list(texts.type):
-        values = _with_prompt(texts.flatten(), prompt, None)
-        return pyarrow.ListArray.from_arrays(_offsets(texts), values)
+        lengths = pyarrow.compute.list_value_length(texts).to_numpy(zero_copy_only=False)
+        offsets = pyarrow.array(numpy.concatenate([[0], numpy.cumsum(lengths)]), pyarrow.int32())
+        return pyarrow.ListArray.from_arrays(offsets, _with_prompt(texts.flatten(), prompt, None))
     before = pyarrow.scalar(prompt, pyarrow.string())
     if own is not None:
         before = own.combine_chunks().cast(pyarrow.string()).fill_null(prompt)
     return pyarrow.compute.binary_join_element_wise(before, texts.cast(pyarrow.string()), "")
-
-
-def _offsets(lists: "pyarrow.ListArray") -> "pyarrow.Array":
-    import pyarrow
-    import pyarrow.compute
-
-    lengths = pyarrow.compute.list_value_length(lists).to_numpy(zero_copy_only=False)
-    return pyarrow.array(numpy.concatenate([[0], numpy.cumsum(lengths)]), pyarrow.int32())

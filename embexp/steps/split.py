@@ -19,20 +19,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def _may_stay_in_train(rows: "Dataset", held_out: Sequence["Dataset"], columns: list[str]) -> numpy.ndarray:
-    """Which rows have neither a source nor a text in the held-out splits, bool `(num_rows,)`.
-
-    Case, spaces and punctuation of texts do not count.
-    """
-    stay = numpy.ones(rows.num_rows, dtype=bool)
-    for names, loosely in (([MADE_FROM], False), (columns, True)):
-        keys, counts = text_hashes(rows, names, loosely)
-        taken = numpy.concatenate([text_hashes(others, names, loosely)[0] for others in held_out])
-        of_rows = numpy.repeat(numpy.arange(rows.num_rows), counts)
-        stay[of_rows[numpy.isin(keys, taken)]] = False
-    return stay
-
-
 _BY = {"texts": connected_rows, "rows": identical_rows}
 _SCORE_BINS = 5
 
@@ -66,19 +52,17 @@ def split(
     if not wanted or "train" not in dataset.splits or not dataset.splits["train"].num_rows:
         return dataset
     if not ratios[0]:
-        return dataset.after(
-            "split", _in_one(dataset, *wanted), f"nothing to train on, all rows are {', '.join(wanted)}"
-        )
+        (only,) = wanted
+        splits = {**dataset.splits, only: dataset.splits["train"]}
+        splits = {name: splits[name] for name in SPLITS if name in splits and name != "train"}
+        return dataset.after("split", splits, f"nothing to train on, all rows are {only}")
     shares = {name: ratio / (ratios[0] + sum(wanted.values())) for name, ratio in wanted.items()}
     rows = dataset.splits["train"]
     are_sources = numpy.array([method is None for method in methods_of(rows)], dtype=bool)
     if not are_sources.any():
-        raise DataError(
-            f"Every row of {dataset.name} is a copy of another one",
-            expected="the sources of the copies among them",
-            note="Put the step split before the step that makes copies",
-            fix="step=[split,augment_typos]",
-        )
+        expected, note = "the sources of the copies among them", "Put the step split before the step that makes copies"
+        text = f"Every row of {dataset.name} is a copy of another one"
+        raise DataError(text, expected=expected, note=note, fix="step=[split,augment_typos]")
     sources = select_rows(rows, are_sources)
     groups = _BY[by](sources, dataset.text_columns)
     division = divided(groups, shares, seed, _labels(sources, dataset.shape) if stratify else None, dataset.name)
@@ -93,20 +77,19 @@ def split(
     return dataset.after("split", splits, "; ".join([sizes, *gone, *_remarks(groups, division, by)]))
 
 
-def _in_one(dataset: EmbeddingDataset, name: str) -> dict[str, "Dataset"]:
-    """The splits with all rows of train under another name."""
-    splits = {**dataset.splits, name: dataset.splits["train"]}
-    return {each: splits[each] for each in SPLITS if each in splits and each != "train"}
-
-
 def _with_followers(
     dataset: EmbeddingDataset, are_sources: numpy.ndarray, in_train: numpy.ndarray, made: Mapping[str, "Dataset"]
 ) -> "Dataset":
-    """The train rows: the sources of the mask `in_train`, and the copies that may stay with them."""
+    """The train rows: the sources of the mask `in_train`, and copies without a source or text in the other splits."""
+    rows, stay = dataset.splits["train"], ~are_sources
     held_out = [part for name, part in made.items() if name != "train"]
-    stay = _may_stay_in_train(dataset.splits["train"], held_out, dataset.text_columns) & ~are_sources
+    for names, loosely in (([MADE_FROM], False), (dataset.text_columns, True)):
+        keys, counts = text_hashes(rows, names, loosely)
+        taken = numpy.concatenate([text_hashes(others, names, loosely)[0] for others in held_out])
+        of_rows = numpy.repeat(numpy.arange(rows.num_rows), counts)
+        stay[of_rows[numpy.isin(keys, taken)]] = False
     stay[are_sources] = in_train
-    return select_rows(dataset.splits["train"], stay)
+    return select_rows(rows, stay)
 
 
 def _problems(dataset: EmbeddingDataset, ratios: Any, by: Any, stratify: Any, seed: Any) -> Iterator[Problem]:
@@ -135,11 +118,8 @@ def _labels(rows: "Dataset", shape: Shape) -> numpy.ndarray:
 
 def _remarks(groups: RowGroups, division: Division, by: str) -> Iterator[str]:
     if division.large.any():
-        sizes = groups.sizes[division.large]
-        yield (
-            f"{len(sizes):,} group(s) of connected rows, the largest of {sizes.max():,}, "
-            "are larger than the smallest split and stay in train"
-        )
+        sizes, what = groups.sizes[division.large], "are larger than the smallest split and stay in train"
+        yield f"{len(sizes):,} group(s) of connected rows, the largest of {sizes.max():,}, {what}"
     if by == "rows":
         yield f"{_texts_in_two(groups, division):,} texts are in two splits"
 

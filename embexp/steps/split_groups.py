@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-_STEP = "dataset.steps.split"
-
-
 @dataclass(frozen=True)
 class RowGroups:
     """Groups of rows that stay together.
@@ -179,7 +176,7 @@ def _none_empty(
                 f"group(s) that stay together, {int(large.sum()):,} of them larger than a split, and nothing is left "
                 f"for {names[part]}",
                 expected="larger shares, 0 for no such split, or rows, which lets a text be in two splits",
-                fix=(f"{_STEP}.ratios=[2,1,1]", f"{_STEP}.ratios=[1,0,0]", f"{_STEP}.by=rows"),
+                fix=tuple(f"dataset.steps.split.{fix}" for fix in ("ratios=[2,1,1]", "ratios=[1,0,0]", "by=rows")),
             )
         distance = numpy.maximum(bounds[part] - place, place - bounds[part + 1])
         parts[numpy.where(free, distance, numpy.inf).argmin()] = part

@@ -114,6 +114,5 @@ def _problems(dataset: EmbeddingDataset, source: Any, prompt: Any, block_texts: 
 
 def _prompt_problems(key: str, prompt: Any) -> Iterator[Problem]:
     if not isinstance(prompt, str | None):
-        yield Problem(
-            key=key, given=prompt, expected="a text, or null for the model's own prompt", fix=(f"{key}=null",)
-        )
+        expected = "a text, or null for the model's own prompt"
+        yield Problem(key=key, given=prompt, expected=expected, fix=(f"{key}=null",))

@@ -29,19 +29,11 @@ _REACH = 2  # the largest difference of two cosines
 
 
 class _ScoreReport:
-    """Collects how a teacher scores the rows of a split.
-
-    Args:
-        num_shown: rows that are shown, the first ones.
-
-    Attributes:
-        num_scored, num_bare: rows with scores; rows without positives or negatives.
-        margins: score of the positive (the lowest one) minus that of each negative.
-    """
+    """Collects how a teacher scores the rows of a split, and the first `num_shown` of them as examples."""
 
     def __init__(self, num_shown: int) -> None:
-        self.num_shown, self.num_scored, self.num_bare = num_shown, 0, 0
-        self.margins = array("f")
+        self.num_shown, self.num_scored, self.num_bare = num_shown, 0, 0  # bare: without positives or negatives
+        self.margins = array("f")  # score of the positive (the lowest one) minus that of each negative
         self.shown: list[str] = []
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -71,11 +63,9 @@ class _ScoreReport:
         margins = numpy.asarray(self.margins)
         lines = [f"positive - negative {histogram(margins)}"]
         if far := int((abs(margins) > _REACH).sum()):
-            lines.append(
-                f"{100 * far / len(margins):.1f} % of the margins are beyond {_REACH}, the most that normalised "
-                "embeddings can differ by: for loss=margin_mse type dataset.steps.teacher_scores.scorer.activation="
-                "sigmoid"
-            )
+            share, fix = 100 * far / len(margins), "dataset.steps.teacher_scores.scorer.activation=sigmoid"
+            reach = f"beyond {_REACH}, the most that normalised embeddings can differ by"
+            lines.append(f"{share:.1f} % of the margins are {reach}: for loss=margin_mse type {fix}")
         return [*lines, *self.shown]
 
 
@@ -86,16 +76,8 @@ def _example(row: Mapping[str, Any], place: int) -> str:
     return " | ".join([*parts, *(f"- {shortened(text, score)}" for text, score in negatives)])
 
 
-_Pair = tuple[str, str]
-
-
 class _ScoredLists:
-    """Adds scores to ranked rows. Each distinct pair is scored once; only its hash and its score stay in memory.
-
-    Args:
-        block_pairs: pairs that are scored at a time.
-        blocks: stores the scores of each such block.
-    """
+    """Adds scores to ranked rows. Each distinct pair is scored once; only its hash and its score stay in memory."""
 
     def __init__(self, scorer: PairScorer, block_pairs: int, blocks: CachedBlocks) -> None:
         self.scorer, self.block_pairs, self.blocks = scorer, block_pairs, blocks
@@ -124,7 +106,7 @@ class _ScoredLists:
             report.add(row)
         return batch
 
-    def _score(self, pairs: Iterator[_Pair]) -> None:
+    def _score(self, pairs: Iterator[tuple[str, str]]) -> None:
         """Score the new pairs, block by block."""
         unknown = {key: pair for pair in pairs if (key := _key(pair)) not in self._scores}
         items = iter(unknown.items())
@@ -134,7 +116,7 @@ class _ScoredLists:
             self._scores |= zip((key for key, _ in block), scores.tolist(), strict=True)
 
 
-def _key(pair: _Pair) -> bytes:
+def _key(pair: tuple[str, str]) -> bytes:
     query, text = (side.encode("utf-8", "surrogatepass") for side in pair)
     return hashlib.blake2b(query + b"\0" + text, digest_size=16).digest()
 
@@ -182,20 +164,13 @@ def score_by_teacher(
         batches = (scoring.with_scores(batch, report) for batch in batches_of(rows))
         made[split] = table_of_batches((batch.select(schema.names).cast(schema) for batch in batches), schema)
         if not report.num_scored:
-            raise DataError(
-                f"No row of {ranked.name}/{split} has both positives and negatives: a teacher has nothing to compare",
-                expected="data that have negatives, or a way of mining them",
-                fix="negatives=bm25",
-            )
+            text = f"No row of {ranked.name}/{split} has both positives and negatives: a teacher has nothing to compare"
+            raise DataError(text, expected="data that have negatives, or a way of mining them", fix="negatives=bm25")
         if report.share_above > _MOST_ABOVE:
-            logger.warning(
-                "%s/%s: the teacher scores %.0f %% of the negatives above the (lowest) positive: it may not know these "
-                "texts. Choose another one by dataset.steps.teacher_scores.scorer, or leave these negatives out: "
-                "negatives=cross_encoder.",
-                ranked.name,
-                split,
-                100 * report.share_above,
-            )
+            found = f"scores {100 * report.share_above:.0f} % of the negatives above the (lowest) positive"
+            instead = "another one by dataset.steps.teacher_scores.scorer, or leave these negatives out"
+            advice = f"it may not know these texts. Choose {instead}: negatives=cross_encoder."
+            logger.warning("%s/%s: the teacher %s: %s", ranked.name, split, found, advice)
         reasons.append(f"{split}: {report}")
         shown += report.lines()
     logger.info("%s: %s; %d blocks were there before", ranked.name, "; ".join(reasons), scoring.blocks.num_recalled)

@@ -28,6 +28,8 @@ _UNWANTED = re.compile(
 _MAY_BE_UNWANTED = re.compile(rf"[{_INVISIBLE}\u200c\u200d\U000E0000-\U000E007F]")
 # Wrongly decoded text holds characters of these blocks (Latin-1 to symbols); text of ASCII and CJK alone does not.
 _MAY_BE_MOJIBAKE = re.compile(r"[\x80-\u2fff\uf000-\uf8ff\ufb00-\ufb06\ufffd]")
+_OTHER_REPAIRS = ("unescape_html", "remove_terminal_escapes", "fix_latin_ligatures", "fix_character_width", "explain")
+_OTHER_REPAIRS += ("uncurl_quotes", "fix_line_breaks", "fix_surrogates", "remove_control_chars")  # of ftfy
 
 # A "<" that opens none of these is a sign, as in "a < b" or "<me@example.com>".
 _ELEMENTS = (
@@ -74,18 +76,7 @@ def _with_encoding_repaired(text: str) -> str:
 
     if not _MAY_BE_MOJIBAKE.search(text) or not is_bad(text):
         return text
-    only_encoding = ftfy.TextFixerConfig(
-        unescape_html=False,
-        remove_terminal_escapes=False,
-        fix_latin_ligatures=False,
-        fix_character_width=False,
-        uncurl_quotes=False,
-        fix_line_breaks=False,
-        fix_surrogates=False,
-        remove_control_chars=False,
-        normalization=None,
-        explain=False,
-    )
+    only_encoding = ftfy.TextFixerConfig(normalization=None, **dict.fromkeys(_OTHER_REPAIRS, False))
     return ftfy.fix_text(text, only_encoding)
 
 

@@ -130,14 +130,9 @@ def _stemmer(language: str | None):
     if language is None:
         return str
     if language not in Stemmer.algorithms():
-        raise ConfigError(
-            "has no stemmer",
-            key="retriever.language",
-            given=language,
-            expected=f"null or one of: {listed(Stemmer.algorithms())}",
-            note=did_you_mean(str(language), Stemmer.algorithms()),
-            fix="retriever.language=english",
-        )
+        key, expected = "retriever.language", f"null or one of: {listed(Stemmer.algorithms())}"
+        note = did_you_mean(str(language), Stemmer.algorithms())
+        raise ConfigError("has no stemmer", key=key, given=language, expected=expected, note=note, fix=f"{key}=english")
     return Stemmer.Stemmer(language).stemWord
 
 

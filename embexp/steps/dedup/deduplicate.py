@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _ROW = "row"
-_ON_CONFLICT = ("keep", "drop")
 _SINGLE_LABELS = ("score", "binary", "class")  # kinds of labels of which two rows can have the same
 
 
@@ -102,7 +101,7 @@ def _problems(dataset: EmbeddingDataset, by: Any, either_order: bool, on_conflic
     if either_order and (len(columns) != 2 or by != _ROW):
         text = f"compares whole pairs, but {dataset.name} is {shape.name} ({listed(columns)}), compared by {by}"
         yield Problem(text, key="either_order", given=True, fix=("either_order=false",))
-    yield from problems_with("on_conflict", on_conflict, LegalValues(one_of=_ON_CONFLICT), such_as="keep")
+    yield from problems_with("on_conflict", on_conflict, LegalValues(one_of=("keep", "drop")), such_as="keep")
     if on_conflict == "drop" and (by != _ROW or shape.label is None):
         expected = "keep, or by=row on data with labels"
         text = "has no effect without labels to compare"

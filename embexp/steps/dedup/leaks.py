@@ -24,17 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Keys:
-    """Keys of the rows of a split; a row may have several, or none.
+    """Keys of the rows of a split; a row may have several, or none."""
 
-    Attributes:
-        values: uint64 `(num_keys,)`.
-        rows: the row of each key, int32 `(num_keys,)`.
-        num_rows: rows of the split.
-    """
-
-    values: numpy.ndarray
-    rows: numpy.ndarray
-    num_rows: int
+    values: numpy.ndarray  # uint64 `(num_keys,)`
+    rows: numpy.ndarray  # the row of each key, int32 `(num_keys,)`
+    num_rows: int  # of the split
 
     def among(self, others: "_Keys") -> numpy.ndarray:
         """Which of these keys are among others, bool `(num_keys,)`."""
@@ -60,7 +54,7 @@ def _texts_together(dataset: EmbeddingDataset, split: str) -> _Keys:
     """The first text of each row with each of the others, in either order; for shapes of one text, that text."""
     if len(dataset.text_columns) == 1:
         return _single_texts(dataset, split)
-    return _keys(dataset, split, _combinations_of)
+    return _keys(dataset, split, lambda texts: [(pair_keys(texts[0][0][rows], keys), rows) for keys, rows in texts[1:]])
 
 
 def _combinations(dataset: EmbeddingDataset, split: str) -> Iterator[tuple[int, Document, Document]]:
@@ -90,11 +84,6 @@ def _keys(dataset: EmbeddingDataset, split: str, found: Callable[["Columns"], "C
     return _Keys(numpy.concatenate(values), numpy.concatenate(rows), start)
 
 
-def _combinations_of(columns: "Columns") -> "Columns":
-    (first, _), *others = columns
-    return [(pair_keys(first[rows], keys), rows) for keys, rows in others]
-
-
 def _flat(values: "pyarrow.Array") -> tuple["pyarrow.Array", numpy.ndarray]:
     """The texts of a column, those of lists one by one, with the row of each."""
     if holds_lists(values.type):
@@ -106,22 +95,16 @@ def _flat(values: "pyarrow.Array") -> tuple["pyarrow.Array", numpy.ndarray]:
 class _Leak:
     """What one split has in common with another one, at one level.
 
-    Attributes:
-        held_out: the split that should be new (dev or test).
-        seen: the split before it (train, or dev for test).
-        level: "row" (the texts of a row together, in either order), "text" (any one text) or "near" (the texts of a
-            row together, each nearly the same, in either order; without the rows that leak at level "row").
-        rows: rows of `held_out` that leak, of `num_rows`.
-        distinct: different pairs or texts that leak.
-        examples: a few of them, shortened.
+    Level "row": the texts of a row together, in either order; "text": any one text; "near": as "row", but each text
+    only nearly the same, without the rows that leak at level "row".
     """
 
-    held_out: str
-    seen: str
+    held_out: str  # the split that should be new: dev or test
+    seen: str  # the split before it: train, or dev for test
     level: str
-    rows: int
+    rows: int  # of `held_out` that leak, of `num_rows`
     num_rows: int
-    distinct: int
+    distinct: int  # different pairs or texts that leak
     examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -150,7 +133,6 @@ class _Leaks:
         ]
 
 
-_REMOVE = ("nothing", "train", "eval")
 _SHOWN_CHARS = 80  # of each text of an example
 
 logger = logging.getLogger(__name__)
@@ -173,7 +155,7 @@ def audit_leaks(
         DataError: a split would be left without rows.
     """
     problems = [
-        *problems_with("remove", remove, LegalValues(one_of=_REMOVE), such_as="nothing"),
+        *problems_with("remove", remove, LegalValues(one_of=("nothing", "train", "eval")), such_as="nothing"),
         *(near_search_problems(near_threshold, name="near_threshold") if near_threshold is not None else ()),
         *problems_with("examples", examples, COUNT_FROM_0, such_as=3),
     ]
@@ -266,7 +248,9 @@ def _near(
     found: dict[int, tuple[Document, int]] = {}
     distinct = set()
     for row, raw, document in _combinations(dataset, held_out):
-        place = None if known[row] else _place_in(index, document)
+        place = None if known[row] else index.find(document)
+        if place is None and not known[row] and len(document) > 1:
+            place = index.find(document[::-1])
         if place is not None:
             found.setdefault(row, (raw, place))
             distinct.add(document)
@@ -275,12 +259,6 @@ def _near(
     others = {place: raw for place, (_, raw, _) in enumerate(_combinations(dataset, seen)) if place in places}
     shown = tuple(f"{_readable(raw)} ~ {_readable(others[place])}" for raw, place in few)
     return _Leak(held_out, seen, "near", len(found), len(known), len(distinct), shown)
-
-
-def _place_in(index: NearIndex, document: Document) -> int | None:
-    """The number of a near document, in either order."""
-    place = index.find(document)
-    return index.find(document[::-1]) if place is None and len(document) > 1 else place
 
 
 def _readable(document: Document) -> str:

@@ -72,17 +72,12 @@ class NearIndex:
         return None
 
     def _signature(self, document: Document) -> "RMinHash":
-        """The signature of the n-grams of all texts, each n-gram with the place of its text.
-
-        The Jaccard similarity of these sets lies between the lowest and the highest of the single texts, so no near
-        pair is lost.
-        """
+        """The signature of the n-grams of all texts, each with the place of its text: as similar as the texts are."""
         from rensa import RMinHash
 
         signature = RMinHash(self._num_perm, self._seed)
-        signature.update(
-            [f"{place}:{gram}" for place, text in enumerate(document) for gram in ngrams(text, self._ngram)]
-        )
+        placed = [f"{place}:{gram}" for place, text in enumerate(document) for gram in ngrams(text, self._ngram)]
+        signature.update(placed)
         return signature
 
 

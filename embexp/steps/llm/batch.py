@@ -101,13 +101,9 @@ class _Batch:
         except RefusedError as refusal:
             self.left_out[REFUSED] += 1
             if not self.texts and self.left_out[REFUSED] >= _MOST_REFUSED:
-                raise EndpointError(
-                    f"refuses all requests: {refusal}",
-                    key="endpoint.url",
-                    given=self.conversations.endpoint.url,
-                    expected="a model and parameters that the server knows",
-                    fix=("endpoint.model=<name>", "~endpoint.parameters.<name>"),
-                ) from refusal
+                text, expected = f"refuses all requests: {refusal}", "a model and parameters that the server knows"
+                fix, url = ("endpoint.model=<name>", "~endpoint.parameters.<name>"), self.conversations.endpoint.url
+                raise EndpointError(text, key="endpoint.url", given=url, expected=expected, fix=fix) from refusal
             logger.warning("A request was refused by the server: %s", refusal)
 
     def _note(self, key: str, texts: list[str] | None) -> None:

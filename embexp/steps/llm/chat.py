@@ -67,17 +67,8 @@ def prompt_problems(prompt: Any, known: Iterable[str]) -> Iterator[Problem]:
         yield Problem("has no place for the text", key="prompt.user", expected="{text} where the text belongs")
 
 
-_SHOWN_ERRORS = 3
-
-
 class _UnusableAnswerError(Exception):
     """An answer that does not fit the schema; its message tells a model why."""
-
-
-def _response_format(num_texts: int) -> dict[str, Any]:
-    """The field of a request that demands the schema: `{"texts": [...]}` with so many texts."""
-    schema = {"name": "texts", "strict": True, "schema": _schema(num_texts).model_json_schema()}
-    return {"type": "json_schema", "json_schema": schema}
 
 
 def _texts_in(answer: Answer, num_texts: int) -> list[str]:
@@ -85,9 +76,6 @@ def _texts_in(answer: Answer, num_texts: int) -> list[str]:
 
     >>> _texts_in(Answer('Sure: {"texts": ["a", "b "]}', 9, 9), 2)
     ['a', 'b']
-
-    Raises:
-        _UnusableAnswerError: no JSON, too few or too many texts, an empty one, or one twice.
     """
     from pydantic import ValidationError
 
@@ -96,7 +84,7 @@ def _texts_in(answer: Answer, num_texts: int) -> list[str]:
         given = json.loads(answer.text[start:end] if start >= 0 else answer.text)
         texts = [" ".join(text.split()) for text in _schema(num_texts).model_validate(given, strict=True).texts]
     except ValidationError as error:
-        errors = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:_SHOWN_ERRORS]]
+        errors = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3]]
         raise _UnusableAnswerError("; ".join(errors)) from error
     except (ValueError, RecursionError) as error:
         raise _UnusableAnswerError("it is cut off" if answer.is_cut else "it is no JSON") from error
@@ -119,7 +107,6 @@ def _schema(num_texts: int) -> "type[BaseModel]":
 
 logger = logging.getLogger(__name__)
 _REPEATED_CHARS = 2_000  # of an unusable answer, when the model sees it again
-_NOTHING = "(nothing)"
 
 
 class NotCachedError(Exception):
@@ -171,7 +158,7 @@ class Conversations:
             try:
                 return _texts_in(answer, request.num_texts)
             except _UnusableAnswerError as error:
-                said = answer.text[:_REPEATED_CHARS].strip() or _NOTHING
+                said = answer.text[:_REPEATED_CHARS].strip() or "(nothing)"
                 wanted = (
                     f'That does not fit: {error}. Answer with nothing but the JSON object {{"texts": [...]}} '
                     "that was asked for."
@@ -200,8 +187,10 @@ class Conversations:
         """The answer to a request with the schema, or without it where the server refuses that."""
         if not self._takes_schema:
             return self._tried(body, tokens)
+        schema = {"name": "texts", "strict": True, "schema": _schema(num_texts).model_json_schema()}
         try:
-            return self._tried({**body, "response_format": _response_format(num_texts)}, tokens)
+            wanted = {"type": "json_schema", "json_schema": schema}
+            return self._tried({**body, "response_format": wanted}, tokens)
         except RefusedError as refusal:
             answer = self._tried(body, tokens)
             if self._takes_schema:
@@ -234,11 +223,8 @@ class Conversations:
         limits, wanted = self.endpoint, ""
         if busy.wait is not None and busy.wait > limits.longest_wait:
             wanted = f" It wants a wait of {busy.wait:,.0f} s, more than longest_wait={limits.longest_wait:g}."
-        return EndpointError(
-            f"gave no answer in {attempt} of {limits.tries} tries; the last one: {busy}.{wanted}",
-            key="endpoint.url",
-            given=limits.url,
-            expected="a chat completion",
-            note="Answers that came are cached: type the same command to resume, or allow for more time",
-            fix=("endpoint.tries=<more>", "endpoint.longest_wait=<seconds>", "endpoint.timeout=<seconds>"),
-        )
+        text = f"gave no answer in {attempt} of {limits.tries} tries; the last one: {busy}.{wanted}"
+        note = "Answers that came are cached: type the same command to resume, or allow for more time"
+        fix = ("endpoint.tries=<more>", "endpoint.longest_wait=<seconds>", "endpoint.timeout=<seconds>")
+        expected = "a chat completion"
+        return EndpointError(text, key="endpoint.url", given=limits.url, expected=expected, note=note, fix=fix)

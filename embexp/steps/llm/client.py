@@ -21,7 +21,6 @@ from embexp.steps.llm.endpoint import Endpoint
 if TYPE_CHECKING:
     import requests
 
-_SECONDS = 60  # of a minute
 _NUMBER = re.compile(r"\d+(\.\d*)?", re.ASCII)
 
 
@@ -36,18 +35,14 @@ class RateLimiter:
     def __init__(
         self, requests_per_minute: float | None, tokens_per_minute: float | None, stop: threading.Event
     ) -> None:
-        self._per_request = _SECONDS / requests_per_minute if requests_per_minute else 0.0
-        self._per_token = _SECONDS / tokens_per_minute if tokens_per_minute else 0.0
+        self._per_request = 60 / requests_per_minute if requests_per_minute else 0.0
+        self._per_token = 60 / tokens_per_minute if tokens_per_minute else 0.0
         self._stop = stop
         self._lock = threading.Lock()
         self._next = self._held_until = time.monotonic()
 
     def wait(self, num_tokens: int) -> None:
-        """Wait until a request may be sent; one of so many tokens delays the next.
-
-        Raises:
-            CancelledError: everything is to stop.
-        """
+        """Wait until a request may be sent; one of so many tokens delays the next. Raises CancelledError as `sleep`."""
         with self._lock:
             turn = max(self._next, time.monotonic())
             self._next = turn + max(self._per_request, self._per_token * num_tokens)
@@ -61,11 +56,7 @@ class RateLimiter:
             self._held_until = max(self._held_until, time.monotonic() + seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Wait so many seconds.
-
-        Raises:
-            CancelledError: everything is to stop.
-        """
+        """Wait so many seconds; CancelledError when everything is to stop."""
         if self._stop.wait(max(0.0, seconds)):
             raise CancelledError
 
@@ -96,11 +87,7 @@ _SHOWN_CHARS = 200  # of what a server said
 
 
 class BusyError(Exception):
-    """The server could not answer now.
-
-    Args:
-        wait: seconds that it wants, None where it does not say.
-    """
+    """The server could not answer now; it wants a wait of so many seconds, None where it does not say."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)

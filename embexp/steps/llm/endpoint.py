@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from embexp.core.arguments import COUNT, TEXT, LegalValues, problems_with
 from embexp.data.values import is_number
@@ -95,9 +95,8 @@ class Endpoint:
     def problems(self) -> Iterator[Problem]:
         """What is wrong with the settings; a value that may hold a secret is not repeated."""
         yield from _address_problems(self.url)
-        yield from problems_with(
-            "endpoint.model", self.model, TEXT, "<name>", "The server knows the model by this name"
-        )
+        note = "The server knows the model by this name"
+        yield from problems_with("endpoint.model", self.model, TEXT, "<name>", note)
         name, own = self.api_key_env, ()
         if name is not None and not (isinstance(name, str) and _VARIABLE.fullmatch(name)):
             expected = "the environment variable that holds the key (never the key itself), or null"
@@ -136,7 +135,11 @@ _NUMBERS = {  # what each may be, and an example
 def _address_problems(url: Any) -> Iterator[Problem]:
     fix = ("endpoint.url=http://localhost:8000/v1",)
     expected = "an address up to before /chat/completions"
-    parts = _parts(url) if isinstance(url, str) else None
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        parts and parts.port  # noqa: B018  # raises when it is not a port
+    except ValueError:
+        parts = None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         yield Problem("is not the address of a server", key="endpoint.url", expected=expected, fix=fix)
     elif parts.username or parts.password or parts.query or parts.fragment:
@@ -146,12 +149,3 @@ def _address_problems(url: Any) -> Iterator[Problem]:
     elif (path := parts.path.rstrip("/")).endswith("/chat/completions"):
         fix = (f"endpoint.url={parts.scheme}://{parts.netloc}{path.removesuffix('/chat/completions')}",)
         yield Problem("goes too far", key="endpoint.url", given=url, expected=expected, fix=fix)
-
-
-def _parts(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  # raises when it is not a port
-    except ValueError:
-        return None
-    return parts

@@ -15,6 +15,7 @@ from embexp.errors import Problem
 from embexp.steps.augment.augment import HeldOut
 from embexp.steps.augment.provenance import Row, made_of, with_source, with_sources
 from embexp.steps.augment.text_changes import shown_change
+from embexp.steps.dedup.row_keys import comparable
 from embexp.steps.kept_rows import none_emptied
 from embexp.steps.llm.batch import RequestOutcome, request_all
 from embexp.steps.llm.chat import Request, prompt_problems
@@ -23,27 +24,23 @@ from embexp.steps.llm.endpoint import Endpoint
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_LIKE_OWN = "like a text of its row"
-
 
 @dataclass(frozen=True)
 class _Task:
-    """What a model is to make.
-
-    Args:
-        places: the column whose text stands in each place of the prompt.
-    """
+    """What a model is to make."""
 
     endpoint: Endpoint
     prompt: Mapping[str, str]
     made_by: str
-    places: Mapping[str, str]
+    places: Mapping[str, str]  # the column whose text stands in each place of the prompt
     per_text: int
     cache: Path | None
 
     def answers(self, dataset: EmbeddingDataset, splits: Iterable[str]) -> "_RowAnswers":
         """The answers for all rows of some splits."""
-        rows = (row for split in splits for row in rows_of(dataset.splits[split].select_columns([*self._columns])))
+        rows = (
+            row for split in splits for row in rows_of(dataset.splits[split].select_columns([*self.places.values()]))
+        )
         sources = [*dict.fromkeys(self.source(row) for row in rows)]
         values = [dict(zip(self.places, source, strict=True)) | {"number": str(self.per_text)} for source in sources]
         requests = [Request.filled(self.prompt, each, self.per_text) for each in values]
@@ -53,11 +50,7 @@ class _Task:
 
     def source(self, row: Row) -> tuple[str, ...]:
         """The texts of a row that the prompt shows."""
-        return tuple(row[column] for column in self._columns)
-
-    @property
-    def _columns(self) -> Iterable[str]:
-        return self.places.values()
+        return tuple(row[column] for column in self.places.values())
 
 
 @dataclass
@@ -72,13 +65,14 @@ class _RowAnswers:
     num_made: int = 0
 
     def texts_for(self, row: Row, own: Sequence[str], held_out: HeldOut | None, num_shown: int) -> list[str]:
-        """The texts made for a row, without those like its own texts or, in train, like texts of dev and test.
+        """The texts made for a row, without those like its own texts or, in train, like texts of dev and test."""
+        import pyarrow
 
-        Args:
-            own: the texts of the row.
-        """
-        source = self.task.source(row)
-        made = [text for text in self.texts.get(source, ()) if not _is_like(text, own, self.left_out)]
+        source, made = self.task.source(row), []
+        for text in self.texts.get(source, ()):
+            first, *others = comparable(pyarrow.array([text, *own])).to_pylist()
+            self.left_out["like a text of its row"] += first in others
+            made += [text] if first not in others else []
         if held_out and made:
             reasons = held_out([(source[0], text) for text in made])
             self.left_out.update(reason for reason in reasons if reason)
@@ -86,20 +80,6 @@ class _RowAnswers:
         self.num_made += len(made)
         self.shown += [shown_change(source[0], text) for text in made[: num_shown - len(self.shown)]]
         return made
-
-    def report(self) -> str:
-        """How many answers came, what they cost, what was left out."""
-        return self.outcome.report(self.left_out)
-
-
-def _is_like(text: str, own: Sequence[str], left_out: Counter[str]) -> bool:
-    import pyarrow
-
-    from embexp.steps.dedup.row_keys import comparable
-
-    first, *others = comparable(pyarrow.array([text, *own])).to_pylist()
-    left_out[_LIKE_OWN] += first in others
-    return first in others
 
 
 logger = logging.getLogger(__name__)
@@ -118,16 +98,12 @@ def _problems(dataset: EmbeddingDataset, task: _Task, shapes: Sequence[str], exa
 def _generated(
     dataset: EmbeddingDataset, shape: str, splits: Mapping[str, "Dataset"], answers: _RowAnswers
 ) -> EmbeddingDataset:
-    """The data set with the splits that were made, and the report.
-
-    Raises:
-        DataError: a split lost all its rows.
-    """
+    """The data set with the splits that were made, and the report."""
     made_by, source = answers.task.made_by, dataset.shape.name
     for line in answers.shown:
         logger.info("%s: %s: %s", dataset.name, made_by, line)
     prompts = dataset.prompts.moved("text", ("anchor", "positive")) if source == "text" else dataset.prompts
-    reason = f"{answers.num_made:,} texts made; {answers.report()}"
+    reason = f"{answers.num_made:,} texts made; {answers.outcome.report(answers.left_out)}"
     ordered = {split: splits[split] for split in dataset.splits}
     changes = {"shape": shape_named(shape), "prompts": prompts}
     made = dataset.after(f"generate {made_by}", ordered, reason, answers.shown, **changes)

@@ -67,11 +67,7 @@ def _best_first(scores: numpy.ndarray, places: numpy.ndarray, k: int) -> Candida
 
 @dataclass(frozen=True)
 class RandomRetriever:
-    """Samples documents uniformly from all; a control for the others, as easy as in-batch negatives.
-
-    Args:
-        seed: of the sampling.
-    """
+    """Samples documents uniformly from all; a control for the others, as easy as in-batch negatives."""
 
     has_scores: ClassVar[bool] = False
 
@@ -93,7 +89,6 @@ class RuleRetriever:
 
     Args:
         column: `type`, which `dataset.reader.columns` fills with a category of yours, or another one that rows have.
-        seed: of the sampling.
     """
 
     has_scores: ClassVar[bool] = False
@@ -116,25 +111,16 @@ class RuleRetriever:
         for query, category in zip(pool.query_of_row.tolist(), pool.rows[self.column][:], strict=True):
             wanted[query].add(category)
         none = numpy.zeros(0, "int64")
-        found = (
-            numpy.unique(
-                numpy.concatenate([none, *(members.get(category, none) for category in sorted(some - {None}))])
-            )
-            for some in wanted
-        )
-        return _candidates(random.permutation(documents)[:k] for documents in found)
+        found = ([members.get(category, none) for category in sorted(some - {None})] for some in wanted)
+        return _candidates(random.permutation(numpy.unique(numpy.concatenate([none, *some])))[:k] for some in found)
 
     def _documents_by_category(self, pool: Pool) -> dict[str, numpy.ndarray]:
         names = pool.rows.column_names
         if self.column not in names:
-            raise ConfigError(
-                "is no column of the rows",
-                key="dataset.steps.negatives.retriever.column",
-                given=self.column,
-                expected=f"a column with the category of each row, one of: {listed(names)}",
-                note=did_you_mean(str(self.column), names),
-                fix="+dataset.reader.columns.type=<your column>",
-            )
+            key, fix = "dataset.steps.negatives.retriever.column", "+dataset.reader.columns.type=<your column>"
+            expected = f"a column with the category of each row, one of: {listed(names)}"
+            text, note = "is no column of the rows", did_you_mean(str(self.column), names)
+            raise ConfigError(text, key=key, given=self.column, expected=expected, note=note, fix=fix)
         values = numpy.array(pool.rows[self.column][:], dtype=object)[pool.row_documents.left]
         names = {name for name in values.tolist() if name is not None}
         return {name: pool.row_documents.right[values == name] for name in names}

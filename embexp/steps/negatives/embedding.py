@@ -18,13 +18,9 @@ BLOCK = 2**16  # documents that are normalised and added at a time
 
 
 def _nearest_by_faiss(queries: numpy.ndarray, documents: numpy.ndarray, k: int) -> Nearest:
-    """The k documents of each query with the highest cosine, all of them where there are fewer.
+    """The k documents of each query with the highest cosine, from `(queries, dim)` and `(documents, dim)`, float32.
 
-    IndexFlatIP compares with every document, too, but sums in float32: documents whose cosines differ by less than
-    1e-6 may change places.
-
-    Args:
-        queries, documents: `(queries, dim)` and `(documents, dim)`, float32.
+    IndexFlatIP sums in float32: documents whose cosines differ by less than 1e-6 may change places.
     """
     import faiss
 
@@ -70,13 +66,10 @@ class EmbeddingRetriever:
     def __post_init__(self) -> None:
         refuse(problems_with("retriever.index", self.index, LegalValues(one_of=("exact", "faiss")), such_as="exact"))
         if self.index == "faiss" and importlib.util.find_spec("faiss") is None:
-            raise ConfigError(
-                "needs the package faiss-cpu, which is not installed",
-                key="retriever.index",
-                given=self.index,
-                expected="exact, which finds the same documents, or faiss once it is installed",
-                fix=("retriever.index=exact", "pip install 'embexp[faiss]'"),
-            )
+            fix = ("retriever.index=exact", "pip install 'embexp[faiss]'")
+            expected = "exact, which finds the same documents, or faiss once it is installed"
+            text = "needs the package faiss-cpu, which is not installed"
+            raise ConfigError(text, key="retriever.index", given=self.index, expected=expected, fix=fix)
 
     def problems(self) -> Iterator[Problem]:
         """None: the arguments are checked when it is made."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NEAR_POSITIVE = "near-duplicates of a positive"
 HOLDING = "that hold the query or a positive word for word"
 NEAR_NEGATIVE = "near-duplicates of another negative"
-_LONG_ENOUGH = 20  # bytes of a comparable text that says something where it is held: four words, seven Chinese signs
+_LONG_ENOUGH = 20  # bytes of a composed text that says something where it is held: four words, seven Chinese signs
 KNOWN = "known positives or same texts"
 _OF_SCORES = {  # what each may be, and an example
     "max_score": (LegalValues(number=True, optional=True), 0.9),
@@ -56,32 +56,19 @@ class Guards:
     near_duplicate: float | None
 
     def problems(self, has_scores: bool, num_negatives: Any) -> Iterator[Problem]:
-        """What is wrong with the arguments.
-
-        Args:
-            has_scores: whether the retriever's scores can be read by guards.
-        """
+        """What is wrong with the arguments; `has_scores` says whether guards can read the retriever's scores."""
         yield from problems_with("skip", self.skip, COUNT_FROM_0, such_as=0)
         yield from problems_with("within", self.within, COUNT, such_as=50)
         if COUNT.allow(self.within) and COUNT.allow(num_negatives) and self.within < num_negatives:
-            yield Problem(
-                f"candidates cannot give num_negatives={num_negatives}",
-                key="within",
-                given=self.within,
-                expected="at least as many",
-                fix=(f"within={10 * num_negatives}",),
-            )
+            text, fix = f"candidates cannot give num_negatives={num_negatives}", (f"within={10 * num_negatives}",)
+            yield Problem(text, key="within", given=self.within, expected="at least as many", fix=fix)
         near = LegalValues(least=0.01, most=1, optional=True)
         yield from problems_with("near_duplicate", self.near_duplicate, near, such_as=0.8)
         for name, (legal, such_as) in _OF_SCORES.items():
             if getattr(self, name) is not None and not has_scores:
-                yield Problem(
-                    "reads scores, and those of this retriever cannot be compared",
-                    key=name,
-                    given=getattr(self, name),
-                    expected="null, or another retriever: bm25, embedding or cross_encoder",
-                    fix=(f"{name}=null",),
-                )
+                text = "reads scores, and those of this retriever cannot be compared"
+                expected = "null, or another retriever: bm25, embedding or cross_encoder"
+                yield Problem(text, key=name, given=getattr(self, name), expected=expected, fix=(f"{name}=null",))
             else:
                 yield from problems_with(name, getattr(self, name), legal, such_as=such_as)
 
@@ -105,11 +92,7 @@ class Guards:
         }[name]
 
     def window(self, candidates: Candidates, known: Pairs, num_documents: int) -> "tuple[numpy.ndarray, Counter[str]]":
-        """Which candidates are looked at, bool `(queries, k)`, and how many are not, by the guard.
-
-        Args:
-            known: each query with the documents that are none of its negatives.
-        """
+        """Which candidates are looked at, bool `(queries, k)`, and how many are not, by the guard; no `known` one."""
         there = candidates.places != NOTHING
         codes = numpy.arange(len(there))[:, None] * num_documents + candidates.places
         is_known = there & numpy.isin(codes, known.left * num_documents + known.right)
@@ -145,7 +128,8 @@ class _QueryTexts:
 
     def __init__(self, query: str, positives: list[str], documents: "pyarrow.Array", threshold: float) -> None:
         self._documents, self._threshold = documents, threshold
-        self._held = [text for text in (query, *positives) if _num_bytes(text) >= _LONG_ENOUGH]
+        composed = ((text, unicodedata.normalize("NFC", text)) for text in (query, *positives))
+        self._held = [text for text, signs in composed if len(signs.encode()) >= _LONG_ENOUGH]
         self._positives = [ngrams(text, NGRAM) for text in positives]
         self._negatives: list[set[str]] = []
 
@@ -171,17 +155,6 @@ class _QueryTexts:
             return 0.0
         common = len(one & other)
         return common / (len(one) + len(other) - common)
-
-
-def _num_bytes(text: str) -> int:
-    """Length in UTF-8, composed: a Korean sign counts as much as a Chinese one."""
-    return len(unicodedata.normalize("NFC", text).encode())
-
-
-def _comparable(texts: list[str]) -> "pyarrow.Array":
-    import pyarrow
-
-    return comparable(pyarrow.array(texts, pyarrow.string()))
 
 
 @dataclass(frozen=True)
@@ -210,19 +183,19 @@ class Selection:
     ) -> tuple[list[list[int]], Counter[str]]:
         """For each query the columns of its negatives; and how many candidates repeat a text, by which one.
 
-        Args:
-            mask: which candidates may be taken, `(queries, k)`. Only those about to be chosen are compared.
+        Only candidates of the mask, `(queries, k)`, may be taken, and only those about to be chosen are compared.
         """
+        import pyarrow
+
         removed: Counter[str] = Counter()
         if self.near_duplicate is None:
             return [columns[: self.num_negatives] for columns in self._in_turn(mask)], removed
-        queries, documents, positives = _comparable(pool.queries), _comparable(pool.documents), pool.positives
+        texts, positives = (pool.queries, pool.documents), pool.positives
+        queries, documents = (comparable(pyarrow.array(some, pyarrow.string())) for some in texts)
         starts = numpy.searchsorted(positives.left, numpy.arange(len(queries) + 1)).tolist()
         rows = []
         for query, columns in enumerate(self._in_turn(mask)):
-            of_query = [
-                documents[place].as_py() for place in positives.right[starts[query] : starts[query + 1]].tolist()
-            ]
+            of_query = documents.take(pyarrow.array(positives.right[starts[query] : starts[query + 1]])).to_pylist()
             texts, taken = _QueryTexts(queries[query].as_py(), of_query, documents, self.near_duplicate), []
             for column in columns:
                 if repeated := texts.repeated_by(int(candidates.places[query, column])):

@@ -128,16 +128,11 @@ def _taken(pool: Pool, given: str) -> Pairs:
 
 @dataclass(frozen=True)
 class _Mined:
-    """The negatives of a pool.
-
-    Attributes:
-        candidates: what the retriever found.
-        columns: those of each query's negatives among its candidates.
-    """
+    """The negatives of a pool."""
 
     pool: Pool
     candidates: Candidates
-    columns: list[list[int]]
+    columns: list[list[int]]  # of each query's negatives among its candidates
 
     def places(self, query: int) -> list[int]:
         """The documents that are a query's negatives, the first one first."""
@@ -159,10 +154,7 @@ def _mine(
     """The negatives of each query of a pool.
 
     Known positives are among the candidates, so more of these are fetched; a query with more positives than the window
-    is long may find fewer negatives.
-
-    Args:
-        taken: each query with the documents that must not become its negatives besides the known ones.
+    is long may find fewer negatives. Documents that are `taken` must not become negatives, as the known ones.
     """
     left, right = ((pool.known.left, taken.left), (pool.known.right, taken.right))
     known = Pairs(numpy.concatenate(left), numpy.concatenate(right))
@@ -230,25 +222,19 @@ def _log_missing_negatives(where: str, report: MiningReport, guards: Guards, row
         advice = _what_to_loosen(report, guards)
         logger.warning("%s: %s of %s queries found no negative. %s", where, f"{none:,}", f"{queries:,}", advice)
     if num_rows := sum(not negatives for negatives in rows["negatives"][:]):
-        logger.info(
-            "%s: %s rows have no negative; too_few=keep keeps them in the set only: they are left out where a loss "
-            "gets triplets.",
-            where,
-            f"{num_rows:,}",
-        )
+        kept = "too_few=keep keeps them in the set only: they are left out where a loss gets triplets."
+        logger.info("%s: %s rows have no negative; %s", where, f"{num_rows:,}", kept)
 
 
 def _what_to_loosen(report: MiningReport, guards: Guards) -> str:
     """The guard that took most candidates out, with what to type; without one, where more candidates come from."""
     counts = {key: count for removing, count in report.removed.items() if (key := guards.key_of(removing)) and count}
     if not counts:
-        return (
-            "Expected candidates besides the known positives: choose another retriever (negatives=embedding), or add "
-            f"documents with {_STEP}.corpus=<file>."
-        )
+        another = "choose another retriever (negatives=embedding), or add documents"
+        return f"Expected candidates besides the known positives: {another} with {_STEP}.corpus=<file>."
     key = max(counts, key=counts.get)
     name = f"{_STEP}.guards.{key}"
+    loosen = f"loosen it, or type {name}={'0' if key == 'skip' else 'null'}."
     return (
-        f"Expected guards that leave some: {counts[key]:,} candidates went by {name}={getattr(guards, key)}; loosen "
-        f"it, or type {name}={'0' if key == 'skip' else 'null'}."
+        f"Expected guards that leave some: {counts[key]:,} candidates went by {name}={getattr(guards, key)}; {loosen}"
     )

@@ -24,10 +24,7 @@ def _relevant_documents(
 ) -> "Relevant":
     """Queries and their positives; rows made from the same row share theirs, because such copies mean the same.
 
-    Args:
-        sources: the number of what each row was made from, `(num_rows,)`; None where no rows were made.
-        rows: the row of each positive, `(num_positives,)`.
-        positives: the document that each is.
+    `sources` has the number of what each row was made from, or is None; `rows` has the row of each of `positives`.
     """
     if sources is None:
         return query_of_row[rows], positives
@@ -43,10 +40,7 @@ def _known_documents(
 ) -> "Relevant":
     """The relevant documents, and what follows: a query's own text, and the queries that it is itself relevant to.
 
-    Args:
-        query_keys, document_keys: keys of the texts, each once (see row_keys).
-        symmetric: whether the two texts of a row mean the same. Then all texts that such rows connect are known, in
-            groups of at most MOST_ALIKE.
+    Where the texts of a row mean the same (`symmetric`), so do all that rows connect, in groups of at most MOST_ALIKE.
     """
     _, same_query, same_document = numpy.intersect1d(query_keys, document_keys, return_indices=True)
     as_document, as_query = numpy.full(len(query_keys), -1), numpy.full(len(document_keys), -1)
@@ -182,5 +176,4 @@ def _numbered(keys: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]:
 
 
 def _pairs(left: numpy.ndarray, right: numpy.ndarray) -> Pairs:
-    distinct = numpy.unique(numpy.stack([left, right]).astype("int64"), axis=1)
-    return Pairs(*distinct)
+    return Pairs(*numpy.unique(numpy.stack([left, right]).astype("int64"), axis=1))

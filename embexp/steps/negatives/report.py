@@ -38,9 +38,8 @@ class MiningReport:
         queries = len(self.counts)
         few, none = int((self.counts < self.num_negatives).sum()), int((self.counts == 0).sum())
         parts = [f"{self.counts.sum():,} negatives of {queries:,} queries from {self.num_documents:,} documents"]
-        parts.append(
-            f"{few:,} ({100 * few / max(queries, 1):.1f} %) have fewer than {self.num_negatives}, {none:,} none"
-        )
+        share = 100 * few / max(queries, 1)
+        parts.append(f"{few:,} ({share:.1f} %) have fewer than {self.num_negatives}, {none:,} none")
         if gone := [f"{count:,} {guard}" for guard, count in self.removed.items() if count]:
             parts.append(f"left out: {', '.join(gone)}")
         return "; ".join(parts)

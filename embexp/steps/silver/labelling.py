@@ -46,30 +46,21 @@ _GRID = 513  # scores from 0 to 1 at which densities are computed
 
 
 def _sample_like_gold(gold: numpy.ndarray, silver: numpy.ndarray, kind: str, seed: int) -> numpy.ndarray:
-    """Which silver pairs to keep so that their labels have the distribution of gold's, bool `(num_silver,)`.
-
-    Args:
-        gold, silver: labels, `(num_gold,)` and `(num_silver,)`.
-        kind: of the labels: score, binary or class.
-    """
+    """Which silver pairs to keep so that their labels have the distribution of gold's, bool `(num_silver,)`."""
     random = numpy.random.default_rng(seed)
     if kind == "score":
         return random.random(len(silver)) < _keep_probabilities(gold, silver)
-    numbers = _class_numbers(gold, silver)
     keep = numpy.zeros(len(silver), bool)
-    for label, number in numbers.items():
+    for label, number in _class_numbers(gold, silver).items():
         keep[random.permutation(numpy.flatnonzero(silver == label))[:number]] = True
     return keep
 
 
 def _keep_probabilities(gold: numpy.ndarray, silver: numpy.ndarray) -> numpy.ndarray:
-    """Q(s) = min(1, F_gold(s) / F_silver(s)) of each silver score s, F being kernel density estimates.
-
-    All are 1 where one side has a single value, which has no density.
-    """
+    """Q(s) = min(1, F_gold(s) / F_silver(s)) of each silver score s, F being kernel density estimates."""
     from scipy.stats import gaussian_kde
 
-    if min(len(numpy.unique(gold)), len(numpy.unique(silver))) < 2:
+    if min(len(numpy.unique(gold)), len(numpy.unique(silver))) < 2:  # a single value has no density
         return numpy.ones(len(silver))
     grid = numpy.linspace(0, 1, _GRID)
     of_gold, of_silver = (gaussian_kde(scores)(grid) for scores in (gold, silver))

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _SAMPLER = "dataset.steps.silver.sampler"
-_COLUMNS_FIX = f"'{_SAMPLER}.columns=[<first text>,<second text>]'"
 _SPARE = 20  # candidates beyond the requested ones: a text with more known partners than that may get fewer pairs
 
 
@@ -140,10 +139,8 @@ class RetrievedPairs:
         refuse(problems, under=_SAMPLER)
         search = _search_pool(*(pool.sides if self.across else (pool.sides[0] + pool.sides[1],) * 2), pool.prompts)
         keys = keys_of(search.queries), keys_of(search.documents)
-        found = [
-            self._best(retriever.search(search, self.pairs_per_text + _SPARE).places, keys, pool)
-            for retriever in retrievers
-        ]
+        searched = (retriever.search(search, self.pairs_per_text + _SPARE).places for retriever in retrievers)
+        found = [self._best(places, keys, pool) for places in searched]
         ranks, queries, documents = (numpy.concatenate(parts) for parts in zip(*found, strict=True))
         order = numpy.argsort(ranks, kind="stable")
         numbers = zip(queries[order].tolist(), documents[order].tolist(), strict=True)
@@ -197,13 +194,9 @@ class RemainingPairs:
             DataError: the file cannot be read, or has no such columns.
         """
         if self.path is None and not pool.rest:
-            raise ConfigError(
-                "labels the rows that are not gold, and all rows are",
-                key=f"{_SAMPLER}.path",
-                given=None,
-                expected="a share of the rows as gold, or pairs in a file",
-                fix=("dataset.steps.silver.gold_share=0.2", f"{_SAMPLER}.path=<file>"),
-            )
+            text, key = "labels the rows that are not gold, and all rows are", f"{_SAMPLER}.path"
+            expected, fix = "a share of the rows as gold, or pairs in a file", "dataset.steps.silver.gold_share=0.2"
+            raise ConfigError(text, key=key, given=None, expected=expected, fix=(fix, f"{key}=<file>"))
         if self.path is None:
             return pool.rest
         _check_columns(Path(self.path), self.columns)
@@ -214,14 +207,10 @@ class RemainingPairs:
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
     """Refuse columns that a file does not have: the error of reading names the key of the data set's own reader."""
+    expected, fix = "the columns of two texts", f"'{_SAMPLER}.columns=[<first text>,<second text>]'"
     if isinstance(columns, str) or len(columns) != 2:
-        key, expected = f"{_SAMPLER}.columns", "the columns of two texts"
-        raise ConfigError(key=key, given=columns, expected=expected, fix=_COLUMNS_FIX)
+        raise ConfigError(key=f"{_SAMPLER}.columns", given=columns, expected=expected, fix=fix)
     first = next(chunks_of(path, FileOptions(), FaultLog("drop")), None) if path.is_file() else None
     if first and (missing := [column for column in columns if column not in first.columns]):
-        raise DataError(
-            f"has no column {listed(missing)}. It has: {listed(first.columns)}",
-            file=path,
-            expected="the columns of two texts",
-            fix=_COLUMNS_FIX,
-        )
+        text = f"has no column {listed(missing)}. It has: {listed(first.columns)}"
+        raise DataError(text, file=path, expected=expected, fix=fix)

@@ -22,7 +22,6 @@ from embexp.steps.silver.sampling import Pair, PairPool, PairSampler, make_pair_
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_MADE_BY_SILVER = "silver"
 _PLAIN = ("sentence1", "sentence2", "label")  # the columns that teachers read, whatever the label is called
 
 
@@ -47,7 +46,7 @@ def _with_silver(dataset: EmbeddingDataset, gold: "Dataset", silver: SilverLabel
             yield with_source(row, columns)
         for pair, label in zip(silver.pairs, labels, strict=True):
             row = dict(zip(columns, (*pair, label), strict=True))
-            yield made_of(with_source(row, columns), _MADE_BY_SILVER)
+            yield made_of(with_source(row, columns), "silver")
 
     others = {split: with_sources(rows, dataset) for split, rows in dataset.splits.items() if split != "train"}
     made = {"train": table_of_rows(train(), schema_with_sources(gold, dataset))} | others
@@ -90,17 +89,16 @@ def _label_lines(kind: str, names: Sequence[str], **labels: numpy.ndarray) -> li
     >>> _label_lines("binary", (), gold=numpy.array([0, 1, 1]))
     ['gold: 0 33.3 %, 1 66.7 %']
     """
+    given = {side: values for side, values in labels.items() if len(values)}
     if kind == "score":
-        return [f"{side}: {histogram(values, (0, 1))}" for side, values in labels.items() if len(values)]
-    return [f"{side}: {_shares(values, names)}" for side, values in labels.items() if len(values)]
-
-
-def _shares(values: numpy.ndarray, names: Sequence[str]) -> str:
-    counts = Counter(values.tolist())
-    return ", ".join(
-        f"{names[label] if names else label} {100 * count / len(values):.1f} %"
-        for label, count in sorted(counts.items())
-    )
+        return [f"{side}: {histogram(values, (0, 1))}" for side, values in given.items()]
+    lines = []
+    for side, values in given.items():
+        shares = ((label, 100 * count / len(values)) for label, count in sorted(Counter(values.tolist()).items()))
+        lines.append(
+            f"{side}: " + ", ".join(f"{names[label] if names else label} {share:.1f} %" for label, share in shares)
+        )
+    return lines
 
 
 def _example_lines(silver: SilverLabels, names: Sequence[str]) -> list[str]:
@@ -194,12 +192,10 @@ def _train_teacher(
 
 def _check_shape(dataset: EmbeddingDataset) -> None:
     if dataset.shape.name not in _LABELLED:
-        raise ShapeError(
-            f"No silver pairs can be made for {dataset.name}, which is {dataset.shape.name}",
-            expected=f"pairs with labels: {listed(_LABELLED)}",
-            note="Read the data in one of these shapes if they have labels; else leave the step out",
-            fix=("dataset.shapes=[<shape>]", "silver=none"),
-        )
+        text = f"No silver pairs can be made for {dataset.name}, which is {dataset.shape.name}"
+        note = "Read the data in one of these shapes if they have labels; else leave the step out"
+        expected, fix = f"pairs with labels: {listed(_LABELLED)}", ("dataset.shapes=[<shape>]", "silver=none")
+        raise ShapeError(text, expected=expected, note=note, fix=fix)
 
 
 _COUNT_OR_NULL = LegalValues(least=1, whole=True, optional=True)
@@ -230,11 +226,9 @@ def _pairs(sampler: PairSampler, pool: PairPool) -> tuple[list[Pair], "Counter[s
     pairs, left_out = pool.free_pairs(sampler.sample(pool))
     if not pairs:
         found = f"those that the sampler found are left out ({_listed(left_out)})" if left_out else "none was found"
-        raise DataError(
-            f"There is no pair to label: {found}",
-            expected="pairs that are not in gold, dev or test",
-            fix=("silver=random", f"silver=remaining {_STEP}.sampler.path=<file>"),
-        )
+        fix = ("silver=random", f"silver=remaining {_STEP}.sampler.path=<file>")
+        expected = "pairs that are not in gold, dev or test"
+        raise DataError(f"There is no pair to label: {found}", expected=expected, fix=fix)
     return pairs, left_out
 
 
