@@ -81,7 +81,11 @@ def table_of_batches(batches: Iterable["pyarrow.Table"], schema: "pyarrow.Schema
         held.append(batch)
         size += batch.nbytes
         if size > _MEMORY_BYTES:
-            return _in_file(itertools.chain(held, batches), schema)
+            handle, path = tempfile.mkstemp(dir=_folder().name, suffix=".arrow")
+            with open(handle, "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
+                for part in itertools.chain(held, batches):
+                    writer.write_table(part)
+            return Dataset.from_file(path)
     return Dataset(pyarrow.concat_tables(held).combine_chunks() if held else schema.empty_table())
 
 
@@ -105,17 +109,6 @@ def select_rows(rows: "Dataset", keep: "numpy.ndarray") -> "Dataset":
             start += batch.num_rows
 
     return rows if keep.all() else table_of_batches(kept(), rows.features.arrow_schema.remove_metadata())
-
-
-def _in_file(batches: Iterable["pyarrow.Table"], schema: "pyarrow.Schema") -> "Dataset":
-    import pyarrow
-    from datasets import Dataset
-
-    handle, path = tempfile.mkstemp(dir=_folder().name, suffix=".arrow")
-    with open(handle, "wb") as file, pyarrow.ipc.new_stream(file, schema) as writer:
-        for batch in batches:
-            writer.write_table(batch)
-    return Dataset.from_file(path)
 
 
 @functools.cache

@@ -25,17 +25,11 @@ _ID, _TITLE, _TEXT = "_id", "title", "text"  # as BEIR names them
 
 @dataclass(frozen=True)
 class _Document:
-    """A text as a file gives it.
+    """A text as a file gives it."""
 
-    Attributes:
-        line: its number in the file, from 1.
-        id: None in a file without ids.
-        text: after its title, if it has one; empty where the row holds none.
-    """
-
-    line: int
-    id: str | None
-    text: str
+    line: int  # its number in the file, from 1
+    id: str | None  # None in a file without ids
+    text: str  # after its title, if it has one; empty where the row holds none
 
 
 def read_documents(path: Path, faults: FaultLog) -> Iterator[_Document]:
@@ -58,9 +52,7 @@ def _columns(chunk: Chunk, path: Path) -> list[Any]:
     """The ids, titles and texts of a chunk; None in each row where there is no such column."""
     text = _TEXT if _TEXT in chunk.columns or len(chunk.columns) != 1 else next(iter(chunk.columns))
     if text not in chunk.columns:
-        expected = (
-            f"documents in a column called {_TEXT} (with a {_TITLE} and an {_ID}, if they have them): rename yours"
-        )
+        expected = f"documents in a column called {_TEXT} (with {_TITLE} and {_ID}, if they have them): rename yours"
         raise DataError(f"the columns are {listed(chunk.columns)}", file=path, expected=expected)
     absent = [None] * len(chunk.places)
     return [listed_values(chunk.columns.get(column, absent)) for column in (_ID, _TITLE, text)]
@@ -85,17 +77,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Qrels:
-    """The relevance of documents to one query.
+    """The relevance of documents to one query."""
 
-    Attributes:
-        line: the query's first one in the file of the split.
-        scores: by document: above 0 is relevant.
-        lines: by document.
-    """
-
-    line: int
-    scores: dict[str, float] = field(default_factory=dict)
-    lines: dict[str, int] = field(default_factory=dict)
+    line: int  # the query's first one in the file of the split
+    scores: dict[str, float] = field(default_factory=dict)  # by document: above 0 is relevant
+    lines: dict[str, int] = field(default_factory=dict)  # by document
 
 
 def read_beir(
@@ -133,12 +119,7 @@ def read_beir(
 
 
 def _qrels_files(folder: Path, splits: Mapping[str, str] | None) -> dict[str, Path]:
-    """The file with the qrels of each split.
-
-    Raises:
-        ConfigError: a split with another name.
-        DataError: a file is missing.
-    """
+    """The file with the qrels of each split."""
     legal = LegalValues(many=True, one_of=SPLITS)
     refuse(problems_with("dataset.reader.splits", [*(splits or SPLITS)], legal, "{dev: <file>}"))
     names = splits or {split: split for split in SPLITS if (folder / "qrels" / f"{split}.tsv").is_file()}

@@ -13,6 +13,7 @@ from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.row_checks import dataset_of
 from embexp.errors import DataError, did_you_mean, listed
 
+_Concept = dict[str, Any]
 _Rows = Iterator[dict[str, Any]]
 _MOST_UNLIKE = 0.3  # pairs scored at most this are not similar
 
@@ -42,8 +43,6 @@ _CORPORA = Path(__file__).parent / "corpus"
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 # Similarity of two texts by what they share, in [0, 1].
 _SAME_INTENT, _SAME_CONCEPT, _SAME_FAMILY, _UNRELATED = 1.0, 0.6, 0.3, 0.0
-
-_Concept = dict[str, Any]
 
 
 def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
@@ -142,8 +141,15 @@ def _all_scored_pairs(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
     for place, concept in enumerate(concepts):
         for pair in concept["pairs"]:
             yield {"sentence1": pair["sentence1"], "sentence2": pair["sentence2"], "score": pair["score"] / 5}
-        yield from _same_intent(concept)
-        yield from _same_concept(concept, place)
+        intents = list(concept["questions"])
+        for intent, wordings in concept["questions"].items():
+            for first, second in itertools.combinations([*wordings, concept["answers"][intent][0]], 2):
+                yield {"sentence1": first, "sentence2": second, "score": _SAME_INTENT}
+        for turn, intent in enumerate(intents):
+            other = intents[(turn + 1 + place % 2) % len(intents)]
+            question = concept["questions"][intent][turn]
+            yield {"sentence1": question, "sentence2": concept["questions"][other][turn], "score": _SAME_CONCEPT}
+            yield {"sentence1": question, "sentence2": concept["answers"][other][0], "score": _SAME_CONCEPT}
         strangers = [other for other in concepts if not _are_related(concept, other)]
         yield from _same_intent_elsewhere(concept, _lookalikes(concept, concepts), _SAME_FAMILY, place)
         yield from _same_intent_elsewhere(concept, strangers, _UNRELATED, 7 * place)
@@ -154,25 +160,7 @@ def _are_related(one: _Concept, other: _Concept) -> bool:
     return lookalike or one["family"] == other["family"]
 
 
-def _same_intent(concept: _Concept) -> Iterator[dict[str, Any]]:
-    for intent, wordings in concept["questions"].items():
-        texts_of_intent = [*wordings, concept["answers"][intent][0]]
-        for first, second in itertools.combinations(texts_of_intent, 2):
-            yield {"sentence1": first, "sentence2": second, "score": _SAME_INTENT}
-
-
-def _same_concept(concept: _Concept, place: int) -> Iterator[dict[str, Any]]:
-    intents = list(concept["questions"])
-    for turn, intent in enumerate(intents):
-        other = intents[(turn + 1 + place % 2) % len(intents)]
-        question = concept["questions"][intent][turn]
-        yield {"sentence1": question, "sentence2": concept["questions"][other][turn], "score": _SAME_CONCEPT}
-        yield {"sentence1": question, "sentence2": concept["answers"][other][0], "score": _SAME_CONCEPT}
-
-
-def _same_intent_elsewhere(
-    concept: _Concept, others: list[_Concept], score: float, place: int
-) -> Iterator[dict[str, Any]]:
+def _same_intent_elsewhere(concept: _Concept, others: list[_Concept], score: float, place: int) -> _Rows:
     for turn, (intent, wordings) in enumerate(concept["questions"].items()):
         if others:  # a small family may have one concept only in a split
             other = others[(place + turn) % len(others)]
@@ -182,17 +170,13 @@ def _same_intent_elsewhere(
 
 def _class_pairs(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
     """A premise with what follows from it, what may be true and what contradicts it."""
-    for concept in concepts:
-        for name in NLI_LABELS:
-            nli = concept["nli"]
-            yield {"sentence1": nli["premise"], "sentence2": nli[name], "label": name}
+    for concept, name in itertools.product(concepts, NLI_LABELS):
+        yield {"sentence1": concept["nli"]["premise"], "sentence2": concept["nli"][name], "label": name}
 
 
 def _labelled_texts(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
     """Every question and answer with its family."""
-    for concept in concepts:
-        for text in _texts_of(concept):
-            yield {"text": text, "label": concept["family"]}
+    return ({"text": text, "label": concept["family"]} for concept in concepts for text in _texts_of(concept))
 
 
 def _texts(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
@@ -201,9 +185,7 @@ def _texts(concepts: list[_Concept]) -> Iterator[dict[str, Any]]:
 
 
 def _texts_of(concept: _Concept) -> Iterator[str]:
-    for group in (concept["questions"], concept["answers"]):
-        for wordings in group.values():
-            yield from wordings
+    return itertools.chain(*concept["questions"].values(), *concept["answers"].values())
 
 
 def _columns(rows: Iterable[dict[str, Any]], label_names: tuple[str, ...]) -> dict[str, list[Any]]:

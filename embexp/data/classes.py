@@ -127,7 +127,12 @@ def drop_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
         for split, rows in dataset.splits.items()
     }
     seen = {int(label) for of_split in labels.values() for label in numpy.unique(of_split)}
-    _hint_at_scores(dataset, seen)
+    if dataset.shape.name == "class_pair" and not dataset.label_names and max(seen, default=0) in _SCALES:
+        logger.info(
+            "%s: the labels %d to %d are read as classes. If they are scores, type "
+            "'dataset.reader.columns={score: <the column>}' and dataset.reader.score_range=[%d,%d].",
+            dataset.name, min(seen), max(seen), min(seen), max(seen),
+        )  # fmt: skip
     if -1 not in seen or max(seen) < 0:
         return dataset
     if seen == {-1, 1} and not dataset.label_names:
@@ -135,12 +140,3 @@ def drop_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
         raise DataError(f"Data set {dataset.name} holds the labels -1 and 1", expected=expected)
     splits = {split: select_rows(rows, labels[split] != -1) for split, rows in dataset.splits.items()}
     return dataset.after("leave out rows without a gold label (-1)", splits)
-
-
-def _hint_at_scores(dataset: EmbeddingDataset, seen: set[int]) -> None:
-    if dataset.shape.name == "class_pair" and not dataset.label_names and max(seen, default=0) in _SCALES:
-        logger.info(
-            "%s: the labels %d to %d are read as classes. If they are scores, type "
-            "'dataset.reader.columns={score: <the column>}' and dataset.reader.score_range=[%d,%d].",
-            dataset.name, min(seen), max(seen), min(seen), max(seen),
-        )  # fmt: skip

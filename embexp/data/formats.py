@@ -26,11 +26,7 @@ from embexp.errors import DataError, listed
 
 
 def _json_chunks(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
-    """The rows of a JSONL file; lines that hold no object go to `faults`.
-
-    Raises:
-        DataError: the file is one JSON value over several lines.
-    """
+    """The rows of a JSONL file; lines that hold no object go to `faults`."""
     for batch in batched(_json_rows(Lines(path, options.encoding, None, faults), faults)):
         names = dict.fromkeys(name for _, row in batch for name in row)
         yield Chunk([place for place, _ in batch], {name: [row.get(name) for _, row in batch] for name in names})
@@ -78,11 +74,7 @@ _PLAIN_QUOTES = "dataset.reader.quote=null"
 
 
 def _separated_chunks(path: Path, delimiter: str, options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
-    """The rows of a CSV or TSV file; rows with too few or too many fields go to `faults`.
-
-    Raises:
-        DataError: the first line does not name each column once.
-    """
+    """The rows of a CSV or TSV file; rows with too few or too many fields go to `faults`."""
     lines = Lines(path, options.encoding, "", faults)
     rows = _separated_rows(lines, delimiter, options, faults)
     header = list(options.header) or _header(path, next(rows, (0, []))[1], delimiter)
@@ -108,17 +100,12 @@ def _separated_chunks(path: Path, delimiter: str, options: FileOptions, faults: 
                 yield place, row
 
     for batch in batched(fitting()):
-        yield Chunk(
-            [place for place, _ in batch], dict(zip(header, zip(*(row for _, row in batch), strict=True), strict=True))
-        )
+        places, fields = zip(*batch, strict=True)
+        yield Chunk(places, dict(zip(header, zip(*fields, strict=True), strict=True)))
 
 
 def _header(path: Path, header: list[str], delimiter: str) -> list[str]:
-    """The names in a header line; the row numbers that pandas writes first, without a name, get the name it gives them.
-
-    Raises:
-        DataError: the line is in another encoding, or its fields are separated otherwise.
-    """
+    """The names in a header line; pandas' row numbers, which have none, get the name that it gives them."""
     if any("\udc80" <= character <= "\udcff" for name in header for character in name):
         raise DataError("the header line is in another encoding", file=path, fix=OTHER_ENCODING)
     other = next((sign for sign in _DELIMITERS if header and sign != delimiter and sign in header[0]), None)

@@ -58,17 +58,14 @@ def read_files(
     is_path = isinstance(path, str | Path) and bool(str(path))
     path_problems = [] if is_path else [Problem("is no path", "path", path, "a file or a folder", fix=("path=<path>",))]
     refuse([*path_problems, *spec.problems(), *options.problems()], under="dataset.reader")
-    place = Path(path)
+    place, given = Path(path), _changed(options, FileOptions())
     if is_prepared(place):
-        _refuse_idle(
-            place, {**_changed(spec, ColumnSpec(shape, max_rows=max_rows)), **_changed(options, FileOptions())}
-        )
+        _refuse_idle(place, _changed(spec, ColumnSpec(shape, max_rows=max_rows)) | given)
         return read_prepared(place, name, spec)
     files = split_files(place)
     kinds = {kind_of(file) for paths in files.values() for file in paths}
     if not kinds & {*SEPARATED} and not (".txt" in kinds and options.separated):
         used = {"encoding"} if kinds != {".parquet"} else set()
-        given = _changed(options, FileOptions())
         _refuse_idle(place, {option: value for option, value in given.items() if option not in used})
     sources = {split: RowSource(paths[0], _chunks_of_all(paths, options, faults)) for split, paths in files.items()}
     return dataset_from(name, sources, spec, faults, {"source": str(path)} | _hashes(files))

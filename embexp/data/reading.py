@@ -154,22 +154,17 @@ def _settled(dataset: EmbeddingDataset, faults: FaultLog, has_shape: bool) -> Em
         report = StepReport("read", dataset.num_rows + faults.count, dataset.num_rows, faults.reason())
         provenance = {**dataset.provenance, "faults": faults.summary(dataset.num_rows)}
         dataset = replace(dataset, history=(*dataset.history, report), provenance=provenance)
-    if (
-        not has_shape
-        and dataset.shape.name == "class_pair"
-        and not dataset.label_names
-        and _all_labels_below(dataset, 2)
-    ):
+    if not has_shape and dataset.shape.name == "class_pair" and not dataset.label_names and _is_binary(dataset):
         dataset = replace(dataset, shape=shape_named("binary_pair"))
     return dataset
 
 
-def _all_labels_below(dataset: EmbeddingDataset, bound: int) -> bool:
+def _is_binary(dataset: EmbeddingDataset) -> bool:
+    """Whether all labels are 0 or 1."""
     import pyarrow.compute
 
-    label = dataset.shape.label
     return all(
-        pyarrow.compute.all(pyarrow.compute.is_in(batch[label], value_set=pyarrow.array(range(bound)))).as_py()
+        pyarrow.compute.all(pyarrow.compute.is_in(batch["label"], value_set=pyarrow.array([0, 1]))).as_py()
         for rows in dataset.splits.values()
         for batch in batches_of(rows)
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from embexp.data.arrow import batches_of
+from embexp.data.arrow import batches_of, holds_lists
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named, text_columns, training_columns
 from embexp.data.values import are_texts, is_number
@@ -84,7 +84,7 @@ def _are_lists(values: "pyarrow.Array") -> "pyarrow.Array":
     import numpy
     import pyarrow
 
-    if not (pyarrow.types.is_list(values.type) or pyarrow.types.is_large_list(values.type)):
+    if not holds_lists(values.type):
         return pyarrow.array([False] * len(values))
     fits = numpy.asarray(values.is_valid())
     if not pyarrow.types.is_null(values.type.value_type):  # nothing but empty lists
@@ -97,10 +97,7 @@ def _label_problems(dataset: EmbeddingDataset, where: str, rows: "Dataset") -> I
     shape, names = dataset.shape, dataset.label_names
     num_negatives = len(text_columns(shape, rows.column_names)) - 2
     expected, allowed = {
-        "score": (
-            "numbers from 0 to 1, or the range of yours",
-            lambda value: is_number(value) and 0 <= value <= 1,
-        ),
+        "score": ("numbers from 0 to 1, or the range of yours", lambda value: is_number(value) and 0 <= value <= 1),
         "binary": ("0 or 1", lambda value: value in (0, 1)),
         "class": (
             f"whole numbers below {len(names)}" if names else "whole numbers from 0",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 _PREPARE = "one written by embexp: prepare the data again"
+_NEEDED = ("shape", "label_names", "prompts", "source", "steps", "splits")
 _LISTS = ("examples", "trainings")  # of a step; in the manifest where they are not empty
 _PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "scikit-learn", "pandas", "tokenizers", "ftfy", "rensa")
 _PACKAGES += ("py3langid", "jieba", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
@@ -74,13 +75,7 @@ def _write(dataset: EmbeddingDataset, folder: Path, format: str, more: Mapping[s
         path = folder / f"{split}.{format}"
         _WRITERS[format](rows, path)
         files[split] = {"file": path.name, "rows": rows.num_rows, "sha256": sha256_of(path)}
-    manifest = {**_manifest_of(dataset), **more, "splits": files}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
-
-
-def _manifest_of(dataset: EmbeddingDataset) -> dict[str, Any]:
-    """What a data set is and how it came to be, without its rows."""
-    return {
+    manifest = {
         "name": dataset.name,
         "shape": dataset.shape.name,
         "columns": next(iter(dataset.splits.values())).column_names,
@@ -93,7 +88,10 @@ def _manifest_of(dataset: EmbeddingDataset) -> dict[str, Any]:
         ],
         "versions": versions(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **more,
+        "splits": files,
     }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def versions() -> dict[str, str]:
@@ -177,9 +175,7 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        missing = [
-            key for key in ("shape", "label_names", "prompts", "source", "steps", "splits") if key not in manifest
-        ]
+        missing = [key for key in _NEEDED if key not in manifest]
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"the manifest cannot be read: {error}", file=path, expected=_PREPARE) from error
     if missing:

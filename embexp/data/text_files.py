@@ -140,12 +140,6 @@ class Lines:
         self.newline = newline
         self.faults = faults
         self.number = 0
-        self._check()
-
-    def _open(self) -> IO[bytes]:
-        return gzip.open(self.path, "rb") if is_zipped(self.path) else open(self.path, "rb")
-
-    def _check(self) -> None:
         try:
             "".encode(self.encoding)
             with self._open() as file:
@@ -164,6 +158,9 @@ class Lines:
             kind = "a binary file: there are zero bytes in it"
         if kind:
             raise DataError(f"the file is no text file but {kind}.", file=self.path)
+
+    def _open(self) -> IO[bytes]:
+        return gzip.open(self.path, "rb") if is_zipped(self.path) else open(self.path, "rb")
 
     def __iter__(self) -> Iterator[str]:
         try:

@@ -1,7 +1,7 @@
 """Column values in the types of a shape: texts, lists of texts, scores, classes. A row with another value is faulty."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import schema_of
@@ -177,13 +177,11 @@ class TypedRows:
     def table(self, chunk: Chunk, source: Any, faults: FaultLog) -> "pyarrow.Table":
         """The rows of a chunk that fit, in the columns of the schema; the others go to `faults`."""
         import numpy
-        import pyarrow
+        import pyarrow.compute
 
         arrays, fits = [], numpy.ones(len(chunk.places), dtype=bool)
         for column in self.schema:
-            values = chunk.columns.get(self.roles.get(column.name), None)
-            if values is None:
-                values = [None] * len(chunk.places)
+            values = chunk.columns.get(self.roles.get(column.name), [None] * len(chunk.places))
             array, wrong = self._converter(column.name)(values)
             arrays.append(array.cast(column.type))
             for row, (reason, value) in wrong.items():
@@ -191,10 +189,13 @@ class TypedRows:
                     self._record(faults, source, chunk.places[row], column.name, reason, value)
                     fits[row] = False
         table = pyarrow.table(arrays, schema=self.schema)
-        for row, reason in _unequal_lists(table):
-            if fits[row]:
-                faults.add(source, chunk.places[row], reason)
-                fits[row] = False
+        for texts, scores in (("positives", "positive_scores"), ("negatives", "negative_scores")):
+            if scores in table.column_names:
+                lengths = [pyarrow.compute.list_value_length(table[name]) for name in (texts, scores)]
+                unequal = pyarrow.compute.not_equal(*lengths).fill_null(False).to_numpy()
+                for row in numpy.flatnonzero(unequal & fits):
+                    faults.add(source, chunk.places[row], f"{scores} are not as many as {texts}")
+                    fits[row] = False
         return table if fits.all() else table.filter(pyarrow.array(fits))
 
     def _record(self, faults: FaultLog, source: Any, place: int, column: str, reason: str, value: Any) -> None:
@@ -220,13 +221,8 @@ class TypedRows:
         if column in shape.text_lists:
             return lambda values: _text_lists(values, may_be_empty=column == "negatives")
         if column == shape.label:
-            return {
-                "score": self._scores,
-                "binary": self.labels.numbers,
-                "class": self.labels.numbers,
-                "scores": _number_lists,
-                "embedding": _number_lists,
-            }[shape.label_kind]
+            is_class = shape.label_kind in ("binary", "class")
+            return self._scores if shape.label_kind == "score" else self.labels.numbers if is_class else _number_lists
         if column.endswith("_scores"):
             return lambda values: _number_lists(values, may_be_missing=True)
         may_be_missing = column not in shape.texts and not column.startswith("negative_")
@@ -245,16 +241,3 @@ class TypedRows:
         if self.score_range:
             array = pyarrow.compute.divide(pyarrow.compute.subtract(array, float(low)), float(high - low))
         return array, wrong
-
-
-def _unequal_lists(table: "pyarrow.Table") -> Iterator[tuple[int, str]]:
-    """Rows whose teacher scores are not as many as the texts they belong to."""
-    import numpy
-    import pyarrow.compute
-
-    for texts_column, scores_column in (("positives", "positive_scores"), ("negatives", "negative_scores")):
-        if scores_column in table.column_names:
-            lengths = [pyarrow.compute.list_value_length(table[name]) for name in (texts_column, scores_column)]
-            unequal = pyarrow.compute.not_equal(*lengths).fill_null(False)
-            for row in numpy.flatnonzero(unequal.to_numpy()):
-                yield int(row), f"{scores_column} are not as many as {texts_column}"

@@ -26,9 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-cd", "--config-dir", metavar="folder", help="a folder with YAML files of your own, too")
     options = parser.parse_args(arguments)
     if options.markdown and options.asked:
-        sys.exit(
-            f"Error: --markdown prints all of docs/losses.md; {options.asked} was given, too. Leave one of them out."
-        )
+        sys.exit(f"Error: --markdown prints all of docs/losses.md; {options.asked} was given, too. Leave one out.")
     try:
         if options.config_dir:
             check_config_dir(options.config_dir)
@@ -41,10 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _catalogue(asked: str | None) -> str:
     if asked is None:
         return f"{as_text(losses())}\n\nModifiers: modifier=<name> wraps around a loss.\n\n{as_text(modifiers())}\n"
-    found = as_text(entries_of(asked))
-    if asked not in SHAPES:
-        return f"{found}\n"
-    return f"{found}\n\n{OF_A_SHAPE}\n"
+    return f"{as_text(entries_of(asked))}\n" + (f"\n{OF_A_SHAPE}\n" if asked in SHAPES else "")
 
 
 def _print(text: str) -> None:

@@ -28,26 +28,16 @@ SAMPLERS = {"no_duplicates": "batches without duplicates", "group_by_label": "ba
 
 @dataclass(frozen=True)
 class _Entry:
-    """A loss or a modifier as the catalogue shows it.
-
-    Attributes:
-        when: when to prefer it: the comment that opens its YAML.
-        paper: who proposed it.
-        shapes: what a loss accepts, best first; empty for modifiers.
-        labels: the kinds of label of these shapes, in words.
-        needs: what it cannot do without, in words.
-        habits: its traits, in words.
-        apart: the losses that a modifier does not compose with.
-    """
+    """A loss or a modifier as the catalogue shows it, in words."""
 
     name: str
-    when: str
-    paper: str
-    shapes: tuple[str, ...]
-    labels: tuple[str, ...]
-    needs: tuple[str, ...]
-    habits: tuple[str, ...]
-    apart: tuple[str, ...] = ()
+    when: str  # to prefer it: the comment that opens its YAML
+    paper: str  # who proposed it
+    shapes: tuple[str, ...]  # what a loss accepts, best first; empty for modifiers
+    labels: tuple[str, ...]  # the kinds of label of these shapes
+    needs: tuple[str, ...]  # what it cannot do without
+    habits: tuple[str, ...]  # its traits
+    apart: tuple[str, ...] = ()  # the losses that a modifier does not compose with
 
 
 def losses(shape: str | None = None) -> list[_Entry]:
@@ -84,12 +74,6 @@ def modifiers() -> list[_Entry]:
     return [_entry(path, node) for path, node in _yamls("modifier") if node]
 
 
-def _opening(path: Path) -> str:
-    """The comment that opens a YAML, as one line."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return " ".join(line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines))
-
-
 def _yamls(group: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     for _, path in sorted(option_files(group).items()):
         yield path, OmegaConf.to_container(OmegaConf.load(path)) or {}
@@ -97,9 +81,10 @@ def _yamls(group: str) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _entry(path: Path, node: Mapping[str, Any]) -> _Entry:
     shapes = tuple(node.get("_accepts_") or ())
+    opening = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
     return _Entry(
         name=path.stem,
-        when=_opening(path),
+        when=" ".join(line.removeprefix("#").strip() for line in opening),
         paper=node.get("_paper_", ""),
         shapes=shapes,
         labels=tuple(dict.fromkeys(_LABELS[SHAPES[shape].label_kind] for shape in shapes)),
@@ -168,24 +153,14 @@ def as_text(entries: Sequence[_Entry]) -> str:
 
 def as_markdown() -> str:
     """The content of docs/losses.md."""
-    return "\n".join(
-        (
-            _HEADING,
-            _table(_OF_LOSSES, [_loss_row(entry) for entry in losses()]),
-            "",
-            _table(_OF_MODIFIERS, [_modifier_row(entry) for entry in modifiers()]),
-            "",
-        )
-    )
-
-
-def _loss_row(entry: _Entry) -> tuple[str, ...]:
-    shapes, labels = ", ".join(entry.shapes), " or ".join(entry.labels)
-    return f"`{entry.name}`", shapes, labels, entry.when, "; ".join(entry.needs), "; ".join(entry.habits), entry.paper
-
-
-def _modifier_row(entry: _Entry) -> tuple[str, ...]:
-    return f"`{entry.name}`", entry.when, "; ".join(entry.needs), ", ".join(entry.apart), entry.paper
+    of_losses, of_modifiers = [_OF_LOSSES, ["---"] * len(_OF_LOSSES)], [_OF_MODIFIERS, ["---"] * len(_OF_MODIFIERS)]
+    for entry in losses():
+        shapes, labels, needs = ", ".join(entry.shapes), " or ".join(entry.labels), "; ".join(entry.needs)
+        of_losses.append((f"`{entry.name}`", shapes, labels, entry.when, needs, "; ".join(entry.habits), entry.paper))
+    for entry in modifiers():
+        needs, apart = "; ".join(entry.needs), ", ".join(entry.apart)
+        of_modifiers.append((f"`{entry.name}`", entry.when, needs, apart, entry.paper))
+    return f"{_HEADING}\n{_table(of_losses)}\n\n{_table(of_modifiers)}\n"
 
 
 def _block(entry: _Entry) -> str:
@@ -201,6 +176,5 @@ def _block(entry: _Entry) -> str:
     return "\n".join(filled).replace(indent, entry.name.ljust(_MARGIN), 1)
 
 
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
+def _table(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

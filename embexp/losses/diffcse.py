@@ -18,16 +18,10 @@ logger = logging.getLogger(__name__)
 def _load_generator(generator: BaseModel | None, network: Any, tokenizer: Any) -> Any:
     """A masked-language model without gradients and without dropout, whose vocabulary is the tokenizer's.
 
-    What is missing in its weights is drawn at random, which is logged: sentence models keep no layer that fills in.
-
-    Args:
-        generator: where it lies; None for the place that `network` was loaded from.
-
-    Raises:
-        ModelError: it cannot be loaded.
-        ValueError: its vocabulary is another one.
+    Without `generator` it is loaded from where `network` was. What is missing in its weights is drawn at random, which
+    is logged: sentence models keep no layer that fills in.
     """
-    from transformers import AutoModelForMaskedLM
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     place = generator.locate() if generator else {"location": network.config.name_or_path}
     try:
@@ -40,7 +34,12 @@ def _load_generator(generator: BaseModel | None, network: Any, tokenizer: Any) -
             "masked-language model: type loss.generator=<folder or Hub id>."
         ) from error
     if generator:
-        _check_vocabulary(place["location"], tokenizer)
+        other = AutoTokenizer.from_pretrained(place["location"])
+        if other.get_vocab() != tokenizer.get_vocab():
+            raise ValueError(
+                f"the generator {place['location']} has another vocabulary than the model: {len(other):,} tokens, "
+                f"not the same {len(tokenizer):,}."
+            )
     if loaded["missing_keys"]:
         logger.warning(
             "The generator %s has no trained layer that fills in masked tokens, so its replacements are random and "
@@ -49,18 +48,6 @@ def _load_generator(generator: BaseModel | None, network: Any, tokenizer: Any) -
         )
     model.requires_grad_(False)
     return model.eval()
-
-
-def _check_vocabulary(location: str, tokenizer: Any) -> None:
-    """Raise ValueError unless the model there numbers its tokens as the tokenizer does."""
-    from transformers import AutoTokenizer
-
-    other = AutoTokenizer.from_pretrained(location)
-    if other.get_vocab() != tokenizer.get_vocab():
-        raise ValueError(
-            f"the generator {location} has another vocabulary than the model: {len(other):,} tokens, not the "
-            f"same {len(tokenizer):,}."
-        )
 
 
 class DiffCSE(torch.nn.Module):
@@ -171,7 +158,5 @@ def _tokens_of(model: Any) -> tuple[int, list[int]]:
             f"the sentence embedding has {model.get_embedding_dimension()} numbers, a token {width}: they must agree."
         )
     if model.tokenizer.mask_token_id is None or model.tokenizer.padding_side != "right":
-        raise ValueError(
-            "the model's tokenizer has no mask token, or pads on the left: it is no masked-language model."
-        )
+        raise ValueError("the tokenizer has no mask token, or pads on the left: the model is no masked-language model.")
     return model.tokenizer.mask_token_id, list(model.tokenizer.all_special_ids)

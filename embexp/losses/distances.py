@@ -42,14 +42,7 @@ def online_contrastive(model: Any, distance: str = "cosine", margin: float | Non
     """OnlineContrastiveLoss: contrastive loss on the hard pairs of a batch only, summed over them.
 
     Reads sentence1, sentence2 and a label of 0 or 1. Hard are positives further apart than the nearest negative, and
-    negatives nearer than the furthest positive. Usually better than contrastive.
-
-    Args:
-        distance: cosine (0 to 2), euclidean or manhattan.
-        margin: negatives further apart than this cost nothing, in units of the distance; None for one that suits it.
-
-    Raises:
-        ConfigError: the distance has another name.
+    negatives nearer than the furthest positive. Usually better than contrastive, whose arguments and errors it has.
     """
     from sentence_transformers.sentence_transformer.losses import OnlineContrastiveLoss
 
@@ -150,8 +143,6 @@ def _pair_metric(distance: str) -> Any:
 
 def _named(distance: str, **metrics: Any) -> Any:
     if distance not in metrics:
-        raise ConfigError(
-            f"loss.distance={distance} is not known. Expected one of: {listed(metrics)}. "
-            f"{did_you_mean(distance, metrics)}".strip()
-        )
+        expected, note = f"one of: {listed(metrics)}", did_you_mean(distance, metrics)
+        raise ConfigError("is not known", key="loss.distance", given=distance, expected=expected, note=note)
     return metrics[distance]

@@ -36,15 +36,9 @@ def gist(
     """
     from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
 
-    return GISTEmbedLoss(
-        model,
-        _frozen(guide),
-        temperature=temperature,
-        margin_strategy=margin_strategy,
-        margin=margin,
-        contrast_anchors=contrast_anchors,
-        contrast_positives=contrast_positives,
-    )
+    margins = {"margin_strategy": margin_strategy, "margin": margin}
+    contrasts = {"contrast_anchors": contrast_anchors, "contrast_positives": contrast_positives}
+    return GISTEmbedLoss(model, _frozen(guide), temperature=temperature, **margins, **contrasts)
 
 
 def cached_gist(
@@ -68,27 +62,14 @@ def cached_gist(
     """
     from sentence_transformers.sentence_transformer.losses import CachedGISTEmbedLoss
 
-    return CachedGISTEmbedLoss(
-        model,
-        _frozen(guide),
-        temperature=temperature,
-        mini_batch_size=mini_batch_size,
-        mini_batch_num_tokens=mini_batch_num_tokens,
-        margin_strategy=margin_strategy,
-        margin=margin,
-        contrast_anchors=contrast_anchors,
-        contrast_positives=contrast_positives,
-    )
+    margins = {"margin_strategy": margin_strategy, "margin": margin}
+    contrasts = {"contrast_anchors": contrast_anchors, "contrast_positives": contrast_positives}
+    sizes = {"mini_batch_size": mini_batch_size, "mini_batch_num_tokens": mini_batch_num_tokens}
+    return CachedGISTEmbedLoss(model, _frozen(guide), temperature=temperature, **sizes, **margins, **contrasts)
 
 
 def _frozen(guide: BaseModel) -> Any:
-    """The guide's network without gradients and without dropout.
-
-    Its weights come from where they were published, so checkpoints do not hold them.
-
-    Raises:
-        ModelError: it cannot be loaded.
-    """
+    """The guide's network without gradients and dropout; checkpoints do not hold it, as it was published."""
     try:
         network = guide.load(lambda: (), Path())
     except ModelError as error:

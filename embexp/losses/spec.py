@@ -104,12 +104,8 @@ class LossSpec:
             ConfigError: an argument does not fit, or the modifier does not compose with what the data ask for.
         """
         width = model.get_embedding_dimension()
-        on_demand = {
-            "model": model,
-            "embedding_dimension": width,
-            "num_labels": num_labels(dataset),
-            "projection_dim": _projection_dim(dataset, width),
-        }
+        on_demand = {"model": model, "embedding_dimension": width, "num_labels": num_labels(dataset)}
+        on_demand["projection_dim"] = _projection_dim(dataset, width)
         wanted = parameters_of(self.call["_target_"]) or ()
         runtime = {key: value for key, value in on_demand.items() if key in wanted and self.call.get(key) is None}
         runtime |= self.companions()
@@ -167,17 +163,9 @@ def spec_of(name: str, node: Mapping[str, Any], modifier: Modifier | None = None
         text = f"has no {' and no '.join(missing)}"
         raise ConfigError(text, key="loss", given=name, expected="both: see conf/loss/mnrl.yaml")
     keys = read_keys(LossKeys, node, "loss")
-    return LossSpec(
-        name=name,
-        accepts=keys.accepts,
-        batch_sampler=keys.batch_sampler,
-        max_negatives=keys.max_negatives,
-        call=dict(node),
-        needs=keys.needs,
-        values=keys.values,
-        modifier=modifier,
-        trained_by=keys.trained_by,
-    )
+    described = {"accepts": keys.accepts, "batch_sampler": keys.batch_sampler, "max_negatives": keys.max_negatives}
+    more = {"needs": keys.needs, "values": keys.values, "trained_by": keys.trained_by}
+    return LossSpec(name=name, call=dict(node), modifier=modifier, **described, **more)
 
 
 def traits_of(node: Mapping[str, Any]) -> tuple[str, ...]:

@@ -70,7 +70,10 @@ class LoraAdapter:
         """
         from peft import LoraConfig
 
-        arguments = asdict(self) | {"exclude_modules": _there(model, self.exclude_modules)}
+        names = [f".{name}" for name, _ in model.named_modules()]
+        there = [ending for ending in self.exclude_modules or () if any(name.endswith(f".{ending}") for name in names)]
+        # Of endings that fit no name peft would warn whenever it loads the adapter.
+        arguments = asdict(self) | {"exclude_modules": there or None}
         del arguments["merge"]
         try:
             model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", **arguments))
@@ -84,20 +87,11 @@ class LoraAdapter:
             ) from error
 
 
-def _there(model: "SentenceTransformer", endings: Sequence[str] | None) -> list[str] | None:
-    """The endings that fit the name of some part of the model: peft warns of others whenever it loads the adapter."""
-    names = [f".{name}" for name, _ in model.named_modules()]
-    return [ending for ending in endings or () if any(name.endswith(f".{ending}") for name in names)] or None
-
-
 def refuse_adapter(adapter: Any) -> None:
     """Raise ConfigError for an adapter that was given to a model without a pretrained transformer."""
     if adapter is not None:
-        text, fix = (
-            "LoRA needs a pretrained transformer, and the model has none",
-            ("model=minilm", "model.adapter=null"),
-        )
-        raise ConfigError(f"was given; {text}", key="model.adapter", fix=fix)
+        text = "was given; LoRA needs a pretrained transformer, and the model has none"
+        raise ConfigError(text, key="model.adapter", fix=("model=minilm", "model.adapter=null"))
 
 
 def merge_adapter(model: "SentenceTransformer") -> bool:

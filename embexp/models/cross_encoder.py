@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 BASE_FOLDER = "base"  # where the transformer of a named model is written
+_MINILM = "teacher.model=minilm"
 
 
 class CrossEncoderBase:
@@ -34,10 +35,8 @@ class CrossEncoderBase:
         self.name, self.max_tokens = name, max_tokens
         self.model = model_named("teacher.model", name)
         if not self.model.has_transformer:
-            expected = "one, which reads two texts together: an option, a folder or a Hub id"
-            raise ConfigError(
-                "has no transformer", key="teacher.model", given=name, expected=expected, fix="teacher.model=minilm"
-            )
+            expected, fix = "one, which reads two texts together: an option, a folder or a Hub id", _MINILM
+            raise ConfigError("has no transformer", key="teacher.model", given=name, expected=expected, fix=fix)
         self.place = self.model.locate()
 
     def load(self, num_outputs: int, training_texts: TextSource, folder: Path) -> "CrossEncoder":
@@ -52,8 +51,11 @@ class CrossEncoderBase:
         """
         from sentence_transformers import CrossEncoder
 
-        is_option = self.name in {*option_names("model")} - {BY_PATH}
-        source = self._written(training_texts, folder) if is_option else self.place["location"]
+        source = self.place["location"]
+        if self.name in {*option_names("model")} - {BY_PATH}:
+            model, source = self.model.load(training_texts, folder), str(folder / BASE_FOLDER)
+            model.transformers_model.save_pretrained(source)
+            model.tokenizer.save_pretrained(source)
         try:
             return CrossEncoder(source, num_labels=num_outputs, max_length=self.max_tokens)
         except (OSError, ValueError, RuntimeError) as error:
@@ -62,16 +64,8 @@ class CrossEncoderBase:
                 key="teacher.model",
                 given=self.name,
                 expected=f"a transformer for {num_outputs} output(s): an option, a folder or a Hub id",
-                fix="teacher.model=minilm",
+                fix=_MINILM,
             ) from error
-
-    def _written(self, training_texts: TextSource, folder: Path) -> str:
-        """The folder with the transformer of the base model, changed as its YAML says."""
-        model = self.model.load(training_texts, folder)
-        place = folder / BASE_FOLDER
-        model.transformers_model.save_pretrained(place)
-        model.tokenizer.save_pretrained(place)
-        return str(place)
 
 
 _ACTIVATIONS = {"sigmoid": "Sigmoid", "identity": "Identity"}  # as torch.nn calls them
@@ -111,15 +105,13 @@ class CrossEncoderScorer:
         Raises:
             ModelError: the model cannot be loaded, or gives several numbers for a pair.
         """
-        self._model = self._model or self._loaded()
-        options = {"batch_size": self.batch_size, "show_progress_bar": False}
-        scores = self._model.predict([*pairs], activation_fn=self._function(), **options)
-        return numpy.asarray(scores, dtype="float32").reshape(len(pairs))
-
-    def _function(self) -> Any:
         import torch
 
-        return getattr(torch.nn, _ACTIVATIONS[self.activation])() if self.activation else None
+        self._model = self._model or self._loaded()
+        function = getattr(torch.nn, _ACTIVATIONS[self.activation])() if self.activation else None
+        options = {"batch_size": self.batch_size, "show_progress_bar": False}
+        scores = self._model.predict([*pairs], activation_fn=function, **options)
+        return numpy.asarray(scores, dtype="float32").reshape(len(pairs))
 
     def _loaded(self) -> Any:
         from sentence_transformers import CrossEncoder

@@ -26,26 +26,19 @@ def model_fingerprint(model: "SentenceTransformer", folder: Path, *others: Any) 
         folder: the model's; its files besides the weights count (tokenizer, settings, code).
         others: what else counts, in values that JSON can write.
     """
+    import torch
+
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(memoryview(_bytes_of(tensor)))
+        digest.update(memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
     code = sha256_of(*sorted(Path(__file__).parent.glob("*.py")))
-    for part in (code, *_files_besides_weights(folder), *_settings(model), *others):
+    files = sorted([*folder.glob("*"), *folder.glob("*/*")])
+    kept = [file for file in files if file.is_file() and file.suffix not in _WEIGHTS]
+    hashes = [(str(file.relative_to(folder)), sha256_of(file)) for file in kept]
+    for part in (code, *hashes, *_settings(model), *others):
         digest.update(json.dumps(part, sort_keys=True, default=str).encode())
     return digest.hexdigest()
-
-
-def _bytes_of(tensor: Any) -> Any:
-    import torch
-
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-
-
-def _files_besides_weights(folder: Path) -> Iterator[tuple[str, str]]:
-    for file in sorted([*folder.glob("*"), *folder.glob("*/*")]):
-        if file.is_file() and file.suffix not in _WEIGHTS:
-            yield str(file.relative_to(folder)), sha256_of(file)
 
 
 def _settings(model: "SentenceTransformer") -> Iterator[Any]:

@@ -18,19 +18,12 @@ _SENTENCE = {"sentence": "sentence"}
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a module makes of what it reads.
+    """What a module makes of what it reads."""
 
-    Attributes:
-        flow: what it gives, for each thing that it can read.
-        width: the argument that says how wide its input is, filled in when left out.
-        trains: whether it has weights.
-        why: why it reads nothing else.
-    """
-
-    flow: Mapping[str, str]
-    width: str | None = None
-    trains: bool = False
-    why: str = "it reads one vector for each text"
+    flow: Mapping[str, str]  # what it gives, for each thing that it can read
+    width: str | None = None  # the argument that says how wide its input is, filled in when left out
+    trains: bool = False  # whether it has weights
+    why: str = "it reads one vector for each text"  # why it reads nothing else
 
 
 _OF_TOKENS = "it reads the vectors of tokens"

@@ -89,7 +89,9 @@ class _PackedForward:
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         kwargs = {name: value for name, value in kwargs.items() if value is not None}  # a model's head passes on all
         if not self._can_pack(input_ids, attention_mask, kwargs):
-            self._log_once()
+            if not self.has_logged:
+                logger.info("The model gives more than its last layer, or pads on the left: it uses padded batches.")
+            self.has_logged = True
             return self._stock(input_ids=input_ids, attention_mask=attention_mask, **types, **kwargs)
         lengths, order = attention_mask.sum(dim=1).sort(stable=True)
         widths = lengths.tolist()
@@ -105,11 +107,6 @@ class _PackedForward:
         run = self._flat if widths[-1] <= self.longest_flat_row else self._by_chunk
         hidden = run(input_ids[order], {name: value[order] for name, value in types.items()}, chunks, kwargs)
         return BaseModelOutput(last_hidden_state=hidden[order.argsort()])
-
-    def _log_once(self) -> None:
-        if not self.has_logged:
-            logger.info("The model gives more than its last layer, or pads on the left: it computes on padded batches.")
-        self.has_logged = True
 
     def _stock(self, **arguments: Any) -> Any:
         return type(self.network).forward(self.network, **arguments)
@@ -162,11 +159,7 @@ def _row_ranges(chunks: list[_Chunk]) -> list[tuple[int, int, int]]:
 
 
 def _pack(network: "PreTrainedModel") -> Callable[[], None]:
-    """Replace a network's forward by PackedForward; saved files do not show it.
-
-    Returns:
-        a function that restores the stock forward.
-    """
+    """Replace a network's forward by one without padding, which saved files do not show. Returns what undoes it."""
     attention = network.config._attn_implementation
     is_flat = network.is_backend_compatible() and "position_ids" in inspect.signature(network.forward).parameters
     network.forward = _PackedForward(network, _longest_flat_row(network) if is_flat else 0, _first_position(network))
@@ -207,7 +200,9 @@ def set_forward(model: "SentenceTransformer", forward: str | None) -> None:
     """
     if forward == "plain" or (forward is None and model.device.type != "cpu"):
         return
-    reason = _why_not(model) or (forward is None and _why_not_by_default(model))
+    reason = _why_not(model)
+    if forward is None and not type(model.transformers_model).__module__.startswith("transformers."):
+        reason = reason or "its code does not come from transformers"
     if reason := reason or _why_packing_differs(model.transformers_model):
         level = logging.INFO if forward is None else logging.WARNING
         logger.log(level, "model.forward=packed has no effect: %s. The model computes on padded batches.", reason)
@@ -226,12 +221,6 @@ def _why_not(model: "SentenceTransformer") -> str | None:
     if any(getattr(module, "is_causal", False) for module in network.modules()):
         return "it reads from left to right"
     return None
-
-
-def _why_not_by_default(model: "SentenceTransformer") -> str | None:
-    """Why a model that could be packed is not, unless `model.forward=packed` was typed."""
-    known = type(model.transformers_model).__module__.startswith("transformers.")
-    return None if known else "its code does not come from transformers"
 
 
 @torch.no_grad()

@@ -11,14 +11,7 @@ from embexp.config.compose import model_named
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.errors import ConfigError, ModelError, Problem, listed
 from embexp.models.adapters import INSTALL_PEFT, LoraAdapter, merge_adapter
-from embexp.models.weights import (
-    LOCAL,
-    find_weights,
-    is_adapter,
-    network_config,
-    num_positions,
-    remote_code,
-)
+from embexp.models.weights import LOCAL, find_weights, is_adapter, network_config, num_positions, remote_code
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
@@ -31,11 +24,7 @@ FORWARDS = LegalValues(one_of=("packed", "plain"), optional=True)
 
 
 def _check_files(folder: Path, num_layers: int | None, max_seq_length: int | None) -> None:
-    """Refuse what is impossible by the files of a model.
-
-    Raises:
-        ModelError: more layers or tokens than the network has, or an adapter where peft is not installed.
-    """
+    """Refuse more layers or tokens than the network has, and an adapter where peft is not installed."""
     config = network_config(folder)
     _refuse_beyond("num_layers", num_layers, config.get("num_hidden_layers"), "The model has {} layers")
     _refuse_beyond("max_seq_length", max_seq_length, num_positions(config), "The model reads at most {} tokens")
@@ -52,11 +41,7 @@ def _refuse_beyond(name: str, number: int | None, most: int | None, note: str) -
 
 
 def _check_attention(attention: str | None) -> None:
-    """Refuse FlashAttention where it cannot run; imports torch.
-
-    Raises:
-        ModelError: there is no GPU, or no package with its code.
-    """
+    """Refuse FlashAttention where there is no GPU, or no package with its code; imports torch."""
     if attention != "flash_attention_2":
         return
     key, fix = "model.attention", "model.attention=sdpa"
@@ -218,11 +203,7 @@ class PretrainedModel:
 
 
 def _keep_first_layers(model: "SentenceTransformer", num_layers: int) -> None:
-    """Drop all transformer layers after the first `num_layers`, in place.
-
-    Raises:
-        ModelError: the model has fewer layers, or none that can be cut.
-    """
+    """Drop all transformer layers after the first `num_layers`, in place."""
     from torch.nn import ModuleList
 
     network: Any = model[0].auto_model
@@ -243,11 +224,7 @@ def _keep_first_layers(model: "SentenceTransformer", num_layers: int) -> None:
 
 
 def _set_pooling(model: "SentenceTransformer", pooling: str | Sequence[str]) -> None:
-    """Give the model another pooling, in place: one of `POOLING_MODES`, or several, put side by side.
-
-    Raises:
-        ModelError: the model pools no tokens, or modules after its pooling expect another width.
-    """
+    """Give the model another pooling, in place: one of `POOLING_MODES`, or several, put side by side."""
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     place = next((number for number, module in enumerate(model) if isinstance(module, Pooling)), None)

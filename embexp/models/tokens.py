@@ -40,9 +40,7 @@ def token_limit(model: BaseModel, place: Mapping[str, str]) -> TokenLimit | None
     if not isinstance(model, PretrainedModel) or place["source"] not in LOCAL:
         return None
     folders = folders_of(Path(place["location"]))
-    tokenizer_file = next(
-        (folder / "tokenizer.json" for folder in folders if (folder / "tokenizer.json").is_file()), None
-    )
+    tokenizer_file = next(filter(Path.is_file, (folder / "tokenizer.json" for folder in folders)), None)
     max_tokens = model.max_seq_length or _max_seq_length(folders)
     if tokenizer_file is None or max_tokens is None:
         return None

@@ -87,19 +87,17 @@ class Seq2SeqTranslator:
         self.load()
         by_length = sorted(dict.fromkeys(texts), key=len, reverse=True)
         batches = [by_length[start : start + self.batch_size] for start in range(0, len(by_length), self.batch_size)]
+        limits = {"padding": True, "truncation": True, "max_length": self.max_tokens}
         made: dict[str, str] = {}
         devices = [self._model.device] if self._model.device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.inference_mode():
             torch.manual_seed(seed)
             for batch in with_progress(batches, f"translate by {self.path}", len, len(by_length)):
-                made |= zip(batch, self._translated(batch), strict=True)
+                given = self._tokenizer([self.prefix + text for text in batch], return_tensors="pt", **limits)
+                tokens = self._model.generate(**given.to(self._model.device), **self.options)
+                translations = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)
+                made |= zip(batch, map(str.strip, translations), strict=True)
         return [made[text] for text in texts]
-
-    def _translated(self, batch: Sequence[str]) -> list[str]:
-        limits = {"padding": True, "truncation": True, "max_length": self.max_tokens}
-        given = self._tokenizer([self.prefix + text for text in batch], return_tensors="pt", **limits)
-        tokens = self._model.generate(**given.to(self._model.device), **self.options)
-        return [text.strip() for text in self._tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
 
 def _language_id(tokenizer: Any, code: str, path: str) -> int:

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +99,15 @@ def find_weights(
     if not hub_id:
         raise ModelError("The model has neither a path nor an id", fix="model.path=<folder or Hub id>")
     if not path and not revision and package and (folder := _package_folder(package)):
-        return _as_published(_local("package", hub_id, folder), sha256)
+        place = _local("package", hub_id, folder)
+        if sha256 and place["sha256"] != sha256:
+            raise ModelError(
+                f"the file has the sha256 {place['sha256']}; expected {sha256}",
+                file=_weights_in(folder),
+                note="The package is not the published one: install it again, or give a folder",
+                fix="model.path=<folder>",
+            )
+        return place
     if cached := _cached_folder(hub_id, revision):
         return _local("cache", hub_id, cached) | {"revision": cached.name}
     return {"id": hub_id, "source": "hub", "location": hub_id, "revision": revision or "main", "sha256": ""}
@@ -111,17 +118,6 @@ def _local(source: str, name: str, folder: Path) -> dict[str, str]:
     if weights is None:
         raise ModelError("the folder holds no model", file=folder, expected=f"one of {listed(_WEIGHT_FILES)} in it")
     return {"id": name, "source": source, "location": str(folder), "revision": "", "sha256": sha256_of(weights)}
-
-
-def _as_published(place: dict[str, str], sha256: str | None) -> dict[str, str]:
-    if sha256 and place["sha256"] != sha256:
-        raise ModelError(
-            f"the file has the sha256 {place['sha256']}; expected {sha256}",
-            file=_weights_in(Path(place["location"])),
-            note="The package is not the published one: install it again, or give a folder",
-            fix="model.path=<folder>",
-        )
-    return place
 
 
 def _package_folder(package: str) -> Path | None:
@@ -145,29 +141,18 @@ def _cached_folder(hub_id: str, revision: str | None) -> Path | None:
     return folder if _weights_in(folder) else None
 
 
-_OWN_CLASSES = "sentence_transformers."
-
-
 def remote_code(folder: Path) -> list[str]:
-    """The classes from elsewhere that loading a model folder would run, each with the file that names it."""
-    return [*_of_modules(folder), *_of_network(folder)]
+    """The classes from elsewhere that loading a model folder would run, each with the file that names it.
 
-
-def _of_modules(folder: Path) -> Iterator[str]:
-    """sentence-transformers takes a module's class from anywhere that modules.json names."""
-    for module in read_json(folder / "modules.json") or ():
-        if not module["type"].startswith(_OWN_CLASSES):
-            yield f"{module['type']} (modules.json)"
-
-
-def _of_network(folder: Path) -> Iterator[str]:
-    """transformers leaves the code alone where it knows the architecture itself."""
+    sentence-transformers takes a module's class from anywhere that modules.json names; transformers leaves the code
+    alone where it knows the architecture itself.
+    """
+    types = [module["type"] for module in read_json(folder / "modules.json") or ()]
+    found = [f"{kind} (modules.json)" for kind in types if not kind.startswith("sentence_transformers.")]
     codes = [(read_json(place / "config.json") or {}).get("auto_map") or {} for place in folders_of(folder)]
-    if any(codes) and not _is_known_to_transformers(network_config(folder).get("model_type")):
-        yield from (f"{target} (config.json: {use})" for code in codes for use, target in code.items())
+    if any(codes):
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-
-def _is_known_to_transformers(model_type: str | None) -> bool:
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    return model_type in CONFIG_MAPPING_NAMES
+        if network_config(folder).get("model_type") not in CONFIG_MAPPING_NAMES:
+            found += [f"{target} (config.json: {use})" for code in codes for use, target in code.items()]
+    return found

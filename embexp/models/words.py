@@ -102,11 +102,7 @@ def _words_of(text: str) -> list[str]:
 
 
 def _most_frequent_words(texts: Iterable[str], vocabulary_size: int) -> list[str]:
-    """The most frequent words of the texts, each text counted once; ties by spelling.
-
-    Raises:
-        ModelError: most words are of a script without white space between words.
-    """
+    """The most frequent words of the texts, each text counted once; ties by spelling."""
     counts = Counter(word for text in sorted(set(texts)) for word in _words_of(text))
     unspaced = sum(count for word, count in counts.items() if _is_unspaced(word))
     if 2 * unspaced > counts.total():

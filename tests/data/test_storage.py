@@ -88,10 +88,10 @@ def test_who_is_stopped_while_writing_loses_nothing(tmp_path, dataset, monkeypat
     folder = write_dataset(dataset, tmp_path / "out", "jsonl")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def stopped(_):
+    def stopped():
         raise stop
 
-    monkeypatch.setattr(storage, "_manifest_of", stopped)
+    monkeypatch.setattr(storage, "versions", stopped)
     with pytest.raises(stop):
         write_dataset(dataset, folder, "parquet")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
