@@ -43,19 +43,14 @@ def read_documents(path: Path, faults: FaultLog) -> Iterator[_Document]:
         DataError: there is no such file, nothing in it can be read, or several columns and none called `text`.
     """
     for chunk in chunks_of(path, FileOptions(), faults):
-        ids, titles, texts = _columns(chunk, path)
-        for line, own_id, title, text in zip(chunk.places, ids, titles, texts, strict=True):
-            yield _Document(line, None if own_id is None else str(own_id), _whole(title, text))
-
-
-def _columns(chunk: Chunk, path: Path) -> list[Any]:
-    """The ids, titles and texts of a chunk; None in each row where there is no such column."""
-    text = _TEXT if _TEXT in chunk.columns or len(chunk.columns) != 1 else next(iter(chunk.columns))
-    if text not in chunk.columns:
-        expected = f"documents in a column called {_TEXT} (with {_TITLE} and {_ID}, if they have them): rename yours"
-        raise DataError(f"the columns are {listed(chunk.columns)}", file=path, expected=expected)
-    absent = [None] * len(chunk.places)
-    return [listed_values(chunk.columns.get(column, absent)) for column in (_ID, _TITLE, text)]
+        text = _TEXT if _TEXT in chunk.columns or len(chunk.columns) != 1 else next(iter(chunk.columns))
+        if text not in chunk.columns:
+            expected = f"documents in a column called {_TEXT} (with {_TITLE} and {_ID} if there are any): rename yours"
+            raise DataError(f"the columns are {listed(chunk.columns)}", file=path, expected=expected)
+        absent = [None] * len(chunk.places)
+        ids, titles, texts = (listed_values(chunk.columns.get(column, absent)) for column in (_ID, _TITLE, text))
+        for line, own_id, title, words in zip(chunk.places, ids, titles, texts, strict=True):
+            yield _Document(line, None if own_id is None else str(own_id), _whole(title, words))
 
 
 def _whole(title: Any, text: Any) -> str:

@@ -78,11 +78,9 @@ class ClassLabels:
             return None
         if name not in self.numbers_of and not self._given:
             if len(self.numbers_of) == _MOST_NAMES:
-                raise DataError(
-                    f"The label column holds more than {_MOST_NAMES:,} different texts, such as {value!r}: no classes",
-                    expected="class numbers or class names",
-                    fix="'dataset.reader.columns={label: <your column>}'",
-                )
+                text = f"The label column holds more than {_MOST_NAMES:,} texts, such as {value!r}: no classes"
+                fix = "'dataset.reader.columns={label: <your column>}'"
+                raise DataError(text, expected="class numbers or class names", fix=fix)
             self.numbers_of[name] = len(self.numbers_of)
         return self.numbers_of.get(name)
 

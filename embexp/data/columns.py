@@ -69,13 +69,9 @@ def _roles(names: list[str], columns: Mapping[str, str], source: Any) -> dict[st
         raise DataError(f"there is no column {listed(missing)}", file=source, expected=expected, fix=_SAY_COLUMNS)
     unknown = [ours for ours in columns if ours not in ROLES and not ours.startswith("negative_")]
     if unknown:
-        raise DataError(
-            f"names {listed(unknown)}, which no shape has",
-            key="dataset.reader.columns",
-            expected=f"some of: {listed(sorted(ROLES))}",
-            note=did_you_mean(unknown[0], ROLES),
-            fix=_SAY_COLUMNS,
-        )
+        text, note = f"names {listed(unknown)}, which no shape has", did_you_mean(unknown[0], ROLES)
+        expected = f"some of: {listed(sorted(ROLES))}"
+        raise DataError(text, key="dataset.reader.columns", expected=expected, note=note, fix=_SAY_COLUMNS)
     taken = {*columns, *columns.values()}
     roles = {name: name for name in names if name not in taken} | dict(columns)
     for usual, ours in ALIASES.items():

@@ -139,10 +139,8 @@ class EmbeddingDataset:
             DataError: there is no train split, or it is empty.
         """
         if "train" not in self.splits or not self.splits["train"].num_rows:
-            raise DataError(
-                f"Data set {self.name} has no rows to train on (splits: {listed(self.splits)})",
-                expected="a split called train",
-            )
+            text = f"Data set {self.name} has no rows to train on (splits: {listed(self.splits)})"
+            raise DataError(text, expected="a split called train")
         rows = self.splits["train"]
         return rows.select_columns(training_columns(self.shape, rows.column_names))
 

@@ -60,12 +60,9 @@ def _refuse_one_value(path: Path, first_line: str) -> None:
     else:
         is_one = is_array = isinstance(value, list) and bool(value) and isinstance(value[0], dict)
     if is_one:
-        raise DataError(
-            f"the file holds {'an array of rows' if is_array else 'one JSON value over several lines'}",
-            file=path,
-            expected="an object in each line (JSON Lines)",
-            fix=f"jq -c '.[]' {shlex.quote(str(path))} > {shlex.quote(f'{path.stem}.jsonl')}" if is_array else (),
-        )
+        text = f"the file holds {'an array of rows' if is_array else 'one JSON value over several lines'}"
+        fix = f"jq -c '.[]' {shlex.quote(str(path))} > {shlex.quote(f'{path.stem}.jsonl')}" if is_array else ()
+        raise DataError(text, file=path, expected="an object in each line (JSON Lines)", fix=fix)
 
 
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
@@ -81,13 +78,10 @@ def _separated_chunks(path: Path, delimiter: str, options: FileOptions, faults: 
     repeated = [name for name, times in Counter(header).items() if times > 1 or not name.strip()]
     if not header or repeated:
         found = f"the columns {listed(map(repr, header[:20]))}" if header else "no line"
-        raise DataError(
-            f"the file begins with {found}",
-            file=path,
-            expected="a header line that names each column once",
-            note="A file without one needs the names of its columns",
-            fix=f"dataset.reader.header=[{usual_columns(len(header) or 1)}]",
-        )
+        expected = "a header line that names each column once"
+        note = "A file without one needs the names of its columns"
+        fix = f"dataset.reader.header=[{usual_columns(len(header) or 1)}]"
+        raise DataError(f"the file begins with {found}", file=path, expected=expected, note=note, fix=fix)
 
     def fitting() -> Iterator[tuple[int, list[str]]]:
         for place, row in rows:
@@ -111,12 +105,9 @@ def _header(path: Path, header: list[str], delimiter: str) -> list[str]:
     other = next((sign for sign in _DELIMITERS if header and sign != delimiter and sign in header[0]), None)
     if len(header) == 1 and other:
         typed = other.replace("\t", "\\t")
-        raise DataError(
-            f"the fields are separated by {_DELIMITERS[other]}: the first line is {header[0][:200]!r}",
-            file=path,
-            expected=f"{_DELIMITERS.get(delimiter) or repr(delimiter)} between the names of columns",
-            fix=f"'dataset.reader.delimiter=\"{typed}\"'",
-        )
+        text = f"the fields are separated by {_DELIMITERS[other]}: the first line is {header[0][:200]!r}"
+        expected = f"{_DELIMITERS.get(delimiter) or repr(delimiter)} between the names of columns"
+        raise DataError(text, file=path, expected=expected, fix=f"'dataset.reader.delimiter=\"{typed}\"'")
     if len(header) > 1 and header[0] == "" and _ROW_NUMBERS not in header:
         return [_ROW_NUMBERS, *header[1:]]
     return header
@@ -202,12 +193,9 @@ def _text_chunks(path: Path, options: FileOptions, faults: FaultLog) -> Iterator
     tabs = {line.count("\t") for _, line in head}
     if len(head) > 1 and len(tabs) == 1 and tabs != {0}:
         num_fields = tabs.pop() + 1
-        raise DataError(
-            f"each line holds {num_fields} fields, separated by tabs: {head[0][1][:200]!r}",
-            file=path,
-            expected="a name for each of them, or the ending .tsv if the first line names them",
-            fix=f"dataset.reader.header=[{usual_columns(num_fields)}]",
-        )
+        text = f"each line holds {num_fields} fields, separated by tabs: {head[0][1][:200]!r}"
+        expected = "a name for each of them, or the ending .tsv if the first line names them"
+        raise DataError(text, file=path, expected=expected, fix=f"dataset.reader.header=[{usual_columns(num_fields)}]")
     for batch in batched(filled):
         yield Chunk([place for place, _ in batch], {"text": [text for _, text in batch]})
 

@@ -52,12 +52,10 @@ class ColumnSpec:
                 yield Problem("names no columns", "columns", self.columns, "a column for each", fix=fix)
             elif repeated := _repeated(self.columns.values()):
                 yield Problem(f"names {repeated} more than once", "columns", expected="a column for each", fix=fix)
-        is_pair = isinstance(self.score_range, Sequence) and len(self.score_range) == 2
-        if self.score_range is not None and not (
-            is_pair and all(map(is_number, self.score_range)) and self.score_range[0] < self.score_range[1]
-        ):
-            expected = "the lowest and the highest score"
-            yield Problem("is no range", "score_range", self.score_range, expected, fix=("score_range=[0,5]",))
+        pair, expected = self.score_range, "the lowest and the highest score"
+        is_range = isinstance(pair, Sequence) and len(pair) == 2 and all(map(is_number, pair)) and pair[0] < pair[1]
+        if pair is not None and not is_range:
+            yield Problem("is no range", "score_range", pair, expected, fix=("score_range=[0,5]",))
         fix = ("label_names=[no,yes]",)
         if not are_names(self.label_names):
             yield Problem("is no list of names", "label_names", self.label_names, "each class once", fix=fix)

@@ -70,9 +70,8 @@ def _check_parts(split: str, files: list[Path]) -> None:
         raise DataError(f"{files[1]} and {files[0]} are both the split {split}", expected="one file for each split")
     total = int(parts[0][2])
     if [int(part[1]) for part in parts] != [*range(total)]:
-        raise DataError(
-            f"{files[0].parent} holds {len(files)} of the {total} parts of {split}: {_some(files)}", expected="all"
-        )
+        text = f"{files[0].parent} holds {len(files)} of the {total} parts of {split}: {_some(files)}"
+        raise DataError(text, expected="all")
 
 
 def sha256_of(*paths: Path) -> str:

@@ -154,9 +154,8 @@ def _tokens_of(model: Any) -> tuple[int, list[int]]:
     """The mask token and all special tokens of a model that replaced token detection can be built on."""
     width = model[0].auto_model.get_input_embeddings().embedding_dim
     if model.get_embedding_dimension() != width:
-        raise ValueError(
-            f"the sentence embedding has {model.get_embedding_dimension()} numbers, a token {width}: they must agree."
-        )
+        given = model.get_embedding_dimension()
+        raise ValueError(f"the sentence embedding has {given} numbers, a token {width}: they must agree.")
     if model.tokenizer.mask_token_id is None or model.tokenizer.padding_side != "right":
         raise ValueError("the tokenizer has no mask token, or pads on the left: the model is no masked-language model.")
     return model.tokenizer.mask_token_id, list(model.tokenizer.all_special_ids)

@@ -33,9 +33,8 @@ def contrastive(model: Any, distance: str = "cosine", margin: float | None = Non
     """
     from sentence_transformers.sentence_transformer.losses import ContrastiveLoss
 
-    return ContrastiveLoss(
-        model, distance_metric=_pair_metric(distance), margin=_margin_for(distance, margin), size_average=size_average
-    )
+    metric, margin = _pair_metric(distance), _margin_for(distance, margin)
+    return ContrastiveLoss(model, distance_metric=metric, margin=margin, size_average=size_average)
 
 
 def online_contrastive(model: Any, distance: str = "cosine", margin: float | None = None) -> Any:

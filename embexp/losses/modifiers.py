@@ -46,13 +46,9 @@ class Modifier:
         try:
             return instantiate({key: value for key, value in self.call.items() if key not in runtime}, **runtime)
         except ValueError as error:
-            raise ConfigError(
-                f"does not fit: {error}",
-                key="modifier",
-                given=self.name,
-                note=f"The model's embeddings have {width} numbers.",
-                fix=("modifier.<argument>=<value>", "modifier=none"),
-            ) from error
+            text, note = f"does not fit: {error}", f"The model's embeddings have {width} numbers."
+            fix = ("modifier.<argument>=<value>", "modifier=none")
+            raise ConfigError(text, key="modifier", given=self.name, note=note, fix=fix) from error
 
     def public_call(self) -> dict[str, Any]:
         """The call without what only describes it: `_target_` and the arguments."""

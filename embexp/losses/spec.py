@@ -114,13 +114,9 @@ class LossSpec:
         try:
             loss = instantiate({key: value for key, value in self.call.items() if key not in runtime}, **runtime)
         except ValueError as error:
-            raise ConfigError(
-                f"does not fit: {error}",
-                key="loss",
-                given=self.name,
-                expected=f"arguments that fit: conf/loss/{self.name}.yaml says what each may be",
-                fix=("loss.<argument>=<value>", "loss=<another>"),
-            ) from error
+            expected = f"arguments that fit: conf/loss/{self.name}.yaml says what each may be"
+            text, fix = f"does not fit: {error}", ("loss.<argument>=<value>", "loss=<another>")
+            raise ConfigError(text, key="loss", given=self.name, expected=expected, fix=fix) from error
         return self.modifier.wrap(loss, model) if self.modifier else loss
 
     def value_problems(self) -> list[Problem]:

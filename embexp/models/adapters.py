@@ -78,13 +78,10 @@ class LoraAdapter:
         try:
             model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", **arguments))
         except ValueError as error:
-            raise ModelError(
-                f"does not fit the model: {str(error).splitlines()[0]}",
-                key="model.adapter",
-                given="lora",
-                expected="names of matrices of its transformer, or all-linear for all of them",
-                fix=("'model.adapter.target_modules=[query,value]'", "model.adapter.target_modules=all-linear"),
-            ) from error
+            text = f"does not fit the model: {str(error).splitlines()[0]}"
+            expected = "names of matrices of its transformer, or all-linear for all of them"
+            fix = ("'model.adapter.target_modules=[query,value]'", "model.adapter.target_modules=all-linear")
+            raise ModelError(text, key="model.adapter", given="lora", expected=expected, fix=fix) from error
 
 
 def refuse_adapter(adapter: Any) -> None:

@@ -59,13 +59,9 @@ class CrossEncoderBase:
         try:
             return CrossEncoder(source, num_labels=num_outputs, max_length=self.max_tokens)
         except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"cannot be loaded as a cross-encoder: {str(error).splitlines()[0]}",
-                key="teacher.model",
-                given=self.name,
-                expected=f"a transformer for {num_outputs} output(s): an option, a folder or a Hub id",
-                fix=_MINILM,
-            ) from error
+            text = f"cannot be loaded as a cross-encoder: {str(error).splitlines()[0]}"
+            expected = f"a transformer for {num_outputs} output(s): an option, a folder or a Hub id"
+            raise ModelError(text, key="teacher.model", given=self.name, expected=expected, fix=_MINILM) from error
 
 
 _ACTIVATIONS = {"sigmoid": "Sigmoid", "identity": "Identity"}  # as torch.nn calls them
@@ -116,18 +112,14 @@ class CrossEncoderScorer:
     def _loaded(self) -> Any:
         from sentence_transformers import CrossEncoder
 
+        fix = "scorer.path=<folder or id>"
         try:
             model = CrossEncoder(self.path, max_length=self.max_tokens)
         except (OSError, ValueError) as error:
-            raise ModelError(
-                f"cannot be loaded: {str(error).splitlines()[0]}",
-                key="scorer.path",
-                given=self.path,
-                expected="a folder, or an id that is in the Hugging Face cache or on the Hub",
-                fix="scorer.path=<folder or id>",
-            ) from error
+            text = f"cannot be loaded: {str(error).splitlines()[0]}"
+            expected = "a folder, or an id that is in the Hugging Face cache or on the Hub"
+            raise ModelError(text, key="scorer.path", given=self.path, expected=expected, fix=fix) from error
         if model.num_labels != 1:
             text, expected = f"gives {model.num_labels} numbers for a pair", "one: a model for ranking or similarity"
-            fix = "scorer.path=<folder or id>"
             raise ModelError(text, key="scorer.path", given=self.path, expected=expected, fix=fix)
         return model

@@ -148,13 +148,9 @@ class PretrainedModel:
         """Refuse an attention that this machine lacks, and a type of weights that cannot be trained."""
         _check_attention(self.attention)
         if self.dtype == "float16":
-            raise ConfigError(
-                "cannot be trained: steps as small as a learning rate vanish in it, or the loss becomes nan",
-                key="model.dtype",
-                given=self.dtype,
-                expected="wider weights",
-                fix=("model.dtype=bfloat16", "model.dtype=float32 trainer.fp16=true"),
-            )
+            text = "cannot be trained: steps as small as a learning rate vanish in it, or the loss becomes nan"
+            fix = ("model.dtype=bfloat16", "model.dtype=float32 trainer.fp16=true")
+            raise ConfigError(text, key="model.dtype", given=self.dtype, expected="wider weights", fix=fix)
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
         """The model as sentence-transformers loads it, changed as the arguments say.
@@ -234,15 +230,10 @@ def _set_pooling(model: "SentenceTransformer", pooling: str | Sequence[str]) -> 
     old = model[place]
     pooled = Pooling(old.embedding_dimension, pooling, old.include_prompt)
     behind = [module for module in [*model][place + 1 :] if hasattr(module, "get_embedding_dimension")]
-    if behind and pooled.get_embedding_dimension() != old.get_embedding_dimension():
-        raise ModelError(
-            f"gives {pooled.get_embedding_dimension()} numbers; {type(behind[0]).__name__} after it expects "
-            f"{old.get_embedding_dimension()}",
-            key="model.pooling",
-            given=pooling,
-            expected="a single mode",
-            fix="model.pooling=cls",
-        )
+    width, expected = pooled.get_embedding_dimension(), old.get_embedding_dimension()
+    if behind and width != expected:
+        text = f"gives {width} numbers; {type(behind[0]).__name__} after it expects {expected}"
+        raise ModelError(text, key="model.pooling", given=pooling, expected="a single mode", fix="model.pooling=cls")
     model[place] = pooled
 
 

@@ -103,13 +103,11 @@ def wordpiece_tokenizer(texts: Iterable[str], vocabulary_size: int, max_seq_leng
     from transformers import BertTokenizerFast
 
     normalise, split = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-    counts = Counter(
-        word for text in sorted(set(texts)) for word, _ in split.pre_tokenize_str(normalise.normalize_str(text))
-    )
+    normalised = map(normalise.normalize_str, sorted(set(texts)))
+    counts = Counter(word for text in normalised for word, _ in split.pre_tokenize_str(text))
     characters = sorted({character for word in counts for character in word})
     pieces = [*_SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters)]
     words = sorted((word for word in counts if len(word) > 1), key=lambda word: (-counts[word], word))
-    vocabulary = [*pieces, *words][: max(vocabulary_size, len(pieces))]
-    return BertTokenizerFast(
-        vocab={piece: number for number, piece in enumerate(vocabulary)}, model_max_length=max_seq_length
-    )
+    kept = [*pieces, *words][: max(vocabulary_size, len(pieces))]
+    vocabulary = {piece: number for number, piece in enumerate(kept)}
+    return BertTokenizerFast(vocab=vocabulary, model_max_length=max_seq_length)

@@ -59,14 +59,11 @@ class Seq2SeqTranslator:
             tokenizer = AutoTokenizer.from_pretrained(self.place["location"])
             model = AutoModelForSeq2SeqLM.from_pretrained(self.place["location"])
         except (OSError, ValueError, ImportError) as error:
-            raise ModelError(
-                f"({self.place['source']}) cannot be loaded: {str(error).strip().splitlines()[0]}",
-                key="translator.path",
-                given=self.path,
-                expected="a sequence-to-sequence model in a folder, in the cache of Hugging Face or on the Hub",
-                note="The tokenizers of Marian, M2M100 and NLLB need sentencepiece",
-                fix=("translator.path=<folder or id>", "pip install sentencepiece"),
-            ) from error
+            text = f"({self.place['source']}) cannot be loaded: {str(error).strip().splitlines()[0]}"
+            expected = "a sequence-to-sequence model in a folder, in the cache of Hugging Face or on the Hub"
+            note = "The tokenizers of Marian, M2M100 and NLLB need sentencepiece"
+            fix, key = ("translator.path=<folder or id>", "pip install sentencepiece"), "translator.path"
+            raise ModelError(text, key=key, given=self.path, expected=expected, note=note, fix=fix) from error
         source, target = self.languages
         if source:
             _language_id(tokenizer, source, self.path)
@@ -105,11 +102,8 @@ def _language_id(tokenizer: Any, code: str, path: str) -> int:
     token = getattr(tokenizer, "lang_code_to_token", {}).get(code, code)
     number = tokenizer.convert_tokens_to_ids(token)
     if number is None or number == tokenizer.unk_token_id:
-        raise ModelError(
-            f"does not know the language {code}",
-            key="translator.path",
-            given=path,
-            expected="a code of its own, such as en (M2M100) or eng_Latn (NLLB), or null in a model of one pair",
-            fix="translator.source_language=<code> translator.target_language=<code>",
-        )
+        fix = "translator.source_language=<code> translator.target_language=<code>"
+        expected = "a code of its own, such as en (M2M100) or eng_Latn (NLLB), or null in a model of one pair"
+        text = f"does not know the language {code}"
+        raise ModelError(text, key="translator.path", given=path, expected=expected, fix=fix)
     return number

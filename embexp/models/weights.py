@@ -85,13 +85,9 @@ def find_weights(
     """
     if path and (folder := Path(path).expanduser()).is_dir():
         if revision:
-            raise ModelError(
-                f"was given; a folder has no revisions ({path})",
-                key="model.revision",
-                given=revision,
-                expected="an id of the Hub with it",
-                fix=("model.revision=null", "model=<org/name>"),
-            )
+            text, expected = f"was given; a folder has no revisions ({path})", "an id of the Hub with it"
+            fix = ("model.revision=null", "model=<org/name>")
+            raise ModelError(text, key="model.revision", given=revision, expected=expected, fix=fix)
         return _local("path", path, folder)
     if path and (path.startswith((".", "/", "~")) or path.count("/") != 1):
         raise ModelError(f"There is no folder {path}", expected="a saved model, or an id such as org/name")
@@ -101,12 +97,9 @@ def find_weights(
     if not path and not revision and package and (folder := _package_folder(package)):
         place = _local("package", hub_id, folder)
         if sha256 and place["sha256"] != sha256:
-            raise ModelError(
-                f"the file has the sha256 {place['sha256']}; expected {sha256}",
-                file=_weights_in(folder),
-                note="The package is not the published one: install it again, or give a folder",
-                fix="model.path=<folder>",
-            )
+            text = f"the file has the sha256 {place['sha256']}; expected {sha256}"
+            note = "The package is not the published one: install it again, or give a folder"
+            raise ModelError(text, file=_weights_in(folder), note=note, fix="model.path=<folder>")
         return place
     if cached := _cached_folder(hub_id, revision):
         return _local("cache", hub_id, cached) | {"revision": cached.name}

@@ -106,11 +106,9 @@ def _most_frequent_words(texts: Iterable[str], vocabulary_size: int) -> list[str
     counts = Counter(word for text in sorted(set(texts)) for word in _words_of(text))
     unspaced = sum(count for word, count in counts.items() if _is_unspaced(word))
     if 2 * unspaced > counts.total():
-        raise ModelError(
-            "The training texts have no white space between words",
-            expected="words separated by white space, or a model that reads characters",
-            fix=("model=static_scratch", "model=tiny"),
-        )
+        expected = "words separated by white space, or a model that reads characters"
+        fix = ("model=static_scratch", "model=tiny")
+        raise ModelError("The training texts have no white space between words", expected=expected, fix=fix)
     return sorted(counts, key=lambda word: (-counts[word], word))[:vocabulary_size]
 
 
