@@ -4,7 +4,6 @@ import json
 import logging
 from pathlib import Path
 
-import mlflow
 import pytest
 from conftest import TINY
 from hydra.errors import HydraException
@@ -35,6 +34,8 @@ def plan_of(folder, *overrides):
 
 
 def children_of(store):
+    import mlflow
+
     client = mlflow.MlflowClient(store)
     runs = client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
     return client, {each.info.run_name: each for each in runs if "mlflow.parentRunId" in each.data.tags}
@@ -243,6 +244,8 @@ def test_each_stage_is_a_child_run_with_its_own_numbers(adapted):
 
 
 def test_the_run_holds_what_every_stage_was_worth(adapted):
+    import mlflow
+
     folder, store = adapted
     result = json.loads((folder / "result.json").read_text())
     assert [stage["name"] for stage in result["stages"]] == ["mlm", "tsdae"]

@@ -176,3 +176,34 @@ def is_package(path: Path) -> bool:
 
 def test_every_folder_of_modules_is_a_package():
     assert {path.parent for path in FILES} == {path.parent for path in FILES if path.stem == "__init__"}
+
+
+# Test modules that need a heavy library to be read: a class or a table made with it stands at their top level.
+HEAVY_HEADS = {
+    "data/test_dataset.py",
+    "data/test_hub.py",
+    "evaluation/stats/test_permutation.py",
+    "evaluation/stats/test_significance.py",
+    "evaluation/test_correlations.py",
+    "losses/test_distances.py",
+    "losses/test_info_nce.py",
+    "losses/test_orthogonal.py",
+    "losses/test_tension.py",
+    "models/test_packed.py",
+    "training/test_loss_monitor.py",
+    "training/test_stage.py",
+    "tuning/test_closing.py",
+}
+
+
+def test_test_modules_import_heavy_libraries_where_they_use_them():
+    tests = Path(__file__).parent
+    modules = [path for path in sorted(tests.rglob("*.py")) if "benchmarks" not in path.parts]
+    assert len(modules) > 200
+    slow = HEAVY - {"pyarrow", "matplotlib"}
+    early = {
+        path.relative_to(tests).as_posix()
+        for path in modules
+        if {module.split(".")[0] for module in imports_of(path, top_level_only=True) if module} & slow
+    }
+    assert early == HEAVY_HEADS

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 
-import mlflow
 import pytest
 
 from embexp.cli.overrides import each_model
@@ -28,6 +27,8 @@ def composed(*arguments):
 
 
 def test_every_model_gets_a_run_below_one_parent_and_a_place_in_the_table(workplace, store, capsys):
+    import mlflow
+
     found = evaluate(composed(*TWO), workplace / "out")
     (experiment,) = [each for each in mlflow.MlflowClient(store).search_experiments() if each.name == "embexp"]
     runs = mlflow.MlflowClient(store).search_runs([experiment.experiment_id])

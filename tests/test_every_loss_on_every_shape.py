@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from omegaconf import OmegaConf
 from shaped_rows import CLASSES, NUM_ROWS, NUMBERS, OTHERS, RIGHT, STRANGERS, TEXTS, write_rows
 
@@ -112,6 +111,8 @@ def workshop(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def tiny_model(workshop):
     """The one model of this file, never trained itself."""
+    import torch
+
     torch.set_num_threads(1)
     scratch = ScratchModel(num_layers=1, hidden_size=16, num_heads=2, vocabulary_size=100, max_seq_length=16)
     model = scratch.load(lambda: [*TEXTS, *OTHERS, *STRANGERS], workshop)

@@ -2,12 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
-import mlflow
 import pytest
-import torch
 from killed_runs import at_step, killed, resume, run
-from safetensors.torch import load_file
 from shaped_rows import CLASSES, RIGHT, TEXTS, write_rows
 
 from embexp.config.compose import compose
@@ -43,8 +41,10 @@ def overrides_of(loss: str, data: Path) -> list[str]:
     return [f"loss={loss}", *TINY, *STEPS, *QUIET, *of_file, *classes, *judged]
 
 
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+def weights_of(folder: Path) -> dict[str, Any]:
     """All that a run trained: the model it kept, and the last checkpoint's model, loss and optimizer."""
+    import torch
+
     last = folder / "stages/main/checkpoints/checkpoint-7"
     files = {"kept": folder / "stages/main/model", "last": last}
     found = {f"{name} {key}": value for name, path in files.items() for key, value in model_weights(path).items()}
@@ -54,8 +54,10 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return found | {f"adam {n} {key}": value for n, state in states.items() for key, value in state.items()}
 
 
-def model_weights(folder: Path) -> dict[str, torch.Tensor]:
+def model_weights(folder: Path) -> dict[str, Any]:
     """The weights of a saved model, or those of its adapter."""
+    from safetensors.torch import load_file
+
     (file,) = [*folder.glob("model.safetensors"), *folder.glob("adapter_model.safetensors")]
     return load_file(file)
 
@@ -122,12 +124,16 @@ def assert_same_end(workplace: Path, store: str, *overrides: str) -> None:
     assert_one_run_each(store, whole, broken)
 
 
-def assert_same_weights(whole: dict[str, torch.Tensor], broken: dict[str, torch.Tensor]) -> None:
+def assert_same_weights(whole: dict[str, Any], broken: dict[str, Any]) -> None:
+    import torch
+
     assert list(whole) == list(broken)
     assert [name for name in whole if not torch.equal(whole[name], broken[name])] == []
 
 
 def assert_one_run_each(store: str, *folders: Path) -> None:
+    import mlflow
+
     client = mlflow.MlflowClient(store)
     runs = client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
     assert {run.info.run_id for run in runs} == {json.loads((f / "run.json").read_text())["id"] for f in folders}

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 
-import mlflow
 import pytest
 from conftest import TINY
 from omegaconf import OmegaConf
@@ -37,6 +36,8 @@ def without_times(metrics):
 
 
 def test_the_command_gives_what_the_run_gave(workplace, store):
+    import mlflow
+
     within = run_once(workplace / "run", FORMS)
     assert [entry["name"] for entry in within["exports"]] == ["int8", "binary", "onnx"]
     assert len(without_times(within["metrics"])) > 60
@@ -114,6 +115,8 @@ def test_a_run_that_another_process_holds_is_not_touched(finished_run):
 
 
 def test_exporting_again_adds_nothing_that_the_trackers_run_has_and_does_not_open_it(workplace, store):
+    import mlflow
+
     run_id = run_once(workplace / "runs/one", "export=[binary]")["run"]["id"]
     client = mlflow.MlflowClient(store)
     ended = client.get_run(run_id).info.end_time
@@ -126,6 +129,8 @@ def test_exporting_again_adds_nothing_that_the_trackers_run_has_and_does_not_ope
 
 
 def test_a_run_that_the_tracker_does_not_know_is_told(workplace, store, caplog):
+    import mlflow
+
     folder = workplace / "run"
     run_once(folder, "tracking=none")
     text = (folder / "config.yaml").read_text()

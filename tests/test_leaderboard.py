@@ -2,7 +2,6 @@
 
 import json
 
-import mlflow
 import pytest
 from recorded_runs import write_run
 
@@ -81,6 +80,8 @@ def test_folders_and_mlflow_give_the_same_leaderboard(sweep, workplace, capsys):
 
 @pytest.mark.parametrize("by_id", [True, False])
 def test_the_files_go_to_the_artifacts_of_the_sweep_and_where_they_were_asked_for(sweep, store, workplace, by_id):
+    import mlflow
+
     ranked(f"sweep={SWEEP_ID if by_id else sweep}", "output=my leaderboard")
     stored = {each.path for each in mlflow.MlflowClient(store).list_artifacts(sweep, "leaderboard")}
     assert {"leaderboard/leaderboard.html", "leaderboard/heat_map.png"} <= stored

@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import mlflow
 import pytest
 from conftest import TINY
 from filelock import FileLock
@@ -111,6 +110,8 @@ def test_a_run_killed_again_and_again_at_random_ends_like_one_that_was_not(undis
 
 
 def test_the_command_goes_on_with_a_killed_run_by_folder_or_by_id_in_the_same_mlflow_run(workplace, store):
+    import mlflow
+
     command = [sys.executable, "-m", "embexp"]
     long = ["trainer.max_steps=3000", "trainer.save_steps=2", "trainer.eval_steps=1500"]
     process = subprocess.Popen([*command, *TINY, "loss=softmax", *long], cwd=workplace)
@@ -205,6 +206,8 @@ def test_a_run_is_gone_on_with_where_it_began(begun, monkeypatch, tmp_path):
 
 
 def test_a_run_that_its_tracker_has_not_closed_is_gone_on_with(workplace, store):
+    import mlflow
+
     killed(before, ("finish", "embexp.tracking.mlflow_tracker.MlflowTracker"), workplace / "run", *TINY)
     assert status_of(workplace / "run") == "FINISHED"
     resume(workplace / "run")

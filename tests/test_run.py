@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 
-import mlflow
 import pytest
 from conftest import TINY
 
@@ -32,6 +31,8 @@ def run_of(client, experiment="embexp"):
 
 
 def test_a_run_leaves_its_record_in_the_folder_and_in_mlflow(workplace, store):
+    import mlflow
+
     folder = workplace / "run"
     result = execute(plan_of(folder)).content
     assert result["run"]["status"] == "FINISHED"
@@ -53,6 +54,8 @@ def test_a_run_leaves_its_record_in_the_folder_and_in_mlflow(workplace, store):
 
 
 def test_warnings_of_the_check_stand_in_the_result_and_in_a_tag(workplace, store):
+    import mlflow
+
     result = execute(
         plan_of(workplace / "run", "trainer.gradient_accumulation_steps=2", "modifier=adaptive_layer")
     ).content
@@ -64,6 +67,8 @@ def test_warnings_of_the_check_stand_in_the_result_and_in_a_tag(workplace, store
 
 
 def test_step_metrics_and_artifacts_are_logged(workplace, store):
+    import mlflow
+
     execute(plan_of(workplace / "run"))
     client = mlflow.MlflowClient(store)
     run_id = run_of(client).info.run_id
@@ -103,6 +108,8 @@ def test_a_stage_before_the_main_one_is_trained_first(workplace):
 
 
 def test_a_training_that_breaks_ends_failed_with_its_error(workplace, store):
+    import mlflow
+
     plan = plan_of(workplace / "run", "loss=cosent", "loss.scale=inf")
     with pytest.raises(TrainingError, match=r"The loss is nan at step 1\."):
         execute(plan)
@@ -114,6 +121,8 @@ def test_a_training_that_breaks_ends_failed_with_its_error(workplace, store):
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_ends_killed(sent, code, workplace, store):
+    import mlflow
+
     command = [sys.executable, "-m", "embexp", *TINY, "trainer.max_steps=5000", "hydra.run.dir=run"]
     process = subprocess.Popen(command, cwd=workplace, env=os.environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     metrics = workplace / "run" / "metrics.jsonl"

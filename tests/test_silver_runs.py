@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import mlflow
 import pytest
 from conftest import TINY
 from killed_runs import run
@@ -65,6 +64,8 @@ def planned(folder, silver, *overrides):
 
 
 def runs_of(store):
+    import mlflow
+
     client = mlflow.MlflowClient(store)
     found = client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
     return client, {each.info.run_name: each for each in found}

@@ -2,7 +2,6 @@
 
 import json
 
-import mlflow
 import pytest
 from conftest import TINY
 from typed_commands import run_typed
@@ -15,6 +14,8 @@ def sweep(folder, *arguments):
 
 
 def runs_in(store):
+    import mlflow
+
     client = mlflow.MlflowClient(store)
     runs = client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]

@@ -1,7 +1,7 @@
 """Data sets in the Hub's layout, read from a local folder as `datasets` reads them: whole, streamed, by split."""
 
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value
+from datasets import ClassLabel, Features, Value
 
 from embexp.data.readers import read_hub
 from embexp.errors import DataError
@@ -15,6 +15,8 @@ COLUMNS = {"sentence1": "premise", "sentence2": "hypothesis"}
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """A folder as the Hub has it, with a train split of three rows and a validation split of one."""
+    from datasets import Dataset
+
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     rows = {"premise": ["a", "b", "c"], "hypothesis": ["d", "e", "f"], "label": [0, 2, -1]}
     folder = tmp_path / "repository"

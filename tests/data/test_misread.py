@@ -4,7 +4,6 @@ import gzip
 import logging
 
 import pytest
-from datasets import Dataset
 
 from embexp.data.readers import read_files, read_hub
 from embexp.data.row_checks import dataset_of
@@ -16,6 +15,8 @@ PAIR = {"anchor": ["a"], "positive": ["b"]}
 
 
 def csv(path, **columns):
+    from datasets import Dataset
+
     Dataset.from_dict(columns).to_csv(path, index=False)
     return path
 
@@ -129,6 +130,8 @@ def test_capital_endings_are_read(tmp_path, name, content):
 @pytest.mark.parametrize("labels", [[0.2, 1.0, 0.7], ["0.2", "1", "0.7"], ["0.2", "0.9", "0.7"]])
 @pytest.mark.parametrize("on_fault", ["stop", "drop"])
 def test_fractions_are_no_classes(tmp_path, labels, on_fault):
+    from datasets import Dataset
+
     path = tmp_path / "rows.parquet"
     Dataset.from_dict({"sentence1": list("abc"), "b": list("def"), "label": labels}).to_parquet(path)
     message = refusal_of(path, columns={"sentence2": "b"}, on_fault=on_fault)
@@ -141,6 +144,8 @@ def test_fractions_are_no_classes(tmp_path, labels, on_fault):
 @pytest.mark.parametrize("labels", [[True, False], ["True", "False"], ["true", "FALSE"]])
 @pytest.mark.parametrize(("names", "expected"), [([], [1, 0]), (["True", "False"], [0, 1]), (["no", "yes"], [1, 0])])
 def test_true_is_one_unless_names_say_otherwise(tmp_path, labels, names, expected):
+    from datasets import Dataset
+
     if names == ["True", "False"] and labels[0] == "true":
         labels = ["True", "False"]
     path = tmp_path / "rows.parquet"
@@ -189,6 +194,8 @@ def test_whole_numbers_that_may_be_scores_are_pointed_out(tmp_path, caplog, labe
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize("on_fault", ["stop", "drop"])
 def test_a_score_outside_of_the_range_is_shown_as_the_file_has_it(tmp_path, suffix, on_fault):
+    from datasets import Dataset
+
     path = tmp_path / f"rows.{suffix}"
     rows = Dataset.from_dict({"sentence1": list("abc"), "sentence2": list("def"), "score": [5, 7, -1]})
     rows.to_parquet(path) if suffix == "parquet" else rows.to_csv(path, index=False)

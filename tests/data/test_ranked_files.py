@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +37,8 @@ def test_the_bge_form_is_read_by_name(tmp_path):
 
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_rows_wrapped_in_a_set_are_unwrapped(tmp_path, wrapped):
+    from datasets import Dataset
+
     rows = [{"set": row} if wrapped else row for row in [{"query": "q", "pos": ["p"], "neg": ["n", "m"]}]]
     expected = {"query": ["q"], "positives": [["p"]], "negatives": [["n", "m"]]}
     assert read_files(write_lines(tmp_path / "qqp.jsonl", rows), "mine").splits["train"].to_dict() == expected

@@ -3,7 +3,6 @@
 import hashlib
 
 import pytest
-from datasets import Dataset
 
 from embexp.config.compose import compose, resolve
 from embexp.config.session import conf_dir
@@ -17,6 +16,8 @@ SCORED = {"sentence1": ["a", "b", "c"], "sentence2": ["d", "e", "f"], "score": [
 
 def write(path, columns):
     """A file of the kind that the path's suffix says."""
+    from datasets import Dataset
+
     rows = Dataset.from_dict(columns)
     if path.suffix in (".parquet", ".jsonl"):
         {".parquet": rows.to_parquet, ".jsonl": rows.to_json}[path.suffix](path)

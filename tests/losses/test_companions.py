@@ -6,7 +6,6 @@ from conftest import TINY
 from embexp.config.compose import compose, option_of
 from embexp.errors import ConfigError, EmbexpError, ModelError
 from embexp.experiment.plan import plan_run
-from embexp.losses.diffcse import _load_generator
 from embexp.losses.guided import _frozen
 from embexp.losses.spec import spec_of
 from embexp.models.pretrained import PretrainedModel
@@ -81,6 +80,8 @@ def test_a_hub_that_does_not_answer_is_told_before_anything_is_loaded(answers, m
 
 
 def test_a_model_that_cannot_be_loaded_is_told_with_the_argument(tmp_path):
+    from embexp.losses.diffcse import _load_generator
+
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
     guide = PretrainedModel(path=str(tmp_path))
     with pytest.raises(ModelError, match=r"loss\.guide: Model .* cannot be loaded: .* type loss\.guide=<folder or Hub"):

@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-import torch
 from shaped_rows import OTHERS, STRANGERS, TEXTS, right_dataset
 
 from embexp.config.compose import option_of
@@ -32,6 +31,8 @@ REFUSED = {
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """The one model of this file, wide enough to be halved; it is copied, never trained itself."""
+    import torch
+
     torch.set_num_threads(1)
     torch.manual_seed(0)
     scratch = ScratchModel(num_layers=2, hidden_size=64, num_heads=2, vocabulary_size=100, max_seq_length=16)
@@ -41,6 +42,8 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope="module")
 def guides(tmp_path_factory):
     """Saved models that may guide: one with the tiny model's vocabulary, one with another."""
+    import torch
+
     folder = tmp_path_factory.mktemp("guides")
     for name, texts in {"same": [*TEXTS, *OTHERS, *STRANGERS], "other": ["other words", *TEXTS]}.items():
         torch.manual_seed(1)
@@ -58,13 +61,15 @@ def spec(loss: str, guides, modifier: str = "none", **changes):
 
 def batch_of(model, shape: str):
     """All rows of a shape as the trainer hands them to a loss."""
+    import torch
+
     rows = right_dataset(shape).training_rows()
     described = right_dataset(shape).shape
     columns = [model.preprocess(rows[column][:]) for column in text_columns(described, rows.column_names)]
     return columns, torch.tensor(rows[described.label][:]) if described.label else None
 
 
-def value_of(loss, batch) -> torch.Tensor:
+def value_of(loss, batch):
     """The loss of a batch, whose parts are added up as the trainer does."""
     value = loss([dict(column) for column in batch[0]], batch[1])
     return sum(value.values()) if isinstance(value, dict) else value
@@ -72,6 +77,8 @@ def value_of(loss, batch) -> torch.Tensor:
 
 def step(loss, batch) -> tuple[float, float]:
     """The value of one step of gradient descent, and the norm of its gradient."""
+    import torch
+
     trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=0.1)
     value = value_of(loss, batch)
@@ -83,6 +90,8 @@ def step(loss, batch) -> tuple[float, float]:
 
 def moved(before, after) -> bool:
     """Whether any weight of a model differs from what it was."""
+    import torch
+
     return any(not torch.equal(old, new) for old, new in zip(before.parameters(), after.parameters(), strict=True))
 
 
@@ -94,6 +103,8 @@ def test_the_catalogue_is_whole():
 
 @pytest.mark.parametrize(("name", "shape"), CELLS)
 def test_a_loss_trains_the_model_on_a_shape_that_it_accepts(name, shape, tiny, guides):
+    import torch
+
     model = copy.deepcopy(tiny).train()
     loss = spec(name, guides).build(model, right_dataset(shape))
     value, norm = step(loss, batch_of(model, shape))
@@ -119,6 +130,8 @@ def test_a_loss_trains_weights_of_its_own_where_its_traits_say_so(name, tiny, gu
 @pytest.mark.parametrize("modifier", MODIFIERS)
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_modifier_composes_with_a_loss_or_refuses_it(name, modifier, tiny, guides):
+    import torch
+
     model, modified = copy.deepcopy(tiny).train(), spec(name, guides, modifier)
     shape = modified.accepts[0]
     if name in REFUSED[modifier]:
@@ -144,6 +157,8 @@ def test_a_modifier_composes_with_a_loss_or_refuses_it(name, modifier, tiny, gui
     ],
 )
 def test_a_cached_loss_equals_its_plain_twin(cached, plain, shape, tiny, guides):
+    import torch
+
     values, gradients = [], []
     for name, changes in (cached, plain):
         model = copy.deepcopy(tiny).eval()  # without dropout

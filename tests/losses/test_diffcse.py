@@ -6,12 +6,10 @@ from types import SimpleNamespace
 
 import numpy
 import pytest
-import torch
 from shaped_rows import OTHERS, TEXTS, right_dataset
 
 from embexp.config.compose import option_of
 from embexp.errors import ConfigError
-from embexp.losses.diffcse import DiffCSE
 from embexp.losses.spec import spec_of
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel
@@ -21,6 +19,8 @@ WORDS = [*TEXTS, *OTHERS]
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
+    import torch
+
     torch.manual_seed(0)
     scratch = ScratchModel(num_layers=1, hidden_size=16, num_heads=2, vocabulary_size=100, max_seq_length=16)
     return scratch.load(lambda: WORDS, tmp_path_factory.mktemp("tiny"))
@@ -28,11 +28,14 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture
 def loss(tiny):
+    from embexp.losses.diffcse import DiffCSE
+
     return DiffCSE(copy.deepcopy(tiny))
 
 
 def always(token: int, vocabulary_size: int):
     """A generator that finds one token likeliest everywhere."""
+    import torch
 
     def generator(tokens, **_):
         return SimpleNamespace(logits=torch.nn.functional.one_hot(torch.full_like(tokens, token), vocabulary_size))
@@ -49,6 +52,8 @@ def with_parts(loss, **parts):
 
 
 def test_masked_tokens_are_filled_in_and_special_ones_and_padding_stay(loss, tiny):
+    import torch
+
     batch = tiny.preprocess(["a cat sits", "a dog sits on the wall"])
     tokens, attention = batch["input_ids"], batch["attention_mask"]
     loss.masking_ratio = 1.0
@@ -60,6 +65,8 @@ def test_masked_tokens_are_filled_in_and_special_ones_and_padding_stay(loss, tin
 
 
 def test_a_share_of_the_tokens_is_masked(loss):
+    import torch
+
     torch.manual_seed(0)
     tokens = torch.full((100, 100), 50)
     with_parts(loss, generator=always(51, 100))
@@ -68,6 +75,8 @@ def test_a_share_of_the_tokens_is_masked(loss):
 
 
 def test_the_discriminator_sees_the_sentence_embedding_first_and_is_asked_of_every_token(loss):
+    import torch
+
     table = numpy.random.default_rng(0).normal(size=(100, 16))
     vectors = torch.nn.Embedding.from_pretrained(torch.tensor(table, dtype=torch.float32))
     seen = {}
@@ -92,6 +101,10 @@ def test_the_discriminator_sees_the_sentence_embedding_first_and_is_asked_of_eve
 
 
 def test_the_total_is_simcse_and_the_weighted_detection_of_both_copies(tiny):
+    import torch
+
+    from embexp.losses.diffcse import DiffCSE
+
     model = copy.deepcopy(tiny).eval()
     loss = DiffCSE(model, rtd_weight=0.5)
     columns = [model.preprocess(TEXTS), model.preprocess(TEXTS)]
@@ -102,6 +115,8 @@ def test_the_total_is_simcse_and_the_weighted_detection_of_both_copies(tiny):
 
 
 def test_detection_teaches_the_sentence_embedding_and_not_the_generator(tiny):
+    from embexp.losses.diffcse import DiffCSE
+
     model = copy.deepcopy(tiny).train()
     loss = DiffCSE(model)
     total = loss([model.preprocess(TEXTS), model.preprocess(TEXTS)])
@@ -113,6 +128,8 @@ def test_detection_teaches_the_sentence_embedding_and_not_the_generator(tiny):
 
 
 def test_a_generator_without_its_last_layers_is_told(tiny, caplog):
+    from embexp.losses.diffcse import DiffCSE
+
     with caplog.at_level(logging.WARNING):
         DiffCSE(copy.deepcopy(tiny))
     assert "has no trained layer that fills in masked tokens" in caplog.text
@@ -121,6 +138,8 @@ def test_a_generator_without_its_last_layers_is_told(tiny, caplog):
 
 def test_a_whole_masked_language_model_is_taken_in_silence(tiny, tmp_path, caplog):
     from transformers import AutoModelForMaskedLM
+
+    from embexp.losses.diffcse import DiffCSE
 
     AutoModelForMaskedLM.from_config(tiny[0].auto_model.config).save_pretrained(tmp_path)
     tiny.tokenizer.save_pretrained(tmp_path)
@@ -140,6 +159,8 @@ def test_a_generator_with_another_vocabulary_is_refused(tiny, tmp_path):
 
 def test_a_layer_after_the_pooling_is_refused(tiny):
     from sentence_transformers.sentence_transformer.modules import Dense
+
+    from embexp.losses.diffcse import DiffCSE
 
     model = copy.deepcopy(tiny)
     model.append(Dense(16, 8))

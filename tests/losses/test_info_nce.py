@@ -6,8 +6,6 @@ import numpy
 import pytest
 import torch
 
-from embexp.losses.info_nce import InfoNCE
-
 
 class GivenVectors(torch.nn.Module):
     """A model whose embeddings are its input."""
@@ -61,16 +59,22 @@ ALL = [[True] * 4] * 2
     ],
 )
 def test_negatives_above_the_threshold_leave_the_softmax(margin, strategy, kept):
+    from embexp.losses.info_nce import InfoNCE
+
     loss = InfoNCE(GivenVectors(), temperature=0.5, margin=margin, margin_strategy=strategy)
     assert value_of(loss, ANCHORS, POSITIVES, NEGATIVES) == pytest.approx(by_hand(kept, 0.5), abs=1e-6)
 
 
 def test_a_lower_temperature_sharpens_the_softmax():
+    from embexp.losses.info_nce import InfoNCE
+
     loss = InfoNCE(GivenVectors(), temperature=0.05, margin=None)
     assert value_of(loss, ANCHORS, POSITIVES, NEGATIVES) == pytest.approx(by_hand(ALL, 0.05), rel=1e-5)
 
 
 def test_what_is_left_out_has_no_gradient_and_the_rest_has():
+    from embexp.losses.info_nce import InfoNCE
+
     columns = [torch.tensor(column, requires_grad=True) for column in (ANCHORS, POSITIVES, NEGATIVES[[0, 0]])]
     InfoNCE(GivenVectors(), margin=0.1)([{"vectors": column} for column in columns], None).backward()
     assert not columns[2].grad.any()
@@ -78,6 +82,8 @@ def test_what_is_left_out_has_no_gradient_and_the_rest_has():
 
 
 def test_a_learned_temperature_is_trained_saved_and_bounded():
+    from embexp.losses.info_nce import InfoNCE
+
     fixed, learned = InfoNCE(GivenVectors()), InfoNCE(GivenVectors(), learnable_temperature=True, margin=None)
     assert not fixed.log_scale.requires_grad
     value = learned([{"vectors": torch.tensor(column)} for column in (ANCHORS, POSITIVES)], None)

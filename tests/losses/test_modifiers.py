@@ -1,7 +1,6 @@
 """Modifiers: what they wrap, what they refuse, and the widths they take when none are given."""
 
 import pytest
-import torch
 
 from embexp.config.compose import option_of
 from embexp.config.session import conf_dir
@@ -96,6 +95,8 @@ def test_a_modifier_with_arguments_names_its_callable():
 
 @pytest.mark.parametrize("loss", ["cached_mnrl", "mega_batch"])
 def test_what_is_refused_does_break(model, loss):
+    import torch
+
     wrapper = modifier("adaptive_layer", _refuses_=[])
     with pytest.warns(UserWarning, match="not compatible"):
         wrapped = wrapper.wrap(spec(loss).build(model, PAIRS), model)

@@ -3,9 +3,6 @@
 import numpy
 import pytest
 import torch
-from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss, MultipleNegativesRankingLoss
-
-from embexp.losses.orthogonal import OrthogonalRegularization
 
 
 class GivenVectors(torch.nn.Module):
@@ -32,6 +29,10 @@ def terms_by_hand(column: numpy.ndarray) -> tuple[float, float]:
 
 @pytest.mark.parametrize(("aggregation", "combine"), [("mean", numpy.mean), ("sum", numpy.sum)])
 def test_the_total_is_the_loss_and_both_terms_by_their_weights(aggregation, combine):
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    from embexp.losses.orthogonal import OrthogonalRegularization
+
     model = GivenVectors()
     loss = MultipleNegativesRankingLoss(model)
     alone = loss(FEATURES, None).item()
@@ -45,6 +46,10 @@ def test_the_total_is_the_loss_and_both_terms_by_their_weights(aggregation, comb
 
 
 def test_no_text_is_embedded_a_second_time_and_nothing_stays_behind():
+    from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
+
+    from embexp.losses.orthogonal import OrthogonalRegularization
+
     model = GivenVectors()
     modified = OrthogonalRegularization(model, CosineSimilarityLoss(model))
     modified(FEATURES[:2], torch.tensor([0.0, 0.2, 0.4, 0.6, 0.8], dtype=torch.float64))
@@ -53,6 +58,8 @@ def test_no_text_is_embedded_a_second_time_and_nothing_stays_behind():
 
 
 def test_the_terms_of_a_loss_that_has_several_stay_apart():
+    from embexp.losses.orthogonal import OrthogonalRegularization
+
     class TwoTerms(torch.nn.Module):
         def forward(self, features, labels):
             model(features[0])
@@ -67,8 +74,10 @@ def test_the_terms_of_a_loss_that_has_several_stay_apart():
 
 
 def test_columns_are_kept_apart_where_the_library_would_embed_them_as_one(tmp_path):
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
     from shaped_rows import OTHERS, STRANGERS, TEXTS
 
+    from embexp.losses.orthogonal import OrthogonalRegularization
     from embexp.models.scratch import ScratchModel
 
     scratch = ScratchModel(num_layers=1, hidden_size=16, num_heads=2, vocabulary_size=100, max_seq_length=16)

@@ -4,8 +4,6 @@ import numpy
 import pytest
 import torch
 
-from embexp.losses.tension import ContrastiveTension, _partners
-
 
 class GivenTokens(torch.nn.Module):
     """A model whose embeddings are its tokens."""
@@ -15,12 +13,16 @@ class GivenTokens(torch.nn.Module):
 
 
 def test_one_row_in_each_eight_keeps_its_twin_and_the_others_change():
+    from embexp.losses.tension import _partners
+
     assert _partners(10, 7) == [0, 2, 3, 4, 5, 6, 7, 9, 8, 1]
     assert _partners(1, 7) == [0]
     assert _partners(4, 1) == [0, 3, 2, 1]
 
 
 def test_pairs_of_a_text_with_itself_score_1_and_others_0():
+    from embexp.losses.tension import ContrastiveTension
+
     column = {"input_ids": torch.tensor([[1, 0], [0, 1], [1, 1]]), "attention_mask": torch.ones(3, 2).long()}
     value = ContrastiveTension(GivenTokens())([column, column])
     # dot products: row 0 with itself 1 (label 1), row 1 with row 2 and row 2 with row 1: 1 (label 0)
@@ -29,6 +31,8 @@ def test_pairs_of_a_text_with_itself_score_1_and_others_0():
 
 
 def test_the_sum_over_two_batches_of_eight_pairs_by_hand():
+    from embexp.losses.tension import ContrastiveTension
+
     vectors = numpy.random.default_rng(0).integers(-2, 3, size=(16, 4))
     column = {"input_ids": torch.tensor(vectors), "attention_mask": torch.ones(16, 4).long()}
     others = [*range(1, 8), *range(9, 16)]

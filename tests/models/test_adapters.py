@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy
 import pytest
-import torch
 
 from embexp.config.compose import compose, instantiate
 from embexp.errors import ConfigError, ModelError
@@ -32,6 +31,7 @@ LORA = LoraAdapter(4, 8, 0.0, "all-linear", ["pooler.dense"], "none", False, Fal
 
 def base_of(architecture: str, folder):
     """A small network of an architecture with random weights, saved with a tokenizer, as on the Hub."""
+    import torch
     from transformers import AutoConfig, AutoModel
 
     torch.manual_seed(1)
@@ -49,12 +49,15 @@ def base(tmp_path):
 
 
 def lora(base, folder, adapter=LORA, **arguments):
+    import torch
+
     torch.manual_seed(1)
     return PretrainedModel(path=str(base), adapter=adapter, **arguments).load(list, folder)
 
 
 def trained(model):
     """One step on the sum of the embeddings; returns the names of the tensors that moved."""
+    import torch
     from sentence_transformers.util import batch_to_device
 
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -133,6 +136,7 @@ def test_merging_a_model_without_an_adapter_changes_nothing(tmp_path):
 
 
 def test_a_checkpoint_gives_its_adapter_back_bit_by_bit(base, tmp_path):
+    import torch
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
     model = lora(base, tmp_path)

@@ -4,7 +4,6 @@ import json
 
 import numpy
 import pytest
-import torch
 
 from embexp.config.compose import compose, instantiate
 from embexp.errors import ConfigError, ModelError
@@ -18,6 +17,8 @@ TEXTS = ["the market rose", "the market fell sharply", "rates"]
 @pytest.fixture
 def saved(tmp_path):
     """A small transformer with mean pooling on disk."""
+    import torch
+
     torch.manual_seed(1)
     ScratchModel(2, 8, 2, 100, 16).load(lambda: TEXTS, tmp_path).save_pretrained(str(tmp_path / "saved"))
     return str(tmp_path / "saved")
@@ -64,6 +65,8 @@ def test_a_model_that_pools_no_tokens_refuses_a_pooling(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_the_type_of_the_weights_is_taken_and_saved(dtype, saved, tmp_path):
+    import torch
+
     model = PretrainedModel(path=saved, dtype=dtype).load(list, tmp_path)
     again = loaded_again(model, tmp_path / "again")
     assert model.dtype == again.dtype == getattr(torch, dtype)
@@ -78,12 +81,16 @@ def test_the_attention_is_taken(attention, saved, tmp_path):
 
 
 def test_flash_attention_without_a_gpu_is_refused_before_loading(monkeypatch):
+    import torch
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError, match=r"needs an NVIDIA GPU; there is none\.\nhint: type model\.attention=sdpa"):
         PretrainedModel(path="a/b", attention="flash_attention_2").check()
 
 
 def test_flash_attention_without_its_package_is_refused_before_loading(monkeypatch):
+    import torch
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

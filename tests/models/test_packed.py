@@ -15,7 +15,6 @@ from embexp.data.shapes import text_columns
 from embexp.errors import ConfigError
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import spec_of
-from embexp.models.packed import _pack, _PackedForward, _why_packing_differs, set_forward
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel
 
@@ -72,6 +71,8 @@ def assert_close(value, other, gradient, other_gradient) -> None:
 @pytest.mark.parametrize("longest", [8, 60])
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_an_architecture_computes_the_same_without_padding(architecture, longest):
+    from embexp.models.packed import _pack
+
     torch.manual_seed(0)
     network = NETWORKS[architecture]().eval()
     features = batch(network, longest)
@@ -128,6 +129,8 @@ def stretched(texts: list[str]) -> list[str]:
 
 @pytest.mark.parametrize(("loss", "modifier"), COMPARED)
 def test_a_loss_and_its_gradient_are_the_same_without_padding(loss, modifier, tiny, tmp_path):
+    from embexp.models.packed import _pack
+
     tiny.save_pretrained(str(tmp_path / "guide"))
     shape = option_of("loss", loss)["_accepts_"][0]
     plain, packed = copy.deepcopy(tiny).train(), copy.deepcopy(tiny).train()
@@ -138,6 +141,8 @@ def test_a_loss_and_its_gradient_are_the_same_without_padding(loss, modifier, ti
 
 
 def test_a_copy_computes_with_its_own_weights(tiny):
+    from embexp.models.packed import _pack
+
     model = copy.deepcopy(tiny).eval()
     _pack(model.transformers_model)
     twin = copy.deepcopy(model)
@@ -150,6 +155,8 @@ def test_a_copy_computes_with_its_own_weights(tiny):
 def test_what_is_saved_is_a_plain_model(tiny, tmp_path):
     from sentence_transformers import SentenceTransformer
 
+    from embexp.models.packed import _pack, _PackedForward
+
     model = copy.deepcopy(tiny).eval()
     _pack(model.transformers_model)
     model.save_pretrained(str(tmp_path / "saved"))
@@ -160,6 +167,8 @@ def test_what_is_saved_is_a_plain_model(tiny, tmp_path):
 
 
 def test_a_model_that_cannot_be_packed_says_why(tiny, caplog):
+    from embexp.models.packed import _PackedForward, set_forward
+
     model = copy.deepcopy(tiny)
     model.transformers_model.config._attn_implementation = "eager"
     with caplog.at_level(logging.WARNING):
@@ -174,6 +183,8 @@ def test_an_unknown_forward_is_refused():
 
 
 def test_a_pretrained_model_is_packed_on_a_cpu_unless_it_is_to_be_plain(tiny, tmp_path):
+    from embexp.models.packed import _PackedForward
+
     tiny.save_pretrained(str(tmp_path / "saved"))
     for forward, is_packed in (("packed", True), ("plain", False), (None, tiny.device.type == "cpu")):
         model = PretrainedModel(path=str(tmp_path / "saved"), forward=forward).load(lambda: [], tmp_path)
@@ -182,6 +193,8 @@ def test_a_pretrained_model_is_packed_on_a_cpu_unless_it_is_to_be_plain(tiny, tm
 
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_the_comparison_on_a_few_rows_lets_an_architecture_pass_and_leaves_it_as_it_was(architecture):
+    from embexp.models.packed import _why_packing_differs
+
     network = NETWORKS[architecture]().train()
     attention, state = network.config._attn_implementation, torch.get_rng_state()
     assert _why_packing_differs(network) is None
@@ -193,6 +206,8 @@ def test_the_comparison_on_a_few_rows_lets_an_architecture_pass_and_leaves_it_as
 
 @pytest.mark.parametrize("architecture", SEES_PADDING)
 def test_an_architecture_that_sees_padding_is_never_packed(architecture, caplog):
+    from embexp.models.packed import _PackedForward, set_forward
+
     torch.manual_seed(0)
     model = SimpleNamespace(transformers_model=SEES_PADDING[architecture](), device=torch.device("cpu"))
     with caplog.at_level(logging.INFO):
@@ -202,6 +217,8 @@ def test_an_architecture_that_sees_padding_is_never_packed(architecture, caplog)
 
 
 def test_an_architecture_that_wants_more_than_tokens_is_left_as_it_is(caplog):
+    from embexp.models.packed import _PackedForward, set_forward
+
     network = transformers.XmodModel(transformers.XmodConfig(**BERT_LIKE)).train()
     with caplog.at_level(logging.INFO):
         set_forward(SimpleNamespace(transformers_model=network, device=torch.device("cpu")), None)
@@ -211,6 +228,8 @@ def test_an_architecture_that_wants_more_than_tokens_is_left_as_it_is(caplog):
 
 
 def test_a_network_with_code_of_its_own_is_packed_on_request_only(caplog):
+    from embexp.models.packed import _PackedForward, set_forward
+
     class OwnModel(transformers.BertModel):
         pass
 
@@ -226,6 +245,8 @@ def test_a_network_with_code_of_its_own_is_packed_on_request_only(caplog):
 
 
 def test_a_batch_of_which_all_layers_are_asked_for_is_padded_and_the_run_says_so(caplog):
+    from embexp.models.packed import _pack
+
     network = NETWORKS["bert"]().eval()
     features = batch(network, 20)
     stock = network(**features, output_hidden_states=True).hidden_states

@@ -2,7 +2,6 @@
 
 import numpy
 import pytest
-import torch
 
 from embexp.config.compose import compose, instantiate
 from embexp.config.session import conf_dir
@@ -27,6 +26,8 @@ CHOICES = [*(f"model={name}" for name in OFFLINE), *WITH_ADAPTER]
 
 def model_of(choice: str, folder):
     """The configured model with prompts, its trained weights moved a little, as by training."""
+    import torch
+
     if "lora" in choice:
         pytest.importorskip("peft")
     torch.manual_seed(1)

@@ -2,7 +2,6 @@
 
 import numpy
 import pytest
-import torch
 
 from embexp.config.compose import compose, instantiate
 from embexp.errors import ConfigError
@@ -12,6 +11,8 @@ TEXTS = ["the market rose", "the market fell", "股票上涨", "股票下跌", "
 
 
 def tiny(folder, seed: int):
+    import torch
+
     torch.manual_seed(seed)
     return ScratchModel(2, 32, 2, vocabulary_size=200, max_seq_length=16).load(lambda: TEXTS, folder)
 
@@ -39,6 +40,8 @@ def test_chinese_is_split_by_characters_and_english_by_word_pieces_in_lower_case
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
+    import torch
+
     first, again, other = tiny(tmp_path / "a", 1), tiny(tmp_path / "b", 1), tiny(tmp_path / "c", 2)
     assert all(torch.equal(first.state_dict()[name], value) for name, value in again.state_dict().items())
     assert not numpy.allclose(first.encode(TEXTS), other.encode(TEXTS))
@@ -66,6 +69,7 @@ def test_a_saved_model_embeds_the_same_after_loading(tmp_path):
 
 
 def test_the_untrained_parts_lie_in_the_folder_for_losses_that_load_them_again(tmp_path):
+    import torch
     from transformers import AutoModel, AutoTokenizer
 
     model = tiny(tmp_path, 1)

@@ -2,7 +2,6 @@
 
 import numpy
 import pytest
-import torch
 
 from embexp.errors import ConfigError, ModelError
 from embexp.models.scratch import ScratchModel
@@ -68,6 +67,8 @@ def numbered(calls):
 @pytest.fixture
 def base(tmp_path):
     """The YAML of a small transformer."""
+    import torch
+
     torch.manual_seed(1)
     ScratchModel(2, 8, 2, 100, 32).load(lambda: TRAINING, tmp_path).save_pretrained(str(tmp_path / "base"))
     return {"_target_": "embexp.models.pretrained.PretrainedModel", "path": str(tmp_path / "base")}
@@ -75,6 +76,7 @@ def base(tmp_path):
 
 def train_and_reload(model, folder):
     """Three steps on in-batch negatives; the embeddings before saving and after loading."""
+    import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
@@ -96,6 +98,8 @@ def train_and_reload(model, folder):
 
 @pytest.mark.parametrize("name", [*ON_TRANSFORMER, *ON_TEXTS])
 def test_a_stack_trains_all_of_its_weights_and_loads_to_the_same_embeddings(name, base, tmp_path):
+    import torch
+
     calls, width = {**ON_TRANSFORMER, **ON_TEXTS}[name]
     stack = module_stack(numbered(calls), base if name in ON_TRANSFORMER else None)
     stack.check()
@@ -161,6 +165,8 @@ def test_arguments_that_modules_do_not_take_are_refused_at_once_before_loading()
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path):
+    import torch
+
     first, again, other = (
         torch.manual_seed(seed) and module_stack(numbered([WORDS, LSTM, mean()])).load(lambda: TRAINING, tmp_path)
         for seed in (1, 1, 2)

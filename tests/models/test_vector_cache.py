@@ -5,7 +5,6 @@ import logging
 
 import numpy
 import pytest
-import torch
 
 from embexp.models.embedding_cache import DiskCachedEncoder, model_fingerprint
 from embexp.models.encoding import ModelEncoder
@@ -27,6 +26,8 @@ class CountingEncoder:
 
 @pytest.fixture
 def model(tmp_path):
+    import torch
+
     torch.manual_seed(0)
     model = ScratchModel(2, 16, 2, vocabulary_size=100, max_seq_length=16).load(lambda: TEXTS, tmp_path)
     model.save_pretrained(str(tmp_path / "saved"))
@@ -76,6 +77,8 @@ def test_a_file_that_was_being_written_is_not_taken(tmp_path):
 
 
 def test_the_key_of_a_model_changes_with_all_that_its_embeddings_depend_on(model, tmp_path):
+    import torch
+
     folder = tmp_path / "saved"
     keys = [model_fingerprint(model, folder, {"pooling": None})]
     assert model_fingerprint(copy.deepcopy(model), folder, {"pooling": None}) == keys[0]

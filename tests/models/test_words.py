@@ -2,7 +2,6 @@
 
 import numpy
 import pytest
-import torch
 
 from embexp.errors import ModelError
 from embexp.models.words import _most_frequent_words, bag_of_words, static_vectors, word_vectors
@@ -42,6 +41,8 @@ def test_the_vector_of_the_padding_is_zero_and_is_not_trained():
 
 
 def test_word_vectors_from_a_file_in_the_form_of_glove(tmp_path):
+    import torch
+
     (tmp_path / "glove.txt").write_text("market 1 2\nrose 3 4\nfell 5 6\n")
     module = vectors(path=str(tmp_path / "glove.txt"), vocabulary_size=2, update_embeddings=False)
     found = module(module.preprocess(["Market rose fell"]))["token_embeddings"]
@@ -65,6 +66,8 @@ def test_a_bag_counts_words_and_weighs_them_by_how_few_texts_have_them():
 
 
 def test_static_vectors_are_drawn_with_the_seed_and_read_any_language():
+    import torch
+
     def drawn(seed):
         torch.manual_seed(seed)
         return static_vectors(CHINESE, 4, 100)

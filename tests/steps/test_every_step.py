@@ -6,7 +6,6 @@ from itertools import combinations
 
 import pyarrow
 import pytest
-from datasets import Dataset
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +30,8 @@ SHAPES = ("scored_pair", "binary_pair", "class_pair", "positive_pair", "triplet"
 @st.composite
 def datasets(draw):
     """A data set of one of the shapes, sometimes with row prompts, with one split or three."""
+    from datasets import Dataset
+
     shape = shape_named(draw(st.sampled_from(SHAPES)))
     columns = text_columns(shape, ["negative_1"])
     values = {name: st.lists(TEXT, min_size=1, max_size=2) if name in shape.text_lists else TEXT for name in columns}

@@ -5,7 +5,6 @@ import random
 import shutil
 import time
 
-import mlflow
 from conftest import TINY
 from typed_commands import run_typed, typed
 
@@ -45,6 +44,8 @@ def kill_somewhere(folder, moments):
 
 
 def test_a_sweep_killed_at_five_random_moments_ends_like_one_that_was_not(tmp_path, empty_store):
+    import mlflow
+
     moments = random.Random()
     folders = [tmp_path / name for name in ("undisturbed", "killed")]
     for folder in folders:

@@ -4,7 +4,6 @@ import json
 import os
 from pathlib import Path
 
-import mlflow
 import pytest
 from conftest import TINY
 from omegaconf import OmegaConf
@@ -31,6 +30,8 @@ def plan(folder, *overrides):
 
 
 def runs_in(store):
+    import mlflow
+
     client = mlflow.MlflowClient(store)
     return client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
 
@@ -56,6 +57,8 @@ def test_the_same_job_of_another_sweep_is_taken_and_counts_for_both(workplace, s
 
 
 def test_a_run_that_was_deleted_in_mlflow_is_not_taken(workplace, store):
+    import mlflow
+
     first, second = workplace / "sweeps/day/time/0", workplace / "sweeps/day/later/0"
     finish(plan(first), "failed")
     mlflow.MlflowClient(store).delete_run(read_record(first)["id"])
@@ -95,6 +98,8 @@ def test_a_failed_job_is_tried_again_in_the_same_run_unless_none_is_asked_for(wo
 
 
 def test_a_job_whose_process_died_is_closed_as_failed(workplace, store):
+    import mlflow
+
     folder = workplace / "sweeps/day/time/0"
     planned = plan(folder, "tracking.experiment=other")
     planned.tracker.prepare()

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 
-import mlflow
 import pytest
 from conftest import TINY
 
@@ -59,6 +58,8 @@ def command(*arguments):
 
 
 def statuses(store):
+    import mlflow
+
     client = mlflow.MlflowClient(store)
     runs = client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
     parents = [run.info.status for run in runs if "mlflow.parentRunId" not in run.data.tags]

@@ -4,7 +4,6 @@ import logging
 
 import numpy
 import pytest
-import torch
 
 from embexp.config.compose import compose, resolve
 from embexp.data.row_checks import dataset_of
@@ -30,6 +29,8 @@ def pairs(**columns):
 
 
 def tiny_model(folder):
+    import torch
+
     torch.manual_seed(1)
     texts = [*WORDS, *(str(number) for number in range(10))]
     return ScratchModel(1, 8, 2, vocabulary_size=100, max_seq_length=16).load(lambda: texts, folder)

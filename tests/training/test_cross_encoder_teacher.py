@@ -4,11 +4,9 @@ import json
 
 import numpy
 import pytest
-from datasets import Dataset
 
 from embexp.errors import ConfigError
 from embexp.training import cross_encoder_teacher, cross_encoder_training
-from embexp.training.callbacks import JournalCallback
 from embexp.training.cross_encoder_teacher import CrossEncoderTeacher
 
 TRAINER = {
@@ -24,6 +22,8 @@ PAIRS = [("a text 1", "another 1"), ("a text 2", "another 5"), ("one more", "a t
 
 
 def rows(labels, start=0):
+    from datasets import Dataset
+
     numbers = range(start, start + len(labels))
     texts = {"sentence1": [f"a text {number}" for number in numbers], "sentence2": [f"another {n}" for n in numbers]}
     return Dataset.from_dict(texts | {"label": labels})
@@ -73,6 +73,8 @@ def test_what_was_trained_is_not_trained_again_but_for_other_gold_or_settings(tm
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    from embexp.training.callbacks import JournalCallback
+
     whole = teacher().fit(SCORES, DEV, "score", 0, tmp_path / "whole")
     on_log = JournalCallback.on_log
 

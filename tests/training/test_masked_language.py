@@ -1,8 +1,6 @@
 """Masked language modelling in place: shared weights, hiding that can be repeated, batches of one mean."""
 
 import pytest
-import torch
-from transformers import DataCollatorForLanguageModeling
 
 from embexp.config.compose import compose, resolve
 from embexp.data.row_checks import dataset_of
@@ -26,6 +24,8 @@ def model(tmp_path):
 
 
 def fresh_model(tmp_path):
+    import torch
+
     torch.manual_seed(1)
     return ScratchModel(1, 8, 2, vocabulary_size=100, max_seq_length=12).load(lambda: TEXTS, tmp_path)
 
@@ -49,6 +49,8 @@ def test_the_models_own_transformer_is_trained_and_its_words_are_the_layers(mode
 
 
 def test_a_base_with_a_layer_that_fills_in_brings_it_and_one_without_is_told(model, tmp_path, caplog):
+    import torch
+
     caplog.set_level("INFO", "embexp")
     filling = _masked_language_model(model)
     assert FRESH in caplog.text
@@ -78,6 +80,9 @@ def test_the_layer_comes_from_the_revision_that_the_model_is_of_and_with_its_cod
 
 
 def test_the_same_batch_is_hidden_the_same_way_and_leaves_the_seed_alone(model):
+    import torch
+    from transformers import DataCollatorForLanguageModeling
+
     hide = _RepeatableHiding(DataCollatorForLanguageModeling(model.tokenizer), 12, seed=1)
     before = torch.get_rng_state()
     first, other, again = hide(ROWS[:4]), hide(ROWS[3::-1]), hide(ROWS[:4])
@@ -93,6 +98,9 @@ def test_the_same_batch_is_hidden_the_same_way_and_leaves_the_seed_alone(model):
 
 
 def test_in_another_epoch_other_tokens_of_a_text_are_hidden(model):
+    import torch
+    from transformers import DataCollatorForLanguageModeling
+
     hide = _RepeatableHiding(DataCollatorForLanguageModeling(model.tokenizer, mlm_probability=0.5), 12, seed=1)
     first = hide(ROWS[:1])["labels"]
     hide.epoch = 1
@@ -101,6 +109,8 @@ def test_in_another_epoch_other_tokens_of_a_text_are_hidden(model):
 
 @pytest.mark.parametrize(("every", "stop"), [(3, 9), (4, 8)])  # from steps 6 and 4; an epoch has 4
 def test_a_stage_stopped_in_a_later_epoch_hides_the_same_when_it_is_gone_on_with(every, stop, tmp_path, monkeypatch):
+    import torch
+
     def epochs_and_weights(folder, *stops):
         made, hide = [], _RepeatableHiding.__call__
         monkeypatch.setattr(_RepeatableHiding, "__call__", lambda own, rows: made.append(own.epoch) or hide(own, rows))
@@ -129,6 +139,8 @@ def test_a_stage_stopped_in_a_later_epoch_hides_the_same_when_it_is_gone_on_with
 
 
 def test_whole_words_are_hidden_together(model):
+    from transformers import DataCollatorForLanguageModeling
+
     assert model.tokenizer.tokenize("hereword is") == ["here", "##w", "##o", "##r", "##d", "is"]
     collator = DataCollatorForLanguageModeling(
         model.tokenizer, whole_word_mask=True, mask_replace_prob=1.0, random_replace_prob=0.0, mlm_probability=0.5
@@ -140,6 +152,8 @@ def test_whole_words_are_hidden_together(model):
 
 
 def test_the_last_state_is_kept_whatever_dev_says(model, tmp_path):
+    import torch
+
     seen = []
 
     def falling(current, step):
@@ -165,6 +179,8 @@ def test_accumulated_batches_are_a_mean_as_one_batch_is(model, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_stage(model, tmp_path):
+    import torch
+
     with torch.no_grad():
         model.transformers_model.get_input_embeddings().weight[5:] = float("nan")
     with pytest.raises(TrainingError, match=r"The loss is nan at step 1\. [\s\S]*no longer finite"):

@@ -1,8 +1,6 @@
 """Which keys made the difference, and in which order trials stand."""
 
-from optuna import create_study
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.trial import TrialState, create_trial
 
 from embexp.tuning.report import _importances_of, _row_of
 from embexp.tuning.study import OpenStudy
@@ -12,6 +10,9 @@ KEYS = {"loss.scale": CategoricalDistribution(("5", "40")), "rate": FloatDistrib
 
 def search_of(folder, *values):
     """A study whose trials have these values at one scale and twice as much at the other."""
+    from optuna import create_study
+    from optuna.trial import create_trial
+
     study = create_study(direction="maximize")
     for number, value in enumerate(values):
         drawn = {"loss.scale": ("5", "40")[number % 2], "rate": number / len(values)}
@@ -32,6 +33,8 @@ def test_few_trials_or_equal_ones_tell_no_importance(tmp_path):
 
 
 def test_a_row_says_what_became_of_the_trial(tmp_path):
+    from optuna.trial import TrialState, create_trial
+
     search = search_of(tmp_path)
     search.study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values={0: 0.3, 1: 0.2}))
     search.study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"error": "ShapeError: one\ntwo"}))

@@ -1,6 +1,5 @@
 """A study that is killed with SIGKILL, again and again, ends with the table of one that was left alone."""
 
-import optuna
 import pytest
 from killed_runs import at_step, at_touch, before
 from studies import killed_study, study
@@ -17,6 +16,8 @@ ARGUMENTS = (
 
 def outcome(folder):
     """What a study finds: its table, and what Optuna was told while the trials were trained."""
+    import optuna
+
     study(folder, *ARGUMENTS)
     known = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'study.db'}").get_trials()
     return (folder / "trials.csv").read_text(), [trial.intermediate_values for trial in known]

@@ -1,8 +1,6 @@
 """Every sampler and pruner that can be chosen is made from its YAML."""
 
 import pytest
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
 
 from embexp.config.compose import compose, instantiate
 from embexp.config.session import conf_dir
@@ -16,6 +14,9 @@ def test_there_are_options():
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_an_option_makes_what_it_is_for(group, option):
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
     node = compose([f"tune/{group}={option}"], "tune").tune[group]
     seed = {"seed": 1} if group == "sampler" else {}
     assert isinstance(instantiate(node, **seed), {"sampler": BaseSampler, "pruner": BasePruner}[group])

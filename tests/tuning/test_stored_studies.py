@@ -1,12 +1,13 @@
 """A study whose trials are noted in PostgreSQL, killed and gone on with."""
 
-import optuna
 from killed_runs import at_step
 from servers import postgres
 from studies import killed_study, study
 
 
 def test_a_study_in_postgresql_is_gone_on_with_and_has_its_trials_there(workplace):
+    import optuna
+
     with postgres() as uri:
         asked = ("loss.scale=5,40", f"tune.storage='{uri}'", "tracking=none", "trials=2", "trainer.max_steps=2")
         killed_study(at_step, (1,), workplace / "study", *asked)

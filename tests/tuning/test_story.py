@@ -4,7 +4,6 @@ import csv
 import json
 from pathlib import Path
 
-import mlflow
 import pytest
 from conftest import TINY
 from studies import study
@@ -20,6 +19,8 @@ KEY = "dev/sts/spearman_cosine"
 
 
 def runs_in(store):
+    import mlflow
+
     client = mlflow.MlflowClient(store)
     runs = client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]

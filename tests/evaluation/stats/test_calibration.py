@@ -36,7 +36,6 @@ from functools import partial
 
 import numpy
 import pytest
-from scipy.stats import binom, spearmanr
 
 from embexp.evaluation.correlations import Correlation, Ranks
 from embexp.evaluation.metrics import Measure, _mean
@@ -52,6 +51,8 @@ POINT = 0.01
 @functools.cache
 def grid() -> tuple[numpy.ndarray, numpy.ndarray]:
     """Scores that rise, and the standard deviation of the noise that makes them."""
+    from scipy.stats import spearmanr
+
     random = numpy.random.default_rng(0)
     gold, noise = gold_scores(random, 100_000), random.normal(size=100_000)
     deviations = numpy.linspace(2.0, 0.3, 18)
@@ -89,11 +90,15 @@ class Simulated:
 
 def about_5_in_100(found: numpy.ndarray) -> bool:
     """Whether so many false verdicts are what 5 in 100 give, but for one time in 500."""
+    from scipy.stats import binom
+
     low, high = binom.interval(0.998, len(found), 0.05)
     return low <= found.sum() <= high
 
 
 def at_most_5_in_100(found: numpy.ndarray) -> bool:
+    from scipy.stats import binom
+
     return found.sum() <= binom.ppf(0.999, len(found), 0.05)
 
 

@@ -4,7 +4,6 @@ import math
 
 import numpy
 import pytest
-from scipy.stats import kstest, pearsonr
 
 from embexp.evaluation.stats.paired_tests import compare_correlations, steiger_z, williams_t
 
@@ -51,6 +50,8 @@ def normal_models(random, cases, n, base, trained, between):
 @pytest.mark.parametrize("test", ["williams_t", "steiger_z"])
 @pytest.mark.parametrize(("correlation", "between"), [(0.8, 0.95), (0.8, 0.75), (0.3, 0.5)])
 def test_without_a_difference_p_is_evenly_spread(test, correlation, between):
+    from scipy.stats import kstest
+
     random = numpy.random.default_rng(2)
     cases = zip(*normal_models(random, 1500, 200, correlation, correlation, between), strict=True)
     p_values = [compare_correlations(*case)[test].p for case in cases]
@@ -59,6 +60,8 @@ def test_without_a_difference_p_is_evenly_spread(test, correlation, between):
 
 
 def test_what_is_compared_is_pearsons_correlation():
+    from scipy.stats import pearsonr
+
     gold, base, trained = normal_models(numpy.random.default_rng(3), 1, 80, 0.6, 0.7, 0.8)[:, 0]
     first, second, between = (pearsonr(*pair).statistic for pair in ((gold, base), (gold, trained), (base, trained)))
     found = compare_correlations(gold, base, trained)

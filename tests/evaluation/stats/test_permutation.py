@@ -5,8 +5,8 @@ import math
 
 import numpy
 import pytest
-from scipy.stats import pearsonr, permutation_test, rankdata, spearmanr
-from sklearn.metrics import average_precision_score, f1_score, v_measure_score
+from scipy.stats import rankdata, spearmanr
+from sklearn.metrics import average_precision_score, f1_score
 
 from embexp.evaluation.metrics import Measure
 from embexp.evaluation.stats.paired_tests import permutation_p_value
@@ -57,12 +57,16 @@ def test_p_is_that_of_all_swaps(name):
 
 
 def test_pearson_is_that_of_all_swaps_of_standardised_values():
+    from scipy.stats import pearsonr
+
     first, second = ((values - values.mean()) / values.std() for values in (FIRST, SECOND))
     expected = p_of_all_swaps(lambda gold, values: pearsonr(gold, values).statistic, GOLD, first, second)
     assert p_of("pearson", GOLD, FIRST, SECOND) == pytest.approx(expected, abs=ERROR)
 
 
 def test_a_mean_has_the_p_of_scipys_permutation_test():
+    from scipy.stats import permutation_test
+
     theirs = permutation_test(
         (SECOND, FIRST), lambda x, y: x.mean() - y.mean(), permutation_type="samples", n_resamples=numpy.inf
     ).pvalue
@@ -77,6 +81,8 @@ def test_clusters_are_the_same_by_whatever_numbers_they_are_called():
 
 
 def test_clusters_are_swapped_once_the_numbers_mean_the_same():
+    from sklearn.metrics import v_measure_score
+
     # the second model's 1, 0, 2 share most with the first's 0, 1, 2
     first, second = numpy.array([0, 0, 0, 1, 1, 1, 2, 2]), numpy.array([1, 1, 2, 0, 0, 0, 2, 2])
     renamed = numpy.array([1, 0, 2])[second]
@@ -85,6 +91,8 @@ def test_clusters_are_swapped_once_the_numbers_mean_the_same():
 
 
 def test_several_runs_of_clustering_are_swapped_together_and_averaged():
+    from sklearn.metrics import v_measure_score
+
     def by_example(*runs):
         found = numpy.empty(N, dtype=object)
         found[:] = [*numpy.stack(runs, axis=1)]

@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy
 import pytest
-from scipy.stats import t, ttest_ind
 
 from embexp.evaluation.correlations import Correlation, Ranks
 from embexp.evaluation.metrics import _mean
@@ -33,6 +32,8 @@ def test_the_summary_has_mean_and_standard_deviation_of_the_runs():
 
 
 def test_without_variation_of_examples_it_is_students_interval_of_the_mean():
+    from scipy.stats import t
+
     values = [0.80, 0.82, 0.81, 0.85]
     found = cell_summary(cell(values))
     error = numpy.std(values, ddof=1) / 2
@@ -40,6 +41,8 @@ def test_without_variation_of_examples_it_is_students_interval_of_the_mean():
 
 
 def test_without_variation_of_examples_the_difference_is_students_test_of_two_samples():
+    from scipy.stats import ttest_ind
+
     first, second = [0.80, 0.82, 0.81], [0.84, 0.83]
     found, theirs = cell_difference(cell(first), cell(second)), ttest_ind(second, first)
     ends = theirs.confidence_interval(0.95)
@@ -49,6 +52,8 @@ def test_without_variation_of_examples_the_difference_is_students_test_of_two_sa
 
 
 def test_the_variances_of_examples_and_seeds_add_up_and_what_is_in_both_counts_once():
+    from scipy.stats import t
+
     one, other = [0.80, 0.82, 0.81, 0.79, 0.84], [0.83, 0.80, 0.81, 0.82, 0.825]
     first, second = cell(one, 0.008, 0.012, seed=1), cell(other, 0.008, 0.012, seed=2)
     of_seeds = (numpy.var(one, ddof=1) + numpy.var(other, ddof=1)) / 5
@@ -79,6 +84,8 @@ def test_two_seeds_that_agree_do_not_make_the_interval_shorter_than_that_of_the_
 
 
 def test_the_untouched_base_has_no_seeds():
+    from scipy.stats import t
+
     base, trained = cell([0.7], 0.01, has_seed=False, seed=1), cell([0.80, 0.83, 0.81], seed=2)
     found = cell_difference(base, trained)
     assert not found.lacks_seeds
@@ -92,6 +99,8 @@ def test_the_untouched_base_has_no_seeds():
 
 @pytest.mark.parametrize(("first", "second"), [([0.8], [0.82]), ([0.8], [0.82, 0.83])])
 def test_with_single_runs_the_interval_holds_seeds_only_where_another_cell_tells_what_they_do(first, second):
+    from scipy.stats import t
+
     found = cell_difference(cell(first, 0.001, seed=1), cell(second, 0.001, seed=2))
     assert found.lacks_seeds is (len(second) == 1)
     told = cell_difference(cell(first, seed=1), cell(second, seed=2), others=[cell([0.3, 0.32, 0.34])])

@@ -1,7 +1,6 @@
 """The same negatives as sentence-transformers' own mining, where both do the same."""
 
 import pytest
-import torch
 from mined_rows import guards, mined, negatives_of, pairs
 
 from embexp.config.compose import compose, instantiate
@@ -28,6 +27,8 @@ def rows():
 
 @pytest.fixture(scope="module")
 def model(rows, tmp_path_factory):
+    import torch
+
     torch.manual_seed(0)
     texts = [text for row in rows for text in row]
     vectors = instantiate(compose(["model=static_scratch"]).model)  # at random, for words: like texts are near
