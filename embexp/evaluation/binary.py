@@ -1,24 +1,19 @@
 """Binary classification of pairs: how well the similarity of embeddings separates label 1 from label 0."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
-
-import numpy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
-from embexp.evaluation.metrics import Measure
 from embexp.evaluation.scores import Scores
-from embexp.evaluation.similarity import FUNCTIONS, check_functions
+from embexp.evaluation.similarity import PairTask, check_functions
 from embexp.evaluation.threshold_metrics import accuracies, best_threshold, f1_scores
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_STATISTIC_OF = {"ap": "average_precision", "accuracy": "best_accuracy", "f1": "best_f1", "roc_auc": "roc_auc"}
 _GOODNESS_OF = {"best_accuracy": accuracies, "best_f1": f1_scores}
-_LABELS = (0, 1)
 
 
 def binary_evaluator(
@@ -42,44 +37,21 @@ def binary_evaluator(
     return ExampleEvaluator(name, dataset, _BinaryTask(similarity), **options)
 
 
-class _BinaryTask:
-    """Pairs that are alike or not: does their similarity separate them?"""
-
-    def __init__(self, similarity: Sequence[str]) -> None:
-        self.similarity = tuple(dict.fromkeys(similarity))
-        self.measures = tuple(
-            Measure(f"{metric}_{function}", statistic, function, "gold")
-            for function in self.similarity
-            for metric, statistic in _STATISTIC_OF.items()
-        )
-        self.headline = tuple(f"{metric}_{self.similarity[0]}" for metric in ("ap", "accuracy", "f1"))
+class _BinaryTask(PairTask):
+    gold = ("label", int)
+    same_meaning = 1
+    statistics: ClassVar = {
+        "ap": "average_precision", "accuracy": "best_accuracy", "f1": "best_f1", "roc_auc": "roc_auc"
+    }  # fmt: skip
 
     def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError when a label is missing."""
         labels = {int(label) for label in rows["label"][:]}
-        if missing := [label for label in _LABELS if label not in labels]:
+        if missing := [label for label in (0, 1) if label not in labels]:
             raise DataError(
                 f"{where} has no pair of label {' or '.join(map(str, missing))}",
                 expected="pairs of label 1 and of label 0, or an evaluator that reads positive pairs alone",
                 fix=("evaluator.<name>.dataset=<other data>", "evaluator=[paraphrase_mining]"),
             )
-
-    def texts(self, rows: "Dataset") -> dict[str, list[str]]:
-        return {column: rows[column][:] for column in ("sentence1", "sentence2")}
-
-    def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
-        return {**self.texts(rows), "gold": [int(label) for label in rows["label"][:]]}
-
-    def example_of(self, rows: "Dataset") -> Sequence[int]:
-        return range(rows.num_rows)
-
-    def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
-        triples = zip(rows["sentence1"][:], rows["sentence2"][:], rows["label"][:], strict=True)
-        return [(first, second) for first, second, label in triples if label == 1]
-
-    def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
-        first, second = vectors["sentence1"], vectors["sentence2"]
-        return {name: FUNCTIONS[name](first, second).astype(float) for name in self.similarity}
 
 
 def thresholds_of(scores: Scores) -> dict[str, float]:

@@ -12,7 +12,7 @@ import numpy
 from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError, Problem, listed
-from embexp.evaluation.example_evaluator import EVALUATED_SPLITS, EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.example_evaluator import EVALUATED_SPLITS, EvaluatorOptions, ExampleEvaluator, Task
 from embexp.evaluation.metrics import Measure
 from embexp.steps.prompting import with_row_prompts
 
@@ -24,33 +24,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Probe:
-    """How a logistic regression is fitted.
+    """How a logistic regression is fitted."""
 
-    Attributes:
-        inverse_regularisation: scikit-learn's C: the less, the smaller the weights are kept.
-        max_iter: of L-BFGS, at most.
-        seed: of the folds.
-    """
-
-    inverse_regularisation: float
-    max_iter: int
-    seed: int
+    inverse_regularisation: float  # scikit-learn's C: the less, the smaller the weights are kept
+    max_iter: int  # of L-BFGS
+    seed: int  # of the folds
 
     def predict(self, vectors: numpy.ndarray, classes: numpy.ndarray, evaluated: numpy.ndarray) -> numpy.ndarray:
-        """The classes of the vectors `evaluated`, predicted by a probe that is fitted on others.
-
-        Args:
-            vectors: to fit on, `(texts, dim)`, with their `classes`, `(texts,)`.
-        """
+        """The classes of the vectors `evaluated`, predicted by a probe that is fitted on `vectors` and `classes`."""
         fitted = self._fitted(vectors, classes)
         self._warn_unless_converged([fitted])
         return fitted.predict(evaluated)
 
     def predict_by_folds(self, vectors: numpy.ndarray, classes: numpy.ndarray, folds: int) -> numpy.ndarray:
-        """The class of each vector, predicted by a probe that is fitted on all folds but its own.
-
-        Every fold holds the same share of each class; which vector is in which fold depends on the seed alone.
-        """
+        """The class of each vector, predicted by a probe that is fitted on all folds but its own."""
         from sklearn.model_selection import StratifiedKFold
 
         found, probes = numpy.empty_like(classes), []
@@ -78,48 +65,35 @@ class _Probe:
             )  # fmt: skip
 
 
-def _at_mean_length_one(vectors: numpy.ndarray) -> numpy.ndarray:
-    """The vectors, float64, divided by their mean length; unit vectors stay as they are.
-
-    So regularisation is the same for every model: longer embeddings would be regularised less.
-    """
-    return vectors.astype(float) / (numpy.linalg.norm(vectors, axis=1).mean() or 1.0)
-
-
-def _sample_of_each_class(classes: numpy.ndarray, most: int, seed: int) -> numpy.ndarray:
-    """Places of randomly sampled rows, up to so many of each class, ascending."""
-    random = numpy.random.default_rng(seed)
-    places = [numpy.flatnonzero(classes == each) for each in numpy.unique(classes)]
-    return numpy.sort(numpy.concatenate([random.permutation(some)[:most] for some in places]))
-
-
 def classes_of(rows: "Dataset") -> numpy.ndarray:
     """The class number of each row."""
     return numpy.asarray(rows["label"][:], dtype=int)
 
 
-def examples_of(rows: "Dataset", names: Sequence[str]) -> dict[str, Sequence[Any]]:
-    """Text, name of the class if it has one, and its number as `gold`."""
-    gold = classes_of(rows).tolist()
-    named = {"label": [names[number] for number in gold]} if names else {}
-    return {"text": rows["text"][:], **named, "gold": gold}
+class ClassTask(Task):
+    """Texts with a class each.
 
+    Args:
+        names: the classes by their number; empty if they have none.
+    """
 
-def check_classes(rows: "Dataset", where: str) -> None:
-    """Raise DataError unless the rows are of two classes or more."""
-    number = len(set(rows["label"][:]))
-    if number < 2:
-        raise DataError(
-            f"{where} has rows of {number} class{'es' if number != 1 else ''}",
-            expected="two or more: name the column of the classes, or split the data anew with dataset.steps.split",
-            fix="'dataset.reader.columns={label: <your column>}'",
-        )
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
 
+    def check(self, rows: "Dataset", where: str) -> None:
+        number = len(set(rows["label"][:]))
+        if number < 2:
+            raise DataError(
+                f"{where} has rows of {number} class{'es' if number != 1 else ''}",
+                expected="two or more: name the column of the classes, or split the data anew with dataset.steps.split",
+                fix="'dataset.reader.columns={label: <your column>}'",
+            )
 
-def _sizes_below(least: int, rows: "Dataset", names: Sequence[str]) -> dict[str, int]:
-    """The classes that have fewer rows than that, with how many they have."""
-    counted = Counter(rows["label"][:])
-    return {names[label] if names else str(label): size for label, size in sorted(counted.items()) if size < least}
+    def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
+        """Text, name of the class if it has one, and its number as `gold`."""
+        gold = classes_of(rows).tolist()
+        named = {"label": [self.names[number] for number in gold]} if self.names else {}
+        return {"text": rows["text"][:], **named, "gold": gold}
 
 
 _FOLDS, _TRAIN = ("folds", "train")
@@ -167,14 +141,11 @@ def classification_evaluator(
         "max_iter": max_iter,
     }
     refuse(_argument_problems(given), under=f"evaluator.{name}")
-    probe = _Probe(inverse_regularisation, max_iter, seed)
+    task = _ClassificationTask(dataset.label_names, _Probe(inverse_regularisation, max_iter, seed), folds)
     if fit_on == _TRAIN:
-        task = _ClassificationTask(
-            dataset.label_names, probe, train=_train_rows(name, dataset, samples_per_label, seed)
-        )
+        task.train = _train_rows(name, dataset, task, samples_per_label, seed)
     else:
         _check_folds(name, dataset, folds)
-        task = _ClassificationTask(dataset.label_names, probe, folds=folds)
     return ExampleEvaluator(name, dataset, task, **options)
 
 
@@ -191,14 +162,19 @@ def _argument_problems(given: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _check_folds(name: str, dataset: EmbeddingDataset, folds: int) -> None:
     """Raise DataError if a class has fewer rows than there are folds, naming all such classes."""
-    splits = [split for split in EVALUATED_SPLITS if split in dataset.splits]
-    small = {split: _sizes_below(folds, dataset.splits[split], dataset.label_names) for split in splits}
-    sizes = [size for of_split in small.values() for size in of_split.values()]
-    if not sizes:
+    small = {
+        f"{split} {dataset.label_names[label] if dataset.label_names else label}": size
+        for split in EVALUATED_SPLITS
+        if split in dataset.splits
+        for label, size in sorted(Counter(dataset.splits[split]["label"][:]).items())
+        if size < folds
+    }
+    if not small:
         return
-    found = listed(f"{split} {label} ({size})" for split, of_split in small.items() for label, size in of_split.items())
-    fix = [f"evaluator.{name}.folds={min(sizes)}"] if min(sizes) > 1 else []
+    least = min(small.values())
+    fix = [f"evaluator.{name}.folds={least}"] if least > 1 else []
     fix += [f"evaluator.{name}.fit_on=train"] if "train" in dataset.splits else []
+    found = listed(f"{label} ({size})" for label, size in small.items())
     raise DataError(
         f"is more than the rows of some classes of {dataset.name}: {found}",
         key=f"evaluator.{name}.folds",
@@ -209,7 +185,7 @@ def _check_folds(name: str, dataset: EmbeddingDataset, folds: int) -> None:
     )
 
 
-def _train_rows(name: str, dataset: EmbeddingDataset, samples_per_label: int | None, seed: int) -> "Dataset":
+def _train_rows(name: str, dataset: EmbeddingDataset, task: ClassTask, most: int | None, seed: int) -> "Dataset":
     """The rows that the probe is fitted on."""
     if "train" not in dataset.splits:
         raise DataError(
@@ -220,49 +196,33 @@ def _train_rows(name: str, dataset: EmbeddingDataset, samples_per_label: int | N
             fix=f"evaluator.{name}.fit_on={_FOLDS}",
         )
     rows = with_row_prompts(dataset).splits["train"]
-    check_classes(rows, f"{dataset.name}/train")
-    if samples_per_label is None:
+    task.check(rows, f"{dataset.name}/train")
+    if most is None:
         return rows
-    return rows.select(_sample_of_each_class(classes_of(rows), samples_per_label, seed))
+    random, classes = numpy.random.default_rng(seed), classes_of(rows)
+    places = [numpy.flatnonzero(classes == each) for each in numpy.unique(classes)]
+    return rows.select(numpy.sort(numpy.concatenate([random.permutation(some)[:most] for some in places])))
 
 
-class _ClassificationTask:
-    """Texts with a class each: does a probe predict it?
-
-    Args:
-        names: the classes by their number.
-        folds: of the evaluated rows, for a probe that is fitted on them.
-        train: the rows to fit the probe on instead of folds.
-    """
+class _ClassificationTask(ClassTask):
+    """Does a probe predict the class of a text? It is fitted on folds of the evaluated rows, or on `train`."""
 
     measures = (Measure("accuracy", "mean", "right"), Measure("macro_f1", "macro_f1", "class", "gold"))
     headline = ("accuracy", "macro_f1")
 
-    def __init__(self, names: Sequence[str], probe: _Probe, folds: int = 0, train: "Dataset | None" = None) -> None:
-        self.names = tuple(names)
+    def __init__(self, names: Sequence[str], probe: _Probe, folds: int) -> None:
+        super().__init__(names)
         self.probe = probe
         self.folds = folds
-        self.train = train
-
-    def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError when there are not two classes."""
-        check_classes(rows, where)
+        self.train: Dataset | None = None
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
         """The evaluated texts, then those that the probe is fitted on."""
         return {"text": [*rows["text"][:], *(self.train["text"][:] if self.train else ())]}
 
-    def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
-        return examples_of(rows, self.names)
-
-    def example_of(self, rows: "Dataset") -> Sequence[int]:
-        return range(rows.num_rows)
-
-    def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
-        return []
-
     def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
-        every, gold = _at_mean_length_one(vectors["text"]), classes_of(rows)
+        gold, lengths = classes_of(rows), numpy.linalg.norm(vectors["text"], axis=1)
+        every = vectors["text"].astype(float) / (lengths.mean() or 1.0)  # longer ones would be regularised less
         evaluated, fitted_on = every[: len(gold)], every[len(gold) :]
         if self.train:
             found = self.probe.predict(fitted_on, classes_of(self.train), evaluated)

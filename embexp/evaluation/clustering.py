@@ -1,13 +1,13 @@
 """Clustering: whether the clusters that k-means finds among embeddings are the classes of the texts."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy
 
 from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
-from embexp.evaluation.classification import check_classes, classes_of, examples_of
+from embexp.evaluation.classification import ClassTask, classes_of
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
 from embexp.evaluation.metrics import Measure
 
@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 
 def clustering_evaluator(
-    name: str,
-    dataset: EmbeddingDataset,
-    runs: int,
-    batch_size: int,
-    seed: int,
-    **options: Unpack[EvaluatorOptions],
+    name: str, dataset: EmbeddingDataset, runs: int, batch_size: int, seed: int, **options: Unpack[EvaluatorOptions]
 ) -> ExampleEvaluator:
     """V-measure of as many clusters as there are classes, found by mini-batch k-means as in mteb.
 
@@ -48,52 +43,29 @@ def clustering_evaluator(
     return ExampleEvaluator(name, dataset, _ClusteringTask(dataset.label_names, runs, batch_size, seed), **options)
 
 
-class _ClusteringTask:
-    """Texts with a class each: are clusters of their embeddings the classes?
-
-    Args:
-        names: the classes by their number.
-    """
+class _ClusteringTask(ClassTask):
+    """Are clusters of embeddings the classes of their texts?"""
 
     measures = (Measure("v_measure", "v_measure", "cluster", "gold"),)
     headline = ("v_measure",)
 
     def __init__(self, names: Sequence[str], runs: int, batch_size: int, seed: int) -> None:
-        self.names = tuple(names)
+        super().__init__(names)
         self.batch_size = batch_size
         self.seeds = range(seed, seed + runs)
-
-    def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError when there are not two classes."""
-        check_classes(rows, where)
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
         return {"text": rows["text"][:]}
 
-    def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
-        return examples_of(rows, self.names)
-
-    def example_of(self, rows: "Dataset") -> Sequence[int]:
-        return range(rows.num_rows)
-
-    def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
-        return []
-
     def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         """The clusters of each text, one from every run; the cluster itself with one run."""
-        classes = len(set(classes_of(rows).tolist()))
-        of_runs = [self._clusters(vectors["text"], classes, seed) for seed in self.seeds]
-        return {"cluster": of_runs[0] if len(of_runs) == 1 else _by_text(of_runs)}
-
-    def _clusters(self, vectors: numpy.ndarray, number: int, seed: int) -> numpy.ndarray:
         from sklearn.cluster import MiniBatchKMeans
 
-        method = MiniBatchKMeans(n_clusters=number, batch_size=self.batch_size, n_init="auto", random_state=seed)
-        return method.fit_predict(vectors).astype(int)
-
-
-def _by_text(of_runs: Sequence[numpy.ndarray]) -> numpy.ndarray:
-    """An array of arrays, `(texts,)`: in a table a column of lists."""
-    found = numpy.empty(len(of_runs[0]), dtype=object)
-    found[:] = [*numpy.stack(of_runs, axis=1)]
-    return found
+        look = {"n_clusters": len(set(classes_of(rows).tolist())), "batch_size": self.batch_size, "n_init": "auto"}
+        methods = [MiniBatchKMeans(**look, random_state=seed) for seed in self.seeds]
+        of_runs = [method.fit_predict(vectors["text"]).astype(int) for method in methods]
+        if len(of_runs) == 1:
+            return {"cluster": of_runs[0]}
+        found = numpy.empty(rows.num_rows, dtype=object)  # an array of arrays: in a table a column of lists
+        found[:] = [*numpy.stack(of_runs, axis=1)]
+        return {"cluster": found}

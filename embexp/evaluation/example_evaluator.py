@@ -42,9 +42,6 @@ class _Form:
 
         The ranges of int8 are those of all vectors together. The cosine of binary vectors is
         1 - 2 * Hamming distance / dimensions: it ranks as the Hamming distance does.
-
-        Raises:
-            ConfigError: the embeddings have fewer dimensions.
         """
         if self.dimensions:
             known = min(values.shape[1] for values in vectors.values())
@@ -58,18 +55,14 @@ class _Form:
             vectors = {column: values[:, : self.dimensions] for column, values in vectors.items()}
         if self.precision == "binary":
             return {column: numpy.where(values > 0, 1, -1).astype("float32") for column, values in vectors.items()}
-        return _as_int8(vectors) if self.precision == "int8" else vectors
+        if self.precision != "int8":
+            return vectors
+        from sentence_transformers.util import quantize_embeddings
 
-
-def _as_int8(vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
-    from sentence_transformers.util import quantize_embeddings
-
-    every = numpy.concatenate([*vectors.values()])
-    ranges = numpy.stack([every.min(axis=0), every.max(axis=0)])
-    return {
-        column: quantize_embeddings(values, "int8", ranges=ranges).astype("float32")
-        for column, values in vectors.items()
-    }
+        every = numpy.concatenate([*vectors.values()])
+        ranges = numpy.stack([every.min(axis=0), every.max(axis=0)])
+        whole = {column: quantize_embeddings(values, "int8", ranges=ranges) for column, values in vectors.items()}
+        return {column: values.astype("float32") for column, values in whole.items()}
 
 
 def _listed(given: Any) -> list[Any]:
@@ -78,14 +71,7 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _combine_forms(name: str, dimensions: Sequence[int] | None, precisions: Sequence[str] | None) -> tuple[_Form, ...]:
-    """The embeddings as they are, then every other combination of the configured dimensions and precisions.
-
-    Args:
-        name: of the evaluator, for the message.
-
-    Raises:
-        ConfigError: lists every invalid argument.
-    """
+    """The embeddings as they are, then every other combination of the configured dimensions and precisions."""
     sizes, kinds = _listed(dimensions), _listed(precisions)
     checks = (
         ("dimensions", sizes, LegalValues(many=True, least=1, whole=True), "[256,128,64]"),
@@ -103,7 +89,7 @@ EVALUATED_SPLITS = ("dev", "test")
 NO_LEAKS = "no_leaks"  # a column of booleans: examples that were not seen in training
 
 
-class _Task(Protocol):
+class Task(Protocol):
     """What is evaluated: the texts of a row, the model's values of them, and the metrics.
 
     Attributes:
@@ -124,10 +110,12 @@ class _Task(Protocol):
         """The texts and true values of each example; an example may be one row or several."""
 
     def example_of(self, rows: "Dataset") -> Sequence[int]:
-        """The example of each row; -1 for a row that is part of none."""
+        """The example of each row, -1 for a row that is part of none; the row itself by default."""
+        return range(rows.num_rows)
 
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
-        """Pairs of texts that mean the same, from the first and the last of the columns of `texts`."""
+        """Pairs of texts that mean the same, from the first and the last of the columns of `texts`; none by default."""
+        return []
 
     def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         """The model's values for each example.
@@ -166,7 +154,7 @@ class ExampleEvaluator:
         self,
         name: str,
         dataset: EmbeddingDataset,
-        task: _Task,
+        task: Task,
         resamples: int,
         leaked: Mapping[str, numpy.ndarray] | None = None,
         dimensions: Sequence[int] | None = None,
@@ -251,21 +239,14 @@ class ExampleEvaluator:
         vectors = self._vectors(encoder, split)
         predicted = {}
         for form in self.forms:
-            found = self._predict_in(form, rows, vectors)
+            found = self.task.predict(rows, form.apply(vectors))
+            if form.suffix:  # in other forms only the headline metrics
+                headline = [measure for measure in self.task.measures if measure.name in self.task.headline]
+                found = {measure.predicted: found[measure.predicted] for measure in headline}
             predicted |= {f"{column}{form.suffix}": values for column, values in found.items()}
         columns = {**examples, **predicted}
         metrics = {measure.name: value_of(measure, columns) for measure in self.measures}
         return Scores(split, examples, predicted, metrics, self.measures)
-
-    def _predict_in(
-        self, form: _Form, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]
-    ) -> dict[str, numpy.ndarray]:
-        """The model's values in one form; in all forms but the plain one only those of the headline metrics."""
-        found = self.task.predict(rows, form.apply(vectors))
-        if not form.suffix:
-            return found
-        needed = {measure.predicted for measure in self.task.measures if measure.name in self.task.headline}
-        return {column: values for column, values in found.items() if column in needed}
 
     def _vectors(self, encoder: Encoder, split: str) -> dict[str, numpy.ndarray]:
         """The embeddings of every column, each after its prompt; columns with one prompt are encoded together."""

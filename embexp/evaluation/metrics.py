@@ -14,13 +14,7 @@ import numpy
 from embexp.evaluation.class_metrics import ConfusionTables, macro_f1, v_measure
 from embexp.evaluation.correlations import Correlation, Ranks, Values
 from embexp.evaluation.stats.resampling import Sample, observed_sample
-from embexp.evaluation.threshold_metrics import (
-    SortedScores,
-    average_precision,
-    best_accuracy,
-    best_f1,
-    roc_auc,
-)
+from embexp.evaluation.threshold_metrics import SortedScores, average_precision, best_accuracy, best_f1, roc_auc
 
 Statistic = Callable[[Sample], "numpy.ndarray"]  # its value in every resample
 _Columns = Mapping[str, Sequence[Any]]

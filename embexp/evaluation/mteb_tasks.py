@@ -216,13 +216,7 @@ class _MtebEncoder:
 
         return ModelMeta.create_empty()
 
-    def encode(
-        self,
-        inputs: "torch.utils.data.DataLoader",
-        *,
-        prompt_type: Any = None,
-        **others: Any,
-    ) -> numpy.ndarray:
+    def encode(self, inputs: "torch.utils.data.DataLoader", *, prompt_type: Any = None, **others: Any) -> numpy.ndarray:
         """Embeddings of the texts in all batches, float32 `(texts, dim)`."""
         texts = [text for batch in inputs for text in batch["text"]]
         side = prompt_type.value if prompt_type else ""

@@ -1,20 +1,18 @@
 """Semantic textual similarity: how well the similarity of two embeddings correlates with a gold score."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
-from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator, Task
 from embexp.evaluation.metrics import Measure
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-_SAME_MEANING = 0.8  # two texts with this gold score or more are a positive pair; Wang & Isola 2020, STS-B (4 of 5)
 
 
 def cosine(first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
@@ -24,7 +22,6 @@ def cosine(first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
 
 
 def _dot(first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
-    """Inner product of each pair of rows."""
     return (first * second).sum(axis=1)
 
 
@@ -39,7 +36,6 @@ def _manhattan(first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
 
 
 FUNCTIONS = {"cosine": cosine, "dot": _dot, "euclidean": _euclidean, "manhattan": _manhattan}
-_CORRELATIONS = ("spearman", "pearson")
 
 
 def check_functions(evaluator: str, names: Sequence[str]) -> None:
@@ -66,38 +62,50 @@ def similarity_evaluator(
     return ExampleEvaluator(name, dataset, _SimilarityTask(similarity), **options)
 
 
-class _SimilarityTask:
-    """Scored pairs: does their similarity correlate with the gold score?"""
+class PairTask(Task):
+    """Pairs with a true value each: does their similarity predict it?
+
+    Attributes:
+        gold: the column of true values, and their type.
+        same_meaning: the least true value of a positive pair.
+        statistics: of each similarity function, by the first part of the metric's name; the first three are headlines.
+    """
+
+    gold: tuple[str, type]
+    same_meaning: float
+    statistics: Mapping[str, str]
 
     def __init__(self, similarity: Sequence[str]) -> None:
-        self.similarity = tuple(similarity)
+        self.similarity = tuple(dict.fromkeys(similarity))
         self.measures = tuple(
-            Measure(f"{correlation}_{function}", correlation, function, "gold")
+            Measure(f"{metric}_{function}", statistic, function, "gold")
             for function in self.similarity
-            for correlation in _CORRELATIONS
+            for metric, statistic in self.statistics.items()
         )
-        self.headline = tuple(f"{correlation}_{self.similarity[0]}" for correlation in _CORRELATIONS)
-
-    def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError when all gold scores are equal."""
-        if len(set(rows["score"][:])) < 2:
-            raise DataError(
-                f"All gold scores of {where} are equal: there is no correlation", expected="several gold scores"
-            )
+        self.headline = tuple(f"{metric}_{self.similarity[0]}" for metric in [*self.statistics][:3])
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
         return {column: rows[column][:] for column in ("sentence1", "sentence2")}
 
     def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
-        return {**self.texts(rows), "gold": [float(score) for score in rows["score"][:]]}
-
-    def example_of(self, rows: "Dataset") -> Sequence[int]:
-        return range(rows.num_rows)
+        column, kind = self.gold
+        return {**self.texts(rows), "gold": [kind(value) for value in rows[column][:]]}
 
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
-        triples = zip(rows["sentence1"][:], rows["sentence2"][:], rows["score"][:], strict=True)
-        return [(first, second) for first, second, score in triples if score >= _SAME_MEANING]
+        triples = zip(rows["sentence1"][:], rows["sentence2"][:], rows[self.gold[0]][:], strict=True)
+        return [(first, second) for first, second, value in triples if value >= self.same_meaning]
 
     def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         first, second = vectors["sentence1"], vectors["sentence2"]
         return {name: FUNCTIONS[name](first, second).astype(float) for name in self.similarity}
+
+
+class _SimilarityTask(PairTask):
+    gold = ("score", float)
+    same_meaning = 0.8  # Wang & Isola 2020, STS-B (4 of 5)
+    statistics: ClassVar = {"spearman": "spearman", "pearson": "pearson"}
+
+    def check(self, rows: "Dataset", where: str) -> None:
+        if len(set(rows["score"][:])) < 2:
+            text = f"All gold scores of {where} are equal: there is no correlation"
+            raise DataError(text, expected="several gold scores")

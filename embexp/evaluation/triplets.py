@@ -8,7 +8,7 @@ import numpy
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import SHAPES, text_columns
 from embexp.errors import DataError
-from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator, Task
 from embexp.evaluation.metrics import Measure
 from embexp.evaluation.similarity import FUNCTIONS, check_functions, cosine
 
@@ -39,7 +39,7 @@ def triplet_evaluator(
     return ExampleEvaluator(name, dataset, _TripletTask(similarity), **options)
 
 
-class _TripletTask:
+class _TripletTask(Task):
     """Triplets: is the positive nearer than every negative?"""
 
     def __init__(self, similarity: Sequence[str]) -> None:
@@ -49,12 +49,9 @@ class _TripletTask:
         self.headline = (f"accuracy_{self.similarity[0]}", _MARGIN)
 
     def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError when there is no row."""
         if not rows.num_rows:
-            raise DataError(
-                f"{where} has no rows",
-                expected="at least one triplet: split the data anew with dataset.steps.split",
-            )
+            expected = "at least one triplet: split the data anew with dataset.steps.split"
+            raise DataError(f"{where} has no rows", expected=expected)
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
         """The anchor, the negatives, then the positive: the first and last column are the positive pair."""
@@ -63,9 +60,6 @@ class _TripletTask:
 
     def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
         return {column: rows[column][:] for column in text_columns(SHAPES["triplet"], rows.column_names)}
-
-    def example_of(self, rows: "Dataset") -> Sequence[int]:
-        return range(rows.num_rows)
 
     def positives(self, rows: "Dataset") -> list[tuple[str, str]]:
         return [*zip(rows["anchor"][:], rows["positive"][:], strict=True)]
