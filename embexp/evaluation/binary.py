@@ -1,7 +1,7 @@
 """Binary classification of pairs: how well the similarity of embeddings separates label 1 from label 0."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
@@ -13,6 +13,7 @@ from embexp.evaluation.threshold_metrics import accuracies, best_threshold, f1_s
 if TYPE_CHECKING:
     from datasets import Dataset
 
+_STATISTICS = {"ap": "average_precision", "accuracy": "best_accuracy", "f1": "best_f1", "roc_auc": "roc_auc"}
 _GOODNESS_OF = {"best_accuracy": accuracies, "best_f1": f1_scores}
 
 
@@ -40,9 +41,7 @@ def binary_evaluator(
 class _BinaryTask(PairTask):
     gold = ("label", int)
     same_meaning = 1
-    statistics: ClassVar = {
-        "ap": "average_precision", "accuracy": "best_accuracy", "f1": "best_f1", "roc_auc": "roc_auc"
-    }  # fmt: skip
+    statistics = _STATISTICS
 
     def check(self, rows: "Dataset", where: str) -> None:
         labels = {int(label) for label in rows["label"][:]}
@@ -64,7 +63,6 @@ def thresholds_of(scores: Scores) -> dict[str, float]:
     for measure in scores.measures:
         if measure.statistic in _GOODNESS_OF and measure.where is None:
             metric, _, function = measure.name.partition("_")
-            goodness = _GOODNESS_OF[measure.statistic]
-            threshold = best_threshold(columns[measure.gold], columns[measure.predicted], goodness)
-            found[f"{metric}_threshold_{function}"] = threshold
+            compared = columns[measure.gold], columns[measure.predicted]
+            found[f"{metric}_threshold_{function}"] = best_threshold(*compared, _GOODNESS_OF[measure.statistic])
     return found

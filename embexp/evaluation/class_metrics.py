@@ -9,11 +9,7 @@ from embexp.evaluation.stats.resampling import Sample
 
 
 class _Groups:
-    """Sums over the members of each group.
-
-    Attributes:
-        names: the groups that have a member, ascending.
-    """
+    """Sums over the members of each group; `names` are the groups that have a member, ascending."""
 
     def __init__(self, group: numpy.ndarray) -> None:
         self.order = numpy.argsort(group, kind="stable")
@@ -25,10 +21,7 @@ class _Groups:
 
 
 class _ConfusionTable:
-    """How many examples of each true class got each predicted class.
-
-    Only cells that occur are stored: with many classes most of the table is empty.
-    """
+    """How many examples of each true class got each predicted class; only cells that occur are stored."""
 
     def __init__(self, gold: numpy.ndarray, predicted: numpy.ndarray) -> None:
         names, places = numpy.unique(numpy.concatenate([gold, predicted]), return_inverse=True)
@@ -85,15 +78,12 @@ def macro_f1(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
 def v_measure(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
     """Harmonic mean of homogeneity and completeness of clusters (Rosenberg & Hirschberg 2007), in every resample."""
     with numpy.errstate(invalid="ignore", divide="ignore"):
-        of_class, of_cluster, of_both = (_entropy(counts, sample) for counts in table(sample))
+        shares = [counts / sample.total[:, None] for counts in table(sample)]
+        logs = [numpy.log(numpy.where(share > 0, share, 1)) for share in shares]
+        # The entropies, in nats; exactly 0 for a single sampled group.
+        of_class, of_cluster, of_both = (-(share * log).sum(axis=1) for share, log in zip(shares, logs, strict=True))
         shared = numpy.maximum(of_class + of_cluster - of_both, 0)
         homogeneity = numpy.where(of_class > 0, shared / of_class, 1)
         completeness = numpy.where(of_cluster > 0, shared / of_cluster, 1)
         found = numpy.nan_to_num(2 * homogeneity * completeness / (homogeneity + completeness))
     return numpy.where(sample.total > 0, found, numpy.nan)
-
-
-def _entropy(counts: numpy.ndarray, sample: Sample) -> numpy.ndarray:
-    """Entropy in nats of the groups' shares per resample, `(resamples,)`; exactly 0 for a single sampled group."""
-    shares = counts / sample.total[:, None]
-    return -(shares * numpy.log(numpy.where(shares > 0, shares, 1))).sum(axis=1)

@@ -61,8 +61,8 @@ class _ClusteringTask(ClassTask):
         """The clusters of each text, one from every run; the cluster itself with one run."""
         from sklearn.cluster import MiniBatchKMeans
 
-        look = {"n_clusters": len(set(classes_of(rows).tolist())), "batch_size": self.batch_size, "n_init": "auto"}
-        methods = [MiniBatchKMeans(**look, random_state=seed) for seed in self.seeds]
+        settings = {"n_clusters": len(set(classes_of(rows).tolist())), "batch_size": self.batch_size, "n_init": "auto"}
+        methods = [MiniBatchKMeans(**settings, random_state=seed) for seed in self.seeds]
         of_runs = [method.fit_predict(vectors["text"]).astype(int) for method in methods]
         if len(of_runs) == 1:
             return {"cluster": of_runs[0]}

@@ -29,7 +29,9 @@ def geometry_of(
         positives: embeddings of pairs that mean the same, `(pairs, dim)` each; None: no alignment.
     """
     lengths = numpy.linalg.norm(vectors, axis=1)
-    units = _units(_sample(vectors))
+    if len(vectors) > _MOST_TEXTS:
+        vectors = vectors[numpy.sort(numpy.random.default_rng(0).choice(len(vectors), _MOST_TEXTS, replace=False))]
+    units = _units(vectors)
     cosines = (units @ units.T)[numpy.triu_indices(len(units), 1)]
     found = {
         "mean_random_cosine": cosines.mean(),
@@ -41,12 +43,6 @@ def geometry_of(
     if positives is not None and len(positives[0]):
         found["alignment"] = ((_units(positives[0]) - _units(positives[1])) ** 2).sum(axis=1).mean()
     return {name: float(value) for name, value in found.items()}
-
-
-def _sample(vectors: numpy.ndarray) -> numpy.ndarray:
-    if len(vectors) <= _MOST_TEXTS:
-        return vectors
-    return vectors[numpy.sort(numpy.random.default_rng(0).choice(len(vectors), _MOST_TEXTS, replace=False))]
 
 
 def _units(vectors: numpy.ndarray) -> numpy.ndarray:

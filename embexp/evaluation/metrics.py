@@ -4,9 +4,10 @@ With the per-example values of a run, a measure is enough to compute the statist
 the difference of any two runs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import getitem
 from typing import Any
 
 import numpy
@@ -17,7 +18,6 @@ from embexp.evaluation.stats.resampling import Sample, observed_sample
 from embexp.evaluation.threshold_metrics import SortedScores, average_precision, best_accuracy, best_f1, roc_auc
 
 Statistic = Callable[[Sample], "numpy.ndarray"]  # its value in every resample
-_Columns = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,13 @@ class Measure:
         return replace(self, name=f"{self.name}_{column}", where=column)
 
 
-def _mean(predicted: numpy.ndarray, sample: Sample) -> numpy.ndarray:
-    """The mean of one number per example (accuracy, reciprocal rank, nDCG) in every resample, `(resamples,)`."""
-    return sample.counts @ predicted / sample.total
-
-
 class _Prepared:
-    """Arrays in the form that statistics need (ranks, sorted scores), each prepared once for all measures."""
+    """Arrays in the form that statistics need (ranks, sorted scores, some rows), each made once for all measures."""
 
     def __init__(self) -> None:
         self._known: dict[Any, tuple[Any, Any]] = {}
 
-    def __call__(self, kind: type, *arrays: numpy.ndarray) -> Any:
+    def __call__(self, kind: Callable[..., Any], *arrays: numpy.ndarray) -> Any:
         key = (kind, *(id(array) for array in arrays))
         if key not in self._known:
             self._known[key] = (arrays, kind(*arrays))  # the arrays stay alive, so their ids stay their own
@@ -78,7 +73,8 @@ def _by_class(function: Callable[..., Any]) -> Callable[..., Statistic]:
 
 
 STATISTICS: dict[str, Callable[[_Prepared, Any, Any], Statistic]] = {
-    "mean": lambda prepared, gold, predicted: partial(_mean, predicted),
+    # Of one number per example: accuracy, reciprocal rank, nDCG.
+    "mean": lambda prepared, gold, predicted: lambda sample: sample.counts @ predicted / sample.total,
     "spearman": _correlation(Ranks),
     "pearson": _correlation(Values),
     "average_precision": _by_threshold(average_precision),
@@ -95,22 +91,16 @@ class Statistics:
 
     def __init__(self) -> None:
         self.prepared = _Prepared()
-        self._selected: dict[Any, tuple[Any, Any]] = {}
 
     def statistic_for(self, measure: Measure, columns: Mapping[str, numpy.ndarray]) -> Statistic:
         """The statistic of one measure on one model's columns."""
         rows = columns[measure.where] if measure.where else None
-        gold = self._some(columns[measure.gold], rows) if measure.gold else None
-        statistic = STATISTICS[measure.statistic](self.prepared, gold, self._some(columns[measure.predicted], rows))
+        gold, predicted = columns[measure.gold] if measure.gold else None, columns[measure.predicted]
+        if rows is not None:
+            gold = None if gold is None else self.prepared(getitem, gold, rows)
+            predicted = self.prepared(getitem, predicted, rows)
+        statistic = STATISTICS[measure.statistic](self.prepared, gold, predicted)
         return statistic if rows is None else lambda sample: statistic(sample.only(rows))
-
-    def _some(self, values: numpy.ndarray, rows: numpy.ndarray | None) -> numpy.ndarray:
-        if rows is None:
-            return values
-        key = (id(values), id(rows))
-        if key not in self._selected:
-            self._selected[key] = ((values, rows), values[rows])
-        return self._selected[key][1]
 
 
 def value_of(measure: Measure, columns: Mapping[str, numpy.ndarray]) -> float:

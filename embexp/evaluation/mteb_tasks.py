@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import torch
     from mteb import AbsTask, TaskResult
 
-_INSTALL = "pip install embexp[mteb]"
 _SIDES = ("query", "document")  # of mteb's texts, in tasks that have both
 _BATCH = 1024  # texts per call of mteb
 
@@ -41,11 +40,11 @@ def mteb_evaluator(
     """
     found = importlib.util.find_spec("mteb")
     if found is None or found.origin is None:  # a folder of that name, with data sets, is no package
-        raise ConfigError(f"evaluator={name} needs the package mteb, which is not installed", fix=_INSTALL)
-    problems = []
-    if not tasks:
-        fix = ("tasks=[STSBenchmark]",)
-        problems.append(Problem("is empty", "tasks", expected="names of mteb's tasks", fix=fix))
+        raise ConfigError(
+            f"evaluator={name} needs the package mteb, which is not installed", fix="pip install embexp[mteb]"
+        )
+    empty = Problem("is empty", "tasks", expected="names of mteb's tasks", fix=("tasks=[STSBenchmark]",))
+    problems = [] if tasks else [empty]
     if prompts:
         legal = LegalValues(one_of=_SIDES, many=True)
         problems += problems_with("prompts", [*prompts], legal, such_as="{query: 'query: '}")
@@ -59,27 +58,19 @@ def mteb_evaluator(
 
 
 def _task(name: str, task: str) -> "AbsTask":
-    """One of mteb's tasks by its name, or the user's own by a dotted path.
-
-    Raises:
-        ConfigError: there is no such task, or it is not about texts.
-    """
+    """One of mteb's tasks by its name, or the user's own by a dotted path."""
     from mteb.get_tasks import TASK_LIST
 
     known = {each.metadata.name: each for each in TASK_LIST}
-    kind = known.get(task) or _own_class(task)
+    kind, key = known.get(task) or _own_class(task), f"evaluator.{name}.tasks"
     if kind is None:
-        raise ConfigError(
-            f"names {task}, which mteb does not know",
-            key=f"evaluator.{name}.tasks",
-            expected=f"one of its {len(known):,} tasks, or the dotted path of a task class of your own",
-            note=did_you_mean(task, known),
-            fix=f"evaluator.{name}.tasks=[STSBenchmark]",
-        )
+        text, fix = f"names {task}, which mteb does not know", f"{key}=[STSBenchmark]"
+        expected = f"one of its {len(known):,} tasks, or the dotted path of a task class of your own"
+        raise ConfigError(text, key=key, expected=expected, note=did_you_mean(task, known), fix=fix)
     found = kind()
     if others := sorted({*found.metadata.modalities} - {"text"}):
         text = f"names {task}, which is about {listed(others)}"
-        raise ConfigError(text, key=f"evaluator.{name}.tasks", expected="tasks of text")
+        raise ConfigError(text, key=key, expected="tasks of text")
     return found
 
 
@@ -108,15 +99,14 @@ def _load(name: str, task: "AbsTask", folder: str | None) -> None:
     """Read the task's data, from its copy in the folder if one is given."""
     hub = task.metadata.dataset["path"]
     if folder is not None:
-        place = Path(folder) / hub
+        place, key = Path(folder) / hub, f"evaluator.{name}.folder"
         if not place.is_dir():
-            raise ConfigError(
+            text, expected = (
                 f"holds no {hub}, which {task.metadata.name} reads",
-                key=f"evaluator.{name}.folder",
-                given=folder,
-                expected="a copy of it there, or null for the Hub",
-                fix=(f"hf download {hub} --repo-type dataset --local-dir {place}", f"evaluator.{name}.folder=null"),
+                "a copy of it there, or null for the Hub",
             )
+            fix = (f"hf download {hub} --repo-type dataset --local-dir {place}", f"{key}=null")
+            raise ConfigError(text, key=key, given=folder, expected=expected, fix=fix)
         task.metadata = task.metadata.model_copy(update={"dataset": task.metadata.dataset | {"path": str(place)}})
     try:
         task.load_data()
@@ -143,11 +133,7 @@ def _kept_random_state() -> Iterator[None]:
 
 
 class _MtebEvaluator:
-    """Evaluates encoders on mteb's tasks, each on the splits that mteb evaluates, which count as test.
-
-    Args:
-        tasks: with their data loaded.
-    """
+    """Evaluates encoders on loaded tasks, each on the splits that mteb evaluates, which count as test."""
 
     splits = ("test",)
     resamples = 0  # there are no examples to sample
@@ -169,16 +155,14 @@ class _MtebEvaluator:
         return Positives()
 
     def score(self, encoder: Encoder, split: str) -> Scores:
-        """The main score of each task."""
+        """The main score of each task: the mean over its splits and languages, as on the leaderboard."""
+        metrics = {}
         with _kept_random_state():
-            metrics = {task.metadata.name: self._main_score(task, encoder) for task in self.tasks}
+            for task in self.tasks:
+                results, name = [self._result(part, encoder) for part in _parts_of(task)], task.metadata.name
+                whole = results[0] if results[0].task_name == name else task.combine_task_results(results)
+                metrics[name] = float(whole.get_score())
         return Scores(split, {ID: []}, {}, metrics)
-
-    def _main_score(self, task: "AbsTask", encoder: Encoder) -> float:
-        """The mean over the task's splits and languages, as on the leaderboard."""
-        results = [self._result(part, encoder) for part in _parts_of(task)]
-        result = results[0] if results[0].task_name == task.metadata.name else task.combine_task_results(results)
-        return float(result.get_score())
 
     def _result(self, task: "AbsTask", encoder: Encoder) -> "TaskResult":
         """The result of a fresh copy of the task, so that every model gets the same random numbers."""
@@ -187,23 +171,13 @@ class _MtebEvaluator:
         fresh = type(task)(seed=task.seed)
         for kept in ("metadata", "hf_subsets", "dataset", "data_loaded"):
             setattr(fresh, kept, getattr(task, kept))
-        found = mteb.evaluate(
-            _MtebEncoder(encoder, self.prompts),
-            fresh,
-            co2_tracker=False,
-            encode_kwargs={"batch_size": _BATCH, "show_progress_bar": False},
-            cache=None,
-            show_progress_bar=False,
-        )
-        return found.task_results[0]
+        quiet: dict[str, Any] = {"co2_tracker": False, "cache": None, "show_progress_bar": False}
+        quiet["encode_kwargs"] = {"batch_size": _BATCH, "show_progress_bar": False}
+        return mteb.evaluate(_MtebEncoder(encoder, self.prompts), fresh, **quiet).task_results[0]
 
 
 class _MtebEncoder:
-    """An Encoder with the interface that mteb expects.
-
-    Args:
-        prompts: by side; None for the model's own default one before all texts.
-    """
+    """An Encoder with the interface that mteb expects."""
 
     def __init__(self, encoder: Encoder, prompts: Mapping[str, str] | None) -> None:
         self.encoder = encoder
@@ -220,8 +194,7 @@ class _MtebEncoder:
         """Embeddings of the texts in all batches, float32 `(texts, dim)`."""
         texts = [text for batch in inputs for text in batch["text"]]
         side = prompt_type.value if prompt_type else ""
-        prompt = None if self.prompts is None else self.prompts.get(side, "")
-        return self.encoder.encode(texts, prompt)
+        return self.encoder.encode(texts, None if self.prompts is None else self.prompts.get(side, ""))
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> "torch.Tensor":
         """Cosine of each with each."""

@@ -9,7 +9,7 @@ from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.core.nearest_neighbours import nearest
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
-from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator, Task
 from embexp.evaluation.metrics import Measure
 from embexp.evaluation.ranking_metrics import NO_EXAMPLE
 
@@ -47,7 +47,7 @@ def paraphrase_mining_evaluator(
     return ExampleEvaluator(name, dataset, _ParaphraseMiningTask(dataset.shape.name, top_k, max_pairs), **options)
 
 
-class _ParaphraseMiningTask:
+class _ParaphraseMiningTask(Task):
     """Pairs of texts that mean the same: are they more similar than all other pairs?"""
 
     measures = (Measure(_METRIC, "mean", _METRIC),)
@@ -59,11 +59,9 @@ class _ParaphraseMiningTask:
         self.max_pairs = max_pairs
 
     def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError if no two texts mean the same."""
         if not self._gold(rows):
-            raise DataError(
-                f"{where} has no pair of two different texts that mean the same", expected="at least one to find"
-            )
+            text = f"{where} has no pair of two different texts that mean the same"
+            raise DataError(text, expected="at least one to find")
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:
         return {self.columns[0]: [*dict.fromkeys(text for column in self.columns for text in rows[column][:])]}
@@ -100,12 +98,7 @@ class _ParaphraseMiningTask:
 
 
 def _most_similar_pairs(vectors: numpy.ndarray, top_k: int, max_pairs: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """The pairs of places with the highest cosine, highest first, `(pairs, 2)`, lower place first; and their cosines.
-
-    Args:
-        top_k: a pair counts when one is among the so many nearest of the other.
-        max_pairs: at most so many.
-    """
+    """The pairs of places with the highest cosine, best first, `(pairs, 2)`, lower place first; and their cosines."""
     each = numpy.arange(len(vectors))
     found = nearest(vectors, vectors, top_k, "cosine", excluded=each)
     first, second = numpy.repeat(each, found.places.shape[1]), found.places.ravel()
@@ -118,12 +111,7 @@ def _most_similar_pairs(vectors: numpy.ndarray, top_k: int, max_pairs: int) -> t
 
 
 def _precision_at_pairs(gold: Sequence[tuple[int, int]], pairs: numpy.ndarray, scores: numpy.ndarray) -> numpy.ndarray:
-    """For each pair to be found the precision down to it (pairs with its score among them), 0 where it was not found.
-
-    Args:
-        gold: places in any order, each pair once.
-        pairs, scores: highest score first, lower place first.
-    """
+    """For each pair to be found the precision down to it (and pairs with its score), 0 where it was not found."""
     number = {(min(pair), max(pair)): number for number, pair in enumerate(gold)}
     numbers = numpy.array([number.get((low, high), -1) for low, high in pairs.tolist()], dtype=int)
     last = numpy.searchsorted(-scores, -scores, side="right") - 1  # of the pairs with the same score

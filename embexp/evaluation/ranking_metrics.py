@@ -111,15 +111,10 @@ def check_cuts(evaluator: str, cuts: Cuts) -> None:
 
 @dataclass(frozen=True)
 class _RankedRelevance:
-    """The relevance of the documents at the ranks of each query, and the best order there could be.
+    """The relevance of the documents at the ranks of each query, and the best order there could be."""
 
-    Attributes:
-        gains: grade of the document at each rank, 0 if it is not relevant, `(queries, depth)`.
-        best: grades of all relevant documents, highest first, filled up with 0, `(queries, most)`.
-    """
-
-    gains: numpy.ndarray
-    best: numpy.ndarray
+    gains: numpy.ndarray  # grade of the document at each rank, 0 if it is not relevant, `(queries, depth)`
+    best: numpy.ndarray  # grades of all relevant documents, highest first, filled up with 0, `(queries, most)`
 
     @property
     def found(self) -> numpy.ndarray:
@@ -159,11 +154,8 @@ def rank_relevance(places: numpy.ndarray, relevant: Sequence[dict[int, float]], 
 
 def _ndcg(ranked: _RankedRelevance, cut: int) -> numpy.ndarray:
     """Discounted cumulative gain as a share of that of the best order (Jarvelin & Kekalainen 2002)."""
-    return _dcg(ranked.gains[:, :cut]) / _dcg(ranked.best[:, :cut])
-
-
-def _dcg(gains: numpy.ndarray) -> numpy.ndarray:
-    return gains @ discounts(gains.shape[1])
+    gains, best = ranked.gains[:, :cut], ranked.best[:, :cut]
+    return (gains @ discounts(gains.shape[1])) / (best @ discounts(best.shape[1]))
 
 
 def discounts(number: int) -> numpy.ndarray:

@@ -8,7 +8,7 @@ import numpy
 from embexp.core.nearest_neighbours import check_similarity
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import DataError
-from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator, Task
 from embexp.evaluation.metrics import Measure
 from embexp.evaluation.ranking_metrics import NO_EXAMPLE, SHAPES, Qrels, check_cuts, discounts, qrels_of
 from embexp.evaluation.similarity import FUNCTIONS
@@ -45,7 +45,7 @@ def reranking_evaluator(
     return ExampleEvaluator(name, dataset, _RerankingTask(similarity, cuts), **options)
 
 
-class _RerankingTask:
+class _RerankingTask(Task):
     """Queries with positives and negatives: are the positives more similar?
 
     Documents with the same score share their ranks: average precision counts them together, nDCG uses their mean gain
@@ -59,7 +59,6 @@ class _RerankingTask:
         self.headline = ("map", *(f"{kind}_at_{each[0]}" for kind, each in cuts.items() if each))
 
     def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError if no query has both positives and negatives."""
         if not _examples(rows):
             raise DataError(
                 f"No query of {where} has positives and negatives",
@@ -93,14 +92,13 @@ class _RerankingTask:
         values: dict[str, list[float]] = {metric: [] for metric in ("map", *self.cuts)}
         top = []
         for qrels, query in zip(_examples(rows), vectors[_COLUMNS.query], strict=True):
-            texts = qrels.documents
-            documents = vectors[_COLUMNS.positives][[place[text] for text in texts]]
+            documents = vectors[_COLUMNS.positives][[place[text] for text in qrels.documents]]
             scores = FUNCTIONS[self.similarity](documents, query[None, :])
             ranking = _Ranking(scores, len(qrels.positives))
             values["map"].append(ranking.average_precision())
             for metric, (kind, cut) in self.cuts.items():
                 values[metric].append({"mrr": ranking.mrr, "ndcg": ranking.ndcg}[kind](cut))
-            top.append(texts[int(scores.argmax())])
+            top.append(qrels.documents[int(scores.argmax())])
         found = {metric: numpy.array(each) for metric, each in values.items()}
         return found | {"top_document": numpy.array(top, dtype=object)}
 
@@ -114,11 +112,7 @@ def _examples(rows: "Dataset") -> list[Qrels]:
 
 
 class _Ranking:
-    """One query's documents from the highest score down; documents with the same score form a step.
-
-    Args:
-        scores: of the positives, then of the negatives.
-    """
+    """One query's documents, the positives before the negatives; documents with the same score form a step."""
 
     def __init__(self, scores: numpy.ndarray, num_positives: int) -> None:
         self.scores = scores

@@ -12,7 +12,7 @@ from embexp.data.beir import read_documents
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
 from embexp.errors import ConfigError, DataError, did_you_mean, listed
-from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator
+from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator, Task
 from embexp.evaluation.metrics import Measure
 from embexp.evaluation.ranking_metrics import (
     RANKING_METRICS,
@@ -69,11 +69,8 @@ def retrieval_evaluator(
     cuts = dict(zip(RANKING_METRICS, (ndcg_at, mrr_at, recall_at, map_at, accuracy_at, precision_at), strict=True))
     check_cuts(name, cuts)
     if not any(cuts.values()):
-        names = listed(f"{kind}_at" for kind in cuts)
-        expected = f"a number in at least one of: {names}"
-        raise ConfigError(
-            "has no metric", key=f"evaluator.{name}", expected=expected, fix=f"evaluator.{name}.ndcg_at=[10]"
-        )
+        key, expected = f"evaluator.{name}", f"a number in at least one of: {listed(f'{kind}_at' for kind in cuts)}"
+        raise ConfigError("has no metric", key=key, expected=expected, fix=f"{key}.ndcg_at=[10]")
     documents = _corpus(name, corpus, dataset)
     task = _RetrievalTask(name, dataset.shape.name, documents, similarity, cuts, graded, ignore_identical)
     return ExampleEvaluator(name, dataset, task, **options)
@@ -87,16 +84,11 @@ def _corpus(name: str, corpus: str, dataset: EmbeddingDataset) -> list[str]:
         columns = SHAPES[dataset.shape.name]
         every = (qrels for rows in dataset.splits.values() for qrels in qrels_of(rows, columns))
         return [text for qrels in every for text in qrels.documents]
-    path = Path(corpus)
+    path, key = Path(corpus), f"evaluator.{name}.corpus"
     if not path.is_file():
-        raise ConfigError(
-            "is no file",
-            key=f"evaluator.{name}.corpus",
-            given=corpus,
-            expected=f"{_ALL} (documents of all splits), {_SPLIT} (of the evaluated one), or a file",
-            note=did_you_mean(corpus, (_ALL, _SPLIT)),
-            fix=f"evaluator.{name}.corpus={_ALL}",
-        )
+        expected = f"{_ALL} (documents of all splits), {_SPLIT} (of the evaluated one), or a file"
+        note = did_you_mean(corpus, (_ALL, _SPLIT))
+        raise ConfigError("is no file", key=key, given=corpus, expected=expected, note=note, fix=f"{key}={_ALL}")
     faults = FaultLog("drop")
     texts = [document.text for document in read_documents(path, faults) if document.text]
     if faults.count:
@@ -104,14 +96,8 @@ def _corpus(name: str, corpus: str, dataset: EmbeddingDataset) -> list[str]:
     return texts
 
 
-class _RetrievalTask:
-    """Queries and their documents: are they among the first that the query finds?
-
-    Args:
-        name: of the evaluator, for messages.
-        documents: the searched documents besides those of the evaluated rows.
-        cuts: by kind of metric (`HIT_METRICS`), the k of each.
-    """
+class _RetrievalTask(Task):
+    """Queries and their documents: are they among the first that the query finds?"""
 
     def __init__(
         self,
@@ -136,7 +122,6 @@ class _RetrievalTask:
         self._known: dict[int, tuple[Dataset, SearchTask]] = {}
 
     def check(self, rows: "Dataset", where: str) -> None:
-        """Raise DataError if no query has a positive, or a score is no grade."""
         search = search_in(rows, self.columns, (), self.graded, self.ignore_identical)
         grades = [grade for of_query in search.relevant for grade in of_query.values()]
         if not grades:

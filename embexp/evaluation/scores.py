@@ -114,11 +114,8 @@ def compare(base: Scores, trained: Scores, resamples: int) -> list[Difference]:
     statistics, first = Statistics(), base.columns
     second = {**base.examples, **trained.predicted}  # the same arrays of true values, so that they are prepared once
     paired = [measure for measure in base.measures if measure in trained.measures]
-    statistics_of = [
-        (statistics.statistic_for(measure, first), statistics.statistic_for(measure, second)) for measure in paired
-    ]
-    examples = len(base.examples[ID]) if paired else 0
-    found = bootstrap_differences(statistics_of, examples, resamples)
+    statistics_of = [tuple(statistics.statistic_for(each, model) for model in (first, second)) for each in paired]
+    found = bootstrap_differences(statistics_of, len(base.examples[ID]) if paired else 0, resamples)
     known = {measure.name: values for measure, values in zip(paired, found, strict=True)}
     return [
         Difference(metric, value, trained.metrics[metric], *_interval_and_p(known.get(metric)))
@@ -193,24 +190,18 @@ def read_examples(path: Path) -> KeptExamples:
 
     table = pyarrow.parquet.read_table(path)
     if _MEASURES not in (table.schema.metadata or {}):
-        raise DataError(
-            "no measures in the metadata: an earlier version of embexp wrote this file",
-            file=path,
-            expected="a run of this version: run its command again",
-        )
+        text = "no measures in the metadata: an earlier version of embexp wrote this file"
+        raise DataError(text, file=path, expected="a run of this version: run its command again")
     columns = {name: _values(table[name]) for name in table.column_names}
     measures = tuple(Measure(**each) for each in json.loads(table.schema.metadata[_MEASURES]))
     examples = {name: values for name, values in columns.items() if not name.startswith((_BASE, _TRAINED))}
     split = str(examples[ID][0]).partition("-")[0]
-    return KeptExamples(*(_scores(split, examples, columns, prefix, measures) for prefix in (_BASE, _TRAINED)))
-
-
-def _scores(
-    split: str, examples: Mapping[str, Any], columns: Mapping[str, Any], prefix: str, measures: tuple[Measure, ...]
-) -> Scores:
-    predicted = {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
-    every = {**examples, **predicted}
-    return Scores(split, examples, predicted, {each.name: value_of(each, every) for each in measures}, measures)
+    scores = []
+    for prefix in (_BASE, _TRAINED):
+        predicted = {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
+        metrics = {each.name: value_of(each, {**examples, **predicted}) for each in measures}
+        scores.append(Scores(split, examples, predicted, metrics, measures))
+    return KeptExamples(*scores)
 
 
 def _values(column: Any) -> Any:

@@ -1,14 +1,12 @@
 """Metrics of scores that separate two classes by a threshold, vectorised over resamples."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy
 
 from embexp.evaluation.stats.resampling import Sample, observed_sample
 
-if TYPE_CHECKING:
-    _Goodness = Callable[["numpy.ndarray", "numpy.ndarray"], "numpy.ndarray"]
+_Goodness = Callable[[numpy.ndarray, numpy.ndarray], numpy.ndarray]
 
 
 class SortedScores:
@@ -35,7 +33,7 @@ class SortedScores:
         taken[:, 1:] = numpy.cumsum(counts, axis=1)[:, self.ends]
         return positives, taken - positives
 
-    def statistic(self, function: "_Goodness", sample: Sample) -> numpy.ndarray:
+    def statistic(self, function: _Goodness, sample: Sample) -> numpy.ndarray:
         """A statistic in every resample, `(resamples,)`; nan where one of the classes was not sampled.
 
         Args:
@@ -81,7 +79,7 @@ def f1_scores(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarr
     return numpy.nan_to_num(2 * positives / (positives + negatives + positives[:, -1:]))
 
 
-def best_threshold(gold: numpy.ndarray, predicted: numpy.ndarray, goodness: "_Goodness") -> float:
+def best_threshold(gold: numpy.ndarray, predicted: numpy.ndarray, goodness: _Goodness) -> float:
     """The threshold at which `goodness` is highest: examples at or above it count as positive.
 
     It lies half way between the lowest positive score and the highest negative one; just above the highest score if

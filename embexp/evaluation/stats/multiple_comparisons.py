@@ -113,18 +113,11 @@ def rank_models(scores: Mapping[str, Scores], metric: str, resamples: int) -> li
     tied = tied_with_best(values, raw)
     examples = len(next(iter(scores.values())).examples.get(ID, ()))
     ends = {name: _interval_about(values[name], found) for name, found in resampled.items()}
-    return [
-        RankedModel(
-            name,
-            values[name],
-            *ends.get(name, (math.nan,) * 2),
-            values[name] - values[best],
-            corrected[name],
-            name in tied,
-            examples,
-        )
-        for name in order
-    ]
+    found = []
+    for name in order:
+        score = (values[name], *ends.get(name, (math.nan,) * 2), values[name] - values[best])
+        found.append(RankedModel(name, *score, corrected[name], name in tied, examples))
+    return found
 
 
 def _interval_about(value: float, resampled: numpy.ndarray) -> tuple[float, float]:

@@ -6,7 +6,7 @@ Williams' t for this case; the Z named after him is nearly as good.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy
@@ -96,7 +96,9 @@ def permutation_p_value(measure: Measure, first: _Columns, second: _Columns, per
     statistics = [_statistic(measure, gold, *pair) for pair in runs]
     examples = len(_rows(measure, first, measure.predicted))
     observed = _difference(statistics, numpy.zeros((1, examples), dtype=bool))[0]
-    found = numpy.concatenate([_difference(statistics, swapped) for swapped in _swaps(examples, permutations, seed)])
+    random = numpy.random.default_rng(seed)
+    sizes = [min(CHUNK, permutations - start) for start in range(0, permutations, CHUNK)]
+    found = numpy.concatenate([_difference(statistics, random.random((size, examples)) < 0.5) for size in sizes])
     known = found[~numpy.isnan(found)]
     if numpy.isnan(observed):
         return float("nan")
@@ -115,19 +117,11 @@ def _runs_of(values: numpy.ndarray) -> list[numpy.ndarray]:
 
 def _statistic(measure: Measure, gold: numpy.ndarray | None, first: numpy.ndarray, second: numpy.ndarray) -> Statistic:
     """The statistic on a table of both models' examples, the first model's before the second's."""
-    columns = {
-        measure.predicted: numpy.concatenate(_MADE_COMPARABLE.get(measure.statistic, _as_they_are)(first, second))
-    }
+    make_comparable = _MADE_COMPARABLE.get(measure.statistic, lambda *as_they_are: as_they_are)
+    columns = {measure.predicted: numpy.concatenate(make_comparable(first, second))}
     if measure.gold:
         columns[measure.gold] = numpy.tile(gold, 2)
     return Statistics().statistic_for(replace(measure, where=None), columns)
-
-
-def _swaps(examples: int, permutations: int, seed: int) -> Iterator[numpy.ndarray]:
-    """Which examples are swapped, bool `(permutations, examples)` in chunks."""
-    random = numpy.random.default_rng(seed)
-    for start in range(0, permutations, CHUNK):
-        yield random.random((min(CHUNK, permutations - start), examples)) < 0.5
 
 
 def _difference(statistics: Sequence[Statistic], swapped: numpy.ndarray) -> numpy.ndarray:
@@ -142,10 +136,6 @@ def _difference(statistics: Sequence[Statistic], swapped: numpy.ndarray) -> nump
 
 
 _Pair = tuple["numpy.ndarray", "numpy.ndarray"]
-
-
-def _as_they_are(first: numpy.ndarray, second: numpy.ndarray) -> _Pair:
-    return first, second
 
 
 def _ranks(first: numpy.ndarray, second: numpy.ndarray) -> _Pair:
@@ -178,15 +168,10 @@ _MADE_COMPARABLE = {
 
 @dataclass(frozen=True)
 class _CorrelationTest:
-    """A test of no difference; positive if the second correlation is higher.
+    """A test of no difference."""
 
-    Attributes:
-        statistic: t or z.
-        p: two-sided.
-    """
-
-    statistic: float
-    p: float
+    statistic: float  # t or z; positive if the second correlation is higher
+    p: float  # two-sided
 
 
 def williams_t(first: float, second: float, between: float, examples: int) -> _CorrelationTest:
@@ -217,10 +202,7 @@ def steiger_z(first: float, second: float, between: float, examples: int) -> _Co
     >>> round(steiger_z(0.4, 0.3, 0.5, 100).p, 4)  # Silver, Hittner & May 2006
     0.2838
 
-    Args:
-        first, second: correlations of both models with gold.
-        between: correlation of the models with each other.
-        examples: their number, at least 4.
+    Args: as in `williams_t`.
     """
     from scipy.stats import norm
 

@@ -27,7 +27,7 @@ by 1.5 points, 88 corrected; the t interval covers 95. tests/evaluation/stats/te
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy
 
@@ -68,38 +68,25 @@ class Cell:
 
 @dataclass(frozen=True)
 class _CellSummary:
-    """A cell's score.
-
-    Attributes:
-        std: standard deviation of the runs' scores; nan for a single run.
-        low, high: ends of the 95 % interval of the mean.
-        lacks_seeds: the interval covers examples only, since the variance between seeds is unknown.
-    """
+    """A cell's score, with the ends of the 95 % interval of its mean."""
 
     mean: float
-    std: float
+    std: float  # of the runs' scores; nan for a single run
     low: float
     high: float
-    lacks_seeds: bool
+    lacks_seeds: bool  # the interval covers examples only, since the variance between seeds is unknown
 
 
 @dataclass(frozen=True)
 class _CellDifference:
-    """The mean of the second cell minus that of the first.
-
-    Attributes:
-        low, high: ends of the 95 % interval.
-        p: of no difference, two-sided.
-        lacks_seeds: as in _CellSummary: another seed may change the verdict.
-        p_of_seeds: of no difference by Student's t over seeds and examples; 0 if the variance between seeds is unknown.
-    """
+    """The mean of the second cell minus that of the first, with the ends of the 95 % interval."""
 
     value: float
     low: float
     high: float
-    p: float
-    lacks_seeds: bool
-    p_of_seeds: float = 0.0
+    p: float  # of no difference, two-sided
+    lacks_seeds: bool  # as in _CellSummary: another seed may change the verdict
+    p_of_seeds: float = 0.0  # by Student's t over seeds and examples; 0 if the variance between seeds is unknown
 
 
 def resample_cells(cells: Sequence[Sequence["Statistic"]], examples: int, resamples: int, seed: int = 0) -> list[Cell]:
@@ -152,18 +139,12 @@ def _estimate(value: float, resampled: numpy.ndarray, cells: list[Cell], others:
     return _CellDifference(value, low, high, max(p, p_of_t), lacks_seeds=False, p_of_seeds=p_of_t)
 
 
-@dataclass(frozen=True)
-class _SeedSpread:
-    """The variance between runs of a cell, pooled over cells.
-
-    Attributes:
-        of_examples: the part of it that comes from the sampled examples.
-        degrees: of freedom.
-    """
+class _SeedSpread(NamedTuple):
+    """The variance between runs of a cell, pooled over cells; the part of it that comes from the sampled examples."""
 
     variance: float
     of_examples: float
-    degrees: int
+    degrees: int  # of freedom
 
 
 def _seed_spread(cells: Sequence[Cell]) -> _SeedSpread | None:
@@ -173,14 +154,9 @@ def _seed_spread(cells: Sequence[Cell]) -> _SeedSpread | None:
         return None
     degrees = [len(cell.values) - 1 for cell in known]
     variance = numpy.average([cell.values.var(ddof=1) for cell in known], weights=degrees)
-    of_examples = numpy.average([_variance_of_examples(cell) for cell in known], weights=degrees)
-    return _SeedSpread(float(variance), float(of_examples), sum(degrees))
-
-
-def _variance_of_examples(cell: Cell) -> float:
-    """The variance between runs that comes from the examples: other examples move one run but not the next."""
-    apart = cell.resampled - cell.resampled.mean(axis=0)
-    return float(numpy.nanvar(apart, axis=1, ddof=1).sum() / (len(apart) - 1))
+    apart = [cell.resampled - cell.resampled.mean(axis=0) for cell in known]  # examples move one run but not the next
+    moved = [float(numpy.nanvar(each, axis=1, ddof=1).sum() / (len(each) - 1)) for each in apart]
+    return _SeedSpread(float(variance), float(numpy.average(moved, weights=degrees)), sum(degrees))
 
 
 def _students(
