@@ -32,13 +32,12 @@ seeds 98, 95, 86, and 99, 97, 91; with 5 and 5 seeds 99, 96, 91, and 100, 97, 94
 """
 
 import functools
-from functools import partial
 
 import numpy
 import pytest
 
 from embexp.evaluation.correlations import Correlation, Ranks
-from embexp.evaluation.metrics import Measure, _mean
+from embexp.evaluation.metrics import STATISTICS, Measure
 from embexp.evaluation.stats.multiple_comparisons import holm, tied_with_best
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of, permutation_p_value
 from embexp.evaluation.stats.seeds import cell_difference, cell_summary, resample_cells
@@ -142,7 +141,7 @@ def best_of_equals(seed: int, cases: int, models: int = 10) -> tuple[numpy.ndarr
         right = random.normal(0.8, 0.1, (models, 500)) + random.normal(0, 0.2, 500)
         values = dict(enumerate(right.mean(axis=1)))
         best = max(values, key=values.get)
-        pairs = [(partial(_mean, right[best]), partial(_mean, right[name])) for name in values]
+        pairs = [tuple(STATISTICS["mean"](None, None, right[each]) for each in (best, name)) for name in values]
         p = [p_value_of(found) for found in bootstrap_differences(pairs, 500, 2000)]
         del p[best]
         to_best = dict(zip((name for name in values if name != best), p, strict=True))

@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from embexp.evaluation.correlations import Correlation, Ranks
-from embexp.evaluation.metrics import _mean
+from embexp.evaluation.metrics import STATISTICS
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
 from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
 
@@ -161,8 +161,9 @@ def whole_of(examples):
 
 
 def test_a_run_without_a_value_leaves_nothing_to_say():
-    broken = [partial(_mean, numpy.full(30, numpy.nan)), partial(_mean, numpy.ones(30))]
-    first, second = resample_cells([broken, [partial(_mean, numpy.arange(30.0))] * 2], 30, 100)
+    mean = partial(STATISTICS["mean"], None, None)
+    broken = [mean(numpy.full(30, numpy.nan)), mean(numpy.ones(30))]
+    first, second = resample_cells([broken, [mean(numpy.arange(30.0))] * 2], 30, 100)
     found = cell_difference(first, second)
     assert all(math.isnan(value) for value in (found.value, found.low, found.high, found.p))
     assert not math.isnan(cell_summary(second).low)
