@@ -150,7 +150,7 @@ def test_queries_seen_in_training_are_left_out_of_a_second_metric():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"similarity": "euclidean"}, "cannot be searched by"),
+        ({"similarity": "euclidean"}, r"rerank.similarity=euclidean was given\. Expected one of: cosine, dot"),
         ({"mrr_at": [0]}, r"mrr_at=\[0\] was given. Expected .* whole number"),
     ],
 )

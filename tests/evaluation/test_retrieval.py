@@ -314,7 +314,10 @@ def test_a_document_given_twice_has_its_higher_grade():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"similarity": "manhattan"}, "evaluator.retrieval.similarity=manhattan cannot be searched by"),
+        (
+            {"similarity": "manhattan"},
+            r"evaluator.retrieval.similarity=manhattan was given\. Expected one of: cosine, dot",
+        ),
         ({"corpus": "al"}, r"corpus=al is no file\. Expected all .*, split .*Did you mean 'all'"),
         (
             {"ndcg_at": [0, 10], "recall_at": [1.5]},
