@@ -38,7 +38,9 @@ def rows_of(
         base, trained: each model's values, one for each example.
         gold: the column of true values.
     """
-    columns = [name for name in examples if name not in ("id", gold) and _are_texts(examples[name])]
+    columns = [
+        name for name in examples if name not in ("id", gold) and any(isinstance(text, str) for text in examples[name])
+    ]
     golds = examples.get(gold, [None] * len(base))
     return [
         {
@@ -50,11 +52,6 @@ def rows_of(
         }
         for place in range(len(base))
     ]
-
-
-def _are_texts(values: Sequence[Any]) -> bool:
-    """Whether a column holds texts; some rows may have none, as where a triplet has fewer negatives than others."""
-    return any(isinstance(value, str) for value in values)
 
 
 def with_errors(rows: Sequence[Mapping[str, Any]], kind: str) -> list[_Row]:

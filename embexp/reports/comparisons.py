@@ -131,7 +131,10 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         ("metric", "first", "second", "difference", "95 % interval", "p (Holm)", "verdict"),
         [_metric_cells(row) for row in found["metrics"]],
     )
-    yield f"\nIntervals and p hold how the examples vary{_of_seeds(found)}"
+    of_seeds = " (paired bootstrap) and how seeds do (variance between the runs of each side)."
+    if found["lacks_seeds"]:
+        of_seeds = " (paired bootstrap), not how seeds do: name runs with more seeds, <run>,<run>, to have both."
+    yield f"\nIntervals and p hold how the examples vary{of_seeds}"
     if found["other_tests"]:
         yield "\n## Other tests of no difference (p not corrected for their number)\n"
         rows = [(row["metric"], row["test"], f"{row['p']:.4f}") for row in found["other_tests"]]
@@ -148,12 +151,6 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
             yield "Errors go from 0 (right) to 1; change above 0: the second run's model does better.\n"
             headings = ("change", "gold", "first", "second", "texts")
             yield from _table(headings, [tuple(map(_shown, _changed_cells(row))) for row in rows])
-
-
-def _of_seeds(found: Mapping[str, Any]) -> str:
-    if found["lacks_seeds"]:
-        return " (paired bootstrap), not how seeds do: name runs with more seeds, <run>,<run>, to have both."
-    return " (paired bootstrap) and how seeds do (variance between the runs of each side)."
 
 
 def _changed_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -64,19 +64,12 @@ def _on_the_way(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """
     primary = result["primary"]
     yield "untouched", f"{primary['base']:.4f}", "", "", "", ""
+    metric = ("evaluator", "split", "metric")
     for stage in result["stages"]:
-        yield (
-            f"after {stage['name']}",
-            *_score_cells(_same_metric(stage["comparisons"], primary)),
-            f"{stage['seconds']:.1f}",
-        )
+        same = next(row for row in stage["comparisons"] if all(row[key] == primary[key] for key in metric))
+        yield f"after {stage['name']}", *_score_cells(same), f"{stage['seconds']:.1f}"
     seconds = result["metrics"]["cost/train_seconds"]
     yield f"after {result['choices']['loss']}", *_score_cells(primary), f"{seconds:.1f}"
-
-
-def _same_metric(rows: Sequence[Mapping[str, Any]], primary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row of a stage in the metric of the run's verdict."""
-    return next(row for row in rows if all(row[key] == primary[key] for key in ("evaluator", "split", "metric")))
 
 
 def _score_cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -68,7 +68,9 @@ def draw_projection(
         labels: a name for each text, `(n,)`.
         base, trained: embeddings of the texts, `(n, dim)`; the two may differ in dim.
     """
-    chosen = _sampled(len(labels))
+    chosen = numpy.arange(len(labels))
+    if len(labels) > _MOST_POINTS:
+        chosen = numpy.sort(numpy.random.default_rng(0).choice(len(labels), _MOST_POINTS, replace=False))
     names = numpy.array([str(label) for label in labels])[chosen]
     found = [_project(numpy.asarray(vectors, dtype=float)[chosen]) for vectors in (base, trained)]
     found[1] = _turned_like(found[1], found[0])
@@ -84,12 +86,6 @@ def draw_projection(
             axis.set(title=shortened(model, HALF), xlabel=f"1st: {first:.0%} of variance", ylabel=f"2nd: {second:.0%}")
             axis.set(xlim=(low, high), ylim=(low, high), xticks=[], yticks=[], aspect="equal")
         put_legend(figure, axes[0], columns, enlarged=1.6)
-
-
-def _sampled(number: int) -> numpy.ndarray:
-    if number <= _MOST_POINTS:
-        return numpy.arange(number)
-    return numpy.sort(numpy.random.default_rng(0).choice(number, _MOST_POINTS, replace=False))
 
 
 def _project(vectors: numpy.ndarray) -> _Projection:

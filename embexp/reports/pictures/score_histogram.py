@@ -21,15 +21,11 @@ _LOW, _HIGH = 1 / 3, 2 / 3  # gold scores below the one and above the other are 
 
 @dataclass(frozen=True)
 class _Group:
-    """Pairs that are drawn in one colour.
-
-    Attributes:
-        member: bool `(n,)`.
-    """
+    """Pairs that are drawn in one colour."""
 
     label: str
     colour: str
-    member: numpy.ndarray
+    member: numpy.ndarray  # bool `(n,)`
 
 
 def draw_scored_histogram(

@@ -37,7 +37,8 @@ def draw_similarity_matrix(
         base, trained: each model's similarity of every text with every other, `(texts, texts)`.
         similarity: its name, such as `cosine`.
     """
-    matrices = [_without_diagonal(numpy.asarray(matrix, dtype=float)) for matrix in (base, trained)]
+    is_diagonal = numpy.eye(len(texts), dtype=bool)
+    matrices = [numpy.where(is_diagonal, numpy.nan, numpy.asarray(matrix, dtype=float)) for matrix in (base, trained)]
     scale = {"vmin": numpy.nanmin(matrices), "vmax": numpy.nanmax(matrices)}
     height = _MAPS + _LINE * len(texts)
     title = "Similarity of sentences with each other"
@@ -50,10 +51,6 @@ def draw_similarity_matrix(
             image = _draw_map(axis, matrix, scale)
         figure.colorbar(image, ax=maps, label=similarity, shrink=0.9)
         _list_texts(axes["texts"], texts)
-
-
-def _without_diagonal(matrix: numpy.ndarray) -> numpy.ndarray:
-    return numpy.where(numpy.eye(len(matrix), dtype=bool), numpy.nan, matrix)
 
 
 def _draw_map(axis: "Axes", matrix: numpy.ndarray, scale: dict[str, float]) -> "AxesImage":
@@ -72,13 +69,10 @@ def _draw_map(axis: "Axes", matrix: numpy.ndarray, scale: dict[str, float]) -> "
 def _write_values(axis: "Axes", matrix: numpy.ndarray, image: "AxesImage") -> None:
     """The number in every cell: black on light colours, white on dark ones."""
     size = 10 if len(matrix) > 6 else 12
-    for (row, column), value in _cells(matrix):
+    for row, column in numpy.argwhere(numpy.isfinite(matrix)):
+        value = matrix[row, column]
         colour = "black" if image.norm(value) > 0.5 else "white"
         axis.text(column, row, _short_number(value), ha="center", va="center", fontsize=size, color=colour)
-
-
-def _cells(matrix: numpy.ndarray) -> list[tuple[tuple[int, int], float]]:
-    return [(place, value) for place, value in numpy.ndenumerate(matrix) if numpy.isfinite(value)]
 
 
 def _short_number(value: float) -> str:
