@@ -19,10 +19,7 @@ _Keys = TypeVar("_Keys", bound=CallKeys)
 
 
 def read_keys(kind: type[_Keys], node: Mapping[str, Any], name: str) -> _Keys:
-    """The describing keys of a call.
-
-    Args:
-        name: the key where the call stands in the configuration, such as `loss`.
+    """The describing keys of the call that stands under the key `name`.
 
     Raises:
         ConfigError: a describing key that is not known, or one whose value has the wrong type; lists every problem.
@@ -52,7 +49,7 @@ _paper_. Did you mean '_paper_'?
 
 
 def _described_in(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], type[CallKeys], Any]]:
-    """The mappings that may have describing keys, with where they stand: the options of the groups, and all calls."""
+    """The mappings that may have describing keys, with their places: the options of the groups, and all calls."""
     if isinstance(node, Mapping):
         kind = _kind_at(path) or (CallKeys if "_target_" in node else None)
         if kind:
@@ -93,30 +90,24 @@ def _problems_with_keys(kind: type[CallKeys], node: Mapping[str, Any], name: str
     arguments = [key for key in node if not str(key).startswith("_")]
     for key, value in node.items():
         if key in known:
-            yield from ((key, problem) for problem in _type_problems(f"{name}.{key}", value, known[key].type))
-            yield from ((key, problem) for problem in _argument_problems(f"{name}.{key}", key, value, arguments))
+            where = f"{name}.{key}"
+            found = (*_type_problems(where, value, known[key].type), *_argument_problems(where, key, value, arguments))
+            yield from ((key, problem) for problem in found)
         elif str(key).startswith("_") or (str(key).endswith("_") and _nearest(key, known, 0.85)):
             yield key, _unknown_key(key, value, kind, name)
     for key, each in known.items():
         if is_required(each) and key not in node:
-            yield (
-                key,
-                Problem(f"has no {key}", key=name, expected=type_words(each.type), fix=(f"+{name}.{key}=<value>",)),
-            )
+            fix = (f"+{name}.{key}=<value>",)
+            yield key, Problem(f"has no {key}", key=name, expected=type_words(each.type), fix=fix)
 
 
 def _unknown_key(key: str, value: Any, kind: type[CallKeys], name: str) -> Problem:
     others = [group for group, keys in KEYS_OF_GROUPS.items() if key in keys_of(keys)]
     near = "" if others else _nearest(key, keys_of(kind))
     note = f"Did you mean {near!r}?" if near else f"It is a key of: {listed(others)}." if others else ""
-    return Problem(
-        f"is not a describing key of {kind.what}",
-        key=f"{name}.{key}",
-        given=value,
-        expected=f"some of: {listed(own_keys(kind))}",
-        note=note,
-        fix=(f"+{name}.{near}={as_typed(value)}",) if near else (f"~{name}.{key}",),
-    )
+    text, expected = f"is not a describing key of {kind.what}", f"some of: {listed(own_keys(kind))}"
+    fix = (f"+{name}.{near}={as_typed(value)}",) if near else (f"~{name}.{key}",)
+    return Problem(text, f"{name}.{key}", value, expected, note, fix)
 
 
 def _nearest(key: str, known: Mapping[str, Any], cutoff: float = 0.6) -> str:
@@ -150,19 +141,10 @@ def _in_its_file(problem: Problem, key: str, value: Any, folders: Sequence[Path]
         found = [place for place, line in enumerate(lines, 1) if re.search(rf"(?<!\w){re.escape(key)}\s*:", line)]
         if found and _holds(OmegaConf.to_container(OmegaConf.load(path)), key, value):
             shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-            fix = tuple(_as_yaml(each) for each in problem.fix)
-            return dataclasses.replace(problem, file=str(shown), line=found[0], fix=fix)
+            typed = [(each, *each.lstrip("+").partition("=")) for each in problem.fix]
+            fix = (f"{name.rpartition('.')[2]}: {inner}" if inner else each for each, name, _, inner in typed)
+            return dataclasses.replace(problem, file=str(shown), line=found[0], fix=tuple(fix))
     return problem
-
-
-def _as_yaml(override: str) -> str:
-    """What stands in a YAML in place of an override.
-
-    >>> _as_yaml("+loss._traits_=[compares_rows]")
-    '_traits_: [compares_rows]'
-    """
-    key, _, value = override.lstrip("+").partition("=")
-    return f"{key.rpartition('.')[2]}: {value}" if value else override
 
 
 def _holds(node: Any, key: str, value: Any) -> bool:
@@ -220,7 +202,6 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _choices(kind: Any) -> list[str]:
-    """The words that may stand in a value of a type."""
     if get_origin(kind) is Literal:
         return [*get_args(kind)]
     return [*dict.fromkeys(word for inner in get_args(kind) for word in _choices(inner))]

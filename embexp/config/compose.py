@@ -42,13 +42,9 @@ def option_names(group: str) -> list[str]:
     return sorted(option_files(group))
 
 
-def _unless(given: Any, value: Any) -> Any:
-    """The value, or None where something was given."""
-    return None if given else value
-
-
-for _name, _resolver in {"options_of": _options_of, "run_folder": run_folder, "unless": _unless}.items():
-    OmegaConf.register_new_resolver(f"embexp.{_name}", _resolver, replace=True)
+OmegaConf.register_new_resolver("embexp.options_of", _options_of, replace=True)
+OmegaConf.register_new_resolver("embexp.run_folder", run_folder, replace=True)
+OmegaConf.register_new_resolver("embexp.unless", lambda given, value: None if given else value, replace=True)
 
 
 def compose(overrides: Sequence[str] = (), config_name: str = "config", check: bool = True) -> DictConfig:
@@ -64,22 +60,14 @@ def compose(overrides: Sequence[str] = (), config_name: str = "config", check: b
 def composed(
     overrides: Sequence[str], config_name: str = "config", check: bool = True
 ) -> tuple[DictConfig, dict[str, Any]]:
-    """The same inside of a command, where Hydra has started; with the chosen option of each group.
-
-    Raises:
-        ConfigError: as `compose`.
-    """
+    """The same inside of a command, where Hydra has started; with the chosen option of each group."""
     return composed_job(overrides, config_name, check)[:2]
 
 
 def composed_job(
     overrides: Sequence[str], config_name: str = "config", check: bool = True
 ) -> tuple[DictConfig, dict[str, Any], Path]:
-    """The same with the folder of the job.
-
-    Raises:
-        ConfigError: as `compose`.
-    """
+    """The same with the folder of the job."""
     from hydra import compose as hydra_compose
 
     full = hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
@@ -136,14 +124,15 @@ def defaults_of(choices: dict[str, Any], config_name: str = "config", given: Dic
     """
     from hydra import compose as hydra_compose
 
-    overrides = [f"{group}={option}" for group, option in choices.items() if _is_plain_choice(group, option)]
-    return hydra_compose(config_name, overrides=[*overrides, *_lists_of_options(given or {})])
-
-
-def _lists_of_options(given: Mapping[str, Any]) -> Iterator[str]:
+    overrides = [
+        f"{group}={option}"
+        for group, option in choices.items()
+        if isinstance(option, str) and "@" not in group and not group.startswith("hydra") and group != "experiment"
+    ]
     for group in _GROUPS_OF_SEVERAL:
-        if chosen := [name for name in given.get(group) or () if name in option_names(group)]:
-            yield f"{group}=[{','.join(chosen)}]"
+        if chosen := [name for name in (given or {}).get(group) or () if name in option_names(group)]:
+            overrides.append(f"{group}=[{','.join(chosen)}]")
+    return hydra_compose(config_name, overrides=overrides)
 
 
 def option_of(group: str, name: str) -> dict[str, Any]:
@@ -163,10 +152,6 @@ def option_of(group: str, name: str) -> dict[str, Any]:
     return node
 
 
-def _is_plain_choice(group: str, option: Any) -> bool:
-    return isinstance(option, str) and "@" not in group and not group.startswith("hydra") and group != "experiment"
-
-
 def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
     """Call what a YAML file names in `_target_`, with its arguments and what only the code can give.
 
@@ -181,9 +166,8 @@ def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
 
     call = {key: value for key, value in node.items() if not describes(key)}
     check_arguments(call, runtime)
-    whitelist = (
-        {"_execution_whitelist_": sorted({f"{package}.*" for package in packages_of(call)})} if HYDRA >= (1, 4) else {}
-    )
+    packages = sorted({f"{package}.*" for package in packages_of(call)})
+    whitelist = {"_execution_whitelist_": packages} if HYDRA >= (1, 4) else {}
     try:
         # Hydra would turn dataclasses among the runtime arguments into configurations: they are given afterwards.
         prepared = hydra_instantiate({**call, "_partial_": True}, **whitelist, _convert_="all")
@@ -220,11 +204,8 @@ def check_arguments(call: dict[str, Any], runtime: dict[str, Any], under: str = 
         near = get_close_matches(key, known, n=1)
         expected = "" if near and len(known) > _MOST_LISTED else f"one of: {listed(known)}"
         fix = tuple(f"++{prefix}{name}={as_typed(call[key])}" for name in near if under and key in call)
-        text = f"is no argument of {target}"
-        given = call.get(key, NOT_GIVEN)
-        problems.append(
-            Problem(text, f"{prefix}{key}", given, expected=expected, note=did_you_mean(key, known), fix=fix)
-        )
+        text, given, note = f"is no argument of {target}", call.get(key, NOT_GIVEN), did_you_mean(key, known)
+        problems.append(Problem(text, f"{prefix}{key}", given, expected, note, fix))
     refuse(problems)
 
 
@@ -255,11 +236,8 @@ BY_PATH = "pretrained"  # the option of the group `model` that reads any folder 
 def model_named(key: str, value: Any) -> BaseModel:
     """A model by its option in conf/model, by path or Hub id, or by a YAML of its own.
 
-    Args:
-        key: what the argument is called, for the message.
-
     Raises:
-        ConfigError: the value is none of these.
+        ConfigError: the value of `key` is none of these.
     """
     if isinstance(value, Mapping):
         return instantiate(value)

@@ -60,19 +60,11 @@ def remember_config_dir(folder: str | None) -> None:
 
 
 def check_config_dir(folder: str | Path) -> Path:
-    """The absolute path of a folder for `--config-dir`.
-
-    Raises:
-        ConfigError: there is no such folder.
-    """
+    """The absolute path of a folder for `--config-dir`; ConfigError where there is none."""
     path = Path(folder).expanduser().absolute()
     if not path.is_dir():
-        raise ConfigError(
-            "is not a folder",
-            key="--config-dir",
-            given=str(folder),
-            expected="a folder with YAML files in folders named after the groups, such as loss/mine.yaml",
-        )
+        expected = "a folder with YAML files in folders named after the groups, such as loss/mine.yaml"
+        raise ConfigError("is not a folder", key="--config-dir", given=str(folder), expected=expected)
     return path
 
 
@@ -101,11 +93,8 @@ def hydra_started(config_dir: str | Path | None = None) -> Iterator[None]:
 
     Hydra keeps its state in singletons. Those of an application that uses Hydra itself are put back as they were.
 
-    Args:
-        config_dir: a folder with YAML files of one's own.
-
     Raises:
-        ConfigError: there is no such folder.
+        ConfigError: there is no such `config_dir`.
     """
     from hydra import version
     from hydra._internal.hydra import Hydra

@@ -10,7 +10,7 @@ from embexp.experiment.compare import NOT_RESULTS
 from embexp.reports.leaderboard_content import Labels
 from embexp.tracking.mlflow_runs import RecordedRun
 
-LOSS, _MODEL, DATASET, _SEED = "loss", "model", "dataset", "seed"
+LOSS, _MODEL, DATASET = "loss", "model", "dataset"
 _METRIC = "metric"  # a key like parameters, where runs have different metrics
 _CHOICES = (LOSS, _MODEL, DATASET)
 _OF_COLUMNS = ("model.", "evaluator.")  # they change the untouched model, or the data of its evaluation
@@ -65,7 +65,6 @@ def find_unexplained(entries: Sequence[RunEntry], axes: "Axes") -> list[str]:
 
 
 def _is_seed(entries: Sequence[RunEntry], key: str) -> bool:
-    """Whether a parameter always equals the seed."""
     return all(entry.value(key) == entry.run.seed for entry in entries)
 
 

@@ -10,13 +10,7 @@ from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, KeptExamples, Scores
 from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
 from embexp.leaderboards.axes import CellKey, Place
-from embexp.leaderboards.cells import (
-    CellResult,
-    GroupResult,
-    MetricKeys,
-    best_of,
-    mixed_base_columns,
-)
+from embexp.leaderboards.cells import CellResult, GroupResult, MetricKeys, best_of, mixed_base_columns
 from embexp.reports.leaderboard_content import Estimate, Labels
 from embexp.tracking.mlflow_tracker import allowed_name
 
@@ -38,7 +32,12 @@ def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, r
     The variance between seeds is pooled over the cells of a column: it is about the same for all losses of a model, and
     may be a hundred times larger for the next model.
     """
-    statistic, bases = _statistics(kept, keys), _bases(places, kept, keys)
+    statistic = _statistics(kept, keys)
+    bases = {
+        _base_key(place, kept[entry.run.id].base, keys): kept[entry.run.id].base
+        for place in places
+        for entry in place.entries
+    }
     trained = [[statistic(kept[entry.run.id].trained) for entry in place.entries] for place in places]
     untouched = [[statistic(scores)] for scores in bases.values()]
     examples = len(next(iter(kept.values())).trained.examples[ID])
@@ -46,7 +45,13 @@ def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, r
     cells, base_of = found[: len(places)], dict(zip(bases, found[len(places) :], strict=True))
     deltas = [_delta(place, cell, base_of, kept, keys) for place, cell in zip(places, cells, strict=True)]
     columns = {place.column: _joined(base_of, place.column) for place in places}
-    pools = [{column: _of_column(places, each, column) for column in columns} for each in (cells, deltas)]
+    pools = [
+        {
+            column: [cell for place, cell in zip(places, each, strict=True) if place.column == column]
+            for column in columns
+        }
+        for each in (cells, deltas)
+    ]
     named: dict[CellKey, tuple[Labels, Cell]] = {
         place.key: (place.column, cell) for place, cell in zip(places, cells, strict=True)
     }
@@ -67,10 +72,6 @@ def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, r
     )
 
 
-def _of_column(places: Sequence[Place], cells: Sequence[Cell], column: Labels) -> list[Cell]:
-    return [cell for place, cell in zip(places, cells, strict=True) if place.column == column]
-
-
 def _statistics(kept: Kept, keys: MetricKeys) -> Callable[[Scores], "Statistic"]:
     """The statistic of a model's scores; the true values, which all models share, are prepared once."""
     statistics, shared = Statistics(), next(iter(kept.values())).trained.examples
@@ -84,12 +85,6 @@ def _statistics(kept: Kept, keys: MetricKeys) -> Callable[[Scores], "Statistic"]
 
 
 _BaseKey = tuple[Labels, str]  # a column and the value of an untouched model; one from scratch has several
-
-
-def _bases(places: Sequence[Place], kept: Kept, keys: MetricKeys) -> dict[_BaseKey, Scores]:
-    """The scores of every untouched model once."""
-    runs = [(place, kept[entry.run.id].base) for place in places for entry in place.entries]
-    return {_base_key(place, scores, keys): scores for place, scores in runs}
 
 
 def _base_key(place: Place, scores: Scores, keys: MetricKeys) -> _BaseKey:

@@ -12,13 +12,7 @@ from statistics import fmean, variance
 
 from embexp.evaluation.stats.seeds import LEVEL
 from embexp.leaderboards.axes import CellKey, Place
-from embexp.leaderboards.cells import (
-    CellResult,
-    GroupResult,
-    MetricKeys,
-    best_of,
-    mixed_base_columns,
-)
+from embexp.leaderboards.cells import CellResult, GroupResult, MetricKeys, best_of, mixed_base_columns
 from embexp.reports.leaderboard_content import Estimate, Labels
 
 _NORMAL_HALF = 1.959963984540054  # standard errors from the middle of a 95 % interval to its end
@@ -26,16 +20,12 @@ _NORMAL_HALF = 1.959963984540054  # standard errors from the middle of a 95 % in
 
 @dataclass(frozen=True)
 class _Numbers:
-    """One number of each run of a cell, with the ends of its interval over examples.
-
-    Attributes:
-        has_seed: False for a model without randomness.
-    """
+    """One number of each run of a cell, with the ends of its interval over examples."""
 
     values: tuple[float, ...]
     lows: tuple[float, ...]
     highs: tuple[float, ...]
-    has_seed: bool = True
+    has_seed: bool = True  # False for a model without randomness
 
     @property
     def mean(self) -> float:
@@ -77,9 +67,10 @@ def results_by_metrics(places: Sequence[Place], keys: MetricKeys) -> GroupResult
     def p_between(first: CellKey, second: CellKey) -> float:
         columns = column_of[first], column_of[second]
         one_base = columns[0] == columns[1] and len(bases[columns[0]].values) == 1
-        if first in deltas and second in deltas and one_base:  # gains on one model vary less than scores
-            return _p([deltas[first], deltas[second]], spread(deltas, *columns))
-        return _p([named[first], named[second]], spread(scores, *columns))
+        use_gains = first in deltas and second in deltas and one_base  # gains on one model vary less than scores
+        of_pair, of_all = (deltas, deltas) if use_gains else (named, scores)
+        cells = [of_pair[first], of_pair[second]]  # their examples vary independently
+        return _error(cells, spread(of_all, *columns))[1](cells[0].mean - cells[1].mean)
 
     results = [
         _cell_result(scores[key], deltas[key], spread(scores, column_of[key]), spread(deltas, column_of[key]))
@@ -126,12 +117,6 @@ def _estimate(cell: _Numbers, spread: _Spread | None) -> tuple[Estimate, float, 
     if not lacks_seeds and cell.has_seed:  # no interval is shorter than that over the examples alone
         low, high = min(low, cell.mean - half_in_errors * error), max(high, cell.mean + half_in_errors * error)
     return Estimate(cell.mean, low, high), tail(cell.mean), lacks_seeds
-
-
-def _p(cells: Sequence[_Numbers], spread: _Spread | None) -> float:
-    """p of no difference of two cells whose examples vary independently."""
-    _, tail, _ = _error(cells, spread)
-    return tail(cells[0].mean - cells[1].mean)
 
 
 def _error(cells: Sequence[_Numbers], spread: _Spread | None) -> tuple[float, Callable[[float], float], float]:

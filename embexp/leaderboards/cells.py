@@ -39,11 +39,7 @@ class GroupResult:
 
 
 def best_of(values: Mapping[CellKey, float], p_between: Callable[[CellKey, CellKey], float]) -> list[CellKey]:
-    """The best cell and all that do not differ significantly from it.
-
-    Args:
-        p_between: p of no difference between two of them; nan (unknown) counts as no difference.
-    """
+    """The best cell and all that do not differ significantly from it; an unknown p (nan) counts as no difference."""
     known = {key: value for key, value in values.items() if not math.isnan(value)}
     best = max(known, key=known.__getitem__, default=None)
     p_values = {key: p_between(best, key) for key in known if key != best}
@@ -106,11 +102,7 @@ COST_COLUMNS = (
 
 
 def find_cost(name: str) -> Cost:
-    """The cost of that name.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The cost of that name; ConfigError where there is none."""
     known = {cost.name: cost for cost in COST_COLUMNS}
     refuse(problems_with("cost", name, LegalValues(one_of=tuple(known)), such_as="encode_texts_per_second"))
     return known[name]
@@ -137,7 +129,7 @@ def mark_fronts(cells: Sequence[LeaderboardCell], cost: Cost) -> list[Leaderboar
 
 
 def _point(cell: LeaderboardCell, cost: Cost) -> _Point | None:
-    """Score and cost of a cell, higher is better in both; None if it lacks one of them."""
+    """Score and cost of a cell, higher is better in both; None if it lacks one."""
     if math.isnan(cell.score.value) or cost.name not in cell.costs:
         return None
     return cell.score.value, cell.costs[cost.name] * (-1 if cost.lower_is_better else 1)

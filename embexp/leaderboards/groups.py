@@ -103,41 +103,32 @@ def notes_on(cells: Sequence[LeaderboardCell], groups: Sequence[CellGroup], axes
     places = [place for group in groups for place in group.places]
     if len(groups) > 1:
         yield f"Cells were evaluated on {len(groups)} sets of examples, the groups: each has a best of its own."
-    yield from _ways(groups)
-    if any(cell.lacks_seeds for cell in cells):
-        yield "Intervals cover other examples, not other seeds: another seed may change a verdict. Type seed=1,2,3."
-    yield from _mixed_bases(groups)
-    yield from _mixtures(places)
-    if hidden := find_unexplained([entry for place in places for entry in place.entries], axes):
-        yield f"Cells differ in {listed(hidden)}, too, which goes along with what the table shows."
-
-
-def _mixed_bases(groups: Sequence[CellGroup]) -> Iterator[str]:
-    mixed = {column: None for group in groups for column in sorted(mixed_base_columns(group.places, group.keys))}
-    if mixed:
-        yield (
-            f"The untouched models of {listed(label(column) for column in mixed)} are not the same for all rows (from "
-            "scratch, their tokenizers depend on the rows that each loss reads): their mean is not ranked."
-        )
-
-
-def _ways(groups: Sequence[CellGroup]) -> Iterator[str]:
     paired = [group for group in groups if group.kept]
     if paired:
         yield "Intervals and ties are taken of the runs' examples, paired."
     if len(paired) < len(groups):
         which = "Those of other groups" if paired else "Intervals and ties"
         yield f"{which} are taken of the runs' metrics alone, unpaired: more cells are tied than by their examples."
+    if any(cell.lacks_seeds for cell in cells):
+        yield "Intervals cover other examples, not other seeds: another seed may change a verdict. Type seed=1,2,3."
+    if bases := {column: None for group in groups for column in sorted(mixed_base_columns(group.places, group.keys))}:
+        yield (
+            f"The untouched models of {listed(map(label, bases))} are not the same for all rows (from scratch, their "
+            "tokenizers depend on the rows that each loss reads): their mean is not ranked."
+        )
+    if mixed := [*dict.fromkeys(key for place in places for key in find_varying(place.entries, []))]:
+        yield (
+            f"Runs of one cell differ in {listed(mixed)} besides the seed: their mean is over different "
+            f"configurations. Type rows={','.join(dict.fromkeys((LOSS, *mixed)))} to set them apart."
+        )
+    if hidden := find_unexplained([entry for place in places for entry in place.entries], axes):
+        yield f"Cells differ in {listed(hidden)}, too, which goes along with what the table shows."
 
 
 def notes_on_left_out(
     runs: Sequence[RecordedRun], every: Sequence[RunEntry], counted: Sequence[RunEntry]
 ) -> Iterator[str]:
-    """Which runs do not count, and why.
-
-    Args:
-        every: the runs that could count; `counted`: those that do.
-    """
+    """Which runs do not count, and why; `every` could count, `counted` do."""
     if not runs:
         yield "There is no run."
     statuses = Counter(run.status for run in runs)
@@ -154,12 +145,3 @@ def notes_on_left_out(
     for reason, number in reasons.items():
         if number:
             yield f"Left out: {number} {'run' if number == 1 else 'runs'} {reason}."
-
-
-def _mixtures(places: Sequence[Place]) -> Iterator[str]:
-    """Parameters besides the seed in which the runs of a place differ."""
-    if mixed := [*dict.fromkeys(key for place in places for key in find_varying(place.entries, []))]:
-        yield (
-            f"Runs of one cell differ in {listed(mixed)} besides the seed: their mean is over different "
-            f"configurations. Type rows={','.join(dict.fromkeys((LOSS, *mixed)))} to set them apart."
-        )

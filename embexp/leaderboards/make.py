@@ -5,33 +5,29 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig
 
+from embexp.cli.app import run_command
+from embexp.cli.quoting import quoted
+from embexp.config.compose import instantiate, resolve
+from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.core.run_folder import write_json, write_text
+from embexp.errors import ConfigError
 from embexp.evaluation.scores import Difference
 from embexp.leaderboards.axes import Axes, Place, choose_axes, group_by_place
-from embexp.leaderboards.cells import (
-    COST_COLUMNS,
-    CellResult,
-    costs_of,
-    find_cost,
-    mark_fronts,
-)
+from embexp.leaderboards.cells import COST_COLUMNS, CellResult, costs_of, find_cost, mark_fronts
 from embexp.leaderboards.groups import CellGroup, group_places, notes_on, notes_on_left_out
 from embexp.leaderboards.page import leaderboard_page
-from embexp.leaderboards.runs import entries_of, newest
-from embexp.leaderboards.tables import as_csv, as_markdown
+from embexp.leaderboards.runs import ARTIFACTS, RunSource, entries_of, newest, send_leaderboard, source_of
+from embexp.leaderboards.tables import as_csv, as_markdown, print_leaderboard
+from embexp.protocols import Tracker
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, as_plain
 from embexp.reports.pictures.heat_map import draw_heat_map
 from embexp.reports.pictures.interval_plot import draw_interval_plot
 from embexp.reports.pictures.pareto_front import draw_pareto_front
 from embexp.tracking.mlflow_runs import RecordedRun
-
-if TYPE_CHECKING:
-    from embexp.leaderboards.runs import RunSource
-    from embexp.protocols import Tracker
 
 
 def make_leaderboard(
@@ -62,7 +58,8 @@ def make_leaderboard(
     places = group_by_place(entries, axes)
     groups = group_places(places)
     cells = [cell for number, group in enumerate(groups, 1) for cell in _cells(group, number, axes, resamples)]
-    cells = _best_first(mark_fronts(cells, chosen))
+    cells = mark_fronts(cells, chosen)
+    cells.sort(key=lambda cell: (cell.group, math.isnan(cell.score.value), -cell.score.value))  # the best first
     trained = [cell for cell in cells if not cell.is_base]
     return Leaderboard(
         row_keys=axes.rows,
@@ -82,9 +79,8 @@ def _cells(group: CellGroup, number: int, axes: Axes, resamples: int) -> Iterato
     for place, found in zip(group.places, results.cells, strict=True):
         yield _cell(place, found, number, place.key in results.best)
     for column, score in results.bases.items():
-        row = (UNTOUCHED, *[""] * (len(axes.rows) - 1))
+        row, metric = (UNTOUCHED, *[""] * (len(axes.rows) - 1)), group.places[0].metric
         is_best = (None, column) in results.best
-        metric = group.places[0].metric
         yield LeaderboardCell(row, column, metric, number, score, is_base=True, is_best=is_best)
 
 
@@ -108,22 +104,13 @@ def _cell(place: Place, found: CellResult, number: int, is_best: bool) -> Leader
     )
 
 
-def _best_first(cells: Sequence[LeaderboardCell]) -> list[LeaderboardCell]:
-    """By group, cells without a score last."""
-    return sorted(cells, key=lambda cell: (cell.group, math.isnan(cell.score.value), -cell.score.value))
-
-
 def _rows(cells: Sequence[LeaderboardCell]) -> tuple[Labels, ...]:
     """The rows, largest mean gain first."""
     gains: dict[Labels, list[float]] = {}
     for cell in cells:
         gains.setdefault(cell.row, []).append(cell.difference.value)
-    return tuple(sorted(gains, key=lambda row: -_mean_of_known(gains[row])))
-
-
-def _mean_of_known(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return fmean(known) if known else -math.inf
+    known = {row: [value for value in values if not math.isnan(value)] for row, values in gains.items()}
+    return tuple(sorted(known, key=lambda row: -fmean(known[row]) if known[row] else math.inf))
 
 
 def write_leaderboard(leaderboard: Leaderboard, folder: Path) -> None:
@@ -148,15 +135,11 @@ def _draw(leaderboard: Leaderboard, folder: Path) -> Iterator[Path]:
 
 
 _LISTS = ("rows", "columns")
-_TEXTS = ("filter", "of_sweep", "output", "metric")
-_OWN_KEYS = {"sweep": "of_sweep"}
 _ARGUMENTS = (*_LISTS, "metric", "cost", "resamples")  # of make_leaderboard
 
 
 def leaderboard_command() -> None:
     """`python -m embexp.leaderboard`: compose the configuration and make the leaderboard."""
-    from embexp.cli.app import run_command
-
     run_command(_run_leaderboard, "leaderboard", rewrite=as_overrides)
 
 
@@ -166,26 +149,19 @@ def as_overrides(arguments: Sequence[str]) -> list[str]:
     >>> as_overrides(["rows=loss,loss.scale", "columns=[model]", "filter=params.model = 'minilm'", "sweep=1a2b"])
     ['rows=[loss,loss.scale]', 'columns=[model]', 'filter="params.model = \'minilm\'"', 'of_sweep="1a2b"']
     """
-    return [_as_override(*argument.partition("=")) for argument in arguments]
-
-
-def _as_override(key: str, sign: str, value: str) -> str:
-    from embexp.cli.quoting import quoted
-
-    key = _OWN_KEYS.get(key, key)
-    if value in ("", "null") or value[0] in "[\"'":
-        return f"{key}{sign}{value}"
-    if key in _LISTS:
-        return f"{key}=[{value}]"
-    return f"{key}={quoted(value)}" if key in _TEXTS else f"{key}{sign}{value}"
+    found = []
+    for key, sign, value in (argument.partition("=") for argument in arguments):
+        key = "of_sweep" if key == "sweep" else key
+        if value not in ("", "null") and value[0] not in "[\"'":
+            is_text = key in ("filter", "of_sweep", "output", "metric")
+            value = f"[{value}]" if key in _LISTS else quoted(value) if is_text else value
+        found.append(f"{key}{sign}{value}")
+    return found
 
 
 def _run_leaderboard(
     config: DictConfig, _choices: dict[str, Any] | None = None, _folder: Path | None = None
 ) -> dict[str, Any]:
-    from embexp.leaderboards.tables import print_leaderboard
-    from embexp.reports.leaderboard_content import as_plain
-
     return as_plain(leaderboard_of(config, print_leaderboard))
 
 
@@ -196,11 +172,16 @@ def leaderboard_of(config: DictConfig, show: Callable[[Leaderboard], None] | Non
         ConfigError: no such sweep, or an unknown filter, parameter, metric or cost.
         TrackingError: MLflow's store does not answer.
     """
-    from embexp.config.compose import instantiate, resolve
-    from embexp.leaderboards.runs import source_of
-
     settings = resolve(config)
-    _check(settings)
+    find_cost(settings["cost"])
+    if settings["of_sweep"] and settings["filter"]:
+        text, fix = (
+            f"and filter={settings['filter']} were both given",
+            "filter=\"tags.`mlflow.parentRunId` = '<id>' and ...\"",
+        )
+        expected = "one of them; a filter can name some runs of a sweep"
+        raise ConfigError(text, key="sweep", given=settings["of_sweep"], expected=expected, fix=fix)
+    refuse(problems_with("resamples", settings["resamples"], COUNT, such_as=2000))
     tracker = instantiate(settings["tracking"])
     with tempfile.TemporaryDirectory() as scratch:
         source = source_of(settings, tracker, Path(scratch))
@@ -211,28 +192,10 @@ def leaderboard_of(config: DictConfig, show: Callable[[Leaderboard], None] | Non
     return leaderboard
 
 
-def _check(settings: dict[str, Any]) -> None:
-    from embexp.core.arguments import COUNT, problems_with, refuse
-    from embexp.errors import ConfigError
-
-    find_cost(settings["cost"])
-    if settings["of_sweep"] and settings["filter"]:
-        raise ConfigError(
-            f"and filter={settings['filter']} were both given",
-            key="sweep",
-            given=settings["of_sweep"],
-            expected="one of them; a filter can name some runs of a sweep",
-            fix="filter=\"tags.`mlflow.parentRunId` = '<id>' and ...\"",
-        )
-    refuse(problems_with("resamples", settings["resamples"], COUNT, such_as=2000))
-
-
 def _keep(
-    leaderboard: "Leaderboard", settings: dict[str, Any], source: "RunSource", tracker: "Tracker", scratch: Path
+    leaderboard: Leaderboard, settings: dict[str, Any], source: RunSource, tracker: Tracker, scratch: Path
 ) -> None:
     """Write the files to `output`, to the sweep's folder, and to the artifacts of the sweep's run."""
-    from embexp.leaderboards.runs import ARTIFACTS, send_leaderboard
-
     requested = [Path(settings["output"]).expanduser()] if settings["output"] else []
     own = [source.folder / ARTIFACTS] if source.folder else []
     folders = requested + own or ([scratch] if source.parent else [])

@@ -41,10 +41,7 @@ def _pivot(leaderboard: Leaderboard) -> dict[str, Any]:
     return {
         "headings": (*leaderboard.row_keys, *map(label, leaderboard.columns)),
         "lines": [
-            {
-                "names": names,
-                "cells": [[*map(_pivot_cell, leaderboard.at(row, column))] for column in leaderboard.columns],
-            }
+            {"names": names, "cells": [[*map(_pivot_cell, leaderboard.at(row, each))] for each in leaderboard.columns]}
             for names, row in lines
         ],
     }
@@ -52,13 +49,8 @@ def _pivot(leaderboard: Leaderboard) -> dict[str, Any]:
 
 def _pivot_cell(cell: LeaderboardCell) -> dict[str, Any]:
     difference = "" if cell.is_base else f"{cell.difference.value:+.4f} {cell.difference.interval('+')}".strip()
-    return {
-        "score": cell.score_text,
-        "interval": cell.score.interval(),
-        "difference": difference,
-        "verdict": cell.verdict,
-        "is_best": cell.is_best,
-    }
+    score = {"score": cell.score_text, "interval": cell.score.interval()}
+    return {**score, "difference": difference, "verdict": cell.verdict, "is_best": cell.is_best}
 
 
 def _headings(leaderboard: Leaderboard) -> Labels:
@@ -71,12 +63,8 @@ def _line(leaderboard: Leaderboard, cell: LeaderboardCell) -> dict[str, Any]:
     texts = [*leaderboard.names_in(cell), *([cell.metric] if len(leaderboard.metrics) > 1 else [])]
     front = [_text("o" if cell.on_front else "")] if leaderboard.chosen_cost else []
     costs = [_number(cell.costs.get(cost.name, math.nan), cell.cost_text(cost)) for cost in leaderboard.costs]
-    return {
-        "is_base": cell.is_base,
-        "is_best": cell.is_best,
-        "runs": " ".join(cell.runs),
-        "entries": [*map(_text, texts), *_measured(cell), *costs, *front],
-    }
+    entries = [*map(_text, texts), *_measured(cell), *costs, *front]
+    return {"is_base": cell.is_base, "is_best": cell.is_best, "runs": " ".join(cell.runs), "entries": entries}
 
 
 def _measured(cell: LeaderboardCell) -> Iterator[dict[str, Any]]:

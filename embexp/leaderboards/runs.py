@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from embexp.core.run_folder import LAYOUT, LAYOUT_TAG, RECORD, RESULT, read_record
-from embexp.errors import ConfigError, TrackingError, did_you_mean
+from embexp.errors import ConfigError, Problem, TrackingError, did_you_mean
 from embexp.experiment.compare import EXAMPLES
 from embexp.experiment.sweep_record import SHORT_ID, SWEEP, job_folders, read_sweep
 from embexp.leaderboards.axes import RunEntry, changes_results
@@ -34,7 +34,7 @@ def _run_in(folder: Path) -> RecordedRun:
     path = folder / RESULT
     if not path.is_file():
         record = read_record(folder)
-        return RecordedRun(record.get("id", ""), record["name"], "RUNNING", 0.0, {}, {}, {}, _no_examples)
+        return RecordedRun(record.get("id", ""), record["name"], "RUNNING", 0.0, {}, {}, {}, lambda name: None)
     result = json.loads(path.read_text(encoding="utf-8"))
     tags = {allowed_name(key): str(value) for key, value in result.get("tags", {}).items()}
     return RecordedRun(
@@ -54,19 +54,12 @@ def _examples_in(folder: Path, name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _no_examples(name: str) -> Path | None:  # noqa: ARG001
-    return None
-
-
 OUTDATED = "embexp.outdated"  # a tag: the run's configuration, data or code has changed since
 _SPLITS = ("test", "dev")  # that of the verdict first
 
 
 def entries_of(runs: Sequence[RecordedRun], metric: str | None) -> list[RunEntry]:
-    """The runs that have finished, are not outdated and have the metric.
-
-    Args:
-        metric: its key, with or without the split; None: each run's primary one.
+    """The runs that have finished, are not outdated and have the metric (None: each run's primary one).
 
     Raises:
         ConfigError: no finished run has it.
@@ -82,16 +75,10 @@ def entries_of(runs: Sequence[RecordedRun], metric: str | None) -> list[RunEntry
     found = [RunEntry(run, key) for run in finished if (key := _key_in(run, metric))]
     if metric and finished and not found:
         known = {key for run in finished for key in run.metrics if key.startswith(_SPLITS)}
-        hint = did_you_mean(allowed_name(metric), known)
+        hint, text = did_you_mean(allowed_name(metric), known), f"is in none of {len(finished)} finished runs"
         primary = next((run.primary for run in finished if run.primary), "test/sts/spearman_cosine")
-        raise ConfigError(
-            f"is in none of {len(finished)} finished runs",
-            key="metric",
-            given=metric,
-            expected="a key as MLflow shows it",
-            note=hint,
-            fix=f"metric={primary}",
-        )
+        fix = (f"metric={primary}",)
+        raise ConfigError(Problem(text, "metric", metric, "a key as MLflow shows it", hint, fix))
     return found
 
 
@@ -107,15 +94,11 @@ def _key_in(run: RecordedRun, metric: str | None) -> str | None:
 
 def newest(entries: Iterable[RunEntry]) -> list[RunEntry]:
     """Of each configuration and seed only the entry that ended last."""
-    found: dict[tuple, RunEntry] = {}
+    found: dict[frozenset, RunEntry] = {}
     for entry in sorted(entries, key=lambda entry: entry.run.ended):
-        found[_identity(entry.run.params)] = entry
+        found[frozenset((key, value) for key, value in entry.run.params.items() if changes_results(key))] = entry
     kept = {id(entry) for entry in found.values()}
     return [entry for entry in entries if id(entry) in kept]
-
-
-def _identity(params: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((key, value) for key, value in params.items() if changes_results(key)))
 
 
 ARTIFACTS = "leaderboard"  # the folder of its files, in a sweep's folder and among its parent's artifacts
@@ -173,13 +156,8 @@ def _sweep_folder(given: str, root: Path) -> Path | None:
     if (folder / SWEEP).is_file():
         return folder
     if folder.is_dir():
-        raise ConfigError(
-            f"is no sweep's folder: there is no {SWEEP} in it",
-            key="sweep",
-            given=given,
-            expected="the folder or the id of a sweep",
-            fix=f"sweep={root}/<date>/<time>",
-        )
+        text, fix = f"is no sweep's folder: there is no {SWEEP} in it", (f"sweep={root}/<date>/<time>",)
+        raise ConfigError(Problem(text, "sweep", given, "the folder or the id of a sweep", fix=fix))
     folders = (path.parent for path in sorted(root.glob(f"*/*/{SWEEP}")))
     return next((folder for folder in folders if read_sweep(folder)["id"] == given), None)
 
