@@ -45,22 +45,15 @@ class Problem:
         where = f"adapt.{self.stage} (~adapt.{self.stage} leaves it out): " if self.stage else ""
         if self.file:
             where += f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
-        expected = f"Expected {self.expected}" if self.expected else ""
-        parts = [part for part in (self._sentence(), expected, self.note) if part]
-        sentences = self.text if parts == [self.text] and not self.fix else " ".join(map(_ended, parts))
-        return "\n".join([where + sentences, *self._hints()])
-
-    def _hints(self) -> list[str]:
-        """A line for each thing to type; many short ones share a line."""
-        if len(self.fix) > _MOST_LINES:
-            return [f"hint: type one of: {', '.join(self.fix)}"]
-        return [f"hint: type {fix}" for fix in self.fix]
-
-    def _sentence(self) -> str:
-        if not self.key:
-            return self.text
         subject = self.key if self.given is NOT_GIVEN else f"{self.key}={as_typed(self.given)}"
-        return f"{subject} {self.text or 'was given'}"
+        sentence = f"{subject} {self.text or 'was given'}" if self.key else self.text
+        expected = f"Expected {self.expected}" if self.expected else ""
+        parts = [part for part in (sentence, expected, self.note) if part]
+        sentences = self.text if parts == [self.text] and not self.fix else " ".join(map(_ended, parts))
+        hints = [f"hint: type {fix}" for fix in self.fix]
+        if len(hints) > _MOST_LINES:
+            hints = [f"hint: type one of: {', '.join(self.fix)}"]
+        return "\n".join([where + sentences, *hints])
 
     def under(self, prefix: str) -> "Problem":
         """The same mistake where its key and what to type are below `prefix`, as the arguments of a step are.
@@ -239,10 +232,9 @@ def listed(names: Iterable[str]) -> str:
 
 
 class Problems:
-    """Mistakes found so far, each once, in the order in which they were found."""
+    """Mistakes found so far, each once and after `change`, in the order in which they were found."""
 
     def __init__(self, change: Callable[[Problem], Problem] = lambda problem: problem) -> None:
-        """Collect mistakes, each after `change`."""
         self.found: dict[Problem, type[EmbexpError]] = {}
         self._change = change
 

@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -26,7 +29,6 @@ from embexp.config.session import TRUSTED, VERSION_BASE, conf_dir
 from embexp.core.signals import listen
 from embexp.errors import EmbexpError
 
-_MULTIRUN = {"-m", "--multirun"}
 _OF_THE_MULTIRUN = ("hydra", "sweep", "tracking", "paths")  # what the multirun itself reads
 _CHOICE = "=choice("
 
@@ -41,7 +43,7 @@ def _leave_to_jobs(arguments: Sequence[str]) -> list[str]:
     >>> _leave_to_jobs(["loss=angle", "loss.scale=3"])
     ['loss=angle', 'loss.scale=3']
     """
-    if not _MULTIRUN & {*arguments} or any(argument.startswith("hydra/sweeper=") for argument in arguments):
+    if not {"-m", "--multirun"} & {*arguments} or any(argument.startswith("hydra/sweeper=") for argument in arguments):
         return [*arguments]
     return [_as_choice(argument) for argument in arguments]
 
@@ -100,8 +102,6 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
     A user's mistake is printed as one message and exits with code 1; HYDRA_FULL_ERROR=1 asks for the traceback.
     SIGTERM ends the task with Terminated, so that its run is closed as KILLED.
     """
-    import hydra
-
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors to us in place of printing them
     listen()
@@ -127,9 +127,6 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
 
 
 def _run_job(task: _Task, config: DictConfig, config_name: str, wants_traceback: bool) -> Any:
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
     hydra_config = HydraConfig.get()
     try:
         choices = OmegaConf.to_container(hydra_config.runtime.choices)

@@ -17,8 +17,8 @@ _ROOT = Path(__file__).resolve().parent.parent
 _CONFIG_DIR = ("--config-dir", "-cd")
 _WITH_VALUE = (*_CONFIG_DIR, "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn")
 _WITH_VALUE += ("--experimental-rerun",)
-_TOPICS = {"--info", "-i"}  # their value may be missing
-_KNOWN_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+# Those of --info, whose value may be missing.
+_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 def summaries() -> str:
@@ -51,7 +51,7 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         name, sign, value = word.partition("=")
         if name in _CONFIG_DIR and (sign or rest):
             flags.append(f"{_CONFIG_DIR[0]}={value if sign else rest.pop(0)}")
-        elif word in _WITH_VALUE or (word in _TOPICS and rest[:1] and rest[0] in _KNOWN_TOPICS):
+        elif word in _WITH_VALUE or (word in ("--info", "-i") and rest[:1] and rest[0] in _TOPICS):
             flags += [word, *rest[:1]]
             del rest[:1]
         else:
@@ -60,11 +60,7 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def note_config_dir(flags: Sequence[str]) -> None:
-    """Keep the folder of one's own that the flags name, for the commands that are suggested.
-
-    Raises:
-        ConfigError: there is no such folder.
-    """
+    """Keep the folder of one's own that the flags name, for the commands that are suggested."""
     start = f"{_CONFIG_DIR[0]}="
     for folder in (each.removeprefix(start) for each in flags if each.startswith(start)):
         check_config_dir(folder)
@@ -82,12 +78,9 @@ def run_named_command(arguments: Sequence[str]) -> bool:
     if not words:
         return False
     if (name := words[0]) not in COMMANDS:
-        near = did_you_mean(name, COMMANDS)
-        raise ConfigError(
-            f"{name} is neither a command nor an override",
-            expected=f"an override (<key>=<value>) or one of the commands: {listed(COMMANDS)}",
-            note=near,
-        )
+        text, near = f"{name} is neither a command nor an override", did_you_mean(name, COMMANDS)
+        expected = f"an override (<key>=<value>) or one of the commands: {listed(COMMANDS)}"
+        raise ConfigError(text, expected=expected, note=near)
     others.remove(name)
     sys.argv[1:] = [*flags, *others]
     runpy.run_module(f"embexp.{name}", run_name="__main__", alter_sys=True)

@@ -52,7 +52,7 @@ def _explained(error: BaseException) -> Problem | BaseException:
 
 
 def _errors_of_ours(error: BaseException) -> Iterator[EmbexpError]:
-    """The error of one of our resolvers, which OmegaConf raises its own in place of."""
+    """The error of one of our resolvers, in place of which OmegaConf raises its own."""
     inner: BaseException | None = error
     while inner := inner.__cause__ or inner.__context__:
         if isinstance(inner, EmbexpError):
@@ -77,18 +77,10 @@ def _explain_choice(group: str, stage: str, option: str) -> Problem:
     key, stages = f"adapt.{stage}.{group}", option_names("adapt")
     if group == "loss" and stage in stages and not _chooses_loss(stage):
         others = [name for name in sorted(stages) if _chooses_loss(name)]
-        fix = (
-            [f"adapt=[{option}]"]
-            if option in stages
-            else [f"adapt=[{name}] adapt.{name}.loss={option}" for name in others]
-        )
-        return Problem(
-            f"was given; {stage} has one loss, that of conf/adapt/{stage}.yaml",
-            key,
-            option,
-            expected=f"its arguments ({key}.<argument>=<value>) or another stage",
-            fix=tuple(fix),
-        )
+        fix = [f"adapt=[{name}] adapt.{name}.loss={option}" for name in others]
+        fix = [f"adapt=[{option}]"] if option in stages else fix
+        text = f"was given; {stage} has one loss, that of conf/adapt/{stage}.yaml"
+        return Problem(text, key, option, f"its arguments ({key}.<argument>=<value>) or another stage", fix=tuple(fix))
     if stage in stages:
         text, fix = f"was given; no stage {stage} is chosen", f"adapt=[{stage}] {key}={option}"
         return Problem(text, key, option, expected="one of those chosen", fix=(fix,))
@@ -115,26 +107,18 @@ def _explain_grammar(override: str) -> Problem:
 
 
 def _explain_key(parent: DictConfig, key: str, where: str, unknown: tuple[str, str] | None) -> Problem:
-    """A key that is not there.
-
-    Args:
-        where: the full key.
-        unknown: key and value as they were typed.
-    """
+    """A key that is not there: `where` is the full key, `unknown` key and value as they were typed."""
     if hint := parent.get("_hint_"):
         return Problem("is not a key", where, note=str(hint))
     typed, value = unknown or (where, "<value>")
     known = [str(name) for name in parent if str(name) not in ("hydra", "_target_")]
     above = where.rpartition(".")[0]
-    if above and (not known or (above == "dataset.steps" and _is_step(key))):
+    is_step = above == "dataset.steps" and (key in SINGLE or key in option_files("step"))
+    if above and (not known or is_step):
         return _explain_first_key(above, key, typed, value)
     near = [f"{above}.{name}".lstrip(".") for name in get_close_matches(key, known, n=2, cutoff=0.5)]
     fix = tuple(f"{name}{typed.removeprefix(where)}={value}" for name in near)
     return Problem("is not a key", where, expected=f"one of: {listed(known)}", note=did_you_mean(key, known), fix=fix)
-
-
-def _is_step(key: str) -> bool:
-    return key in SINGLE or key in option_files("step")
 
 
 def _explain_first_key(parent: str, key: str, typed: str, value: str) -> Problem:

@@ -71,11 +71,8 @@ def _expand_for_stage(stage: str, group: str, value: str) -> list[str]:
 
 def _expand_at(plus: str, group: str, place: str, value: str) -> list[str]:
     """The option of a group at another place than the group's own, with the path that it reads."""
-    option, *values = _expand(f"{group}={value}")
-    return [
-        f"{plus}{group}@{place}{option.removeprefix(group)}",
-        *(place + each.removeprefix(group) for each in values),
-    ]
+    option, *values = (each.removeprefix(group) for each in _expand(f"{group}={value}"))
+    return [f"{plus}{group}@{place}{option}", *(place + each for each in values)]
 
 
 def _paths_in(value: str) -> list[str] | None:

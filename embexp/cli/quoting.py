@@ -56,11 +56,9 @@ class _Quoting:
     """
 
     def __init__(self, key: str) -> None:
-        self.key = key
+        self.key, self.text, self.start = key, "", 0
         self.done: list[str] = []
-        self.text = ""
         self.opened: list[str] = []
-        self.start = 0
         self.names: list[str] = []
 
     def quote(self, value: str) -> str:
@@ -110,12 +108,13 @@ class _Quoting:
     def _close_text(self, is_key: bool = False) -> None:
         text, self.text = self.text, ""
         core = text.strip(" \t")
+        plain = _ESCAPED.sub(r"\1", core)
         in_quotes = QUOTED.fullmatch(core) is not None
         if is_key and (in_quotes or FOREIGN.search(core)):
-            self.names.append(unquoted(core) if in_quotes else _unescaped(core))
+            self.names.append(unquoted(core) if in_quotes else plain)
             text = f"_{len(self.names) - 1}_"
         elif not in_quotes and FOREIGN.search(_INTERPOLATION.sub("", _ESCAPED.sub("", core))):
-            text = text.replace(core, quoted(_unescaped(core)))
+            text = text.replace(core, quoted(plain))
         self.done.append(text)
 
     def _close_container(self) -> None:
@@ -132,10 +131,6 @@ class _Quoting:
             known = {f"_{place}_": name for place, name in enumerate(self.names)}
             return {known.get(key, key): self._with_names(inner) for key, inner in value.items()}
         return [self._with_names(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPED.sub(r"\1", text)
 
 
 def unquoted(text: str) -> str:
