@@ -90,7 +90,7 @@ class _PackedForward:
         kwargs = {name: value for name, value in kwargs.items() if value is not None}  # a model's head passes on all
         if not self._can_pack(input_ids, attention_mask, kwargs):
             if not self.has_logged:
-                logger.info("A model gives more than its last layer, or pads left: it computes on padded batches.")
+                logger.info("The model gives more than its last layer, or pads left: it computes on padded batches.")
             self.has_logged = True
             return self._stock(input_ids=input_ids, attention_mask=attention_mask, **types, **kwargs)
         lengths, order = attention_mask.sum(dim=1).sort(stable=True)
