@@ -11,28 +11,20 @@ from pathlib import Path
 
 PACKAGES = ("sentence-transformers", "transformers", "torch", "datasets", "mlflow", "hydra-core", "scipy", "numpy")
 
-_MADE_OF = (
-    "embexp",
-    "hydra_plugins",
-    "conf",
-    "pyproject.toml",
-    "constraints.txt",
-)  # of a checkout: what results depend on
+_MADE_OF = ("embexp", "hydra_plugins", "conf", "pyproject.toml", "constraints.txt")  # what results depend on
 
 
 def environment_tags() -> dict[str, str]:
     """Commit, versions and hardware, for the run's tags. Imports torch."""
     import torch
 
-    tags = {f"version.{name}": version for name, version in versions().items()}
-    tags |= {
+    return {f"version.{name}": version for name, version in versions().items()} | {
         "commit": _commit(),
         "host.cpus": str(os.cpu_count()),
         "host.threads": str(torch.get_num_threads()),
         "host.gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "host.platform": platform.platform(),
     }
-    return tags
 
 
 def versions() -> dict[str, str]:
@@ -45,7 +37,6 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def _commit() -> str:
-    """The commit of embexp's checkout."""
     return _commit_of(Path(__file__).resolve().parent.parent.parent)
 
 

@@ -59,7 +59,7 @@ def nearest(
     places = numpy.concatenate(chosen)
     size = max(1, _RESCORED // max(1, k * documents.shape[1]))
     scored = [
-        _scored(queries[some], documents, places[some], query_lengths[some], document_lengths)
+        _scored(queries[some], documents, places[some], query_lengths[some, None] * document_lengths[places[some]])
         for some in _slices(len(queries), size)
     ]
     return Nearest(*(numpy.concatenate(parts) for parts in zip(*scored, strict=True)))
@@ -83,11 +83,7 @@ def _slices(number: int, size: int, first: int | None = None) -> Iterator[slice]
 def _chosen(
     queries: numpy.ndarray, documents: numpy.ndarray, scale: numpy.ndarray, k: int, excluded: numpy.ndarray
 ) -> numpy.ndarray:
-    """The places of the k best documents of some queries, `(queries, k)`; -1 where there are no more.
-
-    Args:
-        scale: what the products of each document are multiplied by.
-    """
+    """The places of some queries' k best documents by products times `scale`, `(queries, k)`; -1: there are no more."""
     best = _Best(len(queries), k)
     for some in _slices(len(documents), _BLOCK, max(_FIRST, 2 * k)):
         scores = queries @ documents[some].T
@@ -125,15 +121,10 @@ class _Best:
 
 
 def _scored(
-    queries: numpy.ndarray,
-    documents: numpy.ndarray,
-    places: numpy.ndarray,
-    query_lengths: numpy.ndarray,
-    document_lengths: numpy.ndarray,
+    queries: numpy.ndarray, documents: numpy.ndarray, places: numpy.ndarray, lengths: numpy.ndarray
 ) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Places and similarities of some queries' documents, in order."""
-    products = (documents[places].astype(float) * queries[:, None, :]).sum(axis=2)
-    scores = products / (query_lengths[:, None] * document_lengths[places])
+    scores = (documents[places].astype(float) * queries[:, None, :]).sum(axis=2) / lengths
     scores[places < 0] = -numpy.inf
     order = numpy.lexsort((places, -scores))
     return numpy.take_along_axis(places, order, 1), numpy.take_along_axis(scores, order, 1)

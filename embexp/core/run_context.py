@@ -70,8 +70,6 @@ def overhead(seconds: dict[str, float]) -> float:
 
 _CLEAR = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
-_RESET_PEAK = "5"  # proc(5): the peak of resident memory becomes what is resident now
-_MB = 2**20
 
 
 class Costs:
@@ -120,30 +118,24 @@ def _reset_peak() -> bool:
         return True
     if not _CLEAR.exists():  # another system than Linux
         return False
-    _give_back()
-    try:
-        _CLEAR.write_text(_RESET_PEAK)
-    except OSError:  # a container that does not let us
-        return False
-    return True
-
-
-def _give_back() -> None:
-    """Hand what earlier runs of the process have freed back to the system: the C library would keep it as resident.
-
-    Some stays, in pages that are partly used: 850 MB of a static model became 1,010 after eight steps of MiniLM in the
-    same process, and 1,410 without this.
-    """
+    # Hand what earlier runs of the process have freed back to the system: the C library would keep it as resident.
+    # Some stays, in pages that are partly used: 850 MB of a static model became 1,010 after eight steps of MiniLM in
+    # the same process, and 1,410 without this.
     gc.collect()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # of glibc only
         trim(0)
+    try:
+        _CLEAR.write_text("5")  # proc(5): the peak of resident memory becomes what is resident now
+    except OSError:  # a container that does not let us
+        return False
+    return True
 
 
 def _peak_mb() -> float:
     if _on_gpu():
         import torch
 
-        return torch.cuda.max_memory_allocated() / _MB
+        return torch.cuda.max_memory_allocated() / 2**20
     line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
 

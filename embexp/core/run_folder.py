@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ CONFIG = "config.yaml"
 RESULT = "result.json"
 LAYOUT = 2  # of a run's folder, and of the module paths in its configuration: runs of another one cannot be read
 LAYOUT_TAG = "embexp.layout"
-_RUN = "the folder of a run (<runs>/<date>/<time>), or its id"
 LOSS_STATE = "loss.pt"  # in a checkpoint: what the loss trains besides the model
 MARK = "complete.json"  # in a checkpoint: all its files with their sizes, written last
 # Files of a checkpoint that are there only to go on with the training: two thirds of its size.
@@ -50,7 +50,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def check_layout(folder: Path) -> None:
-    """Raise ConfigError when a run was made by a version of embexp whose runs cannot be read any more."""
+    """Raise ConfigError when this version of embexp cannot read the run."""
     if read_record(folder).get("layout") != LAYOUT:
         raise ConfigError(
             f"The run in {folder} was made by an earlier version of embexp, whose modules had other names",
@@ -70,27 +70,18 @@ def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
     """
     if resume is None:
         return fresh
+    mistake = partial(
+        ConfigError, key="resume", given=resume, expected="the folder of a run (<runs>/<date>/<time>), or its id"
+    )
+    fix = "resume=<folder of the run>"
     if not resume.strip():
-        raise ConfigError("names no run", key="resume", given=resume, expected=_RUN, fix="resume=<folder of the run>")
-    folder = Path(resume).expanduser()
-    if not folder.is_dir():
-        folder = _folder_with_id(resume, roots)
+        raise mistake("names no run", fix=fix)
+    folder = _folder_of(resume, roots)
     if folder is None:
-        raise ConfigError(
-            f"is neither a folder nor the id of a run in {' or '.join(roots)}",
-            key="resume",
-            given=resume,
-            expected=_RUN,
-            fix="resume=<folder of the run>",
-        )
+        raise mistake(f"is neither a folder nor the id of a run in {' or '.join(roots)}", fix=fix)
     if not (folder / RECORD).is_file() or not (folder / CONFIG).is_file():
-        raise ConfigError(
-            f"is no run that began: {folder} has no {RECORD}",
-            key="resume",
-            given=resume,
-            expected=_RUN,
-            note="Nothing is lost: run its command again.",
-        )
+        note = "Nothing is lost: run its command again."
+        raise mistake(f"is no run that began: {folder} has no {RECORD}", note=note)
     check_layout(folder)
     return str(folder)
 
@@ -105,9 +96,7 @@ def find_run(given: str, roots: Sequence[str]) -> Path:
         ConfigError: there is no such run.
     """
     expected = "the folder of a finished run (<runs>/<date>/<time>), or its id"
-    folder = Path(given).expanduser()
-    if not folder.is_dir():
-        folder = _folder_with_id(given, roots)
+    folder = _folder_of(given, roots)
     if folder is None:
         raise ConfigError(f"{given} is neither a folder nor the id of a run in {' or '.join(roots)}", expected=expected)
     if (folder / RECORD).is_file() and (folder / CONFIG).is_file():
@@ -118,11 +107,14 @@ def find_run(given: str, roots: Sequence[str]) -> Path:
     raise ConfigError(f"{given} is no run: there is no {RECORD} in it", expected=expected, note=saved)
 
 
-def _folder_with_id(run_id: str, roots: Sequence[str]) -> Path | None:
-    """The folder of the run below these roots to which its tracker gave the id."""
+def _folder_of(given: str, roots: Sequence[str]) -> Path | None:
+    """The folder that was given, or that of the run below these roots to which its tracker gave the id."""
+    folder = Path(given).expanduser()
+    if folder.is_dir():
+        return folder
     for root in roots:
         for path in sorted(Path(root).glob(f"**/{RECORD}")):
-            if f'"id": "{run_id}"' in path.read_text(encoding="utf-8"):
+            if f'"id": "{given}"' in path.read_text(encoding="utf-8"):
                 return path.parent
     return None
 

@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from embexp.errors import Terminated
 
@@ -33,17 +32,10 @@ _INTERRUPTS = _Interrupts()
 
 def listen() -> None:
     """Let Ctrl-C raise KeyboardInterrupt and SIGTERM Terminated, unless they are held back."""
-
-    def on_interrupt(*_: Any) -> None:
-        _INTERRUPTS.arrived(KeyboardInterrupt)
-
-    def on_terminate(*_: Any) -> None:
-        _INTERRUPTS.arrived(Terminated)
-
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # else it is ignored on purpose
-        signal.signal(signal.SIGINT, on_interrupt)
+        signal.signal(signal.SIGINT, lambda *_: _INTERRUPTS.arrived(KeyboardInterrupt))
     if "SLURM_JOB_ID" not in os.environ:  # submitit handles the signal itself, to requeue the job
-        signal.signal(signal.SIGTERM, on_terminate)
+        signal.signal(signal.SIGTERM, lambda *_: _INTERRUPTS.arrived(Terminated))
 
 
 @contextmanager

@@ -108,9 +108,6 @@ def varying(jobs: Sequence[Job]) -> list[str]:
     return [" ".join(each for each in job.overrides if each not in same) or "the only one" for job in jobs]
 
 
-_OUTPUT = "output.txt"  # in a job's folder: what it would have shown on the terminal
-
-
 def run_worker(connection: Connection, environment: Mapping[str, str], task: bytes) -> None:
     """Do the jobs that come, until there is none.
 
@@ -133,7 +130,7 @@ def run_worker(connection: Connection, environment: Mapping[str, str], task: byt
     listen()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for job in iter(connection.recv, None):
-        with _output_to(runner.folder(job) / _OUTPUT):
+        with _output_to(runner.folder(job) / "output.txt"):
             outcome = runner.run(job)
         connection.send(outcome)
 
@@ -163,7 +160,6 @@ def _output_to(path: Path) -> Iterator[Any]:
 
 
 logger = logging.getLogger(__name__)
-_OUTDATED_TAG = "embexp.outdated"  # a run of a sweep whose rows, weights or code are others today
 _KEPT_BY_HYDRA = (".hydra", "run.lock")  # of this process, in a folder that an earlier one has used
 
 
@@ -203,19 +199,14 @@ def _value_of(folder: Path) -> float:
 
 def _finished_elsewhere(plan: "RunPlan", fingerprint: str) -> Path | None:
     """The folder of another run with the same fingerprint that has finished, the latest one."""
-    paths = plan.config["paths"]
-    records = [*_records(Path(paths["runs"])), *_records(Path(paths["sweeps"]))]
+    roots = [Path(plan.config["paths"][each]) for each in ("runs", "sweeps")]
+    depths = ("*/*", "*/*/*")  # of single runs (`<date>/<time>`) and of jobs (`<date>/<time>/<number>`)
+    records = [path for root in roots for depth in depths for path in root.glob(f"{depth}/{RECORD}")]
     for record in sorted(records, key=lambda path: path.stat().st_mtime, reverse=True):
         folder = record.parent
         if folder != plan.folder and read_record(folder).get("fingerprint") == fingerprint and is_closed(folder):
             return folder
     return None
-
-
-def _records(root: Path) -> Iterator[Path]:
-    """run.json of single runs (`<date>/<time>`) and of jobs (`<date>/<time>/<number>`)."""
-    yield from root.glob(f"*/*/{RECORD}")
-    yield from root.glob(f"*/*/*/{RECORD}")
 
 
 def _is_taken(other: Path, plan: "RunPlan", sweep: str) -> bool:
@@ -245,7 +236,7 @@ def _retire(folder: Path, tracker: "Tracker") -> None:
             shutil.move(path, aside / path.name)
     try:
         tracker.attach(record["key"])
-        tracker.log_tags({_OUTDATED_TAG: "true"})
+        tracker.log_tags({"embexp.outdated": "true"})
         if status == "RUNNING":
             tracker.finish("KILLED")
     except TrackingError as error:

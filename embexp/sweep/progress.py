@@ -15,7 +15,6 @@ from embexp.protocols import Tracker
 from embexp.sweep.jobs import Job, Outcome
 
 _HOUR, _MINUTE = 3600, 60
-_LONGEST = 100  # characters of an error that are shown
 
 
 @dataclass
@@ -58,25 +57,19 @@ class Progress:
         self.tell(f"{self._place(number)} {self.names[number]}")
 
     def end(self, number: int, outcome: Outcome, was_done: bool) -> None:
-        """A job has ended.
-
-        Args:
-            was_done: it was taken as it was, so its time predicts nothing about the others.
-        """
+        """A job has ended; where it was done before, its time predicts nothing about the others."""
         with self.lock:
-            told = self._count(number, outcome, was_done)
-            self.tell(f"{self._place(number)} {told} | {self.line()}")
+            seconds = time.perf_counter() - self.running.pop(number)
+            if not was_done:
+                self.seconds.append(seconds)
+            if outcome.value is None:
+                self.failed.add(number)
+                ended = f"failed: {shorten(outcome.error, 100)}"
+            else:
+                self.values[number] = outcome.value
+                ended = f"{'was done before' if was_done else f'done in {duration(seconds)}'}: {outcome.value:.4f}"
+            self.tell(f"{self._place(number)} {ended} | {self.line()}")
             self._track()
-
-    def _count(self, number: int, outcome: Outcome, was_done: bool) -> str:
-        seconds = time.perf_counter() - self.running.pop(number)
-        if not was_done:
-            self.seconds.append(seconds)
-        if outcome.value is None:
-            self.failed.add(number)
-            return f"failed: {shorten(outcome.error, _LONGEST)}"
-        self.values[number] = outcome.value
-        return f"{'was done before' if was_done else f'done in {duration(seconds)}'}: {outcome.value:.4f}"
 
     def _place(self, number: int) -> str:
         return f"[{[*self.names].index(number) + 1}/{len(self.names)}]"

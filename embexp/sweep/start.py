@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
 
-from embexp.cli.app import as_typed
+from embexp.cli.app import as_typed, exit_with
 from embexp.cli.messages import unknown_override
 from embexp.cli.quoting import quoted
-from embexp.config.compose import composed
-from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.config.compose import composed, instantiate
+from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
 from embexp.core.run_folder import held
 from embexp.errors import ConfigError, EmbexpError, Problem, Problems
 from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
@@ -30,15 +31,10 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
 LEAVE_OUT = "leave_out"
-_UNKNOWN_KEYS = ("refuse", LEAVE_OUT)
 
 
 def _split_known(job: Sequence[str], config_name: str) -> tuple[list[str], dict[str, Exception]]:
-    """The overrides of a job whose keys it knows, and the others with what Hydra says of each.
-
-    Raises:
-        ConfigError, ConfigCompositionException: the job cannot be composed for another reason.
-    """
+    """The overrides of a job whose keys it knows, and the others with what Hydra says of each."""
     known, unknown = [*job], {}
     while True:
         try:
@@ -55,12 +51,7 @@ def _split_known(job: Sequence[str], config_name: str) -> tuple[list[str], dict[
 
 
 def _check_jobs(jobs: Sequence[Sequence[str]], config_name: str, choice: str) -> None:
-    """Compose all jobs.
-
-    Raises:
-        ConfigError, ConfigCompositionException: a key that no job knows, or that only some know unless `choice` leaves
-            those out; a value of the wrong type.
-    """
+    """Raise the error of a job that cannot be composed; keys that only some jobs know may be left out by `choice`."""
     split = [_split_known(job, config_name) for job in jobs]
     known_somewhere = {override for known, _ in split for override in known}
     for job, (_, unknown) in zip(jobs, split, strict=True):
@@ -74,9 +65,6 @@ def _check_jobs(jobs: Sequence[Sequence[str]], config_name: str, choice: str) ->
                     expected=f"keys that all jobs have, or {LEAVE_OUT}: each job goes without the keys it lacks",
                     fix=f"sweep.unknown_keys={LEAVE_OUT}",
                 )
-
-
-_RERUNS = ("failed", "all", "none")
 
 
 @dataclass(frozen=True)
@@ -112,11 +100,6 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
         """Check the configuration of all jobs, then open the parent run; mistakes end the program here."""
-        from hydra.errors import HydraException
-        from omegaconf.errors import OmegaConfBaseException
-
-        from embexp.cli.app import exit_with
-
         try:
             OPENED.get([]).append(_open_sweep(config, config_name or "config"))
         except (EmbexpError, HydraException, OmegaConfBaseException) as error:
@@ -124,13 +107,7 @@ class SweepCallback(Callback):
 
 
 def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
-    """Open the parent run of a multirun, after the values it sweeps over were checked.
-
-    Raises:
-        EmbexpError: a swept value does not fit, the tracker's store cannot be opened, or the sweep is going on already.
-    """
-    from embexp.config.compose import instantiate
-
+    """Open the parent run of a multirun, after the values it sweeps over were checked."""
     overrides = _swept_overrides(config)
     if any(override.startswith("resume=") for override in overrides):
         raise ConfigError("was typed with -m", key="resume", expected="it alone, without -m, for each run")
@@ -144,26 +121,19 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     tracker = instantiate(OmegaConf.to_container(config.tracking, resolve=True))
     tracker.prepare()
     parent = tracker.start("sweep " + " ".join(overrides), key=record["id"])
-    _hand_to_jobs(config, folder, record["id"], parent)
-    typed = (override.partition("=") for override in overrides if not changes_no_job(override))
-    tracker.log_params({f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
-    return OpenSweep(record["id"], tracker, folder, overrides, lock)
-
-
-def _hand_to_jobs(config: DictConfig, folder: Path, sweep: str, parent: str) -> None:
-    """Let every job know its sweep, the parent run and the folder.
-
-    All launchers compose a job from the multirun's overrides of Hydra's own keys and those of the job, also in other
-    processes: what is added to the first is the only thing that reaches the jobs of all of them.
-    """
+    # All launchers compose a job from the multirun's overrides of Hydra's own keys and those of the job, also in other
+    # processes: what is added to the first is the only thing that reaches the jobs of all of them.
     callback = "+hydra.callbacks.sweep"
     with flag_override(config, "readonly", False):
         config.hydra.sweep.dir = str(folder)
         config.hydra.overrides.hydra += [
             f"hydra.sweep.dir={quoted(str(folder))}",
-            f"{callback}.id={quoted(sweep)}",
+            f"{callback}.id={quoted(record['id'])}",
             f"{callback}.parent={quoted(parent)}",
         ]
+    typed = (override.partition("=") for override in overrides if not changes_no_job(override))
+    tracker.log_params({f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
+    return OpenSweep(record["id"], tracker, folder, overrides, lock)
 
 
 def sweep_of_job() -> tuple[str | None, str | None]:
@@ -183,11 +153,10 @@ def _swept_overrides(config: DictConfig) -> tuple[str, ...]:
 
 
 def _problems_with_settings(settings: DictConfig) -> Iterator[Problem]:
-    """What is wrong in the group sweep."""
     workers, gpus = settings.workers, settings.gpus
-    yield from problems_with("sweep.rerun", settings.rerun, LegalValues(one_of=_RERUNS), such_as=_RERUNS[0])
-    yield from problems_with("sweep.workers", workers, LegalValues(least=0, whole=True), 2, "0: in this process.")
-    words = LegalValues(one_of=_UNKNOWN_KEYS)
+    reruns, words = LegalValues(one_of=("failed", "all", "none")), LegalValues(one_of=("refuse", LEAVE_OUT))
+    yield from problems_with("sweep.rerun", settings.rerun, reruns, such_as="failed")
+    yield from problems_with("sweep.workers", workers, COUNT_FROM_0, 2, "0: in this process.")
     yield from problems_with("sweep.unknown_keys", settings.unknown_keys, words, such_as=LEAVE_OUT)
     if gpus is not None and not OmegaConf.is_list(gpus):
         yield Problem(key="sweep.gpus", given=gpus, expected="a list", fix=(f"sweep.gpus=[{gpus}]",))
@@ -244,7 +213,7 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
     configure_log(runner.config.hydra.hydra_logging, runner.config.hydra.verbose)
     given = [Job(number, tuple(overrides)) for number, overrides in enumerate(job_overrides, first)]
     names = dict(zip((job.number for job in given), varying(given), strict=True))
-    jobs = _without_unknown(given, runner.config)
+    jobs = given if runner.config.sweep.unknown_keys != LEAVE_OUT else _without_unknown(given, runner.config)
     workers = min(runner.config.sweep.workers, len(jobs))
     opened = OPENED.get([])
     progress = Progress(names, workers, logger.info, opened[0].tracker if opened else None)
@@ -259,9 +228,7 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
 
 
 def _without_unknown(jobs: Sequence[Job], config: "DictConfig") -> Sequence[Job]:
-    """The jobs, each without the keys that it does not know where `sweep.unknown_keys` leaves them out."""
-    if config.sweep.unknown_keys != LEAVE_OUT:
-        return jobs
+    """The jobs, each without the keys that it does not know."""
     split = [_split_known(job.overrides, config.hydra.job.config_name) for job in jobs]
     for override, number in Counter(override for _, unknown in split for override in unknown).items():
         logger.info("%s is left out of %s of %s jobs, which have no such key.", override, number, len(jobs))

@@ -32,22 +32,18 @@ class Training:
 
     def __call__(self, config: DictConfig, choices: dict[str, Any], folder: Path) -> float:
         """Do one run, or the rest of one; return the primary metric, for sweepers that optimise it."""
+        from hydra.core.hydra_config import HydraConfig
+
         from embexp.sweep.start import sweep_of_job
 
         sweep, parent = sweep_of_job()
+        typed = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)
+        folder_typed = [own for own in typed["hydra"] if own.startswith("hydra.run.dir=")]
         try:
             context = RunContext(parent, sweep, self.builders, Timer(self.began))
-            return train(config, choices, folder, _typed_overrides(), context)
+            return train(config, choices, folder, [*typed["task"], *folder_typed], context)
         finally:
             self.began = time.perf_counter()
-
-
-def _typed_overrides() -> list[str]:
-    """The overrides of Hydra's job, as they were typed; of Hydra's own the folder that was named for it."""
-    from hydra.core.hydra_config import HydraConfig
-
-    overrides = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)
-    return [*overrides["task"], *(own for own in overrides["hydra"] if own.startswith("hydra.run.dir="))]
 
 
 def train(
@@ -86,15 +82,10 @@ def _recorded(folder: Path, overrides: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        _record(folder, error, overrides)
+        if not isinstance(error, SkippedJobError) and not ((folder / RECORD).is_file() and is_closed(folder)):
+            path = folder / RESULT
+            content = read_json(path) if path.is_file() else {"run": {"status": "FAILED"}}
+            write_json(path, content | {"error": f"{type(error).__name__}: {error}", "overrides": [*overrides]})
+            write_text(folder / TRACE, "".join(traceback.format_exception(error)))
         raise
     (folder / TRACE).unlink(missing_ok=True)
-
-
-def _record(folder: Path, error: BaseException, overrides: Sequence[str]) -> None:
-    if isinstance(error, SkippedJobError) or ((folder / RECORD).is_file() and is_closed(folder)):
-        return
-    path = folder / RESULT
-    content = read_json(path) if path.is_file() else {"run": {"status": "FAILED"}}
-    write_json(path, content | {"error": f"{type(error).__name__}: {error}", "overrides": [*overrides]})
-    write_text(folder / TRACE, "".join(traceback.format_exception(error)))

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -64,7 +64,7 @@ def _seen_gpus() -> list[str]:
 
 
 _POLL = 0.2  # seconds between two looks whether the sweep was stopped
-_PATIENCE = 30.0  # seconds that a worker has to close its run once the sweep was stopped
+_PATIENCE = 30.0  # seconds that a worker has to close its run once the sweep was stopped; then it is killed
 
 
 def run_in_workers(runner: JobRunner, jobs: Sequence[Job], num_workers: int, progress: Progress) -> list[Outcome]:
@@ -88,7 +88,13 @@ def run_in_workers(runner: JobRunner, jobs: Sequence[Job], num_workers: int, pro
         except BaseException:
             while not waiting.empty():
                 waiting.get()
-            _stop_all(workers)
+            for worker in workers:
+                worker.stop()
+            end = time.monotonic() + _PATIENCE
+            for worker in workers:
+                if worker.process is not None:
+                    worker.process.join(max(0.0, end - time.monotonic()))
+                    worker.process.kill()
             raise
     for each in serving:
         each.result()
@@ -117,17 +123,13 @@ def _environment_of(num_workers: int, gpu: str | None) -> dict[str, str]:
 
 @dataclass
 class _Worker:
-    """A process that does jobs; a new one is started for the next job after it has died.
-
-    Attributes:
-        environment: see environment_of.
-    """
+    """A process that does jobs; a new one is started for the next job after it has died."""
 
     runner: JobRunner
     environment: dict[str, str]
     process: Any = None
     connection: Connection | None = None
-    stopped: bool = field(default=False)
+    stopped: bool = False
 
     def do(self, job: Job) -> Outcome:
         """How the job ended, be it by the death of the process."""
@@ -174,14 +176,3 @@ class _Worker:
         self.stopped = True
         if self.process is not None and self.process.is_alive():
             self.process.terminate()
-
-
-def _stop_all(workers: Sequence[_Worker]) -> None:
-    """End all processes; one that takes too long to close its run is killed."""
-    for worker in workers:
-        worker.stop()
-    end = time.monotonic() + _PATIENCE
-    for worker in workers:
-        if worker.process is not None:
-            worker.process.join(max(0.0, end - time.monotonic()))
-            worker.process.kill()

@@ -1,6 +1,5 @@
 """The run's own record: everything goes to its folder first, then to the tracker, which may fail."""
 
-import copy
 import json
 import logging
 import math
@@ -68,10 +67,6 @@ class Journal:
             self.__exit__(type(error), error, error.__traceback__)
             raise
         return self
-
-    def child(self, folder: Path) -> "Journal":
-        """The journal of a part of this run that has a run of its own: see `parts.open_part`, which opens it."""
-        return Journal(folder, copy.copy(self.tracker), self.again, is_part=True)
 
     @property
     def run_id(self) -> str:
@@ -153,12 +148,8 @@ class Journal:
             try:
                 getattr(self.tracker, method)(*arguments)
             except TrackingError as error:
-                logger.warning(
-                    "%d records of this run could not be sent: %s All of it is in %s.",
-                    len(waiting) - place,
-                    error,
-                    self.folder,
-                )
+                text = "%d records of this run could not be sent: %s All of it is in %s."
+                logger.warning(text, len(waiting) - place, error, self.folder)
                 return
 
     def __enter__(self) -> "Journal":
@@ -171,7 +162,8 @@ class Journal:
             self._close(error)
 
     def _close(self, error: BaseException | None) -> None:
-        status = _status_after(error)
+        is_stopped = isinstance(error, KeyboardInterrupt | Terminated | Pruned)
+        status = "FINISHED" if error is None else "KILLED" if is_stopped else "FAILED"
         self.result["run"]["status"] = status
         if isinstance(error, Pruned):
             self.result["pruned"] = str(error)
@@ -203,14 +195,3 @@ def written_lines(path: Path) -> list[dict[str, Any]]:
         with open(path, "r+b") as file:
             file.truncate(len(whole))
     return [json.loads(line) for line in whole.splitlines()]
-
-
-def _status_after(error: BaseException | None) -> str:
-    """How a run that ended with this error is closed.
-
-    >>> _status_after(None), _status_after(ValueError()), _status_after(KeyboardInterrupt())
-    ('FINISHED', 'FAILED', 'KILLED')
-    """
-    if error is None:
-        return "FINISHED"
-    return "KILLED" if isinstance(error, KeyboardInterrupt | Terminated | Pruned) else "FAILED"

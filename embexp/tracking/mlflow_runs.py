@@ -16,7 +16,6 @@ from embexp.tracking.run_parts import PART_TAG
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-_LONGEST_VALUE = 6000  # characters of a parameter that MLflow keeps
 PRIMARY = "primary"  # the tag that names the run's primary metric
 FINISHED = "FINISHED"
 
@@ -57,7 +56,7 @@ def as_recorded_params(params: Mapping[str, Any]) -> dict[str, str]:
     >>> as_recorded_params({"loss.scale": 20.0, "dataset.label@1": None})
     {'loss.scale': '20.0', 'dataset.label_at_1': 'None'}
     """
-    return {allowed_name(key): str(value)[:_LONGEST_VALUE] for key, value in params.items()}
+    return {allowed_name(key): str(value)[:6000] for key, value in params.items()}
 
 
 def as_recorded_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -72,7 +71,6 @@ def as_recorded_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each file of each run
 _PAGE = 1000  # runs that come with one answer
 SWEEP_TAG = "embexp.sweep"  # the ids of the sweeps that a run belongs to
-_OF_MLFLOW = "mlflow."  # tags that MLflow sets by itself
 _EXAMPLES = "examples"  # folder of a run's artifacts
 _MISTAKES = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")  # MLflow's errors that are the user's
 
@@ -131,11 +129,7 @@ class MlflowRuns:
                 "filter=\"params.model = 'minilm' and tags.verdict = 'better'\"."
             ):
                 page = self.tracker.client.search_runs(
-                    [experiment],
-                    condition,
-                    max_results=_PAGE,
-                    order_by=["attributes.start_time ASC"],
-                    page_token=token,
+                    [experiment], condition, max_results=_PAGE, order_by=["attributes.start_time ASC"], page_token=token
                 )
             runs += page
             token = page.token
@@ -152,7 +146,7 @@ class MlflowRuns:
             ended=(run.info.end_time or 0) / 1000,
             params=run.data.params,
             metrics=run.data.metrics,
-            tags={key: value for key, value in run.data.tags.items() if not key.startswith(_OF_MLFLOW)},
+            tags={key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")},
             examples=functools.partial(self._download, run.info.run_id),
         )
 

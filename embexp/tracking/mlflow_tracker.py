@@ -1,6 +1,9 @@
 """MLflow as a Tracker, through its client API: no global active run that one job could leave to the next."""
 
 import functools
+import importlib.metadata
+import json
+import logging
 import os
 import re
 import time
@@ -18,8 +21,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 PARENT_TAG = "mlflow.parentRunId"
 _REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold
-_NOTE_TAG = "mlflow.note.content"  # the text on a run's page
-_CHECKPOINT = LegalValues(one_of=("none", "weights", "full"))
 KEY_TAG = "embexp.run"  # the run's own key, by which it is found again
 
 
@@ -68,7 +69,8 @@ class MlflowTracker:
         telemetry: bool,
         register: str | None = None,
     ) -> None:
-        refuse(problems_with("tracking.checkpoint", checkpoint, _CHECKPOINT, such_as="weights"))
+        kinds = LegalValues(one_of=("none", "weights", "full"))
+        refuse(problems_with("tracking.checkpoint", checkpoint, kinds, such_as="weights"))
         if register is not None and (not register.strip() or {"/", ":"} & set(register) or not log_model):
             raise ConfigError(
                 "cannot be registered" if log_model else "needs the model in the store",
@@ -96,18 +98,14 @@ class MlflowTracker:
     @_reported
     def prepare(self) -> None:
         """Create the store and the experiment if they are missing. Call it once, before any parallel job."""
-        self._create_file()
-        self._experiment_id()
-
-    def _create_file(self) -> None:
-        """Make a missing SQLite file beside its place: whoever is killed meanwhile leaves none that is half made."""
         path = Path(self.uri.removeprefix("sqlite:///"))
-        if not self.uri.startswith("sqlite:///") or path.exists() or not path.parent.is_dir():
-            return
-        making = path.with_name(f"{path.name}.{os.getpid()}.making")
-        making.unlink(missing_ok=True)
-        _quiet_mlflow().MlflowClient(f"sqlite:///{making}").search_experiments()
-        making.rename(path)
+        if self.uri.startswith("sqlite:///") and not path.exists() and path.parent.is_dir():
+            # Beside its place: whoever is killed meanwhile leaves none that is half made.
+            making = path.with_name(f"{path.name}.{os.getpid()}.making")
+            making.unlink(missing_ok=True)
+            _quiet_mlflow().MlflowClient(f"sqlite:///{making}").search_experiments()
+            making.rename(path)
+        self._experiment_id()
 
     def _experiment_id(self) -> str:
         experiment = self.client.get_experiment_by_name(self.experiment)
@@ -121,8 +119,7 @@ class MlflowTracker:
             self.run_id = found
             self.client.update_run(self.run_id, status="RUNNING")
             return self.run_id
-        tags = {PARENT_TAG: parent, KEY_TAG: key}
-        tags = {tag: value for tag, value in tags.items() if value}
+        tags = {tag: value for tag, value in ((PARENT_TAG, parent), (KEY_TAG, key)) if value}
         self.run_id = self.client.create_run(experiment, run_name=name, tags=tags).info.run_id
         return self.run_id
 
@@ -176,24 +173,20 @@ class MlflowTracker:
     def log_tags(self, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        self.client.log_batch(
-            self.run_id, tags=[RunTag(allowed_name(key), str(value)[:8000]) for key, value in tags.items()]
-        )
+        entries = [RunTag(allowed_name(key), str(value)[:8000]) for key, value in tags.items()]
+        self.client.log_batch(self.run_id, tags=entries)
 
     @_reported
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self.client.log_batch(
-            self.run_id, metrics=[Metric(allowed_name(key), value, now, step or 0) for key, value in metrics.items()]
-        )
+        entries = [Metric(allowed_name(key), value, now, step or 0) for key, value in metrics.items()]
+        self.client.log_batch(self.run_id, metrics=entries)
 
     @_reported
     def log_data(self, name: str, context: str, digest: str, num_rows: int, source: str) -> None:
         """Name the rows among the run's datasets, which the UI shows and filters by."""
-        import json
-
         from mlflow.entities import Dataset, DatasetInput, InputTag
         from mlflow.exceptions import MlflowException
 
@@ -206,7 +199,7 @@ class MlflowTracker:
 
     @_reported
     def describe(self, text: str) -> None:
-        self.client.set_tag(self.run_id, _NOTE_TAG, text[:8000])
+        self.client.set_tag(self.run_id, "mlflow.note.content", text[:8000])
 
     @_reported
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
@@ -241,8 +234,6 @@ class MlflowTracker:
 
     def _store_model(self, path: Path, step: int) -> str:
         """The id of the model, which is stored now."""
-        import importlib.metadata
-
         import mlflow
         from sentence_transformers import SentenceTransformer
 
@@ -280,12 +271,10 @@ class MlflowTracker:
 
 def _quiet_mlflow() -> Any:
     """The module mlflow, which then logs no more than warnings."""
-    import logging
-
     import mlflow
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     return mlflow
 
 

@@ -1,5 +1,6 @@
 """Parts of a run that have runs of their own below it: earlier stages, a teacher's training."""
 
+import copy
 import logging
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -67,23 +68,18 @@ def open_part(journal: Journal, folder: Path, name: str, kind: str) -> Iterator[
         name: among the parts of the run; the child is called `<run>/<name>`.
         kind: what the tag PART_TAG says: stage, for example.
     """
-    child, reached = _opened(journal, folder, name)
+    named = f"{journal.result['run']['name']}/{name}", journal.run_id, f"{journal.key}/{name}"
+    child, reached = Journal(folder, copy.copy(journal.tracker), journal.again, is_part=True), True
+    try:
+        child.open(*named)
+    except TrackingError as error:
+        logger.warning("%s The run goes on; %s is recorded in %s alone.", error, name, folder)
+        child.tracker, reached = NullTracker(), False
+        child.open(*named)
     with child:
         child.log_tags({PART_TAG: kind})
         yield child
     write_json(folder / _PART, {"id": child.run_id, "closed": reached and child.all_sent})
-
-
-def _opened(journal: Journal, folder: Path, name: str) -> tuple[Journal, bool]:
-    """The part's journal, and whether the tracker has opened a run for it."""
-    named = f"{journal.result['run']['name']}/{name}", journal.run_id, f"{journal.key}/{name}"
-    child = journal.child(folder)
-    try:
-        return child.open(*named), True
-    except TrackingError as error:
-        logger.warning("%s The run goes on; %s is recorded in %s alone.", error, name, folder)
-        child.tracker = NullTracker()
-        return child.open(*named), False
 
 
 def is_closed_part(folder: Path) -> bool:
@@ -101,39 +97,26 @@ def send_trainings(journal: Journal, reports: Iterable[StepReport]) -> None:
 
     One that the tracker has already is not sent again; one whose folder is gone from the cache is named in a warning.
     """
-    sources = dict.fromkeys(Path(training) for report in reports for training in report.trainings)
-    for name, source in _named([source for source in sources if _is_there(source)]).items():
+    named: dict[str, Path] = {}
+    for source in dict.fromkeys(Path(training) for report in reports for training in report.trainings):
+        if status_of(source) != "FINISHED":
+            logger.warning("The training in %s is not shown with this run: its record is gone from the cache.", source)
+            continue
+        name = read_json(source / RESULT)["run"]["name"]
+        named[f"{name}/{source.parent.name}" if name in named else name] = source  # the second has its key, too
+    for name, source in named.items():
         folder = journal.folder / _FOLDER / name.replace("/", "-")
-        if not is_closed_part(folder):
-            _send(journal, source, folder, name)
+        if is_closed_part(folder):
+            continue
+        record = read_json(source / RESULT)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / METRICS, folder / METRICS)  # what stands there is sent when the part is opened
+        with open_part(journal, folder, name, "teacher") as part:
+            part.log_params(record["params"])
+            part.log_tags({"training.folder": str(source)})
+            part.log_results(record["metrics"])
 
 
 def sent_trainings(run_folder: Path) -> list[Path]:
     """The folders of those parts."""
     return sorted(path for path in (run_folder / _FOLDER).glob("*") if path.is_dir())
-
-
-def _send(journal: Journal, source: Path, folder: Path, name: str) -> None:
-    record = read_json(source / RESULT)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source / METRICS, folder / METRICS)  # what stands there is sent when the part is opened
-    with open_part(journal, folder, name, "teacher") as part:
-        part.log_params(record["params"])
-        part.log_tags({"training.folder": str(source)})
-        part.log_results(record["metrics"])
-
-
-def _is_there(source: Path) -> bool:
-    finished = status_of(source) == "FINISHED"
-    if not finished:
-        logger.warning("The training in %s is not shown with this run: its record is gone from the cache.", source)
-    return finished
-
-
-def _named(sources: Iterable[Path]) -> dict[str, Path]:
-    """The trainings by their names; the second of two with the same name has its key, too."""
-    named: dict[str, Path] = {}
-    for source in sources:
-        name = read_json(source / RESULT)["run"]["name"]
-        named[f"{name}/{source.parent.name}" if name in named else name] = source
-    return named

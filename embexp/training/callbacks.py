@@ -14,8 +14,6 @@ from embexp.errors import TrainingError
 from embexp.tracking.journal import Journal
 from embexp.training.checkpoints import complete, folders, rotate, save_loss_state
 
-_ADAM_STATES = 2  # numbers that Adam keeps for each weight it trains
-
 
 class CheckpointCallback(TrainerCallback):
     """Makes the trainer's checkpoints whole, one with every evaluation, and removes old ones.
@@ -74,11 +72,8 @@ def _checkpoint_size(folder: Path, loss: Module) -> int:
     """Bytes of a checkpoint: those of the last one, or those of the weights and of Adam's states."""
     if found := folders(folder):
         return sum(file.stat().st_size for file in found[-1].rglob("*") if file.is_file())
-    parameters = [(parameter.nbytes, parameter.requires_grad) for parameter in loss.parameters()]
-    return sum(size * (1 + _ADAM_STATES * trained) for size, trained in parameters)
-
-
-_COUNTERS = ("epoch", "num_input_tokens_seen", "train_tokens_per_second")  # what the trainer logs besides losses
+    # Adam keeps two numbers for each weight that it trains.
+    return sum(parameter.nbytes * (1 + 2 * parameter.requires_grad) for parameter in loss.parameters())
 
 
 class JournalCallback(TrainerCallback):
@@ -93,7 +88,8 @@ class JournalCallback(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
         if "loss" not in logs:
             return
-        losses = {f"train/{key}": value for key, value in logs.items() if key not in _COUNTERS}
+        counters = ("epoch", "num_input_tokens_seen", "train_tokens_per_second")
+        losses = {f"train/{key}": value for key, value in logs.items() if key not in counters}
         self.journal.log_metrics(losses, state.global_step)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:

@@ -19,11 +19,9 @@ from embexp.core.run_folder import LOSS_STATE, MARK, RESUME_FILES, write_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from torch import Tensor
     from torch.nn import Module
 
 logger = logging.getLogger(__name__)
-TRAINER_STATE = "trainer_state.json"
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def _read_checkpoint(path: Path) -> Checkpoint | None:
         return None
     if not whole:
         return None
-    state = json.loads((path / TRAINER_STATE).read_text(encoding="utf-8"))
+    state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
     return Checkpoint(path, state["global_step"], state["max_steps"], state["best_global_step"] or 0, mark["seconds"])
 
 
@@ -102,13 +100,8 @@ def rotate(place: Path, limit: int | None, best_step: int) -> None:
     kept = {found[-1], place / f"checkpoint-{best_step}"}
     surplus = len(found) - limit if limit else 0
     for path in [path for path in found if path not in kept][: max(surplus, 0)]:
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    """Remove a checkpoint, its mark first: one that is half gone does not count."""
-    (path / MARK).unlink(missing_ok=True)
-    shutil.rmtree(path)
+        (path / MARK).unlink(missing_ok=True)  # first: a checkpoint that is half gone does not count
+        shutil.rmtree(path)
 
 
 def strip(place: Path) -> None:
@@ -124,24 +117,17 @@ def _files(path: Path) -> Iterable[Path]:
     return [file for file in sorted(path.rglob("*")) if file.is_file() and file.name != MARK]
 
 
-def _loss_state(loss: "Module", model: "SentenceTransformer") -> dict[str, "Tensor"]:
-    """What the loss holds besides the model: tensors that are trained, and buffers, by their names in the loss.
+def save_loss_state(loss: "Module", model: "SentenceTransformer", path: Path) -> None:
+    """Write what the loss holds besides the model into a checkpoint: tensors that are trained, and buffers.
 
     Left out are the model's own tensors (also where the loss ties others to them) and frozen ones, such as a guide's.
     """
-    own = {id(tensor) for tensor in model.state_dict(keep_vars=True).values()}
-    frozen = {id(parameter) for parameter in loss.parameters() if not parameter.requires_grad}
-    state = loss.state_dict(keep_vars=True)
-    return {
-        name: tensor.detach() for name, tensor in state.items() if id(tensor) not in own and id(tensor) not in frozen
-    }
-
-
-def save_loss_state(loss: "Module", model: "SentenceTransformer", path: Path) -> None:
-    """Write the loss's own state into a checkpoint; nothing where it has none."""
     import torch
 
-    if state := _loss_state(loss, model):
+    own = {id(tensor) for tensor in model.state_dict(keep_vars=True).values()}
+    own |= {id(parameter) for parameter in loss.parameters() if not parameter.requires_grad}
+    tensors = loss.state_dict(keep_vars=True)
+    if state := {name: tensor.detach() for name, tensor in tensors.items() if id(tensor) not in own}:
         torch.save(state, path / LOSS_STATE)
 
 

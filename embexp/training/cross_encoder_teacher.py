@@ -26,7 +26,6 @@ from embexp.training.cross_encoder_training import (
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_FOLDER = "cross_encoders"  # below the cache
 _PAIRS_HELD = 2**13  # pairs that are labelled at a time
 
 
@@ -54,9 +53,8 @@ class CrossEncoderTeacher:
         self.base = CrossEncoderBase(model, max_tokens)
         self.trainer, self.seeds, self.batch_size = dict(trainer), seeds, batch_size
         if not seeds or len({*seeds}) < len(seeds):
-            raise ConfigError(
-                key="teacher.seeds", given=seeds, expected="different whole numbers", fix="teacher.seeds=[42]"
-            )
+            expected, fix = "different whole numbers", "teacher.seeds=[42]"
+            raise ConfigError(key="teacher.seeds", given=seeds, expected=expected, fix=fix)
         refuse(reading_problems(batch_size, max_tokens), under="teacher")
         check_trainer(self.trainer)
 
@@ -64,9 +62,12 @@ class CrossEncoderTeacher:
         self, train: "Dataset", dev: "Dataset | None", kind: str, num_classes: int, cache: Path | None
     ) -> "_CrossEncoderLabeller":
         """The trained cross-encoders; those that the cache has are not trained again."""
-        _quieten()
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()  # no line for each file that is read, and for the head that is fresh on purpose
+        logging.disable_progress_bar()
         dev = dev if dev is not None and dev.num_rows else None
-        place = (cache or Path(_folder().name)) / _FOLDER / self._key(train, dev, kind, num_classes)
+        place = (cache or Path(_folder().name)) / "cross_encoders" / self._key(train, dev, kind, num_classes)
         folders = [place / f"seed-{seed}" for seed in self.seeds]
         num_outputs = num_classes if kind == "class" else 1
         for seed, folder in zip(self.seeds, folders, strict=True):
@@ -114,11 +115,3 @@ class _CrossEncoderLabeller:
 def _folder() -> tempfile.TemporaryDirectory:
     """The folder where there is no cache; removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="embexp-")
-
-
-def _quieten() -> None:
-    """Silence transformers about each file it reads, and about the head that is fresh on purpose."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()

@@ -31,7 +31,6 @@ _METRICS = {
     "class": ("f1_macro", "f1_micro"),
 }
 _DEV, _BASE = "dev/cross_encoder/", "base/cross_encoder/"
-_Evaluation = Callable[["CrossEncoder", int], dict[str, float]]  # of a model at a step
 
 
 def _primary_metric(kind: str) -> str:
@@ -43,7 +42,7 @@ def _primary_metric(kind: str) -> str:
     return _DEV + _METRICS[kind][0]
 
 
-def _evaluation_on(dev: "Dataset", kind: str) -> _Evaluation:
+def _evaluation_on(dev: "Dataset", kind: str) -> Callable[["CrossEncoder", int], dict[str, float]]:
     """The evaluation on dev pairs (columns sentence1, sentence2, label), with keys as `_primary_metric` gives them."""
     from sentence_transformers.cross_encoder.evaluation import (
         CrossEncoderClassificationEvaluator,
@@ -61,11 +60,6 @@ def _evaluation_on(dev: "Dataset", kind: str) -> _Evaluation:
     return evaluate
 
 
-def _as_untrained(scores: Mapping[str, float]) -> dict[str, float]:
-    """Dev scores of the model before training, under keys of their own."""
-    return {_BASE + key.removeprefix(_DEV): value for key, value in scores.items()}
-
-
 def before_and_after(trainings: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
     """The untrained and the trained scores by metric, means over trainings; nothing where none was evaluated.
 
@@ -73,11 +67,10 @@ def before_and_after(trainings: Sequence[Mapping[str, float]]) -> dict[str, tupl
     {'spearman': (0.0, 0.5)}
     """
     names = [key.removeprefix(_DEV) for key in trainings[0] if key.startswith(_DEV)]
-    return {name: tuple(_mean(trainings, when + name) for when in (_BASE, _DEV)) for name in names}
-
-
-def _mean(trainings: Sequence[Mapping[str, float]], key: str) -> float:
-    return sum(metrics[key] for metrics in trainings) / len(trainings)
+    return {
+        name: tuple(sum(each[when + name] for each in trainings) / len(trainings) for when in (_BASE, _DEV))
+        for name in names
+    }
 
 
 _ARGUMENTS = "sentence_transformers.cross_encoder.training_args.CrossEncoderTrainingArguments"
@@ -135,10 +128,8 @@ class PairTraining:
     def arguments(self) -> Any:
         """The trainer's arguments: those that were given, and those that follow from the rest."""
         given = {"_target_": _ARGUMENTS, **self.trainer}
-        if self.dev is None:
-            given |= {"eval_strategy": "no"}
-        else:
-            given |= {"metric_for_best_model": _primary_metric(self.kind), "greater_is_better": True}
+        best = {"metric_for_best_model": _primary_metric(self.kind), "greater_is_better": True}
+        given |= best if self.dev is not None else {"eval_strategy": "no"}
         return instantiate(
             given,
             output_dir=str(self.checkpoints),
@@ -186,9 +177,11 @@ def train_cross_encoder(task: PairTraining) -> None:
 
 
 def _train(task: PairTraining, journal: Journal) -> None:
-    from transformers import set_seed
+    from sentence_transformers import CrossEncoderTrainer
+    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss, CrossEntropyLoss
+    from transformers import PrinterCallback, set_seed
 
-    from embexp.training.callbacks import CheckpointCallback
+    from embexp.training.callbacks import CheckpointCallback, JournalCallback, ProgressCallback
 
     set_seed(task.seed)
     journal.log_params(task.parameters())
@@ -197,29 +190,9 @@ def _train(task: PairTraining, journal: Journal) -> None:
     untrained = evaluate(model, 0) if evaluate else {}
     journal.log_metrics({f"train/{key}": value for key, value in untrained.items()}, step=0)
     found = last_checkpoint(task.checkpoints)
-    loss = _loss(model)
+    loss = BinaryCrossEntropyLoss(model) if model.num_labels == 1 else CrossEntropyLoss(model)
     saving = CheckpointCallback(loss, task.checkpoints, 1, found.seconds if found else 0.0)
     logger.info("Training the cross-encoder %s on %s pairs.", task.base.name, f"{task.train.num_rows:,}")
-    state = _run_trainer(task, model, loss, evaluate, saving, journal, found)
-    if checkpoint := best_checkpoint(task.checkpoints, state.best_global_step or 0):
-        load_weights(model, checkpoint)
-    trained = evaluate(model, state.global_step) if evaluate else {}
-    model.save_pretrained(str(task.folder / MODEL))
-    costs = {"cost/seconds": saving.seconds, "cost/steps": state.global_step}
-    journal.log_results(_as_untrained(untrained) | trained | costs)
-    for made_on_the_way in (task.checkpoints, task.folder / BASE_FOLDER, task.folder / SCRATCH):
-        shutil.rmtree(made_on_the_way, ignore_errors=True)
-
-
-def _run_trainer(
-    task: PairTraining, model: "CrossEncoder", loss: Any, evaluate: Any, saving: Any, journal: Journal, found: Any
-) -> Any:
-    """Train to the end; returns the trainer's state."""
-    from sentence_transformers import CrossEncoderTrainer
-    from transformers import PrinterCallback
-
-    from embexp.training.callbacks import JournalCallback, ProgressCallback
-
     progress = ProgressCallback("train cross-encoder", _primary_metric(task.kind))
     trainer = CrossEncoderTrainer(
         model=model,
@@ -231,10 +204,13 @@ def _run_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     with closing(progress):
-        return train_on(trainer, loss, found)
-
-
-def _loss(model: "CrossEncoder") -> Any:
-    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss, CrossEntropyLoss
-
-    return BinaryCrossEntropyLoss(model) if model.num_labels == 1 else CrossEntropyLoss(model)
+        state = train_on(trainer, loss, found)
+    if checkpoint := best_checkpoint(task.checkpoints, state.best_global_step or 0):
+        load_weights(model, checkpoint)
+    trained = evaluate(model, state.global_step) if evaluate else {}
+    model.save_pretrained(str(task.folder / MODEL))
+    costs = {"cost/seconds": saving.seconds, "cost/steps": state.global_step}
+    before = {_BASE + key.removeprefix(_DEV): value for key, value in untrained.items()}
+    journal.log_results(before | trained | costs)
+    for made_on_the_way in (task.checkpoints, task.folder / BASE_FOLDER, task.folder / SCRATCH):
+        shutil.rmtree(made_on_the_way, ignore_errors=True)

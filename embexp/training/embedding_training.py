@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import Trainer, TrainerCallback
 
 logger = logging.getLogger(__name__)
+DevEvaluation = Callable[["SentenceTransformer", int], dict[str, float]]  # of a model at a step
 
 
 def _column_prompts(dataset: EmbeddingDataset, model: "SentenceTransformer") -> dict[str, str]:
@@ -71,21 +72,19 @@ def check_precision(trainer: Mapping[str, Any]) -> None:
 
     cuda, problems = torch.cuda.is_available(), []
     if trainer.get("fp16") and not cuda:
-        text, expected = "needs a GPU and has no effect on a CPU", "false without a GPU"
-        problems.append(Problem(text, "trainer.fp16", True, expected, fix=("trainer.fp16=false",)))
+        problems.append(("fp16", "needs a GPU and has no effect on a CPU", "false without a GPU", ""))
     if trainer.get("bf16") and cuda and not torch.cuda.is_bf16_supported():
-        text, expected, fix = (
-            "needs a GPU that knows bfloat16",
-            "fp16 on this one",
-            "trainer.bf16=false trainer.fp16=true",
-        )
-        problems.append(Problem(text, "trainer.bf16", True, expected, fix=(fix,)))
+        problems.append(("bf16", "needs a GPU that knows bfloat16", "fp16 on this one", " trainer.fp16=true"))
     if trainer.get("bf16") and not cuda:
-        text = "on a CPU trains in half precision and is slower, not faster"
         expected = "false without a GPU (trainer=gpu is for machines with one)"
-        problems.append(Problem(text, "trainer.bf16", True, expected, fix=("trainer.bf16=false",)))
+        problems.append(("bf16", "on a CPU trains in half precision and is slower, not faster", expected, ""))
     if problems:
-        raise TrainingError(*problems)
+        raise TrainingError(
+            *(
+                Problem(text, f"trainer.{key}", True, expected, fix=(f"trainer.{key}=false{instead}",))
+                for key, text, expected, instead in problems
+            )
+        )
 
 
 def has_cuda() -> bool:
@@ -93,9 +92,6 @@ def has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-DevEvaluation = Callable[["SentenceTransformer", int], dict[str, float]]  # of a model at a step
 
 
 class _Training(Protocol):
@@ -110,12 +106,7 @@ class _Training(Protocol):
     def trainer(
         self, evaluate: DevEvaluation | None, primary_metric: str, seed: int, callbacks: "Sequence[TrainerCallback]"
     ) -> "Trainer":
-        """The trainer, ready to start.
-
-        Args:
-            evaluate: scores a model on the dev splits; None when there are none.
-            primary_metric: key of the metric that picks the checkpoint, as `evaluate` spells it.
-        """
+        """The trainer, ready to start; `evaluate`, if any, scores dev; its `primary_metric` picks the checkpoint."""
 
     def load(self, checkpoint: Path) -> None:
         """Give the model the weights of a checkpoint that the trainer wrote."""

@@ -105,12 +105,15 @@ def _masked_language_model(model: "SentenceTransformer") -> "PreTrainedModel":
     """
     from transformers import AutoModelForMaskedLM
 
-    network = model.transformers_model
+    network, card = model.transformers_model, model.model_card_data
+    place, revision = network.config.name_or_path, card.base_model_revision
     if model.tokenizer.mask_token is None:
         raise _cannot_be_masked(network, "its tokenizer has no mask token")
     try:
         filling, loaded = AutoModelForMaskedLM.from_pretrained(
-            **_source_of(model),
+            place,
+            trust_remote_code=model.trust_remote_code,
+            **({"revision": revision} if revision and card.base_model == place else {}),
             num_hidden_layers=network.config.num_hidden_layers,
             dtype=network.dtype,
             output_loading_info=True,
@@ -122,13 +125,6 @@ def _masked_language_model(model: "SentenceTransformer") -> "PreTrainedModel":
     setattr(filling, filling.base_model_prefix, network)
     filling.tie_weights()
     return filling.to(network.device)
-
-
-def _source_of(model: "SentenceTransformer") -> dict[str, Any]:
-    """Where the transformer was loaded from, at which revision if the Hub told it, and whether its code may run."""
-    place, card = model.transformers_model.config.name_or_path, model.model_card_data
-    revision = {"revision": card.base_model_revision} if card.base_model == place and card.base_model_revision else {}
-    return {"pretrained_model_name_or_path": place, "trust_remote_code": model.trust_remote_code} | revision
 
 
 def _cannot_be_masked(network: Any, reason: str) -> ModelError:

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import TrainingError, listed
 from embexp.models.adapters import save_model
-from embexp.training.checkpoints import (
-    TRAINER_STATE,
-    Checkpoint,
-    best_checkpoint,
-    last_checkpoint,
-    load_loss_state,
-    step_of,
-)
+from embexp.training.checkpoints import Checkpoint, best_checkpoint, last_checkpoint, load_loss_state, step_of
 from embexp.training.embedding_training import DevEvaluation, training_of
 from embexp.training.stages import StagePlan, StageResult, seconds_before
 
@@ -29,26 +22,19 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _suggest_smaller_batches(trainer: Mapping[str, Any]) -> Iterator[None]:
-    """Raise TrainingError where torch runs out of memory: torch names no setting that one could change.
-
-    Args:
-        trainer: the trainer YAML, with the batch that was too large.
-    """
+    """Raise TrainingError where torch runs out of memory: torch names no setting that one could change."""
     from torch import OutOfMemoryError
 
     try:
         yield
     except OutOfMemoryError as error:
         rows = trainer["per_device_train_batch_size"]
+        smaller = f"trainer.per_device_train_batch_size={max(1, rows // 2)}"
         raise TrainingError(
             f"The GPU's memory is full with batches of {rows} rows ({str(error).partition('. ')[0]})",
             expected="smaller batches, shorter texts, or a loss whose memory does not grow with the batch",
             note="Workers that share a GPU (sweep.gpus) share its memory, too.",
-            fix=(
-                f"trainer.per_device_train_batch_size={max(1, rows // 2)}",
-                "model.max_seq_length=128",
-                "loss=cached_mnrl",
-            ),
+            fix=(smaller, "model.max_seq_length=128", "loss=cached_mnrl"),
         ) from error
 
 
@@ -124,14 +110,13 @@ def train_on(trainer: Any, loss: Any, found: Checkpoint | None) -> Any:
     load_loss_state(loss, found.path)
     logger.info("Resuming from %s: step %s of %s.", found.path.name, found.step, found.max_steps)
     if found.step >= found.max_steps:  # the trainer would do one step more
-        return TrainerState.load_from_json(str(found.path / TRAINER_STATE))
+        return TrainerState.load_from_json(str(found.path / "trainer_state.json"))
     trainer.train(resume_from_checkpoint=str(found.path))
     return trainer.state
 
 
 _SHOWN_ROWS = 32
 _SHOWN_CHARS = 60  # of each text of the row that is shown
-_GRADIENT_CLIPPING = 1.0
 
 
 class LossMonitor:
@@ -164,7 +149,9 @@ class LossMonitor:
     def _check(self, module: "Module", inputs: tuple[Any, ...], output: Any) -> None:
         step = self.trainer.state.global_step
         self._batches, self._step = (self._batches + 1 if step == self._step else 1), step
-        values = _losses_in(output)
+        # A module gives one loss, several by their names, or one among a network's outputs.
+        named = output if isinstance(output, dict) else {"loss": output}
+        values = [named["loss"]] if "loss" in named else [*named.values()]
         if not all(value.isfinite().all() for value in values):
             rows = _batch_rows(self.trainer, step, self._batches - 1)
             total = sum(value.sum().item() for value in values)
@@ -185,24 +172,13 @@ class LossMonitor:
         return f"The batch is of rows {listed(map(str, rows[:_SHOWN_ROWS]))}{more} of train; row {rows[0]}: {shown}"
 
 
-def _losses_in(output: Any) -> list["Tensor"]:
-    """The losses that a module gave for a batch: one, several by their names, or one among a network's outputs."""
-    if not isinstance(output, dict):
-        return [output]
-    return [output["loss"]] if "loss" in output else [*output.values()]
-
-
 def _batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
-    """The rows of one batch of a step, sampled again as the trainer sampled them: samplers depend on seed and epoch.
-
-    Args:
-        step: steps that are done; `batch`: batches of the next one that are done.
-    """
+    """The rows of the batch after so many steps and batches, sampled again as the trainer sampled them."""
     loader = trainer.get_train_dataloader()
     accumulated = trainer.args.gradient_accumulation_steps
     steps_an_epoch = max(len(loader) // accumulated + bool(len(loader) % accumulated), 1)
     epoch, done = divmod(step, steps_an_epoch)
-    for drawing in (loader, loader.batch_sampler):  # as the trainer does when an epoch begins
+    for drawing in (loader, loader.batch_sampler):  # samplers depend on it; the trainer does so when an epoch begins
         if hasattr(drawing, "set_epoch"):
             drawing.set_epoch(epoch)
     batches = iter(loader.batch_sampler)
@@ -222,16 +198,13 @@ def _likely_cause(
     if half:
         return "The weights are float16, which cannot be trained.", ("model.dtype=float32", "model.dtype=bfloat16")
     if not all(weight.isfinite().all() for weight in trained):
-        lacks_clipping = not arguments.max_grad_norm
-        clipping = f" trainer.max_grad_norm={_GRADIENT_CLIPPING:g}" if lacks_clipping else ""
+        clipping = "" if arguments.max_grad_norm else " trainer.max_grad_norm=1"
         return "The weights are no longer finite: an earlier step made them so.", rate + clipping
     if not all(embedding.isfinite().all() for embedding in _embeddings_of(model, features)):
         precision = "trainer.fp16=false trainer.bf16=true" if arguments.fp16 else rate
         return "The weights are finite, the model's embeddings of this batch are not: they overflow.", precision
-    cause = (
-        "Weights and embeddings are finite: the loss itself is not on this batch. Look at its labels and scores, and "
-    )
-    return f"{cause}at the loss's arguments (a scale that is too large, a temperature near 0).", rate
+    cause = "Weights and embeddings are finite: the loss itself is not on this batch. Look at its labels and scores,"
+    return f"{cause} and at the loss's arguments (a scale that is too large, a temperature near 0).", rate
 
 
 def _slower(arguments: Any) -> str:

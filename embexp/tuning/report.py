@@ -50,9 +50,8 @@ def _study_csv(rows: Sequence[_Row]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "state", "value", *keys, "note"])
     for row in rows:
-        writer.writerow(
-            [row["trial"], row["state"], row["value"], *(row["drawn"].get(key) for key in keys), row["note"]]
-        )
+        drawn = (row["drawn"].get(key) for key in keys)
+        writer.writerow([row["trial"], row["state"], row["value"], *drawn, row["note"]])
     return text.getvalue()
 
 
@@ -85,10 +84,6 @@ def shown(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-_Lines = list[tuple[str, str]]  # each with its label
-_LEAST_TRIALS = 8  # done ones from which on an importance is more than noise
-
-
 def close_study(search: OpenStudy, journal: Journal, metric: str) -> dict[str, Any]:
     """Print the table and what it says, and store both with the parent run; returns what stands in its result.json."""
     trials = sorted(search.known(), key=_place)
@@ -117,7 +112,6 @@ def _place(trial: "FrozenTrial") -> tuple[int, float, int]:
 
 
 def _row_of(search: OpenStudy, trial: "FrozenTrial") -> dict[str, Any]:
-    """A trial as the table shows it."""
     return {
         "trial": trial.number,
         "state": STATES[trial.state.name],
@@ -135,8 +129,8 @@ def _note_on(trial: "FrozenTrial") -> str:
     return f"as trial {trial.user_attrs[TWIN]}" if TWIN in trial.user_attrs else first_line_of_error(trial)
 
 
-def _closing_lines(search: OpenStudy, ordered: Sequence["FrozenTrial"], metric: str) -> _Lines:
-    """What a person should know of the trials, the best of which stands first."""
+def _closing_lines(search: OpenStudy, ordered: Sequence["FrozenTrial"], metric: str) -> list[tuple[str, str]]:
+    """With their labels what a person should know of the trials, the best of which stands first."""
     done = [trial for trial in ordered if trial.state.name == "COMPLETE"]
     lines = _best_lines(search, done[0], len(ordered), metric) if done else [("best", "no trial came to its end")]
     if shares := _importances_of(search, done):
@@ -146,7 +140,7 @@ def _closing_lines(search: OpenStudy, ordered: Sequence["FrozenTrial"], metric: 
     return lines + [("failed", f"trial {trial.number}: {first_line_of_error(trial)}") for trial in failures]
 
 
-def _best_lines(search: OpenStudy, best: "FrozenTrial", num_trials: int, metric: str) -> _Lines:
+def _best_lines(search: OpenStudy, best: "FrozenTrial", num_trials: int, metric: str) -> list[tuple[str, str]]:
     """The best trial: its value on dev, which picked it, and its result on test, which picked nothing."""
     result = json.loads((search.run_folder(best) / RESULT).read_text(encoding="utf-8"))
     primary = result["primary"]
@@ -163,10 +157,10 @@ def _best_lines(search: OpenStudy, best: "FrozenTrial", num_trials: int, metric:
 
 
 def _importances_of(search: OpenStudy, done: Sequence["FrozenTrial"]) -> dict[str, float]:
-    """The share of each key in the differences between trials; none where these are too few or all the same."""
+    """The share of each key in the differences between trials; none where they are fewer than 8 or all the same."""
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    if len(done) < _LEAST_TRIALS or len({trial.value for trial in done}) < 2:
+    if len(done) < 8 or len({trial.value for trial in done}) < 2:
         return {}
     return get_param_importances(search.study, evaluator=FanovaImportanceEvaluator(seed=search.seed))
 

@@ -1,6 +1,6 @@
 """What a study searches, read from overrides in Hydra's grammar for sweeps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,13 +69,10 @@ def name_of(dimension: Dimension) -> str:
 
 
 _OWN = ("trials", "tune")  # keys of the command that no run has
-_MEASURES = ("evaluator", "primary_metric")
 _NOT_SEARCHED = {
     **dict.fromkeys({*CHANGE_NOTHING, *_OWN, "tracking", "export"} - {"experiment"}, "it changes no result"),
-    **dict.fromkeys(_MEASURES, "trials that are measured differently cannot be compared"),
+    **dict.fromkeys(("evaluator", "primary_metric"), "trials that are measured differently cannot be compared"),
 }
-
-
 MULTIRUN = {"-m", "--multirun"}
 
 
@@ -176,13 +173,8 @@ def check_values(space: Sequence[Dimension], fixed: Sequence[str]) -> None:
     Raises:
         EmbexpError: a value that does not fit its key.
     """
-    for values in _each_value_once(space):
-        composed([*fixed, *values])
-
-
-def _each_value_once(space: Sequence[Dimension]) -> Iterator[list[str]]:
     first = first_values(space)
-    yield first
+    composed([*fixed, *first])
     for place, dimension in enumerate(space):
         for value in dimension.checked()[1:]:
-            yield [*first[:place], f"{dimension.key}={value}", *first[place + 1 :]]
+            composed([*fixed, *first[:place], f"{dimension.key}={value}", *first[place + 1 :]])

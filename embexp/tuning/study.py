@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,7 @@ _ELSEWHERE = ("trials", "tune.storage", "tracking")  # keys that change neither 
 
 def study_key(overrides: Sequence[str]) -> str:
     """A hash of what was typed, whatever its order, and of the directory: one study, however often typed."""
-    typed = {}
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if not changes_no_trial(key):
-            typed[key] = value
+    typed = {key: value for key, _, value in (each.partition("=") for each in overrides) if not changes_no_trial(key)}
     return digest(typed, str(Path.cwd()))
 
 
@@ -62,11 +58,7 @@ def read_study(folder: Path) -> dict[str, Any]:
 
 
 def begin_study(folder: Path, key: str, content: dict[str, Any]) -> None:
-    """Write what a study is to its folder.
-
-    Raises:
-        ConfigError: the folder holds another study.
-    """
+    """Write what a study is to its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / _STUDY, {"key": key, **content})
 
@@ -213,17 +205,12 @@ def _interrupted(search: OpenStudy, hold: ExitStack) -> "Trial | None":
     from optuna.trial import Trial, TrialState
 
     for frozen in search.known():
-        if frozen.state == TrialState.RUNNING and _is_free(search, frozen, hold):
+        if frozen.state != TrialState.RUNNING:
+            continue
+        with suppress(ConfigError):  # another process is at it
+            hold.enter_context(held(search.run_folder(frozen)))
             return Trial(search.study, frozen._trial_id)  # Optuna has no other way to resume a trial
     return None
-
-
-def _is_free(search: OpenStudy, trial: "FrozenTrial", hold: ExitStack) -> bool:
-    try:
-        hold.enter_context(held(search.run_folder(trial)))
-    except ConfigError:  # another process is at it
-        return False
-    return True
 
 
 def _fresh(search: OpenStudy, hold: ExitStack) -> "Trial | None":
@@ -257,9 +244,5 @@ def _sampler_of(search: OpenStudy, number: int, key: str) -> Any:
 
 
 def sampled_overrides(search: OpenStudy, trial: "Trial | FrozenTrial", shown: Callable[[Any], str] = str) -> list[str]:
-    """What a trial has sampled, as overrides.
-
-    Args:
-        shown: how a value is written.
-    """
+    """What a trial has sampled, as overrides, with the values as `shown` writes them."""
     return [f"{each.key}={shown(trial.params[name_of(each)])}" for each in search.space]

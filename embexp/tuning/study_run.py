@@ -19,7 +19,7 @@ from embexp.experiment.plan import plan_run
 from embexp.sweep.progress import duration
 from embexp.tracking.journal import Journal
 from embexp.tuning.report import close_study
-from embexp.tuning.space import Dimension, first_values
+from embexp.tuning.space import MULTIRUN, Dimension, check_values, first_values, read_space, run_overrides, with_space
 from embexp.tuning.study import (
     STATES,
     OpenStudy,
@@ -51,18 +51,14 @@ class _StudyProgress:
         self.start = time.perf_counter()
         self.num_shown = 0
 
-    def log_earlier(self) -> None:
-        """Log the trials of earlier processes; what these have logged is not logged again."""
-        for trial in self.search.known():
-            self._log(trial)
-
     def show(self, trial: "FrozenTrial") -> None:
         """Print a line about a trial that has ended, and log its value."""
         self.num_shown += 1
-        self._log(trial)
+        self.log(trial)
         print(f"trial {trial.number}: {_outcome(trial)} | {self.line()}", flush=True)
 
-    def _log(self, trial: "FrozenTrial") -> None:
+    def log(self, trial: "FrozenTrial") -> None:
+        """Log the value of a trial that is done, and the best so far."""
         if trial.state.name == "COMPLETE":
             best = max(value for number, value in self._done().items() if number <= trial.number)
             self.journal.log_metrics({f"trial/{self.metric}": trial.value, f"best/{self.metric}": best}, trial.number)
@@ -101,11 +97,11 @@ def run_study(
     Raises:
         TrainingError: all its trials failed.
     """
-    key, builders = study_key(typed), {}
+    key = study_key(typed)
+    builders: dict[str, DataBuilder] = {}
     if not is_begun(folder, key):
-        plan = plan_run(
-            *composed([*fixed, *first_values(space)]), folder / "trials" / "0", context=RunContext(builders=builders)
-        )
+        first, context = composed([*fixed, *first_values(space)]), RunContext(builders=builders)
+        plan = plan_run(*first, folder / "trials" / "0", context=context)
         begin_study(folder, key, {"overrides": [*typed], "measure": measure_of(plan), "versions": versions()})
     settings = resolve(config)
     tuning = settings["tune"]
@@ -123,19 +119,15 @@ def run_study(
     with journal.open(settings["name"] or f"tune {search.id}", None, key):
         journal.log_tags({"embexp.study": search.id})
         journal.log_params(_parameters(tuning["space"], fixed, tuning))
-        return _run_below(search, journal, builders)
-
-
-def _run_below(search: OpenStudy, journal: Journal, builders: dict[str, DataBuilder]) -> dict[str, Any]:
-    """All that happens while the parent run is open."""
-    metric = read_study(search.folder)["measure"]["metric"]
-    progress = _StudyProgress(search, journal, metric)
-    progress.log_earlier()
-    run_trials(search, lambda: RunContext(journal.run_id, builders=builders), progress.show)
-    found = close_study(search, journal, metric)
-    if found["trials"] and all(row["state"] == "failed" for row in found["trials"]):
-        raise TrainingError(f"All {len(found['trials'])} trials failed: see their messages above.")
-    return found
+        metric = read_study(search.folder)["measure"]["metric"]
+        progress = _StudyProgress(search, journal, metric)
+        for trial in search.known():  # those of earlier processes; what these have logged is not logged again
+            progress.log(trial)
+        run_trials(search, lambda: RunContext(journal.run_id, builders=builders), progress.show)
+        found = close_study(search, journal, metric)
+        if found["trials"] and all(row["state"] == "failed" for row in found["trials"]):
+            raise TrainingError(f"All {len(found['trials'])} trials failed: see their messages above.")
+        return found
 
 
 def _parameters(searched: Sequence[str], fixed: Sequence[str], tuning: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,37 +146,21 @@ def _parameters(searched: Sequence[str], fixed: Sequence[str], tuning: Mapping[s
 def tune_command() -> None:
     """`python -m embexp.tune`: take from the command line what is searched, compose the rest, and run the study."""
     from embexp.cli.app import run_command
-    from embexp.tuning.space import MULTIRUN, with_space
 
     run_command(_tune, "tune", rewrite=lambda arguments: with_space([*MULTIRUN & {*sys.argv}, *arguments]))
 
 
 def _tune(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Run the trials that the study lacks, below one parent run, and show the best; returns what was found.
-
-    Raises:
-        ConfigError: Optuna is missing, or the search is invalid.
-        EmbexpError: what does not fit, before the first trial.
-        TrainingError: all trials failed.
-    """
+    """Run the trials that the study lacks, below one parent run, and show the best; returns what was found."""
     from hydra.core.hydra_config import HydraConfig
 
-    _check_settings(config)
-    typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-
-    from embexp.tuning.space import check_values, read_space, run_overrides
-
-    fixed = run_overrides(typed)
-    space = read_space(config.tune.space, fixed)
-    check_values(space, fixed)
-
-    return run_study(config, typed, fixed, space, folder)
-
-
-def _check_settings(config: DictConfig) -> None:
-    """Raise ConfigError unless there is Optuna, and the settings are legal."""
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError("embexp.tune needs Optuna, which is not installed", fix="pip install 'embexp[tune]'")
     refuse(problems_with("trials", config.trials, COUNT, 20, "It is the number of all trials of the study."))
     if config.resume is not None:
         raise ConfigError("resumes a run, not a study", key="resume", expected="the study's own command, without it")
+    typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    fixed = run_overrides(typed)
+    space = read_space(config.tune.space, fixed)
+    check_values(space, fixed)
+    return run_study(config, typed, fixed, space, folder)

@@ -1,7 +1,6 @@
 """Trial after trial, each a run whose dev scores Optuna sees while it trains."""
 
 import dataclasses
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from embexp.cli.app import MISTAKES
 from embexp.cli.messages import explain
 from embexp.config.compose import composed
 from embexp.core.run_context import RunContext
-from embexp.core.run_folder import RECORD, RESULT, is_closed
+from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json
 from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError, listed
 from embexp.experiment.execute import execute, tidy
 from embexp.experiment.fingerprint import digest, evaluated_rows
@@ -52,18 +51,6 @@ def measure_of(plan: RunPlan) -> dict[str, str]:
     return {"metric": f"dev/{evaluator.name}/{plan.primary_metric}", "rows": digest(rows)}
 
 
-def _check_measure(folder: Path, plan: RunPlan) -> None:
-    """Raise ConfigError where a trial would be measured differently from the others of its study."""
-    before, now = read_study(folder)["measure"], measure_of(plan)
-    if before != now:
-        what = f"by {now['metric']}, not {before['metric']}" if before["metric"] != now["metric"] else "on other rows"
-        raise ConfigError(
-            f"The trial would be measured {what}",
-            expected="the same for all trials of a study: an evaluator with rows of its own, or another study",
-            fix=("evaluator=[stsb]", "tune.seed=<number>"),
-        )
-
-
 logger = logging.getLogger(__name__)
 
 
@@ -86,10 +73,8 @@ def run_trials(search: OpenStudy, new_context: Callable[[], RunContext], show: C
 def _run_trial(search: OpenStudy, trial: "Trial", context: RunContext) -> "FrozenTrial":
     """One trial from its beginning, or from where it was interrupted, to its report to Optuna.
 
-    A trial that does not fit or whose training fails is a failure of its own and ends no study.
-
-    Raises:
-        EmbexpError: not the trial's fault: the tracker does not answer, or what the trial began with has changed.
+    A trial that does not fit or whose training fails is a failure of its own and ends no study. Errors that are not its
+    fault are raised: the tracker does not answer, or what the trial began with has changed.
     """
     from optuna.trial import TrialState
     from torch import OutOfMemoryError
@@ -116,9 +101,7 @@ def _failed(search: OpenStudy, trial: "Trial", error: Exception) -> "FrozenTrial
 def _value_of(search: OpenStudy, trial: "Trial", context: RunContext) -> float:
     """The trial's primary metric on dev, once its run is done, or all that an interruption has left of it.
 
-    Raises:
-        Pruned: it was stopped, now or before Optuna heard of it.
-        TrainingError: the metric is not a number.
+    Raises Pruned where it was stopped, now or before Optuna heard of it.
     """
     folder = search.run_folder(trial)
     begun = (folder / RECORD).is_file()
@@ -146,25 +129,32 @@ def _done_by_twin(search: OpenStudy, trial: "Trial") -> float | None:
 
 
 def _done_before(folder: "Path") -> float | None:
-    """The primary metric of a run that has finished; None where it has not.
-
-    Raises:
-        Pruned: Optuna had stopped it.
-    """
+    """The primary metric of a run that has finished; None where it has not. Raises Pruned where Optuna stopped it."""
     if not (folder / RESULT).is_file():
         return None
-    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    result = read_json(folder / RESULT)
     if "pruned" in result:
         raise Pruned(result["pruned"])
     return result["primary_value"] if is_closed(folder) else None
 
 
 def _plan_trial(search: OpenStudy, trial: "Trial", context: RunContext, begun: bool) -> RunPlan:
-    """The run that a trial is: with the configuration it began with, where it has begun."""
+    """The run that a trial is: with the configuration it began with, where it has begun.
+
+    Raises:
+        ConfigError: it would be measured differently from the others of its study.
+    """
     folder = search.run_folder(trial)
     config, choices = resumed(folder, ()) if begun else composed([*search.fixed, *sampled_overrides(search, trial)])
     plan = plan_run(config, choices, folder, context=context)
-    _check_measure(search.folder, plan)
+    before, now = read_study(search.folder)["measure"], measure_of(plan)
+    if before != now:
+        what = f"by {now['metric']}, not {before['metric']}" if before["metric"] != now["metric"] else "on other rows"
+        raise ConfigError(
+            f"The trial would be measured {what}",
+            expected="the same for all trials of a study: an evaluator with rows of its own, or another study",
+            fix=("evaluator=[stsb]", "tune.seed=<number>"),
+        )
     tags = {"embexp.study": search.id, "embexp.trial": str(trial.number)}
     return dataclasses.replace(plan, name=f"trial {trial.number}: {plan.name}", tags=tags)
 
