@@ -190,6 +190,7 @@ HEAVY_HEADS = {
     "losses/test_orthogonal.py",
     "losses/test_tension.py",
     "models/test_packed.py",
+    "reports/test_changed_examples.py",
     "training/test_loss_monitor.py",
     "training/test_stage.py",
     "tuning/test_closing.py",
