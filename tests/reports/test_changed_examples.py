@@ -4,6 +4,8 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr  # here: Hypothesis would count the import in the first example's time
+from sklearn.metrics import roc_auc_score
 
 from embexp.evaluation.metrics import STATISTICS
 from embexp.reports.changed_examples import (
@@ -40,8 +42,6 @@ def test_rank_errors_of_values_that_are_missing_do_not_exist():
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.floats(-1, 1)), min_size=3, max_size=40))
 def test_without_rank_errors_no_other_order_of_the_values_correlates_better(pairs):
-    from scipy.stats import spearmanr
-
     gold, values = (numpy.array(side, dtype=float) for side in zip(*pairs, strict=True))
     values = numpy.unique(values)  # without ties
     gold = numpy.sort(gold[: len(values)])
@@ -62,8 +62,6 @@ def test_binary_errors_are_the_shares_of_the_other_class_on_the_wrong_side():
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9)), min_size=2, max_size=50))
 def test_the_mean_binary_error_of_a_class_is_what_auc_lacks(pairs):
-    from sklearn.metrics import roc_auc_score
-
     gold, values = (numpy.array(side) for side in zip(*pairs, strict=True))
     if len(set(gold)) == 2:
         found = _binary_errors(gold, values / 9)
