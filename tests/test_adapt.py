@@ -314,8 +314,10 @@ def test_a_stopped_stage_ends_killed_and_says_once_how_to_go_on(workplace, caplo
 @pytest.mark.parametrize(
     "moment",
     [
-        ("complete", "embexp.training.callbacks", 2),  # in mlm, before its second checkpoint is marked
-        ("rotate", "embexp.training.callbacks", 2),  # in mlm, when all its steps are done
+        # in mlm, before its second checkpoint is marked
+        pytest.param(("complete", "embexp.training.callbacks", 2), marks=pytest.mark.matrix),
+        # in mlm, when all its steps are done
+        pytest.param(("rotate", "embexp.training.callbacks", 2), marks=pytest.mark.matrix),
         ("complete", "embexp.training.callbacks", 4),  # in tsdae, before its second checkpoint is marked
     ],
 )
@@ -333,6 +335,7 @@ def test_a_run_killed_in_a_stage_goes_on_in_the_same_child_to_the_same_bits(mome
     assert_same_end(adapted[0], workplace / "run")
 
 
+@pytest.mark.slow
 def test_a_sweep_over_adaptations_has_a_row_for_each(workplace):
     code, output = run_typed(workplace, "-m", *QUIET, "trainer.max_steps=2", "adapt=none,[tsdae],[mlm]")
     assert code == 0, output

@@ -89,6 +89,7 @@ def test_a_run_trains_on_the_copies_too_and_is_judged_on_the_same_rows():
     assert execute(made).content["run"]["status"] == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_run_trains_on_damaged_texts_and_is_judged_on_whole_ones():
     plan = plan_with("step=[noise_swap]", "loss=tsdae")
     assert plan.stages[0].dataset.shape.name == "noised_text"

@@ -79,7 +79,9 @@ def test_a_run_killed_at_a_moment_ends_like_one_that_was_not(moment, undisturbed
     assert_same_end(undisturbed, workplace / "run")
 
 
-@pytest.mark.parametrize("file", ["optimizer.pt", "rng_state.pth", "loss.pt"])
+@pytest.mark.parametrize(
+    "file", ["loss.pt", *(pytest.param(name, marks=pytest.mark.matrix) for name in ("optimizer.pt", "rng_state.pth"))]
+)
 def test_a_torn_checkpoint_is_left_out_for_the_one_before_it(file, undisturbed, workplace, caplog):
     caplog.set_level("INFO", "embexp")
     killed(while_writing, (file,), workplace / "run", *CHAINED)
@@ -91,6 +93,7 @@ def test_a_torn_checkpoint_is_left_out_for_the_one_before_it(file, undisturbed, 
     assert_same_end(undisturbed, workplace / "run")
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_at_random_ends_like_one_that_was_not(undisturbed, workplace):
     folder, draw, kills = workplace / "run", random.Random(1), 0
     for _ in range(40):

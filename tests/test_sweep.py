@@ -68,6 +68,7 @@ def test_a_grid_gives_children_under_one_parent_and_a_leaderboard_and_is_not_don
     assert len(taken.data.tags["embexp.sweep"].split()) == 2
 
 
+@pytest.mark.slow
 def test_the_tenth_job_gives_what_it_gives_alone_and_takes_no_more_memory_than_the_second(workplace):
     seeds = range(1, 11)
     code, output = sweep(workplace, f"seed={','.join(map(str, seeds))}", "tracking=none", "hydra.sweep.dir=sweep")
@@ -130,6 +131,7 @@ def test_a_key_that_only_some_jobs_have_is_left_out_of_the_others_where_that_is_
     assert parent.data.params["override.loss.margin"] == "0.3"
 
 
+@pytest.mark.slow
 def test_all_again_is_another_sweep(workplace, store):
     for number in (1, 2):
         code, output = sweep(workplace, "loss=mnrl,cosent", "sweep.rerun=all")
@@ -161,6 +163,7 @@ def test_a_mistake_is_told_before_anything_begins(workplace, typed, message):
     assert not (workplace / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_what_a_file_sweeps_over_is_checked_shown_and_run(workplace, store):
     code, output = sweep(workplace, "sweep=learning_rate", "seed=1", "trainer.learning_rate=1e-5,2e-5")
     assert code == 0, output

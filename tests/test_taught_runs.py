@@ -142,6 +142,7 @@ def gpl_data(monkeypatch, pairs):
     return build
 
 
+@pytest.mark.slow
 def test_gpl_goes_on_where_it_was_killed_stage_by_stage(monkeypatch, pairs, workplace):
     build = gpl_data(monkeypatch, pairs)
     Stages.begin(most_encoded=1)

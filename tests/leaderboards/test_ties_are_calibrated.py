@@ -7,6 +7,8 @@ from embexp.evaluation.stats.seeds import Cell
 from embexp.leaderboards.by_examples import _p_between
 from embexp.leaderboards.cells import best_of
 
+pytestmark = pytest.mark.slow
+
 BOARDS, RESAMPLES = 40, 1000
 OF_SEEDS, OF_EXAMPLES = 0.007, 0.003  # standard deviations
 

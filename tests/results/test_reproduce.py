@@ -46,6 +46,7 @@ def runs_below(folder):
     return {path.parent: path.stat().st_mtime_ns for path in folder.glob("sweeps/reproduce/*/*/result.json")}
 
 
+@pytest.mark.slow
 def test_killed_and_typed_again_it_repeats_nothing_and_reports_all_and_what_failed(workplace, caplog):
     process = SERVER.Process(target=reproduce_in, args=(workplace, RECIPES))
     process.start()
@@ -138,6 +139,7 @@ def test_what_is_measured_with_more_is_kept_apart(workplace):
     assert not (workplace / "RESULTS.md").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["cpu", "gpu"])
 def test_every_shipped_recipe_composes_at_every_size_with_several_seeds(size, tmp_path):
     settings = resolve(compose(as_overrides([f"size={size}", f"paths.data={tmp_path}"]), "reproduce"))

@@ -5,6 +5,7 @@ import random
 import shutil
 import time
 
+import pytest
 from conftest import TINY
 from typed_commands import run_typed, typed
 
@@ -43,6 +44,7 @@ def kill_somewhere(folder, moments):
     assert command.kill_when(is_time), command.text()
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_at_five_random_moments_ends_like_one_that_was_not(tmp_path, empty_store):
     import mlflow
 

@@ -11,6 +11,8 @@ from servers import mlflow_server, postgres
 
 from embexp.tracking.mlflow_tracker import PARENT_TAG, MlflowTracker
 
+pytestmark = pytest.mark.slow
+
 NUM_PROCESSES, RUNS_EACH, NUM_STEPS, NUM_PARAMS = 4, 2, 15, 120
 METRICS = ("train/loss", "train/dev/sts/spearman_cosine", "train/dev/geometry/effective_rank")
 together: Barrier

@@ -34,6 +34,7 @@ def undisturbed(tmp_path_factory):
     return table, told
 
 
+@pytest.mark.slow
 def test_a_study_killed_at_several_moments_ends_as_if_undisturbed(workplace, undisturbed):
     folder = workplace / "study"
     for arrange, arguments in (

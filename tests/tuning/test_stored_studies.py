@@ -1,10 +1,12 @@
 """A study whose trials are noted in PostgreSQL, killed and gone on with."""
 
+import pytest
 from killed_runs import at_step
 from servers import postgres
 from studies import killed_study, study
 
 
+@pytest.mark.slow
 def test_a_study_in_postgresql_is_gone_on_with_and_has_its_trials_there(workplace):
     import optuna
 

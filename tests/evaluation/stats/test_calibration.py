@@ -42,6 +42,8 @@ from embexp.evaluation.stats.multiple_comparisons import holm, tied_with_best
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of, permutation_p_value
 from embexp.evaluation.stats.seeds import cell_difference, cell_summary, resample_cells
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES, RESAMPLES = 1000, 200
 OF_EXAMPLE, OF_CONFIGURATION, OF_SEED = 0.7, 0.15, 0.15  # shares of the noise's variance
 POINT = 0.01
