@@ -110,7 +110,7 @@ def test_a_stage_before_the_main_one_is_trained_first(workplace):
 def test_a_training_that_breaks_ends_failed_with_its_error(workplace, store):
     import mlflow
 
-    plan = plan_of(workplace / "run", "loss=cosent", "loss.scale=inf")
+    plan = plan_of(workplace / "run", "loss=cosent", "loss.scale=1e39")
     with pytest.raises(TrainingError, match=r"The loss is nan at step 1\."):
         execute(plan)
     run = run_of(mlflow.MlflowClient(store))

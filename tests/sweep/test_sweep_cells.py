@@ -88,11 +88,11 @@ def test_a_job_whose_rows_have_changed_is_run_anew_and_the_old_one_is_marked(wor
 def test_a_failed_job_is_tried_again_in_the_same_run_unless_none_is_asked_for(workplace, store):
     folder = workplace / "sweeps/day/time/0"
     with pytest.raises(TrainingError):
-        finish(plan(folder, "loss.scale=inf"), "failed")
+        finish(plan(folder, "loss.scale=1e39"), "failed")
     with pytest.raises(SkippedJobError, match=r"not tried again \(sweep.rerun=none\): .*loss is nan"):
-        finish(plan(folder, "loss.scale=inf"), "none")
+        finish(plan(folder, "loss.scale=1e39"), "none")
     with pytest.raises(TrainingError):
-        finish(plan(folder, "loss.scale=inf"), "failed")
+        finish(plan(folder, "loss.scale=1e39"), "failed")
     (run,) = runs_in(store)
     assert run.info.status == "FAILED"
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+import embexp.tuning.study  # noqa: F401  # knows the folder that conf/tune.yaml names
 from embexp.config.compose import compose, instantiate
 from embexp.config.session import conf_dir
 

@@ -78,7 +78,7 @@ def test_a_finished_study_is_only_told_again(workplace, monkeypatch, capsys):
 
 
 def test_a_failed_trial_does_not_end_the_study(workplace, store, capsys):
-    found = study(workplace / "study", "loss.scale=inf,5", "tune.seed=1", "trainer.max_steps=2", "trials=2")
+    found = study(workplace / "study", "loss.scale=1e39,5", "tune.seed=1", "trainer.max_steps=2", "trials=2")
     states = [row["state"] for row in found["trials"]]
     assert states == ["done", "failed"]
     _, parent, trials = runs_in(store)
@@ -90,7 +90,7 @@ def test_a_failed_trial_does_not_end_the_study(workplace, store, capsys):
 
 def test_a_study_all_of_whose_trials_fail_is_a_failure(workplace):
     with pytest.raises(TrainingError, match=r"^All 2 trials failed"):
-        study(workplace / "study", "tracking=none", "loss.scale=inf", "seed=1,2", "trials=2")
+        study(workplace / "study", "tracking=none", "loss.scale=1e39", "seed=1,2", "trials=2")
     assert json.loads((workplace / "study" / "result.json").read_text())["run"]["status"] == "FAILED"
 
 
