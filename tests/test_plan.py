@@ -27,7 +27,7 @@ def test_a_conversion_that_keeps_few_rows_is_told_with_what_may_keep_more(tmp_pa
     assert plan.stages[0].dataset.splits["train"].num_rows == 776
     assert (
         "Only 6,658 of 65,030 rows of nli make a triplet, 776 of them to train on. "
-        "Another shape may keep more: shape=positive_pair." in caplog.text
+        "Another shape may keep more.\nhint: type shape=positive_pair\n" in caplog.text
     )
 
 

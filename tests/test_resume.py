@@ -237,7 +237,10 @@ def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
     command = [sys.executable, "-m", "embexp", "tracking=none"]
     for typed, message in {
         ("resume=nosuch",): "Error: resume=nosuch is neither a folder nor the id of a run in runs or sweeps or tunings",
-        ("resume=run", "hydra.run.dir=x"): "Error: tracking=none hydra.run.dir=x was typed with resume. Expected resume alone",
+        (
+            "resume=run",
+            "hydra.run.dir=x",
+        ): "Error: tracking=none hydra.run.dir=x was typed with resume. Expected resume alone",
         ("resume=",): "Error: resume= names no run. Expected the folder of a run",
     }.items():
         done = subprocess.run([*command, *typed], cwd=begun.parent, capture_output=True, text=True)
