@@ -70,6 +70,7 @@ def test_a_form_made_later_joins_the_result_of_the_run(workplace, capsys):
     assert "int8: 4 times smaller embeddings" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_whose_model_is_an_adapter_says_that_it_needs_its_base(workplace, capsys):
     result = run_once(workplace / "run", "tracking=none", "model=minilm_l3", "model/adapter=lora")
     assert result["adapter_base"] == str(workplace / "run/base")

@@ -91,6 +91,7 @@ def test_the_same_seed_gives_the_same_metrics_whatever_ran_before(workplace):
     assert [first[key] for key in measured] != [other[key] for key in measured]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("loss", ["mnrl", "cosine", "cosent", "softmax", "contrastive", "triplet"])
 def test_every_loss_trains_on_the_bundled_corpus(loss, workplace):
     result = execute(plan_of(workplace / "run", "tracking=none", f"loss={loss}")).content

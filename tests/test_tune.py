@@ -12,6 +12,7 @@ def tune(*arguments):
     return subprocess.run([sys.executable, "-m", "embexp.tune", *arguments], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_the_same_command_finds_its_study_again():
     command = [*TINY, "tracking=none", "trainer.max_steps=1", "loss.scale=10,20", "seed=1,2"]

@@ -55,6 +55,7 @@ def test_trials_stand_below_one_parent_and_more_can_be_added(workplace, store, c
     assert "picked on dev, so its value there is flattered; the one on test is not" in printed
 
 
+@pytest.mark.slow
 def test_a_trial_is_the_run_that_its_values_alone_would_give(workplace):
     found = study(workplace / "study", *SPACE, "tracking=none", "trials=1")
     (row,) = found["trials"]
@@ -131,6 +132,7 @@ def test_trials_on_other_rows_fail_as_they_cannot_be_compared(workplace):
     assert "would be measured on other rows" in failed["note"]
 
 
+@pytest.mark.slow
 def test_values_that_were_drawn_before_are_not_trained_again(workplace, store):
     found = study(workplace / "study", "loss.scale=5,40", "tune.seed=2", "trainer.max_steps=1", "trials=3")
     _, _, trials = runs_in(store)
