@@ -19,7 +19,7 @@ run: $(READY)  ## set up, then the main job: fine-tune MiniLM, compare it with i
 	$(BIN)/python -m embexp loss=mnrl model=minilm
 	@echo "Compare runs in the browser: make ui"
 
-test: $(READY)  ## set up, then the tests of every mechanism, one process per core: ten minutes on two cores
+test: $(READY)  ## set up, then the tests of every mechanism, one process per core
 	$(PYTEST) -m "not ($(SLOW))"
 
 test-rest: $(READY)  ## the tests that make test leaves out: whole runs, every loss and place, the browser
