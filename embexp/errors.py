@@ -9,6 +9,7 @@ from typing import Any
 
 NOT_GIVEN = ...  # a key without a value; stays the same object when an error goes to another process
 
+_COMMANDS = ("cd ", "export ", "pip ", "python ")  # begin what to type that is no override: its keys stay
 _MOST_LINES = 4  # alternatives that get a line each
 
 
@@ -69,9 +70,11 @@ class Problem:
 
         >>> Problem(key="endpoint.api_key_env", fix=("export KEY=<key>",)).under("dataset.steps.x").fix
         ('export KEY=<key>',)
+        >>> Problem(key="path", fix=("python -m embexp.inspect dataset=x.csv",)).under("dataset.steps.x").fix
+        ('python -m embexp.inspect dataset=x.csv',)
         """
         fix = tuple(
-            each if each.startswith("export ") else " ".join(_renamed_override(part, rename) for part in _parts(each))
+            each if each.startswith(_COMMANDS) else " ".join(_renamed_override(part, rename) for part in _parts(each))
             for each in self.fix
         )
         return dataclasses.replace(self, key=rename(self.key) if self.key else "", fix=fix)

@@ -34,7 +34,7 @@ class Translator(Protocol):
     """Translates texts from a language into another one."""
 
     def load(self) -> None:
-        """Make ready what translating needs, so that what is missing is told before hours of work.
+        """Make ready what translating needs, so that what is missing is reported before hours of work.
 
         Raises:
             ModelError: the model cannot be loaded, or does not know the languages.
@@ -111,7 +111,7 @@ class BaseModel(Protocol):
         """Refuse what only torch and sentence-transformers can tell; loads no weights.
 
         Raises:
-            EmbexpError: the machine lacks what was asked for, or a module does not take its arguments.
+            EmbexpError: the machine lacks what is configured, or a module does not take its arguments.
         """
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
@@ -168,7 +168,7 @@ class Tracker(Protocol):
         """Store a file, or a folder with all that is in it."""
 
     def log_checkpoint(self, path: Path) -> None:
-        """Store the best checkpoint, or as much of it as the tracker was asked to keep."""
+        """Store the best checkpoint, or as much of it as the tracker is configured to keep."""
 
     def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
         """Store the trained model so that the tracker's own client can load it again.
@@ -182,4 +182,4 @@ class Tracker(Protocol):
         """Close the run as FINISHED, FAILED or KILLED."""
 
     def where(self) -> str:
-        """One line that tells a person where to look."""
+        """One line that says where to look."""

@@ -37,7 +37,7 @@ def recorded(
         "cost/encode_texts_per_second": 100.0 * number,
         "cost/parameters": 22_713_216.0,
     }
-    tags = {LAYOUT_TAG: str(LAYOUT), "primary": KEY, "judged.sts/test": f"rows of {values['dataset']}"}
+    tags = {LAYOUT_TAG: str(LAYOUT), "primary": KEY, "evaluated.sts/test": f"rows of {values['dataset']}"}
     params = {key: str(value) for key, value in values.items()}
     return RecordedRun(f"run {number}", f"run {number}", status, float(number), params, metrics, tags, lambda _: None)
 
@@ -93,6 +93,10 @@ def _result(folder: Path, base: Scores, trained: Scores, params: Mapping[str, An
         "run": {"name": folder.name, "id": "", "status": "FINISHED"},
         "params": params,
         "metrics": metrics,
-        "tags": {LAYOUT_TAG: str(LAYOUT), "judged.sts/test": f"rows of {params['dataset']}", "verdict": found.verdict},
+        "tags": {
+            LAYOUT_TAG: str(LAYOUT),
+            "evaluated.sts/test": f"rows of {params['dataset']}",
+            "verdict": found.verdict,
+        },
         "primary": {"key": KEY},
     }

@@ -148,7 +148,7 @@ def test_what_a_stage_chose_itself_is_told_by_its_name(tmp_path):
     plan = plan_of(tmp_path, BOTH, *own, "adapt.mlm.dataset=${dataset}")
     told = [(stage.name, stage.dataset.name, stage.loss.name) for stage in plan.stages]
     assert told == [("mlm", "finance", "mlm"), ("tsdae", "passages", "simcse"), ("main", "finance", "mnrl")]
-    again = plan_run(OmegaConf.create(plan.config), plan.choices, tmp_path)  # as a run that is gone on with
+    again = plan_run(OmegaConf.create(plan.config), plan.choices, tmp_path)  # as a resumed run
     assert [(stage.name, stage.dataset.name, stage.loss.name) for stage in again.stages] == told
 
 

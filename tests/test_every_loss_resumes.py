@@ -1,4 +1,4 @@
-"""Every loss: a run killed with SIGKILL in the middle and gone on with ends like one that was not, bit for bit."""
+"""Every loss: a run killed with SIGKILL in the middle and resumed ends like one that was not, bit for bit."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs that were killed at any moment and gone on with; and runs that cannot be."""
+"""Runs that were killed at any moment and resumed; and runs that cannot be."""
 
 import json
 import random

@@ -85,7 +85,7 @@ def is_sweep(override: str) -> bool:
 def _parsed(override: str) -> Override | None:
     try:
         return OverridesParser.create().parse_override(override)
-    except HydraException:  # told by Hydra, which reads it next
+    except HydraException:  # Hydra reads it next and reports it
         return None
 
 
@@ -99,7 +99,7 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
 
     `rewrite` turns the arguments without Hydra's flags into overrides, where a command takes others than overrides.
 
-    A user's mistake is printed as one message and exits with code 1; HYDRA_FULL_ERROR=1 asks for the traceback.
+    A user's mistake is printed as one message and exits with code 1; HYDRA_FULL_ERROR=1 shows the traceback.
     SIGTERM ends the task with Terminated, so that its run is closed as KILLED.
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"

@@ -84,7 +84,7 @@ def _paths_in(value: str) -> list[str] | None:
 
 
 def _is_path(value: str) -> bool:
-    """A slash or a known ending makes a path; a folder beside us that is called like an option does not hide it."""
+    """A slash or a known ending makes a path; a folder here that has an option's name does not hide the option."""
     return "/" in value or kind_of(Path(value)) in SUFFIXES
 
 

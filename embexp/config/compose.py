@@ -120,7 +120,7 @@ def defaults_of(choices: dict[str, Any], config_name: str = "config", given: Dic
 
     Args:
         choices: the chosen option of each group, as Hydra records it in `hydra.runtime.choices`.
-        given: the configuration, which tells the options of groups that take several: Hydra records none of them.
+        given: the configuration, which holds the options of groups that take several: Hydra records none of them.
     """
     from hydra import compose as hydra_compose
 

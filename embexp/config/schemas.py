@@ -20,7 +20,7 @@ class Stage:
 
 @dataclass
 class _Root(Stage):
-    """A run: the main stage, the model it trains, who judges it and where it is shown."""
+    """A run: the main stage, its model, its evaluators and its tracker."""
 
     model: Any = None
     evaluator: Any = field(default_factory=dict)
@@ -118,7 +118,7 @@ class _Tune(_Root):
 
 @dataclass
 class _Leaderboard:
-    """Which runs `embexp.leaderboard` sets beside each other, by what, and where its files go."""
+    """Which runs `embexp.leaderboard` compares, by what, and where its files go."""
 
     of_sweep: str | None = None
     filter: str | None = None

@@ -13,14 +13,14 @@ from embexp.errors import ConfigError
 HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").split(".")[:2])
 # Hydra 1.4 deprecates version_base; 1.3 needs it to leave the working directory alone.
 VERSION_BASE = {} if HYDRA >= (1, 4) else {"version_base": "1.3"}
-# Hydra 1.4 asks which callables it may call by itself: our sweep callback, its own launchers and their plugins.
+# Hydra 1.4 wants to know which callables it may call: our sweep callback, its own launchers and their plugins.
 TRUSTED = {"execution_whitelist": ["embexp.*", "hydra.*", "hydra_plugins.*"]} if HYDRA >= (1, 4) else {}
 _OWN_PROVIDER = "command-line"  # what Hydra calls the source of --config-dir
 _CONFIG_DIR: ContextVar[str | None] = ContextVar("config_dir", default=None)
 
 
 def conf_dir() -> Path:
-    """The shipped configuration: inside the installed package, or beside it in a checkout."""
+    """The shipped configuration: inside the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     places = (package / "conf", package.parent / "conf")  # in a wheel, in a checkout without symbolic links
     for place in places:

@@ -1,4 +1,4 @@
-"""What a run's folder says about the run itself, so that it can be found, gone on with, and held by one process."""
+"""What a run's folder says about the run itself, so that it can be found, resumed, and held by one process."""
 
 import json
 import os

@@ -53,7 +53,7 @@ def execute(
 
     Args:
         resume: go on with the run that the plan's folder holds: finished stages are not trained again, an unfinished
-            one goes on from its last whole checkpoint, and the tracker's run is the same.
+            one resumes from its last complete checkpoint, and the tracker's run is the same.
         on_evaluate: is called with step and primary metric on dev at each evaluation of the main stage; then the
             caller shows the run, too.
         context: of the run, the one it was planned with (a new one if none is given).

@@ -36,7 +36,7 @@ def record_params(plan: RunPlan, journal: Journal) -> None:
         environment_tags()
         | {f"data.{split}": value for split, value in main.dataset.fingerprints().items()}
         | {f"data.{key}": str(value) for key, value in main.dataset.provenance.items()}
-        | {f"judged.{evaluator}": value for evaluator, value in evaluated_rows(plan).items()}
+        | {f"evaluated.{evaluator}": value for evaluator, value in evaluated_rows(plan).items()}
         | {f"{name}.{key}": value for name, place in places.items() for key, value in place.items() if value}
         | ({"data.warnings": "\n".join(warnings)} if warnings else {})
     )

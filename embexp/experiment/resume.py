@@ -93,7 +93,7 @@ def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, A
     if others := [override for override in typed if not override.startswith("resume=")]:
         raise ConfigError(
             f"{' '.join(others)} was typed with resume",
-            expected="resume alone, because a run goes on as it began; for other values run the command anew",
+            expected="resume alone, because a run keeps the values it began with; for others run the command anew",
             fix=[override for override in typed if override not in others],
         )
     if is_closed(folder):

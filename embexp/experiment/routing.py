@@ -14,7 +14,7 @@ from embexp.losses.spec import LossSpec
 from embexp.steps.conversions.conversion import NEEDED, ConversionSettings, default_settings
 from embexp.steps.conversions.convert import Way, route, unmet_needs, within_reach
 
-_CONVERTED = "convert "  # begins the report of a conversion, which goes on `class_pair -> triplet`
+_CONVERTED = "convert "  # begins the report of a conversion: `convert class_pair -> triplet`
 
 
 def wanted_shapes(shape: str | None, spec: LossSpec) -> tuple[str, ...]:

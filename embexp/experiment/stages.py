@@ -54,7 +54,7 @@ def train(
     scoring: Scoring,
     on_evaluate: OnEvaluate | None = None,
 ) -> StageResult:
-    """One stage, with an evaluation on dev as often as its trainer asks; the saved model of one that is finished."""
+    """One stage, evaluated on dev as often as its trainer says; of a finished one the saved model."""
     merges_adapter = plan.model.merges_adapter and stage is plan.stages[-1]
     if finished := finished_stage(stage.folder):
         logger.info("%s was finished before: %s steps.", stage.name, finished.num_steps)

@@ -1,1 +1,1 @@
-"""Runs beside each other: cells, verdicts, costs, as tables and as a page."""
+"""Runs compared: cells, verdicts, costs, as tables and as a page."""

@@ -66,7 +66,7 @@ def _by_data(places: Sequence[Place]) -> list[list[Place]]:
     found: dict[tuple[str, str], list[Place]] = {}
     for place in places:
         run, keys = place.entries[0].run, MetricKeys(place.metric, place.entries[0].run)
-        rows = run.tags.get(allowed_name(f"judged.{keys.evaluator}/{keys.split}"), run.params.get(DATASET, MISSING))
+        rows = run.tags.get(allowed_name(f"evaluated.{keys.evaluator}/{keys.split}"), run.params.get(DATASET, MISSING))
         found.setdefault((place.metric, rows), []).append(place)
     return [*found.values()]
 

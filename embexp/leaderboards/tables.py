@@ -20,7 +20,7 @@ _PIVOT_NAMES, _PIVOT_CELL = 20, 40  # columns of a terminal that the names, and 
 _OF_A_CELL = ("metric", "group", "score", "low", "high", "std", "difference", "difference_low", "difference_high", "p")
 _OF_A_CELL += ("verdict", "is_best", "on_front", "lacks_seeds", "is_base", "seeds", "runs")  # columns of the CSV
 _STYLE = {"better": "green", "worse": "red"}
-_BEST = "* the best on its examples, or not to be told from it (all pairs, Holm's correction, 5 %)"
+_BEST = "* the best on its examples, or not significantly worse (all pairs, Holm's correction, 5 %)"
 _FRONT = "o on the front: no other cell of its group is as good in both the score and {heading}"
 
 

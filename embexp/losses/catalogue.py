@@ -51,20 +51,20 @@ def losses(shape: str | None = None) -> list[_Entry]:
     return [entry for entry in entries if accepted is None or accepted in entry.shapes]
 
 
-def entries_of(asked: str) -> list[_Entry]:
+def entries_of(choice: str) -> list[_Entry]:
     """The losses that accept a shape, or else the loss or modifier of that name.
 
     Raises:
         ConfigError: there is neither.
     """
-    if asked in SHAPES:
-        return losses(asked)
+    if choice in SHAPES:
+        return losses(choice)
     every = [*losses(), *modifiers()]
-    if not (found := [entry for entry in every if entry.name == asked]):
+    if not (found := [entry for entry in every if entry.name == choice]):
         known = dict.fromkeys([*SHAPES, *(entry.name for entry in every)])
         raise ConfigError(
-            f"{asked!r} is not a shape, a loss or a modifier. Expected a shape ({listed(SHAPES)}), or a name that "
-            f"python -m embexp.losses prints. {did_you_mean(asked, known)}".strip()
+            f"{choice!r} is not a shape, a loss or a modifier. Expected a shape ({listed(SHAPES)}), or a name that "
+            f"python -m embexp.losses prints. {did_you_mean(choice, known)}".strip()
         )
     return found
 

@@ -54,7 +54,7 @@ class DiffCSE(torch.nn.Module):
     """The loss of DiffCSE (Chuang et al. 2022, section 3): simcse + rtd_weight * replaced token detection.
 
     Reads text and twin, the same text. A share of a text's tokens is masked; a frozen masked-language model, the
-    generator, fills them in; a second network, the discriminator, tells for each token whether it was replaced. It
+    generator, fills them in; a second network, the discriminator, predicts for each token whether it was replaced. It
     sees the damaged text and, in the place of the first token, the sentence embedding: so that must tell what the text
     was. Generator and discriminator go after training. Nearest relative: simcse, which is the first term alone.
 

@@ -18,17 +18,17 @@ def gist(
 ) -> Any:
     """GISTEmbedLoss (Solatorio 2024): in-batch negatives without those that a guide finds closer than the positive.
 
-    Reads anchor, positive and at most one negative. Nearest relatives: mnrl leaves nothing out, info_nce judges by the
+    Reads anchor, positive and at most one negative. Nearest relatives: mnrl leaves nothing out, info_nce decides by the
     trained model's own scores.
 
     Args:
-        guide: the model that judges; it is loaded, frozen, and not saved with the trained one.
+        guide: the model that decides; it is loaded, frozen, and not saved with the trained one.
         temperature: divides the cosines.
         margin_strategy: absolute: out goes what scores above s - margin, with s the guide's cosine of anchor and
             positive; relative: above s - |s| * margin.
         margin: in units of the cosine, or the share of s.
-        contrast_anchors: anchors are also told from the other anchors.
-        contrast_positives: positives are also told from the other positives.
+        contrast_anchors: the other anchors are negatives, too.
+        contrast_positives: the other positives are negatives, too.
 
     Raises:
         ModelError: the guide cannot be loaded.

@@ -18,7 +18,7 @@ class InfoNCE(torch.nn.Module):
     (in-batch or of the row) whose cosine with the anchor exceeds s+ - margin leaves the softmax: the masking of
     Qwen3 Embedding (Zhang et al. 2025, margin -0.1) and, for margins above 0, the thresholds of NV-Retriever (Moreira
     et al. 2024, TopK-MarginPos and TopK-PercPos) applied while training. The rest is van den Oord et al. 2018, eq. 4,
-    as sentence-transformers computes it. Nearest relatives: mnrl (nothing is left out), gist (a second model judges).
+    as sentence-transformers computes it. Nearest relatives: mnrl (nothing is left out), gist (a second model decides).
 
     Args:
         temperature: divides the cosines, above 0; the start value where it is trained.

@@ -1,4 +1,4 @@
-"""Orthogonal regularisation beside any loss. Imports torch: name it in `_target_` only."""
+"""Orthogonal regularisation added to any loss. Imports torch: name it in `_target_` only."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ class OrthogonalRegularization(torch.nn.Module):
     a second time. EmbeddingGemma (2025) takes mean_weight 0 and aggregation sum.
 
     Args:
-        loss: the loss beside it, one that embeds a batch at once (no gradient cache).
+        loss: the loss it is added to, one that embeds a batch at once (no gradient cache).
         mean_weight: of the squared mean; None or 0 leaves it out.
         second_moment_weight: of the second moment; None or 0 leaves it out.
         aggregation: mean or sum over the columns.

@@ -96,7 +96,7 @@ class LossSpec:
     def build(self, model: Any, dataset: EmbeddingDataset) -> Any:
         """The loss as a torch module for this model and data, with its modifier around it.
 
-        A loss gets what its signature asks for and only a run knows: `model`, `embedding_dimension`, `num_labels`,
+        A loss gets the arguments of its signature that only a run knows: `model`, `embedding_dimension`, `num_labels`,
         and the `_projection_dim` of teacher embeddings that are not as wide as the model's. Arguments that name another
         model (`_companions_`) become that model, not yet loaded.
 
@@ -220,7 +220,7 @@ def loss_for(
         label_names: the names of the classes, where the data have some.
 
     Raises:
-        ConfigError: the table has arguments beside it, or no row for the shape.
+        ConfigError: the YAML has arguments besides the table, or no row for the shape.
     """
     if arguments := [key for key in node if not key.startswith("_")]:
         raise ConfigError(*(Problem(key=f"loss.{key}", given=node[key], note=node["_hint_"]) for key in arguments))

@@ -1,4 +1,4 @@
-"""Contrastive tension on texts that stand beside themselves. Imports torch: name it in `_target_` only."""
+"""Contrastive tension on pairs of a text and itself. Imports torch: name it in `_target_` only."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -13,7 +13,7 @@ from rich.table import Table
 _Row = Mapping[str, Any]
 _COSTS = {"encode_texts_per_second": "texts/s", "parameters": "parameters", "dimensions": "dimensions"}
 _SCORES = ("model", "value", "95 % interval", "to the best", "p (Holm)")
-NOTE = "* the best, or not to be told from it (paired bootstrap, Holm's correction, 5 %)"
+NOTE = "* the best, or not significantly worse (paired bootstrap, Holm's correction, 5 %)"
 
 
 def model_tables(rows: Sequence[_Row]) -> Iterator[Table]:

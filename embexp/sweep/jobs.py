@@ -99,7 +99,7 @@ class JobRunner:
 
 
 def varying(jobs: Sequence[Job]) -> list[str]:
-    """What tells each job from the others, a text for each.
+    """The overrides in which each job differs from the others, as a text.
 
     >>> varying([Job(0, ("a=1", "b=2")), Job(1, ("a=1", "b=3"))])
     ['b=2', 'b=3']

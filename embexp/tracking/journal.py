@@ -138,7 +138,7 @@ class Journal:
             try:
                 getattr(self.tracker, method)(*arguments)
             except TrackingError as error:
-                logger.warning("%s The run goes on; what is missing is sent again at its end.", error)
+                logger.warning("%s The run continues; what is missing is sent again at its end.", error)
                 self._unsent.append((method, arguments))
 
     @timed(_TRACKING)

@@ -79,7 +79,7 @@ class MlflowRuns:
     """The runs of a tracker's store.
 
     Args:
-        downloads: an empty folder for files of runs that are asked for.
+        downloads: an empty folder for the files of runs.
     """
 
     def __init__(self, tracker: MlflowTracker, downloads: Path) -> None:
@@ -161,7 +161,7 @@ class MlflowRuns:
 
     @contextmanager
     def _answers(self, mistake: str) -> Iterator[None]:
-        """Turns MLflow's errors into ours: the user's mistake, told in these words, or a store that fails."""
+        """Turns MLflow's errors into ours: a mistake of the user, or a store that fails."""
         from mlflow.exceptions import MlflowException
 
         try:

@@ -211,7 +211,7 @@ class MlflowTracker:
 
     @_reported
     def log_checkpoint(self, path: Path) -> None:
-        """Store a checkpoint's files below `checkpoint/`, as far as the setting `checkpoint` asks."""
+        """Store a checkpoint's files below `checkpoint/`, as the setting `checkpoint` says."""
         if self.checkpoint == "none":
             return
         left_out = RESUME_FILES if self.checkpoint == "weights" else ()

@@ -51,7 +51,7 @@ _PART = "part.json"  # in a part's folder: the id that the tracker gave it, and 
 
 @contextmanager
 def open_part(journal: Journal, folder: Path, name: str, kind: str) -> Iterator[Journal]:
-    """The journal of a part while it goes on: closed as a run is, and in the same child when it is opened again.
+    """The journal of a running part: closed as a run is, and in the same child when it is opened again.
 
     Where the tracker does not answer, the part is recorded in its folder alone: `is_closed_part` stays false.
 
@@ -65,7 +65,7 @@ def open_part(journal: Journal, folder: Path, name: str, kind: str) -> Iterator[
     try:
         child.open(*named)
     except TrackingError as error:
-        logger.warning("%s The run goes on; %s is recorded in %s alone.", error, name, folder)
+        logger.warning("%s The run continues; %s is recorded in %s alone.", error, name, folder)
         child.tracker, reached = NullTracker(), False
         child.open(*named)
     with child:

@@ -118,7 +118,7 @@ class OnEvaluateCallback(TrainerCallback):
 
 
 class EpochCallback(TrainerCallback):
-    """Tells whoever makes the batches which epoch begins, or is gone on with: its `epoch`, from 0."""
+    """Sets `epoch` (from 0) of the object that makes the batches when an epoch begins or resumes."""
 
     def __init__(self, maker: Any) -> None:
         self.maker = maker

@@ -162,7 +162,7 @@ logger = logging.getLogger(__name__)
 def train_cross_encoder(task: PairTraining) -> None:
     """Train it and keep model, metrics.jsonl and result.json in its folder; nothing is done where it has finished.
 
-    Another process that wants the same is waited for. One that was stopped goes on from its last whole checkpoint.
+    Another process that wants the same is waited for. One that was stopped resumes from its last complete checkpoint.
     """
     from filelock import FileLock
 

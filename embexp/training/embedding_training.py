@@ -25,7 +25,7 @@ def _column_prompts(dataset: EmbeddingDataset, model: "SentenceTransformer") -> 
     """The prompt of each text column that has one: the data set's, else the model's default one.
 
     sentence-transformers puts the model's default prompt before the texts that it encodes, but not before those that
-    it trains on: a model would be trained without the prompt that it is judged with.
+    it trains on: a model would be trained without the prompt that it is evaluated with.
     """
     default = model.prompts.get(model.default_prompt_name) or ""
     own = {column: dataset.prompts.prompt_for(column) for column in dataset.text_columns}
@@ -113,7 +113,7 @@ class _Training(Protocol):
 
 
 def training_of(plan: StagePlan, model: "SentenceTransformer") -> _Training:
-    """The training that the stage's loss asks for (`_trained_by_` in its YAML); it may draw weights."""
+    """The training that the stage's loss needs (`_trained_by_` in its YAML); it may initialise weights."""
     return instantiate({"_target_": plan.loss.trained_by}, plan=plan, model=model)
 
 

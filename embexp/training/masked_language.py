@@ -22,7 +22,7 @@ class _RepeatableHiding:
     """Makes batches with hidden tokens: in an epoch, the same texts in the same order have the same tokens hidden.
 
     The trainer's loader is one batch ahead of the training, so the random state in a checkpoint is that after the next
-    batch was drawn: with it a training that is gone on with would hide other tokens than one that was not stopped.
+    batch was drawn: with it a resumed training would mask other tokens than one that was not stopped.
 
     Args:
         collator: transformers' DataCollatorForLanguageModeling.

@@ -54,7 +54,7 @@ def train_stage(
 ) -> StageResult:
     """Train the model in place and save it; the best checkpoint by the primary metric is the one kept.
 
-    Where an earlier process left checkpoints, the training goes on from the last whole one: on a CPU to the same
+    Where an earlier process left checkpoints, the training resumes from the last complete one: on a CPU to the same
     weights, bit for bit, as without the break.
 
     Args:

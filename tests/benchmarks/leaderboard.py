@@ -34,6 +34,8 @@ def make_store(uri: str) -> None:
 def _log(client, run: str, number: int, draw: random.Random) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
+    from embexp.core.run_folder import LAYOUT, LAYOUT_TAG
+
     loss, model, seed = number % LOSSES, number // LOSSES % MODELS, number // LOSSES // MODELS
     params = {"loss": f"loss {loss}", "model": f"model {model}", "dataset": "finance", "seed": seed}
     params |= {f"loss.argument_{place}": f"{loss}.{place}" for place in range(10)}
@@ -45,7 +47,7 @@ def _log(client, run: str, number: int, draw: random.Random) -> None:
         metrics |= {f"{key}_low": value - 0.02, f"{key}_high": value + 0.02}
     metrics |= {f"cost/{name}": draw.uniform(100, 1000) for name in ("seconds", "encode_texts_per_second")}
     metrics |= {f"dev/sts/metric_{place}": draw.random() for place in range(METRICS - len(metrics))}
-    tags = {"primary": "test/sts/spearman_cosine", "judged.sts/test": "rows"}
+    tags = {"primary": "test/sts/spearman_cosine", "evaluated.sts/test": "rows", LAYOUT_TAG: str(LAYOUT)}
     tags |= {f"version.package_{place}": "1.0" for place in range(10)}
     client.log_batch(
         run,

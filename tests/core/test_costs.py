@@ -60,7 +60,7 @@ def test_a_run_logs_what_a_leaderboard_asks_of_it(tmp_path):
     assert metrics["cost/parameters"] > 1000
     assert metrics["cost/encode_texts_per_second"] > 1
     assert result["tags"]["primary"] == key == "test/sts/spearman_cosine"
-    assert result["tags"]["judged.sts/test"]
+    assert result["tags"]["evaluated.sts/test"]
     assert (result["params"]["loss"], result["params"]["seed"]) == ("mnrl", 42)
     assert metrics[f"{key}_low"] < metrics[key] < metrics[f"{key}_high"]
     assert metrics["base/sts/spearman_cosine_low"] < metrics["base/sts/spearman_cosine"]

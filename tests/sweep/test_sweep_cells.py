@@ -1,4 +1,4 @@
-"""A job that was done is taken, one that was interrupted is gone on with, one that is another now is run anew."""
+"""A job that was done is taken, one that was interrupted is resumed, one that is another now is run anew."""
 
 import json
 import os

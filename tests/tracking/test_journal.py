@@ -94,7 +94,7 @@ def test_a_tracker_that_fails_loses_nothing(tmp_path, caplog):
         ("finish", "FINISHED"),
     ]
     assert [line["metrics"]["loss"] for line in lines_of(tmp_path)] == [3.0, 2.0]
-    assert caplog.text.count("The store is down. The run goes on") == 1
+    assert caplog.text.count("The store is down. The run continues") == 1
 
 
 def test_a_tracker_that_stays_down_does_not_end_the_run(tmp_path, caplog):

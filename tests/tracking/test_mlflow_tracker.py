@@ -70,7 +70,7 @@ def test_a_text_stands_on_the_page_of_the_run_and_the_last_one_counts(store):
 
 def test_the_rows_that_were_read_are_among_the_datasets_of_the_run_once(store):
     tracker = tracker_of(store)
-    for _ in range(2):  # a run that is gone on with tells it again
+    for _ in range(2):  # a resumed run logs it again
         tracker.log_data("金融", "train", "0123456789abcdef", 7, "/data/x.csv")
     tracker.log_data("金融", "test", "fedcba9876543210", 3, "/data/x.csv")
     inputs = tracker.client.get_run(tracker.run_id).inputs.dataset_inputs

@@ -50,7 +50,7 @@ def test_a_part_goes_on_without_a_tracker_that_does_not_answer_and_stays_open(tm
     tracker.is_down = True
     with open_run(tmp_path, tracker) as journal, open_part(journal, tmp_path / "part", "tsdae", "stage") as part:
         part.log_results({"test/sts/spearman_cosine": 0.5})
-    assert f"The store is down. The run goes on; tsdae is recorded in {tmp_path / 'part'} alone." in caplog.text
+    assert f"The store is down. The run continues; tsdae is recorded in {tmp_path / 'part'} alone." in caplog.text
     content = json.loads((tmp_path / "part/result.json").read_text())
     assert (content["run"]["status"], content["metrics"]) == ("FINISHED", {"test/sts/spearman_cosine": 0.5})
     assert not is_closed_part(tmp_path / "part")

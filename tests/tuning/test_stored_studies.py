@@ -1,4 +1,4 @@
-"""A study whose trials are noted in PostgreSQL, killed and gone on with."""
+"""A study whose trials are noted in PostgreSQL, killed and resumed."""
 
 import pytest
 from killed_runs import at_step

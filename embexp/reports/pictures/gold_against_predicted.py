@@ -30,7 +30,7 @@ def draw_gold_against_predicted(
     spearmans: tuple[float, float],
     models: tuple[str, str] = MODELS,
 ) -> None:
-    """Every pair at its gold score (across) and its similarity (up), base beside trained, on the same axes; PNG.
+    """Every pair at its gold score (across) and its similarity (up), base and trained on the same axes; PNG.
 
     Args:
         gold, base, trained: true scores and each model's similarity, `(n,)`.

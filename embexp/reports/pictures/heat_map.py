@@ -18,7 +18,7 @@ _SCALE = "RdBu"  # red below zero, blue above: colour-blind readers can distingu
 _MOST_ROWS, _MOST_COLUMNS = 40, 12
 _MOST_WITH_VALUES = 6  # columns: more are too narrow for their numbers
 _LINE, _REST = 0.36, 2.2  # inches for each row, and for all else
-_ROW_COLUMNS, _COLUMN_COLUMNS = 26, 20  # of Latin letters that fit beside and below
+_ROW_COLUMNS, _COLUMN_COLUMNS = 26, 20  # of Latin letters that fit on the left and below
 _DARK = 0.6  # share of the scale from which on numbers are white
 
 

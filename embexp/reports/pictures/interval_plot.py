@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _COLOURS = {"better": BLUE, "no difference": GREY, "worse": VERMILION, "no interval": BLACK}
 _MOST = 40  # cells; of more those that gained most
 _LINE, _REST = 0.3, 1.9  # inches for each cell, and for all else
-_NAME_COLUMNS = 34  # of Latin letters that fit beside the intervals
+_NAME_COLUMNS = 34  # of Latin letters that fit left of the intervals
 
 
 def draw_interval_plot(path: Path, leaderboard: Leaderboard) -> None:

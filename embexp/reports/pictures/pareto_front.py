@@ -96,7 +96,7 @@ def _draw(axis: "Axes", cells: Sequence[LeaderboardCell], columns: Sequence[Labe
 
 
 def _name_front(axis: "Axes", cells: Sequence[LeaderboardCell], cost: Cost) -> None:
-    """The rows of the front's cells beside their points, moved up where two would lie on each other."""
+    """The row names of the front's cells next to their points, moved up where two would lie on each other."""
     lowest = float("-inf")
     middle = sum(axis.get_window_extent().intervalx) / 2
     best = sorted(cells, key=lambda cell: -cell.score.value)[:_MOST_LABELS]

@@ -59,7 +59,7 @@ def draw_projection(
     trained: numpy.ndarray,
     models: tuple[str, str] = MODELS,
 ) -> None:
-    """The two directions in which each model's embeddings differ most (PCA), base beside trained, same scale; PNG.
+    """The two directions in which each model's embeddings differ most (PCA), base and trained at the same scale; PNG.
 
     Embeddings are brought to length 1 first, as cosine similarity sees them. The ten most frequent labels have
     colours, all others are grey.
@@ -119,7 +119,7 @@ def _styles_of(names: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def _legend_columns(names: Iterable[str]) -> int:
-    """How many columns of names fit beside each other, four at most."""
+    """How many columns of names fit side by side, four at most."""
     widest = max(cell_len(shortened(name, _NAME_COLUMNS)) for name in names)
     return min(_LEGEND_WIDTH // (widest + _MARKER), 4)
 

@@ -134,7 +134,7 @@ def _draw(
 
 
 def _fill(axis: "Axes", values: numpy.ndarray, edges: numpy.ndarray, group: _Group) -> None:
-    """A histogram whose columns add up to one, so that small groups are seen beside large ones."""
+    """A histogram whose columns add up to one, so that small groups show next to large ones."""
     label = f"{group.label} ({group.member.sum():,})"
     values = values[numpy.isfinite(values)]
     weights = numpy.full(len(values), 1 / max(len(values), 1))

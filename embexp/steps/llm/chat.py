@@ -68,7 +68,7 @@ def prompt_problems(prompt: Any, known: Iterable[str]) -> Iterator[Problem]:
 
 
 class _UnusableAnswerError(Exception):
-    """An answer that does not fit the schema; its message tells a model why."""
+    """An answer that does not fit the schema; its message, sent to the model, says why."""
 
 
 def _texts_in(answer: Answer, num_texts: int) -> list[str]:
