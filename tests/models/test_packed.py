@@ -1,8 +1,8 @@
 """The forward without padding: what the stock one gives, for each architecture and each loss, and no trace on disk."""
 
 import copy
-import random
 import logging
+import random
 from types import SimpleNamespace
 
 import pytest
