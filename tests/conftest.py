@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from embexp.core.run_folder import RECORD, read_record, write_json
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -60,9 +62,11 @@ def finished(tmp_path_factory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def finished_run(finished, workplace) -> Path:
-    """A copy of a finished run in the working directory, as `run`."""
-    shutil.copytree(finished(), workplace / "run")
-    return workplace / "run"
+    """A finished run in the working directory, as `run`: a copy, recorded as begun there."""
+    folder = workplace / "run"
+    shutil.copytree(finished(), folder)
+    write_json(folder / RECORD, read_record(folder) | {"directory": str(workplace)})
+    return folder
 
 
 @pytest.fixture(scope="session")
