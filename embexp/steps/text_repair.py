@@ -39,7 +39,8 @@ _ELEMENTS = (
     "pre|q|s|samp|script|section|select|small|source|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|"
     "textarea|tfoot|th|thead|time|title|tr|tt|u|ul|var|video|wbr"
 )
-_NO_TAG = re.compile(rf"<(?!/?(?:{_ELEMENTS})(?:[\s/][^<>]*)?>|!--.*?-->|!doctype\b[^>]*>)", re.IGNORECASE | re.DOTALL)
+_NO_ELEMENT = re.compile(rf"<(?!/?(?:{_ELEMENTS})(?:[\s/][^<>]*)?>)", re.IGNORECASE)
+_DOCTYPE = re.compile(r"<!doctype\b", re.IGNORECASE)
 _NO_ENTITY = re.compile(r"&(?!(?:[a-zA-Z][a-zA-Z0-9]*|#[0-9]+|#[xX][0-9a-fA-F]+);)")
 _WITHIN_A_LINE = re.compile(
     "a|abbr|b|cite|code|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strike|strong|sub|sup|tt|u|var|wbr"
@@ -92,9 +93,25 @@ def _without_html(text: str) -> str:
     if "<" not in text and "&" not in text:
         return text
     parser = _TextOnly()
-    parser.feed(_NO_TAG.sub("&lt;", _NO_ENTITY.sub("&amp;", text)))
+    parser.feed(_with_signs_escaped(_NO_ENTITY.sub("&amp;", text)))
     parser.close()
     return "".join(parser.parts)
+
+
+def _with_signs_escaped(text: str) -> str:
+    """The text with `&lt;` for each "<" that opens no element, no comment and no document type that has an end.
+
+    The ends are looked up once: a pattern with `.*?-->` searches the rest of the text at each "<!--" without one.
+    """
+    end_of_comments, end_of_tags = text.rfind("-->"), text.rfind(">")
+
+    def escaped(sign: re.Match[str]) -> str:
+        start = sign.start()
+        is_comment = text.startswith("<!--", start) and end_of_comments >= start + len("<!--")
+        is_kept = is_comment or (end_of_tags > start and _DOCTYPE.match(text, start))
+        return "<" if is_kept else "&lt;"
+
+    return _NO_ELEMENT.sub(escaped, text)
 
 
 def _without_invisible(text: str) -> str:

@@ -24,6 +24,7 @@ _RUN = re.compile(
     rf"(?P<core>[{_UNSPACED}]+|[^\s{_SIGNS}{_UNSPACED}]+(?:[{_SIGNS}]+[^\s{_SIGNS}{_UNSPACED}]+)*|(?<=[{_SIGNS}]))"
     rf"(?P<after>[{_SIGNS}]*\s*)"
 )
+_MOST_CHARS = 500  # that jieba segments at once: its time grows with the square of a run without any sign
 
 
 class Word(NamedTuple):
@@ -57,7 +58,8 @@ def _divided(before: str, core: str, after: str) -> Iterator[Word]:
     if not core or not re.match(f"[{_UNSPACED}]", core):
         yield Word(before, core, after)
         return
-    parts = list(_segmenter().cut(core))
+    pieces = (core[start : start + _MOST_CHARS] for start in range(0, len(core), _MOST_CHARS))
+    parts = [part for piece in pieces for part in _segmenter().cut(piece)]
     for place, part in enumerate(parts):
         yield Word(before if place == 0 else "", part, after if place == len(parts) - 1 else "")
 
