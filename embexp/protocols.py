@@ -100,7 +100,7 @@ class BaseModel(Protocol):
     def merges_adapter(self) -> bool: ...
 
     def locate(self) -> dict[str, str]:
-        """Where the weights come from: id, source, location, revision, sha256. Loads nothing.
+        """Where the weights come from: id, source, location, revision, sha256, files. Loads nothing.
 
         Raises:
             ModelError: the weights are neither here nor named well enough to be fetched, or would run code of their own

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.core.file_contents import sha256_of
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.faults import FaultLog
 from embexp.data.formats import chunks_of
 from embexp.data.reading import ColumnSpec, RowSource, dataset_from
-from embexp.data.sources import sha256_of
 from embexp.data.text_files import Chunk, FileOptions, batched
 from embexp.data.values import listed_values, numbers
 from embexp.errors import DataError, listed

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.environment import python_files
+from embexp.core.file_contents import content_hash, folder_hash, sha256_of
 from embexp.data.dataset import EmbeddingDataset
-from embexp.data.sources import sha256_of
 from embexp.data.storage import is_whole, read_prepared, versions, write_dataset
 
 if TYPE_CHECKING:
@@ -134,11 +134,8 @@ def _names_a_path(text: str) -> bool:
 
 
 def _content_of(path: Path) -> Any:
-    """The hash of a file; of a folder, such as a model's, the names, sizes and times of its files."""
-    if path.is_file():
-        return sha256_of(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    """The hash of a file, or of all files of a folder, such as a model's."""
+    return content_hash(path) if path.is_file() else folder_hash(path)
 
 
 @functools.cache

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from embexp.core.arguments import refuse
+from embexp.core.file_contents import sha256_of
 from embexp.data.bundled import read_bundled
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
 from embexp.data.formats import SEPARATED, chunks_of, kind_of
 from embexp.data.reading import ColumnSpec, RowSource, dataset_from
-from embexp.data.sources import load_hub, sha256_of, split_files
+from embexp.data.sources import load_hub, split_files
 from embexp.data.storage import is_prepared, read_prepared
 from embexp.data.text_files import Chunk, FileOptions
 from embexp.errors import DataError, Problem, listed

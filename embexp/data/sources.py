@@ -1,7 +1,6 @@
 """Where a data set comes from: one file, a folder of files for each split, or the Hugging Face Hub."""
 
 import functools
-import hashlib
 import logging
 import re
 from collections import defaultdict
@@ -72,15 +71,6 @@ def _check_parts(split: str, files: list[Path]) -> None:
     if [int(part[1]) for part in parts] != [*range(total)]:
         text = f"{files[0].parent} holds {len(files)} of the {total} parts of {split}: {_some(files)}"
         raise DataError(text, expected="all")
-
-
-def sha256_of(*paths: Path) -> str:
-    """sha256 of a file, or of the content of several one after another, as hex digits."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as file:
-            hashlib.file_digest(file, lambda: digest)
-    return digest.hexdigest()
 
 
 @functools.cache

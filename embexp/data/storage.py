@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.core.file_contents import sha256_of
 from embexp.data.arrow import batches_of, rows_of
 from embexp.data.columns import ALIASES
 from embexp.data.dataset import EmbeddingDataset, Prompts, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.formats import chunks_of
 from embexp.data.reading import ColumnSpec, RowSource, dataset_from
-from embexp.data.sources import sha256_of
 from embexp.data.text_files import FileOptions
 from embexp.errors import ConfigError, DataError
 

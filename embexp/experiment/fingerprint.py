@@ -37,11 +37,11 @@ def evaluated_rows(plan: "RunPlan") -> dict[str, str]:
 
 
 def weights(plan: "RunPlan") -> dict[str, str]:
-    """Hashes (or revisions on the Hub) of the base model's weights and of other models that a loss reads."""
+    """Hashes (or revisions on the Hub) of all files of the base model and of other models that a loss reads."""
     places = {"base model": plan.model_place}
     for stage in plan.stages:
         places |= {f"{stage.name} loss.{key}": place for key, place in stage.loss.locate().items()}
-    return {name: place["sha256"] or place["revision"] for name, place in places.items()}
+    return {name: place["files"] or place["revision"] for name, place in places.items()}
 
 
 def run_fingerprint(plan: "RunPlan") -> str:

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
+from embexp.core.file_contents import model_hash, sha256_of
 from embexp.data.cache import save_array
-from embexp.data.sources import sha256_of
 from embexp.protocols import Encoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-_WEIGHTS = {".safetensors", ".bin", ".pt", ".onnx", ".h5", ".ot", ".msgpack", ".ckpt", ".xml"}  # endings of such files
 
 
 def model_fingerprint(model: "SentenceTransformer", folder: Path, *others: Any) -> str:
     """sha256, as hex digits, of the weights and of all else that can change a bit of an embedding.
 
     Args:
-        folder: the model's; its files besides the weights count (tokenizer, settings, code).
+        folder: the model's; its files count, too (tokenizer, settings, code).
         others: what else counts, in values that JSON can write.
     """
     import torch
@@ -33,10 +31,7 @@ def model_fingerprint(model: "SentenceTransformer", folder: Path, *others: Any) 
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
     code = sha256_of(*sorted(Path(__file__).parent.glob("*.py")))
-    files = sorted([*folder.glob("*"), *folder.glob("*/*")])
-    kept = [file for file in files if file.is_file() and file.suffix not in _WEIGHTS]
-    hashes = [(str(file.relative_to(folder)), sha256_of(file)) for file in kept]
-    for part in (code, *hashes, *_settings(model), *others):
+    for part in (code, model_hash(folder), *_settings(model), *others):
         digest.update(json.dumps(part, sort_keys=True, default=str).encode())
     return digest.hexdigest()
 

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 _SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SCRATCH = "scratch"  # the folder of its parts
-FROM_SCRATCH = {"id": "scratch", "source": "scratch", "location": "random weights", "revision": "", "sha256": ""}
+FROM_SCRATCH = {
+    "id": "scratch",
+    "source": "scratch",
+    "location": "random weights",
+    "revision": "",
+    "sha256": "",
+    "files": "",
+}
 
 
 @dataclass(frozen=True)

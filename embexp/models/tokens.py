@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embexp.core.file_contents import read_json
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.stack import ModuleStack
-from embexp.models.weights import LOCAL, folders_of, read_json
+from embexp.models.weights import LOCAL, folders_of
 from embexp.protocols import BaseModel
 
 if TYPE_CHECKING:

@@ -5,11 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from embexp.data.sources import sha256_of
+from embexp.core.file_contents import ADAPTER_CONFIG, cached_snapshot, content_hash, model_hash, read_json
 from embexp.errors import ModelError, listed
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "adapter_model.safetensors")
-_ADAPTER_CONFIG = "adapter_config.json"
 # Beginnings of the names of layers that fill in masked tokens: of BERT, RoBERTa and MPNet, DeBERTa, DistilBERT,
 # ELECTRA, ModernBERT.
 _FILLING = ("cls.predictions", "lm_head", "lm_predictions", "vocab_", "generator_", "decoder.")
@@ -43,7 +42,7 @@ def num_positions(config: dict[str, Any]) -> int | None:
 
 def is_adapter(folder: Path) -> bool:
     """Whether the folder holds an adapter whose base model lies elsewhere."""
-    return any((place / _ADAPTER_CONFIG).is_file() for place in folders_of(folder))
+    return any((place / ADAPTER_CONFIG).is_file() for place in folders_of(folder))
 
 
 def fills_in_tokens(folder: Path) -> bool | None:
@@ -65,18 +64,16 @@ def _tensor_names(folder: Path) -> list[str]:
     return list(json.loads(header))
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; None where there is no such file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
 LOCAL = ("path", "package", "cache")  # sources that are folders
+_UNKNOWN = {"sha256": "", "files": ""}  # hashes of what is not on this machine
 
 
 def find_weights(
     model_id: str | None, path: str | None, package: str | None, revision: str | None, sha256: str | None
 ) -> dict[str, str]:
-    """The first of path, package, cache and Hub that has the model: id, source, location, revision, sha256.
+    """The first of path, package, cache and Hub that has the model: id, source, location, revision, sha256, files.
+
+    sha256 is that of its first weights file, `files` a hash of all files that change what the model computes.
 
     Args: as `PretrainedModel` has them.
 
@@ -103,14 +100,15 @@ def find_weights(
         return place
     if cached := _cached_folder(hub_id, revision):
         return _local("cache", hub_id, cached) | {"revision": cached.name}
-    return {"id": hub_id, "source": "hub", "location": hub_id, "revision": revision or "main", "sha256": ""}
+    return {"id": hub_id, "source": "hub", "location": hub_id, "revision": revision or "main", **_UNKNOWN}
 
 
 def _local(source: str, name: str, folder: Path) -> dict[str, str]:
     weights = _weights_in(folder)
     if weights is None:
         raise ModelError("the folder holds no model", file=folder, expected=f"one of {listed(_WEIGHT_FILES)} in it")
-    return {"id": name, "source": source, "location": str(folder), "revision": "", "sha256": sha256_of(weights)}
+    found = {"id": name, "source": source, "location": str(folder), "revision": ""}
+    return found | {"sha256": content_hash(weights), "files": model_hash(folder)}
 
 
 def _package_folder(package: str) -> Path | None:
@@ -122,16 +120,15 @@ def _package_folder(package: str) -> Path | None:
 
 
 def _cached_folder(hub_id: str, revision: str | None) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
 
     try:
-        folder = Path(snapshot_download(hub_id, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
+        validate_repo_id(hub_id)
     except HFValidationError as error:
         raise ModelError(f"{hub_id} is neither a folder nor an id on the Hub: {error}") from error
-    return folder if _weights_in(folder) else None
+    folder = cached_snapshot(hub_id, revision)
+    return folder if folder and _weights_in(folder) else None
 
 
 def remote_code(folder: Path) -> list[str]:

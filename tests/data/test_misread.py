@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
+from embexp.core.file_contents import sha256_of
 from embexp.data.readers import read_files, read_hub
 from embexp.data.row_checks import dataset_of
-from embexp.data.sources import sha256_of
 from embexp.data.storage import write_dataset
 from embexp.errors import ConfigError, DataError
 

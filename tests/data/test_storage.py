@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from embexp.core.file_contents import sha256_of
 from embexp.data import storage
 from embexp.data.dataset import Prompts
 from embexp.data.readers import read_files
 from embexp.data.row_checks import dataset_of
-from embexp.data.sources import sha256_of
 from embexp.data.storage import MANIFEST, is_prepared, read_prepared, write_dataset
 from embexp.errors import ConfigError, DataError
 
