@@ -179,10 +179,16 @@ def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
 
 
 def packages_of(node: Any) -> Iterator[str]:
-    """The packages of all targets in a configuration (Hydra 1.4 wants them listed: who runs it trusts them)."""
+    """The packages of all targets in a configuration (Hydra 1.4 wants them listed: who runs it trusts them).
+
+    >>> [*packages_of({"f": {"_target_": "hydra.utils.get_method", "path": "mine.f"}})]
+    ['hydra', 'mine']
+    """
     if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield node["_target_"].partition(".")[0]
+        if isinstance(target := node.get("_target_"), str):
+            yield target.partition(".")[0]
+            if target.startswith("hydra.utils.get_") and isinstance(node.get("path"), str):
+                yield node["path"].partition(".")[0]
         for value in node.values():
             yield from packages_of(value)
 

@@ -1,5 +1,6 @@
 """What a run depends on besides its configuration: code, packages, hardware."""
 
+import ast
 import functools
 import hashlib
 import importlib.metadata
@@ -7,9 +8,25 @@ import importlib.util
 import os
 import platform
 import subprocess
+import sys
+import sysconfig
+import uuid
+from collections.abc import Iterable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any, ClassVar
 
-PACKAGES = ("sentence-transformers", "transformers", "torch", "datasets", "mlflow", "hydra-core", "scipy", "numpy")
+from embexp.core.file_contents import content_hash
+
+# Packages whose code computes a number, reads a row or changes a text; those that are not installed are left out.
+COMPUTING = ("sentence-transformers", "transformers", "tokenizers", "safetensors", "torch", "accelerate", "peft")
+COMPUTING += ("flash-attn", "kernels", "sentencepiece", "datasets", "pyarrow", "pandas", "numpy", "scipy")
+COMPUTING += ("scikit-learn", "ftfy", "rensa", "py3langid", "jieba", "bm25s", "PyStemmer", "faiss-cpu", "faiss-gpu")
+COMPUTING += ("mteb", "onnx", "onnxscript", "onnxruntime")
+# Of others the configuration is made (hydra-core), or they keep what was found. Not here: what fetches files, whose
+# content counts (huggingface-hub, requests); what draws pictures and tables; optuna, whose values a trial's
+# configuration holds.
+PACKAGES = (*COMPUTING, "mlflow", "hydra-core")
 
 _MADE_OF = ("embexp", "hydra_plugins", "conf", "pyproject.toml", "constraints.txt")  # what results depend on
 
@@ -27,12 +44,20 @@ def environment_tags() -> dict[str, str]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of embexp, Python and the packages that a result depends on."""
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Versions of embexp, Python (whose Unicode tables count) and those of the packages that are installed."""
     import embexp
 
     own = {"embexp": embexp.__version__, "python": platform.python_version()}
-    return own | {name: importlib.metadata.version(name) for name in PACKAGES}
+    return own | {name: found for name in packages if (found := _version_of(name))}
+
+
+@functools.cache
+def _version_of(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 @functools.cache
@@ -53,19 +78,154 @@ def _commit_of(checkout: Path) -> str:
     return head.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
 
 
-def python_files(package: str) -> list[Path]:
-    """The Python files of a package or module, by its name on the import path; none where it cannot be found."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.origin:
-        return []
-    origin = Path(spec.origin)
-    return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+_NOT_OURS = ("site-packages", "dist-packages", "node_modules", "__pycache__")
+_ENVIRONMENT = {"pyvenv.cfg", "conda-meta"}  # one of them stands in the folder of a virtual environment
+_CODE = (".py", ".so", ".pyd")
+
+
+def code_of(package: str) -> str:
+    """A hash of a package or module and of all that it imports from outside of site-packages.
+
+    Args:
+        package: by its name on the import path. A folder without `__init__.py` is one, too.
+
+    Code counts as it was when this process first saw it: what was edited since then is not what runs here. Of packages
+    in site-packages that it imports the versions count. A module without a file, as in a notebook, is never the same.
+    """
+    loaded, waiting = _loaded_specs(), [package]
+    found: dict[str, Any] = {"embexp": None} if package != "embexp" else {}
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        spec = _spec_of(name)
+        is_installed = _is_installed(spec)
+        if is_installed and (name != package or {name.replace("_", "-"), *_packages_with(name)} & {*PACKAGES}):
+            found[name] = _versions_for(name)
+            continue
+        files = [_SourceFile.seen(path, loaded.get(str(path))) for path in _files_of(spec, name)]
+        found[name] = [(file.name, file.content) for file in files] or _of_no_file(name, spec)
+        if name != "embexp" and not is_installed:
+            waiting += [each for file in files for each in file.imported]
+    text = repr(sorted(found.items()))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _spec_of(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):  # ValueError: a module without one, such as a script's __main__
+        return None
+
+
+def _files_of(spec: ModuleSpec | None, name: str) -> list[Path]:
+    """The files with code of a package or module; none where it is in no file."""
+    if spec is None:
+        script = getattr(sys.modules.get(name), "__file__", None)
+        return [Path(script)] if script else []
+    if spec.submodule_search_locations is not None:
+        return [file for place in spec.submodule_search_locations for file in _code_in(Path(place))]
+    return [Path(spec.origin)] if spec.has_location and spec.origin else []
+
+
+def _code_in(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        if Path(place) != folder and _ENVIRONMENT & {*folders, *names}:
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _NOT_OURS)
+        yield from (Path(place, name) for name in sorted(names) if name.endswith(_CODE))
+
+
+def _is_installed(spec: ModuleSpec | None) -> bool:
+    """Whether a module is Python's own, or of a package that was installed (one that can be edited in place is not)."""
+    if spec is None:
+        return False
+    places = [*(spec.submodule_search_locations or ())] or [spec.origin or ""]
+    return (not spec.has_location and not spec.submodule_search_locations) or all(map(_is_in_site_packages, places))
+
+
+def _is_in_site_packages(place: str) -> bool:
+    paths = sysconfig.get_paths()
+    standard = any(Path(place).is_relative_to(paths[each]) for each in ("stdlib", "platstdlib"))
+    return standard or any(each in Path(place).parts for each in _NOT_OURS)
+
+
+def _of_no_file(name: str, spec: ModuleSpec | None) -> str:
+    """Nothing for what is not there or part of Python; for a module that was made in a notebook what never repeats."""
+    return uuid.uuid4().hex if spec is None and name in sys.modules else ""
 
 
 @functools.cache
-def code_of(package: str) -> str:
-    """A hash of the Python files of a package or module."""
-    digest = hashlib.sha256()
-    for file in python_files(package):
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
+def _versions_for(module: str) -> list[str]:
+    """The versions of the packages that bring a module, which none of Python's own has."""
+    if module in sys.stdlib_module_names:
+        return []
+    known = _version_of(module)
+    return [known] if known else sorted(f"{name} {_version_of(name)}" for name in {*_packages_with(module)})
+
+
+def _packages_with(module: str) -> list[str]:
+    """The names of the packages that bring a module."""
+    return _packages_by_module().get(module, [])
+
+
+@functools.cache
+def _packages_by_module() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())
+
+
+class _SourceFile:
+    """A file with code as it was when this process first saw it, or when the module was loaded again.
+
+    Attributes:
+        content: its hash.
+        imported: the first parts of the names of all modules that it imports.
+    """
+
+    _seen: ClassVar[dict[Path, tuple[Any, "_SourceFile"]]] = {}
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, "/".join(path.parts[-2:])
+        self.content = content_hash(path)
+
+    @functools.cached_property
+    def imported(self) -> list[str]:
+        return sorted({*_imports_in(self.path)})
+
+    @classmethod
+    def seen(cls, path: Path, loaded: Any) -> "_SourceFile":
+        """The file as it was; of one that was not loaded, as it is.
+
+        Args:
+            loaded: the specification of the module of it, which is another one once it was loaded again.
+        """
+        known = cls._seen.get(path)
+        if known is None or known[0] is not loaded or loaded is None:
+            cls._seen[path] = known = (loaded, cls(path))
+        return known[1]
+
+
+def _loaded_specs() -> dict[str, Any]:
+    return {
+        str(file): getattr(module, "__spec__", None) or module
+        for module in [*sys.modules.values()]
+        if (file := getattr(module, "__file__", None))
+    }
+
+
+def _imports_in(path: Path) -> Iterator[str]:
+    """The first parts of the names of modules that a file imports, wherever in it, or by `import_module("...")`."""
+    try:
+        tree = ast.parse(path.read_bytes()) if path.suffix == ".py" else ast.Module([], [])
+    except (SyntaxError, ValueError):  # importing it says so
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
+                yield node.args[0].value.partition(".")[0]

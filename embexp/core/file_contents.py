@@ -47,7 +47,7 @@ def _state_of(path: Path) -> tuple[int, ...]:
 
 def folder_hash(folder: Path) -> str:
     """A hash of all files below a folder, with their places in it; of a model's folder without what describes it."""
-    return _digest_of(folder, _useful_files(folder) if _is_model(folder) else _all_files(folder))
+    return _digest_of(folder, _useful_files(folder) if is_model(folder) else _all_files(folder))
 
 
 def model_hash(folder: Path) -> str:
@@ -115,7 +115,8 @@ _OTHER_FOLDERS = ("onnx", "openvino", "coreml", "gguf")
 _KNOWN_MODULE = re.compile(r"sentence_transformers\.")
 
 
-def _is_model(folder: Path) -> bool:
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a saved model, by its files."""
     return any((folder / name).is_file() for name in _MODEL_FILES)
 
 

@@ -1,5 +1,6 @@
 """Results cached on disk under a key of all they depend on: results of steps, and arrays of numbers."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -11,10 +12,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.environment import python_files
-from embexp.core.file_contents import content_hash, folder_hash, sha256_of
+from embexp.config.compose import packages_of
+from embexp.core.environment import COMPUTING, code_of, versions
+from embexp.core.file_contents import content_hash, folder_hash, is_model, sha256_of
 from embexp.data.dataset import EmbeddingDataset
-from embexp.data.storage import is_whole, read_prepared, versions, write_dataset
+from embexp.data.storage import is_whole, read_prepared, write_dataset
 
 if TYPE_CHECKING:
     import numpy
@@ -74,12 +76,13 @@ def dataset_key(dataset: EmbeddingDataset) -> str:
 
 def step_key(identity: str, call: Mapping[str, Any]) -> str:
     """A key of a step's result: its input, its call with the content of files it names, its code, the packages."""
-    return _digest(identity, call, files_named_in(call), _code_of(call["_target_"].partition(".")[0]), versions())
+    others = [code_of(package) for package in sorted({*packages_of(call)} - {"embexp"})]
+    return _digest(identity, call, files_named_in(call), _our_code(), others, versions(COMPUTING))
 
 
 def files_named_in(call: Mapping[str, Any]) -> dict[str, Any]:
     """The files and folders that arguments of a call name, with hashes of what is in them."""
-    return {text: _content_of(Path(text)) for text in _texts_in(call) if _names_a_path(text)}
+    return {text: _content_of(Path(text).expanduser()) for text in _texts_in(call) if _names_a_path(text)}
 
 
 def cached_step(
@@ -100,6 +103,13 @@ def cached_step(
         write_dataset(made, entry, "parquet")
     shutil.rmtree(unfinished_folder(folder, key), ignore_errors=True)
     return made
+
+
+def rename_entry(folder: Path, key: str, new: str) -> str:
+    """Give a step's result the key by which it will be looked for; returns that."""
+    with contextlib.suppress(OSError):  # somebody has made it under that key, or nothing could be kept
+        (folder / key).rename(folder / new)
+    return new
 
 
 def unfinished_folder(folder: Path, key: str) -> Path:
@@ -126,10 +136,10 @@ def _texts_in(node: Any) -> Iterator[str]:
 def _names_a_path(text: str) -> bool:
     """Whether a step's argument is a file or folder that exists: it has a slash or an ending, or holds a model."""
     try:
-        is_model = bool(text.strip("./")) and (Path(text) / "config.json").is_file()
-        looks_like_one = "/" in text.strip("/") or Path(text).suffix or is_model
-        return bool(looks_like_one) and "\0" not in text and Path(text).exists()
-    except (OSError, ValueError):  # longer than a path can be, or with a zero byte
+        path = Path(text).expanduser()
+        looks_like_one = "/" in text.strip("/") or path.suffix or (bool(text.strip("./")) and is_model(path))
+        return bool(looks_like_one) and "\0" not in text and path.exists()
+    except (OSError, ValueError, RuntimeError):  # longer than a path can be, with a zero byte, of no such user
         return False
 
 
@@ -139,9 +149,9 @@ def _content_of(path: Path) -> Any:
 
 
 @functools.cache
-def _code_of(package: str) -> str:
-    """A hash of the Python files that make data, with models and teachers, and of the package of a step."""
+def _our_code() -> str:
+    """A hash of the Python files that make data, with models and teachers."""
     ours = Path(__file__).resolve().parent.parent
     files = [file for folder in _MAKERS for file in (ours / folder).rglob("*.py")]
-    files += [ours / "core/nearest_neighbours.py", *(python_files(package) if package != "embexp" else [])]
+    files += [ours / "core/nearest_neighbours.py"]
     return _digest([(file.name, sha256_of(file)) for file in sorted(files)])

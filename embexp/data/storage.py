@@ -1,10 +1,8 @@
 """Prepared data sets on disk: a file for each split and a manifest that says what they are and how they came to be."""
 
 import datetime
-import importlib.metadata
 import json
 import logging
-import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.core.environment import COMPUTING, versions
 from embexp.core.file_contents import sha256_of
 from embexp.data.arrow import batches_of, rows_of
 from embexp.data.columns import ALIASES
@@ -30,8 +29,6 @@ MANIFEST = "manifest.json"
 _PREPARE = "one written by embexp: prepare the data again"
 _NEEDED = ("shape", "label_names", "prompts", "source", "steps", "splits")
 _LISTS = ("examples", "trainings")  # of a step; in the manifest where they are not empty
-_PACKAGES = ("datasets", "pyarrow", "numpy", "scipy", "scikit-learn", "pandas", "tokenizers", "ftfy", "rensa")
-_PACKAGES += ("py3langid", "jieba", "bm25s", "PyStemmer", "sentence-transformers", "transformers", "torch")
 # Ranked rows are written in the BGE / FlagEmbedding form, which other tools read.
 _BGE_NAMES = {ours: theirs for theirs, ours in ALIASES.items() if ours != "negative_1"}
 
@@ -86,20 +83,12 @@ def _write(dataset: EmbeddingDataset, folder: Path, format: str, more: Mapping[s
             {name: value for name, value in asdict(report).items() if value or name not in _LISTS}
             for report in dataset.history
         ],
-        "versions": versions(),
+        "versions": versions(COMPUTING),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         **more,
         "splits": files,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
-
-
-def versions() -> dict[str, str]:
-    """The packages that read and prepare data, and Python (whose Unicode tables count)."""
-    import embexp
-
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"embexp": embexp.__version__, "python": platform.python_version(), **found}
 
 
 def _write_parquet(rows: "Dataset", path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from embexp.config.compose import check_arguments, instantiate, model_named, option_names, option_of, parameters_of
 from embexp.config.yaml_keys import describes
-from embexp.data.cache import cached_step, dataset_key, step_key, unfinished_folder
+from embexp.core.file_contents import cached_snapshot, model_hash
+from embexp.data.cache import cached_step, dataset_key, rename_entry, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problem
 from embexp.steps.conversions.conversion import ConversionSettings
@@ -77,18 +78,25 @@ def _check_parts(node: _Node, place: str) -> None:
 
 
 def _with_models(step: _Node) -> _Node:
-    """The step's call with the YAML and the weights of the models that it names by option."""
-    named = sorted({*_models_in(step)} & {*option_names("model")})
-    return {
-        **step,
-        "_models_": {name: [option_of("model", name), model_named("model", name).locate()] for name in named},
-    }
+    """The step's call with the YAML and the files of the models that it names by option or Hub id."""
+    named = {*_models_in(step)} & {*option_names("model")}
+    models = {name: [option_of("model", name), model_named("model", name).locate()["files"]] for name in named}
+    return {**step, "_models_": models, _FETCHED: _fetched_models(step)}
+
+
+_FETCHED = "_fetched_"
+
+
+def _fetched_models(step: _Node) -> dict[str, str]:
+    """Hashes of the files of models that a step names by their Hub ids, as far as they have been fetched."""
+    ids = [name for name in {*_models_in(step)} if name.count("/") == 1 and not Path(name).exists()]
+    return {name: model_hash(folder) for name in ids if (folder := cached_snapshot(name, None))}
 
 
 def _models_in(node: Any) -> Iterator[str]:
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from [value] if key == "model" and isinstance(value, str) else _models_in(value)
+            yield from [value] if key in ("model", "path") and isinstance(value, str) else _models_in(value)
     elif isinstance(node, list | tuple):
         for value in node:
             yield from _models_in(value)
@@ -168,9 +176,12 @@ class DataBuilder:
         identity = dataset_key(dataset) if self.cache and steps else ""
         for key, step in steps.items():
             if self.cache:
-                identity = step_key(identity, _with_models(step))
+                call, given = _with_models(step), identity
+                identity = step_key(given, call)
                 folders = {"cache": self.cache, "unfinished": unfinished_folder(self.cache, identity)}
                 dataset = cached_step(self.cache, identity, dataset, partial(_apply, key, step, folders))
+                if call[_FETCHED].items() < (now := _fetched_models(step)).items():  # by the step itself
+                    identity = rename_entry(self.cache, identity, step_key(given, {**call, _FETCHED: now}))
             else:
                 dataset = _apply(key, step, dict.fromkeys(("cache", "unfinished")), dataset)
         return dataset

@@ -4,13 +4,13 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.run_context import EXPORTING, LOADING, RunContext, run_part, timed
 from embexp.core.run_folder import RECORD, write_json
 from embexp.evaluation.scores import verdict_split
-from embexp.experiment.fingerprint import identity_tags
+from embexp.experiment.fingerprint import identity_tags, run_fingerprint, weights
 from embexp.experiment.params import record_params
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.results import record_results, store
@@ -73,6 +73,10 @@ def execute(
         context.begin_costs()
         record_params(plan, journal)
         model = _load_base_model(plan)
+        if plan.model_place["source"] == "hub":  # its files are known only now that they were fetched
+            plan = replace(plan, model_place=plan.model.locate())
+            record |= {"weights": weights(plan), "fingerprint": run_fingerprint(plan)}
+            write_json(plan.folder / RECORD, record)
         scoring = Scoring(plan, context.costs)
         base = scoring.of_base(model)
         journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)

@@ -44,12 +44,17 @@ def weights(plan: "RunPlan") -> dict[str, str]:
     return {name: place["files"] or place["revision"] for name, place in places.items()}
 
 
+def code(plan: "RunPlan") -> dict[str, str]:
+    """Hashes of embexp's code and of that of other packages that the configuration names."""
+    others = {*packages_of(plan.config)} - {name.replace("-", "_") for name in PACKAGES}
+    return {f"code of {package}": code_of(package) for package in sorted({"embexp", *others})}
+
+
 def run_fingerprint(plan: "RunPlan") -> str:
     """A hash of the configuration (less what changes no result), rows, weights, code and versions.
 
     Two runs with the same one end with the same numbers, in the same tracker: the second need not be done.
     """
-    others = {"embexp", *packages_of(plan.config)} - {name.replace("-", "_") for name in PACKAGES}
     settings = {key: value for key, value in plan.config.items() if key not in CHANGE_NOTHING}
     calls = {key: settings[key] for key in ("adapt", "evaluator", "loss", "modifier")}
     return digest(
@@ -59,7 +64,7 @@ def run_fingerprint(plan: "RunPlan") -> str:
         fingerprints(plan),
         evaluated_rows(plan),
         weights(plan),
-        versions() | {f"code of {package}": code_of(package) for package in sorted(others)},
+        versions() | code(plan),
         str(Path.cwd()),  # where a store without a uri lies
     )
 

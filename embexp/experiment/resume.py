@@ -23,7 +23,7 @@ from embexp.core.run_folder import (
     write_text,
 )
 from embexp.errors import ConfigError
-from embexp.experiment.fingerprint import fingerprints, run_fingerprint, weights
+from embexp.experiment.fingerprint import code, digest, evaluated_rows, fingerprints, run_fingerprint, weights
 
 if TYPE_CHECKING:
     from embexp.experiment.plan import RunPlan
@@ -50,6 +50,8 @@ def start_run(plan: "RunPlan") -> dict[str, Any]:
         "versions": versions(),
         "data": fingerprints(plan),
         "weights": weights(plan),
+        "evaluated": evaluated_rows(plan),
+        "code": code(plan),
     }
     write_json(plan.folder / RECORD, record)
     return record
@@ -65,19 +67,26 @@ def check_unused(folder: Path) -> None:
 def resume_run(plan: "RunPlan") -> dict[str, Any]:
     """The record of a run that was interrupted, after a check that it can be resumed.
 
+    What other code or other packages have a part in counts as the same run as no other.
+
     Raises:
-        ConfigError: the data or the weights are not those that it began with.
+        ConfigError: the data or the models' files are not those that it began with.
     """
     record = read_record(plan.folder)
-    if changed := changes(record["data"] | record["weights"], fingerprints(plan) | weights(plan)):
+    changed = changes(record["data"] | record["weights"], fingerprints(plan) | weights(plan))
+    if changed := changed + changes(record.get("evaluated", {}), evaluated_rows(plan)):
         raise ConfigError(
             f"cannot go on, because what the run began with has changed: {'; '.join(changed)}",
             key="resume",
             given=plan.folder,
-            expected="the same rows and weights: put them back, or run the command anew",
+            expected="the same rows and model files: put them back, or run the command anew",
         )
     for change in changes(record["versions"], versions()):
         logger.warning("%s: the result may differ in its last digits from that without a break.", change)
+    for change in changes(record.get("code", {}), code(plan)):
+        logger.warning("%s: what the run did before the break was done by the earlier code.", change)
+    if (now := run_fingerprint(plan)) != record["fingerprint"]:
+        record["fingerprint"] = digest(record["fingerprint"], now)
     return record
 
 

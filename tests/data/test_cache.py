@@ -1,5 +1,8 @@
 """The cache of steps: a hit for the same input and step, a miss as soon as anything that counts is another."""
 
+import importlib
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -88,6 +91,35 @@ def test_a_model_in_the_folder_counts_by_its_content_under_any_name(workplace):
     assert len({before, made, step_key("input", call)}) == 3
 
 
+@pytest.mark.parametrize("named", ["./enc", "~/enc", "enc"])
+def test_a_model_of_a_step_counts_by_content_not_by_time(workplace, monkeypatch, named):
+    monkeypatch.setenv("HOME", str(workplace))
+    (workplace / "enc").mkdir()
+    for name in ("modules.json", "tokenizer.json", "README.md"):
+        (workplace / "enc" / name).write_text("[]")
+    call = CALL | {"encoder": {"model": named}}
+    seen = [step_key("input", call)]
+    shutil.copytree("enc", "copy")  # as new as now
+    shutil.rmtree("enc")
+    os.rename("copy", "enc")
+    (workplace / "enc" / "README.md").write_text("Another text.")
+    seen.append(step_key("input", call))
+    (workplace / "enc" / "tokenizer.json").write_text("{}")
+    seen.append(step_key("input", call))
+    assert (seen[0] == seen[1], seen[1] == seen[2]) == (True, False)
+
+
+def test_code_of_a_part_of_a_step_counts(workplace, monkeypatch):
+    monkeypatch.syspath_prepend(str(workplace))
+    (workplace / "my_encoders").mkdir()
+    (workplace / "my_encoders" / "lengths.py").write_text("scale = 1")
+    importlib.invalidate_caches()
+    call = CALL | {"encoder": {"_target_": "my_encoders.lengths.Encoder"}}
+    before = step_key("input", call)
+    (workplace / "my_encoders" / "lengths.py").write_text("scale = 2")
+    assert step_key("input", call) != before
+
+
 def test_words_that_are_no_paths_do_not_count_by_what_lies_in_the_folder(workplace):
     call = CALL | {"named": {"query": "query: ", "document": ""}, "by": "row", "odd": ["/", ".", "a/"]}
     before = step_key("input", call)
@@ -97,7 +129,7 @@ def test_words_that_are_no_paths_do_not_count_by_what_lies_in_the_folder(workpla
     assert step_key("input", call) == before
 
 
-@pytest.mark.parametrize("changed", ["_code_of", "versions"])
+@pytest.mark.parametrize("changed", ["_our_code", "versions"])
 def test_other_code_and_other_packages_are_another_key(monkeypatch, changed):
     before = step_key("input", CALL)
     monkeypatch.setattr(cache, changed, lambda *_: "changed")

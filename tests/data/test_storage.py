@@ -88,7 +88,7 @@ def test_who_is_stopped_while_writing_loses_nothing(tmp_path, dataset, monkeypat
     folder = write_dataset(dataset, tmp_path / "out", "jsonl")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def stopped():
+    def stopped(_):
         raise stop
 
     monkeypatch.setattr(storage, "versions", stopped)

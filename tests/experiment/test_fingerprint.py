@@ -1,0 +1,139 @@
+"""Two runs have one fingerprint only if their numbers are the same: each file that a run reads is edited once."""
+
+import importlib
+import json
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_run import plan_of
+
+from embexp.core.run_folder import read_record, write_json
+from embexp.errors import ConfigError
+from embexp.experiment.fingerprint import run_fingerprint
+from embexp.experiment.plan import plan_run
+from embexp.experiment.resume import resume_run, resumed, start_run
+from embexp.models.adapters import LoraAdapter
+from embexp.models.pretrained import PretrainedModel
+from embexp.models.scratch import ScratchModel
+
+TEXTS = ["the market rose", "the market fell", "a cat sleeps"]
+OTHERS = ("README.md", "optimizer.pt", "onnx/model.onnx", "checkpoint-5/config.json", ".cache/x")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A saved model with a dense layer, whose network is in several shards."""
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    folder = tmp_path_factory.mktemp("saved")
+    torch.manual_seed(0)
+    model = ScratchModel(2, 16, 2, vocabulary_size=100, max_seq_length=16).load(lambda: TEXTS, folder)
+    model.append(Dense(16, 8))
+    model.save_pretrained(str(folder / "model"))
+    (folder / "model" / "model.safetensors").unlink()
+    model.transformers_model.save_pretrained(folder / "model", max_shard_size="4KB")
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def adapter(saved):
+    """A saved adapter, whose base is the saved model."""
+    pytest.importorskip("peft")
+    lora = LoraAdapter(4, 8, 0.0, "all-linear", None, "none", False, False, False)
+    folder = saved.parent / "adapter"
+    PretrainedModel(path=str(saved), adapter=lora).load(list, saved.parent).save_pretrained(str(folder))
+    base = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert Path(base).resolve() == saved.resolve()
+    return folder
+
+
+def with_a_bit_changed(path):
+    """Change one bit of a file that stays as long and as old as it was; returns what puts it back."""
+    kept, times = path.read_bytes(), os.stat(path)
+    path.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return lambda: path.write_bytes(kept)
+
+
+def check_each_file(find, folder, others=OTHERS):
+    """Assert that each file of a folder changes what `find` finds, and that other files, texts and times do not."""
+    before, names = find(), []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "README.md"):
+        put_back = with_a_bit_changed(path)
+        assert find() != before, path
+        put_back()
+        names.append(path.relative_to(folder).as_posix())
+    for name in others:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("another text")
+    for path in folder.rglob("*"):
+        os.utime(path)
+    assert find() == before
+    for name in (name for name in others if name != "README.md"):
+        (folder / name).unlink()
+    return names
+
+
+def located_again(plan):
+    return run_fingerprint(replace(plan, model_place=plan.model.locate()))
+
+
+def test_each_file_of_a_base_model_is_part_of_the_run(saved, tmp_path):
+    plan = plan_of(tmp_path, f"model={saved}", "tracking=none", "paths.cache=null")
+    names = check_each_file(lambda: located_again(plan), saved)
+    assert {"1_Pooling/config.json", "2_Dense/model.safetensors", "modules.json", "tokenizer.json"} <= {*names}
+    assert len([name for name in names if name.startswith("model-0000")]) > 2
+    assert {"sentence_bert_config.json", "config_sentence_transformers.json", "config.json"} <= {*names}
+
+
+def test_each_file_of_an_adapter_and_of_its_base_is_part_of_the_run(saved, adapter, tmp_path):
+    plan = plan_of(tmp_path, f"model={adapter}", "tracking=none", "paths.cache=null")
+    names = check_each_file(lambda: located_again(plan), adapter)
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= {*names}
+    names = check_each_file(lambda: located_again(plan), saved)
+    assert "1_Pooling/config.json" in names
+
+
+def test_the_files_of_a_guide_are_part_of_the_run(saved, tmp_path):
+    plan = plan_of(tmp_path, "loss=gist", f"loss.guide={saved}", "tracking=none", "paths.cache=null")
+    seen = [run_fingerprint(plan)]
+    for name in ("1_Pooling/config.json", "tokenizer.json"):
+        put_back = with_a_bit_changed(saved / name)
+        seen.append(run_fingerprint(plan))
+        put_back()
+    assert len({*seen, run_fingerprint(plan)}) == 3
+
+
+def test_code_of_a_users_own_is_part_of_the_run(workplace, monkeypatch):
+    monkeypatch.syspath_prepend(str(workplace))
+    (workplace / "my_loss.py").write_text(
+        "from sentence_transformers.sentence_transformer.losses import CoSENTLoss\nfrom my_scale import SCALE\n"
+        "class Mine(CoSENTLoss):\n    def __init__(self, model):\n        super().__init__(model, scale=SCALE)\n"
+    )
+    (workplace / "my_scale.py").write_text("SCALE = 20.0")
+    importlib.invalidate_caches()
+    plan = plan_of(workplace / "run", "loss=cosent", "tracking=none")
+    call = {**plan.config["loss"], "_target_": "my_loss.Mine"}
+    plan = replace(plan, config={**plan.config, "loss": call})
+    before = run_fingerprint(plan)
+    (workplace / "my_scale.py").write_text("SCALE = 5.0")
+    assert run_fingerprint(plan) != before
+
+
+def test_a_run_is_resumed_with_its_own_fingerprint_and_not_with_other_evaluated_rows(workplace, monkeypatch, caplog):
+    plan = plan_of(workplace / "run", "tracking=none", "loss=cosent")
+    record = start_run(plan)
+    config, choices = resumed(plan.folder, [])
+    again = plan_run(config, choices, plan.folder)
+    assert resume_run(again)["fingerprint"] == record["fingerprint"]
+    with caplog.at_level(logging.WARNING):
+        monkeypatch.setattr("embexp.experiment.fingerprint.code_of", lambda package: "other code")
+        assert resume_run(again)["fingerprint"] not in (record["fingerprint"], run_fingerprint(again))
+    assert "what the run did before the break was done by the earlier code" in caplog.text
+    write_json(plan.folder / "run.json", read_record(plan.folder) | {"evaluated": {"sts/test": "others"}})
+    with pytest.raises(ConfigError, match=r"sts/test others is now"):
+        resume_run(again)
