@@ -57,7 +57,7 @@ def test_metrics_of_both_stand_beside_each_other_with_interval_and_verdict(two_r
 
 def test_a_run_does_not_differ_from_itself(two_runs):
     found = compared(two_runs / "mnrl", two_runs / "mnrl")
-    assert {row["verdict"] for row in found["metrics"]} == {"no difference"}
+    assert {row["verdict"] for row in found["metrics"]} == {"identical"}
     assert found["configuration"] == found["data"] == []
     assert not any(found["changed"].values())
 

@@ -10,8 +10,18 @@ from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
-from embexp.config.yaml_keys import KEYS_OF_GROUPS, CallKeys, EvaluatorKeys, StepKeys, TuneKeys, keys_of, own_keys
+from embexp.config.yaml_keys import (
+    KEYS_OF_GROUPS,
+    CallKeys,
+    EvaluatorKeys,
+    ModelKeys,
+    StepKeys,
+    TuneKeys,
+    keys_of,
+    own_keys,
+)
 from embexp.core.arguments import refuse
 from embexp.errors import Problem, as_typed, did_you_mean, listed
 
@@ -79,7 +89,9 @@ def _kind_at(path: tuple[str, ...]) -> type[CallKeys] | None:
             return StepKeys
         case ("tune", "sampler" | "pruner"):
             return TuneKeys
-        case ("dataset" | "model" | "conversion" | "tracking",) | ("export", _) | ("dataset", "reader"):
+        case ("model",) | ("model", "source" | "base" | "adapter"):
+            return ModelKeys
+        case ("dataset" | "conversion" | "tracking",) | ("export", _) | ("dataset", "reader"):
             return CallKeys
     return None
 
@@ -262,10 +274,18 @@ def _problems_with_defaults(given: Any, default: Any, path: str) -> Iterator[Pro
     elif isinstance(default, ListConfig) and not isinstance(given, ListConfig):
         yield from _list_problems(given._value(), path)
     elif not isinstance(given, DictConfig | ListConfig) and not isinstance(default, DictConfig | ListConfig):
-        value, usual = given._value(), default._value()
+        value, usual = given._value(), _resolved(default)
         if not _is_like(value, usual):
             fix, expected = (f"{path}={as_typed(usual)}",), type_words(type(usual))
             yield Problem(f"is {type_words(type(value))}", path, value, expected, fix=fix)
+
+
+def _resolved(node: Any) -> Any:
+    """The value of a default; of one that refers to another (the model's learning rate) that other's value."""
+    try:
+        return node._dereference_node()._value() if node._is_interpolation() else node._value()
+    except InterpolationResolutionError:  # what it refers to is not among the defaults
+        return node._value()
 
 
 def _list_problems(value: Any, path: str) -> Iterator[Problem]:

@@ -164,7 +164,7 @@ def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
 
-    call = {key: value for key, value in node.items() if not describes(key)}
+    call = _without_descriptions(node)
     check_arguments(call, runtime)
     packages = sorted({f"{package}.*" for package in packages_of(call)})
     whitelist = {"_execution_whitelist_": packages} if HYDRA >= (1, 4) else {}
@@ -176,6 +176,14 @@ def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
             raise error.__cause__ from error
         raise
     return prepared(**runtime)
+
+
+def _without_descriptions(node: Any) -> Any:
+    """A call without the keys that describe it, or the calls among its arguments."""
+    if isinstance(node, Mapping):
+        is_call = "_target_" in node
+        return {key: _without_descriptions(value) for key, value in node.items() if not (is_call and describes(key))}
+    return [*map(_without_descriptions, node)] if isinstance(node, list) else node
 
 
 def packages_of(node: Any) -> Iterator[str]:

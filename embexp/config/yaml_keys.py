@@ -25,6 +25,19 @@ _Trait = Literal[*TRAITS]
 SHAPE_NAMES = ("scored_pair", "binary_pair", "class_pair", "positive_pair", "triplet", "labelled_text", "ranked")
 SHAPE_NAMES += ("scored_triplet", "embedded_text", "text", "twin_text", "noised_text")
 _Shape = Literal[*SHAPE_NAMES]
+# Writing systems by the first and last of their characters; latin is what letters are that stand in none of these.
+SCRIPTS = {
+    "han": (("\u3400", "\u9fff"), ("\uf900", "\ufaff"), ("\U00020000", "\U0003ffff")),
+    "kana": (("\u3040", "\u30ff"),),
+    "hangul": (("\u1100", "\u11ff"), ("\uac00", "\ud7af")),
+    "cyrillic": (("\u0400", "\u052f"),),
+    "greek": (("\u0370", "\u03ff"), ("\u1f00", "\u1fff")),
+    "arabic": (("\u0600", "\u06ff"), ("\u0750", "\u077f")),
+    "hebrew": (("\u0590", "\u05ff"),),
+    "devanagari": (("\u0900", "\u097f"),),
+    "thai": (("\u0e00", "\u0e7f"),),
+}
+_Script = Literal["any", "latin", "other", *SCRIPTS]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +193,20 @@ class _TrainerKeys(CallKeys):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelKeys(CallKeys):
+    """The keys of a model, and of its adapter.
+
+    Attributes:
+        scripts: the writing systems that its tokenizer knows; any where it is made from the training texts.
+        learning_rate: what suits a model of this kind: trainer.learning_rate where none is typed.
+    """
+
+    what: ClassVar[str] = "a model"
+    scripts: tuple[_Script, ...] = ()
+    learning_rate: Annotated[float, LegalValues(above=0)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TuneKeys(CallKeys):
     """The keys of a sampler or a pruner of `embexp.tune`.
 
@@ -197,6 +224,7 @@ KEYS_OF_GROUPS: dict[str, type[CallKeys]] = {
     "modifier": ModifierKeys,
     "step": StepKeys,
     "evaluator": EvaluatorKeys,
+    "model": ModelKeys,
     "trainer": _TrainerKeys,
     "tune": TuneKeys,
 }

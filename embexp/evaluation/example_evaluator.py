@@ -11,6 +11,7 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError, listed
 from embexp.evaluation.metrics import Measure, value_of
 from embexp.evaluation.scores import ID, Positives, Scores
+from embexp.models.encoding import check_finite
 from embexp.protocols import Encoder
 from embexp.steps.prompting import with_row_prompts
 
@@ -250,7 +251,9 @@ class ExampleEvaluator:
 
     def _vectors(self, encoder: Encoder, split: str) -> dict[str, numpy.ndarray]:
         """The embeddings of every column, each after its prompt; columns with one prompt are encoded together."""
-        vectors = {prompt: encoder.encode(texts, prompt) for prompt, texts in self.texts(split).items()}
+        vectors = {
+            prompt: check_finite(encoder.encode(texts, prompt), texts) for prompt, texts in self.texts(split).items()
+        }
         taken = dict.fromkeys(vectors, 0)
         found = {}
         for column, texts in self.task.texts(self.dataset.splits[split]).items():

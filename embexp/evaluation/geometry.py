@@ -58,6 +58,27 @@ def _effective_rank(units: numpy.ndarray) -> float:
     return float(numpy.exp(-(shares * numpy.log(shares)).sum()))
 
 
+_POINT = 1e-6  # so little below 1 is the mean cosine of texts on one point
+
+
+def relative_change(before: numpy.ndarray, after: numpy.ndarray) -> float:
+    """The median over texts of |after - before| / |before|; infinite where the embeddings have other widths.
+
+    >>> relative_change(numpy.array([[3.0, 4.0]]), numpy.array([[3.0, 4.5]]))
+    0.1
+    """
+    if before.shape != after.shape:
+        return float("inf")
+    lengths = numpy.linalg.norm(before, axis=1)
+    return float(numpy.median(numpy.linalg.norm(after - before, axis=1) / numpy.where(lengths == 0, 1, lengths)))
+
+
+def is_one_point(geometry: Mapping[str, float]) -> bool:
+    """Whether all texts have the same direction but for rounding, or embeddings of zeros."""
+    cosine = geometry["mean_random_cosine"]
+    return cosine > 1 - _POINT or (cosine == 0 and geometry["effective_rank"] == 1)
+
+
 def collapse_signs(now: Mapping[str, float], base: Mapping[str, float]) -> list[str]:
     """The signs of collapsed embeddings, each with its number; empty without any.
 

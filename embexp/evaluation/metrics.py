@@ -86,6 +86,25 @@ STATISTICS: dict[str, Callable[[_Prepared, Any, Any], Statistic]] = {
 }
 
 
+# Statistics of a similarity, or of another value by which examples are told apart.
+_OF_SIMILARITY = ("spearman", "pearson", "average_precision", "roc_auc", "best_accuracy", "best_f1")
+_ROUNDING = 1e-6  # share of a float32 similarity that rounding may make
+
+
+def is_constant(values: numpy.ndarray) -> bool:
+    """Whether all values are the same but for rounding.
+
+    >>> is_constant(numpy.array([0.9999999, 1.0, 1.0])), is_constant(numpy.array([0.9999, 1.0, 1.0]))
+    (True, False)
+    """
+    return bool(numpy.ptp(values) <= _ROUNDING * numpy.abs(values).max())
+
+
+def separates_nothing(measure: Measure, columns: Mapping[str, numpy.ndarray]) -> bool:
+    """Whether a model gives all examples the same similarity, so that there is nothing to measure."""
+    return measure.statistic in _OF_SIMILARITY and is_constant(columns[measure.predicted])
+
+
 class Statistics:
     """The statistics of measures on columns, for any sample; arrays that several of them need are prepared once."""
 
@@ -113,6 +132,6 @@ def value_of(measure: Measure, columns: Mapping[str, numpy.ndarray]) -> float:
         return float(Statistics().statistic_for(measure, columns)(observed_sample(len(predicted)))[0])
     rows = columns[measure.where] if measure.where else slice(None)
     gold, predicted = columns[measure.gold][rows], predicted[rows]
-    if numpy.ptp(predicted) == 0 or numpy.ptp(gold) == 0:
+    if is_constant(predicted) or numpy.ptp(gold) == 0:
         return float("nan")
     return float(exact(gold, predicted).statistic)

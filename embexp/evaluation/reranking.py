@@ -98,7 +98,7 @@ class _RerankingTask(Task):
             values["map"].append(ranking.average_precision())
             for metric, (kind, cut) in self.cuts.items():
                 values[metric].append({"mrr": ranking.mrr, "ndcg": ranking.ndcg}[kind](cut))
-            top.append(qrels.documents[int(scores.argmax())])
+            top.append(qrels.documents[len(scores) - 1 - int(scores[::-1].argmax())])  # of equal ones a negative
         found = {metric: numpy.array(each) for metric, each in values.items()}
         return found | {"top_document": numpy.array(top, dtype=object)}
 

@@ -23,6 +23,7 @@ from embexp.evaluation.ranking_metrics import (
     qrels_of,
     rank_relevance,
     search_in,
+    tie_order,
 )
 
 if TYPE_CHECKING:
@@ -158,7 +159,11 @@ class _RetrievalTask(Task):
         queries, documents = (vectors[column] for column in (self.columns.query, self.columns.positives))
         excluded = numpy.array(search.identical) if self.ignore_identical else None
         depth = max(cut for _, cut in self.cuts.values())
-        places = nearest(queries, documents, depth, self.similarity, excluded).places
+        order = tie_order(search.documents)
+        if excluded is not None:
+            excluded = numpy.where(excluded >= 0, numpy.argsort(order)[excluded], -1)
+        found = nearest(queries, documents[order], depth, self.similarity, excluded).places
+        places = numpy.where(found >= 0, order[found], -1)
         ranked = rank_relevance(places, search.relevant, len(search.documents))
         values = {metric: RANKING_METRICS[kind](ranked, cut) for metric, (kind, cut) in self.cuts.items()}
         shown = [search.documents[place] if place >= 0 else None for place in places[:, 0]]

@@ -10,11 +10,13 @@ from typing import Any, Protocol
 import numpy
 
 from embexp.errors import DataError
-from embexp.evaluation.metrics import Measure, Statistics, value_of
+from embexp.evaluation.metrics import Measure, Statistics, separates_nothing, value_of
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
 from embexp.protocols import Encoder
 
 ID = "id"
+# Verdicts that no interval gives: the trained model is the untouched one, or it tells nothing apart any more.
+IDENTICAL, COLLAPSED = "identical", "worse: collapsed"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Difference:
     Attributes:
         low, high: ends of the 95 % interval of the difference; nan without per-example values.
         p: of no difference, two-sided; nan likewise.
-        verdict: better, no difference or worse, if the interval lies above, across or below zero.
+        finding: what is known besides: IDENTICAL, COLLAPSED, or nothing.
+        verdict: the finding; else better, no difference or worse, if the interval lies above, across or below zero.
     """
 
     metric: str
@@ -56,6 +59,7 @@ class Difference:
     low: float
     high: float
     p: float = math.nan
+    finding: str = ""
 
     @property
     def value(self) -> float:
@@ -63,6 +67,8 @@ class Difference:
 
     @property
     def verdict(self) -> str:
+        if self.finding:
+            return self.finding
         if math.isnan(self.low):
             return "no interval"
         if self.low > 0:
@@ -117,11 +123,34 @@ def compare(base: Scores, trained: Scores, resamples: int) -> list[Difference]:
     statistics_of = [tuple(statistics.statistic_for(each, model) for model in (first, second)) for each in paired]
     found = bootstrap_differences(statistics_of, len(base.examples[ID]) if paired else 0, resamples)
     known = {measure.name: values for measure, values in zip(paired, found, strict=True)}
+    findings = {measure.name: collapse_finding(measure, base, trained) for measure in paired}
     return [
-        Difference(metric, value, trained.metrics[metric], *_interval_and_p(known.get(metric)))
+        Difference(
+            metric, value, trained.metrics[metric], *_interval_and_p(known.get(metric)), findings.get(metric, "")
+        )
         for metric, value in base.metrics.items()
         if metric in trained.metrics
     ]
+
+
+def collapse_finding(measure: Measure, first: Scores, second: Scores) -> str:
+    """COLLAPSED where only the second model gives all examples one similarity, IDENTICAL where both do."""
+    if not separates_nothing(measure, second.columns):
+        return ""
+    return IDENTICAL if separates_nothing(measure, first.columns) else COLLAPSED
+
+
+def undefined_metrics(scores: Scores) -> tuple[list[str], str]:
+    """The metrics that are nan, and why."""
+    names = [name for name, value in scores.metrics.items() if math.isnan(value)]
+    measures = {measure.name: measure for measure in scores.measures}
+    first = measures.get(names[0]) if names else None
+    if first is None:
+        return names, "the task gave no number"
+    values = scores.columns[first.predicted]
+    if separates_nothing(first, scores.columns):
+        return names, f"all {len(values):,} examples have one {first.predicted}, {values[0]:.4g}"
+    return names, "the true values are the same in all examples"
 
 
 def _interval_and_p(differences: numpy.ndarray | None) -> tuple[float, float, float]:

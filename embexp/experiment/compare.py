@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.compose import describes, resolve
@@ -15,7 +16,7 @@ from embexp.core.arguments import COUNT, COUNT_FROM_0, problems_with, refuse
 from embexp.core.run_folder import CONFIG, RESULT, find_run, read_record, status_of, write_text
 from embexp.errors import ConfigError
 from embexp.evaluation.metrics import Measure, Statistics
-from embexp.evaluation.scores import ID, Difference, Scores, read_examples
+from embexp.evaluation.scores import ID, IDENTICAL, Difference, Scores, collapse_finding, read_examples
 from embexp.evaluation.stats.multiple_comparisons import holm
 from embexp.evaluation.stats.paired_tests import compare_correlations, permutation_p_value
 from embexp.evaluation.stats.seeds import cell_difference, cell_summary, resample_cells
@@ -144,7 +145,9 @@ def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -
     evaluator, _, split = name.rpartition("_")
     for measure, first, second in zip(measures, found[::2], found[1::2], strict=True):
         difference = cell_difference(first, second)
-        compared = Difference(measure.name, first.mean, second.mean, difference.low, difference.high, difference.p)
+        interval = difference.low, difference.high, difference.p
+        finding = _finding(measure, scores)
+        compared = Difference(measure.name, first.mean, second.mean, *interval, finding)
         yield {
             "metric": f"{split}/{evaluator}/{measure.name}",
             "first": first.mean,
@@ -157,6 +160,18 @@ def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -
             "lacks_seeds": difference.lacks_seeds,
             "verdict": compared.verdict,
         }
+
+
+def _finding(measure: Measure, scores: _Scored) -> str:
+    """What the predictions of all pairs of runs, one of each side, have in common; empty for nothing."""
+    pairs = [(first, second) for first in scores[0] for second in scores[1]]
+    found = {collapse_finding(measure, *pair) or _same_predictions(measure, *pair) for pair in pairs}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _same_predictions(measure: Measure, first: Scores, second: Scores) -> str:
+    same = numpy.array_equal(first.predicted[measure.predicted], second.predicted[measure.predicted])
+    return IDENTICAL if same else ""
 
 
 def _decisive(name: str, scores: Scores, primary: Mapping[str, Any]) -> Measure:

@@ -1,20 +1,32 @@
 """What a run found: the scores of both models, their differences with verdicts, and the files that show them."""
 
-from collections.abc import Mapping
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy
+
+from embexp.config.compose import option_of
 from embexp.core.run_context import Costs, timed
 from embexp.evaluation.binary import thresholds_of
-from embexp.evaluation.scores import Evaluator, compare, verdict_split
+from embexp.evaluation.geometry import is_one_point, relative_change
+from embexp.evaluation.scores import COLLAPSED, IDENTICAL, Evaluator, compare, undefined_metrics, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
 from embexp.experiment.artifacts import write_artifacts
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import GEOMETRY, AllScores, collapse_line, metrics_of
 from embexp.exports.delivery import adapter_base
 from embexp.exports.model_card import write_card
+from embexp.models.weights import read_json
 from embexp.reports.tables import closing_markdown
 from embexp.tracking.journal import Journal
 from embexp.training.stages import StageResult
+
+logger = logging.getLogger(__name__)
+PREDICTIONS = "predictions"  # a tag
 
 
 @timed("judging")
@@ -49,15 +61,25 @@ def record_results(
     if before := journal.result.get("stages"):
         costs["cost/stages_seconds"] = sum(each["seconds"] for each in before)
     journal.log_results(costs | spent.metrics())
-    journal.log_tags({"verdict": primary["verdict"], "primary": key})
+    journal.log_tags({"verdict": primary["verdict"], "primary": key} | _predictions_tag(primary, trained))
     if line := collapse_line(primary["split"], base, trained):
         journal.result["warnings"] = [*journal.result["warnings"], line]
         journal.log_tags({"collapse": "suspected"})
+    if line := _movement_line(plan, primary, base, trained, stage):
+        logger.warning("%s", line)
+        journal.result["warnings"] = [*journal.result["warnings"], line]
+        journal.log_tags({"movement": IDENTICAL if primary["verdict"] == IDENTICAL else "hardly moved"})
+    undefined = [*_undefined_lines({"untouched": base, "trained": trained})]
+    journal.result["warnings"] = [*journal.result["warnings"], *undefined]
     journal.describe(closing_markdown(journal.result))
 
 
 def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: AllScores) -> list[dict[str, Any]]:
-    """A row for every split and metric: base, trained, difference with interval, verdict."""
+    """A row for every split and metric: base, trained, difference with interval, verdict.
+
+    The verdict is IDENTICAL where no embedding changed, and COLLAPSED where training put all texts on one point.
+    """
+    findings = {split: _finding(split, base, trained) for split in evaluator.splits}
     return [
         {
             "evaluator": evaluator.name,
@@ -71,11 +93,95 @@ def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: A
             "low": difference.low,
             "high": difference.high,
             "p": difference.p,
-            "verdict": difference.verdict,
+            "verdict": findings[split] or difference.verdict,
         }
         for split in evaluator.splits
         for difference in compare(base[evaluator.name, split], trained[evaluator.name, split], evaluator.resamples)
     ]
+
+
+_SAME = 1e-5  # relative change of embeddings that rounding explains, as in batches of other sizes
+_HARDLY = 1e-3  # a relative change that moves no ranking: cosines by less than about a ten-thousandth
+_SHOWN = 5e-5  # a difference below it is shown as 0.0000
+
+
+def _finding(split: str, base: AllScores, trained: AllScores) -> str:
+    before, after = base.get((GEOMETRY, split)), trained.get((GEOMETRY, split))
+    if before is None or after is None:
+        return ""
+    if relative_change(before.predicted["vectors"], after.predicted["vectors"]) <= _SAME:
+        return IDENTICAL
+    return COLLAPSED if is_one_point(after.metrics) and not is_one_point(before.metrics) else ""
+
+
+def _movement_line(
+    plan: RunPlan, primary: Mapping[str, Any], base: AllScores, trained: AllScores, stage: StageResult
+) -> str:
+    """That training changed nothing, or hardly anything, and why that may be; empty where it did."""
+    before, after = (scores.get((GEOMETRY, primary["split"])) for scores in (base, trained))
+    if before is None or after is None:
+        return ""
+    change = relative_change(before.predicted["vectors"], after.predicted["vectors"])
+    shows_nothing = max(abs(primary["low"]), abs(primary["high"])) < _SHOWN  # False for nan
+    if change > _HARDLY and not shows_nothing:
+        return ""
+    found = "hardly moved: training changed the embeddings by a share of"
+    found = f"{found} {change:.0e}" if change > _SAME else "identical: training changed no embedding"
+    cause, fix = _likely_cause(plan, stage)
+    return f"{found} (likely cause: {cause})." + (f" Type {fix}." if fix else "")
+
+
+def _likely_cause(plan: RunPlan, stage: StageResult) -> tuple[str, str]:
+    """Why training may have changed nothing, and what to type."""
+    trainer, usual = plan.config["trainer"], _usual_learning_rate(plan)
+    rate = trainer.get("learning_rate", usual)
+    if stage.num_steps == 0 or stage.rows_per_second == 0:
+        return f"{stage.num_steps} steps on {stage.rows_per_second:.0f} rows a second", "trainer.num_train_epochs=1"
+    if usual and rate <= usual / 5:
+        return f"trainer.learning_rate={rate:g}, where {usual:g} suits such a model", f"trainer.learning_rate={usual:g}"
+    if frozen := [key for key in ("update_embeddings",) if _is_off(plan.config["model"], key)]:
+        return f"{frozen[0]}=false freezes the model's vectors", f"model.modules.words.{frozen[0]}=true"
+    if plan.model.trains_adapter:
+        fix = f"trainer.learning_rate={rate * 10:g}"
+        return f"the adapter is trained alone, at trainer.learning_rate={rate:g}, or it is not applied", fix
+    if stage.best_step < stage.num_steps:
+        text = f"the best checkpoint on dev is that of step {stage.best_step} of {stage.num_steps}"
+        return text, f"trainer.learning_rate={rate / 10:g}"
+    return f"{stage.num_steps} steps at trainer.learning_rate={rate:g}", f"trainer.learning_rate={rate * 10:g}"
+
+
+def _is_off(node: Any, key: str) -> bool:
+    """Whether the key is false anywhere in a configuration."""
+    return isinstance(node, Mapping) and (node.get(key) is False or any(_is_off(each, key) for each in node.values()))
+
+
+def _usual_learning_rate(plan: RunPlan) -> float | None:
+    """The learning rate that suits the model; that of static vectors where a folder holds such."""
+    model, place = plan.config["model"], plan.model_place
+    modules = read_json(Path(place["location"]) / "modules.json") or [{"type": ""}]
+    if modules[0]["type"].endswith("StaticEmbedding"):
+        return option_of("model", "static")["_learning_rate_"]
+    return (model.get("adapter") or {}).get("_learning_rate_") or model.get("_learning_rate_")
+
+
+def _predictions_tag(primary: Mapping[str, Any], trained: AllScores) -> dict[str, str]:
+    """A hash of the model's values for the examples of the verdict: runs that have it in common are one result."""
+    predicted, digest = trained[primary["evaluator"], primary["split"]].predicted, hashlib.sha256()
+    for name, values in sorted(predicted.items()):
+        content = json.dumps([*values]).encode() if values.dtype == object else numpy.ascontiguousarray(values).data
+        digest.update(name.encode())
+        digest.update(content)
+    return {PREDICTIONS: digest.hexdigest()[:16]} if predicted else {}
+
+
+def _undefined_lines(models: Mapping[str, AllScores]) -> Iterator[str]:
+    """The metrics that are no number, with the reason, a line for each evaluator and split."""
+    for model, scores in models.items():
+        for (name, split), found in scores.items():
+            names, why = undefined_metrics(found)
+            if names:
+                more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+                yield f"{split}/{name}/{names[0]}{more} of the {model} model is undefined: {why}."
 
 
 def verdict_metrics(splits: Mapping[str, str], row: Mapping[str, Any]) -> dict[str, float]:

@@ -148,6 +148,8 @@ def _verdict(result: Mapping[str, Any]) -> str:
     than = {
         "better": "better than",
         "worse": "worse than",
+        "worse: collapsed": "worse (its embeddings collapsed) than",
+        "identical": "identical to",
         "no difference": "not measurably different from",
         "no interval": "not compared by an interval with",
     }

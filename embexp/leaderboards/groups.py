@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from embexp.errors import DataError, listed
 from embexp.evaluation.scores import KeptExamples, read_examples
+from embexp.experiment.results import PREDICTIONS
 from embexp.leaderboards.axes import DATASET, LOSS, MISSING, Axes, Place, RunEntry, find_unexplained, find_varying
 from embexp.leaderboards.by_examples import Kept, measure_in, results_by_examples
 from embexp.leaderboards.by_metrics import results_by_metrics
@@ -121,8 +122,24 @@ def notes_on(cells: Sequence[LeaderboardCell], groups: Sequence[CellGroup], axes
             f"Runs of one cell differ in {listed(mixed)} besides the seed: their mean is over different "
             f"configurations. Type rows={','.join(dict.fromkeys((LOSS, *mixed)))} to set them apart."
         )
+    yield from _same_predictions(groups)
     if hidden := find_unexplained([entry for place in places for entry in place.entries], axes):
         yield f"Cells differ in {listed(hidden)}, too, which goes along with what the table shows."
+
+
+def _same_predictions(groups: Sequence[CellGroup]) -> Iterator[str]:
+    """Cells that are one result under several names: with each seed they gave the same predictions."""
+    for group in groups:
+        found: dict[frozenset[tuple[str, str]], list[Place]] = {}
+        for place in group.places:
+            digests = frozenset((str(entry.run.seed), entry.run.tags.get(PREDICTIONS, "")) for entry in place.entries)
+            if all(digest for _, digest in digests):
+                found.setdefault(digests, []).append(place)
+        for same in (places for places in found.values() if len(places) > 1):
+            one_column = len({place.column for place in same}) == 1
+            names = [label(place.row if one_column else (*place.row, *place.column)) for place in same]
+            cells = f"{listed(names[:-1])} and {names[-1]}"
+            yield f"{cells} gave identical predictions: they are one result, not {len(same)}."
 
 
 def notes_on_left_out(

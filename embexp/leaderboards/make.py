@@ -15,7 +15,7 @@ from embexp.config.compose import instantiate, resolve
 from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.core.run_folder import write_json, write_text
 from embexp.errors import ConfigError
-from embexp.evaluation.scores import Difference
+from embexp.evaluation.scores import COLLAPSED, IDENTICAL, Difference
 from embexp.leaderboards.axes import Axes, Place, choose_axes, group_by_place
 from embexp.leaderboards.cells import COST_COLUMNS, CellResult, costs_of, find_cost, mark_fronts
 from embexp.leaderboards.groups import CellGroup, group_places, notes_on, notes_on_left_out
@@ -85,7 +85,10 @@ def _cells(group: CellGroup, number: int, axes: Axes, resamples: int) -> Iterato
 
 
 def _cell(place: Place, found: CellResult, number: int, is_best: bool) -> LeaderboardCell:
-    change = Difference(place.metric, 0.0, found.difference.value, found.difference.low, found.difference.high)
+    of_runs = {entry.run.tags.get("verdict", "") for entry in place.entries}
+    finding = of_runs.pop() if of_runs in ({IDENTICAL}, {COLLAPSED}) else ""
+    gain = found.difference
+    change = Difference(place.metric, 0.0, gain.value, gain.low, gain.high, finding=finding)
     return LeaderboardCell(
         row=place.row,
         column=place.column,

@@ -19,7 +19,7 @@ _MOST_LINES = 40  # of a table on a terminal; files have all of them
 _PIVOT_NAMES, _PIVOT_CELL = 20, 40  # columns of a terminal that the names, and each cell of a pivot, take
 _OF_A_CELL = ("metric", "group", "score", "low", "high", "std", "difference", "difference_low", "difference_high", "p")
 _OF_A_CELL += ("verdict", "is_best", "on_front", "lacks_seeds", "is_base", "seeds", "runs")  # columns of the CSV
-_STYLE = {"better": "green", "worse": "red"}
+_STYLE = {"better": "green", "worse": "red", "worse: collapsed": "red"}
 _BEST = "* the best on its examples, or not significantly worse (all pairs, Holm's correction, 5 %)"
 _FRONT = "o on the front: no other cell of its group is as good in both the score and {heading}"
 

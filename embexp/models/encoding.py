@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy
 
 from embexp.config.compose import model_named
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -34,6 +34,26 @@ def ranges_within(budget: int, lengths: Sequence[int]) -> list[tuple[int, int]]:
     return [*ranges, (start, len(lengths))]
 
 
+def check_finite(vectors: numpy.ndarray, texts: Sequence[str]) -> numpy.ndarray:
+    """The embeddings of the texts, as they are.
+
+    Raises:
+        ModelError: one holds nan or an infinite number; it names the first such text.
+    """
+    broken = numpy.flatnonzero(~numpy.isfinite(vectors).all(axis=1))
+    if len(broken):
+        first, where = texts[broken[0]], vectors[broken[0]]
+        value = where[~numpy.isfinite(where)][0]
+        raise ModelError(
+            f"The embedding of {first[:_SHOWN_CHARS]!r} holds {value}, as do those of {len(broken) - 1:,} more of "
+            f"{len(texts):,} texts",
+            expected="finite numbers: a smaller trainer.learning_rate where the model was just trained, weights in "
+            "float32, or other weights",
+        )
+    return vectors
+
+
+_SHOWN_CHARS = 60  # of a text in a message
 _BYTES_PER_TOKEN = 4  # of UTF-8, about: English has 4 to 5, Chinese 3
 _CPU_BATCH_TOKENS = 4096
 _GPU_BATCH_TOKENS = 32768
@@ -66,6 +86,9 @@ class ModelEncoder:
 
         Args:
             prompt: goes before every text; empty for none, None for the model's own default one.
+
+        Raises:
+            ModelError: an embedding holds nan or an infinite number.
         """
         from tqdm.auto import tqdm
 
@@ -80,7 +103,7 @@ class ModelEncoder:
                 options = {"batch_size": end - start, "show_progress_bar": False}
                 parts.append(self.model.encode(distinct[start:end], prompt=prompt, **options))
                 bar.update(end - start)
-        vectors = numpy.concatenate(parts).astype("float32", copy=False)
+        vectors = check_finite(numpy.concatenate(parts).astype("float32", copy=False), distinct)
         self.texts_encoded += len(distinct)
         self.seconds += time.perf_counter() - began
         return vectors[[place[text] for text in texts]]

@@ -60,7 +60,8 @@ class LeaderboardCell:
         score: the mean over the seeds; `std` is the standard deviation between them, nan for a single one.
         difference: to the untouched model; nan for that one.
         p: of no difference to it.
-        verdict: better, no difference, worse or no interval; empty for the untouched model.
+        verdict: better, no difference, worse, no interval, identical or worse: collapsed; empty for the untouched
+            model.
         lacks_seeds: the intervals cover examples only: the variance between seeds is unknown.
         is_best: the best of its group, or not significantly different from it.
         costs: the mean over the runs, by the name of the cost.

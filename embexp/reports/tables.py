@@ -25,9 +25,7 @@ def shortened(text: str, columns: int) -> str:
 
 
 _HEADINGS = ("model", "score", "difference", "95 % interval", "verdict", "seconds")
-_MARK = {"better": "[green]better[/]", "worse": "[red]worse[/]"} | {
-    verdict: verdict for verdict in ("no difference", "no interval")
-}
+_MARK = {"better": "[green]better[/]", "worse": "[red]worse[/]", "worse: collapsed": "[red]worse: collapsed[/]"}
 
 
 def _stages_table(result: Mapping[str, Any]) -> Table:
@@ -91,7 +89,7 @@ def _closing_table(result: Mapping[str, Any]) -> Table:
         widest = max(cell_len(cell) for cell in (heading, *(row[place] for row in rows)))
         table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, min_width=widest)
     for row in rows:
-        table.add_row(*row[:-1], _MARK[row[-1]])
+        table.add_row(*row[:-1], _MARK.get(row[-1], row[-1]))
     return table
 
 
@@ -158,7 +156,7 @@ def _forms_table(forms: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "metric")
     for row in forms:
         metric, *numbers, verdict = _compared(row | {"primary": False})
-        cells = (metric, str(row["dimensions"] or "all"), row["precision"], *numbers, _MARK[verdict])
+        cells = (metric, str(row["dimensions"] or "all"), row["precision"], *numbers, _MARK.get(verdict, verdict))
         table.add_row(*cells[-len(headings) :])
     return table
 

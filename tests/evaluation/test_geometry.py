@@ -5,7 +5,7 @@ import math
 import numpy
 import pytest
 
-from embexp.evaluation.geometry import _MOST_TEXTS, collapse_signs, geometry_of
+from embexp.evaluation.geometry import _MOST_TEXTS, collapse_signs, geometry_of, is_one_point, relative_change
 
 CROSS = numpy.array([[1, 0], [0, 1], [-1, 0], [0, -1]], dtype="float32")
 
@@ -38,6 +38,34 @@ def test_one_point_is_as_uneven_as_can_be():
 def test_zeros_do_no_harm():
     found = geometry_of(numpy.zeros((3, 4)))
     assert not any(math.isnan(value) for value in found.values())
+
+
+NOISE = numpy.random.default_rng(3).normal(size=(50, 4))
+
+
+@pytest.mark.parametrize(
+    ("vectors", "is_point"),
+    [
+        (numpy.ones((50, 4)), True),
+        (numpy.ones((50, 4)) * numpy.arange(1, 51)[:, None], True),  # one direction
+        (numpy.zeros((50, 4)), True),
+        (numpy.ones((50, 4)) + 1e-5 * NOISE, True),
+        (numpy.ones((50, 4)) + 0.1 * NOISE, False),
+        (numpy.ones((50, 4)) * numpy.sign(NOISE[:, :1]), False),  # two directions
+        (NOISE, False),
+    ],
+)
+def test_one_point_is_told_from_a_narrow_cone(vectors, is_point):
+    assert is_one_point(geometry_of(vectors)) == is_point
+
+
+def test_the_change_is_relative_to_the_length_and_that_of_the_median_text():
+    assert relative_change(NOISE, NOISE) == 0
+    assert relative_change(100 * NOISE, 101 * NOISE) == pytest.approx(0.01)
+    one_moved = NOISE.copy()
+    one_moved[0] *= 5
+    assert relative_change(NOISE, one_moved) == 0
+    assert relative_change(NOISE, NOISE[:, :2]) == math.inf
 
 
 def test_many_texts_are_drawn_from_the_same_ones_every_time():

@@ -20,7 +20,7 @@ from embexp.steps.prompting import set_prompts
 CUTS = {"ndcg_at": [10], "mrr_at": [10], "recall_at": [1, 2], "map_at": [100], "accuracy_at": [1], "precision_at": [2]}
 OPTIONS = {"corpus": "all", "similarity": "cosine", "graded": True, "ignore_identical": False, "resamples": 50, **CUTS}
 # A query at 0 degrees and documents at 10, 20, 30 ... degrees: d1 is the nearest, d2 the next one.
-ANGLES = {"q": 0, "r": 45} | {f"d{number}": 10 * number for number in range(1, 9)}
+ANGLES = {"q": 0, "r": 44} | {f"d{number}": 10 * number for number in range(1, 9)}
 RANKED = {
     "query": ["q", "r", "q"],
     "positives": [["d1"], ["d4"], ["d3"]],
@@ -42,7 +42,7 @@ def test_rows_with_one_query_are_one_example():
 
 def test_metrics_in_the_plane():
     scores = evaluator_of(RANKED).score(PlaneEncoder(ANGLES), "test")
-    # q finds d1, d2, d3: its own are the first and the third; r finds d4 (or d5, which is as near) first.
+    # q finds d1, d2, d3: its own are the first and the third; r finds d4 first.
     second = 1 / numpy.log2(3)
     expected = {
         "ndcg_at_10": [(1 + 0.5) / (1 + second), 1],
@@ -59,14 +59,41 @@ def test_metrics_in_the_plane():
     assert scores.metrics == pytest.approx({key: numpy.mean(values) for key, values in expected.items()})
 
 
-def test_documents_as_near_as_each_other_are_found_in_their_order():
+def test_the_order_of_documents_as_near_as_each_other_does_not_depend_on_the_rows():
     angles = {"q": 0, "d1": 20, "d2": -20, "d3": 20}
-    rows = {"query": ["q"], "positives": [["d2"]], "negatives": [["d1", "d3"]]}
-    scores = evaluator_of(rows).score(PlaneEncoder(angles), "test")  # positives come before negatives of their row
-    assert scores.metrics["mrr_at_10"] == 1
-    corpus = {"query": ["x"], "positives": [["d3"]], "negatives": [["d1"]]}
-    later = evaluator_of(rows, others={"train": corpus}).score(PlaneEncoder(angles | {"x": 0}), "test")
-    assert later.metrics["mrr_at_10"] == pytest.approx(1 / 3)
+    ranks = {}
+    for positive in ("d1", "d2", "d3"):
+        rows = {"query": ["q"], "positives": [[positive]], "negatives": [[*{"d1", "d2", "d3"} - {positive}]]}
+        ranks[positive] = evaluator_of(rows).score(PlaneEncoder(angles), "test").predicted["first_rank"][0]
+        corpus = {"query": ["x"], "positives": [["d3"]], "negatives": [["d1"]]}
+        later = evaluator_of(rows, others={"train": corpus}).score(PlaneEncoder(angles | {"x": 0}), "test")
+        assert later.predicted["first_rank"][0] == ranks[positive]
+    assert sorted(ranks.values()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("point", [0.3, 0.0], ids=["one point", "zeros"])
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_ties_do_not_help_a_model_that_collapsed(point, similarity):
+    class Collapsed:
+        def encode(self, texts, prompt=None):
+            return numpy.full((len(texts), 4), point, dtype="float32")
+
+    documents = {f"q{number}": [f"{number} {place}" for place in range(40)] for number in range(200)}
+    rows = {
+        "query": [*documents],
+        "positives": [texts[:1] for texts in documents.values()],
+        "negatives": [texts[1:] for texts in documents.values()],
+    }
+    scores = evaluator_of(rows, corpus="split", similarity=similarity).score(Collapsed(), "test")
+    assert scores.metrics["recall_at_1"] <= 1 / 200  # 8,000 documents, of which all queries find the same ones
+
+
+def test_an_identical_document_is_left_out_among_equal_ones():
+    rows = {"query": ["d2", "d3"], "positives": [["d1"], ["d1"]], "negatives": [["d2", "d3"], ["d2", "d3"]]}
+    angles = {"d1": 0, "d2": 0, "d3": 0}
+    scores = evaluator_of(rows, ignore_identical=True).score(PlaneEncoder(angles), "test")
+    assert scores.predicted["top_document"][0] != "d2"
+    assert scores.predicted["top_document"][1] != "d3"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import copy
 import numpy
 import pytest
 
-from embexp.models.encoding import ModelEncoder
+from embexp.errors import ModelError
+from embexp.models.encoding import ModelEncoder, check_finite
 from embexp.models.scratch import ScratchModel
 
 TEXTS = ["a", "a long text about the market", "bank", "a", "the market rose", "bank", "market"]
@@ -93,3 +94,20 @@ def test_a_progress_bar_is_shown_only_when_it_has_a_name(model, capsys):
     assert capsys.readouterr().err == ""
     ModelEncoder(model, progress="scoring").encode(TEXTS)
     assert "scoring" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])
+def test_a_number_that_is_none_is_an_error_that_names_the_text(value):
+    vectors = numpy.ones((3, 4), dtype="float32")
+    assert check_finite(vectors, TEXTS[:3]) is vectors
+    vectors[1, 2] = value
+    message = rf"The embedding of 'a long text about the market' holds {value}, as do those of 0 more of 3 texts"
+    with pytest.raises(ModelError, match=message):
+        check_finite(vectors, TEXTS[:3])
+
+
+def test_a_model_whose_weights_are_no_numbers_is_an_error(model):
+    broken = copy.deepcopy(model)
+    broken[0].auto_model.embeddings.word_embeddings.weight.data[:] = numpy.nan
+    with pytest.raises(ModelError, match="holds nan, as do those of 4 more of 5 texts"):
+        ModelEncoder(broken).encode(TEXTS)

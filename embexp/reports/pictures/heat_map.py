@@ -76,5 +76,5 @@ def _write_values(axis: "Axes", cells: Sequence[Sequence[LeaderboardCell | None]
 def _value_text(cell: LeaderboardCell) -> str:
     """The difference, in brackets where it is none, with a star where the cell is among the best."""
     number = f"{cell.difference.value:+.3f}".replace("0.", ".", 1)
-    shown = f"({number})" if cell.verdict in ("no difference", "no interval") else number
+    shown = f"({number})" if cell.verdict in ("no difference", "no interval", "identical") else number
     return f"{shown}{'*' if cell.is_best else ''}"

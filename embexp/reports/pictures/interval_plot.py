@@ -10,7 +10,8 @@ from embexp.reports.pictures.canvas import BLACK, BLUE, GREY, VERMILION, picture
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = {"better": BLUE, "no difference": GREY, "worse": VERMILION, "no interval": BLACK}
+_COLOURS = {"better": BLUE, "no difference": GREY, "identical": GREY, "worse": VERMILION}
+_COLOURS |= {"worse: collapsed": VERMILION, "no interval": BLACK}
 _MOST = 40  # cells; of more those that gained most
 _LINE, _REST = 0.3, 1.9  # inches for each cell, and for all else
 _NAME_COLUMNS = 34  # of Latin letters that fit left of the intervals
