@@ -5,6 +5,13 @@ import sys
 
 def main() -> None:
     """Run the command that was typed, or compose the configuration, train, and close the sweep if this was one."""
+    try:
+        _main()
+    except KeyboardInterrupt:  # while libraries are imported
+        sys.exit(130)
+
+
+def _main() -> None:
     from embexp.cli.app import exit_with, run_command
     from embexp.cli.commands import run_named_command
     from embexp.errors import ConfigError

@@ -307,7 +307,7 @@ def test_a_stopped_stage_ends_killed_and_says_once_how_to_go_on(workplace, caplo
     monkeypatch.setattr("embexp.experiment.stages.train_stage", stop)
     with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
         execute(plan_of(workplace / "run", "adapt=tsdae"))
-    assert caplog.text.count("was stopped. To resume it: python -m embexp resume=") == 1
+    assert caplog.text.count("was stopped. Nothing is trained yet. To resume it: python -m embexp resume=") == 1
     assert json.loads((workplace / "run/stages/tsdae/result.json").read_text())["run"]["status"] == "KILLED"
 
 

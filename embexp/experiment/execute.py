@@ -66,6 +66,7 @@ def execute(
     record = resume_run(plan) if resume else start_run(plan)
     _set_seed_and_threads(plan)
     journal = Journal(plan.folder, plan.tracker)
+    journal.note_saved("Nothing is trained yet.")
     with journal.open(plan.name, context.parent, record["key"]):
         record |= {"id": journal.run_id}
         write_json(plan.folder / RECORD, record)

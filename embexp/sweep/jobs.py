@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, status_of, write_json
+from embexp.core.signals import listen, raise_interrupt
 from embexp.errors import SkippedJobError, Terminated, TrackingError
 from embexp.experiment.fingerprint import SWEEP_TAG, run_fingerprint
 from embexp.experiment.sweep_record import TAKEN
@@ -76,6 +77,7 @@ class JobRunner:
         from hydra.core.utils import JobStatus, configure_log, run_job
         from omegaconf import open_dict
 
+        raise_interrupt()  # one that the job before has dropped
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(job.overrides))
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = job.number
@@ -117,8 +119,6 @@ def run_worker(connection: Connection, environment: Mapping[str, str], task: byt
     """
     os.environ.update(environment)
     import cloudpickle
-
-    from embexp.core.signals import listen
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the sweep ends its workers itself
     runner, hydra_state = cloudpickle.loads(task)

@@ -12,7 +12,7 @@ from typing import Any
 from embexp.config.session import shell_command
 from embexp.core.run_context import timed
 from embexp.core.run_folder import RESULT, write_json
-from embexp.core.signals import held_back
+from embexp.core.signals import ending_soon, held_back
 from embexp.errors import Pruned, Terminated, TrackingError
 from embexp.protocols import Tracker
 
@@ -36,6 +36,7 @@ class Journal:
 
     Attributes:
         key: by which the tracker finds the run again.
+        above: the journal of the run that this is a part of.
     """
 
     def __init__(self, folder: Path, tracker: Tracker, again: str | None = None, is_part: bool = False) -> None:
@@ -44,6 +45,9 @@ class Journal:
         self.key: str | None = None
         self.again = again or shell_command("", [f"resume={folder}"])
         self.tracker = tracker
+        self.above: Journal | None = None
+        self._saved = ""
+        self._is_hung = False  # whether a signal has ended the wait for an answer of the tracker
         self.result: dict[str, Any] = {}
         self._unsent: list[tuple[str, tuple[Any, ...]]] = []
         self._written: dict[tuple[str, int | None], float] = {}
@@ -87,6 +91,12 @@ class Journal:
             lacking = {key: value for key, value in line["metrics"].items() if (key, line["step"] or 0) not in there}
             if lacking:
                 self._send_metrics(lacking, line["step"])
+
+    def note_saved(self, sentence: str) -> None:
+        """Keep what of a training is saved already, for whoever stops the run."""
+        self._saved = sentence
+        if self.above:
+            self.above.note_saved(sentence)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         self.result.setdefault("params", {}).update(params)
@@ -140,17 +150,27 @@ class Journal:
             except TrackingError as error:
                 logger.warning("%s The run continues; what is missing is sent again at its end.", error)
                 self._unsent.append((method, arguments))
+            except (KeyboardInterrupt, Terminated):
+                self._unsent.append((method, arguments))
+                self._is_hung = True
+                raise
 
     @timed(_TRACKING)
     def _send_again(self) -> None:
-        waiting, self._unsent = self._unsent, []
-        for place, (method, arguments) in enumerate(waiting):
+        while self._unsent and not self._is_hung:
+            method, arguments = self._unsent[0]
             try:
                 getattr(self.tracker, method)(*arguments)
             except TrackingError as error:
-                text = "%d records of this run could not be sent: %s All of it is in %s."
-                logger.warning(text, len(waiting) - place, error, self.folder)
-                return
+                logger.warning("%s", error)
+                break
+            del self._unsent[0]
+
+    def _tell_unsent(self) -> None:
+        """Say what the tracker lacks, and what sends it."""
+        if self._unsent and not self.is_part:
+            text = "%d records of this run could not be sent. All of it is in %s. To send them: %s"
+            logger.warning(text, len(self._unsent), self.folder, self.again)
 
     def __enter__(self) -> "Journal":
         return self
@@ -158,7 +178,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with held_back():
+        with held_back(), ending_soon(error):
             self._close(error)
 
     def _close(self, error: BaseException | None) -> None:
@@ -169,7 +189,8 @@ class Journal:
             self.result["pruned"] = str(error)
             self.log_tags({"pruned": "true"})
         elif status == "KILLED" and not self.is_part:
-            logger.warning("%s was stopped. To resume it: %s", self.result["run"]["name"], self.again)
+            saved = f"{self._saved} " if self._saved else ""
+            logger.warning("%s was stopped. %sTo resume it: %s", self.result["run"]["name"], saved, self.again)
         if error is not None and not isinstance(error, Pruned):
             message = f"{type(error).__name__}: {error}"
             self.result["error"] = message
@@ -183,6 +204,7 @@ class Journal:
                 self._send("log_artifact", self.folder / name, None)
         self._send_again()
         self._send("finish", status)
+        self._tell_unsent()
 
 
 def written_lines(path: Path) -> list[dict[str, Any]]:

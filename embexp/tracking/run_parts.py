@@ -62,6 +62,7 @@ def open_part(journal: Journal, folder: Path, name: str, kind: str) -> Iterator[
     """
     named = f"{journal.result['run']['name']}/{name}", journal.run_id, f"{journal.key}/{name}"
     child, reached = Journal(folder, copy.copy(journal.tracker), journal.again, is_part=True), True
+    child.above = journal
     try:
         child.open(*named)
     except TrackingError as error:

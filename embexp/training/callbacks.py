@@ -1,5 +1,6 @@
 """What happens while a trainer trains: log lines, progress, checkpoints."""
 
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -10,30 +11,47 @@ from torch.nn import Module
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from embexp.core.signals import is_interrupted, raise_interrupt
 from embexp.errors import TrainingError
 from embexp.tracking.journal import Journal
-from embexp.training.checkpoints import complete, folders, rotate, save_loss_state
+from embexp.training.checkpoints import (
+    complete,
+    folders,
+    remove_unscheduled,
+    rotate,
+    save_loss_state,
+    save_unlogged,
+)
+
+logger = logging.getLogger(__name__)
 
 
 class CheckpointCallback(TrainerCallback):
     """Makes the trainer's checkpoints whole, one with every evaluation, and removes old ones.
 
     Before each checkpoint the losses since the last log line are logged, so that log lines of a resumed training have
-    the same losses under them.
+    the same losses under them. After a signal it writes a checkpoint beside the schedule, and raises the signal.
 
     Args:
         loss: its own weights go into every checkpoint.
         limit: checkpoints to keep; the last and the best one always stay. None keeps all.
+        journal: says where the run would resume.
         seconds: time that earlier processes spent on this training.
 
     Raises:
         TrainingError: a checkpoint does not fit on the disk; those before it are left as they are.
     """
 
-    def __init__(self, loss: Module, folder: Path, limit: int | None, seconds: float = 0.0) -> None:
+    def __init__(self, loss: Module, folder: Path, limit: int | None, journal: Journal, seconds: float = 0.0) -> None:
         self.loss = loss
         self.folder = folder
         self.limit = limit
+        self.journal = journal
+        self.trainer: Any = None  # that it belongs to, once there is one
+        self.on_begin: Callable[[], None] = lambda: None  # is called when the training begins
+        self.saved_step = 0
+        self.is_at_end_of_epoch = False
+        self.is_unscheduled = False  # whether the next checkpoint is one of Ctrl-C
         self.start = time.perf_counter() - seconds
 
     @property
@@ -41,20 +59,62 @@ class CheckpointCallback(TrainerCallback):
         """Time spent on this training, over all processes."""
         return time.perf_counter() - self.start
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.on_begin()
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         control.should_save |= control.should_evaluate
         control.should_log |= control.should_save
         if control.should_save:
             _check_space(self.folder, self.loss)
+        elif is_interrupted() and state.global_step < state.max_steps and not _ends_epoch(state):
+            self._save_unscheduled(control)  # at the end of an epoch its own checkpoint may follow
         return control
 
-    on_epoch_end = on_step_end
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        self.on_step_end(args, state, control)
+        self.is_at_end_of_epoch = True
+        if is_interrupted() and not control.should_save and state.global_step < state.max_steps:
+            if self.saved_step == state.global_step:
+                raise_interrupt()
+            self._save_unscheduled(control)
+        return control
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.is_at_end_of_epoch = False
+
+    def _save_unscheduled(self, control: Any) -> None:
+        """Let the trainer save without a log line; where there is no room, what was saved before is all there is."""
+        try:
+            _check_space(self.folder, self.loss)
+        except TrainingError as error:
+            logger.warning("%s", error)
+            raise_interrupt()
+        control.should_save = self.is_unscheduled = True
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         path = self.folder / f"checkpoint-{state.global_step}"
         save_loss_state(self.loss, model, path)
+        if self.is_unscheduled:
+            save_unlogged(self.trainer, path)
         complete(path, self.seconds)
-        rotate(self.folder, self.limit, state.best_global_step or 0)
+        remove_unscheduled(self.folder, before=state.global_step)
+        if not self.is_unscheduled:
+            rotate(self.folder, self.limit, state.best_global_step or 0)
+        self.saved_step = state.global_step
+        self.note_saved(state.global_step, state.max_steps)
+        is_between = _ends_epoch(state) and not self.is_at_end_of_epoch  # an evaluation of the epoch may follow
+        if state.global_step < state.max_steps and not is_between:
+            raise_interrupt()
+
+    def note_saved(self, step: int, max_steps: int) -> None:
+        """Say where the training would resume."""
+        self.journal.note_saved(f"checkpoint-{step} is saved: step {step} of {max_steps}.")
+
+
+def _ends_epoch(state: Any) -> bool:
+    """Whether the last step was the last one of an epoch."""
+    return float(state.epoch).is_integer()
 
 
 def _check_space(folder: Path, loss: Module) -> None:

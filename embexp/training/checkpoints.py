@@ -3,7 +3,7 @@
 sentence-transformers' trainer saves model, optimizer, schedule and random states, but not what a loss trains besides
 the model: a classifier, a decoder, a second copy of the model, a temperature. That is added here as `loss.pt`, and last
 of all a mark that lists every file with its size: a checkpoint without it, or with a file missing or cut, does not
-count.
+count. A checkpoint of Ctrl-C is beside the schedule and goes once the training has gone on.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.run_folder import LOSS_STATE, MARK, RESUME_FILES, write_json
+from embexp.core.run_folder import LOSS_STATE, MARK, RESUME_FILES, UNLOGGED, write_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -100,8 +100,7 @@ def rotate(place: Path, limit: int | None, best_step: int) -> None:
     kept = {found[-1], place / f"checkpoint-{best_step}"}
     surplus = len(found) - limit if limit else 0
     for path in [path for path in found if path not in kept][: max(surplus, 0)]:
-        (path / MARK).unlink(missing_ok=True)  # first: a checkpoint that is half gone does not count
-        shutil.rmtree(path)
+        _remove(path)
 
 
 def strip(place: Path) -> None:
@@ -139,6 +138,41 @@ def load_loss_state(loss: "Module", path: Path) -> None:
         state: Mapping[str, Any] = torch.load(path / LOSS_STATE, map_location="cpu", weights_only=True)
         _, unexpected = loss.load_state_dict(state, strict=False)
         assert not unexpected, f"the loss has no place for {unexpected}"
+
+
+def save_unlogged(trainer: Any, path: Path) -> None:
+    """Write the losses since the last log line into a checkpoint that is beside the schedule, as after Ctrl-C.
+
+    At any other checkpoint a line is logged. Here none is, so that the lines are those of a training without the break.
+    """
+    import torch
+
+    parts = getattr(trainer, "accum_loss_components", {}).get("train", {})  # of a loss that has several
+    state = {"loss": trainer._tr_loss.detach().cpu(), "logged": trainer._globalstep_last_logged}
+    torch.save(state | {"parts": {key: value.cpu() for key, value in parts.items()}}, path / UNLOGGED)
+
+
+def load_unlogged(trainer: Any, path: Path) -> None:
+    """Give a trainer that begins the losses that a checkpoint holds."""
+    import torch
+
+    state: Mapping[str, Any] = torch.load(path / UNLOGGED, map_location=trainer._tr_loss.device, weights_only=True)
+    trainer._tr_loss += state["loss"]
+    trainer._globalstep_last_logged = state["logged"]
+    if state["parts"]:
+        trainer.accum_loss_components["train"] = dict(state["parts"])
+
+
+def remove_unscheduled(place: Path, before: int | None = None) -> None:
+    """Remove the checkpoints beside the schedule, as soon as the training has gone on; `before` a step or all."""
+    for path in folders(place):
+        if (path / UNLOGGED).is_file() and (before is None or step_of(path) < before):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    (path / MARK).unlink(missing_ok=True)  # first: a checkpoint that is half gone does not count
+    shutil.rmtree(path)
 
 
 def load_weights(model: "SentenceTransformer", path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from embexp.config.compose import instantiate
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import status_of
+from embexp.core.signals import stopping_after_step
 from embexp.errors import ConfigError
 from embexp.models.cross_encoder import BASE_FOLDER, CrossEncoderBase
 from embexp.models.scratch import SCRATCH
@@ -191,7 +192,7 @@ def _train(task: PairTraining, journal: Journal) -> None:
     journal.log_metrics({f"train/{key}": value for key, value in untrained.items()}, step=0)
     found = last_checkpoint(task.checkpoints)
     loss = BinaryCrossEntropyLoss(model) if model.num_labels == 1 else CrossEntropyLoss(model)
-    saving = CheckpointCallback(loss, task.checkpoints, 1, found.seconds if found else 0.0)
+    saving = CheckpointCallback(loss, task.checkpoints, 1, journal, found.seconds if found else 0.0)
     logger.info("Training the cross-encoder %s on %s pairs.", task.base.name, f"{task.train.num_rows:,}")
     progress = ProgressCallback("train cross-encoder", _primary_metric(task.kind))
     trainer = CrossEncoderTrainer(
@@ -203,8 +204,8 @@ def _train(task: PairTraining, journal: Journal) -> None:
         callbacks=[JournalCallback(journal), progress, saving],
     )
     trainer.remove_callback(PrinterCallback)
-    with closing(progress):
-        state = train_on(trainer, loss, found)
+    with stopping_after_step(), closing(progress):
+        state = train_on(trainer, saving, found)
     if checkpoint := best_checkpoint(task.checkpoints, state.best_global_step or 0):
         load_weights(model, checkpoint)
     trained = evaluate(model, state.global_step) if evaluate else {}

@@ -1,14 +1,25 @@
 """One stage of a run: a trainer with our data, evaluation, checkpoints and journal, and a watch on its loss."""
 
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.run_folder import UNLOGGED
+from embexp.core.signals import stopping_after_step
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import TrainingError, listed
 from embexp.models.adapters import save_model
-from embexp.training.checkpoints import Checkpoint, best_checkpoint, last_checkpoint, load_loss_state, step_of
+from embexp.training.checkpoints import (
+    Checkpoint,
+    best_checkpoint,
+    last_checkpoint,
+    load_loss_state,
+    load_unlogged,
+    remove_unscheduled,
+    step_of,
+)
 from embexp.training.embedding_training import DevEvaluation, training_of
 from embexp.training.stages import StagePlan, StageResult, seconds_before
 
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from embexp.tracking.journal import Journal
+    from embexp.training.callbacks import CheckpointCallback
 
 
 @contextmanager
@@ -76,42 +88,53 @@ def train_stage(
     training = training_of(plan, model)
     loss, limit = training.module, plan.trainer.get("save_total_limit")
     found = last_checkpoint(plan.checkpoints)
-    saving = CheckpointCallback(loss, plan.checkpoints, limit, seconds_before(plan))
+    saving = CheckpointCallback(loss, plan.checkpoints, limit, journal, seconds_before(plan))
     progress = ProgressCallback(f"train {plan.name}", primary_metric)
     evaluated = [OnEvaluateCallback(on_evaluate, primary_metric)] if on_evaluate else []
     callbacks = (JournalCallback(journal), *evaluated, progress, saving)
     trainer = training.trainer(evaluate, primary_metric, seed, callbacks)
     trainer.remove_callback(PrinterCallback)
-    with LossMonitor(trainer, loss, plan.dataset), closing(progress), _suggest_smaller_batches(plan.trainer):
-        state = train_on(trainer, loss, found)
-    checkpoint = best_checkpoint(plan.checkpoints, state.best_global_step or 0)
-    if checkpoint:
-        training.load(checkpoint)
-    result = StageResult(
-        folder=plan.folder,
-        best_step=step_of(checkpoint) if checkpoint else state.global_step,
-        num_steps=state.global_step,
-        seconds=saving.seconds,
-        rows_per_second=state.epoch * plan.dataset.splits["train"].num_rows / saving.seconds,
-        was_chosen=state.best_global_step is not None,
-    )
-    save_model(model, result.model_path, merges_adapter)
-    result.write()
+    with stopping_after_step():  # to its end: what the last step gave is in memory only
+        with LossMonitor(trainer, loss, plan.dataset), closing(progress), _suggest_smaller_batches(plan.trainer):
+            state = train_on(trainer, saving, found)
+        checkpoint = best_checkpoint(plan.checkpoints, state.best_global_step or 0)
+        if checkpoint:
+            training.load(checkpoint)
+        result = StageResult(
+            folder=plan.folder,
+            best_step=step_of(checkpoint) if checkpoint else state.global_step,
+            num_steps=state.global_step,
+            seconds=saving.seconds,
+            rows_per_second=state.epoch * plan.dataset.splits["train"].num_rows / saving.seconds,
+            was_chosen=state.best_global_step is not None,
+        )
+        save_model(model, result.model_path, merges_adapter)
+        result.write()
+        journal.note_saved(f"The model of {plan.name} is saved.")
     return result
 
 
-def train_on(trainer: Any, loss: Any, found: Checkpoint | None) -> Any:
-    """Train from the checkpoint, or from the start where there is none; returns the trainer's state at the end."""
+def train_on(trainer: Any, saving: "CheckpointCallback", found: Checkpoint | None) -> Any:
+    """Train from the checkpoint, or from the start where there is none; returns the trainer's state at the end.
+
+    Inside of `stopping_after_step` Ctrl-C and SIGTERM are raised at the end of the step, once a checkpoint is written.
+    """
     from transformers import TrainerState
 
+    saving.trainer = trainer
     if found is None:
+        saving.journal.note_saved("No step is saved yet: the training begins anew.")
         trainer.train()
-        return trainer.state
-    load_loss_state(loss, found.path)
-    logger.info("Resuming from %s: step %s of %s.", found.path.name, found.step, found.max_steps)
-    if found.step >= found.max_steps:  # the trainer would do one step more
-        return TrainerState.load_from_json(str(found.path / "trainer_state.json"))
-    trainer.train(resume_from_checkpoint=str(found.path))
+    else:
+        saving.note_saved(found.step, found.max_steps)
+        load_loss_state(saving.loss, found.path)
+        logger.info("Resuming from %s: step %s of %s.", found.path.name, found.step, found.max_steps)
+        if found.step >= found.max_steps:  # the trainer would do one step more
+            return TrainerState.load_from_json(str(found.path / "trainer_state.json"))
+        if (found.path / UNLOGGED).is_file():
+            saving.on_begin = functools.partial(load_unlogged, trainer, found.path)
+        trainer.train(resume_from_checkpoint=str(found.path))
+    remove_unscheduled(saving.folder)
     return trainer.state
 
 

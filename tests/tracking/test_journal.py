@@ -104,7 +104,8 @@ def test_a_tracker_that_stays_down_does_not_end_the_run(tmp_path, caplog):
         journal.log_results({"loss": 3.0})
         journal.log_artifact(tmp_path / "plot.png", "plots")
     assert result_of(tmp_path)["run"]["status"] == "FINISHED"
-    assert f"4 records of this run could not be sent: The store is down. All of it is in {tmp_path}" in caplog.text
+    said = f"5 records of this run could not be sent. All of it is in {tmp_path}. To send them: "
+    assert said + f"python -m embexp resume={tmp_path}" in caplog.text
 
 
 def test_a_store_that_does_not_open_stops_the_run_before_it_begins(tmp_path):

@@ -1,0 +1,112 @@
+"""Runs that Ctrl-C or SIGTERM stops in a training: what was trained is saved, and they end as if nobody had."""
+
+import logging
+import os
+import shutil
+import signal
+import sys
+
+import pytest
+from conftest import TINY
+from killed_runs import assert_same_end, resume, run
+
+from embexp.core import signals
+from embexp.core.run_folder import UNLOGGED, status_of
+from embexp.errors import Terminated
+from embexp.training.callbacks import CheckpointCallback
+from embexp.training.checkpoints import folders, step_of
+
+# 12 steps in two epochs; what is logged, evaluated and saved when.
+STEPS = (*TINY, "tracking=none", "keep=full", "trainer.max_steps=12", "trainer.per_device_train_batch_size=24")
+SCHEDULES = {
+    "a log line at every fifth step": ("trainer.logging_steps=5", "trainer.eval_steps=6", "trainer.save_steps=6"),
+    "several losses, none saved": (
+        "loss=mnrl",
+        "modifier=matryoshka",
+        "trainer.save_strategy=no",
+        "trainer.eval_strategy=no",
+    ),
+    "by epochs": ("trainer.eval_strategy=epoch", "trainer.save_strategy=epoch", "trainer.logging_strategy=epoch"),
+    "accumulated": ("trainer.gradient_accumulation_steps=2", "trainer.logging_steps=4", "trainer.eval_steps=6"),
+    "the last two are kept": ("trainer.save_total_limit=2", "trainer.eval_steps=2", "trainer.logging_steps=3"),
+}
+IN_DEFAULT_LANE = "a log line at every fifth step"
+
+
+@pytest.fixture(autouse=True)
+def listening():
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    hook = sys.unraisablehook
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signals.listen()
+    yield
+    signals._INTERRUPTS.begin()
+    sys.unraisablehook = hook
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Arranges for a signal in the middle of a step, once."""
+
+    def arrange(step, number=signal.SIGINT):
+        left = [step]
+
+        def begin(_self, _args, state, _control, **_):
+            if left == [state.global_step + 1]:
+                left.clear()
+                os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(CheckpointCallback, "on_step_begin", begin)
+
+    return arrange
+
+
+@pytest.mark.parametrize(
+    "schedule", [pytest.param(name, marks=() if name == IN_DEFAULT_LANE else pytest.mark.matrix) for name in SCHEDULES]
+)
+def test_a_stopped_run_saves_its_steps_and_ends_like_one_that_was_not(schedule, workplace, stop_at, caplog):
+    overrides = (*STEPS, *SCHEDULES[schedule])
+    whole, stopped = workplace / "whole", workplace / "stopped"
+    run(whole, *overrides)
+    kept = [path.name for path in folders(whole / "stages/main/checkpoints")]
+    stop_at(4)
+    with pytest.raises(KeyboardInterrupt), caplog.at_level(logging.WARNING):
+        run(stopped, *overrides)
+    last = folders(stopped / "stages/main/checkpoints")[-1]
+    assert step_of(last) == 4
+    assert "was stopped. checkpoint-4 is saved: step 4 of 12. To resume it: " in caplog.text
+    for number in (9,) if schedule == IN_DEFAULT_LANE else (9, 10):  # stopped again, and once more one step later
+        stop_at(number, signal.SIGTERM)
+        with pytest.raises(Terminated):
+            resume(stopped)
+        assert status_of(stopped) == "KILLED"
+    stop_at(0)
+    assert resume(stopped)["run"]["status"] == "FINISHED"
+    assert_same_end(whole, stopped)
+    left = folders(stopped / "stages/main/checkpoints")
+    assert [path.name for path in left] == kept
+    assert not [path for path in left if (path / UNLOGGED).exists()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", range(1, 13))
+def test_a_run_may_be_stopped_at_every_step(step, workplace, stop_at):
+    overrides = (*STEPS, *SCHEDULES["by epochs"])
+    run(workplace / "whole", *overrides)
+    stop_at(step)
+    with pytest.raises(KeyboardInterrupt):
+        run(workplace / "stopped", *overrides)
+    stop_at(0)
+    resume(workplace / "stopped")
+    assert_same_end(workplace / "whole", workplace / "stopped")
+
+
+def test_a_full_disk_leaves_the_checkpoints_before_it(workplace, stop_at, caplog, monkeypatch):
+    stop_at(4)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 10))
+    with pytest.raises(KeyboardInterrupt), caplog.at_level(logging.WARNING):
+        run(workplace / "run", *STEPS, "trainer.eval_strategy=no", "trainer.save_strategy=no")
+    assert "The disk is full" in caplog.text
+    assert "was stopped. No step is saved yet: the training begins anew. To resume it: " in caplog.text
