@@ -12,16 +12,31 @@ from matplotlib.figure import Figure
 from embexp.reports.pictures import fonts
 
 TOY_CHARACTERS = "股票大跌，"
+SAVE = Figure.savefig
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blank_pictures():
+    """Whole runs write empty files for pictures, as drawing them takes half of a tiny run's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda self, path, **options: Path(path).write_bytes(b""))
+        yield
+
+
+@pytest.fixture
+def real_pictures(monkeypatch):
+    """Pictures are drawn."""
+    monkeypatch.setattr(Figure, "savefig", SAVE)
 
 
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
     """Calls a function that draws a picture; gives the figure that it wrote as a PNG of 960 pixels' width."""
-    figures, save = [], Figure.savefig
+    figures = []
 
     def remember(figure, *arguments, **options):
         figures.append(figure)
-        save(figure, *arguments, **options)
+        SAVE(figure, *arguments, **options)
 
     def draw(function, *arguments, **options) -> Figure:
         path = tmp_path / "plots" / f"{len(figures)}.png"

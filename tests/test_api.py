@@ -163,6 +163,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_an_application_with_hydra_of_its_own_keeps_it(workplace):
     (workplace / "app.py").write_text(APPLICATION, "utf-8")
     typed = [*TINY, "tracking=none", "trainer.max_steps=1"]

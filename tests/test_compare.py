@@ -76,6 +76,7 @@ def test_other_examples_are_not_compared(two_runs, tmp_path):
         compared(two_runs / "mnrl", other)
 
 
+@pytest.mark.slow
 def test_seeds_of_a_configuration_stand_on_one_side(two_runs, tmp_path, capsys):
     for seed in (1, 2):
         execute(plan_of(tmp_path / str(seed), "tracking=none", f"seed={seed}", "paths.cache=null"))

@@ -59,8 +59,9 @@ DOCUMENTED = {
     "triplet": {"triplet"},
     "tsdae": {"noised_text"},
 }
-# The first loss for each set of shapes. Faults are found while reading: the other losses are of the matrix lane.
+# The first loss for each set of shapes; the other losses are of the matrix lane.
 ONE_OF_A_KIND = {frozenset(shapes): loss for loss, shapes in sorted(DOCUMENTED.items(), reverse=True)}.values()
+EACH_LOSS = [pytest.param(each, marks=[] if each in ONE_OF_A_KIND else pytest.mark.matrix) for each in LOSSES]
 # One value that does not belong into a label of that kind, under what it is called.
 ODD_LABELS = {
     "score": {"0 to 5": 4.0, "negative": -0.5, "NaN": math.nan, "null": None, "text": "very similar", "list": [0.5]},
@@ -209,7 +210,7 @@ def test_the_shapes_that_a_loss_accepts_are_those_of_its_documentation():
     assert accepted == DOCUMENTED
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", EACH_LOSS)
 def test_a_loss_trains_on_right_data_of_a_documented_shape_or_is_refused(loss, workshop, tiny_model):
     for shape, columns in RIGHT.items():
         kind, what = outcome_of(loss, shape, columns, workshop, tiny_model, "right")
@@ -220,9 +221,7 @@ def test_a_loss_trains_on_right_data_of_a_documented_shape_or_is_refused(loss, w
             assert FIX.search(what), (shape, what)
 
 
-@pytest.mark.parametrize(
-    "loss", [pytest.param(each, marks=[] if each in ONE_OF_A_KIND else pytest.mark.matrix) for each in LOSSES]
-)
+@pytest.mark.parametrize("loss", EACH_LOSS)
 def test_a_loss_refuses_faulty_data_and_names_the_column_or_the_shape(loss, workshop, tiny_model):
     for shape, name, column, columns in faults_that_reach(loss):
         kind, what = outcome_of(loss, shape, columns, workshop, tiny_model, name)

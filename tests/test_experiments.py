@@ -56,24 +56,25 @@ def test_there_are_recipes():
     assert len(EXPERIMENTS) >= 24
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=NAMES)
-def test_a_recipe_opens_with_what_it_does_its_source_time_and_published_figure(path):
-    package, *lines = path.read_text(encoding="utf-8").splitlines()
-    opening = " ".join(line.removeprefix("# ") for line in lines[: lines.index("defaults:")])
-    assert package == "# @package _global_"
-    assert SOURCE.search(opening)
-    assert re.search(r"[Pp]ublished", opening)
-    assert re.search(r"Time: .*2 CPU cores.*GPU", opening)
+def test_recipes_open_with_what_they_do_their_source_time_and_published_figure():
+    for path in EXPERIMENTS:
+        package, *lines = path.read_text(encoding="utf-8").splitlines()
+        opening = " ".join(line.removeprefix("# ") for line in lines[: lines.index("defaults:")])
+        assert package == "# @package _global_", path
+        assert SOURCE.search(opening), path
+        assert re.search(r"[Pp]ublished", opening), path
+        assert re.search(r"Time: .*2 CPU cores.*GPU", opening), path
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=NAMES)
-def test_a_recipe_holds_differences_to_the_options_only(path):
-    own = OmegaConf.load(path)
-    del own["defaults"]
+@pytest.mark.slow
+def test_recipes_hold_differences_to_the_options_only():
     with hydra_started():
-        plain = defaults_of(composed([f"experiment={path.stem}"])[1])
-    for key, value in leaves(OmegaConf.to_container(own), ""):
-        assert OmegaConf.select(plain, key) != value, key
+        for path in EXPERIMENTS:
+            own = OmegaConf.load(path)
+            del own["defaults"]
+            plain = defaults_of(composed([f"experiment={path.stem}"])[1])
+            for key, value in leaves(OmegaConf.to_container(own), ""):
+                assert OmegaConf.select(plain, key) != value, (path, key)
 
 
 @pytest.mark.parametrize(

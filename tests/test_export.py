@@ -59,6 +59,7 @@ def test_the_command_gives_what_the_run_gave(workplace, store):
     }
 
 
+@pytest.mark.slow
 def test_a_form_made_later_joins_the_result_of_the_run(workplace, capsys):
     run_once(workplace / "run", "export=[binary]", "tracking=none")
     assert "export     binary: 32 times smaller embeddings; test/sts/spearman_cosine" in capsys.readouterr().out
@@ -115,6 +116,7 @@ def test_a_run_that_another_process_holds_is_not_touched(finished_run):
     assert not (finished_run / "exports").exists()
 
 
+@pytest.mark.slow
 def test_exporting_again_adds_nothing_that_the_trackers_run_has_and_does_not_open_it(workplace, store):
     import mlflow
 

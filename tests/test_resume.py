@@ -112,6 +112,7 @@ def test_a_run_killed_again_and_again_at_random_ends_like_one_that_was_not(undis
     assert_same_end(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_the_command_goes_on_with_a_killed_run_by_folder_or_by_id_in_the_same_mlflow_run(workplace, store):
     import mlflow
 
@@ -208,6 +209,7 @@ def test_a_run_is_gone_on_with_where_it_began(begun, monkeypatch, tmp_path):
         resumed(begun, ["resume=run"])
 
 
+@pytest.mark.slow
 def test_a_run_that_its_tracker_has_not_closed_is_gone_on_with(workplace, store):
     import mlflow
 
@@ -220,7 +222,7 @@ def test_a_run_that_its_tracker_has_not_closed_is_gone_on_with(workplace, store)
     assert len(client.search_logged_models([run.info.experiment_id])) == 1
 
 
-@pytest.mark.parametrize("mark", ["", '{"files": {"optim'])
+@pytest.mark.parametrize("mark", ["", pytest.param('{"files": {"optim', marks=pytest.mark.matrix)])
 def test_a_mark_that_cannot_be_read_does_not_count(mark, begun, caplog):
     (checkpoint,) = folders(begun / "stages/main/checkpoints")
     (checkpoint / "complete.json").write_text(mark)
@@ -267,7 +269,9 @@ def test_resume_names_what_it_looked_for(workplace):
     assert run_folder(None, "fresh", "runs") == "fresh"
 
 
-@pytest.mark.parametrize(("keep", "left"), [("weights", {"model.safetensors"}), ("none", set())])
+@pytest.mark.parametrize(
+    ("keep", "left"), [("weights", {"model.safetensors"}), pytest.param("none", set(), marks=pytest.mark.matrix)]
+)
 def test_a_finished_run_keeps_of_its_checkpoints_what_was_asked_for(keep, left, workplace):
     run(workplace / "run", *TINY, "tracking=none", f"keep={keep}")
     files = {file.name for file in (workplace / "run/stages/main/checkpoints").rglob("*") if file.is_file()}

@@ -80,6 +80,7 @@ def test_step_metrics_and_artifacts_are_logged(workplace, store):
     assert mlflow.sentence_transformers.load_model(model.model_uri).encode(["a bond"]).shape == (1, 32)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_metrics_whatever_ran_before(workplace):
     first = execute(plan_of(workplace / "1", "tracking=none")).content["metrics"]
     execute(plan_of(workplace / "2", "tracking=none", "loss=contrastive", "seed=1"))
@@ -120,7 +121,9 @@ def test_a_training_that_breaks_ends_failed_with_its_error(workplace, store):
     assert json.loads((workplace / "run/result.json").read_text())["run"]["status"] == "FAILED"
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.matrix)]
+)
 def test_a_stopped_run_ends_killed(sent, code, workplace, store):
     import mlflow
 

@@ -107,6 +107,7 @@ def test_one_failing_job_does_not_end_the_others_and_only_it_is_tried_again(work
     assert sorted(child.info.status for child in children) == ["FAILED", "FINISHED", "FINISHED"]
 
 
+@pytest.mark.slow
 def test_a_cell_that_does_not_fit_is_listed_and_the_others_run(workplace, store):
     code, output = sweep(workplace, "shape=triplet,text")
     assert code == 1
@@ -115,6 +116,7 @@ def test_a_cell_that_does_not_fit_is_listed_and_the_others_run(workplace, store)
     assert [child.info.status for child in children] == ["FINISHED"]
 
 
+@pytest.mark.slow
 def test_a_key_that_only_some_jobs_have_is_left_out_of_the_others_where_that_is_asked_for(workplace, store):
     typed = ("loss=contrastive,cosine", "loss.margin=0.3")
     code, output = sweep(workplace, *typed)

@@ -46,7 +46,7 @@ def prepared(*overrides):
     return prepare(compose(typed, "prepare"), {"dataset": "finance", **given}, overrides)
 
 
-@pytest.mark.parametrize("loss", ["margin_mse", "distill_kl"])
+@pytest.mark.parametrize("loss", ["margin_mse", pytest.param("distill_kl", marks=pytest.mark.matrix)])
 def test_a_run_learns_a_teachers_scores_of_mined_negatives(workplace, pairs, loss):
     own = (pairs, "negatives=bm25", "evaluator=[retrieval]", f"loss={loss}")
     plan = planned(workplace, *own, *SCORES, "dataset.steps.negatives.num_negatives=3", "conversion.max_negatives=3")
@@ -59,7 +59,7 @@ def test_a_run_learns_a_teachers_scores_of_mined_negatives(workplace, pairs, los
     assert execute(plan).content["run"]["status"] == "FINISHED"
 
 
-@pytest.mark.parametrize("loss", ["mse", "embed_distill"])
+@pytest.mark.parametrize("loss", ["mse", pytest.param("embed_distill", marks=pytest.mark.matrix)])
 def test_a_run_learns_a_teachers_embeddings_and_is_judged_on_the_rows_without(workplace, pairs, loss):
     plan = planned(workplace, pairs, "evaluator=[retrieval]", "step=[teacher_embeddings]", f"loss={loss}")
     train = plan.stages[-1].dataset.splits["train"]
@@ -163,6 +163,7 @@ def test_gpl_goes_on_where_it_was_killed_stage_by_stage(monkeypatch, pairs, work
     assert not any((workplace / "cache" / "unfinished").iterdir())
 
 
+@pytest.mark.slow
 def test_gpl_runs_on_the_bundled_data(workplace):
     config = compose(["trainer=smoke", "experiment=gpl", "threads=1", "tracking=none"])
     choices = {"dataset": "finance", "model": "minilm_l3", "loss": "margin_mse", "modifier": "none", "trainer": "smoke"}
@@ -180,7 +181,10 @@ def test_gpl_of_passages_alone_is_told_before_anything_is_mined_that_it_needs_a_
         planned(workplace, *gpl)
 
 
-@pytest.mark.parametrize("judge", ["+dataset@evaluator.retrieval.dataset=finance", "evaluator=[stsb]"])
+@pytest.mark.parametrize(
+    "judge",
+    ["+dataset@evaluator.retrieval.dataset=finance", pytest.param("evaluator=[stsb]", marks=pytest.mark.matrix)],
+)
 def test_gpl_of_passages_alone_is_judged_on_other_data(workplace, judge):
     (workplace / "texts.txt").write_text("".join(f"Thing {n} is here. It has kind {n}.\n" for n in range(40)))
     gpl = ("experiment=gpl", "dataset=texts.txt", "model=tiny", "trainer=smoke", "negatives=bm25", "paths.data=bundled")

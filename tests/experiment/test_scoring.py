@@ -78,6 +78,7 @@ def test_a_base_model_is_encoded_with_once_for_all_runs(workplace, encoded, capl
     assert [one[key] for key in shared] == [two[key] for key in shared]
 
 
+@pytest.mark.slow
 def test_without_a_cache_nothing_is_kept(workplace, encoded):
     execute(plan_of(workplace / "first", "tracking=none"))
     base = f"model={workplace / 'first/stages/main/model'}"

@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 
+import pytest
 from recorded_runs import recorded
 
 from embexp.leaderboards.make import make_leaderboard, write_leaderboard
@@ -53,6 +54,7 @@ def test_every_heading_can_be_reached_and_every_number_sorted():
     assert len(in_ranking) == len(headings)
 
 
+@pytest.mark.usefixtures("real_pictures")
 def test_pictures_are_inside_and_nothing_is_fetched(tmp_path):
     write_leaderboard(make_leaderboard([recorded(1, 0.05)]), tmp_path)
     text = (tmp_path / "leaderboard.html").read_text(encoding="utf-8")

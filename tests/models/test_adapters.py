@@ -26,6 +26,11 @@ SMALL = {
     "intermediate_size": 32,
     "max_position_embeddings": 40,
 }
+ARCHITECTURES = [
+    "bert",
+    *(pytest.param(name, marks=pytest.mark.matrix) for name in ("roberta", "mpnet", "xlm-roberta", "modernbert")),
+]
+ARGUMENTS = [{}, *(pytest.param(each, marks=pytest.mark.matrix) for each in ({"num_layers": 1}, {"dtype": "bfloat16"}))]
 LORA = LoraAdapter(4, 8, 0.0, "all-linear", ["pooler.dense"], "none", False, False, False)
 
 
@@ -72,7 +77,7 @@ def trained(model):
     return {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "mpnet", "xlm-roberta", "modernbert"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_only_the_adapter_is_trained_and_what_is_saved_loads_again(architecture, tmp_path):
     from sentence_transformers import SentenceTransformer
 
@@ -91,7 +96,7 @@ def test_only_the_adapter_is_trained_and_what_is_saved_loads_again(architecture,
     assert numpy.abs(SentenceTransformer(str(tmp_path / "saved")).encode(TEXTS) - embedded).max() < 1e-6
 
 
-@pytest.mark.parametrize("arguments", [{}, {"num_layers": 1}, {"dtype": "bfloat16"}], ids=str)
+@pytest.mark.parametrize("arguments", ARGUMENTS, ids=str)
 def test_another_process_in_another_folder_loads_the_adapter_on_its_base(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     base_of("bert", tmp_path / "base_model")

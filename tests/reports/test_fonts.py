@@ -16,7 +16,7 @@ from embexp.reports.pictures.projection import draw_projection
 from embexp.reports.pictures.score_histogram import draw_binary_histogram, draw_scored_histogram
 from embexp.reports.pictures.similarity_matrix import draw_similarity_matrix
 
-pytestmark = pytest.mark.usefixtures("only_dejavu")
+pytestmark = pytest.mark.usefixtures("only_dejavu", "real_pictures")
 
 
 def add(path):

@@ -56,6 +56,7 @@ def test_the_same_job_of_another_sweep_is_taken_and_counts_for_both(workplace, s
     assert len(runs_in(store)) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_was_deleted_in_mlflow_is_not_taken(workplace, store):
     import mlflow
 

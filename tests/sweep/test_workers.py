@@ -67,6 +67,7 @@ def statuses(store):
     return parents, children
 
 
+@pytest.mark.slow
 def test_a_job_that_is_killed_runs_out_of_memory_or_exits_ends_no_other(workplace, store, deadly):
     environment = {key: value for key, value in deadly.items() if key != "OMP_NUM_THREADS"}
     typed = command("loss.way=kill,live,memory,exit,threads", "sweep.workers=2")
@@ -81,6 +82,7 @@ def test_a_job_that_is_killed_runs_out_of_memory_or_exits_ends_no_other(workplac
     assert f"threads: {max(1, os.cpu_count() // 2)}" in (workplace / "sweep/4/output.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_job_that_exits_in_this_process_ends_no_other(workplace, store, deadly):
     typed = command("loss.way=exit,live")
     done = subprocess.run(typed, env=deadly, cwd=workplace, capture_output=True, text=True, timeout=200)
@@ -88,7 +90,9 @@ def test_a_job_that_exits_in_this_process_ends_no_other(workplace, store, deadly
     assert statuses(store) == (["FAILED"], ["FAILED", "FINISHED"])
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.matrix)]
+)
 def test_a_sweep_that_is_stopped_stops_its_workers_and_closes_their_runs(workplace, store, deadly, how, code):
     slow = command("loss.way=live", "seed=1,2,3,4,5,6", "trainer.max_steps=4000", "sweep.workers=2")
     with open(workplace / "output.txt", "w") as output:

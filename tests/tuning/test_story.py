@@ -78,6 +78,7 @@ def test_a_finished_study_is_only_told_again(workplace, monkeypatch, capsys):
     assert capsys.readouterr().out.partition("trials by")[2] == first
 
 
+@pytest.mark.slow
 def test_a_failed_trial_does_not_end_the_study(workplace, store, capsys):
     found = study(workplace / "study", "loss.scale=1e39,5", "tune.seed=1", "trainer.max_steps=2", "trials=2")
     states = [row["state"] for row in found["trials"]]
@@ -95,6 +96,7 @@ def test_a_study_all_of_whose_trials_fail_is_a_failure(workplace):
     assert json.loads((workplace / "study" / "result.json").read_text())["run"]["status"] == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_hopeless_trial_is_stopped_and_shown_as_killed(workplace, store):
     pruning = ("tune.pruner.n_startup_trials=1", "tune.pruner.n_warmup_steps=0", "tune.sampler=random", "trials=4")
     found = study(workplace / "study", "trainer.learning_rate=tag(log, interval(1e-5, 1e-1))", *pruning)
