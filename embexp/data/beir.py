@@ -7,16 +7,19 @@ A folder holds `queries.jsonl` and `corpus.jsonl` (`_id`, `text`, and a `title` 
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.file_contents import sha256_of
+from embexp.data.cells import number_in
 from embexp.data.dataset import SPLITS, EmbeddingDataset
 from embexp.data.faults import FaultLog
 from embexp.data.formats import chunks_of
+from embexp.data.meaning import plain_name
 from embexp.data.reading import ColumnSpec, RowSource, dataset_from
-from embexp.data.text_files import Chunk, FileOptions, batched
+from embexp.data.text_files import Chunk, FileOptions, Lines, batched
 from embexp.data.values import listed_values, numbers
 from embexp.errors import DataError, listed
 
@@ -66,6 +69,14 @@ def _whole(title: Any, text: Any) -> str:
 
 _QUERIES, _CORPUS = "queries.jsonl", "corpus.jsonl"
 _QRELS = ("query-id", "corpus-id", "score")  # columns of the files that say which documents are relevant
+# Their names in other files, without signs; and where they stand in files without names.
+_NAMES = dict.fromkeys(("queryid", "qid", "query", "topic", "topicid"), "query-id")
+_NAMES |= dict.fromkeys(
+    ("corpusid", "docid", "docno", "did", "pid", "passageid", "documentid", "document"), "corpus-id"
+)
+_NAMES |= dict.fromkeys(("score", "rel", "relevance", "label", "grade", "judgement", "judgment"), "score")
+_PLACES = {3: (0, 1, 2), 4: (0, 2, 3)}
+_QRELS_FORM = f"a first line that names {listed(_QRELS)}, separated by tabs, or the four columns of TREC"
 _RELEVANT = 1.0  # the score of all that are relevant, where relevance is not graded
 logger = logging.getLogger(__name__)
 
@@ -80,7 +91,12 @@ class _Qrels:
 
 
 def read_beir(
-    name: str, folder: str | Path, splits: Mapping[str, str] | None, on_fault: str, shape: str | None = None
+    name: str,
+    folder: str | Path,
+    splits: Mapping[str, str] | None,
+    on_fault: str,
+    shape: str | None = None,
+    max_rows: int | None = None,
 ) -> EmbeddingDataset:
     """Ranked rows: each query with its relevant documents, and with those that the files call irrelevant.
 
@@ -88,9 +104,10 @@ def read_beir(
     evaluator reads it from the same file.
 
     Args:
-        folder: in the form of BEIR.
+        folder: in the form of BEIR; the qrels may be in TREC's form, too.
         splits: the name of the qrels file for each of train, dev, test; None takes the files that are called so.
         on_fault: `stop` at faulty rows, or `drop` them and count them.
+        max_rows: most queries of each split.
 
     Raises:
         ConfigError: a split with another name.
@@ -105,20 +122,22 @@ def read_beir(
     documents = _texts(place / _CORPUS, {document for of_query in scores for document in of_query}, faults)
     graded = any(score > 0 and score != _RELEVANT for of_query in scores for score in of_query.values())
     sources = {
-        split: RowSource(file, _chunks(_Rows(file, queries, documents, graded, faults), qrels[split]))
+        split: RowSource(file, partial(_chunks, _Rows(file, queries, documents, graded, faults), qrels[split]))
         for split, file in files.items()
     }
     provenance = {"source": str(folder)} | {f"sha256/{split}": sha256_of(file) for split, file in files.items()}
     provenance |= {f"sha256/{file}": sha256_of(place / file) for file in (_QUERIES, _CORPUS)}
-    return dataset_from(name, sources, ColumnSpec(shape or "ranked"), faults, provenance)
+    spec = ColumnSpec(shape or "ranked", max_rows=max_rows)
+    refuse(spec.problems(), under="dataset.reader")
+    return dataset_from(name, sources, spec, faults, provenance)
 
 
 def _qrels_files(folder: Path, splits: Mapping[str, str] | None) -> dict[str, Path]:
     """The file with the qrels of each split."""
     legal = LegalValues(many=True, one_of=SPLITS)
     refuse(problems_with("dataset.reader.splits", [*(splits or SPLITS)], legal, "{dev: <file>}"))
-    names = splits or {split: split for split in SPLITS if (folder / "qrels" / f"{split}.tsv").is_file()}
-    files = {split: folder / "qrels" / f"{names[split]}.tsv" for split in SPLITS if split in names}
+    names = splits or {split: split for split in SPLITS if _qrels_file(folder, split).is_file()}
+    files = {split: _qrels_file(folder, names[split]) for split in SPLITS if split in names}
     needed = [folder / _QUERIES, folder / _CORPUS, *(files.values() or [folder / "qrels" / "test.tsv"])]
     missing = [str(file) for file in needed if not file.is_file()]
     if missing:
@@ -130,27 +149,57 @@ def _qrels_files(folder: Path, splits: Mapping[str, str] | None) -> dict[str, Pa
     return files
 
 
+def _qrels_file(folder: Path, name: str) -> Path:
+    """The file with the qrels of a split, as BEIR or TREC end its name; BEIR's where there is none."""
+    files = [folder / "qrels" / f"{name}{ending}" for ending in (".tsv", ".txt", ".trec", ".qrels")]
+    return next((file for file in files if file.is_file()), files[0])
+
+
 def _read_qrels(path: Path, faults: FaultLog) -> dict[str, _Qrels]:
     """The qrels of each query that has a relevant document, in the order of the file."""
     found: dict[str, _Qrels] = {}
-    for chunk in chunks_of(path, FileOptions(quote=None), faults):
-        if absent := [column for column in _QRELS if column not in chunk.columns]:
-            expected = f"a first line that names {listed(_QRELS)}, separated by tabs"
-            text = f"there is no column {listed(absent)} (but: {listed(chunk.columns)})"
-            raise DataError(text, file=path, expected=expected)
-        queries, documents, given = (listed_values(chunk.columns[column]) for column in _QRELS)
-        scores, wrong = numbers(given)
-        for row, (line, score) in enumerate(zip(chunk.places, scores.to_pylist(), strict=True)):
-            if row in wrong:
-                faults.add(path, line, f"score {wrong[row][0]}", wrong[row][1])
-                continue
-            qrels = found.setdefault(queries[row], _Qrels(line))
-            qrels.scores[documents[row]] = max(score, qrels.scores.get(documents[row], score))
-            qrels.lines[documents[row]] = line
+    for line, query, document, given in _judgements(path, faults):
+        (score,), wrong = numbers([given])
+        if wrong:
+            faults.add(path, line, f"score {wrong[0][0]}", given)
+            continue
+        qrels, score = found.setdefault(query, _Qrels(line)), score.as_py()
+        qrels.scores[document] = max(score, qrels.scores.get(document, score))
+        qrels.lines[document] = line
     answered = {query: qrels for query, qrels in found.items() if max(qrels.scores.values()) > 0}
     if len(answered) < len(found):
         logger.info("%s: %s queries without a relevant document are left out", path, f"{len(found) - len(answered):,}")
     return answered
+
+
+def _judgements(path: Path, faults: FaultLog) -> Iterator[tuple[int, str, str, str]]:
+    """The line, query, document and score of each judgement.
+
+    Three columns are query-id, corpus-id and score; four are TREC's, of which the second says nothing. A first line may
+    name them.
+    """
+    head, filled = Lines(path, "utf-8", None, faults).peek_filled(1)
+    if not head:
+        raise DataError("the file begins with no line", file=path, expected=_QRELS_FORM)
+    delimiter = "\t" if "\t" in head[0][1] else None
+    first = head[0][1].split(delimiter)
+    places = _PLACES.get(len(first))
+    if number_in(first[-1]) is None:  # names of columns
+        next(filled)
+        named = [_NAMES.get(plain_name(name)) for name in first]
+        if absent := [column for column in _QRELS if column not in named]:
+            text = f"there is no column {listed(absent)} (but: {listed(first)})"
+            raise DataError(text, file=path, expected=_QRELS_FORM)
+        places = tuple(named.index(column) for column in _QRELS)
+    if places is None:
+        raise DataError(f"the first line is {head[0][1][:200]!r}", file=path, expected=_QRELS_FORM)
+    for number, line in filled:
+        fields = line.split(delimiter)
+        if len(fields) != len(first):
+            faults.add(path, number, f"not {len(first)} fields as in the header", fields)
+        else:
+            query, document, score = (fields[place].strip() for place in places)
+            yield number, query, document, score
 
 
 def _texts(path: Path, wanted: set[str], faults: FaultLog) -> dict[str, str]:

@@ -45,7 +45,7 @@ NLI_LABELS = ("entailment", "neutral", "contradiction")
 _SAME_INTENT, _SAME_CONCEPT, _SAME_FAMILY, _UNRELATED = 1.0, 0.6, 0.3, 0.0
 
 
-def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
+def read_bundled(name: str, shape: str, corpus: str, max_rows: int | None = None) -> EmbeddingDataset:
     """A bundled corpus in one of its shapes: ranked, scored_pair, class_pair, labelled_text or text; or as pairs or
     triplets made of these, as public data sets have them.
 
@@ -54,6 +54,7 @@ def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
 
     Args:
         corpus: `finance_en` or `finance_zh`.
+        max_rows: most rows of each split; None takes all.
 
     Raises:
         DataError: a corpus that is not bundled.
@@ -71,7 +72,9 @@ def read_bundled(name: str, shape: str, corpus: str) -> EmbeddingDataset:
     concepts = _concepts_of(corpus)
     families = tuple(sorted({concept["family"] for concept in concepts}))
     label_names = {"class_pair": NLI_LABELS, "labelled_text": families}.get(shape, ())
-    splits = {split: _columns(rows_of(_members(concepts, split)), label_names) for split in SPLITS}
+    splits = {
+        split: _columns(itertools.islice(rows_of(_members(concepts, split)), max_rows), label_names) for split in SPLITS
+    }
     return dataset_of(name, shape, splits, label_names, {"source": f"bundled {corpus}"})
 
 

@@ -2,20 +2,29 @@
 
 import logging
 import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import batches_of, select_rows
+from embexp.data.cells import as_list
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import DataError
+from embexp.errors import DataError, Problem, listed
 
 if TYPE_CHECKING:
     import pyarrow
 
 _MOST_NAMES = 1_000  # more different label texts than this are no classes
-_NO_LABEL = ("", "-")  # how SNLI and others write that there is none
+_NO_LABELS = ("", "-")  # how SNLI and others write that there is none
+_HUBS_NO_LABEL = -1
+_NONE = -(2**62)  # the number of rows that have what the user says is no label
 _TRUTHS = {"true": 1, "false": 0}
 FRACTION = "holds a fraction"
+SEVERAL = "holds several labels"
+OTHER_BYTES = "holds bytes of another encoding"
+_FEW = 0.05  # share of rows up to which -1 says that a row has no label
+_JOINED = re.compile(r"\s*[|;,/+]\s*")  # between the labels of a text that has several
 _SCALES = range(3, 11)  # the largest numbers of usual scales for scores; classes of pairs rarely are so many
 
 logger = logging.getLogger(__name__)
@@ -26,10 +35,12 @@ class ClassLabels:
 
     Args:
         names: the classes by their number; empty takes the names in the data, in the order in which they come.
+        no_label: the label of rows that have none; `drop_unlabelled` leaves them out.
     """
 
-    def __init__(self, names: Sequence[str] = ()) -> None:
+    def __init__(self, names: Sequence[str] = (), no_label: str | int | None = None) -> None:
         self.numbers_of = {name: number for number, name in enumerate(names)}
+        self._no_label = None if no_label is None else str(no_label)
         self._given = bool(names)
         self._as_names: bool | None = None  # decided by the first labels that are read
 
@@ -50,11 +61,21 @@ class ClassLabels:
         if self._as_names is None:
             self._as_names = self._look_like_names(values)
         number = self._number_of_name if self._as_names else _whole_number
-        found = [number(value) for value in values]
+        found = [_NONE if self._says_none(value) else number(value) for value in values]
         wrong = {row: (self._why_none(values[row]), values[row]) for row, label in enumerate(found) if label is None}
         return pyarrow.array(found, pyarrow.int64()), wrong
 
+    def _says_none(self, value: Any) -> bool:
+        if self._no_label is None or value is None:
+            return False
+        same_number = _number(value) is not None and _number(value) == _number(self._no_label)
+        return same_number or str(value).strip() == self._no_label
+
     def _why_none(self, value: Any) -> str:
+        if as_list(value) is not None:
+            return SEVERAL
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            return OTHER_BYTES
         number = _number(value)
         if number is not None and not number.is_integer():
             return FRACTION
@@ -63,18 +84,22 @@ class ClassLabels:
     def _look_like_names(self, values: Sequence[Any]) -> bool:
         if self._given and any(self._as_text(value) in self.numbers_of for value in values):
             return True
-        texts = [value for value in values if isinstance(value, str) and value.strip() not in _NO_LABEL]
+        texts = [value for value in values if isinstance(value, str) and value.strip() not in _NO_LABELS]
         return sum(_number(text) is None for text in texts) > len(values) / 2
 
     def _as_text(self, value: Any) -> str | None:
         """A label as a name; True and False are names only where names were given that say so."""
-        if isinstance(value, bool) and self._given:
-            return str(value) if str(value) in self.numbers_of else str(value).lower()
+        if isinstance(value, bool):
+            return (str(value) if str(value) in self.numbers_of else str(value).lower()) if self._given else None
+        if isinstance(value, int) and self._given:
+            return str(value)
         return value.strip() if isinstance(value, str) else None
 
     def _number_of_name(self, value: Any) -> int | None:
         name = self._as_text(value)
-        if name is None or name in _NO_LABEL:
+        if name is None or name in _NO_LABELS or as_list(name) is not None:
+            return None
+        if any("\ud800" <= character <= "\udfff" for character in name):  # bytes of another encoding: no name
             return None
         if name not in self.numbers_of and not self._given:
             if len(self.numbers_of) == _MOST_NAMES:
@@ -108,17 +133,20 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def drop_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
+def drop_unlabelled(dataset: EmbeddingDataset, is_sure: bool = False) -> EmbeddingDataset:
     """The data set without the rows labelled -1, the Hub's sign for pairs on which the annotators did not agree.
 
-    -1 is that sign only among labels from 0, and not where -1 and 1 without names are the two classes.
+    -1 is that sign where few rows have it, or where the others have the three labels of NLI.
+
+    Args:
+        is_sure: -1 says for sure that a row has no label.
 
     Raises:
-        DataError: all labels are -1 or 1.
+        DataError: -1 may be a class, or some labels seem to be several joined ones.
     """
     import numpy
 
-    if dataset.shape.label_kind != "class":
+    if dataset.shape.label_kind not in ("class", "binary"):
         return dataset
     labels = {
         split: numpy.concatenate([batch[dataset.shape.label].to_numpy() for batch in batches_of(rows)] or [[]])
@@ -131,10 +159,44 @@ def drop_unlabelled(dataset: EmbeddingDataset) -> EmbeddingDataset:
             "'dataset.reader.columns={score: <the column>}' and dataset.reader.score_range=[%d,%d].",
             dataset.name, min(seen), max(seen), min(seen), max(seen),
         )  # fmt: skip
-    if -1 not in seen or max(seen) < 0:
+    left_out = _NONE
+    if _HUBS_NO_LABEL in seen and _NONE not in seen and max(seen) >= 0:
+        counts = [int((of_split == _HUBS_NO_LABEL).sum()) for of_split in labels.values()]
+        is_nli = "sentence1" in dataset.shape.texts and seen == {_HUBS_NO_LABEL, 0, 1, 2}
+        if not is_sure and not is_nli and sum(counts) > _FEW * dataset.num_rows:
+            raise DataError(_question(dataset, seen, sum(counts)))
+        left_out = _HUBS_NO_LABEL
+    if left_out not in seen:
         return dataset
-    if seen == {-1, 1} and not dataset.label_names:
-        expected = "0 and 1, or class names: write 0 for -1"
-        raise DataError(f"Data set {dataset.name} holds the labels -1 and 1", expected=expected)
-    splits = {split: select_rows(rows, labels[split] != -1) for split, rows in dataset.splits.items()}
-    return dataset.after("leave out rows without a gold label (-1)", splits)
+    splits = {split: select_rows(rows, labels[split] != left_out) for split, rows in dataset.splits.items()}
+    return dataset.after(f"leave out rows without a gold label{' (-1)' if left_out == _HUBS_NO_LABEL else ''}", splits)
+
+
+def _question(dataset: EmbeddingDataset, seen: set[int], count: int) -> Problem:
+    """What -1 may mean among these labels, and what to type for each reading."""
+    others = seen - {_HUBS_NO_LABEL}
+    names = ",".join(f'"{label}"' for label in sorted(seen))
+    is_binary = "sentence1" in dataset.shape.texts and others == {1}
+    as_class = f"'dataset.reader.label_names=[{names}]'" + (" dataset.shapes=[binary_pair]" if is_binary else "")
+    return Problem(
+        f"Data set {dataset.name} holds the label -1 in {count:,} of {dataset.num_rows:,} rows, beside "
+        f"{listed(str(label) for label in sorted(others))}",
+        expected="to know whether -1 is a class, or says that a row has no label and is to be left out",
+        fix=(as_class, *(["dataset.reader.no_label=-1"] if len(others) > 1 else [])),
+    )
+
+
+def joined_labels(names: Sequence[str]) -> list[str]:
+    """The names that are several others joined, such as `sport|politics`: of texts that have several labels.
+
+    >>> joined_labels(["sport", "politics", "sport|politics"]), joined_labels(["R&D, sales", "law"])
+    (['sport|politics'], [])
+    """
+    parts = {name: _JOINED.split(name.strip()) for name in names}
+    alone = {name for name, found in parts.items() if len(found) == 1}
+    times = Counter(part for found in parts.values() if len(found) > 1 for part in {*found})
+    return [
+        name
+        for name, found in parts.items()
+        if len(found) > 1 and all(part and (part in alone or times[part] > 1) for part in found)
+    ]

@@ -1,9 +1,13 @@
 """Which column means what: the source's column for each column of a shape, and the shape that the columns fit."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from embexp.data.shapes import OF_ANY_SHAPE, SHAPES, Shape, described, shape_named, text_columns, training_columns
+from embexp.data.cells import as_list, has_path, values_at
+from embexp.data.meaning import filled, mean_length, meaning_of, plain_name
+from embexp.data.shapes import OF_ANY_SHAPE, SHAPES, Shape, shape_named, text_columns, training_columns
 from embexp.errors import DataError, Problem, did_you_mean, listed
 
 ROLES = {name for shape in SHAPES.values() for name in (*training_columns(shape, ["negative_1"]), *shape.extras)}
@@ -16,151 +20,160 @@ ALIASES = {
     "pos_scores": "positive_scores",
     "neg_scores": "negative_scores",
 }
-_SAY_COLUMNS = "'dataset.reader.columns={<column of the shape>: <your column>}'"
-# A part of a column's name that shows that the column means something, and the column of a shape that it may be.
-_MEANINGS = {
-    "negative": "negative_1",
-    "label": "label",
-    "categor": "label",
-    "class": "label",
-    "score": "score",
-    "similarity": "score",
-    "split": "",
-}
+_BY_PLAIN_NAME = {plain_name(name): name for name in (*ROLES, *ALIASES)}
+_MAY_HOLD_LISTS = ("positive", "positives", "negative_1", "negatives")  # then the rows are ranked
+SAY_COLUMNS = "'dataset.reader.columns={<column of the shape>: <your column>}'"
 _MOST_NEAR = 3  # shapes that are described when none fits
+Samples = Mapping[str, Sequence[Any]]  # some values of each column
 
 
-def match_columns(
-    given: Mapping[str, Any], columns: Mapping[str, str], shape: Shape | None, source: Any, header_fix: str = ""
-) -> tuple[Shape, dict[str, str], list[str]]:
-    """The shape of rows, the source's column for each of its columns, and the source's columns that it does not use.
+@dataclass(frozen=True)
+class Match:
+    """What the columns mean.
+
+    Attributes:
+        shape: of the rows.
+        roles: the source's column for each column of the shape, and others under their own name.
+        unused: the source's columns that the shape does not use.
+        meaningful: those of them that seem to mean something, with the column of a shape that each may be.
+        renamed: the source's name of each column that was taken although it differs in capitals, blanks or signs.
+    """
+
+    shape: Shape
+    roles: dict[str, str]
+    unused: list[str] = field(default_factory=list)
+    meaningful: dict[str, str] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Columns that cannot be matched as they are.
+
+    Attributes:
+        shapes: names of the shapes that they could be; empty where none fits.
+        ignored: columns that mean something and would be left out.
+    """
+
+    roles: dict[str, str]
+    shapes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+def match(samples: Samples, columns: Mapping[str, str], ignore: Iterable[str], shape: Shape | None) -> Match | Misfit:
+    """The meaning of the columns, as far as they have one.
 
     Without a shape it is the one whose columns are all there; the one with the most columns when several fit. Labels
     that only ever are 0 or 1 make a binary pair, but that is known once all rows are read: until then it is a class
     pair.
 
     Args:
-        given: the values of the first rows, by the source's column.
-        columns: the source's column for each column of the shape, as the user names them: then other columns may be
-            left out, unless shapes have them.
-        header_fix: what to type where the file may have no header line.
-
-    Raises:
-        DataError: a column that is not there, a name on the left that no shape has, no shape that fits, or a column
-            that means something and would be ignored.
+        samples: some values of each of the source's columns.
+        columns: the source's column for each column of the shape, as the user names them; a dot leads to a field of
+            the objects in a column.
+        ignore: the source's columns that are not to be used.
+        shape: as the user names it; then other columns may be left out.
     """
-    roles = _roles(list(given), columns, source)
+    left = {name: values for name, values in samples.items() if name not in {*ignore}}
+    roles, renamed = _roles(left, columns)
+    has_lists = any(_holds_lists(_at(left, roles[ours])) for ours in _MAY_HOLD_LISTS if ours in roles)
+    if has_lists and (shape is None or shape.text_lists):
+        roles = _as_ranked(roles)
     if shape is None:
-        label = given.get(roles.get("label"), [None])
-        first = label[0] if isinstance(label, list | tuple) else label[0].as_py()
-        shape = _shape_of(roles, isinstance(first, list), source, bool(columns), header_fix)
-    needed = _needed_columns(shape, [*roles, *shape.required_negatives])
-    if missing := [name for name in needed if name not in roles]:
-        text = f"the columns are {listed(roles)}; for {described(shape.name)} it lacks {listed(missing)}"
-        raise DataError(text, file=source, fix=_SAY_COLUMNS)
-    return shape, roles, [*_unused(roles, shape).values()]
+        names = list(roles)
+        fitting = [shape for shape in SHAPES.values() if {*_needed_columns(shape, names)} <= set(names)]
+        fitting = [shape for shape in fitting if not shape.negatives or len(text_columns(shape, names)) > 2]
+        if not fitting:
+            return Misfit(roles)
+        most = max(len(training_columns(shape, names)) for shape in fitting)
+        best = {shape.name for shape in fitting if len(training_columns(shape, names)) == most}
+        if best == {"binary_pair", "class_pair"}:
+            best = {"class_pair"}
+        if best == {"labelled_text", "embedded_text"}:
+            best = {"embedded_text" if _holds_lists(_at(left, roles["label"])) else "labelled_text"}
+        found = shape_named(sorted(best)[0])
+    else:
+        found, best = shape, {shape.name}
+    unused = _unused(roles, found)
+    texts = [mean_length(_at(left, roles[name])) for name in found.texts if name in roles]
+    meaningful = {
+        theirs: meaning or ""
+        for ours, theirs in unused.items()
+        if (meaning := meaning_of(theirs, left.get(theirs, ()), min(texts, default=0))) is not None
+        or (shape is None and ours in ROLES and filled(left.get(theirs, ())))
+    }
+    if shape is None and (len(best) > 1 or meaningful):
+        return Misfit(roles, tuple(sorted(best)), tuple(meaningful))
+    return Match(found, roles, [*unused.values()], meaningful, renamed)
 
 
-def _roles(names: list[str], columns: Mapping[str, str], source: Any) -> dict[str, str]:
-    """The source's column for each column it can be under a shape's name; others keep their own name."""
-    missing = [theirs for theirs in columns.values() if theirs not in names]
-    if missing:
-        expected = f"some of its columns: {listed(names)}"
-        raise DataError(f"there is no column {listed(missing)}", file=source, expected=expected, fix=_SAY_COLUMNS)
+def check_names(samples: Samples, columns: Mapping[str, str], ignore: Iterable[str], source: Any) -> None:
+    """Raise DataError for names that the user typed and that are not there."""
+    names = list(samples)
+    problems = []
+    for key, given in (("columns", [*columns.values()]), ("ignore", [*ignore])):
+        if missing := [theirs for theirs in given if not has_path(samples, theirs)]:
+            near = [plain for plain in names if plain_name(plain) == plain_name(missing[0])]
+            note = did_you_mean(missing[0], near or names)
+            expected = f"some of its columns: {listed(names)}"
+            fix = () if key == "ignore" else (SAY_COLUMNS,)
+            text = f"there is no column {listed(missing)}"
+            problems.append(Problem(text, file=str(source), expected=expected, note=note, fix=fix))
+    if problems:
+        raise DataError(*problems)
     unknown = [ours for ours in columns if ours not in ROLES and not ours.startswith("negative_")]
     if unknown:
         text, note = f"names {listed(unknown)}, which no shape has", did_you_mean(unknown[0], ROLES)
         expected = f"some of: {listed(sorted(ROLES))}"
-        raise DataError(text, key="dataset.reader.columns", expected=expected, note=note, fix=_SAY_COLUMNS)
-    taken = {*columns, *columns.values()}
-    roles = {name: name for name in names if name not in taken} | dict(columns)
+        raise DataError(text, key="dataset.reader.columns", expected=expected, note=note, fix=SAY_COLUMNS)
+
+
+def lacking(shape: Shape, roles: Mapping[str, str]) -> list[str]:
+    """The columns without which rows are not of this shape, and that are not there."""
+    return [name for name in _needed_columns(shape, [*roles, *shape.required_negatives]) if name not in roles]
+
+
+def _roles(samples: Samples, columns: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The source's column for each column it can be under a shape's name, others under their own; and the renamed."""
+    taken = {*columns, *columns.values(), *(theirs.partition(".")[0] for theirs in columns.values())}
+    roles = {name: name for name in samples if name not in taken} | dict(columns)
+    renamed = {}
+    for name in samples:
+        usual = _BY_PLAIN_NAME.get(plain_name(name)) or _negative_number(name)
+        if roles.get(name) == name and name not in {*ROLES, *ALIASES} and usual and usual not in {*roles, *samples}:
+            renamed[usual] = name
+            roles = {usual if ours == name else ours: theirs for ours, theirs in roles.items()}
     for usual, ours in ALIASES.items():
         if usual in roles and ours not in roles:
-            roles[ours] = roles.pop(usual)
-    return roles
+            roles = {ours if name == usual else name: theirs for name, theirs in roles.items()}
+    return roles, renamed
 
 
-def _shape_of(roles: Mapping[str, str], is_vector: bool, source: Any, may_leave_out: bool, header_fix: str) -> Shape:
-    names = list(roles)
-    fitting = [shape for shape in SHAPES.values() if {*_needed_columns(shape, names)} <= set(names)]
-    fitting = [shape for shape in fitting if not shape.negatives or len(text_columns(shape, names)) > 2]
-    if not fitting:
-        raise DataError(_no_shape(list(roles.values()), names, source, header_fix))
-    most = max(len(training_columns(shape, names)) for shape in fitting)
-    best = {shape.name for shape in fitting if len(training_columns(shape, names)) == most}
-    if best == {"binary_pair", "class_pair"}:
-        best = {"class_pair"}
-    if best == {"labelled_text", "embedded_text"}:
-        best = {"embedded_text" if is_vector else "labelled_text"}
-    shape = shape_named(sorted(best)[0])
-    unused = [
-        theirs
-        for ours, theirs in _unused(roles, shape).items()
-        if ours in ROLES or (not may_leave_out and _meaning_of(theirs) is not None)
-    ]
-    if len(best) > 1 or unused:
-        ignored = f", but then {listed(unused)} would be ignored" if unused else ""
-        has_split = "split" in map(str.lower, unused)
-        raise DataError(
-            f"the columns {listed(roles.values())} can be {listed(sorted(best))}{ignored}",
-            file=source,
-            expected="a file for each split, in a folder" if has_split else "",
-            fix=(*([] if has_split or not unused else [_way_to_use(unused, roles)]), f"dataset.shapes=[{shape.name}]"),
-        )
-    return shape
+def _as_ranked(roles: Mapping[str, str]) -> dict[str, str]:
+    """The roles of rows with lists of positives or negatives, whatever they call the query and single texts."""
+    names = {"anchor": "query", "positive": "positives", "negative_1": "negatives"}
+    return {ours if names.get(ours, ours) in roles else names.get(ours, ours): theirs for ours, theirs in roles.items()}
 
 
-def _no_shape(theirs: list[str], names: list[str], source: Any, header_fix: str) -> Problem:
-    def nearness(shape: Shape) -> tuple[int, int]:
-        columns = _needed_columns(shape, ["negative_1"])
-        return -len({*columns} & {*names}), abs(len(columns) - len(names))
-
-    near = [shape.name for shape in sorted(SHAPES.values(), key=nearness)]
-    return Problem(
-        f"the columns {listed(theirs)} fit no shape",
-        file=str(source),
-        expected="the columns of a shape" + (", or a header line that names columns" if header_fix else ""),
-        note=f"The nearest shapes are {'; '.join(map(described, near[:_MOST_NEAR]))}; "
-        f"the others {listed(near[_MOST_NEAR:])}",
-        fix=(*([header_fix] if header_fix else []), _SAY_COLUMNS),
-    )
+def _negative_number(name: str) -> str | None:
+    """The n-th negative that a name means: `Negative 2` is negative_2."""
+    found = re.fullmatch(r"negative([1-9]\d*)", plain_name(name))
+    return f"negative_{found[1]}" if found else None
 
 
-def usual_columns(number: int) -> str:
-    """The names that so many columns without names most often have, for a message.
-
-    >>> usual_columns(2), usual_columns(7)
-    ('anchor,positive', '...')
-    """
-    return {1: "text", 2: "anchor,positive", 3: "sentence1,sentence2,label"}.get(number, "...")
+def _at(samples: Samples, column: str) -> Sequence[Any]:
+    return values_at(samples, column) or ()
 
 
-def _meaning_of(column: str) -> str | None:
-    """The column of a shape that a name seems to stand for ("" when none does); None for a name without a meaning.
-
-    >>> _meaning_of("Coarse_Label"), _meaning_of("split"), _meaning_of("ticker")
-    ('label', '', None)
-    """
-    return next((role for part, role in _MEANINGS.items() if part in column.lower()), None)
+def _holds_lists(values: Sequence[Any]) -> bool:
+    some = filled(values)[:20]
+    return bool(some) and 2 * sum(as_list(value) is not None for value in some) >= len(some)
 
 
 def _unused(roles: Mapping[str, str], shape: Shape) -> dict[str, str]:
     """Those of the roles that mean nothing in this shape."""
     used = {*training_columns(shape, list(roles)), *shape.extras, *OF_ANY_SHAPE}
     return {ours: theirs for ours, theirs in roles.items() if ours not in used}
-
-
-def _way_to_use(unused: list[str], roles: Mapping[str, str]) -> str:
-    """What to type so that columns are used that would be ignored."""
-    meant = {theirs: _meaning_of(theirs) for theirs in unused}
-    columns = {role: theirs for theirs, role in reversed(meant.items()) if role}
-    if negatives := sorted(theirs for theirs, role in meant.items() if role == "negative_1"):
-        negatives += [
-            theirs for ours, theirs in roles.items() if ours.startswith("negative_") and theirs not in negatives
-        ]
-        columns |= {f"negative_{number}": theirs for number, theirs in enumerate(negatives, 1)}
-    named = ", ".join(f"{role}: {theirs}" for role, theirs in columns.items())
-    return f"'dataset.reader.columns={{{named}}}'" if named else _SAY_COLUMNS
 
 
 def _needed_columns(shape: Shape, names: Iterable[str]) -> list[str]:

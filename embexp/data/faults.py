@@ -1,5 +1,6 @@
 """Rows that cannot be read: each is named by file, line and reason, all are counted, the first ones are shown."""
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,6 +34,14 @@ class FaultLog:
         self._ways: dict[str, None] = {}  # what to type against the faults, each once
         self._misread: dict[str, tuple[int, Problem]] = {}  # by reason: rows, and the first of them
 
+    def state(self) -> dict[str, Any]:
+        """What is recorded so far, for `restore`."""
+        return copy.deepcopy(vars(self))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Forget what was recorded since: the rows are read once more."""
+        vars(self).update(copy.deepcopy(state))
+
     def add(self, source: Any, line: int, reason: str, value: Any = None, num_lines: int = 1, fix: str = "") -> None:
         """Record a faulty row; `reason` is the same for all rows with this fault, `value` differs.
 
@@ -50,11 +59,21 @@ class FaultLog:
             self._num_shown += num_lines
 
     def misread(self, source: Any, line: int, reason: str, value: Any, expected: str, fix: str = "") -> None:
-        """Record a value which shows that its whole column is misunderstood: refused whatever the policy is."""
+        """Record a value which shows that its whole column is misunderstood: refused whatever the policy is.
+
+        Args:
+            fix: what to type; `advise` replaces it once more rows are known.
+        """
         fixes = (fix,) if fix else ()
         first = Problem(f"{reason}{_shown(value)}", file=str(source), line=line, expected=expected, fix=fixes)
         count, first = self._misread.get(reason, (0, first))
         self._misread[reason] = count + 1, first
+
+    def advise(self, reason: str, fix: str, note: str) -> None:
+        """Say what to type for values misread for this reason, from all rows read so far."""
+        if reason in self._misread:
+            count, first = self._misread[reason]
+            self._misread[reason] = count, replace(first, fix=(fix,), note=note)
 
     def settle(self, num_rows: int) -> None:
         """Once all is read: raise if a column was misread, at faults if the policy is to stop, or if no row is left.

@@ -1,86 +1,45 @@
 """File formats as chunks of columns, chosen by the ending: CSV, TSV, JSON Lines, plain text and Parquet."""
 
 import csv
-import json
-import shlex
+import itertools
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from embexp.data.arrow import BATCH_ROWS
-from embexp.data.columns import usual_columns
 from embexp.data.faults import FaultLog
-from embexp.data.text_files import (
-    MAX_CHARS,
-    NESTED,
-    OTHER_ENCODING,
-    Chunk,
-    FileOptions,
-    Lines,
-    arrow_chunk,
-    batched,
-    is_zipped,
-)
+from embexp.data.headers import header_fix, may_be_header
+from embexp.data.json_files import json_chunks
+from embexp.data.text_files import MAX_CHARS, Chunk, FileOptions, Lines, arrow_chunk, batched, is_zipped
 from embexp.errors import DataError, listed
 
-
-def _json_chunks(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
-    """The rows of a JSONL file; lines that hold no object go to `faults`."""
-    for batch in batched(_json_rows(Lines(path, options.encoding, None, faults), faults)):
-        names = dict.fromkeys(name for _, row in batch for name in row)
-        yield Chunk([place for place, _ in batch], {name: [row.get(name) for _, row in batch] for name in names})
-
-
-def _json_rows(lines: Lines, faults: FaultLog) -> Iterator[tuple[int, dict[str, Any]]]:
-    head, filled = lines.peek_filled(1)
-    for _, line in head:
-        _refuse_one_value(lines.path, line)
-    for number, line in filled:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            faults.add(lines.path, number, "no JSON", getattr(error, "msg", type(error).__name__))
-            continue
-        if isinstance(row, dict) and isinstance(row.get(NESTED), dict):
-            row = row[NESTED]
-        if not isinstance(row, dict):
-            faults.add(lines.path, number, "no JSON object (expected one in each line)", row)
-        else:
-            yield number, row
-
-
-def _refuse_one_value(path: Path, first_line: str) -> None:
-    """Raise DataError when a first line says that the file is one JSON array, or one value over several lines."""
-    try:
-        value = json.loads(first_line)
-    except (ValueError, RecursionError):
-        is_array = first_line.lstrip().startswith("[")
-        is_one = is_array or first_line.rstrip().endswith(("{", "[", ","))
-    else:
-        is_one = is_array = isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-    if is_one:
-        text = f"the file holds {'an array of rows' if is_array else 'one JSON value over several lines'}"
-        fix = f"jq -c '.[]' {shlex.quote(str(path))} > {shlex.quote(f'{path.stem}.jsonl')}" if is_array else ()
-        raise DataError(text, file=path, expected="an object in each line (JSON Lines)", fix=fix)
-
-
-_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+_DELIMITERS = {"|||": "triple bars", "||": "double bars", "::": "double colons"}
+_DELIMITERS |= {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 _ROW_NUMBERS = "Unnamed: 0"  # what pandas calls a column without a name: the row numbers that it writes first
 _PLAIN_QUOTES = "dataset.reader.quote=null"
+_SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)  # Excel's first line
 
 
-def _separated_chunks(path: Path, delimiter: str, options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
+def _separated_chunks(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
     """The rows of a CSV or TSV file; rows with too few or too many fields go to `faults`."""
     lines = Lines(path, options.encoding, "", faults)
-    rows = _separated_rows(lines, delimiter, options, faults)
-    header = list(options.header) or _header(path, next(rows, (0, []))[1], delimiter)
+    numbered = iter(lines)
+    first = next(numbered, "")
+    delimiter = options.delimiter_in(kind_of(path))
+    if separator := _SEPARATOR.fullmatch(first):
+        delimiter = delimiter if options.delimiter else separator[1]
+    elif first:
+        numbered = itertools.chain([first], numbered)
+    rows = _separated_rows(lines, numbered, delimiter, options, faults)
+    header = list(options.header) or _header(lines, next(rows, (0, []))[1], delimiter)
     repeated = [name for name, times in Counter(header).items() if times > 1 or not name.strip()]
     if not header or repeated:
         found = f"the columns {listed(map(repr, header[:20]))}" if header else "no line"
         expected = "a header line that names each column once"
         note = "A file without one needs the names of its columns"
-        fix = f"dataset.reader.header=[{usual_columns(len(header) or 1)}]"
+        some = [row for _, row in itertools.islice(rows, 200) if len(row) == len(header)]
+        fix = header_fix([*zip(*([header, *some] if header else [["a"]]), strict=True)])
         raise DataError(f"the file begins with {found}", file=path, expected=expected, note=note, fix=fix)
 
     def fitting() -> Iterator[tuple[int, list[str]]]:
@@ -98,39 +57,48 @@ def _separated_chunks(path: Path, delimiter: str, options: FileOptions, faults: 
         yield Chunk(places, dict(zip(header, zip(*fields, strict=True), strict=True)))
 
 
-def _header(path: Path, header: list[str], delimiter: str) -> list[str]:
+def _header(lines: Lines, header: list[str], delimiter: str) -> list[str]:
     """The names in a header line; pandas' row numbers, which have none, get the name that it gives them."""
     if any("\udc80" <= character <= "\udcff" for name in header for character in name):
-        raise DataError("the header line is in another encoding", file=path, fix=OTHER_ENCODING)
+        raise DataError("the header line is in another encoding", file=lines.path, fix=lines.other_encoding())
     other = next((sign for sign in _DELIMITERS if header and sign != delimiter and sign in header[0]), None)
     if len(header) == 1 and other:
-        typed = other.replace("\t", "\\t")
         text = f"the fields are separated by {_DELIMITERS[other]}: the first line is {header[0][:200]!r}"
         expected = f"{_DELIMITERS.get(delimiter) or repr(delimiter)} between the names of columns"
-        raise DataError(text, file=path, expected=expected, fix=f"'dataset.reader.delimiter=\"{typed}\"'")
+        raise DataError(text, file=lines.path, expected=expected, fix=_delimiter_fix(other))
     if len(header) > 1 and header[0] == "" and _ROW_NUMBERS not in header:
         return [_ROW_NUMBERS, *header[1:]]
     return header
 
 
+def _delimiter_fix(delimiter: str) -> str:
+    typed = delimiter.replace("\t", "\\t")
+    return f"'dataset.reader.delimiter=\"{typed}\"'"
+
+
 def _separated_rows(
-    lines: Lines, delimiter: str, options: FileOptions, faults: FaultLog
+    lines: Lines, numbered: Iterator[str], delimiter: str, options: FileOptions, faults: FaultLog
 ) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not empty, with the number of the line on which it begins; `lines.number` is its last line."""
+    if len(delimiter) > 1:
+        filled = ((lines.number, line.rstrip("\r\n")) for line in numbered if line.strip())
+        yield from ((number, line.split(delimiter)) for number, line in filled)
+        return
     csv.field_size_limit(MAX_CHARS)
     quoting = csv.QUOTE_MINIMAL if options.quote else csv.QUOTE_NONE
-    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, quotechar=options.quote, strict=True)
+    reader = csv.reader(numbered, delimiter=delimiter, quoting=quoting, quotechar=options.quote, strict=True)
+    start = max(1, lines.number)  # the first line is read already, unless it is no row
     while True:
-        start = lines.number + 1
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
             faults.add(lines.path, start, str(error), None, max(1, lines.number - start + 1), _PLAIN_QUOTES)
-            continue
-        if row:
-            yield start, row
+        else:
+            if row:
+                yield start, row
+        start = lines.number + 1
 
 
 def _swallows_rows(row: list[str], delimiter: str) -> bool:
@@ -154,7 +122,8 @@ def _swallows_rows(row: list[str], delimiter: str) -> bool:
 
 
 SEPARATED = (".csv", ".tsv")
-SUFFIXES = (".parquet", *SEPARATED, ".jsonl", ".json", ".ndjson", ".txt")
+JSON = (".jsonl", ".json", ".ndjson")
+SUFFIXES = (".parquet", *SEPARATED, *JSON, ".txt")
 _FIRST_LINES = 20  # so many lines of a .txt show whether it is a table
 
 
@@ -179,9 +148,9 @@ def chunks_of(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Ch
     if kind == ".parquet" and not is_zipped(path):
         return _parquet_chunks(path)
     if kind in SEPARATED or (kind == ".txt" and options.separated):
-        return _separated_chunks(path, options.delimiter_in(kind), options, faults)
-    if kind in (".jsonl", ".json", ".ndjson"):
-        return _json_chunks(path, options, faults)
+        return _separated_chunks(path, options, faults)
+    if kind in JSON:
+        return json_chunks(path, options, faults)
     if kind == ".txt":
         return _text_chunks(path, options, faults)
     expected = f"one of: {listed(SUFFIXES)}; all but .parquet also as .gz"
@@ -189,15 +158,33 @@ def chunks_of(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Ch
 
 
 def _text_chunks(path: Path, options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
-    head, filled = Lines(path, options.encoding, None, faults).peek_filled(_FIRST_LINES)
-    tabs = {line.count("\t") for _, line in head}
-    if len(head) > 1 and len(tabs) == 1 and tabs != {0}:
-        num_fields = tabs.pop() + 1
-        text = f"each line holds {num_fields} fields, separated by tabs: {head[0][1][:200]!r}"
-        expected = "a name for each of them, or the ending .tsv if the first line names them"
-        raise DataError(text, file=path, expected=expected, fix=f"dataset.reader.header=[{usual_columns(num_fields)}]")
+    lines = Lines(path, options.encoding, None, faults)
+    head, filled = lines.peek_filled(_FIRST_LINES)
+    if delimiter := _delimiter_of([line for _, line in head]):
+        rows = [line.split(delimiter) for _, line in head]
+        if may_be_header(rows[0]):
+            expected, header = "the ending .tsv, or .csv, for a file whose first line names columns", []
+        else:
+            expected, header = "a name for each of them", [header_fix([*zip(*rows, strict=True)])]
+        fixes = header if header and delimiter == "\t" else [" ".join([*header, _delimiter_fix(delimiter)])]
+        text = f"each line holds {len(rows[0])} fields, separated by {_DELIMITERS[delimiter]}: {head[0][1][:200]!r}"
+        raise DataError(text, file=path, expected=expected, fix=fixes)
     for batch in batched(filled):
         yield Chunk([place for place, _ in batch], {"text": [text for _, text in batch]})
+
+
+def _delimiter_of(lines: Sequence[str]) -> str:
+    """What separates the fields of lines; empty where they hold none, or not all as many.
+
+    Commas, semicolons and colons occur in sentences: they separate fields only in five lines or more that all have
+    the same number of them.
+    """
+    for delimiter in _DELIMITERS:
+        counts = {line.count(delimiter) for line in lines}
+        least = 2 if "|" in delimiter or delimiter == "\t" else 5
+        if len(lines) >= least and len(counts) == 1 and counts != {0}:
+            return delimiter
+    return ""
 
 
 def _parquet_chunks(path: Path) -> Iterator[Chunk]:
@@ -210,6 +197,6 @@ def _parquet_chunks(path: Path) -> Iterator[Chunk]:
             for batch in file.iter_batches(BATCH_ROWS):
                 yield arrow_chunk(pyarrow.Table.from_batches([batch]), start)
                 start += batch.num_rows
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"the file cannot be read as Parquet: {reason}", file=path) from error

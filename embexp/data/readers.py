@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from embexp.core.file_contents import sha256_of
 from embexp.data.bundled import read_bundled
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
-from embexp.data.formats import SEPARATED, chunks_of, kind_of
+from embexp.data.formats import JSON, SEPARATED, chunks_of, kind_of
 from embexp.data.reading import ColumnSpec, RowSource, dataset_from
 from embexp.data.sources import load_hub, split_files
 from embexp.data.storage import is_prepared, read_prepared
@@ -35,41 +36,64 @@ def read_files(
     delimiter: str | None = None,
     on_fault: str = "stop",
     max_rows: int | None = None,
+    ignore: Sequence[str] = (),
+    decimal: str = ".",
+    no_label: str | int | None = None,
 ) -> EmbeddingDataset:
     """The user's own file, or a folder with one file per split (train, dev or validation, test) or its numbered parts.
 
     A folder that `python -m embexp.prepare` wrote brings a description of its rows.
 
     Args:
-        path: CSV, TSV, JSONL or plain text (each also as .gz) or Parquet, or a folder of such files.
+        path: CSV, TSV, JSONL, JSON array or plain text (each also as .gz) or Parquet, or a folder of such files.
         shape: what the rows mean; None finds it by the column names.
-        columns: the column of the file for each column of the shape, where the names differ.
+        columns: the column of the file for each column of the shape, where the names differ; `passages.title+text`
+            takes fields of the objects in a column.
         score_range: lowest and highest possible score in the file; scores are rescaled to [0, 1].
         label_names: the classes by number; labels may be these names or their numbers.
         encoding, header, quote, delimiter: how text files are written (FileOptions).
         on_fault: `stop` at faulty rows, or `drop` them and count them.
         max_rows: most rows to read of each split.
+        ignore: columns that are not to be used, although they seem to mean something.
+        decimal: the sign before the fraction of a score, `.` or `,`.
+        no_label: the label that says that a row has none: such rows are left out.
 
     Raises:
         ConfigError: lists every option that is invalid, or has no effect on these files.
         DataError: a file is missing or unreadable, its columns fit no shape, or rows are faulty.
     """
-    spec = ColumnSpec(shape, columns, score_range, label_names, max_rows)
+    more = {"ignore": ignore, "decimal": decimal, "no_label": no_label}
+    spec = ColumnSpec(shape, columns, score_range, label_names, max_rows, **more)
     options, faults = FileOptions(encoding, header, quote, delimiter), FaultLog(on_fault)
     is_path = isinstance(path, str | Path) and bool(str(path))
     path_problems = [] if is_path else [Problem("is no path", "path", path, "a file or a folder", fix=("path=<path>",))]
     refuse([*path_problems, *spec.problems(), *options.problems()], under="dataset.reader")
-    place, given = Path(path), _changed(options, FileOptions())
+    place = Path(path)
     if is_prepared(place):
-        _refuse_idle(place, _changed(spec, ColumnSpec(shape, max_rows=max_rows)) | given)
+        changed = _changed(spec, ColumnSpec(shape, max_rows=max_rows)) | _changed(options, FileOptions())
+        _refuse_idle(place, changed)
         return read_prepared(place, name, spec)
-    files = split_files(place)
+    return _read_written(place, name, spec, options, faults)
+
+
+def _read_written(place: Path, name: str, spec: ColumnSpec, options: FileOptions, faults: FaultLog) -> EmbeddingDataset:
+    """The data set that a file or a folder holds which no description of its rows lies beside."""
+    files, unread = split_files(place)
+    given = _changed(options, FileOptions())
     kinds = {kind_of(file) for paths in files.values() for file in paths}
     if not kinds & {*SEPARATED} and not (".txt" in kinds and options.separated):
         used = {"encoding"} if kinds != {".parquet"} else set()
+        used |= {"header"} if kinds & {*JSON} else set()
         _refuse_idle(place, {option: value for option, value in given.items() if option not in used})
-    sources = {split: RowSource(paths[0], _chunks_of_all(paths, options, faults)) for split, paths in files.items()}
-    return dataset_from(name, sources, spec, faults, {"source": str(path)} | _hashes(files))
+    if not place.exists():
+        raise DataError(f"There is no file {place}", expected=f"a file in {place.resolve().parent}")
+    sources = {
+        split: RowSource(paths[0], partial(_chunks_of_all, paths, options, faults)) for split, paths in files.items()
+    }
+    provenance = {"source": str(place)} | _hashes(files)
+    if unread:
+        provenance["reading"] = f"{place}: files that are no split are not read: {unread}"
+    return dataset_from(name, sources, spec, faults, provenance)
 
 
 def _changed(options: Any, usual: Any) -> dict[str, Any]:
@@ -85,8 +109,8 @@ def _refuse_idle(place: Path, options: Mapping[str, Any]) -> None:
 
 def _chunks_of_all(paths: Sequence[Path], options: FileOptions, faults: FaultLog) -> Iterator[Chunk]:
     """The rows of files one after another, each chunk with its file."""
-    parts = [(path, chunks_of(path, options, faults)) for path in paths]
-    return (replace(chunk, source=path) for path, chunks in parts for chunk in chunks)
+    for path in paths:
+        yield from (replace(chunk, source=path) for chunk in chunks_of(path, options, faults))
 
 
 def read_public(
@@ -103,6 +127,7 @@ def read_public(
     score_range: Sequence[float] | None = None,
     label_names: Sequence[str] = (),
     on_fault: str = "stop",
+    max_rows: int | None = None,
 ) -> EmbeddingDataset:
     """A public data set: from files below `root` when that is given, else from the Hugging Face Hub.
 
@@ -114,20 +139,22 @@ def read_public(
         stand_in: the bundled corpus whose rows are read instead, in the same shape, where `root` is `bundled`: to try
             a run without the data.
         score_range: lowest and highest possible score in the source; scores are rescaled to [0, 1].
+        max_rows: most rows to read of each split.
 
     Raises:
         DataError: a file is missing, or the Hub does not answer.
     """
+    spec, faults = ColumnSpec(shape, columns, score_range, label_names, max_rows, is_own=False), FaultLog(on_fault)
+    refuse(spec.problems(), under="dataset.reader")
     if root == _BUNDLED:
         logger.info("%s: rows of the bundled corpus %s stand in for it.", name, stand_in)
-        return read_bundled(name, shape, stand_in)
+        return read_bundled(name, shape, stand_in, max_rows)
     if root is None:
-        return read_hub(hub, name, shape, subset, revision, splits, False, columns, score_range, label_names, on_fault)
-    faults = FaultLog(on_fault)
+        return _from_hub(hub, name, subset, revision, splits, False, spec, faults)
     paths = {split: [Path(root) / file] for split, file in files.items()}
-    sources = {split: RowSource(*found, chunks_of(*found, FileOptions(), faults)) for split, found in paths.items()}
-    spec = ColumnSpec(shape, columns, score_range, label_names)
-    refuse(spec.problems(), under="dataset.reader")
+    sources = {
+        split: RowSource(*found, partial(chunks_of, *found, FileOptions(), faults)) for split, found in paths.items()
+    }
     return dataset_from(name, sources, spec, faults, {"source": f"{root} ({hub})"} | _hashes(paths))
 
 
@@ -144,6 +171,9 @@ def read_hub(
     label_names: Sequence[str] = (),
     on_fault: str = "stop",
     max_rows: int | None = None,
+    ignore: Sequence[str] = (),
+    decimal: str = ".",
+    no_label: str | int | None = None,
 ) -> EmbeddingDataset:
     """A data set of the Hugging Face Hub, or a local folder in the Hub's layout.
 
@@ -156,12 +186,26 @@ def read_hub(
     Raises:
         DataError: the Hub does not answer, there is no such subset or split, or the rows do not fit.
     """
-    spec, faults = ColumnSpec(shape, columns, score_range, label_names, max_rows), FaultLog(on_fault)
+    more = {"ignore": ignore, "decimal": decimal, "no_label": no_label}
+    spec, faults = ColumnSpec(shape, columns, score_range, label_names, max_rows, **more), FaultLog(on_fault)
     refuse(spec.problems(), under="dataset.reader")
+    return _from_hub(id, name, subset, revision, splits, streaming, spec, faults)
+
+
+def _from_hub(
+    id: str,
+    name: str,
+    subset: str | None,
+    revision: str | None,
+    splits: Mapping[str, str] | None,
+    streaming: bool,
+    spec: ColumnSpec,
+    faults: FaultLog,
+) -> EmbeddingDataset:
     chunks, features = load_hub(id, name, subset, revision, splits, streaming)
     sources = {split: RowSource(f"{id}/{split}", found) for split, found in chunks.items()}
     provenance = {"source": id, "subset": subset or "", "revision": revision or "main"}
-    label = features.get((columns or {}).get("label", "label"))
+    label = features.get((spec.columns or {}).get("label", "label"))
     spec = replace(spec, known_names=getattr(label, "names", None) or ())
     return dataset_from(name, sources, spec, faults, provenance)
 

@@ -3,20 +3,24 @@
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from embexp.core.arguments import LegalValues, problems_with
 from embexp.data.arrow import batches_of, table_of_batches, with_progress
-from embexp.data.classes import ClassLabels, drop_unlabelled
-from embexp.data.columns import ALIASES, ROLES, match_columns, usual_columns
+from embexp.data.cells import as_list, values_at
+from embexp.data.classes import ClassLabels, drop_unlabelled, joined_labels
+from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Misfit, check_names, lacking, match
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.formats import SEPARATED, kind_of
+from embexp.data.headers import header_fix, may_be_header
+from embexp.data.proposals import no_match, override, quoted
 from embexp.data.row_checks import check_rows
-from embexp.data.shapes import Shape, shape_named
+from embexp.data.samples import ColumnSamples, LateColumnError
+from embexp.data.shapes import Shape, described, shape_named
 from embexp.data.text_files import Chunk, are_names
 from embexp.data.values import TypedRows, is_number
 from embexp.errors import DataError, Problem, listed
@@ -35,6 +39,10 @@ class ColumnSpec:
         label_names: the classes by number.
         max_rows: most rows to read of each split, None for all.
         known_names: the classes by number as the source itself names them, where label_names do not.
+        ignore: columns of the source that are not to be used, although they seem to mean something.
+        decimal: the sign between the whole part of a score and its fraction: "." or ",".
+        no_label: the label that says that a row has none; None takes -1 where few rows have it.
+        is_own: the data are the user's own, so that what is left out is worth a warning.
     """
 
     shape: str | None = None
@@ -43,6 +51,10 @@ class ColumnSpec:
     label_names: Sequence[str] = ()
     max_rows: int | None = None
     known_names: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    decimal: str = "."
+    no_label: str | int | None = None
+    is_own: bool = True
 
     def problems(self) -> Iterator[Problem]:
         """The problems that these have with any rows; their keys are below `dataset.reader`."""
@@ -62,6 +74,12 @@ class ColumnSpec:
         elif repeated := _repeated(self.label_names):
             yield Problem(f"names {repeated} more than once", "label_names", expected="each class once", fix=fix)
         yield from problems_with("max_rows", self.max_rows, LegalValues(least=1, whole=True, optional=True), "null")
+        yield from problems_with("decimal", self.decimal, LegalValues(one_of=(".", ",")), "','")
+        if not are_names(self.ignore):
+            fix = ("ignore=[page]",)
+            yield Problem("is no list of columns", "ignore", self.ignore, "the columns not to be used", fix=fix)
+        if isinstance(self.no_label, bool) or not isinstance(self.no_label, str | int | None):
+            yield Problem("is no label", "no_label", self.no_label, "one label, or null", fix=("no_label=-1",))
 
     def refuse_idle(self, shape: Shape) -> None:
         """Raise DataError naming all that has no effect on rows of this shape."""
@@ -83,10 +101,10 @@ def _repeated(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class RowSource:
-    """One split as it comes: the name of its source, for messages, and its chunks."""
+    """One split as it comes: the name of its source, for messages, and what opens its chunks from the beginning."""
 
     name: Any
-    chunks: Iterator[Chunk]
+    open: Callable[[], Iterator[Chunk]]
 
 
 def dataset_from(
@@ -97,38 +115,135 @@ def dataset_from(
     Raises:
         DataError: no row, columns that fit no shape, faulty rows under on_fault=stop, or labels out of range.
     """
-    labels = ClassLabels(spec.label_names or spec.known_names)
-    shape: Shape | None = shape_named(spec.shape) if spec.shape else None
-    splits, ignored = {}, set()
-    for split, source in sources.items():
-        first = next(source.chunks, None)
+    samples = {split: ColumnSamples() for split in sources}
+    before = faults.state()
+    while True:
+        reading = _Reading(name, spec, faults)
+        try:
+            for split, source in sources.items():
+                reading.read(split, source, samples[split])
+            break
+        except LateColumnError:  # once for each split at most
+            faults.restore(before)
+    reading.describe(provenance)
+    label_names = reading.labels.names if reading.shape.label_kind == "class" else ()
+    dataset = EmbeddingDataset(name, reading.shape, reading.splits, label_names, provenance)
+    is_sure = bool(spec.known_names) or not spec.is_own
+    labelled = drop_unlabelled(_settled(dataset, faults), is_sure)
+    reading.refuse_joined_labels()
+    if spec.shape is None and labelled.shape.name == "class_pair" and not label_names and _is_binary(labelled):
+        labelled = replace(labelled, shape=shape_named("binary_pair"))
+    return check_rows(labelled)
+
+
+class _Reading:
+    """One pass over the rows of all splits."""
+
+    def __init__(self, name: str, spec: ColumnSpec, faults: FaultLog) -> None:
+        self.name, self.spec, self.faults = name, spec, faults
+        self.labels = ClassLabels(spec.label_names or spec.known_names, spec.no_label)
+        self.shape: Shape | None = shape_named(spec.shape) if spec.shape else None
+        self.splits: dict[str, Any] = {}
+        self.matches: list[Match] = []
+        self.notes: dict[str, None] = {}
+
+    def read(self, split: str, source: RowSource, samples: ColumnSamples) -> None:
+        """Read the rows of a split."""
+        chunks = _first_rows(source.open(), self.spec.max_rows)
+        first = next(chunks, None)
         if first is None:
-            faults.settle(0)
+            self.faults.settle(0)
             raise DataError("there are no rows", file=source.name, expected="at least one")
-        given, header_fix = first.columns, ""
-        may_lack_header = isinstance(source.name, Path) and kind_of(source.name) in SEPARATED
-        if may_lack_header and not spec.columns and not {*given} & {*ROLES, *ALIASES}:
-            header_fix = f"dataset.reader.header=[{usual_columns(len(given))}]"
-        shape, roles, unused = match_columns(given, spec.columns or {}, shape, source.name, header_fix)
-        spec.refuse_idle(shape)
-        ignored |= {*unused}
-        if "negatives" in shape.text_lists:  # ranked rows without a column of negatives have empty ones
+        samples.add(first)
+        found = self._match(samples.values, source)
+        self.shape = found.shape
+        self.spec.refuse_idle(self.shape)
+        self.matches.append(found)
+        roles = found.roles
+        if "negatives" in self.shape.text_lists:  # ranked rows without a column of negatives have empty ones
             roles = {"negatives": "negatives", **roles}
-        typed = TypedRows(shape, roles, spec.score_range, labels)
-        chunks = _first_rows(itertools.chain([first], source.chunks), spec.max_rows)
+        typed = TypedRows(self.shape, roles, self.spec.score_range, self.labels, self.spec.decimal)
+        chunks = itertools.chain([first], samples.watched(chunks, found.unused))
+        title = f"reading {self.name}/{split}"
         tables = (
-            typed.table(chunk, chunk.source or source.name, faults)
-            for chunk in with_progress(chunks, f"reading {name}/{split}", lambda chunk: len(chunk.places))
+            typed.table(chunk, chunk.source or source.name, self.faults)
+            for chunk in with_progress(chunks, title, lambda chunk: len(chunk.places))
         )
-        splits[split] = table_of_batches(tables, typed.schema)
-    if ignored:
-        provenance["ignored_columns"] = listed(sorted(ignored))
-        logger.info("%s: columns not used: %s", provenance.get("source", name), provenance["ignored_columns"])
-    if spec.score_range is not None:
-        provenance["score_range"] = f"{spec.score_range[0]} to {spec.score_range[1]}"
-    label_names = labels.names if shape.label_kind == "class" else ()
-    dataset = EmbeddingDataset(name, shape, splits, label_names, provenance)
-    return check_rows(drop_unlabelled(_settled(dataset, faults, has_shape=spec.shape is not None)))
+        self.splits[split] = table_of_batches(tables, typed.schema)
+        self.notes |= dict.fromkeys(typed.notes)
+
+    def _match(self, samples: Mapping[str, Sequence[Any]], source: RowSource) -> Match:
+        """What the columns of a split mean; the other splits have the shape of the first."""
+        spec, columns = self.spec, self.spec.columns or {}
+        check_names(samples, columns, spec.ignore, source.name)
+        no_header = ""
+        may_lack_header = isinstance(source.name, Path) and kind_of(source.name) in SEPARATED
+        if may_lack_header and not columns and not {*samples} & {*ROLES, *ALIASES} and not may_be_header(samples):
+            no_header = header_fix([[name, *values] for name, values in samples.items()])
+        found = match(samples, columns, spec.ignore, self.shape)
+        if isinstance(found, Misfit):
+            raise DataError(no_match(found, samples, columns, spec.ignore, source.name, no_header))
+        if missing := lacking(found.shape, found.roles):
+            text = (
+                f"the columns are {listed(found.roles)}; for {described(found.shape.name)} it lacks {listed(missing)}"
+            )
+            raise DataError(text, file=source.name, fix=SAY_COLUMNS)
+        if spec.shape is None and found.shape.label_kind == "embedding":
+            _refuse_several_labels(found.roles["label"], values_at(samples, found.roles["label"]), source.name)
+        if self.matches and not spec.shape and found.meaningful:
+            lost = listed(found.meaningful)
+            text = f"the other splits have no column {lost}, which would be ignored here"
+            raise DataError(text, file=source.name, fix=f"dataset.shapes=[{found.shape.name}]")
+        return found
+
+    def refuse_joined_labels(self) -> None:
+        """Raise DataError where the names of some classes are those of several others."""
+        if self.spec.label_names or self.spec.known_names or not (joined := joined_labels(self.labels.names)):
+            return
+        label = self.matches[0].roles["label"]
+        each = ",".join(map(quoted, self.labels.names))
+        text = f"{label} holds several labels in one, such as {joined[0]!r} ({len(joined):,} of the classes are so)"
+        fix = (override("dataset.reader.label_names", f"[{each}]"), override("dataset.reader.ignore", f"[{label}]"))
+        raise DataError(text, expected="one label in each row, or to know that these are classes", fix=fix)
+
+    def describe(self, provenance: dict[str, Any]) -> None:
+        """Say what was left out and what was taken otherwise than it is written, in the log and in the provenance."""
+        unused = sorted({column for match in self.matches for column in match.unused})
+        meaningful = sorted({column for match in self.matches for column in match.meaningful} | {*self.spec.ignore})
+        renamed = {theirs: ours for match in self.matches for ours, theirs in match.renamed.items()}
+        source = provenance.get("source", self.name)
+        if unused or self.spec.ignore:
+            provenance["ignored_columns"] = listed(sorted({*unused, *self.spec.ignore}))
+            logger.info("%s: columns not used: %s", source, provenance["ignored_columns"])
+        if self.spec.score_range is not None:
+            provenance["score_range"] = f"{self.spec.score_range[0]} to {self.spec.score_range[1]}"
+        notes = [*self.notes]
+        if renamed:
+            notes.append(f"columns read by another name: {listed(f'{a!r} as {b}' for a, b in renamed.items())}")
+        if meaningful and self.spec.is_own:
+            notes.append(f"columns not used: {listed(meaningful)}")
+        if notes:
+            earlier = provenance.get("reading")
+            provenance["reading"] = "\n".join(
+                [*([earlier] if earlier else []), *(f"{source}: {note}" for note in notes)]
+            )
+
+
+def _refuse_several_labels(label: str, values: Sequence[Any], source: Any) -> None:
+    """Raise DataError where lists of labels may be the labels of a text that has several, no embedding of it."""
+    lists = [found for value in values if (found := as_list(value))]
+    members = [member for found in lists for member in found]
+    are_whole = all(isinstance(member, int) or (is_number(member) and member.is_integer()) for member in members)
+    if not are_whole and all(map(is_number, members)):
+        return
+    as_vector = ["dataset.shapes=[embedded_text]"] if are_whole and len({*map(len, lists)}) == 1 else []
+    raise DataError(
+        f"{label} holds lists of {'whole numbers' if are_whole else 'labels'}, such as {lists[0]!r}",
+        file=source,
+        expected="one label for each text" + ("; or a teacher's embedding, if that is what it is" if as_vector else ""),
+        note=f"Without {label} they are texts without labels",
+        fix=(*as_vector, override("dataset.reader.ignore", f"[{quoted(label)}]")),
+    )
 
 
 def _first_rows(chunks: Iterator[Chunk], most: int | None) -> Iterator[Chunk]:
@@ -145,16 +260,14 @@ def _first_rows(chunks: Iterator[Chunk], most: int | None) -> Iterator[Chunk]:
                 return
 
 
-def _settled(dataset: EmbeddingDataset, faults: FaultLog, has_shape: bool) -> EmbeddingDataset:
-    """After all rows are read: stop at faults or count them, and separate binary pairs from pairs with classes."""
+def _settled(dataset: EmbeddingDataset, faults: FaultLog) -> EmbeddingDataset:
+    """After all rows are read: stop at faults or count them."""
     faults.settle(dataset.num_rows)
-    if faults.count:
-        report = StepReport("read", dataset.num_rows + faults.count, dataset.num_rows, faults.reason())
-        provenance = {**dataset.provenance, "faults": faults.summary(dataset.num_rows)}
-        dataset = replace(dataset, history=(*dataset.history, report), provenance=provenance)
-    if not has_shape and dataset.shape.name == "class_pair" and not dataset.label_names and _is_binary(dataset):
-        dataset = replace(dataset, shape=shape_named("binary_pair"))
-    return dataset
+    if not faults.count:
+        return dataset
+    report = StepReport("read", dataset.num_rows + faults.count, dataset.num_rows, faults.reason())
+    provenance = {**dataset.provenance, "faults": faults.summary(dataset.num_rows)}
+    return replace(dataset, history=(*dataset.history, report), provenance=provenance)
 
 
 def _is_binary(dataset: EmbeddingDataset) -> bool:

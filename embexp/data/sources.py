@@ -4,7 +4,8 @@ import functools
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +16,65 @@ from embexp.data.text_files import Chunk, arrow_chunk
 from embexp.errors import DataError, listed
 
 logger = logging.getLogger(__name__)
-# The names that people give to the parts of a data set.
+# The names that people give to the parts of a data set: a file's name, or a word in it.
 _SPLIT_NAMES = {"train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "val": "dev", "test": "test"}
-_PART = re.compile(r"-(\d{5})-of-(\d{5})$")  # the Hub's train-00000-of-00002.parquet
+_OTHER_NAMES = {"training": "train", "trn": "train", "trainset": "train", "训练": "train", "训练集": "train"}
+_OTHER_NAMES |= {"devel": "dev", "development": "dev", "devset": "dev", "eval": "dev", "evaluation": "dev"}
+_OTHER_NAMES |= {"验证": "dev", "验证集": "dev", "开发集": "dev", "testing": "test", "tst": "test", "testset": "test"}
+_OTHER_NAMES |= {"测试": "test", "测试集": "test"}
+_PART = re.compile(r"[-_.](\d+)-of-(\d+)$")  # the Hub's train-00000-of-00002.parquet
 _MOST_LISTED = 10
 
 
-def split_files(path: Path) -> dict[str, list[Path]]:
-    """The files of each split in a folder, numbered parts in their order; a single file is the train split.
+def split_files(path: Path) -> tuple[dict[str, list[Path]], str]:
+    """The files of each split in a folder, numbered parts in their order; and the data files that are no split.
+
+    A file belongs to the split that its name says, or else to that of a word in its name: `sts-train.csv`. A single
+    file is the train split.
 
     Raises:
         DataError: a folder without a split, with two files for one, or with some of its parts only.
     """
     if not path.is_dir():
-        return {"train": [path]}
+        return {"train": [path]}, ""
     candidates = sorted(file for file in path.iterdir() if file.is_file() and kind_of(file) in SUFFIXES)
     found: defaultdict[str | None, list[Path]] = defaultdict(list)
     for file in candidates:
         found[_SPLIT_NAMES.get(_PART.sub("", _stem(file)))].append(file)
-    others = found.pop(None, [])
+    others = []
+    for split, files in _by_word(found.pop(None, [])).items():
+        if split is None or split in found:  # a file of just that name is the split
+            others += files
+        else:
+            found[split] = files
     if not found:
         raise DataError(
             f"The folder {path} holds no split",
-            expected=f"files named {listed(_SPLIT_NAMES)} with one of the endings {listed(SUFFIXES)} (all but .parquet "
-            "also as .gz)",
+            expected=f"files with one of the words {listed(_SPLIT_NAMES)} in their name and one of the endings "
+            f"{listed(SUFFIXES)} (all but .parquet also as .gz)",
             note=f"It holds {_some(sorted(path.iterdir()))}" if any(path.iterdir()) else "",
         )
     if others:
-        logger.info("%s: files that are no split are not read: %s", path, _some(others))
+        logger.info("%s: files that are no split are not read: %s", path, _some(sorted(others)))
     for split, files in found.items():
         _check_parts(split, files)
-    return {split: found[split] for split in SPLITS if split in found}
+    return {split: found[split] for split in SPLITS if split in found}, _some(sorted(others)) if others else ""
+
+
+def _by_word(files: list[Path]) -> dict[str | None, list[Path]]:
+    """Files by the split that a word in their name says; None for those with no such word, or of two splits."""
+    found: defaultdict[str | None, list[Path]] = defaultdict(list)
+    for file in files:
+        words = re.split(r"[\W_\d]+", file.name.removesuffix(file.suffix).casefold())
+        splits = {(_SPLIT_NAMES | _OTHER_NAMES)[word] for word in words if word in _SPLIT_NAMES | _OTHER_NAMES}
+        found[splits.pop() if len(splits) == 1 else None].append(file)
+    return found
 
 
 def _stem(file: Path) -> str:
-    return file.name.partition(".")[0].lower()
+    """The name without its ending: `sts.train` of `sts.train.csv.gz`."""
+    name = file.name.lower()
+    return name.removesuffix(".gz").removesuffix(kind_of(file))
 
 
 def _some(files: list[Path]) -> str:
@@ -90,8 +115,10 @@ def hub_is_reachable() -> bool:
 
 def load_hub(
     id: str, name: str, subset: str | None, revision: str | None, splits: Mapping[str, str] | None, streaming: bool
-) -> tuple[dict[str, Iterator[Chunk]], Mapping[str, Any]]:
-    """The rows of a data set's splits, under our names, and its features. Arguments as in `readers.read_hub`.
+) -> tuple[dict[str, Callable[[], Iterator[Chunk]]], Mapping[str, Any]]:
+    """What opens the rows of each of a data set's splits, under our names, and its features.
+
+    Arguments as in `readers.read_hub`.
 
     Raises:
         DataError: the Hub does not answer, or there is no such data set, subset or split.
@@ -126,7 +153,7 @@ def load_hub(
         expected = f"the usual names: {listed(_SPLIT_NAMES)}"
         raise DataError(f"{id} has the splits {listed(found)}", expected=expected, fix=fix)
     features = next(iter(loaded.values())).features or {}
-    return {split: _hub_chunks(rows) for split, rows in loaded.items()}, features
+    return {split: partial(_hub_chunks, rows) for split, rows in loaded.items()}, features
 
 
 def _hub_chunks(rows: Any) -> Iterator[Chunk]:

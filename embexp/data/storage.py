@@ -6,6 +6,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +133,7 @@ def read_prepared(folder: Path, name: str, spec: ColumnSpec | None = None) -> Em
         raise DataError(text, fix=f"dataset.shapes=[{manifest['shape']}]")
     faults = FaultLog("stop")
     files = {split: folder / entry["file"] for split, entry in manifest["splits"].items() if entry["rows"]}
-    sources = {split: RowSource(path, chunks_of(path, FileOptions(), faults)) for split, path in files.items()}
+    sources = {split: RowSource(path, partial(chunks_of, path, FileOptions(), faults)) for split, path in files.items()}
     known = ColumnSpec(manifest["shape"], None, None, manifest["label_names"], spec.max_rows)
     provenance = {**manifest["source"], "prepared": str(folder)}
     dataset = dataset_from(name, sources, known, faults, provenance)

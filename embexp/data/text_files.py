@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from embexp.data.arrow import BATCH_ROWS
+from embexp.data.encodings import encoding_fix
 from embexp.data.faults import FaultLog
 from embexp.errors import DataError, Problem
 
 NESTED = "set"  # some files wrap each row once more: {"set": {"query": ..., "pos": ..., "neg": ...}}
-OTHER_ENCODING = "dataset.reader.encoding=gb18030"
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,30 @@ class Chunk:
     source: Any = None
 
 
+def unwrapped(row: Any) -> Any:
+    """A row out of its set; a set of texts that mean the same becomes a query with the others as its positives.
+
+    >>> unwrapped({"set": {"query": "a"}}), unwrapped({"set": ["a", "b", "c"]})
+    ({'query': 'a'}, {'query': 'a', 'pos': ['b', 'c']})
+    """
+    inner = row.get(NESTED) if isinstance(row, dict) else None
+    if isinstance(inner, dict):
+        return inner
+    if isinstance(inner, list) and len(row) == 1:
+        return {"query": inner[0] if inner else None, "pos": inner[1:]}
+    return row
+
+
 def arrow_chunk(table: Any, start: int) -> Chunk:
     """An Arrow table as a chunk; `start` is the number of its first row."""
     import pyarrow
 
     if NESTED in table.column_names and pyarrow.types.is_struct(table.schema.field(NESTED).type):
         table = pyarrow.Table.from_struct_array(table[NESTED])
+    if table.column_names == [NESTED] and pyarrow.types.is_list(table.schema.field(NESTED).type):
+        rows = [unwrapped({NESTED: texts}) for texts in table[NESTED].to_pylist()]
+        columns = {name: [row.get(name) for row in rows] for name in ("query", "pos")}
+        return Chunk(range(start, start + table.num_rows), columns)
     columns = {name: table[name].combine_chunks() for name in table.column_names}
     return Chunk(range(start, start + table.num_rows), columns)
 
@@ -48,6 +66,7 @@ def batched(rows: Iterable[Any]) -> Iterator[list[Any]]:
     return iter(lambda: list(itertools.islice(source, BATCH_ROWS)), [])
 
 
+_BLOCK = 2**20  # characters
 MAX_CHARS = 16 * 2**20  # a longer line is no row of texts
 # First bytes of files that people rename or download by mistake.
 _MAGIC = {
@@ -69,7 +88,8 @@ class FileOptions:
         encoding: as Python names it: utf-8 (with or without byte order mark), gb18030, utf-16 ...
         header: names of the columns of a CSV, TSV or text file that has no header line; empty when it has one.
         quote: the character around fields that hold separators or line ends; None when quotes are plain text.
-        delimiter: the character between fields (`\t` is a tab); None takes that of the file's ending.
+        delimiter: what stands between fields (`\t` is a tab); None takes that of the file's ending. Around fields
+            with a delimiter of several characters there are no quotes.
     """
 
     encoding: str = "utf-8"
@@ -83,7 +103,7 @@ class FileOptions:
         return bool(self.header) or self.delimiter is not None
 
     def delimiter_in(self, kind: str) -> str:
-        """The character between the fields of a file with this ending."""
+        """What stands between the fields of a file with this ending."""
         return {None: "," if kind == ".csv" else "\t", "\\t": "\t"}.get(self.delimiter, self.delimiter)
 
     def problems(self) -> Iterator[Problem]:
@@ -96,11 +116,12 @@ class FileOptions:
         character = "one character, or null"
         if self.quote is not None and not _is_character(self.quote):
             yield Problem("is not one character", "quote", repr(self.quote), character, fix=("quote=null",))
-        fix = ("delimiter=null",)
-        if self.delimiter not in (None, "\\t") and not _is_character(self.delimiter):
-            yield Problem("is not one character", "delimiter", repr(self.delimiter), character, fix=fix)
-        elif self.delimiter is not None and self.delimiter in ("\n", "\r", self.quote):
-            yield Problem("is the quote or a line end", "delimiter", repr(self.delimiter), "another, or null", fix=fix)
+        fix, expected = ("delimiter=null",), "some characters, or null"
+        given = self.delimiter
+        if given is not None and (not isinstance(given, str) or not given):
+            yield Problem("is no text", "delimiter", repr(given), expected, fix=fix)
+        elif given is not None and ({"\n", "\r"} & {*given} or given == self.quote):
+            yield Problem("is the quote or a line end", "delimiter", repr(given), "another, or null", fix=fix)
 
 
 _ENCODINGS = "a name such as utf-8, gb18030 or utf-16"
@@ -145,8 +166,9 @@ class Lines:
             with self._open() as file:
                 head = file.read(4096)
         except LookupError as error:
-            key, fix = "dataset.reader.encoding", ("dataset.reader.encoding=utf-8", OTHER_ENCODING)
-            raise DataError("is not known", key=key, given=self.encoding, expected=_ENCODINGS, fix=fix) from error
+            likely = encoding_fix(path) or "dataset.reader.encoding=utf-8"
+            key, given = "dataset.reader.encoding", self.encoding
+            raise DataError("is not known", key=key, given=given, expected=_ENCODINGS, fix=likely) from error
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"the file cannot be opened: {error}.", file=self.path) from error
         for mark, name in _BYTE_ORDER_MARKS.items():
@@ -155,6 +177,8 @@ class Lines:
                 raise DataError(f"the file is encoded in {name}", file=self.path, fix=fix)
         kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
         if kind is None and b"\0" in head and not self.encoding.lower().startswith(("utf-16", "utf-32")):
+            if fix := encoding_fix(path):
+                raise DataError(f"the file is encoded in {fix.rpartition('=')[2]}", file=path, fix=fix)
             kind = "a binary file: there are zero bytes in it"
         if kind:
             raise DataError(f"the file is no text file but {kind}.", file=self.path)
@@ -169,8 +193,27 @@ class Lines:
                 yield from self._lines(text)
         except (OSError, EOFError, zlib.error) as error:  # a .gz that was cut or damaged
             self.faults.add(self.path, self.number + 1, f"the file ends too early ({error})")
-        except UnicodeDecodeError as error:
-            self.faults.add(self.path, self.number + 1, f"cannot be decoded as {self.encoding} ({error.reason})")
+        except UnicodeError as error:
+            reason = getattr(error, "reason", error)
+            text = f"cannot be decoded as {self.encoding} ({reason})"
+            self.faults.add(self.path, self.number + 1, text, fix=self.other_encoding())
+
+    def blocks(self) -> Iterator[str]:
+        """The text of the file in pieces of about a million characters, whatever its lines are."""
+        try:
+            with self._open() as raw:
+                text = io.TextIOWrapper(raw, self.encoding, "surrogateescape", self.newline)
+                yield from iter(lambda: text.read(_BLOCK), "")
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"the file ends too early ({error})", file=self.path) from error
+        except UnicodeError as error:
+            text = f"cannot be decoded as {self.encoding} ({error})"
+            raise DataError(text, file=self.path, fix=self.other_encoding()) from error
+
+    def other_encoding(self) -> str:
+        """What to type for the encoding that the file seems to have; empty where none is likely but this one."""
+        fix = encoding_fix(self.path)
+        return "" if fix.endswith(f"={self.encoding}") else fix
 
     def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
         while line := text.readline(MAX_CHARS):

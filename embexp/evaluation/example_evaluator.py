@@ -1,6 +1,6 @@
 """An evaluator of a task: encodes the texts, computes the measures of every form, and keeps every example."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
@@ -8,7 +8,7 @@ import numpy
 
 from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, DataError, listed
+from embexp.errors import ConfigError, DataError, Problem, listed
 from embexp.evaluation.metrics import Measure, value_of
 from embexp.evaluation.scores import ID, Positives, Scores
 from embexp.models.encoding import check_finite
@@ -118,6 +118,10 @@ class Task(Protocol):
         """Pairs of texts that mean the same, from the first and the last of the columns of `texts`; none by default."""
         return []
 
+    def doubts(self, rows: "Dataset", where: str) -> Iterator[Problem]:
+        """What about these rows may not be meant; nothing by default."""
+        return iter(())
+
     def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         """The model's values for each example.
 
@@ -185,6 +189,11 @@ class ExampleEvaluator:
             )
         for split in self.splits:
             self.task.check(self.dataset.splits[split], f"{self.dataset.name}/{split}")
+
+    def doubts(self) -> list[Problem]:
+        """What about the data may not be meant, for a warning."""
+        named = ((split, f"{self.dataset.name}/{split}") for split in self.splits)
+        return [doubt for split, where in named for doubt in self.task.doubts(self.dataset.splits[split], where)]
 
     def _leaked_examples(self, leaked: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
         """For each split which examples were not seen; empty if none leaked, or no metric exists without them."""

@@ -1,7 +1,7 @@
 """Retrieval: whether each query finds its own documents among many."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -11,7 +11,7 @@ from embexp.core.nearest_neighbours import check_similarity, nearest
 from embexp.data.beir import read_documents
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.faults import FaultLog
-from embexp.errors import ConfigError, DataError, did_you_mean, listed
+from embexp.errors import ConfigError, DataError, Problem, did_you_mean, listed
 from embexp.evaluation.example_evaluator import EvaluatorOptions, ExampleEvaluator, Task
 from embexp.evaluation.metrics import Measure
 from embexp.evaluation.ranking_metrics import (
@@ -132,6 +132,18 @@ class _RetrievalTask(Task):
                 f"positive_scores of {where} hold {min(grades):g}",
                 expected="grades of relevance above 0, or graded=false if they are another model's scores",
                 fix=f"evaluator.{self.name}.graded=false",
+            )
+
+    def doubts(self, rows: "Dataset", where: str) -> Iterator[Problem]:
+        search = self._search(rows)
+        pairs = zip(search.identical, search.relevant, strict=True)
+        own = sum(place >= 0 and place not in grades for place, grades in pairs)
+        if own and not self.ignore_identical:
+            yield Problem(
+                f"{own:,} of {len(search.queries):,} queries of {where} are among the searched documents themselves, "
+                "and each finds itself first",
+                note="BEIR and mteb leave such a document out of its own query's ranking",
+                fix=(f"evaluator.{self.name}.ignore_identical=true",),
             )
 
     def texts(self, rows: "Dataset") -> dict[str, list[str]]:

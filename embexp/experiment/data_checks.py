@@ -239,6 +239,12 @@ def _rows_as_sets(rows: "Dataset") -> Iterator[set[str]]:
         yield from map(set, zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
 
+def reading_notes(dataset: EmbeddingDataset | None) -> list[Problem]:
+    """What was left out, or taken otherwise than it is written, when the data were read."""
+    notes = dataset.provenance.get("reading", "") if dataset else ""
+    return [Problem(note) for note in notes.splitlines()]
+
+
 def check_stage(stage: StagePlan, model: BaseModel | None, place: Mapping[str, str] | None) -> Findings:
     """What is wrong with a stage (errors), and what may be (warnings); neither torch nor the model is loaded.
 
@@ -249,6 +255,7 @@ def check_stage(stage: StagePlan, model: BaseModel | None, place: Mapping[str, s
     limit = token_limit(model, place) if model and place else None
     return merged(
         (
+            Findings(warnings=tuple(reading_notes(stage.dataset))),
             check_settings(stage.loss, stage.trainer, model),
             check_companions(stage.loss, place),
             _check_labels(stage.dataset, stage.loss, stage.trainer),

@@ -11,6 +11,7 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, Problem, Problems, did_you_mean, listed
 from embexp.evaluation.example_evaluator import NO_LEAKS
 from embexp.evaluation.scores import Evaluator
+from embexp.experiment.data_checks import reading_notes
 from embexp.experiment.datasets import DataBuilder, for_evaluation, is_costly, offered_shapes
 from embexp.experiment.routing import route_to_evaluator
 from embexp.experiment.settings_checks import of_rows
@@ -53,7 +54,7 @@ def check_evaluators(config: _Node, dataset_name: str, builder: DataBuilder, pro
 def plan_evaluators(
     config: _Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder, problems: Problems
 ) -> tuple[tuple[Evaluator, ...], tuple[str, str] | None, tuple[Problem, ...]]:
-    """The evaluators, the primary evaluator and metric, and warnings of rows that were seen in training.
+    """The evaluators, the primary evaluator and metric, and warnings: of rows seen in training, of doubtful data.
 
     The primary metric is not checked if an evaluator could not be planned.
     """
@@ -64,6 +65,9 @@ def plan_evaluators(
             evaluators.append(planned[0])
             own_data = bool(config["evaluator"][name].get("dataset"))
             warnings += _leak_warnings(planned[0], planned[1], own_data)
+            warnings += getattr(planned[0], "doubts", list)()
+            if own_data:
+                warnings += reading_notes(planned[2])
     if len(evaluators) < len(config["evaluator"] or {}):
         return (), None, ()
     primary = problems.attempt(_primary_of, config["primary_metric"], tuple(evaluators))
@@ -72,11 +76,11 @@ def plan_evaluators(
 
 def _plan_evaluator(
     name: str, config: _Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder
-) -> tuple[Evaluator, _Leaked]:
+) -> tuple[Evaluator, _Leaked, EmbeddingDataset | None]:
     reads = tuple(config["evaluator"][name]["_reads_"])
     call = _call_of(name, config)
     if not reads:
-        return instantiate(call, name=name), {}
+        return instantiate(call, name=name), {}, None
     node, label = _data_of(name, config, dataset_name)
     dataset = builder.in_shape(
         node, label, lambda offered: route_to_evaluator(offered, reads, label, name, builder.settings)
@@ -86,7 +90,7 @@ def _plan_evaluator(
         for split in ("dev", "test")
         if split in dataset.splits and trained_on
     }
-    return instantiate(call, name=name, dataset=dataset, leaked=leaked), leaked
+    return instantiate(call, name=name, dataset=dataset, leaked=leaked), leaked, dataset
 
 
 def _call_of(name: str, config: _Node) -> dict[str, Any]:

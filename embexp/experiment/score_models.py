@@ -89,7 +89,9 @@ def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], fold
         text, expected = f"names {', '.join(twice)} more than once", "each model once, under names of their own"
         raise ConfigError(text, key="model", expected=expected)
     import_data_libraries()
-    evaluators, primary, _ = plan_evaluators(first, name, [], builder, problems)
+    evaluators, primary, warnings = plan_evaluators(first, name, [], builder, problems)
+    for warning in warnings:
+        logger.warning("%s", warning)
     tracker = problems.attempt(instantiate, first["tracking"])
     problems.raise_if_any()
     import_training_libraries()

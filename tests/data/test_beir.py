@@ -35,8 +35,8 @@ def beir_folder(folder, qrels, corpus=CORPUS, queries=QUERIES):
     return folder
 
 
-def read(folder, splits=None, on_fault="stop"):
-    return read_beir("toy", folder, splits, on_fault)
+def read(folder, splits=None, on_fault="stop", max_rows=None):
+    return read_beir("toy", folder, splits, on_fault, max_rows=max_rows)
 
 
 def test_queries_come_with_the_texts_that_answer_them(tmp_path):
@@ -119,12 +119,28 @@ def test_missing_files_are_named_together(tmp_path):
     assert f"there is no file {tmp_path / 'queries.jsonl'}, {tmp_path / 'qrels' / 'test.tsv'}" in str(refusal.value)
 
 
-def test_judgements_without_a_header_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("test.tsv", "q1\td1\t1\nq2\td2\t1\n"),
+        ("test.tsv", "q1\t0\td1\t1\nq2\t0\td2\t1\n"),
+        ("test.txt", "q1 0 d1 1\nq2 Q0 d2 1\n"),
+        ("test.qrels", "qid iter docno rel\nq1 0 d1 1\nq2 0 d2 1\n"),
+        ("test.tsv", "score\tcorpus-id\tquery-id\n1\td1\tq1\n1\td2\tq2\n"),
+    ],
+)
+def test_judgements_are_read_with_and_without_names_of_columns(tmp_path, name, content):
     folder = beir_folder(tmp_path, {})
-    (folder / "qrels" / "test.tsv").write_text("q1\td1\t1\nq2\td2\t1\n")
-    with pytest.raises(
-        DataError, match=r"test\.tsv: there is no column query-id, corpus-id, score .*Expected a first line that names"
-    ):
+    (folder / "qrels" / name).write_text(content)
+    assert read(folder).splits["test"]["query"][:] == ["What do bonds pay?", "股票付什么?"]
+    assert read(folder, max_rows=1).num_rows == 1
+
+
+@pytest.mark.parametrize("content", ["a\tb\tc\n", "q1\td1\n", "q1 d1 x y z 1\n"])
+def test_judgements_in_another_form_are_refused(tmp_path, content):
+    folder = beir_folder(tmp_path, {})
+    (folder / "qrels" / "test.tsv").write_text(content)
+    with pytest.raises(DataError, match=r"test\.tsv: .*Expected a first line that names query-id, corpus-id, score"):
         read(folder)
 
 

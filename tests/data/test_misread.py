@@ -40,7 +40,12 @@ def test_columns_that_are_not_used_are_logged_once_and_kept_in_the_provenance(tm
     ("columns", "shape", "ignored", "way"),
     [
         ("text category", "text", "category", "dataset.reader.columns={label: category}"),
-        ("text coarse_label fine_label", "text", "coarse_label, fine_label", "columns={label: coarse_label}"),
+        (
+            "text coarse_label fine_label",
+            "text",
+            "coarse_label, fine_label",
+            "columns={label: coarse_label}' dataset.reader.ignore=[fine_label]",
+        ),
         ("anchor positive hard_negative", "positive_pair", "hard_negative", "columns={negative_1: hard_negative}"),
         (
             "anchor positive negative_0 negative_1",
@@ -52,9 +57,9 @@ def test_columns_that_are_not_used_are_logged_once_and_kept_in_the_provenance(tm
             "anchor positive negative_1 negative",
             "triplet",
             "negative",
-            "columns={negative_1: negative, negative_2: negative_1}",
+            "columns={negative_2: negative}",
         ),
-        ("anchor positive Similarity", "positive_pair", "Similarity", "columns={score: Similarity}"),
+        ("anchor positive Similarity", "positive_pair", "Similarity", "sentence2: positive, score: Similarity}"),
         ("text split", "text", "split", "Expected a file for each split, in a folder."),
     ],
 )
@@ -63,13 +68,21 @@ def test_a_column_whose_name_tells_something_is_not_left_out_unasked(tmp_path, c
     message = refusal_of(path)
     assert message.startswith(f"{path}: the columns {columns.replace(' ', ', ')} can be {shape}, but then {ignored} ")
     assert way in message
-    assert message.endswith(f"\nhint: type dataset.shapes=[{shape}]")
+    assert message.endswith(f"\nhint: type dataset.reader.ignore=[{ignored.replace(', ', ',')}]")
+    dataset = read_files(path, "mine", ignore=ignored.split(", "))
+    assert (dataset.shape.name, dataset.provenance["ignored_columns"]) == (shape, ignored)
+    assert dataset.provenance["reading"] == f"{path}: columns not used: {ignored}"
     assert read_files(path, "mine", shape=shape).provenance["ignored_columns"] == ignored
 
 
-def test_who_names_columns_is_believed(tmp_path):
+def test_who_names_columns_says_what_of_the_others_to_ignore(tmp_path):
     path = csv(tmp_path / "trec.csv", text=["a"], coarse_label=[0], fine_label=[7])
-    dataset = read_files(path, "mine", columns={"label": "coarse_label"})
+    message = refusal_of(path, columns={"label": "coarse_label"})
+    assert message.endswith(
+        "can be labelled_text, but then fine_label would be ignored.\n"
+        "hint: type 'dataset.reader.columns={label: coarse_label}' dataset.reader.ignore=[fine_label]"
+    )
+    dataset = read_files(path, "mine", columns={"label": "coarse_label"}, ignore=["fine_label"])
     assert (dataset.shape.name, dataset.provenance["ignored_columns"]) == ("labelled_text", "fine_label")
 
 
@@ -158,21 +171,21 @@ def test_true_is_one_unless_names_say_otherwise(tmp_path, labels, names, expecte
 @pytest.mark.parametrize(
     ("labels", "names", "kept"),
     [
-        ([0, -1, 1], [], [0, 1]),
-        ([0, -1, 2], [], [0, 2]),
-        ([1, -1, 1], ["no", "yes"], [1, 1]),
+        ([0, -1, *[1] * 18], [], [0, *[1] * 18]),
+        ([-1, *[0, 2] * 10], [], [0, 2] * 10),
+        ([1, -1, *[1] * 18], ["no", "yes"], [1] * 19),
         ([0, 1, 2], [], [0, 1, 2]),
     ],
 )
-def test_minus_one_is_no_label_beside_labels_from_0(tmp_path, labels, names, kept):
-    path = csv(tmp_path / "rows.csv", text=["a", "b", "c"], label=labels)
+def test_minus_one_is_no_label_where_few_rows_have_it(tmp_path, labels, names, kept):
+    path = csv(tmp_path / "rows.csv", text=[f"t{place}" for place in range(len(labels))], label=labels)
     assert read_files(path, "mine", label_names=names).splits["train"]["label"][:] == kept
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([1, -1], "holds the labels -1 and 1. Expected 0 and 1"),
+        ([1, -1], "holds the label -1 in 1 of 2 rows, beside 1. Expected to know whether -1 is a class"),
         ([-1, -1], "first in row 1: -1. Expected whole numbers"),
     ],
 )
@@ -200,13 +213,16 @@ def test_a_score_outside_of_the_range_is_shown_as_the_file_has_it(tmp_path, suff
     rows = Dataset.from_dict({"sentence1": list("abc"), "sentence2": list("def"), "score": [5, 7, -1]})
     rows.to_parquet(path) if suffix == "parquet" else rows.to_csv(path, index=False)
     place, shown = (2, "7") if suffix == "parquet" else (3, "'7'")
-    advice = "Expected a range that holds the lowest and the highest score that there can be."
+    advice = (
+        "Expected a range that holds the lowest and the highest score that there can be. The lowest is -1 and the "
+        "highest 7: are there none beyond?"
+    )
     assert refusal_of(path, score_range=[0, 5], on_fault=on_fault) == (
         f"{path}:{place}: score is outside of 0 to 5: {shown} (rows like it: 2). {advice}\n"
-        "hint: type dataset.reader.score_range=[<lowest>,<highest>]"
+        "hint: type dataset.reader.score_range=[-1,7]"
     )
     assert "score is outside of 0 to 1: " in (message := refusal_of(path))
-    assert message.endswith("\nhint: type dataset.reader.score_range=[0,5]")
+    assert message.endswith("\nhint: type dataset.reader.score_range=[-1,7]")
     assert read_files(path, "mine", score_range=[-1, 7]).splits["train"]["score"][:] == [0.75, 1.0, 0.0]
 
 
@@ -230,7 +246,7 @@ def test_a_score_outside_of_the_range_is_shown_as_the_file_has_it(tmp_path, suff
         ({"label_names": "yes"}, "dataset.reader.label_names=yes is no list of names."),
         ({"header": "text"}, "dataset.reader.header=text is no list of names."),
         ({"quote": "''"}, "dataset.reader.quote=\"''\" is not one character. Expected one character, or null."),
-        ({"delimiter": ""}, "dataset.reader.delimiter='' is not one character. Expected one character, or null."),
+        ({"delimiter": ""}, "dataset.reader.delimiter='' is no text. Expected some characters, or null."),
         ({"delimiter": '"'}, "dataset.reader.delimiter='\"' is the quote or a line end."),
     ],
 )
@@ -254,7 +270,7 @@ def test_all_options_that_cannot_be_are_named_at_once():
         (
             "a.jsonl",
             {"encoding": "gb18030", "header": ["text"], "quote": None},
-            "header=[text], quote=null",
+            "quote=null",
         ),
         ("a.parquet", {"encoding": "gb18030", "delimiter": ";"}, "encoding=gb18030, delimiter=;"),
         ("a.txt", {"quote": None}, "quote=null"),

@@ -54,7 +54,8 @@ def test_rows_without_negatives_have_empty_ones(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"query": "q", "pos": "p", "neg": []}, "pos holds no list: 'p'"),
+        ({"query": "q", "pos": 5, "neg": []}, "pos holds no list: 5"),
+        ({"query": "q", "pos": "['a' 'b']"}, "pos holds no list: \"['a' 'b']\""),
         ({"query": "q", "pos": [], "neg": []}, "pos is an empty list"),
         ({"query": "q", "pos": ["p", None]}, "pos holds a list with no text: ['p', None]"),
         ({"query": "q", "pos": ["p"], "pos_scores": ["high"]}, "pos_scores holds no list of numbers: ['high']"),

@@ -96,7 +96,7 @@ def test_a_column_that_changes_the_meaning_is_not_dropped_silently(tmp_path, col
         (
             "",
             "",
-            "The folder {path} holds no split. Expected files named train, dev, validation, valid, val, test with",
+            "The folder {path} holds no split. Expected files with one of the words train, dev, validation, valid",
         ),
         ("rows.csv", "question,positive\na,b\n", "{path}: the columns question, positive fit no shape. Expected "),
     ],

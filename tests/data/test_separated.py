@@ -63,7 +63,7 @@ def test_a_text_file_of_tab_separated_fields_is_no_plain_text(tmp_path, ending):
     path = tmp_path / f"lcqmc.{ending}"
     assert refusal_of(path, LCQMC) == (
         f"{path}: each line holds 3 fields, separated by tabs: '怎么还款\\t如何还款\\t1'. Expected a name for each of "
-        "them, or the ending .tsv if the first line names them.\n"
+        "them.\n"
         "hint: type dataset.reader.header=[sentence1,sentence2,label]"
     )
     dataset = read_files(path, "mine", header=["sentence1", "sentence2", "label"])
@@ -103,10 +103,9 @@ def test_a_file_without_a_header_line_is_told_what_may_be_wrong(tmp_path):
     message = refusal_of(path, "how are you,how do you do,1\na,b,0\n")
     assert message.startswith(
         f"{path}: the columns how are you, how do you do, 1 fit no shape. Expected the columns of a shape, or a header "
-        "line that names columns. The nearest"
+        "line that names columns."
     )
     assert "\nhint: type dataset.reader.header=[sentence1,sentence2,label]\nhint: type 'dataset.reader.col" in message
-    assert "The nearest shapes are scored_pair (sentence1, sentence2, score); binary_pair" in message
     assert "header" not in refusal_of(tmp_path / "b.csv", "sentence1,b\na,b\n").removeprefix(str(tmp_path))
     assert "header" not in refusal_of(tmp_path / "b.jsonl", '{"a": "b", "c": "d"}\n').removeprefix(str(tmp_path))
 
@@ -125,8 +124,6 @@ def test_bytes_of_another_encoding_are_not_shown(tmp_path):
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ('[{"text": "a"}, {"text": "b"}]', "an array of rows"),
-        ('[\n  {"text": "a"},\n  {"text": "b"}\n]\n', "an array of rows"),
         ('{\n  "text": "a"\n}\n', "one JSON value over several lines"),
         ('{"data": [\n  {"text": "a"}\n]}\n', "one JSON value over several lines"),
     ],
@@ -134,5 +131,4 @@ def test_bytes_of_another_encoding_are_not_shown(tmp_path):
 def test_json_that_is_not_one_object_a_line_is_told_once(tmp_path, content, what):
     path = tmp_path / "rows.json"
     message = refusal_of(path, content)
-    assert message.startswith(f"{path}: the file holds {what}. Expected an object in each line (JSON Lines).")
-    assert ("jq -c '.[]'" in message) == ("array" in what)
+    assert message.startswith(f"{path}: the file holds {what}. Expected an object in each line (JSON Lines), or an")

@@ -1,0 +1,224 @@
+"""What to type where columns cannot be matched: mappings of the user's own columns that are known to work."""
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from embexp.data.cells import (
+    DECIMAL_COMMA,
+    as_list,
+    fields_in,
+    has_decimal_comma,
+    is_percent,
+    number_in,
+    range_override,
+)
+from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Misfit, Samples, match
+from embexp.data.meaning import PAIRS, TEXTS, are_worded, filled, is_neutral, mean_length, meaning_of, plain_name
+from embexp.data.shapes import SHAPES, described, training_columns
+from embexp.errors import Problem, listed
+
+_MOST = 3  # alternatives
+
+
+def no_match(
+    misfit: Misfit,
+    samples: Samples,
+    typed: Mapping[str, str],
+    typed_ignore: Sequence[str],
+    source: Any,
+    header_fix: str,
+) -> Problem:
+    """The problem with columns that fit no shape, several, or one that would leave out what means something.
+
+    Args:
+        samples: some values of each of the source's columns.
+        typed, typed_ignore: the columns of the shape, and those not to be used, as the user named them.
+        header_fix: what to type where the file may have no header line.
+    """
+    ways = _ways(misfit, samples, typed, tuple(typed_ignore))
+    theirs = listed(misfit.roles.values())
+    if not misfit.shapes:
+        names = list(misfit.roles)
+        near = [shape.name for shape in sorted(SHAPES.values(), key=lambda shape: _distance(shape, names))]
+        return Problem(
+            f"the columns {theirs} fit no shape",
+            file=str(source),
+            expected="the columns of a shape" + (", or a header line that names columns" if header_fix else ""),
+            note=""
+            if ways
+            else f"The nearest shapes are {'; '.join(map(described, near[:3]))}; the others {listed(near[3:])}",
+            fix=(*([header_fix] if header_fix else []), *(ways or [SAY_COLUMNS])),
+        )
+    ignored = f", but then {listed(misfit.ignored)} would be ignored" if misfit.ignored else ""
+    has_split = "split" in map(str.lower, misfit.ignored)
+    return Problem(
+        f"the columns {theirs} can be {listed(misfit.shapes)}{ignored}",
+        file=str(source),
+        expected="a file for each split, in a folder" if has_split else "",
+        fix=(*ways, *([] if misfit.ignored else [f"dataset.shapes=[{shape}]" for shape in misfit.shapes])),
+    )
+
+
+def _distance(shape: Any, names: Sequence[str]) -> tuple[int, int]:
+    columns = [name for name in training_columns(shape, ["negative_1"]) if name != "negatives"]
+    return -len({*columns} & {*names}), abs(len(columns) - len(names))
+
+
+def _ways(misfit: Misfit, samples: Samples, typed: Mapping[str, str], ignore: tuple[str, ...]) -> list[str]:
+    """What to type, each alternative tried on the columns."""
+    ways: dict[str, None] = {}
+    left = {name: values for name, values in samples.items() if name not in ignore}
+    candidates = [*_mappings(left, typed), *([dict(typed)] if misfit.shapes else [])]
+    for columns in candidates:
+        contradicts = any(theirs != typed.get(ours, theirs) for ours, theirs in columns.items())
+        if not contradicts and (way := _way(columns, samples, ignore)):
+            ways[way] = None
+    return [*ways][: _MOST + 1]
+
+
+def _way(columns: Mapping[str, str], samples: Samples, ignore: tuple[str, ...]) -> str | None:
+    """The overrides that make the columns fit, those that are still unused named; None where they do not fit."""
+    found = match(samples, columns, ignore, None)
+    if isinstance(found, Misfit) and found.ignored:
+        ignore = (*ignore, *found.ignored)
+        found = match(samples, columns, ignore, None)
+    if not isinstance(found, Match):
+        return None
+    short = {ours: theirs for ours, theirs in columns.items() if ours != theirs}
+    if short and match(samples, short, ignore, None) != found:
+        short = dict(columns)
+    parts = [_mapping_override(short)] if short else []
+    if ignore:
+        parts.append(override("dataset.reader.ignore", f"[{','.join(map(quoted, ignore))}]"))
+    if found.shape.label_kind == "score":
+        parts += _score_overrides(samples.get(found.roles["score"], ()))
+    return " ".join(parts) or None
+
+
+def _score_overrides(values: Sequence[Any]) -> list[str]:
+    """What scores need besides their column: the range that they seem to have, and a decimal comma."""
+    values = filled(values)
+    comma = any(map(has_decimal_comma, values))
+    given = [value.replace(",", ".") if comma and isinstance(value, str) else value for value in values]
+    numbers = [number for value in given if (number := number_in(value)) is not None]
+    parts = [DECIMAL_COMMA] if comma else []
+    percent = any(map(is_percent, given))
+    if numbers and not percent and (min(numbers) < 0 or max(numbers) > 1):
+        parts.append(f"dataset.reader.score_range={range_override(min(numbers), max(numbers))}")
+    return parts
+
+
+def quoted(name: str) -> str:
+    """A column's name as it is typed in a list or a mapping of an override.
+
+    >>> quoted("My question"), quoted("问题"), quoted("a,b"), quoted("1"), quoted("null")
+    ('My question', '问题', '"a,b"', '"1"', '"null"')
+    """
+    plain = re.fullmatch(r"[^\W\d](?:[\w .+-]*[\w])?", name)
+    if plain and name.lower() not in ("null", "true", "false", "nan", "inf"):
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def override(key: str, value: str) -> str:
+    """An override in the quotes that a shell needs.
+
+    >>> override("ignore", "[id]"), override("ignore", "[my id]")
+    ('ignore=[id]', "'ignore=[my id]'")
+    """
+    typed = f"{key}={value}"
+    return typed if re.fullmatch(r"[\w.=\[\],-]+", typed) else shlex.quote(typed)
+
+
+def _mapping_override(columns: Mapping[str, str]) -> str:
+    named = ", ".join(f"{ours}: {quoted(theirs)}" for ours, theirs in columns.items())
+    return shlex.quote(f"dataset.reader.columns={{{named}}}")
+
+
+def _mappings(samples: Samples, typed: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Mappings that may be meant, the likeliest first."""
+    first, second = _pair(samples, typed)
+    others = [name for name in samples if name not in (first, second)]
+    texts = [samples[name] for name in (first, second) if name]
+    length = min(map(mean_length, texts), default=0.0)
+    meant = {name: meaning_of(name, samples[name], length) for name in others}
+    by_role: dict[str | None, list[str]] = {}
+    for name, role in meant.items():
+        by_role.setdefault(role, []).append(name)
+    negatives, lists = by_role.get("negative_1", []), [*_list_paths(samples, others)]
+    if first and lists:
+        yield from _ranked(first, second, lists)
+    if first and second:
+        if negatives:
+            numbered = {f"negative_{number}": theirs for number, theirs in enumerate(negatives, 1)}
+            yield {"anchor": first, "positive": second, **numbered}
+        for score in by_role.get("score", []):
+            yield {"sentence1": first, "sentence2": second, "score": score}
+        for label in by_role.get("label", []):
+            yield {"sentence1": first, "sentence2": second, "label": label}
+        if not negatives and not by_role.get("score") and not by_role.get("label"):
+            yield {"anchor": first, "positive": second}
+    elif first and not lists:
+        for label in by_role.get("label", []):
+            yield {"text": first, "label": label}
+        if not by_role.get("label"):
+            yield {"text": first}
+
+
+def _ranked(first: str, second: str | None, lists: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Mappings of a query, what answers it and what does not, where one of them is a list."""
+    negatives = [path for path in lists if re.search(r"neg|负|反例|distract", path.casefold())]
+    positives = [path for path in lists if path not in negatives] or ([second] if second else [])
+    by_fields: dict[str, dict[str, str]] = {}
+    for role, paths in (("positives", positives), ("negatives", negatives)):
+        for path in paths:
+            fields = path.partition(".")[2]
+            by_fields.setdefault(fields, {"query": first}).setdefault(role, path)
+    for columns in by_fields.values():
+        if "positives" not in columns and positives:
+            columns["positives"] = positives[0]
+        yield columns
+
+
+def _list_paths(samples: Samples, names: Iterable[str]) -> Iterator[str]:
+    """The columns among these that hold lists of texts, or of objects with texts: then with the fields."""
+    for name in names:
+        items = [item for value in filled(samples[name])[:20] for item in as_list(value) or []]
+        if items and all(isinstance(item, str) for item in items):
+            yield name
+        elif items and all(isinstance(item, Mapping) for item in items):
+            fields = fields_in(samples[name])
+            text = next((field for field in ("text", "contents", "content", "passage", "body") if field in fields), "")
+            if text:
+                if "title" in fields and any(item.get("title") for item in items):
+                    yield f"{name}.title+{text}"
+                yield f"{name}.{text}"
+
+
+def _pair(samples: Samples, typed: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The two texts that go together, or the only one: as typed, by their names, by what they hold."""
+    given = [theirs for ours, theirs in typed.items() if ours in ("anchor", "positive", "sentence1", "sentence2")]
+    if len(given) == 2:
+        return given[0], given[1]
+    plain = {plain_name(name): name for name in samples}
+    for first, second in PAIRS:
+        if first in plain and second in plain:
+            return plain[first], plain[second]
+    worded = [name for name in samples if _may_be_text(name, samples[name])]
+    known = [plain[name] for name in TEXTS if name in plain]
+    if len(worded) > 2 and known:
+        return known[0], None
+    if first := next((plain[name] for name in ("query", "question", "anchor", "问题", "查询") if name in plain), None):
+        return first, next((name for name in worded if name != first), None)
+    if not worded and len(known) == 1:
+        return known[0], None
+    return (*worded[:2], None, None)[:2]
+
+
+def _may_be_text(name: str, values: Sequence[Any]) -> bool:
+    """Whether a column seems to hold texts for training: no id, no class, no negative."""
+    known = name in ROLES and name not in ("label", "score", "type", "prompt") and name not in ALIASES
+    return known or (not is_neutral(name) and are_worded(values) and meaning_of(name, values, 1e9) is None)
