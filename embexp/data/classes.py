@@ -91,9 +91,10 @@ class ClassLabels:
         """A label as a name; True and False are names only where names were given that say so."""
         if isinstance(value, bool):
             return (str(value) if str(value) in self.numbers_of else str(value).lower()) if self._given else None
-        if isinstance(value, int) and self._given:
-            return str(value)
-        return value.strip() if isinstance(value, str) else None
+        name = value.strip() if isinstance(value, str) else None
+        if self._given and name not in self.numbers_of and (number := _whole_number(value)) is not None:
+            return str(number)
+        return name
 
     def _number_of_name(self, value: Any) -> int | None:
         name = self._as_text(value)

@@ -8,7 +8,7 @@ from typing import Any
 from embexp.data.cells import as_list, has_path, values_at
 from embexp.data.meaning import filled, mean_length, meaning_of, plain_name
 from embexp.data.shapes import OF_ANY_SHAPE, SHAPES, Shape, shape_named, text_columns, training_columns
-from embexp.errors import DataError, Problem, did_you_mean, listed
+from embexp.errors import DataError, did_you_mean, listed
 
 ROLES = {name for shape in SHAPES.values() for name in (*training_columns(shape, ["negative_1"]), *shape.extras)}
 ROLES |= {*OF_ANY_SHAPE}
@@ -107,20 +107,24 @@ def match(samples: Samples, columns: Mapping[str, str], ignore: Iterable[str], s
     return Match(found, roles, [*unused.values()], meaningful, renamed)
 
 
-def check_names(samples: Samples, columns: Mapping[str, str], ignore: Iterable[str], source: Any) -> None:
-    """Raise DataError for names that the user typed and that are not there."""
-    names = list(samples)
-    problems = []
-    for key, given in (("columns", [*columns.values()]), ("ignore", [*ignore])):
-        if missing := [theirs for theirs in given if not has_path(samples, theirs)]:
-            near = [plain for plain in names if plain_name(plain) == plain_name(missing[0])]
-            note = did_you_mean(missing[0], near or names)
-            expected = f"some of its columns: {listed(names)}"
-            fix = () if key == "ignore" else (SAY_COLUMNS,)
-            text = f"there is no column {listed(missing)}"
-            problems.append(Problem(text, file=str(source), expected=expected, note=note, fix=fix))
-    if problems:
-        raise DataError(*problems)
+def check_ignored(ignore: Sequence[str], samples: Samples) -> None:
+    """Raise DataError for columns not to be used that no split has."""
+    if missing := [name for name in ignore if name not in samples]:
+        text, note = f"names {listed(missing)}, which is no column", _near(missing[0], samples)
+        expected = f"some of: {listed(samples)}"
+        raise DataError(text, key="dataset.reader.ignore", given=[*ignore], expected=expected, note=note)
+
+
+def _near(name: str, samples: Samples) -> str:
+    return did_you_mean(name, [other for other in samples if plain_name(other) == plain_name(name)] or samples)
+
+
+def check_names(samples: Samples, columns: Mapping[str, str], source: Any) -> None:
+    """Raise DataError for names among `columns` that are not there, or that no shape has."""
+    if missing := [theirs for theirs in columns.values() if not has_path(samples, theirs)]:
+        text, note = f"there is no column {listed(missing)}", _near(missing[0], samples)
+        expected = f"some of its columns: {listed(samples)}"
+        raise DataError(text, file=source, expected=expected, note=note, fix=SAY_COLUMNS)
     unknown = [ours for ours in columns if ours not in ROLES and not ours.startswith("negative_")]
     if unknown:
         text, note = f"names {listed(unknown)}, which no shape has", did_you_mean(unknown[0], ROLES)

@@ -1,12 +1,21 @@
 """Which encoding a text file seems to have, from its bytes: for a message about bytes that are no UTF-8."""
 
 import gzip
+import re
 import zlib
 from pathlib import Path
 from typing import Any
 
 _LOOKED_AT = 2**20  # bytes
 _WIDE = ("gb18030", "big5", "shift_jis", "euc_kr")
+_LITTLE = 200  # bytes
+# The most frequent characters of a language, where its encoding is like that of another one.
+_FREQUENT = {
+    "gb18030": "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她"
+    "里后小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长样现定民意",
+    "euc_kr": "이다의는을에가고로한기지사하인도리어들은를자대시정서해부일그아나상라수적보으제주전국"
+    "원구만여장비오성있습니까요",
+}
 _MOST_BAD = 0.02  # share of the characters outside of ASCII that may be damaged in a file that is UTF-8
 
 
@@ -43,8 +52,8 @@ def likely_encoding(data: bytes) -> str:
     bad = text.count("\ufffd")
     if not bad or (foreign - bad) * _MOST_BAD >= bad or (foreign - bad >= bad and bad <= 2):
         return ""
-    if bad <= 2 and foreign == bad and len(data) > 200:  # one damaged byte in an ASCII file is no encoding
-        return "cp1252" if _is_latin(data) else ""
+    if bad == 1 and len(data) > _LITTLE:  # a damaged byte in an ASCII file is no encoding
+        return ""
     if _is_latin(data):
         return "cp1252"
     scores = {name: _likeness(data, name) for name in _WIDE}
@@ -61,13 +70,15 @@ def _utf_16(data: bytes) -> str:
 
 
 def _is_latin(data: bytes) -> bool:
-    """Whether most bytes outside of ASCII are single letters within words, as in western European languages."""
-    high = [place for place, byte in enumerate(data) if byte > 127]
-    single = [p for p in high if not (p and data[p - 1] > 127) and not (p + 1 < len(data) and data[p + 1] > 127)]
-    in_words = [
-        p for p in single if (p and chr(data[p - 1]).isalpha()) or (p + 1 < len(data) and chr(data[p + 1]).isalpha())
-    ]
-    return data[:1] != b"" and len(single) > 0.8 * len(high) and len(in_words) > 0.5 * len(high)
+    """Whether most bytes outside of ASCII are one or two letters within words, as in western European languages."""
+    runs = [*re.finditer(rb"[\x80-\xff]+", data)]
+    high = b"".join(run[0] for run in runs)
+    in_words = sum(
+        len(run[0]) <= 2
+        and bool(data[max(0, run.start() - 1) : run.start()].isalpha() or data[run.end() : run.end() + 1].isalpha())
+        for run in runs
+    )
+    return in_words > 0.6 * len(runs) and sum(byte >= 0xC0 for byte in high) > 0.8 * len(high)
 
 
 def _likeness(data: bytes, encoding: str) -> float:
@@ -77,7 +88,8 @@ def _likeness(data: bytes, encoding: str) -> float:
     bad = foreign.count("\ufffd")
     if not foreign or bad > 0.01 * len(foreign) + 1:  # the last character may be cut
         return 0.0
-    return sum(_is_usual(character, encoding) for character in foreign) / len(foreign)
+    frequent = sum(character in _FREQUENT.get(encoding, "") for character in foreign)
+    return (sum(_is_usual(character, encoding) for character in foreign) + 2 * frequent) / len(foreign)
 
 
 def _is_usual(character: str, encoding: str) -> bool:

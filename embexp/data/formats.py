@@ -162,7 +162,7 @@ def _text_chunks(path: Path, options: FileOptions, faults: FaultLog) -> Iterator
     head, filled = lines.peek_filled(_FIRST_LINES)
     if delimiter := _delimiter_of([line for _, line in head]):
         rows = [line.split(delimiter) for _, line in head]
-        if may_be_header(rows[0]):
+        if may_be_header(rows[0], [*zip(*rows[1:], strict=True)]):
             expected, header = "the ending .tsv, or .csv, for a file whose first line names columns", []
         else:
             expected, header = "a name for each of them", [header_fix([*zip(*rows, strict=True)])]

@@ -1,6 +1,7 @@
 """Names for the columns of a file without a header line, guessed from what is in them."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from embexp.data.cells import number_in
@@ -11,13 +12,19 @@ _KNOWN = {name for pair in PAIRS for name in pair} | {*TEXTS}
 _SCALES = range(3, 11)  # the largest numbers of usual scales for scores of pairs
 
 
-def may_be_header(names: Iterable[str]) -> bool:
-    """Whether one of the names is one that people give to a column, not a value.
+def may_be_header(names: Sequence[str], columns: Sequence[Sequence[Any]] = ()) -> bool:
+    """Whether the fields of a first line are names of columns: known ones, or single words above texts of several.
+
+    Args:
+        columns: the values below the names.
 
     >>> may_be_header(["sent0", "sent1"]), may_be_header(["how are you", "how is it", "1"])
     (True, False)
     """
-    return any(plain(name) in _KNOWN or role_by_name(name) is not None or is_neutral(name) for name in names)
+    if any(plain(name) in _KNOWN or role_by_name(name) is not None or is_neutral(name) for name in names):
+        return True
+    worded = sum(map(are_worded, columns))
+    return worded > 0 and not are_worded(names) and all(re.fullmatch(r"[^\W\d][\w.-]*", name) for name in names)
 
 
 def header_fix(columns: Sequence[Sequence[Any]]) -> str:

@@ -37,7 +37,7 @@ def no_match(
         typed, typed_ignore: the columns of the shape, and those not to be used, as the user named them.
         header_fix: what to type where the file may have no header line.
     """
-    ways = _ways(misfit, samples, typed, tuple(typed_ignore))
+    found = ways(misfit, samples, typed, typed_ignore)
     theirs = listed(misfit.roles.values())
     if not misfit.shapes:
         names = list(misfit.roles)
@@ -47,9 +47,9 @@ def no_match(
             file=str(source),
             expected="the columns of a shape" + (", or a header line that names columns" if header_fix else ""),
             note=""
-            if ways
+            if found
             else f"The nearest shapes are {'; '.join(map(described, near[:3]))}; the others {listed(near[3:])}",
-            fix=(*([header_fix] if header_fix else []), *(ways or [SAY_COLUMNS])),
+            fix=(*([header_fix] if header_fix else []), *(found or [SAY_COLUMNS])),
         )
     ignored = f", but then {listed(misfit.ignored)} would be ignored" if misfit.ignored else ""
     has_split = "split" in map(str.lower, misfit.ignored)
@@ -57,7 +57,7 @@ def no_match(
         f"the columns {theirs} can be {listed(misfit.shapes)}{ignored}",
         file=str(source),
         expected="a file for each split, in a folder" if has_split else "",
-        fix=(*ways, *([] if misfit.ignored else [f"dataset.shapes=[{shape}]" for shape in misfit.shapes])),
+        fix=(*found, *([] if misfit.ignored else [f"dataset.shapes=[{shape}]" for shape in misfit.shapes])),
     )
 
 
@@ -66,16 +66,16 @@ def _distance(shape: Any, names: Sequence[str]) -> tuple[int, int]:
     return -len({*columns} & {*names}), abs(len(columns) - len(names))
 
 
-def _ways(misfit: Misfit, samples: Samples, typed: Mapping[str, str], ignore: tuple[str, ...]) -> list[str]:
+def ways(misfit: Misfit, samples: Samples, typed: Mapping[str, str], ignore: Sequence[str]) -> list[str]:
     """What to type, each alternative tried on the columns."""
-    ways: dict[str, None] = {}
+    found: dict[str, None] = {}
     left = {name: values for name, values in samples.items() if name not in ignore}
     candidates = [*_mappings(left, typed), *([dict(typed)] if misfit.shapes else [])]
     for columns in candidates:
         contradicts = any(theirs != typed.get(ours, theirs) for ours, theirs in columns.items())
-        if not contradicts and (way := _way(columns, samples, ignore)):
-            ways[way] = None
-    return [*ways][: _MOST + 1]
+        if not contradicts and (way := _way(columns, samples, tuple(ignore))):
+            found[way] = None
+    return [*found][: _MOST + 1]
 
 
 def _way(columns: Mapping[str, str], samples: Samples, ignore: tuple[str, ...]) -> str | None:

@@ -10,14 +10,14 @@ from typing import Any
 
 from embexp.core.arguments import LegalValues, problems_with
 from embexp.data.arrow import batches_of, table_of_batches, with_progress
-from embexp.data.cells import as_list, values_at
+from embexp.data.cells import as_list, has_path, values_at
 from embexp.data.classes import ClassLabels, drop_unlabelled, joined_labels
-from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Misfit, check_names, lacking, match
+from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Misfit, check_ignored, check_names, lacking, match
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.formats import SEPARATED, kind_of
 from embexp.data.headers import header_fix, may_be_header
-from embexp.data.proposals import no_match, override, quoted
+from embexp.data.proposals import no_match, override, quoted, ways
 from embexp.data.row_checks import check_rows
 from embexp.data.samples import ColumnSamples, LateColumnError
 from embexp.data.shapes import Shape, described, shape_named
@@ -123,8 +123,9 @@ def dataset_from(
             for split, source in sources.items():
                 reading.read(split, source, samples[split])
             break
-        except LateColumnError:  # once for each split at most
+        except LateColumnError:  # twice for each split at most
             faults.restore(before)
+    check_ignored(spec.ignore, {name: values for each in samples.values() for name, values in each.values.items()})
     reading.describe(provenance)
     label_names = reading.labels.names if reading.shape.label_kind == "class" else ()
     dataset = EmbeddingDataset(name, reading.shape, reading.splits, label_names, provenance)
@@ -155,6 +156,9 @@ class _Reading:
             self.faults.settle(0)
             raise DataError("there are no rows", file=source.name, expected="at least one")
         samples.add(first)
+        typed = [*(self.spec.columns or {}).values(), *self.spec.ignore]
+        if any(not has_path(samples.values, column) for column in typed):
+            samples.look_through(chunks)
         found = self._match(samples.values, source)
         self.shape = found.shape
         self.spec.refuse_idle(self.shape)
@@ -175,10 +179,15 @@ class _Reading:
     def _match(self, samples: Mapping[str, Sequence[Any]], source: RowSource) -> Match:
         """What the columns of a split mean; the other splits have the shape of the first."""
         spec, columns = self.spec, self.spec.columns or {}
-        check_names(samples, columns, spec.ignore, source.name)
+        check_names(samples, columns, source.name)
         no_header = ""
         may_lack_header = isinstance(source.name, Path) and kind_of(source.name) in SEPARATED
-        if may_lack_header and not columns and not {*samples} & {*ROLES, *ALIASES} and not may_be_header(samples):
+        if (
+            may_lack_header
+            and not columns
+            and not {*samples} & {*ROLES, *ALIASES}
+            and not may_be_header([*samples], [*samples.values()])
+        ):
             no_header = header_fix([[name, *values] for name, values in samples.items()])
         found = match(samples, columns, spec.ignore, self.shape)
         if isinstance(found, Misfit):
@@ -187,7 +196,8 @@ class _Reading:
             text = (
                 f"the columns are {listed(found.roles)}; for {described(found.shape.name)} it lacks {listed(missing)}"
             )
-            raise DataError(text, file=source.name, fix=SAY_COLUMNS)
+            fixes = [] if self.matches or spec.shape else ways(Misfit(found.roles), samples, columns, spec.ignore)
+            raise DataError(text, file=source.name, fix=fixes or SAY_COLUMNS)
         if spec.shape is None and found.shape.label_kind == "embedding":
             _refuse_several_labels(found.roles["label"], values_at(samples, found.roles["label"]), source.name)
         if self.matches and not spec.shape and found.meaningful:

@@ -11,7 +11,7 @@ _MOST = 2_000  # values of a column from each chunk that has something new
 
 
 class LateColumnError(Exception):
-    """A column appeared, or began to vary, after the rows before it were read: they are read once more."""
+    """Columns were found that appear, or begin to vary, after rows that were read: these are read once more."""
 
 
 class ColumnSamples:
@@ -29,6 +29,19 @@ class ColumnSamples:
         step = max(1, -(-len(chunk.places) // _MOST))
         for name, values in chunk.columns.items():
             self.values.setdefault(name, []).extend(listed_values(values[::step]))
+
+    def look_through(self, chunks: Iterable[Chunk]) -> None:
+        """Look for columns in all later chunks, once.
+
+        Raises:
+            LateColumnError: this was the first time; the chunks are used up.
+        """
+        if not self._complete:
+            for chunk in chunks:
+                if any(name not in self.values for name in chunk.columns):
+                    self.add(chunk)
+            self._complete = True
+            raise LateColumnError
 
     def watched(self, chunks: Iterable[Chunk], unused: Iterable[str]) -> Iterator[Chunk]:
         """The chunks after the first.

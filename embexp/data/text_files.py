@@ -175,6 +175,10 @@ class Lines:
             if head.startswith(mark) and not self.encoding.lower().startswith(name[:6]):
                 fix = f"dataset.reader.encoding={name}"
                 raise DataError(f"the file is encoded in {name}", file=self.path, fix=fix)
+        is_plain_16 = self.encoding.lower().replace("_", "-") in ("utf-16", "utf16")
+        if is_plain_16 and head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+            text = "the file has no byte order mark"
+            raise DataError(text, file=self.path, fix=encoding_fix(path) or "dataset.reader.encoding=utf-16-le")
         kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
         if kind is None and b"\0" in head and not self.encoding.lower().startswith(("utf-16", "utf-32")):
             if fix := encoding_fix(path):
