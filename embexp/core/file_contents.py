@@ -130,11 +130,11 @@ def _has_code(folder: Path) -> bool:
 
 
 def _modules_of(folder: Path) -> list[Mapping[str, Any]]:
-    modules = read_json(folder / _MODULES)
+    modules = json_in(folder / _MODULES)
     return [module for module in modules if isinstance(module, Mapping)] if isinstance(modules, list) else []
 
 
-def read_json(path: Path) -> Any:
+def json_in(path: Path) -> Any:
     """The content of a JSON file; None where there is none that can be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -147,7 +147,7 @@ def _model_files(folder: Path) -> dict[str, Path]:
 
 
 def _table_in(path: Path) -> Mapping[str, Any]:
-    found = read_json(path)
+    found = json_in(path)
     return found if isinstance(found, Mapping) else {}
 
 

@@ -17,7 +17,7 @@ LAYOUT = 2  # of a run's folder, and of the module paths in its configuration: r
 LAYOUT_TAG = "embexp.layout"
 LOSS_STATE = "loss.pt"  # in a checkpoint: what the loss trains besides the model
 UNLOGGED = "unlogged.pt"  # in a checkpoint of Ctrl-C: the losses since the last log line
-MARK = "complete.json"  # in a checkpoint: all its files with their sizes, written last
+MARK = "complete.json"  # in a checkpoint: all its files with their hashes, written last
 # Files of a checkpoint that are there only to go on with the training: two thirds of its size.
 RESUME_FILES = (MARK, "optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt", "training_args.bin", LOSS_STATE)
 RESUME_FILES += (UNLOGGED,)

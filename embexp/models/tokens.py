@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embexp.core.file_contents import read_json
+from embexp.core.file_contents import json_in
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.stack import ModuleStack
 from embexp.models.weights import LOCAL, folders_of
@@ -56,10 +56,10 @@ def token_limit(model: BaseModel, place: Mapping[str, str]) -> TokenLimit | None
 def _max_seq_length(folders: Sequence[Path]) -> int | None:
     """As sentence-transformers finds it: its own file first, else the smaller of the tokenizer's and the network's."""
     for folder in folders:
-        if given := (read_json(folder / "sentence_bert_config.json") or {}).get("max_seq_length"):
+        if given := (json_in(folder / "sentence_bert_config.json") or {}).get("max_seq_length"):
             return given
     limits = [
-        (read_json(folder / name) or {}).get(key)
+        (json_in(folder / name) or {}).get(key)
         for folder in folders
         for name, key in (("tokenizer_config.json", "model_max_length"), ("config.json", "max_position_embeddings"))
     ]

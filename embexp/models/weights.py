@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from embexp.core.file_contents import ADAPTER_CONFIG, cached_snapshot, content_hash, model_hash, read_json
+from embexp.core.file_contents import ADAPTER_CONFIG, cached_snapshot, content_hash, json_in, model_hash
 from embexp.errors import ModelError, listed
 
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "adapter_model.safetensors")
@@ -24,13 +24,13 @@ def _weights_in(folder: Path) -> Path | None:
 
 def folders_of(folder: Path) -> list[Path]:
     """The model's folder, and that of its first module."""
-    modules = read_json(folder / "modules.json") or [{"path": ""}]
+    modules = json_in(folder / "modules.json") or [{"path": ""}]
     return list(dict.fromkeys([folder, folder / modules[0]["path"]]))
 
 
 def network_config(folder: Path) -> dict[str, Any]:
     """The network's own configuration (`config.json` with a `model_type`); empty where there is none."""
-    configs = (read_json(place / "config.json") or {} for place in folders_of(folder))
+    configs = (json_in(place / "config.json") or {} for place in folders_of(folder))
     return next((config for config in configs if "model_type" in config), {})
 
 
@@ -53,7 +53,7 @@ def fills_in_tokens(folder: Path) -> bool | None:
 
 def _tensor_names(folder: Path) -> list[str]:
     """The names in the weights of one folder; none where they are of another form than safetensors."""
-    if index := read_json(folder / "model.safetensors.index.json"):
+    if index := json_in(folder / "model.safetensors.index.json"):
         return list(index["weight_map"])
     path = folder / "model.safetensors"
     if not path.is_file():
@@ -137,9 +137,9 @@ def remote_code(folder: Path) -> list[str]:
     sentence-transformers takes a module's class from anywhere that modules.json names; transformers leaves the code
     alone where it knows the architecture itself.
     """
-    types = [module["type"] for module in read_json(folder / "modules.json") or ()]
+    types = [module["type"] for module in json_in(folder / "modules.json") or ()]
     found = [f"{kind} (modules.json)" for kind in types if not kind.startswith("sentence_transformers.")]
-    codes = [(read_json(place / "config.json") or {}).get("auto_map") or {} for place in folders_of(folder)]
+    codes = [(json_in(place / "config.json") or {}).get("auto_map") or {} for place in folders_of(folder)]
     if any(codes):
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 

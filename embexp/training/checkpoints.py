@@ -2,11 +2,10 @@
 
 sentence-transformers' trainer saves model, optimizer, schedule and random states, but not what a loss trains besides
 the model: a classifier, a decoder, a second copy of the model, a temperature. That is added here as `loss.pt`, and last
-of all a mark that lists every file with its size: a checkpoint without it, or with a file missing or cut, does not
-count. A checkpoint of Ctrl-C is beside the schedule and goes once the training has gone on.
+of all a mark that lists every file with its hash: a checkpoint without it, or with a file that is missing or not as it
+was written, does not count. A checkpoint of Ctrl-C is beside the schedule and goes once the training has gone on.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -15,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.run_folder import LOSS_STATE, MARK, RESUME_FILES, UNLOGGED, write_json
+from embexp.core.file_contents import content_hash, json_in
+from embexp.core.run_folder import LOSS_STATE, MARK, RESUME_FILES, UNLOGGED, read_json, write_json
+from embexp.errors import TrainingError, listed
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -47,20 +48,23 @@ def complete(path: Path, seconds: float) -> None:
     for file in _files(path):
         with open(file, "rb") as content:
             os.fsync(content.fileno())
-    files = {file.relative_to(path).as_posix(): file.stat().st_size for file in _files(path)}
+    files = {file.relative_to(path).as_posix(): content_hash(file) for file in _files(path)}
     write_json(path / MARK, {"seconds": seconds, "files": files})
 
 
-def _read_checkpoint(path: Path) -> Checkpoint | None:
-    """The checkpoint in a folder; None when it is not whole."""
-    try:
-        mark = json.loads((path / MARK).read_text(encoding="utf-8"))
-        whole = all((path / name).stat().st_size == size for name, size in mark["files"].items())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    if not whole:
-        return None
-    state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+def _fault_of(path: Path) -> str:
+    """What is wrong with a checkpoint; empty when it is whole."""
+    mark = json_in(path / MARK)
+    if not isinstance(mark, Mapping) or not isinstance(files := mark.get("files"), Mapping):
+        return "it was being written when the run ended"
+    faulty = [
+        name for name, hashed in files.items() if not (path / name).is_file() or content_hash(path / name) != hashed
+    ]
+    return f"{listed(faulty)} in it is not as it was written" if faulty else ""
+
+
+def _read_checkpoint(path: Path) -> Checkpoint:
+    mark, state = read_json(path / MARK), read_json(path / "trainer_state.json")
     return Checkpoint(path, state["global_step"], state["max_steps"], state["best_global_step"] or 0, mark["seconds"])
 
 
@@ -75,23 +79,38 @@ def step_of(path: Path) -> int:
 
 
 def last_checkpoint(place: Path) -> Checkpoint | None:
-    """The latest whole checkpoint, None where there is none; torn ones are removed, with a line for each."""
-    found = None
-    for path in folders(place):
-        checkpoint = _read_checkpoint(path)
-        if checkpoint is None:
-            logger.warning("%s is not whole: it was being written when the run ended. It is left out.", path.name)
+    """The latest checkpoint that is whole, and whose best one so far is, too; None where there is none.
+
+    Later ones, and those that are not whole, are removed, with a line for each.
+    """
+    found, faults = None, {path: _fault_of(path) for path in folders(place)}
+    for path, fault in reversed(faults.items()):
+        if not fault and found is None:
+            checkpoint = _read_checkpoint(path)
+            best = place / f"checkpoint-{checkpoint.best_step}"
+            if checkpoint.best_step == 0 or faults.get(best) == "":
+                found = checkpoint
+                continue
+            fault = f"the best one before it, {best.name}, cannot be used"
+        if fault:
+            logger.warning("%s is not whole: %s. It is left out.", path.name, fault)
             shutil.rmtree(path)
-        else:
-            found = checkpoint
     return found
 
 
 def best_checkpoint(place: Path, best_step: int) -> Path | None:
-    """The folder of the best checkpoint, or of the last one when none was evaluated; None where nothing was saved."""
+    """The folder of the best checkpoint, or of the last one when none was evaluated; None where nothing was saved.
+
+    Raises:
+        TrainingError: it is not as it was written.
+    """
     found = folders(place)
     best = place / f"checkpoint-{best_step}"
-    return best if best in found else (found[-1] if found else None)
+    chosen = best if best in found else (found[-1] if found else None)
+    if chosen and (fault := _fault_of(chosen)):
+        text, expected = f"{chosen} cannot be loaded: {fault}", "a disk that keeps what is written on it"
+        raise TrainingError(text, expected=expected, note="The run resumes from the checkpoint before it")
+    return chosen
 
 
 def rotate(place: Path, limit: int | None, best_step: int) -> None:

@@ -1,16 +1,18 @@
 """What a stage is before it is trained, and what it has left when it was."""
 
-import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from embexp.core.file_contents import json_in, model_hash
 from embexp.core.run_folder import write_json
 from embexp.data.dataset import EmbeddingDataset
 from embexp.losses.spec import LossSpec
 from embexp.training.checkpoints import last_checkpoint
 
+logger = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
 _DONE = "done"  # the mark of a finished stage: what it left, as JSON
 
@@ -72,15 +74,20 @@ class StageResult:
 
     def write(self) -> None:
         """Mark the stage as finished."""
-        content = asdict(self)
+        content = asdict(self) | {"model": model_hash(self.model_path)}
         del content["folder"]
         write_json(self.folder / _DONE, content)
 
 
 def finished_stage(folder: Path) -> StageResult | None:
-    """What a stage left that was finished before; None when it was not."""
-    path = folder / _DONE
-    return StageResult(folder, **json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    """What a stage left that was finished before; None when it was not, or when its model is not as it was written."""
+    if (content := json_in(folder / _DONE)) is None:
+        return None
+    written, result = content.pop("model", ""), StageResult(folder, **content)
+    if not result.model_path.is_dir() or model_hash(result.model_path) != written:
+        logger.warning("%s is not as it was written: it is trained again.", result.model_path)
+        return None
+    return result
 
 
 def seconds_before(plan: StagePlan) -> float:
