@@ -67,13 +67,78 @@ def test_other_examples_are_not_compared(two_runs, tmp_path):
     shutil.copytree(two_runs / "cosent", other)
     file = other / "examples" / "sts_test.parquet"
     table = pyarrow.parquet.read_table(file)
-    pyarrow.parquet.write_table(table.take(numpy.arange(len(table))[::-1]), file)
+    others = pyarrow.array([f"other {text}" for text in table["sentence1"].to_pylist()])
+    place = table.column_names.index("sentence1")
+    pyarrow.parquet.write_table(table.set_column(place, "sentence1", others), file)
     found = compared(two_runs / "mnrl", other)
-    assert found["left_out"] == ["sts_test: the examples differ"]
+    number = f"{2 * len(table):,}"
+    assert found["left_out"] == [f"sts_test: {number} of {number} examples ({number} not in all of them)"]
     assert {row["metric"].partition("/")[0] for row in found["metrics"]} == {"dev"}
     (other / "examples" / "sts_dev.parquet").unlink()
     with pytest.raises(ConfigError, match=r"were evaluated on no examples that are the same"):
         compared(two_runs / "mnrl", other)
+
+
+def changed_gold(two_runs, folder, change):
+    """A copy of a run whose test examples were changed; returns both runs."""
+    shutil.copytree(two_runs / "mnrl", folder / "other")
+    file = folder / "other" / "examples" / "sts_test.parquet"
+    pyarrow.parquet.write_table(change(pyarrow.parquet.read_table(file)), file)
+    return two_runs / "mnrl", folder / "other"
+
+
+def row_of(found):
+    return next(row for row in found["metrics"] if row["metric"] == "test/sts/spearman_cosine")
+
+
+def test_a_run_is_never_judged_by_the_true_values_of_another(two_runs, tmp_path, capsys):
+    def corrected(table):
+        gold = table["gold"].to_numpy().copy()
+        gold[:7] = 1 - gold[:7] + 0.001
+        return table.set_column(table.column_names.index("gold"), "gold", pyarrow.array(gold))
+
+    runs = changed_gold(two_runs, tmp_path, corrected)
+    number = len(pyarrow.parquet.read_table(runs[0] / "examples" / "sts_test.parquet"))
+    found = compared(*runs)
+    assert found["left_out"] == [f"sts_test: 7 of {number:,} examples (7 with other true values)"]
+    assert f"Not compared: sts_test: 7 of {number:,} examples (7 with other true values)." in capsys.readouterr().out
+    assert row_of(found)["verdict"] == "identical"
+    assert row_of(found)["difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "left_out"),
+    [
+        (lambda table: table.take(numpy.arange(len(table))[::-1]), ""),
+        (lambda table: table.slice(10), "10 of {number} examples (10 not in all of them)"),
+        (lambda table: table.slice(0, 1), "{others} of {number} examples ({others} not in all of them)"),
+    ],
+    ids=["another order", "fewer rows", "one row"],
+)
+def test_common_examples_are_compared_wherever_they_stand(two_runs, tmp_path, change, left_out):
+    runs = changed_gold(two_runs, tmp_path, change)
+    number = len(pyarrow.parquet.read_table(runs[0] / "examples" / "sts_test.parquet"))
+    found = compared(*runs)
+    shown = left_out.format(number=f"{number:,}", others=f"{number - 1:,}")
+    assert found["left_out"] == ([f"sts_test: {shown}"] if shown else [])
+    rows = [row for row in found["metrics"] if row["metric"] == "test/sts/spearman_cosine"]
+    assert [row["verdict"] for row in rows] == ([] if "{others}" in left_out else ["identical"])
+
+
+def test_where_values_of_an_example_depend_on_other_rows_these_must_be_the_same(two_runs, tmp_path):
+    def as_retrieval(table):
+        names = {"sentence1": "query", "sentence2": "relevant_document"}
+        renamed = table.rename_columns([names.get(name, name) for name in table.column_names])
+        return renamed.replace_schema_metadata(table.schema.metadata)
+
+    runs = changed_gold(two_runs, tmp_path, as_retrieval)
+    shutil.copytree(runs[1], tmp_path / "third")
+    assert not compared(runs[1], tmp_path / "third")["left_out"]
+    result = json.loads((tmp_path / "third" / "result.json").read_text())
+    result["tags"]["evaluated.sts/test"] = "more documents"
+    (tmp_path / "third" / "result.json").write_text(json.dumps(result))
+    found = compared(runs[1], tmp_path / "third")
+    assert found["left_out"] == ["sts_test: its rows differ, on which its values of every example depend"]
 
 
 @pytest.mark.slow

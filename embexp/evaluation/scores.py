@@ -2,14 +2,16 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy
 
-from embexp.errors import DataError
+from embexp.errors import DataError, listed
 from embexp.evaluation.metrics import Measure, Statistics, separates_nothing, value_of
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
 from embexp.protocols import Encoder
@@ -245,3 +247,70 @@ def _values(column: Any) -> Any:
         return found
     is_number = pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_boolean(kind)
     return column.to_numpy() if is_number else column.to_pylist()
+
+
+_TRUE_TEXTS = ("label", "relevant_document", "positive")  # columns of texts that are true values
+
+
+def on_common_examples(several: Sequence[Scores]) -> tuple[list[Scores], str]:
+    """The scores of several models on the examples that all have with the same texts and true values.
+
+    Of a measure that leaves examples out (`no_leaks`) those count that count for all models.
+
+    Returns:
+        The scores, in the order of the first one's examples, and what was left out; an empty text where nothing was.
+    """
+    masks = {measure.where for scores in several for measure in scores.measures if measure.where}
+    known = [_numbered(scores, masks) for scores in several]
+    common = set.intersection(*({*each} for each in known))
+    places = [each for each in known[0] if each in common]
+    rows = [numpy.array([each[example] for example in places], dtype=int) for each in known]
+    first = several[0].examples
+    examples = {name: _selected(values, rows[0]) for name, values in first.items() if name not in masks}
+    for mask in masks:
+        counting = [
+            each.examples[mask][taken] for each, taken in zip(several, rows, strict=True) if mask in each.examples
+        ]
+        examples[mask] = numpy.logical_and.reduce(counting)
+    partial = dict.fromkeys(measure for scores in several for measure in scores.measures if measure.where)
+    found = []
+    for each, taken in zip(several, rows, strict=True):
+        predicted = {name: values[taken] for name, values in each.predicted.items()}
+        more = [measure for measure in partial if measure.predicted in predicted]
+        measures = tuple(dict.fromkeys([*each.measures, *more]))
+        found.append(replace(each, examples=examples, predicted=predicted, measures=measures))
+    return found, _what_is_missing(known, common)
+
+
+_Example = tuple[str, str, int]  # texts, true values, and how many examples before it have the same
+
+
+def _numbered(scores: Scores, masks: set[str]) -> dict[_Example, int]:
+    """The place of each example by what it is."""
+    texts, truths = [], []
+    for name, values in scores.examples.items():
+        if name not in masks and name != ID:
+            (texts if isinstance(values, list) and name not in _TRUE_TEXTS else truths).append(values)
+    found: dict[_Example, int] = {}
+    seen: Counter[tuple[str, str]] = Counter()
+    for place in range(len(scores.examples[ID])):
+        example = repr([each[place] for each in texts]), repr([each[place] for each in truths])
+        found[*example, seen[example]] = place
+        seen[example] += 1
+    return found
+
+
+def _selected(values: Any, rows: numpy.ndarray) -> Any:
+    return [values[row] for row in rows] if isinstance(values, list) else values[rows]
+
+
+def _what_is_missing(known: Sequence[Mapping[_Example, int]], common: set[_Example]) -> str:
+    """How many examples were left out, and why."""
+    left = [[example for example in each if example not in common] for each in known]
+    texts = [Counter(text for text, *_ in each) for each in left]
+    others = sum(min(each[text] for each in texts) for text in texts[0])  # the same texts are in all of them
+    missing = sum(max(each[text] for each in texts) for text in {*chain(*texts)}) - others
+    left_out, number = others + missing, others + missing + len(common)
+    reasons = {"with other true values": others, "not in all of them": missing}
+    why = listed(f"{count:,} {reason}" for reason, count in reasons.items() if count)
+    return f"{left_out:,} of {number:,} examples ({why})" if left_out else ""

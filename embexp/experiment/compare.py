@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,15 @@ from embexp.core.arguments import COUNT, COUNT_FROM_0, problems_with, refuse
 from embexp.core.run_folder import CONFIG, RESULT, find_run, read_record, status_of, write_text
 from embexp.errors import ConfigError
 from embexp.evaluation.metrics import Measure, Statistics
-from embexp.evaluation.scores import ID, IDENTICAL, Difference, Scores, collapse_finding, read_examples
+from embexp.evaluation.scores import (
+    ID,
+    IDENTICAL,
+    Difference,
+    Scores,
+    collapse_finding,
+    on_common_examples,
+    read_examples,
+)
 from embexp.evaluation.stats.multiple_comparisons import holm
 from embexp.evaluation.stats.paired_tests import compare_correlations, permutation_p_value
 from embexp.evaluation.stats.seeds import cell_difference, cell_summary, resample_cells
@@ -53,7 +61,7 @@ def _compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int,
     sides = _Side(tuple(first)), _Side(tuple(second))
     for side in sides:
         _check(side)
-    primary = json.loads((first[0] / RESULT).read_text(encoding="utf-8"))["primary"]
+    primary = _result_of(first[0])["primary"]
     shared, left_out = _shared(sides)
     if not shared:
         reasons = f" ({'; '.join(left_out)})" if left_out else ""
@@ -116,7 +124,7 @@ def _check(side: _Side) -> None:
 
 
 def _shared(sides: tuple[_Side, _Side]) -> tuple[dict[str, _Scored], list[str]]:
-    """By evaluator and split the trained models' scores of both sides, where all runs have the same examples."""
+    """By evaluator and split the trained models' scores of both sides on common examples, and what is left out."""
     folders = [folder for side in sides for folder in side.folders]
     files = [{path.stem: path for path in sorted((folder / EXAMPLES).glob("*.parquet"))} for folder in folders]
     shared, left_out = {}, []
@@ -124,14 +132,25 @@ def _shared(sides: tuple[_Side, _Side]) -> tuple[dict[str, _Scored], list[str]]:
         if not all(name in each for each in files):
             left_out.append(f"{name}: not all of them have it")
             continue
-        scores = [read_examples(each[name]).trained for each in files]
-        texts = [[values for values in each.examples.values() if isinstance(values, list)] for each in scores]
-        if any(other != texts[0] for other in texts):
-            left_out.append(f"{name}: the examples differ")
-            continue
-        same = [replace(each, examples=scores[0].examples) for each in scores]
-        shared[name] = (same[: len(sides[0].folders)], same[len(sides[0].folders) :])
+        scores, missing = on_common_examples([read_examples(each[name]).trained for each in files])
+        left_out += [f"{name}: {missing}"] * bool(missing)
+        evaluated = {_evaluated_rows(folder, name) for folder in folders}
+        if len(evaluated) > 1 and not _is_known_by_itself(scores[0]):
+            left_out.append(f"{name}: its rows differ, on which its values of every example depend")
+        elif len(scores[0].examples[ID]) > 1:
+            shared[name] = (scores[: len(sides[0].folders)], scores[len(sides[0].folders) :])
     return shared, left_out
+
+
+def _evaluated_rows(folder: Path, name: str) -> str:
+    """The hash of all rows that an evaluator read on a split, documents that nothing asks for among them."""
+    evaluator, _, split = name.rpartition("_")
+    return _result_of(folder).get("tags", {}).get(f"evaluated.{evaluator}/{split}", "")
+
+
+def _is_known_by_itself(scores: Scores) -> bool:
+    """Whether a model's values of an example depend on nothing but its texts: those of pairs and triplets."""
+    return not scores.examples.keys().isdisjoint(("sentence1", "anchor"))
 
 
 def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -> Iterator[dict[str, Any]]:
@@ -211,8 +230,12 @@ def _changed(name: str, scores: _Scored, primary: Mapping[str, Any], number: int
     return [*broken(rows, number), *mended(rows, number)]
 
 
+def _result_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / RESULT).read_text(encoding="utf-8"))
+
+
 def _head(folder: Path) -> dict[str, Any]:
-    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    result = _result_of(folder)
     return {
         "folder": str(folder),
         "name": result["run"]["name"],
@@ -242,12 +265,22 @@ def _flat(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
+_PARTS = {
+    "data": "rows of ",
+    "weights": "files of ",
+    "evaluated": "evaluated rows of ",
+    "code": "",
+    "versions": "version of ",
+}
+
+
 def _data_differences(first: Path, second: Path) -> list[str]:
-    """What differs in rows, weights and versions, a line for each."""
+    """What differs in rows, weights, code and versions, a line for each."""
     before, after = read_record(first), read_record(second)
     return [
-        f"{what} of {key}: {before[part].get(key)} and {after[part].get(key)}"
-        for part, what in (("data", "rows"), ("weights", "weights"), ("versions", "version"))
+        f"{what}{key}: {before[part].get(key)} and {after[part].get(key)}"
+        for part, what in _PARTS.items()
+        if part in before and part in after
         for key in dict.fromkeys([*before[part], *after[part]])
         if before[part].get(key) != after[part].get(key)
     ]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 
 from embexp.config.compose import option_of
+from embexp.core.file_contents import json_in
 from embexp.core.run_context import Costs, timed
 from embexp.evaluation.binary import thresholds_of
 from embexp.evaluation.geometry import is_one_point, relative_change
@@ -20,7 +21,6 @@ from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import GEOMETRY, AllScores, collapse_line, metrics_of
 from embexp.exports.delivery import adapter_base
 from embexp.exports.model_card import write_card
-from embexp.models.weights import read_json
 from embexp.reports.tables import closing_markdown
 from embexp.tracking.journal import Journal
 from embexp.training.stages import StageResult
@@ -158,7 +158,7 @@ def _is_off(node: Any, key: str) -> bool:
 def _usual_learning_rate(plan: RunPlan) -> float | None:
     """The learning rate that suits the model; that of static vectors where a folder holds such."""
     model, place = plan.config["model"], plan.model_place
-    modules = read_json(Path(place["location"]) / "modules.json") or [{"type": ""}]
+    modules = json_in(Path(place["location"]) / "modules.json") or [{"type": ""}]
     if modules[0]["type"].endswith("StaticEmbedding"):
         return option_of("model", "static")["_learning_rate_"]
     return (model.get("adapter") or {}).get("_learning_rate_") or model.get("_learning_rate_")

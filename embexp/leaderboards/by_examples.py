@@ -1,5 +1,6 @@
 """Cells from the per-example values of their runs: paired, over the same resamples of the same examples."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -73,13 +74,21 @@ def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, r
 
 
 def _statistics(kept: Kept, keys: MetricKeys) -> Callable[[Scores], "Statistic"]:
-    """The statistic of a model's scores; the true values, which all models share, are prepared once."""
+    """The statistic of a model's scores; the true values, which all models share, are prepared once.
+
+    Where the measure leaves examples out (`no_leaks`), those count that count for all models.
+    """
     statistics, shared = Statistics(), next(iter(kept.values())).trained.examples
+
+    @functools.cache
+    def counting(column: str) -> numpy.ndarray:
+        return numpy.logical_and.reduce([each.trained.examples[column] for each in kept.values()])
 
     def statistic_of(scores: Scores) -> "Statistic":
         measure = measure_in(scores, keys)
-        gold = {measure.gold: shared[measure.gold]} if measure.gold else {}
-        return statistics.statistic_for(measure, {**scores.columns, **gold})
+        known = {measure.gold: shared[measure.gold]} if measure.gold else {}
+        known |= {measure.where: counting(measure.where)} if measure.where else {}
+        return statistics.statistic_for(measure, {**scores.columns, **known})
 
     return statistic_of
 

@@ -94,9 +94,10 @@ def _kept(place: Place, keys: MetricKeys) -> Kept | None:
 
 
 def _digest(kept: KeptExamples) -> str:
-    """A hash of the examples' ids and texts."""
-    texts = {name: values for name, values in kept.base.examples.items() if isinstance(values, list)}
-    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+    """A hash of the examples' ids, texts and true values; which of them count for a measure is another matter."""
+    masks = {measure.where for measure in kept.trained.measures}
+    known = {name: [*values] for name, values in kept.base.examples.items() if name not in masks}
+    return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def notes_on(cells: Sequence[LeaderboardCell], groups: Sequence[CellGroup], axes: Axes) -> Iterator[str]:

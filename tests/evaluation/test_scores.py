@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 from embexp.evaluation.metrics import Measure, value_of
-from embexp.evaluation.scores import Difference, Scores, compare, undefined_metrics
+from embexp.evaluation.scores import Difference, Scores, compare, on_common_examples, undefined_metrics
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,53 @@ def test_a_metric_whose_true_values_are_all_the_same_says_so():
     )
     assert undefined_metrics(equal) == (["metric"], "the true values are the same in all examples")
     assert undefined_metrics(scores)[0] == []
+
+
+def pairs(texts, gold, cosine, seen=None, **columns):
+    """Scores of pairs; `seen`: which are also in the training data."""
+    measures = [Measure("spearman_cosine", "spearman", "cosine", "gold")]
+    examples = {"id": [f"test-{place}" for place in range(len(texts))], "sentence1": list(texts), **columns}
+    examples |= {"gold": numpy.array(gold, dtype=float)}
+    if seen is not None:
+        measures.append(measures[0].without("no_leaks"))
+        examples["no_leaks"] = ~numpy.array(seen, dtype=bool)
+    return Scores("test", examples, {"cosine": numpy.array(cosine, dtype=float)}, {}, tuple(measures))
+
+
+def test_common_examples_are_found_by_texts_and_true_values():
+    first = pairs("abcd", [1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4])
+    second = pairs("dbxa", [4, 2.5, 9, 1], [0.9, 0.8, 0.7, 0.6])
+    found, left_out = on_common_examples([first, second])
+    assert [each.examples["sentence1"] for each in found] == [["a", "d"]] * 2
+    assert [each.predicted["cosine"].tolist() for each in found] == [[0.1, 0.4], [0.6, 0.9]]
+    assert left_out == "3 of 5 examples (1 with other true values, 2 not in all of them)"
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2], [2, 1, 0]])
+def test_equal_texts_are_told_apart_by_their_true_values(order):
+    first = pairs("aab", [1, 5, 3], [0.1, 0.5, 0.3])
+    second = pairs([first.examples["sentence1"][row] for row in order], first.examples["gold"][order], order)
+    found, left_out = on_common_examples([first, second])
+    assert left_out == ""
+    assert found[1].predicted["cosine"].tolist() == [0, 1, 2]
+
+
+def test_of_a_measure_without_leaks_the_examples_count_that_count_for_all():
+    seen = [[True, False, False, False], [False, True, False, False], None]
+    several = [pairs("abcd", [1, 2, 3, 4], [1, 2, 3, 4], each) for each in seen]
+    found, left_out = on_common_examples(several)
+    assert left_out == ""
+    assert {tuple(each.examples["no_leaks"].tolist()) for each in found} == {(False, False, True, True)}
+    assert {each.measures[-1].name for each in found} == {"spearman_cosine_no_leaks"}
+
+
+@pytest.mark.parametrize("column", ["label", "relevant_document", "positive"])
+def test_texts_that_say_what_is_right_are_true_values(column):
+    first, second = (pairs("abc", [1, 1, 1], [1, 2, 3], **{column: ["x", "y", last]}) for last in "zw")
+    assert on_common_examples([first, second])[1] == "1 of 3 examples (1 with other true values)"
+
+
+def test_nothing_in_common_is_said():
+    found, left_out = on_common_examples([pairs("ab", [1, 2], [1, 2]), pairs("cd", [1, 2], [1, 2])])
+    assert found[0].examples["sentence1"] == []
+    assert left_out == "4 of 4 examples (4 not in all of them)"

@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import numpy
 import pytest
-from recorded_runs import EXAMPLES, recorded, write_run
+from recorded_runs import EXAMPLES, KEY, MEASURE, recorded, write_run
 
 from embexp.evaluation.metrics import Statistics
-from embexp.evaluation.scores import read_examples
+from embexp.evaluation.scores import KeptExamples, Scores, read_examples, write_examples
+from embexp.evaluation.stats.resampling import observed_sample
 from embexp.evaluation.stats.seeds import cell_difference, resample_cells
-from embexp.leaderboards import groups
+from embexp.leaderboards import by_examples, groups
+from embexp.leaderboards.cells import MetricKeys
 from embexp.leaderboards.make import make_leaderboard
 from embexp.leaderboards.runs import runs_in
 
@@ -134,3 +137,30 @@ def test_cells_without_intervals_are_told_from_nothing():
     leaderboard = make_leaderboard(runs)
     assert {cell.verdict for cell in leaderboard.trained} == {"no interval"}
     assert all(cell.is_best for cell in leaderboard.cells)
+
+
+def test_other_true_values_make_another_group(folders, tmp_path):
+    other = write_run(tmp_path / "other", 0.9, loss="corrected")
+    file = other / "examples" / "sts_test.parquet"
+    kept = read_examples(file)
+    gold = kept.base.examples["gold"].copy()
+    gold[0] += 0.5
+    sides = (replace(each, examples={**each.examples, "gold": gold}) for each in (kept.base, kept.trained))
+    write_examples(file, *sides)
+    leaderboard = make_leaderboard(runs_in([*folders[:9], other]), resamples=200)
+    assert {cell.group for cell in leaderboard.cells} == {1, 2}
+    assert any("2 sets of examples" in note for note in leaderboard.notes)
+
+
+def test_without_leaks_the_examples_count_that_no_run_was_trained_on():
+    measure = MEASURE.without("no_leaks")
+    gold, cosine = numpy.arange(6.0), numpy.array([9.0, 1, 2, 4, 3, 9])
+    masks = {"a": [0, 1, 1, 1, 1, 1], "b": [1, 1, 1, 1, 1, 0]}
+    kept = {}
+    for run, mask in masks.items():
+        examples = {"id": [*range(6)], "gold": gold, "no_leaks": numpy.array(mask, dtype=bool)}
+        scores = Scores("test", examples, {"cosine": cosine}, {}, (measure,))
+        kept[run] = KeptExamples(scores, scores)
+    statistic = by_examples._statistics(kept, MetricKeys(f"{KEY}_no_leaks", recorded(1, 0.1)))
+    found = [float(statistic(each.trained)(observed_sample(6))[0]) for each in kept.values()]
+    assert found == pytest.approx([0.8, 0.8])  # of the four in the middle, two of them swapped
