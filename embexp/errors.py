@@ -172,6 +172,10 @@ class ConfigError(EmbexpError):
     """A key, value or group option that the configuration does not know."""
 
 
+class UnreadableError(ConfigError):
+    """A file of a run or a sweep that embexp wrote and that cannot be read any more."""
+
+
 class DataError(EmbexpError):
     """Data that cannot be found or read, or rows that do not have the shape they declare."""
 

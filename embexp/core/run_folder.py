@@ -1,15 +1,21 @@
 """What a run's folder says about the run itself, so that it can be found, resumed, and held by one process."""
 
+import functools
 import json
+import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, UnreadableError
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+logger = logging.getLogger(__name__)
 RECORD = "run.json"
 CONFIG = "config.yaml"
 RESULT = "result.json"
@@ -38,9 +44,76 @@ def write_text(path: Path, text: str) -> None:
     os.replace(making, path)
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file holds."""
-    return json.loads(path.read_text(encoding="utf-8"))
+class _Table(dict[str, Any]):
+    """The content of a file of a run; a key that is not there is a fault of the file."""
+
+    file: Path
+
+    def __missing__(self, key: str) -> Any:
+        raise _unreadable(self.file, f"it has no {key}")
+
+
+def _unreadable(file: Path, reason: str) -> UnreadableError:
+    expected, note = "the file as embexp wrote it", "Put it back, or move its folder away"
+    return UnreadableError(f"cannot be read: {reason}", file=file, expected=expected, note=note)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The table that a JSON file of a run or a sweep holds.
+
+    Raises:
+        UnreadableError: it is damaged; also where a key is looked for that it does not have.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, str(error).splitlines()[0]) from error
+    if not isinstance(content, dict):
+        raise _unreadable(path, "it holds no table")
+    table = _Table(content)
+    table.file = path
+    return table
+
+
+def read_config(folder: Path) -> "DictConfig":
+    """The configuration of a run.
+
+    Raises:
+        UnreadableError: the file is damaged.
+    """
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    path = folder / CONFIG
+    try:
+        content = OmegaConf.load(path)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise _unreadable(path, str(error).splitlines()[0]) from error
+    if not isinstance(content, DictConfig) or not content:
+        raise _unreadable(path, "it holds no table")
+    return content
+
+
+_Given, _Read = TypeVar("_Given"), TypeVar("_Read")
+
+
+def readable(given: Iterable[_Given], read: Callable[[_Given], _Read]) -> Iterator[tuple[_Given, _Read]]:
+    """Each with what `read` says of it; one with a damaged file is left out, with a warning that names the file."""
+    for each in given:
+        try:
+            found = read(each)
+        except (UnreadableError, FileNotFoundError) as error:  # the latter: removed since it was found
+            _warn_once(f"Left out: {error}")
+        else:
+            yield each, found
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    logger.warning("%s", text)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -116,7 +189,7 @@ def _folder_of(given: str, roots: Sequence[str]) -> Path | None:
         return folder
     for root in roots:
         for path in sorted(Path(root).glob(f"**/{RECORD}")):
-            if f'"id": "{given}"' in path.read_text(encoding="utf-8"):
+            if f'"id": "{given}"' in path.read_text(encoding="utf-8", errors="replace"):
                 return path.parent
     return None
 
@@ -124,7 +197,12 @@ def _folder_of(given: str, roots: Sequence[str]) -> Path | None:
 def status_of(folder: Path) -> str:
     """How a run ended: FINISHED, FAILED or KILLED; RUNNING when it was never closed."""
     path = folder / RESULT
-    return read_json(path)["run"]["status"] if path.is_file() else "RUNNING"
+    if not path.is_file():
+        return "RUNNING"
+    run = read_json(path)["run"]
+    if not isinstance(run, dict) or "status" not in run:
+        raise _unreadable(path, "it has no status")
+    return run["status"]
 
 
 def is_closed(folder: Path) -> bool:

@@ -192,7 +192,7 @@ def write_examples(path: Path, base: Scores, trained: Scores) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pyarrow.table(columns)
     metadata = {**(table.schema.metadata or {}), _MEASURES: measures.encode()}
-    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path)
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path, write_page_checksum=True)
 
 
 def write_examples_csv(path: Path, base: Scores, trained: Scores, column: str) -> None:
@@ -215,11 +215,15 @@ def read_examples(path: Path) -> KeptExamples:
     """The scores that `write_examples` wrote.
 
     Raises:
-        DataError: an earlier version of embexp wrote the file, without the measures.
+        DataError: the file is damaged, or an earlier version of embexp wrote it, without the measures.
     """
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(path)
+    try:
+        table = pyarrow.parquet.read_table(path, page_checksum_verification=True)
+    except (OSError, pyarrow.ArrowException) as error:
+        text, expected = f"cannot be read: {str(error).splitlines()[0]}", "the examples as the run wrote them"
+        raise DataError(text, file=path, expected=expected, note="Run its command again") from error
     if _MEASURES not in (table.schema.metadata or {}):
         text = "no measures in the metadata: an earlier version of embexp wrote this file"
         raise DataError(text, file=path, expected="a run of this version: run its command again")

@@ -1,6 +1,5 @@
 """`python -m embexp.compare run_a run_b`: two finished runs, or two configurations with several seeds, on one page."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from embexp.config.compose import describes, resolve
 from embexp.config.session import shell_command
 from embexp.core.arguments import COUNT, COUNT_FROM_0, problems_with, refuse
-from embexp.core.run_folder import CONFIG, RESULT, find_run, read_record, status_of, write_text
+from embexp.core.run_folder import RESULT, find_run, read_config, read_json, read_record, status_of, write_text
 from embexp.errors import ConfigError
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import (
@@ -231,7 +230,7 @@ def _changed(name: str, scores: _Scored, primary: Mapping[str, Any], number: int
 
 
 def _result_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    return read_json(folder / RESULT)
 
 
 def _head(folder: Path) -> dict[str, Any]:
@@ -247,7 +246,7 @@ def _head(folder: Path) -> dict[str, Any]:
 
 def _config_differences(first: Path, second: Path) -> list[tuple[str, Any, Any]]:
     """Keys whose values differ, with both; those of where things go and of what only describes a call are left out."""
-    flat = [dict(_flat(OmegaConf.to_container(OmegaConf.load(folder / CONFIG)), "")) for folder in (first, second)]
+    flat = [dict(_flat(OmegaConf.to_container(read_config(folder)), "")) for folder in (first, second)]
     return [
         (key, flat[0].get(key), flat[1].get(key))
         for key in dict.fromkeys([*flat[0], *flat[1]])

@@ -1,6 +1,5 @@
 """Exports of a finished run's model or of any saved model: what is exported, made, and added to the run."""
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from embexp.config.compose import instantiate, resolve
 from embexp.config.session import shell_command
 from embexp.core.arguments import refuse
-from embexp.core.run_folder import CONFIG, RESULT, find_run, held, read_record, status_of, write_json
+from embexp.core.run_folder import RESULT, find_run, held, read_config, read_json, read_record, status_of, write_json
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, ExportError, Problem, Problems, TrackingError
 from embexp.evaluation.scores import Evaluator
@@ -51,8 +50,8 @@ def _of_run(folder: Path) -> TrainedModel:
             fix=f"cd {began} && {shell_command('export', [f'run={folder.resolve()}', '...'], away=True)}",
         )
     _quiet()
-    config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG), resolve=True)
-    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    config = OmegaConf.to_container(read_config(folder), resolve=True)
+    result = read_json(folder / RESULT)
     evaluators, dataset = _evaluators_and_data(config, result["choices"])
     model = folder / "stages" / MAIN / "model"
     return TrainedModel(
@@ -179,7 +178,7 @@ def _record_exports(folder: Path, config: _Node, made: Sequence[Exported]) -> No
 
     A failed one is recorded only if there is no earlier whole one: that one stays, with its record.
     """
-    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    result = read_json(folder / RESULT)
     earlier = {entry["name"]: entry for entry in result.get("exports", [])}
     whole = {name for name, entry in earlier.items() if "problem" not in entry}
     recorded = {each.name: each for each in made if not each.problem or each.name not in whole}

@@ -17,6 +17,7 @@ from embexp.core.run_folder import (
     RESULT,
     changes,
     is_closed,
+    read_config,
     read_record,
     status_of,
     write_json,
@@ -115,4 +116,4 @@ def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, A
             expected="the command in that directory",
             fix=f"cd {directory} && {shell_command('', [f'resume={folder.resolve()}'], away=True)}",
         )
-    return OmegaConf.load(folder / CONFIG), record["choices"]
+    return read_config(folder), record["choices"]

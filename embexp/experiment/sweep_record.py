@@ -1,13 +1,12 @@
 """What a sweep's folder says about the sweep itself, so that the same command finds it again."""
 
-import json
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from embexp.core.environment import versions
-from embexp.core.run_folder import RECORD, write_json
+from embexp.core.run_folder import RECORD, read_json, readable, write_json
 from embexp.errors import ConfigError
 from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
 
@@ -34,13 +33,14 @@ def changes_no_job(override: str) -> bool:
 
 def find_sweep(root: Path, key: str) -> Path | None:
     """The folder of the latest sweep with that key below `<root>/<date>/<time>`."""
-    found = [path.parent for path in sorted(root.glob(f"*/*/{SWEEP}")) if read_sweep(path.parent)["key"] == key]
+    keys = readable(sorted(root.glob(f"*/*/{SWEEP}")), lambda path: read_json(path)["key"])
+    found = [path.parent for path, its_key in keys if its_key == key]
     return found[-1] if found else None
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
     """id, key and overrides of a sweep, and whether it has come to its end."""
-    return json.loads((folder / SWEEP).read_text(encoding="utf-8"))
+    return read_json(folder / SWEEP)
 
 
 def begin_sweep(folder: Path, key: str, overrides: Sequence[str], begins_anew: bool = False) -> dict[str, Any]:
@@ -81,7 +81,6 @@ def job_folders(sweep_folder: Path) -> list[Path]:
 
 def taken_from(folder: Path) -> Path | None:
     """The folder of the run that a job took, if it did and that run is still there."""
-    if not (folder / TAKEN).is_file():
-        return None
-    other = Path(json.loads((folder / TAKEN).read_text(encoding="utf-8"))["folder"])
-    return other if (other / RECORD).is_file() else None
+    files = [path for path in [folder / TAKEN] if path.is_file()]
+    others = (Path(other) for _, other in readable(files, lambda path: read_json(path)["folder"]))
+    return next((other for other in others if (other / RECORD).is_file()), None)

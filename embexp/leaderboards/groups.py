@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from embexp.reports.leaderboard_content import LeaderboardCell, label
 from embexp.tracking.mlflow_runs import FINISHED, RecordedRun
 from embexp.tracking.mlflow_tracker import allowed_name
 
+logger = logging.getLogger(__name__)
 _MOST_WITH_EXAMPLES = 60  # runs: reading the examples of more would take minutes
 
 
@@ -85,7 +87,8 @@ def _kept(place: Place, keys: MetricKeys) -> Kept | None:
         path = entry.run.examples(keys.examples)
         try:
             kept = read_examples(path) if path else None
-        except DataError:  # an earlier version wrote them
+        except DataError as error:
+            logger.warning("The examples of %s are left out: %s", entry.run.name, error)
             return None
         if kept is None or measure_in(kept.trained, keys) is None:
             return None

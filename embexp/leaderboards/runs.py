@@ -1,14 +1,13 @@
 """The runs that a leaderboard ranks, from folders or MLflow, and the metric of each."""
 
 import functools
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embexp.core.run_folder import LAYOUT, LAYOUT_TAG, RECORD, RESULT, read_record
+from embexp.core.run_folder import LAYOUT, LAYOUT_TAG, RECORD, RESULT, read_json, read_record, readable, status_of
 from embexp.errors import ConfigError, Problem, TrackingError, did_you_mean
 from embexp.experiment.compare import EXAMPLES
 from embexp.experiment.sweep_record import SHORT_ID, SWEEP, job_folders, read_sweep
@@ -26,8 +25,12 @@ from embexp.tracking.mlflow_tracker import MlflowTracker, allowed_name
 
 
 def runs_in(folders: Iterable[Path]) -> list[RecordedRun]:
-    """The run of each folder: RUNNING if it has begun but has no result; folders without either are left out."""
-    return [_run_in(folder) for folder in folders if (folder / RESULT).is_file() or (folder / RECORD).is_file()]
+    """The run of each folder: RUNNING if it has begun but has no result; folders without either are left out.
+
+    One that cannot be read is left out with a warning.
+    """
+    begun = [folder for folder in folders if (folder / RESULT).is_file() or (folder / RECORD).is_file()]
+    return [run for _, run in readable(begun, _run_in)]
 
 
 def _run_in(folder: Path) -> RecordedRun:
@@ -35,12 +38,12 @@ def _run_in(folder: Path) -> RecordedRun:
     if not path.is_file():
         record = read_record(folder)
         return RecordedRun(record.get("id", ""), record["name"], "RUNNING", 0.0, {}, {}, {}, lambda name: None)
-    result = json.loads(path.read_text(encoding="utf-8"))
+    result, status = read_json(path), status_of(folder)
     tags = {allowed_name(key): str(value) for key, value in result.get("tags", {}).items()}
     return RecordedRun(
         id=result["run"].get("id") or str(folder),
         name=result["run"].get("name", folder.name),
-        status=result["run"]["status"],
+        status=status,
         ended=path.stat().st_mtime,
         params=as_recorded_params(result.get("params", {})),
         metrics=as_recorded_metrics(result.get("metrics", {})),
@@ -159,7 +162,8 @@ def _sweep_folder(given: str, root: Path) -> Path | None:
         text, fix = f"is no sweep's folder: there is no {SWEEP} in it", (f"sweep={root}/<date>/<time>",)
         raise ConfigError(Problem(text, "sweep", given, "the folder or the id of a sweep", fix=fix))
     folders = (path.parent for path in sorted(root.glob(f"*/*/{SWEEP}")))
-    return next((folder for folder in folders if read_sweep(folder)["id"] == given), None)
+    ids = readable(folders, lambda place: read_sweep(place)["id"])
+    return next((folder for folder, id in ids if id == given), None)
 
 
 def send_leaderboard(folder: Path, source: RunSource, tracker: Tracker) -> None:

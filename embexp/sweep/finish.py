@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from embexp.config.session import shell_command
-from embexp.core.run_folder import RESULT, read_json
+from embexp.core.run_folder import RESULT, read_json, readable, status_of
 from embexp.errors import TrackingError
 from embexp.experiment.sweep_record import end_sweep, job_folders
 from embexp.sweep.start import OPENED, OpenSweep
@@ -62,8 +62,8 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
 
     console = wide_console()
     folders = job_folders(sweep.folder)
-    results = [(folder, read_json(folder / RESULT)) for folder in folders if (folder / RESULT).is_file()]
-    failed = [_failure_lines(folder, result) for folder, result in results if result["run"]["status"] == "FAILED"]
+    statuses = readable([folder for folder in folders if (folder / RESULT).is_file()], status_of)
+    failed = [_failure_lines(folder, read_json(folder / RESULT)) for folder, status in statuses if status == "FAILED"]
     board = make_leaderboard(runs_in(folders))
     write_leaderboard(board, sweep.folder / _BOARD)
     print_leaderboard(board)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.run_context import RunContext
-from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, status_of, write_json
+from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, readable, status_of, write_json
 from embexp.core.signals import listen, raise_interrupt
-from embexp.errors import SkippedJobError, Terminated, TrackingError
+from embexp.errors import SkippedJobError, Terminated, TrackingError, UnreadableError
 from embexp.experiment.fingerprint import SWEEP_TAG, run_fingerprint
 from embexp.experiment.sweep_record import TAKEN
 
@@ -176,7 +177,7 @@ def run_or_reuse(plan: "RunPlan", rerun: str, context: RunContext) -> float:
     from embexp.experiment.execute import execute
 
     folder, fingerprint = plan.folder, run_fingerprint(plan)
-    if (folder / RECORD).is_file() and read_record(folder).get("fingerprint") != fingerprint:
+    if (folder / RECORD).is_file() and _fingerprint_in(folder) != fingerprint:
         _retire(folder, plan.tracker)
     if (folder / RECORD).is_file():
         if is_closed(folder):
@@ -192,6 +193,16 @@ def run_or_reuse(plan: "RunPlan", rerun: str, context: RunContext) -> float:
     return execute(plan, context=context).primary_value
 
 
+def _fingerprint_in(folder: Path) -> str | None:
+    """That of the run which a job's folder holds; None where what it left cannot be read, or not all of it."""
+    whole = [folder for folder, _ in readable([folder], is_closed)]
+    return next((found for _, found in readable(whole, _fingerprint)), None)
+
+
+def _fingerprint(folder: Path) -> str | None:
+    return read_record(folder).get("fingerprint")
+
+
 def _value_of(folder: Path) -> float:
     logger.info("Done before: %s", folder)
     return read_json(folder / RESULT)["primary_value"]
@@ -202,11 +213,10 @@ def _finished_elsewhere(plan: "RunPlan", fingerprint: str) -> Path | None:
     roots = [Path(plan.config["paths"][each]) for each in ("runs", "sweeps")]
     depths = ("*/*", "*/*/*")  # of single runs (`<date>/<time>`) and of jobs (`<date>/<time>/<number>`)
     records = [path for root in roots for depth in depths for path in root.glob(f"{depth}/{RECORD}")]
-    for record in sorted(records, key=lambda path: path.stat().st_mtime, reverse=True):
-        folder = record.parent
-        if folder != plan.folder and read_record(folder).get("fingerprint") == fingerprint and is_closed(folder):
-            return folder
-    return None
+    latest_first = sorted(records, key=lambda path: path.stat().st_mtime, reverse=True)
+    folders = (record.parent for record in latest_first if record.parent != plan.folder)
+    same = (folder for folder, other in readable(folders, _fingerprint) if other == fingerprint)
+    return next((folder for folder, closed in readable(same, is_closed) if closed), None)
 
 
 def _is_taken(other: Path, plan: "RunPlan", sweep: str) -> bool:
@@ -217,7 +227,7 @@ def _is_taken(other: Path, plan: "RunPlan", sweep: str) -> bool:
         sweeps = dict.fromkeys([*result["tags"].get(SWEEP_TAG, "").split(), sweep])
         result["tags"][SWEEP_TAG] = " ".join(sweeps)
         plan.tracker.log_tags({SWEEP_TAG: result["tags"][SWEEP_TAG]})
-    except TrackingError as error:
+    except (TrackingError, UnreadableError) as error:
         logger.warning("%s would do, but is run again: %s", other, error)
         return False
     write_json(other / RESULT, result)
@@ -227,15 +237,16 @@ def _is_taken(other: Path, plan: "RunPlan", sweep: str) -> bool:
 
 def _retire(folder: Path, tracker: "Tracker") -> None:
     """Move away what a job left before its rows, weights, code or YAML files changed."""
-    record, status = read_record(folder), status_of(folder)
-    aside = folder.parent / "outdated" / f"{folder.name}-{record['key'][:8]}"
+    status = next((status for _, status in readable([folder], status_of)), "")
+    key = next((key for _, key in readable([folder], lambda place: read_record(place)["key"])), uuid.uuid4().hex)
+    aside = folder.parent / "outdated" / f"{folder.name}-{key[:8]}"
     logger.warning("What this job depends on has changed since it last ran; what it left is in %s.", aside)
     aside.mkdir(parents=True)
     for path in [*folder.iterdir()]:
         if path.name not in _KEPT_BY_HYDRA and path.suffix != ".log":
             shutil.move(path, aside / path.name)
     try:
-        tracker.attach(record["key"])
+        tracker.attach(key)
         tracker.log_tags({"embexp.outdated": "true"})
         if status == "RUNNING":
             tracker.finish("KILLED")
@@ -245,9 +256,10 @@ def _retire(folder: Path, tracker: "Tracker") -> None:
 
 def record_death(folder: Path, tracker: "Tracker", error: str, overrides: Sequence[str]) -> None:
     """Write the end of a job whose process died into its folder and the tracker, since it could not do so itself."""
-    if (folder / RESULT).is_file() and status_of(folder) == "FINISHED":
+    left = [folder for folder, _ in readable([folder] if (folder / RESULT).is_file() else [], status_of)]
+    content = read_json(folder / RESULT) if left else {"run": {}}
+    if content["run"].get("status") == "FINISHED":
         return  # all that it found is there; what the tracker lacks is sent when the command is typed again
-    content = read_json(folder / RESULT) if (folder / RESULT).is_file() else {"run": {}}
     content["run"]["status"] = "FAILED"
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RESULT, content | {"error": error, "overrides": [*overrides]})
@@ -257,5 +269,5 @@ def record_death(folder: Path, tracker: "Tracker", error: str, overrides: Sequen
         tracker.attach(read_record(folder)["key"])
         tracker.log_tags({"error": error})
         tracker.finish("FAILED")
-    except TrackingError as failure:
+    except (TrackingError, UnreadableError) as failure:
         logger.warning("The run in %s could not be closed: %s", folder, failure)

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from threading import Lock
 
-from embexp.core.run_folder import RECORD, is_closed, read_record
+from embexp.core.run_folder import RECORD, is_closed, read_record, readable
 from embexp.core.signals import held_back
 from embexp.errors import TrackingError
 from embexp.experiment.sweep_record import taken_from
@@ -115,4 +115,6 @@ def duration(seconds: float) -> str:
 def _finished_run(folder: Path) -> str | None:
     """The key of the finished run that a job's folder holds or has taken; None if there is none."""
     run = taken_from(folder) or folder
-    return read_record(run)["key"] if (run / RECORD).is_file() and is_closed(run) else None
+    begun = [run] if (run / RECORD).is_file() else []
+    found = readable(begun, lambda place: read_record(place)["key"] if is_closed(place) else None)
+    return next((key for _, key in found), None)

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.core.run_context import RunContext, Timer
-from embexp.core.run_folder import RECORD, RESULT, held, is_closed, read_json, write_json, write_text
+from embexp.core.run_folder import RECORD, RESULT, held, is_closed, read_json, readable, write_json, write_text
 from embexp.errors import SkippedJobError
 
 TRACE = "error.txt"  # in a job's folder: where in the code it failed
@@ -82,9 +82,11 @@ def _recorded(folder: Path, overrides: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not isinstance(error, SkippedJobError) and not ((folder / RECORD).is_file() and is_closed(folder)):
+        begun = [folder] if (folder / RECORD).is_file() else []
+        if not isinstance(error, SkippedJobError) and not any(closed for _, closed in readable(begun, is_closed)):
             path = folder / RESULT
-            content = read_json(path) if path.is_file() else {"run": {"status": "FAILED"}}
+            files = [path] if path.is_file() else []
+            content = next((content for _, content in readable(files, read_json)), {"run": {"status": "FAILED"}})
             write_json(path, content | {"error": f"{type(error).__name__}: {error}", "overrides": [*overrides]})
             write_text(folder / TRACE, "".join(traceback.format_exception(error)))
         raise

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -208,7 +208,10 @@ class Journal:
 
 
 def written_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file; one that was being written when the process was killed is cut off."""
+    """The lines of a metrics file; one that was being written when the process was killed is cut off.
+
+    A damaged line is left out, with a warning that names it.
+    """
     if not path.is_file():
         return []
     text = path.read_bytes()
@@ -216,4 +219,14 @@ def written_lines(path: Path) -> list[dict[str, Any]]:
     if whole != text:
         with open(path, "r+b") as file:
             file.truncate(len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
+    return [*_read_lines(path, whole.splitlines())]
+
+
+def _read_lines(path: Path, lines: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            logger.warning("Left out: %s:%s cannot be read: %s", path, number, error)
+        else:
+            yield entry

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embexp.core.run_folder import RESULT, read_json, status_of, write_json
+from embexp.core.run_folder import RESULT, read_json, readable, status_of, write_json
 from embexp.data.dataset import StepReport
 from embexp.errors import TrackingError
 from embexp.tracking.journal import METRICS, Journal
@@ -79,7 +79,8 @@ def is_closed_part(folder: Path) -> bool:
     """Whether a part has finished and the tracker has all of it."""
     if not (folder / RESULT).is_file() or not (folder / _PART).is_file():
         return False
-    return status_of(folder) == "FINISHED" and read_json(folder / _PART)["closed"]
+    found = readable([folder], lambda part: status_of(part) == "FINISHED" and read_json(part / _PART)["closed"])
+    return any(closed for _, closed in found)
 
 
 _FOLDER = "trainings"  # in the run's folder: a folder for each of them
@@ -92,7 +93,7 @@ def send_trainings(journal: Journal, reports: Iterable[StepReport]) -> None:
     """
     named: dict[str, Path] = {}
     for source in dict.fromkeys(Path(training) for report in reports for training in report.trainings):
-        if status_of(source) != "FINISHED":
+        if next((status for _, status in readable([source], status_of)), "") != "FINISHED":
             logger.warning("The training in %s is not shown with this run: its record is gone from the cache.", source)
             continue
         name = read_json(source / RESULT)["run"]["name"]

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +81,10 @@ class StageResult:
 
 def finished_stage(folder: Path) -> StageResult | None:
     """What a stage left that was finished before; None when it was not, or when its model is not as it was written."""
-    if (content := json_in(folder / _DONE)) is None:
+    content, known = json_in(folder / _DONE), {each.name for each in fields(StageResult)}
+    if not isinstance(content, dict) or {*content} != known - {"folder"} | {"model"}:
         return None
-    written, result = content.pop("model", ""), StageResult(folder, **content)
+    written, result = content.pop("model"), StageResult(folder, **content)
     if not result.model_path.is_dir() or model_hash(result.model_path) != written:
         logger.warning("%s is not as it was written: it is trained again.", result.model_path)
         return None

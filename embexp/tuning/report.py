@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from embexp.config.session import shell_command
-from embexp.core.run_folder import RESULT, write_text
+from embexp.core.run_folder import RESULT, read_json, write_text
 from embexp.reports.pictures.study_history import draw_study_history
 from embexp.reports.tables import wide_console
 from embexp.tracking.journal import Journal
@@ -142,7 +141,7 @@ def _closing_lines(search: OpenStudy, ordered: Sequence["FrozenTrial"], metric: 
 
 def _best_lines(search: OpenStudy, best: "FrozenTrial", num_trials: int, metric: str) -> list[tuple[str, str]]:
     """The best trial: its value on dev, which picked it, and its result on test, which picked nothing."""
-    result = json.loads((search.run_folder(best) / RESULT).read_text(encoding="utf-8"))
+    result = read_json(search.run_folder(best) / RESULT)
     primary = result["primary"]
     interval = "" if math.isnan(primary["low"]) else f" ({primary['low']:+.4f} to {primary['high']:+.4f})"
     verdict = f"{primary['difference']:+.4f}{interval} to the untouched model's {primary['base']:.4f}"

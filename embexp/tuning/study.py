@@ -1,6 +1,5 @@
 """The study as its folder and Optuna's database keep it: how it is found again, and what each trial samples."""
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from embexp.config.compose import instantiate
-from embexp.core.run_folder import held, write_json
+from embexp.core.run_folder import held, read_json, readable, write_json
 from embexp.errors import ConfigError
 from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
 from embexp.tuning.space import Dimension, name_of
@@ -45,7 +44,8 @@ def changes_no_trial(key: str) -> bool:
 def _study_folder(overrides: Sequence[str], root: str, fresh: str) -> str:
     """The folder of the latest study of these overrides below `<root>/<date>/<time>`, or else a fresh one."""
     key = study_key([*overrides])
-    found = [path.parent for path in sorted(Path(root).glob(f"*/*/{_STUDY}")) if read_study(path.parent)["key"] == key]
+    keys = readable(sorted(Path(root).glob(f"*/*/{_STUDY}")), lambda path: read_json(path)["key"])
+    found = [path.parent for path, its_key in keys if its_key == key]
     return str(found[-1] if found else Path(root) / fresh)
 
 
@@ -54,7 +54,7 @@ OmegaConf.register_new_resolver("embexp.study_folder", _study_folder, replace=Tr
 
 def read_study(folder: Path) -> dict[str, Any]:
     """key and overrides of a study, and what its trials are measured by."""
-    return json.loads((folder / _STUDY).read_text(encoding="utf-8"))
+    return read_json(folder / _STUDY)
 
 
 def begin_study(folder: Path, key: str, content: dict[str, Any]) -> None:
