@@ -46,7 +46,7 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
         (["los=mnrl"], ["los is not a key", "Did you mean 'loss'?"]),
         (["trainer.learning_rat=1e-5"], ["trainer.learning_rat is not a key", "Did you mean 'learning_rate'?"]),
         (["trainer.learning_rate=abc"], ["Expected a number.\nhint: type trainer.learning_rate=5e-05\n"]),
-        (["seed=abc"], ["seed=abc", "could not be converted to Integer"]),
+        (["seed=abc"], ["seed=abc was given. Expected a whole number.\nhint: type seed=42\n"]),
         (
             ["loss=softmax", "dataset=stsb"],
             [
@@ -185,10 +185,11 @@ def test_a_run_has_one_modifier():
     with pytest.raises(ConfigError) as error:
         expand_paths(["modifier=[orthogonal,matryoshka]"])
     assert str(error.value) == (
-        "modifier=[orthogonal,matryoshka] names several. Expected only one modifier: type modifier=<one of them>, or "
-        "-m modifier=orthogonal,matryoshka for a run with each."
+        "modifier=[orthogonal,matryoshka] names several. Expected only one modifier. "
+        "With -m there is a run with each.\n"
+        "hint: type modifier=<one of them>\nhint: type -m modifier=orthogonal,matryoshka"
     )
-    assert expand_paths(["modifier=[orthogonal]", "evaluator=[a,b]"]) == ["modifier=[orthogonal]", "evaluator=[a,b]"]
+    assert expand_paths(["modifier=[orthogonal]", "evaluator=[a,b]"]) == ["modifier=orthogonal", "evaluator=[a,b]"]
 
 
 def parsed(*arguments: str) -> list:

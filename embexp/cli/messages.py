@@ -3,16 +3,21 @@
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from difflib import get_close_matches
+from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from embexp.cli.overrides import SINGLE
 from embexp.cli.quoting import quoted
+from embexp.config.checks import type_words
 from embexp.config.compose import option_names
-from embexp.config.session import conf_dir, option_files
+from embexp.config.library_source import TRAINING_ARGUMENTS, field_defaults
+from embexp.config.schemas import SCHEMAS
+from embexp.config.session import option_files
 from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed
 
 # Hydra puts the override that it has no use for into its message and nowhere else; tests/cli/test_messages.py pins it.
@@ -116,6 +121,9 @@ def _explain_key(parent: DictConfig, key: str, where: str, unknown: tuple[str, s
     is_step = above == "dataset.steps" and (key in SINGLE or key in option_files("step"))
     if above and (not known or is_step):
         return _explain_first_key(above, key, typed, value)
+    if str(parent.get("_target_")).endswith("TrainingArguments") and key in field_defaults(*TRAINING_ARGUMENTS):
+        expected = "a sign + before it: the YAML does not have this argument of the trainer"
+        return Problem("is not a key", where, expected=expected, fix=(f"+{typed}={value}",))
     near = [f"{above}.{name}".lstrip(".") for name in get_close_matches(key, known, n=2, cutoff=0.5)]
     fix = tuple(f"{name}{typed.removeprefix(where)}={value}" for name in near)
     return Problem("is not a key", where, expected=f"one of: {listed(known)}", note=did_you_mean(key, known), fix=fix)
@@ -141,6 +149,10 @@ def _explain_value(error: HydraException, cause: OmegaConfBaseException) -> Prob
     key, said = cause.full_key, str(cause).splitlines()[0]
     if not key:
         return Problem(f"{str(error).splitlines()[0]}. {said}")
-    default = OmegaConf.select(OmegaConf.load(conf_dir() / "config.yaml"), key)
-    fix = () if default is None else (f"{key}={as_typed(default)}",)
-    return Problem(f"does not fit: {said}", key, cause.value, expected="a value of its type", fix=fix)
+    given = cause.value
+    for schema in SCHEMAS.values():
+        for each in fields(schema):
+            if each.name == key and each.type is not Any:
+                usual = None if each.default is MISSING else each.default
+                return Problem(key=key, given=given, expected=type_words(each.type), fix=(f"{key}={as_typed(usual)}",))
+    return Problem(f"does not fit: {said}", key, given, expected="a value of its type")

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from embexp.cli.choices import as_hydra_chooses
 from embexp.cli.quoting import FOREIGN, QUOTED, quoted, unquoted
 from embexp.data.formats import SUFFIXES, kind_of
-from embexp.errors import ConfigError
 
 # `dataset=my.csv` stands for `dataset=file dataset.reader.path=my.csv`, `dataset=org/name` for the Hub's data set.
 _PATH_OPTIONS = {"dataset": ("file", "dataset.reader.path"), "model": ("pretrained", "model.path")}
@@ -41,13 +41,10 @@ def expand_paths(arguments: Sequence[str]) -> list[str]:
 
 def _expand(argument: str) -> list[str]:
     group, _, value = argument.partition("=")
-    if group in SINGLE and value.startswith("[") and "," in value:
-        raise ConfigError(
-            f"{argument} names several. Expected only one {group}: type {group}=<one of them>, or "
-            f"-m {group}={value.strip('[]')} for a run with each."
-        )
     if group in _GROUPS_OF_KEYS:
-        return [f"{_GROUPS_OF_KEYS[group]}={value}"]
+        return [as_hydra_chooses(f"{_GROUPS_OF_KEYS[group]}={value}")]
+    argument = as_hydra_chooses(argument)
+    group, _, value = argument.partition("=")
     if (of_stage := _OF_STAGE.fullmatch(group)) and value not in ("", "null") and value[0] not in "{$":
         return _expand_for_stage(*of_stage.groups(), value)
     if placed := _PLACED.fullmatch(group):

@@ -5,9 +5,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
@@ -25,6 +26,7 @@ from embexp.config.yaml_keys import (
 from embexp.core.arguments import refuse
 from embexp.errors import Problem, as_typed, did_you_mean, listed
 
+_TOO_LARGE = 2**63
 _Keys = TypeVar("_Keys", bound=CallKeys)
 
 
@@ -184,8 +186,8 @@ def _type_problems(where: str, value: Any, kind: Any) -> Iterator[Problem]:
     elif get_origin(kind) is tuple and isinstance(value, list | tuple) and dataclasses.is_dataclass(get_args(kind)[0]):
         for place, inner in enumerate(value):
             yield from _type_problems(f"{where}.{place}", inner, get_args(kind)[0])
-    elif not _fits(value, kind):
-        as_list = get_origin(kind) is tuple and not isinstance(value, list | tuple) and _fits([value], kind)
+    elif not fits(value, kind):
+        as_list = get_origin(kind) is tuple and not isinstance(value, list | tuple) and fits([value], kind)
         unknown = [word for word in (value if isinstance(value, list | tuple) else [value]) if isinstance(word, str)]
         choices = _choices(kind)
         near = next((did_you_mean(word, choices) for word in unknown if choices and word not in choices), "")
@@ -193,30 +195,38 @@ def _type_problems(where: str, value: Any, kind: Any) -> Iterator[Problem]:
         yield Problem(key=where, given=value, expected=type_words(kind), note=near, fix=fix)
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def fits(value: Any, kind: Any) -> bool:
     """Whether a value has a type; one that refers to another (`${loss.scale}`) has any."""
     origin, inside = get_origin(kind), get_args(kind)
-    if kind is Any or _is_interpolation(value):
+    if kind is Any or isinstance(kind, str | TypeVar) or _is_interpolation(value):
         return True
     if origin is Annotated:
         return inside[1].allow(value)
     if origin is Literal:
         return isinstance(value, str) and value in inside
-    if origin is tuple:
-        return isinstance(value, list | tuple) and all(_fits(each, inside[0]) for each in value)
-    if origin is dict:
+    if kind in _LISTS or origin in _LISTS:
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        return is_list and all(fits(each, kind) for each in value for kind in inside[:1])
+    if kind in _MAPPINGS or origin in _MAPPINGS:
         return isinstance(value, Mapping) and all(
-            _fits(name, inside[0]) and _fits(value[name], inside[1]) for name in value
+            fits(name, inside[0]) and fits(value[name], inside[1]) for name in value if inside
         )
-    if inside:  # A | B
-        return any(_fits(value, each) for each in inside)
-    return type(value) in ((int, float) if kind is float else (kind,))
+    if origin in (Union, UnionType):
+        return any(fits(value, each) for each in inside)
+    return type(value) in _PLAIN[kind] if kind in _PLAIN else True
+
+
+_LISTS, _MAPPINGS = (tuple, list, Sequence), (dict, Mapping)
+_PLAIN = {bool: (bool,), int: (int,), float: (int, float), str: (str,), NoneType: (NoneType,)}
 
 
 def _choices(kind: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return [*get_args(kind)]
     return [*dict.fromkeys(word for inner in get_args(kind) for word in _choices(inner))]
+
+
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "null"}
 
 
 def type_words(kind: Any) -> str:
@@ -232,13 +242,15 @@ def type_words(kind: Any) -> str:
         return str(inside[1])
     if origin is Literal:
         return f"one of: {listed(inside)}"
-    if origin is tuple:
-        return "a list" if inside[0] is Any else f"a list, each of it {type_words(inside[0])}"
-    if origin is dict:
+    if kind in _LISTS or origin in _LISTS:
+        return f"a list, each of it {type_words(inside[0])}" if inside and inside[0] is not Any else "a list"
+    if origin is dict and kind is not dict:
         return "{such a word: argument}" if get_origin(inside[0]) is Literal else f"by argument {type_words(inside[1])}"
+    if kind in _MAPPINGS or origin in _MAPPINGS:
+        return "a mapping"
     if inside:
-        return ", or ".join(map(type_words, inside))
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "null"}[kind]
+        return ", or ".join(dict.fromkeys(map(type_words, inside)))
+    return _WORDS.get(kind) or "a value of its own kind"
 
 
 def _built(value: Any, kind: Any) -> Any:
@@ -263,7 +275,17 @@ def default_problems(given: DictConfig, defaults: DictConfig) -> Iterator[Proble
 
     Groups are plain YAML, so OmegaConf takes any value for them: the defaults are their schema.
     """
-    yield from dict.fromkeys((*_problems_with_defaults(given, defaults, ""), *_shapes_problems(given, "")))
+    problems = (*_problems_with_defaults(given, defaults, ""), *_shapes_problems(given, ""))
+    yield from dict.fromkeys((*problems, *_problems_with_numbers(OmegaConf.to_container(given), "")))
+
+
+def _problems_with_numbers(given: Any, path: str) -> Iterator[Problem]:
+    """Numbers that no key can mean, at any depth: nan, inf, and whole ones that no library holds."""
+    if isinstance(given, Mapping | list):
+        for key, value in given.items() if isinstance(given, Mapping) else enumerate(given):
+            yield from _problems_with_numbers(value, f"{path}.{key}".lstrip("."))
+    elif (isinstance(given, float) and not isfinite(given)) or (isinstance(given, int) and abs(given) >= _TOO_LARGE):
+        yield Problem(key=path, given=given, expected="a finite number of at most 18 digits")
 
 
 def _problems_with_defaults(given: Any, default: Any, path: str) -> Iterator[Problem]:
@@ -273,6 +295,13 @@ def _problems_with_defaults(given: Any, default: Any, path: str) -> Iterator[Pro
             yield from _problems_with_defaults(given._get_node(key), default._get_node(key), where)
     elif isinstance(default, ListConfig) and not isinstance(given, ListConfig):
         yield from _list_problems(given._value(), path)
+    elif isinstance(default, DictConfig) and isinstance(given._value(), int | float):
+        yield Problem(key=path, given=given._value(), expected=f"a mapping with some of: {listed(default)}")
+    elif isinstance(given, DictConfig | ListConfig) and not isinstance(default, DictConfig | ListConfig):
+        usual = default._value()
+        if isinstance(usual, int | float) and not given._is_none():
+            value, fix = OmegaConf.to_container(given), (f"{path}={as_typed(usual)}",)
+            yield Problem(key=path, given=value, expected=type_words(type(usual)), fix=fix)
     elif not isinstance(given, DictConfig | ListConfig) and not isinstance(default, DictConfig | ListConfig):
         value, usual = given._value(), _resolved(default)
         if not _is_like(value, usual):

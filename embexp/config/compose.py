@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from embexp.config.checks import default_problems, key_problems
+from embexp.config.checks import default_problems, fits, key_problems, type_words
 from embexp.config.schemas import register_schemas
 from embexp.config.session import HYDRA, config_folders, hydra_started, option_files
 from embexp.config.yaml_keys import describes
@@ -220,21 +220,38 @@ def check_arguments(call: dict[str, Any], runtime: dict[str, Any], under: str = 
         fix = tuple(f"++{prefix}{name}={as_typed(call[key])}" for name in near if under and key in call)
         text, given, note = f"is no argument of {target}", call.get(key, NOT_GIVEN), did_you_mean(key, known)
         problems.append(Problem(text, f"{prefix}{key}", given, expected, note, fix))
-    refuse(problems)
+    refuse((*problems, *_problems_with_types(call, prefix)))
+
+
+def _problems_with_types(call: dict[str, Any], prefix: str) -> Iterator[Problem]:
+    """The problems with values whose type is not that of the argument; what is itself a call has any."""
+    for name, each in _signature_of(call["_target_"]).items():
+        value = call.get(name, NOT_GIVEN)
+        is_call = isinstance(value, Mapping) and "_target_" in value
+        if value is not NOT_GIVEN and not is_call and not fits(value, each.annotation):
+            text = "" if prefix else f"was given to {call['_target_']}"
+            has_default = prefix and each.default is not each.empty and fits(each.default, each.annotation)
+            fix = (f"++{prefix}{name}={as_typed(each.default)}",) if has_default else ()
+            yield Problem(text, f"{prefix}{name}", value, type_words(each.annotation), fix=fix)
 
 
 @functools.cache
-def parameters_of(target: str) -> tuple[str, ...] | None:
-    """Names of a callable's parameters, those of `**options: Unpack[...]` too; None when it takes any keyword."""
+def _signature_of(target: str) -> Mapping[str, Any]:
     import inspect
 
     from hydra.errors import InstantiationException
     from hydra.utils import get_object
 
     try:
-        parameters = inspect.signature(get_object(target)).parameters
+        return inspect.signature(get_object(target)).parameters
     except (ImportError, AttributeError, ValueError, InstantiationException) as error:
         raise ConfigError(f"_target_: {target} cannot be imported ({error}). Expected a dotted path.") from error
+
+
+@functools.cache
+def parameters_of(target: str) -> tuple[str, ...] | None:
+    """Names of a callable's parameters, those of `**options: Unpack[...]` too; None when it takes any keyword."""
+    parameters = _signature_of(target)
     named = [name for name, each in parameters.items() if name != "self" and each.kind is not each.VAR_KEYWORD]
     for rest in (each for each in parameters.values() if each.kind is each.VAR_KEYWORD):
         unpacked = typing.get_args(rest.annotation)  # of Unpack[...]: a dictionary whose keys are known

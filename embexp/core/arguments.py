@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from math import isfinite
+from math import inf
 from typing import Any
 
 from embexp.errors import ConfigError, Problem, did_you_mean, listed
@@ -20,7 +20,10 @@ class LegalValues:
         above, least, below, most: bounds of a number: > above, >= least, < below, <= most.
         whole: a number without a fraction.
         number: a finite number, without bounds.
+        steps: a number of steps: from 1 on without a fraction; below 1 a share of all steps.
+        flag: true or false.
         text: a text that is not blank.
+        besides: a value that is one, too, outside of the bounds.
         optional: null is a value, too; else it is refused.
     """
 
@@ -33,7 +36,10 @@ class LegalValues:
     most: float | None = None
     whole: bool = False
     number: bool = False
+    steps: bool = False
+    flag: bool = False
     text: bool = False
+    besides: float | str | None = None
     optional: bool = False
 
     def allow(self, value: Any) -> bool:
@@ -50,13 +56,21 @@ class LegalValues:
         return is_filled and all(self._allow_one(member) for member in value)
 
     def _allow_one(self, value: Any) -> bool:
+        if self.flag or isinstance(value, bool):
+            return isinstance(value, bool) and (self.flag or not self._is_bounded)
+        if self.besides is not None and value == self.besides:
+            return True
         if self.one_of:
-            return value in self.one_of
+            return isinstance(value, str) and value in self.one_of
         if self.text:
             return isinstance(value, str) and bool(value.strip())
         if not self._is_number:
             return True
-        if isinstance(value, bool) or not isinstance(value, int if self.whole else int | float) or not isfinite(value):
+        if not isinstance(value, int if self.whole else int | float) or not abs(value) < inf:
+            return False
+        if isinstance(value, int) and abs(value) >= _TOO_LARGE:
+            return False
+        if self.steps and value >= 1 and value != int(value):
             return False
         return not (
             (self.above is not None and not value > self.above)
@@ -66,8 +80,12 @@ class LegalValues:
         )
 
     @property
+    def _is_bounded(self) -> bool:
+        return self._is_number or self.text or bool(self.one_of)
+
+    @property
     def _is_number(self) -> bool:
-        return self.number or self.whole or any(bound is not None for _, bound in self._bounds)
+        return self.number or self.whole or self.steps or any(bound is not None for _, bound in self._bounds)
 
     @property
     def _bounds(self) -> tuple[tuple[str, float | None], ...]:
@@ -79,19 +97,24 @@ class LegalValues:
         >>> print(LegalValues(above=0, below=1, optional=True))
         a number above 0 and below 1, or null
         """
-        bounds = " and ".join(f"{word} {bound}" for word, bound in self._bounds if bound is not None)
+        bounds = " and ".join(f"{word} {bound:,}" for word, bound in self._bounds if bound is not None)
         number = f"a {'whole ' if self.whole else ''}number {bounds}".strip()
+        number += ", without a fraction from 1 on" if self.steps else ""
         expected = number if self._is_number else "a text that is not blank" if self.text else "a value other than null"
-        expected = f"one of: {listed(self.one_of)}" if self.one_of else expected
+        expected = f"one of: {listed(self.one_of)}" if self.one_of else "true or false" if self.flag else expected
+        expected += "" if self.besides is None else f", or {self.besides}"
         if self.many:
             expected = f"a list, {f'{self.holds} in it, ' if self.holds else ''}each of it {expected}"
         return f"{expected}, or null" if self.optional else expected
 
 
+_TOO_LARGE = 2**63  # no library's whole numbers reach so far
+
 COUNT = LegalValues(least=1, whole=True)
 SHARE = LegalValues(above=0, most=1)
 TEXT = LegalValues(text=True)
-COUNT_FROM_0 = LegalValues(least=0, whole=True)  # a seed, or a count that may be 0
+COUNT_FROM_0 = LegalValues(least=0, whole=True)  # a count that may be 0
+SEED = LegalValues(least=0, below=2**32, whole=True)  # as numpy takes it
 
 
 def problems_with(key: str, value: Any, legal: LegalValues, such_as: Any = None, note: str = "") -> Iterator[Problem]:

@@ -24,6 +24,7 @@ from embexp.losses.spec import LossSpec
 from embexp.models.tokens import TokenLimit, token_limit
 from embexp.protocols import BaseModel
 from embexp.training.stages import StagePlan
+from embexp.training.trainer_values import steps_of, warmup_problems
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -245,6 +246,11 @@ def reading_notes(dataset: EmbeddingDataset | None) -> list[Problem]:
     return [Problem(note) for note in notes.splitlines()]
 
 
+def _check_steps(dataset: EmbeddingDataset, trainer: Mapping[str, Any]) -> Findings:
+    num_steps = steps_of(trainer, dataset.splits["train"].num_rows)
+    return Findings(errors=tuple(warmup_problems(trainer, num_steps)))
+
+
 def check_stage(stage: StagePlan, model: BaseModel | None, place: Mapping[str, str] | None) -> Findings:
     """What is wrong with a stage (errors), and what may be (warnings); neither torch nor the model is loaded.
 
@@ -259,6 +265,7 @@ def check_stage(stage: StagePlan, model: BaseModel | None, place: Mapping[str, s
             check_settings(stage.loss, stage.trainer, model),
             check_companions(stage.loss, place),
             _check_labels(stage.dataset, stage.loss, stage.trainer),
+            _check_steps(stage.dataset, stage.trainer),
             _check_texts(stage.dataset, stage.loss, stage.trainer, limit),
         )
     )

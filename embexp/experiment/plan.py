@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from embexp.config.compose import check_arguments, instantiate, resolve
-from embexp.core.arguments import LegalValues, problems_with
+from embexp.core.arguments import SEED, LegalValues, problems_with
 from embexp.core.run_context import (
     IMPORTING,
     RunContext,
@@ -41,10 +41,17 @@ from embexp.steps.conversions.conversion import NEEDED, default_settings
 from embexp.steps.conversions.convert import limit_negatives
 from embexp.training.embedding_training import check_precision
 from embexp.training.stages import StagePlan
+from embexp.training.trainer_values import check_trainer, is_bounded
 
 logger = logging.getLogger(__name__)
 _Node = Mapping[str, Any]
-_KEPT = ("weights", "full", "none")  # what of the checkpoints stays when a run has finished
+# What the keys of a run itself may be, each with a value to type.
+_OF_RUN = {
+    "keep": (LegalValues(one_of=("weights", "full", "none")), "weights"),
+    "seed": (SEED, 42),
+    "threads": (LegalValues(least=1, most=1024, whole=True, optional=True), "null"),
+    "name": (LegalValues(text=True, optional=True), "null"),
+}
 _NAMED = ("dataset", "silver", "negatives", "model", "loss", "modifier", "trainer")  # groups whose option names a run
 
 
@@ -93,7 +100,8 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     """The plan of the run that `config` describes; its results will go to `folder`.
 
     The checks are three rounds, each slower than the one before: what the YAML files show, what the rows show, and what
-    needs torch and sentence-transformers (arguments, precision). Each round reports all its problems together.
+    needs torch and sentence-transformers (arguments, precision); where a trainer has values that only the libraries can
+    check, the last of them comes before the rows. Each round reports all its problems together.
 
     Args:
         context: of the run (a new one if none is given); data that its `builders` have built are not built again.
@@ -106,6 +114,9 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     problems = Problems()
     planning = _check_yaml(resolved, short_names(resolved, choices), context.builders, problems)
     problems.raise_if_any()
+    if not all(is_bounded(stage.node["trainer"]) for stage in planning.stages):
+        _check_calls(planning, problems)
+        problems.raise_if_any()
     parts = _check_rows(planning, folder, problems)
     problems.raise_if_any()
     _check_calls(planning, problems)
@@ -139,7 +150,8 @@ def _check_yaml(
     config: dict[str, Any], names: dict[str, str], builders: dict[str, DataBuilder], problems: Problems
 ) -> _Planning | None:
     """First round: settings, losses and evaluators that do not go together, from the YAML files alone."""
-    problems.add(problems_with("keep", config["keep"], LegalValues(one_of=_KEPT), such_as="weights"), ConfigError)
+    for key, (legal, usual) in _OF_RUN.items():
+        problems.add(problems_with(key, config[key], legal, usual), ConfigError)
     if not (builder := problems.attempt(builder_of, config, builders)):  # no route is refused for a mistyped number
         builder = DataBuilder(default_settings(**{key: float(value) for key, (value, _) in NEEDED.items()}), None)
     model = problems.attempt(instantiate, config["model"])
@@ -191,7 +203,7 @@ def short_names(config: _Node, choices: Mapping[str, Any]) -> dict[str, str]:
     names["dataset"] = dataset_name(config["dataset"], choices)
     if names["model"] == "pretrained":
         names["model"] = Path(config["model"]["path"]).name
-    if adapter := choices.get("model/adapter"):
+    if (adapter := choices.get("model/adapter") or "none") != "none":
         names["model"] += f"+{adapter}"
     return names | names_in_stages(config, choices)
 
@@ -255,7 +267,8 @@ def _check_calls(planning: _Planning, problems: Problems) -> None:
     problems.attempt(planning.model.check)
     for stage in planning.stages:
         mine, modifier = planning.of_stage(stage, problems), stage.spec.modifier
-        calls = {"trainer": stage.node["trainer"], "loss": stage.spec.public_call()}
+        mine.attempt(check_trainer, stage.node["trainer"])
+        calls = {"loss": stage.spec.public_call()}
         for key, call in (calls | ({"modifier": modifier.public_call()} if modifier else {})).items():
             mine.attempt(check_arguments, dict(call), {}, key)
         mine.attempt(check_precision, stage.node["trainer"])

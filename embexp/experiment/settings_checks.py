@@ -10,6 +10,7 @@ from embexp.errors import EmbexpError, Problem, did_you_mean, listed
 from embexp.losses.spec import LossSpec
 from embexp.models.weights import LOCAL, fills_in_tokens, is_adapter, network_config
 from embexp.protocols import BaseModel
+from embexp.training.trainer_values import trainer_problems
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,15 @@ _NEEDS_OTHER_ROWS = {"in_batch_negatives", "compares_rows"}
 
 def check_settings(spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel | None) -> Findings:
     """Loss, modifier, trainer and model against each other; a model of None is not looked at."""
+    values = tuple(trainer_problems(trainer))
     return Findings(
         errors=(
-            *_trainer_errors(spec, trainer),
+            *(values or _trainer_errors(spec, trainer)),
             *(_model_errors(spec, model) if model else ()),
             *filter(None, [spec.modifier_problem(spec.traits)]),
             *spec.value_problems(),
         ),
-        warnings=tuple(_trainer_warnings(spec, trainer)),
+        warnings=() if values else tuple(_trainer_warnings(spec, trainer)),
     )
 
 

@@ -19,7 +19,7 @@ from embexp.training.cross_encoder_training import (
     MODEL,
     PairTraining,
     before_and_after,
-    check_trainer,
+    check_pair_trainer,
     train_cross_encoder,
 )
 
@@ -56,7 +56,7 @@ class CrossEncoderTeacher:
             expected, fix = "different whole numbers", "teacher.seeds=[42]"
             raise ConfigError(key="teacher.seeds", given=seeds, expected=expected, fix=fix)
         refuse(reading_problems(batch_size, max_tokens), under="teacher")
-        check_trainer(self.trainer)
+        check_pair_trainer(self.trainer)
 
     def fit(
         self, train: "Dataset", dev: "Dataset | None", kind: str, num_classes: int, cache: Path | None

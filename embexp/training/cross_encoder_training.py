@@ -12,7 +12,6 @@ from embexp.config.compose import instantiate
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import status_of
 from embexp.core.signals import stopping_after_step
-from embexp.errors import ConfigError
 from embexp.models.cross_encoder import BASE_FOLDER, CrossEncoderBase
 from embexp.models.scratch import SCRATCH
 from embexp.tracking.journal import Journal
@@ -20,6 +19,7 @@ from embexp.tracking.run_parts import NullTracker
 from embexp.training.checkpoints import best_checkpoint, last_checkpoint, load_weights
 from embexp.training.embedding_training import as_sentence_transformers_evaluator, check_precision, has_cuda
 from embexp.training.stage import train_on
+from embexp.training.trainer_values import check_trainer
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -77,7 +77,7 @@ def before_and_after(trainings: Sequence[Mapping[str, float]]) -> dict[str, tupl
 _ARGUMENTS = "sentence_transformers.cross_encoder.training_args.CrossEncoderTrainingArguments"
 
 
-def check_trainer(trainer: Mapping[str, Any]) -> None:
+def check_pair_trainer(trainer: Mapping[str, Any]) -> None:
     """Refuse, before anything is trained, arguments and values that sentence-transformers' trainer does not take.
 
     Raises:
@@ -85,17 +85,7 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
         TrainingError: a precision that the machine does not have.
     """
     check_precision(trainer)
-    try:
-        instantiate({"_target_": _ARGUMENTS, **trainer}, output_dir="never-written", report_to="none")
-    except (TypeError, ValueError) as error:
-        given = ", ".join(f"{key}={value}" for key, value in trainer.items())
-        raise ConfigError(
-            f"is invalid: {error}",
-            key="teacher.trainer",
-            expected="values of CrossEncoderTrainingArguments",
-            note=f"Given were {given}.",
-            fix="teacher.trainer.<key>=<value>",
-        ) from error
+    check_trainer({"_target_": _ARGUMENTS, **trainer}, "teacher.trainer")
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def train_stage(
     progress = ProgressCallback(f"train {plan.name}", primary_metric)
     evaluated = [OnEvaluateCallback(on_evaluate, primary_metric)] if on_evaluate else []
     callbacks = (JournalCallback(journal), *evaluated, progress, saving)
-    trainer = training.trainer(evaluate, primary_metric, seed, callbacks)
+    trainer = training.trainer(_of_finite(evaluate, loss, plan), primary_metric, seed, callbacks)
     trainer.remove_callback(PrinterCallback)
     with stopping_after_step():  # to its end: what the last step gave is in memory only
         with LossMonitor(trainer, loss, plan.dataset), closing(progress), _suggest_smaller_batches(plan.trainer):
@@ -162,12 +162,8 @@ class LossMonitor:
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         self._hook.remove()
-        if kind is None and not all(weight.isfinite().all() for weight in self.loss.parameters()):
-            raise TrainingError(
-                "After the last step the weights are not finite",
-                expected="finite numbers, as with a smaller learning rate",
-                fix=_slower(self.trainer.args),
-            )
+        if kind is None:
+            _refuse_diverged(self.loss, self.trainer.args.learning_rate, "the last step")
 
     def _check(self, module: "Module", inputs: tuple[Any, ...], output: Any) -> None:
         step = self.trainer.state.global_step
@@ -195,6 +191,22 @@ class LossMonitor:
         return f"The batch is of rows {listed(map(str, rows[:_SHOWN_ROWS]))}{more} of train; row {rows[0]}: {shown}"
 
 
+def _of_finite(evaluate: DevEvaluation | None, loss: "Module", plan: StagePlan) -> DevEvaluation | None:
+    """The evaluation of a model with finite weights; another one is refused, as its scores mean nothing."""
+
+    def checked(model: "SentenceTransformer", step: int) -> dict[str, float]:
+        _refuse_diverged(loss, plan.trainer.get("learning_rate", 5e-5), f"step {step}")
+        return evaluate(model, step)
+
+    return evaluate and checked
+
+
+def _refuse_diverged(loss: "Module", learning_rate: float, step: str) -> None:
+    if not all(weight.isfinite().all() for weight in loss.parameters()):
+        text, expected = f"After {step} the weights are not finite", "finite numbers, as with a smaller learning rate"
+        raise TrainingError(text, expected=expected, fix=_slower(learning_rate))
+
+
 def _batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
     """The rows of the batch after so many steps and batches, sampled again as the trainer sampled them."""
     loader = trainer.get_train_dataloader()
@@ -215,7 +227,7 @@ def _likely_cause(
 ) -> tuple[str, str | tuple[str, ...]]:
     """What the weights and the embeddings of the batch show about the cause, and what to type."""
     model, arguments = trainer.model, trainer.args
-    rate = _slower(arguments)
+    rate = _slower(arguments.learning_rate)
     trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
     half = next((str(weight.dtype) for weight in trained if str(weight.dtype) == "torch.float16"), None)
     if half:
@@ -230,9 +242,9 @@ def _likely_cause(
     return f"{cause} and at the loss's arguments (a scale that is too large, a temperature near 0).", rate
 
 
-def _slower(arguments: Any) -> str:
+def _slower(learning_rate: float) -> str:
     """What to type for a tenth of the learning rate."""
-    return f"trainer.learning_rate={arguments.learning_rate / 10:g}"
+    return f"trainer.learning_rate={learning_rate / 10:g}"
 
 
 def _embeddings_of(model: "SentenceTransformer", features: Sequence[dict[str, "Tensor"]]) -> list["Tensor"]:

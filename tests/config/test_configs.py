@@ -172,3 +172,22 @@ def test_all_wrong_types_are_reported_at_once():
     with pytest.raises(ConfigError) as refusal:
         compose(["loss.scale=a", "trainer.learning_rate=b"])
     assert {problem.key for problem in refusal.value.problems} == {"trainer.learning_rate", "loss.scale"}
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("trainer.learning_rate=nan", "a finite number"),
+        ("loss.scale=-inf", "a finite number"),
+        ("seed=99999999999999999999", "a finite number"),
+        ("evaluator.sts.dimensions=[32,inf]", "a finite number"),
+        ("trainer.per_device_train_batch_size=[8]", "a whole number"),
+        ("trainer.bf16={a: 1}", "true or false"),
+        ("dataset.steps=5", "a mapping"),
+        ("dataset.reader=0.5", "a mapping"),
+    ],
+)
+def test_what_no_key_can_mean_is_refused(override, expected):
+    with pytest.raises(ConfigError) as refusal:
+        compose([override])
+    assert any(problem.expected.startswith(expected) for problem in refusal.value.problems)

@@ -1,0 +1,155 @@
+"""What a trainer's arguments may be: nonsense is refused before anything is imported, and each advice is a way on."""
+
+import math
+import shlex
+
+import pytest
+
+from embexp.config.compose import option_of
+from embexp.config.library_source import TRAINING_ARGUMENTS, field_defaults
+from embexp.errors import ConfigError
+from embexp.training.trainer_values import (
+    _LEGAL,
+    _OWNED,
+    check_trainer,
+    is_bounded,
+    steps_of,
+    trainer_problems,
+)
+
+NO_COUNT = (0, -1, 1.5, math.nan, math.inf, None, True, "8", "", [8], {"a": 1}, 10**30)
+NO_SHARE = (-0.1, 1, math.nan, None, False, "x", [0.5])
+NONSENSE = {
+    "num_train_epochs": (0, -1, math.nan, math.inf, None, True, "", [1], 10**9),
+    "max_steps": (0, -2, 1.5, None, True, 10**12),
+    "per_device_train_batch_size": NO_COUNT,
+    "gradient_accumulation_steps": NO_COUNT,
+    "learning_rate": (0, -1, 1e30, math.nan, math.inf, True, "fast", [1e-5]),
+    "warmup_steps": (-3, 2.5, math.nan, None, True, "all"),
+    "eval_steps": (0, -1, 1.5, math.nan, None, True, "x"),
+    "save_steps": (0, -0.5, None),
+    "logging_steps": (0, -1, math.nan),
+    "weight_decay": (-1, 2, math.nan, None, False),
+    "max_grad_norm": (-1, math.inf, None),
+    "save_total_limit": (0, -1, 1.5, "2"),
+    "dataloader_num_workers": (-1, 10**6, None, True),
+    "adam_beta1": NO_SHARE,
+    "eval_strategy": ("never", "", None, False, 5, ["steps"]),
+    "lr_scheduler_type": ("nope", "", None, 5),
+    "optim": ("nope", "", None, True),
+    "bf16": (1, 0, "yes", None, "", [True]),
+    "dataloader_drop_last": (5, "no", None),
+    "torch_compile_mode": ("fast", "", 3),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in NONSENSE.items() for value in values], ids=str
+)
+def test_nonsense_is_refused_with_its_key_and_a_value_that_is_taken(name, value):
+    trainer = option_of("trainer", "default") | {name: value}
+    (problem,) = trainer_problems(trainer)
+    assert problem.key == f"trainer.{name}"
+    (fix,) = problem.fix
+    key, _, instead = fix.lstrip("+").partition("=")
+    assert key == problem.key
+    assert [*trainer_problems(trainer | {name: _read(instead)})] == []
+
+
+def _read(typed: str):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_override(f"value={typed}").value()
+
+
+@pytest.mark.parametrize(
+    "sense",
+    [
+        {"num_train_epochs": 0.5},
+        {"max_steps": -1},
+        {"max_steps": 10**6, "warmup_steps": 10_000},
+        {"learning_rate": 0.5},
+        {"warmup_steps": 0},
+        {"eval_steps": 300},
+        {"eval_steps": 1},
+        {"save_total_limit": None},
+        {"max_grad_norm": 0},
+        {"lr_scheduler_type": "cosine"},
+        {"adam_epsilon": 1e-6},
+    ],
+    ids=str,
+)
+def test_sense_is_taken(sense):
+    assert [*trainer_problems(option_of("trainer", "default") | sense)] == []
+    assert is_bounded(option_of("trainer", "default") | sense)
+
+
+@pytest.mark.parametrize("option", ["default", "gpu", "smoke"])
+def test_the_shipped_trainers_make_sense(option):
+    assert [*trainer_problems(option_of("trainer", option))] == []
+
+
+def test_all_problems_are_reported_at_once():
+    keys = [problem.key for problem in trainer_problems({"learning_rate": -1, "eval_steps": 0, "seed": 3})]
+    assert keys == ["trainer.learning_rate", "trainer.eval_steps", "trainer.seed"]
+
+
+@pytest.mark.parametrize("name", sorted(_OWNED))
+def test_what_the_run_owns_is_refused_with_the_reason_and_what_takes_it_out(name):
+    (problem,) = trainer_problems({name: "anything"}, "adapt.tsdae.trainer")
+    assert problem.note.startswith("A run ")
+    assert shlex.split(problem.fix[0])[0] == f"~adapt.tsdae.trainer.{name}"
+
+
+def test_the_names_are_those_of_the_library():
+    known = {*field_defaults(*TRAINING_ARGUMENTS), "batch_sampler", "prompts", "warmup_ratio"}
+    earlier = {"logging_dir", "overwrite_output_dir"}  # of versions before, refused with the reason in any case
+    assert ({*_LEGAL, *_OWNED} - known) <= earlier
+
+
+@pytest.mark.parametrize(
+    ("trainer", "rows", "steps"),
+    [
+        ({"max_steps": 7}, 1000, 7),
+        ({"num_train_epochs": 1, "per_device_train_batch_size": 32}, 33, 2),
+        ({"num_train_epochs": 0.5, "per_device_train_batch_size": 4}, 16, 2),
+        ({"num_train_epochs": 1, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 3}, 16, 2),
+    ],
+)
+def test_steps_are_counted_as_the_library_counts_them(trainer, rows, steps):
+    assert steps_of(trainer, rows) == steps
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"lr_scheduler_kwargs": {"foo": 1}}, "trainer.lr_scheduler_kwargs"),
+        ({"lr_scheduler_kwargs": 5}, "trainer.lr_scheduler_kwargs"),
+        ({"optim_args": "foo"}, "trainer.optim_args"),
+        ({"optim": "lion_8bit"}, "trainer.optim"),
+        ({"lr_scheduler_type": "warmup_stable_decay"}, "trainer.lr_scheduler_type"),
+        ({"accelerator_config": "missing.json"}, "trainer.accelerator_config"),
+        ({"report_too": "x"}, "trainer.report_too"),
+    ],
+    ids=str,
+)
+def test_what_only_the_libraries_can_tell_is_put_at_its_key(given, key):
+    with pytest.raises(ConfigError) as refusal:
+        check_trainer(option_of("trainer", "default") | given)
+    assert [problem.key for problem in refusal.value.problems] == [key]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"optim": "sgd"},
+        {"optim": "adafactor"},
+        {"optim_args": "decoupled_weight_decay=True", "optim": "adamw_torch"},
+        {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
+        {"lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": {"num_decay_steps": 10}},
+    ],
+    ids=str,
+)
+def test_what_the_libraries_take_is_taken(given):
+    check_trainer(option_of("trainer", "default") | given)
