@@ -7,12 +7,12 @@ from dataclasses import MISSING
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
+from embexp.config.value_types import choices_of, fits, is_interpolation, type_words
 from embexp.config.yaml_keys import (
     KEYS_OF_GROUPS,
     CallKeys,
@@ -189,68 +189,10 @@ def _type_problems(where: str, value: Any, kind: Any) -> Iterator[Problem]:
     elif not fits(value, kind):
         as_list = get_origin(kind) is tuple and not isinstance(value, list | tuple) and fits([value], kind)
         unknown = [word for word in (value if isinstance(value, list | tuple) else [value]) if isinstance(word, str)]
-        choices = _choices(kind)
+        choices = choices_of(kind)
         near = next((did_you_mean(word, choices) for word in unknown if choices and word not in choices), "")
         fix = (f"{where}={as_typed([value])}",) if as_list else ()
         yield Problem(key=where, given=value, expected=type_words(kind), note=near, fix=fix)
-
-
-def fits(value: Any, kind: Any) -> bool:
-    """Whether a value has a type; one that refers to another (`${loss.scale}`) has any."""
-    origin, inside = get_origin(kind), get_args(kind)
-    if kind is Any or isinstance(kind, str | TypeVar) or _is_interpolation(value):
-        return True
-    if origin is Annotated:
-        return inside[1].allow(value)
-    if origin is Literal:
-        return isinstance(value, str) and value in inside
-    if kind in _LISTS or origin in _LISTS:
-        is_list = isinstance(value, Sequence) and not isinstance(value, str)
-        return is_list and all(fits(each, kind) for each in value for kind in inside[:1])
-    if kind in _MAPPINGS or origin in _MAPPINGS:
-        return isinstance(value, Mapping) and all(
-            fits(name, inside[0]) and fits(value[name], inside[1]) for name in value if inside
-        )
-    if origin in (Union, UnionType):
-        return any(fits(value, each) for each in inside)
-    return type(value) in _PLAIN[kind] if kind in _PLAIN else True
-
-
-_LISTS, _MAPPINGS = (tuple, list, Sequence), (dict, Mapping)
-_PLAIN = {bool: (bool,), int: (int,), float: (int, float), str: (str,), NoneType: (NoneType,)}
-
-
-def _choices(kind: Any) -> list[str]:
-    if get_origin(kind) is Literal:
-        return [*get_args(kind)]
-    return [*dict.fromkeys(word for inner in get_args(kind) for word in _choices(inner))]
-
-
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", NoneType: "null"}
-
-
-def type_words(kind: Any) -> str:
-    """What is expected, for a message and for the page.
-
-    >>> type_words(tuple[str, ...]), type_words(Literal["a", "b"] | None)
-    ('a list, each of it a text', 'one of: a, b, or null')
-    """
-    origin, inside = get_origin(kind), get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return f"a mapping with some of: {listed(each.name for each in dataclasses.fields(kind))}"
-    if origin is Annotated:
-        return str(inside[1])
-    if origin is Literal:
-        return f"one of: {listed(inside)}"
-    if kind in _LISTS or origin in _LISTS:
-        return f"a list, each of it {type_words(inside[0])}" if inside and inside[0] is not Any else "a list"
-    if origin is dict and kind is not dict:
-        return "{such a word: argument}" if get_origin(inside[0]) is Literal else f"by argument {type_words(inside[1])}"
-    if kind in _MAPPINGS or origin in _MAPPINGS:
-        return "a mapping"
-    if inside:
-        return ", or ".join(dict.fromkeys(map(type_words, inside)))
-    return _WORDS.get(kind) or "a value of its own kind"
 
 
 def _built(value: Any, kind: Any) -> Any:
@@ -318,7 +260,7 @@ def _resolved(node: Any) -> Any:
 
 
 def _list_problems(value: Any, path: str) -> Iterator[Problem]:
-    if value is not None and not _is_interpolation(value) and not isinstance(value, Mapping):
+    if value is not None and not is_interpolation(value) and not isinstance(value, Mapping):
         yield Problem(key=path, given=value, expected="a list", fix=(f"{path}=[{as_typed(value)}]",))
 
 
@@ -339,7 +281,7 @@ def _shapes_problems(given: Any, path: str) -> Iterator[Problem]:
 
 def _is_like(value: Any, usual: Any) -> bool:
     """Whether a value may stand in place of a default."""
-    if value is None or usual is None or _is_interpolation(value) or _is_interpolation(usual):
+    if value is None or usual is None or is_interpolation(value) or is_interpolation(usual):
         return True
     if isinstance(usual, bool) or isinstance(value, bool):
         return isinstance(usual, bool) and isinstance(value, bool)
@@ -349,7 +291,3 @@ def _is_like(value: Any, usual: Any) -> bool:
         # A whole-number default may mean steps where a fraction means a share (warmup_steps: 0 or 0.1).
         return isinstance(value, int) or (isinstance(value, float) and 0 < value < 1)
     return True
-
-
-def _is_interpolation(value: Any) -> bool:
-    return isinstance(value, str) and "${" in value

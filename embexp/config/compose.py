@@ -9,9 +9,10 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from embexp.config.checks import default_problems, fits, key_problems, type_words
+from embexp.config.checks import default_problems, key_problems
 from embexp.config.schemas import register_schemas
 from embexp.config.session import HYDRA, config_folders, hydra_started, option_files
+from embexp.config.value_types import fits, type_words
 from embexp.config.yaml_keys import describes
 from embexp.core.arguments import refuse
 from embexp.core.run_folder import run_folder

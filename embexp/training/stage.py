@@ -162,8 +162,8 @@ class LossMonitor:
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         self._hook.remove()
-        if kind is None:
-            _refuse_diverged(self.loss, self.trainer.args.learning_rate, "the last step")
+        if kind is None and not _is_finite(self.loss):
+            raise _diverged(self.trainer.args.learning_rate, "the last step")
 
     def _check(self, module: "Module", inputs: tuple[Any, ...], output: Any) -> None:
         step = self.trainer.state.global_step
@@ -195,16 +195,20 @@ def _of_finite(evaluate: DevEvaluation | None, loss: "Module", plan: StagePlan) 
     """The evaluation of a model with finite weights; another one is refused, as its scores mean nothing."""
 
     def checked(model: "SentenceTransformer", step: int) -> dict[str, float]:
-        _refuse_diverged(loss, plan.trainer.get("learning_rate", 5e-5), f"step {step}")
+        if not _is_finite(loss):
+            raise _diverged(plan.trainer.get("learning_rate", 5e-5), f"step {step}")
         return evaluate(model, step)
 
     return evaluate and checked
 
 
-def _refuse_diverged(loss: "Module", learning_rate: float, step: str) -> None:
-    if not all(weight.isfinite().all() for weight in loss.parameters()):
-        text, expected = f"After {step} the weights are not finite", "finite numbers, as with a smaller learning rate"
-        raise TrainingError(text, expected=expected, fix=_slower(learning_rate))
+def _is_finite(loss: "Module") -> bool:
+    return all(weight.isfinite().all() for weight in loss.parameters())
+
+
+def _diverged(learning_rate: float, step: str) -> TrainingError:
+    text, expected = f"After {step} the weights are not finite", "finite numbers, as with a smaller learning rate"
+    return TrainingError(text, expected=expected, fix=_slower(learning_rate))
 
 
 def _batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
