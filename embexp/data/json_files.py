@@ -8,7 +8,7 @@ from typing import Any
 
 from embexp.data.faults import FaultLog
 from embexp.data.headers import header_fix
-from embexp.data.text_files import MAX_CHARS, Chunk, FileOptions, Lines, batched, unwrapped
+from embexp.data.text_files import MAX_CHARS, NESTED, Chunk, FileOptions, Lines, batched, unwrapped
 from embexp.errors import DataError
 
 _Numbered = Iterator[tuple[int, Any]]
@@ -33,6 +33,10 @@ def _rows(lines: Lines, header: list[str], faults: FaultLog) -> Iterator[tuple[i
     is_array = bool(head) and _is_array(lines.path, head[0][1])
     is_first = True
     for number, row in _members(lines) if is_array else _values(lines.path, filled, faults):
+        if isinstance(row, dict) and NESTED not in row:  # nearly all rows
+            is_first = False
+            yield number, row
+            continue
         row = unwrapped(row)
         if isinstance(row, list) and row and not header and is_first:
             text, expected = "the rows are arrays", "a name for each of their members"

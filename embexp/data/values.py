@@ -90,7 +90,7 @@ def _text_lists(values: Any, may_be_empty: bool) -> _Typed:
     wrong: _Wrong = {}
     kept = []
     for row, value in enumerate(listed_values(values)):
-        texts = _texts_in(value)
+        texts = value if isinstance(value, list) else _texts_in(value)
         if texts is None:
             wrong[row] = ("holds no list", value)
         elif found := next(filter(None, map(_instead_of_text, texts)), None):
