@@ -65,16 +65,37 @@ def read_json(path: Path) -> dict[str, Any]:
         UnreadableError: it is damaged; also where a key is looked for that it does not have.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(content, ensure_ascii=False).encode("utf-8")  # half a character, which cannot be printed
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, str(error).splitlines()[0]) from error
     if not isinstance(content, dict):
         raise _unreadable(path, "it holds no table")
+    for key, kind in _TYPES.get(path.name, {}).items():
+        if not isinstance(content.get(key, kind()), kind):
+            raise _unreadable(path, f"{key} is of another type")
+    if path.name == RESULT and not are_numbers(content.get("metrics", {})):
+        raise _unreadable(path, "not all metrics are numbers")
     table = _Table(content)
     table.file = path
     return table
+
+
+# Of what is in the files of a run. That a key is missing is noticed where it is looked for.
+_TYPES: dict[str, dict[str, type]] = {
+    RECORD: dict.fromkeys(("choices", "versions", "data", "weights"), dict)
+    | dict.fromkeys(("key", "name", "directory"), str),
+    RESULT: dict.fromkeys(("run", "params", "metrics", "tags", "choices", "primary"), dict) | {"verdict": str},
+}
+
+
+def are_numbers(metrics: Any) -> bool:
+    """Whether these are numbers by their names; one that is not known is null."""
+    return isinstance(metrics, dict) and all(isinstance(value, int | float | None) for value in metrics.values())
 
 
 def read_config(folder: Path) -> "DictConfig":
@@ -90,7 +111,7 @@ def read_config(folder: Path) -> "DictConfig":
     path = folder / CONFIG
     try:
         content = OmegaConf.load(path)
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
         raise _unreadable(path, str(error).splitlines()[0]) from error
     if not isinstance(content, DictConfig) or not content:
         raise _unreadable(path, "it holds no table")
@@ -188,16 +209,16 @@ def _folder_of(given: str, roots: Sequence[str]) -> Path | None:
     if folder.is_dir():
         return folder
     for root in roots:
-        for path in sorted(Path(root).glob(f"**/{RECORD}")):
-            if f'"id": "{given}"' in path.read_text(encoding="utf-8", errors="replace"):
-                return path.parent
+        records = readable(sorted(Path(root).glob(f"**/{RECORD}")), read_json)
+        if found := next((path for path, record in records if record.get("id") == given), None):
+            return found.parent
     return None
 
 
 def status_of(folder: Path) -> str:
     """How a run ended: FINISHED, FAILED or KILLED; RUNNING when it was never closed."""
     path = folder / RESULT
-    if not path.is_file():
+    if not path.exists():
         return "RUNNING"
     run = read_json(path)["run"]
     if not isinstance(run, dict) or "status" not in run:

@@ -23,13 +23,14 @@ from embexp.core.run_folder import (
     write_json,
     write_text,
 )
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, UnreadableError, listed
 from embexp.experiment.fingerprint import code, digest, evaluated_rows, fingerprints, run_fingerprint, weights
 
 if TYPE_CHECKING:
     from embexp.experiment.plan import RunPlan
 
 logger = logging.getLogger(__name__)
+_NEEDED = ("dataset", "model", "loss", "trainer", "evaluator", "tracking", "paths", "seed")  # keys of a configuration
 
 
 def start_run(plan: "RunPlan") -> dict[str, Any]:
@@ -116,4 +117,7 @@ def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, A
             expected="the command in that directory",
             fix=f"cd {directory} && {shell_command('', [f'resume={folder.resolve()}'], away=True)}",
         )
-    return read_config(folder), record["choices"]
+    config = read_config(folder)
+    if missing := [key for key in _NEEDED if key not in config]:
+        raise UnreadableError(f"cannot be read: it has no {listed(missing)}", file=folder / CONFIG)
+    return config, record["choices"]

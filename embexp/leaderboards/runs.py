@@ -29,7 +29,7 @@ def runs_in(folders: Iterable[Path]) -> list[RecordedRun]:
 
     One that cannot be read is left out with a warning.
     """
-    begun = [folder for folder in folders if (folder / RESULT).is_file() or (folder / RECORD).is_file()]
+    begun = [folder for folder in folders if (folder / RESULT).exists() or (folder / RECORD).exists()]
     return [run for _, run in readable(begun, _run_in)]
 
 

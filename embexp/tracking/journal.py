@@ -11,7 +11,7 @@ from typing import Any
 
 from embexp.config.session import shell_command
 from embexp.core.run_context import timed
-from embexp.core.run_folder import RESULT, write_json
+from embexp.core.run_folder import RESULT, are_numbers, write_json
 from embexp.core.signals import ending_soon, held_back
 from embexp.errors import Pruned, Terminated, TrackingError
 from embexp.protocols import Tracker
@@ -226,7 +226,10 @@ def _read_lines(path: Path, lines: Sequence[bytes]) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
-        except ValueError as error:
+            is_line = isinstance(entry, dict) and isinstance(entry.get("step"), int | None)
+            if not is_line or not are_numbers(entry.get("metrics")):
+                raise ValueError("it is no line of metrics")
+        except (ValueError, RecursionError) as error:
             logger.warning("Left out: %s:%s cannot be read: %s", path, number, error)
         else:
             yield entry

@@ -1,11 +1,14 @@
 """A file of a run that cannot be read any more is one message that names it, and ends nothing that does not need it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from embexp.core.run_folder import CONFIG, RECORD, RESULT, read_config, read_json, readable, run_folder, status_of
 from embexp.errors import ConfigError, UnreadableError
+from embexp.experiment.resume import resumed
+from embexp.tracking.journal import written_lines
 
 DAMAGES = {
     "torn": b'{"key": "a',
@@ -17,6 +20,10 @@ DAMAGES = {
     "null": b"null",
     "no keys": b"{}",
     "another table": b'{"run": "x", "key": 3}',
+    "other types": b'{"run": {"status": "FINISHED"}, "metrics": {"a": "b"}, "choices": [1]}',
+    "half a character": b'{"run": {"status": "FINISHED"}, "name": "\\ud800", "choices": 1}',
+    "nested without end": b"[" * 100_000,
+    "another encoding": '{"run": {"status": "FINISHED"}, "name": "中文"}'.encode("gb18030"),
 }
 
 
@@ -63,3 +70,42 @@ def test_a_run_with_a_damaged_record_is_not_resumed_and_others_are_found_by_thei
     assert run_folder("1a2b", "fresh", str(tmp_path)) == str(tmp_path / "day/b")
     with pytest.raises(ConfigError):
         run_folder(str(tmp_path / "day/a"), "fresh")
+
+
+@pytest.mark.parametrize("name", [RECORD, RESULT, CONFIG])
+def test_a_folder_in_the_place_of_a_file_is_one_message(tmp_path, name):
+    for each in ("a", "b"):
+        (tmp_path / each).mkdir()
+        (tmp_path / each / CONFIG).write_text("loss: x")
+        (tmp_path / each / RECORD).write_text(json.dumps({"id": each, "layout": 2}))
+    (tmp_path / "a" / name).unlink(missing_ok=True)
+    (tmp_path / "a" / name).mkdir()
+    assert run_folder("b", "fresh", str(tmp_path)) == str(tmp_path / "b")
+    with pytest.raises(ConfigError):
+        status_of(tmp_path / "a") if name == RESULT else run_folder(str(tmp_path / "a"), "fresh")
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / RESULT).write_text("{}")
+    refused = PermissionError(13, "Permission denied")
+    monkeypatch.setattr("pathlib.Path.read_text", lambda *_, **__: (_ for _ in ()).throw(refused))
+    with pytest.raises(UnreadableError, match="Permission denied"):
+        read_json(tmp_path / RESULT)
+
+
+@pytest.mark.parametrize("key", ["dataset", "trainer", "paths"])
+def test_a_configuration_that_lacks_a_key_is_not_resumed(tmp_path, key):
+    keys = {"dataset", "model", "loss", "trainer", "evaluator", "tracking", "paths", "seed"} - {key}
+    (tmp_path / CONFIG).write_text("".join(f"{each}: {{}}\n" for each in keys))
+    (tmp_path / RECORD).write_text(json.dumps({"key": "k", "choices": {}, "directory": str(Path.cwd())}))
+    with pytest.raises(UnreadableError, match=rf"config\.yaml: cannot be read: it has no {key}"):
+        resumed(tmp_path, ["resume=run"])
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"step": "a", "metrics": {}}', '{"step": 1}', "[" * 10**5, "\udcff"])
+def test_a_damaged_line_of_metrics_is_left_out_and_named_by_its_number(line, tmp_path, caplog):
+    whole = '{"step": 1, "metrics": {"a": 1.0}}'
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(f"{whole}\n{line}\n{whole}\n".encode("utf-8", "surrogateescape"))
+    assert written_lines(path) == [json.loads(whole)] * 2
+    assert "metrics.jsonl:2 cannot be read: " in caplog.text
