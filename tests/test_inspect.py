@@ -119,14 +119,48 @@ def test_the_suggested_commands_keep_what_was_typed_and_their_command_knows(work
     }
 
 
-def test_ranked_rows_without_negatives_are_trained_as_pairs(workplace):
+def suggested(*overrides):
+    return json.loads(inspected(*overrides, "format=json"))["commands"]["train"]
+
+
+ZH = "如果您想取消订单请联系客服"
+EVALUATORS_OF = {
+    "question,answer": ("retrieval", "'dataset.reader.columns={anchor: question, positive: answer}'"),
+    "anchor,positive": ("retrieval", ""),
+    "anchor,positive,negative": ("triplet", ""),
+    "text,label": ("classification", ""),
+    "sentence1,sentence2,score": ("", ""),
+    "sentence1,sentence2,label": ("", ""),
+}
+
+
+@pytest.mark.parametrize("header", EVALUATORS_OF)
+def test_the_suggested_evaluator_reads_the_data_themselves(workplace, header):
+    evaluator, typed = EVALUATORS_OF[header]
+    width = header.count(",") + 1
+    label = {"score": "0.{n}", "label": "{m}"}.get(header.rpartition(",")[2])
+    line = ",".join([f"{ZH}{place}{{n}}" for place in range(width - bool(label))] + [label] * bool(label))
+    (workplace / "d.csv").write_text("\n".join([header, *(line.format(n=n, m=n % 2) for n in range(9))]))
+    options = [typed.strip("'")] if typed else []
+    expected = ["python -m embexp dataset=d.csv", typed, "loss=auto", f"evaluator=[{evaluator}]" if evaluator else ""]
+    assert suggested("dataset=d.csv", *options) == " ".join(filter(None, expected))
+
+
+@pytest.mark.parametrize(("text", "bundled"), [(ZH, "finance_zh"), ("how do I cancel", "finance")])
+def test_texts_alone_are_evaluated_on_bundled_pairs_of_their_script(workplace, text, bundled):
+    (workplace / "t.txt").write_text("\n".join(f"{text} {n}" for n in range(5)))
+    assert suggested("dataset=t.txt").endswith(f" loss=auto +dataset@evaluator.sts.dataset={bundled}")
+
+
+def test_the_shape_that_keeps_more_rows_is_named(workplace):
+    lines = [f"premise {n},what follows {n},entailment" for n in range(20)] + ["premise 0,what not,contradiction"]
+    (workplace / "nli.csv").write_text("\n".join(["sentence1,sentence2,label", *lines, "x,y,neutral"]))
+    assert suggested("dataset=nli.csv") == "python -m embexp dataset=nli.csv loss=auto shape=positive_pair"
+
+
+def test_ranked_rows_are_evaluated_by_retrieval(workplace):
     (workplace / "r.jsonl").write_text("".join(f'{{"query": "q{n}", "pos": ["p{n}"], "neg": []}}\n' for n in range(3)))
-    train = json.loads(inspected("dataset=r.jsonl", "format=json"))["commands"]["train"]
-    assert train == "python -m embexp dataset=r.jsonl loss=auto shape=positive_pair evaluator=[stsb]"
-    with (workplace / "r.jsonl").open("a") as file:
-        file.write('{"query": "q", "pos": ["p"], "neg": ["n"]}\n')
-    train = json.loads(inspected("dataset=r.jsonl", "format=json"))["commands"]["train"]
-    assert train == "python -m embexp dataset=r.jsonl loss=auto evaluator=[stsb]"
+    assert suggested("dataset=r.jsonl") == "python -m embexp dataset=r.jsonl loss=auto evaluator=[retrieval]"
 
 
 def test_without_a_train_split_nothing_is_to_be_trained(workplace):

@@ -28,6 +28,7 @@ def test_a_few_steps_on_real_nli_start_from_the_published_score(workplace, real_
     result = embexp(
         workplace,
         "dataset=nli",
+        "shape=triplet",
         "evaluator=[stsb]",
         f"paths.data={real_data}",
         "trainer.max_steps=2",

@@ -21,23 +21,21 @@ def plan_of_nli(folder, data, *overrides):
     return plan_run(compose(overrides), CHOICES, folder)
 
 
-def test_a_conversion_that_keeps_few_rows_is_told_with_what_may_keep_more(tmp_path, real_data, caplog):
-    with caplog.at_level(logging.WARNING):
-        plan = plan_of_nli(tmp_path, real_data)
-    assert plan.stages[0].dataset.splits["train"].num_rows == 776
-    assert (
-        "Only 6,658 of 65,030 rows of nli make a triplet, 776 of them to train on. "
-        "Another shape may keep more.\nhint: type shape=positive_pair\n" in caplog.text
+def test_a_conversion_that_keeps_few_rows_of_nli_is_not_taken_silently(tmp_path, real_data):
+    with pytest.raises(EmbexpError) as error:
+        plan_of_nli(tmp_path, real_data)
+    assert str(error.value) == (
+        "Of 45,384 training rows of nli (class_pair) the loss can train on 776 as triplet, 15,073 as positive_pair. "
+        "Expected the shape to train on, named by you.\nhint: type shape=triplet\nhint: type shape=positive_pair"
     )
+    assert plan_of_nli(tmp_path, real_data, "shape=triplet").stages[0].dataset.splits["train"].num_rows == 776
 
 
-def test_the_shape_that_is_asked_for_is_trained_on(tmp_path, real_data, caplog):
-    with caplog.at_level(logging.WARNING):
-        (stage,) = plan_of_nli(tmp_path, real_data, "shape=positive_pair").stages
+def test_the_shape_that_is_asked_for_is_trained_on(tmp_path, real_data):
+    (stage,) = plan_of_nli(tmp_path, real_data, "shape=positive_pair").stages
     labels = plan_of_nli(tmp_path, real_data, "loss=softmax").stages[0].dataset.splits["train"]["label"][:]
     assert stage.dataset.shape.name == "positive_pair"
     assert stage.dataset.splits["train"].num_rows == labels.count(0)
-    assert "Another shape" not in caplog.text
 
 
 def plan_of_finance(folder, *overrides):

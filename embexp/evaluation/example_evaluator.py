@@ -90,6 +90,10 @@ EVALUATED_SPLITS = ("dev", "test")
 NO_LEAKS = "no_leaks"  # a column of booleans: examples that were not seen in training
 
 
+# What to type for data without dev and test: a step that is there gets ratios, else it is added.
+_SPLIT_ANEW, _SPLIT = "dataset.steps.split.ratios=[8,1,1]", "+step@dataset.steps.split=split"
+
+
 class Task(Protocol):
     """What is evaluated: the texts of a row, the model's values of them, and the metrics.
 
@@ -185,7 +189,7 @@ class ExampleEvaluator:
                 f"evaluator={self.name} reads {self.dataset.name}, which has neither a dev nor a test split "
                 f"(it has: {listed(self.dataset.splits)})",
                 expected="one: split the data with dataset.steps.split, or choose an evaluator with data of its own",
-                fix="evaluator=[stsb]",
+                fix=_SPLIT_ANEW if any(report.step == "split" for report in self.dataset.history) else _SPLIT,
             )
         for split in self.splits:
             self.task.check(self.dataset.splits[split], f"{self.dataset.name}/{split}")

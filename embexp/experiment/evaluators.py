@@ -1,14 +1,18 @@
 """The evaluators of a run with their data, which of their rows were seen in training, and the primary metric."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
 import numpy
+from omegaconf import OmegaConf
 
 from embexp.config.compose import check_arguments, instantiate
+from embexp.config.session import option_files
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, Problem, Problems, did_you_mean, listed
+from embexp.errors import ConfigError, EmbexpError, Problem, Problems, did_you_mean, listed
 from embexp.evaluation.example_evaluator import NO_LEAKS
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import reading_notes
@@ -82,15 +86,42 @@ def _plan_evaluator(
     if not reads:
         return instantiate(call, name=name), {}, None
     node, label = _data_of(name, config, dataset_name)
-    dataset = builder.in_shape(
-        node, label, lambda offered: route_to_evaluator(offered, reads, label, name, builder.settings)
-    )
+    has_own_data = node is config["evaluator"][name].get("dataset")
+    with _own_keys(name, has_own_data):
+        dataset = builder.in_shape(
+            node, label, lambda offered: route_to_evaluator(offered, reads, label, name, builder.settings)
+        )
     leaked = {
         split: numpy.logical_or.reduce([leaked_rows(train, dataset, split) for train in trained_on])
         for split in ("dev", "test")
         if split in dataset.splits and trained_on
     }
-    return instantiate(call, name=name, dataset=dataset, leaked=leaked), leaked, dataset
+    with _own_keys(name, has_own_data):
+        return instantiate(call, name=name, dataset=dataset, leaked=leaked), leaked, dataset
+
+
+@contextmanager
+def _own_keys(name: str, has_own_data: bool) -> Iterator[None]:
+    """Problems with the data that an evaluator brings under the keys of these data."""
+
+    def typed(key: str) -> str:
+        if key == "dataset":
+            return f"{'' if _has_default_data(name) else '+'}dataset@evaluator.{name}.dataset"
+        return re.sub(r"^(step@)?dataset\.", rf"\1evaluator.{name}.dataset.", key)
+
+    try:
+        yield
+    except EmbexpError as error:
+        if not has_own_data:
+            raise
+        problems = (problem.renamed(typed).without_choice("step").without_choice("shape") for problem in error.problems)
+        raise type(error)(*problems) from error
+
+
+def _has_default_data(name: str) -> bool:
+    """Whether the evaluator's YAML chooses a data set itself, whose choice is then changed and not added."""
+    path = option_files("evaluator").get(name)
+    return path is not None and "dataset@dataset" in str(OmegaConf.load(path).get("defaults"))
 
 
 def _call_of(name: str, config: _Node) -> dict[str, Any]:

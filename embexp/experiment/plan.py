@@ -22,9 +22,17 @@ from embexp.core.run_context import (
 from embexp.errors import ConfigError, DataError, Problem, Problems
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import check_stage
-from embexp.experiment.datasets import DataBuilder, builder_of, check_steps, dataset_name, is_costly, offered_shapes
+from embexp.experiment.datasets import (
+    DataBuilder,
+    builder_of,
+    check_steps,
+    dataset_name,
+    is_costly,
+    offered_shapes,
+    split_for_run,
+)
 from embexp.experiment.evaluators import check_evaluator_route, check_evaluators, plan_evaluators
-from embexp.experiment.routing import few_rows_warnings, route_to_loss, wanted_shapes
+from embexp.experiment.routing import check_rows_kept, makeable, route_to_loss, wanted_shapes
 from embexp.experiment.settings_checks import check_settings
 from embexp.experiment.stage_config import (
     StageConfig,
@@ -38,7 +46,7 @@ from embexp.experiment.stage_config import (
 from embexp.exports.delivery import Export, check_shared_base, plan_exports
 from embexp.protocols import BaseModel, Tracker
 from embexp.steps.conversions.conversion import NEEDED, default_settings
-from embexp.steps.conversions.convert import limit_negatives
+from embexp.steps.conversions.convert import Way, limit_negatives
 from embexp.training.embedding_training import check_precision
 from embexp.training.stages import StagePlan
 from embexp.training.trainer_values import check_trainer, is_bounded
@@ -111,7 +119,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     """
     resolved = resolve(config)
     check_stages(resolved)
-    problems = Problems()
+    resolved, problems = split_for_run(resolved), Problems()
     planning = _check_yaml(resolved, short_names(resolved, choices), context.builders, problems)
     problems.raise_if_any()
     if not all(is_bounded(stage.node["trainer"]) for stage in planning.stages):
@@ -224,9 +232,7 @@ def _plan_stages(
         if stage := mine.attempt(plan_stage, config, folder / "stages" / config.name, planning.builder):
             findings = check_stage(stage, planning.model, place)
             mine.add(findings.errors, DataError)
-            accepted = wanted_shapes(config.node["shape"], config.spec)
-            few_rows = few_rows_warnings(stage.dataset, accepted, planning.builder.settings)
-            planning.of_stage(config, warnings).add((*few_rows, *findings.warnings), DataError)
+            planning.of_stage(config, warnings).add(findings.warnings, DataError)
             stages.append(stage)
     return tuple(stages), tuple(warnings.found)
 
@@ -235,15 +241,21 @@ def plan_stage(stage: StageConfig, folder: Path, builder: DataBuilder) -> StageP
     """A stage with its data read and converted.
 
     Raises:
-        EmbexpError: data that cannot be built, or that no conversion brings to the loss.
+        EmbexpError: data that cannot be built, that no conversion brings to the loss, or of which it leaves few rows
+            where another shape, of which none was named, leaves more.
     """
-    spec = stage.spec
-    accepted = wanted_shapes(stage.node["shape"], spec)
-    dataset = builder.in_shape(
-        stage.node["dataset"],
-        stage.dataset_name,
-        lambda offered: route_to_loss(offered, accepted, stage.dataset_name, spec.name, builder.settings),
-    )
+    spec, data, shape = stage.spec, stage.node["dataset"], stage.node["shape"]
+    accepted = wanted_shapes(shape, spec)
+
+    def find_route(offered: list[str]) -> Way:
+        return route_to_loss(offered, accepted, stage.dataset_name, spec.name, builder.settings)
+
+    source = builder.source(data, stage.dataset_name, find_route)
+    accepted = makeable(accepted, source)
+    way = find_route([source.shape.name])
+    if shape is None:
+        check_rows_kept(source, accepted, way[1][-1].target if way[1] else source.shape.name, builder.settings)
+    dataset = builder.converted(source, way)
     dataset = limit_negatives(dataset, spec.max_negatives)
     dataset.training_rows()
     return StagePlan(stage.name, dataset, spec, stage.node["trainer"], folder)

@@ -2,19 +2,22 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
 from embexp.config.session import option_files
+from embexp.data.arrow import batches_of, list_lengths
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import described, shape_named
 from embexp.errors import Problem, ShapeError, listed
 from embexp.losses.spec import LossSpec
 from embexp.steps.conversions.conversion import NEEDED, ConversionSettings, default_settings
-from embexp.steps.conversions.convert import Way, route, unmet_needs, within_reach
+from embexp.steps.conversions.convert import Way, convert, route, unmet_needs, within_reach
 
-_CONVERTED = "convert "  # begins the report of a conversion: `convert class_pair -> triplet`
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def wanted_shapes(shape: str | None, spec: LossSpec) -> tuple[str, ...]:
@@ -69,7 +72,7 @@ def route_to_evaluator(
     needs = unmet_needs(offered, accepted, most=1, settings=settings)
     own_data = (f"+dataset@evaluator.{evaluator}.dataset={name}" for name in _datasets_of(accepted))
     expected = "data of such a shape (the evaluator may have its own), or another evaluator"
-    fix = (*own_data, "evaluator=[stsb]")
+    fix = (*(f"evaluator=[{name}]" for name in fitting_evaluators(offered, settings)), *own_data)
     raise _no_route(offered, accepted, dataset, ("evaluator", [evaluator]), needs, expected, fix)
 
 
@@ -108,6 +111,35 @@ def _no_route(
     return ShapeError(f"{accepts}, and no conversion leads there", key=key, given=given, expected=expected, fix=fix)
 
 
+_EVALUATORS = ("sts", "retrieval", "triplet", "binary", "classification")  # in the order in which they are proposed
+
+
+def fitting_evaluators(
+    offered: Sequence[str], settings: ConversionSettings | None = None, label_names: Sequence[str] | None = None
+) -> list[str]:
+    """The evaluators that read data of these shapes and need nothing else: first those that read them as they are.
+
+    Args:
+        label_names: names of the classes of pairs, of which a conversion must know the meaning; None where not known.
+    """
+    settings = settings or default_settings()
+    files = option_files("evaluator")
+    reads = {name: tuple(OmegaConf.load(files[name])["_reads_"]) for name in _EVALUATORS if name in files}
+    ways = {name: route(offered, shapes, most=1, settings=settings) for name, shapes in reads.items()}
+
+    def is_known(way: Way) -> bool:
+        if label_names is None or not way[1] or way[0] != "class_pair":
+            return True
+        names, target = {*label_names}, way[1][0].target
+        if target == "scored_pair":
+            return bool(names) and names <= {*settings.label_scores}
+        needed = {*settings.positive_labels, *(() if target == "positive_pair" else settings.negative_labels)}
+        return needed <= names
+
+    fitting = [name for name, way in ways.items() if way and is_known(way)]
+    return sorted(fitting, key=lambda name: bool(ways[name][1]))
+
+
 def _datasets_of(shapes: Sequence[str]) -> list[str]:
     """The first data set that offers each of these shapes."""
     offers = {name: OmegaConf.load(path).get("shapes") or () for name, path in sorted(option_files("dataset").items())}
@@ -132,26 +164,61 @@ def _fitting_losses(offered: Sequence[str], settings: ConversionSettings | None 
     return [name for name, found in routes_to_losses(offered, settings).items() if found]
 
 
-def few_rows_warnings(
-    dataset: EmbeddingDataset, accepted: Sequence[str], settings: ConversionSettings | None = None
-) -> list[Problem]:
-    """Warn where a conversion kept less than a quarter of the rows and another shape of the loss is within reach."""
-    converted = [report for report in dataset.history if report.step.startswith(_CONVERTED)]
-    if not converted:
-        return []
-    sources = [report.step.removeprefix(_CONVERTED).partition(" ")[0] for report in converted]
-    others = [
-        shape
-        for shape in accepted
-        if shape != dataset.shape.name and all(route([source], (shape,), settings=settings) for source in sources)
-    ]
-    train = dataset.splits["train"].num_rows
-    return [
-        Problem(
-            f"Only {report.rows_out:,} of {report.rows_in:,} rows of {dataset.name} make a {dataset.shape.name}, "
-            f"{train:,} of them to train on. Another shape may keep more",
-            fix=tuple(f"shape={shape}" for shape in others),
+_FEW = 1 / 4  # share of the training rows below which a conversion keeps few of them
+_MORE = 2  # times as many rows from which on another shape keeps more of them
+
+
+def makeable(accepted: Sequence[str], dataset: EmbeddingDataset) -> tuple[str, ...]:
+    """Those of the accepted shapes that these rows can make: ranked rows without any negative make no triplets.
+
+    All of them where none would be left: then the conversion says what is missing.
+    """
+    rows = dataset.splits.get("train")
+    if dataset.shape.name != "ranked" or rows is None or _have_negatives(rows):
+        return tuple(accepted)
+    return tuple(shape for shape in accepted if not shape_named(shape).negatives) or tuple(accepted)
+
+
+def _have_negatives(rows: "Dataset") -> bool:
+    return any(
+        list_lengths(batch["negatives"].combine_chunks()).any()
+        for batch in batches_of(rows.select_columns(["negatives"]))
+    )
+
+
+def check_rows_kept(
+    source: EmbeddingDataset, accepted: Sequence[str], taken: str, settings: ConversionSettings | None = None
+) -> None:
+    """Raise ShapeError where the shape that would be taken keeps few of the training rows and another one keeps more.
+
+    Args:
+        source: the rows before they are converted.
+        accepted: the shapes that the loss accepts.
+        taken: the one of them that comes first, and that nobody named.
+    """
+    total = source.splits["train"].num_rows if "train" in source.splits else 0
+    if taken == source.shape.name or len(accepted) < 2 or (kept := _rows_kept(source, taken, settings)) >= _FEW * total:
+        return
+    others = {shape: _rows_kept(source, shape, settings) for shape in accepted if shape != taken}
+    others = {shape: rows for shape, rows in others.items() if rows >= max(1, _MORE * kept)}
+    if others:
+        counts = listed(f"{rows:,} as {shape}" for shape, rows in {taken: kept, **others}.items())
+        raise ShapeError(
+            f"Of {total:,} training rows of {source.name} ({source.shape.name}) the loss can train on {counts}",
+            expected="the shape to train on, named by you",
+            fix=tuple(f"shape={shape}" for shape in ([taken, *others] if kept else others)),
         )
-        for report in converted
-        if others and report.rows_out < report.rows_in / 4
-    ]
+
+
+def _rows_kept(source: EmbeddingDataset, shape: str, settings: ConversionSettings | None) -> int:
+    """How many training rows of a shape these rows make; 0 where they make none."""
+    found = route([source.shape.name], (shape,), settings=settings)
+    if not found:
+        return 0
+    made = replace(source, splits={"train": source.splits["train"]})
+    try:
+        for conversion in found[1]:
+            made = convert(made, conversion, settings)
+    except ShapeError:
+        return 0
+    return made.splits["train"].num_rows

@@ -18,7 +18,7 @@ from embexp.core.run_folder import held, write_json, write_text
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
-from embexp.experiment.datasets import builder_of, dataset_name
+from embexp.experiment.datasets import builder_of, dataset_name, split_for_evaluation
 from embexp.experiment.evaluators import check_evaluator_route, plan_evaluators
 from embexp.experiment.plan import short_names
 from embexp.experiment.scoring import BOTH, AllScores, base_encoder, metrics_of, score_all, texts_of
@@ -74,7 +74,7 @@ class _EvaluationPlan:
 def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> _EvaluationPlan:
     """The plan; all mistakes, of all models and evaluators, are reported together."""
     resolved = [resolve(config) for config, _ in composed]
-    first, problems = resolved[0], Problems()
+    first, problems = split_for_evaluation(resolved[0], [each["model"] for each in resolved]), Problems()
     builder = builder_of(first)
     name = dataset_name(first["dataset"], composed[0][1])
     problems.add(problems_with("speed_texts", first["speed_texts"], COUNT_FROM_0, such_as=256), ConfigError)
@@ -213,13 +213,21 @@ def _rows(
         split, metric = verdict_split(evaluator), _metric(plan, evaluator)
         of_models = {model: found[evaluator.name, split] for model, found in scores.items()}
         ranking = rank_models(of_models, metric, evaluator.resamples)
-        placed[f"{split}/{evaluator.name}/{metric}"] = {each.name: asdict(each) for each in ranking}
+        rows = _rows_judged(evaluator, split)
+        placed[f"{split}/{evaluator.name}/{metric}"] = {each.name: asdict(each) | rows for each in ranking}
         if evaluator.name == plan.primary_evaluator:
             order = [each.name for each in ranking]
     return [
         {"model": model, "scores": {key: models[model] for key, models in placed.items()}, **costs[model]}
         for model in order
     ]
+
+
+def _rows_judged(evaluator: Evaluator, split: str) -> dict[str, int]:
+    """How many rows are evaluated, of how many that were divided; empty where the data came as they are."""
+    dataset = getattr(evaluator, "dataset", None)
+    divided = [report.rows_out for report in dataset.history if report.step == "split"] if dataset else []
+    return {"rows": dataset.splits[split].num_rows, "of_rows": divided[0]} if divided else {}
 
 
 def _metric(plan: _EvaluationPlan, evaluator: Evaluator) -> str:

@@ -36,7 +36,7 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     from embexp.config.compose import instantiate, resolve
     from embexp.config.session import shell_command
     from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
-    from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes
+    from embexp.experiment.datasets import SPLIT, DataBuilder, dataset_name, offered_shapes
     from embexp.inspection.collect import inspection_of
     from embexp.inspection.render import rendered
     from embexp.inspection.suggestions import MODEL_KEYS, kept, training_command
@@ -59,8 +59,10 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     model = str(choices.get("model") or "")
     found["tokens_of"] = Path(resolved["model"]["path"]).name if model == "pretrained" else model
     lenient = ["dataset.reader.on_fault=drop"] if found["faults"] and node["reader"]["on_fault"] == "stop" else []
+    is_split = any((step or {}).get("_target_") == SPLIT for step in (node["steps"] or {}).values())
+    typed_for_run = [*kept(typed, MODEL_KEYS), *lenient]
     commands = {
-        "train": training_command([*kept(typed, MODEL_KEYS), *lenient], dataset, offered, settings),
+        "train": training_command(typed_for_run, dataset, offered, settings, is_split),
         "prepare": shell_command("prepare", map(shlex.quote, [*kept(typed), *lenient])),
     }
     if resolved["format"] == "json":

@@ -1,12 +1,15 @@
 """What to type next: the command that trains on a data set, with the overrides that were typed already."""
 
+import itertools
 import re
 import shlex
 from collections.abc import Sequence
 
+from embexp.config.compose import option_of
 from embexp.config.session import shell_command
-from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import ShapeError
+from embexp.experiment.routing import check_rows_kept, fitting_evaluators, makeable, shipped_losses
 from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.conversions.convert import route
 
@@ -31,36 +34,50 @@ def cannot_train(dataset: EmbeddingDataset) -> str:
 
 
 def training_command(
-    typed: Sequence[str], dataset: EmbeddingDataset, offered: Sequence[str], settings: ConversionSettings
+    typed: Sequence[str],
+    dataset: EmbeddingDataset,
+    offered: Sequence[str],
+    settings: ConversionSettings,
+    is_split: bool = False,
 ) -> str:
     """The command that trains on a data set with the loss that suits its shape; empty if it has no training rows.
+
+    It evaluates on the data themselves where some evaluator reads them, else on the bundled pairs of their script.
 
     Args:
         typed: the overrides that lead to the data.
         offered: the shapes in which the data can be read.
+        is_split: whether a run makes dev and test of them.
     """
     if cannot_train(dataset):
         return ""
-    options = ["loss=auto"]
-    if dataset.shape.name == "ranked" and not _has_negatives(dataset):
-        options.append("shape=positive_pair")
-    if not _has_scored_pairs(dataset, offered, settings):
-        has_queries = dataset.shape.name in ("ranked", "positive_pair") and len(dataset.splits) > 1
-        options.append("evaluator=[retrieval]" if has_queries else "evaluator=[stsb]")
+    options = ["loss=auto", *_named_shape(dataset, settings)]
+    fitting = fitting_evaluators(offered, settings, dataset.label_names)
+    if not fitting:
+        options.append(f"+dataset@evaluator.sts.dataset={'finance_zh' if _is_chinese(dataset) else 'finance'}")
+    elif "sts" not in fitting:
+        options.append(f"evaluator=[{fitting[0]}]")
+    if fitting and not is_split and len(dataset.splits) == 1:
+        options.append("+step@dataset.steps.split=split")
     return shell_command("", [*map(shlex.quote, typed), *options])
 
 
-def _has_negatives(dataset: EmbeddingDataset) -> bool:
-    import pyarrow.compute
+def _named_shape(dataset: EmbeddingDataset, settings: ConversionSettings) -> list[str]:
+    """The shape to name where that which loss=auto would take keeps few rows and another one more."""
+    names = {*dataset.label_names}
+    rows = (row for row in option_of("loss", "auto")["_by_shape_"] if row["shape"] == dataset.shape.name)
+    row = next((row for row in rows if {*(row.get("label_names") or names)} == names), None)
+    accepted = makeable(shipped_losses()[row["loss"]], dataset) if row else ()
+    if not accepted or not (way := route([dataset.shape.name], accepted, settings=settings)) or not way[1]:
+        return []
+    try:
+        check_rows_kept(dataset, accepted, way[1][-1].target, settings)
+    except ShapeError as error:
+        return [error.problems[0].fix[-1]]
+    return []
 
-    lengths = (pyarrow.compute.list_value_length(batch["negatives"]) for batch in batches_of(dataset.splits["train"]))
-    return any((pyarrow.compute.max(length).as_py() or 0) > 0 for length in lengths)
 
-
-def _has_scored_pairs(dataset: EmbeddingDataset, offered: Sequence[str], settings: ConversionSettings) -> bool:
-    """Whether the data have scored pairs for an evaluator, at most one conversion away."""
-    found = route(offered, ["scored_pair"], most=1, settings=settings)
-    if found and found[1] and found[0] == dataset.shape.name == "class_pair":
-        names = dataset.label_names
-        return bool(names) and set(names) <= set(settings.label_scores)
-    return found is not None
+def _is_chinese(dataset: EmbeddingDataset) -> bool:
+    """Whether a fifth of the first texts' characters are Chinese."""
+    text = "".join(itertools.islice(dataset.texts("train"), 200))
+    return len(re.findall(r"[\u3400-\u9fff]", text)) > len(text) / 5

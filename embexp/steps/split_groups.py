@@ -1,15 +1,18 @@
-"""Which rows must stay together, and which group goes to which split."""
+"""Which rows must stay together, which group goes to which split, and which negatives of train must go then."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy
 
+from embexp.data.arrow import batches_of, list_lengths, scores_without, select_rows, table_of_batches, without_items
+from embexp.data.shapes import Shape, text_columns
 from embexp.errors import DataError, listed
-from embexp.steps.dedup.row_keys import mixed, text_hashes
+from embexp.steps.dedup.row_keys import comparable, mixed, text_hashes, text_keys
 
 if TYPE_CHECKING:
+    import pyarrow
     from datasets import Dataset
 
 
@@ -89,8 +92,8 @@ class Division:
     """The split of each group.
 
     Attributes:
-        parts: the split of each group, as its place among `names`; the last one is train.
-        large: groups that are larger than the smallest split to make, and therefore in train.
+        parts: the split of each group, as its place among `names`; the last one gets what the others leave.
+        large: groups that are larger than the smallest split to make, and therefore in the last one.
     """
 
     names: tuple[str, ...]
@@ -99,7 +102,12 @@ class Division:
 
 
 def divided(
-    groups: RowGroups, shares: Mapping[str, float], seed: int, labels: numpy.ndarray | None, name: str
+    groups: RowGroups,
+    shares: Mapping[str, float],
+    seed: int,
+    labels: numpy.ndarray | None,
+    name: str,
+    rest: str = "train",
 ) -> Division:
     """The groups divided so that each split gets its share of the rows.
 
@@ -110,13 +118,13 @@ def divided(
     cuts.
 
     Args:
-        shares: the share of each split to make, in (0, 1), together below 1; train gets the rest.
+        shares: the share of each split to make, in (0, 1), together below 1; `rest` gets the rest.
         labels: the label of each row as a whole number; a group has its most frequent one.
 
     Raises:
         DataError: too few groups for the splits.
     """
-    names = (*shares, "train")
+    names = (*shares, rest)
     place = mixed(groups.keys, seed).astype("float64") / 2.0**64
     large = groups.sizes > max(1, int(min(shares.values()) * groups.sizes.sum()))
     cuts = numpy.cumsum(list(shares.values()))
@@ -175,9 +183,92 @@ def _none_empty(
                 f"{name} cannot be divided into {listed((names[-1], *names[:-1]))}: its rows make {len(parts):,} "
                 f"group(s) that stay together, {int(large.sum()):,} of them larger than a split, and nothing is left "
                 f"for {names[part]}",
-                expected="larger shares, 0 for no such split, or rows, which lets a text be in two splits",
-                fix=tuple(f"dataset.steps.split.{fix}" for fix in ("ratios=[2,1,1]", "ratios=[1,0,0]", "by=rows")),
+                expected="larger shares, no such split, or rows in place of texts, which lets a text be in two splits",
             )
         distance = numpy.maximum(bounds[part] - place, place - bounds[part + 1])
         parts[numpy.where(free, distance, numpy.inf).argmin()] = part
     return parts
+
+
+_LISTS, _SCORES = "negatives", "negative_scores"
+
+
+def tying_columns(shape: Shape) -> list[str]:
+    """The text columns that tie rows together: all but negatives, which were often mined from the same few texts."""
+    return [column for column in shape.texts if column != _LISTS]
+
+
+def without_negatives_of(shape: Shape, splits: Mapping[str, "Dataset"]) -> tuple[dict[str, "Dataset"], list[str]]:
+    """The splits, without the negatives of train that are queries or positives of dev or test; and what went, in words.
+
+    A list loses them; in columns another negative of the row takes their place, and a row without another one goes.
+    A text that is only a negative of dev or test may be one in train, too. Case, spaces and punctuation do not count.
+    """
+    splits, rows = dict(splits), splits["train"]
+    held_out = [part for name, part in splits.items() if name != "train"]
+    has_lists = _LISTS in shape.texts
+    columns = [_LISTS] if has_lists else text_columns(shape, rows.column_names)[len(shape.texts) :]
+    if not held_out or not columns or not rows.num_rows:
+        return splits, []
+    taken = numpy.unique(numpy.concatenate([text_hashes(part, tying_columns(shape), True)[0] for part in held_out]))
+    masks = [*_masks(rows, columns, taken)]
+    num_texts = sum(int(mask.sum()) for mask in masks)
+    if not num_texts:
+        return splits, []
+    schema = rows.features.arrow_schema.remove_metadata()
+    remark = f"{num_texts:,} negatives of train left out, which are queries or positives of other splits"
+    if has_lists:
+        splits["train"] = table_of_batches(map(_shorter_lists, batches_of(rows), masks), schema)
+        return splits, [remark]
+    stay = numpy.concatenate([~mask.all(axis=1) for mask in masks])
+    replaced = (
+        _other_negatives(batch, columns, mask, shape.label) for batch, mask in zip(batches_of(rows), masks, strict=True)
+    )
+    splits["train"] = select_rows(table_of_batches(replaced, schema), stay)
+    gone = int((~stay).sum())
+    return splits, [remark + (f", with {gone:,} rows that had no other" if gone else "")]
+
+
+def _masks(rows: "Dataset", columns: list[str], taken: numpy.ndarray) -> Iterator[numpy.ndarray]:
+    """For each batch which negatives are among those taken: of lists one by one, else `(num_rows, num_columns)`."""
+    for batch in batches_of(rows.select_columns(columns)):
+        if columns == [_LISTS]:
+            yield numpy.isin(text_keys(comparable(batch[_LISTS].combine_chunks().flatten())), taken)
+        else:
+            keys = [text_keys(comparable(batch[column].combine_chunks())) for column in columns]
+            yield numpy.isin(numpy.stack(keys, axis=1), taken)
+
+
+def _shorter_lists(batch: "pyarrow.Table", mask: numpy.ndarray) -> "pyarrow.Table":
+    lists, names = batch[_LISTS].combine_chunks(), batch.column_names
+    if _SCORES in names:
+        scores = scores_without(batch[_SCORES].combine_chunks(), lists, ~mask)
+        batch = batch.set_column(names.index(_SCORES), _SCORES, scores)
+    return batch.set_column(names.index(_LISTS), _LISTS, without_items(lists, lists.flatten(), ~mask))
+
+
+def _other_negatives(
+    batch: "pyarrow.Table", columns: list[str], mask: numpy.ndarray, label: str | None
+) -> "pyarrow.Table":
+    """The rows with the next negative that is not in the mask in place of each that is, and with its score."""
+    import pyarrow.compute
+
+    many, places = len(columns), numpy.arange(len(columns))
+    turns = (places[:, None] + places) % many  # for each negative itself, then those after it
+    chosen = turns[places, numpy.argmin(mask[:, turns], axis=2)]
+    texts = [batch[column].combine_chunks() for column in columns]
+    for place, column in enumerate(columns):
+        other = pyarrow.compute.choose(pyarrow.array(chosen[:, place]), *texts)
+        batch = batch.set_column(batch.column_names.index(column), column, other)
+    if label is None:
+        return batch
+    lists = batch[label].combine_chunks()
+    lengths = list_lengths(lists)
+    offsets = numpy.append(0, lengths.cumsum())
+    order = numpy.arange(offsets[-1])
+    first = offsets[1:] - many  # the scores of the negatives are the last ones of a row
+    order[first[:, None] + places] = first[:, None] + chosen
+    scored = pyarrow.ListArray.from_arrays(
+        pyarrow.array(offsets, pyarrow.int32()), lists.flatten().take(pyarrow.array(order))
+    )
+    return batch.set_column(batch.column_names.index(label), label, scored)

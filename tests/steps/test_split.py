@@ -131,8 +131,8 @@ def test_a_data_set_that_needs_no_split_is_returned_itself(dataset):
 
 def test_a_ratio_of_0_makes_no_split():
     assert list(split(numbered(30), (9, 0, 1)).splits) == ["train", "test"]
-    dataset = numbered(30)
-    assert split(dataset, (1, 0, 0)) is dataset
+    whole = split(numbered(30), (1, 0, 0))
+    assert (sizes_of(whole), str(whole.history[0])) == ({"train": 30}, "split: 30 -> 30 rows (all rows are train)")
 
 
 def test_few_rows_still_give_each_split_one():
@@ -193,19 +193,49 @@ def test_with_one_ratio_above_0_all_rows_go_there_and_given_splits_stay():
     assert rows_of(split(given, ratios=(0, 0, 1))) == rows_of(given)
 
 
+def test_without_a_ratio_for_train_all_rows_go_to_dev_and_test():
+    made = split(numbered(500), ratios=(0, 1, 1))
+    assert sizes_of(made) == pytest.approx({"dev": 250, "test": 250}, abs=40)
+    assert made.num_rows == 500
+    one = pairs(["same"] * 30 + [f"a{n}" for n in range(30)], [f"p{n}" for n in range(60)])
+    assert "the largest of 30, are larger than the smallest split and stay in test" in str(
+        split(one, (0, 1, 2)).history[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("dataset", "ratios", "ways"),
+    [
+        (pairs("aaaaaa", "uvwxyz"), (8, 1, 1), ["by=rows", "ratios=[1,0,0]", "ratios=[0,0,1]"]),
+        (pairs("ab", "xy"), (8, 1, 1), ["ratios=[1,0,0]", "ratios=[0,0,1]"]),
+        (pairs("aabbccdd", "stuvwxyz"), (8, 1, 1), ["ratios=[2,1,1]", "ratios=[1,0,0]", "ratios=[0,0,1]"]),
+    ],
+)
+def test_ways_out_of_groups_that_are_too_few_lead_out(dataset, ratios, ways):
+    with pytest.raises(DataError) as error:
+        split(dataset, ratios)
+    (problem,) = error.value.problems
+    assert [fix.replace("dataset.steps.split.", "") for fix in problem.fix] == ways
+    for fix in problem.fix:
+        changes = dict(part.rpartition(".")[2].split("=") for part in fix.split())
+        given = {"ratios": ratios} | changes
+        given["ratios"] = [float(each) for each in str(given["ratios"]).strip("[]()").split(",")]
+        split(dataset, **given)
+
+
 def test_all_problems_are_listed_at_once():
     with pytest.raises(ConfigError) as error:
         split(numbered(10), ratios=(8, -1), by="text", stratify=True, seed="x")
     assert [str(problem) for problem in error.value.problems] == [
-        "ratios=[8,-1] was given. Expected three numbers for train, dev and test, none below 0 and the first above 0, "
-        "or one above 0.\nhint: type ratios=[8,1,1]\nhint: type ratios=[0,0,1]",
+        "ratios=[8,-1] was given. Expected three numbers for train, dev and test, none below 0 and one or more "
+        "above 0.\nhint: type ratios=[8,1,1]\nhint: type ratios=[0,0,1]",
         "by=text was given. Expected one of: texts, rows. Did you mean 'texts'?\nhint: type by=texts",
         "stratify=true needs classes or scores, which mine (positive_pair) does not have.\nhint: type stratify=false",
         "seed=x was given. Expected a whole number.\nhint: type seed=42",
     ]
 
 
-@pytest.mark.parametrize("ratios", [(0, 1, 1), (8, 1), (8, 1, 1, 1), (8, -1, 1), (8, "1", 1), 8, (True, 1, 1), None])
+@pytest.mark.parametrize("ratios", [(0, 0, 0), (8, 1), (8, 1, 1, 1), (8, -1, 1), (8, "1", 1), 8, (True, 1, 1)])
 def test_ratios_that_are_none_are_refused(ratios):
     with pytest.raises(ConfigError, match=r"^ratios="):
         split(numbered(10), ratios)

@@ -145,7 +145,7 @@ def convert(
     reason = conversion.reason_with(settings) + (f"; left out: {counts}" if counts else "")
     if "train" in dataset.splits and "train" not in splits:
         text = f"No row of {dataset.name} is left after {dataset.shape.name} -> {target.name} ({reason})"
-        raise ShapeError(text, expected="another shape, or other data", fix="shape=<name>")
+        raise ShapeError(text, expected="another shape, or other data", fix=_ways_to_rows(dataset, conversion))
     made = dataset.after(
         f"convert {dataset.shape.name} -> {target.name}",
         splits,
@@ -155,6 +155,16 @@ def convert(
         prompts=_prompts_after(dataset, target),
     )
     return check_rows(made)
+
+
+def _ways_to_rows(dataset: EmbeddingDataset, conversion: Conversion) -> tuple[str, ...]:
+    """What to type where a conversion leaves no row to train on."""
+    rows, ends = dataset.splits["train"], (conversion.source, conversion.target)
+    if ends == ("ranked", "triplet"):
+        return ("negatives=bm25",)
+    if "min_score" in conversion.needs and rows.num_rows:
+        return (f"conversion.min_score={int(max(rows[dataset.shape.label][:]) * 1000) / 1000:g}",)
+    return ()
 
 
 def _with_prompts_for(dataset: EmbeddingDataset, conversion: Conversion) -> EmbeddingDataset:
