@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -115,7 +116,12 @@ def _own_keys(name: str, has_own_data: bool) -> Iterator[None]:
         if not has_own_data:
             raise
         problems = (problem.renamed(typed).without_choice("step").without_choice("shape") for problem in error.problems)
-        raise type(error)(*problems) from error
+        raise type(error)(*map(_without_all_train, problems)) from error
+
+
+def _without_all_train(problem: Problem) -> Problem:
+    """The problem without the advice to make all rows train, of which an evaluator has no use."""
+    return replace(problem, fix=tuple(fix for fix in problem.fix if not fix.endswith("split.ratios=[1,0,0]")))
 
 
 def _has_default_data(name: str) -> bool:
