@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 from embexp.config.compose import check_arguments, instantiate, model_named, option_names, option_of, parameters_of
 from embexp.config.yaml_keys import describes
 from embexp.core.file_contents import cached_snapshot, model_hash
-from embexp.data.cache import cached_step, dataset_key, rename_entry, step_key, unfinished_folder
 from embexp.core.run_folder import CONFIG, read_record
+from embexp.data.cache import cached_step, dataset_key, rename_entry, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problem
 from embexp.steps.conversions.conversion import ConversionSettings
