@@ -29,9 +29,8 @@ from embexp.experiment.datasets import (
     dataset_name,
     is_costly,
     offered_shapes,
-    split_for_run,
 )
-from embexp.experiment.evaluators import check_evaluator_route, check_evaluators, plan_evaluators
+from embexp.experiment.evaluators import check_evaluator_route, check_evaluators, plan_evaluators, split_for_run
 from embexp.experiment.routing import check_rows_kept, makeable, route_to_loss, wanted_shapes
 from embexp.experiment.settings_checks import check_settings
 from embexp.experiment.stage_config import (

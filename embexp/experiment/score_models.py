@@ -18,8 +18,8 @@ from embexp.core.run_folder import held, write_json, write_text
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
-from embexp.experiment.datasets import builder_of, dataset_name, split_for_evaluation
-from embexp.experiment.evaluators import check_evaluator_route, plan_evaluators
+from embexp.experiment.datasets import builder_of, dataset_name
+from embexp.experiment.evaluators import check_evaluator_route, plan_evaluators, split_for_evaluation
 from embexp.experiment.plan import short_names
 from embexp.experiment.scoring import BOTH, AllScores, base_encoder, metrics_of, score_all, texts_of
 from embexp.models.encoding import ModelEncoder

@@ -36,7 +36,8 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     from embexp.config.compose import instantiate, resolve
     from embexp.config.session import shell_command
     from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
-    from embexp.experiment.datasets import SPLIT, DataBuilder, dataset_name, offered_shapes
+    from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes
+    from embexp.experiment.evaluators import SPLIT
     from embexp.inspection.collect import inspection_of
     from embexp.inspection.render import rendered
     from embexp.inspection.suggestions import MODEL_KEYS, kept, training_command

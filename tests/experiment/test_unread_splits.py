@@ -7,7 +7,7 @@ import pytest
 from embexp.cli.overrides import expand_paths
 from embexp.config.compose import compose, resolve
 from embexp.core.run_folder import RECORD
-from embexp.experiment.datasets import split_for_evaluation, split_for_run
+from embexp.experiment.evaluators import split_for_evaluation, split_for_run
 
 OWN = "+dataset@evaluator.sts.dataset=gold.csv"
 
