@@ -13,7 +13,7 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from embexp.cli.overrides import SINGLE
 from embexp.cli.quoting import quoted
-from embexp.config.compose import option_names
+from embexp.config.compose import known_model, option_names
 from embexp.config.library_source import TRAINING_ARGUMENTS, field_defaults
 from embexp.config.schemas import SCHEMAS
 from embexp.config.session import option_files
@@ -74,7 +74,12 @@ def _explain_option(error: MissingConfigException, file: str) -> Problem | BaseE
     near = get_close_matches(option, options, n=2, cutoff=0.5)
     fix = tuple(f"{group}={as_typed([name] if in_list else name)}" for name in near)
     expected = f"{how_many} of: {listed(options)}"
-    return Problem("is not known", group, given, expected, did_you_mean(option, options), fix)
+    note = did_you_mean(option, options)
+    if group == "model" and (found := known_model(option)):
+        note, fix = "", (f"model={found}",)
+    elif group == "model":
+        expected += f"; a folder; or an id of the Hub with its owner, such as BAAI/{option}"
+    return Problem("is not known", group, given, expected, note, fix)
 
 
 def _explain_choice(group: str, stage: str, option: str) -> Problem:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from embexp.cli.choices import as_hydra_chooses
 from embexp.cli.quoting import FOREIGN, QUOTED, quoted, unquoted
+from embexp.config.compose import known_model
+from embexp.config.session import option_files
 from embexp.data.formats import SUFFIXES, kind_of
 
 # `dataset=my.csv` stands for `dataset=file dataset.reader.path=my.csv`, `dataset=org/name` for the Hub's data set.
@@ -30,6 +32,8 @@ def expand_paths(arguments: Sequence[str]) -> list[str]:
     ['dataset=file', 'dataset.reader.path=data/my.csv', 'loss=mnrl']
     >>> expand_paths(["dataset=数据.csv"])
     ['dataset=file', 'dataset.reader.path="数据.csv"']
+    >>> expand_paths(["model=bert-base-uncased", "model=bert-large-uncased"])
+    ['model=bert_base', 'model=pretrained', 'model.path=google-bert/bert-large-uncased']
     >>> expand_paths(["model.adapter=lora", "adapt.mlm.dataset=texts.txt"])
     ['model/adapter=lora', 'dataset@adapt.mlm.dataset=file', 'adapt.mlm.dataset.reader.path=texts.txt']
 
@@ -49,12 +53,25 @@ def _expand(argument: str) -> list[str]:
         return _expand_for_stage(*of_stage.groups(), value)
     if placed := _PLACED.fullmatch(group):
         return _expand_at(*placed.groups(), value)
+    if group == "model":
+        known = [*map(_known_model, value.split(","))]
+        is_mixed = len({"/" in each for each in known}) > 1  # options and ids go into different keys
+        value = value if is_mixed else ",".join(known)
+        argument = f"{group}={value}"
     paths = _paths_in(value) if group in _PATH_OPTIONS else None
     if not paths:
         return [argument]
     from_hub = group == "dataset" and all(map(_is_hub_id, paths))
     option, key = _HUB_OPTION if from_hub else _PATH_OPTIONS[group]
     return [f"{group}={option}", f"{key}={','.join(quoted(path) if FOREIGN.search(path) else path for path in paths)}"]
+
+
+def _known_model(name: str) -> str:
+    """The option or Hub id that a name from a tutorial stands for; any other name as it is."""
+    is_plain = re.fullmatch(r"[A-Za-z][\w.-]*", name) is not None
+    if not is_plain or name in option_files("model") or Path(name).exists():
+        return name
+    return known_model(name) or name
 
 
 def _expand_for_stage(stage: str, group: str, value: str) -> list[str]:

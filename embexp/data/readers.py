@@ -20,7 +20,7 @@ from embexp.data.text_files import Chunk, FileOptions
 from embexp.errors import DataError, Problem, listed
 
 logger = logging.getLogger(__name__)
-_BUNDLED = "bundled"  # as `root` of a public data set: rows of a bundled corpus instead
+BUNDLED = "bundled"  # as `root` of a public data set: rows of a bundled corpus instead
 
 
 def read_files(
@@ -146,7 +146,7 @@ def read_public(
     """
     spec, faults = ColumnSpec(shape, columns, score_range, label_names, max_rows, is_own=False), FaultLog(on_fault)
     refuse(spec.problems(), under="dataset.reader")
-    if root == _BUNDLED:
+    if root == BUNDLED:
         logger.info("%s: rows of the bundled corpus %s stand in for it.", name, stand_in)
         return read_bundled(name, shape, stand_in, max_rows)
     if root is None:

@@ -13,7 +13,8 @@ from embexp.config.yaml_keys import describes
 from embexp.core.file_contents import cached_snapshot, model_hash
 from embexp.data.cache import cached_step, dataset_key, rename_entry, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, EmbexpError, ModelError, Problem
+from embexp.data.readers import BUNDLED
+from embexp.errors import ConfigError, EmbexpError, ModelError, Problem, listed
 from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.conversions.convert import Way, convert
 
@@ -139,10 +140,45 @@ _MOST_BUILT = 8  # data sets that a builder holds on to
 
 
 def dataset_name(node: _Node, choices: Mapping[str, Any]) -> str:
-    """The name of a dataset for people: the YAML's name, or the last part of its path or id."""
+    """The name of a dataset for people: the YAML's name, or the last part of its path or id.
+
+    Rows that stand in for those of a public data set are named: `qqp (stand-in: finance_en)`.
+    """
     reader = node["reader"]
     given = {"file": reader.get("path"), "hub": reader.get("id")}.get(str(choices["dataset"]))
-    return Path(given).name.partition(".")[0] if given else str(choices["dataset"])
+    name = Path(given).name.partition(".")[0] if given else str(choices["dataset"])
+    return with_stand_in(name, stand_in_of(node))
+
+
+def stand_in_of(node: _Node) -> str:
+    """The bundled corpus whose rows are read in place of a data set's own; empty where there is none."""
+    reader = node["reader"]
+    return reader["stand_in"] if reader.get("stand_in") and reader.get("root") == BUNDLED else ""
+
+
+def stand_ins(config: _Node) -> dict[str, str]:
+    """The bundled corpus for each data set of a run or an evaluation that it stands in for: by stage, by evaluator."""
+    nodes = {"dataset": config["dataset"]}
+    for group in ("adapt", "evaluator"):
+        parts = ((name, part.get("dataset")) for name, part in (config.get(group) or {}).items())
+        nodes |= {f"{group}.{name}.dataset": node for name, node in parts if isinstance(node, Mapping)}
+    return {key: found for key, node in nodes.items() if "reader" in node and (found := stand_in_of(node))}
+
+
+def stand_in_warning(found: Mapping[str, str]) -> Problem:
+    """The warning that the scores are not those of the data that were chosen."""
+    listing = listed(f"{corpus} for {key}" for key, corpus in found.items())
+    return Problem(f"Rows of a bundled corpus stand in: {listing}. The scores say nothing of the data that were chosen")
+
+
+def with_stand_in(name: str, stand_in: str | None) -> str:
+    """A name with what stands in for it, once.
+
+    >>> with_stand_in(with_stand_in("qqp", "finance_en"), "finance_en"), with_stand_in("qqp", "")
+    ('qqp (stand-in: finance_en)', 'qqp')
+    """
+    suffix = f" (stand-in: {stand_in})" if stand_in else ""
+    return name.removesuffix(suffix) + suffix if suffix else name
 
 
 class DataBuilder:

@@ -8,6 +8,8 @@ from embexp.core.environment import environment_tags
 from embexp.core.run_context import timed
 from embexp.core.run_folder import CONFIG
 from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import listed
+from embexp.experiment.datasets import stand_ins
 from embexp.experiment.fingerprint import evaluated_rows
 from embexp.experiment.plan import RunPlan
 from embexp.tracking.journal import Journal
@@ -63,11 +65,12 @@ def data_lines(dataset: EmbeddingDataset) -> list[str]:
 def parameters(plan: RunPlan) -> dict[str, Any]:
     """The resolved configuration as flat parameters; `loss`, `model` and the like are the chosen names."""
     flat = dict(flattened(plan.config, ""))
-    main = plan.stages[-1]
+    main, found = plan.stages[-1], stand_ins(plan.config)
     return flat | {
         **{key: plan.choices[key] for key in ("dataset", "model", "loss", "trainer")},
         # Runs of earlier versions had no silver and no negatives.
         **{key: plan.choices.get(key) or "none" for key in ("modifier", "adapt", "silver", "negatives")},
+        **({"stand_ins": listed(f"{key}: {corpus}" for key, corpus in found.items())} if found else {}),
         "base_model": plan.model_place["id"],
         "dataset.shape": main.dataset.shape.name,
         "dataset.train_rows": main.dataset.splits["train"].num_rows,

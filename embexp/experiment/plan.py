@@ -19,7 +19,7 @@ from embexp.core.run_context import (
     run_part,
     timed,
 )
-from embexp.errors import ConfigError, DataError, Problem, Problems
+from embexp.errors import ConfigError, DataError, Problem, Problems, listed
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import check_stage
 from embexp.experiment.datasets import (
@@ -29,6 +29,9 @@ from embexp.experiment.datasets import (
     dataset_name,
     is_costly,
     offered_shapes,
+    stand_in_warning,
+    stand_ins,
+    with_stand_in,
 )
 from embexp.experiment.evaluators import check_evaluator_route, check_evaluators, plan_evaluators, split_for_run
 from embexp.experiment.routing import check_rows_kept, makeable, route_to_loss, wanted_shapes
@@ -128,11 +131,14 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     problems.raise_if_any()
     _check_calls(planning, problems)
     problems.raise_if_any()
+    found = stand_ins(resolved)
+    parts["warnings"] = (*([stand_in_warning(found)] if found else []), *parts["warnings"])
     for warning in parts["warnings"]:
         logger.warning("%s", warning)
-    names, loss = planning.names, parts["stages"][-1].loss
+    names, loss = _with_model_stand_in(planning, parts["model_place"]), parts["stages"][-1].loss
     before, modifier = f"{names['adapt']}>" if names["adapt"] else "", f"+{loss.modifier.name}" if loss.modifier else ""
     name = resolved["name"] or f"{before}{names['loss']}{modifier}/{names['model']}/{resolved['seed']}"
+    name = with_stand_in(name, listed(dict.fromkeys(found.values())) if found else "")
     settings = {"config": planning.config, "choices": names, "model": planning.model}
     return RunPlan(name=name, folder=folder, exports=planning.exports, **settings, **parts)
 
@@ -201,6 +207,15 @@ def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[s
         "tracker": problems.attempt(instantiate, config["tracking"]),
         "warnings": (*warnings, *leaks),
     }
+
+
+def _with_model_stand_in(planning: _Planning, place: Mapping[str, str]) -> dict[str, str]:
+    """The names, that of the model with the one whose weights are taken in place of its own."""
+    names, model = dict(planning.names), planning.model
+    stand_in = getattr(model, "stand_in", None)
+    if stand_in and place["id"] != (getattr(model, "path", None) or getattr(model, "id", None)):
+        names["model"] = with_stand_in(names["model"], stand_in)
+    return names
 
 
 def short_names(config: _Node, choices: Mapping[str, Any]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from embexp.core.run_folder import held, write_json, write_text
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
-from embexp.experiment.datasets import builder_of, dataset_name
+from embexp.experiment.datasets import builder_of, dataset_name, stand_in_warning, stand_ins
 from embexp.experiment.evaluators import check_evaluator_route, plan_evaluators, split_for_evaluation
 from embexp.experiment.plan import short_names
 from embexp.experiment.scoring import BOTH, AllScores, base_encoder, metrics_of, score_all, texts_of
@@ -77,6 +77,8 @@ def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], fold
     first, problems = split_for_evaluation(resolved[0], [each["model"] for each in resolved]), Problems()
     builder = builder_of(first)
     name = dataset_name(first["dataset"], composed[0][1])
+    if found := stand_ins(first):
+        logger.warning("%s", stand_in_warning(found))
     problems.add(problems_with("speed_texts", first["speed_texts"], COUNT_FROM_0, such_as=256), ConfigError)
     for evaluator in first["evaluator"] or {}:
         problems.attempt(check_evaluator_route, evaluator, first, name, builder)

@@ -40,7 +40,7 @@ def prepare(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
 
     resolved = resolve(config)
     name = dataset_name(resolved["dataset"], choices)
-    folder = Path(resolved["output"] or f"prepared/{name}")
+    folder = Path(resolved["output"] or f"prepared/{name.replace(' (stand-in: ', '-').rstrip(')')}")
     _check_output(folder, resolved["format"], resolved["overwrite"])
     builder, shape = builder_of(resolved), resolved["shape"]
     dataset = builder.in_shape(

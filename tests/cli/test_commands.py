@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from embexp.cli.commands import COMMANDS, split_flags, summaries
+from embexp.cli.overrides import expand_paths
 
 ROOT = Path(__file__).parent.parent.parent
 DOORS = {path.stem: path for path in (ROOT / "embexp").glob("*.py") if "__main__" in path.read_text("utf-8")}
@@ -143,3 +144,28 @@ def test_help_lists_the_commands_first_and_imports_nothing_slow(workplace):
     )
     assert done.stdout.index("leaderboard  which loss") < done.stdout.index("== Groups: choose")
     assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize(
+    ("typed", "expanded"),
+    [
+        ("model=all-MiniLM-L6-v2", ["model=minilm"]),
+        ("model=all-minilm-l6-v2", ["model=minilm"]),
+        ("model=bge-small-zh-v1.5", ["model=bge_small_zh"]),
+        ("model=bert-base-chinese,all-mpnet-base-v2", ["model=bert_base_chinese,mpnet"]),
+        ("model=multilingual-e5-small", ["model=pretrained", "model.path=intfloat/multilingual-e5-small"]),
+        ("model=BAAI/bge-small-zh-v1.5", ["model=pretrained", "model.path=BAAI/bge-small-zh-v1.5"]),
+        ("model=xlm-roberta-base", ["model=pretrained", "model.path=FacebookAI/xlm-roberta-base"]),
+        ("model=bge-m3,m3e-base", ["model=pretrained", "model.path=BAAI/bge-m3,moka-ai/m3e-base"]),
+        ("model=minilm,bge-m3", ["model=minilm,bge-m3"]),  # the message names the id
+        ("model=bert_base", ["model=bert_base"]),
+        ("model=my-model", ["model=my-model"]),
+    ],
+)
+def test_a_model_is_known_by_the_name_that_tutorials_type(typed, expanded):
+    assert expand_paths([typed]) == expanded
+
+
+def test_a_folder_here_is_not_taken_for_a_model_of_the_hub(workplace):
+    (workplace / "bge-m3").mkdir()
+    assert expand_paths(["model=bge-m3"]) == ["model=bge-m3"]
