@@ -144,7 +144,11 @@ def test_teacher_embeddings_of_different_lengths_are_refused():
 def test_a_column_of_ids_is_refused(ids):
     error = only(findings_of("mnrl", "positive_pair", pairs(ids)).errors)
     assert error.startswith(f"anchor of toy holds ids, not texts: {ids[0]!r} and 7 more of 8. Expected texts: map")
-    assert error.endswith("hint: type 'dataset.reader.columns={anchor: <your column>}'")
+    assert error.endswith("Expected texts: map the column that has them.")
+    dataset = replace(pairs(ids), provenance={"ignored_columns": "id, body"})
+    assert only(findings_of("mnrl", "positive_pair", dataset).errors).endswith(
+        "\nhint: type 'dataset.reader.columns={anchor: id}'\nhint: type 'dataset.reader.columns={anchor: body}'"
+    )
 
 
 def test_some_ids_among_texts_are_a_warning_and_few_are_nothing():

@@ -19,6 +19,7 @@ SINGLE = ("model", "loss", "modifier", "trainer", "silver", "negatives")  # grou
 # `adapt.tsdae.dataset=nli` stands for `dataset@adapt.tsdae.dataset=nli`: a stage chooses from the run's groups.
 _OF_STAGE = re.compile(r"adapt\.([\w-]+)\.(dataset|loss|trainer|step|modifier)")
 _PLACED = re.compile(r"(\+?)(dataset|model)@([\w.-]+)")  # `+dataset@evaluator.retrieval.dataset=my.csv`
+_OPEN = ("conversion.label_scores",)  # tables whose keys are names of the user's own, which Hydra would refuse
 _HUB_OPTION = ("hub", "dataset.reader.id")
 
 
@@ -45,6 +46,8 @@ def expand_paths(arguments: Sequence[str]) -> list[str]:
 
 def _expand(argument: str) -> list[str]:
     group, _, value = argument.partition("=")
+    if group in _OPEN and value.startswith("{"):
+        return [f"++{argument}"]
     if group in _GROUPS_OF_KEYS:
         return [as_hydra_chooses(f"{_GROUPS_OF_KEYS[group]}={value}")]
     argument = as_hydra_chooses(argument)

@@ -49,7 +49,7 @@ class _BinaryTask(PairTask):
             raise DataError(
                 f"{where} has no pair of label {' or '.join(map(str, missing))}",
                 expected="pairs of label 1 and of label 0, or an evaluator that reads positive pairs alone",
-                fix=("evaluator.<name>.dataset=<other data>", "evaluator=[paraphrase_mining]"),
+                fix="evaluator=[paraphrase_mining]" if missing == [0] else (),
             )
 
 

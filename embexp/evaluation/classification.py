@@ -86,7 +86,6 @@ class ClassTask(Task):
             raise DataError(
                 f"{where} has rows of {number} class{'es' if number != 1 else ''}",
                 expected="two or more: name the column of the classes, or split the data anew with dataset.steps.split",
-                fix="'dataset.reader.columns={label: <your column>}'",
             )
 
     def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:

@@ -29,6 +29,7 @@ from embexp.training.trainer_values import steps_of, warmup_problems
 if TYPE_CHECKING:
     from datasets import Dataset
 
+_MOST_COLUMNS = 3  # that are proposed in place of another one
 _NOTICED = 0.01  # share of the rows from which on it is worth a warning that they are left out
 
 
@@ -45,7 +46,7 @@ def _check_labels(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[st
             f"{named(label, dataset)} is {value} in all {rows.num_rows:,} training rows: the loss {spec.name} has "
             "nothing to tell apart",
             expected="two values or more: map another column, or choose a loss without labels",
-            fix=_column_fix(label),
+            fix=_column_fixes(dataset, label),
         )
         return Findings(errors=(problem,))
     return _classes(dataset, spec, trainer, counts) if spec.batch_sampler == "group_by_label" else Findings()
@@ -60,7 +61,7 @@ def _classes(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, An
             f"{len(usable)} of {len(counts)} classes of {dataset.name} have {least} texts or more in train; "
             f"the loss {spec.name} needs {spec.needs.classes} such classes",
             expected="more texts of each: give more rows, or map a column with coarser classes",
-            fix=_column_fix(dataset.shape.label),
+            fix=_column_fixes(dataset, dataset.shape.label),
         )
         return Findings(errors=(problem,))
     left_out = total - _rows_grouped_by_label([*usable.values()], batch_size_of(trainer))
@@ -72,8 +73,13 @@ def _classes(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, An
     return Findings(warnings=(Problem(text),) if left_out >= _NOTICED * total else ())
 
 
-def _column_fix(column: str) -> tuple[str]:
-    return (f"'dataset.reader.columns={{{column}: <your column>}}'",)
+def _column_fixes(dataset: EmbeddingDataset, column: str) -> tuple[str, ...]:
+    """What to type so that another column of the source is read for this one: each of those that are not used."""
+    unused = dataset.provenance.get("ignored_columns") or ()
+    names = unused.split(", ") if isinstance(unused, str) else [*unused]
+    if any(report.step.startswith("convert ") for report in dataset.history):
+        return ()  # the source has other columns than what is trained on
+    return tuple(f"'dataset.reader.columns={{{column}: {name}}}'" for name in names[:_MOST_COLUMNS])
 
 
 def _rows_grouped_by_label(counts: list[int], batch_size: int) -> int:
@@ -158,7 +164,7 @@ def _ids(dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]]) -> Fin
                 f"{named(column, dataset)} holds ids, not texts: {ids[0][:40]!r} and {len(ids) - 1:,} more of "
                 f"{len(texts):,}",
                 expected="texts: map the column that has them",
-                fix=_column_fix(column),
+                fix=_column_fixes(dataset, column),
             )
             (errors if len(ids) >= _IDS * len(texts) else warnings).append(problem)
     return Findings(tuple(errors), tuple(warnings))
@@ -171,14 +177,15 @@ def _cut(
         return
     for column, texts in samples.items():
         prompt = dataset.prompts.prompt_for(column) or ""
-        cut = limit.num_cut([prompt + text for text in texts])
+        texts = [prompt + text for text in texts]
+        cut = limit.num_cut(texts)
         if cut >= max(1, _NOTICED * len(texts)):
             sampled = "sampled " if dataset.splits["train"].num_rows > len(texts) else ""
             yield Problem(
                 f"{named(column, dataset)}: {cut:,} of {len(texts):,} {sampled}texts ({100 * cut / len(texts):.1f} "
                 f"%) are longer than the {limit.max_tokens} tokens that the model reads; their ends are cut off",
-                expected="shorter texts, or a longer limit if the model allows one",
-                fix=("model.max_seq_length=<more>",),
+                expected="shorter texts" + (", or a longer limit" if limit.can_grow else ""),
+                fix=(f"model.max_seq_length={limit.enough_for(texts)}",) if limit.can_grow else (),
             )
 
 
@@ -197,7 +204,7 @@ def _copies(dataset: EmbeddingDataset, rows: "Dataset") -> Findings:
             "nothing is learned",
             expected="two different texts: map another column; for a text with itself under dropout take simcse, which "
             "reads twin_text",
-            fix=(*_column_fix("positive"), "loss=simcse"),
+            fix=(*_column_fixes(dataset, "positive"), "loss=simcse"),
         )
         (errors if same >= _COPIES * rows.num_rows else warnings).append(problem)
     if wrong:
@@ -205,7 +212,7 @@ def _copies(dataset: EmbeddingDataset, rows: "Dataset") -> Findings:
             f"In {of_rows(wrong, rows.num_rows)} of {dataset.name} a negative is the anchor or the positive itself: "
             "what pulls them together also pushes them apart",
             expected="other texts: map another column, and leave the positives out where negatives are sampled",
-            fix=_column_fix("negative_1"),
+            fix=_column_fixes(dataset, "negative_1"),
         )
         (errors if wrong >= _CONTRADICTIONS * rows.num_rows else warnings).append(problem)
     return Findings(tuple(errors), tuple(warnings))
@@ -262,7 +269,7 @@ def check_stage(stage: StagePlan, model: BaseModel | None, place: Mapping[str, s
     return merged(
         (
             Findings(warnings=tuple(reading_notes(stage.dataset))),
-            check_settings(stage.loss, stage.trainer, model),
+            check_settings(stage.loss, stage.trainer, model, stage.dataset.splits["train"].num_rows),
             check_companions(stage.loss, place),
             _check_labels(stage.dataset, stage.loss, stage.trainer),
             _check_steps(stage.dataset, stage.trainer),

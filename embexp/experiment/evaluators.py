@@ -109,7 +109,7 @@ def _plan_evaluator(
 
 @contextmanager
 def _own_keys(name: str, has_own_data: bool) -> Iterator[None]:
-    """Problems with the data that an evaluator brings under the keys of these data."""
+    """Problems with the data of an evaluator, those that it brings under the keys of these data."""
 
     def typed(key: str) -> str:
         if key == "dataset":
@@ -119,15 +119,17 @@ def _own_keys(name: str, has_own_data: bool) -> Iterator[None]:
     try:
         yield
     except EmbexpError as error:
-        if not has_own_data:
-            raise
-        problems = (problem.renamed(typed).without_choice("step").without_choice("shape") for problem in error.problems)
-        raise type(error)(*map(_without_all_train, problems)) from error
+        changed = (problem.renamed(typed) if has_own_data else problem for problem in error.problems)
+        raise type(error)(*(_for_evaluator(problem, has_own_data) for problem in changed)) from error
 
 
-def _without_all_train(problem: Problem) -> Problem:
-    """The problem without the advice to make all rows train, of which an evaluator has no use."""
-    return replace(problem, fix=tuple(fix for fix in problem.fix if not fix.endswith("split.ratios=[1,0,0]")))
+def _for_evaluator(problem: Problem, has_own_data: bool) -> Problem:
+    """The problem without choices that change nothing for an evaluator; its own data are all test, not all train."""
+    for group in ("loss", "shape", *(("step",) if has_own_data else ())):
+        problem = problem.without_choice(group)
+    if not has_own_data:
+        return problem
+    return replace(problem, fix=tuple(fix.replace("split.ratios=[1,0,0]", "split.ratios=[0,0,1]") for fix in problem.fix))
 
 
 def _has_default_data(name: str) -> bool:

@@ -97,7 +97,7 @@ def _evaluators(config: _Node, dataset: EmbeddingDataset | None, builder: DataBu
     lacking = [name for name, node in config["evaluator"].items() if node["_reads_"] and not node.get("dataset")]
     if lacking and not dataset:
         text, expected = "reads the data set that is trained on", "a data set, or an evaluator with data of its own"
-        fix = ("dataset=<data set>", "evaluator=[stsb]")
+        fix = ("dataset=finance", "evaluator=[stsb]")
         raise ConfigError(Problem(f"{text}, and none was named", "evaluator", lacking[:1], expected, fix=fix))
     problems, name = Problems(), dataset.name if dataset else ""
     evaluators, _, _ = plan_evaluators(config | {"primary_metric": None}, name, [], builder, problems)

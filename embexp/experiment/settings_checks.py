@@ -57,8 +57,14 @@ _BATCH_SIZE = "trainer.per_device_train_batch_size"
 _NEEDS_OTHER_ROWS = {"in_batch_negatives", "compares_rows"}
 
 
-def check_settings(spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel | None) -> Findings:
-    """Loss, modifier, trainer and model against each other; a model of None is not looked at."""
+def check_settings(
+    spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel | None, num_rows: int | None = None
+) -> Findings:
+    """Loss, modifier, trainer and model against each other; a model of None is not looked at.
+
+    Args:
+        num_rows: of train, where they are known: no larger batch is proposed.
+    """
     values = tuple(trainer_problems(trainer))
     return Findings(
         errors=(
@@ -67,7 +73,7 @@ def check_settings(spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel 
             *filter(None, [spec.modifier_problem(spec.traits)]),
             *spec.value_problems(),
         ),
-        warnings=() if values else tuple(_trainer_warnings(spec, trainer)),
+        warnings=() if values else tuple(_trainer_warnings(spec, trainer, num_rows)),
     )
 
 
@@ -115,7 +121,7 @@ def _model_errors(spec: LossSpec, model: BaseModel) -> Iterator[Problem]:
         yield Problem(text, "loss", spec.name, expected, fix=fix)
 
 
-def _trainer_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
+def _trainer_warnings(spec: LossSpec, trainer: Mapping[str, Any], num_rows: int | None) -> Iterator[Problem]:
     sampler, key = sampler_of(spec, trainer), "trainer.batch_sampler"
     if spec.batch_sampler == "no_duplicates" and sampler == "batch_sampler":
         text = f"may put a text into a batch twice, and the loss {spec.name} then takes it for its own negative"
@@ -124,11 +130,15 @@ def _trainer_warnings(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Pr
     size, least = batch_size_of(trainer), spec.needs.batch_size
     if size < least:
         text = f"gives the loss {spec.name} few rows to find the hardest negative of a batch in"
-        yield Problem(text, _BATCH_SIZE, size, f"{least} rows or more", fix=(f"{_BATCH_SIZE}={least}",))
+        largest = min(least, num_rows or least)
+        note = f"There are {num_rows:,} training rows" if largest < least else ""
+        fix = (f"{_BATCH_SIZE}={largest}",) if largest > size else ()
+        yield Problem(text, _BATCH_SIZE, size, f"{least} rows or more", note, fix)
     steps, key = trainer.get("gradient_accumulation_steps", 1), "trainer.gradient_accumulation_steps"
     is_cached = "gradient_cache" in spec.traits
     if steps > 1 and "in_batch_negatives" in spec.traits:
-        text, batch = f"adds no negatives: each batch of {size} is its own", f"{key}=1 {_BATCH_SIZE}={steps * size}"
+        larger = min(steps * size, num_rows or steps * size)
+        text, batch = f"adds no negatives: each batch of {size} is its own", f"{key}=1 {_BATCH_SIZE}={larger}"
         expected = "larger batches for more negatives" + ("" if is_cached else ", or cached_mnrl if memory is short")
         fix = (batch,) if is_cached else (batch, f"{batch} loss=cached_mnrl")
         yield Problem(text, key, steps, expected, fix=fix)

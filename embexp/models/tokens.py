@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from embexp.core.file_contents import json_in
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.stack import ModuleStack
-from embexp.models.weights import LOCAL, folders_of
+from embexp.models.weights import LOCAL, folders_of, network_config, num_positions
 from embexp.protocols import BaseModel
 
 if TYPE_CHECKING:
@@ -17,10 +17,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenLimit:
-    """A model's tokenizer, and how many tokens of a text the model reads; the rest is cut off."""
+    """A model's tokenizer, and how many tokens of a text the model reads; the rest is cut off.
+
+    Attributes:
+        most: how many it could read, where the network has a limit.
+    """
 
     tokenizer: "Tokenizer"
     max_tokens: int
+    most: int | None = None
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether the model could read longer texts than it does."""
+        return self.most is None or self.most > self.max_tokens
+
+    def enough_for(self, texts: Sequence[str]) -> int:
+        """A limit that cuts none of the texts, if the network has one."""
+        longest = max(self.num_tokens(texts))
+        return longest if self.most is None else min(longest, self.most)
 
     def num_cut(self, texts: Sequence[str]) -> int:
         """How many of the texts are longer than the model reads, special tokens counted."""
@@ -50,7 +65,8 @@ def token_limit(model: BaseModel, place: Mapping[str, str]) -> TokenLimit | None
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return TokenLimit(tokenizer, max_tokens)
+    positions = (num_positions(config) for folder in folders if (config := network_config(folder)))
+    return TokenLimit(tokenizer, max_tokens, next(positions, None))
 
 
 def _max_seq_length(folders: Sequence[Path]) -> int | None:

@@ -2,10 +2,12 @@
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from embexp.errors import ShapeError, listed
+from embexp.errors import ShapeError, as_typed, listed
 from embexp.steps.conversions.conversion import ConversionInput, Row, prompt_of
+
+_MOST_CLASSES = 3  # that are each proposed as the positive one
 
 
 def to_triplets(source: ConversionInput) -> Iterator[Row]:
@@ -48,12 +50,27 @@ def to_scored_pairs(source: ConversionInput) -> Iterator[Row]:
     """The class becomes its score in the settings."""
     names, scores = source.dataset.label_names, source.settings.label_scores
     if missing := [name for name in names if name not in scores]:
-        entries = listed(f"{name}: {scores.get(name, '<0 to 1>')}" for name in names)
-        fix = shlex.quote(f"conversion.label_scores={{{entries}}}")
+        fix = (*_scores_for(missing, names, scores),)
         text = f"The classes of {source.dataset.name} are {listed(names)}; no score is given for {listed(missing)}"
         raise ShapeError(text, expected="a score from 0 to 1 for each class", fix=fix)
     for row, name in _named_rows(source):
         yield _pair(row) | {"score": float(scores[name])} | prompt_of(row)
+
+
+def _meanings(keys: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    """What to type for settings that name classes: each of the first as the positive one, the others as negative."""
+    for name in names[:_MOST_CLASSES]:
+        others = [other for other in names if other != name]
+        chosen = {"positive_labels": [name], "negative_labels": others}
+        typed = (f"conversion.{key}={as_typed(chosen[key])}" for key in keys if chosen[key])
+        yield " ".join(each if each.isascii() and " " not in each else shlex.quote(each) for each in typed)
+
+
+def _scores_for(missing: Sequence[str], names: Sequence[str], known: Mapping[str, float]) -> Iterator[str]:
+    """What to type for classes without a score: each of the first of them as 1, the others as 0."""
+    for chosen in missing[:_MOST_CLASSES]:
+        scores = {name: known.get(name, int(name == chosen)) for name in names}
+        yield shlex.quote(f"conversion.label_scores={as_typed(scores)}")
 
 
 def _pair(row: Row) -> Row:
@@ -70,7 +87,7 @@ def _named_rows(source: ConversionInput, *settings: str) -> Iterator[tuple[Row, 
     if unknown := [key for key in settings if not set(getattr(source.settings, key)) <= set(names)]:
         given = " and ".join(f"{listed(getattr(source.settings, key))} ({key})" for key in unknown)
         text = f"The classes of {source.dataset.name} are {listed(names)}; this conversion reads {given}"
-        fix = (" ".join(f"conversion.{key}=[<some of yours>]" for key in unknown), "loss=softmax")
+        fix = (*_meanings(unknown, names), "loss=softmax")
         raise ShapeError(text, expected="some of your classes, or a loss that takes all of them", fix=fix)
     for row in source.rows():
         yield row, names[row["label"]]

@@ -13,7 +13,7 @@ from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import rows_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import ROW_PROMPT
-from embexp.errors import Problem, did_you_mean, listed
+from embexp.errors import Problem, as_typed, did_you_mean, listed
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -69,7 +69,12 @@ class ConversionSettings:
         lists = {"positive_labels": self.positive_labels, "negative_labels": self.negative_labels}
         wrong = {key: given for key, given in lists.items() if not _are_names(given)}
         for key, given in wrong.items():
-            yield Problem(key=key, given=given, expected="a list of class names", fix=(f"{key}=[<class>,...]",))
+            yield Problem(
+                key=key,
+                given=given,
+                expected="a list of class names",
+                fix=(f"{key}=[{as_typed(given)}]",) if isinstance(given, str) else (),
+            )
         if not wrong and (both := [name for name in self.positive_labels if name in self.negative_labels]):
             names = f"other classes than negative_labels; both have {listed(both)}"
             yield Problem(key="positive_labels", given=self.positive_labels, expected=names)

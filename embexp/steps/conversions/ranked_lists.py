@@ -35,8 +35,9 @@ def to_scored_triplets(source: ConversionInput) -> Iterator[Row]:
         return
     if missing := [name for name in SCORES if name not in columns]:
         text = f"{source.dataset.name}/{source.split} has no {' and no '.join(missing)} (it has: {listed(columns)})"
-        fix = "'dataset.reader.columns={positive_scores: <yours>, negative_scores: <yours>}'"
-        raise ShapeError(text, expected="a teacher's score for each text, or a loss that takes triplet", fix=fix)
+        raise ShapeError(
+            text, expected="a teacher's score for each text, or a loss that takes triplet", fix="loss=mnrl"
+        )
     for row, place, chosen in _with_negatives(source, _all_scored):
         scores = [row["positive_scores"][place], *(row["negative_scores"][negative] for negative in chosen)]
         yield _triplet(row, place, chosen) | {"label": scores}

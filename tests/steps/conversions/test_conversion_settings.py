@@ -3,6 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
+from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
 from embexp.config.compose import compose, instantiate, resolve
 from embexp.data.arrow import schema_of, table_of_rows
@@ -71,9 +72,9 @@ def test_scores_of_classes_in_any_script_are_typed_as_the_message_says():
     dataset = EmbeddingDataset("数据", shape, {"train": train}, label_names=names)
     with pytest.raises(ShapeError) as error:
         convert_to(dataset, "scored_pair", label_scores={"蕴含": 1})
-    _, _, typed = str(error.value).rpartition("hint: type ")
-    assert typed == "'conversion.label_scores={蕴含: 1, 中立: <0 to 1>, 矛盾: <0 to 1>}'"
-    (override,) = quote_texts([typed[1:-1].replace("<0 to 1>", "0.25")])
+    first, _ = error.value.problems[0].fix
+    assert first == "'conversion.label_scores={蕴含: 1, 中立: 1, 矛盾: 0}'"
+    (override,) = quote_texts(expand_paths(["conversion.label_scores={蕴含: 1, 中立: 0.25, 矛盾: 0.25}"]))
     settings = resolve(compose([override]))["conversion"]
     assert settings["label_scores"] == {"蕴含": 1, "中立": 0.25, "矛盾": 0.25}
     assert convert_to(dataset, "scored_pair", label_scores=settings["label_scores"]).splits["train"]["score"][:] == [
@@ -81,3 +82,9 @@ def test_scores_of_classes_in_any_script_are_typed_as_the_message_says():
         0.25,
         0.25,
     ]
+
+
+def test_scores_of_classes_with_plain_names_are_added_to_those_that_are_known():
+    (override,) = quote_texts(expand_paths(["conversion.label_scores={good: 1, bad: 0}"]))
+    known = {"entailment": 1.0, "neutral": 0.0, "contradiction": 0.0}
+    assert resolve(compose([override]))["conversion"]["label_scores"] == known | {"good": 1, "bad": 0}

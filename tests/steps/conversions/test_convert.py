@@ -231,12 +231,17 @@ def test_classes_that_the_settings_do_not_speak_of_are_refused(target, speaks_of
     with pytest.raises(ShapeError) as error:
         convert(of_shape("class_pair", ("same", "different", "unclear")), BY_ENDS["class_pair", target])
     names = {"positive_labels": "entailment", "negative_labels": "contradiction"}
+
+    def way_with(name):
+        others = ",".join(other for other in ("same", "different", "unclear") if other != name)
+        typed = {"positive_labels": f"[{name}]", "negative_labels": f"[{others}]"}
+        return " ".join(f"conversion.{key}={typed[key]}" for key in speaks_of)
+
     assert str(error.value) == (
         "The classes of mine are same, different, unclear; this conversion reads "
         + " and ".join(f"{names[key]} ({key})" for key in speaks_of)
-        + ". Expected some of your classes, or a loss that takes all of them.\nhint: type "
-        + " ".join(f"conversion.{key}=[<some of yours>]" for key in speaks_of)
-        + "\nhint: type loss=softmax"
+        + ". Expected some of your classes, or a loss that takes all of them."
+        + "".join(f"\nhint: type {way}" for way in (*map(way_with, ("same", "different", "unclear")), "loss=softmax"))
     )
 
 
@@ -246,7 +251,7 @@ def test_a_class_without_a_score_is_refused():
     assert str(error.value) == (
         "The classes of mine are entailment, other, contradiction; no score is given for other. Expected a score "
         "from 0 to 1 for each class.\n"
-        "hint: type 'conversion.label_scores={entailment: 1.0, other: <0 to 1>, contradiction: 0.0}'"
+        "hint: type 'conversion.label_scores={entailment: 1.0, other: 1, contradiction: 0.0}'"
     )
 
 
