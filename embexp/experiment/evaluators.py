@@ -129,7 +129,9 @@ def _for_evaluator(problem: Problem, has_own_data: bool) -> Problem:
         problem = problem.without_choice(group)
     if not has_own_data:
         return problem
-    return replace(problem, fix=tuple(fix.replace("split.ratios=[1,0,0]", "split.ratios=[0,0,1]") for fix in problem.fix))
+    return replace(
+        problem, fix=tuple(fix.replace("split.ratios=[1,0,0]", "split.ratios=[0,0,1]") for fix in problem.fix)
+    )
 
 
 def _has_default_data(name: str) -> bool:
