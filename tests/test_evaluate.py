@@ -10,7 +10,8 @@ import pytest
 from embexp.cli.overrides import each_model
 from embexp.config.compose import compose
 from embexp.errors import ConfigError, ModelError
-from embexp.experiment.score_models import _plan_evaluation, evaluate
+from embexp.experiment.score_models import _plan_evaluation, _rows_judged, evaluate
+from embexp.reports.comparisons import model_tables
 
 TWO = ("model=tiny,static_scratch", "threads=1", "evaluator.sts.resamples=100", "speed_texts=20")
 
@@ -103,3 +104,23 @@ def test_a_model_that_cannot_be_scored_does_not_end_the_others(workplace, monkey
     assert "static_scratch" in capsys.readouterr().out
     assert [row["model"] for row in json.loads((workplace / "out" / "models.json").read_text())] == ["static_scratch"]
     assert json.loads((workplace / "out" / "models" / "1" / "result.json").read_text())["run"]["status"] == "FAILED"
+
+
+def test_all_rows_of_a_file_are_evaluated_or_the_table_says_of_how_many(workplace):
+    lines = "".join(f"text {n},other {n},0.{n % 7}\n" for n in range(60))
+    (workplace / "pairs.csv").write_text(f"sentence1,sentence2,score\n{lines}")
+    file = ("dataset=file", "dataset.reader.path=pairs.csv", "model=tiny", "threads=1", "tracking=none")
+
+    def first_line(*overrides):
+        plan = _plan_evaluation(composed(*file, *overrides), workplace / "out")
+        (evaluator,) = plan.evaluators
+        rows = evaluator.dataset.splits["test"].num_rows
+        score = {"value": 0.5, "low": 0.4, "high": 0.6, "to_best": 0.0, "p": 1.0, "is_best": True, "examples": rows}
+        row = {"model": "tiny", "scores": {"test/sts": score | _rows_judged(evaluator, "test")}}
+        return next(iter(model_tables([row]))).title
+
+    assert first_line() == "test/sts, 60 examples (60 of 60 rows)"
+    split = first_line("dataset.steps.split.ratios=[1,1,1]")
+    rows = int(split.partition(" (")[2].partition(" of ")[0])
+    assert split == f"test/sts, {rows} examples ({rows} of 60 rows)"
+    assert rows < 40

@@ -144,7 +144,7 @@ def _qrels_files(folder: Path, splits: Mapping[str, str] | None) -> dict[str, Pa
         raise DataError(
             f"{folder} is no folder in the form of BEIR: there is no file {listed(missing)}",
             expected=f"{_QUERIES}, {_CORPUS} and qrels/<split>.tsv; other names of splits can be given",
-            fix="'dataset.reader.splits={test: <name>}'",
+            fix=[f"'dataset.reader.splits={{test: {file.stem}}}'" for file in sorted((folder / "qrels").glob("*.tsv"))],
         )
     return files
 

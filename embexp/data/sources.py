@@ -149,7 +149,7 @@ def load_hub(
             fix=("dataset=<file or folder>/", "paths.data=<folder>"),
         ) from error
     if not loaded:
-        fix = "'dataset.reader.splits={train: <split>}'"
+        fix = f"'dataset.reader.splits={{train: {next(iter(found))}}}'"
         expected = f"the usual names: {listed(_SPLIT_NAMES)}"
         raise DataError(f"{id} has the splits {listed(found)}", expected=expected, fix=fix)
     features = next(iter(loaded.values())).features or {}

@@ -162,7 +162,7 @@ def _plan_trial(search: OpenStudy, trial: "Trial", context: RunContext, begun: b
         raise ConfigError(
             f"The trial would be measured {what}",
             expected="the same for all trials of a study: an evaluator with rows of its own, or another study",
-            fix=("evaluator=[stsb]", "tune.seed=<number>"),
+            fix=("evaluator=[stsb]", f"tune.seed={search.seed + 1}"),
         )
     tags = {"embexp.study": search.id, "embexp.trial": str(trial.number)}
     return dataclasses.replace(plan, name=f"trial {trial.number}: {plan.name}", tags=tags)

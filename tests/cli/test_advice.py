@@ -1,11 +1,14 @@
 """Advice on data: every hint that a message gives is typed on the rows that raised it, and leads further."""
 
 import json
+import re
 import shlex
+from pathlib import Path
 
 import pytest
 from test_messages import hints_in, with_hint
 
+import embexp
 from embexp.cli.app import MISTAKES
 from embexp.cli.messages import explain
 from embexp.cli.overrides import expand_paths
@@ -115,7 +118,13 @@ def put_files(folder):
         (folder / name).write_text(text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("case", REFUSED)
+# Tested in every run of the tests; the others are of the same kinds.
+QUICK = ("positive_pair_with_label", "negative_list", "own_columns", "own_groups", "mega_batch", "few_triplets", "ids")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in QUICK else pytest.mark.matrix) for case in REFUSED]
+)
 def test_what_a_hint_says_on_data_leads_further(case, workplace):
     put_files(workplace)
     command = REFUSED[case]
@@ -126,3 +135,22 @@ def test_what_a_hint_says_on_data_leads_further(case, workplace):
         assert "<" not in " ".join(hint), message
         after = said(workplace, with_hint(command, hint, message))
         assert after.splitlines()[:1] != message.splitlines()[:1], (shlex.join(hint), after)
+
+
+BLANKS = re.compile(r"=\S*<(?:your|yours|some of|more|column|class|lowest|highest|shape|split|other data)\b")
+KEPT = {  # where the rows are not at hand, or hold nothing that could stand there
+    "data/classes.py": 1,
+    "data/columns.py": 1,
+    "data/row_checks.py": 1,
+    "steps/negatives/candidates.py": 1,
+    "steps/silver/silver.py": 1,  # epochs of a teacher
+}
+
+
+def test_no_further_hint_leaves_a_blank_that_the_data_could_fill():
+    package = Path(embexp.__file__).parent
+    found = {
+        str(file.relative_to(package)): len(BLANKS.findall(file.read_text("utf-8"))) for file in package.rglob("*.py")
+    }
+    assert len(found) > 150
+    assert {name: number for name, number in found.items() if number > KEPT.get(name, 0)} == {}

@@ -225,6 +225,11 @@ class Conversations:
             wanted = f" It wants a wait of {busy.wait:,.0f} s, more than longest_wait={limits.longest_wait:g}."
         text = f"gave no answer in {attempt} of {limits.tries} tries; the last one: {busy}.{wanted}"
         note = "Answers that came are cached: type the same command to resume, or allow for more time"
-        fix = ("endpoint.tries=<more>", "endpoint.longest_wait=<seconds>", "endpoint.timeout=<seconds>")
+        longest = max(2 * limits.longest_wait, busy.wait or 0)
+        fix = (
+            f"endpoint.tries={2 * limits.tries}",
+            f"endpoint.longest_wait={longest:g}",
+            f"endpoint.timeout={2 * limits.timeout:g}",
+        )
         expected = "a chat completion"
         return EndpointError(text, key="endpoint.url", given=limits.url, expected=expected, note=note, fix=fix)

@@ -15,7 +15,7 @@ from embexp.data.faults import FaultLog
 from embexp.data.formats import chunks_of
 from embexp.data.readers import read_files
 from embexp.data.text_files import FileOptions
-from embexp.errors import ConfigError, DataError, Problem, listed
+from embexp.errors import ConfigError, DataError, Problem, as_typed, listed
 from embexp.steps.dedup.row_keys import pair_keys
 from embexp.steps.negatives.candidates import NOTHING, Retriever
 from embexp.steps.negatives.pool import Pairs, Pool, keys_of
@@ -207,10 +207,11 @@ class RemainingPairs:
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
     """Refuse columns that a file does not have: the error of reading names the key of the data set's own reader."""
-    expected, fix = "the columns of two texts", f"'{_SAMPLER}.columns=[<first text>,<second text>]'"
+    first = next(chunks_of(path, FileOptions(), FaultLog("drop")), None) if path.is_file() else None
+    expected, names = "the columns of two texts", [*first.columns] if first else []
+    fix = (f"'{_SAMPLER}.columns={as_typed(names[:2])}'",) if len(names) > 1 else ()
     if isinstance(columns, str) or len(columns) != 2:
         raise ConfigError(key=f"{_SAMPLER}.columns", given=columns, expected=expected, fix=fix)
-    first = next(chunks_of(path, FileOptions(), FaultLog("drop")), None) if path.is_file() else None
     if first and (missing := [column for column in columns if column not in first.columns]):
         text = f"has no column {listed(missing)}. It has: {listed(first.columns)}"
         raise DataError(text, file=path, expected=expected, fix=fix)
