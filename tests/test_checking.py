@@ -145,8 +145,9 @@ def test_a_column_of_ids_is_refused(ids):
     error = only(findings_of("mnrl", "positive_pair", pairs(ids)).errors)
     assert error.startswith(f"anchor of toy holds ids, not texts: {ids[0]!r} and 7 more of 8. Expected texts: map")
     assert error.endswith("Expected texts: map the column that has them.")
-    dataset = replace(pairs(ids), provenance={"ignored_columns": "id, body"})
-    assert only(findings_of("mnrl", "positive_pair", dataset).errors).endswith(
+    stage = stage_of("mnrl", "positive_pair", pairs(ids))
+    stage = replace(stage, dataset=replace(stage.dataset, provenance={"ignored_columns": "id, body"}))
+    assert only(check_stage(stage, None, None).errors).endswith(
         "\nhint: type 'dataset.reader.columns={anchor: id}'\nhint: type 'dataset.reader.columns={anchor: body}'"
     )
 
