@@ -273,8 +273,8 @@ def test_a_loss_that_draws_by_class_keeps_its_sampler():
             {"gradient_accumulation_steps": 4},
             "adds no negatives: each batch of 4 is its own. Expected larger batches for more negatives, or cached_mnrl "
             "if memory is short.\n"
-            "hint: type trainer.gradient_accumulation_steps=1 trainer.per_device_train_batch_size=16\n"
-            "hint: type trainer.gradient_accumulation_steps=1 trainer.per_device_train_batch_size=16 loss=cached_mnrl",
+            "hint: type trainer.gradient_accumulation_steps=1 trainer.per_device_train_batch_size=8\n"
+            "hint: type trainer.gradient_accumulation_steps=1 trainer.per_device_train_batch_size=8 loss=cached_mnrl",
         ),
         ("cached_mnrl", {"gradient_checkpointing": True}, "hint: type trainer.gradient_checkpointing=false"),
         ("mega_batch", {}, "trainer.per_device_train_batch_size=4 gives the loss mega_batch few rows to find"),
