@@ -79,7 +79,7 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
         sweep.tracker.describe(note)
         sweep.tracker.finish("FAILED" if failed and status == "FINISHED" else status)
     except TrackingError as error:
-        console.print(f"{error} All of it is in {sweep.folder}.", markup=False)
+        console.print(f"{error} All of it is in {sweep.folder}; the same command sends it.", markup=False)
     lines = f"sweep      {sweep.id} in {sweep.folder}\ntracked    {sweep.tracker.where()}"
     console.print(lines, highlight=False, soft_wrap=True)
     return len(failed)

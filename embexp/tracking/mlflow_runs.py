@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.errors import ConfigError, TrackingError
-from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, MlflowTracker, allowed_name
+from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, MlflowTracker, allowed_name, store_errors
 from embexp.tracking.run_parts import PART_TAG
 
 if TYPE_CHECKING:
@@ -162,11 +162,9 @@ class MlflowRuns:
     @contextmanager
     def _answers(self, mistake: str) -> Iterator[None]:
         """Turns MLflow's errors into ours: a mistake of the user, or a store that fails."""
-        from mlflow.exceptions import MlflowException
-
         try:
             yield
-        except (MlflowException, OSError) as error:
+        except store_errors() as error:
             said = (str(error).splitlines() or [type(error).__name__])[0]
             if getattr(error, "error_code", None) in _MISTAKES:
                 raise ConfigError(f"{mistake} MLflow says: {said}") from error

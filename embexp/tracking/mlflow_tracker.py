@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import random
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -24,17 +25,47 @@ _REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold
 KEY_TAG = "embexp.run"  # the run's own key, by which it is found again
 
 
+_LOCKED = "database is locked"
+_MOST_SECONDS = (
+    60.0  # that a locked SQLite file is tried again: many runs that start together write one after the other
+)
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """What MLflow's client raises when a store fails.
+
+    A database that goes away raises SQLAlchemy's own error from the rollback, past MLflow's wrapping; one whose driver
+    is not installed an ImportError.
+    """
+    with timed("importing mlflow"):
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+    return MlflowException, SQLAlchemyError, OSError, ImportError
+
+
+def _unless_locked(method: Callable, *args: Any, **kwargs: Any) -> Any:
+    """What the method gives, tried again while the store is a SQLite file that others write to.
+
+    A transaction that fails leaves nothing behind, so each method may be called again.
+    """
+    end = time.monotonic() + _MOST_SECONDS
+    while True:
+        try:
+            return method(*args, **kwargs)
+        except store_errors() as error:
+            if _LOCKED not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(random.uniform(0.1, 1.0))  # SQLite refuses one of two that wait for each other, at once
+
+
 def _reported(method: Callable) -> Callable:
     """Turn MLflow's errors into TrackingError, which the journal survives."""
 
     @functools.wraps(method)
     def call(self: "MlflowTracker", *args: Any, **kwargs: Any) -> Any:
-        with timed("importing mlflow"):
-            from mlflow.exceptions import MlflowException
-
         try:
-            return method(self, *args, **kwargs)
-        except (MlflowException, OSError) as error:
+            return _unless_locked(method, self, *args, **kwargs)
+        except store_errors() as error:
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             raise TrackingError(
                 f"MLflow at {self.uri} failed in {method.__name__}: {first_line}",
@@ -100,16 +131,21 @@ class MlflowTracker:
         """Create the store and the experiment if they are missing. Call it once, before any parallel job."""
         path = Path(self.uri.removeprefix("sqlite:///"))
         if self.uri.startswith("sqlite:///") and not path.exists() and path.parent.is_dir():
-            # Beside its place: whoever is killed meanwhile leaves none that is half made.
-            making = path.with_name(f"{path.name}.{os.getpid()}.making")
-            making.unlink(missing_ok=True)
-            _quiet_mlflow().MlflowClient(f"sqlite:///{making}").search_experiments()
-            making.rename(path)
+            _make_database(path)
         self._experiment_id()
 
     def _experiment_id(self) -> str:
+        from mlflow.exceptions import MlflowException
+
         experiment = self.client.get_experiment_by_name(self.experiment)
-        return experiment.experiment_id if experiment else self.client.create_experiment(self.experiment)
+        if experiment is None:
+            try:
+                return self.client.create_experiment(self.experiment)
+            except MlflowException:  # another process has made it meanwhile
+                experiment = self.client.get_experiment_by_name(self.experiment)
+                if experiment is None:
+                    raise
+        return experiment.experiment_id
 
     @_reported
     def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
@@ -267,6 +303,30 @@ class MlflowTracker:
 
     def where(self) -> str:
         return f"run {self.run_id} in experiment {self.experiment!r}, {self.uri}"
+
+
+def _make_database(path: Path) -> None:
+    """A SQLite file with MLflow's tables, unless it is there: of several processes one makes it, the others wait.
+
+    It is made beside its place, so that whoever is killed meanwhile leaves none that is half made, and takes its place
+    only where there is none: another process may have opened it.
+    """
+    from filelock import FileLock
+
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            return
+        making = path.with_name(f"{path.name}.making")
+        for left in path.parent.glob(f"{making.name}*"):
+            left.unlink()
+        _quiet_mlflow().MlflowClient(f"sqlite:///{making}").search_experiments()
+        try:
+            os.link(making, path)
+        except FileExistsError:  # by another program, such as MLflow's own server
+            pass
+        except OSError:  # a file system without links
+            making.rename(path)
+        making.unlink(missing_ok=True)
 
 
 def _quiet_mlflow() -> Any:
