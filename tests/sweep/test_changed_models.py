@@ -1,0 +1,100 @@
+"""The mutation test of identities, whole: a model that was edited is trained anew, with another README it is not."""
+
+import json
+
+import pytest
+from test_sweep_cells import plan
+
+from embexp.core.run_context import RunContext
+from embexp.core.run_folder import read_record
+from embexp.models.adapters import LoraAdapter
+from embexp.models.pretrained import PretrainedModel
+from embexp.models.scratch import ScratchModel
+from embexp.sweep.jobs import run_or_reuse
+
+pytestmark = pytest.mark.slow
+SETTINGS = ("tracking=none", "loss=cosent", "trainer.max_steps=1")
+TEXTS = ["the market rose", "the market fell", "a cat sleeps", "central banks raise rates"]
+
+
+def saved_model(folder):
+    import torch
+
+    torch.manual_seed(0)
+    ScratchModel(2, 16, 2, vocabulary_size=100, max_seq_length=16).load(lambda: TEXTS, folder).save_pretrained(
+        str(folder)
+    )
+    return folder
+
+
+def sharded_model(folder):
+    saved_model(folder)
+    network = PretrainedModel(path=str(folder)).load(list, folder).transformers_model
+    (folder / "model.safetensors").unlink()
+    network.save_pretrained(folder, max_shard_size="4KB")
+    return folder
+
+
+def adapter_of(base, folder):
+    pytest.importorskip("peft")
+    lora = LoraAdapter(4, 8, 0.0, "all-linear", None, "none", False, False, False)
+    PretrainedModel(path=str(base), adapter=lora).load(list, folder).save_pretrained(str(folder))
+    return folder
+
+
+def named(folder):
+    return ["model=pretrained", f"model.path={folder}"]
+
+
+def of_a_folder(place):
+    return named(saved_model(place / "mine")), place / "mine", "1_Pooling/config.json"
+
+
+def of_shards(place):
+    folder = sharded_model(place / "mine")
+    return named(folder), folder, sorted(folder.glob("model-*.safetensors"))[-1].name
+
+
+def of_an_adapter(place):
+    folder = adapter_of(saved_model(place / "base_model"), place / "mine")
+    return named(folder), folder, "adapter_model.safetensors"
+
+
+def of_an_adapters_base(place):
+    base = saved_model(place / "base_model")
+    return named(adapter_of(base, place / "mine")), base, "model.safetensors"
+
+
+def of_a_teacher(place):
+    teacher = f"dataset.steps.teacher_embeddings.encoder.model={saved_model(place / 'mine')}"
+    return ["loss=mse", "step=[teacher_embeddings]", teacher], place / "mine", "1_Pooling/config.json"
+
+
+def edit(path):
+    if path.suffix == ".json":
+        settings = json.loads(path.read_text())
+        path.write_text(json.dumps(settings | {"pooling_mode": "max"}))
+        return
+    content = bytearray(path.read_bytes())
+    content[-64:] = bytes(byte ^ 1 for byte in content[-64:])
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", [of_a_folder, of_shards, of_an_adapter, of_an_adapters_base, of_a_teacher])
+def test_a_job_with_an_edited_model_is_run_anew_and_with_an_edited_readme_it_is_not(kind, workplace):
+    overrides, folder, file = kind(workplace / "models")
+    job = workplace / "sweeps/day/time/0"
+
+    def finish():
+        run_or_reuse(plan(job, *SETTINGS, *overrides), "failed", RunContext(sweep="sweep-1"))
+        return read_record(job)["key"]
+
+    first = finish()
+    (folder / "README.md").write_text("Another text.")
+    assert finish() == first
+    edit(folder / file)
+    second = finish()
+    assert second != first
+    assert finish() == second
+    (outdated,) = (job.parent / "outdated").iterdir()
+    assert read_record(outdated)["key"] == first
