@@ -79,6 +79,17 @@ def test_other_examples_are_not_compared(two_runs, tmp_path):
         compared(two_runs / "mnrl", other)
 
 
+def test_seeds_of_one_side_began_with_the_same_model_files(two_runs, tmp_path):
+    for folder, seed in (("one", 1), ("two", 2)):
+        shutil.copytree(two_runs / "mnrl", tmp_path / folder)
+        for name in ("result.json", "run.json"):
+            content = json.loads((tmp_path / folder / name).read_text())
+            content |= {"seed": seed} if name == "result.json" else {"weights": {"base model": f"files {seed}"}}
+            (tmp_path / folder / name).write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"differ in files of base model: files 1 and files 2"):
+        compared(f"{tmp_path / 'one'},{tmp_path / 'two'}", two_runs / "cosent")
+
+
 def changed_gold(two_runs, folder, change):
     """A copy of a run whose test examples were changed; returns both runs."""
     shutil.copytree(two_runs / "mnrl", folder / "other")

@@ -1,7 +1,7 @@
 """`python -m embexp.compare run_a run_b`: two finished runs, or two configurations with several seeds, on one page."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,8 @@ def _check(side: _Side) -> None:
             "the same one again shows nothing of what seeds do."
         )
     for folder in side.folders[1:]:
-        if other := [key for key, *_ in _config_differences(side.folders[0], folder) if key != "seed"]:
+        other = [key for key, *_ in _config_differences(side.folders[0], folder) if key != "seed"]
+        if other := [*other, *_data_differences(side.folders[0], folder, ["weights"])]:
             raise ConfigError(
                 f"{side.folders[0]} and {folder} stand on one side and differ in {', '.join(other)}",
                 expected="runs of one side to differ in their seed only, and the two sides to be named apart",
@@ -273,12 +274,12 @@ _PARTS = {
 }
 
 
-def _data_differences(first: Path, second: Path) -> list[str]:
-    """What differs in rows, weights, code and versions, a line for each."""
+def _data_differences(first: Path, second: Path, parts: Iterable[str] = tuple(_PARTS)) -> list[str]:
+    """What differs in rows, models, code and versions, a line for each."""
     before, after = read_record(first), read_record(second)
     return [
-        f"{what}{key}: {before[part].get(key)} and {after[part].get(key)}"
-        for part, what in _PARTS.items()
+        f"{_PARTS[part]}{key}: {before[part].get(key)} and {after[part].get(key)}"
+        for part in parts
         if part in before and part in after
         for key in dict.fromkeys([*before[part], *after[part]])
         if before[part].get(key) != after[part].get(key)

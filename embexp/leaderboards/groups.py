@@ -20,6 +20,7 @@ from embexp.tracking.mlflow_runs import FINISHED, RecordedRun
 from embexp.tracking.mlflow_tracker import allowed_name
 
 logger = logging.getLogger(__name__)
+_FILES = allowed_name("base_model.files")  # a tag: the hash of all files of the base model
 _MOST_WITH_EXAMPLES = 60  # runs: reading the examples of more would take minutes
 
 
@@ -126,6 +127,9 @@ def notes_on(cells: Sequence[LeaderboardCell], groups: Sequence[CellGroup], axes
             f"Runs of one cell differ in {listed(mixed)} besides the seed: their mean is over different "
             f"configurations. Type rows={','.join(dict.fromkeys((LOSS, *mixed)))} to set them apart."
         )
+    if edited := [place for place in places if len({entry.run.tags.get(_FILES, "") for entry in place.entries}) > 1]:
+        names = listed(label((*place.row, *place.column)) for place in edited)
+        yield f"Runs of {names} began with other files of the same model: their mean is over different models."
     yield from _same_predictions(groups)
     if hidden := find_unexplained([entry for place in places for entry in place.entries], axes):
         yield f"Cells differ in {listed(hidden)}, too, which goes along with what the table shows."

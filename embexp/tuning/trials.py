@@ -12,7 +12,7 @@ from embexp.cli.messages import explain
 from embexp.config.compose import composed
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json
-from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError, listed
+from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError, UnreadableError, listed
 from embexp.experiment.execute import execute, tidy
 from embexp.experiment.fingerprint import digest, evaluated_rows
 from embexp.experiment.plan import RunPlan, plan_run
@@ -92,6 +92,8 @@ def _run_trial(search: OpenStudy, trial: "Trial", context: RunContext) -> "Froze
         return search.study.tell(trial, _value_of(search, trial, context))
     except Pruned:
         return search.study.tell(trial, state=TrialState.PRUNED)
+    except UnreadableError as error:
+        return _failed(search, trial, error)
     except (TrackingError, ConfigError) as error:
         if isinstance(error, TrackingError) or (search.run_folder(trial) / RECORD).is_file():
             raise

@@ -12,6 +12,7 @@ from test_run import plan_of
 
 from embexp.core.run_folder import read_record, write_json
 from embexp.errors import ConfigError
+from embexp.experiment.execute import execute
 from embexp.experiment.fingerprint import run_fingerprint
 from embexp.experiment.plan import plan_run
 from embexp.experiment.resume import resume_run, resumed, start_run
@@ -137,3 +138,16 @@ def test_a_run_is_resumed_with_its_own_fingerprint_and_not_with_other_evaluated_
     write_json(plan.folder / "run.json", read_record(plan.folder) | {"evaluated": {"sts/test": "others"}})
     with pytest.raises(ConfigError, match=r"sts/test others is now"):
         resume_run(again)
+
+
+@pytest.mark.slow
+def test_a_model_that_was_fetched_by_the_run_is_known_by_its_files(saved, workplace):
+    """Once it lies in the cache of Hugging Face, the run can be resumed and is found by the same command."""
+    plan = plan_of(workplace / "run", f"model={saved}", "tracking=none", "trainer.max_steps=1")
+    on_hub = plan.model_place | {"source": "hub", "revision": "main", "files": "", "sha256": ""}
+    before = replace(plan, model_place=on_hub)
+    started = run_fingerprint(before)
+    execute(before)
+    record = read_record(plan.folder)
+    assert record["weights"]["base model"] == plan.model_place["files"]
+    assert record["fingerprint"] == run_fingerprint(plan) != started

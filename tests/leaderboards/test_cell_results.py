@@ -164,3 +164,11 @@ def test_without_leaks_the_examples_count_that_no_run_was_trained_on():
     statistic = by_examples._statistics(kept, MetricKeys(f"{KEY}_no_leaks", recorded(1, 0.1)))
     found = [float(statistic(each.trained)(observed_sample(6))[0]) for each in kept.values()]
     assert found == pytest.approx([0.8, 0.8])  # of the four in the middle, two of them swapped
+
+
+def test_seeds_of_one_cell_that_began_with_other_model_files_are_noted():
+    runs = [recorded(seed, 0.05, seed=seed) for seed in (1, 2, 3)]
+    tagged = [replace(run, tags=run.tags | {"base_model.files": "x"}) for run in runs]
+    assert not any("other files" in note for note in make_leaderboard(tagged).notes)
+    tagged[2] = replace(runs[2], tags=runs[2].tags | {"base_model.files": "y"})
+    assert any("began with other files of the same model" in note for note in make_leaderboard(tagged).notes)

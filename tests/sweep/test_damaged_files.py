@@ -14,6 +14,7 @@ from embexp.sweep.jobs import _fingerprint_in, _finished_elsewhere, _retire, rec
 from embexp.sweep.progress import _finished_run
 from embexp.sweep.train import _recorded
 from embexp.tracking.run_parts import NullTracker, is_closed_part
+from embexp.tuning import trials
 from embexp.tuning.study import _study_folder
 
 TORN = ['{"key": "a', "", "[]", "{}"]
@@ -125,3 +126,14 @@ def test_a_part_with_a_damaged_file_is_not_closed(tmp_path, torn, file):
     assert is_closed_part(tmp_path / "part")
     (tmp_path / "part" / file).write_text(torn)
     assert not is_closed_part(tmp_path / "part")
+
+
+def test_a_trial_whose_files_are_damaged_fails_alone(tmp_path, monkeypatch):
+    (tmp_path / RESULT).write_text("{")
+    monkeypatch.setattr(trials, "_value_of", lambda *_: read_json(tmp_path / RESULT))
+    attributes, states = {}, []
+    study = SimpleNamespace(tell=lambda trial, value=None, state=None: states.append(state.name))
+    trial = SimpleNamespace(set_user_attr=attributes.__setitem__)
+    trials._run_trial(SimpleNamespace(study=study, run_folder=lambda trial: tmp_path), trial, None)
+    assert states == ["FAIL"]
+    assert f"{tmp_path / RESULT}: cannot be read" in attributes[trials.ERROR]
