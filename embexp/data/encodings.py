@@ -1,5 +1,6 @@
 """Which encoding a text file seems to have, from its bytes: for a message about bytes that are no UTF-8."""
 
+import codecs
 import gzip
 import re
 import zlib
@@ -54,11 +55,11 @@ def likely_encoding(data: bytes) -> str:
         return ""
     if bad == 1 and len(data) > _LITTLE:  # a damaged byte in an ASCII file is no encoding
         return ""
-    if _is_latin(data):
+    if _is_latin(data) and _decodes(data, "cp1252"):
         return "cp1252"
     scores = {name: _likeness(data, name) for name in _WIDE}
     best = max(scores, key=lambda name: scores[name])
-    return best if scores[best] > 0 else "cp1252"
+    return best if scores[best] > 0 else ""
 
 
 def _utf_16(data: bytes) -> str:
@@ -83,13 +84,20 @@ def _is_latin(data: bytes) -> bool:
 
 def _likeness(data: bytes, encoding: str) -> float:
     """How usual the characters are that bytes give in an encoding: 0 where they cannot be decoded."""
-    text = data.decode(encoding, "replace")
-    foreign = [character for character in text if character > "\x7f"]
-    bad = foreign.count("\ufffd")
-    if not foreign or bad > 0.01 * len(foreign) + 1:  # the last character may be cut
+    if not _decodes(data, encoding):
         return 0.0
+    foreign = [character for character in data.decode(encoding, "ignore") if character > "\x7f"]
     frequent = sum(character in _FREQUENT.get(encoding, "") for character in foreign)
     return (sum(_is_usual(character, encoding) for character in foreign) + 2 * frequent) / len(foreign)
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    """Whether bytes are text in an encoding; the last character may be cut."""
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_usual(character: str, encoding: str) -> bool:

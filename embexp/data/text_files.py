@@ -181,7 +181,7 @@ class Lines:
             raise DataError(text, file=self.path, fix=encoding_fix(path) or "dataset.reader.encoding=utf-16-le")
         kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
         if kind is None and b"\0" in head and not self.encoding.lower().startswith(("utf-16", "utf-32")):
-            if fix := encoding_fix(path):
+            if "=utf-16" in (fix := encoding_fix(path)):
                 raise DataError(f"the file is encoded in {fix.rpartition('=')[2]}", file=path, fix=fix)
             kind = "a binary file: there are zero bytes in it"
         if kind:
