@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 import tokenize
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _PERCENT = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*[%％]\s*")
@@ -100,14 +100,12 @@ def values_at(columns: Mapping[str, Any], path: str) -> Any:
     >>> values_at({"p": [[{"title": "T", "text": "x"}, {"title": "", "text": "y"}]]}, "p.title+text")
     [['T x', 'y']]
     """
-    if path in columns or "." not in path:
-        return columns.get(path)
-    name, _, fields = path.partition(".")
+    name, fields = column_and_fields(columns, path)
     given = columns.get(name)
-    if given is None:
-        return None
+    if given is None or not fields:
+        return given
     values = given if isinstance(given, list | tuple) else given.to_pylist()
-    return [_fields_of(value, fields.split("+")) for value in values]
+    return [_fields_of(value, fields) for value in values]
 
 
 def _fields_of(value: Any, fields: Sequence[str]) -> Any:
@@ -126,10 +124,20 @@ def has_path(columns: Mapping[str, Any], path: str) -> bool:
     >>> has_path({"p": [None, [{"text": "x"}]]}, "p.text"), has_path({"p": [["x"]]}, "p.text"), has_path({}, "p")
     (True, False, False)
     """
+    name, fields = column_and_fields(columns, path)
+    return name in columns and {*fields} <= {*(fields_in(columns[name]) if fields else ())}
+
+
+def column_and_fields(columns: Iterable[str], path: str) -> tuple[str, list[str]]:
+    """The column that a path begins with, and the fields that it names; a column's own name may hold dots.
+
+    >>> column_and_fields(["a", "a.b"], "a.b.title+text"), column_and_fields(["a", "a.b"], "a.b")
+    (('a.b', ['title', 'text']), ('a.b', []))
+    """
     if path in columns:
-        return True
-    name, dot, fields = path.partition(".")
-    return bool(dot) and name in columns and {*fields.split("+")} <= {*fields_in(columns[name])}
+        return path, []
+    name = max((name for name in columns if path.startswith(f"{name}.")), key=len, default="")
+    return (name, path[len(name) + 1 :].split("+")) if name else (path, [])
 
 
 def fields_in(values: Any) -> list[str]:

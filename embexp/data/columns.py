@@ -1,11 +1,11 @@
 """Which column means what: the source's column for each column of a shape, and the shape that the columns fit."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from embexp.data.cells import as_list, has_path, values_at
+from embexp.data.cells import as_list, column_and_fields, has_path, values_at
 from embexp.data.meaning import filled, mean_length, meaning_of, plain_name
 from embexp.data.shapes import OF_ANY_SHAPE, SHAPES, Shape, shape_named, text_columns, training_columns
 from embexp.errors import DataError, did_you_mean, listed
@@ -119,17 +119,21 @@ def _near(name: str, samples: Samples) -> str:
     return did_you_mean(name, [other for other in samples if plain_name(other) == plain_name(name)] or samples)
 
 
-def check_names(samples: Samples, columns: Mapping[str, str], source: Any) -> None:
-    """Raise DataError for names among `columns` that are not there, or that no shape has."""
+def check_names(samples: Samples, columns: Mapping[str, str], source: Any, ways: Callable[[], list[str]]) -> None:
+    """Raise DataError for names among `columns` that are not there, or that no shape has.
+
+    Args:
+        ways: what can be typed instead.
+    """
     if missing := [theirs for theirs in columns.values() if not has_path(samples, theirs)]:
         text, note = f"there is no column {listed(missing)}", _near(missing[0], samples)
         expected = f"some of its columns: {listed(samples)}"
-        raise DataError(text, file=source, expected=expected, note=note, fix=SAY_COLUMNS)
+        raise DataError(text, file=source, expected=expected, note=note, fix=ways() or SAY_COLUMNS)
     unknown = [ours for ours in columns if ours not in ROLES and not ours.startswith("negative_")]
     if unknown:
         text, note = f"names {listed(unknown)}, which no shape has", did_you_mean(unknown[0], ROLES)
         expected = f"some of: {listed(sorted(ROLES))}"
-        raise DataError(text, key="dataset.reader.columns", expected=expected, note=note, fix=SAY_COLUMNS)
+        raise DataError(text, key="dataset.reader.columns", expected=expected, note=note, fix=ways() or SAY_COLUMNS)
 
 
 def lacking(shape: Shape, roles: Mapping[str, str]) -> list[str]:
@@ -139,7 +143,7 @@ def lacking(shape: Shape, roles: Mapping[str, str]) -> list[str]:
 
 def _roles(samples: Samples, columns: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """The source's column for each column it can be under a shape's name, others under their own; and the renamed."""
-    taken = {*columns, *columns.values(), *(theirs.partition(".")[0] for theirs in columns.values())}
+    taken = {*columns, *columns.values(), *(column_and_fields(samples, theirs)[0] for theirs in columns.values())}
     roles = {name: name for name in samples if name not in taken} | dict(columns)
     renamed = {}
     for name in samples:

@@ -15,7 +15,17 @@ from embexp.data.cells import (
     range_override,
 )
 from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Misfit, Samples, match
-from embexp.data.meaning import PAIRS, TEXTS, are_worded, filled, is_neutral, mean_length, meaning_of, plain_name
+from embexp.data.meaning import (
+    PAIRS,
+    TEXTS,
+    are_worded,
+    filled,
+    is_neutral,
+    mean_length,
+    meaning_of,
+    plain_name,
+    role_by_name,
+)
 from embexp.data.shapes import SHAPES, described, training_columns
 from embexp.errors import Problem, listed
 
@@ -175,7 +185,7 @@ def _ranked(first: str, second: str | None, lists: Sequence[str]) -> Iterator[di
     by_fields: dict[str, dict[str, str]] = {}
     for role, paths in (("positives", positives), ("negatives", negatives)):
         for path in paths:
-            fields = path.partition(".")[2]
+            fields = path.rpartition(".")[2]
             by_fields.setdefault(fields, {"query": first}).setdefault(role, path)
     for columns in by_fields.values():
         if "positives" not in columns and positives:
@@ -208,6 +218,9 @@ def _pair(samples: Samples, typed: Mapping[str, str]) -> tuple[str | None, str |
         if first in plain and second in plain:
             return plain[first], plain[second]
     worded = [name for name in samples if _may_be_text(name, samples[name])]
+    strings = [name for name in samples if name in worded or _holds_strings(name, samples[name])]
+    if not worded or (worded in (["positive"], ["anchor"], ["sentence1"], ["sentence2"]) and len(strings) > 1):
+        worded = strings  # single words, then
     known = [plain[name] for name in TEXTS if name in plain]
     if len(worded) > 2 and known:
         return known[0], None
@@ -216,6 +229,15 @@ def _pair(samples: Samples, typed: Mapping[str, str]) -> tuple[str | None, str |
     if not worded and len(known) == 1:
         return known[0], None
     return (*worded[:2], None, None)[:2]
+
+
+def _holds_strings(name: str, values: Sequence[Any]) -> bool:
+    """Whether a column holds strings that no name calls something else."""
+    values = filled(values)
+    are_strings = bool(values) and all(isinstance(value, str) and number_in(value) is None for value in values)
+    return (
+        are_strings and role_by_name(name) is None and not is_neutral(name) and name not in ROLES and bool(name.strip())
+    )
 
 
 def _may_be_text(name: str, values: Sequence[Any]) -> bool:

@@ -179,7 +179,7 @@ class _Reading:
     def _match(self, samples: Mapping[str, Sequence[Any]], source: RowSource) -> Match:
         """What the columns of a split mean; the other splits have the shape of the first."""
         spec, columns = self.spec, self.spec.columns or {}
-        check_names(samples, columns, source.name)
+        check_names(samples, columns, source.name, lambda: ways(Misfit({}), samples, {}, spec.ignore))
         no_header = ""
         may_lack_header = isinstance(source.name, Path) and kind_of(source.name) in SEPARATED
         if (

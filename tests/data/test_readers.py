@@ -116,7 +116,7 @@ def test_columns_that_the_file_lacks_are_refused(tmp_path):
         read_files(path, "mine", columns={"anchor": "question", "positive": "answer"})
     assert str(error.value) == (
         f"{path}: there is no column question, answer. Expected some of its columns: q, positive.\n"
-        "hint: type 'dataset.reader.columns={<column of the shape>: <your column>}'"
+        "hint: type 'dataset.reader.columns={anchor: q}'"
     )
 
 
