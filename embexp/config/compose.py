@@ -45,6 +45,23 @@ def option_names(group: str) -> list[str]:
 
 
 OmegaConf.register_new_resolver("embexp.options_of", _options_of, replace=True)
+
+
+def _own_model(*, _root_: DictConfig) -> str:
+    """The run's model, by its option, folder or Hub id, for other models that read the same texts.
+
+    minilm where the weights are random, and for commands without a model.
+    """
+    node = OmegaConf.to_container(_root_, resolve=False).get("model") or {}
+    node = node.get("base") or node.get("source") or node
+    if node.get("path"):
+        return str(node["path"])
+    ids = {OmegaConf.load(path).get("id"): name for name, path in sorted(option_files("model").items(), reverse=True)}
+    return ids.get(node.get("id") or "") or node.get("id") or _DEFAULT_MODEL
+
+
+_DEFAULT_MODEL = "minilm"
+OmegaConf.register_new_resolver("embexp.own_model", _own_model, replace=True)
 OmegaConf.register_new_resolver("embexp.run_folder", run_folder, replace=True)
 OmegaConf.register_new_resolver("embexp.unless", lambda given, value: None if given else value, replace=True)
 

@@ -38,6 +38,7 @@ class _Root(Stage):
     seed: int = 42
     threads: int | None = None
     profile: bool = False
+    max_unknown_tokens: float = 0.3
 
 
 @dataclass

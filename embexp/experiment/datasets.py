@@ -51,6 +51,11 @@ def is_costly(node: _Node) -> bool:
     return any(step.get("_costly_") for step in _steps_of(node).values())
 
 
+def costly_steps(node: _Node) -> list[tuple[str, _Node]]:
+    """The steps of a dataset YAML that are marked `_costly_`, with their keys."""
+    return [(key, step) for key, step in _steps_of(node).items() if step.get("_costly_")]
+
+
 def without_costly_steps(node: _Node) -> _Node:
     """A dataset YAML without its costly steps, for checks that come before these."""
     return {**node, "steps": {key: step for key, step in _steps_of(node).items() if not step.get("_costly_")}}

@@ -17,6 +17,7 @@ from embexp.experiment.results import record_results, store
 from embexp.experiment.resume import resume_run, start_run
 from embexp.experiment.scoring import AllScores, Scoring, metrics_of
 from embexp.experiment.stages import adapt, train
+from embexp.experiment.unknown_tokens import record_unknown_tokens
 from embexp.exports.delivery import TrainedModel, make_exports
 from embexp.models.embedding_cache import MemoryCachedEncoder
 from embexp.models.encoding import ModelEncoder
@@ -78,6 +79,7 @@ def execute(
             plan = replace(plan, model_place=plan.model.locate())
             record |= {"weights": weights(plan), "fingerprint": run_fingerprint(plan)}
             write_json(plan.folder / RECORD, record)
+        record_unknown_tokens(plan, model, journal)
         scoring = Scoring(plan, context.costs)
         base = scoring.of_base(model)
         journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)

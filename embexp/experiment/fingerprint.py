@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from embexp.experiment.plan import RunPlan
 
 # Keys of a configuration that change no result: where things go, and how the computer does it.
-CHANGE_NOTHING = ("hydra", "paths", "sweep", "experiment", "resume", "name", "profile", "keep", "threads")
+CHANGE_NOTHING = (
+    "hydra",
+    "paths",
+    "sweep",
+    "experiment",
+    "resume",
+    "name",
+    "profile",
+    "keep",
+    "threads",
+    "max_unknown_tokens",
+)
 
 
 def fingerprints(plan: "RunPlan") -> dict[str, str]:

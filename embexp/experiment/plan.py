@@ -19,7 +19,7 @@ from embexp.core.run_context import (
     run_part,
     timed,
 )
-from embexp.errors import ConfigError, DataError, Problem, Problems, listed
+from embexp.errors import ConfigError, DataError, ModelError, Problem, Problems, listed
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import check_stage
 from embexp.experiment.datasets import (
@@ -35,7 +35,7 @@ from embexp.experiment.datasets import (
 )
 from embexp.experiment.evaluators import check_evaluator_route, check_evaluators, plan_evaluators, split_for_run
 from embexp.experiment.routing import check_rows_kept, makeable, route_to_loss, wanted_shapes
-from embexp.experiment.settings_checks import check_settings
+from embexp.experiment.settings_checks import Findings, check_settings
 from embexp.experiment.stage_config import (
     StageConfig,
     check_stages,
@@ -45,6 +45,7 @@ from embexp.experiment.stage_config import (
     stages_of,
     with_losses,
 )
+from embexp.experiment.unknown_tokens import base_name, check_models, check_step_models
 from embexp.exports.delivery import Export, check_shared_base, plan_exports
 from embexp.protocols import BaseModel, Tracker
 from embexp.steps.conversions.conversion import NEEDED, default_settings
@@ -61,6 +62,7 @@ _OF_RUN = {
     "seed": (SEED, 42),
     "threads": (LegalValues(least=1, most=1024, whole=True, optional=True), "null"),
     "name": (LegalValues(text=True, optional=True), "null"),
+    "max_unknown_tokens": (LegalValues(least=0, most=1), 0.3),
 }
 _NAMED = ("dataset", "silver", "negatives", "model", "loss", "modifier", "trainer")  # groups whose option names a run
 
@@ -164,7 +166,7 @@ def _check_yaml(
 ) -> _Planning | None:
     """First round: settings, losses and evaluators that do not go together, from the YAML files alone."""
     for key, (legal, usual) in _OF_RUN.items():
-        problems.add(problems_with(key, config[key], legal, usual), ConfigError)
+        problems.add(problems_with(key, config.get(key, usual), legal, usual), ConfigError)
     if not (builder := problems.attempt(builder_of, config, builders)):  # no route is refused for a mistyped number
         builder = DataBuilder(default_settings(**{key: float(value) for key, (value, _) in NEEDED.items()}), None)
     model = problems.attempt(instantiate, config["model"])
@@ -198,6 +200,8 @@ def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[s
     trained_on = [stage.dataset for stage in stages]
     evaluators, primary, leaks = plan_evaluators(config, names["dataset"], trained_on, builder, problems)
     evaluator, metric = primary or ("", "")
+    unknown = check_models(config, names, model, place, stages, evaluators) if place and stages else Findings()
+    problems.add(unknown.errors, ModelError)
     return {
         "model_place": place,
         "stages": stages,
@@ -205,7 +209,7 @@ def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[s
         "primary_evaluator": evaluator,
         "primary_metric": metric,
         "tracker": problems.attempt(instantiate, config["tracking"]),
-        "warnings": (*warnings, *leaks),
+        "warnings": (*warnings, *leaks, *unknown.warnings),
     }
 
 
@@ -277,6 +281,8 @@ def plan_stage(stage: StageConfig, folder: Path, builder: DataBuilder) -> StageP
 
 def _check_before_costly_steps(planning: _Planning, problems: Problems) -> None:
     """Check all that needs no training rows, because a step on the way to them takes long or costs money."""
+    base = planning.model, base_name(planning.config, planning.names)
+    problems.add(check_step_models(planning.config, planning.stages, planning.builder, base).errors, ModelError)
     nodes = {json.dumps(stage.node["dataset"], default=str): stage.node["dataset"] for stage in planning.stages}
     for node in nodes.values():
         problems.attempt(check_steps, node)

@@ -22,7 +22,9 @@ from embexp.experiment.datasets import builder_of, dataset_name, stand_in_warnin
 from embexp.experiment.evaluators import check_evaluator_route, plan_evaluators, split_for_evaluation
 from embexp.experiment.plan import short_names
 from embexp.experiment.scoring import BOTH, AllScores, base_encoder, metrics_of, score_all, texts_of
+from embexp.experiment.unknown_tokens import UNKNOWN, evaluation_warnings, unknown_tokens
 from embexp.models.encoding import ModelEncoder
+from embexp.models.tokens import unknown_by_model
 from embexp.protocols import BaseModel, Tracker
 from embexp.reports.changed_examples import KIND_OF
 from embexp.reports.comparisons import NOTE, as_csv, as_markdown, model_tables, spread_markdown
@@ -167,6 +169,10 @@ def _score(
     with Journal(folder, tracker).open(candidate.name, parent) as journal:
         set_seed(plan.seed)
         model = candidate.model.load(lambda: _all_texts(plan.evaluators), folder)
+        count = unknown_by_model(model)
+        unknown = unknown_tokens(count, (), plan.evaluators) if count else {}
+        for warning in evaluation_warnings(unknown, candidate.name, plan.evaluators):
+            logger.warning("%s", warning)
         scores = score_all(plan.evaluators, base_encoder(candidate.config, candidate.place, model), BOTH)
         settings = candidate.config["model"].items()
         given = {f"model.{key}": value for key, value in settings if value is not None and not key.startswith("_")}
@@ -177,6 +183,8 @@ def _score(
         for split in BOTH:
             journal.log_results(metrics_of(split, scores))
         journal.log_results({f"cost/{key}": value for key, value in costs.items()})
+        journal.log_results({f"{UNKNOWN}/{place}": each.share for place, each in unknown.items()})
+        costs |= {f"{UNKNOWN}/{place}": each.share for place, each in unknown.items()}
     return scores, costs
 
 

@@ -5,9 +5,13 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from embexp.data.dataset import EmbeddingDataset
+    from embexp.models.tokens import UnknownTokens
 
 _FORMATS = ("text", "json")
 
@@ -40,7 +44,7 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     from embexp.experiment.evaluators import SPLIT
     from embexp.inspection.collect import inspection_of
     from embexp.inspection.render import rendered
-    from embexp.inspection.suggestions import MODEL_KEYS, kept, training_command
+    from embexp.inspection.suggestions import MODEL_KEYS, kept, training_command, with_reader
 
     resolved = resolve(config)
     refuse(
@@ -58,10 +62,14 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     offered = (offered_shapes(node) if steps else node["shapes"]) or [dataset.shape.name]
     found = inspection_of(dataset, offered, settings, _token_counter(resolved["model"]), resolved["examples"])
     model = str(choices.get("model") or "")
+    unknown = _unknown_tokens(resolved["model"], dataset)
     found["tokens_of"] = Path(resolved["model"]["path"]).name if model == "pretrained" else model
+    found["unknown_tokens"] = {split: each.share for split, each in unknown.items()}
+    others = _better_readers(unknown, dataset, found["tokens_of"])
+    found["models"] = others
     lenient = ["dataset.reader.on_fault=drop"] if found["faults"] and node["reader"]["on_fault"] == "stop" else []
     is_split = any((step or {}).get("_target_") == SPLIT for step in (node["steps"] or {}).values())
-    typed_for_run = [*kept(typed, MODEL_KEYS), *lenient]
+    typed_for_run = [*with_reader(kept(typed, MODEL_KEYS), others), *lenient]
     commands = {
         "train": training_command(typed_for_run, dataset, offered, settings, is_split),
         "prepare": shell_command("prepare", map(shlex.quote, [*kept(typed), *lenient])),
@@ -69,6 +77,32 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     if resolved["format"] == "json":
         return json.dumps(found | {"commands": commands}, ensure_ascii=False, indent=2)
     return rendered(found, commands)
+
+
+def _unknown_tokens(model_node: dict[str, Any], dataset: "EmbeddingDataset") -> dict[str, "UnknownTokens"]:
+    """What a local model does not know of each split; empty where only loading it shows that."""
+    from embexp.config.compose import instantiate
+    from embexp.experiment.unknown_tokens import sampled_texts
+    from embexp.models.tokens import unknown_by_files
+
+    model = instantiate(model_node)
+    count = unknown_by_files(model, model.locate())
+    return {split: count(sampled_texts(dataset, split)) for split in dataset.splits} if count else {}
+
+
+def _better_readers(unknown: dict[str, "UnknownTokens"], dataset: "EmbeddingDataset", name: str) -> list[str]:
+    """Models that read the texts, where a run would refuse this one; those that need no network first."""
+    from omegaconf import OmegaConf
+
+    from embexp.config.session import conf_dir
+    from embexp.experiment.unknown_tokens import sampled_texts
+    from embexp.models.tokens import models_for, scripts_of
+
+    most = OmegaConf.load(conf_dir() / "config.yaml")["max_unknown_tokens"]
+    if not any(each.share > most for each in unknown.values()):
+        return []
+    texts = (text for split in unknown for text in sampled_texts(dataset, split))
+    return [other for other in models_for(scripts_of(texts)) if other != name]
 
 
 def _token_counter(model_node: dict[str, Any]) -> Callable[[Sequence[str]], list[int]] | None:

@@ -53,6 +53,11 @@ def _lengths(found: Mapping[str, Any]) -> Iterator[str]:
             )
     if any("tokens" in kinds for kinds in found["lengths"].values()):
         yield f"tokens as {found['tokens_of']} counts them"
+    if found["unknown_tokens"]:
+        shares = ", ".join(f"{split} {100 * share:.1f} %" for split, share in found["unknown_tokens"].items())
+        yield f"unknown to {found['tokens_of']}: {shares} of the tokens"
+    if found["models"]:
+        yield f"models that read them: {', '.join(found['models'])}"
 
 
 def _labels(found: Mapping[str, Any]) -> Iterator[str]:

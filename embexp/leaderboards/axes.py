@@ -10,9 +10,9 @@ from embexp.experiment.compare import NOT_RESULTS
 from embexp.reports.leaderboard_content import Labels
 from embexp.tracking.mlflow_runs import RecordedRun
 
-LOSS, _MODEL, DATASET = "loss", "model", "dataset"
+LOSS, MODEL, DATASET = "loss", "model", "dataset"
 _METRIC = "metric"  # a key like parameters, where runs have different metrics
-_CHOICES = (LOSS, _MODEL, DATASET)
+_CHOICES = (LOSS, MODEL, DATASET)
 _OF_COLUMNS = ("model.", "evaluator.")  # they change the untouched model, or the data of its evaluation
 _DERIVED = ("base_model", "dataset.shape", "dataset.train_rows")  # follow from others; logged for people
 _PRECISION = ("resamples", "dimensions", "precisions")  # of an evaluator: they change no primary metric
@@ -126,13 +126,13 @@ def choose_axes(entries: Sequence[RunEntry], rows: Sequence[str] | None, columns
     refuse(_problems({"rows": rows or (), "columns": columns or ()}, entries))
     left = [key for key in (*_CHOICES, _METRIC) if key not in typed and _differs(entries, key)]
     left += find_varying(entries, [*_CHOICES, _METRIC, *typed])
-    of_columns = [key for key in left if key in (_MODEL, DATASET, _METRIC) or key.startswith(_OF_COLUMNS)]
+    of_columns = [key for key in left if key in (MODEL, DATASET, _METRIC) or key.startswith(_OF_COLUMNS)]
     of_rows = [key for key in left if key not in of_columns]
     if _METRIC in left and rows and columns:
         columns = [*columns, _METRIC]  # scores in different metrics have no mean
     return Axes(
-        tuple(rows) if rows else _keys((LOSS, _MODEL, DATASET), typed, [*of_rows, *(of_columns if columns else ())]),
-        tuple(columns) if columns else _keys((_MODEL, DATASET, LOSS), typed, [*of_columns, *(of_rows if rows else ())]),
+        tuple(rows) if rows else _keys((LOSS, MODEL, DATASET), typed, [*of_rows, *(of_columns if columns else ())]),
+        tuple(columns) if columns else _keys((MODEL, DATASET, LOSS), typed, [*of_columns, *(of_rows if rows else ())]),
     )
 
 

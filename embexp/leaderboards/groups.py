@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from embexp.errors import DataError, listed
 from embexp.evaluation.scores import KeptExamples, read_examples
 from embexp.experiment.results import PREDICTIONS
-from embexp.leaderboards.axes import DATASET, LOSS, MISSING, Axes, Place, RunEntry, find_unexplained, find_varying
+from embexp.experiment.unknown_tokens import UNKNOWN
+from embexp.leaderboards.axes import (
+    DATASET,
+    LOSS,
+    MISSING,
+    MODEL,
+    Axes,
+    Place,
+    RunEntry,
+    find_unexplained,
+    find_varying,
+)
 from embexp.leaderboards.by_examples import Kept, measure_in, results_by_examples
 from embexp.leaderboards.by_metrics import results_by_metrics
 from embexp.leaderboards.cells import GroupResult, MetricKeys, mixed_base_columns
@@ -131,8 +142,22 @@ def notes_on(cells: Sequence[LeaderboardCell], groups: Sequence[CellGroup], axes
         names = listed(label((*place.row, *place.column)) for place in edited)
         yield f"Runs of {names} began with other files of the same model: their mean is over different models."
     yield from _same_predictions(groups)
+    yield from _unknown_tokens(groups)
     if hidden := find_unexplained([entry for place in places for entry in place.entries], axes):
         yield f"Cells differ in {listed(hidden)}, too, which goes along with what the table shows."
+
+
+def _unknown_tokens(groups: Sequence[CellGroup]) -> Iterator[str]:
+    """The share of the tokens of the evaluated texts that each base model does not know."""
+    for group in groups:
+        key, shares = f"{UNKNOWN}/{group.keys.split}/{group.keys.evaluator}", {}
+        for entry in (entry for place in group.places for entry in place.entries):
+            if allowed_name(key) in entry.run.metrics:
+                share = f"{100 * entry.run.metrics[allowed_name(key)]:.1f} %"
+                shares.setdefault(entry.run.params.get(MODEL, MISSING), share)
+        if shares:
+            found = ", ".join(f"{model} {share}" for model, share in shares.items())
+            yield f"Tokens of {group.keys.split}/{group.keys.evaluator} that a base model does not know: {found}."
 
 
 def _same_predictions(groups: Sequence[CellGroup]) -> Iterator[str]:

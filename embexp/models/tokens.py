@@ -1,17 +1,27 @@
-"""How many tokens a text has, by a model's files: only its tokenizer is loaded."""
+"""How many tokens a text has, and how many of them a model does not know: only its tokenizer is loaded."""
 
-from collections.abc import Mapping, Sequence
+import importlib.util
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from embexp.core.file_contents import json_in
+from omegaconf import OmegaConf
+
+from embexp.config.compose import BY_PATH
+from embexp.config.session import option_files
+from embexp.config.yaml_keys import SCRIPTS
+from embexp.core.file_contents import cached_snapshot, json_in
 from embexp.models.pretrained import PretrainedModel
-from embexp.models.stack import ModuleStack
+from embexp.models.stack import ModuleStack, StaticModel
 from embexp.models.weights import LOCAL, folders_of, network_config, num_positions
+from embexp.models.words import words_of
 from embexp.protocols import BaseModel
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
 
@@ -56,17 +66,25 @@ def token_limit(model: BaseModel, place: Mapping[str, str]) -> TokenLimit | None
     if not isinstance(model, PretrainedModel) or place["source"] not in LOCAL:
         return None
     folders = folders_of(Path(place["location"]))
-    tokenizer_file = next(filter(Path.is_file, (folder / "tokenizer.json" for folder in folders)), None)
+    tokenizer = _tokenizer_in(folders)
     max_tokens = model.max_seq_length or _max_seq_length(folders)
-    if tokenizer_file is None or max_tokens is None:
+    if not (tokenizer and max_tokens):
+        return None
+    positions = (num_positions(config) for folder in folders if (config := network_config(folder)))
+    return TokenLimit(tokenizer, max_tokens, next(positions, None))
+
+
+def _tokenizer_in(folders: Sequence[Path]) -> "Tokenizer | None":
+    """The tokenizer of the first of the folders that has one in the form of the tokenizers library."""
+    file = next(filter(Path.is_file, (folder / "tokenizer.json" for folder in folders)), None)
+    if file is None:
         return None
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer = Tokenizer.from_file(str(file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    positions = (num_positions(config) for folder in folders if (config := network_config(folder)))
-    return TokenLimit(tokenizer, max_tokens, next(positions, None))
+    return tokenizer
 
 
 def _max_seq_length(folders: Sequence[Path]) -> int | None:
@@ -80,3 +98,167 @@ def _max_seq_length(folders: Sequence[Path]) -> int | None:
         for name, key in (("tokenizer_config.json", "model_max_length"), ("config.json", "max_position_embeddings"))
     ]
     return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=None)
+
+
+@dataclass(frozen=True)
+class UnknownTokens:
+    """How much of some texts a tokenizer does not know.
+
+    Attributes:
+        unknown, total: tokens (words, where the model has a vector for each word), without special ones.
+        unread: texts of which no token is known, of `texts` that are not blank.
+        example: one of these; empty without any.
+    """
+
+    unknown: int
+    total: int
+    unread: int
+    texts: int
+    example: str = ""
+
+    @property
+    def share(self) -> float:
+        """The share of the tokens that are unknown; 0 of none."""
+        return self.unknown / self.total if self.total else 0.0
+
+    def __str__(self) -> str:
+        return f"{100 * self.share:.1f} %"
+
+
+CountUnknown = Callable[[Sequence[str]], UnknownTokens]
+_SAMPLED = 2_000  # most texts whose tokens are counted
+
+
+def unknown_by_files(model: BaseModel, place: Mapping[str, str]) -> CountUnknown | None:
+    """What counts unknown tokens with the tokenizer of a model that lies in a local folder.
+
+    None where only loading shows it: a model on the Hub, or one whose vocabulary is made of the training texts.
+    """
+    if isinstance(model, ModuleStack):
+        model = model.base
+    elif isinstance(model, StaticModel):
+        model = model.source
+    if not isinstance(model, PretrainedModel) or place["source"] not in LOCAL:
+        return None
+    folders = folders_of(Path(place["location"]))
+    if tokenizer := _tokenizer_in(folders):
+        return lambda texts: _counted(texts, lambda some: _pieces(tokenizer, some))
+    words = next(filter(None, (json_in(folder / "whitespacetokenizer_config.json") for folder in folders)), None)
+    return (lambda texts: _counted(texts, lambda some: _words({*words["vocab"]}, some))) if words else None
+
+
+def unknown_by_model(model: "SentenceTransformer") -> CountUnknown | None:
+    """What counts unknown tokens with the tokenizer of a loaded model; None where it has none that is known here."""
+    tokenizer = getattr(model[0], "tokenizer", None)
+    if hasattr(tokenizer, "encode_batch"):
+        return lambda texts: _counted(texts, lambda some: _pieces(tokenizer, some))
+    if hasattr(tokenizer, "word2idx"):
+        return lambda texts: _counted(texts, lambda some: _words({*tokenizer.word2idx}, some))
+    if hasattr(tokenizer, "unk_token_id") and callable(tokenizer):
+        return lambda texts: _counted(texts, lambda some: _transformer_pieces(tokenizer, some))
+    return None
+
+
+def _counted(texts: Sequence[str], count: Callable[[Sequence[str]], Iterable[tuple[int, int]]]) -> UnknownTokens:
+    """The counts of at most `_SAMPLED` texts, always the same ones.
+
+    Args:
+        count: gives the unknown and all tokens of each text.
+    """
+    some = [text for text in dict.fromkeys(texts) if text.strip()]
+    if len(some) > _SAMPLED:
+        some = [some[place] for place in sorted(random.Random(0).sample(range(len(some)), _SAMPLED))]
+    counts = [*count(some)]
+    unread = [text for text, (unknown, total) in zip(some, counts, strict=True) if unknown == total]
+    unknown, total = (sum(each) for each in zip(*counts, strict=True)) if counts else (0, 0)
+    return UnknownTokens(unknown, total, len(unread), len(some), unread[0] if unread else "")
+
+
+def _pieces(tokenizer: "Tokenizer", texts: Sequence[str]) -> Iterable[tuple[int, int]]:
+    """Unknown and all pieces of each text; a tokenizer without an unknown token leaves words out, which are counted.
+
+    Tokenizers of bytes never give their unknown token, and leave nothing out.
+    """
+    names = (getattr(tokenizer.model, "unk_token", None), "[UNK]", "<unk>")
+    unknown = next((number for name in names if name and (number := tokenizer.token_to_id(name)) is not None), None)
+    for text, encoding in zip(texts, tokenizer.encode_batch(list(texts), add_special_tokens=False), strict=True):
+        if unknown is not None:
+            yield encoding.ids.count(unknown), len(encoding.ids)
+        else:
+            left_out = sum(not tokenizer.encode(word, add_special_tokens=False).ids for word in text.split())
+            yield left_out, left_out + len(encoding.ids)
+
+
+def _transformer_pieces(tokenizer: Any, texts: Sequence[str]) -> Iterable[tuple[int, int]]:
+    lists = tokenizer([*texts], add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+    for ids in lists:
+        yield (0 if tokenizer.unk_token_id is None else ids.count(tokenizer.unk_token_id)), len(ids)
+
+
+def _words(vocabulary: set[str], texts: Sequence[str]) -> Iterable[tuple[int, int]]:
+    """Words without a vector, and all words, of each text."""
+    known = {word.lower() for word in vocabulary}
+    for text in texts:
+        words = words_of(text)
+        yield sum(word not in known for word in words), len(words)
+
+
+_MINOR = 0.05  # share of the letters below which a script does not count
+
+
+def scripts_of(texts: Iterable[str]) -> list[str]:
+    """The writing systems of the texts, the most frequent first; rare ones are left out.
+
+    >>> scripts_of(["股票大跌", "the stock market"]), scripts_of(["Привет, мир"]), scripts_of(["12"])
+    (['latin', 'han'], ['cyrillic'], [])
+    """
+    counts = Counter(_script(character) for text in texts for character in text if character.isalpha())
+    return [script for script, count in counts.most_common() if count >= _MINOR * counts.total()]
+
+
+def _script(letter: str) -> str:
+    if letter < "\u0250":
+        return "latin"
+    found = (name for name, ranges in SCRIPTS.items() if any(first <= letter <= last for first, last in ranges))
+    return next(found, "other")
+
+
+def models_for(scripts: Sequence[str], needs_transformer: bool = False, trained: bool = False) -> dict[str, bool]:
+    """The options of the group `model` that read all of the scripts, and whether each needs the Hub; those last.
+
+    Only their YAML files are read: composing each would take seconds.
+
+    Args:
+        needs_transformer: only models with one.
+        trained: without those whose weights are random.
+    """
+    files, found = option_files("model"), {}
+    for name in sorted({*files} - {BY_PATH}):
+        node = _option(name, files)
+        known, weights = {*(node.get("_scripts_") or ())}, node.get("base") or node.get("source") or node
+        is_scratch = not weights.get("id")
+        has_transformer = bool(node.get("base")) or str(node.get("_target_")).endswith(
+            (".PretrainedModel", ".ScratchModel")
+        )
+        if not scripts or not ("any" in known or {*scripts} <= known) or (trained and is_scratch):
+            continue
+        if has_transformer or not needs_transformer:
+            found[name] = (not is_scratch and not _is_here(weights), is_scratch, is_scratch and has_transformer)
+    return {name: found[name][0] for name in sorted(found, key=found.__getitem__)}
+
+
+def _option(name: str, files: Mapping[str, Path]) -> dict[str, Any]:
+    """A model's YAML with those that its defaults name; what these refer to stays as it is written."""
+    own = OmegaConf.to_container(OmegaConf.load(files[name]))
+    node: dict[str, Any] = {}
+    for default in own.pop("defaults", ()):
+        other, _, place = str(default).partition("@")
+        if other in files:
+            node |= {place: _option(other, files)} if place else _option(other, files)
+    return node | own
+
+
+def _is_here(weights: Mapping[str, Any]) -> bool:
+    """Whether published weights are in an installed package, or in the cache of the Hub."""
+    package = weights.get("package")
+    return bool(package and importlib.util.find_spec(package)) or cached_snapshot(weights["id"], None) is not None

@@ -92,10 +92,10 @@ def static_vectors(training_texts: Iterable[str], embedding_dimension: int, voca
     return StaticEmbedding(tokenizer, embedding_dim=embedding_dimension)
 
 
-def _words_of(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     """Words as sentence-transformers' WhitespaceTokenizer looks them up: in lower case, without punctuation around.
 
-    >>> _words_of("The cat (a tabby) sleeps.")
+    >>> words_of("The cat (a tabby) sleeps.")
     ['the', 'cat', 'a', 'tabby', 'sleeps']
     """
     return [word for part in text.lower().split() if (word := part.strip(string.punctuation))]
@@ -103,7 +103,7 @@ def _words_of(text: str) -> list[str]:
 
 def _most_frequent_words(texts: Iterable[str], vocabulary_size: int) -> list[str]:
     """The most frequent words of the texts, each text counted once; ties by spelling."""
-    counts = Counter(word for text in sorted(set(texts)) for word in _words_of(text))
+    counts = Counter(word for text in sorted(set(texts)) for word in words_of(text))
     unspaced = sum(count for word, count in counts.items() if _is_unspaced(word))
     if 2 * unspaced > counts.total():
         expected = "words separated by white space, or a model that reads characters"
@@ -123,5 +123,5 @@ def _inverse_document_frequencies(texts: Iterable[str], words: Iterable[str]) ->
     {'a': 0.0, 'b': 0.6931471805599453}
     """
     distinct = sorted(set(texts))
-    counts = Counter(word for text in distinct for word in set(_words_of(text)))
+    counts = Counter(word for text in distinct for word in set(words_of(text)))
     return {word: math.log(len(distinct) / counts[word]) for word in words}

@@ -40,7 +40,8 @@ def _sections(rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[str], list[l
     """Title, headings and lines of each table."""
     for key in rows[0]["scores"]:
         ordered = sorted(rows, key=lambda row: -row["scores"][key]["value"])
-        yield f"{key}{_size(rows[0]['scores'][key])}", _SCORES, [_scores(row, key) for row in ordered]
+        lines = [[*_scores(row, key), *_unknown_tokens(row, key)] for row in ordered]
+        yield f"{key}{_size(rows[0]['scores'][key])}", (*_SCORES, "unknown tokens")[: len(lines[0])], lines
     costs = [cost for cost in _COSTS if cost in rows[0]]
     lines = [[row["model"], *(f"{row[cost]:,.0f}" for cost in costs)] for row in rows]
     yield "cost", ["model", *(_COSTS[cost] for cost in costs)], lines
@@ -50,6 +51,12 @@ def _size(score: _Row) -> str:
     """How many examples there are, and of how many rows where a file was divided."""
     number = f", {score['examples']:,} examples" if score["examples"] else ""
     return number + (f" ({score['rows']:,} of {score['of_rows']:,} rows)" if score.get("of_rows") else "")
+
+
+def _unknown_tokens(row: _Row, key: str) -> list[str]:
+    """The share of the tokens of the scored texts that the model does not know; empty where no model's are counted."""
+    share = row.get(f"unknown_tokens/{key.rpartition('/')[0]}")
+    return [] if share is None else [f"{100 * share:.1f} %"]
 
 
 def _scores(row: _Row, key: str) -> list[str]:

@@ -135,6 +135,7 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
     for label, value in (
         ("data", "; ".join(result["data"])),
         ("base model", result["base_model"]),
+        *((("unknown", unknown_line(result["unknown_tokens"])),) if result.get("unknown_tokens") else ()),
         ("training", result["training"]),
         ("model", result["model_path"]),
         *((("adapter", _needs_base(result["adapter_base"])),) if result.get("adapter_base") else ()),
@@ -143,6 +144,19 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         *(("warning", _found(warning)) for warning in result.get("warnings", ())),
     ):
         console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False, markup=False)
+
+
+def unknown_line(shares: Mapping[str, float]) -> str:
+    """The shares of unknown tokens of a base model; places with the same share together.
+
+    >>> unknown_line({"train": 0.0, "dev/sts": 0.0, "test/sts": 0.123})
+    '0.0 % of the tokens of train, dev/sts; 12.3 % of test/sts'
+    """
+    places: dict[str, list[str]] = {}
+    for place, share in shares.items():
+        places.setdefault(f"{100 * share:.1f} %", []).append(place)
+    found = [f"{share} of {', '.join(names)}" for share, names in places.items()]
+    return "; ".join([found[0].replace(" of ", " of the tokens of ", 1), *found[1:]])
 
 
 def _forms_table(forms: Sequence[Mapping[str, Any]]) -> Table:

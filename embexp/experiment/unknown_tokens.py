@@ -1,0 +1,258 @@
+"""Models that cannot read the data: the share of unknown tokens of a run's models, before training and after."""
+
+import logging
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from embexp.config.compose import BY_PATH, model_named, option_of
+from embexp.data.dataset import EmbeddingDataset
+from embexp.errors import EmbexpError, ModelError, Problem, listed
+from embexp.evaluation.scores import Evaluator
+from embexp.experiment.datasets import DataBuilder, costly_steps, is_costly, without_costly_steps
+from embexp.experiment.settings_checks import Findings, merged
+from embexp.experiment.stage_config import StageConfig
+from embexp.losses.spec import LossSpec
+from embexp.models.tokens import CountUnknown, UnknownTokens, models_for, scripts_of, unknown_by_files, unknown_by_model
+from embexp.protocols import BaseModel
+from embexp.tracking.journal import Journal
+from embexp.training.stages import StagePlan
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from embexp.experiment.plan import RunPlan
+
+logger = logging.getLogger(__name__)
+_SAMPLED = 2_000  # most rows of a split whose texts are looked at
+_FEW_UNKNOWN = 0.05  # share of unknown tokens from which on it is worth a warning
+
+
+def sampled_texts(dataset: EmbeddingDataset, split: str) -> list[str]:
+    """The texts of at most `_SAMPLED` rows of a split, always the same ones."""
+    rows = dataset.splits[split]
+    if rows.num_rows > _SAMPLED:
+        rows = rows.select(sorted(random.Random(0).sample(range(rows.num_rows), _SAMPLED)))
+    return [*replace(dataset, splits={split: rows}).texts(split)]
+
+
+def unknown_tokens(
+    count: CountUnknown, stages: Iterable[StagePlan], evaluators: Iterable[Evaluator]
+) -> dict[str, UnknownTokens]:
+    """What a model does not know of the texts of a run, by their place: train, train/<stage>, dev/sts, test/sts."""
+    found = {f"train/{stage.name}": count(sampled_texts(stage.dataset, "train")) for stage in stages}
+    if "train/main" in found:
+        found = {"train": found.pop("train/main"), **found}
+    for evaluator in evaluators:
+        for split in evaluator.splits:
+            texts = [text for some in evaluator.texts(split).values() for text in some]
+            if texts:  # those of others are not known beforehand
+                found[f"{split}/{evaluator.name}"] = count(texts)
+    return found
+
+
+def unknown_findings(
+    found: Mapping[str, UnknownTokens],
+    texts: Iterable[str],
+    most: float,
+    key: str,
+    given: str,
+    fixes: Sequence[str] = (),
+    **wanted: bool,
+) -> Findings:
+    """An error where more than the share `most` is unknown anywhere, a warning where it is more than a few percent.
+
+    Args:
+        texts: some of them: their writing systems tell which models to name.
+        key, given: of the configuration: what names the model.
+        fixes: what to type first.
+        wanted: of the models that are named (`models_for`).
+    """
+    worst = max(found.values(), key=lambda each: each.share, default=None)
+    if worst is None or (worst.share <= _FEW_UNKNOWN and not worst.unread):
+        return Findings()
+    if worst.share <= _FEW_UNKNOWN:
+        unread = {place: each for place, each in found.items() if each.unread}
+        shown = ", ".join(f"{each.unread:,} of {each.texts:,} of {place}" for place, each in unread.items())
+        example = next(iter(unread.values())).example[:60]
+        return Findings(warnings=(Problem(f"knows no word of some texts ({shown}), such as {example!r}", key, given),))
+    scripts = scripts_of(texts)
+    models = {name: hub for name, hub in models_for(scripts, **wanted).items() if name != given}
+    here, far = ([name for name, hub in models.items() if hub is is_far] for is_far in (False, True))
+    reads = f"a model that reads {' and '.join(scripts) or 'these signs'}"
+    kinds = [*([listed(here)] if here else []), *([f"{listed(far)} (from the Hub)"] if far else [])]
+    shares = ", ".join(f"{each} of {place}" for place, each in found.items())
+    unread = f"; of {worst.unread:,} of {worst.texts:,} texts it knows nothing" if worst.unread else ""
+    problem = Problem(
+        f"does not know many tokens of the texts: {shares}{unread}",
+        key,
+        given,
+        expected=f"{reads}: {'; '.join(kinds)}" if kinds else reads,
+        fix=(*fixes, *(f"{key}={name}" for name in (*here[:1], *far[:1])), "max_unknown_tokens=1"),
+    )
+    return (
+        Findings(errors=(problem,))
+        if worst.share > most
+        else Findings(warnings=(replace(problem, fix=problem.fix[:-1]),))
+    )
+
+
+def check_models(
+    config: Mapping[str, Any],
+    names: Mapping[str, str],
+    model: BaseModel,
+    place: Mapping[str, str],
+    stages: Sequence[StagePlan],
+    evaluators: Iterable[Evaluator],
+) -> Findings:
+    """Whether the base model, and the models that losses name, know the tokens of the texts.
+
+    Those whose tokenizers are known only once they are loaded are left out.
+    """
+    parts = []
+    if not _is_stand_in(config, place) and (count := unknown_by_files(model, place)):
+        parts.append(_of_base(unknown_tokens(count, stages, evaluators), config, names, model, stages))
+    for stage in stages:
+        texts = sampled_texts(stage.dataset, "train")
+        for key, companion in stage.loss.companions().items():
+            given = str(stage.loss.call[key])
+            parts.append(
+                _of_other(companion, f"loss.{key}", given, texts, config, needs_transformer=True, trained=True)
+            )
+    return merged(parts)
+
+
+def check_step_models(
+    config: Mapping[str, Any], stages: Sequence[StageConfig], builder: DataBuilder, base: tuple[BaseModel, str]
+) -> Findings:
+    """The same for the models that costly steps name, and for the base model, on the texts that these steps get.
+
+    Args:
+        base: the base model, and what it is called.
+    """
+    parts = []
+    for stage in (each for each in stages if is_costly(each.node["dataset"])):
+        node = stage.node["dataset"]
+        try:
+            dataset = builder.read(without_costly_steps(node), stage.dataset_name, (node["shapes"] or [None])[0])
+        except EmbexpError:  # the data are reported as they are read with all steps
+            continue
+        texts = sampled_texts(dataset, "train") if "train" in dataset.splits else []
+        named = [each for key, step in costly_steps(node) for each in _models_in(step, f"dataset.steps.{key}")]
+        for key, given in named:
+            fixes = [f"{group}=bm25" for group in ("negatives", "silver") if key.startswith(f"dataset.steps.{group}.")]
+            is_retriever = "retriever" in key
+            parts.append(
+                _of_other(_model(given), key, given, texts, config, fixes if is_retriever else (), trained=True)
+            )
+        parts.append(
+            _of_other(base[0], "model", base[1], texts, config, needs_transformer=_needs_transformer([stage.spec]))
+        )
+    return merged(parts)
+
+
+def record_unknown_tokens(plan: "RunPlan", model: "SentenceTransformer", journal: Journal) -> None:
+    """Store the shares of the loaded base model with the result.
+
+    Raises:
+        ModelError: a share is larger than `max_unknown_tokens`.
+    """
+    if not (count := unknown_by_model(model)):
+        return
+    found = unknown_tokens(count, plan.stages, plan.evaluators)
+    journal.result["unknown_tokens"] = {place: each.share for place, each in found.items()}
+    journal.log_results({f"{UNKNOWN}/{place}": each.share for place, each in found.items()})
+    if _is_stand_in(plan.config, plan.model_place):
+        return
+    findings = _of_base(found, plan.config, plan.choices, plan.model, plan.stages)
+    if findings.errors:
+        raise ModelError(*findings.errors)
+    for warning in map(str, findings.warnings):
+        if warning not in journal.result["warnings"]:
+            logger.warning("%s", warning)
+            journal.result["warnings"] = [*journal.result["warnings"], warning]
+
+
+def evaluation_warnings(
+    found: Mapping[str, UnknownTokens], name: str, evaluators: Iterable[Evaluator]
+) -> tuple[Problem, ...]:
+    """What to say of a model that is scored without training: the same, but nothing is refused."""
+    texts = [
+        text for each in evaluators for split in each.splits for some in each.texts(split).values() for text in some
+    ]
+    return unknown_findings(found, texts, 1.0, "model", name).warnings
+
+
+UNKNOWN = "unknown_tokens"  # begins the names of metrics
+
+
+def _of_base(
+    found: Mapping[str, UnknownTokens],
+    config: Mapping[str, Any],
+    names: Mapping[str, str],
+    model: BaseModel,
+    stages: Sequence[StagePlan],
+) -> Findings:
+    texts = [text for stage in stages for text in sampled_texts(stage.dataset, "train")]
+    trained = model.trains_adapter or model.locate()["source"] == "scratch"  # another from scratch has the same texts
+    wanted = {"needs_transformer": _needs_transformer(stage.loss for stage in stages), "trained": trained}
+    return unknown_findings(found, texts, _most(config), "model", base_name(config, names), **wanted)
+
+
+def _is_stand_in(config: Mapping[str, Any], place: Mapping[str, str]) -> bool:
+    """Whether other weights stand in for those of the model (trainer=smoke): whatever they read, no score counts."""
+    node = config["model"].get("base") or config["model"].get("source") or config["model"]
+    return bool(node.get("stand_in")) and place["id"] != (node.get("path") or node.get("id"))
+
+
+def base_name(config: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """What is typed for the base model: its option, folder or Hub id."""
+    return config["model"].get("path") or names["model"].partition("+")[0]
+
+
+def _of_other(
+    model: BaseModel,
+    key: str,
+    given: str,
+    texts: Sequence[str],
+    config: Mapping[str, Any],
+    fixes: Sequence[str] = (),
+    **wanted: bool,
+) -> Findings:
+    try:
+        count = unknown_by_files(model, model.locate())
+    except EmbexpError:  # is reported where the model is found
+        return Findings()
+    found = {"train": count(texts)} if count else {}
+    return unknown_findings(found, texts, _most(config), key, given, fixes, **wanted)
+
+
+def _most(config: Mapping[str, Any]) -> float:
+    return config.get("max_unknown_tokens", 1)  # runs of before had no limit
+
+
+def _needs_transformer(losses: Iterable[LossSpec]) -> bool:
+    return any(
+        loss.needs.transformer or "gradient_cache" in loss.traits or (loss.modifier and loss.modifier.needs.transformer)
+        for loss in losses
+    )
+
+
+def _models_in(node: Any, place: str) -> Iterator[tuple[str, str]]:
+    """The models that a step names, each with its key: encoders and teachers by `model`, cross-encoders by `path`."""
+    if isinstance(node, Mapping):
+        own = "path" if str(node.get("_target_")).endswith(".CrossEncoderScorer") else "model"
+        for key, value in node.items():
+            if key == own and isinstance(value, str):
+                yield f"{place}.{key}", value
+            else:
+                yield from _models_in(value, f"{place}.{key}")
+
+
+def _model(name: str) -> BaseModel:
+    """A model by what a step calls it; what is no option is a folder or an id."""
+    try:
+        return model_named("model", name)
+    except EmbexpError:
+        return model_named("model", option_of("model", BY_PATH) | {"path": name})
