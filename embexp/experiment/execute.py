@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.core.run_context import EXPORTING, LOADING, RunContext, run_part, timed
 from embexp.core.run_folder import RECORD, write_json
+from embexp.errors import ModelError
 from embexp.evaluation.scores import verdict_split
 from embexp.experiment.fingerprint import identity_tags, run_fingerprint, weights
 from embexp.experiment.params import record_params
@@ -17,10 +18,11 @@ from embexp.experiment.results import record_results, store
 from embexp.experiment.resume import resume_run, start_run
 from embexp.experiment.scoring import AllScores, Scoring, metrics_of
 from embexp.experiment.stages import adapt, train
-from embexp.experiment.unknown_tokens import record_unknown_tokens
+from embexp.experiment.unknown_tokens import UNKNOWN, base_findings, is_stand_in, unknown_tokens
 from embexp.exports.delivery import TrainedModel, make_exports
 from embexp.models.embedding_cache import MemoryCachedEncoder
 from embexp.models.encoding import ModelEncoder
+from embexp.models.tokens import unknown_by_model
 from embexp.reports.tables import print_closing, profile_table, wide_console
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import is_closed_part, sent_trainings
@@ -79,7 +81,7 @@ def execute(
             plan = replace(plan, model_place=plan.model.locate())
             record |= {"weights": weights(plan), "fingerprint": run_fingerprint(plan)}
             write_json(plan.folder / RECORD, record)
-        record_unknown_tokens(plan, model, journal)
+        _record_unknown_tokens(plan, model, journal)
         scoring = Scoring(plan, context.costs)
         base = scoring.of_base(model)
         journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
@@ -132,6 +134,28 @@ def _load_base_model(plan: RunPlan) -> "SentenceTransformer":
         model.prompts = {**model.prompts, **main.prompts.named}
         model.default_prompt_name = main.prompts.default
     return model
+
+
+def _record_unknown_tokens(plan: RunPlan, model: "SentenceTransformer", journal: Journal) -> None:
+    """Store the shares of the loaded base model with the result.
+
+    Raises:
+        ModelError: a share is larger than `max_unknown_tokens`.
+    """
+    if not (count := unknown_by_model(model)):
+        return
+    found = unknown_tokens(count, plan.stages, plan.evaluators)
+    journal.result["unknown_tokens"] = {place: each.share for place, each in found.items()}
+    journal.log_results({f"{UNKNOWN}/{place}": each.share for place, each in found.items()})
+    if is_stand_in(plan.config, plan.model_place):
+        return
+    findings = base_findings(found, plan.config, plan.choices, plan.model, plan.stages)
+    if findings.errors:
+        raise ModelError(*findings.errors)
+    for warning in map(str, findings.warnings):
+        if warning not in journal.result["warnings"]:
+            logger.warning("%s", warning)
+            journal.result["warnings"] = [*journal.result["warnings"], warning]
 
 
 @timed(EXPORTING)

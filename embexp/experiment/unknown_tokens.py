@@ -1,30 +1,22 @@
 """Models that cannot read the data: the share of unknown tokens of a run's models, before training and after."""
 
-import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embexp.config.compose import BY_PATH, model_named, option_of
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import EmbexpError, ModelError, Problem, listed
+from embexp.errors import EmbexpError, Problem, listed
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.datasets import DataBuilder, costly_steps, is_costly, without_costly_steps
 from embexp.experiment.settings_checks import Findings, merged
 from embexp.experiment.stage_config import StageConfig
 from embexp.losses.spec import LossSpec
-from embexp.models.tokens import CountUnknown, UnknownTokens, models_for, scripts_of, unknown_by_files, unknown_by_model
+from embexp.models.tokens import CountUnknown, UnknownTokens, models_for, scripts_of, unknown_by_files
 from embexp.protocols import BaseModel
-from embexp.tracking.journal import Journal
 from embexp.training.stages import StagePlan
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
-    from embexp.experiment.plan import RunPlan
-
-logger = logging.getLogger(__name__)
 _SAMPLED = 2_000  # most rows of a split whose texts are looked at
 _FEW_UNKNOWN = 0.05  # share of unknown tokens from which on it is worth a warning
 
@@ -111,8 +103,8 @@ def check_models(
     Those whose tokenizers are known only once they are loaded are left out.
     """
     parts = []
-    if not _is_stand_in(config, place) and (count := unknown_by_files(model, place)):
-        parts.append(_of_base(unknown_tokens(count, stages, evaluators), config, names, model, stages))
+    if not is_stand_in(config, place) and (count := unknown_by_files(model, place)):
+        parts.append(base_findings(unknown_tokens(count, stages, evaluators), config, names, model, stages))
     for stage in stages:
         texts = sampled_texts(stage.dataset, "train")
         for key, companion in stage.loss.companions().items():
@@ -152,28 +144,6 @@ def check_step_models(
     return merged(parts)
 
 
-def record_unknown_tokens(plan: "RunPlan", model: "SentenceTransformer", journal: Journal) -> None:
-    """Store the shares of the loaded base model with the result.
-
-    Raises:
-        ModelError: a share is larger than `max_unknown_tokens`.
-    """
-    if not (count := unknown_by_model(model)):
-        return
-    found = unknown_tokens(count, plan.stages, plan.evaluators)
-    journal.result["unknown_tokens"] = {place: each.share for place, each in found.items()}
-    journal.log_results({f"{UNKNOWN}/{place}": each.share for place, each in found.items()})
-    if _is_stand_in(plan.config, plan.model_place):
-        return
-    findings = _of_base(found, plan.config, plan.choices, plan.model, plan.stages)
-    if findings.errors:
-        raise ModelError(*findings.errors)
-    for warning in map(str, findings.warnings):
-        if warning not in journal.result["warnings"]:
-            logger.warning("%s", warning)
-            journal.result["warnings"] = [*journal.result["warnings"], warning]
-
-
 def evaluation_warnings(
     found: Mapping[str, UnknownTokens], name: str, evaluators: Iterable[Evaluator]
 ) -> tuple[Problem, ...]:
@@ -187,20 +157,21 @@ def evaluation_warnings(
 UNKNOWN = "unknown_tokens"  # begins the names of metrics
 
 
-def _of_base(
+def base_findings(
     found: Mapping[str, UnknownTokens],
     config: Mapping[str, Any],
     names: Mapping[str, str],
     model: BaseModel,
     stages: Sequence[StagePlan],
 ) -> Findings:
+    """What the counts of the base model mean for a run."""
     texts = [text for stage in stages for text in sampled_texts(stage.dataset, "train")]
     trained = model.trains_adapter or model.locate()["source"] == "scratch"  # another from scratch has the same texts
     wanted = {"needs_transformer": _needs_transformer(stage.loss for stage in stages), "trained": trained}
     return unknown_findings(found, texts, _most(config), "model", base_name(config, names), **wanted)
 
 
-def _is_stand_in(config: Mapping[str, Any], place: Mapping[str, str]) -> bool:
+def is_stand_in(config: Mapping[str, Any], place: Mapping[str, str]) -> bool:
     """Whether other weights stand in for those of the model (trainer=smoke): whatever they read, no score counts."""
     node = config["model"].get("base") or config["model"].get("source") or config["model"]
     return bool(node.get("stand_in")) and place["id"] != (node.get("path") or node.get("id"))
