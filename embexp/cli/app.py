@@ -1,13 +1,15 @@
 """What all commands share: Hydra's entry, and mistakes as one message.
 
-Hydra composes a multirun once without what is swept, of the default option of each group, and applies the other
-overrides to that: `loss=contrastive,triplet loss.margin=0.3` would fail, since the default loss has no margin. It
-leaves out sweeps, though, and a choice of one value is a sweep.
+Hydra composes a multirun once without what is swept, so of the default option of each group, and applies the other
+overrides to that: `loss=contrastive,triplet loss.margin=0.3` and `dataset=my.csv ~dataset.steps.split` would fail. So
+it gets only what the multirun itself reads; the jobs get all (`JOBS`).
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -29,51 +31,35 @@ from embexp.config.session import TRUSTED, VERSION_BASE, conf_dir
 from embexp.core.signals import listen
 from embexp.errors import EmbexpError
 
-_OF_THE_MULTIRUN = ("hydra", "sweep", "tracking", "paths")  # what the multirun itself reads
-_CHOICE = "=choice("
+_OF_THE_MULTIRUN = re.compile(r"[+~]*(hydra|sweep|tracking|paths|experiment)\b(?!@)")  # what the multirun itself reads
+_MULTIRUN, _SHOWS = {"-m", "--multirun"}, {"--cfg", "-c"}
+JOBS: ContextVar[tuple[str, ...] | None] = ContextVar("overrides of the jobs of a multirun", default=None)
 
 
-def _leave_to_jobs(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a multirun with every override that its jobs read as a choice of one value.
+def _for_hydra(arguments: Sequence[str], config_name: str) -> list[str]:
+    """The arguments that Hydra gets. Those of a multirun that are for its jobs stand in `JOBS`, in their order.
 
-    `null` stays as it is: a choice cannot hold it. So do deletions (`~key`).
-
-    >>> _leave_to_jobs(["-m", "loss=contrastive,angle", "loss.margin=0.3", "sweep.workers=2"])
-    ['-m', 'loss=contrastive,angle', 'loss.margin=choice(0.3)', 'sweep.workers=2']
-    >>> _leave_to_jobs(["loss=angle", "loss.scale=3"])
-    ['loss=angle', 'loss.scale=3']
+    >>> _for_hydra(["-m", "loss=contrastive,angle", "~loss.margin", "sweep.workers=2", "seed=1"], "config"), JOBS.get()
+    (['-m', 'sweep.workers=2'], ('loss=contrastive,angle', '~loss.margin', 'sweep.workers=2', 'seed=1'))
+    >>> _for_hydra(["-m", "--cfg", "job", "loss=angle,mnrl"], "config")
+    ['--cfg', 'job', 'loss=angle']
     """
-    if not {"-m", "--multirun"} & {*arguments} or any(argument.startswith("hydra/sweeper=") for argument in arguments):
+    JOBS.set(None)
+    if not _MULTIRUN & {*arguments} or config_name != "config":
         return [*arguments]
-    return [_as_choice(argument) for argument in arguments]
+    if _SHOWS & {*arguments}:  # the configuration of the first job
+        return [_first_value(each) for each in arguments if each not in _MULTIRUN]
+    flags, overrides = split_flags(arguments)
+    own = [each for each in overrides if _OF_THE_MULTIRUN.match(each) and not is_sweep(each)]
+    JOBS.set(tuple(each for each in overrides if not each.lstrip("+~").startswith("hydra")))
+    return [*flags, *own]
 
 
-def as_typed(override: str) -> str:
-    """An override as it was before `_leave_to_jobs`.
-
-    >>> as_typed("loss.margin=choice(0.3)"), as_typed("seed=choice(1,2)"), as_typed("seed=1")
-    ('loss.margin=0.3', 'seed=choice(1,2)', 'seed=1')
-    """
-    key, sign, value = override.partition(_CHOICE)
-    if not sign or len(_choices_of(override)) != 1:
-        return override
-    return f"{key}={value.removesuffix(')')}"
-
-
-def _as_choice(argument: str) -> str:
-    key, sign, value = argument.partition("=")
-    if not sign or key.startswith(("-", "~")) or key.lstrip("+").startswith(_OF_THE_MULTIRUN):
-        return argument
+def _first_value(argument: str) -> str:
     parsed = _parsed(argument)
-    if parsed is None or parsed.is_sweep_override():
+    if parsed is None or not parsed.is_discrete_sweep():
         return argument
-    choice = f"{key}{_CHOICE}{value})"
-    return choice if len(_choices_of(choice)) == 1 else argument
-
-
-def _choices_of(override: str) -> list[str]:
-    parsed = _parsed(override)
-    return [*parsed.sweep_string_iterator()] if parsed and parsed.is_discrete_sweep() else []
+    return f"{parsed.get_key_element()}={next(parsed.sweep_string_iterator())}"
 
 
 def is_sweep(override: str) -> bool:
@@ -113,7 +99,7 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
         flags, arguments = split_flags(sys.argv[1:])
         note_config_dir(flags)
         overrides = rewrite(arguments) if rewrite else arguments
-        sys.argv[1:] = _leave_to_jobs([*flags, *quote_texts(expand_paths(overrides))])
+        sys.argv[1:] = _for_hydra([*flags, *quote_texts(expand_paths(overrides))], config_name)
         hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()
     except MISTAKES as error:
         if wants_traceback:

@@ -35,14 +35,14 @@ def as_hydra_chooses(argument: str) -> str:
     options = option_files(group) if sign and re.fullmatch(r"[a-z_/]+", group) else {}
     if not options or Path(value).exists():
         return argument
-    in_list = value[:1] + value[-1:] == "[]"
-    if in_list or group in _SEVERAL:
+    in_list = value[:1] + value[-1:] == "[]" and not {"[", "]"} & {*value[1:-1]}  # else a sweep over lists
+    if in_list or (group in _SEVERAL and "[" not in value):
         names = [each.strip() for each in value.strip("[]").split(",")] if value.strip("[]") else []
         value = _list(group, names, value) if group in _SEVERAL else _only(key, names, value)
     elif key.startswith("+") and key.lstrip("+") == group:
         text = f"adds an option of {group}, of which a run has one already"
         raise ConfigError(text, key=key, given=value, expected="another one in its place", fix=f"{group}={value}")
-    if in_list and group in _SEVERAL:
+    if "[" in value:
         return argument
     return f"{key}={','.join(_named(key, name, options) for name in value.split(','))}"
 

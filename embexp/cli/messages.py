@@ -24,6 +24,7 @@ from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed
 _UNKNOWN = re.compile(
     r"(?:In '.*?': )?Could not override '(?P<key>[^']+)'(?:.*use \+(?P=key)=(?P<value>.*))?", re.DOTALL
 )
+_NOT_THERE = re.compile(r"Could not delete (?:from config\. )?'(?P<key>[^']+)'")
 _CHOICE_OF_STAGE = re.compile(r"(?P<group>\w+)@adapt\.(?P<stage>[\w-]+)\.(?P=group)")
 
 
@@ -34,7 +35,11 @@ def explain(error: BaseException) -> str:
 
 def unknown_override(error: BaseException) -> tuple[str, str] | None:
     """Key and value of the override that Hydra has no use for, None where its error says something else."""
-    found = _UNKNOWN.match(str(error)) if isinstance(error, HydraException) else None
+    if not isinstance(error, HydraException):
+        return None
+    if left_out := _NOT_THERE.search(str(error)):
+        return f"~{left_out['key']}", ""
+    found = _UNKNOWN.match(str(error))
     return (found["key"], found["value"] or "<value>") if found else None
 
 
@@ -46,6 +51,8 @@ def _explained(error: BaseException) -> Problem | BaseException:
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error.override)
     unknown, cause = unknown_override(error), error.__cause__
+    if unknown and unknown[0].startswith("~"):
+        return Problem(f"{unknown[0]} leaves out what is not there", expected="a key that is, or a command without it")
     if unknown and (choice := _CHOICE_OF_STAGE.fullmatch(unknown[0])):
         return _explain_choice(choice["group"], choice["stage"], unknown[1])
     if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):

@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from embexp.cli.app import as_typed, exit_with
+from embexp.cli.app import JOBS, exit_with
 from embexp.cli.messages import unknown_override
 from embexp.cli.quoting import quoted
 from embexp.config.compose import composed, instantiate
@@ -101,6 +101,9 @@ class SweepCallback(Callback):
     def on_multirun_start(self, config: DictConfig, config_name: str | None = None, **kwargs: Any) -> None:
         """Check the configuration of all jobs, then open the parent run; mistakes end the program here."""
         try:
+            if (overrides := JOBS.get()) is not None:  # Hydra's sweepers read them there
+                with flag_override(config, "readonly", False):
+                    config.hydra.overrides.task = [*overrides]
             OPENED.get([]).append(_open_sweep(config, config_name or "config"))
         except (EmbexpError, HydraException, OmegaConfBaseException) as error:
             exit_with(error)
@@ -146,7 +149,7 @@ def sweep_of_job() -> tuple[str | None, str | None]:
 
 def _swept_overrides(config: DictConfig) -> tuple[str, ...]:
     """All that a multirun varies or sets: what a `sweep=` file says, then what was typed, which wins."""
-    typed = [as_typed(override) for override in OmegaConf.to_container(config.hydra.overrides.task, resolve=False)]
+    typed = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
     params = OmegaConf.to_container(config.hydra.sweeper, resolve=True).get("params") or {}
     keys = {override.partition("=")[0] for override in typed}
     return (*(f"{key}={value}" for key, value in params.items() if key not in keys), *typed)
