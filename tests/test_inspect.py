@@ -17,8 +17,8 @@ from embexp.inspection.render import _examples, _head
 NLI = ["dataset.reader.columns={sentence1: premise, sentence2: hypothesis}"]
 SCORED = ["dataset.reader.score_range=[0,5]"]
 QQP = ["dataset.reader.columns={sentence1: question1, sentence2: question2}"]
-TREC = ["dataset.reader.columns={label: coarse_label}"]
-QA = ["dataset.reader.columns={anchor: question, positive: context}"]
+TREC = ["dataset.reader.columns={label: coarse_label}", "dataset.reader.ignore=[fine_label]"]
+QA = ["dataset.reader.columns={anchor: question, positive: context}", "dataset.reader.ignore=[answer]"]
 SHARED = [
     ("financial_qa_10k/train.parquet", QA, "positive_pair", [6_997]),
     ("mrpc/", [], "binary_pair", [4_076, 1_725]),

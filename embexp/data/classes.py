@@ -183,7 +183,10 @@ def _question(dataset: EmbeddingDataset, seen: set[int], count: int) -> Problem:
         f"Data set {dataset.name} holds the label -1 in {count:,} of {dataset.num_rows:,} rows, beside "
         f"{listed(str(label) for label in sorted(others))}",
         expected="to know whether -1 is a class, or says that a row has no label and is to be left out",
-        fix=(as_class, *(["dataset.reader.no_label=-1"] if len(others) > 1 else [])),
+        fix=(
+            *([as_class] if dataset.shape.label_kind == "class" or is_binary else []),
+            *(["dataset.reader.no_label=-1"] if len(others) > 1 else []),
+        ),
     )
 
 

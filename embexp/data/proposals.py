@@ -213,7 +213,7 @@ def _pair(samples: Samples, typed: Mapping[str, str]) -> tuple[str | None, str |
     given = [theirs for ours, theirs in typed.items() if ours in ("anchor", "positive", "sentence1", "sentence2")]
     if len(given) == 2:
         return given[0], given[1]
-    plain = {plain_name(name): name for name in samples}
+    plain = {plain_name(name): name for name, values in samples.items() if not _are_numbers(values)}
     for first, second in PAIRS:
         if first in plain and second in plain:
             return plain[first], plain[second]
@@ -229,6 +229,11 @@ def _pair(samples: Samples, typed: Mapping[str, str]) -> tuple[str | None, str |
     if not worded and len(known) == 1:
         return known[0], None
     return (*worded[:2], None, None)[:2]
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    values = filled(values)
+    return bool(values) and all(isinstance(value, bool) or number_in(value) is not None for value in values)
 
 
 def _holds_strings(name: str, values: Sequence[Any]) -> bool:

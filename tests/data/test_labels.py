@@ -168,3 +168,22 @@ def test_mixed_types_are_faults(tmp_path):
 
 def test_utf_8_with_damage_is_utf_8():
     assert likely_encoding("数据和标签，都是中文。".encode() * 20 + b"\xff\xfe x") == ""
+
+
+def test_minus_one_among_typed_binary_labels_is_a_question(tmp_path):
+    path = jsonl(tmp_path / "rows.jsonl", [-1, 0, 1] * 8, sentence1=TEXTS[:24], sentence2=TEXTS[:24])
+    dataset, (message,) = read_as_told(path, shape="binary_pair")
+    assert message.endswith("left out.\nhint: type dataset.reader.no_label=-1")
+    assert (dataset.shape.name, dataset.num_rows) == ("binary_pair", 16)
+
+
+def test_several_columns_of_labels_are_not_one(tmp_path):
+    labels = {name: [place % (number + 2) // (number + 1) for place in range(30)] for number, name in enumerate("abc")}
+    rows = [
+        {"text": text, **{name: values[place] for name, values in labels.items()}} for place, text in enumerate(TEXTS)
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "can be text, but then a, b, c would be ignored" in refusal_of(path)
+    dataset, _ = read_as_told(path)
+    assert (dataset.shape.name, dataset.provenance["ignored_columns"]) == ("labelled_text", "b, c")
