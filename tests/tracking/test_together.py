@@ -90,7 +90,8 @@ def test_a_database_that_another_program_made_meanwhile_is_not_replaced(tmp_path
     assert not [*tmp_path.glob("*making*")]
 
 
-def test_a_database_is_made_on_a_file_system_without_links(tmp_path, making, monkeypatch):
+@pytest.mark.usefixtures("making")
+def test_a_database_is_made_on_a_file_system_without_links(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
     _make_database(tmp_path / "mlflow.db")
     assert (tmp_path / "mlflow.db").read_text() == "made 0"
