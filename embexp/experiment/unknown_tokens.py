@@ -13,12 +13,11 @@ from embexp.experiment.datasets import DataBuilder, costly_steps, is_costly, wit
 from embexp.experiment.settings_checks import Findings, merged
 from embexp.experiment.stage_config import StageConfig
 from embexp.losses.spec import LossSpec
-from embexp.models.tokens import CountUnknown, UnknownTokens, models_for, scripts_of, unknown_by_files
+from embexp.models.tokens import FEW_UNKNOWN, CountUnknown, UnknownTokens, models_for, scripts_of, unknown_by_files
 from embexp.protocols import BaseModel
 from embexp.training.stages import StagePlan
 
 _SAMPLED = 2_000  # most rows of a split whose texts are looked at
-_FEW_UNKNOWN = 0.05  # share of unknown tokens from which on it is worth a warning
 
 
 def sampled_texts(dataset: EmbeddingDataset, split: str) -> list[str]:
@@ -62,9 +61,9 @@ def unknown_findings(
         wanted: of the models that are named (`models_for`).
     """
     worst = max(found.values(), key=lambda each: each.share, default=None)
-    if worst is None or (worst.share <= _FEW_UNKNOWN and not worst.unread):
+    if worst is None or (worst.share <= FEW_UNKNOWN and not worst.unread):
         return Findings()
-    if worst.share <= _FEW_UNKNOWN:
+    if worst.share <= FEW_UNKNOWN:
         unread = {place: each for place, each in found.items() if each.unread}
         shown = ", ".join(f"{each.unread:,} of {each.texts:,} of {place}" for place, each in unread.items())
         example = next(iter(unread.values())).example[:60]

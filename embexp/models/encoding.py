@@ -10,6 +10,7 @@ import numpy
 
 from embexp.config.compose import model_named
 from embexp.errors import ConfigError, ModelError
+from embexp.models.tokens import FEW_UNKNOWN, unknown_by_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -139,5 +140,8 @@ class FrozenEncoder:
         """Embeddings in the order of the texts, float32 `(len(texts), dim)`; prompts as `Encoder` has them."""
         if self._encoder is None:
             logger.info("loading %s", self.name)
-            self._encoder = ModelEncoder(self.model.load(lambda: (), Path()).eval(), progress=self.name)
+            model = self.model.load(lambda: (), Path()).eval()
+            self._encoder = ModelEncoder(model, progress=self.name)
+            if (count := unknown_by_model(model)) and (found := count(texts)).share > FEW_UNKNOWN:
+                logger.warning("%s does not know %s of the tokens that it encodes.", self.name, found)
         return self._encoder.encode(texts, prompt=prompt)

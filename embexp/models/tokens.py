@@ -126,6 +126,7 @@ class UnknownTokens:
 
 
 CountUnknown = Callable[[Sequence[str]], UnknownTokens]
+FEW_UNKNOWN = 0.05  # share of unknown tokens from which on it is worth a warning
 _SAMPLED = 2_000  # most texts whose tokens are counted
 
 

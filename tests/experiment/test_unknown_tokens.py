@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from recorded_runs import recorded
 
 from embexp.config.compose import compose, instantiate, model_named, resolve
 from embexp.data.bundled import read_bundled
@@ -11,6 +12,9 @@ from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, EmbexpError, ModelError
 from embexp.experiment.plan import plan_run
 from embexp.experiment.unknown_tokens import sampled_texts, unknown_findings
+from embexp.inspection.inspect_dataset import inspect
+from embexp.leaderboards.make import make_leaderboard
+from embexp.models.encoding import FrozenEncoder
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import wordpiece_tokenizer
 from embexp.models.tokens import UnknownTokens, models_for, scripts_of, unknown_by_files, unknown_by_model
@@ -249,6 +253,40 @@ def test_a_run_that_goes_on_says_what_the_model_does_not_know(workplace, other_w
     assert result["metrics"]["unknown_tokens/test/sts"] == 1.0
     assert any("does not know many tokens" in warning for warning in result["warnings"])
     assert any("is undefined: all 10 examples have one cosine" in warning for warning in result["warnings"])
+
+
+def test_an_encoder_that_does_not_know_its_texts_says_so(caplog):
+    encoder = FrozenEncoder("static")
+    encoder.encode(["股票", "stock"])
+    assert "static does not know 66.7 % of the tokens that it encodes." in caplog.text
+    caplog.clear()
+    encoder.encode(["股票"])
+    FrozenEncoder("static").encode(["stock"])
+    assert not caplog.text
+
+
+def test_a_leaderboard_gives_the_share_of_each_base_model():
+    runs = [recorded(1, 0.1), recorded(2, 0.1, loss="x"), recorded(3, 0.1, model="tiny"), recorded(4, 0.1, model="old")]
+    for run, share in zip(runs, (0.685, 0.685, 0.0), strict=False):
+        run.metrics["unknown_tokens/test/sts"] = share
+    note = "Tokens of test/sts that a base model does not know: minilm 68.5 %, tiny 0.0 %."
+    assert note in make_leaderboard(runs).notes
+    assert not any("does not know" in each for each in make_leaderboard(runs[3:]).notes)
+
+
+@pytest.mark.parametrize("model", ["minilm", "static"])
+def test_inspect_gives_the_shares_and_suggests_a_model_that_reads_the_texts(model):
+    typed = ["dataset=finance_zh", f"model={model}", "format=json", "examples=0"]
+    choices = {"dataset": "finance_zh", "model": model}
+    found = json.loads(inspect(compose(typed, "inspect"), choices, typed))
+    assert {*found["unknown_tokens"]} == {"train", "dev", "test"}
+    assert all(0.6 < share < 0.75 for share in found["unknown_tokens"].values())
+    assert found["models"][0] == "static_scratch"
+    assert found["commands"]["train"] == "python -m embexp dataset=finance_zh model=static_scratch loss=auto"
+    english = ["dataset=finance", "examples=0"]
+    assert "unknown to minilm: train 0.0 %" in inspect(
+        compose(english, "inspect"), {**choices, "model": "minilm"}, english
+    )
 
 
 def test_a_model_named_in_a_yaml_of_ones_own_is_counted_too():
