@@ -150,16 +150,17 @@ def _mapping_override(columns: Mapping[str, str]) -> str:
 
 def _mappings(samples: Samples, typed: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """Mappings that may be meant, the likeliest first."""
-    first, second = _pair(samples, typed)
-    others = [name for name in samples if name not in (first, second)]
-    texts = [samples[name] for name in (first, second) if name]
+    pair = _pair(samples, typed)
+    others = [name for name in samples if name not in pair]
+    texts = [samples[name] for name in pair if name in samples]
+    first, second = (_text_path(samples, name) for name in pair)
     length = min(map(mean_length, texts), default=0.0)
     meant = {name: meaning_of(name, samples[name], length) for name in others}
     by_role: dict[str | None, list[str]] = {}
     for name, role in meant.items():
         by_role.setdefault(role, []).append(name)
     negatives, lists = by_role.get("negative_1", []), [*_list_paths(samples, others)]
-    if first and lists:
+    if first and lists and not any(_rates_lists(name, samples[name]) for name in others):
         yield from _ranked(first, second, lists)
     if first and second:
         if negatives:
@@ -185,7 +186,7 @@ def _ranked(first: str, second: str | None, lists: Sequence[str]) -> Iterator[di
     by_fields: dict[str, dict[str, str]] = {}
     for role, paths in (("positives", positives), ("negatives", negatives)):
         for path in paths:
-            fields = path.rpartition(".")[2]
+            fields = path.rpartition(".")[2] if "." in path else ""
             by_fields.setdefault(fields, {"query": first}).setdefault(role, path)
     for columns in by_fields.values():
         if "positives" not in columns and positives:
@@ -193,16 +194,35 @@ def _ranked(first: str, second: str | None, lists: Sequence[str]) -> Iterator[di
         yield columns
 
 
+def _rates_lists(name: str, values: Sequence[Any]) -> bool:
+    """Whether a column says which texts of a list are right: such lists are neither positives nor negatives."""
+    is_rating = role_by_name(name) in ("label", "score") and not re.search("pos|neg", name.casefold())
+    return is_rating and any(as_list(value) for value in filled(values)[:20])
+
+
+def _text_field(fields: Sequence[str]) -> str:
+    return next((field for field in ("text", "contents", "content", "passage", "body") if field in fields), "")
+
+
+def _text_path(samples: Samples, name: str | None) -> str | None:
+    """The column, or the text in it where it holds objects."""
+    some = filled(samples.get(name, ()))[:20] if name else []
+    if name and some and all(isinstance(value, Mapping) for value in some) and (text := _text_field(fields_in(some))):
+        return f"{name}.{text}"
+    return name
+
+
 def _list_paths(samples: Samples, names: Iterable[str]) -> Iterator[str]:
     """The columns among these that hold lists of texts, or of objects with texts: then with the fields."""
     for name in names:
+        if role_by_name(name) in ("label", "score"):  # several labels
+            continue
         items = [item for value in filled(samples[name])[:20] for item in as_list(value) or []]
         if items and all(isinstance(item, str) for item in items):
             yield name
         elif items and all(isinstance(item, Mapping) for item in items):
             fields = fields_in(samples[name])
-            text = next((field for field in ("text", "contents", "content", "passage", "body") if field in fields), "")
-            if text:
+            if text := _text_field(fields):
                 if "title" in fields and any(item.get("title") for item in items):
                     yield f"{name}.title+{text}"
                 yield f"{name}.{text}"

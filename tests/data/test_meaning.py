@@ -156,3 +156,43 @@ def test_a_column_that_is_nearly_there_is_named(tmp_path, given, near):
     path = csv(tmp_path / "rows.csv", **{"Question ": QUERIES, "answer": ANSWERS})
     with pytest.raises(DataError, match=f"there is no column {given}.*Did you mean '{near}'"):
         read_files(path, "mine", columns={"anchor": given})
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"anchor": QUERIES, "positive": ANSWERS, "hard_negatives": [["n", "m"]] * NUMBER}, ["n", "m"]),
+        ({"问题": QUERIES, "答案": ANSWERS, "负例": [["n"]] * NUMBER}, ["n"]),
+        (
+            {
+                "query": [{"id": 1, "text": text} for text in QUERIES],
+                "passages": [[{"text": text}] for text in ANSWERS],
+            },
+            [],
+        ),
+        ({"question": QUERIES, "pos_list": [[text] for text in ANSWERS], "neg_list": [["n"]] * NUMBER}, ["n"]),
+    ],
+)
+def test_lists_under_other_names_lead_to_ranked_rows(tmp_path, columns, expected):
+    dataset, (message,) = read_as_told(jsonl(tmp_path / "rows.jsonl", **columns))
+    first = dataset.splits["train"][0]
+    assert "ignore" not in message.splitlines()[1]
+    assert first == {"query": QUERIES[0], "positives": [ANSWERS[0]], "negatives": expected}
+
+
+@pytest.mark.parametrize("name", ["labels", "annotator_labels", "标签列表"])
+def test_lists_of_labels_are_no_positives(tmp_path, name):
+    path = jsonl(tmp_path / "rows.jsonl", text=QUERIES, **{name: [["a", "b"]] * NUMBER})
+    with pytest.raises(DataError) as refusal:
+        read_files(path, "mine")
+    assert "positives" not in str(refusal.value)
+    assert read_as_told(path, choice=9)[0].shape.name == "text"
+
+
+@pytest.mark.parametrize("name", ["labels", "relevance_scores", "is_selected_label"])
+def test_lists_whose_texts_are_rated_are_no_positives(tmp_path, name):
+    texts = [[answer, "another"] for answer in ANSWERS]
+    path = jsonl(tmp_path / "rows.jsonl", query=QUERIES, documents=texts, **{name: [[1, 0]] * NUMBER})
+    with pytest.raises(DataError) as refusal:
+        read_files(path, "mine")
+    assert "positives: documents" not in str(refusal.value)
