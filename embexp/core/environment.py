@@ -202,7 +202,10 @@ class _SourceFile:
         """
         known = cls._seen.get(path)
         if known is None or known[0] is not loaded or loaded is None:
-            cls._seen[path] = known = (loaded, cls(path))
+            file = cls(path)
+            if known and known[0] is None and loaded and known[1].content != file.content:
+                file.content += known[1].content  # nobody knows whether it was loaded before or after it was edited
+            cls._seen[path] = known = (loaded, file)
         return known[1]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.config.compose import packages_of
+from embexp.config.compose import option_names, option_of, packages_of
 from embexp.core.environment import PACKAGES, code_of, versions
 from embexp.core.run_folder import LAYOUT_TAG
 from embexp.data.cache import files_named_in
@@ -61,6 +61,15 @@ def code(plan: "RunPlan") -> dict[str, str]:
     return {f"code of {package}": code_of(package) for package in sorted({"embexp", *others})}
 
 
+def _loss_models(plan: "RunPlan") -> dict[str, Any]:
+    """The YAML of each option of the group `model` that a loss names, such as its guide."""
+    named = {
+        f"{stage.name} loss.{key}": stage.loss.call[key] for stage in plan.stages for key in stage.loss.companions()
+    }
+    options = {*option_names("model")} if named else set()
+    return {key: option_of("model", name) for key, name in named.items() if isinstance(name, str) and name in options}
+
+
 def run_fingerprint(plan: "RunPlan") -> str:
     """A hash of the configuration (less what changes no result), rows, weights, code and versions.
 
@@ -75,6 +84,7 @@ def run_fingerprint(plan: "RunPlan") -> str:
         fingerprints(plan),
         evaluated_rows(plan),
         weights(plan),
+        _loss_models(plan),
         versions() | code(plan),
         str(Path.cwd()),  # where a store without a uri lies
     )

@@ -110,6 +110,19 @@ def test_code_that_was_loaded_counts_as_it_was_until_it_is_loaded_again(workplac
     assert code_of("loaded_once") != before
 
 
+def test_code_that_was_edited_before_or_after_it_was_loaded_is_never_taken_for_another(workplace, monkeypatch):
+    monkeypatch.syspath_prepend(str(workplace))
+    file = workplace / "loaded_late.py"
+    file.write_text("scale = 20")
+    importlib.invalidate_caches()
+    first = code_of("loaded_late")
+    monkeypatch.setitem(sys.modules, "loaded_late", importlib.import_module("loaded_late"))
+    file.write_text("scale = 5.0  # another length")
+    found = code_of("loaded_late")
+    environment._SourceFile._seen.clear()
+    assert len({first, found, code_of("loaded_late")}) == 3
+
+
 def test_code_in_no_file_is_never_the_same(monkeypatch):
     monkeypatch.setitem(sys.modules, "typed_in_a_notebook", types.ModuleType("typed_in_a_notebook"))
     assert code_of("typed_in_a_notebook") != code_of("typed_in_a_notebook")

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from test_run import plan_of
 
+from embexp.config.compose import option_of
 from embexp.core.run_folder import read_record, write_json
 from embexp.errors import ConfigError
+from embexp.experiment import fingerprint
 from embexp.experiment.execute import execute
 from embexp.experiment.fingerprint import run_fingerprint
 from embexp.experiment.plan import plan_run
@@ -21,6 +23,7 @@ from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel
 
 TEXTS = ["the market rose", "the market fell", "a cat sleeps"]
+KNOWS_LITTLE = ("max_unknown_tokens=1",)  # the models know three texts
 OTHERS = ("README.md", "optimizer.pt", "onnx/model.onnx", "checkpoint-5/config.json", ".cache/x")
 
 
@@ -84,7 +87,7 @@ def located_again(plan):
 
 
 def test_each_file_of_a_base_model_is_part_of_the_run(saved, tmp_path):
-    plan = plan_of(tmp_path, f"model={saved}", "tracking=none", "paths.cache=null")
+    plan = plan_of(tmp_path, f"model={saved}", *KNOWS_LITTLE, "tracking=none", "paths.cache=null")
     names = check_each_file(lambda: located_again(plan), saved)
     assert {"1_Pooling/config.json", "2_Dense/model.safetensors", "modules.json", "tokenizer.json"} <= {*names}
     assert len([name for name in names if name.startswith("model-0000")]) > 2
@@ -92,7 +95,7 @@ def test_each_file_of_a_base_model_is_part_of_the_run(saved, tmp_path):
 
 
 def test_each_file_of_an_adapter_and_of_its_base_is_part_of_the_run(saved, adapter, tmp_path):
-    plan = plan_of(tmp_path, f"model={adapter}", "tracking=none", "paths.cache=null")
+    plan = plan_of(tmp_path, f"model={adapter}", *KNOWS_LITTLE, "tracking=none", "paths.cache=null")
     names = check_each_file(lambda: located_again(plan), adapter)
     assert {"adapter_config.json", "adapter_model.safetensors"} <= {*names}
     names = check_each_file(lambda: located_again(plan), saved)
@@ -100,13 +103,23 @@ def test_each_file_of_an_adapter_and_of_its_base_is_part_of_the_run(saved, adapt
 
 
 def test_the_files_of_a_guide_are_part_of_the_run(saved, tmp_path):
-    plan = plan_of(tmp_path, "loss=gist", f"loss.guide={saved}", "tracking=none", "paths.cache=null")
+    plan = plan_of(tmp_path, "loss=gist", f"loss.guide={saved}", *KNOWS_LITTLE, "tracking=none", "paths.cache=null")
     seen = [run_fingerprint(plan)]
     for name in ("1_Pooling/config.json", "tokenizer.json"):
         put_back = with_a_bit_changed(saved / name)
         seen.append(run_fingerprint(plan))
         put_back()
     assert len({*seen, run_fingerprint(plan)}) == 3
+
+
+def test_the_settings_of_a_guide_that_is_an_option_are_part_of_the_run(tmp_path, monkeypatch):
+    plan = plan_of(tmp_path, "loss=gist", "loss.guide=minilm", "tracking=none", "paths.cache=null")
+    usual, seen = option_of("model", "minilm"), [run_fingerprint(plan)]
+    for change in ({}, {"max_seq_length": 8}, {"pooling": "cls"}, {"num_layers": 1}):
+        monkeypatch.setattr(fingerprint, "option_of", lambda group, name, change=change: usual | change)
+        seen.append(run_fingerprint(plan))
+    assert seen[0] == seen[1]
+    assert len({*seen}) == 4
 
 
 def test_code_of_a_users_own_is_part_of_the_run(workplace, monkeypatch):
@@ -143,7 +156,7 @@ def test_a_run_is_resumed_with_its_own_fingerprint_and_not_with_other_evaluated_
 @pytest.mark.slow
 def test_a_model_that_was_fetched_by_the_run_is_known_by_its_files(saved, workplace):
     """Once it lies in the cache of Hugging Face, the run can be resumed and is found by the same command."""
-    plan = plan_of(workplace / "run", f"model={saved}", "tracking=none", "trainer.max_steps=1")
+    plan = plan_of(workplace / "run", f"model={saved}", *KNOWS_LITTLE, "tracking=none", "trainer.max_steps=1")
     on_hub = plan.model_place | {"source": "hub", "revision": "main", "files": "", "sha256": ""}
     before = replace(plan, model_place=on_hub)
     started = run_fingerprint(before)

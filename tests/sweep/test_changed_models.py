@@ -13,7 +13,7 @@ from embexp.models.scratch import ScratchModel
 from embexp.sweep.jobs import run_or_reuse
 
 pytestmark = pytest.mark.slow
-SETTINGS = ("tracking=none", "loss=cosent", "trainer.max_steps=1")
+SETTINGS = ("tracking=none", "max_unknown_tokens=1", "loss=cosent", "trainer.max_steps=1")
 TEXTS = ["the market rose", "the market fell", "a cat sleeps", "central banks raise rates"]
 
 
