@@ -64,10 +64,12 @@ def _classes(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[str, An
             fix=_column_fixes(dataset, dataset.shape.label),
         )
         return Findings(errors=(problem,))
+    few = len(counts) - len(usable)
+    small = f"{few} of {len(counts)} classes have fewer than {least} texts, and " if few else ""
     left_out = total - _rows_grouped_by_label([*usable.values()], batch_size_of(trainer))
     text = (
         f"{of_rows(left_out, total)} of {dataset.name} are left out of every epoch: batches are made of pairs of at "
-        f"least two classes, {len(counts) - len(usable)} of {len(counts)} classes have fewer than {least} texts, and "
+        f"least two classes, {small}"
         f"the largest class ends with the second largest ({sorted(counts.values())[-2]:,} texts)"
     )
     return Findings(warnings=(Problem(text),) if left_out >= _NOTICED * total else ())
