@@ -58,7 +58,7 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
         (["shape=text"], ["shape=text is not accepted by the loss mnrl", "hint: type shape=positive_pair"]),
         (
             ["dataset=trec", "evaluator=sts"],
-            ["evaluator=[sts] accepts scored_pair", "hint: type +dataset@evaluator.sts.dataset="],
+            ["evaluator=[sts] accepts scored_pair", "hint: type evaluator.sts.dataset="],
         ),
         (["dataset=file"], ["dataset.reader.path has no value"]),
         (["loss=auto", "loss.scale=30"], ["loss.scale is not a key. loss=auto has no arguments of its own"]),

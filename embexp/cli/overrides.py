@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from embexp.cli.choices import as_hydra_chooses
 from embexp.cli.quoting import FOREIGN, QUOTED, quoted, unquoted
-from embexp.config.compose import known_model
+from embexp.config.compose import brings_data, known_model
 from embexp.config.session import option_files
 from embexp.data.formats import SUFFIXES, kind_of
+from embexp.errors import ConfigError, did_you_mean, listed
 
 # `dataset=my.csv` stands for `dataset=file dataset.reader.path=my.csv`, `dataset=org/name` for the Hub's data set.
 _PATH_OPTIONS = {"dataset": ("file", "dataset.reader.path"), "model": ("pretrained", "model.path")}
@@ -18,6 +20,8 @@ _GROUPS_OF_KEYS |= {key: f"step/scorer@{key}" for key in ("dataset.steps.teacher
 SINGLE = ("model", "loss", "modifier", "trainer", "silver", "negatives")  # groups of which a run has one option
 # `adapt.tsdae.dataset=nli` stands for `dataset@adapt.tsdae.dataset=nli`: a stage chooses from the run's groups.
 _OF_STAGE = re.compile(r"adapt\.([\w-]+)\.(dataset|loss|trainer|step|modifier)")
+# `evaluator.sts.dataset=gold.csv` stands for `+dataset@evaluator.sts.dataset=gold.csv`.
+_OF_EVALUATOR = re.compile(r"\+?evaluator\.([\w-]+)\.dataset")
 _PLACED = re.compile(r"(\+?)(dataset|model)@([\w.-]+)")  # `+dataset@evaluator.retrieval.dataset=my.csv`
 _OPEN = ("conversion.label_scores",)  # tables whose keys are names of the user's own, which Hydra would refuse
 _HUB_OPTION = ("hub", "dataset.reader.id")
@@ -33,6 +37,8 @@ def expand_paths(arguments: Sequence[str]) -> list[str]:
     ['dataset=file', 'dataset.reader.path=data/my.csv', 'loss=mnrl']
     >>> expand_paths(["dataset=数据.csv"])
     ['dataset=file', 'dataset.reader.path="数据.csv"']
+    >>> expand_paths(["evaluator.sts.dataset=finance", "evaluator.stsb.dataset=finance"])
+    ['+dataset@evaluator.sts.dataset=finance', 'dataset@evaluator.stsb.dataset=finance']
     >>> expand_paths(["model=bert-base-uncased", "model=bert-large-uncased"])
     ['model=bert_base', 'model=pretrained', 'model.path=google-bert/bert-large-uncased']
     >>> expand_paths(["model.adapter=lora", "adapt.mlm.dataset=texts.txt"])
@@ -54,6 +60,14 @@ def _expand(argument: str) -> list[str]:
     group, _, value = argument.partition("=")
     if (of_stage := _OF_STAGE.fullmatch(group)) and value not in ("", "null") and value[0] not in "{$":
         return _expand_for_stage(*of_stage.groups(), value)
+    if (of := _OF_EVALUATOR.fullmatch(group)) and value not in ("", "null") and value[0] not in "{$":
+        key, known = f"evaluator.{of[1]}.dataset", sorted(option_files("dataset"))
+        if not _paths_in(value) and (unknown := [each for each in value.split(",") if each not in known]):
+            near = get_close_matches(unknown[0], known, n=2, cutoff=0.5)
+            fix, note = [f"{key}={name}" for name in near], did_you_mean(unknown[0], known)
+            expected = f"a path, a Hub id, or one of: {listed(known)}"
+            raise ConfigError("is not known", key=key, given=unknown[0], expected=expected, note=note, fix=fix)
+        return _expand_at("" if brings_data(of[1]) else "+", "dataset", key, value)
     if placed := _PLACED.fullmatch(group):
         return _expand_at(*placed.groups(), value)
     if group == "model":

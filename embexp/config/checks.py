@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
+from embexp.config.session import option_files
 from embexp.config.value_types import choices_of, fits, is_interpolation, type_words
 from embexp.config.yaml_keys import (
     KEYS_OF_GROUPS,
@@ -109,8 +110,12 @@ def _problems_with_keys(kind: type[CallKeys], node: Mapping[str, Any], name: str
             yield from ((key, problem) for problem in found)
         elif str(key).startswith("_") or (str(key).endswith("_") and _nearest(key, known, 0.85)):
             yield key, _unknown_key(key, value, kind, name)
+    group, _, option = name.partition(".")
     for key, each in known.items():
-        if is_required(each) and key not in node:
+        if is_required(each) and key not in node and option in option_files(group):
+            text, fix = f"was given; the option {option} is not chosen", (f"{group}=[{option}]",)
+            yield key, Problem(text, key=name, expected="one of those chosen", fix=fix)
+        elif is_required(each) and key not in node:
             fix = (f"+{name}.{key}=<value>",)
             yield key, Problem(f"has no {key}", key=name, expected=type_words(each.type), fix=fix)
 

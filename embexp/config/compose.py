@@ -280,6 +280,12 @@ def parameters_of(target: str) -> tuple[str, ...] | None:
     return tuple(named)
 
 
+def brings_data(evaluator: str) -> bool:
+    """Whether the YAML of an evaluator chooses a data set, so that another choice replaces it and adds none."""
+    path = option_files("evaluator").get(evaluator)
+    return path is not None and "dataset@dataset" in str(OmegaConf.load(path).get("defaults"))
+
+
 BY_PATH = "pretrained"  # the option of the group `model` that reads any folder or Hub id
 
 

@@ -16,7 +16,6 @@ import numpy
 from omegaconf import OmegaConf
 
 from embexp.config.compose import check_arguments, instantiate
-from embexp.config.session import option_files
 from embexp.core.run_folder import CONFIG, read_record
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, EmbexpError, Problem, Problems, did_you_mean, listed
@@ -30,6 +29,18 @@ from embexp.steps.dedup.leaks import leaked_rows
 
 _Node = Mapping[str, Any]
 _Leaked = dict[str, "numpy.ndarray"]  # by split: which rows are also in the training data
+
+
+def check_data_of_evaluators(config: _Node) -> None:
+    """Raise ConfigError, with all problems, where the data of an evaluator are not what a dataset's YAML holds."""
+    problems = []
+    for name, node in (config["evaluator"] or {}).items():
+        data, key = node.get("dataset"), f"evaluator.{name}.dataset"
+        if data is not None and not (isinstance(data, Mapping) and "reader" in data):
+            fix = (f"{key}={data}",) if isinstance(data, str) else ()
+            problems.append(Problem("is no data set", key, data, "what the YAML of one holds", fix=fix))
+    if problems:
+        raise ConfigError(*problems)
 
 
 def check_evaluator_route(name: str, config: _Node, dataset_name: str, builder: DataBuilder) -> None:
@@ -112,9 +123,7 @@ def _own_keys(name: str, has_own_data: bool) -> Iterator[None]:
     """Problems with the data of an evaluator, those that it brings under the keys of these data."""
 
     def typed(key: str) -> str:
-        if key == "dataset":
-            return f"{'' if _has_default_data(name) else '+'}dataset@evaluator.{name}.dataset"
-        return re.sub(r"^(step@)?dataset\.", rf"\1evaluator.{name}.dataset.", key)
+        return re.sub(r"^(step@)?dataset(?=\.|$)", rf"\1evaluator.{name}.dataset", key)
 
     try:
         yield
@@ -132,12 +141,6 @@ def _for_evaluator(problem: Problem, has_own_data: bool) -> Problem:
     return replace(
         problem, fix=tuple(fix.replace("split.ratios=[1,0,0]", "split.ratios=[0,0,1]") for fix in problem.fix)
     )
-
-
-def _has_default_data(name: str) -> bool:
-    """Whether the evaluator's YAML chooses a data set itself, whose choice is then changed and not added."""
-    path = option_files("evaluator").get(name)
-    return path is not None and "dataset@dataset" in str(OmegaConf.load(path).get("defaults"))
 
 
 def _call_of(name: str, config: _Node) -> dict[str, Any]:

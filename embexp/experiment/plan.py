@@ -33,7 +33,13 @@ from embexp.experiment.datasets import (
     stand_ins,
     with_stand_in,
 )
-from embexp.experiment.evaluators import check_evaluator_route, check_evaluators, plan_evaluators, split_for_run
+from embexp.experiment.evaluators import (
+    check_data_of_evaluators,
+    check_evaluator_route,
+    check_evaluators,
+    plan_evaluators,
+    split_for_run,
+)
 from embexp.experiment.routing import check_rows_kept, makeable, route_to_loss, wanted_shapes
 from embexp.experiment.settings_checks import Findings, check_settings
 from embexp.experiment.stage_config import (
@@ -123,6 +129,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     """
     resolved = resolve(config)
     check_stages(resolved)
+    check_data_of_evaluators(resolved)
     resolved, problems = split_for_run(resolved), Problems()
     planning = _check_yaml(resolved, short_names(resolved, choices), context.builders, problems)
     problems.raise_if_any()

@@ -70,7 +70,7 @@ def route_to_evaluator(
     if found := route([shape_named(shape).name for shape in offered], accepted, most=1, settings=settings):
         return found
     needs = unmet_needs(offered, accepted, most=1, settings=settings)
-    own_data = (f"+dataset@evaluator.{evaluator}.dataset={name}" for name in _datasets_of(accepted))
+    own_data = (f"evaluator.{evaluator}.dataset={name}" for name in _datasets_of(accepted))
     expected = "data of such a shape (the evaluator may have its own), or another evaluator"
     fix = (*(f"evaluator=[{name}]" for name in fitting_evaluators(offered, settings)[:2]), *own_data)
     raise _no_route(offered, accepted, dataset, ("evaluator", [evaluator]), needs, expected, fix)

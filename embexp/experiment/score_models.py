@@ -19,7 +19,12 @@ from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
 from embexp.experiment.datasets import builder_of, dataset_name, stand_in_warning, stand_ins
-from embexp.experiment.evaluators import check_evaluator_route, plan_evaluators, split_for_evaluation
+from embexp.experiment.evaluators import (
+    check_data_of_evaluators,
+    check_evaluator_route,
+    plan_evaluators,
+    split_for_evaluation,
+)
 from embexp.experiment.plan import short_names
 from embexp.experiment.scoring import BOTH, AllScores, base_encoder, metrics_of, score_all, texts_of
 from embexp.experiment.unknown_tokens import UNKNOWN, evaluation_warnings, unknown_tokens
@@ -76,6 +81,7 @@ class _EvaluationPlan:
 def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> _EvaluationPlan:
     """The plan; all mistakes, of all models and evaluators, are reported together."""
     resolved = [resolve(config) for config, _ in composed]
+    check_data_of_evaluators(resolved[0])
     first, problems = split_for_evaluation(resolved[0], [each["model"] for each in resolved]), Problems()
     builder = builder_of(first)
     name = dataset_name(first["dataset"], composed[0][1])

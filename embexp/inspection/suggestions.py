@@ -64,7 +64,7 @@ def training_command(
     options = ["loss=auto", *_named_shape(dataset, settings)]
     fitting = fitting_evaluators(offered, settings, dataset.label_names)
     if not fitting:
-        options.append(f"+dataset@evaluator.sts.dataset={'finance_zh' if _is_chinese(dataset) else 'finance'}")
+        options.append(f"evaluator.sts.dataset={'finance_zh' if _is_chinese(dataset) else 'finance'}")
     elif "sts" not in fitting:
         options.append(f"evaluator=[{fitting[0]}]")
     if fitting and not is_split and len(dataset.splits) == 1:

@@ -32,7 +32,7 @@ def jsonl(*rows):
 
 
 MAP = "dataset.reader.columns={anchor: question, positive: answer}"
-GOLD = "+dataset@evaluator.sts.dataset=gold.csv"
+GOLD = "evaluator.sts.dataset=gold.csv"
 GOLD_COLUMNS = "evaluator.sts.dataset.reader.columns={sentence1: q, sentence2: a, score: grade}"
 FILES = {
     "faq.csv": csv("question,answer", *numbered("how {n}?,so {n}")),
@@ -97,6 +97,8 @@ REFUSED = {
     "class_names": ["dataset=labels.csv", "loss=mnrl", "evaluator=[stsb]"],
     "class_scores": ["dataset=labels.csv", "loss=softmax"],
     "shape": ["dataset=scored.csv", "loss=cosent", "shape=triplet"],
+    "not_chosen": ["dataset=scored.csv", "loss=cosent", "evaluator.retrieval.dataset=finance"],
+    "no_such_data": ["dataset=scored.csv", "loss=cosent", "evaluator.sts.dataset=financ"],
     "no_texts_left": ["dataset=scored.csv", "loss=cosent", "dataset.steps.split.ratios=[0,0,0]"],
 }
 

@@ -169,3 +169,20 @@ def test_a_model_is_known_by_the_name_that_tutorials_type(typed, expanded):
 def test_a_folder_here_is_not_taken_for_a_model_of_the_hub(workplace):
     (workplace / "bge-m3").mkdir()
     assert expand_paths(["model=bge-m3"]) == ["model=bge-m3"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "expanded"),
+    [
+        (
+            "evaluator.sts.dataset=gold.csv",
+            ["+dataset@evaluator.sts.dataset=file", "evaluator.sts.dataset.reader.path=gold.csv"],
+        ),
+        ("+evaluator.retrieval.dataset=finance_zh", ["+dataset@evaluator.retrieval.dataset=finance_zh"]),
+        ("evaluator.stsb.dataset=zh_stsb", ["dataset@evaluator.stsb.dataset=zh_stsb"]),  # its YAML chooses one
+        ("evaluator.sts.dataset=${dataset}", ["evaluator.sts.dataset=${dataset}"]),
+        ("evaluator.sts.dataset=null", ["evaluator.sts.dataset=null"]),
+    ],
+)
+def test_an_evaluator_chooses_its_data_as_a_run_does(typed, expanded):
+    assert expand_paths([typed]) == expanded
