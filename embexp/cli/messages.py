@@ -13,8 +13,9 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from embexp.cli.overrides import SINGLE
 from embexp.cli.quoting import quoted
-from embexp.config.compose import known_model, option_names
+from embexp.config.compose import option_names
 from embexp.config.library_source import TRAINING_ARGUMENTS, field_defaults
+from embexp.config.model_names import known_model
 from embexp.config.schemas import SCHEMAS
 from embexp.config.session import option_files
 from embexp.config.value_types import type_words

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from embexp.cli.choices import as_hydra_chooses
 from embexp.cli.quoting import FOREIGN, QUOTED, quoted, unquoted
-from embexp.config.compose import brings_data, known_model
+from embexp.config.compose import brings_data
+from embexp.config.model_names import known_model
 from embexp.config.session import option_files
 from embexp.data.formats import SUFFIXES, kind_of
 from embexp.errors import ConfigError, did_you_mean, listed
