@@ -1,9 +1,9 @@
-"""Rows in Arrow tables, batch by batch, in memory or memory-mapped; and columns whose rows hold lists."""
+"""Rows in Arrow tables, batch by batch, in memory or memory-mapped; columns whose rows hold lists; groups of rows."""
 
 import functools
 import itertools
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from embexp.data.shapes import OF_ANY_SHAPE, ROW_PROMPT, Shape, training_columns
@@ -180,3 +180,22 @@ def scores_without(scores: "pyarrow.Array", texts: "pyarrow.Array", keep: "numpy
     keep_scores = numpy.ones(len(scores.flatten()), dtype=bool)
     keep_scores[matching[list_rows(scores)]] = keep[matching[list_rows(texts)]]
     return without_items(scores, scores.flatten(), keep_scores)
+
+
+def ranges_within(budget: int, lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Where groups of neighbouring rows begin and end; a row longer than the budget is a group of its own.
+
+    Args:
+        budget: most tokens of a group: its rows times the longest of them.
+        lengths: tokens of each row, sorted, either way.
+
+    >>> ranges_within(9, [2, 2, 3, 9, 9]), ranges_within(9, [10, 3, 3, 3, 1])
+    ([(0, 3), (3, 4), (4, 5)], [(0, 1), (1, 4), (4, 5)])
+    """
+    ranges, start, widest = [], 0, 0
+    for row, length in enumerate(lengths):
+        widest = max(widest, length)
+        if row > start and widest * (row + 1 - start) > budget:
+            ranges.append((start, row))
+            start, widest = row, length
+    return [*ranges, (start, len(lengths))]

@@ -21,7 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_outputs import BaseModelOutput
 
-from embexp.models.encoding import ranges_within
+from embexp.data.arrow import ranges_within
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
