@@ -139,7 +139,9 @@ def test_the_suggested_evaluator_reads_the_data_themselves(workplace, header):
     evaluator, typed = EVALUATORS_OF[header]
     width = header.count(",") + 1
     label = {"score": "0.{n}", "label": "{m}"}.get(header.rpartition(",")[2])
-    line = ",".join([f"{ZH}{place}{{n}}" for place in range(width - bool(label))] + [label] * bool(label))
+    line = ",".join(
+        [f"please cancel order {place} of {{n}}" for place in range(width - bool(label))] + [label] * bool(label)
+    )
     (workplace / "d.csv").write_text("\n".join([header, *(line.format(n=n, m=n % 2) for n in range(9))]))
     options = [typed.strip("'")] if typed else []
     expected = ["python -m embexp dataset=d.csv", typed, "loss=auto", f"evaluator=[{evaluator}]" if evaluator else ""]

@@ -194,7 +194,8 @@ def _check_shape(dataset: EmbeddingDataset) -> None:
     if dataset.shape.name not in _LABELLED:
         text = f"No silver pairs can be made for {dataset.name}, which is {dataset.shape.name}"
         note = "Read the data in one of these shapes if they have labels; else leave the step out"
-        expected, fix = f"pairs with labels: {listed(_LABELLED)}", "silver=none"
+        expected = f"pairs with labels: {listed(_LABELLED)}"
+        fix = (*(f"dataset.shapes=[{shape}]" for shape in _LABELLED), "silver=none")
         raise ShapeError(text, expected=expected, note=note, fix=fix)
 
 
