@@ -130,7 +130,7 @@ def test_a_stopped_run_ends_killed(sent, code, workplace, store):
     command = [sys.executable, "-m", "embexp", *TINY, "trainer.max_steps=5000", "hydra.run.dir=run"]
     process = subprocess.Popen(command, cwd=workplace, env=os.environ, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     metrics = workplace / "run" / "metrics.jsonl"
-    for _ in range(600):
+    for _ in range(1800):
         if metrics.is_file() and "train/loss" in metrics.read_text():
             break
         time.sleep(0.1)
