@@ -217,6 +217,13 @@ def is_required(each: dataclasses.Field) -> bool:
     return each.default is MISSING and each.default_factory is MISSING
 
 
+def unknown_key_problems(config: Mapping[str, Any], known: Sequence[str]) -> Iterator[Problem]:
+    """Keys of one's own (`+trainr.max_steps=5`) that no run has, unless another key refers to them (`${mine}`)."""
+    for key in (each for each in config if each not in known and f"${{{each}" not in str(config)):
+        text, near = "is not a key of a run, and nothing refers to it", did_you_mean(str(key), known)
+        yield Problem(text, str(key), note=near, fix=(f"~{key}",))
+
+
 def default_problems(given: DictConfig, defaults: DictConfig) -> Iterator[Problem]:
     """The values whose type differs from that of the default in its YAML file, and datasets without a shape.
 
@@ -243,7 +250,11 @@ def _problems_with_defaults(given: Any, default: Any, path: str) -> Iterator[Pro
     elif isinstance(default, ListConfig) and not isinstance(given, ListConfig):
         yield from _list_problems(given._value(), path)
     elif isinstance(default, DictConfig) and isinstance(given._value(), int | float):
-        yield Problem(key=path, given=given._value(), expected=f"a mapping with some of: {listed(default)}")
+        yield Problem(
+            key=path,
+            given=given._value(),
+            expected=f"a mapping with some of: {listed(default)}" if len(default) else "a mapping",
+        )
     elif isinstance(given, DictConfig | ListConfig) and not isinstance(default, DictConfig | ListConfig):
         usual = default._value()
         if isinstance(usual, int | float) and not given._is_none():

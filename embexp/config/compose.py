@@ -9,9 +9,9 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from embexp.config.checks import default_problems, key_problems
+from embexp.config.checks import default_problems, key_problems, unknown_key_problems
 from embexp.config.model_names import known_model
-from embexp.config.schemas import register_schemas
+from embexp.config.schemas import RUN_KEYS, register_schemas
 from embexp.config.session import HYDRA, config_folders, hydra_started, option_files
 from embexp.config.value_types import fits, type_words
 from embexp.config.yaml_keys import describes
@@ -110,6 +110,7 @@ def check_config(config: DictConfig, choices: dict[str, Any], config_name: str =
         ConfigError: lists every problem.
     """
     refuse(key_problems(OmegaConf.to_container(config), config_folders()))
+    refuse(unknown_key_problems(OmegaConf.to_container(config), RUN_KEYS) if config_name == "config" else ())
     refuse(default_problems(config, defaults_of(choices, config_name, config)))
 
 
@@ -245,12 +246,13 @@ def check_arguments(call: dict[str, Any], runtime: dict[str, Any], under: str = 
 def _problems_with_types(call: dict[str, Any], prefix: str) -> Iterator[Problem]:
     """The problems with values whose type is not that of the argument; what is itself a call has any."""
     for name, each in _signature_of(call["_target_"]).items():
-        value = call.get(name, NOT_GIVEN)
-        is_call = isinstance(value, Mapping) and "_target_" in value
+        is_call = isinstance(value := call.get(name, NOT_GIVEN), Mapping) and "_target_" in value
+        if is_call and str(value["_target_"]).startswith("embexp."):  # others may take seconds to import
+            yield from _problems_with_types(value, f"{prefix}{name}.")
         if value is not NOT_GIVEN and not is_call and not fits(value, each.annotation):
             text = "" if prefix else f"was given to {call['_target_']}"
-            has_default = prefix and each.default is not each.empty and fits(each.default, each.annotation)
-            fix = (f"++{prefix}{name}={as_typed(each.default)}",) if has_default else ()
+            usual = each.default is not each.empty and fits(each.default, each.annotation)
+            fix = (f"++{prefix}{name}={as_typed(each.default)}",) if prefix and usual else ()
             yield Problem(text, f"{prefix}{name}", value, type_words(each.annotation), fix=fix)
 
 

@@ -160,6 +160,8 @@ SCHEMAS = {
     "tune_schema": _Tune(**{each.name: MISSING for each in fields(_Root)}),
 }
 
+RUN_KEYS = tuple(each.name for each in fields(_Root))
+
 
 def register_schemas() -> None:
     """Make them known to Hydra, as the YAML of each command names them."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import numpy
 
-from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
+from embexp.core.arguments import RESAMPLES, LegalValues, problems_with, refuse
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError, Problem, listed
 from embexp.evaluation.metrics import Measure, value_of
@@ -169,7 +169,7 @@ class ExampleEvaluator:
         dimensions: Sequence[int] | None = None,
         precisions: Sequence[str] | None = None,
     ) -> None:
-        refuse(problems_with("resamples", resamples, COUNT, such_as=2000), under=f"evaluator.{name}")
+        refuse(problems_with("resamples", resamples, RESAMPLES, such_as=2000), under=f"evaluator.{name}")
         self.name = name
         self.dataset = with_row_prompts(dataset)
         self.task = task

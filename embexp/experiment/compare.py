@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.compose import describes, resolve
 from embexp.config.session import shell_command
-from embexp.core.arguments import COUNT, COUNT_FROM_0, problems_with, refuse
+from embexp.core.arguments import COUNT_FROM_0, RESAMPLES, problems_with, refuse
 from embexp.core.run_folder import RESULT, find_run, read_config, read_json, read_record, status_of, write_text
 from embexp.errors import ConfigError
 from embexp.evaluation.metrics import Measure, Statistics
@@ -331,7 +331,7 @@ def comparison(config: DictConfig) -> tuple[dict[str, Any], str]:
         )
     refuse(
         (
-            *problems_with("resamples", resolved["resamples"], COUNT, such_as=1000),
+            *problems_with("resamples", resolved["resamples"], RESAMPLES, such_as=1000),
             *problems_with("examples", resolved["examples"], COUNT_FROM_0, such_as=5),
         )
     )

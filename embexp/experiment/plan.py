@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from embexp.config.compose import check_arguments, instantiate, resolve
-from embexp.core.arguments import SEED, LegalValues, problems_with
+from embexp.core.arguments import SEED, LegalValues, problems_with, refuse
 from embexp.core.run_context import (
     IMPORTING,
     RunContext,
@@ -19,7 +19,7 @@ from embexp.core.run_context import (
     run_part,
     timed,
 )
-from embexp.errors import ConfigError, DataError, ModelError, Problem, Problems, listed
+from embexp.errors import NOT_GIVEN, ConfigError, DataError, ModelError, Problem, Problems, listed
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import check_stage
 from embexp.experiment.datasets import (
@@ -41,7 +41,7 @@ from embexp.experiment.evaluators import (
     split_for_run,
 )
 from embexp.experiment.routing import check_rows_kept, makeable, route_to_loss, wanted_shapes
-from embexp.experiment.settings_checks import Findings, check_settings
+from embexp.experiment.settings_checks import Findings, check_settings, sweep_problems
 from embexp.experiment.stage_config import (
     StageConfig,
     check_stages,
@@ -129,6 +129,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     """
     resolved = resolve(config)
     check_stages(resolved)
+    refuse(_setting_problems(resolved))
     check_data_of_evaluators(resolved)
     resolved, problems = split_for_run(resolved), Problems()
     planning = _check_yaml(resolved, short_names(resolved, choices), context.builders, problems)
@@ -172,11 +173,9 @@ def _check_yaml(
     config: dict[str, Any], names: dict[str, str], builders: dict[str, DataBuilder], problems: Problems
 ) -> _Planning | None:
     """First round: settings, losses and evaluators that do not go together, from the YAML files alone."""
-    for key, (legal, usual) in _OF_RUN.items():
-        problems.add(problems_with(key, config.get(key, usual), legal, usual), ConfigError)
     if not (builder := problems.attempt(builder_of, config, builders)):  # no route is refused for a mistyped number
         builder = DataBuilder(default_settings(**{key: float(value) for key, (value, _) in NEEDED.items()}), None)
-    model = problems.attempt(instantiate, config["model"])
+    model = problems.attempt(_instantiate_at, "model", config)
     exports = plan_exports(config["export"], problems)
     stages = []
     for name, node in stages_of(config):
@@ -190,6 +189,27 @@ def _check_yaml(
     if problems.found:
         return None
     return _Planning(*with_losses(config, names, stages), builder, stages, model, exports)
+
+
+def _setting_problems(config: _Node) -> Iterator[Problem]:
+    """The problems with the keys of the run itself, its folders and its sweep; what is null and may not be."""
+    for key, (legal, usual) in _OF_RUN.items():
+        yield from problems_with(key, config.get(key, usual), legal, usual)
+    for key, folder in (config.get("paths") or {}).items():
+        legal = LegalValues(text=True, optional=key in ("data", "cache"))
+        yield from problems_with(f"paths.{key}", folder, legal, "null" if legal.optional else key)
+    yield from sweep_problems(config["sweep"]) if config.get("sweep") else ()
+    if config["dataset"].get("reader", NOT_GIVEN) is None:
+        yield Problem("reads nothing", "dataset.reader", None, expected="a reader", fix=("dataset=finance",))
+    for name in (name for name, node in (config["evaluator"] or {}).items() if node is None):
+        fix = (f"~evaluator.{name}",)
+        yield Problem(key=f"evaluator.{name}", given=None, expected="an evaluator", fix=fix)
+
+
+def _instantiate_at(key: str, config: _Node) -> Any:
+    """What stands at a key; its arguments are checked under the key's name."""
+    check_arguments(config[key], {}, key)
+    return instantiate(config[key])
 
 
 def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[str, Any]:
@@ -215,7 +235,7 @@ def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[s
         "evaluators": evaluators,
         "primary_evaluator": evaluator,
         "primary_metric": metric,
-        "tracker": problems.attempt(instantiate, config["tracking"]),
+        "tracker": problems.attempt(_instantiate_at, "tracking", config),
         "warnings": (*warnings, *leaks, *unknown.warnings),
     }
 

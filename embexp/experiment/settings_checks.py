@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embexp.core.arguments import LegalValues, problems_with
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import EmbexpError, Problem, did_you_mean, listed
 from embexp.losses.spec import LossSpec
@@ -189,3 +190,27 @@ def _generator_warnings(
             expected="a masked-language model with the base model's vocabulary, such as that of BERT for minilm",
             fix=(f"loss.{key}=google-bert/bert-base-uncased",),
         )
+
+
+LEAVE_OUT = "leave_out"
+_OF_SWEEP = {  # each with a value to type
+    "rerun": (LegalValues(one_of=("failed", "all", "none")), "failed", ""),
+    "workers": (LegalValues(least=0, most=1024, whole=True), 2, "0: in this process."),
+    "unknown_keys": (LegalValues(one_of=("refuse", LEAVE_OUT)), LEAVE_OUT, ""),
+}
+
+
+def sweep_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """The problems with `sweep.*`, of a run, too: it may be the first of a sweep to come."""
+    for name, (legal, usual, note) in _OF_SWEEP.items():
+        yield from problems_with(f"sweep.{name}", settings[name], legal, usual, note)
+    gpus = settings["gpus"]
+    if gpus is not None and not isinstance(gpus, list):
+        yield Problem(key="sweep.gpus", given=gpus, expected="a list", fix=(f"sweep.gpus=[{gpus}]",))
+    elif gpus:
+        legal = LegalValues(least=0, whole=True, many=True)
+        yield from problems_with("sweep.gpus", gpus, legal, [*range(len(gpus))])
+    for name in (each for each in settings if each not in (*_OF_SWEEP, "gpus")):
+        known = [*_OF_SWEEP, "gpus"]
+        note, fix = did_you_mean(name, known), (f"~sweep.{name}",)
+        yield Problem("is not known", f"sweep.{name}", settings[name], f"one of: {listed(known)}", note, fix)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from embexp.cli.app import run_command
 from embexp.cli.quoting import quoted
 from embexp.config.compose import instantiate, resolve
-from embexp.core.arguments import COUNT, problems_with, refuse
+from embexp.core.arguments import RESAMPLES, problems_with, refuse
 from embexp.core.run_folder import write_json, write_text
 from embexp.errors import ConfigError
 from embexp.evaluation.scores import COLLAPSED, IDENTICAL, Difference
@@ -184,7 +184,7 @@ def leaderboard_of(config: DictConfig, show: Callable[[Leaderboard], None] | Non
         )
         expected = "one of them; a filter can name some runs of a sweep"
         raise ConfigError(text, key="sweep", given=settings["of_sweep"], expected=expected, fix=fix)
-    refuse(problems_with("resamples", settings["resamples"], COUNT, such_as=2000))
+    refuse(problems_with("resamples", settings["resamples"], RESAMPLES, such_as=2000))
     tracker = instantiate(settings["tracking"])
     with tempfile.TemporaryDirectory() as scratch:
         source = source_of(settings, tracker, Path(scratch))

@@ -104,7 +104,10 @@ class PretrainedModel:
     def __post_init__(self) -> None:
         many = self.pooling is not None and not isinstance(self.pooling, str)
         pooling = LegalValues(one_of=POOLING_MODES, many=many, optional=True)
+        length = LegalValues(least=1, most=10**7, whole=True, optional=True)
         problems = [
+            *problems_with("path", self.path, LegalValues(text=True, optional=True), "null"),
+            *problems_with("max_seq_length", self.max_seq_length, length, 128),
             *problems_with("pooling", self.pooling or None, pooling, "mean"),
             *problems_with("dtype", self.dtype, _DTYPES, "float32"),
             *problems_with("attention", self.attention, _ATTENTIONS, "sdpa"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from embexp.core.arguments import COUNT, problems_with, problems_with_all, refuse
+from embexp.core.arguments import LegalValues, problems_with, problems_with_all, refuse
 from embexp.errors import Problem
 from embexp.models.adapters import LoraAdapter, refuse_adapter
 from embexp.models.pretrained import FORWARDS
@@ -25,6 +25,10 @@ FROM_SCRATCH = {
     "sha256": "",
     "files": "",
 }
+
+
+_SIZE = LegalValues(least=1, most=10**6, whole=True)
+_LENGTH = LegalValues(least=3, most=10**5, whole=True)  # two tokens are the signs of begin and end
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class ScratchModel:
     def __post_init__(self) -> None:
         refuse_adapter(self.adapter)
         sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.type is int}
-        problems = [*problems_with_all(dict.fromkeys(sizes, COUNT), sizes)]
+        problems = [*problems_with_all(dict.fromkeys(sizes, _SIZE) | {"max_seq_length": _LENGTH}, sizes)]
         if not problems and self.hidden_size % self.num_heads:
             fix = f"hidden_size={-(-self.hidden_size // self.num_heads) * self.num_heads}"
             text = f"is no multiple of the {self.num_heads} heads"

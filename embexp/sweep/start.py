@@ -18,10 +18,17 @@ from embexp.cli.app import JOBS, exit_with
 from embexp.cli.messages import unknown_override
 from embexp.cli.quoting import quoted
 from embexp.config.compose import composed, instantiate
-from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
+from embexp.core.arguments import refuse
 from embexp.core.run_folder import held
 from embexp.errors import ConfigError, EmbexpError, Problem, Problems
-from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
+from embexp.experiment.settings_checks import LEAVE_OUT, sweep_problems
+from embexp.experiment.sweep_record import (
+    begin_sweep,
+    changes_no_job,
+    find_sweep,
+    read_sweep,
+    sweep_key,
+)
 from embexp.protocols import Tracker
 from embexp.sweep.jobs import Job, JobRunner, varying
 from embexp.sweep.progress import Progress
@@ -29,8 +36,6 @@ from embexp.sweep.workers import gpu_of_each, run_in_workers
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
-
-LEAVE_OUT = "leave_out"
 
 
 def _split_known(job: Sequence[str], config_name: str) -> tuple[list[str], dict[str, Exception]]:
@@ -156,16 +161,12 @@ def _swept_overrides(config: DictConfig) -> tuple[str, ...]:
 
 
 def _problems_with_settings(settings: DictConfig) -> Iterator[Problem]:
-    workers, gpus = settings.workers, settings.gpus
-    reruns, words = LegalValues(one_of=("failed", "all", "none")), LegalValues(one_of=("refuse", LEAVE_OUT))
-    yield from problems_with("sweep.rerun", settings.rerun, reruns, such_as="failed")
-    yield from problems_with("sweep.workers", workers, COUNT_FROM_0, 2, "0: in this process.")
-    yield from problems_with("sweep.unknown_keys", settings.unknown_keys, words, such_as=LEAVE_OUT)
-    if gpus is not None and not OmegaConf.is_list(gpus):
-        yield Problem(key="sweep.gpus", given=gpus, expected="a list", fix=(f"sweep.gpus=[{gpus}]",))
-    elif workers:
+    given = OmegaConf.to_container(settings)
+    found = [*sweep_problems(given)]
+    yield from found
+    if given["workers"] and not found:
         attempt = Problems()
-        attempt.attempt(gpu_of_each, workers, gpus)
+        attempt.attempt(gpu_of_each, given["workers"], given["gpus"])
         yield from attempt.found
 
 

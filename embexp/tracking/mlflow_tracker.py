@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.core.arguments import TEXT, LegalValues, problems_with, refuse
 from embexp.core.run_context import timed
 from embexp.core.run_folder import RESUME_FILES
 from embexp.errors import ConfigError, TrackingError
@@ -101,7 +101,9 @@ class MlflowTracker:
         register: str | None = None,
     ) -> None:
         kinds = LegalValues(one_of=("none", "weights", "full"))
-        refuse(problems_with("tracking.checkpoint", checkpoint, kinds, such_as="weights"))
+        problems = [*problems_with("tracking.checkpoint", checkpoint, kinds, such_as="weights")]
+        problems += problems_with("tracking.experiment", experiment, TEXT, such_as="embexp")
+        refuse([*problems, *problems_with("tracking.uri", uri, LegalValues(text=True, optional=True), such_as="null")])
         if register is not None and (not register.strip() or {"/", ":"} & set(register) or not log_model):
             raise ConfigError(
                 "cannot be registered" if log_model else "needs the model in the store",

@@ -89,8 +89,14 @@ def test_there_is_nothing_to_locate():
             ["model.num_heads=3"],
             "model.hidden_size=32 is no multiple of the 3 heads.\nhint: type model.hidden_size=33\nhint: type ",
         ),
-        (["model.num_layers=0"], "model.num_layers=0 was given. Expected a whole number of at least 1.\nhint: type"),
-        (["model.vocabulary_size=0.5"], "model.vocabulary_size=0.5 was given. Expected a whole number of at least 1."),
+        (
+            ["model.num_layers=0"],
+            "model.num_layers=0 was given. Expected a whole number of at least 1 and of at most 1,000,000.",
+        ),
+        (
+            ["model.vocabulary_size=0.5"],
+            "vocabulary_size=0.5 was given to embexp.models.scratch.ScratchModel. Expected a whole number.",
+        ),
     ],
 )
 def test_sizes_that_cannot_be_built_are_refused(changes, message):

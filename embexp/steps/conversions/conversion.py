@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from embexp.config.session import conf_dir
-from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.core.arguments import SEED, LegalValues, problems_with, refuse
 from embexp.data.arrow import rows_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import ROW_PROMPT
@@ -62,7 +62,7 @@ class ConversionSettings:
         yield from self._label_problems()
         count_or_null = LegalValues(least=1, whole=True, optional=True)
         yield from problems_with("max_negatives", self.max_negatives, count_or_null, such_as=1)
-        yield from problems_with("seed", self.seed, LegalValues(whole=True), such_as=42)
+        yield from problems_with("seed", self.seed, SEED, such_as=42)
         yield from problems_with("deletion_ratio", self.deletion_ratio, LegalValues(least=0, below=1), such_as=0.6)
 
     def _label_problems(self) -> Iterator[Problem]:
