@@ -42,7 +42,7 @@ def test_a_model_whose_weights_are_those_of_another_says_so(tmp_path):
     assert plan.name == "mnrl/mpnet (stand-in: minilm)/42"
 
 
-@pytest.mark.parametrize("overrides", [[], ["dataset=finance_zh", "model=minilm"], ["paths.data=bundled"]])
+@pytest.mark.parametrize("overrides", [[], ["dataset=finance_zh"], ["model=minilm"], ["paths.data=bundled"]])
 def test_what_is_itself_has_no_stand_in(tmp_path, overrides):
     plan = planned(tmp_path, *overrides)
     assert "stand-in" not in f"{plan.name} {plan.choices}"
