@@ -87,6 +87,8 @@ def _likeness(data: bytes, encoding: str) -> float:
     if not _decodes(data, encoding):
         return 0.0
     foreign = [character for character in data.decode(encoding, "ignore") if character > "\x7f"]
+    if not foreign:  # one byte, the first of a character that was cut off
+        return 0.0
     frequent = sum(character in _FREQUENT.get(encoding, "") for character in foreign)
     return (sum(_is_usual(character, encoding) for character in foreign) + 2 * frequent) / len(foreign)
 

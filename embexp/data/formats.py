@@ -195,6 +195,7 @@ def _parquet_chunks(path: Path) -> Iterator[Chunk]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(BATCH_ROWS):
+                batch.validate(full=True)  # texts are UTF-8: Arrow does not look before somebody reads them
                 yield arrow_chunk(pyarrow.Table.from_batches([batch]), start)
                 start += batch.num_rows
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:

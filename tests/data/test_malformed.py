@@ -150,3 +150,23 @@ def test_the_files_before_they_were_damaged_are_fine(tmp_path, suffix):
     dataset = read_files(path, "mine")
     assert dataset.num_rows == (41 if suffix == "txt" else 40)
     assert not dataset.history
+
+
+@pytest.mark.parametrize("content", [b".,\xe5", b"a\xc3", b"text,label\nx,y\xd6"])
+def test_a_character_that_was_cut_off_at_the_end_is_one_message(content, tmp_path):
+    (tmp_path / "mine.csv").write_bytes(content)
+    with pytest.raises(EmbexpError, match=r"mine\.csv"):
+        read_files(str(tmp_path / "mine.csv"), "mine")
+
+
+@pytest.mark.parametrize("place", [b"text 3, ", b"text 39", b"other"])
+def test_a_text_in_parquet_that_is_no_utf_8_is_one_message(place, tmp_path):
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_pylist(ROWS), sink, compression="none", use_dictionary=False, write_statistics=False
+    )
+    whole = sink.getvalue()
+    assert place in whole
+    (tmp_path / "mine.parquet").write_bytes(whole.replace(place, b"\xc7" + place[1:]))
+    with pytest.raises(EmbexpError, match=r"mine\.parquet: the file cannot be read as Parquet"):
+        read_files(str(tmp_path / "mine.parquet"), "mine")
