@@ -80,6 +80,7 @@ def plan_with(*overrides):
     return plan_run(compose(arguments), choices, Path("run"))
 
 
+@pytest.mark.slow
 def test_a_run_trains_on_the_copies_too_and_is_judged_on_the_same_rows():
     plain, made = plan_with(), plan_with("step=[augment_typos,augment_swap]")
     rows = [plan.stages[0].dataset.splits["train"].num_rows for plan in (plain, made)]

@@ -205,6 +205,7 @@ def test_the_table_covers_every_loss_and_every_shape():
     assert set(LOSSES) - set(ONE_OF_A_KIND)
 
 
+@pytest.mark.slow
 def test_the_shapes_that_a_loss_accepts_are_those_of_its_documentation():
     accepted = {loss: set(config_of(loss).loss._accepts_) for loss in DOCUMENTED}
     assert accepted == DOCUMENTED

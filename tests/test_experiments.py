@@ -21,8 +21,8 @@ MORE = {
     "distil_layers": ["dataset.steps.teacher_embeddings.encoder.model=static"],
     "gpl": ["dataset.steps.teacher_scores.scorer.encoder.model=static"],
 }
-# One of each kind: a loss, a stage before it, a teacher of pairs, mined negatives with a teacher's scores.
-IN_DEFAULT_LANE = {"finetune_minilm", "domain_adaptation", "augmented_sbert", "gpl"}
+# A loss alone, and a step that trains a teacher.
+IN_DEFAULT_LANE = {"finetune_minilm", "augmented_sbert"}
 SOURCE = re.compile(r"arXiv:\d{4}\.\d{5}|openreview\.net|kexue\.fm|10\.\d{4}/")
 
 

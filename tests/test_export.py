@@ -84,6 +84,7 @@ def test_a_run_whose_model_is_an_adapter_says_that_it_needs_its_base(workplace, 
     assert str(workplace) not in card
 
 
+@pytest.mark.slow
 def test_an_export_that_fails_leaves_the_earlier_one_and_what_is_told_of_it(workplace):
     run_once(workplace / "run", "export=[onnx]", "tracking=none")
     graph = workplace / "run/exports/onnx/model.onnx"

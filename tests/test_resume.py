@@ -53,12 +53,10 @@ PLACES = {
 }
 
 
-# One of each kind of place: before the stages, in one, between two, at the end. The others are of the matrix lane.
+# A place in a stage and one between two; the others are of the matrix lane.
 IN_DEFAULT_LANE = {
-    "before anything was scored",
     "when the second checkpoint was not marked",
     "between the stages",
-    "before the tracker was closed",
 }
 MOMENTS = [pytest.param(name, marks=[] if name in IN_DEFAULT_LANE else pytest.mark.matrix) for name in PLACES]
 
@@ -155,6 +153,7 @@ def wait_for(condition, process) -> None:
     raise AssertionError("not within a minute")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_clear_error_and_earlier_checkpoints_stay(workplace, monkeypatch):
     usage, calls = shutil.disk_usage, []
 

@@ -53,6 +53,7 @@ def test_a_run_leaves_its_record_in_the_folder_and_in_mlflow(workplace, store):
     assert run.data.metrics["delta/sts/spearman_cosine"] == pytest.approx(trained - base)
 
 
+@pytest.mark.slow
 def test_warnings_of_the_check_stand_in_the_result_and_in_a_tag(workplace, store):
     import mlflow
 
@@ -99,6 +100,7 @@ def test_every_loss_trains_on_the_bundled_corpus(loss, workplace):
     assert result["metrics"]["test/sts/spearman_cosine"] != result["metrics"]["base/sts/spearman_cosine"]
 
 
+@pytest.mark.slow
 def test_a_stage_before_the_main_one_is_trained_first(workplace):
     stage = "+adapt.first={loss:{_target_:embexp.losses.distances.contrastive,_accepts_:[binary_pair],margin:0.4}}"
     plan = plan_of(workplace / "run", "tracking=none", stage)

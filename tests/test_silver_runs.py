@@ -94,6 +94,7 @@ def test_a_run_shows_the_training_of_its_cross_encoder_as_a_child_and_the_next_o
     assert child.data.tags["training.folder"] == other.dataset.history[-1].trainings[0]
 
 
+@pytest.mark.slow
 def test_gold_alone_is_the_control_and_all_are_judged_on_the_same_rows(workplace, trained):
     gold, silver = (planned(workplace, option, *some) for option, some in (("gold", TEACHER[2:3]), ("bm25", TEACHER)))
     rows = [plan.stages[-1].dataset.splits["train"] for plan in (gold, silver)]

@@ -83,6 +83,7 @@ def test_the_tenth_job_gives_what_it_gives_alone_and_takes_no_more_memory_than_t
     assert memory[1] < 1.1 * memory[0]
 
 
+@pytest.mark.slow
 def test_one_failing_job_does_not_end_the_others_and_only_it_is_tried_again(workplace, store):
     grid = ("loss.scale=20.0,1e39,10.0", "hydra.sweep.dir=sweep")
     code, output = sweep(workplace, *grid)

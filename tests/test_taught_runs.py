@@ -60,6 +60,7 @@ def test_a_run_learns_a_teachers_scores_of_mined_negatives(workplace, pairs, los
 
 
 @pytest.mark.parametrize("loss", ["mse", pytest.param("embed_distill", marks=pytest.mark.matrix)])
+@pytest.mark.slow
 def test_a_run_learns_a_teachers_embeddings_and_is_judged_on_the_rows_without(workplace, pairs, loss):
     plan = planned(workplace, pairs, "evaluator=[retrieval]", "step=[teacher_embeddings]", f"loss={loss}")
     train = plan.stages[-1].dataset.splits["train"]

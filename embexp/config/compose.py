@@ -250,10 +250,9 @@ def _problems_with_types(call: dict[str, Any], prefix: str) -> Iterator[Problem]
         if is_call and str(value["_target_"]).startswith("embexp."):  # others may take seconds to import
             yield from _problems_with_types(value, f"{prefix}{name}.")
         if value is not NOT_GIVEN and not is_call and not fits(value, each.annotation):
-            text = "" if prefix else f"was given to {call['_target_']}"
             usual = each.default is not each.empty and fits(each.default, each.annotation)
             fix = (f"++{prefix}{name}={as_typed(each.default)}",) if prefix and usual else ()
-            yield Problem(text, f"{prefix}{name}", value, type_words(each.annotation), fix=fix)
+            yield Problem("", f"{prefix}{name}", value, type_words(each.annotation), fix=fix)
 
 
 @functools.cache

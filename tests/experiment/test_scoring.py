@@ -64,6 +64,7 @@ def test_the_remembered_scores_are_those_that_the_kept_model_has(workplace):
     assert {key: metrics[f"dev/sts/{key}"] for key in anew} == pytest.approx(anew, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_base_model_is_encoded_with_once_for_all_runs(workplace, encoded, caplog):
     execute(plan_of(workplace / "first", "tracking=none"))
     base = f"model={workplace / 'first/stages/main/model'}"
@@ -89,6 +90,7 @@ def test_without_a_cache_nothing_is_kept(workplace, encoded):
     assert not (workplace / "cache" / "embeddings").exists()
 
 
+@pytest.mark.slow
 def test_a_run_tells_where_its_time_went(workplace, capsys):
     context = RunContext()
     result = execute(plan_of(workplace / "run", "profile=true", context=context), context=context).content

@@ -31,6 +31,7 @@ def misfits_of(loss: str, modifier: str = "none", **changes) -> list[str]:
     return [str(problem) for problem in spec_of(loss, option_of("loss", loss) | changes, wrapper).value_problems()]
 
 
+@pytest.mark.slow
 def test_every_yaml_tells_the_values_of_its_numbers_and_words():
     assert len(YAMLS) >= 31
     for group, name in YAMLS:

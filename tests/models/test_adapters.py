@@ -97,6 +97,7 @@ def test_only_the_adapter_is_trained_and_what_is_saved_loads_again(architecture,
 
 
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=str)
+@pytest.mark.slow
 def test_another_process_in_another_folder_loads_the_adapter_on_its_base(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     base_of("bert", tmp_path / "base_model")

@@ -95,7 +95,7 @@ def test_there_is_nothing_to_locate():
         ),
         (
             ["model.vocabulary_size=0.5"],
-            "vocabulary_size=0.5 was given to embexp.models.scratch.ScratchModel. Expected a whole number.",
+            "vocabulary_size=0.5 was given. Expected a whole number.",
         ),
     ],
 )

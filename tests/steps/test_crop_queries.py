@@ -85,6 +85,6 @@ def test_the_texts_of_any_data_are_passages():
 
 def test_invalid_arguments_are_reported_together():
     with pytest.raises(
-        ConfigError, match=r"queries\.per_text=0 was given(.|\n)*seed=abc was given(.|\n)*removed=9 was given"
+        ConfigError, match=r"queries\.per_text=0 was given(.|\n)*seed=-1 was given(.|\n)*removed=9 was given"
     ):
-        cropped(texts(*PASSAGES), per_text=0, removed=9, seed="abc")
+        cropped(texts(*PASSAGES), per_text=0, removed=9, seed=-1)

@@ -68,6 +68,7 @@ def test_a_run_that_was_deleted_in_mlflow_is_not_taken(workplace, store):
     assert [run.data.tags["embexp.folder"] for run in runs_in(store)] == [str(second)]
 
 
+@pytest.mark.slow
 def test_a_job_whose_rows_have_changed_is_run_anew_and_the_old_one_is_marked(workplace, store):
     def write(word):
         rows = [f"{word} {place},words {place},{place % 5 / 4}" for place in range(60)]

@@ -90,6 +90,7 @@ def test_a_failed_trial_does_not_end_the_study(workplace, store, capsys):
     assert found["trials"][-1]["note"].startswith("TrainingError: The loss is nan at step 1.")
 
 
+@pytest.mark.slow
 def test_a_study_all_of_whose_trials_fail_is_a_failure(workplace):
     with pytest.raises(TrainingError, match=r"^All 2 trials failed"):
         study(workplace / "study", "tracking=none", "loss.scale=1e39", "seed=1,2", "trials=2")

@@ -172,7 +172,7 @@ def test_all_bad_arguments_are_named_before_anything_is_sent(server):
         "prompt.user has no place for the text. Expected {text} where the text belongs",
     ):
         assert fault in str(refusal.value)
-    with pytest.raises(ConfigError, match=r"prompt=say was given\. Expected a text for user, one or null for system"):
+    with pytest.raises(ConfigError, match=r"prompt=say was given\. Expected a mapping\."):
         applied("augment_paraphrase", pairs(), server, prompt="say")
     assert server.requests == []
 
