@@ -30,7 +30,7 @@ SCHEDULES = {
         "trainer.save_strategy=no",
         "trainer.eval_strategy=no",
     ),
-    "by epochs": ("trainer.eval_strategy=epoch", "trainer.save_strategy=epoch", "trainer.logging_strategy=epoch"),
+    "by epochs": ("trainer.eval_strategy=epoch", "trainer.save_strategy=epoch", "+trainer.logging_strategy=epoch"),
     "accumulated": ("trainer.gradient_accumulation_steps=2", "trainer.logging_steps=4", "trainer.eval_steps=6"),
     "the last two are kept": ("trainer.save_total_limit=2", "trainer.eval_steps=2", "trainer.logging_steps=3"),
 }
