@@ -92,6 +92,8 @@ def execute(
         record_results(plan, journal, base, trained, stage, context.costs)
         store(plan, journal, base, trained, stage)
         _export(plan, journal, model, trained, stage)
+        unknown = journal.result.get("unknown_tokens", {})  # not earlier: MLflow's charts open with the first metric
+        journal.log_results({f"{UNKNOWN}/{place}": share for place, share in unknown.items()})
         journal.log_results({"cost/seconds": time.perf_counter() - start})
         tidy(plan)
         journal.result["profile"] = context.timer.seconds()
@@ -146,7 +148,6 @@ def _record_unknown_tokens(plan: RunPlan, model: "SentenceTransformer", journal:
         return
     found = unknown_tokens(count, plan.stages, plan.evaluators)
     journal.result["unknown_tokens"] = {place: each.share for place, each in found.items()}
-    journal.log_results({f"{UNKNOWN}/{place}": each.share for place, each in found.items()})
     if is_stand_in(plan.config, plan.model_place):
         return
     findings = base_findings(found, plan.config, plan.choices, plan.model, plan.stages)

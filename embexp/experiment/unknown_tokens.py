@@ -153,7 +153,7 @@ def evaluation_warnings(
     return unknown_findings(found, texts, 1.0, "model", name).warnings
 
 
-UNKNOWN = "unknown_tokens"  # begins the names of metrics
+UNKNOWN = "data/unknown_tokens"  # begins the names of metrics
 
 
 def base_findings(

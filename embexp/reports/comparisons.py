@@ -55,7 +55,7 @@ def _size(score: _Row) -> str:
 
 def _unknown_tokens(row: _Row, key: str) -> list[str]:
     """The share of the tokens of the scored texts that the model does not know; empty where no model's are counted."""
-    share = row.get(f"unknown_tokens/{key.rpartition('/')[0]}")
+    share = row.get(f"data/unknown_tokens/{key.rpartition('/')[0]}")
     return [] if share is None else [f"{100 * share:.1f} %"]
 
 

@@ -250,7 +250,7 @@ def test_a_run_that_goes_on_says_what_the_model_does_not_know(workplace, other_w
 
     result = execute(plan_of(workplace / "other", *other_words, "max_unknown_tokens=1")).content
     assert result["unknown_tokens"] == {"train": 0.0, "dev/sts": 1.0, "test/sts": 1.0}
-    assert result["metrics"]["unknown_tokens/test/sts"] == 1.0
+    assert result["metrics"]["data/unknown_tokens/test/sts"] == 1.0
     assert any("does not know many tokens" in warning for warning in result["warnings"])
     assert any("is undefined: all 10 examples have one cosine" in warning for warning in result["warnings"])
 
@@ -268,7 +268,7 @@ def test_an_encoder_that_does_not_know_its_texts_says_so(caplog):
 def test_a_leaderboard_gives_the_share_of_each_base_model():
     runs = [recorded(1, 0.1), recorded(2, 0.1, loss="x"), recorded(3, 0.1, model="tiny"), recorded(4, 0.1, model="old")]
     for run, share in zip(runs, (0.685, 0.685, 0.0), strict=False):
-        run.metrics["unknown_tokens/test/sts"] = share
+        run.metrics["data/unknown_tokens/test/sts"] = share
     note = "Tokens of test/sts that a base model does not know: minilm 68.5 %, tiny 0.0 %."
     assert note in make_leaderboard(runs).notes
     assert not any("does not know" in each for each in make_leaderboard(runs[3:]).notes)
