@@ -308,14 +308,15 @@ def plan_stage(stage: StageConfig, folder: Path, builder: DataBuilder) -> StageP
 
 def _check_before_costly_steps(planning: _Planning, problems: Problems) -> None:
     """Check all that needs no training rows, because a step on the way to them takes long or costs money."""
-    base = planning.model, base_name(planning.config, planning.names)
-    problems.add(check_step_models(planning.config, planning.stages, planning.builder, base).errors, ModelError)
     nodes = {json.dumps(stage.node["dataset"], default=str): stage.node["dataset"] for stage in planning.stages}
     for node in nodes.values():
         problems.attempt(check_steps, node)
     _check_calls(planning, problems)
     check_evaluators(planning.config, planning.names["dataset"], planning.builder, problems)
     problems.attempt(instantiate, planning.config["tracking"])
+    problems.raise_if_any()
+    base = planning.model, base_name(planning.config, planning.names)  # last: it applies the steps that take no time
+    problems.add(check_step_models(planning.config, planning.stages, planning.builder, base).errors, ModelError)
     problems.raise_if_any()
 
 
