@@ -178,7 +178,9 @@ def test_gpl_of_passages_alone_is_told_before_anything_is_mined_that_it_needs_a_
     (workplace / "texts.txt").write_text("".join(f"Thing {n} is here. It has kind {n}.\n" for n in range(40)))
     gpl = ("experiment=gpl", "dataset=texts.txt", "model=tiny", "trainer=smoke")
     monkeypatch.setattr("embexp.steps.crop_queries.sentences_of", lambda _: pytest.fail("passages are cropped"))
-    with pytest.raises(EmbexpError, match=r"evaluator=\[retrieval\] accepts (.|\n)*type evaluator\.retrieval\.dataset="):
+    with pytest.raises(
+        EmbexpError, match=r"evaluator=\[retrieval\] accepts (.|\n)*type evaluator\.retrieval\.dataset="
+    ):
         planned(workplace, *gpl)
 
 
