@@ -156,7 +156,7 @@ def _all_files(folder: Path) -> dict[str, Path]:
 
 
 def _useful_files(folder: Path) -> dict[str, Path]:
-    """All files of a model but descriptions, hidden files, and what only training goes on with."""
+    """All files of a model except descriptions, hidden files, and what only a resumed training reads."""
     return {_name_in(folder, path): path for path in _walk(folder, _TRAINING_FOLDERS) if not _describes(path)}
 
 

@@ -47,7 +47,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Misfit:
+class Mismatch:
     """Columns that cannot be matched as they are.
 
     Attributes:
@@ -60,7 +60,7 @@ class Misfit:
     ignored: tuple[str, ...] = ()
 
 
-def match(samples: Samples, columns: Mapping[str, str], ignore: Iterable[str], shape: Shape | None) -> Match | Misfit:
+def match(samples: Samples, columns: Mapping[str, str], ignore: Iterable[str], shape: Shape | None) -> Match | Mismatch:
     """The meaning of the columns, as far as they have one.
 
     Without a shape it is the one whose columns are all there; the one with the most columns when several fit. Labels
@@ -84,7 +84,7 @@ def match(samples: Samples, columns: Mapping[str, str], ignore: Iterable[str], s
         fitting = [shape for shape in SHAPES.values() if {*_needed_columns(shape, names)} <= set(names)]
         fitting = [shape for shape in fitting if not shape.negatives or len(text_columns(shape, names)) > 2]
         if not fitting:
-            return Misfit(roles)
+            return Mismatch(roles)
         most = max(len(training_columns(shape, names)) for shape in fitting)
         best = {shape.name for shape in fitting if len(training_columns(shape, names)) == most}
         if best == {"binary_pair", "class_pair"}:
@@ -103,7 +103,7 @@ def match(samples: Samples, columns: Mapping[str, str], ignore: Iterable[str], s
         or (shape is None and ours in ROLES and filled(left.get(theirs, ())))
     }
     if shape is None and (len(best) > 1 or meaningful):
-        return Misfit(roles, tuple(sorted(best)), tuple(meaningful))
+        return Mismatch(roles, tuple(sorted(best)), tuple(meaningful))
     return Match(found, roles, [*unused.values()], meaningful, renamed)
 
 

@@ -14,7 +14,7 @@ from embexp.data.cells import (
     number_in,
     range_override,
 )
-from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Misfit, Samples, match
+from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Mismatch, Samples, match
 from embexp.data.meaning import (
     PAIRS,
     TEXTS,
@@ -33,7 +33,7 @@ _MOST = 3  # alternatives
 
 
 def no_match(
-    misfit: Misfit,
+    mismatch: Mismatch,
     samples: Samples,
     typed: Mapping[str, str],
     typed_ignore: Sequence[str],
@@ -47,10 +47,10 @@ def no_match(
         typed, typed_ignore: the columns of the shape, and those not to be used, as the user named them.
         header_fix: what to type where the file may have no header line.
     """
-    found = ways(misfit, samples, typed, typed_ignore)
-    theirs = listed(misfit.roles.values())
-    if not misfit.shapes:
-        names = list(misfit.roles)
+    found = ways(mismatch, samples, typed, typed_ignore)
+    theirs = listed(mismatch.roles.values())
+    if not mismatch.shapes:
+        names = list(mismatch.roles)
         near = [shape.name for shape in sorted(SHAPES.values(), key=lambda shape: _distance(shape, names))]
         return Problem(
             f"the columns {theirs} fit no shape",
@@ -61,13 +61,13 @@ def no_match(
             else f"The nearest shapes are {'; '.join(map(described, near[:3]))}; the others {listed(near[3:])}",
             fix=(*([header_fix] if header_fix else []), *(found or [SAY_COLUMNS])),
         )
-    ignored = f", but then {listed(misfit.ignored)} would be ignored" if misfit.ignored else ""
-    has_split = "split" in map(str.lower, misfit.ignored)
+    ignored = f", but then {listed(mismatch.ignored)} would be ignored" if mismatch.ignored else ""
+    has_split = "split" in map(str.lower, mismatch.ignored)
     return Problem(
-        f"the columns {theirs} can be {listed(misfit.shapes)}{ignored}",
+        f"the columns {theirs} can be {listed(mismatch.shapes)}{ignored}",
         file=str(source),
         expected="a file for each split, in a folder" if has_split else "",
-        fix=(*found, *([] if misfit.ignored else [f"dataset.shapes=[{shape}]" for shape in misfit.shapes])),
+        fix=(*found, *([] if mismatch.ignored else [f"dataset.shapes=[{shape}]" for shape in mismatch.shapes])),
     )
 
 
@@ -76,11 +76,11 @@ def _distance(shape: Any, names: Sequence[str]) -> tuple[int, int]:
     return -len({*columns} & {*names}), abs(len(columns) - len(names))
 
 
-def ways(misfit: Misfit, samples: Samples, typed: Mapping[str, str], ignore: Sequence[str]) -> list[str]:
+def ways(mismatch: Mismatch, samples: Samples, typed: Mapping[str, str], ignore: Sequence[str]) -> list[str]:
     """What to type, each alternative tried on the columns."""
     found: dict[str, None] = {}
     left = {name: values for name, values in samples.items() if name not in ignore}
-    candidates = [*_mappings(left, typed), *([dict(typed)] if misfit.shapes else [])]
+    candidates = [*_mappings(left, typed), *([dict(typed)] if mismatch.shapes else [])]
     for columns in candidates:
         contradicts = any(theirs != typed.get(ours, theirs) for ours, theirs in columns.items())
         if not contradicts and (way := _way(columns, samples, tuple(ignore))):
@@ -91,7 +91,7 @@ def ways(misfit: Misfit, samples: Samples, typed: Mapping[str, str], ignore: Seq
 def _way(columns: Mapping[str, str], samples: Samples, ignore: tuple[str, ...]) -> str | None:
     """The overrides that make the columns fit, those that are still unused named; None where they do not fit."""
     found = match(samples, columns, ignore, None)
-    if isinstance(found, Misfit) and found.ignored:
+    if isinstance(found, Mismatch) and found.ignored:
         ignore = (*ignore, *found.ignored)
         found = match(samples, columns, ignore, None)
     if not isinstance(found, Match):
@@ -149,7 +149,7 @@ def _mapping_override(columns: Mapping[str, str]) -> str:
 
 
 def _mappings(samples: Samples, typed: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Mappings that may be meant, the likeliest first."""
+    """Possible mappings, the likeliest first."""
     pair = _pair(samples, typed)
     others = [name for name in samples if name not in pair]
     texts = [samples[name] for name in pair if name in samples]

@@ -12,7 +12,7 @@ from embexp.core.arguments import LegalValues, problems_with
 from embexp.data.arrow import batches_of, table_of_batches, with_progress
 from embexp.data.cells import as_list, has_path, values_at
 from embexp.data.classes import ClassLabels, drop_unlabelled, joined_labels
-from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Misfit, check_ignored, check_names, lacking, match
+from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Mismatch, check_ignored, check_names, lacking, match
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.formats import SEPARATED, kind_of
@@ -179,7 +179,7 @@ class _Reading:
     def _match(self, samples: Mapping[str, Sequence[Any]], source: RowSource) -> Match:
         """What the columns of a split mean; the other splits have the shape of the first."""
         spec, columns = self.spec, self.spec.columns or {}
-        check_names(samples, columns, source.name, lambda: ways(Misfit({}), samples, {}, spec.ignore))
+        check_names(samples, columns, source.name, lambda: ways(Mismatch({}), samples, {}, spec.ignore))
         no_header = ""
         may_lack_header = isinstance(source.name, Path) and kind_of(source.name) in SEPARATED
         if (
@@ -190,13 +190,13 @@ class _Reading:
         ):
             no_header = header_fix([[name, *values] for name, values in samples.items()])
         found = match(samples, columns, spec.ignore, self.shape)
-        if isinstance(found, Misfit):
+        if isinstance(found, Mismatch):
             raise DataError(no_match(found, samples, columns, spec.ignore, source.name, no_header))
         if missing := lacking(found.shape, found.roles):
             text = (
                 f"the columns are {listed(found.roles)}; for {described(found.shape.name)} it lacks {listed(missing)}"
             )
-            fixes = [] if self.matches or spec.shape else ways(Misfit(found.roles), samples, columns, spec.ignore)
+            fixes = [] if self.matches or spec.shape else ways(Mismatch(found.roles), samples, columns, spec.ignore)
             raise DataError(text, file=source.name, fix=fixes or SAY_COLUMNS)
         if spec.shape is None and found.shape.label_kind == "embedding":
             _refuse_several_labels(found.roles["label"], values_at(samples, found.roles["label"]), source.name)

@@ -123,7 +123,7 @@ class Task(Protocol):
         return []
 
     def doubts(self, rows: "Dataset", where: str) -> Iterator[Problem]:
-        """What about these rows may not be meant; nothing by default."""
+        """What is unusual about these rows; nothing by default."""
         return iter(())
 
     def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
@@ -195,7 +195,7 @@ class ExampleEvaluator:
             self.task.check(self.dataset.splits[split], f"{self.dataset.name}/{split}")
 
     def doubts(self) -> list[Problem]:
-        """What about the data may not be meant, for a warning."""
+        """What is unusual about the data, for a warning."""
         named = ((split, f"{self.dataset.name}/{split}") for split in self.splits)
         return [doubt for split, where in named for doubt in self.task.doubts(self.dataset.splits[split], where)]
 

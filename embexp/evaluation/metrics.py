@@ -86,7 +86,7 @@ STATISTICS: dict[str, Callable[[_Prepared, Any, Any], Statistic]] = {
 }
 
 
-# Statistics of a similarity, or of another value by which examples are told apart.
+# Statistics of a similarity, or of another value that separates examples.
 _OF_SIMILARITY = ("spearman", "pearson", "average_precision", "roc_auc", "best_accuracy", "best_f1")
 _ROUNDING = 1e-6  # share of a float32 similarity that rounding may make
 

@@ -17,7 +17,7 @@ from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval
 from embexp.protocols import Encoder
 
 ID = "id"
-# Verdicts that no interval gives: the trained model is the untouched one, or it tells nothing apart any more.
+# Verdicts that no interval gives: the trained model is the untouched one, or it gives one value to all examples.
 IDENTICAL, COLLAPSED = "identical", "worse: collapsed"
 
 

@@ -30,7 +30,7 @@ class CheckpointCallback(TrainerCallback):
     """Makes the trainer's checkpoints whole, one with every evaluation, and removes old ones.
 
     Before each checkpoint the losses since the last log line are logged, so that log lines of a resumed training have
-    the same losses under them. After a signal it writes a checkpoint beside the schedule, and raises the signal.
+    the same losses under them. After a signal it writes a checkpoint outside the schedule, and raises the signal.
 
     Args:
         loss: its own weights go into every checkpoint.

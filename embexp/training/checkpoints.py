@@ -3,7 +3,7 @@
 sentence-transformers' trainer saves model, optimizer, schedule and random states, but not what a loss trains besides
 the model: a classifier, a decoder, a second copy of the model, a temperature. That is added here as `loss.pt`, and last
 of all a mark that lists every file with its hash: a checkpoint without it, or with a file that is missing or not as it
-was written, does not count. A checkpoint of Ctrl-C is beside the schedule and goes once the training has gone on.
+was written, does not count. A checkpoint of Ctrl-C is outside the schedule and goes once training has resumed.
 """
 
 import logging
@@ -160,7 +160,7 @@ def load_loss_state(loss: "Module", path: Path) -> None:
 
 
 def save_unlogged(trainer: Any, path: Path) -> None:
-    """Write the losses since the last log line into a checkpoint that is beside the schedule, as after Ctrl-C.
+    """Write the losses since the last log line into a checkpoint outside the schedule, as after Ctrl-C.
 
     At any other checkpoint a line is logged. Here none is, so that the lines are those of a training without the break.
     """
@@ -183,7 +183,7 @@ def load_unlogged(trainer: Any, path: Path) -> None:
 
 
 def remove_unscheduled(place: Path, before: int | None = None) -> None:
-    """Remove the checkpoints beside the schedule, as soon as the training has gone on; `before` a step or all."""
+    """Remove the checkpoints outside the schedule, once training has resumed; `before` a step or all."""
     for path in folders(place):
         if (path / UNLOGGED).is_file() and (before is None or step_of(path) < before):
             _remove(path)

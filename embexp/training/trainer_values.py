@@ -128,10 +128,10 @@ def trainer_problems(trainer: Mapping[str, Any], key: str = "trainer") -> Iterat
             for problem in problems_with(f"{key}.{name}", value, legal, default, note):
                 yield replace(problem, fix=tuple(added + each for each in problem.fix))
     if not found:
-        yield from _misfits(trainer, key)
+        yield from _conflicts(trainer, key)
 
 
-def _misfits(trainer: Mapping[str, Any], key: str) -> Iterator[Problem]:
+def _conflicts(trainer: Mapping[str, Any], key: str) -> Iterator[Problem]:
     """Values that do not go together."""
     steps = trainer.get("max_steps", -1)
     if steps > 0:
