@@ -187,7 +187,7 @@ def test_a_run_has_one_modifier():
     assert str(error.value) == (
         "modifier=[orthogonal,matryoshka] names several. Expected only one modifier. "
         "With -m there is a run with each.\n"
-        "hint: type modifier=<one of them>\nhint: type -m modifier=orthogonal,matryoshka"
+        "hint: type modifier=orthogonal\nhint: type -m modifier=orthogonal,matryoshka"
     )
     assert expand_paths(["modifier=[orthogonal]", "evaluator=[a,b]"]) == ["modifier=orthogonal", "evaluator=[a,b]"]
 

@@ -1,7 +1,7 @@
 """Choices of options as people type them: null for none, a list of one, and those that are no names to Hydra."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from embexp.config.session import option_files
@@ -38,7 +38,7 @@ def as_hydra_chooses(argument: str) -> str:
     in_list = value[:1] + value[-1:] == "[]" and not {"[", "]"} & {*value[1:-1]}  # else a sweep over lists
     if in_list or (group in _SEVERAL and "[" not in value):
         names = [each.strip() for each in value.strip("[]").split(",")] if value.strip("[]") else []
-        value = _list(group, names, value) if group in _SEVERAL else _only(key, names, value)
+        value = _list(group, names, value) if group in _SEVERAL else _only(key, names, value, options)
     elif key.startswith("+") and key.lstrip("+") == group:
         text = f"adds an option of {group}, of which a run has one already"
         raise ConfigError(text, key=key, given=value, expected="another one in its place", fix=f"{group}={value}")
@@ -47,11 +47,11 @@ def as_hydra_chooses(argument: str) -> str:
     return f"{key}={','.join(_named(key, name, options) for name in value.split(','))}"
 
 
-def _only(key: str, names: Sequence[str], value: str) -> str:
+def _only(key: str, names: Sequence[str], value: str, options: Iterable[str]) -> str:
     """The one option that a list in brackets names."""
     if len(names) == 1:
         return names[0]
-    fix = (f"{key}=<one of them>", f"-m {key}={','.join(names)}") if names else (f"{key}=<option>",)
+    fix = (f"{key}={names[0]}", f"-m {key}={','.join(names)}") if names else (f"{key}={_likely(key, options)}",)
     note = "With -m there is a run with each." if names else ""
     text = "names several" if names else "names none"
     raise ConfigError(text, key=key, given=value, expected=f"only one {key.partition('@')[0]}", note=note, fix=fix)
@@ -79,5 +79,11 @@ def _named(key: str, name: str, options: Sequence[str]) -> str:
         return name
     if name == "null" and "none" in options:
         return "none"
-    fix = f"{key}={_NEEDED.get(key, '<option>')}"
+    fix = f"{key}={_likely(key, options)}"
     raise ConfigError("is no name", key=key, given=name, expected=f"one of: {listed(sorted(options))}", fix=fix)
+
+
+def _likely(key: str, options: Iterable[str]) -> str:
+    """An option to propose: the usual one of its group, else none where there is it, else the first."""
+    group = key.lstrip("+").partition("@")[0]
+    return _NEEDED.get(group) or ("none" if "none" in options else min(options))

@@ -41,8 +41,8 @@ def test_what_is_no_choice_is_refused_with_what_to_type(typed):
     with pytest.raises(ConfigError) as refusal:
         expand_paths([typed])
     for fix in refusal.value.problems[0].fix:
-        if "<" not in fix:
-            expand_paths([fix.removeprefix("-m ")])
+        assert "<" not in fix
+        expand_paths([fix.removeprefix("-m ")])
 
 
 @pytest.mark.parametrize(
