@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from embexp.errors import ShapeError, as_typed, listed
-from embexp.steps.conversions.conversion import ConversionInput, Row, prompt_of
+from embexp.steps.conversions.conversion import Conversion, ConversionInput, Row, prompt_of
 
 _MOST_CLASSES = 3  # that are each proposed as the positive one
 
 
-def to_triplets(source: ConversionInput) -> Iterator[Row]:
+def _triplets(source: ConversionInput) -> Iterator[Row]:
     """Premise, and the k-th positive with the k-th negative hypothesis of the same premise."""
     premises: dict[tuple, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for row, name in _named_rows(source, "positive_labels", "negative_labels"):
@@ -27,7 +27,7 @@ def to_triplets(source: ConversionInput) -> Iterator[Row]:
             yield {"anchor": premise, "positive": positive, "negative_1": negative, **dict(prompt)}
 
 
-def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
+def _positive_pairs(source: ConversionInput) -> Iterator[Row]:
     """Premise and positive hypothesis; other hypotheses are left out."""
     for row, name in _named_rows(source, "positive_labels"):
         if name in source.settings.positive_labels:
@@ -36,7 +36,7 @@ def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
             source.left_out[name] += 1
 
 
-def to_binary_pairs(source: ConversionInput) -> Iterator[Row]:
+def _binary_pairs(source: ConversionInput) -> Iterator[Row]:
     """Positive classes are 1, negative ones 0; others are left out."""
     labels = dict.fromkeys(source.settings.negative_labels, 0) | dict.fromkeys(source.settings.positive_labels, 1)
     for row, name in _named_rows(source, "positive_labels", "negative_labels"):
@@ -46,7 +46,7 @@ def to_binary_pairs(source: ConversionInput) -> Iterator[Row]:
             source.left_out[name] += 1
 
 
-def to_scored_pairs(source: ConversionInput) -> Iterator[Row]:
+def _scored_pairs(source: ConversionInput) -> Iterator[Row]:
     """The class becomes its score in the settings."""
     names, scores = source.dataset.label_names, source.settings.label_scores
     if missing := [name for name in names if name not in scores]:
@@ -91,3 +91,11 @@ def _named_rows(source: ConversionInput, *settings: str) -> Iterator[tuple[Row, 
         raise ShapeError(text, expected="some of your classes, or a loss that takes all of them", fix=fix)
     for row in source.rows():
         yield row, names[row["label"]]
+
+
+FROM_CLASS_PAIRS = (
+    Conversion("class_pair", "triplet", _triplets, "premises with {positive_labels} and {negative_labels}"),
+    Conversion("class_pair", "positive_pair", _positive_pairs, "{positive_labels} only"),
+    Conversion("class_pair", "binary_pair", _binary_pairs, "{positive_labels} 1, {negative_labels} 0"),
+    Conversion("class_pair", "scored_pair", _scored_pairs, "{label_scores}"),
+)

@@ -23,8 +23,7 @@ from embexp.steps.conversions.conversion import (
     missing_numbers,
     prompt_of,
 )
-from embexp.steps.conversions.plain_texts import to_noised_texts
-from embexp.steps.conversions.registry import CONVERSIONS
+from embexp.steps.conversions.registry import CONVERSIONS, noised_texts
 from embexp.steps.prompting import with_prompts_in_texts, with_row_prompts
 
 if TYPE_CHECKING:
@@ -235,7 +234,7 @@ def add_noise(
     texts = dataset if dataset.shape.name == "text" else convert_to(dataset, "text")
 
     def noised(source: ConversionInput) -> Iterator[Row]:
-        return to_noised_texts(source, noise, seed)
+        return noised_texts(source, noise, seed)
 
     made = convert(texts, Conversion("text", _NOISED, noised, repr(noise).replace("{", "{{").replace("}", "}}")))
     first_rows = islice(chain.from_iterable(map(rows_of, made.splits.values())), examples)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 from embexp.data.arrow import batches_of
 from embexp.errors import ShapeError, listed
-from embexp.steps.conversions.conversion import ConversionInput, Row, prompt_of
+from embexp.steps.conversions.conversion import Conversion, ConversionInput, Row, prompt_of
 
 SCORES = {"positive_scores": "positives", "negative_scores": "negatives"}
 
 
-def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
+def _positive_pairs(source: ConversionInput) -> Iterator[Row]:
     """One row for each positive."""
     for row in source.rows():
         source.left_out["queries without positives"] += not row["positives"]
@@ -17,13 +17,13 @@ def to_positive_pairs(source: ConversionInput) -> Iterator[Row]:
             yield {"anchor": row["query"], "positive": positive, **prompt_of(row)}
 
 
-def to_triplets(source: ConversionInput) -> Iterator[Row]:
+def _triplets(source: ConversionInput) -> Iterator[Row]:
     """One row for each positive, with the next negatives of the query; after the last one the first comes again."""
     for row, place, chosen in _with_negatives(source):
         yield _triplet(row, place, chosen)
 
 
-def to_scored_triplets(source: ConversionInput) -> Iterator[Row]:
+def _scored_triplets(source: ConversionInput) -> Iterator[Row]:
     """Triplets with the teacher's scores as label: that of the positive, then those of the negatives.
 
     Queries without a score for each of their texts are left out, and so are dev and test if only train was scored.
@@ -81,3 +81,11 @@ def _longest(source: ConversionInput) -> int:
         for batch in batches_of(rows.select_columns(["negatives"]))
     )
     return max(lengths, default=0)
+
+
+_EACH = "one row per positive"
+FROM_RANKED_LISTS = (
+    Conversion("ranked", "triplet", _triplets, f"{_EACH}, each with {{negatives}}"),
+    Conversion("ranked", "positive_pair", _positive_pairs, _EACH),
+    Conversion("ranked", "scored_triplet", _scored_triplets, f"{_EACH}, each with {{negatives}} and their scores"),
+)
