@@ -131,7 +131,7 @@ def _estimate(value: float, resampled: numpy.ndarray, cells: list[Cell], others:
     low, high = interval_of(resampled)
     p = p_value_of(resampled)
     share = sum(cell.share for cell in cells)
-    spread = _seed_spread([*{id(cell): cell for cell in [*cells, *others]}.values()])  # each counts once
+    spread = seed_spread([*{id(cell): cell for cell in [*cells, *others]}.values()])  # each counts once
     if share == 0 or spread is None or math.isnan(value):
         return _CellDifference(value, low, high, p, lacks_seeds=share > 0)
     half, p_of_t = _students(value, resampled, share, spread, cells[0].examples)
@@ -147,7 +147,7 @@ class _SeedSpread(NamedTuple):
     degrees: int  # of freedom
 
 
-def _seed_spread(cells: Sequence[Cell]) -> _SeedSpread | None:
+def seed_spread(cells: Sequence[Cell]) -> _SeedSpread | None:
     """None if no cell has two runs with different seeds."""
     known = [cell for cell in cells if cell.has_seed and len(cell.values) > 1 and not numpy.isnan(cell.values).any()]
     if not known:
