@@ -134,11 +134,11 @@ def _texts_in(node: Any) -> Iterator[str]:
 
 
 def _names_a_path(text: str) -> bool:
-    """Whether a step's argument is a file or folder that exists: it has a slash or an ending, or holds a model."""
+    """Whether a step's argument is a file that exists, or a folder: its name has a slash or a dot, or it is a model."""
     try:
         path = Path(text).expanduser()
         looks_like_one = "/" in text.strip("/") or path.suffix or (bool(text.strip("./")) and is_model(path))
-        return bool(looks_like_one) and "\0" not in text and path.exists()
+        return "\0" not in text and (path.is_file() or (bool(looks_like_one) and path.exists()))
     except (OSError, ValueError, RuntimeError):  # longer than a path can be, with a zero byte, of no such user
         return False
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,15 @@ def evaluated_rows(plan: "RunPlan") -> dict[str, str]:
     }
 
 
+def prompts(plan: "RunPlan") -> dict[str, str]:
+    """Hashes of what a prepared data set says besides its rows: prompts, and names of classes."""
+    read = {stage.name: stage.dataset for stage in plan.stages}
+    read |= {f"evaluator {each.name}": each.dataset for each in plan.evaluators if getattr(each, "dataset", None)}
+    return {
+        f"prompts of {name}": digest(asdict(dataset.prompts), dataset.label_names) for name, dataset in read.items()
+    }
+
+
 def weights(plan: "RunPlan") -> dict[str, str]:
     """Hashes (or revisions on the Hub) of all files of the base model and of other models that a loss reads."""
     places = {"base model": plan.model_place}
@@ -71,7 +81,7 @@ def _loss_models(plan: "RunPlan") -> dict[str, Any]:
 
 
 def run_fingerprint(plan: "RunPlan") -> str:
-    """A hash of the configuration (less what changes no result), rows, weights, code and versions.
+    """A hash of the configuration (less what changes no result), rows, prompts, weights, code and versions.
 
     Two runs with the same one end with the same numbers, in the same tracker: the second need not be done.
     """
@@ -83,6 +93,7 @@ def run_fingerprint(plan: "RunPlan") -> str:
         dict(plan.choices),
         fingerprints(plan),
         evaluated_rows(plan),
+        prompts(plan),
         weights(plan),
         _loss_models(plan),
         versions() | code(plan),

@@ -24,7 +24,7 @@ from embexp.core.run_folder import (
     write_text,
 )
 from embexp.errors import ConfigError, UnreadableError, listed
-from embexp.experiment.fingerprint import code, digest, evaluated_rows, fingerprints, run_fingerprint, weights
+from embexp.experiment.fingerprint import code, digest, evaluated_rows, fingerprints, prompts, run_fingerprint, weights
 
 if TYPE_CHECKING:
     from embexp.experiment.plan import RunPlan
@@ -50,7 +50,7 @@ def start_run(plan: "RunPlan") -> dict[str, Any]:
         "choices": dict(plan.choices),
         "directory": str(Path.cwd()),
         "versions": versions(),
-        "data": fingerprints(plan),
+        "data": fingerprints(plan) | prompts(plan),
         "weights": weights(plan),
         "evaluated": evaluated_rows(plan),
         "code": code(plan),
@@ -75,7 +75,7 @@ def resume_run(plan: "RunPlan") -> dict[str, Any]:
         ConfigError: the data or the models' files are not those that it began with.
     """
     record = read_record(plan.folder)
-    changed = changes(record["data"] | record["weights"], fingerprints(plan) | weights(plan))
+    changed = changes(record["data"] | record["weights"], fingerprints(plan) | prompts(plan) | weights(plan))
     if changed := changed + changes(record.get("evaluated", {}), evaluated_rows(plan)):
         raise ConfigError(
             f"cannot go on, because what the run began with has changed: {'; '.join(changed)}",

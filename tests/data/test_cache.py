@@ -73,12 +73,12 @@ def test_another_step_is_another_key():
     assert len(keys | {step_key("other input", CALL)}) == 5
 
 
-def test_a_file_that_a_step_names_counts_by_its_content(tmp_path):
-    path = tmp_path / "stopwords.txt"
-    path.write_text("a")
-    before = step_key("input", CALL | {"nested": [{"words": str(path)}]})
-    path.write_text("b")
-    assert step_key("input", CALL | {"nested": [{"words": str(path)}]}) != before
+@pytest.mark.parametrize("named", ["stopwords.txt", "./stopwords", "stopwords", "同义词词林"])
+def test_a_file_that_a_step_names_counts_by_its_content(workplace, named):
+    (workplace / named).write_text("a")
+    before = step_key("input", CALL | {"nested": [{"words": named}]})
+    (workplace / named).write_text("b")
+    assert step_key("input", CALL | {"nested": [{"words": named}]}) != before
 
 
 def test_a_model_in_the_folder_counts_by_its_content_under_any_name(workplace):

@@ -12,6 +12,7 @@ from test_run import plan_of
 
 from embexp.config.compose import option_of
 from embexp.core.run_folder import read_record, write_json
+from embexp.data.dataset import Prompts
 from embexp.errors import ConfigError
 from embexp.experiment import fingerprint
 from embexp.experiment.execute import execute
@@ -120,6 +121,27 @@ def test_the_settings_of_a_guide_that_is_an_option_are_part_of_the_run(tmp_path,
         seen.append(run_fingerprint(plan))
     assert seen[0] == seen[1]
     assert len({*seen}) == 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompts": Prompts({"query": "query: "}, "query")},
+        {"prompts": Prompts({"query": "other: "}, "query")},
+        {"prompts": Prompts({"query": "query: "}, None, {"anchor": "query"})},
+        {"label_names": ("no", "yes")},
+    ],
+    ids=["a prompt", "its text", "its column", "classes"],
+)
+def test_what_a_prepared_data_set_says_besides_its_rows_is_part_of_the_run(workplace, change):
+    plan = plan_of(workplace / "run", "tracking=none")
+    before, record = run_fingerprint(plan), start_run(plan)
+    stage = plan.stages[-1]
+    changed = replace(plan, stages=(*plan.stages[:-1], replace(stage, dataset=replace(stage.dataset, **change))))
+    assert run_fingerprint(changed) != before
+    assert resume_run(plan)["fingerprint"] == record["fingerprint"]
+    with pytest.raises(ConfigError, match=r"prompts of main \w+ is now"):
+        resume_run(changed)
 
 
 def test_code_of_a_users_own_is_part_of_the_run(workplace, monkeypatch):
