@@ -12,8 +12,7 @@ def main() -> None:
 
 
 def _main() -> None:
-    from embexp.cli.app import exit_with, run_command
-    from embexp.cli.commands import run_named_command
+    from embexp.cli.app import exit_with, run_command, run_named_command
     from embexp.errors import ConfigError
 
     try:
@@ -22,8 +21,7 @@ def _main() -> None:
     except ConfigError as error:
         exit_with(error)
 
-    from embexp.sweep.finish import closing_sweep
-    from embexp.sweep.train import Training
+    from embexp.sweep.train import Training, closing_sweep
 
     with closing_sweep():
         run_command(Training())

@@ -10,8 +10,7 @@ from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
 from embexp.config.compose import compose
 from embexp.errors import EmbexpError
-from embexp.inspection.inspect_dataset import inspect
-from embexp.inspection.render import _examples, _head
+from embexp.inspection.inspect_dataset import _examples, _head, inspect
 
 # Every data set of the shared folder by file: what it is, and its rows as the folder's README counts them.
 NLI = ["dataset.reader.columns={sentence1: premise, sentence2: hypothesis}"]

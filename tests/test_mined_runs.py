@@ -10,8 +10,8 @@ from embexp.cli.quoting import quote_texts
 from embexp.config.compose import compose
 from embexp.data.readers import read_files
 from embexp.errors import EmbexpError
-from embexp.experiment.params import parameters
 from embexp.experiment.plan import plan_run
+from embexp.experiment.stages import parameters
 from embexp.inspection.prepare_dataset import prepare
 
 

@@ -19,7 +19,7 @@ from embexp.experiment.plan import plan_run
 from embexp.inspection.prepare_dataset import prepare
 from embexp.tracking.mlflow_runs import MlflowRuns
 from embexp.tracking.mlflow_tracker import MlflowTracker
-from embexp.training import cross_encoder_training
+from embexp.training import cross_encoders
 
 STEP = "dataset.steps.silver"
 TEACHER = (
@@ -48,13 +48,13 @@ def _in_an_empty_folder(workplace):
 @pytest.fixture
 def trained(monkeypatch):
     """The seeds of the cross-encoders that were trained."""
-    seeds, train = [], cross_encoder_training._train
+    seeds, train = [], cross_encoders._train
 
     def counted(task, journal):
         seeds.append(task.seed)
         train(task, journal)
 
-    monkeypatch.setattr(cross_encoder_training, "_train", counted)
+    monkeypatch.setattr(cross_encoders, "_train", counted)
     return seeds
 
 

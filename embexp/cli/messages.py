@@ -14,11 +14,9 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 from embexp.cli.overrides import SINGLE
 from embexp.cli.quoting import quoted
 from embexp.config.compose import option_names
-from embexp.config.library_source import TRAINING_ARGUMENTS, field_defaults
-from embexp.config.model_names import known_model
 from embexp.config.schemas import SCHEMAS
-from embexp.config.session import option_files
-from embexp.config.value_types import type_words
+from embexp.config.session import known_model, option_files
+from embexp.config.value_types import TRAINING_ARGUMENTS, field_defaults, type_words
 from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed
 
 # Hydra puts the override that it has no use for into its message and nowhere else; tests/cli/test_messages.py pins it.

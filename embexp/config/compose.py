@@ -10,9 +10,8 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from embexp.config.checks import default_problems, key_problems, unknown_key_problems
-from embexp.config.model_names import known_model
 from embexp.config.schemas import RUN_KEYS, register_schemas
-from embexp.config.session import HYDRA, config_folders, hydra_started, option_files
+from embexp.config.session import HYDRA, config_folders, hydra_started, known_model, option_files
 from embexp.config.value_types import fits, type_words
 from embexp.config.yaml_keys import describes
 from embexp.core.arguments import refuse

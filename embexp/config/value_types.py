@@ -1,7 +1,11 @@
-"""Whether a value has a type, as a describing key or a signature names it, and that type in words."""
+"""Types of values: whether a value fits, the type in words, and those in the source of a library."""
 
+import ast
 import dataclasses
+import functools
+import importlib.util
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -70,3 +74,40 @@ def type_words(kind: Any) -> str:
 def is_interpolation(value: Any) -> bool:
     """Whether a value refers to another key."""
     return isinstance(value, str) and "${" in value
+
+
+TRAINING_ARGUMENTS = ("transformers.training_args", "TrainingArguments")
+
+
+@functools.cache
+def enumeration_values(module: str, name: str) -> tuple[str, ...]:
+    """The values of an enumeration.
+
+    >>> enumeration_values("transformers.trainer_utils", "IntervalStrategy")
+    ('no', 'steps', 'epoch')
+    """
+    return tuple(ast.literal_eval(each.value) for each in _body_of(module, name) if isinstance(each, ast.Assign))
+
+
+@functools.cache
+def field_defaults(module: str, name: str) -> dict[str, Any]:
+    """The fields of a dataclass, without those of its parents, and their defaults; None where that is no literal.
+
+    >>> field_defaults(*TRAINING_ARGUMENTS)["adam_beta1"]
+    0.9
+    """
+    fields = (each for each in _body_of(module, name) if isinstance(each, ast.AnnAssign))
+    return {each.target.id: _default_in(each.value) for each in fields}
+
+
+def _default_in(call: ast.expr | None) -> Any:
+    found = [each.value for each in getattr(call, "keywords", ()) if each.arg == "default"]
+    return found[0].value if found and isinstance(found[0], ast.Constant) else None
+
+
+def _body_of(module: str, name: str) -> list[ast.stmt]:
+    """What stands in a class of a module; of its package only the place is asked for, which imports nothing."""
+    package, *inner = module.split(".")
+    place = Path(importlib.util.find_spec(package).origin).parent.joinpath(*inner).with_suffix(".py")
+    source = ast.parse(place.read_text(encoding="utf-8"))
+    return next(each.body for each in source.body if isinstance(each, ast.ClassDef) and each.name == name)

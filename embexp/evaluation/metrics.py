@@ -1,4 +1,4 @@
-"""Metrics as data: a name, a statistic, and the columns of per-example values that it is computed from.
+"""Metrics as plain data, and their statistics: of all examples, and vectorised on resamples.
 
 With the per-example values of a run, a measure is enough to compute the statistic again: for another interval, or for
 the difference of any two runs.
@@ -12,10 +12,153 @@ from typing import Any
 
 import numpy
 
-from embexp.evaluation.class_metrics import ConfusionTables, macro_f1, v_measure
-from embexp.evaluation.correlations import Correlation, Ranks, Values
 from embexp.evaluation.stats.resampling import Sample, observed_sample
 from embexp.evaluation.threshold_metrics import SortedScores, average_precision, best_accuracy, best_f1, roc_auc
+
+_ROUNDING_OF_SPREADS = 1e-13  # share of the largest possible spread that rounding errors may make
+
+
+class Values:
+    """The values, centred, with their sum and spread in every resample."""
+
+    def __init__(self, values: numpy.ndarray) -> None:
+        self.values = values - values.mean()
+
+    def __call__(self, sample: Sample) -> "_About":
+        return _About(self.values[None, :], sample)
+
+
+class Ranks:
+    """Average ranks within every resample; sorted once, since only the counts change."""
+
+    def __init__(self, values: numpy.ndarray) -> None:
+        _, self.group, sizes = numpy.unique(values, return_inverse=True, return_counts=True)
+        self.order = numpy.argsort(self.group, kind="stable")
+        self.starts = numpy.cumsum(sizes) - sizes
+
+    def __call__(self, sample: Sample) -> "_About":
+        sampled = numpy.add.reduceat(sample.counts.take(self.order, axis=1), self.starts, axis=1)
+        ranks = numpy.cumsum(sampled, axis=1) - sampled / 2 - sample.total[:, None] / 2
+        return _About(ranks.take(self.group, axis=1), sample)
+
+
+class _About:
+    """Centred values with their sum and spread in every resample; the spread of equal values is nan."""
+
+    def __init__(self, values: numpy.ndarray, sample: Sample) -> None:
+        self.values = values
+        self.sum = _sum(sample.counts, values, numpy.ones((1, 1)))
+        squares = _sum(sample.counts, values, values) - self.sum**2 / sample.total
+        # The spread of equal values is rounding error: no correlation, not a random one.
+        largest = _ROUNDING_OF_SPREADS * sample.total * numpy.abs(values).max() ** 2
+        self.spread = numpy.where(squares > largest, squares, numpy.nan)
+
+
+class Correlation:
+    """Correlation of predicted and true values, as a statistic.
+
+    Args:
+        gold, predicted: `Values` for Pearson, `Ranks` for Spearman; compared models share the gold ones.
+    """
+
+    def __init__(self, gold: "Values | Ranks", predicted: "Values | Ranks") -> None:
+        self.gold = gold
+        self.predicted = predicted
+
+    def __call__(self, sample: Sample) -> numpy.ndarray:
+        """The correlation in every resample, `(resamples,)`; nan where gold or prediction is constant."""
+        x, y = sample.once(self.gold), sample.once(self.predicted)
+        product = _sum(sample.counts, x.values, y.values) - x.sum * y.sum / sample.total
+        return product / numpy.sqrt(x.spread * y.spread)
+
+
+def _sum(counts: numpy.ndarray, x: numpy.ndarray, y: numpy.ndarray) -> numpy.ndarray:
+    """The sum of x times y over the examples of every resample, `(resamples,)`; x and y may be the same in all."""
+    if len(x) == len(y) == 1:
+        return counts @ (x * y)[0]
+    return numpy.einsum("ij,ij,ij->i", *numpy.broadcast_arrays(counts, x, y))
+
+
+class _Groups:
+    """Sums over the members of each group; `names` are the groups that have a member, ascending."""
+
+    def __init__(self, group: numpy.ndarray) -> None:
+        self.order = numpy.argsort(group, kind="stable")
+        self.names, self.starts = numpy.unique(group[self.order], return_index=True)
+
+    def __call__(self, values: numpy.ndarray) -> numpy.ndarray:
+        """The sum of each group, `(resamples, groups)`, of values `(resamples, members)`."""
+        return numpy.add.reduceat(values[:, self.order], self.starts, axis=1)
+
+
+class _ConfusionTable:
+    """How many examples of each true class got each predicted class; only cells that occur are stored."""
+
+    def __init__(self, gold: numpy.ndarray, predicted: numpy.ndarray) -> None:
+        names, places = numpy.unique(numpy.concatenate([gold, predicted]), return_inverse=True)
+        self.num_classes = len(names)
+        self.cell = _Groups(places[: len(gold)] * self.num_classes + places[len(gold) :])
+        self.true_of_cell, self.predicted_of_cell = numpy.divmod(self.cell.names, self.num_classes)
+        self.true, self.predicted = _Groups(self.true_of_cell), _Groups(self.predicted_of_cell)
+
+    def __call__(self, sample: Sample) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """The number of examples of each true class, each predicted class and each cell, `(resamples, groups)` each."""
+        cells = self.cell(sample.counts)
+        return self.true(cells), self.predicted(cells), cells
+
+
+class ConfusionTables:
+    """The confusion tables of one or several runs of a method, such as k-means from several starts.
+
+    Args:
+        gold: true classes, `(n,)`.
+        predicted: a class for each example; or one from every run for each example, `(n,)` of arrays or lists.
+    """
+
+    def __init__(self, gold: numpy.ndarray, predicted: Any) -> None:
+        by_example = numpy.asarray(predicted if numpy.ndim(predicted[0]) == 0 else [*map(list, predicted)])
+        self.tables = [_ConfusionTable(gold, run) for run in by_example.reshape(len(gold), -1).T]
+
+    def mean(self, statistic: Callable[[_ConfusionTable, Sample], numpy.ndarray], sample: Sample) -> numpy.ndarray:
+        """The mean of the runs in every resample, `(resamples,)`.
+
+        Runs are sampled with replacement, as examples are, so that the interval includes the variance between starts.
+        One run fewer than there are is sampled: few of them would otherwise vary too little (Rao & Wu 1988). All
+        compared models use the same sampled runs.
+        """
+        of_runs = numpy.stack([statistic(table, sample) for table in self.tables], axis=1)
+        runs = of_runs.shape[1]
+        if runs == 1 or (sample.counts == 1).all():  # the data as they are
+            return of_runs.mean(axis=1)
+        random = numpy.random.default_rng(sample.counts[:, 0].astype(int))  # another generator for every sample
+        return (of_runs * random.multinomial(runs - 1, [1 / runs] * runs, len(of_runs))).sum(axis=1) / (runs - 1)
+
+
+def macro_f1(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
+    """F1 of each class, averaged over the sampled or predicted classes, as in scikit-learn; nan of an empty sample."""
+    true, predicted, cells = table(sample)
+    right, either = numpy.zeros((2, len(cells), table.num_classes))
+    either[:, table.true.names] += true
+    either[:, table.predicted.names] += predicted
+    is_right = table.true_of_cell == table.predicted_of_cell
+    right[:, table.true_of_cell[is_right]] = cells[:, is_right]
+    with numpy.errstate(invalid="ignore"):
+        return (2 * right / numpy.maximum(either, 1)).sum(axis=1) / (either > 0).sum(axis=1)
+
+
+def v_measure(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
+    """Harmonic mean of homogeneity and completeness of clusters (Rosenberg & Hirschberg 2007), in every resample."""
+    with numpy.errstate(invalid="ignore", divide="ignore"):
+        shares = [counts / sample.total[:, None] for counts in table(sample)]
+        logs = [numpy.log(numpy.where(share > 0, share, 1)) for share in shares]
+        # The entropies, in nats; exactly 0 for a single sampled group.
+        of_class, of_cluster, of_both = (-(share * log).sum(axis=1) for share, log in zip(shares, logs, strict=True))
+        shared = numpy.maximum(of_class + of_cluster - of_both, 0)
+        homogeneity = numpy.where(of_class > 0, shared / of_class, 1)
+        completeness = numpy.where(of_cluster > 0, shared / of_cluster, 1)
+        found = numpy.nan_to_num(2 * homogeneity * completeness / (homogeneity + completeness))
+    return numpy.where(sample.total > 0, found, numpy.nan)
+
 
 Statistic = Callable[[Sample], "numpy.ndarray"]  # its value in every resample
 

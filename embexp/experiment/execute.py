@@ -12,12 +12,11 @@ from embexp.core.run_folder import RECORD, write_json
 from embexp.errors import ModelError
 from embexp.evaluation.scores import verdict_split
 from embexp.experiment.fingerprint import identity_tags, run_fingerprint, weights
-from embexp.experiment.params import record_params
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.results import record_results, store
 from embexp.experiment.resume import resume_run, start_run
 from embexp.experiment.scoring import AllScores, Scoring, metrics_of
-from embexp.experiment.stages import adapt, train
+from embexp.experiment.stages import adapt, record_params, train
 from embexp.experiment.unknown_tokens import UNKNOWN, base_findings, is_stand_in, unknown_tokens
 from embexp.exports.delivery import TrainedModel, make_exports
 from embexp.models.embedding_cache import MemoryCachedEncoder

@@ -12,9 +12,9 @@ import numpy
 from embexp.config.compose import option_of
 from embexp.core.file_contents import json_in
 from embexp.core.run_context import Costs, timed
-from embexp.evaluation.binary import thresholds_of
 from embexp.evaluation.geometry import is_one_point, relative_change
 from embexp.evaluation.scores import COLLAPSED, IDENTICAL, Evaluator, compare, undefined_metrics, verdict_split
+from embexp.evaluation.similarity import thresholds_of
 from embexp.evaluation.stats.multiple_comparisons import rank_models
 from embexp.experiment.artifacts import write_artifacts
 from embexp.experiment.plan import RunPlan

@@ -282,8 +282,7 @@ def _write_spread(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journa
 
 def evaluate_command() -> None:
     """`python -m embexp.evaluate`: compose the configuration of every model, check all, score them, print the table."""
-    from embexp.cli.app import run_command
-    from embexp.cli.commands import split_flags
+    from embexp.cli.app import run_command, split_flags
     from embexp.cli.overrides import each_model, expand_paths
     from embexp.cli.quoting import quote_texts
 

@@ -11,10 +11,9 @@ import numpy
 
 from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, holds_lists, list_lengths, scores_without, table_of_batches, without_items
-from embexp.data.dataset import EmbeddingDataset
+from embexp.data.dataset import EmbeddingDataset, none_emptied
 from embexp.data.shapes import text_columns
 from embexp.errors import DataError, Problem, listed
-from embexp.steps.kept_rows import none_emptied
 from embexp.steps.text_repair import UNICODE_FORMS, cleaner
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ import numpy
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of
-from embexp.data.dataset import EmbeddingDataset
-from embexp.steps.kept_rows import keep_rows
+from embexp.data.dataset import EmbeddingDataset, keep_rows
 
 if TYPE_CHECKING:
     import pyarrow

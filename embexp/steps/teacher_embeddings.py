@@ -16,8 +16,8 @@ from embexp.errors import Problem, listed
 from embexp.protocols import Encoder
 from embexp.steps.conversions.conversion import Conversion, ConversionInput, Row
 from embexp.steps.conversions.convert import convert, convert_to
-from embexp.steps.negatives.embedding import cosines
 from embexp.steps.negatives.pool import Pairs
+from embexp.steps.negatives.retrievers import cosines
 
 
 @dataclass(frozen=True)

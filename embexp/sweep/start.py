@@ -22,13 +22,7 @@ from embexp.core.arguments import refuse
 from embexp.core.run_folder import held
 from embexp.errors import ConfigError, EmbexpError, Problem, Problems
 from embexp.experiment.settings_checks import LEAVE_OUT, sweep_problems
-from embexp.experiment.sweep_record import (
-    begin_sweep,
-    changes_no_job,
-    find_sweep,
-    read_sweep,
-    sweep_key,
-)
+from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
 from embexp.protocols import Tracker
 from embexp.sweep.jobs import Job, JobRunner, varying
 from embexp.sweep.progress import Progress

@@ -14,14 +14,7 @@ from transformers import TrainerCallback
 from embexp.core.signals import is_interrupted, raise_interrupt
 from embexp.errors import TrainingError
 from embexp.tracking.journal import Journal
-from embexp.training.checkpoints import (
-    complete,
-    folders,
-    remove_unscheduled,
-    rotate,
-    save_loss_state,
-    save_unlogged,
-)
+from embexp.training.checkpoints import complete, folders, remove_unscheduled, rotate, save_loss_state, save_unlogged
 
 logger = logging.getLogger(__name__)
 

@@ -87,9 +87,9 @@ def bm25_seconds(queries: int, documents: int) -> float:
     """Seconds from the rows to their negatives, all that the step does with them."""
     from embexp.data.row_checks import dataset_of
     from embexp.steps.conversions.conversion import default_settings
-    from embexp.steps.negatives.bm25 import Bm25Retriever
     from embexp.steps.negatives.guards import Guards
     from embexp.steps.negatives.mine import mine_negatives
+    from embexp.steps.negatives.retrievers import Bm25Retriever
 
     texts = sentences(queries + documents)
     columns = {"query": texts[:queries], "positives": [[text] for text in texts[queries : 2 * queries]]}

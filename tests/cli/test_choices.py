@@ -2,8 +2,7 @@
 
 import pytest
 
-from embexp.cli.choices import as_hydra_chooses
-from embexp.cli.overrides import expand_paths
+from embexp.cli.overrides import as_hydra_chooses, expand_paths
 from embexp.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from embexp.cli.commands import COMMANDS, split_flags, summaries
+from embexp.cli.app import COMMANDS, split_flags, summaries
 from embexp.cli.overrides import expand_paths
 
 ROOT = Path(__file__).parent.parent.parent

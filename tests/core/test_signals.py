@@ -11,14 +11,7 @@ import weakref
 import pytest
 
 from embexp.core import signals
-from embexp.core.signals import (
-    ending_soon,
-    held_back,
-    is_interrupted,
-    listen,
-    raise_interrupt,
-    stopping_after_step,
-)
+from embexp.core.signals import ending_soon, held_back, is_interrupted, listen, raise_interrupt, stopping_after_step
 from embexp.errors import Terminated
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
-from embexp.evaluation.binary import binary_evaluator, thresholds_of
 from embexp.evaluation.scores import compare
+from embexp.evaluation.similarity import binary_evaluator, thresholds_of
 from embexp.models.encoding import ModelEncoder
 
 ALL = ["cosine", "dot", "euclidean", "manhattan"]

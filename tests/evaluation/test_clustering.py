@@ -5,7 +5,7 @@ import pytest
 
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
-from embexp.evaluation.clustering import clustering_evaluator
+from embexp.evaluation.classification import clustering_evaluator
 from embexp.evaluation.scores import compare
 from embexp.models.encoding import ModelEncoder
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
-from embexp.evaluation.correlations import Correlation, Ranks, Values
+from embexp.evaluation.metrics import Correlation, Ranks, Values
 from embexp.evaluation.stats.resampling import CHUNK, Sample, bootstrap_samples, observed_sample
 
 KINDS = pytest.mark.parametrize(("kind", "scipys"), [(Values, pearsonr), (Ranks, spearmanr)], ids=["values", "ranks"])

@@ -8,7 +8,7 @@ import pytest
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.scores import compare
-from embexp.evaluation.triplets import _TripletTask, triplet_evaluator
+from embexp.evaluation.similarity import _TripletTask, triplet_evaluator
 from embexp.models.encoding import ModelEncoder
 from embexp.steps.prompting import set_prompts
 

@@ -8,8 +8,8 @@ from embexp.config.compose import composed
 from embexp.config.session import hydra_started
 from embexp.core.run_context import RunContext
 from embexp.experiment.datasets import stand_ins, with_stand_in
-from embexp.experiment.params import parameters
 from embexp.experiment.plan import plan_run
+from embexp.experiment.stages import parameters
 
 
 def planned(folder, *overrides):

@@ -9,8 +9,8 @@ from embexp.config.compose import compose, option_of
 from embexp.config.session import conf_dir
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError
-from embexp.experiment.params import parameters
 from embexp.experiment.plan import plan_run
+from embexp.experiment.stages import parameters
 from embexp.losses.spec import is_auto, loss_for
 from embexp.steps.conversions.convert import route
 

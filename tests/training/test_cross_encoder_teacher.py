@@ -6,8 +6,8 @@ import numpy
 import pytest
 
 from embexp.errors import ConfigError
-from embexp.training import cross_encoder_teacher, cross_encoder_training
-from embexp.training.cross_encoder_teacher import CrossEncoderTeacher
+from embexp.training import cross_encoders
+from embexp.training.cross_encoders import CrossEncoderTeacher
 
 TRAINER = {
     "max_steps": 4,
@@ -60,7 +60,7 @@ def test_scores_are_one_number_and_the_training_is_kept_with_its_record(tmp_path
 def test_what_was_trained_is_not_trained_again_but_for_other_gold_or_settings(tmp_path, monkeypatch):
     first = teacher().fit(SCORES, DEV, "score", 0, tmp_path)
     trained = []
-    monkeypatch.setattr(cross_encoder_training, "_train", lambda task, _: trained.append(task.seed))
+    monkeypatch.setattr(cross_encoders, "_train", lambda task, _: trained.append(task.seed))
     again = teacher().fit(SCORES, DEV, "score", 0, tmp_path)
     assert again.trainings == first.trainings
     assert (again.label(PAIRS) == first.label(PAIRS)).all()
@@ -91,10 +91,8 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     assert json.loads((folder / "result.json").read_text())["run"]["status"] == "KILLED"
     assert [path.name for path in folder.glob("checkpoints/checkpoint-*")] == ["checkpoint-2"]
     started = []
-    train_on = cross_encoder_training.train_on
-    monkeypatch.setattr(
-        cross_encoder_training, "train_on", lambda *given: started.append(given[2].step) or train_on(*given)
-    )
+    train_on = cross_encoders.train_on
+    monkeypatch.setattr(cross_encoders, "train_on", lambda *given: started.append(given[2].step) or train_on(*given))
     went_on = teacher().fit(SCORES, DEV, "score", 0, tmp_path / "stopped")
     assert started == [2]
     assert (went_on.label(PAIRS) == whole.label(PAIRS)).all()
@@ -139,7 +137,7 @@ def test_without_dev_rows_the_last_state_is_kept_and_nothing_is_said_of_it(tmp_p
 
 def test_without_a_cache_it_is_trained_in_a_folder_that_goes():
     (folder,) = teacher(max_steps=1).fit(SCORES, None, "score", 0, None).trainings
-    assert folder.is_relative_to(cross_encoder_teacher._folder().name)
+    assert folder.is_relative_to(cross_encoders._folder().name)
 
 
 @pytest.mark.parametrize(

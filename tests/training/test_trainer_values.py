@@ -6,16 +6,9 @@ import shlex
 import pytest
 
 from embexp.config.compose import option_of
-from embexp.config.library_source import TRAINING_ARGUMENTS, field_defaults
+from embexp.config.value_types import TRAINING_ARGUMENTS, field_defaults
 from embexp.errors import ConfigError
-from embexp.training.trainer_values import (
-    _LEGAL,
-    _OWNED,
-    check_trainer,
-    is_bounded,
-    steps_of,
-    trainer_problems,
-)
+from embexp.training.trainer_values import _LEGAL, _OWNED, check_trainer, is_bounded, steps_of, trainer_problems
 
 NO_COUNT = (0, -1, 1.5, math.nan, math.inf, None, True, "8", "", [8], {"a": 1}, 10**30)
 NO_SHARE = (-0.1, 1, math.nan, None, False, "x", [0.5])

@@ -10,10 +10,9 @@ import numpy
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, rows_of, schema_of, table_of_rows
-from embexp.data.dataset import EmbeddingDataset
+from embexp.data.dataset import EmbeddingDataset, keep_rows
 from embexp.data.shapes import MADE_BY, MADE_FROM, training_columns
 from embexp.errors import ConfigError, listed
-from embexp.steps.kept_rows import keep_rows
 
 if TYPE_CHECKING:
     import pyarrow

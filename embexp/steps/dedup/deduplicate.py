@@ -8,11 +8,10 @@ import numpy
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, holds_lists, list_lengths
-from embexp.data.dataset import EmbeddingDataset
+from embexp.data.dataset import EmbeddingDataset, keep_rows
 from embexp.errors import Problem, listed
 from embexp.steps.dedup.near import NGRAM, NUM_PERM, SEED, NearIndex, near_search_problems
 from embexp.steps.dedup.row_keys import comparable, joined_keys, list_keys, pair_keys, text_keys
-from embexp.steps.kept_rows import keep_rows
 
 if TYPE_CHECKING:
     import pyarrow

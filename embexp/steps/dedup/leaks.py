@@ -10,11 +10,10 @@ import numpy
 
 from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
 from embexp.data.arrow import batches_of, holds_lists, list_rows
-from embexp.data.dataset import SPLITS, EmbeddingDataset
+from embexp.data.dataset import SPLITS, EmbeddingDataset, keep_rows
 from embexp.errors import Problem, listed
 from embexp.steps.dedup.near import Document, NearIndex, near_search_problems
 from embexp.steps.dedup.row_keys import comparable, pair_keys, text_keys
-from embexp.steps.kept_rows import keep_rows
 
 if TYPE_CHECKING:
     import pyarrow

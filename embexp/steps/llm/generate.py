@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.core.arguments import COUNT, COUNT_FROM_0, TEXT, LegalValues, problems_with, refuse
 from embexp.data.arrow import rows_of, schema_of, table_of_rows
-from embexp.data.dataset import EmbeddingDataset
+from embexp.data.dataset import EmbeddingDataset, none_emptied
 from embexp.data.shapes import MADE_BY, MADE_FROM, ROW_PROMPT, shape_named
 from embexp.errors import Problem
 from embexp.steps.augment.augment import HeldOut
 from embexp.steps.augment.provenance import Row, made_of, with_source, with_sources
 from embexp.steps.augment.text_changes import shown_change
 from embexp.steps.dedup.row_keys import comparable
-from embexp.steps.kept_rows import none_emptied
 from embexp.steps.llm.batch import RequestOutcome, request_all
 from embexp.steps.llm.chat import Request, prompt_problems
 from embexp.steps.llm.endpoint import Endpoint

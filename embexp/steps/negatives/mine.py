@@ -11,11 +11,10 @@ import numpy
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.data.arrow import select_rows
 from embexp.data.beir import read_documents
-from embexp.data.dataset import EmbeddingDataset
+from embexp.data.dataset import EmbeddingDataset, none_emptied
 from embexp.data.faults import FaultLog
 from embexp.errors import Problem
 from embexp.steps.conversions.conversion import ConversionSettings
-from embexp.steps.kept_rows import none_emptied
 from embexp.steps.negatives.candidates import Candidates, Retriever
 from embexp.steps.negatives.guards import Guards, Selection
 from embexp.steps.negatives.pool import Pairs, Pool, keys_of, make_pool

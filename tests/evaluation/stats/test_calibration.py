@@ -36,8 +36,7 @@ import functools
 import numpy
 import pytest
 
-from embexp.evaluation.correlations import Correlation, Ranks
-from embexp.evaluation.metrics import STATISTICS, Measure
+from embexp.evaluation.metrics import STATISTICS, Correlation, Measure, Ranks
 from embexp.evaluation.stats.multiple_comparisons import holm, tied_with_best
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of, permutation_p_value
 from embexp.evaluation.stats.seeds import cell_difference, cell_summary, resample_cells

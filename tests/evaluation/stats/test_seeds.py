@@ -7,8 +7,7 @@ from functools import partial
 import numpy
 import pytest
 
-from embexp.evaluation.correlations import Correlation, Ranks
-from embexp.evaluation.metrics import STATISTICS
+from embexp.evaluation.metrics import STATISTICS, Correlation, Ranks
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
 from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
 

@@ -7,7 +7,7 @@ from embexp.config.compose import compose, instantiate
 from embexp.data.bundled import read_bundled
 from embexp.models.encoding import ModelEncoder
 from embexp.steps.conversions.convert import convert_to
-from embexp.steps.negatives.embedding import EmbeddingRetriever
+from embexp.steps.negatives.retrievers import EmbeddingRetriever
 
 MARGINS = [
     ({}, {}),

@@ -7,7 +7,7 @@ import pytest
 
 from embexp.core.nearest_neighbours import nearest
 from embexp.errors import ConfigError
-from embexp.steps.negatives.embedding import EmbeddingRetriever, _nearest_by_faiss
+from embexp.steps.negatives.retrievers import EmbeddingRetriever, _nearest_by_faiss
 
 
 def vectors(number, seed):
@@ -17,7 +17,7 @@ def vectors(number, seed):
 @pytest.mark.parametrize("num_documents", [300, 4])
 def test_faiss_finds_what_the_exact_search_finds(num_documents, monkeypatch):
     pytest.importorskip("faiss")
-    monkeypatch.setattr("embexp.steps.negatives.embedding.BLOCK", 64)
+    monkeypatch.setattr("embexp.steps.negatives.retrievers.BLOCK", 64)
     queries, documents = vectors(20, 1), vectors(num_documents, 2)
     found, exact = _nearest_by_faiss(queries, documents, 7), nearest(queries, documents, 7, "cosine")
     assert found.places.tolist() == exact.places.tolist()

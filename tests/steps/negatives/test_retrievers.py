@@ -8,9 +8,8 @@ from mined_rows import GivenScores, mined, negatives_of, pairs, pool
 from plane_encoder import PlaneEncoder
 
 from embexp.errors import ConfigError
-from embexp.steps.negatives.bm25 import Bm25Retriever
 from embexp.steps.negatives.candidates import RandomRetriever, RankFusionRetriever, RerankingRetriever, RuleRetriever
-from embexp.steps.negatives.embedding import EmbeddingRetriever
+from embexp.steps.negatives.retrievers import Bm25Retriever, EmbeddingRetriever
 from embexp.steps.word_tokenizer import Terms
 
 BM25 = Bm25Retriever("english", k1=1.5, b=0.75)
@@ -73,7 +72,7 @@ def test_bm25_scores_are_those_of_its_formula():
 
 
 def test_bm25_finds_what_a_score_of_every_document_finds(monkeypatch):
-    monkeypatch.setattr("embexp.steps.negatives.bm25.SCORES_HELD", 50)  # many blocks
+    monkeypatch.setattr("embexp.steps.negatives.retrievers.SCORES_HELD", 50)  # many blocks
     random = numpy.random.default_rng(1)
     texts = [" ".join(f"w{word}" for word in random.zipf(1.5, 8) % 50) for _ in range(90)]
     some = pool(*((query, [text], []) for query, text in zip(texts[:30], texts[30:60], strict=True)), corpus=texts[60:])
