@@ -224,9 +224,10 @@ _MOST_LISTED = 30  # arguments that a message lists where it can suggest one
 
 
 def check_arguments(call: dict[str, Any], runtime: dict[str, Any], under: str = "") -> None:
-    """Raise ConfigError unless the target of `call` exists and takes all its arguments.
+    """Raise ConfigError unless the target of `call` exists, takes all its arguments, and none of them is given twice.
 
     Args:
+        runtime: what the code gives, with any values; of these none may stand in `call`.
         under: the key of the call, such as `trainer`.
     """
     target, known = call["_target_"], parameters_of(call["_target_"])
@@ -239,6 +240,9 @@ def check_arguments(call: dict[str, Any], runtime: dict[str, Any], under: str = 
         fix = tuple(f"++{prefix}{name}={as_typed(call[key])}" for name in near if under and key in call)
         text, given, note = f"is no argument of {target}", call.get(key, NOT_GIVEN), did_you_mean(key, known)
         problems.append(Problem(text, f"{prefix}{key}", given, expected, note, fix))
+    for key in (key for key in runtime if key in call and key not in unknown):
+        fix = (f"~{prefix}{key}",) if under else ()
+        problems.append(Problem("is what the run itself gives", f"{prefix}{key}", call[key], fix=fix))
     refuse((*problems, *_problems_with_types(call, prefix)))
 
 

@@ -68,9 +68,14 @@ def check_steps(node: _Node) -> None:
         EmbexpError: an argument that a step does not take, or a part that cannot be created; its key names the step.
     """
     for key, step in _steps_of(node).items():
-        with _located_at(f"dataset.steps.{key}"):
-            check_arguments({name: value for name, value in step.items() if not describes(name)}, {})
+        check_arguments(dict(step), _known_of(step, dict.fromkeys(("dataset", *_FOLDERS))), f"dataset.steps.{key}")
         _check_parts(step, f"dataset.steps.{key}")
+
+
+def _known_of(step: _Node, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the step takes of what the run gives."""
+    known = parameters_of(step["_target_"]) or ("dataset",)
+    return {name: value for name, value in given.items() if name in known}
 
 
 def _check_parts(node: _Node, place: str) -> None:
@@ -91,6 +96,7 @@ def _with_models(step: _Node) -> _Node:
 
 
 _FETCHED = "_fetched_"
+_FOLDERS = ("cache", "unfinished")  # that the run gives to steps which have such arguments
 
 
 def _fetched_models(step: _Node) -> dict[str, str]:
@@ -114,11 +120,11 @@ def _apply(key: str, step: _Node, folders: Mapping[str, Path | None], dataset: E
     A step with an argument `cache` keeps there what must not be computed twice even if it is interrupted. One with an
     argument `unfinished` has that folder for itself until its result is in the cache.
     """
-    known = parameters_of(step["_target_"]) or ()
-    given = {name: folder for name, folder in folders.items() if name in known}
+    given = _known_of(step, {"dataset": dataset, **folders})
+    check_arguments(dict(step), given, f"dataset.steps.{key}")
     _check_parts(step, f"dataset.steps.{key}")
     with _located_at(f"dataset.steps.{key}"):
-        return instantiate(step, dataset=dataset, **given)
+        return instantiate(step, **given)
 
 
 @contextmanager
@@ -207,7 +213,9 @@ class DataBuilder:
         """
         key = json.dumps([node["reader"], node["steps"], name, shape], default=str)
         if key not in self._built:
-            self._built[key] = self._stepped(node, instantiate(node["reader"], name=name, shape=shape))
+            of_run = {"name": name, "shape": shape}
+            check_arguments(node["reader"], of_run, "dataset.reader")
+            self._built[key] = self._stepped(node, instantiate(node["reader"], **of_run))
             for oldest in [*self._built][:-_MOST_BUILT]:
                 del self._built[oldest]
         return self._built[key]
@@ -224,7 +232,7 @@ class DataBuilder:
                 if call[_FETCHED].items() < (now := _fetched_models(step)).items():  # by the step itself
                     identity = rename_entry(self.cache, identity, step_key(given, {**call, _FETCHED: now}))
             else:
-                dataset = _apply(key, step, dict.fromkeys(("cache", "unfinished")), dataset)
+                dataset = _apply(key, step, dict.fromkeys(_FOLDERS), dataset)
         return dataset
 
     def source(self, node: _Node, name: str, find_route: Callable[[list[str]], Way]) -> EmbeddingDataset:

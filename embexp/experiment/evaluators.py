@@ -43,9 +43,16 @@ def check_data_of_evaluators(config: _Node) -> None:
         raise ConfigError(*problems)
 
 
-def check_evaluator_route(name: str, config: _Node, dataset_name: str, builder: DataBuilder) -> None:
-    """Raise ShapeError if, according to the YAML files, an evaluator cannot read its data."""
+def check_evaluator(name: str, config: _Node, dataset_name: str, builder: DataBuilder) -> None:
+    """Raise if, according to the YAML files, an evaluator does not take its arguments or cannot read its data.
+
+    Raises:
+        ConfigError: its arguments.
+        ShapeError: its data.
+    """
     reads = tuple(config["evaluator"][name]["_reads_"])  # empty if it loads its data itself
+    of_run = ("name", "dataset", "leaked") if reads else ("name",)
+    check_arguments(_call_of(name, config), dict.fromkeys(of_run), f"evaluator.{name}")
     node, label = _data_of(name, config, dataset_name)
     if reads and (offered := offered_shapes(node)):
         route_to_evaluator(offered, reads, label, name, builder.settings)
@@ -61,10 +68,7 @@ def check_evaluators(config: _Node, dataset_name: str, builder: DataBuilder, pro
         plan_evaluators(config, dataset_name, (), builder, problems)
         return
     for name in chosen:
-        if name in waiting:
-            of_run = dict.fromkeys(("name", "dataset", "leaked"))
-            problems.attempt(check_arguments, _call_of(name, config), of_run, f"evaluator.{name}")
-        else:
+        if name not in waiting:
             problems.attempt(_plan_evaluator, name, config, dataset_name, (), builder)
     given = config["primary_metric"]
     if given is not None and (evaluator := given.rpartition("/")[0]) not in chosen:

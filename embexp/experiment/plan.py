@@ -35,7 +35,7 @@ from embexp.experiment.datasets import (
 )
 from embexp.experiment.evaluators import (
     check_data_of_evaluators,
-    check_evaluator_route,
+    check_evaluator,
     check_evaluators,
     plan_evaluators,
     split_for_run,
@@ -185,7 +185,7 @@ def _check_yaml(
             mine.attempt(_check_route, stage, builder)
             mine.add(check_settings(stage.spec, node["trainer"], model).errors, ConfigError)
     for name in config["evaluator"] or {}:
-        problems.attempt(check_evaluator_route, name, config, names["dataset"], builder)
+        problems.attempt(check_evaluator, name, config, names["dataset"], builder)
     if problems.found:
         return None
     return _Planning(*with_losses(config, names, stages), builder, stages, model, exports)
@@ -326,9 +326,7 @@ def _check_calls(planning: _Planning, problems: Problems) -> None:
         import_training_libraries()
     problems.attempt(planning.model.check)
     for stage in planning.stages:
-        mine, modifier = planning.of_stage(stage, problems), stage.spec.modifier
+        mine = planning.of_stage(stage, problems)
         mine.attempt(check_trainer, stage.node["trainer"])
-        calls = {"loss": stage.spec.public_call()}
-        for key, call in (calls | ({"modifier": modifier.public_call()} if modifier else {})).items():
-            mine.attempt(check_arguments, dict(call), {}, key)
+        mine.attempt(stage.spec.check)
         mine.attempt(check_precision, stage.node["trainer"])

@@ -21,7 +21,7 @@ from embexp.evaluation.stats.multiple_comparisons import rank_models
 from embexp.experiment.datasets import builder_of, dataset_name, stand_in_warning, stand_ins
 from embexp.experiment.evaluators import (
     check_data_of_evaluators,
-    check_evaluator_route,
+    check_evaluator,
     plan_evaluators,
     split_for_evaluation,
 )
@@ -89,7 +89,7 @@ def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], fold
         logger.warning("%s", stand_in_warning(found))
     problems.add(problems_with("speed_texts", first["speed_texts"], COUNT_FROM_0, such_as=256), ConfigError)
     for evaluator in first["evaluator"] or {}:
-        problems.attempt(check_evaluator_route, evaluator, first, name, builder)
+        problems.attempt(check_evaluator, evaluator, first, name, builder)
     candidates = [
         problems.attempt(_candidate, config, choices) for config, (_, choices) in zip(resolved, composed, strict=True)
     ]

@@ -5,11 +5,10 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from embexp.config.compose import instantiate
+from embexp.config.compose import check_arguments, instantiate
 from embexp.config.session import shell_command
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, ExportError, Problems
@@ -167,8 +166,13 @@ logger = logging.getLogger(__name__)
 
 def plan_exports(config: Mapping[str, Mapping[str, Any]] | None, problems: Problems) -> tuple[Export, ...]:
     """The exports of a configuration, checked; those that upload what the others made come last."""
-    planned = [problems.attempt(partial(instantiate, name=name), node) for name, node in (config or {}).items()]
+    planned = [problems.attempt(_planned, name, node) for name, node in (config or {}).items()]
     return tuple(sorted((export for export in planned if export), key=lambda export: export.comes_last))
+
+
+def _planned(name: str, node: Mapping[str, Any]) -> Export:
+    check_arguments(dict(node), {"name": name}, f"export.{name}")
+    return instantiate(node, name=name)
 
 
 def make_exports(exports: Sequence[Export], trained: TrainedModel) -> Iterator[Exported]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from embexp.config.checks import read_keys
-from embexp.config.compose import instantiate, model_named, option_of, parameters_of
+from embexp.config.compose import check_arguments, instantiate, model_named, option_of, parameters_of
 from embexp.config.yaml_keys import TRAITS, LossKeys, Needs
 from embexp.core.arguments import LegalValues
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.sources import hub_is_reachable
-from embexp.errors import ConfigError, ModelError, Problem
+from embexp.errors import ConfigError, ModelError, Problem, Problems
 from embexp.losses.modifiers import Modifier, composing_modifiers, value_problems
 from embexp.protocols import BaseModel
 
@@ -92,6 +92,21 @@ class LossSpec:
             text = f"is on the Hugging Face Hub ({place['location']}), which does not answer"
             raise ModelError(text, key=where, given=given, expected="a connection, or weights on disk", fix=fix)
         return place
+
+    def check(self) -> None:
+        """Refuse what loss and modifier do not take, and what the run itself gives them; imports them.
+
+        Raises:
+            ConfigError: all such arguments.
+        """
+        of_run = ("model",) if self.trained_by == LossKeys.trained_by else ("model", "tokenizer")
+        calls = [("loss", self.call, of_run)]
+        calls += [("modifier", self.modifier.call, ("model", "loss"))] if self.modifier else []
+        problems = Problems()
+        for key, call, names in calls:
+            given = {name: None for name in names if call.get(name) is not None}
+            problems.attempt(check_arguments, dict(call), given, key)
+        problems.raise_if_any()
 
     def build(self, model: Any, dataset: EmbeddingDataset) -> Any:
         """The loss as a torch module for this model and data, with its modifier around it.

@@ -41,7 +41,7 @@ class StaticModel:
     adapter: LoraAdapter | None = None
 
     def __post_init__(self) -> None:
-        refuse_adapter(self.adapter)
+        refuse_adapter(self.adapter or self.source.adapter)
 
     def locate(self) -> dict[str, str]:
         """Where the source's weights come from."""
@@ -80,6 +80,9 @@ def module_stack(
     refuse(stack_problems(modules, base is not None))
     if not base:
         refuse_adapter(adapter)
+    elif base.get("adapter") is not None:
+        fix = ("~model.base.adapter model/adapter=lora",)
+        raise ConfigError("is what model.adapter gives", key="model.base.adapter", given=base["adapter"], fix=fix)
     return ModuleStack(modules, instantiate({**base, "adapter": adapter}) if base else None)
 
 

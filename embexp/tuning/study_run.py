@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from embexp.config.compose import composed, instantiate, resolve
+from embexp.config.compose import check_arguments, composed, instantiate, resolve
 from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.core.environment import versions
 from embexp.core.run_context import RunContext
@@ -97,6 +97,7 @@ def run_study(
     Raises:
         TrainingError: all its trials failed.
     """
+    check_tuners(config)
     key = study_key(typed)
     builders: dict[str, DataBuilder] = {}
     if not is_begun(folder, key):
@@ -128,6 +129,13 @@ def run_study(
         if found["trials"] and all(row["state"] == "failed" for row in found["trials"]):
             raise TrainingError(f"All {len(found['trials'])} trials failed: see their messages above.")
         return found
+
+
+def check_tuners(config: DictConfig) -> None:
+    """Raise ConfigError where sampler or pruner do not take an argument, or the study itself gives it."""
+    for key, of_study in (("sampler", {"seed": None}), ("pruner", {})):
+        call = OmegaConf.to_container(config.tune[key], resolve=True)
+        check_arguments(call, of_study, f"tune.{key}")
 
 
 def _parameters(searched: Sequence[str], fixed: Sequence[str], tuning: Mapping[str, Any]) -> dict[str, Any]:

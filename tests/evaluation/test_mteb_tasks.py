@@ -180,11 +180,11 @@ def test_data_that_cannot_be_loaded_are_reported(monkeypatch):
 def test_a_run_builds_it_without_data_of_its_own():
     from embexp.errors import Problems
     from embexp.experiment.datasets import builder_of
-    from embexp.experiment.evaluators import check_evaluator_route, plan_evaluators
+    from embexp.experiment.evaluators import check_evaluator, plan_evaluators
 
     config = resolve(compose(["evaluator=[mteb]", "evaluator.mteb.tasks=[own_tasks.OwnPairs]", "paths.cache=null"]))
     builder, problems = builder_of(config), Problems()
-    check_evaluator_route("mteb", config, "finance", builder)
+    check_evaluator("mteb", config, "finance", builder)
     (evaluator,), primary, _ = plan_evaluators(config, "finance", [], builder, problems)
     assert primary == ("mteb", "OwnPairs")
     assert (evaluator.texts("test"), evaluator.positives("test").first) == ({}, [])

@@ -1,9 +1,12 @@
 """Keys of the run itself, of its folders and of its sweep: nonsense is refused before anything is read."""
 
+from pathlib import Path
+
 import pytest
 from conftest import TINY
 
-from embexp.config.compose import compose
+from embexp.config.compose import compose, composed
+from embexp.config.session import hydra_started
 from embexp.core.run_context import RunContext
 from embexp.errors import EmbexpError
 from embexp.experiment.plan import plan_run
@@ -13,8 +16,10 @@ SWEEP = {"rerun": "failed", "workers": 0, "gpus": None, "unknown_keys": "refuse"
 
 
 def keys_refused(*overrides: str) -> set[str]:
-    with pytest.raises(EmbexpError) as refusal:
-        plan_run(compose([*TINY, "tracking=none", *overrides]), {}, None, context=RunContext())
+    with pytest.raises(EmbexpError) as refusal, hydra_started():
+        plan_run(
+            *composed([*TINY, "tracking=none", "paths.cache=null", *overrides]), Path("none"), context=RunContext()
+        )
     return {problem.key for problem in refusal.value.problems}
 
 
@@ -62,3 +67,39 @@ def test_a_sweep_of_nonsense_is_refused(name, value):
 @pytest.mark.parametrize("sense", [{}, {"workers": 3}, {"gpus": [0, 0], "workers": 2}, {"gpus": []}, {"rerun": "all"}])
 def test_a_sweep_of_sense_is_taken(sense):
     assert [*sweep_problems(SWEEP | sense)] == []
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("+evaluator.sts.name=foo", "export=[int8]", "+export.int8.name=foo"),
+        ("+evaluator.sts.leaked=null",),
+        ("+dataset.reader.name=foo", "+dataset.reader.shape=ranked"),
+        ("step=[clean]", "+dataset.steps.clean.dataset=foo"),
+        ("model=minilm_dense", "model.base.adapter=lora"),
+        pytest.param(
+            (
+                "+loss.model=foo",
+                "modifier=matryoshka",
+                "+modifier.loss=foo",
+                "adapt=mlm",
+                "+adapt.mlm.loss.tokenizer=x",
+            ),
+            marks=pytest.mark.slow,  # imports torch
+        ),
+        pytest.param(("silver=bm25", "+dataset.steps.silver.unfinished=here"), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_what_the_run_itself_gives_cannot_be_given_too(overrides):
+    own = {each.lstrip("+").partition("=")[0] for each in overrides if each.startswith("+") or "base" in each}
+    assert keys_refused(*overrides) == own
+
+
+@pytest.mark.parametrize(("key", "of_study"), [("sampler", "seed"), ("sampler", "sed"), ("pruner", "n_warmup")])
+def test_sampler_and_pruner_take_what_they_know_and_the_study_does_not_give(key, of_study):
+    pytest.importorskip("optuna")
+    from embexp.tuning.study_run import check_tuners
+
+    with pytest.raises(EmbexpError, match=rf"^tune\.{key}\.{of_study}=5 is "):
+        check_tuners(compose([f"+tune.{key}.{of_study}=5"], "tune"))
