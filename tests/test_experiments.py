@@ -5,7 +5,7 @@ import re
 import pytest
 from omegaconf import OmegaConf
 
-from embexp.config.compose import composed, defaults_of
+from embexp.config.compose import _defaults_of, composed
 from embexp.config.session import conf_dir, hydra_started
 from embexp.experiment.plan import plan_run
 from embexp.experiment.score_models import _plan_evaluation
@@ -73,7 +73,7 @@ def test_recipes_hold_differences_to_the_options_only():
         for path in EXPERIMENTS:
             own = OmegaConf.load(path)
             del own["defaults"]
-            plain = defaults_of(composed([f"experiment={path.stem}"])[1])
+            plain = _defaults_of(composed([f"experiment={path.stem}"])[1])
             for key, value in leaves(OmegaConf.to_container(own), ""):
                 assert OmegaConf.select(plain, key) != value, (path, key)
 

@@ -42,10 +42,10 @@ _WITH_VALUE += ("--experimental-rerun",)
 _TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
-def summaries() -> str:
+def _summaries() -> str:
     """The commands, a line each: what their modules' docstrings say of them.
 
-    >>> print(summaries().splitlines()[0])
+    >>> print(_summaries().splitlines()[0])
     compare      two finished runs, or two configurations with several seeds, on one page
     """
     lines = []
@@ -57,7 +57,7 @@ def summaries() -> str:
     return "\n".join(lines)
 
 
-OmegaConf.register_new_resolver("embexp.commands", summaries, replace=True)  # for conf/hydra/help/embexp.yaml
+OmegaConf.register_new_resolver("embexp.commands", _summaries, replace=True)  # for conf/hydra/help/embexp.yaml
 
 
 def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -80,7 +80,7 @@ def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, others
 
 
-def note_config_dir(flags: Sequence[str]) -> None:
+def _note_config_dir(flags: Sequence[str]) -> None:
     """Keep the folder of one's own that the flags name, for the commands that are suggested."""
     start = f"{_CONFIG_DIR[0]}="
     for folder in (each.removeprefix(start) for each in flags if each.startswith(start)):
@@ -174,7 +174,7 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
 
     try:
         flags, arguments = split_flags(sys.argv[1:])
-        note_config_dir(flags)
+        _note_config_dir(flags)
         overrides = rewrite(arguments) if rewrite else arguments
         sys.argv[1:] = _for_hydra([*flags, *quote_texts(expand_paths(overrides))], config_name)
         hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()

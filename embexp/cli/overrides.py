@@ -20,10 +20,10 @@ _NEEDED |= {"sweep": "default"}
 _NO_NAME = re.compile(r"null|true|false|nan|[-+]?inf|[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)  # to Hydra's grammar
 
 
-def as_hydra_chooses(argument: str) -> str:
+def _as_hydra_chooses(argument: str) -> str:
     """An override with the choice that it means; one that chooses nothing stays.
 
-    >>> [as_hydra_chooses(each) for each in ("modifier=null", "loss=[mnrl]", "model/adapter=lora,null", "seed=1")]
+    >>> [_as_hydra_chooses(each) for each in ("modifier=null", "loss=[mnrl]", "model/adapter=lora,null", "seed=1")]
     ['modifier=none', 'loss=mnrl', 'model/adapter=lora,none', 'seed=1']
 
     Raises:
@@ -136,8 +136,8 @@ def _expand(argument: str) -> list[str]:
     if group in _OPEN and value.startswith("{"):
         return [f"++{argument}"]
     if group in _GROUPS_OF_KEYS:
-        return [as_hydra_chooses(f"{_GROUPS_OF_KEYS[group]}={value}")]
-    argument = as_hydra_chooses(argument)
+        return [_as_hydra_chooses(f"{_GROUPS_OF_KEYS[group]}={value}")]
+    argument = _as_hydra_chooses(argument)
     group, _, value = argument.partition("=")
     if (of_stage := _OF_STAGE.fullmatch(group)) and value not in ("", "null") and value[0] not in "{$":
         return _expand_for_stage(*of_stage.groups(), value)

@@ -32,7 +32,7 @@ _ALSO = {
 }
 
 
-def as_markdown() -> str:
+def _as_markdown() -> str:
     """The content of docs/yaml-keys.md: a table for each group, and for each mapping that a key may hold."""
     parts = [_HEADING]
     for group, kind in KEYS_OF_GROUPS.items():
@@ -84,4 +84,4 @@ def _described_in(node: Any) -> Iterator[tuple[str, Any]]:
 
 
 if __name__ == "__main__":
-    print(as_markdown(), end="")
+    print(_as_markdown(), end="")

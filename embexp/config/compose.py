@@ -110,7 +110,7 @@ def check_config(config: DictConfig, choices: dict[str, Any], config_name: str =
     """
     refuse(key_problems(OmegaConf.to_container(config), config_folders()))
     refuse(unknown_key_problems(OmegaConf.to_container(config), RUN_KEYS) if config_name == "config" else ())
-    refuse(default_problems(config, defaults_of(choices, config_name, config)))
+    refuse(default_problems(config, _defaults_of(choices, config_name, config)))
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _missing(node: Any, path: str) -> Iterator[str]:
         yield path
 
 
-def defaults_of(choices: dict[str, Any], config_name: str = "config", given: DictConfig | None = None) -> DictConfig:
+def _defaults_of(choices: dict[str, Any], config_name: str = "config", given: DictConfig | None = None) -> DictConfig:
     """What the chosen YAML files say by themselves, before any value was overridden.
 
     Args:
@@ -165,7 +165,7 @@ def option_of(group: str, name: str) -> dict[str, Any]:
     from hydra.core.global_hydra import GlobalHydra
 
     started = GlobalHydra.instance().is_initialized()
-    config = defaults_of({group: name}) if started else compose([f"{group}={name}"], check=False)
+    config = _defaults_of({group: name}) if started else compose([f"{group}={name}"], check=False)
     node = OmegaConf.to_container(config[group], resolve=True)
     refuse(key_problems({group: node}, config_folders()))
     return node

@@ -33,7 +33,7 @@ def conf_dir() -> Path:
     )
 
 
-def config_dir() -> str | None:
+def _config_dir() -> str | None:
     """The folder that was given as `--config-dir`, relative to the working directory where it is below it."""
     from hydra.core.global_hydra import GlobalHydra
 
@@ -47,7 +47,7 @@ def config_dir() -> str | None:
 
 def config_folders() -> list[Path]:
     """The folders that options are read from: `--config-dir`, then conf/, which wins."""
-    return [*(Path(given) for given in (config_dir(),) if given), conf_dir()]
+    return [*(Path(given) for given in (_config_dir(),) if given), conf_dir()]
 
 
 def option_files(group: str) -> dict[str, Path]:
@@ -56,7 +56,7 @@ def option_files(group: str) -> dict[str, Path]:
 
 
 def remember_config_dir(folder: str | None) -> None:
-    """Let `config_dir` know the folder also before Hydra has started and after it has ended."""
+    """Let `_config_dir` know the folder also before Hydra has started and after it has ended."""
     _CONFIG_DIR.set(folder)
 
 
@@ -81,7 +81,7 @@ def shell_command(name: str, arguments: Iterable[str], rename: Callable[[str], s
     >>> shell_command("export", ["run=runs/a"])
     'python -m embexp.export run=runs/a'
     """
-    folder = config_dir()
+    folder = _config_dir()
     if folder and away:
         folder = os.path.abspath(folder)
     own = ["--config-dir", shlex.quote(rename(folder))] if folder else []

@@ -145,7 +145,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     return read_json(folder / RECORD)
 
 
-def check_layout(folder: Path) -> None:
+def _check_layout(folder: Path) -> None:
     """Raise ConfigError when this version of embexp cannot read the run."""
     if read_record(folder).get("layout") != LAYOUT:
         raise ConfigError(
@@ -178,7 +178,7 @@ def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
     if not (folder / RECORD).is_file() or not (folder / CONFIG).is_file():
         note = "Nothing is lost: run its command again."
         raise mistake(f"is no run that began: {folder} has no {RECORD}", note=note)
-    check_layout(folder)
+    _check_layout(folder)
     return str(folder)
 
 
@@ -196,7 +196,7 @@ def find_run(given: str, roots: Sequence[str]) -> Path:
     if folder is None:
         raise ConfigError(f"{given} is neither a folder nor the id of a run in {' or '.join(roots)}", expected=expected)
     if (folder / RECORD).is_file() and (folder / CONFIG).is_file():
-        check_layout(folder)
+        _check_layout(folder)
         return folder
     is_model = (folder / "modules.json").is_file()
     saved = f"It is a saved model: embexp.export and embexp.evaluate take it as model={given}." if is_model else ""

@@ -21,8 +21,8 @@ _HUBS_NO_LABEL = -1
 _NONE = -(2**62)  # the number of rows that have what the user says is no label
 _TRUTHS = {"true": 1, "false": 0}
 FRACTION = "holds a fraction"
-SEVERAL = "holds several labels"
-OTHER_BYTES = "holds bytes of another encoding"
+_SEVERAL = "holds several labels"
+_OTHER_BYTES = "holds bytes of another encoding"
 _FEW = 0.05  # share of rows up to which -1 says that a row has no label
 _JOINED = re.compile(r"\s*[|;,/+]\s*")  # between the labels of a text that has several
 _SCALES = range(3, 11)  # the largest numbers of usual scales for scores; classes of pairs rarely are so many
@@ -73,9 +73,9 @@ class ClassLabels:
 
     def _why_none(self, value: Any) -> str:
         if as_list(value) is not None:
-            return SEVERAL
+            return _SEVERAL
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-            return OTHER_BYTES
+            return _OTHER_BYTES
         number = _number(value)
         if number is not None and not number.is_integer():
             return FRACTION

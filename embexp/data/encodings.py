@@ -26,7 +26,7 @@ def encoding_fix(source: Any) -> str:
     Args:
         source: the file's path; anything else gives an empty text.
     """
-    encoding = likely_encoding(_head(source)) if isinstance(source, Path) else ""
+    encoding = _likely_encoding(_head(source)) if isinstance(source, Path) else ""
     return f"dataset.reader.encoding={encoding}" if encoding else ""
 
 
@@ -38,12 +38,12 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def likely_encoding(data: bytes) -> str:
+def _likely_encoding(data: bytes) -> str:
     """The encoding that bytes seem to have; empty for UTF-8, with some damaged bytes too, and where none is likely.
 
-    >>> likely_encoding("标签 正面 负面".encode()), likely_encoding("标签 正面 负面".encode("gb18030"))
+    >>> _likely_encoding("标签 正面 负面".encode()), _likely_encoding("标签 正面 负面".encode("gb18030"))
     ('', 'gb18030')
-    >>> likely_encoding("Größe, naïve café".encode("latin-1")), likely_encoding("数据, 标签".encode() + b" x\\xff")
+    >>> _likely_encoding("Größe, naïve café".encode("latin-1")), _likely_encoding("数据, 标签".encode() + b" x\\xff")
     ('cp1252', '')
     """
     if zeros := _utf_16(data):

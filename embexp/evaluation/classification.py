@@ -65,12 +65,12 @@ class _Probe:
             )  # fmt: skip
 
 
-def classes_of(rows: "Dataset") -> numpy.ndarray:
+def _classes_of(rows: "Dataset") -> numpy.ndarray:
     """The class number of each row."""
     return numpy.asarray(rows["label"][:], dtype=int)
 
 
-class ClassTask(Task):
+class _ClassTask(Task):
     """Texts with a class each.
 
     Args:
@@ -90,7 +90,7 @@ class ClassTask(Task):
 
     def examples(self, rows: "Dataset") -> dict[str, Sequence[Any]]:
         """Text, name of the class if it has one, and its number as `gold`."""
-        gold = classes_of(rows).tolist()
+        gold = _classes_of(rows).tolist()
         named = {"label": [self.names[number] for number in gold]} if self.names else {}
         return {"text": rows["text"][:], **named, "gold": gold}
 
@@ -184,7 +184,7 @@ def _check_folds(name: str, dataset: EmbeddingDataset, folds: int) -> None:
     )
 
 
-def _train_rows(name: str, dataset: EmbeddingDataset, task: ClassTask, most: int | None, seed: int) -> "Dataset":
+def _train_rows(name: str, dataset: EmbeddingDataset, task: _ClassTask, most: int | None, seed: int) -> "Dataset":
     """The rows that the probe is fitted on."""
     if "train" not in dataset.splits:
         raise DataError(
@@ -198,12 +198,12 @@ def _train_rows(name: str, dataset: EmbeddingDataset, task: ClassTask, most: int
     task.check(rows, f"{dataset.name}/train")
     if most is None:
         return rows
-    random, classes = numpy.random.default_rng(seed), classes_of(rows)
+    random, classes = numpy.random.default_rng(seed), _classes_of(rows)
     places = [numpy.flatnonzero(classes == each) for each in numpy.unique(classes)]
     return rows.select(numpy.sort(numpy.concatenate([random.permutation(some)[:most] for some in places])))
 
 
-class _ClassificationTask(ClassTask):
+class _ClassificationTask(_ClassTask):
     """Does a probe predict the class of a text? It is fitted on folds of the evaluated rows, or on `train`."""
 
     measures = (Measure("accuracy", "mean", "right"), Measure("macro_f1", "macro_f1", "class", "gold"))
@@ -220,11 +220,11 @@ class _ClassificationTask(ClassTask):
         return {"text": [*rows["text"][:], *(self.train["text"][:] if self.train else ())]}
 
     def predict(self, rows: "Dataset", vectors: Mapping[str, numpy.ndarray]) -> dict[str, numpy.ndarray]:
-        gold, lengths = classes_of(rows), numpy.linalg.norm(vectors["text"], axis=1)
+        gold, lengths = _classes_of(rows), numpy.linalg.norm(vectors["text"], axis=1)
         every = vectors["text"].astype(float) / (lengths.mean() or 1.0)  # longer ones would be regularised less
         evaluated, fitted_on = every[: len(gold)], every[len(gold) :]
         if self.train:
-            found = self.probe.predict(fitted_on, classes_of(self.train), evaluated)
+            found = self.probe.predict(fitted_on, _classes_of(self.train), evaluated)
         else:
             found = self.probe.predict_by_folds(evaluated, gold, self.folds)
         return {"right": (found == gold).astype(float), "class": found}
@@ -258,7 +258,7 @@ def clustering_evaluator(
     return ExampleEvaluator(name, dataset, _ClusteringTask(dataset.label_names, runs, batch_size, seed), **options)
 
 
-class _ClusteringTask(ClassTask):
+class _ClusteringTask(_ClassTask):
     """Are clusters of embeddings the classes of their texts?"""
 
     measures = (Measure("v_measure", "v_measure", "cluster", "gold"),)
@@ -276,7 +276,7 @@ class _ClusteringTask(ClassTask):
         """The clusters of each text, one from every run; the cluster itself with one run."""
         from sklearn.cluster import MiniBatchKMeans
 
-        settings = {"n_clusters": len(set(classes_of(rows).tolist())), "batch_size": self.batch_size, "n_init": "auto"}
+        settings = {"n_clusters": len(set(_classes_of(rows).tolist())), "batch_size": self.batch_size, "n_init": "auto"}
         methods = [MiniBatchKMeans(**settings, random_state=seed) for seed in self.seeds]
         of_runs = [method.fit_predict(vectors["text"]).astype(int) for method in methods]
         if len(of_runs) == 1:

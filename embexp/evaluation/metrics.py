@@ -18,7 +18,7 @@ from embexp.evaluation.threshold_metrics import SortedScores, average_precision,
 _ROUNDING_OF_SPREADS = 1e-13  # share of the largest possible spread that rounding errors may make
 
 
-class Values:
+class _Values:
     """The values, centred, with their sum and spread in every resample."""
 
     def __init__(self, values: numpy.ndarray) -> None:
@@ -28,7 +28,7 @@ class Values:
         return _About(self.values[None, :], sample)
 
 
-class Ranks:
+class _Ranks:
     """Average ranks within every resample; sorted once, since only the counts change."""
 
     def __init__(self, values: numpy.ndarray) -> None:
@@ -54,14 +54,14 @@ class _About:
         self.spread = numpy.where(squares > largest, squares, numpy.nan)
 
 
-class Correlation:
+class _Correlation:
     """Correlation of predicted and true values, as a statistic.
 
     Args:
-        gold, predicted: `Values` for Pearson, `Ranks` for Spearman; compared models share the gold ones.
+        gold, predicted: `_Values` for Pearson, `_Ranks` for Spearman; compared models share the gold ones.
     """
 
-    def __init__(self, gold: "Values | Ranks", predicted: "Values | Ranks") -> None:
+    def __init__(self, gold: "_Values | _Ranks", predicted: "_Values | _Ranks") -> None:
         self.gold = gold
         self.predicted = predicted
 
@@ -107,7 +107,7 @@ class _ConfusionTable:
         return self.true(cells), self.predicted(cells), cells
 
 
-class ConfusionTables:
+class _ConfusionTables:
     """The confusion tables of one or several runs of a method, such as k-means from several starts.
 
     Args:
@@ -134,7 +134,7 @@ class ConfusionTables:
         return (of_runs * random.multinomial(runs - 1, [1 / runs] * runs, len(of_runs))).sum(axis=1) / (runs - 1)
 
 
-def macro_f1(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
+def _macro_f1(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
     """F1 of each class, averaged over the sampled or predicted classes, as in scikit-learn; nan of an empty sample."""
     true, predicted, cells = table(sample)
     right, either = numpy.zeros((2, len(cells), table.num_classes))
@@ -146,7 +146,7 @@ def macro_f1(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
         return (2 * right / numpy.maximum(either, 1)).sum(axis=1) / (either > 0).sum(axis=1)
 
 
-def v_measure(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
+def _v_measure(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
     """Harmonic mean of homogeneity and completeness of clusters (Rosenberg & Hirschberg 2007), in every resample."""
     with numpy.errstate(invalid="ignore", divide="ignore"):
         shares = [counts / sample.total[:, None] for counts in table(sample)]
@@ -204,7 +204,7 @@ class _Prepared:
 
 
 def _correlation(kind: type) -> Callable[..., Statistic]:
-    return lambda prepared, gold, predicted: Correlation(prepared(kind, gold), prepared(kind, predicted))
+    return lambda prepared, gold, predicted: _Correlation(prepared(kind, gold), prepared(kind, predicted))
 
 
 def _by_threshold(function: Callable[..., Any]) -> Callable[..., Statistic]:
@@ -212,20 +212,20 @@ def _by_threshold(function: Callable[..., Any]) -> Callable[..., Statistic]:
 
 
 def _by_class(function: Callable[..., Any]) -> Callable[..., Statistic]:
-    return lambda prepared, gold, predicted: partial(prepared(ConfusionTables, gold, predicted).mean, function)
+    return lambda prepared, gold, predicted: partial(prepared(_ConfusionTables, gold, predicted).mean, function)
 
 
 STATISTICS: dict[str, Callable[[_Prepared, Any, Any], Statistic]] = {
     # Of one number per example: accuracy, reciprocal rank, nDCG.
     "mean": lambda prepared, gold, predicted: lambda sample: sample.counts @ predicted / sample.total,
-    "spearman": _correlation(Ranks),
-    "pearson": _correlation(Values),
+    "spearman": _correlation(_Ranks),
+    "pearson": _correlation(_Values),
     "average_precision": _by_threshold(average_precision),
     "roc_auc": _by_threshold(roc_auc),
     "best_accuracy": _by_threshold(best_accuracy),
     "best_f1": _by_threshold(best_f1),
-    "macro_f1": _by_class(macro_f1),
-    "v_measure": _by_class(v_measure),
+    "macro_f1": _by_class(_macro_f1),
+    "v_measure": _by_class(_v_measure),
 }
 
 
@@ -234,10 +234,10 @@ _OF_SIMILARITY = ("spearman", "pearson", "average_precision", "roc_auc", "best_a
 _ROUNDING = 1e-6  # share of a float32 similarity that rounding may make
 
 
-def is_constant(values: numpy.ndarray) -> bool:
+def _is_constant(values: numpy.ndarray) -> bool:
     """Whether all values are the same but for rounding.
 
-    >>> is_constant(numpy.array([0.9999999, 1.0, 1.0])), is_constant(numpy.array([0.9999, 1.0, 1.0]))
+    >>> _is_constant(numpy.array([0.9999999, 1.0, 1.0])), _is_constant(numpy.array([0.9999, 1.0, 1.0]))
     (True, False)
     """
     return bool(numpy.ptp(values) <= _ROUNDING * numpy.abs(values).max())
@@ -245,7 +245,7 @@ def is_constant(values: numpy.ndarray) -> bool:
 
 def separates_nothing(measure: Measure, columns: Mapping[str, numpy.ndarray]) -> bool:
     """Whether a model gives all examples the same similarity, so that there is nothing to measure."""
-    return measure.statistic in _OF_SIMILARITY and is_constant(columns[measure.predicted])
+    return measure.statistic in _OF_SIMILARITY and _is_constant(columns[measure.predicted])
 
 
 class Statistics:
@@ -275,6 +275,6 @@ def value_of(measure: Measure, columns: Mapping[str, numpy.ndarray]) -> float:
         return float(Statistics().statistic_for(measure, columns)(observed_sample(len(predicted)))[0])
     rows = columns[measure.where] if measure.where else slice(None)
     gold, predicted = columns[measure.gold][rows], predicted[rows]
-    if is_constant(predicted) or numpy.ptp(gold) == 0:
+    if _is_constant(predicted) or numpy.ptp(gold) == 0:
         return float("nan")
     return float(exact(gold, predicted).statistic)

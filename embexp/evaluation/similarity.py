@@ -41,7 +41,7 @@ def _manhattan(first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
 FUNCTIONS = {"cosine": cosine, "dot": _dot, "euclidean": _euclidean, "manhattan": _manhattan}
 
 
-def check_functions(evaluator: str, names: Sequence[str]) -> None:
+def _check_functions(evaluator: str, names: Sequence[str]) -> None:
     """Raise ConfigError unless the names are of similarity functions, at least one."""
     legal = LegalValues(one_of=tuple(FUNCTIONS), many=True)
     refuse(problems_with("similarity", names, legal, such_as="[cosine]"), under=f"evaluator.{evaluator}")
@@ -61,11 +61,11 @@ def similarity_evaluator(
         ConfigError: no similarity function, an unknown one, or an invalid option.
         DataError: no dev or test split, or one with equal gold scores only.
     """
-    check_functions(name, similarity)
+    _check_functions(name, similarity)
     return ExampleEvaluator(name, dataset, _SimilarityTask(similarity), **options)
 
 
-class PairTask(Task):
+class _PairTask(Task):
     """Pairs with a true value each: does their similarity predict it?
 
     Attributes:
@@ -103,7 +103,7 @@ class PairTask(Task):
         return {name: FUNCTIONS[name](first, second).astype(float) for name in self.similarity}
 
 
-class _SimilarityTask(PairTask):
+class _SimilarityTask(_PairTask):
     gold = ("score", float)
     same_meaning = 0.8  # Wang & Isola 2020, STS-B (4 of 5)
     statistics: ClassVar = {"spearman": "spearman", "pearson": "pearson"}
@@ -135,11 +135,11 @@ def binary_evaluator(
         ConfigError: no similarity function, an unknown one, or an invalid option.
         DataError: no dev or test split, or one with a single label.
     """
-    check_functions(name, similarity)
+    _check_functions(name, similarity)
     return ExampleEvaluator(name, dataset, _BinaryTask(similarity), **options)
 
 
-class _BinaryTask(PairTask):
+class _BinaryTask(_PairTask):
     gold = ("label", int)
     same_meaning = 1
     statistics = _STATISTICS
@@ -189,7 +189,7 @@ def triplet_evaluator(
         ConfigError: no similarity function, an unknown one, or an invalid option.
         DataError: no dev or test split, or one without rows.
     """
-    check_functions(name, similarity)
+    _check_functions(name, similarity)
     return ExampleEvaluator(name, dataset, _TripletTask(similarity), **options)
 
 

@@ -158,10 +158,10 @@ def dataset_name(node: _Node, choices: Mapping[str, Any]) -> str:
     reader = node["reader"]
     given = {"file": reader.get("path"), "hub": reader.get("id")}.get(str(choices["dataset"]))
     name = Path(given).name.partition(".")[0] if given else str(choices["dataset"])
-    return with_stand_in(name, stand_in_of(node))
+    return with_stand_in(name, _stand_in_of(node))
 
 
-def stand_in_of(node: _Node) -> str:
+def _stand_in_of(node: _Node) -> str:
     """The bundled corpus whose rows are read in place of a data set's own; empty where there is none."""
     reader = node["reader"]
     return reader["stand_in"] if reader.get("stand_in") and reader.get("root") == BUNDLED else ""
@@ -173,7 +173,7 @@ def stand_ins(config: _Node) -> dict[str, str]:
     for group in ("adapt", "evaluator"):
         parts = ((name, part.get("dataset")) for name, part in (config.get(group) or {}).items())
         nodes |= {f"{group}.{name}.dataset": node for name, node in parts if isinstance(node, Mapping)}
-    return {key: found for key, node in nodes.items() if "reader" in node and (found := stand_in_of(node))}
+    return {key: found for key, node in nodes.items() if "reader" in node and (found := _stand_in_of(node))}
 
 
 def stand_in_warning(found: Mapping[str, str]) -> Problem:

@@ -39,7 +39,7 @@ def record_params(plan: RunPlan, journal: Journal) -> None:
         "choices": dict(plan.choices),
         "seed": plan.seed,
         "base_model": "{id} from {source}: {location}".format(**plan.model_place),
-        "data": data_lines(main.dataset),
+        "data": _data_lines(main.dataset),
         "warnings": warnings,
     }
     places = {"base_model": plan.model_place, **main.loss.locate()}
@@ -52,21 +52,21 @@ def record_params(plan: RunPlan, journal: Journal) -> None:
         | {f"{name}.{key}": value for name, place in places.items() for key, value in place.items() if value}
         | ({"data.warnings": "\n".join(warnings)} if warnings else {})
     )
-    log_rows(main.dataset, journal)
+    _log_rows(main.dataset, journal)
     journal.log_artifact(plan.folder / CONFIG)
     if (overrides := plan.folder / ".hydra" / "overrides.yaml").is_file():
         journal.log_artifact(overrides)
     send_trainings(journal, [report for stage in plan.stages for report in stage.dataset.history])
 
 
-def log_rows(dataset: EmbeddingDataset, journal: Journal) -> None:
+def _log_rows(dataset: EmbeddingDataset, journal: Journal) -> None:
     """Name the rows that a stage reads."""
     source = str(dataset.provenance.get("source", dataset.name))
     for split, digest in dataset.fingerprints().items():
         journal.log_data(dataset.name, split, digest, dataset.splits[split].num_rows, source)
 
 
-def data_lines(dataset: EmbeddingDataset) -> list[str]:
+def _data_lines(dataset: EmbeddingDataset) -> list[str]:
     """What a stage trains on, and how it came to that."""
     rows = ", ".join(f"{split} {rows.num_rows:,}" for split, rows in dataset.splits.items())
     return [f"{dataset.name} as {dataset.shape.name} ({rows} rows)", *(str(report) for report in dataset.history)]
@@ -74,7 +74,7 @@ def data_lines(dataset: EmbeddingDataset) -> list[str]:
 
 def parameters(plan: RunPlan) -> dict[str, Any]:
     """The resolved configuration as flat parameters; `loss`, `model` and the like are the chosen names."""
-    flat = dict(flattened(plan.config, ""))
+    flat = dict(_flattened(plan.config, ""))
     main, found = plan.stages[-1], stand_ins(plan.config)
     return flat | {
         **{key: plan.choices[key] for key in ("dataset", "model", "loss", "trainer")},
@@ -87,12 +87,12 @@ def parameters(plan: RunPlan) -> dict[str, Any]:
     }
 
 
-def flattened(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+def _flattened(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Nested tables as `(key, value)` with dots in the keys; `_target_` becomes `class`."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             name = "class" if key == "_target_" else key
-            yield from flattened(inner, f"{path}.{name}" if path else str(name))
+            yield from _flattened(inner, f"{path}.{name}" if path else str(name))
     elif not isinstance(value, Mapping):
         yield path, value
 
@@ -157,7 +157,7 @@ def _describe_stage(stage: StagePlan, child: Journal) -> None:
     modifier = stage.loss.modifier
     calls = {"loss": stage.loss.call, "modifier": modifier.public_call() if modifier else {}, "trainer": stage.trainer}
     child.log_params(
-        dict(flattened(calls, ""))
+        dict(_flattened(calls, ""))
         | {
             "stage": stage.name,
             "loss": stage.loss.name,
@@ -166,7 +166,7 @@ def _describe_stage(stage: StagePlan, child: Journal) -> None:
             "dataset.train_rows": stage.dataset.splits["train"].num_rows,
         }
     )
-    log_rows(stage.dataset, child)
+    _log_rows(stage.dataset, child)
 
 
 def _record_stage(
@@ -182,7 +182,7 @@ def _record_stage(
     child.result["stage"] = {
         "name": stage.name,
         "loss": stage.loss.name,
-        "data": data_lines(stage.dataset),
+        "data": _data_lines(stage.dataset),
         "training": trained.summary,
         "seconds": trained.seconds,
         "model_path": str(trained.model_path),

@@ -43,7 +43,7 @@ def unknown_tokens(
     return found
 
 
-def unknown_findings(
+def _unknown_findings(
     found: Mapping[str, UnknownTokens],
     texts: Iterable[str],
     most: float,
@@ -150,7 +150,7 @@ def evaluation_warnings(
     texts = [
         text for each in evaluators for split in each.splits for some in each.texts(split).values() for text in some
     ]
-    return unknown_findings(found, texts, 1.0, "model", name).warnings
+    return _unknown_findings(found, texts, 1.0, "model", name).warnings
 
 
 UNKNOWN = "data/unknown_tokens"  # begins the names of metrics
@@ -167,7 +167,7 @@ def base_findings(
     texts = [text for stage in stages for text in sampled_texts(stage.dataset, "train")]
     trained = model.trains_adapter or model.locate()["source"] == "scratch"  # another from scratch has the same texts
     wanted = {"needs_transformer": _needs_transformer(stage.loss for stage in stages), "trained": trained}
-    return unknown_findings(found, texts, _most(config), "model", base_name(config, names), **wanted)
+    return _unknown_findings(found, texts, _most(config), "model", base_name(config, names), **wanted)
 
 
 def is_stand_in(config: Mapping[str, Any], place: Mapping[str, str]) -> bool:
@@ -195,7 +195,7 @@ def _of_other(
     except EmbexpError:  # is reported where the model is found
         return Findings()
     found = {"train": count(texts)} if count else {}
-    return unknown_findings(found, texts, _most(config), key, given, fixes, **wanted)
+    return _unknown_findings(found, texts, _most(config), key, given, fixes, **wanted)
 
 
 def _most(config: Mapping[str, Any]) -> float:

@@ -44,11 +44,11 @@ def write_card(
 ) -> Path:
     """Write the card into a model's folder, replacing the one of sentence-transformers."""
     path = folder / CARD
-    path.write_text(model_card(result, config, run_folder, sharing or Sharing()) + "\n", encoding="utf-8")
+    path.write_text(_model_card(result, config, run_folder, sharing or Sharing()) + "\n", encoding="utf-8")
     return path
 
 
-def model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder: Path | None, sharing: Sharing) -> str:
+def _model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder: Path | None, sharing: Sharing) -> str:
     """The card's text: checked metadata for the Hub, then the table, data, training and license for people.
 
     Args:

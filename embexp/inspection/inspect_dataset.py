@@ -19,7 +19,7 @@ _SHOWN_CHARS = 100  # of each text of an example
 _KEY_WIDTH = 11
 
 
-def rendered(found: Mapping[str, Any], commands: Mapping[str, str]) -> str:
+def _rendered(found: Mapping[str, Any], commands: Mapping[str, str]) -> str:
     """The inspection as paragraphs.
 
     Args:
@@ -183,7 +183,7 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     }
     if resolved["format"] == "json":
         return json.dumps(found | {"commands": commands}, ensure_ascii=False, indent=2)
-    return rendered(found, commands)
+    return _rendered(found, commands)
 
 
 def _unknown_tokens(model_node: dict[str, Any], dataset: "EmbeddingDataset") -> dict[str, "UnknownTokens"]:

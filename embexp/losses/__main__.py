@@ -10,7 +10,7 @@ from embexp.data.shapes import SHAPES
 from embexp.errors import EmbexpError
 from embexp.losses.catalogue import as_markdown, as_text, entries_of, losses, modifiers
 
-OF_A_SHAPE = "These read such data as they are; python -m embexp.inspect shows what yours can be converted to."
+_OF_A_SHAPE = "These read such data as they are; python -m embexp.inspect shows what yours can be converted to."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _catalogue(choice: str | None) -> str:
     if choice is None:
         return f"{as_text(losses())}\n\nModifiers: modifier=<name> wraps around a loss.\n\n{as_text(modifiers())}\n"
-    return f"{as_text(entries_of(choice))}\n" + (f"\n{OF_A_SHAPE}\n" if choice in SHAPES else "")
+    return f"{as_text(entries_of(choice))}\n" + (f"\n{_OF_A_SHAPE}\n" if choice in SHAPES else "")
 
 
 def _print(text: str) -> None:

@@ -119,7 +119,7 @@ class LossSpec:
             ConfigError: an argument does not fit, or the modifier does not compose with what the data ask for.
         """
         width = model.get_embedding_dimension()
-        on_demand = {"model": model, "embedding_dimension": width, "num_labels": num_labels(dataset)}
+        on_demand = {"model": model, "embedding_dimension": width, "num_labels": _num_labels(dataset)}
         on_demand["projection_dim"] = _projection_dim(dataset, width)
         wanted = parameters_of(self.call["_target_"]) or ()
         runtime = {key: value for key, value in on_demand.items() if key in wanted and self.call.get(key) is None}
@@ -203,7 +203,7 @@ def switch_of(node: Mapping[str, Any], trait: str) -> str | None:
     return switches[-1] if switches and node.get(switches[-1]) is True else None
 
 
-def num_labels(dataset: EmbeddingDataset) -> int | None:
+def _num_labels(dataset: EmbeddingDataset) -> int | None:
     """Number of classes of a data set with class or binary labels, None for other shapes."""
     if dataset.shape.label_kind == "binary":
         return 2

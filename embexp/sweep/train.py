@@ -30,7 +30,7 @@ from embexp.errors import SkippedJobError, TrackingError
 from embexp.experiment.sweep_record import end_sweep, job_folders
 from embexp.sweep.start import OPENED, OpenSweep
 
-TRACE = "error.txt"  # in a job's folder: where in the code it failed
+_TRACE = "error.txt"  # in a job's folder: where in the code it failed
 
 
 class Training:
@@ -105,9 +105,9 @@ def _recorded(folder: Path, overrides: Sequence[str]) -> Iterator[None]:
             files = [path] if path.is_file() else []
             content = next((content for _, content in readable(files, read_json)), {"run": {"status": "FAILED"}})
             write_json(path, content | {"error": f"{type(error).__name__}: {error}", "overrides": [*overrides]})
-            write_text(folder / TRACE, "".join(traceback.format_exception(error)))
+            write_text(folder / _TRACE, "".join(traceback.format_exception(error)))
         raise
-    (folder / TRACE).unlink(missing_ok=True)
+    (folder / _TRACE).unlink(missing_ok=True)
 
 
 _BOARD = "leaderboard"  # the folder of its files, in a sweep's folder and among its parent's artifacts
@@ -116,7 +116,7 @@ _BOARD = "leaderboard"  # the folder of its files, in a sweep's folder and among
 def _failure_lines(folder: Path, result: Mapping[str, Any]) -> str:
     """A failed job in a few lines: what it was, its error, where the log is, and how to run only it."""
     overrides = [each for each in result["overrides"] if not each.startswith("sweep.")]
-    logs = [name for name in ("embexp.log", "output.txt", TRACE) if (folder / name).is_file()]
+    logs = [name for name in ("embexp.log", "output.txt", _TRACE) if (folder / name).is_file()]
     return (
         f"{result['run']['status']}: {' '.join(overrides)}\n  {shorten(result['error'], 200)}\n"
         f"  log:   {folder} ({', '.join(logs)})\n"

@@ -70,10 +70,10 @@ def _evaluation_on(dev: "Dataset", kind: str) -> Callable[["CrossEncoder", int],
     return evaluate
 
 
-def before_and_after(trainings: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
+def _before_and_after(trainings: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
     """The untrained and the trained scores by metric, means over trainings; nothing where none was evaluated.
 
-    >>> before_and_after([{"base/cross_encoder/spearman": 0.0, "dev/cross_encoder/spearman": 0.5, "cost/steps": 9}])
+    >>> _before_and_after([{"base/cross_encoder/spearman": 0.0, "dev/cross_encoder/spearman": 0.5, "cost/steps": 9}])
     {'spearman': (0.0, 0.5)}
     """
     names = [key.removeprefix(_DEV) for key in trainings[0] if key.startswith(_DEV)]
@@ -86,7 +86,7 @@ def before_and_after(trainings: Sequence[Mapping[str, float]]) -> dict[str, tupl
 _ARGUMENTS = "sentence_transformers.cross_encoder.training_args.CrossEncoderTrainingArguments"
 
 
-def check_pair_trainer(trainer: Mapping[str, Any]) -> None:
+def _check_pair_trainer(trainer: Mapping[str, Any]) -> None:
     """Refuse, before anything is trained, arguments and values that sentence-transformers' trainer does not take.
 
     Raises:
@@ -98,7 +98,7 @@ def check_pair_trainer(trainer: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class PairTraining:
+class _PairTraining:
     """What is trained on what, and where.
 
     Args:
@@ -154,12 +154,12 @@ class PairTraining:
         }
 
 
-MODEL = "model"  # in the folder: the trained cross-encoder
+_MODEL = "model"  # in the folder: the trained cross-encoder
 
 logger = logging.getLogger(__name__)
 
 
-def train_cross_encoder(task: PairTraining) -> None:
+def _train_cross_encoder(task: _PairTraining) -> None:
     """Train it and keep model, metrics.jsonl and result.json in its folder; nothing is done where it has finished.
 
     Another process that wants the same is waited for. One that was stopped resumes from its last complete checkpoint.
@@ -176,7 +176,7 @@ def train_cross_encoder(task: PairTraining) -> None:
             _train(task, journal)
 
 
-def _train(task: PairTraining, journal: Journal) -> None:
+def _train(task: _PairTraining, journal: Journal) -> None:
     from sentence_transformers import CrossEncoderTrainer
     from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss, CrossEntropyLoss
     from transformers import PrinterCallback, set_seed
@@ -208,7 +208,7 @@ def _train(task: PairTraining, journal: Journal) -> None:
     if checkpoint := best_checkpoint(task.checkpoints, state.best_global_step or 0):
         load_weights(model, checkpoint)
     trained = evaluate(model, state.global_step) if evaluate else {}
-    model.save_pretrained(str(task.folder / MODEL))
+    model.save_pretrained(str(task.folder / _MODEL))
     costs = {"cost/seconds": saving.seconds, "cost/steps": state.global_step}
     before = {_BASE + key.removeprefix(_DEV): value for key, value in untrained.items()}
     journal.log_results(before | trained | costs)
@@ -246,7 +246,7 @@ class CrossEncoderTeacher:
             expected, fix = "different whole numbers", "teacher.seeds=[42]"
             raise ConfigError(key="teacher.seeds", given=seeds, expected=expected, fix=fix)
         refuse(reading_problems(batch_size, max_tokens), under="teacher")
-        check_pair_trainer(self.trainer)
+        _check_pair_trainer(self.trainer)
 
     def fit(
         self, train: "Dataset", dev: "Dataset | None", kind: str, num_classes: int, cache: Path | None
@@ -261,7 +261,7 @@ class CrossEncoderTeacher:
         folders = [place / f"seed-{seed}" for seed in self.seeds]
         num_outputs = num_classes if kind == "class" else 1
         for seed, folder in zip(self.seeds, folders, strict=True):
-            train_cross_encoder(PairTraining(self.base, train, dev, kind, num_outputs, self.trainer, seed, folder))
+            _train_cross_encoder(_PairTraining(self.base, train, dev, kind, num_outputs, self.trainer, seed, folder))
         return _CrossEncoderLabeller(folders, self.batch_size)
 
     def _key(self, train: "Dataset", dev: "Dataset | None", kind: str, num_classes: int) -> str:
@@ -281,7 +281,7 @@ class _CrossEncoderLabeller:
     @property
     def dev_scores(self) -> dict[str, tuple[float, float]]:
         """The metrics on dev before and after training, each the mean over the trainings; none without dev rows."""
-        return before_and_after([read_json(folder / RESULT)["metrics"] for folder in self.trainings])
+        return _before_and_after([read_json(folder / RESULT)["metrics"] for folder in self.trainings])
 
     def label(self, pairs: Sequence[tuple[str, str]]) -> numpy.ndarray:
         """Probabilities of classes, or one column of scores, float32 `(len(pairs), outputs)`."""
@@ -291,7 +291,7 @@ class _CrossEncoderLabeller:
         import torch
         from sentence_transformers import CrossEncoder
 
-        model = CrossEncoder(str(folder / MODEL))
+        model = CrossEncoder(str(folder / _MODEL))
         activation = torch.nn.Sigmoid() if model.num_labels == 1 else torch.nn.Softmax(dim=-1)
         blocks = (pairs[start : start + _PAIRS_HELD] for start in range(0, len(pairs), _PAIRS_HELD))
         outputs = [

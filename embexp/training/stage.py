@@ -95,7 +95,7 @@ def train_stage(
     trainer = training.trainer(_of_finite(evaluate, loss, plan), primary_metric, seed, callbacks)
     trainer.remove_callback(PrinterCallback)
     with stopping_after_step():  # to its end: what the last step gave is in memory only
-        with LossMonitor(trainer, loss, plan.dataset), closing(progress), _suggest_smaller_batches(plan.trainer):
+        with _LossMonitor(trainer, loss, plan.dataset), closing(progress), _suggest_smaller_batches(plan.trainer):
             state = train_on(trainer, saving, found)
         checkpoint = best_checkpoint(plan.checkpoints, state.best_global_step or 0)
         if checkpoint:
@@ -142,7 +142,7 @@ _SHOWN_ROWS = 32
 _SHOWN_CHARS = 60  # of each text of the row that is shown
 
 
-class LossMonitor:
+class _LossMonitor:
     """Checks the loss of every batch; use as a context while the trainer trains.
 
     Raises:
@@ -156,7 +156,7 @@ class LossMonitor:
         self._batches = 0  # of the step that is being computed
         self._step = -1
 
-    def __enter__(self) -> "LossMonitor":
+    def __enter__(self) -> "_LossMonitor":
         self._hook = self.loss.register_forward_hook(self._check)
         return self
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from embexp.cli.overrides import as_hydra_chooses, expand_paths
+from embexp.cli.overrides import _as_hydra_chooses, expand_paths
 from embexp.errors import ConfigError
 
 
@@ -66,4 +66,4 @@ def test_what_is_no_choice_is_refused_with_what_to_type(typed):
     ],
 )
 def test_a_choice_is_what_it_means(typed, meant):
-    assert as_hydra_chooses(typed) == meant
+    assert _as_hydra_chooses(typed) == meant

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from embexp.cli.app import COMMANDS, split_flags, summaries
+from embexp.cli.app import COMMANDS, _summaries, split_flags
 from embexp.cli.overrides import expand_paths
 
 ROOT = Path(__file__).parent.parent.parent
@@ -38,7 +38,7 @@ def call(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
 
 def test_every_door_is_a_command_and_says_what_it_is_for():
     assert {*DOORS} - {"__main__"} == {*COMMANDS} - {"losses"}
-    lines = summaries().splitlines()
+    lines = _summaries().splitlines()
     assert [line.split()[0] for line in lines] == [*COMMANDS]
     assert all(len(line) <= 120 and len(line.split()) > 5 for line in lines)
 

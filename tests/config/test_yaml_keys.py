@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from embexp.config.__main__ import COMMAND, _meanings, as_markdown
+from embexp.config.__main__ import COMMAND, _as_markdown, _meanings
 from embexp.config.checks import key_problems, read_keys
 from embexp.config.compose import compose
 from embexp.config.session import conf_dir
@@ -215,7 +215,7 @@ def test_all_mistakes_of_a_folder_are_refused_at_once_in_a_multirun_too(tmp_path
 
 def test_the_page_in_docs_is_the_generated_one():
     written = (conf_dir().parent / "docs" / "yaml-keys.md").read_text(encoding="utf-8")
-    assert written == as_markdown(), f"docs/yaml-keys.md is stale. Type: {COMMAND}"
+    assert written == _as_markdown(), f"docs/yaml-keys.md is stale. Type: {COMMAND}"
 
 
 def test_every_key_is_documented():

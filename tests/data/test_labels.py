@@ -5,7 +5,7 @@ import json
 import pytest
 from typed_hints import read_as_told
 
-from embexp.data.encodings import likely_encoding
+from embexp.data.encodings import _likely_encoding
 from embexp.data.readers import read_files
 from embexp.errors import DataError
 
@@ -167,7 +167,7 @@ def test_mixed_types_are_faults(tmp_path):
 
 
 def test_utf_8_with_damage_is_utf_8():
-    assert likely_encoding("数据和标签，都是中文。".encode() * 20 + b"\xff\xfe x") == ""
+    assert _likely_encoding("数据和标签，都是中文。".encode() * 20 + b"\xff\xfe x") == ""
 
 
 def test_minus_one_among_typed_binary_labels_is_a_question(tmp_path):

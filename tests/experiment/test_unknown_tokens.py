@@ -11,7 +11,7 @@ from embexp.data.bundled import read_bundled
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, EmbexpError, ModelError
 from embexp.experiment.plan import plan_run
-from embexp.experiment.unknown_tokens import sampled_texts, unknown_findings
+from embexp.experiment.unknown_tokens import _unknown_findings, sampled_texts
 from embexp.inspection.inspect_dataset import inspect
 from embexp.leaderboards.make import make_leaderboard
 from embexp.models.encoding import FrozenEncoder
@@ -148,7 +148,7 @@ def test_models_for_a_script_come_from_their_yamls_those_that_need_no_network_fi
 
 def findings_of(share, most=0.3, unread=0):
     found = {"train": UnknownTokens(0, 100, 0, 10), "test/sts": UnknownTokens(int(100 * share), 100, unread, 10, "股")}
-    return unknown_findings(found, [CHINESE], most, "model", "minilm")
+    return _unknown_findings(found, [CHINESE], most, "model", "minilm")
 
 
 def test_a_few_percent_are_nothing_more_are_a_warning_and_many_are_refused():

@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import ModelCard
 from tiny_runs import tiny_plan, training_texts
 
-from embexp.exports.model_card import Sharing, model_card
+from embexp.exports.model_card import Sharing, _model_card
 
 ROW = {"evaluator": "stsb", "metric": "spearman_cosine", "primary": True, "headline": True}
 NUMBERS = {"base": 0.8, "trained": 0.8123456, "difference": 0.0123456, "low": 0.002, "high": 0.02, "verdict": "better"}
@@ -44,7 +44,7 @@ CONFIG = {
 
 
 def card(run_folder=None, result=RESULT, config=CONFIG, **sharing):
-    return ModelCard(model_card(result, config, run_folder, Sharing(**sharing)))
+    return ModelCard(_model_card(result, config, run_folder, Sharing(**sharing)))
 
 
 def test_the_metadata_are_what_the_hub_reads():
@@ -143,7 +143,7 @@ def test_what_nobody_said_is_left_out_and_not_guessed():
     result = copy.deepcopy(RESULT)
     result["tags"] |= {"base_model.id": "/home/me/models/own", "base_model.source": "path"}
     config = CONFIG | {"dataset": {"reader": {"path": "x.csv"}}, "modifier": None}
-    found = ModelCard(model_card(result, config, None, Sharing()))
+    found = ModelCard(_model_card(result, config, None, Sharing()))
     assert not {"license", "language", "base_model", "datasets"} & set(found.data.to_dict())
     assert "- base model: own, revision" in found.text
     assert "Nobody has chosen a license yet" in found.text
@@ -180,5 +180,5 @@ def test_a_verdict_without_an_interval_has_a_sentence_too():
     result = copy.deepcopy(RESULT)
     for row in (result["primary"], *result["comparisons"]):
         row["verdict"] = "no interval"
-    text = model_card(result, CONFIG, None, Sharing())
+    text = _model_card(result, CONFIG, None, Sharing())
     assert "On test it is **not compared by an interval with** the untouched model" in text

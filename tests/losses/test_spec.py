@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from embexp.config.session import conf_dir
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError
-from embexp.losses.spec import num_labels, spec_of
+from embexp.losses.spec import _num_labels, spec_of
 from embexp.models.scratch import ScratchModel
 
 LOSSES = "sentence_transformers.sentence_transformer.losses"
@@ -73,7 +73,7 @@ def test_what_a_yaml_leaves_out_has_plain_defaults():
 
 @pytest.mark.parametrize(("dataset", "expected"), [(NLI, 3), (UNNAMED, 5), (BINARY, 2), (SCORED, None)])
 def test_labels_are_counted(dataset, expected):
-    assert num_labels(dataset) == expected
+    assert _num_labels(dataset) == expected
 
 
 @pytest.mark.parametrize(("dataset", "expected"), [(NLI, 3), (BINARY, 2)])

@@ -8,7 +8,7 @@ import torch
 from test_stage import SECRETS, plan_of, run_stage
 
 from embexp.errors import TrainingError
-from embexp.training.stage import LossMonitor
+from embexp.training.stage import _LossMonitor
 
 LONG = ("trainer.max_steps=12", "trainer.eval_strategy=no", "trainer.per_device_train_batch_size=4")
 
@@ -83,6 +83,6 @@ def test_a_loss_that_breaks_by_itself_is_told_from_embeddings_that_overflow(tmp_
 
 def test_the_hook_is_gone_after_the_training():
     loss = torch.nn.Linear(1, 1)
-    with LossMonitor(None, loss, None):
+    with _LossMonitor(None, loss, None):
         assert len(loss._forward_hooks) == 1
     assert not loss._forward_hooks

@@ -36,7 +36,7 @@ import functools
 import numpy
 import pytest
 
-from embexp.evaluation.metrics import STATISTICS, Correlation, Measure, Ranks
+from embexp.evaluation.metrics import STATISTICS, Measure, _Correlation, _Ranks
 from embexp.evaluation.stats.multiple_comparisons import holm, tied_with_best
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of, permutation_p_value
 from embexp.evaluation.stats.seeds import cell_difference, cell_summary, resample_cells
@@ -71,7 +71,7 @@ class Simulated:
     def __init__(self, random: numpy.random.Generator, examples: int = EXAMPLES) -> None:
         self.random = random
         self.gold = gold_scores(random, examples)
-        self.ranks = Ranks(self.gold)
+        self.ranks = _Ranks(self.gold)
         self.of_example = self.noise(OF_EXAMPLE)
 
     def noise(self, share: float) -> numpy.ndarray:
@@ -82,10 +82,10 @@ class Simulated:
         deviation = numpy.interp(score, *grid())
         return self.gold + deviation * (self.of_example + of_configuration + self.noise(OF_SEED))
 
-    def runs(self, score: float, seeds: int, seed_effect: float, of_configuration: numpy.ndarray) -> list[Correlation]:
+    def runs(self, score: float, seeds: int, seed_effect: float, of_configuration: numpy.ndarray) -> list[_Correlation]:
         """Spearman of several seeds of a configuration; `seed_effect` is the standard deviation of their scores."""
         scores = self.random.normal(score, seed_effect, seeds)
-        return [Correlation(self.ranks, Ranks(self.model(each, of_configuration))) for each in scores]
+        return [_Correlation(self.ranks, _Ranks(self.model(each, of_configuration))) for each in scores]
 
 
 def about_5_in_100(found: numpy.ndarray) -> bool:

@@ -71,11 +71,11 @@ def test_what_is_compared_is_pearsons_correlation():
 
 
 def test_it_agrees_with_the_bootstrap_where_examples_are_many_and_normal():
-    from embexp.evaluation.metrics import Correlation, Values
+    from embexp.evaluation.metrics import _Correlation, _Values
     from embexp.evaluation.stats.paired_tests import bootstrap_differences, p_value_of
 
     gold, base, trained = normal_models(numpy.random.default_rng(5), 1, 2000, 0.80, 0.805, 0.95)[:, 0]
-    first, second = (Correlation(Values(gold), Values(values)) for values in (base, trained))
+    first, second = (_Correlation(_Values(gold), _Values(values)) for values in (base, trained))
     (found,) = bootstrap_differences([(first, second)], 2000, 4000)
     p = compare_correlations(gold, base, trained)["williams_t"].p
     assert 0.005 < p < 0.9

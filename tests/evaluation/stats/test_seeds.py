@@ -7,7 +7,7 @@ from functools import partial
 import numpy
 import pytest
 
-from embexp.evaluation.metrics import STATISTICS, Correlation, Ranks
+from embexp.evaluation.metrics import STATISTICS, _Correlation, _Ranks
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
 from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
 
@@ -132,8 +132,8 @@ def models(number, seed=4):
 
 def test_single_runs_are_compared_as_runs_are():
     gold, (first, second) = models(2)
-    ranks = Ranks(gold)
-    pair = [Correlation(ranks, Ranks(values)) for values in (first, second)]
+    ranks = _Ranks(gold)
+    pair = [_Correlation(ranks, _Ranks(values)) for values in (first, second)]
     found = cell_difference(*resample_cells([[pair[0]], [pair[1]]], 60, 300, seed=5))
     (expected,) = bootstrap_differences([tuple(pair)], 60, 300, seed=5)
     assert (found.low, found.high) == pytest.approx(interval_of(expected))
@@ -143,8 +143,8 @@ def test_single_runs_are_compared_as_runs_are():
 
 def test_cells_are_taken_from_the_statistics_of_their_runs_on_the_same_resamples():
     gold, values = models(5)
-    ranks = Ranks(gold)
-    runs = [Correlation(ranks, Ranks(each)) for each in values]
+    ranks = _Ranks(gold)
+    runs = [_Correlation(ranks, _Ranks(each)) for each in values]
     first, second = resample_cells([runs[:2], runs[2:]], 60, 300, seed=1)
     assert (first.resampled.shape, second.resampled.shape) == ((2, 300), (3, 300))
     (again,) = resample_cells([runs[1:4]], 60, 300, seed=1)
