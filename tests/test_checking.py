@@ -224,6 +224,20 @@ def test_texts_that_are_cut_are_counted(local_model):
     assert findings_of("mnrl", "positive_pair", columns, model=longer, place=place).warnings == ()
 
 
+@pytest.mark.parametrize(("most", "prompt"), [(1, ""), (2, ""), (3, "one "), (4, "five five ")])
+def test_texts_of_which_the_same_is_left_are_refused(local_model, most, prompt):
+    model, place = local_model
+    columns = pairs([f"{prompt}{text} two" for text in ("three", "four", "five")], ["one", "two", "two"])
+    (problem,) = findings_of(
+        "mnrl", "positive_pair", columns, model=replace(model, max_seq_length=most), place=place
+    ).errors[:1]
+    assert f"longer than the {most} tokens that the model reads" in str(problem)
+    assert f"(2 of them signs of begin and end) is the same for all. {EXPECTED}" in str(problem)
+
+
+EXPECTED = "Expected shorter texts, or a longer limit."
+
+
 def test_models_that_are_not_here_are_not_asked(local_model):
     model, place = local_model
     columns = pairs(["one two three four five"] * 2, ["one", "two"])

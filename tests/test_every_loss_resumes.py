@@ -24,7 +24,7 @@ STEPS = [
     "trainer.eval_steps=2",
     "trainer.save_steps=2",
 ]
-QUIET = ["threads=1", "keep=full", "tracking.log_model=false", "tracking.checkpoint=none", "evaluator.sts.resamples=20"]
+QUIET = ["threads=1", "keep=full", "tracking.log_model=false", "tracking.checkpoint=none", "evaluator.sts.resamples=40"]
 
 
 def overrides_of(loss: str, data: Path) -> list[str]:

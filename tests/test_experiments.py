@@ -99,7 +99,7 @@ def test_smoke_needs_no_weights_from_the_hub(name, workplace):
 def test_base_models_are_compared_without_training(workplace):
     from embexp.experiment.score_models import _score_candidates
 
-    overrides = ["threads=1", "tracking=none", "paths.data=bundled", "speed_texts=0", "evaluator.sts.resamples=20"]
+    overrides = ["threads=1", "tracking=none", "paths.data=bundled", "speed_texts=0", "evaluator.sts.resamples=40"]
     models = [
         configured("base_model_selection", f"model={model}", *overrides, command="evaluate")
         for model in ("tiny", "static_scratch")

@@ -252,7 +252,7 @@ def test_a_run_whose_data_have_changed_is_not_gone_on_with(workplace):
     judged = "dataset=pairs.jsonl", "evaluator=[stsb]", "evaluator.stsb.dataset=${dataset}"
     pairs = [f'{{"sentence1": "a text {n}", "sentence2": "another {n}", "score": {n / 40}}}' for n in range(40)]
     Path("pairs.jsonl").write_text("\n".join(pairs))
-    overrides = (*TINY[:3], *judged, "evaluator.stsb.resamples=20", "loss=cosent", "tracking=none")
+    overrides = (*TINY[:3], *judged, "evaluator.stsb.resamples=40", "loss=cosent", "tracking=none")
     killed(at_step, (3,), workplace / "run", *overrides)
     Path("pairs.jsonl").write_text("\n".join(pairs[1:]))
     with pytest.raises(ConfigError, match=r"what the run began with has changed: main/\w+ .* is now .*put them back"):

@@ -114,7 +114,7 @@ COUNT = LegalValues(least=1, whole=True)
 SHARE = LegalValues(above=0, most=1)
 TEXT = LegalValues(text=True)
 COUNT_FROM_0 = LegalValues(least=0, whole=True)  # a count that may be 0
-RESAMPLES = LegalValues(least=1, most=10**6, whole=True)
+RESAMPLES = LegalValues(least=40, most=10**6, whole=True)  # of fewer the 2.5th percentile is the smallest
 SEED = LegalValues(least=0, below=2**32, whole=True)  # as numpy takes it
 
 

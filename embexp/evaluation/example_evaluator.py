@@ -75,7 +75,7 @@ def _combine_forms(name: str, dimensions: Sequence[int] | None, precisions: Sequ
     """The embeddings as they are, then every other combination of the configured dimensions and precisions."""
     sizes, kinds = _listed(dimensions), _listed(precisions)
     checks = (
-        ("dimensions", sizes, LegalValues(many=True, least=1, whole=True), "[256,128,64]"),
+        ("dimensions", sizes, LegalValues(many=True, least=2, whole=True), "[256,128,64]"),  # 1: cosine is 1 or -1
         ("precisions", kinds, LegalValues(many=True, one_of=_PRECISIONS), "[int8,binary]"),
     )
     problems = (

@@ -4,6 +4,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import batches_of
@@ -149,7 +150,7 @@ def _check_texts(
     return merged(
         (
             _ids(dataset, samples),
-            Findings(warnings=tuple(_cut(dataset, samples, limit))),
+            _cut(dataset, samples, limit) if limit else Findings(),
             _copies(dataset, rows) if "positive" in columns else Findings(),
             _repeated(dataset, rows, spec, trainer) if "in_batch_negatives" in spec.traits else Findings(),
         )
@@ -172,23 +173,28 @@ def _ids(dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]]) -> Fin
     return Findings(tuple(errors), tuple(warnings))
 
 
-def _cut(
-    dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]], limit: TokenLimit | None
-) -> Iterator[Problem]:
-    if limit is None:
-        return
+def _cut(dataset: EmbeddingDataset, samples: Mapping[str, Sequence[str]], limit: TokenLimit) -> Findings:
+    """Texts longer than the model reads; an error where nothing is left in which they differ."""
+    errors, warnings = [], []
     for column, texts in samples.items():
         prompt = dataset.prompts.prompt_for(column) or ""
         texts = [prompt + text for text in texts]
         cut = limit.num_cut(texts)
-        if cut >= max(1, _NOTICED * len(texts)):
-            sampled = "sampled " if dataset.splits["train"].num_rows > len(texts) else ""
-            yield Problem(
-                f"{named(column, dataset)}: {cut:,} of {len(texts):,} {sampled}texts ({100 * cut / len(texts):.1f} "
-                f"%) are longer than the {limit.max_tokens} tokens that the model reads; their ends are cut off",
-                expected="shorter texts" + (", or a longer limit" if limit.can_grow else ""),
-                fix=(f"model.max_seq_length={limit.enough_for(texts)}",) if limit.can_grow else (),
-            )
+        if cut < max(1, _NOTICED * len(texts)):
+            continue
+        sampled = "sampled " if dataset.splits["train"].num_rows > len(texts) else ""
+        problem = Problem(
+            f"{named(column, dataset)}: {cut:,} of {len(texts):,} {sampled}texts ({100 * cut / len(texts):.1f} "
+            f"%) are longer than the {limit.max_tokens} tokens that the model reads; their ends are cut off",
+            expected="shorter texts" + (", or a longer limit" if limit.can_grow else ""),
+            fix=(f"model.max_seq_length={limit.enough_for(texts)}",) if limit.can_grow else (),
+        )
+        is_equal = len({*texts}) > 1 and limit.num_different(texts) == 1
+        if is_equal:
+            signs = f" ({limit.num_special} of them signs of begin and end)" if limit.num_special else ""
+            problem = replace(problem, text=f"{problem.text}, and what is left{signs} is the same for all")
+        (errors if is_equal else warnings).append(problem)
+    return Findings(tuple(errors), tuple(warnings))
 
 
 def _copies(dataset: EmbeddingDataset, rows: "Dataset") -> Findings:

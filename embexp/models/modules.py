@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from embexp.core.arguments import LegalValues, problems_with_all
 from embexp.errors import Problem, did_you_mean, listed
 
 # What passes from one module to the next:
@@ -137,7 +138,16 @@ def _misplaced(call: _Call, passed: _Passed) -> Problem | None:
     return None
 
 
+# One number is no direction: the cosine of any two texts is 1 or -1.
+_WIDTHS = dict.fromkeys(
+    ("out_features", "embedding_dimension", "hidden_dim", "out_channels", "vocabulary_size"),
+    LegalValues(least=2, most=10**9, whole=True),
+)
+_SIZES = {**_WIDTHS, "max_seq_length": LegalValues(least=1, most=10**7, whole=True)}
+
+
 def _argument_problems(call: _Call, passed: _Passed) -> Iterator[Problem]:
+    yield from problems_with_all({key: legal for key, legal in _SIZES.items() if call.get(key) is not None}, call)
     modes = call.get("pooling_mode", ())
     modes = {modes} if isinstance(modes, str) else {*modes}
     if passed.on_words and (bad := modes & {"cls", "max"}):

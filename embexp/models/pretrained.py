@@ -55,6 +55,15 @@ def _check_attention(attention: str | None) -> None:
         raise ModelError(text, key=key, given=attention, fix=("pip install kernels", fix))
 
 
+def _check_room(model: "SentenceTransformer", max_seq_length: int) -> None:
+    """Refuse a limit that leaves a transformer no token of a text beside those of begin and end."""
+    count = getattr(model.tokenizer, "num_special_tokens_to_add", None)
+    if count and hasattr(model[0], "auto_model"):
+        legal, note = LegalValues(least=1 + count(False), whole=True), "All texts would be the same"
+        if problems := [*problems_with("model.max_seq_length", max_seq_length, legal, 128, note)]:
+            raise ModelError(*problems)
+
+
 logger = logging.getLogger(__name__)
 
 
@@ -174,6 +183,7 @@ class PretrainedModel:
         model = self._read(place)
         came_with_adapter = merge_adapter(model)
         if self.max_seq_length:
+            _check_room(model, self.max_seq_length)
             model.max_seq_length = self.max_seq_length
         if self.num_layers is not None:
             _keep_first_layers(model, self.num_layers)

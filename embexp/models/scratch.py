@@ -28,6 +28,7 @@ FROM_SCRATCH = {
 
 
 _SIZE = LegalValues(least=1, most=10**6, whole=True)
+_WIDTH = LegalValues(least=4, most=10**6, whole=True)  # layer normalisation makes all vectors of 1 or 2 numbers alike
 _LENGTH = LegalValues(least=3, most=10**5, whole=True)  # two tokens are the signs of begin and end
 
 
@@ -63,7 +64,8 @@ class ScratchModel:
     def __post_init__(self) -> None:
         refuse_adapter(self.adapter)
         sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.type is int}
-        problems = [*problems_with_all(dict.fromkeys(sizes, _SIZE) | {"max_seq_length": _LENGTH}, sizes)]
+        legal = dict.fromkeys(sizes, _SIZE) | {"max_seq_length": _LENGTH, "hidden_size": _WIDTH}
+        problems = [*problems_with_all(legal, sizes)]
         if not problems and self.hidden_size % self.num_heads:
             fix = f"hidden_size={-(-self.hidden_size // self.num_heads) * self.num_heads}"
             text = f"is no multiple of the {self.num_heads} heads"

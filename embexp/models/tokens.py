@@ -51,6 +51,17 @@ class TokenLimit:
         """How many of the texts are longer than the model reads, special tokens counted."""
         return sum(count > self.max_tokens for count in self.num_tokens(texts))
 
+    def num_different(self, texts: Sequence[str]) -> int:
+        """How many of the texts are still different once they are cut."""
+        room = max(0, self.max_tokens - self.num_special)
+        read = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return len({tuple(encoding.ids[:room]) for encoding in read})
+
+    @property
+    def num_special(self) -> int:
+        """How many of the tokens are signs, such as those of begin and end."""
+        return self.tokenizer.num_special_tokens_to_add(False)
+
     def num_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, special ones counted."""
         return [len(encoding.ids) for encoding in self.tokenizer.encode_batch(list(texts))]

@@ -49,7 +49,7 @@ def embexp_side(work: str, texts: str) -> float:
     first, second, gold = workloads.scored_pairs("stsb", "dev")
     gold = [score / 5 for score in gold]
     dataset = dataset_of("stsb", "scored_pair", {"dev": {"sentence1": first, "sentence2": second, "score": gold}})
-    evaluator = similarity_evaluator("stsb", dataset, FUNCTIONS, resamples=1)
+    evaluator = similarity_evaluator("stsb", dataset, FUNCTIONS, resamples=40)
     return seconds_of(lambda: evaluator.score(encoder, "dev"))
 
 

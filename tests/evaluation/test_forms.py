@@ -39,6 +39,7 @@ def test_every_combination_is_judged_and_the_plain_one_first():
     ("dimensions", "precisions", "wrong"),
     [
         ([0], ["int4"], {"dimensions": [0], "precisions": ["int4"]}),
+        ([1], None, {"dimensions": [1]}),
         (["a", True], None, {"dimensions": ["a", True]}),
         (0, "int4", {"dimensions": [0], "precisions": ["int4"]}),
     ],

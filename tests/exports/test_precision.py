@@ -30,7 +30,7 @@ class Table:
 @pytest.fixture
 def trained(tmp_path):
     pairs = {"sentence1": ["a", "a", "a"], "sentence2": ["b", "c", "d"], "score": [1.0, 0.5, 0.0]}
-    evaluator = similarity_evaluator("sts", dataset_of("p", "scored_pair", {"dev": pairs}), ["cosine"], resamples=20)
+    evaluator = similarity_evaluator("sts", dataset_of("p", "scored_pair", {"dev": pairs}), ["cosine"], resamples=40)
     texts = dataset_of("t", "text", {"train": {"text": ["low", "high", "a"]}})
     return TrainedModel(tmp_path, tmp_path / "exports", Table(), (evaluator,), texts)
 

@@ -61,6 +61,14 @@ def problems(*calls, base: bool = False) -> list[str]:
         ([WORDS, CNN | {"kernel_sizes": [2, 3]}, POOLING], False, "an even one changes a text's length"),
         ([WORDS, CNN | {"stride_sizes": [1, 2]}, POOLING], False, "change the length of a text"),
         ([WORDS, POOLING | {"pooling_mode": "max"}], False, "pooling_mode=max does not go with word vectors"),
+        (
+            [POOLING, DENSE | {"out_features": 1}],
+            True,
+            "out_features=1 was given. Expected a whole number of at least 2",
+        ),
+        ([STATIC | {"embedding_dimension": 1}], False, "embedding_dimension=1 was given. Expected a whole number of"),
+        ([BAG | {"vocabulary_size": 1}, DENSE], False, "vocabulary_size=1 was given. Expected a whole number of"),
+        ([WORDS | {"max_seq_length": 0}, POOLING], False, "max_seq_length=0 was given. Expected a whole number of"),
         ([WORDS, LSTM, POOLING | {"pooling_mode": ["mean", "cls"]}], False, "pooling_mode=cls does not go with word"),
     ],
 )

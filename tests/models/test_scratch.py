@@ -89,6 +89,8 @@ def test_there_is_nothing_to_locate():
             ["model.num_heads=3"],
             "model.hidden_size=32 is no multiple of the 3 heads.\nhint: type model.hidden_size=33\nhint: type ",
         ),
+        (["model.hidden_size=2"], "model.hidden_size=2 was given. Expected a whole number of at least 4 "),
+        (["model.max_seq_length=2"], "model.max_seq_length=2 was given. Expected a whole number of at least 3 "),
         (
             ["model.num_layers=0"],
             "model.num_layers=0 was given. Expected a whole number of at least 1 and of at most 1,000,000.",

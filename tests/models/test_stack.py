@@ -124,6 +124,12 @@ def test_the_base_keeps_its_prompts_and_lengths(base, tmp_path):
     assert len(model[0].auto_model.encoder.layer) == 2
 
 
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_limit_with_no_room_for_a_token_beside_begin_and_end_is_refused(most, base, tmp_path):
+    with pytest.raises(ModelError, match=rf"^model\.max_seq_length={most} was given\. Expected .* of at least 3"):
+        module_stack(numbered([mean()]), base | {"max_seq_length": most}).load(list, tmp_path)
+
+
 def test_an_adapter_is_trained_with_the_modules_behind_the_frozen_transformer(base, tmp_path):
     pytest.importorskip("peft")
     adapter = {"_target_": "embexp.models.adapters.LoraAdapter", "r": 2, "lora_alpha": 4, "lora_dropout": 0.0}

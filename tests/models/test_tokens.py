@@ -46,6 +46,12 @@ def test_special_tokens_count(folder):
     assert limit.num_cut(["one two", "one two three", "three two one two"]) == 2
 
 
+@pytest.mark.parametrize(("most", "different"), [(1, 1), (2, 1), (3, 2), (4, 3), (9, 3)])
+def test_texts_may_be_the_same_once_they_are_cut(folder, most, different):
+    limit = token_limit(PretrainedModel(path="mine", max_seq_length=most), place_of(folder))
+    assert limit.num_different(["one two", "one three", "two one"]) == different
+
+
 def test_without_truncation_of_its_own(folder):
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["truncation"] = {"max_length": 3, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}

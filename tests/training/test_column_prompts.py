@@ -98,7 +98,7 @@ def test_the_label_takes_no_prompt_and_columns_without_one_are_not_listed(tmp_pa
     assert _column_prompts(scored, model) == {}
 
 
-RUN = ("model=tiny", "trainer=smoke", "trainer.max_steps=1", "threads=1", "evaluator.sts.resamples=20", "tracking=none")
+RUN = ("model=tiny", "trainer=smoke", "trainer.max_steps=1", "threads=1", "evaluator.sts.resamples=40", "tracking=none")
 STEP = (
     "+dataset.steps.prompts={_target_:embexp.steps.prompting.set_prompts,"
     "named:{query:'question ',document:'answer '},default:document,columns:{query:query,sentence1:query}}"
