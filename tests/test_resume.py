@@ -162,7 +162,9 @@ def test_a_full_disk_is_one_clear_error_and_earlier_checkpoints_stay(workplace, 
         return usage(path) if len(calls) == 1 else usage(path)._replace(free=1000)
 
     monkeypatch.setattr(shutil, "disk_usage", nearly_full)
-    with pytest.raises(TrainingError, match=r"The disk is full: a checkpoint of about \d+ MB does not fit .*resume="):
+    with pytest.raises(
+        TrainingError, match=r"The disk is full: a checkpoint of about \d+ MB does not fit (.|\n)*hint: type resume="
+    ):
         run(workplace / "run", *TINY, "keep=full", "tracking=none")
     assert status_of(workplace / "run") == "FAILED"
     (whole,) = folders(workplace / "run/stages/main/checkpoints")

@@ -3,13 +3,14 @@
 import functools
 import math
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.errors import ConfigError, TrackingError
+from embexp.errors import ConfigError, Problem, TrackingError, did_you_mean, listed
 from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, MlflowTracker, allowed_name, store_errors
 from embexp.tracking.run_parts import PART_TAG
 
@@ -93,10 +94,9 @@ class MlflowRuns:
             ConfigError: the store has no such run.
             TrackingError: the store does not answer.
         """
-        with self._answers(
-            f"sweep={parent} is neither a sweep's folder nor a run in MLflow at {self.tracker.uri}. Expected one of "
-            "both: type sweep=<sweeps>/<date>/<time>, or the id of the sweep or of its parent run."
-        ):
+        text = f"is neither a sweep's folder nor a run in MLflow at {self.tracker.uri}"
+        expected, fix = "its folder, or the id of the sweep or of its parent run", ("sweep=<sweeps>/<date>/<time>",)
+        with self._answers(Problem(text, "sweep", parent, expected, fix=fix)):
             run = self.tracker.client.get_run(parent)
         found = self._search(run.info.experiment_id, f"tags.`{PARENT_TAG}` = '{parent}'")
         if sweep := run.data.tags.get(KEY_TAG):  # jobs that it took from other sweeps are below those
@@ -110,23 +110,25 @@ class MlflowRuns:
             ConfigError: MLflow does not understand the condition, or there is no such experiment.
             TrackingError: the store does not answer.
         """
-        missing = (
-            f"MLflow at {self.tracker.uri} has no experiment {self.tracker.experiment!r}. Expected the one that the "
-            "runs were sent to: type tracking.uri=<its store>, or tracking.experiment=<its name>."
-        )
+        name, client = self.tracker.experiment, self.tracker.client
+        missing = Problem(f"is no experiment in MLflow at {self.tracker.uri}", "tracking.experiment", name)
         with self._answers(missing):
-            experiment = self.tracker.client.get_experiment_by_name(self.tracker.experiment)
+            experiment = client.get_experiment_by_name(name)
+            others = [] if experiment else [each.name for each in client.search_experiments() if each.name != "Default"]
         if experiment is None:
-            raise ConfigError(missing)
+            fix = (*(shlex.quote(f"tracking.experiment={each}") for each in others), "tracking.uri=<another store>")
+            expected = f"the one that the runs were sent to; this store has: {listed(others)}"
+            raise ConfigError(replace(missing, expected=expected, note=did_you_mean(name, others), fix=fix))
         return self._search(experiment.experiment_id, condition)
 
     def _search(self, experiment: str, condition: str) -> list[RecordedRun]:
         """The runs that fit, oldest first, without those that only hold others and without parts of runs."""
         runs, token = [], None
+        example = "filter=\"params.model = 'minilm' and tags.verdict = 'better'\""
+        expected = "a condition on params, metrics, tags or attributes, with texts in quotes"
         while True:
             with self._answers(
-                f"filter={condition} is no filter that MLflow understands. Expected one such as "
-                "filter=\"params.model = 'minilm' and tags.verdict = 'better'\"."
+                Problem("is no filter that MLflow understands", "filter", condition, expected, fix=(example,))
             ):
                 page = self.tracker.client.search_runs(
                     [experiment], condition, max_results=_PAGE, order_by=["attributes.start_time ASC"], page_token=token
@@ -152,7 +154,10 @@ class MlflowRuns:
 
     def _download(self, run_id: str, name: str) -> Path | None:
         path = f"{_EXAMPLES}/{name}.parquet"
-        with self._answers(f"MLflow at {self.tracker.uri} has no run {run_id} any more. Expected it to stay."):
+        gone = f"MLflow at {self.tracker.uri} has no run {run_id} any more"
+        with self._answers(
+            Problem(gone, expected="runs that stay until they are read", note="Type the command again.")
+        ):
             if path not in {file.path for file in self.tracker.client.list_artifacts(run_id, _EXAMPLES)}:
                 return None
             folder = self.downloads / run_id
@@ -160,15 +165,16 @@ class MlflowRuns:
             return Path(self.tracker.client.download_artifacts(run_id, path, str(folder)))
 
     @contextmanager
-    def _answers(self, mistake: str) -> Iterator[None]:
-        """Turns MLflow's errors into ours: a mistake of the user, or a store that fails."""
+    def _answers(self, mistake: Problem) -> Iterator[None]:
+        """Turn MLflow's errors into ours: this mistake of the user, or a store that fails."""
         try:
             yield
         except store_errors() as error:
             said = (str(error).splitlines() or [type(error).__name__])[0]
             if getattr(error, "error_code", None) in _MISTAKES:
-                raise ConfigError(f"{mistake} MLflow says: {said}") from error
+                raise ConfigError(replace(mistake, note=f"MLflow says: {said}")) from error
             raise TrackingError(
-                f"MLflow at {self.tracker.uri} cannot be read: {said} Expected a store that answers: check "
-                "tracking.uri, or name the sweep's folder: sweep=<sweeps>/<date>/<time>."
+                f"MLflow at {self.tracker.uri} cannot be read: {said}",
+                expected="a store that answers: check tracking.uri, or name the sweep's folder",
+                fix="sweep=<sweeps>/<date>/<time>",
             ) from error

@@ -1,6 +1,7 @@
 """What happens while a trainer trains: log lines, progress, checkpoints."""
 
 import logging
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -114,10 +115,12 @@ def _check_space(folder: Path, loss: Module) -> None:
     """Raise TrainingError when another checkpoint does not fit on the disk."""
     free, needed = shutil.disk_usage(folder.parent).free, _checkpoint_size(folder, loss)
     if free < needed:
+        size, room = f"{needed / 1e6:,.0f} MB", f"{free / 1e6:,.0f} MB"
         raise TrainingError(
-            f"The disk is full: a checkpoint of about {needed / 1e6:,.0f} MB does not fit into the "
-            f"{free / 1e6:,.0f} MB that are free at {folder}. Earlier checkpoints are whole. Make room, then go on "
-            f"with the run by resume={folder.parents[2]}; trainer.save_total_limit says how many checkpoints are kept."
+            f"The disk is full: a checkpoint of about {size} does not fit into the {room} that are free at {folder}",
+            expected=f"{size}: make room, then resume the run; earlier checkpoints are complete",
+            note="trainer.save_total_limit is the number of checkpoints that a run keeps.",
+            fix=shlex.quote(f"resume={folder.parents[2]}"),
         )
 
 
@@ -160,7 +163,7 @@ def _dev_metrics(metrics: dict[str, float]) -> dict[str, float]:
 
 
 class OnEvaluateCallback(TrainerCallback):
-    """Tells each value of the primary metric on dev, once it is logged, to whoever watches the run."""
+    """Calls `watch` with the step and the primary metric on dev, once it is logged."""
 
     def __init__(self, watch: Callable[[int, float], None], primary_metric: str) -> None:
         self.watch = watch

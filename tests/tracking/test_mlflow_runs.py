@@ -51,8 +51,11 @@ def test_runs_are_found_by_mlflows_own_filter(store, tmp_path):
     runs = MlflowRuns(tracker_of(store), tmp_path)
     assert [run.name for run in runs.matching("params.seed = '2'")] == ["job 2"]
     assert len(runs.matching("")) == 3  # without the parent, which only holds others
-    with pytest.raises(ConfigError, match=r"^filter=params\.seed == 2 is no filter that MLflow under.* says: "):
+    with pytest.raises(
+        ConfigError, match=r"^filter=params\.seed == 2 is no filter that MLflow under.* says: "
+    ) as error:
         runs.matching("params.seed == 2")
+    assert runs.matching(error.value.problems[0].fix[0].removeprefix("filter=").strip('"')) == []
 
 
 def test_more_runs_than_one_answer_holds_all_come(store, sweep, tmp_path, monkeypatch):
@@ -60,17 +63,22 @@ def test_more_runs_than_one_answer_holds_all_come(store, sweep, tmp_path, monkey
     assert len(MlflowRuns(tracker_of(store), tmp_path).below(sweep)) == 2
 
 
-def test_sweeps_and_experiments_that_are_not_there_are_told(store, tmp_path):
+def test_sweeps_and_experiments_that_are_not_there_are_named(store, tmp_path):
     runs = MlflowRuns(tracker_of(store), tmp_path)
     with pytest.raises(ConfigError, match=r"^sweep=0{32} is neither a sweep's folder nor a run in MLflow"):
         runs.below("0" * 32)
     runs.tracker.experiment = "other"
-    with pytest.raises(ConfigError, match=r"has no experiment 'other'\. .*type tracking\.uri="):
+    with pytest.raises(ConfigError, match=r"^tracking\.experiment=other is no experiment in MLflow at ") as error:
         runs.matching("")
+    known = runs.tracker.experiment = error.value.problems[0].fix[0].removeprefix("tracking.experiment=")
+    assert f"this store has: {known}." in str(error.value)
+    assert runs.matching("") == []
 
 
-def test_a_store_that_does_not_answer_is_told(tmp_path, monkeypatch):
+def test_a_store_that_does_not_answer_is_an_error_that_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     tracker = MlflowTracker("http://127.0.0.1:9", "toy", log_model=False, checkpoint="none", telemetry=False)
-    with pytest.raises(TrackingError, match=r"^MLflow at http://127\.0\.0\.1:9 cannot be read: "):
+    with pytest.raises(
+        TrackingError, match=r"^MLflow at http://127\.0\.0\.1:9 cannot be read: (.|\n)*hint: type sweep="
+    ):
         MlflowRuns(tracker, tmp_path).matching("")
