@@ -16,6 +16,10 @@ from embexp.errors import DataError, listed
 
 _DELIMITERS = {"|||": "triple bars", "||": "double bars", "::": "double colons"}
 _DELIMITERS |= {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+# What else people put between fields, which no sentence holds: signs in a row, control characters, names of tokens.
+_UNUSUAL = re.compile(
+    r"([#@$^&*~=+_<>\\])\1+|[¦‖§\x01\x02\x1c-\x1f]|(?:\[|<)/?(?:sep|tab|s|delim)(?:\]|>)", re.IGNORECASE
+)
 _ROW_NUMBERS = "Unnamed: 0"  # what pandas calls a column without a name: the row numbers that it writes first
 _PLAIN_QUOTES = "dataset.reader.quote=null"
 _SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)  # Excel's first line
@@ -61,9 +65,10 @@ def _header(lines: Lines, header: list[str], delimiter: str) -> list[str]:
     """The names in a header line; pandas' row numbers, which have none, get the name that it gives them."""
     if any("\udc80" <= character <= "\udcff" for name in header for character in name):
         raise DataError("the header line is in another encoding", file=lines.path, fix=lines.other_encoding())
-    other = next((sign for sign in _DELIMITERS if header and sign != delimiter and sign in header[0]), None)
-    if len(header) == 1 and other:
-        text = f"the fields are separated by {_DELIMITERS[other]}: the first line is {header[0][:200]!r}"
+    signs = [sign for sign in (*_DELIMITERS, "，", "；") if header and sign != delimiter and sign in header[0]]
+    other = next(iter(signs), "") or (_unusual_delimiter(header) if header else "")
+    if len(header) == 1 and other and other != delimiter:
+        text = f"the fields are separated by {_said(other)}: the first line is {header[0][:200]!r}"
         expected = f"{_DELIMITERS.get(delimiter) or repr(delimiter)} between the names of columns"
         raise DataError(text, file=lines.path, expected=expected, fix=_delimiter_fix(other))
     if len(header) > 1 and header[0] == "" and _ROW_NUMBERS not in header:
@@ -71,8 +76,27 @@ def _header(lines: Lines, header: list[str], delimiter: str) -> list[str]:
     return header
 
 
+def _said(delimiter: str) -> str:
+    return _DELIMITERS.get(delimiter) or repr(delimiter)
+
+
+def _unusual_delimiter(lines: Sequence[str]) -> str:
+    """Unusual signs that all lines hold between other text, as often; empty where there are none.
+
+    >>> _unusual_delimiter(["a ### b c", "d ### e"]), _unusual_delimiter(["a == b", "c"]), _unusual_delimiter(["=="])
+    (' ### ', '', '')
+    """
+    for sign in dict.fromkeys(found[0] for found in _UNUSUAL.finditer(lines[0])):
+        blank = f" {sign} "
+        found = blank if all(line.count(blank) == line.count(sign) for line in lines) else sign
+        counts = {line.count(found) for line in lines}
+        if len(counts) == 1 and counts != {0} and all(all(map(str.strip, line.split(found))) for line in lines):
+            return found
+    return ""
+
+
 def _delimiter_fix(delimiter: str) -> str:
-    typed = delimiter.replace("\t", "\\t")
+    typed = delimiter if delimiter.isprintable() else delimiter.encode("unicode_escape").decode()
     return f"'dataset.reader.delimiter=\"{typed}\"'"
 
 
@@ -125,6 +149,7 @@ SEPARATED = (".csv", ".tsv")
 JSON = (".jsonl", ".json", ".ndjson")
 SUFFIXES = (".parquet", *SEPARATED, *JSON, ".txt")
 _FIRST_LINES = 20  # so many lines of a .txt show whether it is a table
+_FEWEST = 5  # or so many, by signs that sentences hold, too
 
 
 def kind_of(path: Path) -> str:
@@ -167,7 +192,10 @@ def _text_chunks(path: Path, options: FileOptions, faults: FaultLog) -> Iterator
         else:
             expected, header = "a name for each of them", [header_fix([*zip(*rows, strict=True)])]
         fixes = header if header and delimiter == "\t" else [" ".join([*header, _delimiter_fix(delimiter)])]
-        text = f"each line holds {len(rows[0])} fields, separated by {_DELIMITERS[delimiter]}: {head[0][1][:200]!r}"
+        if delimiter != "\t" and not any("\t" in line for _, line in head):
+            expected += "; texts that hold it need another separator, which they do not hold"
+            fixes.append(f"dataset.reader.header=[text] {_delimiter_fix(chr(9))} {_PLAIN_QUOTES}")
+        text = f"each line holds {len(rows[0])} fields, separated by {_said(delimiter)}: {head[0][1][:200]!r}"
         raise DataError(text, file=path, expected=expected, fix=fixes)
     for batch in batched(filled):
         yield Chunk([place for place, _ in batch], {"text": [text for _, text in batch]})
@@ -181,10 +209,10 @@ def _delimiter_of(lines: Sequence[str]) -> str:
     """
     for delimiter in _DELIMITERS:
         counts = {line.count(delimiter) for line in lines}
-        least = 2 if "|" in delimiter or delimiter == "\t" else 5
+        least = 2 if "|" in delimiter or delimiter == "\t" else _FEWEST
         if len(lines) >= least and len(counts) == 1 and counts != {0}:
             return delimiter
-    return ""
+    return _unusual_delimiter(lines) if len(lines) >= _FEWEST else ""
 
 
 def _parquet_chunks(path: Path) -> Iterator[Chunk]:

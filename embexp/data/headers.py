@@ -20,8 +20,14 @@ def may_be_header(names: Sequence[str], columns: Sequence[Sequence[Any]] = ()) -
 
     >>> may_be_header(["sent0", "sent1"]), may_be_header(["how are you", "how is it", "1"])
     (True, False)
+    >>> may_be_header(["no time", "the page", "0.5"]), may_be_header(["0", "1", "2"])
+    (False, False)
     """
-    if any(plain(name) in _KNOWN or role_by_name(name) is not None or is_neutral(name) for name in names):
+    if any(plain(name) in _KNOWN for name in names):
+        return True
+    if any(number_in(name) is not None for name in names):
+        return False
+    if any(role_by_name(name) is not None or is_neutral(name) for name in names):
         return True
     worded = sum(map(are_worded, columns))
     return worded > 0 and not are_worded(names) and all(re.fullmatch(r"[^\W\d][\w.-]*", name) for name in names)

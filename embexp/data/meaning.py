@@ -97,13 +97,23 @@ def _words_in(name: str) -> list[str]:
     return [word for word in re.split(r"[\W_]+", spaced.casefold()) if word]
 
 
+def _is_sentence(name: str) -> bool:
+    return len(_words_in(name)) > 4 or len(plain_name(name)) > 40
+
+
 def is_neutral(name: str) -> bool:
     """Whether a name is that of an id, a place or a date.
 
     >>> [name for name in ("pairID", "doc_id", "hidden", "source url", "编号", "label_id") if is_neutral(name)]
     ['pairID', 'doc_id', 'source url', '编号']
+    >>> is_neutral("no time to read this page")
+    False
     """
-    return role_by_name(name) is None and any(word.rstrip("0123456789") in _NEUTRAL for word in _words_in(name))
+    return (
+        role_by_name(name) is None
+        and not _is_sentence(name)
+        and any(word.rstrip("0123456789") in _NEUTRAL for word in _words_in(name))
+    )
 
 
 def role_by_name(name: str) -> str | None:
@@ -112,9 +122,9 @@ def role_by_name(name: str) -> str | None:
     >>> [role_by_name(name) for name in ("Coarse_Label", "split", "ticker", "hard_neg", "is_duplicate", "相似度")]
     ['label', '', None, 'negative_1', 'label', 'score']
     """
-    plain, words = plain_name(name), _words_in(name)
-    if len(words) > 4 or len(plain) > 40:  # a sentence
+    if _is_sentence(name):
         return None
+    plain, words = plain_name(name), _words_in(name)
     by_part = next((role for part, role in _PARTS.items() if part in plain), None)
     if by_part is not None:
         return by_part

@@ -68,7 +68,7 @@ def read_files(
     is_path = isinstance(path, str | Path) and bool(str(path))
     path_problems = [] if is_path else [Problem("is no path", "path", path, "a file or a folder", fix=("path=<path>",))]
     refuse([*path_problems, *spec.problems(), *options.problems()], under="dataset.reader")
-    place = Path(path)
+    place = Path(path).expanduser()
     if is_prepared(place):
         changed = _changed(spec, ColumnSpec(shape, max_rows=max_rows)) | _changed(options, FileOptions())
         _refuse_idle(place, changed)

@@ -91,7 +91,8 @@ def _check_parts(split: str, files: list[Path]) -> None:
         _PART.sub(part[2] if part else "", _stem(file)) + kind_of(file) for part, file in zip(parts, files, strict=True)
     }
     if not all(parts) or len(wholes) > 1:
-        raise DataError(f"{files[1]} and {files[0]} are both the split {split}", expected="one file for each split")
+        expected = f"one file for each split, or its parts as {split}-00000-of-{len(files):05}{kind_of(files[0])}"
+        raise DataError(f"{files[1]} and {files[0]} are both the split {split}", expected=expected)
     total = int(parts[0][2])
     if [int(part[1]) for part in parts] != [*range(total)]:
         text = f"{files[0].parent} holds {len(files)} of the {total} parts of {split}: {_some(files)}"

@@ -1,8 +1,10 @@
 """Text files as numbered lines: decoded, unzipped, and read in chunks that know their place in the source."""
 
+import codecs
 import gzip
 import io
 import itertools
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,8 +90,8 @@ class FileOptions:
         encoding: as Python names it: utf-8 (with or without byte order mark), gb18030, utf-16 ...
         header: names of the columns of a CSV, TSV or text file that has no header line; empty when it has one.
         quote: the character around fields that hold separators or line ends; None when quotes are plain text.
-        delimiter: what stands between fields (`\t` is a tab); None takes that of the file's ending. Around fields
-            with a delimiter of several characters there are no quotes.
+        delimiter: what stands between fields (`\t` is a tab, `\x01` a control character); None takes that of the
+            file's ending. Around fields with a delimiter of several characters there are no quotes.
     """
 
     encoding: str = "utf-8"
@@ -104,7 +106,9 @@ class FileOptions:
 
     def delimiter_in(self, kind: str) -> str:
         """What stands between the fields of a file with this ending."""
-        return {None: "," if kind == ".csv" else "\t", "\\t": "\t"}.get(self.delimiter, self.delimiter)
+        if self.delimiter is None:
+            return "," if kind == ".csv" else "\t"
+        return re.sub(r"\\(t|x[0-9a-f]{2})", lambda sign: codecs.decode(sign[0], "unicode_escape"), self.delimiter)
 
     def problems(self) -> Iterator[Problem]:
         """The problems with the options, whose keys are below `dataset.reader`."""

@@ -119,7 +119,13 @@ def test_a_part_that_lacks_is_told(tmp_path, number):
 def test_two_files_of_a_split_are_refused(tmp_path, names):
     for name in names:
         csv(tmp_path / name, text=["a"])
-    assert "are both the split train" in refusal_of(tmp_path)
+    assert "are both the split train. Expected one file for each split, or its parts as train-0" in refusal_of(tmp_path)
+
+
+def test_a_path_below_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    csv(tmp_path / "mine.csv", text=["a"])
+    assert read_files("~/mine.csv", "mine").num_rows == 1
 
 
 def test_files_that_are_no_split_are_told(tmp_path, caplog):

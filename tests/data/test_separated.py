@@ -1,6 +1,7 @@
 """CSV, TSV and tables in other clothes: quotes that swallow rows, separators, headers that are none, row numbers."""
 
 import pytest
+from typed_hints import read_as_told
 
 from embexp.data.readers import read_files
 from embexp.errors import DataError
@@ -132,3 +133,45 @@ def test_json_that_is_not_one_object_a_line_is_told_once(tmp_path, content, what
     path = tmp_path / "rows.json"
     message = refusal_of(path, content)
     assert message.startswith(f"{path}: the file holds {what}. Expected an object in each line (JSON Lines), or an")
+
+
+@pytest.mark.parametrize("sign", [" ### ", "@@", "\x01", "[SEP]", "<sep>", "¦", ">>", "^^"])
+@pytest.mark.parametrize("ending", ["txt", "csv"])
+def test_fields_between_unusual_signs_are_no_plain_text(tmp_path, sign, ending):
+    rows = [("sentence1", "sentence2", "score")] if ending == "csv" else []
+    rows += [(f"a bank {number}", f"银行 {number}", f"0.{number}") for number in range(6)]
+    (tmp_path / f"rows.{ending}").write_text("\n".join(map(sign.join, rows)), encoding="utf-8")
+    dataset, messages = read_as_told(tmp_path / f"rows.{ending}")
+    assert len(messages) == 1
+    assert dataset.shape.name == "scored_pair"
+    assert dataset.splits["train"][5] == {"sentence1": "a bank 5", "sentence2": "银行 5", "score": 0.5}
+
+
+@pytest.mark.parametrize(
+    "lines", [["a == b", "c", "d", "e", "f"], ["==", "a"] * 3, ["# title ##"] * 5, ["no signs at all here"] * 9]
+)
+def test_signs_that_separate_nothing_make_no_table(tmp_path, lines):
+    (tmp_path / "rows.txt").write_text("\n".join(lines))
+    assert read_files(tmp_path / "rows.txt", "mine").splits["train"]["text"][:] == lines
+
+
+def test_texts_that_hold_as_many_commas_each_are_read_as_such_on_request(tmp_path):
+    lines = [f"well, {number}" for number in range(6)]
+    (tmp_path / "rows.txt").write_text("\n".join(lines))
+    dataset, messages = read_as_told(tmp_path / "rows.txt", choice=1)
+    assert len(messages) == 1
+    assert dataset.splits["train"]["text"][:] == lines
+
+
+@pytest.mark.parametrize(
+    "first", ["no time to read this page", "the index of a market went up today", "which row is it"]
+)
+def test_a_first_row_with_words_of_columns_is_no_header(tmp_path, first):
+    rows = [
+        f"{first},another text of some words,0.5",
+        *(f"a text {number},a text too,0.{number}" for number in range(9)),
+    ]
+    (tmp_path / "rows.csv").write_text("\n".join(rows))
+    dataset, messages = read_as_told(tmp_path / "rows.csv")
+    assert "hint: type dataset.reader.header=[sentence1,sentence2,score]" in messages[0]
+    assert dataset.splits["train"].num_rows == len(rows)
