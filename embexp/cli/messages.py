@@ -5,13 +5,14 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from embexp.cli.overrides import SINGLE
+from embexp.cli.overrides import SINGLE, path_problem
 from embexp.cli.quoting import quoted
 from embexp.config.compose import option_names
 from embexp.config.schemas import SCHEMAS
@@ -76,6 +77,8 @@ def _explain_option(error: MissingConfigException, file: str) -> Problem | BaseE
     options = sorted(option_names(group)) if in_list else error.options
     if not options:
         return error
+    if group in ("dataset", "model") and option and Path(option).exists():
+        return path_problem(group, option)
     given, how_many = ([option], "some") if in_list else (option, "one")
     near = get_close_matches(option, options, n=2, cutoff=0.5)
     fix = tuple(f"{group}={as_typed([name] if in_list else name)}" for name in near)

@@ -1,6 +1,7 @@
 """Overrides as people type them: null for none, paths in place of options, texts without the quotes of Hydra."""
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,7 +10,7 @@ from embexp.cli.quoting import FOREIGN, QUOTED, quoted, unquoted
 from embexp.config.compose import brings_data
 from embexp.config.session import known_model, option_files
 from embexp.data.formats import SUFFIXES, kind_of
-from embexp.errors import ConfigError, did_you_mean, listed
+from embexp.errors import ConfigError, Problem, did_you_mean, listed
 
 _SEVERAL = ("step", "adapt", "evaluator", "export")  # groups of which a run has a list of options
 # What a run cannot go without, with a value to type.
@@ -144,6 +145,8 @@ def _expand(argument: str) -> list[str]:
     if (of := _OF_EVALUATOR.fullmatch(group)) and value not in ("", "null") and value[0] not in "{$":
         key, known = f"evaluator.{of[1]}.dataset", sorted(option_files("dataset"))
         if not _paths_in(value) and (unknown := [each for each in value.split(",") if each not in known]):
+            if Path(unknown[0]).exists():
+                raise ConfigError(path_problem(key, unknown[0]))
             near = get_close_matches(unknown[0], known, n=2, cutoff=0.5)
             fix, note = [f"{key}={name}" for name in near], did_you_mean(unknown[0], known)
             expected = f"a path, a Hub id, or one of: {listed(known)}"
@@ -198,6 +201,15 @@ def _paths_in(value: str) -> list[str] | None:
 def _is_path(value: str) -> bool:
     """A slash or a known ending makes a path; a folder here that has an option's name does not hide the option."""
     return "/" in value or kind_of(Path(value)) in SUFFIXES
+
+
+def path_problem(key: str, value: str) -> Problem:
+    """What to type for a folder here that was named without a slash, or for a file of a kind that cannot be read."""
+    if Path(value).is_dir():
+        text = "is a folder here, and no option"
+        return Problem(text, key, value, expected="a slash at its end", fix=(f"{key}={shlex.quote(f'{value}/')}",))
+    endings = f"one of the endings {listed(SUFFIXES)}" if key != "model" else "a folder with a saved model"
+    return Problem("is a file here that cannot be read", key, value, expected=endings)
 
 
 def _is_hub_id(value: str) -> bool:

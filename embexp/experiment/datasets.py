@@ -1,6 +1,7 @@
 """Build a data set from its YAML: read it, apply its steps, convert it. Runs and commands share this."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from embexp.config.yaml_keys import describes
 from embexp.core.file_contents import cached_snapshot, model_hash
 from embexp.data.cache import cached_step, dataset_key, rename_entry, step_key, unfinished_folder
 from embexp.data.dataset import EmbeddingDataset
+from embexp.data.formats import SUFFIXES
 from embexp.data.readers import BUNDLED
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problem, listed
 from embexp.steps.conversions.conversion import ConversionSettings
@@ -151,13 +153,23 @@ _MOST_BUILT = 8  # data sets that a builder holds on to
 
 
 def dataset_name(node: _Node, choices: Mapping[str, Any]) -> str:
-    """The name of a dataset for people: the YAML's name, or the last part of its path or id.
+    """The name of a dataset for people: the YAML's name, or the last part of its path without ending, or of its id.
 
     Rows that stand in for those of a public data set are named: `qqp (stand-in: finance_en)`.
+
+    >>> paths = ("a/pairs.csv.gz", "v1.5/", "q.v2.CSV")
+    >>> [dataset_name({"reader": {"path": path}}, {"dataset": "file"}) for path in paths]
+    ['pairs', 'v1.5', 'q.v2']
     """
     reader = node["reader"]
     given = {"file": reader.get("path"), "hub": reader.get("id")}.get(str(choices["dataset"]))
-    name = Path(given).name.partition(".")[0] if given else str(choices["dataset"])
+    if given and choices["dataset"] == "file":
+        path = Path(given)
+        path = path if path.name not in ("", "..") else path.resolve()
+        ending = re.search(rf"({'|'.join(map(re.escape, SUFFIXES))})?(\.gz)?$", path.name, re.IGNORECASE)
+        name = path.name[: ending.start()] or path.name
+    else:
+        name = str(given or choices["dataset"]).rpartition("/")[2]
     return with_stand_in(name, _stand_in_of(node))
 
 

@@ -131,3 +131,24 @@ def test_a_message_says_what_was_given_what_was_expected_and_what_to_type(tmp_pa
     )
     missing = message_of(tmp_path, "dataset=nothing/missing.csv")
     assert "nothing/missing.csv" in missing
+
+
+@pytest.mark.parametrize("key", ["dataset", "evaluator.sts.dataset", "model"])
+@pytest.mark.parametrize("name", ["mine", "数据 集", "."])
+def test_a_folder_here_that_was_named_without_a_slash_gets_one(workplace, key, name):
+    (workplace / name).mkdir(exist_ok=True)
+    message = message_of(workplace / "run", f"{key}={name}")
+    assert message.startswith(f"{key}={name} is a folder here, and no option.")
+    ((hint,),) = hints_in(message)
+    assert hint == f"{key}={name}/"
+    if key == "dataset":
+        assert "holds no split" in message_of(workplace / "run", hint)
+
+
+@pytest.mark.parametrize("key", ["dataset", "evaluator.sts.dataset"])
+@pytest.mark.parametrize("name", ["pairs.zip", "stsb1"])
+def test_a_file_here_of_a_kind_that_is_not_read_is_said_to_be_one(workplace, key, name):
+    (workplace / name).write_text("a")
+    assert message_of(workplace / "run", f"{key}={name}").startswith(
+        f"{key}={name} is a file here that cannot be read."
+    )
