@@ -85,7 +85,7 @@ def run_fingerprint(plan: "RunPlan") -> str:
 
     Two runs with the same one end with the same numbers, in the same tracker: the second need not be done.
     """
-    settings = {key: value for key, value in plan.config.items() if key not in CHANGE_NOTHING}
+    settings = _canonical({key: value for key, value in plan.config.items() if key not in CHANGE_NOTHING})
     calls = {key: settings[key] for key in ("adapt", "evaluator", "loss", "modifier")}
     return digest(
         settings,
@@ -99,6 +99,22 @@ def run_fingerprint(plan: "RunPlan") -> str:
         versions() | code(plan),
         str(Path.cwd()),  # where a store without a uri lies
     )
+
+
+def _canonical(node: Any, key: str = "") -> Any:
+    """The same settings whichever way a path was typed, and without how often a trainer logs."""
+    if isinstance(node, Mapping):
+        left_out = _LOGGING if key == "trainer" else ()
+        return {name: _canonical(value, str(name)) for name, value in node.items() if name not in left_out}
+    if isinstance(node, list | tuple):
+        return [_canonical(each, key) for each in node]
+    if isinstance(node, str) and key in _PATHS and (path := Path(node).expanduser()).exists():
+        return str(path.resolve())
+    return node
+
+
+_LOGGING = ("logging_steps", "logging_strategy", "logging_first_step")
+_PATHS = ("path", "model", "guide", "generator", "folder")  # keys of what is read
 
 
 def identity_tags(record: Mapping[str, Any], folder: Path, sweep: str | None) -> dict[str, str]:

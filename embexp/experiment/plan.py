@@ -41,7 +41,7 @@ from embexp.experiment.evaluators import (
     split_for_run,
 )
 from embexp.experiment.routing import check_rows_kept, makeable, route_to_loss, wanted_shapes
-from embexp.experiment.settings_checks import Findings, check_settings, sweep_problems
+from embexp.experiment.settings_checks import Findings, check_settings, sweep_problems, usual_learning_rate
 from embexp.experiment.stage_config import (
     StageConfig,
     check_stages,
@@ -183,7 +183,8 @@ def _check_yaml(
         if stage := mine.attempt(configure_stage, name, node, config, names, builder):
             stages.append(stage)
             mine.attempt(_check_route, stage, builder)
-            mine.add(check_settings(stage.spec, node["trainer"], model).errors, ConfigError)
+            rate = usual_learning_rate(config["model"])
+            mine.add(check_settings(stage.spec, node["trainer"], model, None, rate).errors, ConfigError)
     for name in config["evaluator"] or {}:
         problems.attempt(check_evaluator, name, config, names["dataset"], builder)
     if problems.found:

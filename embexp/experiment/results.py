@@ -19,6 +19,7 @@ from embexp.evaluation.stats.multiple_comparisons import rank_models
 from embexp.experiment.artifacts import write_artifacts
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import GEOMETRY, AllScores, collapse_line, metrics_of
+from embexp.experiment.settings_checks import usual_learning_rate
 from embexp.exports.delivery import adapter_base
 from embexp.exports.model_card import write_card
 from embexp.reports.tables import closing_markdown
@@ -161,7 +162,7 @@ def _usual_learning_rate(plan: RunPlan) -> float | None:
     modules = json_in(Path(place["location"]) / "modules.json") or [{"type": ""}]
     if modules[0]["type"].endswith("StaticEmbedding"):
         return option_of("model", "static")["_learning_rate_"]
-    return (model.get("adapter") or {}).get("_learning_rate_") or model.get("_learning_rate_")
+    return usual_learning_rate(model)
 
 
 def _predictions_tag(primary: Mapping[str, Any], trained: AllScores) -> dict[str, str]:

@@ -59,14 +59,19 @@ _NEEDS_OTHER_ROWS = {"in_batch_negatives", "compares_rows"}
 
 
 def check_settings(
-    spec: LossSpec, trainer: Mapping[str, Any], model: BaseModel | None, num_rows: int | None = None
+    spec: LossSpec,
+    trainer: Mapping[str, Any],
+    model: BaseModel | None,
+    num_rows: int | None = None,
+    learning_rate: float | None = None,
 ) -> Findings:
     """Loss, modifier, trainer and model against each other; a model of None is not looked at.
 
     Args:
+        learning_rate: the one that suits the model, where it is known.
         num_rows: of train, where they are known: no larger batch is proposed.
     """
-    values = tuple(trainer_problems(trainer))
+    values = tuple(trainer_problems(trainer, learning_rate=learning_rate))
     return Findings(
         errors=(
             *(values or _trainer_errors(spec, trainer)),
@@ -76,6 +81,12 @@ def check_settings(
         ),
         warnings=() if values else tuple(_trainer_warnings(spec, trainer, num_rows)),
     )
+
+
+def usual_learning_rate(model: Mapping[str, Any]) -> float | None:
+    """The learning rate that suits a model, or its adapter, as the YAML says (`_learning_rate_`)."""
+    adapter = model.get("adapter")
+    return (isinstance(adapter, Mapping) and adapter.get("_learning_rate_")) or model.get("_learning_rate_")
 
 
 def batch_size_of(trainer: Mapping[str, Any]) -> int:

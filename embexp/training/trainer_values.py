@@ -99,12 +99,15 @@ def is_bounded(trainer: Mapping[str, Any]) -> bool:
     return all(name.startswith("_") or name in _OWNED or _legal_values(name) for name in trainer)
 
 
-def trainer_problems(trainer: Mapping[str, Any], key: str = "trainer") -> Iterator[Problem]:
+def trainer_problems(
+    trainer: Mapping[str, Any], key: str = "trainer", learning_rate: float | None = None
+) -> Iterator[Problem]:
     """The problems with values that can be seen without importing what trains.
 
     Args:
         trainer: a trainer YAML, or a part of it.
         key: where it stands.
+        learning_rate: the one that suits the model, where it is known.
 
     >>> print(*trainer_problems({"learning_rate": -1, "max_steps": -1}))
     trainer.learning_rate=-1 was given. Expected a number above 0 and of at most 100.
@@ -121,7 +124,8 @@ def trainer_problems(trainer: Mapping[str, Any], key: str = "trainer") -> Iterat
             yield Problem(key=f"{key}.{name}", given=value, note=f"A run {why}.", fix=fix)
         elif (legal := _legal_values(name)) and not legal.allow(value):
             found.append(name)
-            default = _default_of(name)
+            is_rate = name == "learning_rate" and learning_rate
+            default = as_typed(learning_rate) if is_rate else _default_of(name)
             note = "-1 leaves the number of steps to num_train_epochs." if name == "max_steps" else ""
             added = "" if default is not None else "++"
             default = as_typed(field_defaults(*TRAINING_ARGUMENTS).get(name)) if added else default

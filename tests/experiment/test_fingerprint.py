@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from test_run import plan_of
 
 from embexp.config.compose import option_of
@@ -101,6 +102,27 @@ def test_each_file_of_an_adapter_and_of_its_base_is_part_of_the_run(saved, adapt
     assert {"adapter_config.json", "adapter_model.safetensors"} <= {*names}
     names = check_each_file(lambda: located_again(plan), saved)
     assert "1_Pooling/config.json" in names
+
+
+def test_a_path_may_be_typed_in_any_way_and_logging_changes_nothing(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("rows")
+    Path("link").symlink_to(saved)
+    plan = plan_of(tmp_path, "tracking=none", "paths.cache=null")
+
+    def seen(key, value):
+        config = OmegaConf.create(dict(plan.config))
+        OmegaConf.update(config, key, str(value), force_add=True)
+        return run_fingerprint(replace(plan, config=OmegaConf.to_container(config)))
+
+    ways = (saved, f"{saved}/", os.path.relpath(saved), "./link")
+    for key in ("model.path", "model.base.path", "loss.guide", "dataset.steps.negatives.retriever.model"):
+        assert len({seen(key, path) for path in ways}) == 1
+        assert seen(key, saved) != seen(key, saved.parent)
+    assert len({seen("evaluator.sts.dataset.reader.path", path) for path in ("rows.csv", tmp_path / "rows.csv")}) == 1
+    assert seen("name", "other") == seen("trainer.logging_steps", 1) == seen("trainer.logging_first_step", True)
+    assert seen("adapt.mlm.trainer.logging_steps", 1) == seen("adapt.mlm.trainer.logging_strategy", "no")
+    assert seen("name", "other") != seen("trainer.eval_steps", 0.5)
 
 
 def test_the_files_of_a_guide_are_part_of_the_run(saved, tmp_path):

@@ -15,12 +15,14 @@ from embexp.experiment.settings_checks import sweep_problems
 SWEEP = {"rerun": "failed", "workers": 0, "gpus": None, "unknown_keys": "refuse"}
 
 
-def keys_refused(*overrides: str) -> set[str]:
+def refused(*overrides: str) -> EmbexpError:
     with pytest.raises(EmbexpError) as refusal, hydra_started():
-        plan_run(
-            *composed([*TINY, "tracking=none", "paths.cache=null", *overrides]), Path("none"), context=RunContext()
-        )
-    return {problem.key for problem in refusal.value.problems}
+        plan_run(*composed(["tracking=none", "paths.cache=null", *overrides]), Path("none"), context=RunContext())
+    return refusal.value
+
+
+def keys_refused(*overrides: str) -> set[str]:
+    return {problem.key for problem in refused(*TINY, *overrides).problems}
 
 
 @pytest.mark.parametrize(
@@ -103,3 +105,9 @@ def test_sampler_and_pruner_take_what_they_know_and_the_study_does_not_give(key,
 
     with pytest.raises(EmbexpError, match=rf"^tune\.{key}\.{of_study}=5 is "):
         check_tuners(compose([f"+tune.{key}.{of_study}=5"], "tune"))
+
+
+@pytest.mark.parametrize(("model", "rate"), [("tiny", "5e-05"), ("static_scratch", "0.1"), ("bow", "0.001")])
+def test_a_refused_learning_rate_is_answered_with_that_of_the_model(model, rate):
+    (problem,) = refused(f"model={model}", "trainer.learning_rate=-1").problems
+    assert problem.fix == (f"trainer.learning_rate={rate}",)
