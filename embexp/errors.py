@@ -131,7 +131,7 @@ def _renamed_override(part: str, rename: Callable[[str], str]) -> str:
 
 
 class EmbexpError(Exception):
-    """A mistake a user can mend, or several: printed as one message, without a traceback.
+    """A mistake that a user can correct, or several: printed as one message, without a traceback.
 
     Attributes:
         problems: the mistakes, as data.
@@ -193,7 +193,7 @@ class ModelError(EmbexpError):
 
 
 class TrainingError(EmbexpError):
-    """Training that cannot go on: impossible arguments, or a loss that is not a number."""
+    """Training that cannot continue: impossible arguments, or a loss that is not a number."""
 
 
 class ExportError(EmbexpError):
@@ -205,7 +205,7 @@ class TrackingError(EmbexpError):
 
 
 class Pruned(EmbexpError):  # noqa: N818  # no error
-    """A run that whoever watches it has stopped, as others do better: neither a mistake nor a failure."""
+    """A run that a study has stopped because others do better: neither a mistake nor a failure."""
 
 
 class SkippedJobError(EmbexpError):

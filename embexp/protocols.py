@@ -108,7 +108,7 @@ class BaseModel(Protocol):
         """
 
     def check(self) -> None:
-        """Refuse what only torch and sentence-transformers can tell; loads no weights.
+        """Refuse what only torch and sentence-transformers can check; loads no weights.
 
         Raises:
             EmbexpError: the machine lacks what is configured, or a module does not take its arguments.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class SweepLauncher(Launcher):
-    """Runs the jobs of a multirun in this process or in worker processes, and tells how it goes."""
+    """Runs the jobs of a multirun in this process or in worker processes, and shows the progress."""
 
     def setup(self, *, hydra_context: "HydraContext", task_function: "TaskFunction", config: "DictConfig") -> None:
         from embexp.sweep.jobs import JobRunner

@@ -142,7 +142,7 @@ def test_a_stage_trains_on_the_main_stages_texts_or_its_own(tmp_path):
     assert any("swap" in str(report).lower() for report in swapped.history)
 
 
-def test_what_a_stage_chose_itself_is_told_by_its_name(tmp_path):
+def test_what_a_stage_chose_itself_is_shown_by_its_name(tmp_path):
     (tmp_path / "passages.txt").write_text("\n".join(f"passage {number} of a report" for number in range(40)))
     own = f"adapt.tsdae.dataset={tmp_path / 'passages.txt'}", "adapt.tsdae.loss=simcse"
     plan = plan_of(tmp_path, BOTH, *own, "adapt.mlm.dataset=${dataset}")
@@ -152,7 +152,7 @@ def test_what_a_stage_chose_itself_is_told_by_its_name(tmp_path):
     assert [(stage.name, stage.dataset.name, stage.loss.name) for stage in again.stages] == told
 
 
-def test_a_loss_that_is_taken_from_the_data_keeps_name_and_modifier_when_a_run_is_gone_on_with(tmp_path):
+def test_a_loss_that_is_taken_from_the_data_keeps_name_and_modifier_when_a_run_is_resumed(tmp_path):
     stage = (
         "+adapt.first={trainer: null}",
         "+dataset@adapt.first.dataset=finance_zh",
@@ -321,7 +321,7 @@ def test_a_stopped_stage_ends_killed_and_says_once_how_to_go_on(workplace, caplo
         ("complete", "embexp.training.callbacks", 4),  # in tsdae, before its second checkpoint is marked
     ],
 )
-def test_a_run_killed_in_a_stage_goes_on_in_the_same_child_to_the_same_bits(moment, adapted, workplace, store):
+def test_a_run_killed_in_a_stage_resumes_in_the_same_child_to_the_same_bits(moment, adapted, workplace, store):
     killed(before, moment, workplace / "run", *TINY, BOTH, "tracking.log_model=false", "keep=full")
     began = {name: child.info for name, child in children_of(store)[1].items()}
     assert resume(workplace / "run")["run"]["status"] == "FINISHED"

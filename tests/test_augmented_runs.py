@@ -81,7 +81,7 @@ def plan_with(*overrides):
 
 
 @pytest.mark.slow
-def test_a_run_trains_on_the_copies_too_and_is_judged_on_the_same_rows():
+def test_a_run_trains_on_the_copies_too_and_is_evaluated_on_the_same_rows():
     plain, made = plan_with(), plan_with("step=[augment_typos,augment_swap]")
     rows = [plan.stages[0].dataset.splits["train"].num_rows for plan in (plain, made)]
     assert rows[1] > 2 * rows[0]
@@ -91,7 +91,7 @@ def test_a_run_trains_on_the_copies_too_and_is_judged_on_the_same_rows():
 
 
 @pytest.mark.slow
-def test_a_run_trains_on_damaged_texts_and_is_judged_on_whole_ones():
+def test_a_run_trains_on_damaged_texts_and_is_evaluated_on_whole_ones():
     plan = plan_with("step=[noise_swap]", "loss=tsdae")
     assert plan.stages[0].dataset.shape.name == "noised_text"
     assert execute(plan).content["run"]["status"] == "FINISHED"

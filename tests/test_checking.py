@@ -238,7 +238,7 @@ def test_texts_of_which_the_same_is_left_are_refused(local_model, most, prompt):
 EXPECTED = "Expected shorter texts, or a longer limit."
 
 
-def test_models_that_are_not_here_are_not_asked(local_model):
+def test_models_that_are_not_here_are_not_checked(local_model):
     model, place = local_model
     columns = pairs(["one two three four five"] * 2, ["one", "two"])
     for other in (place | {"source": "hub"}, None):
@@ -313,7 +313,7 @@ def test_a_modifier_that_does_not_compose_is_refused_with_those_that_do(loss, mo
     assert error.endswith("hint: type modifier=matryoshka\nhint: type modifier=none")
 
 
-def test_a_trait_that_an_argument_switches_off_is_told_and_goes_with_it():
+def test_a_trait_that_an_argument_switches_off_is_reported_and_goes_with_it():
     error = only(findings_of("mega_batch", "positive_pair", pairs(), "adaptive_layer").errors)
     assert "hint: type loss.use_mini_batched_version=false\nhint: type modifier=matryoshka" in error
     changes = {"use_mini_batched_version": False}

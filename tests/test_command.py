@@ -122,14 +122,14 @@ def test_help_names_the_groups_and_their_options(tmp_path):
     assert "mlflow ui" in done.stdout
 
 
-def test_the_traceback_comes_when_asked_for(tmp_path):
+def test_the_traceback_comes_when_requested(tmp_path):
     done = run("loss=softmax", "dataset=stsb", folder=tmp_path, HYDRA_FULL_ERROR="1")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "ShapeError" in done.stderr
 
 
-def test_a_missing_file_is_told_before_anything_is_loaded(tmp_path):
+def test_a_missing_file_is_reported_before_anything_is_loaded(tmp_path):
     done = run("dataset=nothing/here.csv", folder=tmp_path)
     assert done.returncode == 1
     assert "There is no file nothing/here.csv" in done.stderr
@@ -265,7 +265,7 @@ def test_what_hydra_refuses_even_so_stays_as_it_was_typed():
     ]
 
 
-def test_a_hub_that_does_not_answer_is_asked_once(tmp_path):
+def test_a_hub_that_does_not_answer_is_queried_once(tmp_path):
     nobody = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hub")}
     started = time.monotonic()
     done = run("dataset=org/name", "model=tiny", "tracking=none", folder=tmp_path, **nobody)

@@ -28,7 +28,7 @@ def compared(*runs, **settings):
     return compare(compose([*_with_runs([str(run) for run in runs]), *options], "compare"))
 
 
-def test_metrics_of_both_stand_beside_each_other_with_interval_and_verdict(two_runs, capsys):
+def test_metrics_of_both_are_compared_with_interval_and_verdict(two_runs, capsys):
     found = compared(two_runs / "mnrl", two_runs / "cosent")
     results = [json.loads((two_runs / loss / "result.json").read_text()) for loss in ("mnrl", "cosent")]
     row = next(row for row in found["metrics"] if row["metric"] == "test/sts/spearman_cosine")
@@ -102,7 +102,7 @@ def row_of(found):
     return next(row for row in found["metrics"] if row["metric"] == "test/sts/spearman_cosine")
 
 
-def test_a_run_is_never_judged_by_the_true_values_of_another(two_runs, tmp_path, capsys):
+def test_a_run_is_never_evaluated_by_the_true_values_of_another(two_runs, tmp_path, capsys):
     def corrected(table):
         gold = table["gold"].to_numpy().copy()
         gold[:7] = 1 - gold[:7] + 0.001
@@ -203,7 +203,7 @@ def test_a_run_that_never_ended_and_a_side_without_a_run_are_refused(two_runs, t
         compared(two_runs / "mnrl", "nowhere")
 
 
-def test_examples_of_an_earlier_version_are_told_apart(two_runs, tmp_path):
+def test_examples_of_an_earlier_version_are_distinguished(two_runs, tmp_path):
     shutil.copytree(two_runs / "cosent", tmp_path / "old")
     file = tmp_path / "old" / "examples" / "sts_test.parquet"
     pyarrow.parquet.write_table(pyarrow.parquet.read_table(file).replace_schema_metadata({}), file)

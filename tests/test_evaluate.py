@@ -65,7 +65,7 @@ def test_the_same_models_have_the_same_scores_again(workplace):
     assert scores[0] == scores[1]
 
 
-def test_all_models_that_are_not_there_are_told_before_any_is_loaded(workplace):
+def test_all_models_that_are_not_there_are_reported_before_any_is_loaded(workplace):
     with pytest.raises(ModelError) as error:
         _plan_evaluation(composed("model=./no/such,tiny,./neither/this", "tracking=none"), workplace / "out")
     assert "./no/such" in str(error.value)

@@ -97,13 +97,13 @@ VARIANTS += [pytest.param(variant, id="-".join(variant), marks=pytest.mark.matri
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_killed_run_that_is_gone_on_with_equals_one_that_was_not(variant, data, workplace, store):
+def test_a_killed_run_that_is_resumed_equals_one_that_was_not(variant, data, workplace, store):
     assert_same_end(workplace, store, *overrides_of(variant[0], data), *variant[1:])
 
 
 @pytest.mark.parametrize("change", ["model/adapter=lora", "model.forward=plain"])
 @pytest.mark.matrix
-def test_a_changed_pretrained_model_is_gone_on_with(change, data, workplace, store):
+def test_a_changed_pretrained_model_is_resumed(change, data, workplace, store):
     model = ScratchModel(num_layers=1, hidden_size=16, num_heads=2, vocabulary_size=100, max_seq_length=16)
     model.load(lambda: TEXTS, workplace).save_pretrained(str(workplace / "base"))
     others = [override for override in overrides_of("softmax", data) if not override.startswith("model")]

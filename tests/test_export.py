@@ -85,7 +85,7 @@ def test_a_run_whose_model_is_an_adapter_says_that_it_needs_its_base(workplace, 
 
 
 @pytest.mark.slow
-def test_an_export_that_fails_leaves_the_earlier_one_and_what_is_told_of_it(workplace):
+def test_an_export_that_fails_leaves_the_earlier_one_and_what_is_known_of_it(workplace):
     run_once(workplace / "run", "export=[onnx]", "tracking=none")
     graph = workplace / "run/exports/onnx/model.onnx"
     before, told = graph.read_bytes(), (workplace / "run/result.json").read_text()
@@ -112,7 +112,7 @@ def test_an_export_made_again_with_less_leaves_no_metrics_of_the_earlier_one(fin
 
 
 def test_a_run_that_another_process_holds_is_not_touched(finished_run):
-    with held(finished_run), pytest.raises(ConfigError, match="still going on in another process"):
+    with held(finished_run), pytest.raises(ConfigError, match="still running in another process"):
         call("run=run", "export=[binary]")
     assert not (finished_run / "exports").exists()
 
@@ -132,7 +132,7 @@ def test_exporting_again_adds_nothing_that_the_trackers_run_has_and_does_not_ope
     assert {entry.path for entry in client.list_artifacts(run_id, "exports")} == {"exports/binary", "exports/int8"}
 
 
-def test_a_run_that_the_tracker_does_not_know_is_told(workplace, store, caplog):
+def test_a_run_that_the_tracker_does_not_know_is_reported(workplace, store, caplog):
     import mlflow
 
     folder = workplace / "run"
@@ -158,7 +158,7 @@ def test_a_run_that_the_tracker_does_not_know_is_told(workplace, store, caplog):
         ("result.json", "The run in run was interrupted. Expected one that has finished"),
     ],
 )
-def test_what_is_no_finished_run_is_told_with_what_fits(change, message, workplace):
+def test_what_is_no_finished_run_is_reported_with_what_fits(change, message, workplace):
     folder = workplace / "run"
     folder.mkdir()
     for name in ("run.json", "config.yaml", "result.json"):
@@ -169,7 +169,7 @@ def test_what_is_no_finished_run_is_told_with_what_fits(change, message, workpla
     assert str(refusal.value).startswith(message)
 
 
-def test_a_saved_model_given_as_a_run_is_told_so(workplace):
+def test_a_saved_model_given_as_a_run_is_reported_as_one(workplace):
     (workplace / "modules.json").touch()
     with pytest.raises(ConfigError, match=r"It is a saved model: .* take it as model=\."):
         call("run=.", "export=[binary]")
@@ -199,7 +199,7 @@ def test_a_saved_model_is_exported_with_the_data_that_are_named():
     ],
 )
 @pytest.mark.usefixtures("workplace")
-def test_what_is_missing_is_asked_for(arguments, message):
+def test_what_is_missing_is_requested(arguments, message):
     with pytest.raises(ConfigError) as refusal:
         call(*arguments)
     assert str(refusal.value).startswith(message)

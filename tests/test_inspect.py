@@ -58,7 +58,7 @@ def pairs(workplace):
     return "dataset=pairs.csv"
 
 
-def test_a_file_is_told_as_it_is(pairs):
+def test_a_file_is_reported_as_it_is(pairs):
     found = json.loads(inspected(pairs, "format=json", "examples=1"))
     assert (found["name"], found["shape"], found["rows"]) == ("pairs", "binary_pair", {"train": 5})
     assert found["labels"] == {"train": {"0": 2, "1": 3}}
@@ -89,7 +89,7 @@ def test_the_text_form_tells_the_same(pairs):
     assert "binary_pair -> scored_pair: " in text
 
 
-def test_steps_are_applied_when_asked(pairs):
+def test_steps_are_applied_when_requested(pairs):
     text = inspected(pairs, "steps=true", "dataset.steps.split.ratios=[1,1,1]")
     assert "step       split" in text
     assert "leaks      none: train, dev, test share no text" in text
@@ -172,7 +172,7 @@ def test_without_a_train_split_nothing_is_to_be_trained(workplace):
     assert "\ntrain      there is no train split (only dev, test), so nothing" in inspected("dataset=judged/")
 
 
-def test_examples_name_their_classes_and_columns_that_are_not_read_are_told():
+def test_examples_name_their_classes_and_columns_that_are_not_read_are_reported():
     found = {"examples": [{"sentence1": "a", "label": 1}], "label_names": ["中立", "蕴含"]}
     assert list(_examples(found)) == ["row 1      sentence1: 'a'", "           label: 1 (蕴含)"]
     head = {"name": "x", "shape": "text", "columns": ["text"], "offered_shapes": [], "rows": {"train": 1}, "steps": []}

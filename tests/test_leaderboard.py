@@ -79,7 +79,7 @@ def test_folders_and_mlflow_give_the_same_leaderboard(sweep, workplace, capsys):
 
 
 @pytest.mark.parametrize("by_id", [True, False])
-def test_the_files_go_to_the_artifacts_of_the_sweep_and_where_they_were_asked_for(sweep, store, workplace, by_id):
+def test_the_files_go_to_the_artifacts_of_the_sweep_and_where_they_were_requested(sweep, store, workplace, by_id):
     import mlflow
 
     ranked(f"sweep={SWEEP_ID if by_id else sweep}", "output=my leaderboard")

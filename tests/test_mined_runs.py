@@ -65,7 +65,7 @@ def test_mined_negatives_come_from_the_cache_until_an_argument_changes(pairs, ca
     assert other.fingerprints()["train"] != first.fingerprints()["train"]
 
 
-def test_a_run_trains_on_mined_negatives_and_is_judged_on_what_it_is_judged_on_without(workplace):
+def test_a_run_trains_on_mined_negatives_and_is_evaluated_on_what_it_is_evaluated_on_without(workplace):
     with_them, without = (planned(workplace, f"negatives={option}") for option in ("bm25", "none"))
     main = with_them.stages[-1].dataset
     assert main.shape.name == "triplet"

@@ -31,7 +31,7 @@ def test_a_conversion_that_keeps_few_rows_of_nli_is_not_taken_silently(tmp_path,
     assert plan_of_nli(tmp_path, real_data, "shape=triplet").stages[0].dataset.splits["train"].num_rows == 776
 
 
-def test_the_shape_that_is_asked_for_is_trained_on(tmp_path, real_data):
+def test_the_shape_that_is_requested_is_trained_on(tmp_path, real_data):
     (stage,) = plan_of_nli(tmp_path, real_data, "shape=positive_pair").stages
     labels = plan_of_nli(tmp_path, real_data, "loss=softmax").stages[0].dataset.splits["train"]["label"][:]
     assert stage.dataset.shape.name == "positive_pair"
@@ -49,7 +49,7 @@ def test_a_run_is_called_by_its_adapter_too(tmp_path):
     assert plan_of_finance(tmp_path, "model=minilm", "model/adapter=lora").name == "mnrl/minilm+lora/42"
 
 
-def test_what_the_machine_lacks_for_the_model_is_told_by_the_plan(tmp_path, monkeypatch):
+def test_what_the_machine_lacks_for_the_model_is_reported_by_the_plan(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(EmbexpError, match=r"model\.attention=flash_attention_2 needs an NVIDIA GPU"):
         plan_of_finance(tmp_path, "model=minilm", "model.attention=flash_attention_2")
@@ -103,7 +103,7 @@ def test_wrong_settings_of_conversions_hide_no_other_mistake_and_make_none_up(tm
         ("spearman_cosine", "Too few are left without them."),
     ],
 )
-def test_rows_seen_in_training_are_told_with_a_step_only_where_it_reaches_them(own, metric, without):
+def test_rows_seen_in_training_are_reported_with_a_step_only_where_it_reaches_them(own, metric, without):
     judge = SimpleNamespace(name="sts", metric_names=(metric,))
     (told,) = _leak_warnings(judge, {"dev": numpy.array([True, False]), "test": numpy.array([False])}, own)
     found = "1 of 2 rows (50.0 %) of dev of the evaluator sts are also in the training data."
@@ -156,7 +156,7 @@ def test_a_modifier_stands_in_the_runs_name(tmp_path):
 
 
 @pytest.mark.parametrize("model", ["minilm", "static"])
-def test_weights_that_cannot_be_trained_are_told_by_the_plan(model, tmp_path):
+def test_weights_that_cannot_be_trained_are_reported_by_the_plan(model, tmp_path):
     key = {"minilm": "model.dtype", "static": "model.source.dtype"}[model]
     with pytest.raises(
         EmbexpError, match=r"model\.dtype=float16 cannot be trained: .*\nhint: type model\.dtype=bfloat16"

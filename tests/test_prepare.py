@@ -104,7 +104,7 @@ def test_a_changed_file_or_step_is_made_anew(pairs, workplace, caplog):
     assert read_files(workplace / "prepared/pairs", "x").num_rows == 41
 
 
-def test_a_number_that_a_conversion_needs_is_asked_for_and_used(workplace):
+def test_a_number_that_a_conversion_needs_is_requested_and_used(workplace):
     (workplace / "scored.csv").write_text(
         "sentence1,sentence2,score\n" + "".join(f"a{n},b{n},{n / 10}\n" for n in range(11))
     )
@@ -152,7 +152,7 @@ def test_a_shape_out_of_reach_is_refused_with_those_within(pairs):
     ],
     ids=["its own", "of a step for many YAMLs", "of a part"],
 )
-def test_a_wrong_argument_of_a_step_is_told_once_with_its_place(pairs, typed, told):
+def test_a_wrong_argument_of_a_step_is_reported_once_with_its_place(pairs, typed, told):
     with pytest.raises(EmbexpError, match=told):
         prepared(pairs, *typed)
 

@@ -111,7 +111,7 @@ def test_a_run_killed_again_and_again_at_random_ends_like_one_that_was_not(undis
 
 
 @pytest.mark.slow
-def test_the_command_goes_on_with_a_killed_run_by_folder_or_by_id_in_the_same_mlflow_run(workplace, store):
+def test_the_command_resumes_a_killed_run_by_folder_or_by_id_in_the_same_mlflow_run(workplace, store):
     import mlflow
 
     command = [sys.executable, "-m", "embexp"]
@@ -180,14 +180,14 @@ def begun(workplace) -> Path:
     return workplace / "run"
 
 
-def test_a_run_that_is_gone_on_with_takes_no_other_values(begun):
+def test_a_run_that_is_resumed_takes_no_other_values(begun):
     with pytest.raises(
         ConfigError, match=r"seed=1 trainer\.max_steps=9 was typed with resume\.[^\n]*\nhint: type resume=run$"
     ):
         resumed(begun, ["resume=run", "seed=1", "trainer.max_steps=9"])
 
 
-def test_a_finished_run_is_not_gone_on_with(begun):
+def test_a_finished_run_is_not_resumed(begun):
     resume(begun)
     with pytest.raises(ConfigError, match=r"has finished: its result is in .*result\.json"):
         resumed(begun, ["resume=run"])
@@ -199,11 +199,11 @@ def test_a_folder_with_a_run_takes_no_other_run(begun):
 
 
 def test_a_run_that_another_process_holds_is_left_to_it(begun):
-    with FileLock(begun / "run.lock"), pytest.raises(ConfigError, match="still going on in another process"):
+    with FileLock(begun / "run.lock"), pytest.raises(ConfigError, match="still running in another process"):
         resume(begun)
 
 
-def test_a_run_is_gone_on_with_where_it_began(begun, monkeypatch, tmp_path):
+def test_a_run_is_resumed_where_it_began(begun, monkeypatch, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match=r"hint: type cd .* && python -m embexp resume=.*/run$"):
@@ -211,7 +211,7 @@ def test_a_run_is_gone_on_with_where_it_began(begun, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_its_tracker_has_not_closed_is_gone_on_with(workplace, store):
+def test_a_run_that_its_tracker_has_not_closed_is_resumed(workplace, store):
     import mlflow
 
     killed(before, ("finish", "embexp.tracking.mlflow_tracker.MlflowTracker"), workplace / "run", *TINY)
@@ -250,7 +250,7 @@ def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
         assert (done.returncode, done.stderr.startswith(message)) == (1, True), done.stderr
 
 
-def test_a_run_whose_data_have_changed_is_not_gone_on_with(workplace):
+def test_a_run_whose_data_have_changed_is_not_resumed(workplace):
     judged = "dataset=pairs.jsonl", "evaluator=[stsb]", "evaluator.stsb.dataset=${dataset}"
     pairs = [f'{{"sentence1": "a text {n}", "sentence2": "another {n}", "score": {n / 40}}}' for n in range(40)]
     Path("pairs.jsonl").write_text("\n".join(pairs))
@@ -273,7 +273,7 @@ def test_resume_names_what_it_looked_for(workplace):
 @pytest.mark.parametrize(
     ("keep", "left"), [("weights", {"model.safetensors"}), pytest.param("none", set(), marks=pytest.mark.matrix)]
 )
-def test_a_finished_run_keeps_of_its_checkpoints_what_was_asked_for(keep, left, workplace):
+def test_a_finished_run_keeps_of_its_checkpoints_what_was_requested(keep, left, workplace):
     run(workplace / "run", *TINY, "tracking=none", f"keep={keep}")
     files = {file.name for file in (workplace / "run/stages/main/checkpoints").rglob("*") if file.is_file()}
     assert files & {"model.safetensors", "optimizer.pt", "rng_state.pth", "complete.json"} == left

@@ -143,7 +143,7 @@ def test_a_stopped_run_ends_killed(sent, code, workplace, store):
     assert json.loads((workplace / "run/result.json").read_text())["run"]["status"] == "KILLED"
 
 
-def test_a_users_own_file_is_split_trained_and_judged(workplace):
+def test_a_users_own_file_is_split_trained_and_evaluated(workplace):
     rows = [f"question {place}\tanswer {place}\t{place % 6}" for place in range(60)]
     (workplace / "mine.tsv").write_text("\n".join(["a\tb\trating", *rows]))
     columns = "dataset.reader.columns={sentence1:a,sentence2:b,score:rating}"

@@ -95,7 +95,7 @@ def test_a_run_shows_the_training_of_its_cross_encoder_as_a_child_and_the_next_o
 
 
 @pytest.mark.slow
-def test_gold_alone_is_the_control_and_all_are_judged_on_the_same_rows(workplace, trained):
+def test_gold_alone_is_the_control_and_all_are_evaluated_on_the_same_rows(workplace, trained):
     gold, silver = (planned(workplace, option, *some) for option, some in (("gold", TEACHER[2:3]), ("bm25", TEACHER)))
     rows = [plan.stages[-1].dataset.splits["train"] for plan in (gold, silver)]
     assert rows[0].num_rows == 219
@@ -110,7 +110,7 @@ def test_gold_alone_is_the_control_and_all_are_judged_on_the_same_rows(workplace
     "mistake",
     ["+trainer.learning_rat=1", "+loss.scal=1", "+evaluator.sts.resample=1", "trainer.fp16=true", "primary_metric=x/y"],
 )
-def test_nothing_is_trained_while_a_mistake_can_be_told(workplace, trained, mistake):
+def test_nothing_is_trained_while_a_mistake_can_be_found(workplace, trained, mistake):
     with pytest.raises(EmbexpError, match=r"learning_rat|scal|resample|fp16|x/y"):
         planned(workplace, "bm25", *TEACHER, mistake)
     assert trained == []

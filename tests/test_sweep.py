@@ -118,7 +118,7 @@ def test_a_cell_that_does_not_fit_is_listed_and_the_others_run(workplace, store)
 
 
 @pytest.mark.slow
-def test_a_key_that_only_some_jobs_have_is_left_out_of_the_others_where_that_is_asked_for(workplace, store):
+def test_a_key_that_only_some_jobs_have_is_left_out_of_the_others_where_that_is_requested(workplace, store):
     typed = ("loss=contrastive,cosine", "loss.margin=0.3")
     code, output = sweep(workplace, *typed)
     assert code == 1
@@ -161,7 +161,7 @@ def test_all_again_is_another_sweep(workplace, store):
         ("resume=x", "resume was typed with -m. Expected it alone, without -m, for each run."),
     ],
 )
-def test_a_mistake_is_told_before_anything_begins(workplace, typed, message):
+def test_a_mistake_is_reported_before_anything_begins(workplace, typed, message):
     code, output = run_typed(workplace, "-m", "loss=mnrl,cosent", typed)
     assert code == 1
     assert message in output

@@ -61,7 +61,7 @@ def test_a_run_learns_a_teachers_scores_of_mined_negatives(workplace, pairs, los
 
 @pytest.mark.parametrize("loss", ["mse", pytest.param("embed_distill", marks=pytest.mark.matrix)])
 @pytest.mark.slow
-def test_a_run_learns_a_teachers_embeddings_and_is_judged_on_the_rows_without(workplace, pairs, loss):
+def test_a_run_learns_a_teachers_embeddings_and_is_evaluated_on_the_rows_without(workplace, pairs, loss):
     plan = planned(workplace, pairs, "evaluator=[retrieval]", "step=[teacher_embeddings]", f"loss={loss}")
     train = plan.stages[-1].dataset.splits["train"]
     assert (plan.stages[-1].dataset.shape.name, len(train[0]["label"])) == ("embedded_text", 384)
@@ -144,7 +144,7 @@ def gpl_data(monkeypatch, pairs):
 
 
 @pytest.mark.slow
-def test_gpl_goes_on_where_it_was_killed_stage_by_stage(monkeypatch, pairs, workplace):
+def test_gpl_resumes_where_it_was_killed_stage_by_stage(monkeypatch, pairs, workplace):
     build = gpl_data(monkeypatch, pairs)
     Stages.begin(most_encoded=1)
     with pytest.raises(KeyboardInterrupt):
@@ -174,7 +174,7 @@ def test_gpl_runs_on_the_bundled_data(workplace):
     assert plan.primary_metric.endswith("ndcg_at_10")
 
 
-def test_gpl_of_passages_alone_is_told_before_anything_is_mined_that_it_needs_a_judge(workplace, monkeypatch):
+def test_gpl_of_passages_alone_needs_an_evaluator_which_is_reported_before_anything_is_mined(workplace, monkeypatch):
     (workplace / "texts.txt").write_text("".join(f"Thing {n} is here. It has kind {n}.\n" for n in range(40)))
     gpl = ("experiment=gpl", "dataset=texts.txt", "model=tiny", "trainer=smoke")
     monkeypatch.setattr("embexp.steps.crop_queries.sentences_of", lambda _: pytest.fail("passages are cropped"))
@@ -188,7 +188,7 @@ def test_gpl_of_passages_alone_is_told_before_anything_is_mined_that_it_needs_a_
     "judge",
     ["+dataset@evaluator.retrieval.dataset=finance", pytest.param("evaluator=[stsb]", marks=pytest.mark.matrix)],
 )
-def test_gpl_of_passages_alone_is_judged_on_other_data(workplace, judge):
+def test_gpl_of_passages_alone_is_evaluated_on_other_data(workplace, judge):
     (workplace / "texts.txt").write_text("".join(f"Thing {n} is here. It has kind {n}.\n" for n in range(40)))
     gpl = ("experiment=gpl", "dataset=texts.txt", "model=tiny", "trainer=smoke", "negatives=bm25", "paths.data=bundled")
     teacher = "dataset.steps.teacher_scores.scorer.encoder.model=static"

@@ -281,7 +281,7 @@ def _list_problems(value: Any, path: str) -> Iterator[Problem]:
 
 
 def _shapes_problems(given: Any, path: str) -> Iterator[Problem]:
-    """The shapes of every dataset: a list of at least one, or null where only reading can tell."""
+    """The shapes of every dataset: a list of at least one, or null where only reading shows it."""
     if not isinstance(given, DictConfig) or given._is_none() or given._is_missing() or given._is_interpolation():
         return
     for key in given:

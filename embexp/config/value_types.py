@@ -106,7 +106,7 @@ def _default_in(call: ast.expr | None) -> Any:
 
 
 def _body_of(module: str, name: str) -> list[ast.stmt]:
-    """What stands in a class of a module; of its package only the place is asked for, which imports nothing."""
+    """The statements of a class of a module, which is not imported; neither is its package."""
     package, *inner = module.split(".")
     place = Path(importlib.util.find_spec(package).origin).parent.joinpath(*inner).with_suffix(".py")
     source = ast.parse(place.read_text(encoding="utf-8"))

@@ -101,7 +101,7 @@ def cached_snapshot(hub_id: str, revision: str | None) -> Path | None:
 ADAPTER_CONFIG = "adapter_config.json"
 _MODULES = "modules.json"
 _MODEL_FILES = (_MODULES, "config.json", ADAPTER_CONFIG)  # at the top of a saved model
-# What people put beside a model, by the beginning or the ending of its name. Other names count.
+# What people put next to a model, by the beginning or the ending of its name. Other names count.
 _DESCRIPTIONS = ("readme", "license", "licence", "notice", "changelog", "citation", "use_policy", ".")
 _DESCRIBING = (".md", ".rst", ".html", ".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ipynb")
 _TRAINING_FILES = (*RESUME_FILES, "trainer_state.json", "events.out.tfevents*")
@@ -187,7 +187,7 @@ def _describes(path: Path) -> bool:
 
 
 def _is_passed_over(path: Path) -> bool:
-    """Whether a file is of another framework, a record, or weights beside which there are newer ones."""
+    """Whether a file is of another framework, a record, or weights of which there is a newer form."""
     if path.name.endswith((*_OTHER_FRAMEWORKS, *_RECORDS)):
         return True
     older = {"pytorch_model": "model", "adapter_model": "adapter_model"}

@@ -24,7 +24,7 @@ LAYOUT_TAG = "embexp.layout"
 LOSS_STATE = "loss.pt"  # in a checkpoint: what the loss trains besides the model
 UNLOGGED = "unlogged.pt"  # in a checkpoint of Ctrl-C: the losses since the last log line
 MARK = "complete.json"  # in a checkpoint: all its files with their hashes, written last
-# Files of a checkpoint that are there only to go on with the training: two thirds of its size.
+# Files of a checkpoint that only resuming needs: two thirds of its size.
 RESUME_FILES = (MARK, "optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt", "training_args.bin", LOSS_STATE)
 RESUME_FILES += (UNLOGGED,)
 
@@ -155,7 +155,7 @@ def _check_layout(folder: Path) -> None:
 
 
 def run_folder(resume: str | None, fresh: str, *roots: str) -> str:
-    """The folder of a run: that of the one to go on with, or a fresh one.
+    """The folder of a run: that of the one to resume, or a fresh one.
 
     Args:
         resume: a run's folder, or the id that its tracker gave it.
@@ -246,7 +246,7 @@ def held(folder: Path, what: str = "run") -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise ConfigError(
-            f"The {what} in {folder} is still going on in another process", note="Wait for it, or end it."
+            f"The {what} in {folder} is still running in another process", note="Wait for it, or end it."
         ) from error
     try:
         yield

@@ -180,7 +180,7 @@ def _question(dataset: EmbeddingDataset, seen: set[int], count: int) -> Problem:
     is_binary = "sentence1" in dataset.shape.texts and others == {1}
     as_class = f"'dataset.reader.label_names=[{names}]'" + (" dataset.shapes=[binary_pair]" if is_binary else "")
     return Problem(
-        f"Data set {dataset.name} holds the label -1 in {count:,} of {dataset.num_rows:,} rows, beside "
+        f"Data set {dataset.name} holds the label -1 in {count:,} of {dataset.num_rows:,} rows, besides "
         f"{listed(str(label) for label in sorted(others))}",
         expected="to know whether -1 is a class, or says that a row has no label and is to be left out",
         fix=(

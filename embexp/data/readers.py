@@ -77,7 +77,7 @@ def read_files(
 
 
 def _read_written(place: Path, name: str, spec: ColumnSpec, options: FileOptions, faults: FaultLog) -> EmbeddingDataset:
-    """The data set that a file or a folder holds which no description of its rows lies beside."""
+    """The data set that a file or a folder holds that has no description of its rows next to it."""
     files, unread = split_files(place)
     given = _changed(options, FileOptions())
     kinds = {kind_of(file) for paths in files.values() for file in paths}

@@ -143,7 +143,7 @@ def _shared(sides: tuple[_Side, _Side]) -> tuple[dict[str, _Scored], list[str]]:
 
 
 def _evaluated_rows(folder: Path, name: str) -> str:
-    """The hash of all rows that an evaluator read on a split, documents that nothing asks for among them."""
+    """The hash of all rows that an evaluator read on a split, documents that no query finds relevant among them."""
     evaluator, _, split = name.rpartition("_")
     return _result_of(folder).get("tags", {}).get(f"evaluated.{evaluator}/{split}", "")
 

@@ -54,7 +54,7 @@ def execute(
     """Run the plan: score the untouched model, train, score again, compare, and record all of it.
 
     Args:
-        resume: go on with the run that the plan's folder holds: finished stages are not trained again, an unfinished
+        resume: resume the run that the plan's folder holds: finished stages are not trained again, an unfinished
             one resumes from its last complete checkpoint, and the tracker's run is the same.
         on_evaluate: is called with step and primary metric on dev at each evaluation of the main stage; then the
             caller shows the run, too.

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 PREDICTIONS = "predictions"  # a tag
 
 
-@timed("judging")
+@timed("comparing")
 def record_results(
     plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult, spent: Costs
 ) -> None:

@@ -78,7 +78,7 @@ def resume_run(plan: "RunPlan") -> dict[str, Any]:
     changed = changes(record["data"] | record["weights"], fingerprints(plan) | prompts(plan) | weights(plan))
     if changed := changed + changes(record.get("evaluated", {}), evaluated_rows(plan)):
         raise ConfigError(
-            f"cannot go on, because what the run began with has changed: {'; '.join(changed)}",
+            f"cannot resume, because what the run began with has changed: {'; '.join(changed)}",
             key="resume",
             given=plan.folder,
             expected="the same rows and model files: put them back, or run the command anew",

@@ -55,7 +55,7 @@ def _unknown_findings(
     """An error where more than the share `most` is unknown anywhere, a warning where it is more than a few percent.
 
     Args:
-        texts: some of them: their writing systems tell which models to name.
+        texts: some of them: their writing systems decide which models to name.
         key, given: of the configuration: what names the model.
         fixes: what to type first.
         wanted: of the models that are named (`models_for`).

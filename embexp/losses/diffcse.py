@@ -55,7 +55,7 @@ class DiffCSE(torch.nn.Module):
 
     Reads text and twin, the same text. A share of a text's tokens is masked; a frozen masked-language model, the
     generator, fills them in; a second network, the discriminator, predicts for each token whether it was replaced. It
-    sees the damaged text and, in the place of the first token, the sentence embedding: so that must tell what the text
+    sees the damaged text and, in the place of the first token, the sentence embedding: so that must show what the text
     was. Generator and discriminator go after training. Nearest relative: simcse, which is the first term alone.
 
     As in the authors' code the generator takes its likeliest token, and both copies of a text are used. Unlike there

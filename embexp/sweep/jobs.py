@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One cell of the grid: its number, and the overrides that tell it from the others."""
+    """One cell of the grid: its number, and the overrides in which it differs from the others."""
 
     number: int
     overrides: tuple[str, ...]

@@ -310,7 +310,7 @@ class MlflowTracker:
 def _make_database(path: Path) -> None:
     """A SQLite file with MLflow's tables, unless it is there: of several processes one makes it, the others wait.
 
-    It is made beside its place, so that whoever is killed meanwhile leaves none that is half made, and takes its place
+    It is made in another place, so that a process that is killed meanwhile leaves none half made, and takes its place
     only where there is none: another process may have opened it.
     """
     from filelock import FileLock

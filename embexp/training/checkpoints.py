@@ -123,7 +123,7 @@ def rotate(place: Path, limit: int | None, best_step: int) -> None:
 
 
 def strip(place: Path) -> None:
-    """Remove what only going on with the training needs from all checkpoints: two thirds of their size."""
+    """Remove what only resuming needs from all checkpoints: two thirds of their size."""
     for path in folders(place):
         (path / MARK).unlink(missing_ok=True)
         for file in _files(path):

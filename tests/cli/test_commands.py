@@ -121,7 +121,7 @@ def test_the_losses_of_ones_own_are_in_the_catalogue(own):
     assert done.stdout.startswith("mine"), done.stderr
 
 
-def test_a_folder_that_is_not_there_is_told(workplace):
+def test_a_folder_that_is_not_there_is_reported(workplace):
     done = call("embexp", "loss=mnrl", "--config-dir", "nowhere", folder=workplace)
     assert done.stderr.startswith("Error: --config-dir=nowhere is not a folder. Expected a folder with YAML files")
 

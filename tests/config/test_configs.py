@@ -155,7 +155,7 @@ def test_a_value_of_a_fitting_type_is_taken(override):
         ("conversion.positive_labels=a", "was given. Expected a list.\nhint: type conversion.positive_labels=[a]"),
     ],
 )
-def test_what_must_be_a_list_is_asked_for_as_one(override, message):
+def test_what_must_be_a_list_is_requested_as_one(override, message):
     with pytest.raises(ConfigError) as refusal:
         compose([override])
     assert str(refusal.value) == f"{override} {message}"

@@ -33,7 +33,7 @@ def test_what_is_timed_counts_for_the_run_inside_of_which_it_is_called():
     assert [*outer.timer.seconds()] == [STARTING, "tracking"]
 
 
-def test_a_function_of_a_run_that_is_given_its_context_goes_on_with_it():
+def test_a_function_of_a_run_that_is_given_its_context_keeps_it():
     context = RunContext()
     assert plan(context=context) is context
     with context.current():

@@ -163,7 +163,7 @@ def test_a_line_of_many_megabytes_is_one_fault(tmp_path):
     assert "1 longer than 16,777,216 characters" in dataset.history[0].reason
 
 
-def test_only_the_first_rows_are_read_when_asked(tmp_path):
+def test_only_the_first_rows_are_read_when_requested(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(f'{{"text": "{number}"}}\n' for number in range(25_000)))
     assert read_files(path, "mine", max_rows=12_345).num_rows == 12_345

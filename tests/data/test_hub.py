@@ -45,6 +45,6 @@ def test_a_split_can_be_named_and_its_rows_counted(repository):
 
 
 @pytest.mark.parametrize("given", [{"splits": {"train": "nosplit"}}, {"subset": "nosubset"}])
-def test_what_is_not_there_is_told(repository, given):
+def test_what_is_not_there_is_reported(repository, given):
     with pytest.raises(DataError, match=r"Data set mine could not be read from the Hugging Face Hub"):
         read_hub(repository, "mine", columns=COLUMNS, **given)

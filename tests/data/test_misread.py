@@ -63,7 +63,7 @@ def test_columns_that_are_not_used_are_logged_once_and_kept_in_the_provenance(tm
         ("text split", "text", "split", "Expected a file for each split, in a folder."),
     ],
 )
-def test_a_column_whose_name_tells_something_is_not_left_out_unasked(tmp_path, columns, shape, ignored, way):
+def test_a_column_whose_name_tells_something_is_not_left_out_in_silence(tmp_path, columns, shape, ignored, way):
     path = csv(tmp_path / "rows.csv", **{name: ["a", "b"] for name in columns.split()})
     message = refusal_of(path)
     assert message.startswith(f"{path}: the columns {columns.replace(' ', ', ')} can be {shape}, but then {ignored} ")
@@ -102,7 +102,7 @@ def test_the_numbered_parts_of_a_split_are_read_in_their_order(tmp_path):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_part_that_lacks_is_told(tmp_path, number):
+def test_a_part_that_lacks_is_reported(tmp_path, number):
     csv(tmp_path / f"train-0000{number}-of-00002.csv", text=["a"])
     message = f"{tmp_path} holds 1 of the 2 parts of train: train-0000{number}-of-00002.csv. Expected all."
     assert refusal_of(tmp_path) == message
@@ -128,7 +128,7 @@ def test_a_path_below_the_home_folder_is_found(tmp_path, monkeypatch):
     assert read_files("~/mine.csv", "mine").num_rows == 1
 
 
-def test_files_that_are_no_split_are_told(tmp_path, caplog):
+def test_files_that_are_no_split_are_reported(tmp_path, caplog):
     csv(tmp_path / "extra.CSV", text=["a"])
     assert refusal_of(tmp_path).endswith("It holds extra.CSV.")
     csv(tmp_path / "train.csv", text=["a"])
@@ -191,7 +191,7 @@ def test_minus_one_is_no_label_where_few_rows_have_it(tmp_path, labels, names, k
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([1, -1], "holds the label -1 in 1 of 2 rows, beside 1. Expected to know whether -1 is a class"),
+        ([1, -1], "holds the label -1 in 1 of 2 rows, besides 1. Expected to know whether -1 is a class"),
         ([-1, -1], "first in row 1: -1. Expected whole numbers"),
     ],
 )

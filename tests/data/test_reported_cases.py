@@ -66,7 +66,7 @@ def test_label_m101(tmp_path):
     rows = [(a, b, place % 3 - 1) for place, (a, b, _) in enumerate(ROWS)]
     path = write_csv(tmp_path / "d.csv", "sentence1,sentence2,label", rows)
     dataset, (message,) = read_as_told(path)
-    assert "holds the label -1 in 10 of 30 rows, beside 0, 1" in message
+    assert "holds the label -1 in 10 of 30 rows, besides 0, 1" in message
     assert (dataset.label_names, dataset.num_rows) == (("-1", "0", "1"), 30)
     dataset, _ = read_as_told(path, choice=1)
     assert (dataset.shape.name, dataset.num_rows) == ("binary_pair", 20)

@@ -99,7 +99,7 @@ def test_the_row_numbers_that_pandas_writes_are_not_used(tmp_path):
     assert "begins with the columns 'anchor', '', 'positive'" in refusal_of(tmp_path / "b.csv", "anchor,,positive\n")
 
 
-def test_a_file_without_a_header_line_is_told_what_may_be_wrong(tmp_path):
+def test_a_file_without_a_header_line_is_reported_with_what_may_be_wrong(tmp_path):
     path = tmp_path / "rows.csv"
     message = refusal_of(path, "how are you,how do you do,1\na,b,0\n")
     assert message.startswith(
@@ -111,7 +111,7 @@ def test_a_file_without_a_header_line_is_told_what_may_be_wrong(tmp_path):
     assert "header" not in refusal_of(tmp_path / "b.jsonl", '{"a": "b", "c": "d"}\n').removeprefix(str(tmp_path))
 
 
-def test_a_header_in_another_encoding_is_told(tmp_path):
+def test_a_header_in_another_encoding_is_reported(tmp_path):
     message = refusal_of(tmp_path / "zh.csv", "问题,答案\na,b\n", written="gb18030")
     assert message.endswith("the header line is in another encoding.\nhint: type dataset.reader.encoding=gb18030")
 
@@ -129,7 +129,7 @@ def test_bytes_of_another_encoding_are_not_shown(tmp_path):
         ('{"data": [\n  {"text": "a"}\n]}\n', "one JSON value over several lines"),
     ],
 )
-def test_json_that_is_not_one_object_a_line_is_told_once(tmp_path, content, what):
+def test_json_that_is_not_one_object_a_line_is_reported_once(tmp_path, content, what):
     path = tmp_path / "rows.json"
     message = refusal_of(path, content)
     assert message.startswith(f"{path}: the file holds {what}. Expected an object in each line (JSON Lines), or an")

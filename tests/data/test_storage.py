@@ -51,7 +51,7 @@ def test_the_manifest_says_what_the_folder_holds(tmp_path, dataset):
     assert {"embexp", "python", "ftfy", "pyarrow"} <= set(manifest["versions"])
 
 
-def test_a_file_that_was_changed_since_is_told(tmp_path, dataset, caplog):
+def test_a_file_that_was_changed_since_is_reported(tmp_path, dataset, caplog):
     folder = write_dataset(dataset, tmp_path / "out", "jsonl")
     (folder / "test.jsonl").write_text('{"text": "other", "label": 0}\n')
     with caplog.at_level(logging.WARNING):

@@ -64,7 +64,7 @@ def test_on_a_resample_it_is_that_of_the_rows_that_were_drawn(name, kind):
         assert value == pytest.approx(reference(name)(gold[rows], found[rows]), abs=1e-12)
 
 
-def test_a_resample_of_a_single_class_is_told_from_rounding_errors():
+def test_a_resample_of_a_single_class_is_distinguished_from_rounding_errors():
     gold, found = numpy.array([0, 0, 0, 0, 0, 0, 0, 1]), numpy.array([0, 1, 2, 3, 4, 5, 6, 6])
     draw = Sample(numpy.array([[1.0, 1, 1, 1, 1, 1, 1, 0]]))  # sevenths do not add up to 1
     assert statistic_of("v_measure", gold, found)(draw)[0] == reference("v_measure")(gold[:7], found[:7]) == 0

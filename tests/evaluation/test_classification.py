@@ -100,7 +100,7 @@ def test_classes_without_names_are_numbers():
     assert [*scores.examples] == ["id", "text", "gold"]
 
 
-def test_accuracy_decides_and_macro_f1_stands_beside_it():
+def test_accuracy_decides_and_macro_f1_is_shown_with_it():
     evaluator = evaluator_of(dataset_with(dev=TEST, test=TEST))
     assert evaluator.splits == ("dev", "test")
     assert evaluator.primary_metric == "accuracy"
@@ -141,7 +141,7 @@ def test_fitted_on_train_the_predictions_are_those_of_a_probe_of_its_rows():
     assert len(scores.examples["text"]) == 90
 
 
-def test_of_each_class_of_train_no_more_rows_are_drawn_than_asked_for():
+def test_of_each_class_of_train_no_more_rows_are_drawn_than_requested():
     texts = {}
     for seed in (1, 1, 2):
         evaluator = evaluator_of(dataset_with(train=TRAIN, dev=TEST), fit_on="train", samples_per_label=20, seed=seed)
@@ -176,7 +176,7 @@ def test_a_form_of_fewer_dimensions_and_rows_not_seen_in_training_have_metrics_t
     assert scores.metrics["accuracy_dim1"] < scores.metrics["accuracy"]
 
 
-def test_a_probe_that_has_not_converged_is_told_once(caplog):
+def test_a_probe_that_has_not_converged_is_reported_once(caplog):
     with caplog.at_level(logging.WARNING):
         evaluator_of(dataset_with(test=TEST), max_iter=1).score(NoisyEncoder(), "test")
     assert [record.message.partition(".")[0] for record in caplog.records] == [

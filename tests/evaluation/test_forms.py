@@ -29,7 +29,7 @@ def test_int8_takes_its_ranges_from_all_vectors_together():
     assert every.max(axis=0).tolist() == pytest.approx([127, 127, 127], abs=1)
 
 
-def test_every_combination_is_judged_and_the_plain_one_first():
+def test_every_combination_is_evaluated_and_the_plain_one_first():
     forms = _combine_forms("sts", [64, 8], ["binary"])
     assert [form.suffix for form in forms] == ["", "_dim64", "_dim8", "_binary", "_dim64_binary", "_dim8_binary"]
     assert [form.suffix for form in _combine_forms("sts", None, None)] == [""]

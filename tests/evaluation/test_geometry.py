@@ -55,7 +55,7 @@ NOISE = numpy.random.default_rng(3).normal(size=(50, 4))
         (NOISE, False),
     ],
 )
-def test_one_point_is_told_from_a_narrow_cone(vectors, is_point):
+def test_one_point_is_distinguished_from_a_narrow_cone(vectors, is_point):
     assert is_one_point(geometry_of(vectors)) == is_point
 
 
@@ -102,7 +102,7 @@ HEALTHY = {"effective_rank": 227.0, "mean_random_cosine": 0.155}
         ({"effective_rank": 60.0, "mean_random_cosine": 0.95}, {"effective_rank": 60.0, "mean_random_cosine": 0.95}, 0),
     ],
 )
-def test_a_collapse_is_told_by_what_training_changed(now, base, signs):
+def test_a_collapse_is_found_by_what_training_changed(now, base, signs):
     found = collapse_signs(now, base)
     assert len(found) == signs
     assert all(f"{base['effective_rank']:.0f} to" in sign or "rose from 0.15 to 1.00" in sign for sign in found)

@@ -107,7 +107,7 @@ def test_a_task_of_the_users_own_gives_its_main_score():
 
 
 @pytest.mark.usefixtures("own_tasks")
-def test_every_model_is_judged_on_the_same_sample():
+def test_every_model_is_evaluated_on_the_same_sample():
     evaluator = evaluator_of("own_tasks.OwnClusters")
     encoders = ToyEncoder(), ToyEncoder()
     first, second = (evaluator.score(encoder, "test").metrics for encoder in encoders)

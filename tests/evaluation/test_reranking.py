@@ -76,7 +76,7 @@ def test_a_cut_leaves_out_what_comes_later():
     assert evaluator_of(mrr_at=[1, 10]).headline_metrics == ("map", "mrr_at_1", "ndcg_at_10")
 
 
-def test_the_nearest_document_is_told():
+def test_the_nearest_document_is_reported():
     assert list(evaluator_of().score(PlaneEncoder(), "test").predicted["top_document"]) == ["d1", "d1"]
 
 

@@ -101,7 +101,7 @@ def test_common_examples_are_found_by_texts_and_true_values():
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2], [2, 1, 0]])
-def test_equal_texts_are_told_apart_by_their_true_values(order):
+def test_equal_texts_are_distinguished_by_their_true_values(order):
     first = pairs("aab", [1, 5, 3], [0.1, 0.5, 0.3])
     second = pairs([first.examples["sentence1"][row] for row in order], first.examples["gold"][order], order)
     found, left_out = on_common_examples([first, second])

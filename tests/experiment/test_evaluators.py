@@ -38,7 +38,7 @@ def data(workplace):
 
 
 @pytest.mark.parametrize("extra", [{}, {"prompt": "Represent: "}], ids=["plain", "with_row_prompts"])
-def test_rows_of_test_that_stand_in_train_are_told_and_measured_apart(data, workplace, extra):
+def test_rows_of_test_that_stand_in_train_are_reported_and_measured_apart(data, workplace, extra):
     data(**extra)
     plan = planned(workplace, "dataset.steps.split.ratios=[1,0,0]")
     (evaluator,) = plan.evaluators

@@ -39,7 +39,7 @@ def test_with_the_number_the_way_is_open():
     assert "mnrl" not in _fitting_losses(["scored_pair"])
 
 
-def test_without_any_way_no_number_is_asked_for():
+def test_without_any_way_no_number_is_requested():
     with pytest.raises(ShapeError, match=r"accepts class_pair \(.*\), and no conversion leads there\. Expected"):
         route_to_loss(["scored_pair"], ("class_pair",), "stsb", "softmax", default_settings(min_score=0.8))
 

@@ -94,7 +94,7 @@ def test_without_a_cache_nothing_is_kept(workplace, encoded):
 def test_a_run_tells_where_its_time_went(workplace, capsys):
     context = RunContext()
     result = execute(plan_of(workplace / "run", "profile=true", context=context), context=context).content
-    parts = ["planning", "scoring the untouched model", "training", "scoring while it trains", "judging", "tracking"]
+    parts = ["planning", "scoring the untouched model", "training", "scoring while it trains", "comparing", "tracking"]
     assert set(parts) <= set(result["profile"])
     assert all(seconds >= 0 for seconds in result["profile"].values())
     shown = capsys.readouterr().out

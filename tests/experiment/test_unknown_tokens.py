@@ -243,7 +243,7 @@ def test_what_is_known_only_once_a_model_is_loaded_is_refused_before_it_trains(w
 
 
 @pytest.mark.slow
-def test_a_run_that_goes_on_says_what_the_model_does_not_know(workplace, other_words):
+def test_a_run_that_resumes_says_what_the_model_does_not_know(workplace, other_words):
     from test_run import plan_of
 
     from embexp.experiment.execute import execute

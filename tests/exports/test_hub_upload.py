@@ -57,7 +57,7 @@ def test_model_card_and_other_exports_arrive_and_no_text_and_no_token(hub, workp
 
 
 @pytest.mark.slow
-def test_branch_message_and_examples_are_those_that_were_asked_for(hub, workplace):
+def test_branch_message_and_examples_are_those_that_were_requested(hub, workplace):
     push(hub, workplace / "run", "export.hub.revision=try", "export.hub.commit_message=first", "export.hub.examples=2")
     assert hub.branches == ["try"]
     assert hub.messages == ["first"]

@@ -75,7 +75,7 @@ def test_people_read_numbers_data_settings_and_licenses():
         assert part in text
 
 
-def test_neither_folders_of_this_machine_nor_quoted_texts_are_told(tmp_path):
+def test_neither_folders_of_this_machine_nor_quoted_texts_are_shown(tmp_path):
     (tmp_path / ".hydra").mkdir()
     typed = "- dataset.reader.path=/home/me/secret/rows.csv\n- loss=mnrl\n- tracking.uri=http://me:word@host\n"
     (tmp_path / ".hydra/overrides.yaml").write_text(typed)
@@ -87,7 +87,7 @@ def test_neither_folders_of_this_machine_nor_quoted_texts_are_told(tmp_path):
         assert private not in text
 
 
-def test_arguments_that_are_folders_are_told_by_their_last_part():
+def test_arguments_that_are_folders_are_named_by_their_last_part():
     guide = {"_target_": "x.PretrainedModel", "path": "/home/me/secret/guide", "places": ["file:///home/me/own"]}
     loss = CONFIG["loss"] | {"guide": guide, "generator": "/home/me/secret place/generator"}
     trainer = CONFIG["trainer"] | {"output_dir": "/home/me/out"}
@@ -98,7 +98,7 @@ def test_arguments_that_are_folders_are_told_by_their_last_part():
         assert private not in text
 
 
-def test_what_was_done_to_the_base_model_stands_beside_its_name():
+def test_what_was_done_to_the_base_model_is_shown_with_its_name():
     model = CONFIG["model"] | {"num_layers": 1, "pooling": "cls", "dtype": "float16", "max_seq_length": 64}
     model["adapter"] = {"_target_": "x.Lora", "r": 8, "merge": False}
     said = "first 1 layer, pooling cls, weights as float16, texts cut after 64 tokens, trained by an adapter of rank 8"
@@ -151,7 +151,7 @@ def test_what_nobody_said_is_left_out_and_not_guessed():
     assert "modifier" not in found.text
 
 
-def test_rows_are_shown_only_when_asked_for():
+def test_rows_are_shown_only_when_requested():
     assert "| how | so |" in card(examples=[{"anchor": "how", "positive": "so"}]).text
     assert "shown because" not in card().text
 

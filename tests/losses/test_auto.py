@@ -69,7 +69,7 @@ def test_the_first_shape_of_a_dataset_chooses_and_the_name_is_recorded(tmp_path)
     assert (logged["loss"], logged["loss.scale"], logged["dataset.shape"]) == ("mnrl", 20.0, "triplet")
 
 
-def test_the_shape_that_is_asked_for_chooses_before_the_datasets_own(tmp_path):
+def test_the_shape_that_is_requested_chooses_before_the_datasets_own(tmp_path):
     assert plan_run(compose([*TINY, "shape=scored_pair"]), CHOICES, tmp_path).choices["loss"] == "cosent"
 
 

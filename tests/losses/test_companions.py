@@ -67,7 +67,7 @@ def test_a_table_of_token_vectors_guides_nobody():
 
 
 @pytest.mark.parametrize("answers", [False, True])
-def test_a_hub_that_does_not_answer_is_told_before_anything_is_loaded(answers, monkeypatch):
+def test_a_hub_that_does_not_answer_is_reported_before_anything_is_loaded(answers, monkeypatch):
     monkeypatch.setattr("embexp.losses.spec.hub_is_reachable", lambda: answers)
     guide = GIST | {"guide": "org/some-name"}
     if answers:
@@ -79,7 +79,7 @@ def test_a_hub_that_does_not_answer_is_told_before_anything_is_loaded(answers, m
         places_of(guide)
 
 
-def test_a_model_that_cannot_be_loaded_is_told_with_the_argument(tmp_path):
+def test_a_model_that_cannot_be_loaded_is_reported_with_the_argument(tmp_path):
     from embexp.losses.diffcse import _load_generator
 
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
@@ -93,7 +93,7 @@ def test_a_model_that_cannot_be_loaded_is_told_with_the_argument(tmp_path):
         _load_generator(guide, network=None, tokenizer=None)
 
 
-def test_a_wrong_guide_stops_the_plan_beside_other_mistakes(tmp_path):
+def test_a_wrong_guide_stops_the_plan_next_to_other_mistakes(tmp_path):
     choices = {"dataset": "finance", "model": "tiny", "loss": "gist", "trainer": "smoke"}
     wrong = ["loss=gist", "loss.guide=./nowhere", "primary_metric=sts/spearman"]
     with pytest.raises(EmbexpError) as error:

@@ -189,7 +189,7 @@ def test_a_guide_is_never_trained_and_is_no_part_of_what_a_checkpoint_keeps(name
     assert not any(parameter.requires_grad for parameter in loss.guide.parameters())
 
 
-def test_the_rows_of_the_shapes_are_told_apart_by_a_guide(tiny, guides):
+def test_the_rows_of_the_shapes_are_distinguished_by_a_guide(tiny, guides):
     """A margin that no negative survives leaves the positive alone: a loss of zero."""
     alone = spec("gist", guides, margin=3.0).build(copy.deepcopy(tiny), right_dataset("triplet"))
     assert value_of(alone, batch_of(tiny, "triplet")).item() == pytest.approx(0.0)

@@ -127,7 +127,7 @@ def test_detection_teaches_the_sentence_embedding_and_not_the_generator(tiny):
     assert not loss.generator.training
 
 
-def test_a_generator_without_its_last_layers_is_told(tiny, caplog):
+def test_a_generator_without_its_last_layers_is_reported(tiny, caplog):
     from embexp.losses.diffcse import DiffCSE
 
     with caplog.at_level(logging.WARNING):

@@ -65,14 +65,14 @@ def test_the_defaults_are_among_them(group, name):
         ("embed_distill", "distance_metric", "euclid", "one of: cosine, l2, mse"),
     ],
 )
-def test_another_value_is_told_with_what_is_expected(loss, argument, value, expected):
+def test_another_value_is_reported_with_what_is_expected(loss, argument, value, expected):
     shown, default = as_typed(value), as_typed(option_of("loss", loss)[argument])
     assert misfits_of(loss, **{argument: value}) == [
         f"loss.{argument}={shown} was given. Expected {expected}.\nhint: type loss.{argument}={default}"
     ]
 
 
-def test_an_unknown_word_is_told_with_the_nearest_in_a_list_too():
+def test_an_unknown_word_is_reported_with_the_nearest_in_a_list_too():
     (strategy,) = misfits_of("gist", margin_strategy="absolut")
     assert "Expected one of: absolute, relative. Did you mean 'absolute'?" in strategy
     (directions,) = misfits_of("mnrl", directions=["query_to_doc", "doc_to_querry"])

@@ -119,7 +119,7 @@ def test_a_teacher_of_another_width_gets_a_projection(model, width, expected):
     assert shipped("mse", projection_dim=width).build(model, teacher).projection_dim == width
 
 
-def test_a_value_that_the_loss_refuses_is_told_as_a_mistake(model):
+def test_a_value_that_the_loss_refuses_is_reported_as_a_mistake(model):
     with pytest.raises(
         ConfigError, match=r"loss=mnrl does not fit: Invalid directions.*\nhint: type loss\.<argument>="
     ):

@@ -163,7 +163,7 @@ def test_a_checkpoint_gives_its_adapter_back_bit_by_bit(base, tmp_path):
     }
 
 
-def test_training_goes_on_from_a_saved_adapter_merged_into_its_base(base, tmp_path):
+def test_training_resumes_from_a_saved_adapter_merged_into_its_base(base, tmp_path):
     first = lora(base, tmp_path / "first")
     trained(first)
     save_model(first, tmp_path / "saved")
@@ -230,7 +230,7 @@ def test_the_command_line_chooses_it_and_its_arguments():
         ("bias", "some", "one of: none, all, lora_only"),
     ],
 )
-def test_values_out_of_range_are_told_by_their_names(argument, value, expected):
+def test_values_out_of_range_are_reported_by_their_names(argument, value, expected):
     with pytest.raises(ConfigError) as error:
         replace(LORA, **{argument: value})
     assert str(error.value).startswith(f"model.adapter.{argument}={value} was given. Expected {expected}.")

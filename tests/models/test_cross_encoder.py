@@ -50,7 +50,7 @@ def test_each_pair_gets_the_score_that_the_model_predicts(save):
     assert scorer.score([]).shape == (0,)
 
 
-def test_the_activation_that_is_asked_for_makes_the_score(save):
+def test_the_activation_that_is_requested_makes_the_score(save):
     folder, scores = str(save(1)), {}
     for activation in ("identity", "sigmoid"):
         scorer = CrossEncoderScorer(folder, batch_size=2, max_tokens=None, activation=activation)
@@ -67,7 +67,7 @@ def test_a_model_that_gives_classes_is_refused(save):
         CrossEncoderScorer(str(save(3)), batch_size=2, max_tokens=None).score(PAIRS)
 
 
-def test_a_model_that_is_not_there_is_told_when_it_is_needed(tmp_path):
+def test_a_model_that_is_not_there_is_reported_when_it_is_needed(tmp_path):
     scorer = CrossEncoderScorer(str(tmp_path / "none"), batch_size=2, max_tokens=None)
     with pytest.raises(ModelError, match=r"none cannot be loaded: .*\nhint: type scorer\.path=<folder or id>"):
         scorer.score(PAIRS)

@@ -246,7 +246,7 @@ def test_a_network_with_code_of_its_own_is_packed_on_request_only(caplog):
     assert isinstance(model.transformers_model.forward, _PackedForward)
 
 
-def test_a_batch_of_which_all_layers_are_asked_for_is_padded_and_the_run_says_so(caplog):
+def test_a_batch_of_which_all_layers_are_requested_is_padded_and_the_run_says_so(caplog):
     from embexp.models.packed import _pack
 
     network = NETWORKS["bert"]().eval()

@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path):
     assert not numpy.allclose(first.encode(TEXTS), other.encode(TEXTS))
 
 
-def test_the_model_has_the_asked_size(tmp_path):
+def test_the_model_has_the_requested_size(tmp_path):
     model = tiny(tmp_path, 1)
     config = model[0].auto_model.config
     assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads) == (2, 32, 2)

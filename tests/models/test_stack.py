@@ -125,7 +125,7 @@ def test_the_base_keeps_its_prompts_and_lengths(base, tmp_path):
 
 
 @pytest.mark.parametrize("most", [1, 2])
-def test_a_limit_with_no_room_for_a_token_beside_begin_and_end_is_refused(most, base, tmp_path):
+def test_a_limit_with_no_room_for_a_token_next_to_begin_and_end_is_refused(most, base, tmp_path):
     with pytest.raises(ModelError, match=rf"^model\.max_seq_length={most} was given\. Expected .* of at least 3"):
         module_stack(numbered([mean()]), base | {"max_seq_length": most}).load(list, tmp_path)
 

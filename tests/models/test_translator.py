@@ -70,7 +70,7 @@ def test_a_language_is_the_first_token_of_the_translation_where_a_model_has_many
     assert all(text.startswith("__xx__") for text in translated)
 
 
-def test_a_language_that_the_model_does_not_know_is_told_before_anything_is_translated(model_folder):
+def test_a_language_that_the_model_does_not_know_is_reported_before_anything_is_translated(model_folder):
     with pytest.raises(
         ModelError,
         match=r"does not know the language klingon\. Expected a code.*\nhint: type translator\.source_language",
@@ -87,6 +87,6 @@ def test_a_folder_that_is_not_there_and_one_that_translates_nothing_are_refused(
         translator(tmp_path).load()
 
 
-def test_a_model_that_is_neither_here_nor_on_the_hub_is_told_when_it_is_loaded():
+def test_a_model_that_is_neither_here_nor_on_the_hub_is_reported_when_it_is_loaded():
     with pytest.raises(ModelError, match=r"opus-mt-en-zh \(hub\) cannot be loaded"):
         translator("Helsinki-NLP/opus-mt-en-zh").load()

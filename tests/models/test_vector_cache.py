@@ -54,12 +54,12 @@ def test_another_model_other_texts_or_another_prompt_are_encoded_anew(key, texts
     assert len(encoder.asked) == 2
 
 
-def test_texts_that_join_alike_are_told_apart(tmp_path):
+def test_texts_that_join_alike_are_distinguished(tmp_path):
     encoder = DiskCachedEncoder(CountingEncoder(), tmp_path, "model")
     assert encoder.encode(["ab", "c"])[0, 0] != encoder.encode(["a", "bc"])[0, 0]
 
 
-def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_lost(tmp_path, caplog):
+def test_a_folder_that_cannot_be_written_is_reported_and_nothing_is_lost(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     with caplog.at_level(logging.WARNING):
         vectors = DiskCachedEncoder(CountingEncoder(), tmp_path / "file" / "cache", "model").encode(TEXTS)

@@ -45,7 +45,7 @@ def test_plain_texts_lose_their_repeats():
     assert rows_of(made) == [("a", [1, 0]), ("bb", [2, 0])]
 
 
-def test_a_step_that_was_killed_goes_on_with_the_blocks_that_are_not_there(tmp_path):
+def test_a_step_that_was_killed_resumes_with_the_blocks_that_are_not_there(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         embedded(LengthEncoder(most=2), unfinished=tmp_path / "own")
     encoder = LengthEncoder()

@@ -57,7 +57,7 @@ def test_the_report_counts_negatives_above_the_positive_and_shows_how_margins_li
     assert len(report.examples) == 2
 
 
-def test_margins_that_cosines_cannot_reach_are_told():
+def test_margins_that_cosines_cannot_reach_are_reported():
     far = scored(ranked(), TableScorer({pair: 9 * score for pair, score in TABLE.items()})).history[-1]
     assert any("75.0 % of the margins are beyond 2" in line for line in far.examples)
 
@@ -83,7 +83,7 @@ def test_triplets_are_scored_too_and_earlier_scores_are_replaced():
     assert (again["positive_scores"][:], again["negative_scores"][:]) == ([[0.75]], [[0.25]])
 
 
-def test_a_step_that_was_killed_goes_on_with_the_blocks_that_are_not_there(tmp_path):
+def test_a_step_that_was_killed_resumes_with_the_blocks_that_are_not_there(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         scored(ranked(), TableScorer(TABLE, most=1), unfinished=tmp_path / "own")
     scorer = TableScorer(TABLE)
@@ -111,7 +111,7 @@ def test_what_cannot_be_scored_is_refused():
         scored(dataset_of("mine", "text", {"train": {"text": ["q"]}}))
 
 
-def test_a_teacher_that_puts_most_negatives_above_their_positive_is_told(caplog):
+def test_a_teacher_that_puts_most_negatives_above_their_positive_is_reported(caplog):
     scored(ranked())
     assert not caplog.messages
     scored(ranked(), TableScorer({pair: -score for pair, score in TABLE.items()}))

@@ -37,7 +37,7 @@ def plan(tmp_path):
 @pytest.mark.parametrize("torn", TORN)
 @pytest.mark.parametrize("file", [RECORD, RESULT])
 @pytest.mark.parametrize("place", ["runs/day/first", "sweeps/day/first/3"])
-def test_a_job_is_found_elsewhere_beside_a_damaged_run(plan, tmp_path, caplog, torn, file, place):
+def test_a_job_is_found_elsewhere_next_to_a_damaged_run(plan, tmp_path, caplog, torn, file, place):
     whole = finish(tmp_path / "runs/day/second")
     os.utime(whole / RECORD, (0, 0))  # the latest is looked at first
     finish(tmp_path / place)
@@ -61,7 +61,7 @@ def test_a_job_with_a_damaged_file_is_put_aside_and_run_anew(plan, torn, file):
 
 
 @pytest.mark.parametrize("torn", TORN)
-def test_a_sweep_and_a_study_are_found_beside_damaged_ones(tmp_path, torn, caplog):
+def test_a_sweep_and_a_study_are_found_next_to_damaged_ones(tmp_path, torn, caplog):
     for name in ("1", "2", "3"):
         for kind in (SWEEP, "study.json"):
             (tmp_path / kind / "day" / name).mkdir(parents=True)

@@ -17,7 +17,7 @@ def clock(monkeypatch):
 
 
 @pytest.mark.usefixtures("clock")
-def test_done_failed_running_time_left_and_best_so_far_are_told():
+def test_done_failed_running_time_left_and_best_so_far_are_reported():
     lines = []
     progress = Progress({0: "loss=a", 1: "loss=b", 2: "loss=c", 3: "loss=d"}, 2, lines.append)
     progress.begin(0)

@@ -87,7 +87,7 @@ def test_a_job_whose_rows_have_changed_is_run_anew_and_the_old_one_is_marked(wor
     assert "embexp.outdated" not in runs[read_record(folder)["key"]]
 
 
-def test_a_failed_job_is_tried_again_in_the_same_run_unless_none_is_asked_for(workplace, store):
+def test_a_failed_job_is_tried_again_in_the_same_run_unless_none_is_requested(workplace, store):
     folder = workplace / "sweeps/day/time/0"
     with pytest.raises(TrainingError):
         finish(plan(folder, "loss.scale=1e39"), "failed")
@@ -116,7 +116,7 @@ def test_a_job_whose_process_died_is_closed_as_failed(workplace, store):
 
 
 @pytest.mark.usefixtures("workplace")
-def test_all_again_goes_on_with_a_sweep_only_if_it_began_so_and_was_interrupted():
+def test_all_again_resumes_with_a_sweep_only_if_it_began_so_and_was_interrupted():
     def folder(rerun):
         return _sweep_folder(OmegaConf.create(asked | {"sweep": {"rerun": rerun}}), "key")
 

@@ -62,13 +62,13 @@ def test_one_that_was_sent_is_not_sent_again(tmp_path, report):
     assert [name for name, *_ in sent(tmp_path, report).opened] == ["a run"]
 
 
-def test_two_that_call_themselves_alike_are_told_apart_by_their_keys(tmp_path, report):
+def test_two_that_call_themselves_alike_are_distinguished_by_their_keys(tmp_path, report):
     other = training_in(tmp_path / "cache" / "other" / "seed-42")
     names = [name for name, *_ in sent(tmp_path, report, other).opened[1:]]
     assert names == ["a run/cross-encoder/tiny/42", "a run/cross-encoder/tiny/42/other"]
 
 
-def test_one_that_is_gone_from_the_cache_is_told_and_the_run_goes_on(tmp_path, report, caplog):
+def test_one_that_is_gone_from_the_cache_is_reported_and_the_run_continues(tmp_path, report, caplog):
     shutil.rmtree(tmp_path / "cache")
     assert len(sent(tmp_path, report).opened) == 1
     assert "is not shown with this run: its record is gone from the cache" in caplog.text

@@ -39,7 +39,7 @@ def test_the_jobs_of_a_sweep_come_with_all_that_is_known_of_them(store, sweep, t
     assert 0 < first.ended <= second.ended
 
 
-def test_examples_are_fetched_when_they_are_asked_for(store, sweep, tmp_path):
+def test_examples_are_fetched_when_they_are_requested(store, sweep, tmp_path):
     first, second = MlflowRuns(tracker_of(store), tmp_path / "files").below(sweep)
     assert not (tmp_path / "files").exists()
     assert [run.examples("sts_test").read_text() for run in (first, second)] == ["examples of 1", "examples of 2"]

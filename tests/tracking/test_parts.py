@@ -46,7 +46,7 @@ def test_a_part_is_a_child_with_a_key_of_the_runs_key_and_is_marked(tmp_path, tr
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
-def test_a_part_goes_on_without_a_tracker_that_does_not_answer_and_stays_open(tmp_path, tracker, caplog):
+def test_a_part_continues_without_a_tracker_that_does_not_answer_and_stays_open(tmp_path, tracker, caplog):
     tracker.is_down = True
     with open_run(tmp_path, tracker) as journal, open_part(journal, tmp_path / "part", "tsdae", "stage") as part:
         part.log_results({"test/sts/spearman_cosine": 0.5})

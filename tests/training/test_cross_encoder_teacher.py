@@ -72,7 +72,7 @@ def test_what_was_trained_is_not_trained_again_but_for_other_gold_or_settings(tm
     assert trained == [1, 1, 1, 2]
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+def test_a_stopped_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
     from embexp.training.callbacks import JournalCallback
 
     whole = teacher().fit(SCORES, DEV, "score", 0, tmp_path / "whole")
@@ -157,7 +157,7 @@ def test_what_cannot_be_a_teacher_is_refused_before_anything_is_loaded(given, me
         teacher(*given)
 
 
-def test_numbers_that_no_teacher_can_have_are_told_together():
+def test_numbers_that_no_teacher_can_have_are_reported_together():
     with pytest.raises(ConfigError) as refusal:
         CrossEncoderTeacher("tiny", TRAINER, [1], "x", 0)
     batch_size, max_tokens = map(str, refusal.value.problems)

@@ -6,7 +6,7 @@ from embexp.errors import TrainingError
 from embexp.training.stage import _suggest_smaller_batches
 
 
-def test_a_full_gpu_is_told_with_a_batch_that_is_half_as_large():
+def test_a_full_gpu_is_reported_with_a_batch_that_is_half_as_large():
     import torch
 
     said = "CUDA out of memory. Tried to allocate 48.00 MiB. GPU 0 has 79 GiB."

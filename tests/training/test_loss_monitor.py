@@ -66,7 +66,7 @@ def test_the_weights_of_the_last_step_are_looked_at_too(tmp_path):
         run_stage(plan)
 
 
-def test_a_loss_that_breaks_by_itself_is_told_from_embeddings_that_overflow(tmp_path, monkeypatch):
+def test_a_loss_that_breaks_by_itself_is_distinguished_from_embeddings_that_overflow(tmp_path, monkeypatch):
     from embexp.training import stage
 
     plan = plan_of(tmp_path, *LONG)

@@ -48,7 +48,7 @@ def test_the_models_own_transformer_is_trained_and_its_words_are_the_layers(mode
     assert filling.get_output_embeddings().weight is network.get_input_embeddings().weight
 
 
-def test_a_base_with_a_layer_that_fills_in_brings_it_and_one_without_is_told(model, tmp_path, caplog):
+def test_a_base_with_a_layer_that_fills_in_brings_it_and_one_without_is_reported(model, tmp_path, caplog):
     import torch
 
     caplog.set_level("INFO", "embexp")
@@ -108,7 +108,7 @@ def test_in_another_epoch_other_tokens_of_a_text_are_hidden(model):
 
 
 @pytest.mark.parametrize(("every", "stop"), [(3, 9), (4, 8)])  # from steps 6 and 4; an epoch has 4
-def test_a_stage_stopped_in_a_later_epoch_hides_the_same_when_it_is_gone_on_with(every, stop, tmp_path, monkeypatch):
+def test_a_stage_stopped_in_a_later_epoch_hides_the_same_when_it_is_resumed(every, stop, tmp_path, monkeypatch):
     import torch
 
     def epochs_and_weights(folder, *stops):

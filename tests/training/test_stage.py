@@ -55,7 +55,7 @@ def test_the_loss_says_how_batches_are_drawn(tmp_path, loss, sampler):
     assert training_arguments(plan_of(tmp_path, loss=loss), True, PRIMARY, 1).batch_sampler == sampler
 
 
-def test_the_best_checkpoint_is_told_by_the_primary_metric(tmp_path):
+def test_the_best_checkpoint_is_chosen_by_the_primary_metric(tmp_path):
     arguments = training_arguments(plan_of(tmp_path, "trainer.eval_steps=3"), True, PRIMARY, seed=7)
     assert (arguments.eval_strategy, arguments.eval_steps, arguments.seed) == ("steps", 3, 7)
     assert (arguments.metric_for_best_model, arguments.greater_is_better) == (PRIMARY, True)
@@ -74,7 +74,7 @@ def test_what_the_yaml_says_goes_before_what_the_run_says(tmp_path):
     assert (arguments.batch_sampler, arguments.save_steps) == ("batch_sampler", 7)
 
 
-def test_checkpoints_are_saved_at_evaluations_and_as_often_as_asked_for_and_the_oldest_go(tmp_path):
+def test_checkpoints_are_saved_at_evaluations_and_as_often_as_requested_and_the_oldest_go(tmp_path):
     steps = ["trainer.max_steps=9", "trainer.eval_steps=3", "trainer.save_steps=4"]
     seen, dev_scores = [], iter([0.75, 0.5, 0.25])
     plan = plan_of(tmp_path, *steps, "trainer.save_total_limit=2")

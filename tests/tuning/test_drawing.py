@@ -89,7 +89,7 @@ def test_a_database_that_was_half_made_is_made_anew(tmp_path):
 
 
 @pytest.mark.parametrize("storage", ["nothing", "sqlite:////no/such/folder/study.db", "nosuch://me:secret@host/name"])
-def test_a_storage_that_cannot_be_opened_is_told_without_its_password(tmp_path, storage):
+def test_a_storage_that_cannot_be_opened_is_reported_without_its_password(tmp_path, storage):
     with pytest.raises(ConfigError) as refusal:
         search_in(tmp_path / "study", storage=storage)
     assert f"tune.storage={_without_password(storage)} cannot be opened" in str(refusal.value)

@@ -7,7 +7,7 @@ from studies import killed_study, study
 
 
 @pytest.mark.slow
-def test_a_study_in_postgresql_is_gone_on_with_and_has_its_trials_there(workplace):
+def test_a_study_in_postgresql_is_resumed_and_has_its_trials_there(workplace):
     import optuna
 
     with postgres() as uri:

@@ -69,7 +69,7 @@ def test_a_trial_is_the_run_that_its_values_alone_would_give(workplace):
     assert [alone["metrics"][key] for key in measured] == [trial["metrics"][key] for key in measured]
 
 
-def test_a_finished_study_is_only_told_again(workplace, monkeypatch, capsys):
+def test_a_finished_study_is_only_shown_again(workplace, monkeypatch, capsys):
     command = ("tracking=none", "loss.scale=5,40", "trainer.max_steps=2", "trials=1")
     found = study(workplace / "study", *command)
     monkeypatch.setattr("embexp.tuning.trials.execute", None)

@@ -19,7 +19,7 @@ from embexp.steps.augment.text_changes import SentenceShuffle, sentences_of
         ("Wait... what?! ok", ["Wait...", "what?!", "ok"]),
     ],
 )
-def test_sentences_are_told_apart(text, sentences):
+def test_sentences_are_distinguished(text, sentences):
     assert sentences_of(text) == sentences
 
 

@@ -26,7 +26,7 @@ def test_a_value_can_be_set_on_the_command_line():
     assert (settings.min_score, settings.positive_labels, settings.label_scores["neutral"]) == (0.7, ["same"], 0.5)
 
 
-def test_all_misfits_are_told_at_once():
+def test_all_mistakes_are_reported_at_once():
     wrong = {
         "min_score": 4,
         "max_score": "low",

@@ -22,7 +22,7 @@ def noised(*texts, noise=DELETION, **arguments):
     return [(row["damaged"], row["original"]) for row in made.splits["train"]]
 
 
-def test_a_text_stands_beside_its_damaged_copy():
+def test_a_text_is_shown_with_its_damaged_copy():
     assert noised("one two", "利率提高", noise=Swap(0.9)) == [("two one", "one two"), ("提高利率", "利率提高")]
     assert noised("one, two", noise=Mask(0.999, "<mask>")) == [("<mask>, <mask>", "one, two")]
 

@@ -372,7 +372,7 @@ print(json.dumps(done.texts))
 """
 
 
-def test_a_killed_step_goes_on_where_it_was(serve, tmp_path):
+def test_a_killed_step_resumes_where_it_was(serve, tmp_path):
     server = serve(lambda request: replace(echo(request), seconds=0.02))
     code = CHILD.format(folder=str(Path(__file__).parent), url=server.url, cache=str(tmp_path))
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)

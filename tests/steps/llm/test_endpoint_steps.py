@@ -42,7 +42,7 @@ def pairs(**more):
     return dataset_of("toys", "positive_pair", {"train": train, **more})
 
 
-def test_paraphrases_stand_beside_their_sources(server):
+def test_paraphrases_stand_next_to_their_sources(server):
     made = applied("augment_paraphrase", pairs(dev={"anchor": ["q"], "positive": ["p"]}), server, columns=["anchor"])
     table = rows(made)
     assert table["anchor"] == ["q1", "q1 as put 1", "q2", "q2 as put 1"]
@@ -125,7 +125,7 @@ def test_more_pairs_are_made_of_pairs_in_train_alone(step, anchors, positives, s
     assert len(server.requests) == 2
 
 
-def test_negatives_make_triplets_and_stand_beside_others(server):
+def test_negatives_make_triplets_and_stand_next_to_others(server):
     once = applied("generate_negatives", pairs(), server, per_text=2)
     assert once.shape.name == "triplet"
     assert list(rows(once)) == ["anchor", "positive", "negative_1", "negative_2"]

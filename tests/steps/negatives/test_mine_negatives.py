@@ -46,7 +46,7 @@ def test_what_a_copy_of_the_row_answers_is_no_negative():
     assert made.splits["train"]["made_by"][:] == names["made_by"]
 
 
-def test_dev_and_test_stay_unless_asked_for():
+def test_dev_and_test_stay_unless_requested():
     dataset = pairs(*ROWS, dev=[("a", "b"), ("c", "d")])
     assert negatives_of(mined(dataset, SCORES), "dev") == [[], []]
     asked = mined(dataset, SCORES, splits=["dev"])
@@ -260,7 +260,7 @@ def test_the_report_tells_how_negatives_score_and_shows_some():
     assert report.examples[2] == "what is a bond | + A bond is a loan. [0.90] | - A share is a part. [0.80]"
 
 
-def test_more_negatives_than_triplets_get_are_told(caplog):
+def test_more_negatives_than_triplets_get_are_reported(caplog):
     caplog.set_level("INFO")
     mined(pairs(*ROWS), SCORES, num_negatives=2)
     assert (

@@ -95,7 +95,7 @@ def test_silver_rows_can_be_left_out_again_and_stay_in_train_when_it_is_split():
     assert not held_out & {*parts["train"]["sentence1"], *parts["train"]["sentence2"]}
 
 
-def test_the_report_sets_gold_beside_silver_and_the_teacher_beside_the_untrained_one():
+def test_the_report_sets_gold_next_to_silver_and_the_teacher_next_to_the_untrained_one():
     report = with_silver(scored(*GOLD), [*PAIRS, ("b", "a")], SURE, min_confidence=0.75).history[-1]
     assert (report.step, report.rows_in, report.rows_out) == ("silver", 2, 4)
     assert report.reason == (
@@ -108,7 +108,7 @@ def test_the_report_sets_gold_beside_silver_and_the_teacher_beside_the_untrained
     assert report.trainings[0].endswith("/training")
 
 
-def test_classes_are_told_by_their_names_and_shares():
+def test_classes_are_shown_by_their_names_and_shares():
     report = with_silver(
         classed(("a", "b", 0), ("c", "d", 2)),
         PAIRS,
