@@ -9,6 +9,7 @@ import ast
 import os
 import re
 import runpy
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -95,17 +96,41 @@ def run_named_command(arguments: Sequence[str]) -> bool:
         ConfigError: a word that is neither a command nor an override.
     """
     flags, others = split_flags(arguments)
-    words = [each for each in others if "=" not in each and not each.startswith(("~", "+"))]
+    words = _words_in(others)
     if not words:
         return False
     if (name := words[0]) not in COMMANDS:
         text, near = f"{name} is neither a command nor an override", did_you_mean(name, COMMANDS)
         expected = f"an override (<key>=<value>) or one of the commands: {listed(COMMANDS)}"
-        raise ConfigError(text, expected=expected, note=near)
+        raise ConfigError(text, expected=expected, note=near, fix=_as_dataset(name))
     others.remove(name)
     sys.argv[1:] = [*flags, *others]
     runpy.run_module(f"embexp.{name}", run_name="__main__", alter_sys=True)
     return True
+
+
+def _words_in(arguments: Sequence[str]) -> list[str]:
+    """The arguments that are no overrides."""
+    return [each for each in arguments if "=" not in each and not each.startswith(("~", "+", "-"))]
+
+
+def _as_dataset(word: str) -> tuple[str, ...]:
+    """What to type for a word that names a file or folder here."""
+    folder = "" if not os.path.isdir(word) or word.endswith("/") else "/"
+    return (shlex.quote(f"dataset={word}{folder}"),) if os.path.exists(word) else ()
+
+
+def _check_words(flags: Sequence[str], arguments: Sequence[str], config_name: str) -> None:
+    """Raise ConfigError for words that are no overrides, and for flags that Hydra does not have."""
+    known = [each for action in hydra._internal.utils.get_args_parser()._actions for each in action.option_strings]
+    for flag in (each for each in flags if each.startswith("-")):
+        name = flag.partition("=")[0]
+        if not any(each == name or (name.startswith("--") and each.startswith(name)) for each in known):
+            fix = (shlex.quote(flag.lstrip("-")),) if "=" in flag else ()
+            raise ConfigError(f"{flag} is no flag", expected="overrides without dashes: <key>=<value>", fix=fix)
+    for word in _words_in(arguments):
+        fix = _as_dataset(word) if config_name in ("inspect", "prepare", "evaluate") else ()
+        raise ConfigError(f"{word} is no override", expected="<key>=<value>", fix=fix)
 
 
 _OF_THE_MULTIRUN = re.compile(r"[+~]*(hydra|sweep|tracking|paths|experiment)\b(?!@)")  # what the multirun itself reads
@@ -176,6 +201,7 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
         flags, arguments = split_flags(sys.argv[1:])
         _note_config_dir(flags)
         overrides = rewrite(arguments) if rewrite else arguments
+        _check_words(flags, overrides, config_name)
         sys.argv[1:] = _for_hydra([*flags, *quote_texts(expand_paths(overrides))], config_name)
         hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()
     except MISTAKES as error:

@@ -55,6 +55,9 @@ def _explained(error: BaseException) -> Problem | BaseException:
         return Problem(f"{unknown[0]} leaves out what is not there", expected="a key that is, or a command without it")
     if unknown and (choice := _CHOICE_OF_STAGE.fullmatch(unknown[0])):
         return _explain_choice(choice["group"], choice["stage"], unknown[1])
+    if unknown and "defaults list" in str(error):
+        text = "was given; this command has no such choice"
+        return Problem(text, *unknown, expected="the command without it")
     if isinstance(error, HydraException) and isinstance(cause, OmegaConfBaseException):
         parent, key = cause.parent_node, cause.key
         if isinstance(parent, DictConfig) and key is not None and key not in parent:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from embexp.cli.app import COMMANDS, _summaries, split_flags
+from embexp.cli.app import COMMANDS, _check_words, _summaries, split_flags
 from embexp.cli.overrides import expand_paths
+from embexp.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent.parent
 DOORS = {path.stem: path for path in (ROOT / "embexp").glob("*.py") if "__main__" in path.read_text("utf-8")}
@@ -70,6 +71,31 @@ def test_flags_may_stand_anywhere():
     assert split_flags(["a=1", "-cd", "own", "-m"]) == (["--config-dir=own", "-m"], ["a=1"])
     assert split_flags(["-cd=own", "a=1", "--info", "b=2"]) == (["--config-dir=own", "--info"], ["a=1", "b=2"])
     assert split_flags(["a=1", "-c", "job", "-i", "searchpath"]) == (["-c", "job", "-i", "searchpath"], ["a=1"])
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (["pairs.csv"], "\nhint: type dataset=pairs.csv"),
+        (["数据 集", "model=tiny"], "\nhint: type 'dataset=数据 集/'"),
+        (["--dataset=pairs.csv"], "\nhint: type dataset=pairs.csv"),
+        (["-x", "model=tiny"], "-x is no flag. Expected overrides without dashes: <key>=<value>."),
+        (["nothing"], "nothing is no override. Expected <key>=<value>."),
+    ],
+)
+def test_a_word_that_is_no_override_is_answered_with_what_it_may_mean(line, hint, workplace):
+    (workplace / "pairs.csv").write_text("text\na")
+    (workplace / "数据 集").mkdir()
+    with pytest.raises(ConfigError) as refusal:
+        _check_words(*split_flags(line), "inspect")
+    assert str(refusal.value).endswith(hint)
+
+
+@pytest.mark.parametrize(
+    "line", [["--cfg", "job", "--resolve"], ["--cfg=job", "-m", "a=1,2"], ["-cd", "own", "--info", "plugins"], ["-h"]]
+)
+def test_flags_of_hydra_are_flags(line):
+    _check_words(*split_flags(line), "config")
 
 
 def test_an_unknown_command_names_the_nearest_one(workplace):

@@ -152,3 +152,15 @@ def test_a_file_here_of_a_kind_that_is_not_read_is_said_to_be_one(workplace, key
     assert message_of(workplace / "run", f"{key}={name}").startswith(
         f"{key}={name} is a file here that cannot be read."
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "typed"), [("inspect", "loss=mnrl"), ("prepare", "trainer=smoke"), ("evaluate", "loss=x")]
+)
+def test_a_choice_that_a_command_does_not_have_is_said_to_be_none(command, typed):
+    with hydra_started(), pytest.raises(HydraException) as refusal:
+        composed([typed], command)
+    key, value = typed.split("=")
+    assert explain(refusal.value) == (
+        f"{key}={value} was given; this command has no such choice. Expected the command without it."
+    )
