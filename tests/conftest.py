@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,17 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 pytest_plugins = ["picture_fixtures"]
 # A run of seconds: a two-layer BERT from scratch, four steps, one thread, few resamples, the bundled corpus.
 TINY = ("model=tiny", "trainer=smoke", "threads=1", "evaluator.sts.resamples=200")
+
+
+def thinned(cases: Sequence, keep: int) -> list:
+    """Cases of one mechanism: so many of them, evenly spread, are of the default lane, the others of `matrix`."""
+    kept = {round(number * (len(cases) - 1) / (keep - 1)) for number in range(keep)}
+    return [
+        case
+        if place in kept
+        else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.matrix)
+        for place, case in enumerate(cases)
+    ]
 
 
 @pytest.fixture
@@ -62,9 +73,14 @@ def finished(tmp_path_factory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def finished_run(finished, workplace) -> Path:
-    """A finished run in the working directory, as `run`: a copy, recorded as begun there."""
+    """A finished run in the working directory, as `run`."""
+    return copied(finished(), workplace)
+
+
+def copied(run: Path, workplace: Path) -> Path:
+    """A copy of a run's folder, recorded as begun in that place."""
     folder = workplace / "run"
-    shutil.copytree(finished(), folder)
+    shutil.copytree(run, folder)
     write_json(folder / RECORD, read_record(folder) | {"directory": str(workplace)})
     return folder
 

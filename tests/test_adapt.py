@@ -291,6 +291,7 @@ def test_a_run_with_its_main_stage_alone_has_no_child(workplace, store):
     assert not (workplace / "run/stages/main/part.json").exists()
 
 
+@pytest.mark.slow
 def test_a_stage_that_breaks_ends_failed_and_so_does_the_run(workplace, store):
     plan = plan_run(compose([*TINY, "adapt=simcse", "adapt.simcse.loss.scale=1e39"]), CHOICES, workplace / "run")
     with pytest.raises(TrainingError, match=r"The loss is (nan|inf) at step 1\."):

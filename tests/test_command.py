@@ -136,6 +136,7 @@ def test_a_missing_file_is_reported_before_anything_is_loaded(tmp_path):
     assert "sentence_transformers" not in done.stderr.partition("IMPORTED")[2]
 
 
+@pytest.mark.slow
 def test_an_unknown_argument_added_with_plus_is_refused_before_mlflow(tmp_path):
     done = run("+trainer.learning_rat=1e-5", "model=tiny", folder=tmp_path)
     assert done.returncode == 1

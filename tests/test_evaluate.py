@@ -57,6 +57,7 @@ def test_every_model_gets_a_run_below_one_parent_and_a_place_in_the_table(workpl
     assert json.loads((workplace / "out" / "models.json").read_text()) == found["models"]
 
 
+@pytest.mark.slow
 def test_the_same_models_have_the_same_scores_again(workplace):
     scores = [
         [row["scores"] for row in evaluate(composed(*TWO, "tracking=none"), workplace / name)["models"]]

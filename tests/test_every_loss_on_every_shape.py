@@ -59,9 +59,11 @@ DOCUMENTED = {
     "triplet": {"triplet"},
     "tsdae": {"noised_text"},
 }
-# The first loss for each set of shapes; the other losses are of the matrix lane.
+# One loss for each set of shapes; of them the default lane has those with a label of each kind and one without any.
 ONE_OF_A_KIND = {frozenset(shapes): loss for loss, shapes in sorted(DOCUMENTED.items(), reverse=True)}.values()
-EACH_LOSS = [pytest.param(each, marks=[] if each in ONE_OF_A_KIND else pytest.mark.matrix) for each in LOSSES]
+IN_DEFAULT_LANE = {"batch_all", "cosent", "gist", "softmax"}
+LANES = {each: pytest.mark.slow if each in ONE_OF_A_KIND else pytest.mark.matrix for each in LOSSES}
+EACH_LOSS = [pytest.param(each, marks=() if each in IN_DEFAULT_LANE else LANES[each]) for each in LOSSES]
 # One value that does not belong into a label of that kind, under what it is called.
 ODD_LABELS = {
     "score": {"0 to 5": 4.0, "negative": -0.5, "NaN": math.nan, "null": None, "text": "very similar", "list": [0.5]},

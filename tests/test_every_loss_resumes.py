@@ -96,6 +96,7 @@ VARIANTS = [
 VARIANTS += [pytest.param(variant, id="-".join(variant), marks=pytest.mark.matrix) for variant in OTHERS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_killed_run_that_is_resumed_equals_one_that_was_not(variant, data, workplace, store):
     assert_same_end(workplace, store, *overrides_of(variant[0], data), *variant[1:])

@@ -23,7 +23,7 @@ MORE = {
     "gpl": ["dataset.steps.teacher_scores.scorer.encoder.model=static"],
 }
 # A loss alone, and a step that trains a teacher.
-IN_DEFAULT_LANE = {"finetune_minilm", "augmented_sbert"}
+LANES = {"finetune_minilm": (), "augmented_sbert": pytest.mark.slow}  # all others are of the matrix
 SOURCE = re.compile(r"arXiv:\d{4}\.\d{5}|openreview\.net|kexue\.fm|10\.\d{4}/")
 
 
@@ -78,9 +78,7 @@ def test_recipes_hold_differences_to_the_options_only():
                 assert OmegaConf.select(plain, key) != value, (path, key)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in IN_DEFAULT_LANE else pytest.mark.matrix) for name in NAMES]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LANES.get(name, pytest.mark.matrix)) for name in NAMES])
 def test_a_recipe_runs_in_seconds_on_bundled_rows(name, workplace):
     result = run_shortly(name, workplace / "run")
     assert result["run"]["status"] == "FINISHED"

@@ -35,6 +35,7 @@ def without_times(metrics):
     return {key: value for key, value in metrics.items() if key.startswith("export/") and "speed" not in key}
 
 
+@pytest.mark.slow
 def test_the_command_gives_what_the_run_gave(workplace, store):
     import mlflow
 
@@ -132,6 +133,7 @@ def test_exporting_again_adds_nothing_that_the_trackers_run_has_and_does_not_ope
     assert {entry.path for entry in client.list_artifacts(run_id, "exports")} == {"exports/binary", "exports/int8"}
 
 
+@pytest.mark.slow
 def test_a_run_that_the_tracker_does_not_know_is_reported(workplace, store, caplog):
     import mlflow
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, copied
 from filelock import FileLock
 from killed_runs import (
     SERVER,
@@ -54,11 +54,8 @@ PLACES = {
 
 
 # A place in a stage and one between two; the others are of the matrix lane.
-IN_DEFAULT_LANE = {
-    "when the second checkpoint was not marked",
-    "between the stages",
-}
-MOMENTS = [pytest.param(name, marks=[] if name in IN_DEFAULT_LANE else pytest.mark.matrix) for name in PLACES]
+IN_OTHER_LANES = {"when the second checkpoint was not marked": pytest.mark.slow, "between the stages": ()}
+MOMENTS = [pytest.param(name, marks=IN_OTHER_LANES.get(name, pytest.mark.matrix)) for name in PLACES]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +74,7 @@ def test_a_run_killed_at_a_moment_ends_like_one_that_was_not(moment, undisturbed
     assert_same_end(undisturbed, workplace / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file", ["loss.pt", *(pytest.param(name, marks=pytest.mark.matrix) for name in ("optimizer.pt", "rng_state.pth"))]
 )
@@ -173,11 +171,17 @@ def test_a_full_disk_is_one_clear_error_and_earlier_checkpoints_stay(workplace, 
     assert resume(workplace / "run")["run"]["status"] == "FINISHED"
 
 
+@pytest.fixture(scope="module")
+def killed_once(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("killed") / "run"
+    killed(at_step, (3,), folder, *TINY, "tracking=none")
+    return folder
+
+
 @pytest.fixture
-def begun(workplace) -> Path:
-    """A run that was killed."""
-    killed(at_step, (3,), workplace / "run", *TINY, "tracking=none")
-    return workplace / "run"
+def begun(killed_once, workplace) -> Path:
+    """A run that was killed: a copy, recorded as begun where it is."""
+    return copied(killed_once, workplace)
 
 
 def test_a_run_that_is_resumed_takes_no_other_values(begun):
@@ -236,6 +240,7 @@ def test_what_may_stay_of_checkpoints_is_checked_first():
         run(Path("never"), *TINY, "keep=ful")
 
 
+@pytest.mark.slow
 def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
     command = [sys.executable, "-m", "embexp", "tracking=none"]
     for typed, message in {

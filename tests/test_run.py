@@ -123,6 +123,7 @@ def test_a_training_that_breaks_ends_failed_with_its_error(workplace, store):
     assert json.loads((workplace / "run/result.json").read_text())["run"]["status"] == "FAILED"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.matrix)]
 )

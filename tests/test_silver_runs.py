@@ -71,6 +71,7 @@ def runs_of(store):
     return client, {each.info.run_name: each for each in found}
 
 
+@pytest.mark.slow
 def test_a_run_shows_the_training_of_its_cross_encoder_as_a_child_and_the_next_one_trains_none(
     workplace, store, trained
 ):
@@ -140,6 +141,7 @@ def test_a_sweep_over_silver_pairs_and_none_gives_a_run_each(workplace):
     assert params[1]["dataset.train_rows"] > params[0]["dataset.train_rows"]
 
 
+@pytest.mark.slow
 def test_a_prepared_set_counts_its_silver_rows_and_names_the_training():
     typed = quote_texts(expand_paths(["shape=scored_pair", "silver=kde", *TEACHER, f"{STEP}.num_pairs=300"]))
     folder = prepare(compose(typed, "prepare"), {"dataset": "finance"}, typed)

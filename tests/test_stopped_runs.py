@@ -68,6 +68,7 @@ def stop_at(monkeypatch):
     return arrange
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "schedule", [pytest.param(name, marks=() if name == IN_DEFAULT_LANE else pytest.mark.matrix) for name in SCHEDULES]
 )

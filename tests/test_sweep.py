@@ -26,6 +26,7 @@ def result_in(folder):
     return json.loads((folder / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_grid_gives_children_under_one_parent_and_a_leaderboard_and_is_not_done_twice(workplace, store):
     changed = ("+trainer.dataloader_drop_last=true", "~trainer.weight_decay")
     code, output = sweep(workplace, "loss=mnrl,cosent", "seed=1,2", *changed)

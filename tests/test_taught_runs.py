@@ -46,6 +46,7 @@ def prepared(*overrides):
     return prepare(compose(typed, "prepare"), {"dataset": "finance", **given}, overrides)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["margin_mse", pytest.param("distill_kl", marks=pytest.mark.matrix)])
 def test_a_run_learns_a_teachers_scores_of_mined_negatives(workplace, pairs, loss):
     own = (pairs, "negatives=bm25", "evaluator=[retrieval]", f"loss={loss}")

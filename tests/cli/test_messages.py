@@ -3,7 +3,7 @@
 import shlex
 
 import pytest
-from conftest import TINY
+from conftest import TINY, thinned
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
@@ -110,7 +110,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("command", REFUSED, ids=" ".join)
+@pytest.mark.parametrize("command", thinned(REFUSED, 8), ids=" ".join)
 def test_what_a_hint_says_to_type_leads_further(command, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     message = message_of(tmp_path, *command)

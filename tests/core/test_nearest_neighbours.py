@@ -120,6 +120,7 @@ def test_an_unknown_similarity_is_refused():
         check_similarity("r", "cosin")
 
 
+@pytest.mark.slow
 def test_a_thousand_queries_and_a_hundred_thousand_documents_take_seconds_and_little_memory():
     queries, documents = vectors(1000, 384), vectors(100_000, 384, seed=1)
     start = time.perf_counter()

@@ -38,6 +38,7 @@ def encoded(monkeypatch) -> list[int]:
     return numbers
 
 
+@pytest.mark.slow
 def test_what_was_measured_while_training_is_not_measured_again(workplace, scored):
     plan = plan_of(workplace / "run", "tracking=none")
     result = execute(plan).content

@@ -65,6 +65,7 @@ def test_branch_message_and_examples_are_those_that_were_requested(hub, workplac
     assert sum(text in card for text in training_texts(workplace / "again")) >= 2
 
 
+@pytest.mark.slow
 def test_a_refused_token_leaves_a_finished_run_that_can_be_pushed_again(hub, workplace, capsys):
     hub.refuses = 401
     result = push(hub, workplace / "run")
@@ -82,6 +83,7 @@ def test_a_refused_token_leaves_a_finished_run_that_can_be_pushed_again(hub, wor
     assert "problem" not in entry
 
 
+@pytest.mark.slow
 def test_metadata_that_the_hub_does_not_take_is_one_message(hub, workplace):
     hub.faults = [{"message": "license: no such license"}]
     (entry,) = push(hub, workplace / "run")["exports"]
@@ -89,6 +91,7 @@ def test_metadata_that_the_hub_does_not_take_is_one_message(hub, workplace):
     assert not hub.files
 
 
+@pytest.mark.slow
 def test_a_hub_that_does_not_answer_is_one_message(hub, workplace):
     hub.url = "http://127.0.0.1:9"
     (entry,) = push(hub, workplace / "run")["exports"]

@@ -55,6 +55,7 @@ def test_size_speed_and_difference_are_measured(exported):
     assert "embeddings differ by at most" in made.lines[0]
 
 
+@pytest.mark.slow
 def test_embeddings_that_differ_too_much_are_refused(model, tmp_path):
     with pytest.raises(ExportError, match="Expected at most 0 "):
         OnnxExport("onnx", 0.0, 50, quantise=False).make(TrainedModel(model, tmp_path, encoder=None), tmp_path)

@@ -2,6 +2,7 @@
 
 import numpy
 import pytest
+from conftest import thinned
 
 from embexp.config.compose import compose, instantiate
 from embexp.config.session import conf_dir
@@ -48,7 +49,7 @@ def test_the_models_that_need_no_hub_are_found():
     assert len(OFFLINE) >= 11
 
 
-@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("choice", thinned(CHOICES, 6))
 def test_a_saved_model_loads_to_the_same_embeddings(choice, tmp_path):
     import mlflow
     from sentence_transformers import SentenceTransformer

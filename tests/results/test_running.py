@@ -33,6 +33,7 @@ def run_until_stopped(recipes, first_ended):
         sys.exit(130)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_sweep_that_waits_for_an_earlier_call_is_stopped_at_once_and_not_begun(tmp_path, number, code):
     held, finished = recipe_in(tmp_path / "held"), recipe_in(tmp_path / "finished", ended=True)

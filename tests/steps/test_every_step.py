@@ -76,7 +76,7 @@ def texts_of(dataset, split, columns=None):
 
 
 @pytest.mark.parametrize("step", WITHOUT_A_SERVER)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(dataset=datasets())
 def test_a_step_keeps_columns_and_counts_and_gives_the_same_again(step, dataset):
     assume(step != "leaks" or len(dataset.splits) > 1)
@@ -94,7 +94,7 @@ def test_a_step_keeps_columns_and_counts_and_gives_the_same_again(step, dataset)
     assert [str(report) for report in again.history] == [str(report) for report in made.history]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(dataset=datasets())
 def test_no_text_is_in_two_of_the_splits_that_are_made(dataset):
     assume(len(dataset.splits) == 1)

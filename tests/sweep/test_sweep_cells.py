@@ -87,6 +87,7 @@ def test_a_job_whose_rows_have_changed_is_run_anew_and_the_old_one_is_marked(wor
     assert "embexp.outdated" not in runs[read_record(folder)["key"]]
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_tried_again_in_the_same_run_unless_none_is_requested(workplace, store):
     folder = workplace / "sweeps/day/time/0"
     with pytest.raises(TrainingError):

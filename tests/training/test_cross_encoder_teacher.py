@@ -72,6 +72,7 @@ def test_what_was_trained_is_not_trained_again_but_for_other_gold_or_settings(tm
     assert trained == [1, 1, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_stopped_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
     from embexp.training.callbacks import JournalCallback
 

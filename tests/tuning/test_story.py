@@ -28,6 +28,7 @@ def runs_in(store):
     return client, parent, trials
 
 
+@pytest.mark.slow
 def test_trials_stand_below_one_parent_and_more_can_be_added(workplace, store, capsys):
     found = study(workplace / "study", *SPACE, "trials=2")
     again = study(workplace / "study", *SPACE, "trials=3")
@@ -127,6 +128,7 @@ def test_a_tuning_without_a_dev_split_is_refused(workplace):
     assert not (workplace / "study").exists()
 
 
+@pytest.mark.slow
 def test_trials_on_other_rows_fail_as_they_cannot_be_compared(workplace):
     short = ("trainer.max_steps=1", "tracking=none", "tune.seed=1", "trials=2")
     done, failed = study(workplace / "study", "dataset=finance,finance_zh", *short)["trials"]
