@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from embexp.cli.app import run_command
 from embexp.config.__main__ import COMMAND, _as_markdown, _meanings
 from embexp.config.checks import key_problems, read_keys
-from embexp.config.compose import compose
+from embexp.config.compose import compose, option_of
 from embexp.config.session import conf_dir
 from embexp.config.yaml_keys import (
     KEYS_OF_GROUPS,
@@ -235,3 +236,19 @@ def test_evaluators_and_steps_of_a_folder_are_checked_by_other_commands(tmp_path
     for command in ("embexp.inspect", "embexp.prepare"):
         said = refusal_of(tmp_path, *folder, "step=[mine]", command=command)
         assert f"my/step/mine.yaml:{1 + step.count(chr(10))}: dataset.steps.mine._costly=true" in said
+
+
+def test_an_option_that_is_edited_is_read_again(tmp_path, monkeypatch):
+    mine = tmp_path / "loss" / "mine.yaml"
+    mine.parent.mkdir()
+    mine.write_text("defaults: [mnrl]\nscale: 7.0\n")
+    command = ["--config-dir", str(tmp_path)]
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["embexp", *command, "loss=mine", "tracking=none"])
+    seen = []
+    for scale in ("7.0", "9.0"):
+        mine.write_text(f"defaults: [mnrl]\nscale: {scale}\n")
+        run_command(lambda *_: seen.append(option_of("loss", "mine")["scale"]))
+        assert option_of("loss", "mnrl")["scale"] == 20.0
+    assert seen == [7.0, 9.0]
