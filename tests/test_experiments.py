@@ -49,7 +49,7 @@ def run_shortly(name, folder):
     short = ["trainer=smoke", model, "threads=1", "tracking=none", "paths.cache=null", *MORE.get(name, [])]
     config, choices = configured(name, *short)
     for evaluator in config.evaluator.values():
-        evaluator.resamples = 20
+        evaluator.resamples = 40
     return execute(plan_run(config, choices, folder)).content
 
 
