@@ -113,6 +113,8 @@ def test_one_failing_job_does_not_end_the_others_and_only_it_is_tried_again(work
 def test_a_cell_that_does_not_fit_is_listed_and_the_others_run(workplace, store):
     code, output = sweep(workplace, "shape=triplet,text")
     assert code == 1
+    early = "1 of 2 jobs do not fit and will fail when their turn comes:\n- shape=text: shape=text is not accepted"
+    assert early in output.partition("Training main on")[0]
     assert "ShapeError: shape=text is not accepted by the loss mnrl" in output
     _, _, children = runs_in(store)
     assert [child.info.status for child in children] == ["FINISHED"]

@@ -53,6 +53,7 @@ from embexp.experiment.stage_config import (
 )
 from embexp.experiment.unknown_tokens import base_name, check_models, check_step_models
 from embexp.exports.delivery import Export, check_shared_base, plan_exports
+from embexp.losses.spec import is_auto
 from embexp.protocols import BaseModel, Tracker
 from embexp.steps.conversions.conversion import NEEDED, default_settings
 from embexp.steps.conversions.convert import Way, limit_negatives
@@ -127,11 +128,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     Raises:
         EmbexpError: whatever does not fit, in one message.
     """
-    resolved = resolve(config)
-    check_stages(resolved)
-    refuse(_setting_problems(resolved))
-    check_data_of_evaluators(resolved)
-    resolved, problems = split_for_run(resolved), Problems()
+    resolved, problems = split_for_run(_resolved(config)), Problems()
     planning = _check_yaml(resolved, short_names(resolved, choices), context.builders, problems)
     problems.raise_if_any()
     if not all(is_bounded(stage.node["trainer"]) for stage in planning.stages):
@@ -151,6 +148,22 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     name = with_stand_in(name, listed(dict.fromkeys(found.values())) if found else "")
     settings = {"config": planning.config, "choices": names, "model": planning.model}
     return RunPlan(name=name, folder=folder, exports=planning.exports, **settings, **parts)
+
+
+def check_without_rows(config: DictConfig, choices: Mapping[str, Any]) -> None:
+    """The first round alone: raise EmbexpError where the YAML files show that a run cannot be."""
+    resolved, problems = _resolved(config), Problems()
+    if not is_auto(resolved["loss"]):  # the rows choose the loss
+        _check_yaml(resolved, short_names(resolved, choices), {}, problems)
+    problems.raise_if_any()
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    resolved = resolve(config)
+    check_stages(resolved)
+    refuse(_setting_problems(resolved))
+    check_data_of_evaluators(resolved)
+    return resolved
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 _LEGAL = {  # with a usual value
-    "r": (COUNT, 64),
+    "r": (LegalValues(least=1, most=10**5, whole=True), 64),
     "lora_alpha": (LegalValues(above=0), 128),
     "lora_dropout": (LegalValues(least=0, below=1), 0.1),
     "bias": (LegalValues(one_of=("none", "all", "lora_only")), "none"),

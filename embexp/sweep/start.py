@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import ConfigCompositionException, HydraException
@@ -19,7 +20,7 @@ from embexp.cli.messages import unknown_override
 from embexp.cli.quoting import quoted
 from embexp.config.compose import composed, instantiate
 from embexp.core.arguments import refuse
-from embexp.core.run_folder import held
+from embexp.core.run_folder import RESULT, held, is_closed, readable
 from embexp.errors import ConfigError, EmbexpError, Problem, Problems
 from embexp.experiment.settings_checks import LEAVE_OUT, sweep_problems
 from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
@@ -212,6 +213,11 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
     given = [Job(number, tuple(overrides)) for number, overrides in enumerate(job_overrides, first)]
     names = dict(zip((job.number for job in given), varying(given), strict=True))
     jobs = given if runner.config.sweep.unknown_keys != LEAVE_OUT else _without_unknown(given, runner.config)
+    if misfits := [*_misfits(runner, jobs)]:
+        lines = "".join(f"\n- {names[job.number]}: {shorten(str(error), 200)}" for job, error in misfits)
+        logger.warning(
+            "%s of %s jobs do not fit and will fail when their turn comes:%s", len(misfits), len(jobs), lines
+        )
     workers = min(runner.config.sweep.workers, len(jobs))
     opened = OPENED.get([])
     progress = Progress(names, workers, logger.info, opened[0].tracker if opened else None)
@@ -223,6 +229,23 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
         JobReturn(job.overrides, status=JobStatus.COMPLETED, _return_value=each.value)
         for job, each in zip(jobs, outcomes, strict=True)
     ]
+
+
+_MOST_CHECKED = 100  # jobs that are looked at before the first one runs: composing one takes a third of a second
+
+
+def _misfits(runner: JobRunner, jobs: Sequence[Job]) -> Iterator[tuple[Job, Exception]]:
+    """The jobs that cannot be run, as their YAML files show, with the reason; those that are done are not looked at."""
+    from embexp.experiment.plan import check_without_rows
+
+    for job in jobs[:_MOST_CHECKED]:
+        folder = runner.folder(job)
+        if (folder / RESULT).is_file() and any(closed for _, closed in readable([folder], is_closed)):
+            continue
+        try:
+            check_without_rows(*composed(job.overrides, runner.config.hydra.job.config_name))
+        except (EmbexpError, HydraException, OmegaConfBaseException) as error:
+            yield job, error
 
 
 def _without_unknown(jobs: Sequence[Job], config: "DictConfig") -> Sequence[Job]:

@@ -224,7 +224,7 @@ def test_the_command_line_chooses_it_and_its_arguments():
 @pytest.mark.parametrize(
     ("argument", "value", "expected"),
     [
-        ("r", 0, "a whole number of at least 1"),
+        ("r", 0, "a whole number of at least 1 and of at most 100,000"),
         ("lora_alpha", 0, "a number above 0"),
         ("lora_dropout", 1.0, "a number of at least 0 and below 1"),
         ("bias", "some", "one of: none, all, lora_only"),
