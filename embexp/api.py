@@ -168,7 +168,9 @@ def _checked(overrides: Sequence[str], function: str) -> list[str]:
         if each in ("-m", "--multirun"):
             raise ConfigError(f"embexp.{function} takes no {each}: a sweep is for the command line. {_EACH_VALUE}")
         if each.startswith("-"):
-            raise ConfigError(f"embexp.{function} takes no flag such as {each}. Expected overrides and config_dir=...")
+            raise ConfigError(
+                f"embexp.{function} takes no flag such as {each}", expected="overrides, and config_dir=<folder>"
+            )
     return [*overrides]
 
 

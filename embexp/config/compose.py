@@ -285,7 +285,8 @@ def _signature_of(target: str) -> Mapping[str, Any]:
     try:
         return inspect.signature(get_object(target)).parameters
     except (ImportError, AttributeError, ValueError, InstantiationException) as error:
-        raise ConfigError(f"_target_: {target} cannot be imported ({error}). Expected a dotted path.") from error
+        text = f"cannot be imported ({error})"
+        raise ConfigError(text, key="_target_", given=target, expected="the dotted path of a callable") from error
 
 
 @functools.cache

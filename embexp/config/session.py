@@ -28,8 +28,9 @@ def conf_dir() -> Path:
         if (place / "config.yaml").is_file() and (place / "loss").is_dir():
             return place.resolve()
     raise ConfigError(
-        f"No configuration was found in {places[0]} or {places[1]}. Expected the folder conf/ of embexp. "
-        "Install embexp again, or run from a checkout."
+        f"No configuration was found in {places[0]} or {places[1]}",
+        expected="the folder conf/ of embexp",
+        note="Install embexp again, or run from a checkout.",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy
 
 from embexp.evaluation.stats.resampling import Sample, observed_sample
-from embexp.evaluation.threshold_metrics import SortedScores, average_precision, best_accuracy, best_f1, roc_auc
+from embexp.evaluation.threshold_metrics import SortedScores, accuracies, f1_scores
 
 _ROUNDING_OF_SPREADS = 1e-13  # share of the largest possible spread that rounding errors may make
 
@@ -160,6 +160,30 @@ def _v_measure(table: _ConfusionTable, sample: Sample) -> numpy.ndarray:
     return numpy.where(sample.total > 0, found, numpy.nan)
 
 
+def _average_precision(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
+    """The mean of the precision at every positive, as scikit-learn's average_precision_score."""
+    precision = positives / (positives + negatives)
+    found = numpy.diff(positives, axis=1, prepend=0)
+    return numpy.nan_to_num(precision * found).sum(axis=1) / positives[:, -1]
+
+
+def _roc_auc(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
+    """The share of pairs of a positive and a negative in which the positive scores higher; half for a tie."""
+    found = numpy.diff(negatives, axis=1, prepend=0)
+    above = positives - numpy.diff(positives, axis=1, prepend=0) / 2
+    return (found * above).sum(axis=1) / (positives[:, -1] * negatives[:, -1])
+
+
+def _best_accuracy(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
+    """Accuracy at the threshold that makes it highest."""
+    return accuracies(positives, negatives).max(axis=1)
+
+
+def _best_f1(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
+    """F1 of the positive class at the threshold that makes it highest."""
+    return f1_scores(positives, negatives).max(axis=1)
+
+
 Statistic = Callable[[Sample], "numpy.ndarray"]  # its value in every resample
 
 
@@ -220,10 +244,10 @@ STATISTICS: dict[str, Callable[[_Prepared, Any, Any], Statistic]] = {
     "mean": lambda prepared, gold, predicted: lambda sample: sample.counts @ predicted / sample.total,
     "spearman": _correlation(_Ranks),
     "pearson": _correlation(_Values),
-    "average_precision": _by_threshold(average_precision),
-    "roc_auc": _by_threshold(roc_auc),
-    "best_accuracy": _by_threshold(best_accuracy),
-    "best_f1": _by_threshold(best_f1),
+    "average_precision": _by_threshold(_average_precision),
+    "roc_auc": _by_threshold(_roc_auc),
+    "best_accuracy": _by_threshold(_best_accuracy),
+    "best_f1": _by_threshold(_best_f1),
     "macro_f1": _by_class(_macro_f1),
     "v_measure": _by_class(_v_measure),
 }

@@ -45,30 +45,6 @@ class SortedScores:
         return numpy.where((positives[:, -1] > 0) & (negatives[:, -1] > 0), found, numpy.nan)
 
 
-def average_precision(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
-    """The mean of the precision at every positive, as scikit-learn's average_precision_score."""
-    precision = positives / (positives + negatives)
-    found = numpy.diff(positives, axis=1, prepend=0)
-    return numpy.nan_to_num(precision * found).sum(axis=1) / positives[:, -1]
-
-
-def roc_auc(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
-    """The share of pairs of a positive and a negative in which the positive scores higher; half for a tie."""
-    found = numpy.diff(negatives, axis=1, prepend=0)
-    above = positives - numpy.diff(positives, axis=1, prepend=0) / 2
-    return (found * above).sum(axis=1) / (positives[:, -1] * negatives[:, -1])
-
-
-def best_accuracy(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
-    """Accuracy at the threshold that makes it highest."""
-    return accuracies(positives, negatives).max(axis=1)
-
-
-def best_f1(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
-    """F1 of the positive class at the threshold that makes it highest."""
-    return f1_scores(positives, negatives).max(axis=1)
-
-
 def accuracies(positives: numpy.ndarray, negatives: numpy.ndarray) -> numpy.ndarray:
     """Accuracy at each threshold."""
     return (positives + negatives[:, -1:] - negatives) / (positives[:, -1:] + negatives[:, -1:])

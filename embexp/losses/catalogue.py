@@ -1,5 +1,8 @@
-"""The catalogue of losses and modifiers: what their YAML files say, as text and as Markdown."""
+"""The catalogue of losses and modifiers: what their YAML files say, as text and as Markdown, and its command."""
 
+import argparse
+import os
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +12,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from embexp.config.session import option_files
+from embexp.config.session import check_config_dir, option_files, remember_config_dir
 from embexp.config.yaml_keys import TRAITS
 from embexp.data.shapes import SHAPES, shape_named
-from embexp.errors import ConfigError, did_you_mean, listed
+from embexp.errors import ConfigError, EmbexpError, did_you_mean, listed
 from embexp.losses.spec import switch_of, traits_of
 
 _LABELS = {
@@ -40,7 +43,7 @@ class _Entry:
     apart: tuple[str, ...] = ()  # the losses that a modifier does not compose with
 
 
-def losses(shape: str | None = None) -> list[_Entry]:
+def _losses(shape: str | None = None) -> list[_Entry]:
     """The losses by name; those that accept a shape, where one is given.
 
     Raises:
@@ -51,25 +54,26 @@ def losses(shape: str | None = None) -> list[_Entry]:
     return [entry for entry in entries if accepted is None or accepted in entry.shapes]
 
 
-def entries_of(choice: str) -> list[_Entry]:
+def _entries_of(choice: str) -> list[_Entry]:
     """The losses that accept a shape, or else the loss or modifier of that name.
 
     Raises:
         ConfigError: there is neither.
     """
     if choice in SHAPES:
-        return losses(choice)
-    every = [*losses(), *modifiers()]
+        return _losses(choice)
+    every = [*_losses(), *_modifiers()]
     if not (found := [entry for entry in every if entry.name == choice]):
         known = dict.fromkeys([*SHAPES, *(entry.name for entry in every)])
         raise ConfigError(
-            f"{choice!r} is not a shape, a loss or a modifier. Expected a shape ({listed(SHAPES)}), or a name that "
-            f"python -m embexp.losses prints. {did_you_mean(choice, known)}".strip()
+            f"{choice!r} is not a shape, a loss or a modifier",
+            expected=f"a shape ({listed(SHAPES)}), or a name that python -m embexp.losses prints",
+            note=did_you_mean(choice, known),
         )
     return found
 
 
-def modifiers() -> list[_Entry]:
+def _modifiers() -> list[_Entry]:
     """The modifiers by name, without the one that does nothing."""
     return [_entry(path, node) for path, node in _yamls("modifier") if node]
 
@@ -146,18 +150,18 @@ _WIDTH = 118  # of the terminal's lines
 _MARGIN = 32  # where the text of an entry begins
 
 
-def as_text(entries: Sequence[_Entry]) -> str:
+def _as_text(entries: Sequence[_Entry]) -> str:
     """One block for each entry: name and shapes, when to prefer it, what it needs, the paper."""
     return "\n\n".join(_block(entry) for entry in entries)
 
 
-def as_markdown() -> str:
+def _as_markdown() -> str:
     """The content of docs/losses.md."""
     of_losses, of_modifiers = [_OF_LOSSES, ["---"] * len(_OF_LOSSES)], [_OF_MODIFIERS, ["---"] * len(_OF_MODIFIERS)]
-    for entry in losses():
+    for entry in _losses():
         shapes, labels, needs = ", ".join(entry.shapes), " or ".join(entry.labels), "; ".join(entry.needs)
         of_losses.append((f"`{entry.name}`", shapes, labels, entry.when, needs, "; ".join(entry.habits), entry.paper))
-    for entry in modifiers():
+    for entry in _modifiers():
         needs, apart = "; ".join(entry.needs), ", ".join(entry.apart)
         of_modifiers.append((f"`{entry.name}`", entry.when, needs, apart, entry.paper))
     return f"{_HEADING}\n{_table(of_losses)}\n\n{_table(of_modifiers)}\n"
@@ -178,3 +182,45 @@ def _block(entry: _Entry) -> str:
 
 def _table(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+_OF_A_SHAPE = "These read such data as they are; python -m embexp.inspect shows what yours can be converted to."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the losses that accept a shape, a loss or modifier by name, or all of them."""
+    parser = argparse.ArgumentParser(prog="embexp losses", description="The catalogue of losses.")
+    parser.add_argument(
+        "choice",
+        nargs="?",
+        metavar="shape or name",
+        help="show only losses that accept this shape of data, such as triplet; or the loss or modifier of this name",
+    )
+    parser.add_argument("--markdown", action="store_true", help="print what docs/losses.md holds")
+    parser.add_argument("-cd", "--config-dir", metavar="folder", help="a folder with YAML files of your own, too")
+    options = parser.parse_args(arguments)
+    if options.markdown and options.choice:
+        sys.exit(f"Error: --markdown prints all of docs/losses.md; {options.choice} was given, too. Leave one out.")
+    try:
+        if options.config_dir:
+            check_config_dir(options.config_dir)
+            remember_config_dir(options.config_dir)
+        _print(_as_markdown() if options.markdown else _catalogue(options.choice))
+    except EmbexpError as error:
+        sys.exit(f"Error: {error}")
+
+
+def _catalogue(choice: str | None) -> str:
+    if choice is None:
+        return f"{_as_text(_losses())}\n\nModifiers: modifier=<name> wraps around a loss.\n\n{_as_text(_modifiers())}\n"
+    return f"{_as_text(_entries_of(choice))}\n" + (f"\n{_OF_A_SHAPE}\n" if choice in SHAPES else "")
+
+
+def _print(text: str) -> None:
+    """Print to a reader who may stop before the end, as `head` does."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        sys.exit(141)  # as a shell reports SIGPIPE

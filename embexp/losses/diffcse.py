@@ -29,10 +29,9 @@ def _load_generator(generator: BaseModel | None, network: Any, tokenizer: Any) -
             place["location"], revision=place.get("revision") or None, output_loading_info=True
         )
     except (OSError, ValueError) as error:
-        raise ModelError(
-            f"The generator {place['location']} cannot be loaded: {str(error).splitlines()[0]} Expected a "
-            "masked-language model: type loss.generator=<folder or Hub id>."
-        ) from error
+        text = f"cannot be loaded: {str(error).splitlines()[0]}"
+        expected, fix = "a masked-language model", "loss.generator=<folder or Hub id>"
+        raise ModelError(text, key="loss.generator", given=place["location"], expected=expected, fix=fix) from error
     if generator:
         other = AutoTokenizer.from_pretrained(place["location"])
         if other.get_vocab() != tokenizer.get_vocab():

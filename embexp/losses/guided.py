@@ -75,8 +75,11 @@ def _frozen(guide: BaseModel) -> Any:
     except ModelError as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ModelError(
-            f"loss.guide: Model {guide.locate()['location']} cannot be loaded: {reason} Expected a transformer on "
-            "disk, in the Hugging Face cache or on the Hub: type loss.guide=<folder or Hub id>, or loss.guide=minilm."
+            f"cannot be loaded: {reason}",
+            key="loss.guide",
+            given=guide.locate()["location"],
+            expected="a transformer on disk, in the Hugging Face cache or on the Hub",
+            fix=("loss.guide=<folder or Hub id>", "loss.guide=minilm"),
         ) from error
     network.requires_grad_(False)
     return network.eval()

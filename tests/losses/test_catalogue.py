@@ -1,4 +1,4 @@
-"""The catalogue: it tells what the YAML files say, in a second, and docs/losses.md tells the same."""
+"""The catalogue: it shows what the YAML files say, in a second, and docs/losses.md says the same."""
 
 import os
 import subprocess
@@ -9,8 +9,7 @@ import pytest
 
 from embexp.config.compose import option_of
 from embexp.config.session import conf_dir
-from embexp.losses.__main__ import main
-from embexp.losses.catalogue import COMMAND, SAMPLERS, TRAITS, as_markdown, losses, modifiers
+from embexp.losses.catalogue import COMMAND, SAMPLERS, TRAITS, _as_markdown, _losses, _modifiers, main
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = sorted(path.stem for path in conf_dir().glob("loss/*.yaml") if path.stem != "auto")
@@ -18,18 +17,18 @@ NAMES = sorted(path.stem for path in conf_dir().glob("loss/*.yaml") if path.stem
 
 def test_the_table_in_docs_is_that_of_the_yaml_files():
     written = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
-    assert written == as_markdown(), f"docs/losses.md is stale. Type: {COMMAND}"
+    assert written == _as_markdown(), f"docs/losses.md is stale. Type: {COMMAND}"
 
 
 def test_every_loss_and_every_modifier_is_in_it():
-    assert [entry.name for entry in losses()] == NAMES
+    assert [entry.name for entry in _losses()] == NAMES
     assert len(NAMES) >= 27
-    assert [entry.name for entry in modifiers()] == ["adaptive_layer", "matryoshka", "matryoshka_2d", "orthogonal"]
-    assert all(entry.when and entry.paper for entry in (*losses(), *modifiers()))
+    assert [entry.name for entry in _modifiers()] == ["adaptive_layer", "matryoshka", "matryoshka_2d", "orthogonal"]
+    assert all(entry.when and entry.paper for entry in (*_losses(), *_modifiers()))
 
 
 def test_what_an_entry_says():
-    (gist,) = [entry for entry in losses() if entry.name == "gist"]
+    (gist,) = [entry for entry in _losses() if entry.name == "gist"]
     assert gist.shapes == ("triplet", "positive_pair")
     assert gist.labels == ("none",)
     assert gist.when.startswith("mnrl without in-batch negatives that a second model, the guide,")
@@ -39,7 +38,7 @@ def test_what_an_entry_says():
 
 
 def test_a_modifier_names_the_losses_that_it_refuses():
-    (orthogonal,) = [entry for entry in modifiers() if entry.name == "orthogonal"]
+    (orthogonal,) = [entry for entry in _modifiers() if entry.name == "orthogonal"]
     assert orthogonal.apart == ("cached_gist", "cached_mnrl", "mega_batch (unless use_mini_batched_version=false)")
 
 
@@ -68,7 +67,7 @@ def test_an_unknown_shape_is_refused_with_the_nearest():
 
 
 def test_the_command_prints_all_without_torch():
-    code = "import sys; from embexp.losses.__main__ import main; main([]); print('torch' in sys.modules)"
+    code = "import sys; from embexp.losses.catalogue import main; main([]); print('torch' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.splitlines()[-1] == "False"
     assert sum(line.startswith(tuple(NAMES)) for line in printed.splitlines()) == len(NAMES)

@@ -84,12 +84,12 @@ def test_a_model_that_cannot_be_loaded_is_reported_with_the_argument(tmp_path):
 
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
     guide = PretrainedModel(path=str(tmp_path))
-    with pytest.raises(ModelError, match=r"loss\.guide: Model .* cannot be loaded: .* type loss\.guide=<folder or Hub"):
+    with pytest.raises(ModelError, match=r"^loss\.guide=.* cannot be loaded: (.|\n)* type loss\.guide=<folder or Hub"):
         _frozen(guide)
     with pytest.raises(ModelError) as told:
         _frozen(guide)
     assert "model.path" not in str(told.value)
-    with pytest.raises(ModelError, match=r"The generator .* cannot be loaded: .* type loss\.generator=<folder"):
+    with pytest.raises(ModelError, match=r"^loss\.generator=.* cannot be loaded: (.|\n)* type loss\.generator=<folder"):
         _load_generator(guide, network=None, tokenizer=None)
 
 
