@@ -3,6 +3,7 @@
 import functools
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -141,8 +142,6 @@ def _defaults_of(choices: dict[str, Any], config_name: str = "config", given: Di
         choices: the chosen option of each group, as Hydra records it in `hydra.runtime.choices`.
         given: the configuration, which holds the options of groups that take several: Hydra records none of them.
     """
-    from hydra import compose as hydra_compose
-
     overrides = [
         f"{group}={option}"
         for group, option in choices.items()
@@ -151,29 +150,17 @@ def _defaults_of(choices: dict[str, Any], config_name: str = "config", given: Di
     for group in _GROUPS_OF_SEVERAL:
         if chosen := [name for name in (given or {}).get(group) or () if name in option_names(group)]:
             overrides.append(f"{group}=[{','.join(chosen)}]")
-    return hydra_compose(config_name, overrides=overrides)
-
-
-def option_of(group: str, name: str) -> dict[str, Any]:
-    """What one option of a group says by itself, with its own defaults, as plain values.
-
-    In a command the options of its `--config-dir` are known, too.
-
-    Raises:
-        ConfigError: a describing key that is not known, or with a value of the wrong type.
-    """
-    node = OmegaConf.to_container(_option(group, name, _files_now())[group], resolve=True)
-    refuse(key_problems({group: node}, config_folders()))
-    return node
+    return _composed_once(config_name, tuple(overrides), _files_now())
 
 
 @functools.lru_cache(maxsize=512)
-def _option(group: str, name: str, files: tuple[tuple[str, int, int], ...]) -> DictConfig:  # noqa: ARG001
-    """The configuration with that option: a sixth of a second, so it is kept until one of the `files` changes."""
-    from hydra.core.global_hydra import GlobalHydra
+def _composed_once(config_name: str, overrides: tuple[str, ...], files: tuple[tuple[str, int, int], ...]) -> DictConfig:  # noqa: ARG001
+    """What Hydra composes, in a sixth of a second: kept until one of the `files` changes."""
+    from hydra import compose as hydra_compose
 
-    started = GlobalHydra.instance().is_initialized()
-    return _defaults_of({group: name}) if started else compose([f"{group}={name}"], check=False)
+    config = hydra_compose(config_name, overrides=list(overrides))
+    OmegaConf.set_readonly(config, True)
+    return config
 
 
 def _files_now() -> tuple[tuple[str, int, int], ...]:
@@ -186,6 +173,22 @@ def _files_now() -> tuple[tuple[str, int, int], ...]:
     depths = ("*.yaml", "*/*.yaml", "*/*/*.yaml")
     found = {path.absolute() for each in {*config_folders(), *folders} for depth in depths for path in each.glob(depth)}
     return tuple((str(path), (state := path.stat()).st_mtime_ns, state.st_size) for path in sorted(found))
+
+
+def option_of(group: str, name: str) -> dict[str, Any]:
+    """What one option of a group says by itself, with its own defaults, as plain values.
+
+    In a command the options of its `--config-dir` are known, too.
+
+    Raises:
+        ConfigError: a describing key that is not known, or with a value of the wrong type.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+
+    with nullcontext() if GlobalHydra.instance().is_initialized() else hydra_started():
+        node = OmegaConf.to_container(_defaults_of({group: name})[group], resolve=True)
+        refuse(key_problems({group: node}, config_folders()))
+    return node
 
 
 def instantiate(node: DictConfig | dict, **runtime: Any) -> Any:
