@@ -11,7 +11,7 @@ from embexp.config.compose import compose
 from embexp.data.readers import read_files
 from embexp.errors import EmbexpError
 from embexp.experiment.plan import plan_run
-from embexp.experiment.stages import parameters
+from embexp.experiment.stages import _parameters
 from embexp.inspection.prepare_dataset import prepare
 
 
@@ -71,7 +71,7 @@ def test_a_run_trains_on_mined_negatives_and_is_evaluated_on_what_it_is_evaluate
     assert main.shape.name == "triplet"
     assert [report.step for report in main.history] == ["mine negatives", "convert ranked -> triplet"]
     assert without.stages[-1].dataset.fingerprints()["train"] != main.fingerprints()["train"]
-    assert [parameters(plan)["negatives"] for plan in (with_them, without)] == ["bm25", "none"]
+    assert [_parameters(plan)["negatives"] for plan in (with_them, without)] == ["bm25", "none"]
     (judge,), (same,) = with_them.evaluators, without.evaluators
     assert judge.dataset.fingerprints() == same.dataset.fingerprints()
 

@@ -10,7 +10,6 @@ CLEF). In the order of the rows, where a positive comes before its negatives, a 
 would find positives first.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -102,12 +101,6 @@ def search_in(
         example_of.append(numbers.setdefault(qrels.query, len(numbers)) if answers else NO_EXAMPLE)
     identical = [documents.get(query, -1) for query in relevant]
     return SearchTask([*relevant], [*documents], [*relevant.values()], identical, example_of)
-
-
-def tie_order(documents: Sequence[str]) -> numpy.ndarray:
-    """The places of the documents in the order in which those of equal scores stand: that of a hash of their texts."""
-    keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in documents]
-    return numpy.argsort(numpy.frombuffer(b"".join(keys), dtype=">u8"), kind="stable")
 
 
 Cuts = Mapping[str, Sequence[int]]  # by kind of metric, the numbers of first documents that it considers

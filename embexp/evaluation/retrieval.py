@@ -1,5 +1,6 @@
 """Retrieval: whether each query finds its own documents among many."""
 
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,6 @@ from embexp.evaluation.ranking_metrics import (
     qrels_of,
     rank_relevance,
     search_in,
-    tie_order,
 )
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class _RetrievalTask(Task):
         queries, documents = (vectors[column] for column in (self.columns.query, self.columns.positives))
         excluded = numpy.array(search.identical) if self.ignore_identical else None
         depth = max(cut for _, cut in self.cuts.values())
-        order = tie_order(search.documents)
+        order = _tie_order(search.documents)
         if excluded is not None:
             excluded = numpy.where(excluded >= 0, numpy.argsort(order)[excluded], -1)
         found = nearest(queries, documents[order], depth, self.similarity, excluded).places
@@ -187,3 +187,9 @@ class _RetrievalTask(Task):
             search = search_in(rows, self.columns, self.documents, self.graded, self.ignore_identical)
             self._known[id(rows)] = (rows, search)  # the rows stay alive, so their id stays their own
         return self._known[id(rows)][1]
+
+
+def _tie_order(documents: Sequence[str]) -> numpy.ndarray:
+    """The places of the documents in the order in which those of equal scores stand: that of a hash of their texts."""
+    keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in documents]
+    return numpy.argsort(numpy.frombuffer(b"".join(keys), dtype=">u8"), kind="stable")

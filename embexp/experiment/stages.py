@@ -43,7 +43,7 @@ def record_params(plan: RunPlan, journal: Journal) -> None:
         "warnings": warnings,
     }
     places = {"base_model": plan.model_place, **main.loss.locate()}
-    journal.log_params(parameters(plan))
+    journal.log_params(_parameters(plan))
     journal.log_tags(
         environment_tags()
         | {f"data.{split}": value for split, value in main.dataset.fingerprints().items()}
@@ -72,7 +72,7 @@ def _data_lines(dataset: EmbeddingDataset) -> list[str]:
     return [f"{dataset.name} as {dataset.shape.name} ({rows} rows)", *(str(report) for report in dataset.history)]
 
 
-def parameters(plan: RunPlan) -> dict[str, Any]:
+def _parameters(plan: RunPlan) -> dict[str, Any]:
     """The resolved configuration as flat parameters; `loss`, `model` and the like are the chosen names."""
     flat = dict(_flattened(plan.config, ""))
     main, found = plan.stages[-1], stand_ins(plan.config)

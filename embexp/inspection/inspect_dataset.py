@@ -1,6 +1,7 @@
 """A look at a data set before anything is trained on it, as text or JSON."""
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -151,7 +152,7 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes
     from embexp.experiment.evaluators import SPLIT
     from embexp.inspection.collect import inspection_of
-    from embexp.inspection.suggestions import MODEL_KEYS, kept, training_command, with_reader
+    from embexp.inspection.suggestions import MODEL_KEYS, kept, training_command
 
     resolved = resolve(config)
     refuse(
@@ -176,7 +177,7 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     found["models"] = others
     lenient = ["dataset.reader.on_fault=drop"] if found["faults"] and node["reader"]["on_fault"] == "stop" else []
     is_split = any((step or {}).get("_target_") == SPLIT for step in (node["steps"] or {}).values())
-    typed_for_run = [*with_reader(kept(typed, MODEL_KEYS), others), *lenient]
+    typed_for_run = [*_with_reader(kept(typed, MODEL_KEYS), others), *lenient]
     commands = {
         "train": training_command(typed_for_run, dataset, offered, settings, is_split),
         "prepare": shell_command("prepare", map(shlex.quote, [*kept(typed), *lenient])),
@@ -220,3 +221,13 @@ def _token_counter(model_node: dict[str, Any]) -> Callable[[Sequence[str]], list
     model = instantiate(model_node)
     limit = token_limit(model, model.locate())
     return (lambda texts: limit.num_tokens(texts)) if limit else None
+
+
+def _with_reader(typed: Sequence[str], models: Sequence[str]) -> list[str]:
+    """The overrides with the first of these models in place of one that cannot read the data; as they are without any.
+
+    >>> _with_reader(["dataset=a.csv", "model=minilm", "model.num_layers=3"], ["tiny", "bge_small_zh"])
+    ['dataset=a.csv', 'model=tiny']
+    """
+    others = [text for text in typed if re.split(r"[.=@/]", text.lstrip("+~"))[0] != "model"]
+    return [*others, f"model={models[0]}"] if models else [*typed]

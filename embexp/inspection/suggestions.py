@@ -26,16 +26,6 @@ def kept(typed: Sequence[str], keys: Sequence[str] = _DATA_KEYS) -> list[str]:
     return [text for text in typed if "=" in text and re.split(r"[.=@/]", text.lstrip("+~"))[0] in keys]
 
 
-def with_reader(typed: Sequence[str], models: Sequence[str]) -> list[str]:
-    """The overrides with the first of these models in place of one that cannot read the data; as they are without any.
-
-    >>> with_reader(["dataset=a.csv", "model=minilm", "model.num_layers=3"], ["tiny", "bge_small_zh"])
-    ['dataset=a.csv', 'model=tiny']
-    """
-    others = [text for text in typed if re.split(r"[.=@/]", text.lstrip("+~"))[0] != "model"]
-    return [*others, f"model={models[0]}"] if models else [*typed]
-
-
 def cannot_train(dataset: EmbeddingDataset) -> str:
     """Why nothing can be trained on a data set; empty when something can."""
     if "train" in dataset.splits and dataset.splits["train"].num_rows:

@@ -1,17 +1,14 @@
 """Modifiers: what wraps around a loss to train several widths or depths of the model at once."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from embexp.config.checks import read_keys
-from embexp.config.compose import instantiate, option_names, option_of, parameters_of
-from embexp.config.session import option_files
+from embexp.config.compose import instantiate, parameters_of
 from embexp.config.yaml_keys import ModifierKeys, Needs
-from embexp.core.arguments import LegalValues, problems_with
-from embexp.errors import ConfigError, Problem, as_typed, listed
+from embexp.core.arguments import LegalValues
+from embexp.errors import ConfigError, listed
 
 _SMALLEST_WIDTH = 32  # of the widths that are made by halving
 
@@ -69,23 +66,6 @@ def modifier_of(name: str, node: Mapping[str, Any] | None) -> Modifier | None:
         raise ConfigError(text, key="modifier", given=name, expected=expected)
     keys = read_keys(ModifierKeys, node, "modifier")
     return Modifier(name=name, refuses=keys.refuses, needs=keys.needs, call=dict(node), values=keys.values)
-
-
-def value_problems(
-    group: str, name: str, call: Mapping[str, Any], values: Mapping[str, LegalValues]
-) -> Iterator[Problem]:
-    """The problems with the arguments of a YAML in the group `loss` or `modifier`; the default is what to type."""
-    for argument, legal in values.items():
-        if argument in call and not legal.allow(call[argument]):
-            default = as_typed(option_of(group, name)[argument]) if name in option_names(group) else None
-            yield from problems_with(f"{group}.{argument}", call[argument], legal, such_as=default)
-
-
-def composing_modifiers(traits: Iterable[str]) -> list[str]:
-    """Names of the shipped modifiers that compose with a loss of these traits."""
-    traits = set(traits)
-    nodes = {name: OmegaConf.load(path) for name, path in sorted(option_files("modifier").items())}
-    return [name for name, node in nodes.items() if not traits & set(node.get("_refuses_") or ())]
 
 
 def _halves(width: int) -> list[int]:

@@ -1,18 +1,21 @@
 """What a loss YAML says: which shapes it accepts, how batches must be drawn, what it is like, and how it is built."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from embexp.config.checks import read_keys
-from embexp.config.compose import check_arguments, instantiate, model_named, option_of, parameters_of
+from embexp.config.compose import check_arguments, instantiate, model_named, option_names, option_of, parameters_of
+from embexp.config.session import option_files
 from embexp.config.yaml_keys import TRAITS, LossKeys, Needs
-from embexp.core.arguments import LegalValues
+from embexp.core.arguments import LegalValues, problems_with
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.sources import hub_is_reachable
-from embexp.errors import ConfigError, ModelError, Problem, Problems
-from embexp.losses.modifiers import Modifier, composing_modifiers, value_problems
+from embexp.errors import ConfigError, ModelError, Problem, Problems, as_typed
+from embexp.losses.modifiers import Modifier
 from embexp.protocols import BaseModel
 
 logger = logging.getLogger(__name__)
@@ -137,8 +140,8 @@ class LossSpec:
     def value_problems(self) -> list[Problem]:
         """What is wrong with the values of the loss's and the modifier's arguments, and what to type."""
         wrapper = self.modifier
-        of_modifier = value_problems("modifier", wrapper.name, wrapper.call, wrapper.values) if wrapper else ()
-        return [*value_problems("loss", self.name, self.call, self.values), *of_modifier]
+        of_modifier = _value_problems("modifier", wrapper.name, wrapper.call, wrapper.values) if wrapper else ()
+        return [*_value_problems("loss", self.name, self.call, self.values), *of_modifier]
 
     def modifier_problem(self, traits: tuple[str, ...]) -> Problem | None:
         """Why the modifier does not compose with a loss of these traits, and what to type; None when it does."""
@@ -152,7 +155,7 @@ class LossSpec:
             "modifier",
             self.modifier.name,
             expected="a modifier that does, or another loss",
-            fix=(*switches, *(f"modifier={name}" for name in composing_modifiers(traits))),
+            fix=(*switches, *(f"modifier={name}" for name in _composing_modifiers(traits))),
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -245,3 +248,20 @@ def loss_for(
         raise ConfigError(f"has no loss for {shape}", key="loss", given=name, expected="a named one", fix="loss=<name>")
     logger.info("loss=%s took loss=%s: %s", name, row["loss"], row["because"])
     return row["loss"], option_of("loss", row["loss"])
+
+
+def _composing_modifiers(traits: Iterable[str]) -> list[str]:
+    """Names of the shipped modifiers that compose with a loss of these traits."""
+    traits = set(traits)
+    nodes = {name: OmegaConf.load(path) for name, path in sorted(option_files("modifier").items())}
+    return [name for name, node in nodes.items() if not traits & set(node.get("_refuses_") or ())]
+
+
+def _value_problems(
+    group: str, name: str, call: Mapping[str, Any], values: Mapping[str, LegalValues]
+) -> Iterator[Problem]:
+    """The problems with the arguments of a YAML in the group `loss` or `modifier`; the default is what to type."""
+    for argument, legal in values.items():
+        if argument in call and not legal.allow(call[argument]):
+            default = as_typed(option_of(group, name)[argument]) if name in option_names(group) else None
+            yield from problems_with(f"{group}.{argument}", call[argument], legal, such_as=default)

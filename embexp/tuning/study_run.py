@@ -89,7 +89,7 @@ def _outcome(trial: "FrozenTrial") -> str:
     return f"{STATES['FAIL']}, {first_line_of_error(trial)}"
 
 
-def run_study(
+def _run_study(
     config: DictConfig, typed: Sequence[str], fixed: Sequence[str], space: Sequence[Dimension], folder: Path
 ) -> dict[str, Any]:
     """Resume the study of a folder, or begin it; returns what it found.
@@ -97,7 +97,7 @@ def run_study(
     Raises:
         TrainingError: all its trials failed.
     """
-    check_tuners(config)
+    _check_tuners(config)
     key = study_key(typed)
     builders: dict[str, DataBuilder] = {}
     if not is_begun(folder, key):
@@ -131,7 +131,7 @@ def run_study(
         return found
 
 
-def check_tuners(config: DictConfig) -> None:
+def _check_tuners(config: DictConfig) -> None:
     """Raise ConfigError where sampler or pruner do not take an argument, or the study itself gives it."""
     for key, of_study in (("sampler", {"seed": None}), ("pruner", {})):
         call = OmegaConf.to_container(config.tune[key], resolve=True)
@@ -171,4 +171,4 @@ def _tune(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[st
     fixed = run_overrides(typed)
     space = read_space(config.tune.space, fixed)
     check_values(space, fixed)
-    return run_study(config, typed, fixed, space, folder)
+    return _run_study(config, typed, fixed, space, folder)

@@ -101,10 +101,10 @@ def test_what_the_run_itself_gives_cannot_be_given_too(overrides):
 @pytest.mark.parametrize(("key", "of_study"), [("sampler", "seed"), ("sampler", "sed"), ("pruner", "n_warmup")])
 def test_sampler_and_pruner_take_what_they_know_and_the_study_does_not_give(key, of_study):
     pytest.importorskip("optuna")
-    from embexp.tuning.study_run import check_tuners
+    from embexp.tuning.study_run import _check_tuners
 
     with pytest.raises(EmbexpError, match=rf"^tune\.{key}\.{of_study}=5 is "):
-        check_tuners(compose([f"+tune.{key}.{of_study}=5"], "tune"))
+        _check_tuners(compose([f"+tune.{key}.{of_study}=5"], "tune"))
 
 
 @pytest.mark.parametrize(("model", "rate"), [("tiny", "5e-05"), ("static_scratch", "0.1"), ("bow", "0.001")])

@@ -9,7 +9,7 @@ from embexp.config.session import hydra_started
 from embexp.core.run_context import RunContext
 from embexp.experiment.datasets import stand_ins, with_stand_in
 from embexp.experiment.plan import plan_run
-from embexp.experiment.stages import parameters
+from embexp.experiment.stages import _parameters
 
 
 def planned(folder, *overrides):
@@ -22,7 +22,7 @@ def test_a_public_data_set_that_bundled_rows_stand_in_for_says_so(tmp_path):
     plan = planned(tmp_path, "dataset=qqp", "loss=online_contrastive", "evaluator=[binary]")
     assert plan.choices["dataset"] == plan.stages[-1].dataset.name == "qqp (stand-in: finance_en)"
     assert plan.name == "online_contrastive/tiny/42 (stand-in: finance_en)"
-    params = parameters(plan)
+    params = _parameters(plan)
     assert (params["dataset"], params["stand_ins"]) == ("qqp (stand-in: finance_en)", "dataset: finance_en")
     assert str(plan.warnings[0]).startswith("Rows of a bundled corpus stand in: finance_en for dataset. The scores say")
 
@@ -33,7 +33,7 @@ def test_the_data_of_an_evaluator_and_of_a_stage_are_named_too(tmp_path):
     assert plan.name == "mine (stand-in: finance_zh, finance_en)"
     found = {"adapt.tsdae.dataset": "finance_zh", "evaluator.stsb.dataset": "finance_en"}
     assert stand_ins(plan.config) == found
-    assert parameters(plan)["stand_ins"] == "adapt.tsdae.dataset: finance_zh, evaluator.stsb.dataset: finance_en"
+    assert _parameters(plan)["stand_ins"] == "adapt.tsdae.dataset: finance_zh, evaluator.stsb.dataset: finance_en"
 
 
 def test_a_model_whose_weights_are_those_of_another_says_so(tmp_path):
@@ -46,7 +46,7 @@ def test_a_model_whose_weights_are_those_of_another_says_so(tmp_path):
 def test_what_is_itself_has_no_stand_in(tmp_path, overrides):
     plan = planned(tmp_path, *overrides)
     assert "stand-in" not in f"{plan.name} {plan.choices}"
-    assert "stand_ins" not in parameters(plan)
+    assert "stand_ins" not in _parameters(plan)
     assert not any("stand in" in str(warning) for warning in plan.warnings)
 
 

@@ -10,7 +10,7 @@ from embexp.config.session import conf_dir
 from embexp.data.shapes import SHAPES
 from embexp.errors import ConfigError
 from embexp.experiment.plan import plan_run
-from embexp.experiment.stages import parameters
+from embexp.experiment.stages import _parameters
 from embexp.losses.spec import is_auto, loss_for
 from embexp.steps.conversions.convert import route
 
@@ -65,7 +65,7 @@ def test_the_first_shape_of_a_dataset_chooses_and_the_name_is_recorded(tmp_path)
     assert plan.choices["loss"] == "mnrl"
     assert plan.config["loss"] == option_of("loss", "mnrl")
     assert plan.name == "mnrl/tiny/42"
-    logged = parameters(plan)
+    logged = _parameters(plan)
     assert (logged["loss"], logged["loss.scale"], logged["dataset.shape"]) == ("mnrl", 20.0, "triplet")
 
 

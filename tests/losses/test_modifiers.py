@@ -6,8 +6,8 @@ from embexp.config.compose import option_of
 from embexp.config.session import conf_dir
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError
-from embexp.losses.modifiers import composing_modifiers, modifier_of
-from embexp.losses.spec import spec_of
+from embexp.losses.modifiers import modifier_of
+from embexp.losses.spec import _composing_modifiers, spec_of
 from embexp.models.scratch import ScratchModel
 
 TEXTS = ["a red cat", "a blue dog", "a grey owl", "a green fox"]
@@ -83,9 +83,9 @@ def test_every_trait_that_is_refused_is_one_that_a_loss_has():
 
 
 def test_modifiers_that_compose_are_found():
-    assert composing_modifiers(["gradient_cache"]) == ["matryoshka", "none"]
-    assert composing_modifiers(["owns_copy"]) == ["none", "orthogonal"]
-    assert composing_modifiers([]) == MODIFIERS
+    assert _composing_modifiers(["gradient_cache"]) == ["matryoshka", "none"]
+    assert _composing_modifiers(["owns_copy"]) == ["none", "orthogonal"]
+    assert _composing_modifiers([]) == MODIFIERS
 
 
 def test_a_modifier_with_arguments_names_its_callable():

@@ -12,7 +12,7 @@ from killed_runs import SERVER
 from embexp.config.compose import composed
 from embexp.config.session import hydra_started
 from embexp.tuning.space import check_values, read_space, run_overrides, with_space
-from embexp.tuning.study_run import run_study
+from embexp.tuning.study_run import _run_study
 
 
 def study(folder: Path, *arguments: str, tiny: tuple[str, ...] = TINY) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def study(folder: Path, *arguments: str, tiny: tuple[str, ...] = TINY) -> dict[s
         fixed = run_overrides(typed)
         space = read_space(config.tune.space, fixed)
         check_values(space, fixed)
-        return run_study(config, typed, fixed, space, folder)
+        return _run_study(config, typed, fixed, space, folder)
 
 
 def killed_study(arrange: Callable[..., None], arguments: tuple, folder: Path, *overrides: str) -> None:
