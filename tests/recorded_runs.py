@@ -1,4 +1,4 @@
-"""Runs written by hand: as MLflow tells of them, or as folders with per-example values."""
+"""Runs written by hand: as MLflow has them, or as folders with per-example values."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Stages before the main one: what is chosen, what is refused, and what a run with them leaves and goes on with."""
+"""Stages before the main one: what is chosen, what is refused, and what a run with them leaves and resumes from."""
 
 import json
 import logging

@@ -105,7 +105,7 @@ FAULTS = [(shape, *fault) for shape in SHAPES for fault in faulty_columns(shape)
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory) -> Path:
-    """A folder with scored pairs to judge on, where the runs of this file go."""
+    """A folder with scored pairs to evaluate on, where the runs of this file go."""
     folder = tmp_path_factory.mktemp("workshop")
     write_rows(folder / "judged" / "dev.jsonl", RIGHT["scored_pair"])
     return folder
@@ -134,7 +134,7 @@ def config_of(loss: str):
 
 
 def plan_of(loss: str, shape: str, columns: dict[str, list], workshop: Path, name: str):
-    """The plan of a run on these columns, told to be of that shape."""
+    """The plan of a run on these columns, declared to be of that shape."""
     path = workshop / "data" / shape / f"{name.replace(' ', '_')}.jsonl"
     if not path.exists():
         write_rows(path, columns)

@@ -28,7 +28,7 @@ QUIET = ["threads=1", "keep=full", "tracking.log_model=false", "tracking.checkpo
 
 
 def overrides_of(loss: str, data: Path) -> list[str]:
-    """A run of seconds with that loss, on rows of the shape that it likes best, judged on scored pairs."""
+    """A run of seconds with that loss, on rows of the shape that it accepts first, evaluated on scored pairs."""
     shape = compose([f"loss={loss}"]).loss._accepts_[0]
     if not (data / shape).exists():
         write_rows(data / shape / "train.jsonl", RIGHT[shape])

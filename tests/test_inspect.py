@@ -1,4 +1,4 @@
-"""The inspect command: what it tells of files with known content, as text and as JSON, in a fresh process and here."""
+"""The inspect command: what it shows of files with known content, as text and as JSON, in a fresh process and here."""
 
 import json
 import subprocess

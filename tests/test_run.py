@@ -18,7 +18,7 @@ from embexp.experiment.plan import plan_run
 
 
 def plan_of(folder, *overrides, context=None):
-    """A tiny run; group choices are told to the plan as Hydra's command line would."""
+    """A tiny run; group choices go to the plan as Hydra's command line would pass them."""
     arguments = expand_paths([*TINY, *overrides])
     choices = {"dataset": "finance", "model": "minilm", "loss": "mnrl", "modifier": "none", "trainer": "default"}
     choices |= {key: value for key, _, value in (argument.partition("=") for argument in arguments) if key in choices}

@@ -150,7 +150,7 @@ _CURRENT: ContextVar["RunContext | None"] = ContextVar("run context", default=No
 
 @dataclass(eq=False)
 class RunContext:
-    """Whoever starts a run makes its context and passes it to `plan_run` and `execute`; no two runs share one.
+    """The code that starts a run makes its context and passes it to `plan_run` and `execute`; no two runs share one.
 
     Attributes:
         parent: the id that the tracker gave the run above this one, that of a sweep or a study.
@@ -228,7 +228,7 @@ def import_training_libraries() -> None:
     oneDNN keeps what it compiles for a shape, by default for 1,024 shapes; hardly two batches of texts have the same
     one, and what is kept soon holds much memory around it (0.5 GB more after 600 steps).
 
-    The libraries' half a million objects stay until the process ends: the garbage collector is told to leave them
+    The libraries' half a million objects stay until the process ends: the garbage collector leaves them
     alone, as it would otherwise take half a second to look at all of them, twice in every run.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")

@@ -30,7 +30,7 @@ RESUME_FILES += (UNLOGGED,)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file in one step: whoever is killed leaves the old file or the new one."""
+    """Write a JSON file in one step: a killed process leaves the old file or the new one."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
@@ -233,7 +233,7 @@ def is_closed(folder: Path) -> bool:
 
 @contextmanager
 def held(folder: Path, what: str = "run") -> Iterator[None]:
-    """Holds the folder of a run or a sweep for this process; whoever is killed lets go of it.
+    """Holds the folder of a run or a sweep for this process; a killed process lets go of it.
 
     Raises:
         ConfigError: another process holds it.

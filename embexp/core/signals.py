@@ -155,7 +155,7 @@ def held_back() -> Iterator[None]:
 def ending_soon(error: BaseException | None) -> Iterator[None]:
     """After a signal, what runs inside has so long as a signal may wait, and is ended by the same signal then.
 
-    Whoever closes a run with the error has seen the signal: it was not dropped.
+    Code that closes a run with the error has seen the signal: it was not dropped.
     """
     kind = type(error)
     if kind not in _PATIENCE or not _is_main_thread():
@@ -171,7 +171,7 @@ def ending_soon(error: BaseException | None) -> Iterator[None]:
 
 @contextmanager
 def stopping_after_step() -> Iterator[None]:
-    """Signals that arrive inside wait: whoever trains looks at `is_interrupted` after each step. They are raised at its
+    """Signals that arrive inside wait: the training looks at `is_interrupted` after each step. They are raised at its
     end, or earlier when a step takes too long."""
     if not _is_main_thread():
         yield

@@ -56,7 +56,7 @@ def _check_attention(attention: str | None) -> None:
 
 
 def _check_room(model: "SentenceTransformer", max_seq_length: int) -> None:
-    """Refuse a limit that leaves a transformer no token of a text beside those of begin and end."""
+    """Refuse a limit that leaves a transformer no token of a text besides those of begin and end."""
     count = getattr(model.tokenizer, "num_special_tokens_to_add", None)
     if count and hasattr(model[0], "auto_model"):
         legal, note = LegalValues(least=1 + count(False), whole=True), "All texts would be the same"

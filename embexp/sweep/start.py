@@ -213,10 +213,10 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
     given = [Job(number, tuple(overrides)) for number, overrides in enumerate(job_overrides, first)]
     names = dict(zip((job.number for job in given), varying(given), strict=True))
     jobs = given if runner.config.sweep.unknown_keys != LEAVE_OUT else _without_unknown(given, runner.config)
-    if misfits := [*_misfits(runner, jobs)]:
-        lines = "".join(f"\n- {names[job.number]}: {shorten(str(error), 200)}" for job, error in misfits)
+    if failing := [*_failing(runner, jobs)]:
+        lines = "".join(f"\n- {names[job.number]}: {shorten(str(error), 200)}" for job, error in failing)
         logger.warning(
-            "%s of %s jobs do not fit and will fail when their turn comes:%s", len(misfits), len(jobs), lines
+            "%s of %s jobs do not fit and will fail when their turn comes:%s", len(failing), len(jobs), lines
         )
     workers = min(runner.config.sweep.workers, len(jobs))
     opened = OPENED.get([])
@@ -234,7 +234,7 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
 _MOST_CHECKED = 100  # jobs that are looked at before the first one runs: composing one takes a third of a second
 
 
-def _misfits(runner: JobRunner, jobs: Sequence[Job]) -> Iterator[tuple[Job, Exception]]:
+def _failing(runner: JobRunner, jobs: Sequence[Job]) -> Iterator[tuple[Job, Exception]]:
     """The jobs that cannot be run, as their YAML files show, with the reason; those that are done are not looked at."""
     from embexp.experiment.plan import check_without_rows
 

@@ -93,7 +93,7 @@ class Journal:
                 self._send_metrics(lacking, line["step"])
 
     def note_saved(self, sentence: str) -> None:
-        """Keep what of a training is saved already, for whoever stops the run."""
+        """Keep what of a training is saved already, for the message of a run that is stopped."""
         self._saved = sentence
         if self.above:
             self.above.note_saved(sentence)

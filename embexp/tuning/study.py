@@ -152,7 +152,7 @@ def open_study(folder: Path, key: str, storage: str | None, pruner: Mapping[str,
 
 
 def _make_database(path: Path) -> None:
-    """An empty SQLite database with Optuna's tables, in one step: whoever is killed leaves none, or a whole one."""
+    """An empty SQLite database with Optuna's tables, in one step: a killed process leaves none, or a complete one."""
     from optuna.storages import RDBStorage
 
     if path.exists():

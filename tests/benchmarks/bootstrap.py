@@ -1,4 +1,4 @@
-"""The interval of a difference: 10,000 resamples of 1,500 pairs, two models' Spearman, beside scipy. Claim: under 3 s.
+"""The interval of a difference: 10,000 resamples of 1,500 pairs, two models' Spearman, against scipy. Claim: under 3 s.
 
     python tests/benchmarks/bootstrap.py
 

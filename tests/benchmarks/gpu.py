@@ -1,4 +1,4 @@
-"""One GPU: embexp's `trainer=gpu` beside the tutorials' script with fp16, on the same pairs, batch and steps.
+"""One GPU: embexp's `trainer=gpu` compared with the tutorials' script with fp16, on the same pairs, batch and steps.
 
     EMBEXP_DATA=<folder> python tests/benchmarks/gpu.py
 

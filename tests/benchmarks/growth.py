@@ -1,4 +1,4 @@
-"""Time per pair and peak memory of a run must not grow with the number of pairs: 20,000 beside 1,000.
+"""Time per pair and peak memory of a run must not grow with the number of pairs: 20,000 compared with 1,000.
 
     EMBEXP_DATA=<folder> python tests/benchmarks/growth.py
 

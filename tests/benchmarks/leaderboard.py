@@ -1,4 +1,4 @@
-"""A leaderboard of 1,000 runs: from MLflow's store to all its files, beside MLflow's own table of the same runs.
+"""A leaderboard of 1,000 runs: from MLflow's store to all its files, compared with MLflow's own table of the same runs.
 
     python tests/benchmarks/leaderboard.py
 

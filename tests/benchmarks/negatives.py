@@ -1,4 +1,4 @@
-"""Hard negatives: BM25 beside rank_bm25, and the search for near texts beside the time of encoding them.
+"""Hard negatives: BM25 compared with rank_bm25, and the search for near texts with the time of encoding them.
 
     EMBEXP_DATA=<folder> python tests/benchmarks/negatives.py [--repeats 1]
 

@@ -1,4 +1,4 @@
-"""Scoring a model: embexp's evaluator and encoder beside sentence-transformers' own. Loading the model is not timed.
+"""Scoring a model: embexp's evaluator and encoder against sentence-transformers' own. Loading the model is not timed.
 
 EMBEXP_DATA=<folder> python tests/benchmarks/scoring.py
 """

@@ -1,4 +1,4 @@
-"""A sweep of six cells beside six plain scripts: from the first to the last second, imports and all.
+"""A sweep of six cells compared with six plain scripts: from the first to the last second, imports and all.
 
     EMBEXP_DATA=<folder> python tests/benchmarks/sweep.py
 
@@ -21,7 +21,7 @@ SCRIPT = str(FOLDER / "plain_script.py")
 
 
 def write_data(data: str) -> None:
-    """What both sides read: pairs to train on, scored pairs to judge with."""
+    """What both sides read: pairs to train on, scored pairs to evaluate with."""
     workloads.write_pairs(workloads.pairs(data, STEPS * BATCH))
     judge = "stsb" if data == "mnli" else "bundled"
     for split in ("dev", "test"):

@@ -1,4 +1,4 @@
-"""What MLflow costs a training of 200 steps: the seconds of a run's own profile beside those of its training.
+"""What MLflow costs a training of 200 steps: the seconds of a run's own profile compared with those of its training.
 
     EMBEXP_DATA=<folder> python tests/benchmarks/tracking.py
 

@@ -18,7 +18,7 @@ PASSES = {"mnrl": 3, "cached_mnrl": 4}  # cached losses run the model forward tw
 
 
 def embexp_side(data: str, loss: str, batch: int, steps: int) -> float:
-    """Seconds of the training of a run, as its result tells them."""
+    """Seconds of the training of a run, as its result gives them."""
     pairs = workloads.pairs(data, batch * steps)
     workloads.write_pairs(pairs)
     result = workloads.run_in_process(

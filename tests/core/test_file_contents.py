@@ -26,7 +26,7 @@ def write(folder, files):
 
 
 def whole_model(folder):
-    """A transformer, pooling and a dense layer, with what the Hub and a training leave beside them."""
+    """A transformer, pooling and a dense layer, with what the Hub and a training leave next to them."""
     counting = {
         "modules.json": MODULES,
         "config.json": {"model_type": "bert"},

@@ -1,4 +1,4 @@
-"""Exports one after another: order, folders, and one that fails beside others that do not."""
+"""Exports one after another: order, folders, and one that fails among others that do not."""
 
 import errno
 

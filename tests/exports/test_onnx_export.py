@@ -1,4 +1,4 @@
-"""The ONNX export: the same embeddings as torch by the loader that is written beside it, and its refusals."""
+"""The ONNX export: the same embeddings as torch by the loader that is written with it, and its refusals."""
 
 import numpy
 import pytest

@@ -1,4 +1,4 @@
-"""The values that arguments may have: every YAML tells them, its own are among them, and others stop the plan."""
+"""The values that arguments may have: every YAML names them, its own are among them, and others stop the plan."""
 
 import pytest
 from conftest import TINY

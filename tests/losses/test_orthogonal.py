@@ -1,4 +1,4 @@
-"""Orthogonal regularisation: its terms by hand, beside the loss as it was, from the same forward pass."""
+"""Orthogonal regularisation: its terms by hand, added to the loss as it was, from the same forward pass."""
 
 import numpy
 import pytest

@@ -1,4 +1,4 @@
-"""LossSpec: what a loss YAML must say, and what a loss is given beside its own arguments."""
+"""LossSpec: what a loss YAML must say, and what a loss is given besides its own arguments."""
 
 import pytest
 from omegaconf import OmegaConf

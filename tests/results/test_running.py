@@ -1,4 +1,4 @@
-"""Sweeps beside each other: stopped at any moment they stop at once, and what was said before stays on record."""
+"""Several sweeps at once: stopped at any moment they stop at once, and what was said before stays on record."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""What a sweep tells while it goes on."""
+"""What a sweep shows while it runs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Cross-encoders that learn from gold pairs: what they give, what is kept, how a stopped training goes on."""
+"""Cross-encoders that learn from gold pairs: what they give, what is kept, how a stopped training resumes."""
 
 import json
 

@@ -16,7 +16,7 @@ LONG = ("trainer.max_steps=12", "trainer.eval_strategy=no", "trainer.per_device_
 
 
 class Breaking(torch.nn.Module):
-    """A loss that becomes nan in the batch that holds one text, and tells which texts it saw in it."""
+    """A loss that becomes nan in the batch that holds one text, and remembers which texts it saw in it."""
 
     def __init__(self, loss: torch.nn.Module, model, text: str, at: int) -> None:
         super().__init__()

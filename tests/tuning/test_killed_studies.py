@@ -15,7 +15,7 @@ ARGUMENTS = (
 
 
 def outcome(folder):
-    """What a study finds: its table, and what Optuna was told while the trials were trained."""
+    """What a study finds: its table, and what Optuna received while the trials were trained."""
     import optuna
 
     study(folder, *ARGUMENTS)

@@ -161,7 +161,7 @@ class Conversations:
                 said = answer.text[:_REPEATED_CHARS].strip() or "(nothing)"
                 wanted = (
                     f'That does not fit: {error}. Answer with nothing but the JSON object {{"texts": [...]}} '
-                    "that was asked for."
+                    "that was requested."
                 )
                 messages += [{"role": "assistant", "content": said}, {"role": "user", "content": wanted}]
         return None

@@ -1,4 +1,4 @@
-"""augment: copies of train rows beside their sources, what is left out, the report; leave_out; dev and test stay."""
+"""augment: copies of train rows after their sources, what is left out, the report; leave_out; dev and test stay."""
 
 import pytest
 from plane_encoder import PlaneEncoder

@@ -1,4 +1,4 @@
-"""Sentences told apart and put into another order."""
+"""Sentences separated and put into another order."""
 
 from itertools import permutations
 from random import Random

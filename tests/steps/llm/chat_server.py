@@ -1,4 +1,4 @@
-"""A server on loopback that speaks OpenAI's chat completions as told: well, slowly, with faults, with garbage."""
+"""A server on loopback that speaks OpenAI's chat completions as configured: well, slowly, with faults, with garbage."""
 
 import json
 import re

@@ -34,7 +34,7 @@ def endpoint_of(url, **changes):
 
 @pytest.fixture
 def serve():
-    """Starts servers that behave as told; they end with the test."""
+    """Starts servers that behave as given; they end with the test."""
     running = []
 
     def start(behave=echo):

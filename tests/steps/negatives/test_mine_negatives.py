@@ -1,4 +1,4 @@
-"""The step `negatives`: what becomes a negative, of which rows, what stays, what is refused and what is told."""
+"""The step `negatives`: what becomes a negative, of which rows, what stays, what is refused and what is reported."""
 
 import re
 
