@@ -6,6 +6,7 @@ it gets only what the multirun itself reads; the jobs get all (`JOBS`).
 """
 
 import ast
+import errno
 import os
 import re
 import runpy
@@ -178,6 +179,16 @@ def _parsed(override: str) -> Override | None:
 
 
 MISTAKES = (EmbexpError, HydraException, OmegaConfBaseException)
+_NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+
+
+def _no_place(error: OSError) -> ConfigError:
+    """What to type where nothing can be written, such as the folder of a run."""
+    expected = "a folder that can be written, on a disk with room: change to one, or name those of paths"
+    fix = " ".join(f"paths.{each}=<folder>" for each in ("runs", "sweeps", "tunings", "evaluations", "cache"))
+    return ConfigError(str(error.strerror), file=error.filename, expected=expected, fix=fix)
+
+
 _Task = Callable[[DictConfig, dict[str, Any], Path], Any]
 _Rewrite = Callable[[Sequence[str]], list[str]]
 
@@ -211,6 +222,10 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
     except BrokenPipeError:  # who read our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if wants_traceback or error.errno not in _NO_PLACE:
+            raise
+        exit_with(_no_place(error))
     except KeyboardInterrupt:
         sys.exit(130)
 

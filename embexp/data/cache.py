@@ -100,7 +100,7 @@ def cached_step(
         )
     made = make(dataset)
     if not is_whole(entry):  # somebody else may have made it meanwhile
-        write_dataset(made, entry, "parquet")
+        write_dataset(made, entry, "parquet", fix="paths.cache=null")
     shutil.rmtree(unfinished_folder(folder, key), ignore_errors=True)
     return made
 

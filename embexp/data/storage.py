@@ -34,13 +34,16 @@ _LISTS = ("examples", "trainings")  # of a step; in the manifest where they are 
 _BGE_NAMES = {ours: theirs for theirs, ours in ALIASES.items() if ours != "negative_1"}
 
 
-def write_dataset(dataset: EmbeddingDataset, folder: Path, format: str, **more: Any) -> Path:
+def write_dataset(
+    dataset: EmbeddingDataset, folder: Path, format: str, fix: str = "output=<folder>", **more: Any
+) -> Path:
     """Write each split as `<split>.parquet` or `<split>.jsonl`, with a manifest. Returns the folder.
 
     The folder's old content is replaced at once, when all is written: an interruption loses nothing. Ranked rows in
     JSONL take the BGE form (query, pos, neg, pos_scores, neg_scores, prompt, type).
 
     Args:
+        fix: what to type where the folder cannot be written.
         more: further entries of the manifest, such as the configuration.
 
     Raises:
@@ -56,8 +59,8 @@ def write_dataset(dataset: EmbeddingDataset, folder: Path, format: str, **more: 
                 folder.rename(old)
             made.rename(folder)
     except OSError as error:
-        text = f"{folder} cannot be written: {error.strerror}"
-        raise ConfigError(text, expected="a folder that can be written", fix="output=<folder>") from error
+        text = f"{folder} cannot be written: {error.strerror or error}"
+        raise ConfigError(text, expected="a folder that can be written", fix=fix) from error
     return folder
 
 

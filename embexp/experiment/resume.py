@@ -1,5 +1,6 @@
 """How a run starts and how it resumes: what is written first, and what must not have changed later."""
 
+import itertools
 import logging
 import uuid
 from collections.abc import Sequence
@@ -62,8 +63,16 @@ def start_run(plan: "RunPlan") -> dict[str, Any]:
 def check_unused(folder: Path) -> None:
     """Raise ConfigError when a folder holds a run already."""
     if (folder / RECORD).exists():
-        text, expected = f"{folder} holds a run already ({status_of(folder)})", "a folder without one, or to resume it"
-        raise ConfigError(text, expected=expected, fix=f"resume={folder}")
+        text, expected = f"{folder} holds a run already ({status_of(folder)})", "a folder without one"
+        if is_closed(folder):
+            raise ConfigError(text, expected=expected, fix=f"hydra.run.dir={_free(folder)}")
+        raise ConfigError(text, expected=f"{expected}, or to resume it", fix=f"resume={folder}")
+
+
+def _free(folder: Path) -> Path:
+    """A folder beside another one that is not there yet."""
+    names = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return next(name for name in names if not name.exists())
 
 
 def resume_run(plan: "RunPlan") -> dict[str, Any]:

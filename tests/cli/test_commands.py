@@ -1,14 +1,17 @@
 """`embexp <command>`, and `--config-dir` wherever it is typed."""
 
 import ast
+import errno
+import os
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from embexp.cli.app import COMMANDS, _check_words, _summaries, split_flags
+from embexp.cli.app import COMMANDS, _check_words, _summaries, run_command, split_flags
 from embexp.cli.overrides import expand_paths
 from embexp.errors import ConfigError
 
@@ -212,3 +215,15 @@ def test_a_folder_here_is_not_taken_for_a_model_of_the_hub(workplace):
 )
 def test_an_evaluator_chooses_its_data_as_a_run_does(typed, expanded):
     assert expand_paths([typed]) == expanded
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.usefixtures("workplace")
+def test_a_folder_that_cannot_be_written_is_one_message(number, monkeypatch, capsys):
+    error = OSError(number, os.strerror(number), "runs/2026")
+    monkeypatch.setattr("embexp.cli.app.hydra.main", Mock(side_effect=error))
+    monkeypatch.setattr(sys, "argv", ["embexp", "loss=mnrl"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit):
+        run_command(lambda *given: None)
+    assert capsys.readouterr().err.startswith(f"Error: runs/2026: {os.strerror(number)}. Expected a folder that can")

@@ -11,6 +11,7 @@ from embexp.data import cache
 from embexp.data.cache import cached_step, dataset_key, step_key
 from embexp.data.dataset import Prompts
 from embexp.data.row_checks import dataset_of
+from embexp.errors import ConfigError
 
 CALL = {"_target_": "embexp.steps.clean.clean", "min_chars": 1}
 
@@ -159,3 +160,10 @@ def test_an_entry_that_was_not_finished_is_not_there(tmp_path):
     cached_step(tmp_path, "key", texts("a", "b"), step)
     assert step.calls == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_cache_that_cannot_be_written_says_how_to_do_without(tmp_path):
+    (tmp_path / "file").write_text("")
+    dataset = texts("a", "b")
+    with pytest.raises(ConfigError, match=r"cannot be written: .*\nhint: type paths.cache=null"):
+        cached_step(tmp_path / "file", "key", dataset, Counting())

@@ -19,7 +19,7 @@ from embexp.experiment import fingerprint
 from embexp.experiment.execute import execute
 from embexp.experiment.fingerprint import run_fingerprint
 from embexp.experiment.plan import plan_run
-from embexp.experiment.resume import resume_run, resumed, start_run
+from embexp.experiment.resume import check_unused, resume_run, resumed, start_run
 from embexp.models.adapters import LoraAdapter
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel
@@ -195,6 +195,14 @@ def test_a_run_is_resumed_with_its_own_fingerprint_and_not_with_other_evaluated_
     write_json(plan.folder / "run.json", read_record(plan.folder) | {"evaluated": {"sts/test": "others"}})
     with pytest.raises(ConfigError, match=r"sts/test others is now"):
         resume_run(again)
+
+
+def test_a_folder_with_a_finished_run_proposes_one_beside_it(finished_run):
+    (finished_run.parent / "run-2").mkdir()
+    with pytest.raises(
+        ConfigError, match=r"run holds a run already \(FINISHED\)\. .*\nhint: type hydra.run.dir=\S*run-3$"
+    ):
+        check_unused(finished_run)
 
 
 @pytest.mark.slow
