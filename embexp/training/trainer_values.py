@@ -143,6 +143,13 @@ def _conflicts(trainer: Mapping[str, Any], key: str) -> Iterator[Problem]:
     if trainer.get("bf16") and trainer.get("fp16"):
         fix = (f"{key}.bf16=false", f"{key}.fp16=false")
         yield Problem("was given with bf16", f"{key}.fp16", True, "one of both", fix=fix)
+    scheduler, more = trainer.get("lr_scheduler_type"), trainer.get("lr_scheduler_kwargs")
+    if scheduler == "reduce_lr_on_plateau" and not (isinstance(more, Mapping) and more.get("mode") == "max"):
+        text, fix = (
+            "lowers the learning rate as the primary metric rises",
+            (f"'++{key}.lr_scheduler_kwargs={{mode: max}}'",),
+        )
+        yield Problem(text, f"{key}.lr_scheduler_type", scheduler, "mode: max, or another schedule", fix=fix)
     if not trainer.get("dataloader_num_workers") and trainer.get("dataloader_prefetch_factor") is not None:
         name, fix = f"{key}.dataloader_prefetch_factor", (f"{key}.dataloader_num_workers=2",)
         text = "is for workers, and there are none"

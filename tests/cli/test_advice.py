@@ -103,16 +103,21 @@ REFUSED = {
 }
 
 
-def said(folder, command):
-    """What `python -m embexp` says of a command before it trains, errors or else warnings."""
+def refusal_or_plan(folder, command):
+    """What `python -m embexp` says of a command that it refuses, else the plan of the run."""
     try:
         with hydra_started():
             overrides = ["model=tiny", "trainer=smoke", "threads=1", "tracking=none", "paths.cache=null", *command]
             config, choices = composed(quote_texts(expand_paths([*dict.fromkeys(overrides)])))
-            plan = plan_run(config, choices, folder, context=RunContext())
+            return plan_run(config, choices, folder, context=RunContext())
     except MISTAKES as error:
         return explain(error)
-    return "\n".join(map(str, plan.warnings))
+
+
+def said(folder, command):
+    """What is said of a command before it trains, errors or else warnings."""
+    found = refusal_or_plan(folder, command)
+    return found if isinstance(found, str) else "\n".join(map(str, found.warnings))
 
 
 def put_files(folder):

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from conftest import TINY
@@ -111,3 +113,58 @@ def test_a_sweep_that_is_stopped_stops_its_workers_and_closes_their_runs(workpla
     results = [json.loads((workplace / f"sweep/{number}/result.json").read_text()) for number in (0, 1)]
     assert [result["run"]["status"] for result in results] == ["KILLED", "KILLED"]
     assert "type the same command again" in (workplace / "output.txt").read_text()
+
+
+MOMENTS = {  # of a sweep of three jobs in two workers
+    "it begins": "sweep/0/output.txt",
+    "workers import": "sweep/1/.hydra/config.yaml",
+    "both train": "sweep/1/metrics.jsonl",
+    "one is done": "sweep/0/stages/main/done",
+}
+
+
+def processes_of(session):
+    """The processes of a session that are still there, without those that have ended and wait for their parent."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, of = path.read_text().rpartition(")")[2].split()[:4]
+            found += [path.parent.name] if of == str(session) and state != "Z" else []
+    return found
+
+
+SAMPLE = [("workers import", signal.SIGINT), ("one is done", signal.SIGTERM)]  # the others are of the same kinds
+
+
+@pytest.mark.parametrize(
+    ("moment", "how"),
+    [
+        pytest.param(moment, how, marks=() if (moment, how) in SAMPLE else pytest.mark.matrix)
+        for moment in MOMENTS
+        for how in (signal.SIGTERM, signal.SIGINT)
+    ],
+)
+@pytest.mark.slow
+def test_a_sweep_with_workers_ends_soon_at_any_moment_and_the_same_command_ends_it(
+    workplace, store, deadly, moment, how
+):
+    typed = command("loss.way=live", "seed=1,2,3", "trainer.max_steps=10", "sweep.workers=2")
+    with open(workplace / "output.txt", "w") as output:
+        sweep = subprocess.Popen(typed, env=deadly, cwd=workplace, stdout=output, stderr=output, start_new_session=True)
+    while not (workplace / MOMENTS[moment]).exists():
+        assert sweep.poll() is None, (workplace / "output.txt").read_text()
+        time.sleep(0.01)
+    os.killpg(sweep.pid, how) if how == signal.SIGINT else sweep.send_signal(how)
+    soon = 10 * max(1.0, os.getloadavg()[0] / os.cpu_count())  # seconds; on a busy machine all takes longer
+    assert sweep.wait(soon) == 128 + how, (workplace / "output.txt").read_text()
+    end = time.monotonic() + 2
+    while (left := processes_of(sweep.pid)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not left
+    assert "Traceback" not in (workplace / "output.txt").read_text()
+    done = subprocess.run(typed, env=deadly, cwd=workplace, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    parents, children = statuses(store)
+    assert parents == ["FINISHED"]
+    assert children.count("FINISHED") == 3
+    assert {*children} <= {"FINISHED", "KILLED"}
