@@ -1,6 +1,7 @@
 """Running a study: found or begun, its trials run below one parent, its progress and table shown."""
 
 import importlib.util
+import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,11 @@ from embexp.config.compose import check_arguments, composed, instantiate, resolv
 from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.core.environment import versions
 from embexp.core.run_context import RunContext
+from embexp.core.run_folder import changes
 from embexp.errors import ConfigError, TrainingError
 from embexp.experiment.datasets import DataBuilder
-from embexp.experiment.plan import plan_run
+from embexp.experiment.fingerprint import code, evaluated_rows, fingerprints, prompts, weights
+from embexp.experiment.plan import RunPlan, plan_run
 from embexp.sweep.progress import duration
 from embexp.tracking.journal import Journal
 from embexp.tuning.report import close_study
@@ -35,6 +38,10 @@ from embexp.tuning.trials import measure_of, run_trials
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
+
+
+logger = logging.getLogger(__name__)
+_SHA256 = 64  # characters
 
 
 class _StudyProgress:
@@ -95,15 +102,19 @@ def _run_study(
     """Resume the study of a folder, or begin it; returns what it found.
 
     Raises:
+        ConfigError: rows or model files are not those that it began with.
         TrainingError: all its trials failed.
     """
     _check_tuners(config)
     key = study_key(typed)
     builders: dict[str, DataBuilder] = {}
-    if not is_begun(folder, key):
-        first, context = composed([*fixed, *first_values(space)]), RunContext(builders=builders)
-        plan = plan_run(*first, folder / "trials" / "0", context=context)
-        begin_study(folder, key, {"overrides": [*typed], "measure": measure_of(plan), "versions": versions()})
+    first, context = composed([*fixed, *first_values(space)]), RunContext(builders=builders)
+    plan = plan_run(*first, folder / "trials" / "0", context=context)
+    if is_begun(folder, key):
+        _check_same(read_study(folder), plan, config.tune.seed)
+    else:
+        content = {"overrides": [*typed], "measure": measure_of(plan), "versions": versions(), "code": code(plan)}
+        begin_study(folder, key, content | {"began": _rows_and_weights(plan)})
     settings = resolve(config)
     tuning = settings["tune"]
     search = OpenStudy(
@@ -129,6 +140,24 @@ def _run_study(
         if found["trials"] and all(row["state"] == "failed" for row in found["trials"]):
             raise TrainingError(f"All {len(found['trials'])} trials failed: see their messages above.")
         return found
+
+
+def _rows_and_weights(plan: RunPlan) -> dict[str, str]:
+    """Hashes of what the trials read; not of models that are on the Hub still, which a trial may fetch."""
+    here = {name: found for name, found in weights(plan).items() if len(found) == _SHA256}
+    return fingerprints(plan) | prompts(plan) | evaluated_rows(plan) | here
+
+
+def _check_same(record: Mapping[str, Any], plan: RunPlan, seed: int) -> None:
+    """Raise ConfigError if the trials to come would have other rows or models than those before; warn of other code."""
+    if changed := changes(record.get("began", {}), _rows_and_weights(plan)):
+        raise ConfigError(
+            f"The study cannot go on, because what it began with has changed: {'; '.join(changed)}",
+            expected="the same rows and model files: put them back, or begin another study",
+            fix=f"tune.seed={seed + 1}",
+        )
+    for change in changes(record.get("code", {}), code(plan)):
+        logger.warning("%s: the earlier trials were done by the earlier code.", change)
 
 
 def _check_tuners(config: DictConfig) -> None:

@@ -77,6 +77,16 @@ def test_a_finished_study_is_only_shown_again(workplace, monkeypatch, capsys):
     first = capsys.readouterr().out.partition("trials by")[2]
     assert study(workplace / "study", *command)["trials"] == found["trials"]
     assert capsys.readouterr().out.partition("trials by")[2] == first
+    _edit_study(workplace / "study", "began", "main/train")
+    with pytest.raises(ConfigError, match=r"has changed: main/train other is now .*\nhint: type tune.seed=\d+"):
+        study(workplace / "study", *command)
+
+
+def _edit_study(folder, part, key):
+    record = json.loads((folder / "study.json").read_text())
+    assert {"main/train", "prompts of main", "sts/dev", "base model"} <= {*record["began"]}
+    record[part][key] = "other"
+    (folder / "study.json").write_text(json.dumps(record))
 
 
 @pytest.mark.slow
