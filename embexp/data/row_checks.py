@@ -7,7 +7,7 @@ from embexp.data.arrow import batches_of, holds_lists
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import shape_named, text_columns, training_columns
 from embexp.data.values import are_texts, is_number
-from embexp.errors import DataError, Problem, listed
+from embexp.errors import DataError, Problem, as_typed, listed
 
 if TYPE_CHECKING:
     import pyarrow
@@ -51,7 +51,9 @@ def _problems(dataset: EmbeddingDataset, split: str, rows: "Dataset") -> Iterato
     missing = [name for name in expected if name not in rows.column_names]
     if missing:
         text = f"{where} has the columns {listed(rows.column_names)}; missing: {listed(missing)}"
-        yield Problem(text, fix=("'dataset.reader.columns={<column of the shape>: <your column>}'",))
+        others = [name for name in rows.column_names if name not in expected]
+        pairs = ", ".join(f"{column}: {as_typed(name)}" for column, name in zip(missing, others, strict=False))
+        yield Problem(text, fix=(f"'dataset.reader.columns={{{pairs}}}'",) if others else ())
         return
     for column in text_columns(shape, rows.column_names):
         wanted = "list of texts" if column in shape.text_lists else "text"

@@ -26,6 +26,7 @@ from embexp.experiment.datasets import DataBuilder, for_evaluation, is_costly, o
 from embexp.experiment.routing import route_to_evaluator
 from embexp.experiment.settings_checks import of_rows
 from embexp.steps.dedup.leaks import leaked_rows
+from embexp.steps.split import ways_to_divide
 
 _Node = Mapping[str, Any]
 _Leaked = dict[str, "numpy.ndarray"]  # by split: which rows are also in the training data
@@ -118,13 +119,17 @@ def _plan_evaluator(
         for split in ("dev", "test")
         if split in dataset.splits and trained_on
     }
-    with _own_keys(name, has_own_data):
+    with _own_keys(name, has_own_data, dataset):
         return instantiate(call, name=name, dataset=dataset, leaked=leaked), leaked, dataset
 
 
 @contextmanager
-def _own_keys(name: str, has_own_data: bool) -> Iterator[None]:
-    """Problems with the data of an evaluator, those that it brings under the keys of these data."""
+def _own_keys(name: str, has_own_data: bool, read: EmbeddingDataset | None = None) -> Iterator[None]:
+    """Problems with the data of an evaluator, those that it brings under the keys of these data.
+
+    Args:
+        read: the data, where they could be read; ratios to divide them by are tried.
+    """
 
     def typed(key: str) -> str:
         return re.sub(r"^(step@)?dataset(?=\.|$)", rf"\1evaluator.{name}.dataset", key)
@@ -132,8 +137,16 @@ def _own_keys(name: str, has_own_data: bool) -> Iterator[None]:
     try:
         yield
     except EmbexpError as error:
-        changed = (problem.renamed(typed) if has_own_data else problem for problem in error.problems)
+        tried = (_with_ways(problem, read) if read else problem for problem in error.problems)
+        changed = (problem.renamed(typed) if has_own_data else problem for problem in tried)
         raise type(error)(*(_for_evaluator(problem, has_own_data) for problem in changed)) from error
+
+
+def _with_ways(problem: Problem, dataset: EmbeddingDataset) -> Problem:
+    """The problem with ratios that divide these rows; without any that do, other data are left."""
+    if "dataset.steps.split.ratios=[8,1,1]" not in problem.fix or "train" not in dataset.splits:
+        return problem
+    return replace(problem, fix=ways_to_divide(dataset))
 
 
 def _for_evaluator(problem: Problem, has_own_data: bool) -> Problem:

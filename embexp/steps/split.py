@@ -139,6 +139,19 @@ def _ways_out(dataset: EmbeddingDataset, rows: "Dataset", ratios: Sequence[float
     yield "dataset.steps.split.ratios=[1,0,0]"
 
 
+def ways_to_divide(dataset: EmbeddingDataset) -> tuple[str, ...]:
+    """What to type so that rows which are all train are divided, in the usual ratios or as can be; none where nothing
+    divides them.
+    """
+    usual = f"dataset.steps.split.ratios={as_typed([*_USUAL])}"
+    try:
+        split(replace(dataset, splits={"train": dataset.splits["train"]}), _USUAL)
+    except DataError as error:
+        ways = [way for way in error.problems[0].fix if "split.ratios=[1,0,0]" not in way]
+        return tuple(way if "ratios" in way else f"{usual} {way}" for way in ways)
+    return (usual,)
+
+
 def _with_followers(
     dataset: EmbeddingDataset, are_sources: numpy.ndarray, in_train: numpy.ndarray, made: Mapping[str, "Dataset"]
 ) -> "Dataset":

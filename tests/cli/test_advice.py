@@ -17,6 +17,7 @@ from embexp.config.compose import composed
 from embexp.config.session import hydra_started
 from embexp.core.run_context import RunContext
 from embexp.experiment.plan import plan_run
+from tests.steps.llm.chat_server import ChatServer, echo
 
 
 def csv(header, *lines):
@@ -34,6 +35,7 @@ def jsonl(*rows):
 MAP = "dataset.reader.columns={anchor: question, positive: answer}"
 GOLD = "evaluator.sts.dataset=gold.csv"
 GOLD_COLUMNS = "evaluator.sts.dataset.reader.columns={sentence1: q, sentence2: a, score: grade}"
+NOT_DIVIDED = "dataset.steps.split.ratios=[1,0,0]"
 FILES = {
     "faq.csv": csv("question,answer", *numbered("how {n}?,so {n}")),
     "same.csv": csv("anchor,positive", *numbered("the same text,answer {n}")),
@@ -144,11 +146,59 @@ def test_what_a_hint_says_on_data_leads_further(case, workplace):
         assert after.splitlines()[:1] != message.splitlines()[:1], (shlex.join(hint), after)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["dataset=same.csv", "evaluator=[retrieval]", NOT_DIVIDED],
+        ["dataset=scored.csv", "loss=cosent", NOT_DIVIDED],
+        ["dataset=tied.csv", GOLD_COLUMNS.removeprefix("evaluator.sts."), "loss=cosent", NOT_DIVIDED],
+    ],
+    ids=lambda command: command[0],
+)
+def test_whoever_types_the_first_hint_again_and_again_comes_to_a_run(command, workplace):
+    put_files(workplace)
+    commands = [[*command]]
+    while isinstance(message := refusal_or_plan(workplace, commands[-1]), str):
+        commands.append(with_hint(commands[-1], hints_in(message)[0], message))
+        assert commands[-1] not in commands[:-1], message
+    assert 1 < len(commands) < 6
+
+
+PARAPHRASE = "dataset.steps.augment_paraphrase.endpoint"
+BY_A_SERVER = ["dataset=faq.csv", MAP, "evaluator=[retrieval]", "step=[split,augment_paraphrase]"]
+ELSEWHERE = {
+    "export": ["export=[int8]", "export.int8.calibration_texts=0"],
+    "registry": ["tracking=mlflow", "tracking.register=mine", "tracking.log_model=false"],
+    "checkpoints": ["tracking=mlflow", "tracking.checkpoint=some"],
+    "store": ["tracking=mlflow", "tracking.experiment="],
+    "workers": ["sweep.workers=-1"],
+    "gpus": ["sweep.gpus=0"],
+    "rerun": ["sweep.rerun=never"],
+    "unknown keys": ["sweep.unknown_keys=drop"],
+    "endpoint": [*BY_A_SERVER, f"{PARAPHRASE}.url=<url>/chat/completions", f"{PARAPHRASE}.model=toy"],
+    "its limits": [*BY_A_SERVER, f"{PARAPHRASE}.url=<url>", f"{PARAPHRASE}.model=toy", f"{PARAPHRASE}.tries=0"],
+    "its price": [*BY_A_SERVER, f"{PARAPHRASE}.url=<url>", f"{PARAPHRASE}.model=toy", f"{PARAPHRASE}.max_cost=5"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_what_a_hint_on_exports_tracking_sweeps_and_endpoints_says_leads_further(case, workplace):
+    put_files(workplace)
+    with ChatServer(echo).running() as server:
+        command = [each.replace("<url>", server.url) for each in ELSEWHERE[case]]
+        message = refusal_or_plan(workplace, command)
+        hints = [hint for hint in hints_in(message) if "=<price>" not in " ".join(hint)]
+        assert hints, message
+        for hint in hints:
+            after = refusal_or_plan(workplace, with_hint(command, hint, message))
+            assert not isinstance(after, str), (shlex.join(hint), after)
+
+
 BLANKS = re.compile(r"=\S*<(?:your|yours|some of|more|column|class|lowest|highest|shape|split|other data)\b")
 KEPT = {  # where the rows are not at hand, or hold nothing that could stand there
     "data/classes.py": 1,
     "data/columns.py": 1,
-    "data/row_checks.py": 1,
     "steps/negatives/candidates.py": 1,
     "steps/silver/silver.py": 1,  # epochs of a teacher
 }

@@ -17,15 +17,15 @@ def test_all_faults_are_reported_at_once_with_column_row_and_fix():
             "scored_pair",
             {
                 "train": {"sentence1": ["a", " ", ""], "sentence2": ["d", "e", "f"], "score": [0.0, 1.0, 4.5]},
-                "dev": {"sentence1": ["g"], "score": [0.5]},
+                "dev": {"sentence1": ["g"], "score": [0.5], "right": ["h"]},
             },
         )
     assert [str(problem).removeprefix("Data set mine is not a scored_pair: ") for problem in error.value.problems] == [
         "train.sentence1: 2 of 3 rows hold no text, first in row 2: ' '.",
         "train.score: 1 of 3 labels do not fit, first in row 3: 4.5. "
         "Expected numbers from 0 to 1, or the range of yours.\nhint: type dataset.reader.score_range=[0,5]",
-        "dev has the columns sentence1, score; missing: sentence2.\n"
-        "hint: type 'dataset.reader.columns={<column of the shape>: <your column>}'",
+        "dev has the columns sentence1, score, right; missing: sentence2.\n"
+        "hint: type 'dataset.reader.columns={sentence2: right}'",
     ]
 
 
