@@ -155,7 +155,8 @@ Recipes (`conf/experiment/`) measured on real data. `make reproduce`, which is `
 page; what was finished before is not run again, whatever has changed since. Every line is a mean over seeds; its
 interval holds seeds and examples both, that of a line with one seed the examples only. The checkpoint was picked on
 dev, the verdict fell on the split that the metric names. Published figures are those of larger base models and more
-data: what to compare is the order.
+data: what to compare is the order. `equal within 0.005` is a difference whose whole interval lies within half a point;
+`undecided` says that so few examples and seeds cannot tell (docs/verdicts.md).
 """
 
 

@@ -72,7 +72,7 @@ def test_folders_and_mlflow_give_the_same_leaderboard(sweep, workplace, capsys):
     assert boards[3] == {**boards[0], "notes": boards[0]["notes"][:-1]}
     assert [(cell["row"], cell["verdict"]) for cell in boards[0]["cells"]] == [
         (["mnrl"], "better"),
-        (["cosent"], "no difference"),
+        (["cosent"], "undecided"),
         (["(untouched)"], ""),
     ]
     assert "taken of the runs' examples, paired" in capsys.readouterr().out

@@ -250,6 +250,8 @@ def _problems_with_defaults(given: Any, default: Any, path: str) -> Iterator[Pro
     elif isinstance(default, ListConfig) and not isinstance(given, ListConfig):
         yield from _list_problems(given._value(), path)
     elif isinstance(default, DictConfig) and isinstance(given._value(), int | float):
+        if "default" in default:  # a number for each name, or one for all
+            return
         yield Problem(
             key=path,
             given=given._value(),

@@ -32,6 +32,7 @@ class _Root(Stage):
     export: Any = field(default_factory=dict)
     tracking: Any = None
     paths: Any = None
+    verdict: Any = None
     sweep: Any = None
     experiment: Any = None
     name: str | None = None
@@ -104,6 +105,7 @@ class _Compare:
 
     runs: list[str] = MISSING
     paths: Any = None
+    verdict: Any = None
     resamples: int = 10000
     examples: int = 5
     output: str | None = None
@@ -131,6 +133,7 @@ class _Leaderboard:
     output: str | None = None
     tracking: Any = None
     paths: Any = None
+    verdict: Any = None
 
 
 @dataclass

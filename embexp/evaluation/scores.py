@@ -14,11 +14,11 @@ import numpy
 from embexp.errors import DataError, listed
 from embexp.evaluation.metrics import Measure, Statistics, separates_nothing, value_of
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
+from embexp.evaluation.stats.verdicts import Margins, default_margins, margin_of, verdict
 from embexp.protocols import Encoder
+from embexp.reports.verdict_words import COLLAPSED, IDENTICAL
 
 ID = "id"
-# Verdicts that no interval gives: the trained model is the untouched one, or it gives one value to all examples.
-IDENTICAL, COLLAPSED = "identical", "worse: collapsed"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Difference:
         low, high: ends of the 95 % interval of the difference; nan without per-example values.
         p: of no difference, two-sided; nan likewise.
         finding: what is known besides: IDENTICAL, COLLAPSED, or nothing.
-        verdict: the finding; else better, no difference or worse, if the interval lies above, across or below zero.
+        margin: the smallest difference worth having.
+        verdict: the finding; else that of the interval, see stats/verdicts.py.
     """
 
     metric: str
@@ -62,6 +63,7 @@ class Difference:
     high: float
     p: float = math.nan
     finding: str = ""
+    margin: float = field(kw_only=True)
 
     @property
     def value(self) -> float:
@@ -69,13 +71,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        if self.finding:
-            return self.finding
-        if math.isnan(self.low):
-            return "no interval"
-        if self.low > 0:
-            return "better"
-        return "worse" if self.high < 0 else "no difference"
+        return self.finding or verdict(self.low, self.high, self.margin)
 
 
 @dataclass(frozen=True)
@@ -117,8 +113,13 @@ class Evaluator(Protocol):
         """Metrics and per-example scores on a split."""
 
 
-def compare(base: Scores, trained: Scores, resamples: int) -> list[Difference]:
-    """The difference of every metric that both have, with its interval: a paired bootstrap over the examples."""
+def compare(base: Scores, trained: Scores, resamples: int, margins: Margins | None = None) -> list[Difference]:
+    """The difference of every metric that both have, with its interval: a paired bootstrap over the examples.
+
+    Args:
+        margins: the smallest differences worth having; None: those of conf/verdict/default.yaml.
+    """
+    margins = default_margins() if margins is None else margins
     statistics, first = Statistics(), base.columns
     second = {**base.examples, **trained.predicted}  # the same arrays of true values, so that they are prepared once
     paired = [measure for measure in base.measures if measure in trained.measures]
@@ -128,7 +129,12 @@ def compare(base: Scores, trained: Scores, resamples: int) -> list[Difference]:
     findings = {measure.name: collapse_finding(measure, base, trained) for measure in paired}
     return [
         Difference(
-            metric, value, trained.metrics[metric], *_interval_and_p(known.get(metric)), findings.get(metric, "")
+            metric,
+            value,
+            trained.metrics[metric],
+            *_interval_and_p(known.get(metric)),
+            findings.get(metric, ""),
+            margin=margin_of(metric, margins),
         )
         for metric, value in base.metrics.items()
         if metric in trained.metrics

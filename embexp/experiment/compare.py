@@ -1,23 +1,22 @@
 """`python -m embexp.compare run_a run_b`: two finished runs, or two configurations with several seeds, on one page."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from embexp.config.compose import describes, resolve
+from embexp.config.compose import resolve
 from embexp.config.session import shell_command
 from embexp.core.arguments import COUNT_FROM_0, RESAMPLES, problems_with, refuse
-from embexp.core.run_folder import RESULT, find_run, read_config, read_json, read_record, status_of, write_text
+from embexp.core.run_folder import RESULT, find_run, read_json, read_record, status_of, write_text
 from embexp.errors import ConfigError
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import (
     ID,
-    IDENTICAL,
     Difference,
     Scores,
     collapse_finding,
@@ -27,13 +26,21 @@ from embexp.evaluation.scores import (
 from embexp.evaluation.stats.multiple_comparisons import holm
 from embexp.evaluation.stats.paired_tests import compare_correlations, permutation_p_value
 from embexp.evaluation.stats.seeds import cell_difference, cell_summary, resample_cells
-from embexp.experiment.fingerprint import CHANGE_NOTHING
+from embexp.evaluation.stats.verdicts import (
+    Margins,
+    default_margins,
+    examples_needed,
+    margin_of,
+    margin_problems,
+    margins_in,
+)
+from embexp.experiment.fingerprint import config_differences, data_differences
 from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
 from embexp.reports.comparisons import comparison_page
+from embexp.reports.verdict_words import IDENTICAL
 
 _Scored = tuple[list[Scores], list[Scores]]  # of the runs of both sides
 EXAMPLES = "examples"
-NOT_RESULTS = (*CHANGE_NOTHING, "tracking", "export")
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,9 @@ class _Side:
         return f"{record['choices']['loss']}/{record['choices']['model']} ({len(self.folders)} seeds)"
 
 
-def _compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int, examples: int) -> dict[str, Any]:
+def _compare_runs(
+    first: Sequence[Path], second: Sequence[Path], resamples: int, examples: int, margins: Margins
+) -> dict[str, Any]:
     """Second minus first of every metric of the trained models of two sides, and in what their runs differ.
 
     Several folders on one side are seeds of one configuration: their mean is compared, and the interval holds seeds
@@ -68,7 +77,7 @@ def _compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int,
             f"{sides[0].name} and {sides[1].name} were evaluated on no examples that are the same{reasons}",
             expected="runs with the same evaluator on the same data",
         )
-    rows = [row for name, scores in shared.items() for row in _rows(name, scores, resamples)]
+    rows = [row for name, scores in shared.items() for row in _rows(name, scores, resamples, margins)]
     known = [row for row in rows if not math.isnan(row["p"])]
     for row, p in zip(known, holm([row["p"] for row in known]), strict=True):
         row["p_holm"] = p
@@ -80,8 +89,8 @@ def _compare_runs(first: Sequence[Path], second: Sequence[Path], resamples: int,
         "other_tests": others,
         "lacks_seeds": any(row["lacks_seeds"] for row in rows),
         "left_out": left_out,
-        "configuration": _config_differences(first[0], second[0]),
-        "data": _data_differences(first[0], second[0]),
+        "configuration": config_differences(first[0], second[0]),
+        "data": data_differences(first[0], second[0]),
         "changed": {name: _changed(name, scores, primary, examples) for name, scores in shared.items()},
     }
 
@@ -100,7 +109,7 @@ def difference_in(
     split, evaluator, name = metric.split("/")
     key = f"{evaluator}_{split}"
     shared, _ = _shared(sides)
-    return next(_rows(key, shared[key], resamples, name), None) if key in shared else None
+    return next(_rows(key, shared[key], resamples, default_margins(), name), None) if key in shared else None
 
 
 def _check(side: _Side) -> None:
@@ -114,8 +123,8 @@ def _check(side: _Side) -> None:
             "the same one again shows nothing of what seeds do."
         )
     for folder in side.folders[1:]:
-        other = [key for key, *_ in _config_differences(side.folders[0], folder) if key != "seed"]
-        if other := [*other, *_data_differences(side.folders[0], folder, ["weights"])]:
+        other = [key for key, *_ in config_differences(side.folders[0], folder) if key != "seed"]
+        if other := [*other, *data_differences(side.folders[0], folder, ["weights"])]:
             raise ConfigError(
                 f"{side.folders[0]} and {folder} stand on one side and differ in {', '.join(other)}",
                 expected="runs of one side to differ in their seed only, and the two sides to be named apart",
@@ -153,7 +162,9 @@ def _is_known_by_itself(scores: Scores) -> bool:
     return not scores.examples.keys().isdisjoint(("sentence1", "anchor"))
 
 
-def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -> Iterator[dict[str, Any]]:
+def _rows(
+    name: str, scores: _Scored, resamples: int, margins: Margins, only: str | None = None
+) -> Iterator[dict[str, Any]]:
     """A row for each metric that all runs have, or for the one that is named."""
     every = [each for side in scores for each in side]
     named = [measure for measure in every[0].measures if only in (None, measure.name)]
@@ -166,7 +177,8 @@ def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -
         difference = cell_difference(first, second)
         interval = difference.low, difference.high, difference.p
         finding = _finding(measure, scores)
-        compared = Difference(measure.name, first.mean, second.mean, *interval, finding)
+        margin = margin_of(measure.name, margins)
+        compared = Difference(measure.name, first.mean, second.mean, *interval, finding, margin=margin)
         yield {
             "metric": f"{split}/{evaluator}/{measure.name}",
             "first": first.mean,
@@ -176,6 +188,11 @@ def _rows(name: str, scores: _Scored, resamples: int, only: str | None = None) -
             "low": difference.low,
             "high": difference.high,
             "p": difference.p,
+            "margin": margin,
+            "examples": first.examples,
+            "examples_needed": examples_needed(difference.low, difference.high, margin, first.examples)
+            if difference.lacks_seeds
+            else None,
             "lacks_seeds": difference.lacks_seeds,
             "verdict": compared.verdict,
         }
@@ -245,47 +262,6 @@ def _head(folder: Path) -> dict[str, Any]:
     }
 
 
-def _config_differences(first: Path, second: Path) -> list[tuple[str, Any, Any]]:
-    """Keys whose values differ, with both; those of where things go and of what only describes a call are left out."""
-    flat = [dict(_flat(OmegaConf.to_container(read_config(folder)), "")) for folder in (first, second)]
-    return [
-        (key, flat[0].get(key), flat[1].get(key))
-        for key in dict.fromkeys([*flat[0], *flat[1]])
-        if flat[0].get(key) != flat[1].get(key)
-        and key.partition(".")[0] not in NOT_RESULTS
-        and not any(map(describes, key.split(".")))
-    ]
-
-
-def _flat(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from _flat(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, node
-
-
-_PARTS = {
-    "data": "rows of ",
-    "weights": "files of ",
-    "evaluated": "evaluated rows of ",
-    "code": "",
-    "versions": "version of ",
-}
-
-
-def _data_differences(first: Path, second: Path, parts: Iterable[str] = tuple(_PARTS)) -> list[str]:
-    """What differs in rows, models, code and versions, a line for each."""
-    before, after = read_record(first), read_record(second)
-    return [
-        f"{_PARTS[part]}{key}: {before[part].get(key)} and {after[part].get(key)}"
-        for part in parts
-        if part in before and part in after
-        for key in dict.fromkeys([*before[part], *after[part]])
-        if before[part].get(key) != after[part].get(key)
-    ]
-
-
 def compare_command() -> None:
     """`python -m embexp.compare`: compose the configuration and compare the two runs that were named."""
     from embexp.cli.app import run_command
@@ -333,11 +309,12 @@ def comparison(config: DictConfig) -> tuple[dict[str, Any], str]:
         (
             *problems_with("resamples", resolved["resamples"], RESAMPLES, such_as=1000),
             *problems_with("examples", resolved["examples"], COUNT_FROM_0, such_as=5),
+            *margin_problems(resolved),
         )
     )
     roots = [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")]
     folders = [[find_run(run, roots) for run in side] for side in sides]
-    found = _compare_runs(*folders, resolved["resamples"], resolved["examples"])
+    found = _compare_runs(*folders, resolved["resamples"], resolved["examples"], margins_in(resolved))
     page = comparison_page(found)
     if resolved["output"]:
         write_text(Path(resolved["output"]), page)

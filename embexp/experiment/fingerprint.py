@@ -1,15 +1,20 @@
-"""The fingerprint of a run: a hash of all that its result depends on. The same run need not be done twice."""
+"""The fingerprint of a run: a hash of all that its result depends on; the same run need not be done twice.
+
+And in what two runs differ.
+"""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.config.compose import option_names, option_of, packages_of
+from omegaconf import OmegaConf
+
+from embexp.config.compose import describes, option_names, option_of, packages_of
 from embexp.core.environment import PACKAGES, code_of, versions
-from embexp.core.run_folder import LAYOUT_TAG
+from embexp.core.run_folder import LAYOUT_TAG, read_config, read_record
 from embexp.data.cache import files_named_in
 from embexp.tracking.mlflow_runs import SWEEP_TAG
 
@@ -21,6 +26,7 @@ CHANGE_NOTHING = (
     "hydra",
     "paths",
     "sweep",
+    "verdict",
     "experiment",
     "resume",
     "name",
@@ -29,6 +35,7 @@ CHANGE_NOTHING = (
     "threads",
     "max_unknown_tokens",
 )
+NOT_RESULTS = (*CHANGE_NOTHING, "tracking", "export")
 
 
 def fingerprints(plan: "RunPlan") -> dict[str, str]:
@@ -128,3 +135,44 @@ def digest(*parts: Any) -> str:
     """A short hash of plain values; the order of keys in tables does not count."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def config_differences(first: Path, second: Path) -> list[tuple[str, Any, Any]]:
+    """Keys whose values differ, with both; those of where things go and of what only describes a call are left out."""
+    flat = [dict(_flat(OmegaConf.to_container(read_config(folder)), "")) for folder in (first, second)]
+    return [
+        (key, flat[0].get(key), flat[1].get(key))
+        for key in dict.fromkeys([*flat[0], *flat[1]])
+        if flat[0].get(key) != flat[1].get(key)
+        and key.partition(".")[0] not in NOT_RESULTS
+        and not any(map(describes, key.split(".")))
+    ]
+
+
+def _flat(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from _flat(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+_PARTS = {
+    "data": "rows of ",
+    "weights": "files of ",
+    "evaluated": "evaluated rows of ",
+    "code": "",
+    "versions": "version of ",
+}
+
+
+def data_differences(first: Path, second: Path, parts: Iterable[str] = tuple(_PARTS)) -> list[str]:
+    """What differs in rows, models, code and versions, a line for each."""
+    before, after = read_record(first), read_record(second)
+    return [
+        f"{_PARTS[part]}{key}: {before[part].get(key)} and {after[part].get(key)}"
+        for part in parts
+        if part in before and part in after
+        for key in dict.fromkeys([*before[part], *after[part]])
+        if before[part].get(key) != after[part].get(key)
+    ]

@@ -21,6 +21,7 @@ from embexp.core.run_context import (
 )
 from embexp.errors import NOT_GIVEN, ConfigError, DataError, ModelError, Problem, Problems, listed
 from embexp.evaluation.scores import Evaluator
+from embexp.evaluation.stats.verdicts import margin_problems
 from embexp.experiment.data_checks import check_stage
 from embexp.experiment.datasets import (
     DataBuilder,
@@ -212,6 +213,7 @@ def _setting_problems(config: _Node) -> Iterator[Problem]:
     for key, folder in (config.get("paths") or {}).items():
         legal = LegalValues(text=True, optional=key in ("data", "cache"))
         yield from problems_with(f"paths.{key}", folder, legal, "null" if legal.optional else key)
+    yield from margin_problems(config)
     yield from sweep_problems(config["sweep"]) if config.get("sweep") else ()
     if config["dataset"].get("reader", NOT_GIVEN) is None:
         yield Problem("reads nothing", "dataset.reader", None, expected="a reader", fix=("dataset=finance",))

@@ -13,9 +13,10 @@ from embexp.config.compose import option_of
 from embexp.core.file_contents import json_in
 from embexp.core.run_context import Costs, timed
 from embexp.evaluation.geometry import is_one_point, relative_change
-from embexp.evaluation.scores import COLLAPSED, IDENTICAL, Evaluator, compare, undefined_metrics, verdict_split
+from embexp.evaluation.scores import ID, Evaluator, compare, undefined_metrics, verdict_split
 from embexp.evaluation.similarity import thresholds_of
 from embexp.evaluation.stats.multiple_comparisons import rank_models
+from embexp.evaluation.stats.verdicts import examples_needed, margins_in
 from embexp.experiment.artifacts import write_artifacts
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import GEOMETRY, AllScores, collapse_line, metrics_of
@@ -23,6 +24,7 @@ from embexp.experiment.settings_checks import usual_learning_rate
 from embexp.exports.delivery import adapter_base
 from embexp.exports.model_card import write_card
 from embexp.reports.tables import closing_markdown
+from embexp.reports.verdict_words import COLLAPSED, IDENTICAL
 from embexp.tracking.journal import Journal
 from embexp.training.stages import StageResult
 
@@ -81,6 +83,7 @@ def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: A
     The verdict is IDENTICAL where no embedding changed, and COLLAPSED where training put all texts on one point.
     """
     findings = {split: _finding(split, base, trained) for split in evaluator.splits}
+    margins = margins_in(plan.config)
     return [
         {
             "evaluator": evaluator.name,
@@ -94,10 +97,15 @@ def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: A
             "low": difference.low,
             "high": difference.high,
             "p": difference.p,
+            "margin": difference.margin,
+            "examples": (examples := len(base[evaluator.name, split].examples.get(ID, ()))),
+            "examples_needed": examples_needed(difference.low, difference.high, difference.margin, examples),
             "verdict": findings[split] or difference.verdict,
         }
         for split in evaluator.splits
-        for difference in compare(base[evaluator.name, split], trained[evaluator.name, split], evaluator.resamples)
+        for difference in compare(
+            base[evaluator.name, split], trained[evaluator.name, split], evaluator.resamples, margins
+        )
     ]
 
 

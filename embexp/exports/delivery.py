@@ -13,6 +13,7 @@ from embexp.config.session import shell_command
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, ExportError, Problems
 from embexp.evaluation.scores import Evaluator, Scores, compare, verdict_split
+from embexp.evaluation.stats.verdicts import margins_in
 from embexp.models.weights import LOCAL
 from embexp.protocols import BaseModel, Encoder
 
@@ -148,7 +149,7 @@ def metrics_and_lines(trained: TrainedModel, encoder: Encoder, prefix: str) -> t
     for evaluator in trained.evaluators:
         split = verdict_split(evaluator)
         scores = evaluator.score(encoder, split)
-        for found in compare(trained.scores(evaluator), scores, evaluator.resamples):
+        for found in compare(trained.scores(evaluator), scores, evaluator.resamples, margins_in(trained.config)):
             name = f"{evaluator.name}/{found.metric}"
             delta = f"{prefix}/delta/{name}"
             metrics |= {f"{prefix}/{name}": found.trained, delta: found.value}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from embexp.config.session import shell_command
 from embexp.exports.delivery import is_local
 from embexp.reports.tables import loss_name
+from embexp.reports.verdict_words import in_words
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
@@ -145,16 +146,8 @@ def _title(result: Mapping[str, Any], sharing: Sharing) -> str:
 def _verdict(result: Mapping[str, Any]) -> str:
     """One sentence: the comparison with the untouched model."""
     primary = result["primary"]
-    than = {
-        "better": "better than",
-        "worse": "worse than",
-        "worse: collapsed": "worse (its embeddings collapsed) than",
-        "identical": "identical to",
-        "no difference": "not measurably different from",
-        "no interval": "not compared by an interval with",
-    }
     return (
-        f"On {primary['split']} it is **{than[primary['verdict']]}** the untouched model: {primary['metric']} "
+        f"On {primary['split']} it is **{in_words(primary['verdict'])}** the untouched model: {primary['metric']} "
         f"{primary['trained']:.4f} against {primary['base']:.4f}."
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from embexp.config.compose import describes
 from embexp.core.arguments import refuse
 from embexp.errors import Problem, did_you_mean, listed
-from embexp.experiment.compare import NOT_RESULTS
+from embexp.experiment.fingerprint import NOT_RESULTS
 from embexp.reports.leaderboard_content import Labels
 from embexp.tracking.mlflow_runs import RecordedRun
 

@@ -15,7 +15,8 @@ from embexp.config.compose import instantiate, resolve
 from embexp.core.arguments import RESAMPLES, problems_with, refuse
 from embexp.core.run_folder import write_json, write_text
 from embexp.errors import ConfigError
-from embexp.evaluation.scores import COLLAPSED, IDENTICAL, Difference
+from embexp.evaluation.scores import Difference
+from embexp.evaluation.stats.verdicts import Margins, default_margins, margin_of, margin_problems, margins_in
 from embexp.leaderboards.axes import Axes, Place, choose_axes, group_by_place
 from embexp.leaderboards.cells import COST_COLUMNS, CellResult, costs_of, find_cost, mark_fronts
 from embexp.leaderboards.groups import CellGroup, group_places, notes_on, notes_on_left_out
@@ -27,6 +28,7 @@ from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, L
 from embexp.reports.pictures.heat_map import draw_heat_map
 from embexp.reports.pictures.interval_plot import draw_interval_plot
 from embexp.reports.pictures.pareto_front import draw_pareto_front
+from embexp.reports.verdict_words import COLLAPSED, IDENTICAL
 from embexp.tracking.mlflow_runs import RecordedRun
 
 
@@ -37,6 +39,7 @@ def make_leaderboard(
     metric: str | None = None,
     cost: str = "encode_texts_per_second",
     resamples: int = 2000,
+    margins: Margins | None = None,
 ) -> Leaderboard:
     """The leaderboard of all runs that have finished and are not outdated; without any it is empty and says so.
 
@@ -45,11 +48,13 @@ def make_leaderboard(
         metric: `test/sts/spearman_cosine`, or without the split: test if there is one; None: each run's primary one.
         cost: the cost of the front: one of `COST_COLUMNS`.
         resamples: bootstrap resamples of each interval that is computed from examples.
+        margins: the smallest differences worth having; None: those of conf/verdict/default.yaml.
 
     Raises:
         ConfigError: no run has that metric or parameter, or there is no such cost.
     """
     chosen = find_cost(cost)
+    margins = default_margins() if margins is None else margins
     every = entries_of(runs, metric)
     entries = newest(every)
     axes = (
@@ -57,7 +62,7 @@ def make_leaderboard(
     )
     places = group_by_place(entries, axes)
     groups = group_places(places)
-    cells = [cell for number, group in enumerate(groups, 1) for cell in _cells(group, number, axes, resamples)]
+    cells = [cell for number, group in enumerate(groups, 1) for cell in _cells(group, number, axes, resamples, margins)]
     cells = mark_fronts(cells, chosen)
     cells.sort(key=lambda cell: (cell.group, math.isnan(cell.score.value), -cell.score.value))  # the best first
     trained = [cell for cell in cells if not cell.is_base]
@@ -74,21 +79,21 @@ def make_leaderboard(
     )
 
 
-def _cells(group: CellGroup, number: int, axes: Axes, resamples: int) -> Iterator[LeaderboardCell]:
+def _cells(group: CellGroup, number: int, axes: Axes, resamples: int, margins: Margins) -> Iterator[LeaderboardCell]:
     results = group.results(resamples)
     for place, found in zip(group.places, results.cells, strict=True):
-        yield _cell(place, found, number, place.key in results.best)
+        yield _cell(place, found, number, place.key in results.best, margin_of(place.metric, margins))
     for column, score in results.bases.items():
         row, metric = (UNTOUCHED, *[""] * (len(axes.rows) - 1)), group.places[0].metric
         is_best = (None, column) in results.best
         yield LeaderboardCell(row, column, metric, number, score, is_base=True, is_best=is_best)
 
 
-def _cell(place: Place, found: CellResult, number: int, is_best: bool) -> LeaderboardCell:
+def _cell(place: Place, found: CellResult, number: int, is_best: bool, margin: float) -> LeaderboardCell:
     of_runs = {entry.run.tags.get("verdict", "") for entry in place.entries}
     finding = of_runs.pop() if of_runs in ({IDENTICAL}, {COLLAPSED}) else ""
     gain = found.difference
-    change = Difference(place.metric, 0.0, gain.value, gain.low, gain.high, finding=finding)
+    change = Difference(place.metric, 0.0, gain.value, gain.low, gain.high, finding=finding, margin=margin)
     return LeaderboardCell(
         row=place.row,
         column=place.column,
@@ -98,6 +103,7 @@ def _cell(place: Place, found: CellResult, number: int, is_best: bool) -> Leader
         std=found.std,
         difference=found.difference,
         p=found.p,
+        margin=margin,
         verdict=change.verdict,
         lacks_seeds=found.lacks_seeds,
         is_best=is_best,
@@ -184,11 +190,12 @@ def leaderboard_of(config: DictConfig, show: Callable[[Leaderboard], None] | Non
         )
         expected = "one of them; a filter can name some runs of a sweep"
         raise ConfigError(text, key="sweep", given=settings["of_sweep"], expected=expected, fix=fix)
-    refuse(problems_with("resamples", settings["resamples"], RESAMPLES, such_as=2000))
+    resamples = problems_with("resamples", settings["resamples"], RESAMPLES, such_as=2000)
+    refuse((*resamples, *margin_problems(settings)))
     tracker = instantiate(settings["tracking"])
     with tempfile.TemporaryDirectory() as scratch:
         source = source_of(settings, tracker, Path(scratch))
-        leaderboard = make_leaderboard(source.runs, *(settings[key] for key in _ARGUMENTS))
+        leaderboard = make_leaderboard(source.runs, *(settings[key] for key in _ARGUMENTS), margins_in(settings))
         if show:
             show(leaderboard)
         _keep(leaderboard, settings, source, tracker, Path(scratch) / "leaderboard")

@@ -8,6 +8,7 @@ from typing import Any
 
 from embexp.leaderboards.tables import notes_of
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
+from embexp.reports.verdict_words import kind_of
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _NUMBERS = ("score", "95 % interval", "std", "seeds", "difference", "95 % interval", "p", "verdict")
@@ -50,7 +51,13 @@ def _pivot(leaderboard: Leaderboard) -> dict[str, Any]:
 def _pivot_cell(cell: LeaderboardCell) -> dict[str, Any]:
     difference = "" if cell.is_base else f"{cell.difference.value:+.4f} {cell.difference.interval('+')}".strip()
     score = {"score": cell.score_text, "interval": cell.score.interval()}
-    return {**score, "difference": difference, "verdict": cell.verdict, "is_best": cell.is_best}
+    return {
+        **score,
+        "difference": difference,
+        "verdict": cell.verdict,
+        "kind": kind_of(cell.verdict),
+        "is_best": cell.is_best,
+    }
 
 
 def _headings(leaderboard: Leaderboard) -> Labels:
@@ -73,8 +80,8 @@ def _measured(cell: LeaderboardCell) -> Iterator[dict[str, Any]]:
     yield _number(cell.score.low, cell.score.interval())
     yield _number(cell.std, f"{cell.std:.4f}")
     yield _number(float(len(cell.seeds) or math.nan), str(len(cell.seeds)))
-    yield _number(cell.difference.value, f"{cell.difference.value:+.4f}", cell.verdict)
-    yield _number(cell.difference.low, cell.difference.interval("+"), cell.verdict)
+    yield _number(cell.difference.value, f"{cell.difference.value:+.4f}", kind_of(cell.verdict))
+    yield _number(cell.difference.low, cell.difference.interval("+"), kind_of(cell.verdict))
     yield _number(cell.p, f"{cell.p:.2g}")
     yield _text(cell.verdict)
 

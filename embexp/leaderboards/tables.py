@@ -13,13 +13,23 @@ from rich.text import Text
 
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
 from embexp.reports.tables import wide_console
+from embexp.reports.verdict_words import kind_of
 
 _LEAST_WIDTH = 120  # of the terminal, so that names of usual length are not broken
 _MOST_LINES = 40  # of a table on a terminal; files have all of them
 _PIVOT_NAMES, _PIVOT_CELL = 20, 40  # columns of a terminal that the names, and each cell of a pivot, take
 _OF_A_CELL = ("metric", "group", "score", "low", "high", "std", "difference", "difference_low", "difference_high", "p")
-_OF_A_CELL += ("verdict", "is_best", "on_front", "lacks_seeds", "is_base", "seeds", "runs")  # columns of the CSV
-_STYLE = {"better": "green", "worse": "red", "worse: collapsed": "red"}
+_OF_A_CELL += (
+    "margin",
+    "verdict",
+    "is_best",
+    "on_front",
+    "lacks_seeds",
+    "is_base",
+    "seeds",
+    "runs",
+)  # columns of the CSV
+_STYLE = {"better": "green", "worse": "red"}
 _BEST = "* the best on its examples, or not significantly worse (all pairs, Holm's correction, 5 %)"
 _FRONT = "o on the front: no other cell of its group is as good in both the score and {heading}"
 
@@ -68,7 +78,7 @@ def _pivot_text(cells: Sequence[LeaderboardCell]) -> Text:
         texts.append(Text(f"{cell.score_text} {cell.score.interval()}{seeds}".replace(" ,", ",").rstrip()))
         if not cell.is_base:
             texts[-1].append(f"\n{cell.difference.value:+.4f} {cell.difference.interval('+')} ")
-            texts[-1].append(cell.verdict, _STYLE.get(cell.verdict, ""))
+            texts[-1].append(cell.verdict, _STYLE.get(kind_of(cell.verdict), ""))
     return Text("\n").join(texts) if texts else Text("-")
 
 

@@ -60,8 +60,8 @@ class LeaderboardCell:
         score: the mean over the seeds; `std` is the standard deviation between them, nan for a single one.
         difference: to the untouched model; nan for that one.
         p: of no difference to it.
-        verdict: better, no difference, worse, no interval, identical or worse: collapsed; empty for the untouched
-            model.
+        margin: the smallest difference worth having.
+        verdict: see docs/verdicts.md; empty for the untouched model.
         lacks_seeds: the intervals cover examples only: the variance between seeds is unknown.
         is_best: the best of its group, or not significantly different from it.
         costs: the mean over the runs, by the name of the cost.
@@ -77,6 +77,7 @@ class LeaderboardCell:
     std: float = math.nan
     difference: Estimate = Estimate(math.nan)
     p: float = math.nan
+    margin: float = math.nan
     verdict: str = ""
     lacks_seeds: bool = False
     is_best: bool = False

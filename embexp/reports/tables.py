@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from embexp.core.run_context import overhead
+from embexp.reports.verdict_words import BETTER, WORSE, kind_of, margin_line, undecided_lines
 
 
 def shortened(text: str, columns: int) -> str:
@@ -25,7 +26,7 @@ def shortened(text: str, columns: int) -> str:
 
 
 _HEADINGS = ("model", "score", "difference", "95 % interval", "verdict", "seconds")
-_MARK = {"better": "[green]better[/]", "worse": "[red]worse[/]", "worse: collapsed": "[red]worse: collapsed[/]"}
+_COLOUR = {BETTER: "green", WORSE: "red"}
 
 
 def _stages_table(result: Mapping[str, Any]) -> Table:
@@ -35,7 +36,7 @@ def _stages_table(result: Mapping[str, Any]) -> Table:
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading in ("model", "verdict") else "right", no_wrap=True)
     for *cells, verdict, seconds in _on_the_way(result):
-        table.add_row(*cells, _MARK.get(verdict, verdict), seconds)
+        table.add_row(*cells, _marked(verdict), seconds)
     return table
 
 
@@ -75,6 +76,12 @@ def _score_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return f"{row['trained']:.4f}", f"{row['difference']:+.4f}", interval, row["verdict"]
 
 
+def _marked(verdict: str) -> str:
+    """The verdict in its colour."""
+    colour = _COLOUR.get(kind_of(verdict))
+    return f"[{colour}]{verdict}[/]" if colour else verdict
+
+
 _COMPARED = ("base", "trained", "difference", "95 % interval", "verdict")
 
 
@@ -84,12 +91,13 @@ def _closing_table(result: Mapping[str, Any]) -> Table:
     title = f"{names['dataset']} · {loss_name(names)} · {names['model']} · seed {result['seed']}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     rows = [_compared(row) for row in result["comparisons"] if row["headline"] or row["primary"]]
-    table.add_column("metric", overflow="fold")  # the one that gives way in a narrow terminal
-    for place, heading in enumerate(_COMPARED, 1):
+    table.add_column("metric", overflow="fold")  # it gives way in a narrow terminal, and so does a verdict of words
+    for place, heading in enumerate(_COMPARED[:-1], 1):
         widest = max(cell_len(cell) for cell in (heading, *(row[place] for row in rows)))
-        table.add_column(heading, justify="left" if heading == "verdict" else "right", no_wrap=True, min_width=widest)
+        table.add_column(heading, justify="right", no_wrap=True, min_width=widest)
+    table.add_column(_COMPARED[-1], min_width=max(len(word) for row in rows for word in row[-1].split()))
     for row in rows:
-        table.add_row(*row[:-1], _MARK.get(row[-1], row[-1]))
+        table.add_row(*row[:-1], _marked(row[-1]))
     return table
 
 
@@ -131,7 +139,8 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         console.print(_forms_table(result["forms"]))
     if result.get("stages"):
         console.print(_stages_table(result))
-    console.print(f"* picks the checkpoint on dev; the verdict falls on {result['primary']['split']}", highlight=False)
+    for line in _lines_below(result):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for label, value in (
         ("data", "; ".join(result["data"])),
         ("base model", result["base_model"]),
@@ -144,6 +153,15 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         *(("warning", _found(warning)) for warning in result.get("warnings", ())),
     ):
         console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _lines_below(result: Mapping[str, Any]) -> Iterator[str]:
+    """What the verdicts of the closing table rest on."""
+    rows = [row for row in result["comparisons"] if row["headline"] or row["primary"]]
+    yield f"* picks the checkpoint on dev; the verdict falls on {result['primary']['split']}"
+    if line := margin_line(rows):
+        yield line
+    yield from undecided_lines([result["primary"]])
 
 
 def unknown_line(shares: Mapping[str, float]) -> str:
@@ -170,7 +188,7 @@ def _forms_table(forms: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "metric")
     for row in forms:
         metric, *numbers, verdict = _compared(row | {"primary": False})
-        cells = (metric, str(row["dimensions"] or "all"), row["precision"], *numbers, _MARK.get(verdict, verdict))
+        cells = (metric, str(row["dimensions"] or "all"), row["precision"], *numbers, _marked(verdict))
         table.add_row(*cells[-len(headings) :])
     return table
 

@@ -14,19 +14,23 @@ from embexp.evaluation.scores import Difference, Scores, compare, on_common_exam
     [
         (0.01, 0.03, "better"),
         (-0.03, -0.01, "worse"),
-        (-0.01, 0.03, "no difference"),
-        (0.0, 0.0, "no difference"),
-        (0.0, 0.1, "no difference"),
-        (-0.1, 0.0, "no difference"),
+        (-0.01, 0.03, "undecided"),
+        (0.0, 0.0, "equal within 0.005"),
+        (0.001, 0.0049, "equal within 0.005"),
+        (-0.0049, 0.0049, "equal within 0.005"),
+        (0.001, 0.005, "better"),
+        (-0.001, 0.005, "undecided"),
+        (0.0, 0.1, "undecided"),
+        (-0.1, 0.0, "undecided"),
         (math.nan, math.nan, "no interval"),
     ],
 )
 def test_the_verdict_says_where_the_interval_lies(low, high, verdict):
-    assert Difference("spearman_cosine", 0.5, 0.52, low, high).verdict == verdict
+    assert Difference("spearman_cosine", 0.5, 0.52, low, high, margin=0.005).verdict == verdict
 
 
 def test_the_difference_is_trained_minus_base():
-    assert Difference("spearman_cosine", base=0.5, trained=0.25, low=-0.3, high=-0.2).value == -0.25
+    assert Difference("spearman_cosine", base=0.5, trained=0.25, low=-0.3, high=-0.2, margin=0.005).value == -0.25
 
 
 def test_a_metric_without_values_for_each_example_has_no_interval_and_one_of_only_one_model_is_left_out():

@@ -139,7 +139,7 @@ def test_every_metric_is_compared_with_an_interval_around_its_difference():
     differences = {difference.metric: difference for difference in compare(base, trained, evaluator.resamples)}
     assert set(differences) == set(evaluator.metric_names)
     assert (differences["spearman_cosine"].low, differences["spearman_cosine"].high) == (0, 0)
-    assert differences["spearman_cosine"].verdict == "no difference"
+    assert differences["spearman_cosine"].verdict == "equal within 0.005"
     assert differences["spearman_dot"].value == pytest.approx(1 - 3**0.5 / 2)
     assert 0 < differences["spearman_dot"].low < differences["spearman_dot"].value < differences["spearman_dot"].high
     assert differences["spearman_dot"].verdict == "better"

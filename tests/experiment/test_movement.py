@@ -13,7 +13,7 @@ from embexp.experiment.results import _finding, _movement_line, _predictions_tag
 from embexp.leaderboards.make import make_leaderboard
 
 NOISE = numpy.random.default_rng(0).normal(size=(40, 8)).astype("float32")
-PRIMARY = {"evaluator": "sts", "split": "test", "metric": "m", "low": -0.1, "high": 0.2, "verdict": "no difference"}
+PRIMARY = {"evaluator": "sts", "split": "test", "metric": "m", "low": -0.1, "high": 0.2, "verdict": "undecided"}
 DONE = SimpleNamespace(num_steps=100, best_step=100, rows_per_second=10.0)
 
 NOT_BEGUN = SimpleNamespace(num_steps=0, best_step=0, rows_per_second=0.0)

@@ -58,7 +58,7 @@ def test_intervals_stand_in_order_in_the_colour_of_their_verdict(leaderboard, dr
     names = [label.get_text() for label in axis.get_yticklabels()]
     assert names == ["对比损失 · static", "对比损失 · minilm", "cosent · static", "cosent · minilm", "cosine · minilm"]
     points = {line.get_label(): line for line in axis.lines if line.get_marker() == "o"}
-    assert set(points) == {"better", "no difference", "worse"}
+    assert set(points) == {"better", "undecided", "worse"}
     assert points["worse"].get_xdata() == pytest.approx([-0.1])
     assert [points[verdict].get_color() for verdict in ("better", "worse")] == [BLUE, VERMILION]
     segments = [segment for lines in axis.collections for segment in lines.get_segments()]

@@ -9,6 +9,7 @@ import numpy
 
 from embexp.reports.leaderboard_content import Leaderboard, LeaderboardCell, label
 from embexp.reports.pictures.canvas import PALE_GREY, picture
+from embexp.reports.verdict_words import BETTER, WORSE, kind_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,15 +26,15 @@ _DARK = 0.6  # share of the scale from which on numbers are white
 def draw_heat_map(path: Path, leaderboard: Leaderboard) -> None:
     """Rows by columns, coloured by the difference to the untouched model; PNG.
 
-    A number in brackets is no difference, one with a star is best or tied with it. Of more than 40 rows those that
-    gained most are drawn.
+    A number in brackets is neither better nor worse, one with a star is best or tied with it. Of more than 40 rows
+    those that gained most are drawn.
     """
     rows, columns = leaderboard.rows[:_MOST_ROWS], leaderboard.columns[:_MOST_COLUMNS]
     cells = [[next(iter(leaderboard.at(row, column)), None) for column in columns] for row in rows]
     values = numpy.array([[cell.difference.value if cell else math.nan for cell in line] for line in cells])
     names = [label(row, _ROW_COLUMNS) for row in rows], [label(column, _COLUMN_COLUMNS) for column in columns]
     has_values = len(columns) <= _MOST_WITH_VALUES
-    subject = f"{', '.join(leaderboard.metrics)}{'; (…): no difference, *: best or tied' * has_values}"
+    subject = f"{', '.join(leaderboard.metrics)}{'; (…): neither better nor worse, *: best or tied' * has_values}"
     title = "Difference to the untouched model"
     with picture(path, title, subject, [*names[0], *names[1]], _REST + _LINE * len(rows)) as figure:
         axis = figure.subplots()
@@ -74,7 +75,7 @@ def _write_values(axis: "Axes", cells: Sequence[Sequence[LeaderboardCell | None]
 
 
 def _value_text(cell: LeaderboardCell) -> str:
-    """The difference, in brackets where it is none, with a star where the cell is among the best."""
+    """The difference, in brackets where it is neither better nor worse, with a star where it is among the best."""
     number = f"{cell.difference.value:+.3f}".replace("0.", ".", 1)
-    shown = f"({number})" if cell.verdict in ("no difference", "no interval", "identical") else number
+    shown = number if kind_of(cell.verdict) in (BETTER, WORSE) else f"({number})"
     return f"{shown}{'*' if cell.is_best else ''}"

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.reports.leaderboard_content import Leaderboard, LeaderboardCell, label
-from embexp.reports.pictures.canvas import BLACK, BLUE, GREY, VERMILION, picture, put_legend
+from embexp.reports.pictures.canvas import BLACK, BLUE, GREEN, GREY, VERMILION, picture, put_legend
+from embexp.reports.verdict_words import kind_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = {"better": BLUE, "no difference": GREY, "identical": GREY, "worse": VERMILION}
-_COLOURS |= {"worse: collapsed": VERMILION, "no interval": BLACK}
+_COLOURS = {"better": BLUE, "equal": GREEN, "identical": GREEN, "undecided": GREY, "worse": VERMILION}
+_COLOURS |= {"no interval": BLACK}
 _MOST = 40  # cells; of more those that gained most
 _LINE, _REST = 0.3, 1.9  # inches for each cell, and for all else
 _NAME_COLUMNS = 34  # of Latin letters that fit left of the intervals
@@ -40,7 +41,7 @@ def _draw(axis: "Axes", cells: Sequence[LeaderboardCell]) -> None:
     axis.grid(axis="y", color="#EEEEEE", linewidth=1)
     axis.set_axisbelow(True)
     for verdict, colour in _COLOURS.items():
-        chosen = [(place, cell.difference) for place, cell in enumerate(cells) if cell.verdict == verdict]
+        chosen = [(place, cell.difference) for place, cell in enumerate(cells) if kind_of(cell.verdict) == verdict]
         if not chosen:
             continue
         places, values = [place for place, _ in chosen], [difference.value for _, difference in chosen]

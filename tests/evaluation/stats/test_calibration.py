@@ -4,9 +4,9 @@ A model's similarity is the gold score with noise, so that Spearman is about 80 
 example and the same for all models. A seed moves a model's true score by some tenths of a point to one or two, and adds
 noise of its own.
 
-In a longer run (1000 cases each, 200 resamples of 1000 examples; 100 cases for the last two columns), "no difference"
-was said of two cells of one configuration, and of two configurations of equal quality, in so many of 100 cases; and a
-true difference of 5 points, or 2, was found in so many:
+In a longer run (1000 cases each, 200 resamples of 1000 examples; 100 cases for the last two columns), neither `better`
+nor `worse` was said of two cells of one configuration, and of two configurations of equal quality, in so many of 100
+cases; and a true difference of 5 points, or 2, was found in so many:
 
 | seeds | standard deviation by seeds | one configuration | two equal ones | 5 points found | 2 points found |
 | 2 and 2 | 0 | 98.1 | 97.1 | 100 | 58 |

@@ -1,0 +1,81 @@
+"""Verdicts in words: what they are called, what each says, and the lines below a table that explain them.
+
+How a verdict is found stands in evaluation/stats/verdicts.py; docs/verdicts.md explains it to readers.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
+EQUAL = "equal within"  # with the margin behind it
+IDENTICAL = "identical"  # the same predictions: no interval is needed
+COLLAPSED = "worse: collapsed"  # the second model gives one value to all examples
+NO_INTERVAL = "no interval"  # no values of single examples: nothing can be said
+_THAN = {
+    BETTER: "better than",
+    WORSE: "worse than",
+    COLLAPSED: "worse (its embeddings collapsed) than",
+    IDENTICAL: "identical to",
+    UNDECIDED: "not told apart by these examples from",
+    NO_INTERVAL: "not compared by an interval with",
+}
+
+
+def kind_of(verdict: str) -> str:
+    """The verdict without its margin or its reason, for colours, styles and counts.
+
+    >>> kind_of("equal within 0.005"), kind_of("worse: collapsed"), kind_of("undecided")
+    ('equal', 'worse', 'undecided')
+    """
+    return "equal" if verdict.startswith(EQUAL) else verdict.partition(":")[0]
+
+
+def in_words(verdict: str) -> str:
+    """The verdict as part of a sentence: it is ... the untouched model.
+
+    >>> in_words("better"), in_words("equal within 0.005")
+    ('better than', 'equal, within 0.005, to')
+    """
+    if verdict.startswith(EQUAL):
+        return f"equal, within {verdict.removeprefix(EQUAL).strip()}, to"
+    return _THAN[verdict]
+
+
+def margin_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The margins of a table's rows, each with the metrics that have it.
+
+    >>> margin_line([{"metric": "ap_dot", "margin": 0.005}, {"metric": "v_measure", "margin": 0.01}])
+    'smallest difference worth having (verdict.margin): 0.005 in ap_dot, 0.01 in v_measure'
+    >>> margin_line([{"metric": "ap_dot", "margin": 0.005}, {"metric": "ap_cosine", "margin": 0.005}])
+    'smallest difference worth having (verdict.margin): 0.005'
+    """
+    metrics: dict[float, dict[str, None]] = {}
+    for row in rows:
+        if not math.isnan(row.get("margin", math.nan)):
+            metrics.setdefault(row["margin"], {})[row["metric"]] = None
+    several = len(metrics) > 1
+    shown = (f"{margin:g}" + (f" in {', '.join(names)}" if several else "") for margin, names in metrics.items())
+    return f"smallest difference worth having (verdict.margin): {', '.join(shown)}" if metrics else ""
+
+
+def undecided_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """For each row that is undecided what would decide, where that is known.
+
+    >>> row = {"metric": "ap_dot", "verdict": "undecided", "margin": 0.005, "examples_needed": 8173}
+    >>> [*undecided_lines([row])]
+    ['ap_dot is undecided: about 8,200 examples would show a difference of 0.005 in 80 of 100 cases']
+    """
+    for row in rows:
+        if row["verdict"] == UNDECIDED and row.get("examples_needed"):
+            needed = f"about {_rounded(row['examples_needed']):,} examples would show a difference of {row['margin']:g}"
+            yield f"{row['metric']} is undecided: {needed} in 80 of 100 cases"
+
+
+def _rounded(number: int) -> int:
+    """Two digits are as many as such a number is good for.
+
+    >>> _rounded(8173), _rounded(95)
+    (8200, 95)
+    """
+    return int(float(f"{number:.2g}"))
