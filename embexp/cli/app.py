@@ -134,7 +134,9 @@ def _check_words(flags: Sequence[str], arguments: Sequence[str], config_name: st
         raise ConfigError(f"{word} is no override", expected="<key>=<value>", fix=fix)
 
 
-_OF_THE_MULTIRUN = re.compile(r"[+~]*(hydra|sweep|tracking|paths|experiment)\b(?!@)")  # what the multirun itself reads
+_OF_THE_MULTIRUN = re.compile(
+    r"[+~]*(hydra|sweep|tracking|paths|experiment|verdict)\b(?!@)"
+)  # what the multirun itself reads
 _MULTIRUN, _SHOWS = {"-m", "--multirun"}, {"--cfg", "-c"}
 JOBS: ContextVar[tuple[str, ...] | None] = ContextVar("overrides of the jobs of a multirun", default=None)
 

@@ -22,6 +22,7 @@ from embexp.config.compose import composed, instantiate
 from embexp.core.arguments import refuse
 from embexp.core.run_folder import RESULT, held, is_closed, readable
 from embexp.errors import ConfigError, EmbexpError, Problem, Problems
+from embexp.evaluation.stats.verdicts import Margins, margins_in
 from embexp.experiment.settings_checks import LEAVE_OUT, sweep_problems
 from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
 from embexp.protocols import Tracker
@@ -74,6 +75,7 @@ class OpenSweep:
     Attributes:
         tracker: holds the parent run.
         id: a tag of the sweep's runs; embexp.leaderboard takes it.
+        margins: the smallest differences worth having, also of jobs that were done before with others.
         lock: holds its folder for this process until it is closed.
     """
 
@@ -81,6 +83,7 @@ class OpenSweep:
     tracker: Tracker
     folder: Path
     overrides: tuple[str, ...]
+    margins: Margins
     lock: ExitStack = field(default_factory=ExitStack)
 
 
@@ -136,7 +139,8 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
         ]
     typed = (override.partition("=") for override in overrides if not changes_no_job(override))
     tracker.log_params({f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
-    return OpenSweep(record["id"], tracker, folder, overrides, lock)
+    margins = margins_in(OmegaConf.to_container(config, resolve=False))
+    return OpenSweep(record["id"], tracker, folder, overrides, margins, lock)
 
 
 def sweep_of_job() -> tuple[str | None, str | None]:
