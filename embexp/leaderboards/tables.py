@@ -13,7 +13,7 @@ from rich.text import Text
 
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
 from embexp.reports.tables import wide_console
-from embexp.reports.verdict_words import kind_of
+from embexp.reports.verdict_words import kind_of, margin_line
 
 _LEAST_WIDTH = 120  # of the terminal, so that names of usual length are not broken
 _MOST_LINES = 40  # of a table on a terminal; files have all of them
@@ -56,7 +56,8 @@ def print_leaderboard(leaderboard: Leaderboard) -> None:
 def notes_of(leaderboard: Leaderboard) -> list[str]:
     """The lines below the tables."""
     front = [_FRONT.format(heading=leaderboard.chosen_cost.heading)] if leaderboard.chosen_cost else []
-    return [*([_BEST] if leaderboard.cells else []), *front, *leaderboard.notes]
+    margins = margin_line([vars(cell) for cell in leaderboard.trained])
+    return [*([_BEST] if leaderboard.cells else []), *front, *([margins] if margins else []), *leaderboard.notes]
 
 
 def _pivot_table(leaderboard: Leaderboard) -> Table:
