@@ -1,9 +1,11 @@
-"""The mutation test of identities, whole: a model that was edited is trained anew, with another README it is not."""
+"""The mutation test of identities, whole: edited models and code of the user are run anew, with another README not."""
 
 import json
 
 import pytest
+from conftest import TINY
 from test_sweep_cells import plan
+from typed_commands import run_typed
 
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import read_record
@@ -98,3 +100,44 @@ def test_a_job_with_an_edited_model_is_run_anew_and_with_an_edited_readme_it_is_
     assert finish() == second
     (outdated,) = (job.parent / "outdated").iterdir()
     assert read_record(outdated)["key"] == first
+
+
+LOSSES = """
+import torch
+import pull
+class Own(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+    def forward(self, features, labels):
+        return pull.strength * self.model(features[0])["sentence_embedding"].sum()
+"""
+CODE = {
+    "own/loss/own.yaml": "_target_: own_losses.Own\n_accepts_: [triplet]\n",
+    "own_losses.py": LOSSES,
+    "pull.py": "strength = 1.0\n",
+}
+
+
+def test_a_sweep_runs_only_the_cells_anew_whose_code_was_edited(workplace):
+    for name, text in CODE.items():
+        (workplace / name).parent.mkdir(parents=True, exist_ok=True)
+        (workplace / name).write_text(text)
+
+    def keys_of_cells():
+        typed = ("-m", "--config-dir", "own", *TINY, "tracking=none", "trainer.max_steps=1", "loss=own,cosent")
+        code, output = run_typed(workplace, *typed)
+        assert code == 0, output
+        (sweep,) = (workplace / "sweeps").glob("*/*")
+        return [read_record(sweep / number)["key"] for number in "01"]
+
+    first = keys_of_cells()
+    (workplace / "README.md").write_text("Another text.")
+    (workplace / "beside.py").write_text("import os")  # which no loss imports
+    assert keys_of_cells() == first
+    for name, text in {"pull.py": "strength = 0.5\n", "own_losses.py": LOSSES.replace("[0]", "[1]")}.items():
+        (workplace / name).write_text(text)
+        second = keys_of_cells()
+        assert second[0] != first[0], name
+        assert second[1] == first[1], name
+        first = second
