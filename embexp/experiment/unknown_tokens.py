@@ -1,5 +1,6 @@
 """Models that cannot read the data: the share of unknown tokens of a run's models, before training and after."""
 
+import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,15 @@ from embexp.experiment.datasets import DataBuilder, costly_steps, is_costly, wit
 from embexp.experiment.settings_checks import Findings, merged
 from embexp.experiment.stage_config import StageConfig
 from embexp.losses.spec import LossSpec
-from embexp.models.tokens import FEW_UNKNOWN, CountUnknown, UnknownTokens, models_for, scripts_of, unknown_by_files
+from embexp.models.tokens import (
+    FEW_UNKNOWN,
+    CountUnknown,
+    UnknownTokens,
+    models_for,
+    scripts_of,
+    scripts_read_by,
+    unknown_by_files,
+)
 from embexp.protocols import BaseModel
 from embexp.training.stages import StagePlan
 
@@ -61,22 +70,30 @@ def _unknown_findings(
         wanted: of the models that are named (`models_for`).
     """
     worst = max(found.values(), key=lambda each: each.share, default=None)
-    if worst is None or (worst.share <= FEW_UNKNOWN and not worst.unread):
+    if worst is None:
         return Findings()
-    if worst.share <= FEW_UNKNOWN:
+    scripts, read = scripts_of(itertools.islice(texts, _SAMPLED)), scripts_read_by(given)
+    strange = [script for script in scripts if script not in read] if read and "any" not in read else []
+    if worst.share <= FEW_UNKNOWN and not worst.unread and not strange:
+        return Findings()
+    if worst.share <= FEW_UNKNOWN and worst.unread:
         unread = {place: each for place, each in found.items() if each.unread}
         shown = ", ".join(f"{each.unread:,} of {each.texts:,} of {place}" for place, each in unread.items())
         example = next(iter(unread.values())).example[:60]
         return Findings(warnings=(Problem(f"knows no word of some texts ({shown}), such as {example!r}", key, given),))
-    scripts = scripts_of(texts)
+    if read and not strange and not wanted.get("trained"):
+        scripts = [*scripts, "other"]  # it reads the letters: what it does not know are other signs
     models = {name: hub for name, hub in models_for(scripts, **wanted).items() if name != given}
     here, far = ([name for name, hub in models.items() if hub is is_far] for is_far in (False, True))
     reads = f"a model that reads {' and '.join(scripts) or 'these signs'}"
     kinds = [*([listed(here)] if here else []), *([f"{listed(far)} (from the Hub)"] if far else [])]
     shares = ", ".join(f"{each} of {place}" for place, each in found.items())
     unread = f"; of {worst.unread:,} of {worst.texts:,} texts it knows nothing" if worst.unread else ""
+    text = f"does not know many tokens of the texts: {shares}{unread}"
+    if worst.share <= FEW_UNKNOWN:
+        text = f"is made for {listed(sorted(read))}, not for {listed(strange)}, which it may read letter by letter"
     problem = Problem(
-        f"does not know many tokens of the texts: {shares}{unread}",
+        text,
         key,
         given,
         expected=f"{reads}: {'; '.join(kinds)}" if kinds else reads,

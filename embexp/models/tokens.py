@@ -235,6 +235,16 @@ def _script(letter: str) -> str:
     return next(found, "other")
 
 
+def scripts_read_by(model: str) -> set[str]:
+    """The scripts that an option of the group `model` reads, by its YAML; empty where it does not say, or is none.
+
+    >>> scripts_read_by("bge_small_zh") == {"han", "latin"}, scripts_read_by("org/model")
+    (True, set())
+    """
+    files = option_files("model")
+    return {*(_option(model, files).get("_scripts_") or ())} if model in files else set()
+
+
 def models_for(scripts: Sequence[str], needs_transformer: bool = False, trained: bool = False) -> dict[str, bool]:
     """The options of the group `model` that read all of the scripts, and whether each needs the Hub; those last.
 

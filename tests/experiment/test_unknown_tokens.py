@@ -293,3 +293,39 @@ def test_a_model_named_in_a_yaml_of_ones_own_is_counted_too():
     node = resolve(compose(["model=minilm_dense"]))["model"]
     model = instantiate(node)
     assert unknown_by_files(model, model.locate())([CHINESE]).share > 0.5
+
+
+@pytest.mark.parametrize(
+    ("texts", "given", "strange"),
+    [
+        (["рынок вырос сегодня", "акции банка"], "minilm", "cyrillic"),
+        (["سوق المال اليوم"], "static", "arabic"),
+        (["η αγορά ανέβηκε", "the market rose"], "bge_small_en", "greek"),
+        (["рынок вырос сегодня"], "bge_small_zh", "cyrillic"),
+    ],
+)
+def test_a_script_that_a_model_reads_letter_by_letter_is_a_warning(texts, given, strange):
+    found = {"train": UnknownTokens(0, 90, 0, len(texts))}
+    (warning,) = _unknown_findings(found, texts, 0.3, "model", given).warnings
+    assert f"not for {strange}, which it may read letter by letter" in str(warning)
+    assert "type model=" in str(warning)
+
+
+@pytest.mark.parametrize(
+    ("texts", "given"),
+    [
+        (["the market rose"], "minilm"),
+        (["рынок вырос"], "static_scratch"),
+        (["рынок вырос"], "org/model"),
+        (["12"], "mpnet"),
+    ],
+)
+def test_a_script_that_a_model_is_made_for_or_that_nobody_knows_of_is_none(texts, given):
+    found = {"train": UnknownTokens(0, 90, 0, len(texts))}
+    assert not _unknown_findings(found, texts, 0.3, "model", given).warnings
+
+
+def test_signs_that_are_no_letters_propose_models_that_read_any():
+    found = {"train": UnknownTokens(40, 100, 0, 9)}
+    (error,) = _unknown_findings(found, ["up 🚀🚀", "down 😀"], 0.3, "model", "minilm").errors
+    assert error.fix[0] in ("model=static_scratch", "model=small_bert", "model=tiny")
