@@ -202,7 +202,9 @@ def without_negatives_of(shape: Shape, splits: Mapping[str, "Dataset"]) -> tuple
     """The splits, without the negatives of train that are queries or positives of dev or test; and what went, in words.
 
     A list loses them; in columns another negative of the row takes their place, and a row without another one goes.
-    A text that is only a negative of dev or test may be one in train, too. Case, spaces and punctuation do not count.
+    A text that is only a negative of dev or test may be one in train, too: it is a document of one corpus, as in
+    retrieval benchmarks, and no query of dev or test was trained with it; the leak audit counts it among single texts.
+    Case, spaces and punctuation do not count.
     """
     splits, rows = dict(splits), splits["train"]
     held_out = [part for name, part in splits.items() if name != "train"]

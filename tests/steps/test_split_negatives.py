@@ -3,6 +3,7 @@
 import pytest
 
 from embexp.data.row_checks import dataset_of
+from embexp.steps.dedup.leaks import find_leaks
 from embexp.steps.split import split
 from embexp.steps.split_groups import without_negatives_of
 
@@ -103,3 +104,22 @@ def test_a_pool_of_answers_loses_only_what_the_other_splits_look_for():
     assert not held_out & {text for k in (1, 2, 3) for text in train[f"negative_{k}"][:]}
     assert train.num_rows > 200
     assert "negatives of train left out, which are queries or positives of other splits" in made.history[-1].reason
+
+
+@pytest.mark.parametrize("shape", ["triplet", "ranked"])
+def test_a_negative_on_both_sides_stays_and_the_audit_counts_it_as_a_text_and_not_as_a_row(shape):
+    train = {"anchor": ["a"], "positive": ["A"], "negative_1": ["n"]}
+    test = {"anchor": ["q"], "positive": ["x"], "negative_1": ["N."]}
+    if shape == "ranked":
+        train, test = (
+            {"query": each["anchor"], "positives": [each["positive"]]} | lists(each) for each in (train, test)
+        )
+    splits = {name: table(shape, **columns).to_dict() for name, columns in {"train": train, "test": test}.items()}
+    dataset = dataset_of("mine", shape, splits)
+    assert without_negatives_of(dataset.shape, dataset.splits) == (dataset.splits, [])
+    leaks = find_leaks(dataset)
+    assert [leaks.between("test", "train", level).rows for level in ("text", "row")] == [1, 0]
+
+
+def lists(row):
+    return {"negatives": [row["negative_1"]], "positive_scores": [[1.0]], "negative_scores": [[0.0]]}
