@@ -25,9 +25,7 @@ from embexp.leaderboards.runs import ARTIFACTS, RunSource, entries_of, newest, s
 from embexp.leaderboards.tables import as_csv, as_markdown, print_leaderboard
 from embexp.protocols import Tracker
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, as_plain
-from embexp.reports.pictures.heat_map import draw_heat_map
-from embexp.reports.pictures.interval_plot import draw_interval_plot
-from embexp.reports.pictures.pareto_front import draw_pareto_front
+from embexp.reports.pictures.leaderboards import draw_heat_map, draw_interval_plot, draw_pareto_front
 from embexp.reports.verdict_words import COLLAPSED, IDENTICAL
 from embexp.tracking.mlflow_runs import RecordedRun
 

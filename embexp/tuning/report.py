@@ -12,7 +12,7 @@ from rich.table import Table
 
 from embexp.config.session import shell_command
 from embexp.core.run_folder import RESULT, read_json, write_text
-from embexp.reports.pictures.study_history import draw_study_history
+from embexp.reports.pictures.learning_curves import draw_study_history
 from embexp.reports.tables import wide_console
 from embexp.tracking.journal import Journal
 from embexp.tuning.study import STATES, TWIN, OpenStudy, first_line_of_error, sampled_overrides

@@ -7,9 +7,7 @@ from recorded_runs import recorded
 from embexp.leaderboards.cells import find_cost
 from embexp.leaderboards.make import make_leaderboard
 from embexp.reports.pictures.canvas import BLUE, VERMILION
-from embexp.reports.pictures.heat_map import draw_heat_map
-from embexp.reports.pictures.interval_plot import draw_interval_plot
-from embexp.reports.pictures.pareto_front import draw_pareto_front
+from embexp.reports.pictures.leaderboards import draw_heat_map, draw_interval_plot, draw_pareto_front
 
 
 @pytest.fixture

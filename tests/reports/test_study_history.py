@@ -1,6 +1,6 @@
 """The picture of a study: trials, the best so far, what was stopped, and the dev scores inside of trials."""
 
-from embexp.reports.pictures.study_history import NOTHING, draw_study_history
+from embexp.reports.pictures.learning_curves import NOTHING, draw_study_history
 
 DONE = [(0, 0.5), (1, 0.4), (3, 0.6)]
 
