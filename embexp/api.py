@@ -307,6 +307,24 @@ def _names_of(side: Any) -> str:
     return ",".join(str(each.folder if isinstance(each, Run) else each) for each in runs)
 
 
+def gate(candidate: Any, *overrides: str, against: Any = "untouched", config_dir: str | Path | None = None) -> Report:
+    """Whether a candidate ships, as `embexp gate <candidate> against=<against>` decides: `.content["decision"]`.
+
+    Args:
+        candidate, against: as the sides of `compare`.
+
+    Raises:
+        EmbexpError: the runs cannot be compared, or the look at test data cannot be written down.
+    """
+    from embexp.experiment.gate import gate as decision
+
+    with _session(config_dir):
+        sides = [f"{key}=[{quoted(_names_of(side))}]" for key, side in (("candidate", candidate), ("against", against))]
+        found = decision(composed([*sides, *quote_texts(expand_paths(_checked(overrides, "gate")))], "gate")[0])
+    metrics = _frame([found["primary"], *found["guards"]])
+    return Report(f"{found['decision']}: {found['reason']}", found, {"metrics": metrics})
+
+
 def leaderboard(*overrides: str, config_dir: str | Path | None = None) -> Report:
     """Rank finished runs, as `embexp leaderboard sweep=<sweep> <overrides>` does: a line of the table per cell.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from embexp.core.run_folder import LAYOUT, LAYOUT_TAG
+from embexp.core.run_folder import CONFIG, LAYOUT, LAYOUT_TAG, RECORD, RESULT
 from embexp.evaluation.metrics import Measure, value_of
 from embexp.evaluation.scores import Scores, compare, write_examples
 from embexp.evaluation.stats.multiple_comparisons import rank_models
@@ -62,6 +62,22 @@ def write_run(folder: Path, noise: float, texts: str = "text", base_noise: float
     base, trained = _scores(examples, untouched), _scores(examples, gold + (shared + own) * noise)
     write_examples(folder / "examples" / "sts_test.parquet", base, trained)
     (folder / "result.json").write_text(json.dumps(_result(folder, base, trained, values)), encoding="utf-8")
+    return folder
+
+
+def write_whole_run(folder: Path, noise: float, **params: Any) -> Path:
+    """The same with all files of a run, as it is found by its folder and compared."""
+    write_run(folder, noise, **params)
+    values = {"loss": "mnrl", "model": "minilm", "seed": 1} | params
+    own = {key: value for key, value in values.items() if key not in ("texts", "base_noise")}
+    result = json.loads((folder / RESULT).read_text("utf-8"))
+    primary = {"key": KEY, "evaluator": "sts", "metric": MEASURE.name}
+    (folder / RESULT).write_text(
+        json.dumps(result | {"seed": values["seed"], "verdict": "better", "primary": primary}), "utf-8"
+    )
+    record = {"layout": LAYOUT, "key": folder.name, "name": folder.name, "directory": str(folder), "choices": own}
+    (folder / RECORD).write_text(json.dumps(record | {"versions": {}, "data": {}, "weights": {}}), "utf-8")
+    (folder / CONFIG).write_text("".join(f"{key}: {value}\n" for key, value in own.items()), "utf-8")
     return folder
 
 

@@ -10,7 +10,7 @@ from test_run import plan_of
 
 from embexp.config.compose import compose
 from embexp.errors import ConfigError, DataError
-from embexp.experiment.compare import _with_runs, compare
+from embexp.experiment.compare import compare, with_runs
 from embexp.experiment.execute import execute
 
 
@@ -25,7 +25,7 @@ def two_runs(finished, tmp_path_factory):
 
 def compared(*runs, **settings):
     options = [f"{key}={value}" for key, value in ({"resamples": 200} | settings).items()]
-    return compare(compose([*_with_runs([str(run) for run in runs]), *options], "compare"))
+    return compare(compose([*with_runs([str(run) for run in runs]), *options], "compare"))
 
 
 def test_metrics_of_both_are_compared_with_interval_and_verdict(two_runs, capsys):

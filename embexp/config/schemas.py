@@ -112,6 +112,20 @@ class _Compare:
 
 
 @dataclass
+class _Gate:
+    """Which candidate `embexp.gate` decides on, against what, by which metrics."""
+
+    candidate: list[str] = field(default_factory=list)
+    against: list[str] = field(default_factory=list)
+    metric: str | None = None
+    no_worse_on: list[str] = field(default_factory=list)
+    ledger: str | None = None
+    paths: Any = None
+    verdict: Any = None
+    resamples: int = 10000
+
+
+@dataclass
 class _Tune(_Root):
     """What `embexp.tune` has besides a run: how many trials, and how they are drawn, stopped and stored."""
 
@@ -157,6 +171,7 @@ SCHEMAS = {
     "export_schema": _Export,
     "evaluate_schema": _Evaluate,
     "compare_schema": _Compare,
+    "gate_schema": _Gate,
     "leaderboard_schema": _Leaderboard,
     "reproduce_schema": _Reproduce,
     # Merged over a run's configuration: what that says must stay.

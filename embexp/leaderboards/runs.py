@@ -9,7 +9,7 @@ from typing import Any
 
 from embexp.core.run_folder import LAYOUT, LAYOUT_TAG, RECORD, RESULT, read_json, read_record, readable, status_of
 from embexp.errors import ConfigError, Problem, TrackingError, did_you_mean
-from embexp.experiment.compare import EXAMPLES
+from embexp.experiment.sides import EXAMPLES
 from embexp.experiment.sweep_record import SHORT_ID, SWEEP, job_folders, read_sweep
 from embexp.leaderboards.axes import RunEntry, changes_results
 from embexp.protocols import Tracker

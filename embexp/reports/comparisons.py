@@ -141,7 +141,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
             about = f"{run['name']}, seed {run['seed']}{cost}; against its base: {run['verdict']}"
             yield f"- {label}: {about} ({run['folder']})"
     yield "\n## Metrics of the trained models: second minus first\n"
-    yield from _table(
+    yield from markdown_table(
         ("metric", "first", "second", "difference", "95 % interval", "p (Holm)", "verdict"),
         [_metric_cells(row) for row in found["metrics"]],
     )
@@ -154,11 +154,11 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["other_tests"]:
         yield "\n## Other tests of no difference (p not corrected for their number)\n"
         rows = [(row["metric"], row["test"], f"{row['p']:.4f}") for row in found["other_tests"]]
-        yield from _table(("metric", "test", "p"), rows)
+        yield from markdown_table(("metric", "test", "p"), rows)
     for line in found["left_out"]:
         yield f"Not compared: {line}."
     yield "\n## What differs in the configuration\n"
-    yield from _table(("key", "first", "second"), [tuple(map(str, row)) for row in found["configuration"]])
+    yield from markdown_table(("key", "first", "second"), [tuple(map(str, row)) for row in found["configuration"]])
     yield "\n## What differs in data, weights and versions\n"
     yield from [f"- {line}" for line in found["data"]] or ["Nothing."]
     for name, rows in found["changed"].items():
@@ -166,7 +166,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"\n## Examples that changed most: {name}\n"
             yield "Errors go from 0 (right) to 1; change above 0: the second run's model does better.\n"
             headings = ("change", "gold", "first", "second", "texts")
-            yield from _table(headings, [tuple(map(_shown, _changed_cells(row))) for row in rows])
+            yield from markdown_table(headings, [tuple(map(_shown, _changed_cells(row))) for row in rows])
 
 
 def _changed_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -188,7 +188,8 @@ def _shown(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
     if not rows:
         return ["Nothing."]
     return [f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows)]

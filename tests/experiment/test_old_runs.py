@@ -9,7 +9,7 @@ import pytest
 from embexp.config.compose import compose
 from embexp.core.run_folder import LAYOUT_TAG, RECORD, RESULT, find_run, read_record, run_folder, write_json
 from embexp.errors import ConfigError
-from embexp.experiment.compare import _with_runs, compare
+from embexp.experiment.compare import compare, with_runs
 from embexp.leaderboards.runs import entries_of, runs_in
 
 MADE_BEFORE = "was made by an earlier version of embexp"
@@ -38,7 +38,7 @@ def test_it_is_not_resumed(old_run):
 
 def test_it_is_not_compared(old_run, finished):
     with pytest.raises(ConfigError, match=MADE_BEFORE):
-        compare(compose(_with_runs([str(old_run), str(finished("mnrl"))]), "compare"))
+        compare(compose(with_runs([str(old_run), str(finished("mnrl"))]), "compare"))
 
 
 def test_a_leaderboard_says_how_to_leave_it_out(old_run, finished):
