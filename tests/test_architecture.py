@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "embexp"
 FILES = sorted(PACKAGE.rglob("*.py"))
-COMMANDS = {"__init__", "__main__", "compare", "evaluate", "export", "gate", "inspect", "leaderboard"}
+COMMANDS = {"__init__", "__main__", "compare", "evaluate", "export", "gate", "inspect", "leaderboard", "power"}
 COMMANDS |= {"prepare", "tune"}
 # From the top down. A module imports from lower rows or from its own package, never from another package of its row.
 LAYERS = (

@@ -34,7 +34,7 @@ from embexp.config.session import TRUSTED, VERSION_BASE, check_config_dir, conf_
 from embexp.core.signals import listen
 from embexp.errors import ConfigError, EmbexpError, did_you_mean, listed
 
-COMMANDS = ("compare", "evaluate", "export", "gate", "inspect", "leaderboard", "losses", "prepare", "tune")
+COMMANDS = ("compare", "evaluate", "export", "gate", "inspect", "leaderboard", "losses", "power", "prepare", "tune")
 _ROOT = Path(__file__).resolve().parent.parent
 # Hydra's flags that take a value.
 _CONFIG_DIR = ("--config-dir", "-cd")

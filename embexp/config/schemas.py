@@ -126,6 +126,22 @@ class _Gate:
 
 
 @dataclass
+class _Power:
+    """Which runs `embexp.power` plans from, which difference is wanted, and where its files go."""
+
+    runs: list[str] = field(default_factory=list)
+    metric: str | None = None
+    difference: float | None = None
+    seeds: list[int] = field(default_factory=list)
+    examples: list[int] | None = None
+    resamples: int = 2000
+    ledger: str | None = None
+    output: str | None = None
+    paths: Any = None
+    verdict: Any = None
+
+
+@dataclass
 class _Tune(_Root):
     """What `embexp.tune` has besides a run: how many trials, and how they are drawn, stopped and stored."""
 
@@ -172,6 +188,7 @@ SCHEMAS = {
     "evaluate_schema": _Evaluate,
     "compare_schema": _Compare,
     "gate_schema": _Gate,
+    "power_schema": _Power,
     "leaderboard_schema": _Leaderboard,
     "reproduce_schema": _Reproduce,
     # Merged over a run's configuration: what that says must stay.
