@@ -116,7 +116,7 @@ def test_rows_columns_and_metric_can_be_typed():
     ("arguments", "message"),
     [
         (("sweep=1a2b3c4d", "filter=params.loss = 'mnrl'"), r"were both given\. Expected one of them"),
-        (("resamples=0",), r"^resamples=0 was given\. Expected a whole number of at least 1"),
+        (("resamples=0",), r"^resamples=0 was given\. Expected a whole number of at least 40"),
         (("cost=second",), r"^cost=second was given\. Expected one of"),
         (("sweep=sweeps",), r"^sweep=sweeps is no sweep's folder: there is no sweep\.json in it"),
         (("sweep=1a2b3c4d", "rows=los"), r"^rows=los names los, which no run has\."),

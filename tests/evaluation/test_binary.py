@@ -68,8 +68,8 @@ def test_thresholds_lie_between_the_similarities_and_are_no_metrics():
 
 
 def test_thresholds_of_other_forms_are_given_too():
-    scores = evaluator_of(similarity=["cosine"], dimensions=[1]).score(PlaneEncoder(), "dev")
-    assert {"f1_threshold_cosine", "f1_threshold_cosine_dim1"} <= set(thresholds_of(scores))
+    scores = evaluator_of(similarity=["cosine"], dimensions=[2]).score(PlaneEncoder(), "dev")
+    assert {"f1_threshold_cosine", "f1_threshold_cosine_dim2"} <= set(thresholds_of(scores))
 
 
 def model_and_pairs(folder, number=60):

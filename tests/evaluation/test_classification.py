@@ -169,11 +169,11 @@ def test_both_metrics_have_an_interval_around_their_difference():
 
 def test_a_form_of_fewer_dimensions_and_rows_not_seen_in_training_have_metrics_too():
     leaked = {"test": numpy.arange(90) < 86}  # fewer unseen rows of a class than folds are no hindrance
-    evaluator = evaluator_of(dataset_with(test=TEST), leaked=leaked, dimensions=[1])
+    evaluator = evaluator_of(dataset_with(test=TEST), leaked=leaked, dimensions=[2])
     scores = evaluator.score(NoisyEncoder(), "test")
-    assert {"accuracy_no_leaks", "macro_f1_no_leaks", "accuracy_dim1", "macro_f1_dim1"} <= set(evaluator.metric_names)
+    assert {"accuracy_no_leaks", "macro_f1_no_leaks", "accuracy_dim2", "macro_f1_dim2"} <= set(evaluator.metric_names)
     assert scores.metrics["accuracy_no_leaks"] == scores.predicted["right"][86:].mean()
-    assert scores.metrics["accuracy_dim1"] < scores.metrics["accuracy"]
+    assert scores.metrics["accuracy_dim2"] < scores.metrics["accuracy"]
 
 
 def test_a_probe_that_has_not_converged_is_reported_once(caplog):
