@@ -63,11 +63,15 @@ class ColumnSpec:
             if not isinstance(self.columns, Mapping) or not are_names([*self.columns, *self.columns.values()]):
                 yield Problem("names no columns", "columns", self.columns, "a column for each", fix=fix)
             elif repeated := _repeated(self.columns.values()):
+                once = {theirs: ours for ours, theirs in [*self.columns.items()][::-1]}
+                fix = (override("columns", f"{{{', '.join(f'{a}: {quoted(b)}' for b, a in [*once.items()][::-1])}}}"),)
                 yield Problem(f"names {repeated} more than once", "columns", expected="a column for each", fix=fix)
         pair, expected = self.score_range, "the lowest and the highest score"
         is_range = isinstance(pair, Sequence) and len(pair) == 2 and all(map(is_number, pair)) and pair[0] < pair[1]
         if pair is not None and not is_range:
-            yield Problem("is no range", "score_range", pair, expected, fix=("score_range=[0,5]",))
+            numbers = isinstance(pair, Sequence) and len(pair) == 2 and all(map(is_number, pair)) and pair[0] > pair[1]
+            fix = f"[{pair[1]},{pair[0]}]" if numbers else "null"
+            yield Problem("is no range", "score_range", pair, expected, fix=(f"score_range={fix}",))
         fix = ("label_names=[no,yes]",)
         if not are_names(self.label_names):
             yield Problem("is no list of names", "label_names", self.label_names, "each class once", fix=fix)
@@ -87,9 +91,14 @@ class ColumnSpec:
         if self.score_range is not None and shape.label_kind != "score":
             fix = ("dataset.reader.score_range=null",)
             idle.append(Problem(f"{text} scores", "dataset.reader.score_range", self.score_range, fix=fix))
-        if self.label_names and shape.label_kind not in ("class", "binary"):
-            fix = ("dataset.reader.label_names=[]",)
-            idle.append(Problem(f"{text} classes", "dataset.reader.label_names", self.label_names, fix=fix))
+        if self.decimal != "." and shape.label_kind not in ("score", "scores"):
+            fix = ("'dataset.reader.decimal=\".\"'",)
+            idle.append(Problem(f"{text} scores", "dataset.reader.decimal", self.decimal, fix=fix))
+        classes = {"label_names": (self.label_names, "[]"), "no_label": (self.no_label, "null")}
+        for option, (given, usual) in classes.items() if shape.label_kind not in ("class", "binary") else ():
+            if given not in (None, (), []):
+                fix = (f"dataset.reader.{option}={usual}",)
+                idle.append(Problem(f"{text} classes", f"dataset.reader.{option}", given, fix=fix))
         if idle:
             raise DataError(*idle)
 
@@ -174,7 +183,7 @@ class _Reading:
             for chunk in with_progress(chunks, title, lambda chunk: len(chunk.places))
         )
         self.splits[split] = table_of_batches(tables, typed.schema)
-        self.notes |= dict.fromkeys(typed.notes)
+        self.notes |= dict.fromkeys([*typed.notes, *typed.doubts()])
 
     def _match(self, samples: Mapping[str, Sequence[Any]], source: RowSource) -> Match:
         """What the columns of a split mean; the other splits have the shape of the first."""

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from embexp.data.arrow import schema_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _Wrong = dict[int, tuple[str, Any]]  # row of the chunk -> reason and value
 _Typed = tuple["pyarrow.Array", _Wrong]
+_SMALL_PART = 0.25  # of the range that scores were said to have
 
 
 def is_number(value: Any) -> bool:
@@ -296,6 +297,14 @@ class TypedRows:
     def _outside(self, column: str) -> str:
         low, high = self.score_range or (0, 1)
         return f"{self.roles.get(column, column)} is outside of {low:g} to {high:g}"
+
+    def doubts(self) -> Iterator[str]:
+        """What to say of the range that was given where the scores, all read by now, take but a small part of it."""
+        if self.score_range and self._lowest <= self._highest:
+            low, high = self.score_range
+            if self._highest - self._lowest < _SMALL_PART * (high - low):
+                seen = f"{self._lowest:g} to {self._highest:g}"
+                yield f"{self.roles['score']} is {seen} in a range of {low:g} to {high:g}: is that range right?"
 
     def _advise_range(self, faults: FaultLog) -> None:
         """Say which range the scores read so far seem to have."""

@@ -9,7 +9,7 @@ from embexp.core.file_contents import sha256_of
 from embexp.data.readers import read_files, read_hub
 from embexp.data.row_checks import dataset_of
 from embexp.data.storage import write_dataset
-from embexp.errors import ConfigError, DataError
+from embexp.errors import ConfigError, DataError, EmbexpError
 
 PAIR = {"anchor": ["a"], "positive": ["b"]}
 
@@ -309,3 +309,47 @@ def test_a_prepared_folder_takes_no_options_but_the_number_of_rows(tmp_path):
     assert [problem.key for problem in refusal.value.problems] == ["dataset.reader.columns", "dataset.reader.encoding"]
     assert f"has no effect on {folder}. Leave it out." in str(refusal.value)
     assert read_files(folder, "mine", shape="text", columns={}, on_fault="drop", max_rows=1).num_rows == 1
+
+
+SCORED = {"sentence1": ["a", "b", "c"], "sentence2": ["x", "y", "z"], "score": [0.1, 0.5, 0.9]}
+
+
+@pytest.mark.parametrize("given", [[0, 100], [0, 5], [-10, 10]])
+def test_scores_that_take_a_small_part_of_their_range_are_a_warning(tmp_path, given):
+    csv(tmp_path / "mine.csv", **SCORED)
+    dataset = read_files(tmp_path / "mine.csv", "mine", score_range=given)
+    said = f"score is 0.1 to 0.9 in a range of {given[0]} to {given[1]}: is that range right?"
+    assert said in dataset.provenance["reading"]
+
+
+@pytest.mark.parametrize("given", [[0, 1], [0, 2], [-1, 1]])
+def test_scores_that_take_much_of_their_range_are_none(tmp_path, given):
+    csv(tmp_path / "mine.csv", **SCORED)
+    assert "reading" not in read_files(tmp_path / "mine.csv", "mine", score_range=given).provenance
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"no_label": -1},
+            "dataset.reader.no_label=-1 has no effect on scored_pair, which has no classes.\nhint: type ",
+        ),
+        ({"score_range": [1, 0]}, "the lowest and the highest score.\nhint: type dataset.reader.score_range=[0,1]"),
+        (
+            {"columns": {"sentence1": "sentence1", "sentence2": "sentence1", "score": "score"}},
+            "\nhint: type 'dataset.reader.columns={sentence1: sentence1, score: score}'",
+        ),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused_with_what_to_type(tmp_path, options, message):
+    csv(tmp_path / "mine.csv", **SCORED)
+    with pytest.raises(EmbexpError) as refusal:
+        read_files(tmp_path / "mine.csv", "mine", **options)
+    assert message in str(refusal.value)
+
+
+def test_a_decimal_comma_has_no_effect_where_there_are_no_scores(tmp_path):
+    csv(tmp_path / "mine.csv", text=["a"])
+    with pytest.raises(EmbexpError, match=r"decimal=, has no effect on text, which has no scores"):
+        read_files(tmp_path / "mine.csv", "mine", decimal=",")
