@@ -53,9 +53,9 @@ MISTAKES = {
     "unknown shape": ("[triplet, positive_pair]", "[triplets]", "Did you mean 'triplet'", ""),
     "unknown need": (TRAITS, "_needs_: {transformr: true}", "Did you mean 'transformer'?", ""),
     "text in place of true": (TRAITS, "_needs_: {transformer: please}", "Expected true or false", ""),
-    "unknown bound": ("scale: {above: 0,", "scale: {abov: 0,", "loss._values_.scale.abov=0 is not known.", ""),
-    "bound of no number": ("scale: {above: 0,", "scale: {above: none,", "Expected a number, or null", ""),
-    "unknown argument": ("scale: {above: 0,", "scal: {above: 0,", "names the argument scal, which is not there", ""),
+    "unknown bound": ("scale: {above: 0}", "scale: {abov: 0}", "loss._values_.scale.abov=0 is not known.", ""),
+    "bound of no number": ("scale: {above: 0}", "scale: {above: none}", "Expected a number, or null", ""),
+    "unknown argument": ("scale: {above: 0}", "scal: {above: 0}", "names the argument scal, which is not there", ""),
     "count below 1": (TRAITS, "_max_negatives_: 0", "Expected a whole number of at least 1, or null", ""),
     "switch": (TRAITS, "_traits_: [{owns_head: hardnes_mode}]", "the argument hardnes_mode, which is not there", ""),
 }
