@@ -12,6 +12,7 @@ from typing import Any
 from embexp.data.arrow import BATCH_ROWS
 from embexp.data.dataset import SPLITS
 from embexp.data.formats import SUFFIXES, kind_of
+from embexp.data.proposals import override
 from embexp.data.text_files import Chunk, arrow_chunk
 from embexp.errors import DataError, listed
 
@@ -53,6 +54,7 @@ def split_files(path: Path) -> tuple[dict[str, list[Path]], str]:
             expected=f"files with one of the words {listed(_SPLIT_NAMES)} in their name and one of the endings "
             f"{listed(SUFFIXES)} (all but .parquet also as .gz)",
             note=f"It holds {_some(sorted(path.iterdir()))}" if any(path.iterdir()) else "",
+            fix=(override("dataset", str(candidates[0])),) if len(candidates) == 1 else (),
         )
     if others:
         logger.info("%s: files that are no split are not read: %s", path, _some(sorted(others)))

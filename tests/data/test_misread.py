@@ -130,7 +130,10 @@ def test_a_path_below_the_home_folder_is_found(tmp_path, monkeypatch):
 
 def test_files_that_are_no_split_are_reported(tmp_path, caplog):
     csv(tmp_path / "extra.CSV", text=["a"])
-    assert refusal_of(tmp_path).endswith("It holds extra.CSV.")
+    assert refusal_of(tmp_path).endswith(f"It holds extra.CSV.\nhint: type dataset={tmp_path / 'extra.CSV'}")
+    csv(tmp_path / "more.csv", text=["a"])
+    assert refusal_of(tmp_path).endswith("It holds extra.CSV, more.csv.")
+    (tmp_path / "more.csv").unlink()
     csv(tmp_path / "train.csv", text=["a"])
     with caplog.at_level(logging.INFO):
         read_files(tmp_path, "mine")
