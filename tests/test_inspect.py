@@ -105,6 +105,8 @@ def test_what_cannot_be_shown_is_refused(pairs):
         inspected("dataset=gone.csv")
     with pytest.raises(EmbexpError, match=r"examples=-1 was given\. Expected a whole number of at least 0\."):
         inspected(pairs, "examples=-1")
+    with pytest.raises(EmbexpError, match=r"on_fault=skip was given\. Expected one of: stop, drop\."):
+        inspected(pairs, "dataset.reader.on_fault=skip")
 
 
 def test_the_suggested_commands_keep_what_was_typed_and_their_command_knows(workplace):

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from embexp.data.cells import (
@@ -105,6 +106,16 @@ def _way(columns: Mapping[str, str], samples: Samples, ignore: tuple[str, ...]) 
     if found.shape.label_kind == "score":
         parts += _score_overrides(samples.get(found.roles["score"], ()))
     return " ".join(parts) or None
+
+
+def corrected(samples: Samples, columns: Mapping[str, str]) -> list[str]:
+    """What to type where columns that are not there are called nearly as those that are; empty where some are not."""
+    near = {ours: theirs for ours, theirs in columns.items() if theirs in samples}
+    for ours, theirs in columns.items():
+        others = [name for name in samples if name not in near.values()]
+        if ours not in near and (found := get_close_matches(theirs, others, n=1)):
+            near[ours] = found[0]
+    return [_mapping_override({ours: near[ours] for ours in columns})] if {*columns} == {*near} else []
 
 
 def _score_overrides(values: Sequence[Any]) -> list[str]:

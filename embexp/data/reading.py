@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.formats import SEPARATED, kind_of
 from embexp.data.headers import header_fix, may_be_header
-from embexp.data.proposals import no_match, override, quoted, ways
+from embexp.data.proposals import corrected, no_match, override, quoted, ways
 from embexp.data.row_checks import check_rows
 from embexp.data.samples import ColumnSamples, LateColumnError
 from embexp.data.shapes import Shape, described, shape_named
@@ -188,7 +189,8 @@ class _Reading:
     def _match(self, samples: Mapping[str, Sequence[Any]], source: RowSource) -> Match:
         """What the columns of a split mean; the other splits have the shape of the first."""
         spec, columns = self.spec, self.spec.columns or {}
-        check_names(samples, columns, source.name, lambda: ways(Mismatch({}), samples, {}, spec.ignore))
+        near = partial(corrected, samples, columns)
+        check_names(samples, columns, source.name, lambda: near() or ways(Mismatch({}), samples, {}, spec.ignore))
         no_header = ""
         may_lack_header = isinstance(source.name, Path) and kind_of(source.name) in SEPARATED
         if (

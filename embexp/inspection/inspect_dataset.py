@@ -149,6 +149,7 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     from embexp.config.compose import instantiate, resolve
     from embexp.config.session import shell_command
     from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
+    from embexp.data.faults import FaultLog
     from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes
     from embexp.experiment.evaluators import SPLIT
     from embexp.inspection.collect import inspection_of
@@ -164,6 +165,8 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     node, steps = dict(resolved["dataset"]), resolved["steps"]
     name, settings = dataset_name(node, choices), instantiate(resolved["conversion"])
     start = node["shapes"][0] if node["shapes"] else None
+    if "on_fault" in node["reader"]:
+        FaultLog(node["reader"]["on_fault"])  # refused as a run refuses it
     reader = node["reader"] | ({"on_fault": "drop"} if "on_fault" in node["reader"] else {})  # faulty rows are counted
     as_it_is = node | {"reader": reader, "steps": node["steps"] if steps else {}}
     dataset = DataBuilder(settings, None).read(as_it_is, name, start)

@@ -356,3 +356,18 @@ def test_a_decimal_comma_has_no_effect_where_there_are_no_scores(tmp_path):
     csv(tmp_path / "mine.csv", text=["a"])
     with pytest.raises(EmbexpError, match=r"decimal=, has no effect on text, which has no scores"):
         read_files(tmp_path / "mine.csv", "mine", decimal=",")
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ({"anchor": "quesiton", "positive": "answer"}, "{anchor: question, positive: answer}"),
+        ({"anchor": "question", "positive": "anwser"}, "{anchor: question, positive: answer}"),
+        ({"anchor": "Question", "positive": "Answer "}, "{anchor: question, positive: answer}"),
+    ],
+)
+def test_columns_that_are_misspelt_are_proposed_as_they_are_spelt(tmp_path, typed, hint):
+    csv(tmp_path / "mine.csv", question=["a"], answer=["b"])
+    with pytest.raises(EmbexpError) as refusal:
+        read_files(tmp_path / "mine.csv", "mine", columns=typed)
+    assert str(refusal.value).endswith(f"\nhint: type 'dataset.reader.columns={hint}'")
