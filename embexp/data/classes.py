@@ -190,6 +190,27 @@ def _question(dataset: EmbeddingDataset, seen: set[int], count: int) -> Problem:
     )
 
 
+_NO_NAMES = {"nan", "none", "null", "n/a", "na", "nil", "#n/a"}
+
+
+def doubtful_names(names: Sequence[str]) -> list[str]:
+    """What to say of names of classes that may be spellings of one class, or no label at all.
+
+    >>> doubtful_names(["Pos", "pos", "neg"]), doubtful_names(["a", "b"])
+    (["classes that differ in capitals only: 'Pos', 'pos'"], [])
+    >>> print(*doubtful_names(["a", "nan"]))
+    the class 'nan' may stand for no label, whose rows 'dataset.reader.no_label="nan"' leaves out
+    """
+    by_plain: dict[str, list[str]] = {}
+    for name in names:
+        by_plain.setdefault(name.casefold(), []).append(name)
+    same = [listed(map(repr, group)) for group in by_plain.values() if len(group) > 1]
+    found = [f"classes that differ in capitals only: {'; '.join(same)}"] if same else []
+    none = [name for name in names if name.casefold() in _NO_NAMES]
+    typed = "may stand for no label, whose rows 'dataset.reader.no_label=\"{}\"' leaves out"
+    return found + [f"the class {name!r} {typed.format(name)}" for name in none]
+
+
 def joined_labels(names: Sequence[str]) -> list[str]:
     """The names that are several others joined, such as `sport|politics`: of texts that have several labels.
 

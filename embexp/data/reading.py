@@ -12,7 +12,7 @@ from typing import Any
 from embexp.core.arguments import LegalValues, problems_with
 from embexp.data.arrow import batches_of, table_of_batches, with_progress
 from embexp.data.cells import as_list, has_path, values_at
-from embexp.data.classes import ClassLabels, drop_unlabelled, joined_labels
+from embexp.data.classes import ClassLabels, doubtful_names, drop_unlabelled, joined_labels
 from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Mismatch, check_ignored, check_names, lacking, match
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
@@ -241,6 +241,8 @@ class _Reading:
         notes = [*self.notes]
         if renamed:
             notes.append(f"columns read by another name: {listed(f'{a!r} as {b}' for a, b in renamed.items())}")
+        if self.spec.is_own and not self.spec.label_names:
+            notes += doubtful_names(self.labels.names)
         if meaningful and self.spec.is_own:
             notes.append(f"columns not used: {listed(meaningful)}")
         if notes:

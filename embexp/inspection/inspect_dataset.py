@@ -46,6 +46,8 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
     yield _line("source", str(found["source"].get("source", "")))
     if ignored := found["source"].get("ignored_columns"):
         yield _line("ignored", ignored if isinstance(ignored, str) else ", ".join(ignored))
+    for note in str(found["source"].get("reading") or "").splitlines():
+        yield _line("reading", note)
     for step in found["steps"]:
         yield _line("step", step)
 

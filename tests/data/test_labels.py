@@ -187,3 +187,22 @@ def test_several_columns_of_labels_are_not_one(tmp_path):
     assert "can be text, but then a, b, c would be ignored" in refusal_of(path)
     dataset, _ = read_as_told(path)
     assert (dataset.shape.name, dataset.provenance["ignored_columns"]) == ("labelled_text", "b, c")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["Pos", "pos", "neg"], "classes that differ in capitals only: 'Pos', 'pos'"),
+        (["a", "b", "nan"], "the class 'nan' may stand for no label"),
+        (["好", "坏", "N/A"], "the class 'N/A' may stand for no label"),
+        (["a", "b", "c"], ""),
+    ],
+)
+def test_names_of_classes_that_may_be_no_names_are_a_warning(tmp_path, names, said):
+    rows = [f"text {number},{names[number % 3]}" for number in range(9)]
+    (tmp_path / "mine.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    reading = read_files(tmp_path / "mine.csv", "mine").provenance.get("reading", "")
+    assert said in reading
+    assert bool(said) == bool(reading)
+    if "no label" in said:
+        assert read_files(tmp_path / "mine.csv", "mine", no_label=names[2]).num_rows == 6
