@@ -9,7 +9,8 @@ ROW_PROMPT = "prompt"  # a column that any shape may have: goes before the first
 # Two more, once rows were made of others: the id that a row shares with those made of it, and how it was made (null for
 # the original).
 MADE_FROM, MADE_BY = "made_from", "made_by"
-OF_ANY_SHAPE = (ROW_PROMPT, MADE_FROM, MADE_BY)
+ROW_GROUP = "group"  # rows with the same value belong together: a user, a document
+OF_ANY_SHAPE = (ROW_PROMPT, MADE_FROM, MADE_BY, ROW_GROUP)
 
 
 @dataclass(frozen=True)

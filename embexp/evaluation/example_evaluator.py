@@ -1,7 +1,7 @@
 """An evaluator of a task: encodes the texts, computes the measures of every form, and keeps every example."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import numpy
@@ -11,6 +11,7 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError, Problem, listed
 from embexp.evaluation.metrics import Measure, value_of
 from embexp.evaluation.scores import ID, Positives, Scores
+from embexp.evaluation.stats.resampling import AUTO, GROUP, connected_groups, is_grouped_by_default, numbered
 from embexp.models.encoding import check_finite
 from embexp.protocols import Encoder
 from embexp.steps.prompting import with_row_prompts
@@ -141,6 +142,7 @@ class EvaluatorOptions(TypedDict, total=False):
     leaked: Mapping[str, numpy.ndarray] | None
     dimensions: Sequence[int] | None
     precisions: Sequence[str] | None
+    group: str | None
 
 
 class ExampleEvaluator:
@@ -153,6 +155,8 @@ class ExampleEvaluator:
         leaked: for each split the rows that are also in the training data, bool `(num_rows,)`. If there are any, the
             headline metrics are also given without them (`<metric>_no_leaks`).
         dimensions, precisions: further forms of the embeddings, for the headline metrics.
+        group: what rows share that are drawn together behind an interval: a column; None: nothing; auto: texts, in
+            metrics that are means (`stats/resampling.py`).
 
     Raises:
         ConfigError: an invalid argument.
@@ -168,6 +172,7 @@ class ExampleEvaluator:
         leaked: Mapping[str, numpy.ndarray] | None = None,
         dimensions: Sequence[int] | None = None,
         precisions: Sequence[str] | None = None,
+        group: str | None = None,
     ) -> None:
         refuse(problems_with("resamples", resamples, RESAMPLES, such_as=2000), under=f"evaluator.{name}")
         self.name = name
@@ -176,6 +181,7 @@ class ExampleEvaluator:
         self.resamples = resamples
         self.forms = _combine_forms(name, dimensions, precisions)
         self.splits = tuple(split for split in EVALUATED_SPLITS if split in dataset.splits)
+        self.group = group
         self._check()
         self.leaked = self._leaked_examples(leaked or {})
         self.measures = tuple(self._all_measures())
@@ -192,7 +198,17 @@ class ExampleEvaluator:
                 fix=_SPLIT_ANEW if any(report.step == "split" for report in self.dataset.history) else _SPLIT,
             )
         for split in self.splits:
-            self.task.check(self.dataset.splits[split], f"{self.dataset.name}/{split}")
+            rows = self.dataset.splits[split]
+            self.task.check(rows, f"{self.dataset.name}/{split}")
+            known = [*dict.fromkeys((*rows.column_names, *self.task.examples(rows)))]
+            if self.group not in (None, AUTO, *known):
+                raise ConfigError(
+                    f"is no column of {self.dataset.name}/{split}",
+                    key=f"evaluator.{self.name}.group",
+                    given=self.group,
+                    expected=f"one of: {listed(known)}; or auto, or null",
+                    fix=f"evaluator.{self.name}.group=auto",
+                )
 
     def doubts(self) -> list[Problem]:
         """What is unusual about the data, for a warning."""
@@ -220,7 +236,13 @@ class ExampleEvaluator:
         headline = [measure for measure in self.task.measures if measure.name in self.task.headline]
         unseen = [measure.without(NO_LEAKS) for measure in headline] if self.leaked else []
         other_forms = [measure.in_form(form.suffix) for form in self.forms[1:] for measure in headline]
-        return [*self.task.measures, *unseen, *other_forms]
+        measures = [*self.task.measures, *unseen, *other_forms]
+        return [replace(measure, unit=self._unit_of(measure)) for measure in measures]
+
+    def _unit_of(self, measure: Measure) -> str | None:
+        if self.group != AUTO:
+            return self.group
+        return "text" if is_grouped_by_default(measure.statistic) else None
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -250,6 +272,8 @@ class ExampleEvaluator:
         examples = {ID: [f"{split}-{example}" for example in range(number)], **examples}
         if self.leaked:
             examples[NO_LEAKS] = self.leaked[split]
+        if (groups := self._groups(rows, examples)) is not None:
+            examples[GROUP] = groups
         vectors = self._vectors(encoder, split)
         predicted = {}
         for form in self.forms:
@@ -261,6 +285,15 @@ class ExampleEvaluator:
         columns = {**examples, **predicted}
         metrics = {measure.name: value_of(measure, columns) for measure in self.measures}
         return Scores(split, examples, predicted, metrics, self.measures)
+
+    def _groups(self, rows: "Dataset", examples: Mapping[str, Any]) -> numpy.ndarray | None:
+        """The group of each example; None where each is drawn by itself."""
+        if self.group in (None, AUTO):
+            return connected_groups(examples) if self.group else None
+        if self.group in examples:
+            return numbered(examples[self.group])
+        value_of_row = dict(zip(reversed(self.task.example_of(rows)), reversed(rows[self.group][:]), strict=True))
+        return numbered([value_of_row[example] for example in range(len(examples[ID]))])
 
     def _vectors(self, encoder: Encoder, split: str) -> dict[str, numpy.ndarray]:
         """The embeddings of every column, each after its prompt; columns with one prompt are encoded together."""

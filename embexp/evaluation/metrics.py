@@ -5,7 +5,7 @@ the difference of any two runs.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import getitem
 from typing import Any
@@ -197,6 +197,7 @@ class Measure:
         predicted: the column of the model's values.
         gold: the column of true values, None where the statistic needs none.
         where: a column of booleans: rows that count; None where all do.
+        unit: what rows share that a bootstrap draws together: `text`, or a column's name; None: each row by itself.
     """
 
     name: str
@@ -204,6 +205,7 @@ class Measure:
     predicted: str
     gold: str | None = None
     where: str | None = None
+    unit: str | None = field(default=None, compare=False)
 
     def in_form(self, suffix: str) -> "Measure":
         """The same measure of another form of the embeddings, whose columns have that suffix."""

@@ -13,7 +13,8 @@ import numpy
 
 from embexp.errors import DataError, listed
 from embexp.evaluation.metrics import Measure, Statistics, separates_nothing, value_of
-from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
+from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_and_p
+from embexp.evaluation.stats.resampling import GROUP, Drawn, drawn_in
 from embexp.evaluation.stats.verdicts import Margins, default_margins, margin_of, verdict
 from embexp.protocols import Encoder
 from embexp.reports.verdict_words import COLLAPSED, IDENTICAL
@@ -53,6 +54,7 @@ class Difference:
         p: of no difference, two-sided; nan likewise.
         finding: what is known besides: IDENTICAL, COLLAPSED, or nothing.
         margin: the smallest difference worth having.
+        drawn: what the bootstrap drew; None without per-example values.
         verdict: the finding; else that of the interval, see stats/verdicts.py.
     """
 
@@ -64,6 +66,7 @@ class Difference:
     p: float = math.nan
     finding: str = ""
     margin: float = field(kw_only=True)
+    drawn: Drawn | None = None
 
     @property
     def value(self) -> float:
@@ -124,17 +127,27 @@ def compare(base: Scores, trained: Scores, resamples: int, margins: Margins | No
     second = {**base.examples, **trained.predicted}  # the same arrays of true values, so that they are prepared once
     paired = [measure for measure in base.measures if measure in trained.measures]
     statistics_of = [tuple(statistics.statistic_for(each, model) for model in (first, second)) for each in paired]
-    found = bootstrap_differences(statistics_of, len(base.examples[ID]) if paired else 0, resamples)
-    known = {measure.name: values for measure, values in zip(paired, found, strict=True)}
+    rows = len(base.examples[ID]) if paired else 0
+    drawn = {measure.name: drawn_in(measure, base.examples, rows) for measure in paired}
+    known: dict[str, tuple[float, float, float]] = {}
+    for is_grouped in (False, True):  # resamples of single examples, and of groups
+        named = [measure.name for measure in paired if (drawn[measure.name].groups is not None) == is_grouped]
+        pairs = [pair for measure, pair in zip(paired, statistics_of, strict=True) if measure.name in named]
+        groups = drawn[named[0]].groups if named else None
+        for name, values in zip(named, bootstrap_differences(pairs, rows, resamples, groups=groups), strict=True):
+            known[name] = interval_and_p(
+                trained.metrics[name] - base.metrics[name], values, drawn[name].few, drawn[name].least
+            )
     findings = {measure.name: collapse_finding(measure, base, trained) for measure in paired}
     return [
         Difference(
             metric,
             value,
             trained.metrics[metric],
-            *_interval_and_p(known.get(metric)),
+            *known.get(metric, (math.nan,) * 3),
             findings.get(metric, ""),
             margin=margin_of(metric, margins),
+            drawn=drawn.get(metric),
         )
         for metric, value in base.metrics.items()
         if metric in trained.metrics
@@ -159,10 +172,6 @@ def undefined_metrics(scores: Scores) -> tuple[list[str], str]:
     if separates_nothing(first, scores.columns):
         return names, f"all {len(values):,} examples have one {first.predicted}, {values[0]:.4g}"
     return names, "the true values are the same in all examples"
-
-
-def _interval_and_p(differences: numpy.ndarray | None) -> tuple[float, float, float]:
-    return (math.nan,) * 3 if differences is None else (*interval_of(differences), p_value_of(differences))
 
 
 def verdict_split(evaluator: Evaluator) -> str:
@@ -299,7 +308,7 @@ def _numbered(scores: Scores, masks: set[str]) -> dict[_Example, int]:
     """The place of each example by what it is."""
     texts, truths = [], []
     for name, values in scores.examples.items():
-        if name not in masks and name != ID:
+        if name not in masks and name not in (ID, GROUP):
             (texts if isinstance(values, list) and name not in _TRUE_TEXTS else truths).append(values)
     found: dict[_Example, int] = {}
     seen: Counter[tuple[str, str]] = Counter()

@@ -20,6 +20,7 @@ from embexp.evaluation.scores import (
 )
 from embexp.evaluation.stats.multiple_comparisons import holm
 from embexp.evaluation.stats.paired_tests import compare_correlations, permutation_p_value
+from embexp.evaluation.stats.resampling import drawn_in
 from embexp.evaluation.stats.seeds import cell_difference, cell_summary, resample_cells
 from embexp.evaluation.stats.verdicts import (
     Margins,
@@ -97,10 +98,13 @@ def _rows(
     named = [measure for measure in every[0].measures if only in (None, measure.name)]
     measures = [measure for measure in named if all(measure in each.measures for each in every)]
     statistic = Statistics().statistic_for
-    cells = [[statistic(measure, each.columns) for each in side] for measure in measures for side in scores]
-    found = resample_cells(cells, len(every[0].examples[ID]), resamples)
+    rows, found = len(every[0].examples[ID]), []
+    drawn = [drawn_in(measure, every[0].examples, rows) for measure in measures]
+    for measure, units in zip(measures, drawn, strict=True):
+        cells = [[statistic(measure, each.columns) for each in side] for side in scores]
+        found += resample_cells(cells, rows, resamples, drawn=units)
     evaluator, _, split = name.rpartition("_")
-    for measure, first, second in zip(measures, found[::2], found[1::2], strict=True):
+    for measure, units, first, second in zip(measures, drawn, found[::2], found[1::2], strict=True):
         difference = cell_difference(first, second)
         interval = difference.low, difference.high, difference.p
         finding = finding_of(measure, *scores)
@@ -116,10 +120,11 @@ def _rows(
             "high": difference.high,
             "p": difference.p,
             "margin": margin,
-            "examples": first.examples,
-            "examples_needed": examples_needed(difference.low, difference.high, margin, first.examples)
+            "examples": rows,
+            "examples_needed": examples_needed(difference.low, difference.high, margin, rows)
             if difference.lacks_seeds
             else None,
+            **units.described(),
             "lacks_seeds": difference.lacks_seeds,
             "verdict": compared.verdict,
         }

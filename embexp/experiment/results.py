@@ -100,6 +100,7 @@ def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: A
             "margin": difference.margin,
             "examples": (examples := len(base[evaluator.name, split].examples.get(ID, ()))),
             "examples_needed": examples_needed(difference.low, difference.high, difference.margin, examples),
+            **(difference.drawn.described() if difference.drawn else {}),
             "verdict": findings[split] or difference.verdict,
         }
         for split in evaluator.splits

@@ -11,6 +11,7 @@ from embexp.core.run_folder import RESULT, find_run, read_json, read_record, sta
 from embexp.errors import ConfigError, did_you_mean, listed
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, Scores, collapse_finding, on_common_examples, read_examples
+from embexp.evaluation.stats.resampling import drawn_in
 from embexp.evaluation.stats.seeds import Cell, resample_cells
 from embexp.experiment.fingerprint import config_differences, data_differences
 from embexp.experiment.sweep_record import SWEEP, job_folders
@@ -193,7 +194,9 @@ def cells_of(measure: Measure, sides: SidesScores, resamples: int) -> list[Cell]
     """The cell of every side, all on the same resamples."""
     statistic = Statistics().statistic_for
     statistics = [[statistic(measure, scores.columns) for scores in side] for side in sides]
-    return resample_cells(statistics, len(sides[0][0].examples[ID]), resamples)
+    examples = sides[0][0].examples
+    rows = len(examples[ID])
+    return resample_cells(statistics, rows, resamples, drawn=drawn_in(measure, examples, rows))
 
 
 def gain_on(untouched: Cell, trained: Cell) -> tuple[Cell, Cell]:
@@ -202,5 +205,6 @@ def gain_on(untouched: Cell, trained: Cell) -> tuple[Cell, Cell]:
     Args:
         untouched: the model of each run, in their order; they differ where models are made from scratch.
     """
-    gain = Cell(trained.values - untouched.values, trained.resampled - untouched.resampled, trained.examples)
+    values, resampled = trained.values - untouched.values, trained.resampled - untouched.resampled
+    gain = replace(trained, values=values, resampled=resampled)
     return replace(gain, values=gain.values[:1] * 0, resampled=gain.resampled[:1] * 0, has_seed=False), gain

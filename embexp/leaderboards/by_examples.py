@@ -9,6 +9,7 @@ import numpy
 
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, KeptExamples, Scores
+from embexp.evaluation.stats.resampling import drawn_in
 from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
 from embexp.leaderboards.axes import CellKey, Place
 from embexp.leaderboards.cells import CellResult, GroupResult, MetricKeys, best_of, mixed_base_columns
@@ -41,8 +42,10 @@ def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, r
     }
     trained = [[statistic(kept[entry.run.id].trained) for entry in place.entries] for place in places]
     untouched = [[statistic(scores)] for scores in bases.values()]
-    examples = len(next(iter(kept.values())).trained.examples[ID])
-    found = resample_cells([*trained, *untouched], examples, resamples)
+    scores = next(iter(kept.values())).trained
+    examples = len(scores.examples[ID])
+    drawn = drawn_in(measure_in(scores, keys), scores.examples, examples)
+    found = resample_cells([*trained, *untouched], examples, resamples, drawn=drawn)
     cells, base_of = found[: len(places)], dict(zip(bases, found[len(places) :], strict=True))
     deltas = [_delta(place, cell, base_of, kept, keys) for place, cell in zip(places, cells, strict=True)]
     columns = {place.column: _joined(base_of, place.column) for place in places}
@@ -108,18 +111,18 @@ def _joined(base_of: Mapping[_BaseKey, Cell], column: Labels) -> Cell:
 
 def _stacked(cells: Sequence[Cell]) -> Cell:
     values, resampled = (numpy.concatenate([getattr(cell, name) for cell in cells]) for name in ("values", "resampled"))
-    return Cell(values, resampled, cells[0].examples)
+    return replace(cells[0], values=values, resampled=resampled)
 
 
 def _delta(place: Place, cell: Cell, base_of: Mapping[_BaseKey, Cell], kept: Kept, keys: MetricKeys) -> Cell:
     """The gain of each run of a place on the untouched model that it started from."""
     base = _stacked([base_of[_base_key(place, kept[entry.run.id].base, keys)] for entry in place.entries])
-    return Cell(cell.values - base.values, cell.resampled - base.resampled, cell.examples)
+    return replace(cell, values=cell.values - base.values, resampled=cell.resampled - base.resampled)
 
 
 def _cell_result(cell: Cell, delta: Cell, cells: Sequence[Cell], deltas: Sequence[Cell]) -> CellResult:
     score, std = _score(cell, cells)
-    nothing = Cell(delta.values[:1] * 0, delta.resampled[:1] * 0, delta.examples, has_seed=False)
+    nothing = replace(delta, values=delta.values[:1] * 0, resampled=delta.resampled[:1] * 0, has_seed=False)
     found = cell_difference(nothing, delta, deltas)
     return CellResult(score, std, Estimate(found.value, found.low, found.high), found.p, found.lacks_seeds)
 

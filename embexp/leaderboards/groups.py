@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from embexp.errors import DataError, listed
 from embexp.evaluation.scores import KeptExamples, read_examples
+from embexp.evaluation.stats.resampling import GROUP
 from embexp.experiment.results import PREDICTIONS
 from embexp.experiment.unknown_tokens import UNKNOWN
 from embexp.leaderboards.axes import (
@@ -110,7 +111,7 @@ def _kept(place: Place, keys: MetricKeys) -> Kept | None:
 
 def _digest(kept: KeptExamples) -> str:
     """A hash of the examples' ids, texts and true values; which of them count for a measure is another matter."""
-    masks = {measure.where for measure in kept.trained.measures}
+    masks = {GROUP, *(measure.where for measure in kept.trained.measures)}
     known = {name: [*values] for name, values in kept.base.examples.items() if name not in masks}
     return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -10,7 +10,7 @@ import numpy
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from embexp.reports.verdict_words import margin_line, undecided_lines
+from embexp.reports.verdict_words import margin_line, undecided_lines, unit_lines
 
 _Row = Mapping[str, Any]
 _COSTS = {"encode_texts_per_second": "texts/s", "parameters": "parameters", "dimensions": "dimensions"}
@@ -149,8 +149,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["lacks_seeds"]:
         of_seeds = " (paired bootstrap), not how seeds do: name runs with more seeds, <run>,<run>, to have both."
     yield f"\nIntervals and p hold how the examples vary{of_seeds}"
-    for line in filter(None, (margin_line(found["metrics"]), *undecided_lines(found["metrics"]))):
-        yield f"- {line}"
+    rows = found["metrics"]
+    yield from (f"- {line}" for line in (margin_line(rows), *unit_lines(rows), *undecided_lines(rows)) if line)
     if found["other_tests"]:
         yield "\n## Other tests of no difference (p not corrected for their number)\n"
         rows = [(row["metric"], row["test"], f"{row['p']:.4f}") for row in found["other_tests"]]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from embexp.core.run_context import overhead
-from embexp.reports.verdict_words import BETTER, WORSE, kind_of, margin_line, undecided_lines
+from embexp.reports.verdict_words import BETTER, WORSE, kind_of, margin_line, undecided_lines, unit_lines
 
 
 def shortened(text: str, columns: int) -> str:
@@ -161,6 +161,7 @@ def _lines_below(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"* picks the checkpoint on dev; the verdict falls on {result['primary']['split']}"
     if line := margin_line(rows):
         yield line
+    yield from unit_lines([row for row in rows if row["split"] == result["primary"]["split"]])
     yield from undecided_lines([result["primary"]])
 
 

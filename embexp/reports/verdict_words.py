@@ -59,6 +59,33 @@ def margin_line(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"smallest difference worth having (verdict.margin): {', '.join(shown)}" if metrics else ""
 
 
+def unit_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What was drawn behind the intervals of a table, where it is not plain examples, or where they are few.
+
+    >>> row = {"metric": "ndcg_at_10", "examples": 200, "units": 40, "unit": "text", "few_units": 40}
+    >>> for line in unit_lines([row]):
+    ...     print(line)
+    ndcg_at_10: drawn in 40 groups of the 200 examples, which share a text
+    ndcg_at_10: few units (40), so that the interval is Student's t, wider than that of the resamples
+    """
+    for (unit, units, examples), names in _by(rows, "unit", "units", "examples").items():
+        if unit and units != examples:
+            shared = "a text" if unit == "text" else f"a value of {unit}"
+            yield f"{names}: drawn in {units:,} groups of the {examples:,} examples, which share {shared}"
+    for (few,), names in _by(rows, "few_units").items():
+        if few:
+            yield f"{names}: few units ({few}), so that the interval is Student's t, wider than that of the resamples"
+
+
+def _by(rows: Sequence[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, ...], str]:
+    """The metrics of rows that have all these keys, by their values."""
+    found: dict[tuple[Any, ...], dict[str, None]] = {}
+    for row in rows:
+        if all(key in row for key in keys):
+            found.setdefault(tuple(row[key] for key in keys), {})[row["metric"]] = None
+    return {values: ", ".join(names) for values, names in found.items()}
+
+
 def undecided_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """For each row that is undecided what would decide, where that is known.
 

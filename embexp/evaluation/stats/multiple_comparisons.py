@@ -9,7 +9,7 @@ import numpy
 from embexp.evaluation.metrics import Statistics
 from embexp.evaluation.scores import ID, Scores
 from embexp.evaluation.stats.paired_tests import interval_of, p_value_of
-from embexp.evaluation.stats.resampling import bootstrap_samples
+from embexp.evaluation.stats.resampling import bootstrap_samples, drawn_in
 
 _LEVEL = 0.05
 
@@ -142,7 +142,8 @@ def _resampled(scores: Mapping[str, Scores], metric: str, resamples: int) -> dic
         name: statistics.statistic_for(measure, {**shared, **each.predicted}) for name, each in scores.items()
     }
     found: dict[str, list[numpy.ndarray]] = {name: [] for name in scores}
-    for sample in bootstrap_samples(len(first.examples[ID]), resamples):
+    rows = len(first.examples[ID])
+    for sample in bootstrap_samples(rows, resamples, groups=drawn_in(measure, shared, rows).groups):
         for name, statistic in statistics_of.items():
             found[name].append(statistic(sample))
     return {name: numpy.concatenate(parts) for name, parts in found.items()}

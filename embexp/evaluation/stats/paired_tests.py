@@ -12,13 +12,17 @@ from dataclasses import dataclass, replace
 import numpy
 
 from embexp.evaluation.metrics import Measure, Statistic, Statistics
-from embexp.evaluation.stats.resampling import CHUNK, Sample, bootstrap_samples
+from embexp.evaluation.stats.resampling import CHUNK, Sample, bootstrap_samples, widening
 
 _INTERVAL = (2.5, 97.5)  # percentiles: the ends of a 95 % interval
 
 
 def bootstrap_differences(
-    compared: Sequence[tuple["Statistic", "Statistic"]], examples: int, resamples: int, seed: int = 0
+    compared: Sequence[tuple["Statistic", "Statistic"]],
+    examples: int,
+    resamples: int,
+    seed: int = 0,
+    groups: numpy.ndarray | None = None,
 ) -> list[numpy.ndarray]:
     """Second minus first of each pair of statistics in every resample, `(resamples,)` each.
 
@@ -26,9 +30,12 @@ def bootstrap_differences(
     and thresholds are computed anew in every resample. Only the examples vary: two runs of one configuration with
     different seeds do differ, and more examples show it better. To compare configurations, run each several times: see
     `seeds.py`.
+
+    Args:
+        groups: of examples that are drawn together, see `bootstrap_samples`.
     """
     found: list[list[numpy.ndarray]] = [[] for _ in compared]
-    for sample in bootstrap_samples(examples, resamples, seed):
+    for sample in bootstrap_samples(examples, resamples, seed, groups):
         for differences, (first, second) in zip(found, compared, strict=True):
             differences.append(second(sample) - first(sample))
     return [numpy.concatenate(differences) for differences in found]
@@ -57,6 +64,28 @@ def p_value_of(differences: numpy.ndarray) -> float:
         return float("nan")
     rarer = min(_place_of_zero(known), _place_of_zero(-known[::-1]))
     return float(min(1.0, 2 * rarer / (len(known) + 1)))
+
+
+def interval_and_p(
+    value: float, differences: numpy.ndarray, few: int = 0, least: float = 0.0
+) -> tuple[float, float, float]:
+    """The ends of the 95 % interval of a difference, and p of no difference.
+
+    Args:
+        value: the difference on the examples as they are.
+        few: the number of units where they are few: the interval is Student's t then; 0: that of percentiles.
+        least: half of the interval where no unit differs: that none of these did is no proof that none would.
+    """
+    if value == 0 and not numpy.nan_to_num(differences).any():
+        return -least, least, 1.0
+    if not few:
+        return *interval_of(differences), p_value_of(differences)
+    from scipy.stats import t
+
+    quantile, factor = widening(few)
+    error = factor * float(numpy.nanstd(differences, ddof=1))
+    p = float(2 * t.sf(abs(value) / error, few - 1)) if error else float(value == 0)
+    return value - quantile * error, value + quantile * error, p
 
 
 def _place_of_zero(ordered: numpy.ndarray) -> float:

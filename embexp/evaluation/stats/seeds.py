@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy
 
-from embexp.evaluation.stats.paired_tests import interval_of, p_value_of
-from embexp.evaluation.stats.resampling import bootstrap_samples, observed_sample
+from embexp.evaluation.stats.paired_tests import interval_and_p
+from embexp.evaluation.stats.resampling import Drawn, bootstrap_samples, observed_sample
 
 if TYPE_CHECKING:
     from embexp.evaluation.metrics import Statistic
@@ -47,14 +47,18 @@ class Cell:
     Attributes:
         values: of each run on all examples, `(seeds,)`.
         resampled: of each run in each resample of the examples, `(seeds, resamples)`.
-        examples: how many there are.
+        examples: how many there are; of groups, where these are drawn together.
         has_seed: False for a model without randomness, such as the untouched base.
+        few: the number of units where they are so few that the interval is widened; 0: they are enough.
+        least: half of an interval of a difference where no unit differs.
     """
 
     values: numpy.ndarray
     resampled: numpy.ndarray
     examples: int
     has_seed: bool = True
+    few: int = 0
+    least: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -104,18 +108,33 @@ class _CellDifference:
         return self.value - stretch * (self.value - self.low), self.value + stretch * (self.high - self.value)
 
 
-def resample_cells(cells: Sequence[Sequence["Statistic"]], examples: int, resamples: int, seed: int = 0) -> list[Cell]:
+def resample_cells(
+    cells: Sequence[Sequence["Statistic"]], examples: int, resamples: int, seed: int = 0, drawn: Drawn | None = None
+) -> list[Cell]:
     """Cells from the statistics of their runs, all on the same resamples, so that any two can be compared.
 
     For an untouched model use `dataclasses.replace(cell, has_seed=False)`.
+
+    Args:
+        drawn: which examples are drawn together; None: each by itself.
     """
+    drawn = drawn or Drawn(examples)
     runs = [statistic for cell in cells for statistic in cell]
     values = numpy.concatenate([run(observed_sample(examples)) for run in runs])
-    sampled = [numpy.stack([run(sample) for run in runs]) for sample in bootstrap_samples(examples, resamples, seed)]
+    sampled = [
+        numpy.stack([run(sample) for run in runs])
+        for sample in bootstrap_samples(examples, resamples, seed, drawn.groups)
+    ]
     resampled = numpy.concatenate(sampled, axis=1)
     ends = numpy.cumsum([len(cell) for cell in cells])
     return [
-        Cell(values[end - len(cell) : end], resampled[end - len(cell) : end], examples)
+        Cell(
+            values[end - len(cell) : end],
+            resampled[end - len(cell) : end],
+            drawn.units,
+            few=drawn.few,
+            least=drawn.least,
+        )
         for cell, end in zip(cells, ends, strict=True)
     ]
 
@@ -143,8 +162,7 @@ def cell_difference(first: Cell, second: Cell, others: Sequence[Cell] = ()) -> _
 
 def _estimate(value: float, resampled: numpy.ndarray, cells: list[Cell], others: Sequence[Cell]) -> _CellDifference:
     """A mean, or a difference of means, `value`, with its interval and p."""
-    low, high = interval_of(resampled)
-    p = p_value_of(resampled)
+    low, high, p = interval_and_p(value, resampled, cells[0].few, cells[0].least)
     share = sum(cell.share for cell in cells)
     spread = seed_spread([*{id(cell): cell for cell in [*cells, *others]}.values()])  # each counts once
     if share == 0 or spread is None or math.isnan(value):
