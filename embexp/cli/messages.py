@@ -24,6 +24,7 @@ from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed
 _UNKNOWN = re.compile(
     r"(?:In '.*?': )?Could not override '(?P<key>[^']+)'(?:.*use \+(?P=key)=(?P<value>.*))?", re.DOTALL
 )
+_SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(?P<argument>.*)'")
 _NOT_THERE = re.compile(r"Could not delete (?:from config\. )?'(?P<key>[^']+)'")
 _CHOICE_OF_STAGE = re.compile(r"(?P<group>\w+)@adapt\.(?P<stage>[\w-]+)\.(?P=group)")
 
@@ -50,6 +51,11 @@ def _explained(error: BaseException) -> Problem | BaseException:
         return _explain_option(error, error.missing_cfg_file)
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error.override)
+    if isinstance(error, HydraException) and (several := _SEVERAL_VALUES.match(str(error))):
+        key, _, value = several["argument"].partition("=")
+        return Problem(
+            "names several values", key, value, expected="one; or a multirun, with a run for each", fix=("-m",)
+        )
     unknown, cause = unknown_override(error), error.__cause__
     if unknown and unknown[0].startswith("~"):
         return Problem(f"{unknown[0]} leaves out what is not there", expected="a key that is, or a command without it")

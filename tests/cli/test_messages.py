@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from embexp.cli.app import MISTAKES
+from embexp.cli.app import MISTAKES, run_command
 from embexp.cli.messages import explain, unknown_override
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
@@ -163,4 +163,23 @@ def test_a_choice_that_a_command_does_not_have_is_said_to_be_none(command, typed
     key, value = typed.split("=")
     assert explain(refusal.value) == (
         f"{key}={value} was given; this command has no such choice. Expected the command without it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("seed=1,2", "seed=1,2"),
+        ("loss=mnrl,cosent", "loss=mnrl,cosent"),
+        ("model.max_seq_length=16,32", "model.max_seq_length=16,32"),
+    ],
+)
+def test_several_values_without_a_multirun_propose_one(typed, said, monkeypatch, capsys, workplace):
+    monkeypatch.setattr("sys.argv", ["embexp", f"hydra.run.dir={workplace}", typed])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit):
+        run_command(lambda *given: None)
+    err = capsys.readouterr().err
+    assert (
+        err == f"Error: {said} names several values. Expected one; or a multirun, with a run for each.\nhint: type -m\n"
     )
