@@ -80,6 +80,7 @@ def record_results(
 def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: AllScores) -> list[dict[str, Any]]:
     """A row for every split and metric: base, trained, difference with interval, verdict.
 
+    Dev beside test has no verdict: it picked the checkpoint, which flatters the trained model.
     The verdict is IDENTICAL where no embedding changed, and COLLAPSED where training put all texts on one point.
     """
     findings = {split: _finding(split, base, trained) for split in evaluator.splits}
@@ -101,7 +102,7 @@ def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: A
             "examples": (examples := len(base[evaluator.name, split].examples.get(ID, ()))),
             "examples_needed": examples_needed(difference.low, difference.high, difference.margin, examples),
             **(difference.drawn.described() if difference.drawn else {}),
-            "verdict": findings[split] or difference.verdict,
+            "verdict": findings[split] or (difference.verdict if split == verdict_split(evaluator) else ""),
         }
         for split in evaluator.splits
         for difference in compare(

@@ -95,7 +95,9 @@ def _closing_table(result: Mapping[str, Any]) -> Table:
     for place, heading in enumerate(_COMPARED[:-1], 1):
         widest = max(cell_len(cell) for cell in (heading, *(row[place] for row in rows)))
         table.add_column(heading, justify="right", no_wrap=True, min_width=widest)
-    table.add_column(_COMPARED[-1], min_width=max(len(word) for row in rows for word in row[-1].split()))
+    table.add_column(
+        _COMPARED[-1], min_width=max(len(word) for row in rows for word in row[-1].split() or [_COMPARED[-1]])
+    )
     for row in rows:
         table.add_row(*row[:-1], _marked(row[-1]))
     return table
@@ -158,7 +160,13 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
 def _lines_below(result: Mapping[str, Any]) -> Iterator[str]:
     """What the verdicts of the closing table rest on."""
     rows = [row for row in result["comparisons"] if row["headline"] or row["primary"]]
-    yield f"* picks the checkpoint on dev; the verdict falls on {result['primary']['split']}"
+    split = result["primary"]["split"]
+    others = [row for row in rows if row["verdict"] and not row["primary"]]
+    secondary = "; those of other rows are secondary, and not corrected for their number" if others else ""
+    yield f"* picks the checkpoint on dev; the verdict falls on {split}{secondary}"
+    if split == "dev":
+        yield "there is no test split: where dev picked among several checkpoints, its verdict flatters the trained one"
+    yield "intervals hold how the examples vary, not how other seeds would train"
     if line := margin_line(rows):
         yield line
     yield from unit_lines([row for row in rows if row["split"] == result["primary"]["split"]])

@@ -1,8 +1,9 @@
 """Tables: the right numbers in the right cells."""
 
+import pytest
 from rich.console import Console
 
-from embexp.reports.tables import _closing_table, as_text, closing_markdown, print_closing
+from embexp.reports.tables import _closing_table, _lines_below, as_text, closing_markdown, print_closing
 
 
 def row_of(metric: str, primary: bool = False, headline: bool = True, **numbers) -> dict:
@@ -97,3 +98,22 @@ def test_the_closing_table_as_markdown_stands_below_the_verdict():
     assert lines[4] == "| test/stsb/spearman_cosine\\* | 0.8672 | 0.8485 | -0.0187 | -0.0251 to -0.0120 | worse |"
     assert lines[-1] == "- 12 rows repeat."
     assert "pearson_dot" not in closing_markdown(result)
+
+
+@pytest.mark.parametrize(
+    ("split", "others", "said"),
+    [
+        ("test", "", ["* picks the checkpoint on dev; the verdict falls on test"]),
+        ("test", "worse", ["the verdict falls on test; those of other rows are secondary, and not corrected"]),
+        ("dev", "", ["the verdict falls on dev", "there is no test split: where dev picked among several checkpoints"]),
+    ],
+)
+def test_below_the_closing_table_stands_what_its_verdicts_rest_on(split, others, said):
+    primary = row_of("spearman_cosine") | {"split": split, "primary": True, "verdict": "undecided"}
+    primary |= {"margin": 0.005, "examples_needed": 8173}
+    other = row_of("pearson_cosine") | {"verdict": others, "primary": False, "headline": True, "margin": 0.005}
+    lines = [*_lines_below({"primary": primary, "comparisons": [primary, other]})]
+    assert all(any(each in line for line in lines) for each in said)
+    assert "intervals hold how the examples vary, not how other seeds would train" in lines
+    assert lines[-2] == "smallest difference worth having (verdict.margin): 0.005"
+    assert lines[-1].startswith("spearman_cosine is undecided: about 8,200 examples")
