@@ -10,6 +10,7 @@ from test_run import plan_of
 
 from embexp.config.compose import compose
 from embexp.errors import ConfigError, DataError
+from embexp.experiment import compare as comparing
 from embexp.experiment.compare import compare, with_runs
 from embexp.experiment.execute import execute
 
@@ -209,3 +210,26 @@ def test_examples_of_an_earlier_version_are_distinguished(two_runs, tmp_path):
     pyarrow.parquet.write_table(pyarrow.parquet.read_table(file).replace_schema_metadata({}), file)
     with pytest.raises(DataError, match=r"no measures in the metadata: an earlier version"):
         compared(two_runs / "mnrl", tmp_path / "old")
+
+
+@pytest.mark.parametrize(
+    ("metric", "p", "verdict"),
+    [
+        ("spearman_dot", 0.03, "undecided"),
+        ("spearman_dot", 0.00001, "better"),
+        ("spearman_cosine", 0.03, "better"),  # the primary one is no choice among several
+    ],
+)
+def test_of_several_metrics_only_the_primary_one_has_the_verdict_of_its_own_interval(
+    two_runs, monkeypatch, metric, p, verdict
+):
+    def with_p(*arguments):
+        for row in rows(*arguments):
+            is_it = row["metric"] == f"test/sts/{metric}"
+            yield row | ({"p": p, "verdict": "better"} if is_it else {"p": 0.9})
+
+    rows = comparing._rows
+    monkeypatch.setattr(comparing, "_rows", with_p)
+    found = compared(two_runs / "mnrl", two_runs / "cosent", **{"verdict.margin": 0})
+    (row,) = (row for row in found["metrics"] if row["metric"] == f"test/sts/{metric}")
+    assert row["verdict"] == verdict

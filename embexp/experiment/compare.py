@@ -21,7 +21,7 @@ from embexp.evaluation.scores import (
 from embexp.evaluation.stats.multiple_comparisons import holm
 from embexp.evaluation.stats.paired_tests import compare_correlations, permutation_p_value
 from embexp.evaluation.stats.resampling import drawn_in
-from embexp.evaluation.stats.seeds import cell_difference, cell_summary, resample_cells
+from embexp.evaluation.stats.seeds import LEVEL, cell_difference, cell_summary, resample_cells
 from embexp.evaluation.stats.verdicts import (
     Margins,
     default_margins,
@@ -34,6 +34,7 @@ from embexp.experiment.fingerprint import config_differences, data_differences
 from embexp.experiment.sides import Side, SidesScores, finding_of, result_of, shared_scores
 from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
 from embexp.reports.comparisons import comparison_page
+from embexp.reports.verdict_words import BETTER, UNDECIDED, WORSE
 
 
 def _compare_runs(
@@ -59,6 +60,8 @@ def _compare_runs(
     known = [row for row in rows if not math.isnan(row["p"])]
     for row, p in zip(known, holm([row["p"] for row in known]), strict=True):
         row["p_holm"] = p
+        if row["metric"] != primary.get("key") and row["verdict"] in (BETTER, WORSE) and p >= LEVEL:
+            row["verdict"] = UNDECIDED  # one of several: its corrected interval holds zero
     others = [row for name, scores in shared.items() for row in _other_tests(name, scores, primary, resamples)]
     return {
         "names": [side.name for side in sides],

@@ -150,6 +150,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         of_seeds = " (paired bootstrap), not how seeds do: name runs with more seeds, <run>,<run>, to have both."
     yield f"\nIntervals and p hold how the examples vary{of_seeds}"
     rows = found["metrics"]
+    yield "- verdicts but that of the first run's primary metric are corrected for their number (Holm)"
     yield from (f"- {line}" for line in (margin_line(rows), *unit_lines(rows), *undecided_lines(rows)) if line)
     if found["other_tests"]:
         yield "\n## Other tests of no difference (p not corrected for their number)\n"
