@@ -10,7 +10,7 @@ import pytest
 from embexp.cli.overrides import each_model
 from embexp.config.compose import compose
 from embexp.errors import ConfigError, ModelError
-from embexp.experiment.score_models import _plan_evaluation, _rows_judged, evaluate
+from embexp.experiment.score_models import _plan_evaluation, _rows_judged, evaluate, evaluate_command
 from embexp.reports.comparisons import model_tables
 
 TWO = ("model=tiny,static_scratch", "threads=1", "evaluator.sts.resamples=100", "speed_texts=20")
@@ -55,6 +55,30 @@ def test_every_model_gets_a_run_below_one_parent_and_a_place_in_the_table(workpl
     rows = [*csv.DictReader((workplace / "out" / "models.csv").read_text().splitlines())]
     assert [row["model"] for row in rows] == [row["model"] for row in found["models"]]
     assert json.loads((workplace / "out" / "models.json").read_text()) == found["models"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (
+            "evaluator.nope.dataset=x",
+            "Error: evaluator.nope.dataset=x is not known. Expected a path, a Hub id, or one of",
+        ),
+        ("model=tinny", "Error: model=tinny is not known. Expected "),
+        ("pairs.csv", "Error: pairs.csv is no override. Expected <key>=<value>."),
+        ("model=[", "Error: model=[ cannot be read by Hydra"),
+        ("model=,", "Error: model="),
+        ("model=", "Error: "),
+    ],
+)
+def test_a_mistake_is_one_message(typed, message, monkeypatch, workplace, capsys):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr("sys.argv", ["embexp.evaluate", "tracking=none", typed])
+    with pytest.raises(SystemExit) as end:
+        evaluate_command()
+    assert end.value.code == 1
+    assert capsys.readouterr().err.startswith(message)
+    assert [*workplace.iterdir()] == []
 
 
 @pytest.mark.slow

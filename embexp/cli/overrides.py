@@ -230,7 +230,7 @@ def each_model(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:
         return [[]], others
     value = named[-1].partition("=")[2]
     whole = QUOTED.fullmatch(value) or Path(value).exists()
-    models = [value] if whole else [part for part in value.strip("[]").split(",") if part]
+    models = [value] if whole else [part for part in value.strip("[]").split(",") if part] or [value]
     return [expand_paths([f"model={_model_of(model.strip())}"]) for model in models], others
 
 

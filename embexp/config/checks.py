@@ -218,9 +218,9 @@ def is_required(each: dataclasses.Field) -> bool:
 
 
 def unknown_key_problems(config: Mapping[str, Any], known: Sequence[str]) -> Iterator[Problem]:
-    """Keys of one's own (`+trainr.max_steps=5`) that no run has, unless another key refers to them (`${mine}`)."""
+    """Keys of one's own (`+trainr.max_steps=5`) that no command has, unless another key refers to them (`${mine}`)."""
     for key in (each for each in config if each not in known and f"${{{each}" not in str(config)):
-        text, near = "is not a key of a run, and nothing refers to it", did_you_mean(str(key), known)
+        text, near = "is no key here, and nothing refers to it", did_you_mean(str(key), known)
         yield Problem(text, str(key), note=near, fix=(f"~{key}",))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from embexp.config.checks import default_problems, key_problems, unknown_key_problems
-from embexp.config.schemas import RUN_KEYS, register_schemas
+from embexp.config.schemas import keys_of_command, register_schemas
 from embexp.config.session import HYDRA, config_folders, hydra_started, known_model, option_files
 from embexp.config.value_types import fits, type_words
 from embexp.config.yaml_keys import describes
@@ -110,7 +110,7 @@ def check_config(config: DictConfig, choices: dict[str, Any], config_name: str =
         ConfigError: lists every problem.
     """
     refuse(key_problems(OmegaConf.to_container(config), config_folders()))
-    refuse(unknown_key_problems(OmegaConf.to_container(config), RUN_KEYS) if config_name == "config" else ())
+    refuse(unknown_key_problems(OmegaConf.to_container(config), keys_of_command(config_name)))
     refuse(default_problems(config, _defaults_of(choices, config_name, config)))
 
 

@@ -195,7 +195,10 @@ SCHEMAS = {
     "tune_schema": _Tune(**{each.name: MISSING for each in fields(_Root)}),
 }
 
-RUN_KEYS = tuple(each.name for each in fields(_Root))
+
+def keys_of_command(config_name: str) -> tuple[str, ...]:
+    """The keys that the configuration of that name has at its top."""
+    return tuple(each.name for each in fields(SCHEMAS[f"{config_name}_schema".removeprefix("config_")]))
 
 
 def register_schemas() -> None:

@@ -218,7 +218,8 @@ def write_examples_csv(path: Path, base: Scores, trained: Scores, column: str) -
     """
     import csv
 
-    columns = {**base.examples, "base": base.predicted[column], "trained": trained.predicted[column]}
+    columns = {name: values for name, values in base.examples.items() if name != GROUP}
+    columns |= {"base": base.predicted[column], "trained": trained.predicted[column]}
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)

@@ -1,7 +1,6 @@
 """Evaluation without training: find and check every model, score all of them, rank them, show the table."""
 
 import logging
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -282,19 +281,25 @@ def _write_spread(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journa
 
 def evaluate_command() -> None:
     """`python -m embexp.evaluate`: compose the configuration of every model, check all, score them, print the table."""
-    from embexp.cli.app import run_command, split_flags
+    from embexp.cli.app import run_command
     from embexp.cli.overrides import each_model, expand_paths
     from embexp.cli.quoting import quote_texts
 
-    models, others = each_model(split_flags(sys.argv[1:])[1])
-    typed = quote_texts(expand_paths(others))
+    models, typed = [], []
+
+    def first_model(arguments: Sequence[str]) -> list[str]:
+        """The command of the first model; those of the others are kept for the task."""
+        found, others = each_model(arguments)
+        models.extend(found)
+        typed.extend(quote_texts(expand_paths(others)))
+        return [*models[0], *others]
 
     def task(config: DictConfig, choices: dict[str, Any], folder: Path) -> None:
         from embexp.config.compose import composed
 
         evaluate([(config, choices), *(composed([*model, *typed], "evaluate") for model in models[1:])], folder)
 
-    run_command(task, "evaluate", rewrite=lambda _: [*models[0], *others])
+    run_command(task, "evaluate", rewrite=first_model)
 
 
 def evaluate(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> dict[str, Any]:

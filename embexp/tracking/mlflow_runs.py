@@ -97,7 +97,7 @@ class MlflowRuns:
         text = f"is neither a sweep's folder nor a run in MLflow at {self.tracker.uri}"
         expected, fix = "its folder, or the id of the sweep or of its parent run", ("sweep=<sweeps>/<date>/<time>",)
         with self._answers(Problem(text, "sweep", parent, expected, fix=fix)):
-            run = self.tracker.client.get_run(parent)
+            run = self._client.get_run(parent)
         found = self._search(run.info.experiment_id, f"tags.`{PARENT_TAG}` = '{parent}'")
         if sweep := run.data.tags.get(KEY_TAG):  # jobs that it took from other sweeps are below those
             found += self._search(run.info.experiment_id, f"tags.`{SWEEP_TAG}` LIKE '%{sweep}%'")
@@ -110,7 +110,7 @@ class MlflowRuns:
             ConfigError: MLflow does not understand the condition, or there is no such experiment.
             TrackingError: the store does not answer.
         """
-        name, client = self.tracker.experiment, self.tracker.client
+        name, client = self.tracker.experiment, self._client
         missing = Problem(f"is no experiment in MLflow at {self.tracker.uri}", "tracking.experiment", name)
         with self._answers(missing):
             experiment = client.get_experiment_by_name(name)
@@ -120,6 +120,16 @@ class MlflowRuns:
             expected = f"the one that the runs were sent to; this store has: {listed(others)}"
             raise ConfigError(replace(missing, expected=expected, note=did_you_mean(name, others), fix=fix))
         return self._search(experiment.experiment_id, condition)
+
+    @property
+    def _client(self) -> Any:
+        """Reading makes no store: where its file is missing MLflow would make one, or try to for two minutes."""
+        uri = self.tracker.uri
+        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+            expected = "a store that runs were sent to"
+            fix = ("tracking.uri=sqlite:///<folder>/mlflow.db", "sweep=<sweeps>/<date>/<time>")
+            raise ConfigError(Problem("is not there", "tracking.uri", uri, expected, fix=fix))
+        return self.tracker.client
 
     def _search(self, experiment: str, condition: str) -> list[RecordedRun]:
         """The runs that fit, oldest first, without those that only hold others and without parts of runs."""

@@ -12,7 +12,7 @@ from embexp.cli.app import run_command
 from embexp.config.__main__ import COMMAND, _as_markdown, _meanings
 from embexp.config.checks import key_problems, read_keys
 from embexp.config.compose import compose, option_of
-from embexp.config.session import conf_dir
+from embexp.config.session import conf_dir, remember_config_dir
 from embexp.config.yaml_keys import (
     KEYS_OF_GROUPS,
     SHAPE_NAMES,
@@ -251,4 +251,5 @@ def test_an_option_that_is_edited_is_read_again(tmp_path, monkeypatch):
         mine.write_text(f"defaults: [mnrl]\nscale: {scale}\n")
         run_command(lambda *_: seen.append(option_of("loss", "mine")["scale"]))
         assert option_of("loss", "mnrl")["scale"] == 20.0
+    remember_config_dir(None)
     assert seen == [7.0, 9.0]

@@ -41,7 +41,7 @@ def test_nonsense_is_refused_all_at_once(overrides):
 
 @pytest.mark.parametrize("key", ["trainr", "foo", "loss_scale"])
 def test_a_key_of_no_run_is_refused_unless_another_refers_to_it(key):
-    with pytest.raises(EmbexpError, match=f"^{key} is not a key of a run"):
+    with pytest.raises(EmbexpError, match=f"^{key} is no key here, and nothing refers to it"):
         compose([f"+{key}=5"])
     assert compose([f"+{key}=5", f"loss.scale=${{{key}}}"]).loss.scale == 5
 

@@ -75,6 +75,18 @@ def test_sweeps_and_experiments_that_are_not_there_are_named(store, tmp_path):
     assert runs.matching("") == []
 
 
+def test_reading_makes_no_store(tmp_path):
+    tracker = MlflowTracker(
+        f"sqlite:///{tmp_path}/mlflow.db", "toy", log_model=False, checkpoint="none", telemetry=False
+    )
+    for read in (lambda runs: runs.matching(""), lambda runs: runs.below("0" * 32)):
+        with pytest.raises(
+            ConfigError, match=r"^tracking\.uri=sqlite:.*mlflow\.db is not there\. Expected a store that "
+        ):
+            read(MlflowRuns(tracker, tmp_path))
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_a_store_that_does_not_answer_is_an_error_that_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     tracker = MlflowTracker("http://127.0.0.1:9", "toy", log_model=False, checkpoint="none", telemetry=False)

@@ -4,7 +4,8 @@ The interval of `seeds.py` is followed step by step, not approximated by a norma
 variance that the seeds happen to show, which is chi-squared, and on its degrees of freedom. The power is the mean over
 that distribution of how often the interval lies where the verdict is given (Cohen 1988, "Statistical power analysis
 for the behavioral sciences"; Card et al. 2020, "With little power comes great responsibility", arXiv:2010.06595, on
-texts). tests/evaluation/stats/test_power.py compares it with simulated verdicts: within 5 points in 20 settings.
+texts). tests/evaluation/stats/test_power_analysis.py compares it with simulated verdicts: within 5 points in 20
+settings.
 """
 
 import math
