@@ -241,6 +241,6 @@ def as_text(table: Table) -> str:
     return captured.get()
 
 
-def wide_console(least: int = 100) -> Console:
+def wide_console(least: int = 104) -> Console:
     """The terminal, at least as wide as the closing table."""
     return Console(width=max(Console().width, least))

@@ -111,18 +111,17 @@ def varying(jobs: Sequence[Job]) -> list[str]:
     return [" ".join(each for each in job.overrides if each not in same) or "the only one" for job in jobs]
 
 
-def run_worker(connection: Connection, environment: Mapping[str, str], task: bytes) -> None:
-    """Do the jobs that come, until there is none.
+def run_worker(connection: Connection, environment: Mapping[str, str]) -> None:
+    """Do the jobs that come, until there is none; before them comes a JobRunner with the state of Hydra, pickled.
 
     Args:
         environment: set before anything is imported that reads it, as CUDA and OpenMP do.
-        task: a JobRunner and the state of Hydra, pickled.
     """
     os.environ.update(environment)
     import cloudpickle
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the sweep ends its workers itself
-    runner, hydra_state = cloudpickle.loads(task)
+    runner, hydra_state = cloudpickle.loads(connection.recv_bytes())
     from hydra.core.singleton import Singleton
     from hydra.core.utils import setup_globals
 

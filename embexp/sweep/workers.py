@@ -133,11 +133,11 @@ class _Worker:
 
     def do(self, job: Job) -> Outcome:
         """How the job ended, be it by the death of the process."""
-        if self.process is None or not self.process.is_alive():
-            self._start()
-        if self.stopped:
-            self.process.terminate()
         try:
+            if self.process is None or not self.process.is_alive():
+                self._start()
+            if self.stopped:
+                self.process.terminate()
             self.connection.send(job)
             wait([self.connection, self.process.sentinel])
             return self.connection.recv()
@@ -146,15 +146,22 @@ class _Worker:
             return self._died(job)
 
     def _start(self) -> None:
+        """Start the process, and send it what it works with.
+
+        Not as an argument of the process: `multiprocessing` writes these to a pipe that it also keeps open for reading,
+        so a process that dies before it has read 64 KB would leave us waiting for ever.
+        """
         import cloudpickle
         from hydra.core.singleton import Singleton
 
         spawning = multiprocessing.get_context("spawn")
         self.connection, theirs = spawning.Pipe()
         task = cloudpickle.dumps((self.runner, Singleton.get_state()))
-        self.process = spawning.Process(target=run_worker, args=(theirs, self.environment, task), daemon=False)
-        self.process.start()
+        process = spawning.Process(target=run_worker, args=(theirs, self.environment), daemon=False)
+        process.start()
+        self.process = process
         theirs.close()
+        self.connection.send_bytes(task)
 
     def _died(self, job: Job) -> Outcome:
         code = self.process.exitcode
