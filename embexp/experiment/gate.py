@@ -42,6 +42,7 @@ from embexp.experiment.sides import (
     result_of,
     shared_scores,
 )
+from embexp.reports.leaderboard_content import null_for_nan
 from embexp.reports.verdict_words import BETTER, IDENTICAL, UNDECIDED, WORSE, kind_of
 
 SCHEMA = 1  # of the JSON; docs/power-and-gate.md describes it
@@ -52,7 +53,7 @@ UNTOUCHED = "untouched"
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Compared:
     """A metric of which the candidate is compared.
 
     Attributes:
@@ -125,13 +126,13 @@ def gate(config: DictConfig) -> dict[str, Any]:
     shared, left_out = shared_scores([candidate, *others], untouched=is_untouched)
     metric = _metric(settings["metric"], candidate, shared)
     keys = [metric, *(key_of(each, shared, "no_worse_on") for each in settings["no_worse_on"])]
-    judged = [_judged(key, shared, is_untouched, settings) for key in dict.fromkeys(keys)]
+    compared = [_compare(key, shared, is_untouched, settings) for key in dict.fromkeys(keys)]
     ledger = Ledger(Path(settings["ledger"])) if settings["ledger"] else None
     scores = shared[examples_of(metric)]
     about = f"{candidate.name} against {others[0].name if others else UNTOUCHED}, {metric}"
     look = ledger.look(sketch_of(scores[0][0]), _question(metric, scores), about) if ledger else None
     level = look.level if look else LEVEL
-    primary, *guards = judged
+    primary, *guards = compared
     decision = decide(primary.cells, primary.margin, level, primary.finding)
     of_guards = [guard(each.cells, each.margin, level, each.finding) for each in guards]
     word, reason = _together(primary, decision, [*zip(guards, of_guards, strict=True)])
@@ -181,14 +182,14 @@ def _metric(given: str | None, candidate: Side, shared: Mapping[str, SidesScores
     return key
 
 
-def _judged(key: str, shared: Mapping[str, SidesScores], is_untouched: bool, settings: Mapping[str, Any]) -> _Judged:
+def _compare(key: str, shared: Mapping[str, SidesScores], is_untouched: bool, settings: Mapping[str, Any]) -> _Compared:
     sides, name = shared[examples_of(key)], key.split("/")[2]
     measure: Measure | None = measure_named(name, sides)
     assert measure is not None
     own, other = cells_of(measure, sides, settings["resamples"])
     cells = gain_on(other, own) if is_untouched else (other, own)
     finding = finding_of(measure, sides[1], sides[0])
-    return _Judged(key, margin_of(name, margins_in(settings)), finding, (other.mean, own.mean), cells)
+    return _Compared(key, margin_of(name, margins_in(settings)), finding, (other.mean, own.mean), cells)
 
 
 def _question(metric: str, sides: SidesScores) -> str:
@@ -207,7 +208,7 @@ def _truths(examples: Mapping[str, Any]) -> dict[str, numpy.ndarray]:
     return {name: values for name, values in examples.items() if isinstance(values, numpy.ndarray)}
 
 
-def _together(primary: _Judged, decision: Decision, guards: Sequence[tuple[_Judged, Decision]]) -> tuple[str, str]:
+def _together(primary: _Compared, decision: Decision, guards: Sequence[tuple[_Compared, Decision]]) -> tuple[str, str]:
     """The decision on all metrics, and the reason in a sentence."""
     if decision.word == DO_NOT:
         return DO_NOT, f"{primary.key} is {decision.verdict}"
@@ -223,31 +224,31 @@ def _described(side: Side) -> dict[str, Any]:
     return {"name": side.name, "runs": [str(folder) for folder in side.folders], "seeds": side.seeds}
 
 
-def _row(judged: _Judged, decision: Decision) -> dict[str, Any]:
-    found = cell_difference(*judged.cells)
+def _row(compared: _Compared, decision: Decision) -> dict[str, Any]:
+    found = cell_difference(*compared.cells)
     return {
-        "metric": judged.key,
-        "margin": judged.margin,
-        "against": judged.means[0],
-        "candidate": judged.means[1],
+        "metric": compared.key,
+        "margin": compared.margin,
+        "against": compared.means[0],
+        "candidate": compared.means[1],
         "difference": found.value,
         "interval": [found.low, found.high],
         "interval_at_level": [decision.low, decision.high],
         "p": found.p,
-        "examples": judged.cells[0].examples,
+        "examples": compared.cells[0].examples,
         "verdict": decision.verdict,
         "decision": decision.word,
     }
 
 
-def _needed(judged: _Judged, look: Look | None) -> dict[str, Any]:
+def _needed(compared: _Compared, look: Look | None) -> dict[str, Any]:
     """What would show the difference that was found, or one of the margin, at the next look in 80 % of cases."""
-    first, second = judged.cells
+    first, second = compared.cells
     seeds = tuple(len(cell.values) if cell.has_seed else 0 for cell in (first, second))
     measured = measured_variances(first, second)
-    wanted = max(judged.margin, abs(second.mean - first.mean))
+    wanted = max(compared.margin, abs(second.mean - first.mean))
     prospect = Prospect(
-        measured.variances, Design(first.examples, seeds), judged.margin, level_of(look.number + 1) if look else LEVEL
+        measured.variances, Design(first.examples, seeds), compared.margin, level_of(look.number + 1) if look else LEVEL
     )
     needed = needed_to_show(prospect, wanted)
     return {
@@ -266,15 +267,6 @@ def _look(ledger: Ledger | None, look: Look | None, scores: SidesScores) -> dict
     return known | {"spent": trust.spent, "ledger": str(ledger.path)}
 
 
-def _as_json(found: Any) -> Any:
-    """The same with null for what is no number, which JSON does not know."""
-    if isinstance(found, Mapping):
-        return {key: _as_json(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_as_json(value) for value in found]
-    return None if isinstance(found, float) and not math.isfinite(found) else found
-
-
 def gate_command() -> None:
     """`python -m embexp.gate`: decide, print the JSON, and end with the code of the decision; 3 for any error."""
     from embexp.cli.app import run_command
@@ -290,7 +282,7 @@ def gate_command() -> None:
     except SystemExit as end:  # 1: a mistake, 2: an unknown flag, which must not look like decisions
         sys.exit(ERROR if end.code in (1, 2) else end.code)
     for found in decided:
-        print(json.dumps(_as_json(found), indent=2, ensure_ascii=False))
+        print(json.dumps(null_for_nan(found), indent=2, ensure_ascii=False))
         print(f"{found['decision']}: {found['reason']}", file=sys.stderr)
         sys.exit(found["exit_code"])
 

@@ -153,14 +153,15 @@ class Leaderboard:
 
 def as_plain(leaderboard: Leaderboard) -> dict[str, Any]:
     """The leaderboard for JSON: nan becomes null."""
-    return {"title": leaderboard.title, **_plain(asdict(leaderboard))}
+    return {"title": leaderboard.title, **null_for_nan(asdict(leaderboard))}
 
 
-def _plain(value: Any) -> Any:
+def null_for_nan(value: Any) -> Any:
+    """Values for JSON, which knows no nan."""
     if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: null_for_nan(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [null_for_nan(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
