@@ -17,7 +17,7 @@ from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval
 from embexp.evaluation.stats.resampling import GROUP, Drawn, drawn_in
 from embexp.evaluation.stats.verdicts import Margins, default_margins, margin_of, verdict
 from embexp.protocols import Encoder
-from embexp.reports.verdict_words import COLLAPSED, IDENTICAL
+from embexp.reports.verdict_words import COLLAPSED, IDENTICAL, TOO_FEW
 
 ID = "id"
 
@@ -52,7 +52,7 @@ class Difference:
     Attributes:
         low, high: ends of the 95 % interval of the difference; nan without per-example values.
         p: of no difference, two-sided; nan likewise.
-        finding: what is known besides: IDENTICAL, COLLAPSED, or nothing.
+        finding: what is known besides: IDENTICAL, COLLAPSED, TOO_FEW, or nothing.
         margin: the smallest difference worth having.
         drawn: what the bootstrap drew; None without per-example values.
         verdict: the finding; else that of the interval, see stats/verdicts.py.
@@ -135,10 +135,12 @@ def compare(base: Scores, trained: Scores, resamples: int, margins: Margins | No
         pairs = [pair for measure, pair in zip(paired, statistics_of, strict=True) if measure.name in named]
         groups = drawn[named[0]].groups if named else None
         for name, values in zip(named, bootstrap_differences(pairs, rows, resamples, groups=groups), strict=True):
-            known[name] = interval_and_p(
-                trained.metrics[name] - base.metrics[name], values, drawn[name].few, drawn[name].least
-            )
+            if not drawn[name].too_few:
+                known[name] = interval_and_p(
+                    trained.metrics[name] - base.metrics[name], values, drawn[name].few, drawn[name].least
+                )
     findings = {measure.name: collapse_finding(measure, base, trained) for measure in paired}
+    findings = {name: found or (TOO_FEW if drawn[name].too_few else "") for name, found in findings.items()}
     return [
         Difference(
             metric,

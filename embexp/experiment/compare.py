@@ -1,7 +1,7 @@
 """`python -m embexp.compare run_a run_b`: two finished runs, or two configurations with several seeds, on one page."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +13,25 @@ from embexp.core.arguments import COUNT_FROM_0, RESAMPLES, problems_with, refuse
 from embexp.core.run_folder import find_run, write_text
 from embexp.errors import ConfigError
 from embexp.evaluation.metrics import Measure, Statistics
-from embexp.evaluation.scores import (
-    ID,
-    Difference,
-    Scores,
-)
-from embexp.evaluation.stats.multiple_comparisons import holm
+from embexp.evaluation.scores import ID, Scores
+from embexp.evaluation.stats.multiple_comparisons import correct_verdicts
 from embexp.evaluation.stats.paired_tests import compare_correlations, permutation_p_value
+from embexp.evaluation.stats.power import Design, Prospect, measured_variances, what_decides
 from embexp.evaluation.stats.resampling import drawn_in
-from embexp.evaluation.stats.seeds import LEVEL, cell_difference, cell_summary, resample_cells
+from embexp.evaluation.stats.seeds import LEVEL, Interval, cell_difference, cell_summary, resample_cells
 from embexp.evaluation.stats.verdicts import (
     Margins,
     default_margins,
-    examples_needed,
     margin_of,
     margin_problems,
     margins_in,
+    verdict,
 )
 from embexp.experiment.fingerprint import config_differences, data_differences
 from embexp.experiment.sides import Side, SidesScores, finding_of, result_of, shared_scores
 from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
 from embexp.reports.comparisons import comparison_page
-from embexp.reports.verdict_words import BETTER, UNDECIDED, WORSE
+from embexp.reports.verdict_words import TOO_FEW, UNDECIDED
 
 
 def _compare_runs(
@@ -56,12 +53,9 @@ def _compare_runs(
             f"{sides[0].name} and {sides[1].name} were evaluated on no examples that are the same{reasons}",
             expected="runs with the same evaluator on the same data",
         )
-    rows = [row for name, scores in shared.items() for row in _rows(name, scores, resamples, margins)]
-    known = [row for row in rows if not math.isnan(row["p"])]
-    for row, p in zip(known, holm([row["p"] for row in known]), strict=True):
-        row["p_holm"] = p
-        if row["metric"] != primary.get("key") and row["verdict"] in (BETTER, WORSE) and p >= LEVEL:
-            row["verdict"] = UNDECIDED  # one of several: its corrected interval holds zero
+    compared = [each for name, scores in shared.items() for each in _rows(name, scores, resamples, margins)]
+    _correct(compared, primary.get("key"))
+    rows = [row for row, *_ in compared]
     others = [row for name, scores in shared.items() for row in _other_tests(name, scores, primary, resamples)]
     return {
         "names": [side.name for side in sides],
@@ -74,6 +68,25 @@ def _compare_runs(
         "data": data_differences(first[0], second[0]),
         "changed": {name: _changed(name, scores, primary, examples) for name, scores in shared.items()},
     }
+
+
+_Compared = tuple[dict[str, Any], Interval, Prospect]  # a row, its interval alone, and what such data show
+
+
+def _correct(compared: Sequence[_Compared], primary: str | None) -> None:
+    """Correct the verdicts of secondary metrics for their number, and say what would decide what is undecided."""
+    secondary = [each for each in compared if each[0]["metric"] != primary and not each[0]["finding"]]
+    margins = [row["margin"] for row, *_ in secondary]
+    corrected = correct_verdicts([interval for _, interval, _ in secondary], margins)
+    levels = {}
+    for (row, *_), each in zip(secondary, corrected, strict=True):
+        row |= {"low": each.low, "high": each.high, "p_holm": each.p, "verdict": each.verdict}
+        levels[row["metric"]] = each.level
+    for row, _, prospect in compared:
+        row["primary"] = row["metric"] == primary
+        if row["verdict"] == UNDECIDED:
+            needed = what_decides(replace(prospect, level=levels.get(row["metric"], LEVEL)))
+            row["needed"] = needed._asdict() if needed else None
 
 
 def difference_in(
@@ -90,12 +103,13 @@ def difference_in(
     split, evaluator, name = metric.split("/")
     key = f"{evaluator}_{split}"
     shared, _ = shared_scores(sides)
-    return next(_rows(key, shared[key], resamples, default_margins(), name), None) if key in shared else None
+    rows = _rows(key, shared[key], resamples, default_margins(), name) if key in shared else iter(())
+    return next((row for row, *_ in rows), None)
 
 
 def _rows(
     name: str, scores: SidesScores, resamples: int, margins: Margins, only: str | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[_Compared]:
     """A row for each metric that all runs have, or for the one that is named."""
     every = [each for side in scores for each in side]
     named = [measure for measure in every[0].measures if only in (None, measure.name)]
@@ -109,11 +123,9 @@ def _rows(
     evaluator, _, split = name.rpartition("_")
     for measure, units, first, second in zip(measures, drawn, found[::2], found[1::2], strict=True):
         difference = cell_difference(first, second)
-        interval = difference.low, difference.high, difference.p
-        finding = finding_of(measure, *scores)
+        finding = finding_of(measure, *scores) or (TOO_FEW if units.too_few else "")
         margin = margin_of(measure.name, margins)
-        compared = Difference(measure.name, first.mean, second.mean, *interval, finding, margin=margin)
-        yield {
+        row = {
             "metric": f"{split}/{evaluator}/{measure.name}",
             "first": first.mean,
             "second": second.mean,
@@ -122,15 +134,16 @@ def _rows(
             "low": difference.low,
             "high": difference.high,
             "p": difference.p,
+            "p_holm": difference.p,
             "margin": margin,
             "examples": rows,
-            "examples_needed": examples_needed(difference.low, difference.high, margin, rows)
-            if difference.lacks_seeds
-            else None,
             **units.described(),
             "lacks_seeds": difference.lacks_seeds,
-            "verdict": compared.verdict,
+            "finding": finding,
+            "verdict": finding or verdict(difference.low, difference.high, margin),
         }
+        design = Design(first.examples, (len(first.values), len(second.values)))
+        yield row, difference.interval, Prospect(measured_variances(first, second).variances, design, margin)
 
 
 def _decisive(name: str, scores: Scores, primary: Mapping[str, Any]) -> Measure:

@@ -43,7 +43,7 @@ from embexp.experiment.sides import (
     shared_scores,
 )
 from embexp.reports.leaderboard_content import null_for_nan
-from embexp.reports.verdict_words import BETTER, IDENTICAL, UNDECIDED, WORSE, kind_of
+from embexp.reports.verdict_words import BETTER, IDENTICAL, TOO_FEW, UNDECIDED, WORSE, kind_of
 
 SCHEMA = 1  # of the JSON; docs/power-and-gate.md describes it
 SHIP, DO_NOT = "ship", "do not ship"
@@ -87,7 +87,7 @@ def decide(cells: tuple[Cell, Cell], margin: float, level: float = LEVEL, findin
     """
     found = cell_difference(*cells)
     low, high = found.at(level)
-    plain = finding or verdict(found.low, found.high, margin)
+    plain = finding or (TOO_FEW if cells[0].too_few else verdict(found.low, found.high, margin))
     if kind_of(plain) not in (BETTER, UNDECIDED):
         return Decision(UNDECIDED if math.isnan(found.low) and not finding else DO_NOT, plain, low, high)
     word = SHIP if verdict(low, high, margin) == BETTER else UNDECIDED
@@ -101,7 +101,7 @@ def guard(cells: tuple[Cell, Cell], margin: float, level: float = LEVEL, finding
     """
     found = cell_difference(*cells)
     low, high = found.at(level)
-    plain = finding or verdict(found.low, found.high, margin)
+    plain = finding or (TOO_FEW if cells[0].too_few else verdict(found.low, found.high, margin))
     if kind_of(plain) == WORSE:
         return Decision(DO_NOT, plain, low, high)
     passes = finding == IDENTICAL or low > -margin

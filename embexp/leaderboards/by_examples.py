@@ -9,11 +9,13 @@ import numpy
 
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, KeptExamples, Scores
+from embexp.evaluation.stats.power import Design, Prospect, measured_variances
 from embexp.evaluation.stats.resampling import drawn_in
 from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
 from embexp.leaderboards.axes import CellKey, Place
 from embexp.leaderboards.cells import CellResult, GroupResult, MetricKeys, best_of, mixed_base_columns
 from embexp.reports.leaderboard_content import Estimate, Labels
+from embexp.reports.verdict_words import TOO_FEW
 from embexp.tracking.mlflow_tracker import allowed_name
 
 if TYPE_CHECKING:
@@ -66,9 +68,10 @@ def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, r
         (one, first_cell), (other, second_cell) = named[first], named[second]
         return _p_between(first_cell, second_cell, [*pools[0][one], *pools[0][other]])
 
+    more = {"examples": examples, "finding": TOO_FEW if drawn.too_few else ""}
     return GroupResult(
         [
-            _cell_result(cell, delta, *(pool[place.column] for pool in pools))
+            replace(_cell_result(cell, delta, *(pool[place.column] for pool in pools)), **more)
             for place, cell, delta in zip(places, cells, deltas, strict=True)
         ],
         {column: _score(cell, pools[0][column])[0] for column, cell in columns.items()},
@@ -124,7 +127,10 @@ def _cell_result(cell: Cell, delta: Cell, cells: Sequence[Cell], deltas: Sequenc
     score, std = _score(cell, cells)
     nothing = replace(delta, values=delta.values[:1] * 0, resampled=delta.resampled[:1] * 0, has_seed=False)
     found = cell_difference(nothing, delta, deltas)
-    return CellResult(score, std, Estimate(found.value, found.low, found.high), found.p, found.lacks_seeds)
+    others = sum(len(other.values) - 1 for other in deltas if other is not delta and other.has_seed)
+    design = Design(delta.examples, (0, len(delta.values) if delta.has_seed else 0), others)
+    prospect = Prospect(measured_variances(nothing, delta, deltas).variances, design)
+    return CellResult(score, std, found.interval, found.lacks_seeds, prospect)
 
 
 def _score(cell: Cell, pool: Sequence[Cell]) -> tuple[Estimate, float]:

@@ -6,16 +6,18 @@ independently. So intervals are rather too long, and more cells are tied with th
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from embexp.evaluation.stats.seeds import LEVEL
+from embexp.evaluation.stats.power import Design, Prospect, Variances
+from embexp.evaluation.stats.seeds import LEVEL, Interval
 from embexp.leaderboards.axes import CellKey, Place
 from embexp.leaderboards.cells import CellResult, GroupResult, MetricKeys, best_of, mixed_base_columns
 from embexp.reports.leaderboard_content import Estimate, Labels
 
 _NORMAL_HALF = 1.959963984540054  # standard errors from the middle of a 95 % interval to its end
+_SCALE = 10_000  # what Prospect takes for the number of examples, which metrics do not say
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,13 @@ def results_by_metrics(places: Sequence[Place], keys: MetricKeys) -> GroupResult
         use_gains = first in deltas and second in deltas and one_base  # gains on one model vary less than scores
         of_pair, of_all = (deltas, deltas) if use_gains else (named, scores)
         cells = [of_pair[first], of_pair[second]]  # their examples vary independently
-        return _error(cells, spread(of_all, *columns))[1](cells[0].mean - cells[1].mean)
+        return _p_of(cells[0].mean - cells[1].mean, *_error(cells, spread(of_all, *columns)))
 
     results = [
         _cell_result(scores[key], deltas[key], spread(scores, column_of[key]), spread(deltas, column_of[key]))
         for key in scores
     ]
-    estimates = {column: _estimate(cell, spread(scores, column))[0] for column, cell in bases.items()}
+    estimates = {column: _estimate(_interval(cell, spread(scores, column))) for column, cell in bases.items()}
     return GroupResult(results, estimates, best_of({key: cell.mean for key, cell in named.items()}, p_between))
 
 
@@ -103,33 +105,42 @@ def _pooled(cells: Sequence[_Numbers]) -> _Spread | None:
 
 
 def _cell_result(score: _Numbers, delta: _Numbers, of_scores: _Spread | None, of_deltas: _Spread | None) -> CellResult:
-    estimate, _, _ = _estimate(score, of_scores)
-    difference, p, lacks_seeds = _estimate(delta, of_deltas)
     std = math.sqrt(variance(score.values)) if len(score.values) > 1 else math.nan
-    return CellResult(estimate, std, difference, p, lacks_seeds)
+    lacks_seeds = delta.has_seed and of_deltas is None
+    variances = Variances(delta.of_examples * _SCALE, of_deltas.variance if of_deltas else 0.0)
+    others = max(0, of_deltas.degrees - (len(delta.values) - 1)) if of_deltas else 0
+    prospect = Prospect(variances, Design(_SCALE, (0, len(delta.values)), others))
+    estimate = _estimate(_interval(score, of_scores))
+    return CellResult(estimate, std, _interval(delta, of_deltas), lacks_seeds, prospect)
 
 
-def _estimate(cell: _Numbers, spread: _Spread | None) -> tuple[Estimate, float, bool]:
-    """The mean with its interval, p of zero, and whether the variance between seeds is unknown."""
+def _estimate(interval: Interval) -> Estimate:
+    return Estimate(interval.value, interval.low, interval.high)
+
+
+def _interval(cell: _Numbers, spread: _Spread | None) -> Interval:
+    """The mean with its interval."""
+    from scipy.stats import t
+
     low, high = fmean(cell.lows), fmean(cell.highs)
-    error, tail, half_in_errors = _error([cell], spread)
-    lacks_seeds = cell.has_seed and spread is None
-    if not lacks_seeds and cell.has_seed:  # no interval is shorter than that over the examples alone
-        low, high = min(low, cell.mean - half_in_errors * error), max(high, cell.mean + half_in_errors * error)
-    return Estimate(cell.mean, low, high), tail(cell.mean), lacks_seeds
+    error, degrees = _error([cell], spread)
+    if spread and cell.has_seed:  # no interval is shorter than that over the examples alone
+        half = float(t.ppf(1 - LEVEL / 2, degrees)) * error
+        low, high = min(low, cell.mean - half), max(high, cell.mean + half)
+    return Interval(cell.mean, low, high, degrees)
 
 
-def _error(cells: Sequence[_Numbers], spread: _Spread | None) -> tuple[float, Callable[[float], float], float]:
-    """The standard error of a mean or a difference, the two-sided p of a value, and half of an interval in errors."""
-    from scipy.stats import norm, t
-
+def _error(cells: Sequence[_Numbers], spread: _Spread | None) -> tuple[float, float]:
+    """The standard error of a mean or a difference, and the degrees of freedom of Student's t."""
     of_examples = sum(cell.of_examples for cell in cells)
     of_seeds = sum(cell.share for cell in cells) * spread.variance if spread else 0.0
-    error = math.sqrt(of_examples + of_seeds)
     # The degrees are the harmonic mean of those of examples, which are many, and of seeds.
-    known = t((of_examples + of_seeds) / (of_seeds / spread.degrees)) if of_seeds else norm
+    degrees = (of_examples + of_seeds) / (of_seeds / spread.degrees) if of_seeds else math.inf
+    return math.sqrt(of_examples + of_seeds), degrees
 
-    def tail(value: float) -> float:
-        return float(2 * known.sf(abs(value) / error)) if error > 0 else math.nan
 
-    return error, tail, float(known.ppf(1 - LEVEL / 2))
+def _p_of(value: float, error: float, degrees: float) -> float:
+    """Of no difference, two-sided."""
+    from scipy.stats import t
+
+    return float(2 * t.sf(abs(value) / error, degrees)) if error > 0 else math.nan

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.evaluation.stats.multiple_comparisons import tied_with_best
+from embexp.evaluation.stats.power import Prospect
+from embexp.evaluation.stats.seeds import Interval
 from embexp.leaderboards.axes import CellKey, Place
 from embexp.reports.leaderboard_content import Cost, Estimate, Labels, LeaderboardCell
 from embexp.tracking.mlflow_runs import RecordedRun
@@ -14,13 +16,22 @@ from embexp.tracking.mlflow_tracker import allowed_name
 
 @dataclass(frozen=True)
 class CellResult:
-    """The results of a cell: see LeaderboardCell."""
+    """The results of a cell: see LeaderboardCell.
+
+    Attributes:
+        difference: to the untouched model, with the interval of this cell alone.
+        prospect: what the present examples and seeds show of it; None where that is not known.
+        examples: how many there are; 0: that is not known.
+        finding: what is known besides the interval; empty for nothing.
+    """
 
     score: Estimate
     std: float
-    difference: Estimate
-    p: float
+    difference: Interval
     lacks_seeds: bool
+    prospect: Prospect | None = None
+    examples: int = 0
+    finding: str = ""
 
 
 @dataclass(frozen=True)

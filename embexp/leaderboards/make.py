@@ -3,6 +3,7 @@
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,7 +16,8 @@ from embexp.config.compose import instantiate, resolve
 from embexp.core.arguments import RESAMPLES, problems_with, refuse
 from embexp.core.run_folder import write_json, write_text
 from embexp.errors import ConfigError
-from embexp.evaluation.scores import Difference
+from embexp.evaluation.stats.multiple_comparisons import CorrectedVerdict, correct_verdicts
+from embexp.evaluation.stats.power import what_decides
 from embexp.evaluation.stats.verdicts import Margins, default_margins, margin_of, margin_problems, margins_in
 from embexp.leaderboards.axes import Axes, Place, choose_axes, group_by_place
 from embexp.leaderboards.cells import COST_COLUMNS, CellResult, costs_of, find_cost, mark_fronts
@@ -24,9 +26,9 @@ from embexp.leaderboards.page import leaderboard_page
 from embexp.leaderboards.runs import ARTIFACTS, RunSource, entries_of, newest, send_leaderboard, source_of
 from embexp.leaderboards.tables import as_csv, as_markdown, print_leaderboard
 from embexp.protocols import Tracker
-from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, as_plain
+from embexp.reports.leaderboard_content import UNTOUCHED, Estimate, Labels, Leaderboard, LeaderboardCell, as_plain
 from embexp.reports.pictures.leaderboards import draw_heat_map, draw_interval_plot, draw_pareto_front
-from embexp.reports.verdict_words import COLLAPSED, IDENTICAL
+from embexp.reports.verdict_words import COLLAPSED, IDENTICAL, TOO_FEW, UNDECIDED, needed_words
 from embexp.tracking.mlflow_runs import RecordedRun
 
 
@@ -60,8 +62,7 @@ def make_leaderboard(
     )
     places = group_by_place(entries, axes)
     groups = group_places(places)
-    cells = [cell for number, group in enumerate(groups, 1) for cell in _cells(group, number, axes, resamples, margins)]
-    cells = mark_fronts(cells, chosen)
+    cells = mark_fronts([*_all_cells(groups, axes, resamples, margins)], chosen)
     cells.sort(key=lambda cell: (cell.group, math.isnan(cell.score.value), -cell.score.value))  # the best first
     trained = [cell for cell in cells if not cell.is_base]
     return Leaderboard(
@@ -77,21 +78,46 @@ def make_leaderboard(
     )
 
 
-def _cells(group: CellGroup, number: int, axes: Axes, resamples: int, margins: Margins) -> Iterator[LeaderboardCell]:
-    results = group.results(resamples)
-    for place, found in zip(group.places, results.cells, strict=True):
-        yield _cell(place, found, number, place.key in results.best, margin_of(place.metric, margins))
-    for column, score in results.bases.items():
-        row, metric = (UNTOUCHED, *[""] * (len(axes.rows) - 1)), group.places[0].metric
-        is_best = (None, column) in results.best
-        yield LeaderboardCell(row, column, metric, number, score, is_base=True, is_best=is_best)
+def _all_cells(
+    groups: Sequence[CellGroup], axes: Axes, resamples: int, margins: Margins
+) -> Iterator[LeaderboardCell]:
+    """The cells of all groups, the trained ones with verdicts that are corrected for their number."""
+    trained: list[tuple[LeaderboardCell, CellResult]] = []
+    bases: list[LeaderboardCell] = []
+    for number, group in enumerate(groups, 1):
+        results, metric = group.results(resamples), group.places[0].metric
+        for place, found in zip(group.places, results.cells, strict=True):
+            is_best = place.key in results.best
+            trained.append((_cell(place, found, number, is_best, margin_of(place.metric, margins)), found))
+        for column, score in results.bases.items():
+            row, is_best = (UNTOUCHED, *[""] * (len(axes.rows) - 1)), (None, column) in results.best
+            bases.append(LeaderboardCell(row, column, metric, number, score, is_base=True, is_best=is_best))
+    tested = [(cell.margin, found.difference) for cell, found in trained if not cell.verdict]
+    corrected = iter(correct_verdicts([each for _, each in tested], [margin for margin, _ in tested]))
+    for cell, found in trained:
+        yield cell if cell.verdict else _with_verdict(cell, found, next(corrected))
+    yield from bases
+
+
+def _with_verdict(cell: LeaderboardCell, found: CellResult, corrected: CorrectedVerdict) -> LeaderboardCell:
+    """The cell with its verdict, the interval of that, and what would decide where it is undecided."""
+    prospect, needed = found.prospect, None
+    if prospect and corrected.verdict == UNDECIDED:
+        needed = what_decides(replace(prospect, margin=cell.margin, level=corrected.level))
+    return replace(
+        cell,
+        difference=replace(cell.difference, low=corrected.low, high=corrected.high),
+        p=corrected.p,
+        verdict=corrected.verdict,
+        needed=needed_words(needed._asdict(), found.examples) if needed else "",
+    )
 
 
 def _cell(place: Place, found: CellResult, number: int, is_best: bool, margin: float) -> LeaderboardCell:
+    """A trained cell; its verdict is empty unless it is known without an interval."""
     of_runs = {entry.run.tags.get("verdict", "") for entry in place.entries}
-    finding = of_runs.pop() if of_runs in ({IDENTICAL}, {COLLAPSED}) else ""
+    finding = of_runs.pop() if of_runs in ({IDENTICAL}, {COLLAPSED}, {TOO_FEW}) else ""
     gain = found.difference
-    change = Difference(place.metric, 0.0, gain.value, gain.low, gain.high, finding=finding, margin=margin)
     return LeaderboardCell(
         row=place.row,
         column=place.column,
@@ -99,10 +125,10 @@ def _cell(place: Place, found: CellResult, number: int, is_best: bool, margin: f
         group=number,
         score=found.score,
         std=found.std,
-        difference=found.difference,
-        p=found.p,
+        difference=Estimate(gain.value, gain.low, gain.high),
+        alone=(gain.low, gain.high),
         margin=margin,
-        verdict=change.verdict,
+        verdict=finding or found.finding,
         lacks_seeds=found.lacks_seeds,
         is_best=is_best,
         costs=costs_of(place),

@@ -18,10 +18,14 @@ from embexp.reports.verdict_words import kind_of, margin_line
 _LEAST_WIDTH = 120  # of the terminal, so that names of usual length are not broken
 _MOST_LINES = 40  # of a table on a terminal; files have all of them
 _PIVOT_NAMES, _PIVOT_CELL = 20, 40  # columns of a terminal that the names, and each cell of a pivot, take
-_OF_A_CELL = ("metric", "group", "score", "low", "high", "std", "difference", "difference_low", "difference_high", "p")
+_OF_A_CELL = ("metric", "group", "score", "low", "high", "std", "difference", "difference_low", "difference_high")
 _OF_A_CELL += (
+    "alone_low",
+    "alone_high",
+    "p",
     "margin",
     "verdict",
+    "needed",
     "is_best",
     "on_front",
     "lacks_seeds",
@@ -32,6 +36,8 @@ _OF_A_CELL += (
 _STYLE = {"better": "green", "worse": "red"}
 _BEST = "* the best on its examples, or not significantly worse (all pairs, Holm's correction, 5 %)"
 _FRONT = "o on the front: no other cell of its group is as good in both the score and {heading}"
+_CORRECTED = "differences to the untouched models: intervals and verdicts are corrected for their number, {number} (Holm)"
+_MOST_NEEDS = 10  # lines on what would decide below a table; files of numbers have all
 
 
 def _tables(leaderboard: Leaderboard, width: int) -> Iterator[Table]:
@@ -57,7 +63,19 @@ def notes_of(leaderboard: Leaderboard) -> list[str]:
     """The lines below the tables."""
     front = [_FRONT.format(heading=leaderboard.chosen_cost.heading)] if leaderboard.chosen_cost else []
     margins = margin_line([vars(cell) for cell in leaderboard.trained])
-    return [*([_BEST] if leaderboard.cells else []), *front, *([margins] if margins else []), *leaderboard.notes]
+    compared = sum(not math.isnan(cell.p) for cell in leaderboard.trained)
+    corrected = [_CORRECTED.format(number=compared)] if compared > 1 else []
+    best = [_BEST] if leaderboard.cells else []
+    return [*best, *front, *([margins] if margins else []), *corrected, *_needs(leaderboard), *leaderboard.notes]
+
+
+def _needs(leaderboard: Leaderboard) -> Iterator[str]:
+    """What would decide each undecided cell."""
+    undecided = [cell for cell in leaderboard.trained if cell.needed]
+    for cell in undecided[:_MOST_NEEDS]:
+        yield f"{label(leaderboard.names_in(cell))} is undecided: {cell.needed}"
+    if more := undecided[_MOST_NEEDS:]:
+        yield f"{len(more)} more cells are undecided: the column needed of the CSV says what would decide them"
 
 
 def _pivot_table(leaderboard: Leaderboard) -> Table:
@@ -148,6 +166,7 @@ def values_of(cell: LeaderboardCell) -> dict[str, Any]:
     score, difference = cell.score, cell.difference
     every = vars(cell) | {"score": score.value, "low": score.low, "high": score.high, "difference": difference.value}
     every |= {"difference_low": difference.low, "difference_high": difference.high}
+    every |= {"alone_low": cell.alone[0], "alone_high": cell.alone[1]}
     return {name: every[name] for name in _OF_A_CELL}
 
 

@@ -150,7 +150,10 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         of_seeds = " (paired bootstrap), not how seeds do: name runs with more seeds, <run>,<run>, to have both."
     yield f"\nIntervals and p hold how the examples vary{of_seeds}"
     rows = found["metrics"]
-    yield "- verdicts but that of the first run's primary metric are corrected for their number (Holm)"
+    secondary = sum(not row["primary"] for row in rows)
+    if any(row["primary"] for row in rows):
+        yield "- * the first run's primary metric: its verdict is that of its own interval"
+    yield f"- rows without a star are secondary: interval, p and verdict are corrected for their number, {secondary} (Holm)"
     yield from (f"- {line}" for line in (margin_line(rows), *unit_lines(rows), *undecided_lines(rows)) if line)
     if found["other_tests"]:
         yield "\n## Other tests of no difference (p not corrected for their number)\n"
@@ -176,13 +179,14 @@ def _changed_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _metric_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     interval = "-" if math.isnan(row["low"]) else f"{row['low']:+.4f} to {row['high']:+.4f}"
-    p = f"{row['p_holm']:.4f}" if "p_holm" in row else "-"
+    p = "-" if math.isnan(row["p_holm"]) else f"{row['p_holm']:.4f}"
     means = zip((row["first"], row["second"]), row["stds"], strict=True)
     numbers = (
         *(f"{mean:.4f}{'' if math.isnan(std) else f' ± {std:.4f}'}" for mean, std in means),
         f"{row['difference']:+.4f}",
     )
-    return (row["metric"], *numbers, interval, p, row["verdict"])
+    name = row["metric"] + ("\\*" if row["primary"] else "")
+    return (name, *numbers, interval, p, row["verdict"])
 
 
 def _shown(value: Any) -> str:

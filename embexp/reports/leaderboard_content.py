@@ -58,10 +58,12 @@ class LeaderboardCell:
         metric: its key, such as `test/sts/spearman_cosine`; higher is better.
         group: the number of its group: cells that were evaluated on the same examples, and have a best of their own.
         score: the mean over the seeds; `std` is the standard deviation between them, nan for a single one.
-        difference: to the untouched model; nan for that one.
-        p: of no difference to it.
+        difference: to the untouched model; nan for that one. Its interval is corrected for the number of cells.
+        alone: ends of the 95 % interval of the difference, were this the only cell.
+        p: of no difference to it, corrected likewise.
         margin: the smallest difference worth having.
         verdict: see docs/verdicts.md; empty for the untouched model.
+        needed: what would decide, where that is undecided.
         lacks_seeds: the intervals cover examples only: the variance between seeds is unknown.
         is_best: the best of its group, or not significantly different from it.
         costs: the mean over the runs, by the name of the cost.
@@ -76,9 +78,11 @@ class LeaderboardCell:
     score: Estimate
     std: float = math.nan
     difference: Estimate = Estimate(math.nan)
+    alone: tuple[float, float] = (math.nan, math.nan)
     p: float = math.nan
     margin: float = math.nan
     verdict: str = ""
+    needed: str = ""
     lacks_seeds: bool = False
     is_best: bool = False
     is_base: bool = False

@@ -12,6 +12,7 @@ EQUAL = "equal within"  # with the margin behind it
 IDENTICAL = "identical"  # the same predictions: no interval is needed
 COLLAPSED = "worse: collapsed"  # the second model gives one value to all examples
 NO_INTERVAL = "no interval"  # no values of single examples: nothing can be said
+TOO_FEW = "too few to judge"  # one unit, one example of a class, or a handful of pairs: nothing can be said
 _THAN = {
     BETTER: "better than",
     WORSE: "worse than",
@@ -19,6 +20,7 @@ _THAN = {
     IDENTICAL: "identical to",
     UNDECIDED: "not told apart by these examples from",
     NO_INTERVAL: "not compared by an interval with",
+    TOO_FEW: "not judged, for too few examples, against",
 }
 
 
@@ -94,9 +96,42 @@ def undecided_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     ['ap_dot is undecided: about 8,200 examples would show a difference of 0.005 in 80 of 100 cases']
     """
     for row in rows:
-        if row["verdict"] == UNDECIDED and row.get("examples_needed"):
+        if row["verdict"] != UNDECIDED:
+            continue
+        if row.get("examples_needed"):
             needed = f"about {_rounded(row['examples_needed']):,} examples would show a difference of {row['margin']:g}"
             yield f"{row['metric']} is undecided: {needed} in 80 of 100 cases"
+        elif row.get("needed"):
+            yield f"{row['metric']} is undecided: {needed_words(row['needed'], row['examples'])}"
+
+
+def needed_words(needed: Mapping[str, Any], examples: int = 0) -> str:
+    """What would decide, as a sentence.
+
+    >>> needed = {"difference": 0.005, "is_equal": False, "times": 3.1, "seeds": 4, "sides": 1}
+    >>> needed_words(needed, 1000)
+    '4 more seeds, or about 2,100 more examples, would show a difference of 0.005 in 80 of 100 cases'
+    >>> needed_words(needed | {"is_equal": True, "seeds": None})
+    'about 3.1 times as many examples would show equal models as equal within 0.005 in 80 of 100 cases'
+    >>> needed_words(needed | {"times": None, "seeds": 1, "sides": 2})
+    '1 more seed on each side would show a difference of 0.005 in 80 of 100 cases'
+
+    Args:
+        needed: as `stats.power.what_decides` finds it.
+        examples: how many there are; 0: that is not known.
+    """
+    ways = []
+    if seeds := needed["seeds"]:
+        ways.append(f"{seeds} more seed{'s' * (seeds > 1)}{' on each side' * (needed['sides'] > 1)}")
+    if times := needed["times"]:
+        more = math.ceil(examples * (times - 1))
+        factor = f"{times:.2g}" if times < 99 else f"{_rounded(math.ceil(times)):,}"
+        ways.append(f"about {_rounded(more):,} more examples" if examples else f"about {factor} times as many examples")
+    what = "equal models as equal within" if needed["is_equal"] else "a difference of"
+    shown = f"show {what} {needed['difference']:g} in 80 of 100 cases"
+    if not ways:
+        return f"neither seeds nor examples alone would {shown}: more of both"
+    return f"{', or '.join(ways)}{',' * (len(ways) > 1)} would {shown}"
 
 
 def _rounded(number: int) -> int:

@@ -76,12 +76,14 @@ AUTO = "auto"
 GROUP = "group"  # a column of the examples: the number of the group that a row is in
 _OF_LABELS = ("average_precision", "roc_auc", "best_accuracy", "best_f1")  # of two classes
 _OF_MEANS = ("mean", "best_accuracy", "best_f1", "macro_f1")
+_OF_PAIRS = ("spearman", "pearson")
 # Columns of the examples whose texts tie rows together, for each kind of example; the first alone where all of them
 # tie nearly everything to one group.
 _TYING = (("sentence1", "sentence2"), ("anchor", "positive"), ("query", "relevant_document"), ("query", "positive"))
 _TYING += (("first", "second"), ("text",))
 _LARGEST = 0.2  # share of the rows: a larger group is no unit among others
 FEW_UNITS, FEW_OF_A_CLASS = 50, 20
+FEWEST_PAIRS = 10  # of a correlation; with fewer equal models are told apart too often
 
 
 def is_grouped_by_default(statistic: str) -> bool:
@@ -137,6 +139,7 @@ class Drawn:
         least: half of the interval where no unit differs between the models: 3 / units for means, the upper limit of a
             share of which n units showed none (Hanley & Lippman-Hand 1983, "If nothing goes wrong, is everything all
             right?", JAMA 249, 1743-1745).
+        too_few: one unit, one example of the rarer class, or a handful of pairs: no interval means anything.
     """
 
     units: int
@@ -144,6 +147,7 @@ class Drawn:
     what: str = ""
     few: int = 0
     least: float = 0.0
+    too_few: bool = False
 
     def described(self) -> dict[str, Any]:
         """As plain values, for the row of a table."""
@@ -161,12 +165,16 @@ def drawn_in(measure: Any, examples: Mapping[str, Sequence[Any]], rows: int) -> 
     groups = examples.get(GROUP) if measure.unit else None
     units = rows if groups is None else len(numpy.unique(groups))
     few = units if measure.statistic in _OF_MEANS and units < FEW_UNITS else 0
+    too_few = units < (FEWEST_PAIRS if measure.statistic in _OF_PAIRS else 2)
     if measure.statistic in _OF_LABELS:
-        rarer = int(numpy.unique(examples[measure.gold], return_counts=True)[1].min()) if rows else 0
+        counts = numpy.unique(examples[measure.gold], return_counts=True)[1]
+        rarer = int(counts.min()) if len(counts) > 1 else 0
+        too_few = too_few or rarer < 2
         few = min(filter(None, (few, rarer if rarer < FEW_OF_A_CLASS else 0)), default=0)
     is_coarse = measure.statistic in _OF_MEANS and not measure.name.startswith("margin")  # may be equal by chance
     least = 3 / units if units and is_coarse else 0.0
-    return Drawn(units, groups, measure.unit or "" if groups is not None else "", few if few > 1 else 0, least)
+    what = measure.unit or "" if groups is not None else ""
+    return Drawn(units, groups, what, 0 if too_few else few, least, too_few)
 
 
 def widening(units: int) -> tuple[float, float]:

@@ -51,6 +51,7 @@ class Cell:
         has_seed: False for a model without randomness, such as the untouched base.
         few: the number of units where they are so few that the interval is widened; 0: they are enough.
         least: half of an interval of a difference where no unit differs.
+        too_few: there are so few that there is no interval.
     """
 
     values: numpy.ndarray
@@ -59,6 +60,7 @@ class Cell:
     has_seed: bool = True
     few: int = 0
     least: float = 0.0
+    too_few: bool = False
 
     @property
     def mean(self) -> float:
@@ -82,6 +84,57 @@ class _CellSummary:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A difference with the ends of its 95 % interval, which Student's t of so many degrees of freedom made."""
+
+    value: float
+    low: float
+    high: float
+    degrees: float = math.inf
+
+    def at(self, level: float) -> tuple[float, float]:
+        """The ends of the interval with this error: that of 95 %, stretched about the value as Student's t is.
+
+        The resamples themselves show no errors of less than one in as many as there are.
+
+        >>> found = Interval(0.5, 0.4, 0.7, degrees=10)
+        >>> [round(end, 3) for end in (*found.at(0.05), *found.at(0.001))]
+        [0.4, 0.7, 0.294, 0.912]
+        """
+        from scipy.stats import t
+
+        if level == LEVEL:
+            return self.low, self.high
+        stretch = float(t.ppf(1 - level / 2, self.degrees) / t.ppf(1 - LEVEL / 2, self.degrees))
+        centre = self._centre
+        return centre - stretch * (centre - self.low), centre + stretch * (self.high - centre)
+
+    @property
+    def p(self) -> float:
+        """Of no difference, two-sided: the error of the interval that has an end at zero; nan without an interval.
+
+        >>> found = Interval(0.5, 0.4, 0.7, degrees=10)
+        >>> [round(abs(end), 6) for end in found.at(found.p)]
+        [0.0, 1.5]
+        """
+        from scipy.stats import t
+
+        if math.isnan(self.low) or math.isnan(self.high):
+            return math.nan
+        centre = self._centre
+        half = centre - self.low if centre > 0 else self.high - centre
+        if half <= 0:
+            return float(centre == 0)
+        stretch = abs(centre) / half
+        return float(2 * t.sf(stretch * t.ppf(1 - LEVEL / 2, self.degrees), self.degrees))
+
+    @property
+    def _centre(self) -> float:
+        """The value; where it lies outside of the interval (resamples may all be above it) the middle."""
+        return self.value if self.low < self.value < self.high else (self.low + self.high) / 2
+
+
+@dataclass(frozen=True)
 class _CellDifference:
     """The mean of the second cell minus that of the first, with the ends of the 95 % interval."""
 
@@ -93,19 +146,13 @@ class _CellDifference:
     p_of_seeds: float = 0.0  # by Student's t over seeds and examples; 0 if the variance between seeds is unknown
     degrees: float = math.inf  # of freedom of Student's t that the interval is made with
 
+    @property
+    def interval(self) -> Interval:
+        return Interval(self.value, self.low, self.high, self.degrees)
+
     def at(self, level: float) -> tuple[float, float]:
-        """The ends of the interval with this error: that of 95 %, stretched about the value as Student's t is.
-
-        The resamples themselves show no errors of less than one in as many as there are.
-
-        >>> found = _CellDifference(0.5, 0.4, 0.7, 0.0, lacks_seeds=True, degrees=10)
-        >>> [round(end, 3) for end in (*found.at(0.05), *found.at(0.001))]
-        [0.4, 0.7, 0.294, 0.912]
-        """
-        from scipy.stats import t
-
-        stretch = float(t.ppf(1 - level / 2, self.degrees) / t.ppf(1 - LEVEL / 2, self.degrees))
-        return self.value - stretch * (self.value - self.low), self.value + stretch * (self.high - self.value)
+        """The ends of the interval with this error."""
+        return self.interval.at(level)
 
 
 def resample_cells(
@@ -134,6 +181,7 @@ def resample_cells(
             drawn.units,
             few=drawn.few,
             least=drawn.least,
+            too_few=drawn.too_few,
         )
         for cell, end in zip(cells, ends, strict=True)
     ]
@@ -165,8 +213,11 @@ def _estimate(value: float, resampled: numpy.ndarray, cells: list[Cell], others:
     low, high, p = interval_and_p(value, resampled, cells[0].few, cells[0].least)
     share = sum(cell.share for cell in cells)
     spread = seed_spread([*{id(cell): cell for cell in [*cells, *others]}.values()])  # each counts once
+    if cells[0].too_few:
+        return _CellDifference(value, math.nan, math.nan, math.nan, lacks_seeds=share > 0 and spread is None)
     if share == 0 or spread is None or math.isnan(value):
-        return _CellDifference(value, low, high, p, lacks_seeds=share > 0, degrees=cells[0].examples - 1)
+        units = cells[0].few or cells[0].examples
+        return _CellDifference(value, low, high, p, lacks_seeds=share > 0, degrees=units - 1)
     half, p_of_t, degrees = _students(value, resampled, share, spread, cells[0].examples)
     low, high = min(low, value - half), max(high, value + half)
     return _CellDifference(value, low, high, max(p, p_of_t), lacks_seeds=False, p_of_seeds=p_of_t, degrees=degrees)

@@ -96,7 +96,7 @@ def _value_text(cell: LeaderboardCell) -> str:
 
 
 _OF_VERDICTS = {"better": BLUE, "equal": GREEN, "identical": GREEN, "undecided": GREY, "worse": VERMILION}
-_OF_VERDICTS |= {"no interval": BLACK}
+_OF_VERDICTS |= {"no interval": BLACK, "too few to judge": BLACK}
 _MOST_INTERVALS = 40  # cells; of more those that gained most
 _CELL, _BESIDES_CELLS = 0.3, 1.9  # inches for each cell, and for all else
 _NAME_COLUMNS = 34  # of Latin letters that fit left of the intervals
