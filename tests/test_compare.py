@@ -1,6 +1,7 @@
 """Two finished runs on one page."""
 
 import json
+import re
 import shutil
 
 import numpy
@@ -10,6 +11,8 @@ from test_run import plan_of
 
 from embexp.config.compose import compose
 from embexp.errors import ConfigError, DataError
+from embexp.evaluation.stats.power import Design, Prospect, Variances
+from embexp.evaluation.stats.seeds import Interval
 from embexp.experiment import compare as comparing
 from embexp.experiment.compare import compare, with_runs
 from embexp.experiment.execute import execute
@@ -213,23 +216,46 @@ def test_examples_of_an_earlier_version_are_distinguished(two_runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("metric", "p", "verdict"),
+    ("metric", "half", "verdict"),
     [
-        ("spearman_dot", 0.03, "undecided"),
-        ("spearman_dot", 0.00001, "better"),
-        ("spearman_cosine", 0.03, "better"),  # the primary one is no choice among several
+        ("spearman_dot", 0.09, "undecided"),
+        ("spearman_dot", 0.01, "better"),
+        ("spearman_cosine", 0.09, "better"),  # the primary one is no choice among several
     ],
 )
 def test_of_several_metrics_only_the_primary_one_has_the_verdict_of_its_own_interval(
-    two_runs, monkeypatch, metric, p, verdict
+    two_runs, monkeypatch, capsys, metric, half, verdict
 ):
-    def with_p(*arguments):
-        for row in rows(*arguments):
+    def with_interval(*arguments):
+        for row, _, prospect in rows(*arguments):
             is_it = row["metric"] == f"test/sts/{metric}"
-            yield row | ({"p": p, "verdict": "better"} if is_it else {"p": 0.9})
+            value, reach = (0.1, half) if is_it else (0.0, 0.2)
+            found = Interval(value, value - reach, value + reach)
+            verdict_alone = "better" if is_it else "undecided"
+            yield row | {"low": found.low, "high": found.high, "verdict": verdict_alone}, found, prospect
 
     rows = comparing._rows
-    monkeypatch.setattr(comparing, "_rows", with_p)
+    monkeypatch.setattr(comparing, "_rows", with_interval)
     found = compared(two_runs / "mnrl", two_runs / "cosent", **{"verdict.margin": 0})
     (row,) = (row for row in found["metrics"] if row["metric"] == f"test/sts/{metric}")
     assert row["verdict"] == verdict
+    assert (row["low"] > 0) == (verdict == "better")  # the interval that is shown is that of the verdict
+    others = sum(not each["primary"] for each in found["metrics"])
+    page = capsys.readouterr().out
+    assert f"corrected for their number, {others} (Holm)" in page
+    assert "| test/sts/spearman_cosine\\* |" in page
+
+
+def test_an_undecided_side_says_what_would_decide(two_runs, monkeypatch, capsys):
+    def undecided(*arguments):
+        for row, _, _ in rows(*arguments):
+            found = Interval(0.0, -0.01, 0.01)
+            prospect = Prospect(Variances(0.05, seeds=0.00001), Design(2000, (3, 3)), 0.02)
+            yield row | {"low": -0.01, "high": 0.01, "verdict": "undecided", "finding": ""}, found, prospect
+
+    rows = comparing._rows
+    monkeypatch.setattr(comparing, "_rows", undecided)
+    found = compared(two_runs / "mnrl", two_runs / "cosent")
+    needed = [row["needed"] for row in found["metrics"]]
+    assert all(each["seeds"] > 0 and each["sides"] == 2 for each in needed)
+    assert re.search(r"- test/sts/spearman_cosine is undecided: \d+ more seeds? on each side", capsys.readouterr().out)

@@ -37,6 +37,7 @@ class _Root(Stage):
     experiment: Any = None
     name: str | None = None
     seed: int = 42
+    vary: Any = field(default_factory=list)
     threads: int | None = None
     profile: bool = False
     max_unknown_tokens: float = 0.3

@@ -154,7 +154,7 @@ def _flat(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         for key, value in node.items():
             yield from _flat(value, f"{path}.{key}" if path else str(key))
     else:
-        yield path, node
+        yield path, None if node == [] else node  # as of a run of an earlier version, which had no such key
 
 
 _PARTS = {

@@ -172,8 +172,9 @@ def _metric(given: str | None, candidate: Side, shared: Mapping[str, SidesScores
     """The metric that decides: the one that was typed, else the primary one of the candidate's runs."""
     if given:
         return key_of(given, shared, "metric")
-    key = key_of(result_of(candidate.folders[0])["primary"]["key"], shared, "metric")
-    if key.startswith("dev/"):
+    results = [result_of(folder) for folder in candidate.folders]
+    key = key_of(results[0]["primary"]["key"], shared, "metric")
+    if key.startswith("dev/") and any(each.get("picked_on_dev", True) for each in results):
         raise ConfigError(
             f"The verdict of {candidate.name} falls on dev, which picked its checkpoint: such a verdict flatters",
             expected="runs with a test split, or the metric typed by who knows this",

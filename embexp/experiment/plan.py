@@ -50,6 +50,8 @@ from embexp.experiment.stage_config import (
     names_in_stages,
     problem_of_stage,
     stages_of,
+    unvaried_split,
+    varied,
     with_losses,
 )
 from embexp.experiment.unknown_tokens import base_name, check_models, check_step_models
@@ -160,7 +162,7 @@ def check_without_rows(config: DictConfig, choices: Mapping[str, Any]) -> None:
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:
-    resolved = resolve(config)
+    resolved = resolve(varied(config))
     check_stages(resolved)
     refuse(_setting_problems(resolved))
     check_data_of_evaluators(resolved)
@@ -292,7 +294,7 @@ def _plan_stages(
         mine = planning.of_stage(config, problems)
         if stage := mine.attempt(plan_stage, config, folder / "stages" / config.name, planning.builder):
             findings = check_stage(stage, planning.model, place)
-            mine.add(findings.errors, DataError)
+            mine.add((*findings.errors, *unvaried_split(stage, planning.config)), DataError)
             planning.of_stage(config, warnings).add(findings.warnings, DataError)
             stages.append(stage)
     return tuple(stages), tuple(warnings.found)

@@ -54,6 +54,7 @@ def record_results(
         "primary_value": dev.metrics[plan.primary_metric] if dev else primary["trained"],
         "verdict": primary["verdict"],
         "training": stage.summary,
+        "picked_on_dev": stage.was_chosen,
         "model_path": str(stage.model_path),
         "adapter_base": adapter_base(stage.model_path),
         "tracked": plan.tracker.where(),

@@ -1,16 +1,23 @@
 """The stages as the configuration names them: their keys, loss and modifier, before data are built."""
 
+import copy
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 from embexp.config.schemas import Stage
-from embexp.core.arguments import refuse
+from embexp.config.session import option_files
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.errors import Problem, did_you_mean
 from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes, without_costly_steps
 from embexp.losses.modifiers import modifier_of
 from embexp.losses.spec import LossSpec, is_auto, loss_for, spec_of
+
+if TYPE_CHECKING:
+    from embexp.training.stages import StagePlan
 
 _Node = Mapping[str, Any]
 _CHOSEN = ("dataset", "loss", "modifier", "trainer")  # groups that a stage chooses from
@@ -83,6 +90,62 @@ def stages_of(config: _Node) -> list[tuple[str, _Node]]:
             own = own | {"dataset": {**shared, "steps": {**(shared["steps"] or {}), **(data.get("steps") or {})}}}
         before.append((name, main | own))
     return [*before, (MAIN, main)]
+
+
+VARIED = {"split": "split", "negatives": "negatives", "rows": "draw_rows"}  # what `vary` may name, and the step's key
+_GIVEN = {"split": "step=[split]", "negatives": "negatives=random"}
+
+
+def varied(config: DictConfig) -> DictConfig:
+    """The configuration, in which `seed` also drives what `vary` names: the seeds of steps of the data.
+
+    Raises:
+        ConfigError: a word that nothing is called, or a step that is not there or draws nothing.
+    """
+    names = config.get("vary") or []
+    names = [names] if isinstance(names, str) else [*names]
+    if not names:
+        return config
+    refuse(problems_with("vary", names, LegalValues(one_of=tuple(VARIED), many=True), such_as=["split"]))
+    config = copy.deepcopy(config)
+    with flag_override(config, ["struct", "readonly"], False):
+        if config.dataset.steps is None:
+            config.dataset.steps = {}
+        steps = config.dataset.steps
+        if "rows" in names:
+            steps.draw_rows = OmegaConf.load(option_files("step")["draw_rows"])
+        refuse(_without_effect(names, steps))
+        for name in names:
+            steps[VARIED[name]].seed = config.seed
+    return config
+
+
+def _without_effect(names: Sequence[str], steps: DictConfig) -> Iterator[Problem]:
+    for name in names:
+        step = steps.get(VARIED[name])
+        left = [other for other in names if other != name]
+        fixes = (f"vary=[{','.join(left)}]",)
+        if step is None:
+            text, fixes = f"names {name}, and no such step is there to be varied", (_GIVEN[name], *fixes)
+            yield Problem(text, "vary", names, expected="steps that draw at random", fix=fixes)
+        elif name == "negatives" and step.get("choose") != "random" and not _has_seed(step.get("retriever")):
+            text = "names negatives, and these are the best ranked ones with any seed"
+            fixes = ("dataset.steps.negatives.choose=random", *fixes)
+            yield Problem(text, "vary", names, expected="negatives that are drawn at random", fix=fixes)
+
+
+def _has_seed(node: Any) -> bool:
+    return isinstance(node, Mapping) and ("seed" in node or any(_has_seed(each) for each in node.values()))
+
+
+def unvaried_split(stage: "StagePlan", config: _Node) -> Iterator[Problem]:
+    """The problem of a split that shall be varied in data whose splits are given."""
+    names, data = config.get("vary") or (), stage.dataset
+    is_divided = any(report.step == "split" for report in data.history) and {*data.splits} != {"train"}
+    if "split" in names and stage.name == MAIN and not is_divided:
+        left = ",".join(name for name in names if name != "split")
+        text = "names split, and the data have their splits: nothing is divided"
+        yield Problem(text, "vary", names, expected="data whose dev or test the step split makes", fix=(f"vary=[{left}]",))
 
 
 def check_stages(config: _Node) -> None:

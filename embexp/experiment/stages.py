@@ -75,6 +75,7 @@ def _data_lines(dataset: EmbeddingDataset) -> list[str]:
 def _parameters(plan: RunPlan) -> dict[str, Any]:
     """The resolved configuration as flat parameters; `loss`, `model` and the like are the chosen names."""
     flat = dict(_flattened(plan.config, ""))
+    flat = {key: value for key, value in flat.items() if key != "vary" or value}  # runs of earlier versions had none
     main, found = plan.stages[-1], stand_ins(plan.config)
     return flat | {
         **{key: plan.choices[key] for key in ("dataset", "model", "loss", "trainer")},
@@ -135,20 +136,23 @@ def train(
             merge_adapter(model)
         load_weights(model, finished.model_path)
         return finished
-    dev = [evaluator for evaluator in plan.evaluators if "dev" in evaluator.splits]
-    can_choose = any(evaluator.name == plan.primary_evaluator for evaluator in dev)
-    if not can_choose:
+    primary = next(evaluator for evaluator in plan.evaluators if evaluator.name == plan.primary_evaluator)
+    is_scored, picks = "dev" in primary.splits, "test" in primary.splits  # dev that judges must not pick
+    if not is_scored:
         logger.warning("%s has no dev split: the last state is kept, not the best one.", plan.primary_evaluator)
+    elif not picks:
+        logger.info("%s has no test split: the last state is kept, so that dev can judge it.", plan.primary_evaluator)
     logger.info("Training %s on %s rows.", stage.name, f"{stage.dataset.splits['train'].num_rows:,}")
     return train_stage(
         stage,
         model,
-        scoring.in_step if can_choose else None,
+        scoring.in_step if is_scored else None,
         f"dev/{plan.primary_evaluator}/{plan.primary_metric}",
         journal,
         plan.seed,
         merges_adapter,
         on_evaluate,
+        picks,
     )
 
 

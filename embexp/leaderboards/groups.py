@@ -129,6 +129,9 @@ def notes_on(cells: Sequence[LeaderboardCell], groups: Sequence[CellGroup], axes
         yield f"{which} are taken of the runs' metrics alone, unpaired: more cells are tied than by their examples."
     if any(cell.lacks_seeds for cell in cells):
         yield "Intervals cover other examples, not other seeds: another seed may change a verdict. Type seed=1,2,3."
+    entries = [entry for place in places for entry in place.entries]
+    if drawn := {entry.run.params["vary"]: None for entry in entries if "vary" in entry.run.params}:
+        yield f"Seeds drew the data, too (vary={listed(drawn)}): intervals of several seeds hold that as well."
     if bases := {column: None for group in groups for column in sorted(mixed_base_columns(group.places, group.keys))}:
         yield (
             f"The untouched models of {listed(map(label, bases))} are not the same for all rows (from scratch, their "
@@ -144,7 +147,7 @@ def notes_on(cells: Sequence[LeaderboardCell], groups: Sequence[CellGroup], axes
         yield f"Runs of {names} began with other files of the same model: their mean is over different models."
     yield from _same_predictions(groups)
     yield from _unknown_tokens(groups)
-    if hidden := find_unexplained([entry for place in places for entry in place.entries], axes):
+    if hidden := find_unexplained(entries, axes):
         yield f"Cells differ in {listed(hidden)}, too, which goes along with what the table shows."
 
 

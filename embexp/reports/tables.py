@@ -163,8 +163,12 @@ def _lines_below(result: Mapping[str, Any]) -> Iterator[str]:
     split = result["primary"]["split"]
     others = [row for row in rows if row["verdict"] and not row["primary"]]
     secondary = "; those of other rows are secondary, and not corrected for their number" if others else ""
-    yield f"* picks the checkpoint on dev; the verdict falls on {split}{secondary}"
-    if split == "dev":
+    is_picked = result.get("picked_on_dev", True)
+    picks = "picks the checkpoint on dev; the verdict falls on" if is_picked else "gives the verdict, on"
+    yield f"* {picks} {split}{secondary}"
+    if split == "dev" and not is_picked:
+        yield "there is no test split: the last checkpoint is kept, so that dev, which picked none, can judge it"
+    elif split == "dev":
         yield "there is no test split: where dev picked among several checkpoints, its verdict flatters the trained one"
     yield "intervals hold how the examples vary, not how other seeds would train"
     if line := margin_line(rows):

@@ -63,6 +63,7 @@ def train_stage(
     seed: int,
     merges_adapter: bool = False,
     on_evaluate: OnEvaluate | None = None,
+    picks: bool = True,
 ) -> StageResult:
     """Train the model in place and save it; the best checkpoint by the primary metric is the one kept.
 
@@ -75,6 +76,7 @@ def train_stage(
         primary_metric: key of the metric that picks the checkpoint, as `evaluate` spells it.
         merges_adapter: put the trained adapter into the weights, so that the saved model has none.
         on_evaluate: is called with step and primary metric after each evaluation.
+        picks: whether the scores on dev pick the checkpoint; else the last one is kept, and they only show the way.
 
     Raises:
         Pruned: `on_evaluate` has stopped the training.
@@ -97,7 +99,8 @@ def train_stage(
     with stopping_after_step():  # to its end: what the last step gave is in memory only
         with _LossMonitor(trainer, loss, plan.dataset), closing(progress), _suggest_smaller_batches(plan.trainer):
             state = train_on(trainer, saving, found)
-        checkpoint = best_checkpoint(plan.checkpoints, state.best_global_step or 0)
+        best_step = (state.best_global_step or 0) if picks else 0
+        checkpoint = best_checkpoint(plan.checkpoints, best_step)
         if checkpoint:
             training.load(checkpoint)
         result = StageResult(
@@ -106,7 +109,7 @@ def train_stage(
             num_steps=state.global_step,
             seconds=saving.seconds,
             rows_per_second=state.epoch * plan.dataset.splits["train"].num_rows / saving.seconds,
-            was_chosen=state.best_global_step is not None,
+            was_chosen=picks and state.best_global_step is not None,
         )
         save_model(model, result.model_path, merges_adapter)
         result.write()

@@ -1,5 +1,6 @@
 """Cells evaluated by their examples and by their metrics alone: the same verdicts, and what each can show."""
 
+import re
 from dataclasses import replace
 
 import numpy
@@ -14,6 +15,7 @@ from embexp.leaderboards import by_examples, groups
 from embexp.leaderboards.cells import MetricKeys
 from embexp.leaderboards.make import make_leaderboard
 from embexp.leaderboards.runs import runs_in
+from embexp.leaderboards.tables import notes_of
 
 NOISES = {"better": 0.5, "same": 1.0, "worse": 2.0}
 
@@ -72,7 +74,8 @@ def test_numbers_are_those_of_the_statistics_of_seeds(folders):
     assert (cell.difference.value, cell.difference.low, cell.difference.high) == pytest.approx(
         (found.value, found.low, found.high)
     )
-    assert cell.p == pytest.approx(found.p)
+    assert cell.p == pytest.approx(found.interval.p)
+    assert cell.alone == (cell.difference.low, cell.difference.high)  # one cell: nothing is corrected
     assert cell.std == pytest.approx(trained.values.std(ddof=1))
     assert cell.seeds == ("1", "2", "3")
 
@@ -170,3 +173,46 @@ def test_seeds_of_one_cell_that_began_with_other_model_files_are_noted():
     assert not any("other files" in note for note in make_leaderboard(tagged).notes)
     tagged[2] = replace(runs[2], tags=runs[2].tags | {"base_model.files": "y"})
     assert any("began with other files of the same model" in note for note in make_leaderboard(tagged).notes)
+
+
+def test_verdicts_of_several_cells_are_corrected_for_their_number():
+    gains = {"a": 0.05, "b": 0.0105, "c": 0.001, "d": 0.0}
+    runs = [recorded(number, gain, loss=loss) for number, (loss, gain) in enumerate(gains.items(), 1)]
+    alone = {loss: make_leaderboard([run]).trained[0].verdict for loss, run in zip(gains, runs, strict=True)}
+    assert alone == {"a": "better", "b": "better", "c": "undecided", "d": "undecided"}
+    leaderboard = make_leaderboard(runs)
+    found = {cell.row[0]: cell for cell in leaderboard.trained}
+    assert {loss: cell.verdict for loss, cell in found.items()} == alone | {"b": "undecided"}
+    assert found["b"].alone == pytest.approx((0.0005, 0.0205))
+    assert found["b"].difference.low < 0 < found["b"].alone[0]
+    assert found["b"].p > 0.05
+    assert notes_of(leaderboard)[3] == (
+        "differences to the untouched models: intervals and verdicts are corrected for their number, 4 (Holm)"
+    )
+
+
+def test_identical_cells_do_not_count_among_those_that_are_compared():
+    same = replace(recorded(2, 0.0, loss="cosent"), tags=recorded(2, 0.0).tags | {"verdict": "identical"})
+    leaderboard = make_leaderboard([recorded(1, 0.0105), same])
+    assert {cell.row[0]: cell.verdict for cell in leaderboard.trained} == {"mnrl": "better", "cosent": "identical"}
+    assert not any("corrected for their number" in note for note in notes_of(leaderboard))
+
+
+def test_an_undecided_cell_says_which_seeds_or_examples_would_decide(folders, monkeypatch):
+    runs = runs_in(folders)
+    for most, examples in ((60, r"about [\d,]+ more examples"), (1, r"about [\d.,]+ times as many examples")):
+        monkeypatch.setattr(groups, "_MOST_WITH_EXAMPLES", most)
+        leaderboard = make_leaderboard(runs, resamples=200, margins=0.02)
+        undecided = [cell for cell in leaderboard.trained if cell.verdict == "undecided"]
+        assert undecided
+        assert all(re.search(rf"{examples},? would show .* 0.02 in 80 of 100", cell.needed) for cell in undecided)
+        lines = [note for note in notes_of(leaderboard) if " is undecided: " in note]
+        assert len(lines) == len(undecided)
+        assert not any(cell.needed for cell in leaderboard.trained if cell.verdict != "undecided")
+
+
+def test_a_long_table_names_what_decides_for_ten_cells_and_where_the_rest_is():
+    runs = [recorded(number, 0.0, loss=f"loss {number}") for number in range(1, 13)]
+    notes = notes_of(make_leaderboard(runs))
+    assert sum(" is undecided: about " in note for note in notes) == 10
+    assert "2 more cells are undecided: the column needed of the CSV says what would decide them" in notes

@@ -101,18 +101,20 @@ def test_the_closing_table_as_markdown_stands_below_the_verdict():
 
 
 @pytest.mark.parametrize(
-    ("split", "others", "said"),
+    ("split", "others", "picked", "said"),
     [
-        ("test", "", ["* picks the checkpoint on dev; the verdict falls on test"]),
-        ("test", "worse", ["the verdict falls on test; those of other rows are secondary, and not corrected"]),
-        ("dev", "", ["the verdict falls on dev", "there is no test split: where dev picked among several checkpoints"]),
+        ("test", "", True, ["* picks the checkpoint on dev; the verdict falls on test"]),
+        ("test", "worse", True, ["the verdict falls on test; those of other rows are secondary, and not corrected"]),
+        ("dev", "", True, ["the verdict falls on dev", "no test split: where dev picked among several checkpoints"]),
+        ("dev", "", False, ["* gives the verdict, on dev", "the last checkpoint is kept, so that dev, which picked none"]),
+        ("test", "", False, ["* gives the verdict, on test"]),
     ],
 )
-def test_below_the_closing_table_stands_what_its_verdicts_rest_on(split, others, said):
+def test_below_the_closing_table_stands_what_its_verdicts_rest_on(split, others, picked, said):
     primary = row_of("spearman_cosine") | {"split": split, "primary": True, "verdict": "undecided"}
     primary |= {"margin": 0.005, "examples_needed": 8173}
     other = row_of("pearson_cosine") | {"verdict": others, "primary": False, "headline": True, "margin": 0.005}
-    lines = [*_lines_below({"primary": primary, "comparisons": [primary, other]})]
+    lines = [*_lines_below({"primary": primary, "comparisons": [primary, other], "picked_on_dev": picked})]
     assert all(any(each in line for line in lines) for each in said)
     assert "intervals hold how the examples vary, not how other seeds would train" in lines
     assert lines[-2] == "smallest difference worth having (verdict.margin): 0.005"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError, DataError
-from embexp.steps.split import split
+from embexp.steps.split import draw_rows, split
 from embexp.steps.split_groups import connected_rows, identical_rows
 
 
@@ -333,3 +333,22 @@ def test_labels_of_sources_are_stratified_where_rows_were_made_of_them():
     rows |= {"made_from": [str(number) for number in numbers], "made_by": [None, "typos"] * 300}
     made = split(dataset_of("mine", "labelled_text", {"train": rows}), stratify=True)
     assert Counter(made.splits["test"]["label"][:]) == {0: 10, 1: 10, 2: 10}
+
+
+def test_rows_are_drawn_with_replacement_from_train_alone_and_by_the_seed():
+    dataset = pairs([f"a{number:04}" for number in range(400)], ["p"] * 400, test={"anchor": ["t"], "positive": ["u"]})
+    first, same, other = (draw_rows(dataset, seed=seed) for seed in (1, 1, 2))
+    assert sizes_of(first) == sizes_of(dataset)
+    assert rows_of(first) == rows_of(same) != rows_of(other)
+    assert rows_of(first)["test"] == rows_of(dataset)["test"]
+    anchors = [anchor for anchor, _ in rows_of(first)["train"]]
+    assert anchors == sorted(anchors)
+    assert {*anchors} < {anchor for anchor, _ in rows_of(dataset)["train"]}
+    assert 0.55 < len({*anchors}) / 400 < 0.71  # 1 - 1 / e
+    assert first.history[-1].reason == f"train: {len({*anchors})} different ones"
+
+
+@pytest.mark.parametrize(("given", "key"), [({"splits": ["valid"]}, "splits"), ({"seed": -1}, "seed")])
+def test_a_draw_by_no_split_or_seed_is_refused(given, key):
+    with pytest.raises(ConfigError, match=rf"^{key}="):
+        draw_rows(numbered(3), **given)

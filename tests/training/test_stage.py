@@ -31,12 +31,12 @@ def plan_of(folder, *overrides: str, loss: str = "mnrl") -> StagePlan:
     return StagePlan("main", dataset, spec_of(loss, config["loss"]), config["trainer"], folder / "stage")
 
 
-def run_stage(plan: StagePlan, evaluate=None):
+def run_stage(plan: StagePlan, evaluate=None, picks=True):
     torch.manual_seed(1)
     texts = [*plan.dataset.texts("train")]
     model = ScratchModel(1, 8, 2, vocabulary_size=100, max_seq_length=16).load(lambda: texts, plan.folder.parent)
     with Journal(plan.folder.parent, NullTracker()).open("a run", None) as journal:
-        return model, train_stage(plan, model, evaluate, PRIMARY, journal, seed=1)
+        return model, train_stage(plan, model, evaluate, PRIMARY, journal, seed=1, picks=picks)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what a machine without a GPU cannot do")
@@ -103,6 +103,16 @@ def test_a_stage_keeps_the_best_checkpoint_and_leaves_model_log_and_mark(tmp_pat
     on_dev = {line["step"]: line["metrics"][SHOWN] for line in lines if SHOWN in line["metrics"]}
     assert on_dev == {1: 0.75, 2: 0.25}
     assert [line["step"] for line in lines if "train/loss" in line["metrics"]] == [1, 2]
+
+
+def test_dev_that_shall_judge_is_evaluated_and_picks_no_checkpoint(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    plan, dev_scores = plan_of(tmp_path), iter([0.75, 0.25])
+    model, result = run_stage(plan, lambda current, step: {PRIMARY: next(dev_scores)}, picks=False)
+    assert (result.best_step, result.was_chosen, next(dev_scores, None)) == (2, False, None)
+    assert result.summary.endswith("the last state kept")
+    assert (model.encode(SECRETS) == SentenceTransformer(str(result.checkpoint)).encode(SECRETS)).all()
 
 
 def test_no_training_text_stands_in_what_is_stored(tmp_path):

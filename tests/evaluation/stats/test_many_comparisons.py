@@ -4,11 +4,19 @@ import math
 
 import numpy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embexp.evaluation.stats.multiple_comparisons import _correct_to_best, _resamples_needed, holm, tied_with_best
+from embexp.evaluation.stats.multiple_comparisons import (
+    _correct_to_best,
+    _resamples_needed,
+    correct_verdicts,
+    holm,
+    tied_with_best,
+)
 from embexp.evaluation.stats.paired_tests import p_value_of
+from embexp.evaluation.stats.seeds import Interval
+from embexp.evaluation.stats.verdicts import verdict
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -104,3 +112,49 @@ def test_what_has_no_value_is_never_the_best():
 
 def test_one_alone_is_the_best():
     assert tied_with_best({"a": 0.5}, {}) == ["a"]
+
+
+DIFFERENCES = st.lists(
+    st.builds(
+        lambda value, half, degrees: Interval(value, value - half, value + half * 1.2, degrees),
+        st.floats(-0.1, 0.1),
+        st.floats(0.001, 0.1),
+        st.sampled_from([2, 9, math.inf]),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=25)
+@given(DIFFERENCES, st.sampled_from([0.0, 0.005, 0.05]))
+def test_a_corrected_verdict_is_that_of_its_interval_and_of_holms_p(found, margin):
+    for each, corrected in zip(found, correct_verdicts(found, [margin] * len(found)), strict=True):
+        assert corrected.verdict == verdict(corrected.low, corrected.high, margin)
+        assert 0.05 / len(found) * (1 - 1e-9) <= corrected.level <= 0.05
+        if corrected.verdict in ("better", "worse"):
+            assert corrected.p < 0.05
+        assert corrected.high - corrected.low >= (each.high - each.low) * (1 - 1e-9)
+
+
+def test_one_verdict_stays_as_it_is_and_what_has_no_interval_does_not_count():
+    alone, unknown = Interval(0.02, 0.001, 0.039), Interval(0.02, math.nan, math.nan)
+    found = correct_verdicts([unknown, alone, unknown], [0.005] * 3)
+    assert (found[1].verdict, found[1].low, found[1].high) == ("better", 0.001, 0.039)
+    assert found[0].verdict == "no interval"
+
+
+def test_equal_needs_the_interval_of_all_comparisons_and_better_that_of_those_left():
+    clear, close, same = Interval(0.5, 0.4, 0.6), Interval(0.022, 0.001, 0.043), Interval(0.0, -0.004, 0.004)
+    assert [each.verdict for each in correct_verdicts([clear, clear, close], [0.005] * 3)] == ["better"] * 3
+    assert correct_verdicts([same], [0.005])[0].verdict == "equal within 0.005"
+    assert correct_verdicts([clear, clear, same], [0.005] * 3)[2].verdict == "equal within 0.005"
+    assert correct_verdicts([clear, clear, same], [0.0045] * 3)[2].verdict == "undecided"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.3), (0.21, 0.3), (-0.1, 0.19), (0.2, 0.2)])
+def test_an_interval_that_does_not_hold_its_value_is_stretched_about_its_middle(low, high):
+    found = Interval(0.2, low, high)
+    wider = found.at(0.01)
+    assert wider[0] <= low <= high <= wider[1]
+    assert (found.p < 0.05) == (low > 0 or high < 0)

@@ -14,6 +14,7 @@ from embexp.evaluation.stats.power import (
     measured_variances,
     needed_for_equal,
     needed_to_show,
+    what_decides,
 )
 from embexp.evaluation.stats.seeds import Cell, cell_difference, resample_cells
 
@@ -70,6 +71,37 @@ def test_what_is_needed_is_the_smallest_that_does(difference):
             designs = [getattr(prospect.design, f"with_{change}")(each) for each in (number - 1, number)]
             fewer, enough = (Prospect(SEEDS, design, margin=0.005).better(difference) for design in designs)
             assert fewer < 0.8 <= enough
+
+
+@pytest.mark.parametrize(
+    ("design", "margin", "is_equal", "ways"),
+    [
+        (Design(300, (0, 3)), 0.02, False, {"times", "seeds"}),
+        (Design(300, (0, 3)), 0.005, False, {"seeds"}),  # no number of examples takes away what three seeds leave
+        (Design(300, (0, 1)), 0.02, False, {"times"}),  # nothing is known of seeds
+        (Design(300, (2, 2)), 0.01, False, set()),
+        (Design(300, (3, 3), 4), 0.015, False, {"times", "seeds"}),
+        (Design(3000, (0, 5)), 0.0125, True, {"times", "seeds"}),
+    ],
+)
+def test_what_decides_is_more_than_there_is_and_shows_the_margin(design, margin, is_equal, ways):
+    prospect = Prospect(SEEDS, design, margin)
+    found = what_decides(prospect)
+    assert (found.is_equal, found.sides) == (is_equal, sum(number > 0 for number in design.seeds))
+    assert {way for way in ("times", "seeds") if getattr(found, way)} == ways
+    chance = Prospect.equal if is_equal else lambda changed: changed.better(margin)
+    assert chance(prospect) < 0.8
+    if found.times:
+        assert found.times > 1
+        assert chance(Prospect(SEEDS, design.with_examples(round(design.examples * found.times)), margin)) >= 0.8
+    if found.seeds:
+        assert chance(Prospect(SEEDS, design.with_seeds(max(design.seeds) + found.seeds), margin)) >= 0.8
+
+
+def test_nothing_decides_without_a_margin_or_where_so_much_decides_already():
+    assert what_decides(Prospect(SEEDS, Design(300, (0, 3)))) is None
+    assert what_decides(Prospect(SEEDS, Design(10**6, (9, 9)), margin=0.05)) is None
+    assert what_decides(Prospect(Variances(math.nan), Design(300), margin=0.05)) is None
 
 
 def test_one_seed_speaks_of_the_runs_as_they_are():

@@ -13,7 +13,8 @@ from embexp.evaluation.scores import Scores, compare, on_common_examples, read_e
 from embexp.evaluation.similarity import triplet_evaluator
 from embexp.evaluation.stats.resampling import bootstrap_samples, connected_groups, drawn_in
 from embexp.evaluation.stats.seeds import cell_difference, resample_cells
-from embexp.reports.verdict_words import unit_lines
+from embexp.experiment.sides import cells_of
+from embexp.reports.verdict_words import in_words, kind_of, unit_lines
 
 RANDOM = numpy.random.default_rng(3)
 
@@ -119,6 +120,40 @@ def test_few_units_or_few_of_a_class_are_seen(statistic, rows, positives, few):
     gold = {"gold": (numpy.arange(rows) < positives).astype(int)} if positives else {}
     scores = scores_of(RANDOM.normal(size=rows), None, statistic, **gold)
     assert drawn_in(scores.measures[0], scores.examples, rows).few == few
+
+
+@pytest.mark.parametrize(
+    ("statistic", "rows", "positives", "groups"),
+    [
+        ("mean", 1, None, None),
+        ("mean", 8, None, 1),
+        ("average_precision", 50, 1, None),
+        ("roc_auc", 50, 49, None),
+        ("best_accuracy", 50, 0, None),
+        ("spearman", 9, 5, None),
+        ("pearson", 40, 20, 4),
+    ],
+)
+def test_where_nothing_can_be_said_there_is_no_interval_and_the_verdict_says_so(statistic, rows, positives, groups):
+    examples = {} if positives is None else {"gold": (numpy.arange(rows) < positives).astype(float)}
+    examples |= {} if groups is None else {"group": numpy.arange(rows) % groups}
+    base, trained = (
+        scores_of(RANDOM.random(rows) + 0.1, "text" if groups else None, statistic, **examples) for _ in range(2)
+    )
+    (difference,) = compare(base, trained, 50)
+    assert difference.drawn.too_few
+    assert (difference.verdict, numpy.isnan(difference.low)) == ("too few to judge", True)
+    sides = ([base], [trained])
+    found = cell_difference(*cells_of(base.measures[0], sides, 50))
+    assert numpy.isnan([found.low, found.high, found.p]).all()
+    assert in_words("too few to judge") and kind_of("too few to judge") == "too few to judge"
+
+
+def test_one_more_is_enough_for_an_interval():
+    for statistic, rows, positives in (("mean", 2, None), ("average_precision", 50, 2), ("spearman", 10, 5)):
+        gold = {} if positives is None else {"gold": (numpy.arange(rows) < positives).astype(int)}
+        scores = scores_of(RANDOM.normal(size=rows), None, statistic, **gold)
+        assert not drawn_in(scores.measures[0], scores.examples, rows).too_few
 
 
 @pytest.mark.parametrize(("rows", "verdict"), [(32, "undecided"), (500, "undecided"), (700, "equal within 0.005")])
