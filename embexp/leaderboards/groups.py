@@ -81,7 +81,8 @@ def _by_data(places: Sequence[Place]) -> list[list[Place]]:
     """The places by metric and by the evaluated rows, as far as a tag (or the data set's name) identifies them."""
     found: dict[tuple[str, str], list[Place]] = {}
     for place in places:
-        run, keys = place.entries[0].run, MetricKeys(place.metric, place.entries[0].run)
+        run = min((entry.run for entry in place.entries), key=lambda run: run.seed)  # of seeds that draw the split one
+        keys = MetricKeys(place.metric, run)
         rows = run.tags.get(allowed_name(f"evaluated.{keys.evaluator}/{keys.split}"), run.params.get(DATASET, MISSING))
         found.setdefault((place.metric, rows), []).append(place)
     return [*found.values()]

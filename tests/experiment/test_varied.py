@@ -1,14 +1,11 @@
 """What `seed` drives besides training: the split, the negatives and a draw of the training rows."""
 
 import pytest
+from test_run import plan_of
 
 from embexp.config.compose import compose, resolve
-from embexp.core.run_context import RunContext
 from embexp.errors import ConfigError, EmbexpError
-from embexp.experiment.plan import plan_run
 from embexp.experiment.stage_config import varied
-
-SMALL = ["model=tiny", "trainer=smoke", "tracking=none", "threads=1", "paths.cache=null"]
 
 
 @pytest.fixture
@@ -19,7 +16,7 @@ def pairs(tmp_path):
 
 
 def planned(folder, *typed):
-    return plan_run(compose([*SMALL, *typed]), {}, folder, context=RunContext())
+    return plan_of(folder, "tracking=none", "paths.cache=null", *typed)
 
 
 @pytest.mark.parametrize(
