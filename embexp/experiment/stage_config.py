@@ -106,7 +106,7 @@ def varied(config: DictConfig) -> DictConfig:
     names = [names] if isinstance(names, str) else [*names]
     if not names:
         return config
-    refuse(problems_with("vary", names, LegalValues(one_of=tuple(VARIED), many=True), such_as=["split"]))
+    refuse(problems_with("vary", names, LegalValues(one_of=tuple(VARIED), many=True), such_as="[split]"))
     config = copy.deepcopy(config)
     with flag_override(config, ["struct", "readonly"], False):
         if config.dataset.steps is None:

@@ -103,7 +103,7 @@ def draw_rows(dataset: EmbeddingDataset, splits: Sequence[str] = ("train",), see
         ConfigError: a split or a seed that is none.
     """
     words = LegalValues(one_of=SPLITS, many=True)
-    refuse((*problems_with("splits", splits, words, ["train"]), *problems_with("seed", seed, SEED, 42)))
+    refuse((*problems_with("splits", splits, words, "[train]"), *problems_with("seed", seed, SEED, 42)))
     random, drawn, remarks = numpy.random.default_rng(seed), dict(dataset.splits), []
     for name in (name for name in splits if name in drawn and drawn[name].num_rows):
         places = numpy.sort(random.integers(0, drawn[name].num_rows, drawn[name].num_rows))

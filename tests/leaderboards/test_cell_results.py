@@ -108,7 +108,7 @@ def test_seeds_that_have_other_examples_are_compared_by_their_metrics(folders, t
 def test_two_single_runs_by_metrics_have_the_intervals_that_they_logged():
     leaderboard = make_leaderboard([recorded(1, 0.05), recorded(2, -0.05, loss="cosent")])
     better, worse = leaderboard.trained
-    assert (better.difference.low, better.difference.high) == pytest.approx((0.04, 0.06))
+    assert better.alone == pytest.approx((0.04, 0.06))
     assert (better.verdict, worse.verdict) == ("better", "worse")
     assert (better.is_best, worse.is_best) == (True, False)
     assert better.lacks_seeds

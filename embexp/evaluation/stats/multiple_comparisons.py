@@ -57,11 +57,11 @@ class CorrectedVerdict(NamedTuple):
 def correct_verdicts(found: Sequence[Interval], margins: Sequence[float]) -> list[CorrectedVerdict]:
     """The verdicts of several differences in one table: at most one table in twenty has a wrong `better` or `worse`.
 
-    These are given by Holm's method: the interval has as much less error than 5 % as the method multiplies p, and
-    excludes zero where the corrected p is below 0.05. `equal` is given by the interval with 5 % over the number, in
-    twenty tables at most one has a wrong one, too. Holm's later steps, at more error, are no help there: they are
-    earned by differences from zero. Of ten models that are better by just the margin one came out as equal in 22 of
-    100 tables.
+    First by the interval with 5 % over the number (Bonferroni). Where that is undecided, `better` or `worse` by Holm's
+    method: the interval has as much less error than 5 % as the method multiplies p, and excludes zero where the
+    corrected p is below 0.05. `equal` is given by the first interval alone, so that one table in twenty has a wrong one
+    at most: Holm's later steps are earned by differences from zero, and of ten models that are better by just the
+    margin one would come out as equal in 22 of 100 tables.
 
     >>> [each.verdict for each in correct_verdicts([Interval(0.02, 0.001, 0.039), Interval(0.1, 0, 0.2)], [0.005] * 2)]
     ['undecided', 'undecided']
