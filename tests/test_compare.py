@@ -250,7 +250,7 @@ def test_an_undecided_side_says_what_would_decide(two_runs, monkeypatch, capsys)
     def undecided(*arguments):
         for row, _, _ in rows(*arguments):
             found = Interval(0.0, -0.01, 0.01)
-            prospect = Prospect(Variances(0.05, seeds=0.00001), Design(2000, (3, 3)), 0.02)
+            prospect = Prospect(Variances(0.05, 0.00005, 0.02), Design(9000, (3, 3), 4), 0.02)
             yield row | {"low": -0.01, "high": 0.01, "verdict": "undecided", "finding": ""}, found, prospect
 
     rows = comparing._rows

@@ -96,18 +96,14 @@ VARIED = {"split": "split", "negatives": "negatives", "rows": "draw_rows"}  # wh
 _GIVEN = {"split": "step=[split]", "negatives": "negatives=random"}
 
 
-def _names(config: _Node) -> list[str]:
-    names = config.get("vary") or []
-    return [names] if isinstance(names, str) else [*names]
-
-
 def varied(config: DictConfig) -> DictConfig:
     """The configuration, in which `seed` also drives what `vary` names: the seeds of steps of the data.
 
     Raises:
         ConfigError: a word that nothing is called, or a step that is not there or draws nothing.
     """
-    if not (names := _names(config)):
+    names = [*(config.get("vary") or ())]
+    if not names:
         return config
     refuse(problems_with("vary", names, LegalValues(one_of=tuple(VARIED), many=True), such_as="[split]"))
     config = copy.deepcopy(config)
@@ -143,7 +139,7 @@ def _has_seed(node: Any) -> bool:
 
 def unvaried_split(stage: "StagePlan", config: _Node) -> Iterator[Problem]:
     """The problem of a split that shall be varied in data whose splits are given."""
-    names, data = _names(config), stage.dataset
+    names, data = config.get("vary") or (), stage.dataset
     is_divided = any(report.step == "split" for report in data.history) and {*data.splits} != {"train"}
     if "split" in names and stage.name == MAIN and not is_divided:
         left = ",".join(name for name in names if name != "split")

@@ -78,9 +78,7 @@ def make_leaderboard(
     )
 
 
-def _all_cells(
-    groups: Sequence[CellGroup], axes: Axes, resamples: int, margins: Margins
-) -> Iterator[LeaderboardCell]:
+def _all_cells(groups: Sequence[CellGroup], axes: Axes, resamples: int, margins: Margins) -> Iterator[LeaderboardCell]:
     """The cells of all groups, the trained ones with verdicts that are corrected for their number."""
     trained: list[tuple[LeaderboardCell, CellResult]] = []
     bases: list[LeaderboardCell] = []

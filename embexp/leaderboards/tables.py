@@ -36,7 +36,9 @@ _OF_A_CELL += (
 _STYLE = {"better": "green", "worse": "red"}
 _BEST = "* the best on its examples, or not significantly worse (all pairs, Holm's correction, 5 %)"
 _FRONT = "o on the front: no other cell of its group is as good in both the score and {heading}"
-_CORRECTED = "differences to the untouched models: intervals and verdicts are corrected for their number, {number} (Holm)"
+_CORRECTED = (
+    "differences to the untouched models: intervals and verdicts are corrected for their number, {number} (Holm)"
+)
 _MOST_NEEDS = 10  # lines on what would decide below a table; files of numbers have all
 
 

@@ -153,7 +153,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     secondary = sum(not row["primary"] for row in rows)
     if any(row["primary"] for row in rows):
         yield "- * the first run's primary metric: its verdict is that of its own interval"
-    yield f"- rows without a star are secondary: interval, p and verdict are corrected for their number, {secondary} (Holm)"
+    yield f"- rows without a star are secondary: interval, p and verdict corrected for their number, {secondary} (Holm)"
     yield from (f"- {line}" for line in (margin_line(rows), *unit_lines(rows), *undecided_lines(rows)) if line)
     if found["other_tests"]:
         yield "\n## Other tests of no difference (p not corrected for their number)\n"

@@ -97,7 +97,7 @@ def draw_rows(dataset: EmbeddingDataset, splits: Sequence[str] = ("train",), see
     """As many rows of these splits as there are, drawn with replacement: with another seed another sample of the data.
 
     The bootstrap of training data with which Bouthillier et al. (2021, "Accounting for variance in machine learning
-    benchmarks", MLSys) measure how much of a result is owed to its data. 63 % of the rows are in it, some more than once.
+    benchmarks", MLSys) measure how much of a result is owed to its data. 63 % of the rows are in it, some often.
 
     Raises:
         ConfigError: a split or a seed that is none.

@@ -71,8 +71,7 @@ def train_stage(
     weights, bit for bit, as without the break.
 
     Args:
-        evaluate: scores the model of a step on the dev splits (`dev/<evaluator>/<metric>`); None when there are none,
-            then the last state is kept.
+        evaluate: scores the model of a step on dev (`dev/<evaluator>/<metric>`); None: the last state is kept.
         primary_metric: key of the metric that picks the checkpoint, as `evaluate` spells it.
         merges_adapter: put the trained adapter into the weights, so that the saved model has none.
         on_evaluate: is called with step and primary metric after each evaluation.
@@ -99,8 +98,7 @@ def train_stage(
     with stopping_after_step():  # to its end: what the last step gave is in memory only
         with _LossMonitor(trainer, loss, plan.dataset), closing(progress), _suggest_smaller_batches(plan.trainer):
             state = train_on(trainer, saving, found)
-        best_step = (state.best_global_step or 0) if picks else 0
-        checkpoint = best_checkpoint(plan.checkpoints, best_step)
+        checkpoint = best_checkpoint(plan.checkpoints, (picks and state.best_global_step) or 0)
         if checkpoint:
             training.load(checkpoint)
         result = StageResult(

@@ -10,8 +10,8 @@ from embexp.experiment.stage_config import varied
 
 @pytest.fixture
 def pairs(tmp_path):
-    rows = "".join(f"question {number} of many,answer {number} to it\n" for number in range(60))
-    (tmp_path / "pairs.csv").write_text(f"anchor,positive\n{rows}", encoding="utf-8")
+    rows = "".join(f"question {number} of many,answer {number} to it,{number % 11 / 10}\n" for number in range(60))
+    (tmp_path / "pairs.csv").write_text(f"sentence1,sentence2,score\n{rows}", encoding="utf-8")
     return f"dataset.reader.path={tmp_path / 'pairs.csv'}"
 
 
@@ -23,7 +23,7 @@ def planned(folder, *typed):
     ("vary", "typed", "keys"),
     [
         ("vary=[split]", ["dataset=file", "dataset.reader.path=x.csv"], ["split"]),
-        ("vary=split", ["dataset=hub", "dataset.reader.id=a/b"], ["split"]),
+        ("vary=[split]", ["dataset=hub", "dataset.reader.id=a/b"], ["split"]),
         ("vary=[negatives]", ["negatives=random"], ["negatives"]),
         ("vary=[negatives]", ["negatives=bm25", "dataset.steps.negatives.choose=random"], ["negatives"]),
         ("vary=[rows]", [], ["draw_rows"]),
@@ -69,7 +69,7 @@ def test_what_would_have_no_effect_is_refused_with_what_has(typed, message, fixe
 
 
 def test_another_seed_divides_and_draws_anew_and_the_same_does_not(pairs, tmp_path):
-    typed = ["dataset=file", pairs, "evaluator=[retrieval]", "loss=mnrl"]
+    typed = ["dataset=file", pairs, "loss=cosent"]
     plans = [planned(tmp_path, *typed, *more) for more in (["seed=1"], ["seed=2"], ["seed=1", "vary=[split,rows]"])]
     plans += [planned(tmp_path, *typed, "vary=[split,rows]", f"seed={seed}") for seed in (1, 2)]
     digests = [plan.stages[0].dataset.fingerprints() for plan in plans]
@@ -78,7 +78,7 @@ def test_another_seed_divides_and_draws_anew_and_the_same_does_not(pairs, tmp_pa
     for split in ("train", "dev", "test"):
         assert digests[3][split] != digests[4][split]
     train, evaluated = plans[4].stages[0].dataset, plans[4].evaluators[0].dataset
-    assert len({*train.splits["train"]["anchor"]}) < train.splits["train"].num_rows
+    assert len({*train.splits["train"]["sentence1"]}) < train.splits["train"].num_rows
     assert evaluated.fingerprints()["test"] == train.fingerprints()["test"]
 
 

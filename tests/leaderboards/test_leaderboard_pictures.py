@@ -61,7 +61,7 @@ def test_intervals_stand_in_order_in_the_colour_of_their_verdict(leaderboard, dr
     assert [points[verdict].get_color() for verdict in ("better", "worse")] == [BLUE, VERMILION]
     segments = [segment for lines in axis.collections for segment in lines.get_segments()]
     assert len(segments) == 5
-    assert sorted(segment[0][0] for segment in segments)[0] == pytest.approx(-0.11)
+    assert sorted(segment[0][0] for segment in segments)[0] == pytest.approx(-0.1131, abs=1e-4)  # one of five
 
 
 def test_of_very_many_cells_the_first_are_drawn_and_told(drawn):

@@ -106,7 +106,12 @@ def test_the_closing_table_as_markdown_stands_below_the_verdict():
         ("test", "", True, ["* picks the checkpoint on dev; the verdict falls on test"]),
         ("test", "worse", True, ["the verdict falls on test; those of other rows are secondary, and not corrected"]),
         ("dev", "", True, ["the verdict falls on dev", "no test split: where dev picked among several checkpoints"]),
-        ("dev", "", False, ["* gives the verdict, on dev", "the last checkpoint is kept, so that dev, which picked none"]),
+        (
+            "dev",
+            "",
+            False,
+            ["* gives the verdict, on dev", "the last checkpoint is kept, so that dev, which picked none"],
+        ),
         ("test", "", False, ["* gives the verdict, on test"]),
     ],
 )

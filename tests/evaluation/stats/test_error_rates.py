@@ -1,5 +1,5 @@
 """How often verdicts are wrong: pairs from 20 to 1,500, one to five seeds; equal models, and models that are the margin
-apart; several verdicts in one table. `python tests/evaluation/stats/test_error_rates.py` prints docs/verdicts.md's figures.
+apart; several verdicts in one table. `python <this file>` prints the figures of docs/verdicts.md.
 """
 
 import math
@@ -114,7 +114,9 @@ if __name__ == "__main__":
     CASES = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     for number in (5, 8, 10, 15, *SIZES):
         for several in SEEDS:
-            figure = share_of(("better", "worse"), CASES, numpy.random.default_rng([1, number, several]), number, several)
+            figure = share_of(
+                ("better", "worse"), CASES, numpy.random.default_rng([1, number, several]), number, several
+            )
             print(f"equal, {number} pairs, {several} seeds: {figure:.1f} % better or worse", flush=True)
     for number, several, apart in GAPS:
         generator = numpy.random.default_rng([2, number, several])

@@ -76,12 +76,12 @@ def test_what_is_needed_is_the_smallest_that_does(difference):
 @pytest.mark.parametrize(
     ("design", "margin", "is_equal", "ways"),
     [
-        (Design(300, (0, 3)), 0.02, False, {"times", "seeds"}),
-        (Design(300, (0, 3)), 0.005, False, {"seeds"}),  # no number of examples takes away what three seeds leave
+        (Design(300, (0, 3)), 0.04, False, {"times", "seeds"}),
+        (Design(10_000, (0, 3)), 0.01, False, {"seeds"}),  # no number of examples takes away what three seeds leave
         (Design(300, (0, 1)), 0.02, False, {"times"}),  # nothing is known of seeds
         (Design(300, (2, 2)), 0.01, False, set()),
-        (Design(300, (3, 3), 4), 0.015, False, {"times", "seeds"}),
-        (Design(3000, (0, 5)), 0.0125, True, {"times", "seeds"}),
+        (Design(3000, (3, 3), 4), 0.015, False, {"seeds"}),
+        (Design(3000, (0, 5)), 0.017, True, {"times", "seeds"}),
     ],
 )
 def test_what_decides_is_more_than_there_is_and_shows_the_margin(design, margin, is_equal, ways):

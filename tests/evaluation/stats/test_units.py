@@ -146,7 +146,8 @@ def test_where_nothing_can_be_said_there_is_no_interval_and_the_verdict_says_so(
     sides = ([base], [trained])
     found = cell_difference(*cells_of(base.measures[0], sides, 50))
     assert numpy.isnan([found.low, found.high, found.p]).all()
-    assert in_words("too few to judge") and kind_of("too few to judge") == "too few to judge"
+    assert in_words("too few to judge")
+    assert kind_of("too few to judge") == "too few to judge"
 
 
 def test_one_more_is_enough_for_an_interval():
