@@ -83,7 +83,7 @@ _TYING = (("sentence1", "sentence2"), ("anchor", "positive"), ("query", "relevan
 _TYING += (("first", "second"), ("text",))
 _LARGEST = 0.2  # share of the rows: a larger group is no unit among others
 FEW_UNITS, FEW_OF_A_CLASS = 50, 20
-FEWEST_PAIRS = 10  # of a correlation; with fewer equal models are told apart too often
+FEWEST_PAIRS = 5  # of a correlation: of four pairs no order of ranks is rarer than 2 in 4! = 24
 
 
 def is_grouped_by_default(statistic: str) -> bool:

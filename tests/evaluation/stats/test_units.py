@@ -130,7 +130,7 @@ def test_few_units_or_few_of_a_class_are_seen(statistic, rows, positives, few):
         ("average_precision", 50, 1, None),
         ("roc_auc", 50, 49, None),
         ("best_accuracy", 50, 0, None),
-        ("spearman", 9, 5, None),
+        ("spearman", 4, 2, None),
         ("pearson", 40, 20, 4),
     ],
 )
@@ -151,7 +151,7 @@ def test_where_nothing_can_be_said_there_is_no_interval_and_the_verdict_says_so(
 
 
 def test_one_more_is_enough_for_an_interval():
-    for statistic, rows, positives in (("mean", 2, None), ("average_precision", 50, 2), ("spearman", 10, 5)):
+    for statistic, rows, positives in (("mean", 2, None), ("average_precision", 50, 2), ("spearman", 5, 2)):
         gold = {} if positives is None else {"gold": (numpy.arange(rows) < positives).astype(int)}
         scores = scores_of(RANDOM.normal(size=rows), None, statistic, **gold)
         assert not drawn_in(scores.measures[0], scores.examples, rows).too_few
