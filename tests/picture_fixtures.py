@@ -9,7 +9,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from embexp.reports.pictures import fonts
+from embexp.reports.pictures import canvas
 
 TOY_CHARACTERS = "股票大跌，"
 SAVE = Figure.savefig
@@ -56,10 +56,10 @@ def only_dejavu(monkeypatch):
     assert own
     monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [])
-    for remembered in (fonts._add_fonts_that_are_new, fonts._warn_of_boxes, fonts._num_covered):
+    for remembered in (canvas._add_fonts_that_are_new, canvas._warn_of_boxes, canvas._num_covered):
         remembered.cache_clear()
     yield
-    for remembered in (fonts._add_fonts_that_are_new, fonts._warn_of_boxes, fonts._num_covered):
+    for remembered in (canvas._add_fonts_that_are_new, canvas._warn_of_boxes, canvas._num_covered):
         remembered.cache_clear()
 
 

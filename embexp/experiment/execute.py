@@ -19,8 +19,7 @@ from embexp.experiment.scoring import AllScores, Scoring, metrics_of
 from embexp.experiment.stages import adapt, record_params, train
 from embexp.experiment.unknown_tokens import UNKNOWN, base_findings, is_stand_in, unknown_tokens
 from embexp.exports.delivery import TrainedModel, make_exports
-from embexp.models.embedding_cache import MemoryCachedEncoder
-from embexp.models.encoding import ModelEncoder
+from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.models.tokens import unknown_by_model
 from embexp.reports.tables import print_closing, profile_table, wide_console
 from embexp.tracking.journal import Journal

@@ -20,8 +20,7 @@ from embexp.experiment.evaluators import plan_evaluators
 from embexp.experiment.plan import plan_stage
 from embexp.experiment.stage_config import MAIN, configure_stage, stages_of
 from embexp.exports.delivery import Export, Exported, TrainedModel, make_exports, plan_exports
-from embexp.models.embedding_cache import MemoryCachedEncoder
-from embexp.models.encoding import ModelEncoder
+from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.reports.tables import export_lines
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from embexp.core.run_context import SCORING, Costs, timed
 from embexp.evaluation.geometry import collapse_signs, geometry_of
 from embexp.evaluation.scores import ID, Evaluator, Scores
 from embexp.experiment.plan import RunPlan
-from embexp.models.embedding_cache import DiskCachedEncoder, MemoryCachedEncoder, model_fingerprint
-from embexp.models.encoding import ModelEncoder
+from embexp.models.encoding import DiskCachedEncoder, MemoryCachedEncoder, ModelEncoder, model_fingerprint
 from embexp.models.weights import LOCAL
 from embexp.protocols import Encoder
 

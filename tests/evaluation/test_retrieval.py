@@ -13,8 +13,7 @@ from embexp.errors import ConfigError, DataError
 from embexp.evaluation.ranking_metrics import rank_relevance
 from embexp.evaluation.retrieval import retrieval_evaluator
 from embexp.evaluation.scores import compare
-from embexp.models.embedding_cache import MemoryCachedEncoder
-from embexp.models.encoding import ModelEncoder
+from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.steps.prompting import set_prompts
 
 CUTS = {"ndcg_at": [10], "mrr_at": [10], "recall_at": [1, 2], "map_at": [100], "accuracy_at": [1], "precision_at": [2]}

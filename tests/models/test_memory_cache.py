@@ -2,7 +2,7 @@
 
 import numpy
 
-from embexp.models.embedding_cache import MemoryCachedEncoder
+from embexp.models.encoding import MemoryCachedEncoder
 
 
 class Counting:

@@ -6,8 +6,7 @@ import logging
 import numpy
 import pytest
 
-from embexp.models.embedding_cache import DiskCachedEncoder, model_fingerprint
-from embexp.models.encoding import ModelEncoder
+from embexp.models.encoding import DiskCachedEncoder, ModelEncoder, model_fingerprint
 from embexp.models.scratch import ScratchModel
 
 TEXTS = ["a bond", "the market rose", "a bond", "bank"]

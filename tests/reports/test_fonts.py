@@ -8,8 +8,7 @@ import pytest
 from matplotlib import font_manager
 
 from embexp.reports.pictures import canvas
-from embexp.reports.pictures.canvas import picture
-from embexp.reports.pictures.fonts import families
+from embexp.reports.pictures.canvas import families, picture
 from embexp.reports.pictures.gold_against_predicted import draw_gold_against_predicted
 from embexp.reports.pictures.learning_curves import draw_learning_curves
 from embexp.reports.pictures.projection import draw_projection
@@ -80,7 +79,7 @@ def test_without_a_font_it_is_told_once_what_to_install_and_drawn_nevertheless(c
         first = draw(tmp_path / "a.png", "股票大跌")
         draw(tmp_path / "b.png", "銀行")
     (record,) = caplog.records
-    assert record.name == "embexp.reports.pictures.fonts"
+    assert record.name == "embexp.reports.pictures.canvas"
     assert "apt-get install fonts-noto-cjk" in record.getMessage()
     assert "~/.local/share/fonts" in record.getMessage()
     assert first[200:500].min() < 0.5
