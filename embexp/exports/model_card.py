@@ -87,7 +87,11 @@ def _model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder
         modifier_call=_call_of(config["modifier"]),
         training=result["training"],
         seed=result["seed"],
-        trainer=[(key, _public(value)) for key, value in config["trainer"].items() if not key.startswith("_")],
+        trainer=[
+            (key, _public(value))
+            for key, value in config["trainer"].items()
+            if not key.startswith("_") and value is not None
+        ],
         command=_command_of(run_folder),
         versions=", ".join([f"embexp {tags['version.embexp']} ({tags['commit']})", *versions]),
         license_text=f"{license}. {of_data}" if sharing.license else _UNLICENSED,

@@ -31,12 +31,21 @@ class CheckpointCallback(TrainerCallback):
         limit: checkpoints to keep; the last and the best one always stay. None keeps all.
         journal: says where the run would resume.
         seconds: time that earlier processes spent on this training.
+        most_seconds: the training ends with the step that reaches them, as at its last step; None: it has no such end.
 
     Raises:
         TrainingError: a checkpoint does not fit on the disk; those before it are left as they are.
     """
 
-    def __init__(self, loss: Module, folder: Path, limit: int | None, journal: Journal, seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        loss: Module,
+        folder: Path,
+        limit: int | None,
+        journal: Journal,
+        seconds: float = 0.0,
+        most_seconds: float | None = None,
+    ) -> None:
         self.loss = loss
         self.folder = folder
         self.limit = limit
@@ -47,16 +56,25 @@ class CheckpointCallback(TrainerCallback):
         self.is_at_end_of_epoch = False
         self.is_unscheduled = False  # whether the next checkpoint is one of Ctrl-C
         self.start = time.perf_counter() - seconds
+        self.most_seconds = most_seconds
 
     @property
     def seconds(self) -> float:
         """Time spent on this training, over all processes."""
         return time.perf_counter() - self.start
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the training has had all its seconds."""
+        return self.most_seconds is not None and self.seconds >= self.most_seconds
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.on_begin()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        if self.is_over and self.saved_step != state.global_step:
+            control.should_training_stop = control.should_save = True
+            control.should_evaluate = args.eval_strategy != "no"
         control.should_save |= control.should_evaluate
         control.should_log |= control.should_save
         if control.should_save:

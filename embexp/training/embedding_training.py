@@ -11,6 +11,7 @@ from embexp.errors import Problem, TrainingError
 from embexp.steps.prompting import with_row_prompts
 from embexp.training.checkpoints import load_weights
 from embexp.training.stages import StagePlan
+from embexp.training.trainer_values import without_budgets
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
@@ -43,7 +44,8 @@ def training_arguments(
     Args:
         primary_metric: picks the checkpoint; None: the last one is kept.
     """
-    given = dict(plan.trainer) | {"save_total_limit": None}  # the callback removes old ones once the new one is whole
+    given = without_budgets(plan.trainer, plan.dataset.splits["train"].num_rows)
+    given |= {"save_total_limit": None}  # the callback removes old ones once the new one is whole
     if not evaluates:
         given |= {"eval_strategy": "no"}
     runtime = {

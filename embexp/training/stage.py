@@ -89,7 +89,8 @@ def train_stage(
     training = training_of(plan, model)
     loss, limit = training.module, plan.trainer.get("save_total_limit")
     found = last_checkpoint(plan.checkpoints)
-    saving = CheckpointCallback(loss, plan.checkpoints, limit, journal, seconds_before(plan))
+    most = plan.trainer.get("max_seconds")
+    saving = CheckpointCallback(loss, plan.checkpoints, limit, journal, seconds_before(plan), most)
     progress = ProgressCallback(f"train {plan.name}", primary_metric)
     evaluated = [OnEvaluateCallback(on_evaluate, primary_metric)] if on_evaluate else []
     callbacks = (JournalCallback(journal), *evaluated, progress, saving)
@@ -130,7 +131,7 @@ def train_on(trainer: Any, saving: "CheckpointCallback", found: Checkpoint | Non
         saving.note_saved(found.step, found.max_steps)
         load_loss_state(saving.loss, found.path)
         logger.info("Resuming from %s: step %s of %s.", found.path.name, found.step, found.max_steps)
-        if found.step >= found.max_steps:  # the trainer would do one step more
+        if found.step >= found.max_steps or saving.is_over:  # the trainer would do one step more
             return TrainerState.load_from_json(str(found.path / "trainer_state.json"))
         if (found.path / UNLOGGED).is_file():
             saving.on_begin = functools.partial(load_unlogged, trainer, found.path)

@@ -43,6 +43,8 @@ _LEGAL: Mapping[str, LegalValues] = {
     "logging_steps": _EVERY,
     "eval_delay": LegalValues(least=0, most=10**9),
     "save_total_limit": _COUNT_OR_NULL,
+    "max_examples": _COUNT_OR_NULL,
+    "max_seconds": LegalValues(above=0, optional=True),
     "dataloader_num_workers": LegalValues(least=0, most=1024, whole=True),
     "dataloader_prefetch_factor": _COUNT_OR_NULL,
     "torch_empty_cache_steps": _COUNT_OR_NULL,
@@ -140,6 +142,9 @@ def _conflicts(trainer: Mapping[str, Any], key: str) -> Iterator[Problem]:
     steps = trainer.get("max_steps", -1)
     if steps > 0:
         yield from warmup_problems(trainer, steps, key)
+    if steps > 0 and trainer.get("max_examples"):
+        text, fix = "was given with max_steps", (f"{key}.max_steps=-1", f"{key}.max_examples=null")
+        yield Problem(text, f"{key}.max_examples", trainer["max_examples"], "one of both", fix=fix)
     if trainer.get("bf16") and trainer.get("fp16"):
         fix = (f"{key}.bf16=false", f"{key}.fp16=false")
         yield Problem("was given with bf16", f"{key}.fp16", True, "one of both", fix=fix)
@@ -176,11 +181,32 @@ def steps_of(trainer: Mapping[str, Any], num_rows: int) -> int:
     >>> steps_of({"num_train_epochs": 2, "per_device_train_batch_size": 8}, 20)
     6
     """
+    size, accumulated = trainer.get("per_device_train_batch_size", 8), trainer.get("gradient_accumulation_steps", 1)
+    each_epoch = math.ceil(math.ceil(num_rows / size) / accumulated)
+    if examples := trainer.get("max_examples"):
+        passes, rest = divmod(examples, num_rows)
+        return max(1, passes * each_epoch + rest // (size * accumulated))
     if trainer.get("max_steps", -1) > 0:
         return trainer["max_steps"]
-    batches = math.ceil(num_rows / trainer.get("per_device_train_batch_size", 8))
-    each_epoch = math.ceil(batches / trainer.get("gradient_accumulation_steps", 1))
     return math.ceil(each_epoch * trainer.get("num_train_epochs", 3))
+
+
+BUDGETS = ("max_examples", "max_seconds")  # of a run, which their classes of arguments do not know
+
+
+def without_budgets(trainer: Mapping[str, Any], num_rows: int | None = None) -> dict[str, Any]:
+    """The trainer with a number of steps in place of `max_examples`, so that the schedule ends where the training does.
+
+    No step begins that would read more examples; a training has one step at least. `max_seconds` ends a training while
+    it runs (`CheckpointCallback`).
+
+    >>> without_budgets({"max_examples": 50, "max_seconds": None, "per_device_train_batch_size": 8}, num_rows=20)
+    {'per_device_train_batch_size': 8, 'max_steps': 7}
+    """
+    found = {key: value for key, value in trainer.items() if key not in BUDGETS}
+    if trainer.get("max_examples") and num_rows:
+        found["max_steps"] = steps_of(trainer, num_rows)
+    return found
 
 
 def _legal_values(name: str) -> LegalValues | None:
@@ -206,8 +232,9 @@ def check_trainer(trainer: Mapping[str, Any], key: str = "trainer") -> None:
     Raises:
         ConfigError: one of them does not take a value.
     """
-    check_arguments(dict(trainer), {}, key)
+    check_arguments(without_budgets(trainer), {}, key)
     refuse(trainer_problems(trainer, key))
+    trainer = without_budgets(trainer)
     known = parameters_of(trainer["_target_"]) or ()
     runtime = {"output_dir": "never-written", "report_to": "none"}
     runtime = {name: value for name, value in runtime.items() if name in known}

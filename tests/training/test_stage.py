@@ -136,3 +136,26 @@ def test_a_loss_that_is_not_a_number_ends_the_training(tmp_path):
         run_stage(plan)
     assert not (plan.folder / "done").exists()
     assert json.loads((tmp_path / "result.json").read_text())["run"]["status"] == "FAILED"
+
+
+def test_as_many_steps_as_read_the_examples_of_the_budget_and_the_schedule_ends_with_them(tmp_path):
+    plan = plan_of(tmp_path, "trainer.max_steps=-1", "trainer.max_examples=40")  # 16 rows in batches of 8
+    _, result = run_stage(plan, None)
+    assert result.num_steps == 5
+    assert training_arguments(plan, True, PRIMARY, 1).max_steps == 5
+
+
+def test_a_training_ends_with_the_step_that_reaches_its_seconds_evaluated_and_saved_and_is_not_resumed(tmp_path):
+    evaluated = []
+    plan = plan_of(tmp_path, "trainer.max_steps=50", "trainer.eval_steps=50", "trainer.max_seconds=0.000001")
+
+    def evaluate(_model, step):
+        evaluated.append(step)
+        return {PRIMARY: 0.5}
+
+    _, result = run_stage(plan, evaluate)
+    assert (result.num_steps, evaluated) == (1, [1])
+    assert [path.name for path in folders(plan.checkpoints)] == ["checkpoint-1"]
+    (plan.folder / "done").unlink()  # as after a kill between the last step and the saved model
+    _, again = run_stage(plan, evaluate)
+    assert (again.num_steps, evaluated) == (1, [1])

@@ -8,7 +8,16 @@ import pytest
 from embexp.config.compose import option_of
 from embexp.config.value_types import TRAINING_ARGUMENTS, field_defaults
 from embexp.errors import ConfigError
-from embexp.training.trainer_values import _LEGAL, _OWNED, check_trainer, is_bounded, steps_of, trainer_problems
+from embexp.training.trainer_values import (
+    _LEGAL,
+    _OWNED,
+    BUDGETS,
+    check_trainer,
+    is_bounded,
+    steps_of,
+    trainer_problems,
+    without_budgets,
+)
 
 NO_COUNT = (0, -1, 1.5, math.nan, math.inf, None, True, "8", "", [8], {"a": 1}, 10**30)
 NO_SHARE = (-0.1, 1, math.nan, None, False, "x", [0.5])
@@ -109,7 +118,7 @@ def test_what_the_run_owns_is_refused_with_the_reason_and_what_takes_it_out(name
 def test_the_names_are_those_of_the_library():
     known = {*field_defaults(*TRAINING_ARGUMENTS), "batch_sampler", "prompts", "warmup_ratio"}
     earlier = {"logging_dir", "overwrite_output_dir"}  # of versions before, refused with the reason in any case
-    assert ({*_LEGAL, *_OWNED} - known) <= earlier
+    assert ({*_LEGAL, *_OWNED} - known) <= earlier | {*BUDGETS}
 
 
 @pytest.mark.parametrize(
@@ -158,3 +167,30 @@ def test_what_only_the_libraries_can_tell_is_put_at_its_key(given, key, default_
 )
 def test_what_the_libraries_take_is_taken(given, default_trainer):
     check_trainer(default_trainer | given)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "rows", "steps"),
+    [
+        ({"max_examples": 16, "per_device_train_batch_size": 8}, 20, 2),
+        ({"max_examples": 20, "per_device_train_batch_size": 8}, 20, 3),
+        ({"max_examples": 47, "per_device_train_batch_size": 8}, 20, 6),
+        ({"max_examples": 48, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}, 20, 4),
+        ({"max_examples": 3, "per_device_train_batch_size": 8}, 20, 1),
+        ({"max_examples": 10**6, "per_device_train_batch_size": 1000}, 1001, 1998),
+    ],
+)
+def test_an_equal_number_of_examples_is_so_many_steps_whatever_the_batches(trainer, rows, steps):
+    assert steps_of(trainer, rows) == steps
+    found = without_budgets(trainer | {"max_seconds": 5}, rows)
+    assert found["max_steps"] == steps
+    assert {*found} & {"max_examples", "max_seconds"} == set()
+
+
+def test_budgets_are_bounded_and_exclude_a_number_of_steps(default_trainer):
+    assert without_budgets({"max_examples": None, "max_steps": -1}, 20) == {"max_steps": -1}
+    for name, value in (("max_examples", 0), ("max_examples", 2.5), ("max_seconds", 0), ("max_seconds", "1 h")):
+        (problem,) = trainer_problems(default_trainer | {name: value})
+        assert problem.key == f"trainer.{name}"
+    (problem,) = trainer_problems(default_trainer | {"max_steps": 4, "max_examples": 100})
+    assert problem.fix == ("trainer.max_steps=-1", "trainer.max_examples=null")
