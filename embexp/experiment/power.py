@@ -44,6 +44,7 @@ from embexp.experiment.sides import (
     result_of,
     shared_scores,
 )
+from embexp.experiment.sweep_record import TRIALS
 from embexp.reports.power_page import Comparison, PowerPage, draw_power_curve, power_page
 
 MODELS = "models.json"  # in the folder of an evaluation
@@ -201,7 +202,10 @@ def _basis(settings: Mapping[str, Any]) -> _Basis:
 def _newest_of_store(roots: Sequence[str]) -> list[Path]:
     """The finished run that ended last, first, and all that were evaluated on the same rows by the same metric."""
     folders = [
-        path.parent for root in roots for path in Path(root).glob(f"**/{RECORD}") if (path.parent / RESULT).is_file()
+        path.parent
+        for root in roots
+        for path in Path(root).glob(f"**/{RECORD}")
+        if (path.parent / RESULT).is_file() and path.parent.parent.name != TRIALS
     ]
     known = [(folder, found) for folder, found in readable(folders, result_of) if "primary" in found]
     known.sort(key=lambda each: -(each[0] / RESULT).stat().st_mtime)

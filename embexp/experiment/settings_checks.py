@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embexp.core.arguments import LegalValues, problems_with
+from embexp.core.arguments import SHARE, LegalValues, problems_with
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import EmbexpError, Problem, did_you_mean, listed
 from embexp.losses.spec import LossSpec
@@ -204,24 +204,29 @@ def _generator_warnings(
 
 
 LEAVE_OUT = "leave_out"
+_RATES, _GPUS = LegalValues(above=0, most=100, many=True), LegalValues(least=0, whole=True, many=True)
 _OF_SWEEP = {  # each with a value to type
     "rerun": (LegalValues(one_of=("failed", "all", "none")), "failed", ""),
     "workers": (LegalValues(least=0, most=1024, whole=True), 2, "0: in this process."),
     "unknown_keys": (LegalValues(one_of=("refuse", LEAVE_OUT)), LEAVE_OUT, ""),
+    "fair": (LegalValues(flag=True), True, ""),
+    "trial_share": (SHARE, 0.25, ""),
 }
 
 
 def sweep_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     """The problems with `sweep.*`, of a run, too: it may be the first of a sweep to come."""
-    for name, (legal, usual, note) in _OF_SWEEP.items():
+    for name, (legal, usual, note) in ((name, each) for name, each in _OF_SWEEP.items() if name in settings):
         yield from problems_with(f"sweep.{name}", settings[name], legal, usual, note)
-    gpus = settings["gpus"]
-    if gpus is not None and not isinstance(gpus, list):
-        yield Problem(key="sweep.gpus", given=gpus, expected="a list", fix=(f"sweep.gpus=[{gpus}]",))
-    elif gpus:
-        legal = LegalValues(least=0, whole=True, many=True)
-        yield from problems_with("sweep.gpus", gpus, legal, [*range(len(gpus))])
-    for name in (each for each in settings if each not in (*_OF_SWEEP, "gpus")):
-        known = [*_OF_SWEEP, "gpus"]
+    lists = {"gpus": (_GPUS, [0, 1]), "learning_rates": (_RATES, "[2e-5,5e-5,2e-4]")}
+    for name, (legal, usual) in lists.items():
+        given = settings.get(name)
+        if given is not None and not isinstance(given, list):
+            yield Problem(key=f"sweep.{name}", given=given, expected="a list", fix=(f"sweep.{name}=[{given}]",))
+        elif given or (given == [] and name != "gpus"):
+            usual = [*range(len(given))] if name == "gpus" else usual
+            yield from problems_with(f"sweep.{name}", given, legal, usual)
+    known = [*_OF_SWEEP, *lists]
+    for name in (each for each in settings if each not in known):
         note, fix = did_you_mean(name, known), (f"~sweep.{name}",)
         yield Problem("is not known", f"sweep.{name}", settings[name], f"one of: {listed(known)}", note, fix)

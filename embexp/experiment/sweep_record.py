@@ -12,6 +12,7 @@ from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
 
 SWEEP = "sweep.json"
 TAKEN = "taken.json"  # in a job's folder: where the finished run is that it need not repeat
+TRIALS, RATES = "trials", "rates.json"  # of a search of learning rates: the folder of its runs, and what it found
 SHORT_ID = 8
 
 
@@ -21,6 +22,9 @@ def sweep_key(overrides: Sequence[str], config_name: str) -> str:
     return digest(typed, config_name, versions(), str(Path.cwd()))
 
 
+_THAT_DO = ("sweep", "experiment", "paths.data", "sweep.fair", "sweep.learning_rates", "sweep.trial_share")
+
+
 def changes_no_job(override: str) -> bool:
     """Whether an override changes no result; `sweep=<name>` does, as it says what to sweep over, and so do other data.
 
@@ -28,7 +32,7 @@ def changes_no_job(override: str) -> bool:
     (True, False, False)
     """
     key = override.lstrip("+~").partition("=")[0]
-    return key.partition(".")[0] in CHANGE_NOTHING and key not in ("sweep", "experiment", "paths.data")
+    return key.partition(".")[0] in CHANGE_NOTHING and key not in _THAT_DO
 
 
 def find_sweep(root: Path, key: str) -> Path | None:
@@ -75,8 +79,34 @@ def end_sweep(folder: Path) -> None:
 
 def job_folders(sweep_folder: Path) -> list[Path]:
     """The folder of each job of a sweep by its number; of one that was taken from elsewhere, that of the other run."""
-    numbered = (path for path in sweep_folder.iterdir() if path.name.isdigit() and path.is_dir())
-    return [taken_from(path) or path for path in sorted(numbered, key=lambda path: int(path.name))]
+    numbered = (sweep_folder / str(number) for number in job_numbers(sweep_folder))
+    return [taken_from(path) or path for path in numbered]
+
+
+def job_numbers(sweep_folder: Path) -> list[int]:
+    """The numbers of the jobs that a sweep's folder holds."""
+    return sorted(int(path.name) for path in sweep_folder.iterdir() if path.name.isdigit() and path.is_dir())
+
+
+def searched_in(sweep_folder: Path) -> dict[int, dict[str, Any]]:
+    """What the search of learning rates found, by the number of each job; empty without one."""
+    files = [path for path in [sweep_folder / RATES] if path.is_file()]
+    found = [content for _, content in readable(files, read_json)]
+    return {
+        number: cell | {"share": content["share"]}
+        for content in found
+        for cell in content["cells"]
+        for number in cell["jobs"]
+        if cell["chosen"] is not None
+    }
+
+
+def typed_in(folder: Path) -> tuple[str, ...]:
+    """The overrides of a job, as Hydra left them in its folder; none where it left none."""
+    from omegaconf import OmegaConf
+
+    path = folder / ".hydra" / "overrides.yaml"
+    return tuple(map(str, OmegaConf.to_container(OmegaConf.load(path), resolve=False))) if path.is_file() else ()
 
 
 def taken_from(folder: Path) -> Path | None:

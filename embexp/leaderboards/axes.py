@@ -37,13 +37,18 @@ def find_varying(entries: Sequence[RunEntry], given: Sequence[str]) -> list[str]
     """Parameters that change a result and differ between entries with the same values of the given ones.
 
     Parameters that follow from those already found are left out: names of choices (`trainer`) come before their values.
+    The learning rate comes last: a search gives each cell its own.
     """
-    keys = sorted({key for entry in entries for key in entry.run.params}, key=lambda key: ("." in key, key))
+    keys = sorted({key for entry in entries for key in entry.run.params}, key=_order)
     found: list[str] = []
     for key in keys:
         if key not in given and changes_results(key) and not _is_seed(entries, key):
             found += [key] * (not _follows(entries, key, [*given, *found]))
     return found
+
+
+def _order(key: str) -> tuple[bool, bool, str]:
+    return key == "trainer.learning_rate", "." in key, key
 
 
 def find_unexplained(entries: Sequence[RunEntry], axes: "Axes") -> list[str]:

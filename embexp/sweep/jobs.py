@@ -20,7 +20,7 @@ from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_re
 from embexp.core.signals import listen, raise_interrupt
 from embexp.errors import SkippedJobError, Terminated, TrackingError, UnreadableError
 from embexp.experiment.fingerprint import SWEEP_TAG, run_fingerprint
-from embexp.experiment.sweep_record import TAKEN
+from embexp.experiment.sweep_record import TAKEN, TRIALS
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext, TaskFunction
@@ -211,6 +211,7 @@ def _finished_elsewhere(plan: "RunPlan", fingerprint: str) -> Path | None:
     """The folder of another run with the same fingerprint that has finished, the latest one."""
     roots = [Path(plan.config["paths"][each]) for each in ("runs", "sweeps")]
     depths = ("*/*", "*/*/*")  # of single runs (`<date>/<time>`) and of jobs (`<date>/<time>/<number>`)
+    depths = (f"*/*/{TRIALS}/*",) if plan.folder.parent.name == TRIALS else depths
     records = [path for root in roots for depth in depths for path in root.glob(f"{depth}/{RECORD}")]
     latest_first = sorted(records, key=lambda path: path.stat().st_mtime, reverse=True)
     folders = (record.parent for record in latest_first if record.parent != plan.folder)

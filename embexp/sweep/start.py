@@ -26,6 +26,7 @@ from embexp.evaluation.stats.verdicts import Margins, margins_in
 from embexp.experiment.settings_checks import LEAVE_OUT, sweep_problems
 from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
 from embexp.protocols import Tracker
+from embexp.sweep.fair import fairness_problems, is_fair, with_best_rates
 from embexp.sweep.jobs import Job, JobRunner, varying
 from embexp.sweep.progress import Progress
 from embexp.sweep.workers import gpu_of_each, run_in_workers
@@ -117,7 +118,9 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     overrides = _swept_overrides(config)
     if any(override.startswith("resume=") for override in overrides):
         raise ConfigError("was typed with -m", key="resume", expected="it alone, without -m, for each run")
-    refuse(_problems_with_settings(config.sweep))
+    refuse(
+        (*_problems_with_settings(config.sweep), *fairness_problems(OmegaConf.to_container(config.sweep), overrides))
+    )
     _check_jobs([*_each_value_once(overrides)], config_name, config.sweep.unknown_keys)
     key = sweep_key(overrides, config_name)
     folder = _sweep_folder(config, key)
@@ -217,11 +220,14 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
     given = [Job(number, tuple(overrides)) for number, overrides in enumerate(job_overrides, first)]
     names = dict(zip((job.number for job in given), varying(given), strict=True))
     jobs = given if runner.config.sweep.unknown_keys != LEAVE_OUT else _without_unknown(given, runner.config)
-    if failing := [*_failing(runner, jobs)]:
+    failing = [*_failing(runner, jobs)]
+    if failing:
         lines = "".join(f"\n- {names[job.number]}: {shorten(str(error), 200)}" for job, error in failing)
         logger.warning(
             "%s of %s jobs do not fit and will fail when their turn comes:%s", len(failing), len(jobs), lines
         )
+    if is_fair(runner.config.sweep):
+        jobs = with_best_rates(runner, jobs, names, {job.number for job, _ in failing})
     workers = min(runner.config.sweep.workers, len(jobs))
     opened = OPENED.get([])
     progress = Progress(names, workers, logger.info, opened[0].tracker if opened else None)

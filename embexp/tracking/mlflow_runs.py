@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,9 @@ class RecordedRun:
         params: flat, as texts; keys of params and metrics are those that MLflow takes (`ndcg_at_10`).
         metrics: the last finite value of each.
         examples: gives the Parquet file of per-example values by its name (`sts_test`); None where there is none.
+        folder: where it is; None of one that comes from the store.
+        typed: the overrides of a sweep's job.
+        searched: what the search of its learning rate found: tried (rate and dev each), chosen, share; else empty.
     """
 
     id: str
@@ -40,6 +43,9 @@ class RecordedRun:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     examples: Callable[[str], Path | None]
+    folder: Path | None = None
+    typed: tuple[str, ...] = ()
+    searched: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seed(self) -> str:
