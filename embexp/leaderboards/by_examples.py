@@ -13,7 +13,7 @@ from embexp.evaluation.stats.power import Design, Prospect, measured_variances
 from embexp.evaluation.stats.resampling import drawn_in
 from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
 from embexp.leaderboards.axes import CellKey, Place
-from embexp.leaderboards.cells import CellResult, GroupResult, MetricKeys, best_of, mixed_base_columns
+from embexp.leaderboards.cells import CellResult, GroupResult, MetricKeys, PairedCells, best_of, mixed_base_columns
 from embexp.reports.leaderboard_content import Estimate, Labels
 from embexp.reports.verdict_words import TOO_FEW
 from embexp.tracking.mlflow_tracker import allowed_name
@@ -76,6 +76,11 @@ def results_by_examples(places: Sequence[Place], kept: Kept, keys: MetricKeys, r
         ],
         {column: _score(cell, pools[0][column])[0] for column, cell in columns.items()},
         best_of({key: cell.mean for key, (_, cell) in named.items()}, p_between),
+        PairedCells(
+            {key: cell for key, (_, cell) in named.items()},
+            {place.key: (_nothing(delta), delta) for place, delta in zip(places, deltas, strict=True)},
+            examples,
+        ),
     )
 
 
@@ -123,9 +128,14 @@ def _delta(place: Place, cell: Cell, base_of: Mapping[_BaseKey, Cell], kept: Kep
     return replace(cell, values=cell.values - base.values, resampled=cell.resampled - base.resampled)
 
 
+def _nothing(delta: Cell) -> Cell:
+    """What a gain is compared with."""
+    return replace(delta, values=delta.values[:1] * 0, resampled=delta.resampled[:1] * 0, has_seed=False)
+
+
 def _cell_result(cell: Cell, delta: Cell, cells: Sequence[Cell], deltas: Sequence[Cell]) -> CellResult:
     score, std = _score(cell, cells)
-    nothing = replace(delta, values=delta.values[:1] * 0, resampled=delta.resampled[:1] * 0, has_seed=False)
+    nothing = _nothing(delta)
     found = cell_difference(nothing, delta, deltas)
     others = sum(len(other.values) - 1 for other in deltas if other is not delta and other.has_seed)
     design = Design(delta.examples, (0, len(delta.values) if delta.has_seed else 0), others)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.evaluation.stats.multiple_comparisons import tied_with_best
 from embexp.evaluation.stats.power import Prospect
-from embexp.evaluation.stats.seeds import Interval
+from embexp.evaluation.stats.seeds import Cell, Interval
 from embexp.leaderboards.axes import CellKey, Place
 from embexp.reports.leaderboard_content import Cost, Estimate, Labels, LeaderboardCell
+from embexp.tracking.journal import METRICS, written_lines
 from embexp.tracking.mlflow_runs import RecordedRun
 from embexp.tracking.mlflow_tracker import allowed_name
 
@@ -35,6 +36,21 @@ class CellResult:
 
 
 @dataclass(frozen=True)
+class PairedCells:
+    """What cells scored on the same resamples, by their keys.
+
+    Attributes:
+        cells: the untouched models that are one model are among them.
+        gains: of trained ones, with nothing before it, as two cells to compare.
+        rows: how many examples there are.
+    """
+
+    cells: Mapping[CellKey, Cell]
+    gains: Mapping[CellKey, tuple[Cell, Cell]]
+    rows: int
+
+
+@dataclass(frozen=True)
 class GroupResult:
     """Cells on the same examples.
 
@@ -42,11 +58,13 @@ class GroupResult:
         cells: in the order of the places.
         bases: the untouched model of each column.
         best: the keys of the best cell and of those tied with it.
+        paired: None where there are no values of single examples.
     """
 
     cells: list[CellResult]
     bases: dict[Labels, Estimate]
     best: list[CellKey]
+    paired: PairedCells | None = None
 
 
 def best_of(values: Mapping[CellKey, float], p_between: Callable[[CellKey, CellKey], float]) -> list[CellKey]:
@@ -164,3 +182,36 @@ def _beats(first: _Point, second: _Point) -> bool:
     if first[0] == second[0]:
         return first[1] > second[1]
     return first[0] > second[0] and first[1] >= second[1] - _NOISE * abs(second[1])
+
+
+def curve_of(place: Place) -> tuple[tuple[int, float], ...]:
+    """The metric on dev by the examples that training has read, from the untouched model on; the mean over the runs.
+
+    Empty where a run comes from MLflow, was not evaluated while it trained, or in other steps than another run.
+    """
+    found = [_curve_of_run(entry.run, place.metric) for entry in place.entries]
+    if len({tuple(each) for each in found}) != 1:
+        return ()
+    return tuple((examples, sum(each[examples] for each in found) / len(found)) for examples in sorted(found[0]))
+
+
+def _curve_of_run(run: RecordedRun, metric: str) -> dict[int, float]:
+    key = f"dev/{metric.partition('/')[2]}"
+    logged, params = f"train/{key}", run.params
+    sizes = [params.get(name, "") for name in ("dataset.train_rows", *_PER_STEP)]
+    if run.folder is None or not all(size.isdigit() for size in sizes):
+        return {}
+    rows, *each = map(int, sizes)
+    a_step = math.prod(each)
+    steps_a_pass = math.ceil(rows / a_step)
+    found = {}
+    for line in written_lines(run.folder / METRICS):
+        value = {allowed_name(name): each for name, each in line["metrics"].items()}.get(allowed_name(logged))
+        if value is not None and math.isfinite(value) and line["step"]:
+            passes, steps = divmod(line["step"], steps_a_pass)
+            found[passes * rows + min(rows, steps * a_step)] = value
+    base = run.metrics.get(MetricKeys(key, run).base)
+    return {0: base, **found} if found and base is not None else found
+
+
+_PER_STEP = ("trainer.per_device_train_batch_size", "trainer.gradient_accumulation_steps")

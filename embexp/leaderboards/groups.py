@@ -146,10 +146,81 @@ def notes_on(cells: Sequence[LeaderboardCell], groups: Sequence[CellGroup], axes
     if edited := [place for place in places if len({entry.run.tags.get(_FILES, "") for entry in place.entries}) > 1]:
         names = listed(label((*place.row, *place.column)) for place in edited)
         yield f"Runs of {names} began with other files of the same model: their mean is over different models."
+    yield from _fairness(places, axes)
+    if rising := [label((*cell.row, *cell.column)) for cell in cells if cell.still_rises]:
+        yield f"Still rising on dev when the training stopped: {listed(rising)}; more training may lift it."
     yield from _same_predictions(groups)
     yield from _unknown_tokens(groups)
     if hidden := find_unexplained(entries, axes):
         yield f"Cells differ in {listed(hidden)}, too, which goes along with what the table shows."
+
+
+_RATE = "trainer.learning_rate"
+
+
+def _fairness(places: Sequence[Place], axes: Axes) -> Iterator[str]:
+    """Whether the cells were compared at what suits each of them, and after how much training."""
+    entries = [entry for place in places for entry in place.entries]
+    still = [place for place in places if any("movement" in entry.run.tags for entry in place.entries)]
+    unmoved = [label((*place.row, *place.column)) for place in still]
+    if unmoved:
+        how = "" if any(entry.run.searched for entry in entries) else " (sweep.fair=true searches one for each cell)"
+        yield f"Training hardly moved {listed(unmoved)}: a larger learning rate may{how}."
+    if len(places) > 1:
+        yield from _equal_budget(entries, axes)
+    searched = [place for place in places if place.entries[0].run.searched]
+    if searched:
+        share, number = (searched[0].entries[0].run.searched[key] for key in ("share", "tried"))
+        yield f"Each cell's learning rate is the best on dev of {len(number)} trials with {share:g} of its training."
+        yield from (_searched(place) for place in searched)
+    rates = {entry.value(_RATE) for entry in entries} - {MISSING}
+    if len(places) > 1 and rates and not searched and _RATE not in (*axes.rows, *axes.columns):
+        shared = f"All cells were trained at one learning rate ({listed(rates)})"
+        own = f"The learning rates ({listed(sorted(rates))}) were not searched"
+        advice = "one cell may do better at another: sweep.fair=true gives each its own"
+        yield f"{shared if len(rates) == 1 else own}; {advice}."
+
+
+def _searched(place: Place) -> str:
+    """The learning rate of a cell, and how flat its optimum is."""
+    found = place.entries[0].run.searched
+    known = [(each["rate"], each["dev"]) for each in found["tried"] if each["dev"] is not None]
+    best = max(value for _, value in known)
+    near = [rate for rate, value in known if value >= best - _FLAT]
+    flat = f"flat: within {_FLAT:g} of it from {min(near):g} to {max(near):g}" if len(near) > 1 else "steep"
+    rates = [each["rate"] for each in found["tried"]]
+    ends = "; the last of those tried, a better one may lie beyond" * (found["chosen"] in (min(rates), max(rates)))
+    second = max((value for rate, value in known if rate != found["chosen"]), default=best)
+    drop = f", the next best loses {best - second:.4f}" if len(near) == 1 and len(known) > 1 else ""
+    failed = len(found["tried"]) - len(known)
+    lost = f"; {failed} of {len(rates)} trials failed" if failed else ""
+    return f"Learning rate of {label((*place.row, *place.column))}: {found['chosen']:g} ({flat}{drop}{ends}{lost})."
+
+
+_FLAT = 0.005  # of the metric on dev
+_BUDGETS = {  # parameter: what it says where all cells share it
+    "trainer.max_seconds": "seconds of training ({})",
+    "trainer.max_examples": "examples that training read ({})",
+    "trainer.max_steps": "steps of training ({})",
+    "trainer.num_train_epochs": "passes over the training rows ({})",
+}
+
+
+def _equal_budget(entries: Sequence[RunEntry], axes: Axes) -> Iterator[str]:
+    """What of the training was equal for all cells."""
+    values = {key: {entry.value(key) for entry in entries} for key in _BUDGETS}
+    for key, text in _BUDGETS.items():
+        if values[key] <= {MISSING, "None", "null", "-1"}:
+            continue
+        if len(values[key]) == 1:
+            sizes = {entry.value("trainer.per_device_train_batch_size") for entry in entries}
+            unlike = ", in batches of unlike sizes" if key == "trainer.max_steps" and len(sizes) > 1 else ""
+            rows = {entry.value("dataset.train_rows") for entry in entries}
+            unlike = ", of unlike numbers of rows" if key.endswith("epochs") and len(rows) > 1 else unlike
+            yield f"Equal for all cells: {text.format(*values[key])}{unlike}."
+        elif key not in (*axes.rows, *axes.columns):
+            yield "Cells had unlike amounts of training: trainer.max_examples or trainer.max_seconds makes them equal."
+        return
 
 
 def _unknown_tokens(groups: Sequence[CellGroup]) -> Iterator[str]:

@@ -19,17 +19,27 @@ from embexp.errors import ConfigError
 from embexp.evaluation.stats.multiple_comparisons import CorrectedVerdict, correct_verdicts
 from embexp.evaluation.stats.power import what_decides
 from embexp.evaluation.stats.verdicts import Margins, default_margins, margin_of, margin_problems, margins_in
-from embexp.leaderboards.axes import Axes, Place, choose_axes, group_by_place
-from embexp.leaderboards.cells import COST_COLUMNS, CellResult, costs_of, find_cost, mark_fronts
+from embexp.leaderboards.axes import Axes, Place, RunEntry, choose_axes, group_by_place
+from embexp.leaderboards.bottom_line import bottom_line
+from embexp.leaderboards.cells import COST_COLUMNS, CellResult, GroupResult, costs_of, curve_of, find_cost, mark_fronts
 from embexp.leaderboards.groups import CellGroup, group_places, notes_on, notes_on_left_out
 from embexp.leaderboards.page import leaderboard_page
 from embexp.leaderboards.runs import ARTIFACTS, RunSource, entries_of, newest, send_leaderboard, source_of
 from embexp.leaderboards.tables import as_csv, as_markdown, print_leaderboard
 from embexp.protocols import Tracker
-from embexp.reports.leaderboard_content import UNTOUCHED, Estimate, Labels, Leaderboard, LeaderboardCell, as_plain
+from embexp.reports.leaderboard_content import (
+    UNTOUCHED,
+    BottomLine,
+    Estimate,
+    Labels,
+    Leaderboard,
+    LeaderboardCell,
+    as_plain,
+)
 from embexp.reports.pictures.leaderboards import draw_heat_map, draw_interval_plot, draw_pareto_front
+from embexp.reports.pictures.learning_curves import draw_cells
 from embexp.reports.verdict_words import COLLAPSED, IDENTICAL, TOO_FEW, UNDECIDED, needed_words
-from embexp.tracking.mlflow_runs import RecordedRun
+from embexp.tracking.mlflow_runs import FINISHED, RecordedRun
 
 
 def make_leaderboard(
@@ -62,7 +72,8 @@ def make_leaderboard(
     )
     places = group_by_place(entries, axes)
     groups = group_places(places)
-    cells = mark_fronts([*_all_cells(groups, axes, resamples, margins)], chosen)
+    results = [group.results(resamples) for group in groups]
+    cells = mark_fronts([*_all_cells(groups, results, axes, margins)], chosen)
     cells.sort(key=lambda cell: (cell.group, math.isnan(cell.score.value), -cell.score.value))  # the best first
     trained = [cell for cell in cells if not cell.is_base]
     return Leaderboard(
@@ -75,20 +86,23 @@ def make_leaderboard(
         costs=tuple(each for each in COST_COLUMNS if any(each.name in cell.costs for cell in trained)),
         cost=cost,
         notes=(*notes_on(trained, groups, axes), *notes_on_left_out(runs, every, entries)),
+        bottom_lines=tuple(_bottom_lines(cells, results, entries, sum(run.status != FINISHED for run in runs))),
     )
 
 
-def _all_cells(groups: Sequence[CellGroup], axes: Axes, resamples: int, margins: Margins) -> Iterator[LeaderboardCell]:
+def _all_cells(
+    groups: Sequence[CellGroup], results: Sequence[GroupResult], axes: Axes, margins: Margins
+) -> Iterator[LeaderboardCell]:
     """The cells of all groups, the trained ones with verdicts that are corrected for their number."""
     trained: list[tuple[LeaderboardCell, CellResult]] = []
     bases: list[LeaderboardCell] = []
-    for number, group in enumerate(groups, 1):
-        results, metric = group.results(resamples), group.places[0].metric
-        for place, found in zip(group.places, results.cells, strict=True):
-            is_best = place.key in results.best
+    for number, (group, result) in enumerate(zip(groups, results, strict=True), 1):
+        metric = group.places[0].metric
+        for place, found in zip(group.places, result.cells, strict=True):
+            is_best = place.key in result.best
             trained.append((_cell(place, found, number, is_best, margin_of(place.metric, margins)), found))
-        for column, score in results.bases.items():
-            row, is_best = (UNTOUCHED, *[""] * (len(axes.rows) - 1)), (None, column) in results.best
+        for column, score in result.bases.items():
+            row, is_best = (UNTOUCHED, *[""] * (len(axes.rows) - 1)), (None, column) in result.best
             bases.append(LeaderboardCell(row, column, metric, number, score, is_base=True, is_best=is_best))
     tested = [(cell.margin, found.difference) for cell, found in trained if not cell.verdict]
     corrected = iter(correct_verdicts([each for _, each in tested], [margin for margin, _ in tested]))
@@ -109,6 +123,14 @@ def _with_verdict(cell: LeaderboardCell, found: CellResult, corrected: Corrected
         verdict=corrected.verdict,
         needed=needed_words(needed._asdict(), found.examples) if needed else "",
     )
+
+
+def _bottom_lines(
+    cells: Sequence[LeaderboardCell], results: Sequence[GroupResult], entries: Sequence[RunEntry], unfinished: int
+) -> Iterator[BottomLine]:
+    runs = {entry.run.id: entry.run for entry in entries}
+    for number, result in enumerate(results, 1):
+        yield bottom_line([cell for cell in cells if cell.group == number], result, runs, unfinished)
 
 
 def _cell(place: Place, found: CellResult, number: int, is_best: bool, margin: float) -> LeaderboardCell:
@@ -132,6 +154,7 @@ def _cell(place: Place, found: CellResult, number: int, is_best: bool, margin: f
         costs=costs_of(place),
         seeds=tuple(entry.run.seed for entry in place.entries),
         runs=tuple(entry.run.id for entry in place.entries),
+        curve=curve_of(place),
     )
 
 
@@ -145,7 +168,7 @@ def _rows(cells: Sequence[LeaderboardCell]) -> tuple[Labels, ...]:
 
 
 def write_leaderboard(leaderboard: Leaderboard, folder: Path) -> None:
-    """Write leaderboard.md, .csv, .json and .html, and the pictures heat_map, intervals and pareto (PNG)."""
+    """Write leaderboard.md, .csv, .json and .html, and the pictures heat_map, intervals, pareto and curves (PNG)."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [*_draw(leaderboard, folder)]
     write_text(folder / "leaderboard.md", as_markdown(leaderboard))
@@ -163,6 +186,9 @@ def _draw(leaderboard: Leaderboard, folder: Path) -> Iterator[Path]:
     if leaderboard.chosen_cost and any(cell.on_front for cell in leaderboard.trained):
         draw_pareto_front(folder / "pareto.png", leaderboard, leaderboard.chosen_cost)
         yield folder / "pareto.png"
+    if any(cell.curve for cell in leaderboard.trained):
+        draw_cells(folder / "curves.png", leaderboard)
+        yield folder / "curves.png"
 
 
 _LISTS = ("rows", "columns")

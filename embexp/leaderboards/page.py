@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from embexp.leaderboards.tables import notes_of
+from embexp.leaderboards.tables import bottom_lines_of, notes_of
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
 from embexp.reports.verdict_words import kind_of
 
@@ -29,6 +29,7 @@ def leaderboard_page(leaderboard: Leaderboard, pictures: Sequence[Path]) -> str:
         pivot=_pivot(leaderboard) if leaderboard.cells else None,
         ranking={"headings": _headings(leaderboard), "lines": [_line(leaderboard, cell) for cell in leaderboard.cells]},
         notes=notes_of(leaderboard),
+        bottom_lines=bottom_lines_of(leaderboard),
         pictures=[
             {"name": path.stem.replace("_", " "), "data": base64.b64encode(path.read_bytes()).decode()}
             for path in pictures

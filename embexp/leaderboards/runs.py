@@ -3,14 +3,14 @@
 import functools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from embexp.core.run_folder import LAYOUT, LAYOUT_TAG, RECORD, RESULT, read_json, read_record, readable, status_of
 from embexp.errors import ConfigError, Problem, TrackingError, did_you_mean
 from embexp.experiment.sides import EXAMPLES
-from embexp.experiment.sweep_record import SHORT_ID, SWEEP, job_folders, read_sweep
+from embexp.experiment.sweep_record import SHORT_ID, SWEEP, job_folders, job_numbers, read_sweep, searched_in, typed_in
 from embexp.leaderboards.axes import RunEntry, changes_results
 from embexp.protocols import Tracker
 from embexp.tracking.mlflow_runs import (
@@ -33,11 +33,20 @@ def runs_in(folders: Iterable[Path]) -> list[RecordedRun]:
     return [run for _, run in readable(begun, _run_in)]
 
 
+def runs_of_sweep(sweep: Path) -> list[RecordedRun]:
+    """The runs of a sweep's folder, each with the overrides of its job and the search of its learning rate."""
+    jobs, searched = dict(zip(job_folders(sweep), job_numbers(sweep), strict=True)), searched_in(sweep)
+    found = [(run, jobs[run.folder]) for run in runs_in(jobs)]
+    return [
+        replace(run, typed=typed_in(sweep / str(number)), searched=searched.get(number, {})) for run, number in found
+    ]
+
+
 def _run_in(folder: Path) -> RecordedRun:
     path = folder / RESULT
     if not path.is_file():
         record = read_record(folder)
-        return RecordedRun(record.get("id", ""), record["name"], "RUNNING", 0.0, {}, {}, {}, lambda name: None)
+        return RecordedRun(record.get("id", ""), record["name"], "RUNNING", 0.0, {}, {}, {}, lambda _: None, folder)
     result, status = read_json(path), status_of(folder)
     tags = {allowed_name(key): str(value) for key, value in result.get("tags", {}).items()}
     return RecordedRun(
@@ -49,6 +58,7 @@ def _run_in(folder: Path) -> RecordedRun:
         metrics=as_recorded_metrics(result.get("metrics", {})),
         tags=tags | ({PRIMARY: result["primary"]["key"]} if "primary" in result else {}),
         examples=functools.partial(_examples_in, folder),
+        folder=folder,
     )
 
 
@@ -135,7 +145,7 @@ def source_of(settings: Mapping[str, Any], tracker: Tracker, scratch: Path) -> R
     folder = _sweep_folder(given, Path(settings["paths"]["sweeps"])) if given else None
     has_store = isinstance(tracker, MlflowTracker)
     if folder:
-        return RunSource(runs_in(job_folders(folder)), folder, read_sweep(folder)["id"] if has_store else None)
+        return RunSource(runs_of_sweep(folder), folder, read_sweep(folder)["id"] if has_store else None)
     if not has_store:
         what = f"sweep={given} is no sweep's folder" if given else "No sweep was given"
         raise ConfigError(

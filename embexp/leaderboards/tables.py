@@ -59,6 +59,8 @@ def print_leaderboard(leaderboard: Leaderboard) -> None:
         console.print(table)
     for note in notes_of(leaderboard):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
+    for name, text in bottom_lines_of(leaderboard):
+        console.print(f"{name:<12}{text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def notes_of(leaderboard: Leaderboard) -> list[str]:
@@ -78,6 +80,16 @@ def _needs(leaderboard: Leaderboard) -> Iterator[str]:
         yield f"{label(leaderboard.names_in(cell))} is undecided: {cell.needed}"
     if more := undecided[_MOST_NEEDS:]:
         yield f"{len(more)} more cells are undecided: the column needed of the CSV says what would decide them"
+
+
+def bottom_lines_of(leaderboard: Leaderboard) -> list[tuple[str, str]]:
+    """All lines that say what to do, each with its label."""
+    several = len(leaderboard.bottom_lines) > 1
+    found = []
+    for each in leaderboard.bottom_lines:
+        (label_of_decision, decision), *others = each.shown
+        found += [(label_of_decision, f"{f'group {each.group}: ' * several}{decision}"), *others]
+    return found
 
 
 def _pivot_table(leaderboard: Leaderboard) -> Table:
@@ -153,7 +165,18 @@ def as_markdown(leaderboard: Leaderboard) -> str:
         table.append((*line, *costs, "o" if cell.on_front else ""))
     written = [f"| {' | '.join(map(_escaped, line))} |" for line in table] if lines else []
     notes = [f"- {_escaped(note)}" for note in notes_of(leaderboard)]
-    return "\n".join([f"# {_escaped(leaderboard.title)}", "", *written, "", *notes]) + "\n"
+    said = bottom_lines_of(leaderboard)
+    todo = [f"- **{name}** {_code(text) if name == 'type' else _escaped(text)}" for name, text in said]
+    return "\n".join([f"# {_escaped(leaderboard.title)}", "", *todo, *[""] * bool(todo), *written, "", *notes]) + "\n"
+
+
+def _code(text: str) -> str:
+    """A command that can be copied from Markdown as it is.
+
+    >>> _code("a `b`")
+    '`` a `b` ``'
+    """
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
 
 
 def _escaped(text: str) -> str:

@@ -13,6 +13,7 @@ Labels = tuple[str, ...]  # a value for each key of the rows, or of the columns
 UNTOUCHED = "(untouched)"
 _MILLION = 1_000_000
 _BETWEEN = " · "
+_RISE = 0.002  # of a metric on dev between the last two evaluations
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class LeaderboardCell:
         costs: the mean over the runs, by the name of the cost.
         on_front: no other cell has both a better score and a better chosen cost.
         runs: their ids.
+        curve: the metric on dev by the examples that training had read; empty where it is not known.
     """
 
     row: Labels
@@ -90,6 +92,18 @@ class LeaderboardCell:
     costs: Mapping[str, float] = field(default_factory=dict)
     seeds: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    curve: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def still_rises(self) -> bool:
+        """Whether the metric on dev was at its highest, and rising, when the training stopped.
+
+        The last gain counts if it is a tenth of all that was gained, and worth having at all.
+        """
+        values = [value for _, value in self.curve]
+        if len(values) < 3 or values[-1] < max(values):
+            return False
+        return values[-1] - values[-2] >= max(_RISE, 0.1 * (max(values) - min(values)))
 
     @property
     def score_text(self) -> str:
@@ -101,6 +115,30 @@ class LeaderboardCell:
 
 
 @dataclass(frozen=True)
+class BottomLine:
+    """What to do after a sweep, for each group of a leaderboard.
+
+    Attributes:
+        decision: `ship`, `keep the untouched model` or `ship nothing yet`.
+        lines: what it rests on, each with its label.
+        folder: of the model to ship; empty without one, or where the runs come from MLflow.
+        command: what to type: the export of what is shipped, or what would decide; empty where nothing would.
+    """
+
+    group: int
+    decision: str
+    lines: tuple[tuple[str, str], ...]
+    folder: str = ""
+    command: str = ""
+
+    @property
+    def shown(self) -> list[tuple[str, str]]:
+        """All lines, from the decision to the command."""
+        places = [("folder", self.folder), ("type", self.command)]
+        return [("bottom line", self.decision), *self.lines, *(each for each in places if each[1])]
+
+
+@dataclass(frozen=True)
 class Leaderboard:
     """Cells by rows and columns, the best row first.
 
@@ -109,6 +147,7 @@ class Leaderboard:
         cells: the best first; untouched models are among them.
         costs: those that any cell has; `cost` is the name of the front's.
         notes: what a reader must know, a sentence each.
+        bottom_lines: what to do, for each group of cells.
     """
 
     row_keys: Labels
@@ -120,6 +159,7 @@ class Leaderboard:
     costs: tuple[Cost, ...]
     cost: str
     notes: tuple[str, ...]
+    bottom_lines: tuple[BottomLine, ...] = ()
 
     @property
     def title(self) -> str:

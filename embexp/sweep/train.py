@@ -151,7 +151,7 @@ class closing_sweep:  # noqa: N801
 def _close_sweep(sweep: OpenSweep, status: str) -> int:
     """Print the leaderboard and the failures, store them with the parent run, and end it; the number of failures."""
     from embexp.leaderboards.make import make_leaderboard, write_leaderboard
-    from embexp.leaderboards.runs import runs_in
+    from embexp.leaderboards.runs import runs_of_sweep
     from embexp.leaderboards.tables import as_markdown, print_leaderboard
     from embexp.reports.tables import wide_console
 
@@ -159,7 +159,7 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
     folders = job_folders(sweep.folder)
     statuses = readable([folder for folder in folders if (folder / RESULT).is_file()], status_of)
     failed = [_failure_lines(folder, read_json(folder / RESULT)) for folder, status in statuses if status == "FAILED"]
-    board = make_leaderboard(runs_in(folders), margins=sweep.margins)
+    board = make_leaderboard(runs_of_sweep(sweep.folder), margins=sweep.margins)
     write_leaderboard(board, sweep.folder / _BOARD)
     print_leaderboard(board)
     for line in failed:

@@ -1,4 +1,7 @@
-"""Learning curves: how the loss fell, what that did to the model on dev; and the history of a study, trial by trial."""
+"""Learning curves: how the loss fell, what that did to the model on dev, of a run and of all cells of a leaderboard.
+
+And the history of a study, trial by trial.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,14 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy
 
+from embexp.reports.leaderboard_content import Leaderboard, LeaderboardCell, label, short_number
 from embexp.reports.pictures.canvas import (
     BLACK,
     BLUE,
+    GREEN,
     GREY,
     HALF,
+    HEIGHT,
+    LEGEND_LINE,
     MODELS,
     ORANGE,
     PALE_GREY,
+    PURPLE,
+    SKY,
     VERMILION,
     picture,
     put_legend,
@@ -155,3 +164,43 @@ def _draw_curves(axis: "Axes", curves: Mapping[int, _Curve], best: tuple[int, fl
     if best is not None and curves.get(best[0]):
         axis.plot(*zip(*curves[best[0]], strict=True), color=ORANGE, marker="o")
     axis.set_title("inside of trials")
+
+
+_LOOKS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+_MOST_METRICS = 3  # panels
+_NAME_COLUMNS = 34  # of a cell in the legend
+_PANEL = 3.2  # inches for each panel after the first
+
+
+def draw_cells(path: Path, leaderboard: Leaderboard) -> None:
+    """The metric on dev of each cell by the examples that its training had read, a panel for each metric; PNG.
+
+    The best seven have a colour and a name; a cell that was still rising when it stopped ends in a triangle.
+    """
+    cells = [cell for cell in leaderboard.trained if cell.curve]
+    metrics = list(dict.fromkeys(cell.metric.partition("/")[2] for cell in cells))[:_MOST_METRICS]
+    named = cells[: len(_LOOKS)]
+    names = [label((*cell.row, *cell.column), _NAME_COLUMNS) for cell in named]
+    height = HEIGHT + _PANEL * (len(metrics) - 1) + LEGEND_LINE * len(named)
+    with picture(path, "Dev score by examples read", "a triangle: still rising", [*names, *metrics], height) as figure:
+        axes = figure.subplots(len(metrics), 1, squeeze=False, sharex=True)[:, 0]
+        for cell in reversed(cells):
+            panel = cell.metric.partition("/")[2]
+            if panel in metrics:
+                look = _LOOKS[named.index(cell)] if cell in named else PALE_GREY
+                _draw_cell(axes[metrics.index(panel)], cell, look)
+        for axis, metric in zip(axes, metrics, strict=True):
+            axis.set_title(f"dev {metric}")
+            axis.margins(y=0.1)
+        for colour, name in zip(_LOOKS, names, strict=False):
+            axes[0].plot([], [], color=colour, label=name)
+        axes[-1].set_xlabel("examples read")
+        axes[-1].xaxis.set_major_formatter(lambda value, _: short_number(value))
+        axes[-1].locator_params(axis="x", nbins=5)
+        put_legend(figure, axes[0], columns=1)
+
+
+def _draw_cell(axis: "Axes", cell: LeaderboardCell, colour: str) -> None:
+    axis.plot(*zip(*cell.curve, strict=True), color=colour)
+    marker = "^" if cell.still_rises else "o"
+    axis.plot(*cell.curve[-1], color=colour, marker=marker, markersize=11 if cell.still_rises else 6, ls="")
