@@ -57,7 +57,9 @@ def ranked(*arguments):
 
 def without_ids(leaderboard):
     """The leaderboard without what runs are called in folders and in MLflow."""
-    return {**leaderboard, "cells": [{**cell, "runs": len(cell["runs"])} for cell in leaderboard["cells"]]}
+    lines = [{"decision": each["decision"], "lines": each["lines"]} for each in leaderboard["bottom_lines"]]
+    cells = [{**cell, "runs": len(cell["runs"])} for cell in leaderboard["cells"]]
+    return {**leaderboard, "cells": cells, "bottom_lines": lines}
 
 
 def test_folders_and_mlflow_give_the_same_leaderboard(sweep, workplace, capsys):
@@ -69,7 +71,10 @@ def test_folders_and_mlflow_give_the_same_leaderboard(sweep, workplace, capsys):
     failed = boards[0]["notes"][-1]
     assert failed == "Of 5 runs 1 have not finished and do not count: 1 FAILED."
     assert boards[0] == boards[1] == boards[2]
-    assert boards[3] == {**boards[0], "notes": boards[0]["notes"][:-1]}
+    (line,) = boards[0]["bottom_lines"]
+    assert line["lines"][-1] == ["note", "1 run of this leaderboard did not finish and may change this"]
+    whole = [line | {"lines": line["lines"][:-1]}]
+    assert boards[3] == {**boards[0], "notes": boards[0]["notes"][:-1], "bottom_lines": whole}
     assert [(cell["row"], cell["verdict"]) for cell in boards[0]["cells"]] == [
         (["mnrl"], "better"),
         (["cosent"], "undecided"),

@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from embexp.config.session import shell_command
@@ -23,10 +24,12 @@ from embexp.leaderboards.cells import GroupResult, MetricKeys, PairedCells
 from embexp.reports.leaderboard_content import UNTOUCHED, BottomLine, Estimate, LeaderboardCell, label
 from embexp.reports.verdict_words import BETTER, IDENTICAL, UNDECIDED, WORSE, kind_of
 from embexp.tracking.mlflow_runs import RecordedRun
+from embexp.tracking.mlflow_tracker import allowed_name
 
 SHIP, KEEP, WAIT = "ship", "keep the untouched model", "ship nothing yet"
 _NO_MARGIN = 0.005  # where verdict.margin is 0 and no difference was found
 _MOST_SEEDS = 30  # of a cell: a command that adds more is not proposed
+_FOLDER = "embexp.folder"  # a tag: where the run is, on the machine that it ran on
 _DECIDED = (BETTER, WORSE, "equal", IDENTICAL)
 _MOST_NAMED = 5  # cells that have a line of their own
 
@@ -237,9 +240,10 @@ def _chosen_run(best: LeaderboardCell, runs: Mapping[str, RecordedRun]) -> tuple
 def _files(best: LeaderboardCell, runs: Mapping[str, RecordedRun]) -> tuple[str, str]:
     """The folder of the model, and the command that exports it."""
     run, _ = _chosen_run(best, runs)
-    where = str(run.folder) if run.folder else run.id
-    model = str(run.folder / "stages" / MAIN / "model") if run.folder else ""
-    return model, shell_command("export", map(shlex.quote, (f"run={where}", "export=[onnx]")))
+    there = Path(run.tags.get(allowed_name(_FOLDER), ""))  # of a run that comes from MLflow
+    folder = run.folder.absolute() if run.folder else there if there.is_absolute() and there.is_dir() else None
+    model = str(folder / "stages" / MAIN / "model") if folder else ""
+    return model, shell_command("export", map(shlex.quote, (f"run={folder or run.id}", "export=[onnx]")))
 
 
 def _waits(
