@@ -147,6 +147,31 @@ def test_all_again_is_another_sweep(workplace, store):
     assert "was done before" not in output
 
 
+@pytest.mark.slow
+def test_each_cell_gets_its_own_learning_rate_and_the_proposed_command_trains_only_what_is_new(workplace, store):
+    typed = ("loss=mnrl,cosent", "sweep.learning_rates=[1e-4,1e-2]")
+    code, output = sweep(workplace, *typed, "seed=1")
+    assert code == 0, output
+    assert output.count("] trial: ") == 4
+    (folder,) = (workplace / "sweeps").glob("*/*")
+    searched = json.loads((folder / "rates.json").read_text())["cells"]
+    assert [cell["jobs"] for cell in searched] == [[0], [1]]
+    for number, cell in enumerate(searched):
+        assert cell["chosen"] == max(cell["tried"], key=lambda each: each["dev"])["rate"]
+        assert result_in(folder / str(number))["params"]["trainer.learning_rate"] == cell["chosen"]
+    _, _, children = runs_in(store)
+    assert len(children) == 2  # trials are sent nowhere
+    board = json.loads((folder / "leaderboard" / "leaderboard.json").read_text())
+    assert any(note.startswith("Each cell's learning rate is the best on dev of 2 trials") for note in board["notes"])
+    assert board["bottom_lines"][0]["decision"] in output
+
+    code, output = sweep(workplace, *typed, "seed=1,2")
+    assert code == 0, output
+    assert output.count("was done before") == 4 + 2
+    _, _, children = runs_in(store)
+    assert len(children) == 4
+
+
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
@@ -161,6 +186,12 @@ def test_all_again_is_another_sweep(workplace, store):
             "sweep.workers=-1",
             "sweep.workers=-1 was given. Expected a whole number of at least 0 and of at most",
         ),
+        ("sweep.learning_rates=1e-5", "sweep.learning_rates=1e-05 was given. Expected a list."),
+        (
+            "sweep.learning_rates=[0]",
+            "sweep.learning_rates=[0] was given. Expected a list, each of it a number above 0",
+        ),
+        ("sweep.trial_share=2", "sweep.trial_share=2 was given. Expected a number above 0 and of at most 1."),
         ("resume=x", "resume was typed with -m. Expected it alone, without -m, for each run."),
     ],
 )

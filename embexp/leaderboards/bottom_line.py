@@ -273,7 +273,7 @@ def _waits(
         lines.append(("next", f"{seeds} seeds of {'each of these cells' if len(wanted) > 1 else 'this cell'}"))
     elif any(rival.needed for rival in undecided):
         lines.append(
-            ("next", f"up to {_MOST_SEEDS} seeds cannot decide it: more test rows, or a larger verdict.margin")
+            ("next", f"up to {_MOST_SEEDS} seeds alone cannot decide it: more test rows, or a larger verdict.margin")
         )
     else:
         lines.append(
