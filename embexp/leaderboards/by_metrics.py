@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 from embexp.evaluation.stats.power import Design, Prospect, Variances
-from embexp.evaluation.stats.seeds import LEVEL, Interval
+from embexp.evaluation.stats.seeds import Interval, Parts
 from embexp.leaderboards.axes import CellKey, Place
 from embexp.leaderboards.cells import CellResult, GroupResult, MetricKeys, best_of, mixed_base_columns
 from embexp.reports.leaderboard_content import Estimate, Labels
@@ -72,7 +72,7 @@ def results_by_metrics(places: Sequence[Place], keys: MetricKeys) -> GroupResult
         use_gains = first in deltas and second in deltas and one_base  # gains on one model vary less than scores
         of_pair, of_all = (deltas, deltas) if use_gains else (named, scores)
         cells = [of_pair[first], of_pair[second]]  # their examples vary independently
-        return _p_of(cells[0].mean - cells[1].mean, *_error(cells, spread(of_all, *columns)))
+        return _parts(cells, spread(of_all, *columns)).p(abs(cells[0].mean - cells[1].mean))
 
     results = [
         _cell_result(scores[key], deltas[key], spread(scores, column_of[key]), spread(deltas, column_of[key]))
@@ -120,27 +120,17 @@ def _estimate(interval: Interval) -> Estimate:
 
 def _interval(cell: _Numbers, spread: _Spread | None) -> Interval:
     """The mean with its interval."""
-    from scipy.stats import t
-
     low, high = fmean(cell.lows), fmean(cell.highs)
-    error, degrees = _error([cell], spread)
+    parts = _parts([cell], spread)
     if spread and cell.has_seed:  # no interval is shorter than that over the examples alone
-        half = float(t.ppf(1 - LEVEL / 2, degrees)) * error
+        half = float(parts.half_width())
         low, high = min(low, cell.mean - half), max(high, cell.mean + half)
-    return Interval(cell.mean, low, high, degrees)
+    return Interval(cell.mean, low, high, parts)
 
 
-def _error(cells: Sequence[_Numbers], spread: _Spread | None) -> tuple[float, float]:
-    """The standard error of a mean or a difference, and the degrees of freedom of Student's t."""
+def _parts(cells: Sequence[_Numbers], spread: _Spread | None) -> Parts:
+    """The variance of a mean or a difference; examples are many."""
     of_examples = sum(cell.of_examples for cell in cells)
-    of_seeds = sum(cell.share for cell in cells) * spread.variance if spread else 0.0
-    # The degrees are the harmonic mean of those of examples, which are many, and of seeds.
-    degrees = (of_examples + of_seeds) / (of_seeds / spread.degrees) if of_seeds else math.inf
-    return math.sqrt(of_examples + of_seeds), degrees
-
-
-def _p_of(value: float, error: float, degrees: float) -> float:
-    """Of no difference, two-sided."""
-    from scipy.stats import t
-
-    return float(2 * t.sf(abs(value) / error, degrees)) if error > 0 else math.nan
+    if spread is None:
+        return Parts(of_examples)
+    return Parts(of_examples, math.inf, sum(cell.share for cell in cells) * spread.variance, spread.degrees)

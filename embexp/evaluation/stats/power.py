@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy
 
-from embexp.evaluation.stats.seeds import LEVEL, Cell, seed_spread
+from embexp.evaluation.stats.resampling import widening
+from embexp.evaluation.stats.seeds import LEVEL, Cell, Parts, seed_spread
 
 POWER = 0.8  # the share of cases in which a difference shall be shown
 MOST_EXAMPLES, MOST_SEEDS = 10**8, 1000  # beyond these nothing is looked for
@@ -49,11 +50,13 @@ class Design:
         examples: their number; of groups where these are drawn together.
         seeds: of the first side and of the second; 0 of a model without randomness, such as the untouched one.
         more_degrees: of freedom of the seeds' variance, from other runs of the same table.
+        few: the number of units, or of the rarer class, where the interval is that of few; it grows with the examples.
     """
 
     examples: int
     seeds: tuple[int, int] = (0, 1)
     more_degrees: int = 0
+    few: int = 0
 
     @property
     def share(self) -> float:
@@ -66,7 +69,8 @@ class Design:
         return sum(number - 1 for number in self.seeds if number) + self.more_degrees
 
     def with_examples(self, number: int) -> "Design":
-        return replace(self, examples=number)
+        few = max(2, round(self.few * number / self.examples)) if self.few else 0
+        return replace(self, examples=number, few=few)
 
     def with_seeds(self, number: int) -> "Design":
         """The same with so many seeds of each side that has any."""
@@ -102,15 +106,15 @@ class Prospect:
         design, found = self.design, self.variances
         of_examples = found.examples / design.examples
         shown = math.sqrt(of_examples + design.share * found.mixed / design.examples)  # by resamples of the examples
-        shortest = norm.ppf(1 - self.level / 2) * shown
+        quantile = t.isf(self.level / 2, design.few - 1) if design.few else norm.isf(self.level / 2)
+        shortest = quantile * shown
         between = design.share * (found.seeds + found.mixed / design.examples)
         if not design.degrees or not between:
             return numpy.array([shortest])
         places = (numpy.arange(_QUANTILES) + 0.5) / _QUANTILES
         of_seeds = between * chi2.ppf(places, design.degrees) / design.degrees
-        variance = of_examples + of_seeds
-        degrees = variance / (of_examples / (design.examples - 1) + of_seeds / design.degrees)
-        return numpy.maximum(shortest, t.ppf(1 - self.level / 2, degrees) * numpy.sqrt(variance))
+        parts = Parts(of_examples, (design.few or design.examples) - 1, of_seeds, design.degrees)
+        return numpy.maximum(shortest, parts.half_width(self.level))
 
     @property
     def half_width(self) -> float:
@@ -163,7 +167,7 @@ def needed_to_show(prospect: Prospect, difference: float) -> Needed:
     """How many examples, or how many seeds, show a true difference as better.
 
     >>> needed_to_show(Prospect(Variances(0.05, seeds=0.00005), Design(400, (3, 3))), 0.04)
-    Needed(examples=327, seeds=3)
+    Needed(examples=344, seeds=3)
     """
     return _needed(prospect, lambda each: each.better(difference))
 
@@ -196,7 +200,7 @@ def what_decides(prospect: Prospect) -> Deciding | None:
     decides in 80 % of cases already.
 
     >>> what_decides(Prospect(Variances(0.05, seeds=0.00005, mixed=0.02), Design(300, (0, 3)), margin=0.04))
-    Deciding(difference=0.04, is_equal=False, times=1.31, seeds=2, sides=1)
+    Deciding(difference=0.04, is_equal=False, times=1.8, seeds=3, sides=1)
     """
     design, margin = prospect.design, prospect.margin
     if not (margin > 0 and prospect.error > 0) or prospect.equal() >= POWER:
@@ -257,6 +261,7 @@ def measured_variances(first: Cell, second: Cell, others: Sequence[Cell] = ()) -
     """
     number = first.examples
     shown = float(numpy.nanvar(second.resampled.mean(axis=0) - first.resampled.mean(axis=0), ddof=1))
+    shown *= widening(first.few or max(2, number))[1] ** 2  # resamples of n units have a variance too small
     spread = seed_spread([*{id(cell): cell for cell in (first, second, *others)}.values()])
     if spread is None:
         has_seeds = first.share + second.share == 0
@@ -264,6 +269,23 @@ def measured_variances(first: Cell, second: Cell, others: Sequence[Cell] = ()) -
     of_examples = max(0.0, shown - (first.share + second.share) * spread.of_examples)
     seeds = max(0.0, spread.variance - spread.of_examples)
     return Measured(Variances(of_examples * number, seeds, spread.of_examples * number), True)
+
+
+def design_of(first: Cell, second: Cell, others: Sequence[Cell] = ()) -> Design:
+    """How much two cells evaluate; the arguments are those of `measured_variances`."""
+    seeds = tuple(len(cell.values) if cell.has_seed else 0 for cell in (first, second))
+    pooled = {id(cell): len(cell.values) - 1 for cell in others if cell.has_seed}
+    more = sum(degrees for key, degrees in pooled.items() if key not in (id(first), id(second)))
+    return Design(first.examples, seeds, more, first.few)
+
+
+def rows_of(units: int | None, rows_per_unit: float) -> int | None:
+    """How many rows so many units have, as far as they are like those that there are.
+
+    >>> rows_of(350, 6.1), rows_of(None, 6.1)
+    (2135, None)
+    """
+    return None if units is None else math.ceil(units * rows_per_unit - 1e-9)
 
 
 def assumed_variances(half_width: float, examples: int) -> Variances:

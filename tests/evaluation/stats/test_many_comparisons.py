@@ -15,7 +15,7 @@ from embexp.evaluation.stats.multiple_comparisons import (
     tied_with_best,
 )
 from embexp.evaluation.stats.paired_tests import p_value_of
-from embexp.evaluation.stats.seeds import Interval
+from embexp.evaluation.stats.seeds import Interval, Parts
 from embexp.evaluation.stats.verdicts import verdict
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -116,10 +116,10 @@ def test_one_alone_is_the_best():
 
 DIFFERENCES = st.lists(
     st.builds(
-        lambda value, half, degrees: Interval(value, value - half, value + half * 1.2, degrees),
+        lambda value, half, parts: Interval(value, value - half, value + half * 1.2, parts),
         st.floats(-0.1, 0.1),
         st.floats(0.001, 0.1),
-        st.sampled_from([2, 9, math.inf]),
+        st.sampled_from([Parts(1, 2), Parts(1, 9), Parts(), Parts(1, 99, 2, 1), Parts(1, math.inf, 0.5, 8)]),
     ),
     min_size=1,
     max_size=8,

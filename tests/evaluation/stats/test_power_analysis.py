@@ -1,6 +1,7 @@
 """Power: closed forms, monotony, what cannot be reached; in the slow lane, what is promised against what is found."""
 
 import math
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -11,11 +12,14 @@ from embexp.evaluation.stats.power import (
     Prospect,
     Variances,
     assumed_variances,
+    design_of,
     measured_variances,
     needed_for_equal,
     needed_to_show,
+    rows_of,
     what_decides,
 )
+from embexp.evaluation.stats.resampling import Drawn
 from embexp.evaluation.stats.seeds import Cell, cell_difference, resample_cells
 
 PLAIN = Variances(examples=0.25)  # a difference of standard deviation 0.5 in each example
@@ -141,6 +145,50 @@ def test_what_was_not_measured_is_a_default_and_marked():
     untouched = measured_variances(first, Cell(second.values, second.resampled, 300, has_seed=False))
     assert (untouched.has_seeds, untouched.variances.seeds) == (True, 0)
     assert assumed_variances(0.0196, 1000).examples == pytest.approx(2 * 0.01**2 * 1000 * 0.2, rel=1e-3)
+
+
+def grouped(random, groups, seeds, difference=0.0, size=5, together=0.5):
+    """Two cells of means over rows in groups, whose values move together by a share of their variance."""
+    numbers = numpy.repeat(numpy.arange(groups), size)
+    effect = random.normal(0, 0.5 * together**0.5, groups)[numbers]
+    effect += random.normal(0, 0.5 * (1 - together) ** 0.5, len(numbers))
+    cells = []
+    for gain, share in ((0, 0), (difference, 1)):
+        runs = [
+            gain + random.normal(0, 0.01) * (seeds > 1) + share * effect + random.normal(0, 0.1, len(numbers))
+            for _ in range(seeds)
+        ]
+        cells.append([lambda sample, run=run: sample.counts @ run / sample.total for run in runs])
+    drawn = Drawn(groups, numbers, "text", groups if groups < 50 else 0)
+    return resample_cells(cells, len(numbers), 200, int(random.integers(2**31)), drawn)
+
+
+@pytest.mark.parametrize(
+    ("present", "wanted", "seeds", "cases"),
+    [
+        (40, 0.1, 1, 200),
+        *(
+            pytest.param(*setting, 1000, marks=pytest.mark.slow)
+            for setting in ((60, 0.1, 1), (30, 0.25, 1), (60, 0.1, 3), (200, 0.09, 2))
+        ),
+    ],
+)
+def test_what_is_needed_in_groups_of_5_is_groups_and_shows_the_difference_in_80_of_100_cases(
+    present, wanted, seeds, cases
+):
+    """Planned from runs on as many groups as are there, as `embexp.power` does; the mean of some pilots."""
+    random = numpy.random.default_rng([present, seeds])
+    pilots = [grouped(random, present, seeds) for _ in range(100)]
+    found = [measured_variances(*pilot).variances for pilot in pilots]
+    variances = Variances(*numpy.mean([[each.examples, each.seeds, each.mixed] for each in found], axis=0))
+    design = design_of(*pilots[0])
+    assert (design.examples, pilots[0][0].rows_per_unit, design.few) == (present, 5, present if present < 50 else 0)
+    groups = needed_to_show(Prospect(variances, design), wanted).examples
+    assert rows_of(groups, 5) == 5 * groups
+    shown = [cell_difference(*grouped(random, groups, seeds, wanted)).low > 0 for _ in range(cases)]
+    assert numpy.mean(shown) == pytest.approx(0.8, abs=0.05 if cases == 1000 else 0.085)  # three standard errors
+    as_rows = Prospect(replace(variances, examples=variances.examples / 5), replace(design, examples=5 * groups))
+    assert as_rows.better(wanted) > 0.88  # what it would be if rows were taken for the units
 
 
 SETTINGS = [

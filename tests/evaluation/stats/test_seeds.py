@@ -9,7 +9,7 @@ import pytest
 
 from embexp.evaluation.metrics import STATISTICS, _Correlation, _Ranks
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_of, p_value_of
-from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
+from embexp.evaluation.stats.seeds import Cell, Parts, cell_difference, cell_summary, resample_cells
 
 MANY = 20_000  # resamples
 EXAMPLES = 500
@@ -57,12 +57,32 @@ def test_the_variances_of_examples_and_seeds_add_up_and_what_is_in_both_counts_o
     first, second = cell(one, 0.008, 0.012, seed=1), cell(other, 0.008, 0.012, seed=2)
     of_seeds = (numpy.var(one, ddof=1) + numpy.var(other, ddof=1)) / 5
     of_examples = 2 * 0.008**2  # what is common to a cell's runs; what is each run's own is within the seeds' variance
-    variance = of_examples + of_seeds
-    degrees = variance / (of_examples / (EXAMPLES - 1) + of_seeds / 8)
     found = cell_difference(first, second)
-    half = t.ppf(0.975, degrees) * variance**0.5
+    half = (of_examples * t.ppf(0.975, EXAMPLES - 1) ** 2 + of_seeds * t.ppf(0.975, 8) ** 2) ** 0.5
     assert (found.low, found.high) == pytest.approx((0.005 - half, 0.005 + half), rel=0.015)
-    assert found.p == pytest.approx(2 * t.sf(0.005 / variance**0.5, degrees), rel=0.015)
+    assert found.p == pytest.approx(2 * t.sf(0.005 / (of_examples + of_seeds) ** 0.5, 60), rel=0.02)
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.8, 0.95, 1])
+@pytest.mark.parametrize("degrees", [1, 2, 4, 20])
+@pytest.mark.parametrize("level", [0.05, 0.001, 1e-6])
+def test_the_interval_misses_at_most_its_error_whatever_the_seeds_share_of_the_variance_is(share, degrees, level):
+    from scipy.stats import chi2, norm
+
+    found = chi2.ppf((numpy.arange(20_000) + 0.5) / 20_000, degrees) / degrees  # the variance that the seeds show
+    halves = Parts(1 - share, math.inf, share * found, degrees).half_width(level)
+    missed = 2 * norm.sf(halves).mean()
+    assert 0 < missed <= level * 1.01
+    one = Parts(1 - share, math.inf, share, degrees)
+    assert one.p(float(one.half_width(level))) == pytest.approx(level, rel=1e-6)
+
+
+def test_one_t_with_degrees_of_freedom_for_the_sum_would_miss_more():
+    from scipy.stats import chi2, norm, t
+
+    found = chi2.ppf((numpy.arange(20_000) + 0.5) / 20_000, 2) / 2 * 0.9
+    halves = t.isf(0.0005, 2 * (0.1 + found) / found) * (0.1 + found) ** 0.5
+    assert 2 * norm.sf(halves).mean() > 0.006
 
 
 def test_variation_of_examples_that_both_cells_share_is_not_in_their_difference():
@@ -89,9 +109,8 @@ def test_the_untouched_base_has_no_seeds():
     found = cell_difference(base, trained)
     assert not found.lacks_seeds
     of_seeds = numpy.var([0.80, 0.83, 0.81], ddof=1) / 3
-    variance = 0.01**2 + of_seeds
-    degrees = variance / (0.01**2 / (EXAMPLES - 1) + of_seeds / 2)
-    assert found.high - found.value == pytest.approx(t.ppf(0.975, degrees) * variance**0.5, rel=0.03)
+    half = (0.01**2 * t.ppf(0.975, EXAMPLES - 1) ** 2 + of_seeds * t.ppf(0.975, 2) ** 2) ** 0.5
+    assert found.high - found.value == pytest.approx(half, rel=0.03)
     assert cell_summary(base).lacks_seeds is False
     assert cell_difference(base, replace(base, values=base.values + 1)).lacks_seeds is False
 
