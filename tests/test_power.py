@@ -4,12 +4,14 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy
 import pytest
 from recorded_runs import KEY, write_whole_run
 
+import embexp
 from embexp.config.compose import compose
 from embexp.errors import ConfigError
-from embexp.evaluation.scores import read_examples
+from embexp.evaluation.scores import read_examples, write_examples
 from embexp.experiment.compare import with_runs
 from embexp.experiment.ledger import Ledger, sketch_of
 from embexp.experiment.power import power
@@ -144,7 +146,43 @@ def test_the_picture_has_a_curve_for_each_number_of_seeds(drawn):
 
 
 def test_what_no_number_reaches_is_a_dash():
-    one = Comparison("a - b", 0.1, 300, 2, 0.01, 0.02, 0.003, None, 7, None, None, False)
+    one = Comparison("a - b", 0.1, 300, 300, 2, 0.01, 0.02, 0.003, None, 7, None, None, False)
     page = PowerPage(KEY, 0.0, 0.01, 2, 1, float("nan"), True, True, [one], "a - b", [2], {300: [0.02]}, None)
     assert "| a - b | +0.1000 | 300 | 2 | 0.0030 | 0.0100 | 0.0200 | - | 7 | - | - |" in power_page(page)
     assert "time" not in power_page(replace(page, margin=0.005))
+
+
+def grouped_run(folder, noise, size=5, **params):
+    """A run whose examples are drawn in groups of so many, by a column that was named."""
+    kept = read_examples(write_whole_run(folder, noise, **params) / "examples" / "sts_test.parquet")
+    numbers = numpy.arange(300) // size
+    both = [
+        replace(
+            each,
+            examples={**each.examples, "group": numbers},
+            measures=tuple(replace(measure, unit="user") for measure in each.measures),
+        )
+        for each in (kept.base, kept.trained)
+    ]
+    write_examples(folder / "examples" / "sts_test.parquet", *both)
+    return folder
+
+
+@pytest.mark.parametrize("size", [5, 3])
+def test_where_groups_are_drawn_what_is_needed_is_said_in_examples_and_in_groups(tmp_path, size):
+    runs = [grouped_run(tmp_path / f"{loss}1", noise, size, loss=loss) for loss, noise in (("good", 0.4), ("bad", 0.5))]
+    found, page = planned(*runs, difference=0.01, seeds="[1]", examples="[3000]")
+    only = next(each for each in found["comparisons"] if each["name"] == "good1 - bad1")
+    assert (only["examples"], only["units"]) == (300, 300 // size)
+    assert only["examples_to_show"] > 600
+    assert only["examples_to_show"] % size == 0
+    more = only["examples_to_show"] - 300
+    assert f"300 ({300 // size} groups): examples that belong together are drawn together" in page
+    assert f"; {more:,} more examples ({more // size:,} more groups) would show 0.01." in page
+    assert f"| {only['examples_to_show']:,} ({only['examples_to_show'] // size:,} groups) |" in page
+    assert f"| 3,000 ({3000 // size:,} groups) |" in page
+    assert found["grid"][3000][0] == pytest.approx(only["smallest"] / 10**0.5, rel=0.05)
+    decided = embexp.gate(runs[1], "ledger=null", "resamples=200", "verdict.margin=0.0001", against=runs[0]).content
+    assert (decided["primary"]["examples"], decided["primary"]["units"]) == (300, 300 // size)
+    (row,) = embexp.compare(runs[0], runs[1], "resamples=200").content["metrics"]
+    assert (row["examples"], row["units"], row["unit"]) == (300, 300 // size, "user")

@@ -16,7 +16,7 @@ from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, Scores
 from embexp.evaluation.stats.multiple_comparisons import correct_verdicts
 from embexp.evaluation.stats.paired_tests import compare_correlations, permutation_p_value
-from embexp.evaluation.stats.power import Design, Prospect, measured_variances, what_decides
+from embexp.evaluation.stats.power import Prospect, design_of, measured_variances, what_decides
 from embexp.evaluation.stats.resampling import drawn_in
 from embexp.evaluation.stats.seeds import LEVEL, Interval, cell_difference, cell_summary, resample_cells
 from embexp.evaluation.stats.verdicts import (
@@ -142,8 +142,8 @@ def _rows(
             "finding": finding,
             "verdict": finding or verdict(difference.low, difference.high, margin),
         }
-        design = Design(first.examples, (len(first.values), len(second.values)))
-        yield row, difference.interval, Prospect(measured_variances(first, second).variances, design, margin)
+        prospect = Prospect(measured_variances(first, second).variances, design_of(first, second), margin)
+        yield row, difference.interval, prospect
 
 
 def _decisive(name: str, scores: Scores, primary: Mapping[str, Any]) -> Measure:

@@ -25,7 +25,7 @@ from embexp.config.session import shell_command
 from embexp.core.arguments import RESAMPLES, problems_with, refuse
 from embexp.errors import ConfigError, listed
 from embexp.evaluation.metrics import Measure
-from embexp.evaluation.stats.power import Design, Prospect, measured_variances, needed_to_show
+from embexp.evaluation.stats.power import Prospect, design_of, measured_variances, needed_to_show, rows_of
 from embexp.evaluation.stats.seeds import LEVEL, Cell, cell_difference
 from embexp.evaluation.stats.verdicts import margin_of, margin_problems, margins_in, verdict
 from embexp.experiment.ledger import Ledger, Look, level_of, sketch_of
@@ -236,7 +236,8 @@ def _row(compared: _Compared, decision: Decision) -> dict[str, Any]:
         "interval": [found.low, found.high],
         "interval_at_level": [decision.low, decision.high],
         "p": found.p,
-        "examples": compared.cells[0].examples,
+        "examples": rows_of(compared.cells[0].examples, compared.cells[0].rows_per_unit),
+        "units": compared.cells[0].examples,
         "verdict": decision.verdict,
         "decision": decision.word,
     }
@@ -245,16 +246,15 @@ def _row(compared: _Compared, decision: Decision) -> dict[str, Any]:
 def _needed(compared: _Compared, look: Look | None) -> dict[str, Any]:
     """What would show the difference that was found, or one of the margin, at the next look in 80 % of cases."""
     first, second = compared.cells
-    seeds = tuple(len(cell.values) if cell.has_seed else 0 for cell in (first, second))
     measured = measured_variances(first, second)
     wanted = max(compared.margin, abs(second.mean - first.mean))
-    prospect = Prospect(
-        measured.variances, Design(first.examples, seeds), compared.margin, level_of(look.number + 1) if look else LEVEL
-    )
+    level = level_of(look.number + 1) if look else LEVEL
+    prospect = Prospect(measured.variances, design_of(first, second), compared.margin, level)
     needed = needed_to_show(prospect, wanted)
     return {
         "difference": wanted,
-        "examples": needed.examples,
+        "examples": rows_of(needed.examples, first.rows_per_unit),
+        "units": needed.examples,
         "seeds": needed.seeds,
         "seeds_are_measured": measured.has_seeds,
     }

@@ -25,11 +25,13 @@ from embexp.evaluation.stats.power import (
     Measured,
     Prospect,
     assumed_variances,
+    design_of,
     measured_variances,
     needed_for_equal,
     needed_to_show,
+    rows_of,
 )
-from embexp.evaluation.stats.seeds import LEVEL, cell_difference
+from embexp.evaluation.stats.seeds import LEVEL, Cell, cell_difference
 from embexp.evaluation.stats.verdicts import margin_of, margin_problems, margins_in
 from embexp.experiment.fingerprint import NOT_RESULTS
 from embexp.experiment.ledger import DataSketch, Ledger, Trust, sketch_of
@@ -57,12 +59,20 @@ class _Planned:
 
     Attributes:
         difference: as it was found; nan of one to come.
+        rows_per_unit: of the units that the design counts; 1 unless groups are drawn.
     """
 
     name: str
     difference: float
     measured: Measured
     design: Design
+    rows_per_unit: float = 1.0
+
+    def units(self, rows: int) -> int:
+        return max(2, round(rows / self.rows_per_unit))
+
+    def rows(self, units: int | None) -> int | None:
+        return rows_of(units, self.rows_per_unit)
 
 
 @dataclass(frozen=True)
@@ -101,31 +111,24 @@ def _of_runs(folders: Sequence[Path], metric: str | None, resamples: int) -> _Ba
     found = cells_of(measure, (*scores[:-1], *bases), resamples)
     cells, untouched = found[: len(sides)], found[len(sides) :]
     gains = [gain_on(*pair) for pair in zip(untouched, cells, strict=True)]
-    seeds, gained = [len(side.folders) for side in sides], [gain for _, gain in gains]
-    planned = [
-        _Planned(
-            f"{side.name} - untouched",
-            cell_difference(*pair).value,
-            measured_variances(*pair, gained),
-            Design(pair[0].examples, (0, number)),
-        )
-        for side, pair, number in zip(sides, gains, seeds, strict=True)
-    ]
+    gained = [gain for _, gain in gains]
+    planned = [_planned(f"{side.name} - untouched", *pair, gained) for side, pair in zip(sides, gains, strict=True)]
     best = max(range(len(sides)), key=lambda place: cells[place].mean)
     planned += [
-        _Planned(
-            f"{sides[best].name} - {side.name}",
-            cells[best].mean - cell.mean,
-            measured_variances(cell, cells[best], cells),
-            Design(cell.examples, (number, seeds[best])),
-        )
-        for place, (side, cell, number) in enumerate(zip(sides, cells, seeds, strict=True))
+        _planned(f"{sides[best].name} - {side.name}", cell, cells[best], cells)
+        for place, (side, cell) in enumerate(zip(sides, cells, strict=True))
         if place != best
     ]
     known = [result_of(folder)["metrics"].get("cost/seconds") for folder in folders]
     seconds = [each for each in known if each is not None]
     average = sum(seconds) / len(seconds) if seconds else math.nan
     return _Basis(key, planned, len(sides), len(folders), average, True, sketch_of(scores[0][0]))
+
+
+def _planned(name: str, first: Cell, second: Cell, others: Sequence[Cell]) -> _Planned:
+    """Second minus first, by what the runs show; others vary as much between seeds."""
+    difference, measured = cell_difference(first, second).value, measured_variances(first, second, others)
+    return _Planned(name, difference, measured, design_of(first, second), first.rows_per_unit)
 
 
 def _configurations(folders: Sequence[Path]) -> list[Side]:
@@ -243,7 +246,7 @@ def power(config: DictConfig) -> tuple[dict[str, Any], str]:
     trust = ledger.trust(basis.sketch) if ledger and basis.sketch else None
     comparisons = [_compared(each, margin, wanted) for each in basis.planned]
     leading = _closest(basis)
-    sizes = settings["examples"] or _sizes(leading.design.examples)
+    sizes = settings["examples"] or _sizes(leading.rows(leading.design.examples))
     page = PowerPage(
         metric=basis.metric,
         margin=margin,
@@ -256,7 +259,9 @@ def power(config: DictConfig) -> tuple[dict[str, Any], str]:
         comparisons=comparisons,
         leading=leading.name,
         seeds=settings["seeds"],
-        grid={size: [_smallest(leading, size, number) for number in settings["seeds"]] for size in sizes},
+        grid={
+            size: [_smallest(leading, leading.units(size), number) for number in settings["seeds"]] for size in sizes
+        },
         trust=_trust(leading, trust) if trust else None,
     )
     text, found = power_page(page), asdict(page)
@@ -275,8 +280,8 @@ def _sizes(examples: int) -> list[int]:
     return [max(2, round(examples * factor)) for factor in (0.25, 0.5, 1, 2, 4, 10)]
 
 
-def _smallest(planned: _Planned, examples: int, seeds: int, level: float = LEVEL) -> float:
-    design = planned.design.with_examples(examples).with_seeds(seeds)
+def _smallest(planned: _Planned, units: int, seeds: int, level: float = LEVEL) -> float:
+    design = planned.design.with_examples(units).with_seeds(seeds)
     return Prospect(planned.measured.variances, design, level=level).smallest_difference()
 
 
@@ -286,14 +291,15 @@ def _compared(planned: _Planned, margin: float, wanted: float) -> Comparison:
     return Comparison(
         name=planned.name,
         difference=planned.difference,
-        examples=planned.design.examples,
+        examples=planned.rows(planned.design.examples),
+        units=planned.design.examples,
         seeds=max(planned.design.seeds),
         half_width=prospect.half_width,
         smallest=replace(prospect, margin=0.0).smallest_difference(),
         seed_std=math.sqrt(planned.measured.variances.seeds),
-        examples_to_show=shown.examples,
+        examples_to_show=planned.rows(shown.examples),
         seeds_to_show=shown.seeds,
-        examples_for_equal=equal.examples,
+        examples_for_equal=planned.rows(equal.examples),
         seeds_for_equal=equal.seeds,
         lacks_seeds=not planned.design.degrees,
     )
@@ -312,7 +318,7 @@ def _write(folder: Path, page: PowerPage, text: str, found: Mapping[str, Any], l
     write_text(folder / "power.md", text)
     write_json(folder / "power.json", found)
     curves = {number: [*_curve(leading, page.grid, number)] for number in page.seeds}
-    present = (leading.design.examples, max(leading.design.seeds))
+    present = (leading.rows(leading.design.examples), max(leading.design.seeds))
     draw_power_curve(folder / "power.png", page.metric, leading.name, curves, page.wanted, present)
 
 
@@ -321,7 +327,7 @@ def _curve(planned: _Planned, sizes: Mapping[int, Any], seeds: int) -> Iterator[
     low, high = min(sizes), max(max(sizes), 2 * min(sizes))
     for step in range(25):
         size = round(low * (high / low) ** (step / 24))
-        yield size, _smallest(planned, size, seeds)
+        yield size, _smallest(planned, planned.units(size), seeds)
 
 
 def power_command() -> None:

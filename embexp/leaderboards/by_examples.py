@@ -9,7 +9,7 @@ import numpy
 
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, KeptExamples, Scores
-from embexp.evaluation.stats.power import Design, Prospect, measured_variances
+from embexp.evaluation.stats.power import Prospect, design_of, measured_variances
 from embexp.evaluation.stats.resampling import drawn_in
 from embexp.evaluation.stats.seeds import Cell, cell_difference, cell_summary, resample_cells
 from embexp.leaderboards.axes import CellKey, Place
@@ -137,9 +137,7 @@ def _cell_result(cell: Cell, delta: Cell, cells: Sequence[Cell], deltas: Sequenc
     score, std = _score(cell, cells)
     nothing = _nothing(delta)
     found = cell_difference(nothing, delta, deltas)
-    others = sum(len(other.values) - 1 for other in deltas if other is not delta and other.has_seed)
-    design = Design(delta.examples, (0, len(delta.values) if delta.has_seed else 0), others)
-    prospect = Prospect(measured_variances(nothing, delta, deltas).variances, design)
+    prospect = Prospect(measured_variances(nothing, delta, deltas).variances, design_of(nothing, delta, deltas))
     return CellResult(score, std, found.interval, found.lacks_seeds, prospect)
 
 

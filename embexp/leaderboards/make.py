@@ -121,7 +121,7 @@ def _with_verdict(cell: LeaderboardCell, found: CellResult, corrected: Corrected
         difference=replace(cell.difference, low=corrected.low, high=corrected.high),
         p=corrected.p,
         verdict=corrected.verdict,
-        needed=needed_words(needed._asdict(), found.examples) if needed else "",
+        needed=needed_words(needed._asdict(), found.examples, prospect.design.examples) if needed else "",
     )
 
 

@@ -16,6 +16,7 @@ class Comparison:
 
     Attributes:
         difference: as it was found; nan of one to come.
+        examples, units: how many there are, and how many groups of them are drawn; as many unless rows share something.
         half_width: of the 95 % interval, as expected.
         smallest: the smallest true difference that is told from zero in 80 % of cases.
         seed_std: the standard deviation between seeds, were there examples without end.
@@ -28,6 +29,7 @@ class Comparison:
     name: str
     difference: float
     examples: int
+    units: int
     seeds: int
     half_width: float
     smallest: float
@@ -37,6 +39,16 @@ class Comparison:
     examples_for_equal: int | None
     seeds_for_equal: int | None
     lacks_seeds: bool
+
+    def counted(self, examples: int | None, more: str = "") -> str:
+        """So many examples, with the number of groups where these are drawn; `-` for no number.
+
+        Args:
+            more: a word to stand before both nouns.
+        """
+        if examples is None or self.units == self.examples:
+            return "-" if examples is None else f"{examples:,}{more}"
+        return f"{examples:,}{more} ({max(1, round(examples * self.units / self.examples)):,}{more and ' more'} groups)"
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class PowerPage:
         seconds: of a run, on average; nan where there is none yet.
         has_examples, has_seeds: whether the variance between examples, and between seeds, was measured.
         leading: the comparison of the grid.
-        grid: by number of examples, the smallest difference for each number of seeds.
+        grid: by number of examples (rows), the smallest difference for each number of seeds.
         trust: how much of the test data's error is spent; None where nothing is counted.
     """
 
@@ -83,15 +95,27 @@ def _lines(page: PowerPage) -> Iterator[str]:
         yield f"A difference whose interval lies within {page.margin:g} comes out as equal, also if it excludes zero."
     if any(each.lacks_seeds for each in page.comparisons):
         yield "1 seed: the interval holds the examples only; a verdict is about these runs, not their configuration."
+    leading = next(each for each in page.comparisons if each.name == page.leading)
+    yield from _of_groups(page, leading)
     yield f"\n## Smallest difference shown in 80 % of cases: {page.leading}\n"
     heads = [_counted(number, "seed") for number in page.seeds]
-    rows = [(f"{size:,}", *(f"{value:.4f}" for value in values)) for size, values in page.grid.items()]
+    rows = [(leading.counted(size), *(f"{value:.4f}" for value in values)) for size, values in page.grid.items()]
     yield from markdown_table(("examples", *heads), [*rows, *_times(page)])
     if not math.isnan(page.seconds):
         number = _counted(page.configurations, "configuration")
         yield f"\nTime: {page.seconds:,.0f} s a run, {number}, all seeds of each."
     if page.trust:
         yield f"\n## Trust in these test data\n\n{_trust(page.trust)}"
+
+
+def _of_groups(page: PowerPage, leading: Comparison) -> Iterator[str]:
+    """That groups are drawn, and how many more of them would show what is wanted."""
+    if leading.units == leading.examples:
+        return
+    drawn = f"{leading.counted(leading.examples)}: examples that belong together are drawn together"
+    more = (leading.examples_to_show or 0) - leading.examples
+    needed = f"; {leading.counted(more, ' more examples')} would show {page.wanted:g}" if more > 0 else ""
+    yield f"{drawn}, so that more examples of the same groups add little{needed}."
 
 
 def _source(page: PowerPage, is_measured: bool) -> str:
@@ -110,15 +134,17 @@ _HEADINGS += ("to show: examples", "or seeds", "for equal: examples", "or seeds"
 
 def _cells(each: Comparison) -> tuple[str, ...]:
     found = "-" if math.isnan(each.difference) else f"{each.difference:+.4f}"
-    needed = each.examples_to_show, each.seeds_to_show, each.examples_for_equal, each.seeds_for_equal
+    of_examples = map(each.counted, (each.examples_to_show, each.examples_for_equal))
+    of_seeds = ("-" if number is None else f"{number:,}" for number in (each.seeds_to_show, each.seeds_for_equal))
+    needed = (word for pair in zip(of_examples, of_seeds, strict=True) for word in pair)
     numbers = (
-        f"{each.examples:,}",
+        each.counted(each.examples),
         str(each.seeds),
         f"{each.seed_std:.4f}",
         f"{each.half_width:.4f}",
         f"{each.smallest:.4f}",
     )
-    return (each.name, found, *numbers, *("-" if number is None else f"{number:,}" for number in needed))
+    return (each.name, found, *numbers, *needed)
 
 
 def _times(page: PowerPage) -> Iterator[tuple[str, ...]]:

@@ -91,7 +91,7 @@ def _by(rows: Sequence[Mapping[str, Any]], *keys: str) -> dict[tuple[Any, ...], 
 def undecided_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """For each row that is undecided what would decide, where that is known.
 
-    >>> row = {"metric": "ap_dot", "verdict": "undecided", "margin": 0.005, "examples_needed": 8173}
+    >>> row = {"metric": "ap_dot", "verdict": "undecided", "margin": 0.005, "examples_needed": 8173, "examples": 1000}
     >>> [*undecided_lines([row])]
     ['ap_dot is undecided: about 8,200 examples would show a difference of 0.005 in 80 of 100 cases']
     """
@@ -99,18 +99,21 @@ def undecided_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if row["verdict"] != UNDECIDED:
             continue
         if row.get("examples_needed"):
-            needed = f"about {_rounded(row['examples_needed']):,} examples would show a difference of {row['margin']:g}"
-            yield f"{row['metric']} is undecided: {needed} in 80 of 100 cases"
+            groups = _in_groups(row["examples_needed"], row.get("examples", 0), row.get("units", 0), "")
+            needed = f"about {_rounded(row['examples_needed']):,} examples{groups} would show a difference of"
+            yield f"{row['metric']} is undecided: {needed} {row['margin']:g} in 80 of 100 cases"
         elif row.get("needed"):
-            yield f"{row['metric']} is undecided: {needed_words(row['needed'], row['examples'])}"
+            yield f"{row['metric']} is undecided: {needed_words(row['needed'], row['examples'], row.get('units', 0))}"
 
 
-def needed_words(needed: Mapping[str, Any], examples: int = 0) -> str:
+def needed_words(needed: Mapping[str, Any], examples: int = 0, units: int = 0) -> str:
     """What would decide, as a sentence.
 
     >>> needed = {"difference": 0.005, "is_equal": False, "times": 3.1, "seeds": 4, "sides": 1}
     >>> needed_words(needed, 1000)
     '4 more seeds, or about 2,100 more examples, would show a difference of 0.005 in 80 of 100 cases'
+    >>> needed_words(needed | {"seeds": None}, 1000, units=200)
+    'about 2,100 more examples (420 more groups) would show a difference of 0.005 in 80 of 100 cases'
     >>> needed_words(needed | {"is_equal": True, "seeds": None})
     'about 3.1 times as many examples would show equal models as equal within 0.005 in 80 of 100 cases'
     >>> needed_words(needed | {"times": None, "seeds": 1, "sides": 2})
@@ -119,6 +122,7 @@ def needed_words(needed: Mapping[str, Any], examples: int = 0) -> str:
     Args:
         needed: as `stats.power.what_decides` finds it.
         examples: how many there are; 0: that is not known.
+        units: how many are drawn: as many, or groups of them; 0: that is not known.
     """
     ways = []
     if seeds := needed["seeds"]:
@@ -126,12 +130,18 @@ def needed_words(needed: Mapping[str, Any], examples: int = 0) -> str:
     if times := needed["times"]:
         more = math.ceil(examples * (times - 1))
         factor = f"{times:.2g}" if times < 99 else f"{_rounded(math.ceil(times)):,}"
-        ways.append(f"about {_rounded(more):,} more examples" if examples else f"about {factor} times as many examples")
+        known = f"about {_rounded(more):,} more examples{_in_groups(more, examples, units, 'more ')}"
+        ways.append(known if examples else f"about {factor} times as many examples")
     what = "equal models as equal within" if needed["is_equal"] else "a difference of"
     shown = f"show {what} {needed['difference']:g} in 80 of 100 cases"
     if not ways:
         return f"neither seeds nor examples alone would {shown}: more of both"
     return f"{', or '.join(ways)}{',' * (len(ways) > 1)} would {shown}"
+
+
+def _in_groups(wanted: int, examples: int, units: int, more: str) -> str:
+    """So many examples in groups, where these are drawn."""
+    return f" ({_rounded(math.ceil(wanted * units / examples)):,} {more}groups)" if 0 < units < examples else ""
 
 
 def _rounded(number: int) -> int:
