@@ -4,7 +4,6 @@ Errors are exceptions. An application's own Hydra state, environment variables a
 """
 
 import html
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from embexp.cli.quoting import quote_texts, quoted
 from embexp.config.compose import composed, composed_job
 from embexp.config.session import hydra_started
 from embexp.core.run_context import RunContext
-from embexp.core.run_folder import RESULT, find_run, read_json, read_record, status_of
+from embexp.core.run_folder import RESULT, find_run, log_in, read_json, read_record, status_of
 from embexp.errors import ConfigError, DataError, EmbexpError, did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 _PLACES = ("runs", "sweeps", "tunings")  # where runs are: keys of `paths`
-_LOG = "[%(asctime)s][%(name)s][%(levelname)s] %(message)s"
 _EACH_VALUE = "Call it for each value, or type embexp -m ... in a shell."
 
 
@@ -201,29 +199,12 @@ def run(*overrides: str, config_dir: str | Path | None = None) -> Run:
             written.parent.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(OmegaConf.create(own), written)
         try:
-            with _logged(folder):
+            with log_in(folder):
                 named = [each for each in typed if each.startswith("hydra.run.dir=")]
                 train(config, choices, folder, [*own, *named], context)
         finally:
             torch.set_num_threads(threads)
     return Run(folder.absolute())
-
-
-@contextmanager
-def _logged(folder: Path) -> Iterator[None]:
-    """Keep embexp's messages in the run's embexp.log, as the command does."""
-    logger = logging.getLogger("embexp")
-    level = logger.level
-    handler = logging.FileHandler(folder / "embexp.log", encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter(_LOG))
-    logger.addHandler(handler)
-    logger.setLevel(level or logging.INFO)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.removeHandler(handler)
-        handler.close()
 
 
 def load(run: "str | Path | Run") -> Run:
@@ -325,6 +306,26 @@ def gate(candidate: Any, *overrides: str, against: Any = "untouched", config_dir
     return Report(f"{found['decision']}: {found['reason']}", found, {"metrics": metrics})
 
 
+def power(*words: "Run | str | Path", config_dir: str | Path | None = None) -> Report:
+    """What test data and seeds can show, as `embexp power <runs> <overrides>` says: a line of the table per difference.
+
+    Args:
+        words: runs, their folders or ids, a sweep's or an evaluation's folder, and overrides; without a run the newest.
+
+    Raises:
+        EmbexpError: no finished runs, or runs without a metric or examples in common.
+    """
+    from embexp.experiment.compare import with_runs
+    from embexp.experiment.power import power as planned
+
+    named = [_names_of(each) for each in words if isinstance(each, Path | Run)]
+    typed = with_runs(_checked([each for each in words if isinstance(each, str)], "power"), named)
+    with _session(config_dir):
+        found, page = planned(composed(quote_texts(expand_paths(typed)), "power")[0])
+    grid = [{"examples": size, **dict(zip(found["seeds"], row, strict=True))} for size, row in found["grid"].items()]
+    return Report(page, found, {"comparisons": _frame(found["comparisons"]), "grid": _frame(grid)})
+
+
 def leaderboard(*overrides: str, config_dir: str | Path | None = None) -> Report:
     """Rank finished runs, as `embexp leaderboard sweep=<sweep> <overrides>` does: a line of the table per cell.
 
@@ -332,18 +333,11 @@ def leaderboard(*overrides: str, config_dir: str | Path | None = None) -> Report
         EmbexpError: there is no such sweep, filter, parameter, metric or cost.
     """
     from embexp.leaderboards.make import as_overrides, leaderboard_of
-    from embexp.leaderboards.tables import as_markdown, values_of
+    from embexp.leaderboards.tables import as_markdown, as_rows
     from embexp.reports.leaderboard_content import as_plain
 
     with _session(config_dir):
         typed = quote_texts(expand_paths(as_overrides(_checked(overrides, "leaderboard"))))
         found = leaderboard_of(composed(typed, "leaderboard")[0])
-    keys = (*found.row_keys, *found.column_keys)
-    lines = [
-        dict(zip(keys, (*cell.row, *cell.column), strict=True))
-        | values_of(cell)
-        | {"seeds": [*cell.seeds], "runs": [*cell.runs], **cell.costs}
-        for cell in found.cells
-    ]
-    cells = _frame(lines).drop(columns=["on_front", "lacks_seeds"], errors="ignore")
+    cells = _frame(as_rows(found)).drop(columns=["on_front", "lacks_seeds"], errors="ignore")
     return Report(as_markdown(found), as_plain(found), {"cells": cells})

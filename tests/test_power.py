@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy
 import pytest
@@ -166,6 +167,28 @@ def grouped_run(folder, noise, size=5, **params):
     ]
     write_examples(folder / "examples" / "sts_test.parquet", *both)
     return folder
+
+
+@pytest.mark.parametrize("kind", [str, Path, embexp.load])
+def test_from_python(runs, kind):
+    named = [kind(runs / "good1"), kind(runs / "bad1")]
+    found = embexp.power(*named, "ledger=null", "resamples=200", "difference=0.02", "seeds=[1,3]", "examples=[600]")
+    typed, page = planned(runs / "good1", runs / "bad1", difference=0.02, seeds="[1,3]", examples="[600]")
+    assert (found.content["comparisons"], repr(found)) == (typed["comparisons"], page)
+    assert [*found.table["name"]][-1] == "good1 - bad1"
+    assert found.tables["grid"].to_dict("records") == [
+        {"examples": 600, 1: typed["grid"][600][0], 3: typed["grid"][600][1]}
+    ]
+
+
+@pytest.mark.usefixtures("workplace")
+def test_mistakes_from_python():
+    with pytest.raises(embexp.EmbexpError, match="There is no finished run"):
+        embexp.power("ledger=null")
+    with pytest.raises(embexp.EmbexpError, match=r"embexp\.power takes no flag such as --json"):
+        embexp.power("--json")
+    with pytest.raises(embexp.EmbexpError, match="nowhere is neither a folder"):
+        embexp.power(Path("nowhere"))
 
 
 @pytest.mark.parametrize("size", [5, 3])

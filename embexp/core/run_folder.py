@@ -29,6 +29,23 @@ RESUME_FILES = (MARK, "optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt",
 RESUME_FILES += (UNLOGGED,)
 
 
+@contextmanager
+def log_in(folder: Path) -> Iterator[None]:
+    """Keep embexp's messages in the run's embexp.log, as the command does."""
+    ours = logging.getLogger("embexp")
+    level = ours.level
+    handler = logging.FileHandler(folder / "embexp.log", encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
+    ours.addHandler(handler)
+    ours.setLevel(level or logging.INFO)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+        ours.removeHandler(handler)
+        handler.close()
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file in one step: a killed process leaves the old file or the new one."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")

@@ -206,16 +206,17 @@ def compare_command() -> None:
     run_command(compare, "compare", rewrite=with_runs)
 
 
-def with_runs(arguments: Sequence[str]) -> list[str]:
-    """The arguments with those that are no overrides and no options as the list `runs`.
+def with_runs(arguments: Sequence[str], named: Sequence[str] = ()) -> list[str]:
+    """The arguments with those that are no overrides and no options as the list `runs`, after those that are named.
 
     >>> with_runs(["runs/a", "runs/b", "resamples=500"])
     ['runs=["runs/a","runs/b"]', 'resamples=500']
     """
     from embexp.cli.quoting import quoted
 
-    runs = [argument for argument in arguments if "=" not in argument and not argument.startswith("-")]
-    others = [argument for argument in arguments if argument not in runs]
+    words = [argument for argument in arguments if "=" not in argument and not argument.startswith("-")]
+    others = [argument for argument in arguments if argument not in words]
+    runs = [*named, *words]
     return [f"runs=[{','.join(map(quoted, runs))}]", *others] if runs else others
 
 

@@ -186,7 +186,18 @@ def _escaped(text: str) -> str:
     return " ".join(text.split())
 
 
-def values_of(cell: LeaderboardCell) -> dict[str, Any]:
+def as_rows(leaderboard: Leaderboard) -> list[dict[str, Any]]:
+    """All numbers, a row for each cell: what it is of, its values, its costs."""
+    keys = (*leaderboard.row_keys, *leaderboard.column_keys)
+    return [
+        dict(zip(keys, (*cell.row, *cell.column), strict=True))
+        | _values_of(cell)
+        | {"seeds": [*cell.seeds], "runs": [*cell.runs], **cell.costs}
+        for cell in leaderboard.cells
+    ]
+
+
+def _values_of(cell: LeaderboardCell) -> dict[str, Any]:
     """All of a cell but its row, column and costs, by the headings of the CSV."""
     score, difference = cell.score, cell.difference
     every = vars(cell) | {"score": score.value, "low": score.low, "high": score.high, "difference": difference.value}
@@ -202,7 +213,7 @@ def as_csv(leaderboard: Leaderboard) -> str:
     costs = [cost.name for cost in leaderboard.costs]
     writer.writerow([*leaderboard.row_keys, *leaderboard.column_keys, *_OF_A_CELL, *costs])
     for cell in leaderboard.cells:
-        texts = [" ".join(each) if isinstance(each, tuple) else each for each in values_of(cell).values()]
+        texts = [" ".join(each) if isinstance(each, tuple) else each for each in _values_of(cell).values()]
         values = ["" if isinstance(each, float) and math.isnan(each) else each for each in texts]
         writer.writerow([*cell.row, *cell.column, *values, *(cell.costs.get(cost, "") for cost in costs)])
     return f"\ufeff{text.getvalue()}"
