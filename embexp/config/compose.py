@@ -148,7 +148,9 @@ def _defaults_of(choices: dict[str, Any], config_name: str = "config", given: Di
         if isinstance(option, str) and "@" not in group and not group.startswith("hydra") and group != "experiment"
     ]
     for group in _GROUPS_OF_SEVERAL:
-        if chosen := [name for name in (given or {}).get(group) or () if name in option_names(group)]:
+        node = (given or {}).get(group) or {}
+        brought = (node.get("auto") or {}).get("_among_") or () if group == "evaluator" else ()
+        if chosen := [name for name in node if name in option_names(group) and name not in brought]:
             overrides.append(f"{group}=[{','.join(chosen)}]")
     return _composed_once(config_name, tuple(overrides), _files_now())
 

@@ -172,10 +172,12 @@ class EvaluatorKeys(CallKeys):
 
     Attributes:
         reads: the shapes of data that it reads, best first; [] for one that brings its own data.
+        among: of `auto`: the evaluators of which it takes the first that reads the data.
     """
 
     what: ClassVar[str] = "an evaluator"
     reads: tuple[_Shape, ...]
+    among: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from embexp.data.arrow import BATCH_ROWS
 from embexp.data.faults import FaultLog
-from embexp.data.headers import header_fix, may_be_header
 from embexp.data.json_files import json_chunks
+from embexp.data.samples import header_fix, may_be_header
 from embexp.data.text_files import MAX_CHARS, Chunk, FileOptions, Lines, arrow_chunk, batched, is_zipped
 from embexp.errors import DataError, listed
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from embexp.data.faults import FaultLog
-from embexp.data.headers import header_fix
+from embexp.data.samples import header_fix
 from embexp.data.text_files import MAX_CHARS, NESTED, Chunk, FileOptions, Lines, batched, unwrapped
 from embexp.errors import DataError
 

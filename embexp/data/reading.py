@@ -17,10 +17,9 @@ from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Mismatch, ch
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.formats import SEPARATED, kind_of
-from embexp.data.headers import header_fix, may_be_header
 from embexp.data.proposals import corrected, no_match, override, quoted, ways
 from embexp.data.row_checks import check_rows
-from embexp.data.samples import ColumnSamples, LateColumnError
+from embexp.data.samples import ColumnSamples, LateColumnError, header_fix, may_be_header
 from embexp.data.shapes import Shape, described, shape_named
 from embexp.data.text_files import Chunk, are_names
 from embexp.data.values import TypedRows, is_number

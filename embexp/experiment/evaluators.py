@@ -1,22 +1,15 @@
-"""The evaluators of a run with their data, which of their rows were seen in training, and the primary metric.
+"""The evaluators of a run with their data, which of their rows were seen in training, and the primary metric."""
 
-Where nobody typed how a file without dev and test is split, what no evaluator reads is not divided (`split_for_run`).
-"""
-
-import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import numpy
-from omegaconf import OmegaConf
 
 from embexp.config.compose import check_arguments, instantiate
-from embexp.core.run_folder import CONFIG, read_record
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, EmbexpError, Problem, Problems, did_you_mean, listed
 from embexp.evaluation.example_evaluator import NO_LEAKS
@@ -184,7 +177,7 @@ def _leak_warnings(evaluator: Evaluator, leaked: _Leaked, own_data: bool) -> Ite
 def _primary_of(requested: str | None, evaluators: tuple[Evaluator, ...]) -> tuple[str, str]:
     """The evaluator and metric that pick the checkpoint and give the verdict."""
     if not evaluators:
-        raise ConfigError("No evaluator is chosen", expected="at least one", fix="evaluator=[sts]")
+        raise ConfigError("No evaluator is chosen", expected="at least one", fix="evaluator=auto")
     if requested is None:
         return evaluators[0].name, evaluators[0].primary_metric
     known = [f"{evaluator.name}/{metric}" for evaluator in evaluators for metric in evaluator.metric_names]
@@ -194,112 +187,3 @@ def _primary_of(requested: str | None, evaluators: tuple[Evaluator, ...]) -> tup
         raise ConfigError(Problem("is not measured", "primary_metric", requested, expected, near, fix))
     evaluator, _, metric = requested.rpartition("/")
     return evaluator, metric
-
-
-logger = logging.getLogger(__name__)
-SPLIT, _LEAKS = "embexp.steps.split.split", "embexp.steps.dedup.leaks.audit_leaks"
-_ALL_TRAIN, _ALL_TEST = [1, 0, 0], [0, 0, 1]
-
-
-def split_for_run(config: _Node) -> dict[str, Any]:
-    """The resolved configuration of a run, in which what nobody reads is not split.
-
-    Of the run's file, or that of a stage, all rows are train where no evaluator reads it; of an evaluator's own file
-    all rows are test, unless its probe is fitted on train. A file that is trained on and evaluated, under whatever
-    keys, is divided in the same way for all. Ratios that were typed stay, and so does a split that is audited.
-    """
-    stages = {name: stage["dataset"] for name, stage in (config.get("adapt") or {}).items() if _has_reader(stage)}
-    trained = [_source(node) for node in (config["dataset"], *stages.values())]
-    own = dict(_own_data(config))
-    evaluated = [_source(node) for node in own.values()]
-    evaluated += [_source(config["dataset"])] if _reads_run_data(config) else []
-
-    def of_training(node: _Node) -> _Node:
-        why = "no evaluator reads parts of it, so all its rows are train"
-        return node if _source(node) in evaluated else _with_ratios(node, _ALL_TRAIN, why)
-
-    adapt = dict(config.get("adapt") or {})
-    adapt |= {name: {**adapt[name], "dataset": of_training(node)} for name, node in stages.items()}
-    evaluator = dict(config["evaluator"] or {})
-    for name, node in own.items():
-        if _source(node) not in trained:
-            evaluator[name] = {**evaluator[name], "dataset": _with_ratios(node, _ALL_TEST, _own_file(name))}
-    others = {"adapt": adapt} if adapt else {}
-    return {
-        **config,
-        **others,
-        "dataset": of_training(config["dataset"]),
-        "evaluator": evaluator or config["evaluator"],
-    }
-
-
-def split_for_evaluation(config: _Node, models: Sequence[_Node]) -> dict[str, Any]:
-    """The resolved configuration of an evaluation without training, in which all rows of a file are test.
-
-    It is divided as it was in training where one of the models is that of a run which was trained on it.
-    """
-    trained = set().union(*map(_trained_on, models))
-
-    def of_evaluation(node: _Node, why: str) -> _Node:
-        if _source(node) in trained:
-            logger.info("%s is divided as it was when the model was trained on it.", _source(node))
-            return node
-        return _with_ratios(node, _ALL_TEST, why)
-
-    evaluator = dict(config["evaluator"] or {})
-    for name, node in _own_data(config):
-        evaluator[name] = {**evaluator[name], "dataset": of_evaluation(node, _own_file(name))}
-    dataset, why = config["dataset"], "nothing is trained, so all its rows are test"
-    if dataset and all(node.get("fit_on") != "train" for node in evaluator.values()):
-        dataset = of_evaluation(dataset, why)
-    return {**config, "dataset": dataset, "evaluator": evaluator or config["evaluator"]}
-
-
-def _own_file(name: str) -> str:
-    return f"all its rows are test for the evaluator {name}"
-
-
-def _has_reader(stage: _Node) -> bool:
-    return isinstance(stage.get("dataset"), Mapping) and "reader" in stage["dataset"]
-
-
-def _reads_run_data(config: _Node) -> bool:
-    return any(node["_reads_"] and not node.get("dataset") for node in (config["evaluator"] or {}).values())
-
-
-def _own_data(config: _Node) -> Iterator[tuple[str, _Node]]:
-    """The data sets that evaluators bring, by the evaluator's name, but for those that also fit something on train."""
-    for name, node in (config["evaluator"] or {}).items():
-        if node.get("dataset") and node.get("fit_on") != "train":
-            yield name, node["dataset"]
-
-
-def _source(node: _Node, directory: Path | None = None) -> str:
-    """What is read, whatever its columns are called: a file's or folder's path, or an id with its subset."""
-    reader = node["reader"]
-    if path := reader.get("path"):
-        return str((directory or Path.cwd()).joinpath(str(path)).resolve())
-    return "/".join(str(reader[key]) for key in ("id", "hub", "subset", "corpus", "folder") if reader.get(key))
-
-
-def _with_ratios(node: _Node, ratios: Sequence[int], why: str) -> _Node:
-    """The dataset YAML with these ratios where its split was left to us and is not audited."""
-    steps = node.get("steps") or {}
-    targets = {key: step.get("_target_") for key, step in steps.items() if step}
-    open_ones = [key for key, target in targets.items() if target == SPLIT and steps[key].get("ratios") is None]
-    if not open_ones or _LEAKS in targets.values():
-        return node
-    logger.info("%s is not divided: %s.", _source(node), why)
-    return {**node, "steps": {**steps, **{key: {**steps[key], "ratios": [*ratios]} for key in open_ones}}}
-
-
-def _trained_on(model: _Node) -> set[str]:
-    """What the run read, of which a model is; empty for other models."""
-    path = Path(str(model.get("path") or ""))
-    if path.parts[-3:] != ("stages", "main", "model") or not (path.parents[2] / CONFIG).is_file():
-        return set()
-    folder = path.parents[2]
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
-    stages = [stage for stage in (config.get("adapt") or {}).values() if _has_reader(stage)]
-    directory = Path(read_record(folder)["directory"])
-    return {_source(node, directory) for node in (config["dataset"], *(stage["dataset"] for stage in stages))}

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from embexp.config.compose import check_arguments, instantiate, resolve
-from embexp.core.arguments import SEED, LegalValues, problems_with, refuse
+from embexp.core.arguments import refuse
 from embexp.core.run_context import (
     IMPORTING,
     RunContext,
@@ -19,9 +19,8 @@ from embexp.core.run_context import (
     run_part,
     timed,
 )
-from embexp.errors import NOT_GIVEN, ConfigError, DataError, ModelError, Problem, Problems, listed
+from embexp.errors import ConfigError, DataError, ModelError, Problem, Problems, listed
 from embexp.evaluation.scores import Evaluator
-from embexp.evaluation.stats.verdicts import margin_problems
 from embexp.experiment.data_checks import check_stage
 from embexp.experiment.datasets import (
     DataBuilder,
@@ -34,15 +33,15 @@ from embexp.experiment.datasets import (
     stand_ins,
     with_stand_in,
 )
+from embexp.experiment.evaluation_data import AUTO, split_for_run, with_evaluators
 from embexp.experiment.evaluators import (
     check_data_of_evaluators,
     check_evaluator,
     check_evaluators,
     plan_evaluators,
-    split_for_run,
 )
 from embexp.experiment.routing import check_rows_kept, makeable, route_to_loss, wanted_shapes
-from embexp.experiment.settings_checks import Findings, check_settings, sweep_problems, usual_learning_rate
+from embexp.experiment.settings_checks import Findings, check_settings, setting_problems, usual_learning_rate
 from embexp.experiment.stage_config import (
     StageConfig,
     check_stages,
@@ -66,14 +65,6 @@ from embexp.training.trainer_values import check_trainer, is_bounded
 
 logger = logging.getLogger(__name__)
 _Node = Mapping[str, Any]
-# What the keys of a run itself may be, each with a value to type.
-_OF_RUN = {
-    "keep": (LegalValues(one_of=("weights", "full", "none")), "weights"),
-    "seed": (SEED, 42),
-    "threads": (LegalValues(least=1, most=1024, whole=True, optional=True), "null"),
-    "name": (LegalValues(text=True, optional=True), "null"),
-    "max_unknown_tokens": (LegalValues(least=0, most=1), 0.3),
-}
 _NAMED = ("dataset", "silver", "negatives", "model", "loss", "modifier", "trainer")  # groups whose option names a run
 
 
@@ -131,8 +122,10 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     Raises:
         EmbexpError: whatever does not fit, in one message.
     """
-    resolved, problems = split_for_run(_resolved(config)), Problems()
-    planning = _check_yaml(resolved, short_names(resolved, choices), context.builders, problems)
+    resolved, problems = _resolved(config), Problems()
+    names = short_names(resolved, choices)
+    resolved = split_for_run(_with_evaluators(resolved, names, context.builders))
+    planning = _check_yaml(resolved, names, context.builders, problems)
     problems.raise_if_any()
     if not all(is_bounded(stage.node["trainer"]) for stage in planning.stages):
         _check_calls(planning, problems)
@@ -156,6 +149,10 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
 def check_without_rows(config: DictConfig, choices: Mapping[str, Any]) -> None:
     """The first round alone: raise EmbexpError where the YAML files show that a run cannot be."""
     resolved, problems = _resolved(config), Problems()
+    if offered_shapes(resolved["dataset"]):
+        resolved = _with_evaluators(resolved, short_names(resolved, choices), {})
+    elif AUTO in (resolved["evaluator"] or {}):  # the rows choose the evaluator
+        resolved["evaluator"] = {}
     if not is_auto(resolved["loss"]):  # the rows choose the loss
         _check_yaml(resolved, short_names(resolved, choices), {}, problems)
     problems.raise_if_any()
@@ -164,7 +161,7 @@ def check_without_rows(config: DictConfig, choices: Mapping[str, Any]) -> None:
 def _resolved(config: DictConfig) -> dict[str, Any]:
     resolved = resolve(varied(config))
     check_stages(resolved)
-    refuse(_setting_problems(resolved))
+    refuse(setting_problems(resolved))
     check_data_of_evaluators(resolved)
     return resolved
 
@@ -208,20 +205,13 @@ def _check_yaml(
     return _Planning(*with_losses(config, names, stages), builder, stages, model, exports)
 
 
-def _setting_problems(config: _Node) -> Iterator[Problem]:
-    """The problems with the keys of the run itself, its folders and its sweep; what is null and may not be."""
-    for key, (legal, usual) in _OF_RUN.items():
-        yield from problems_with(key, config.get(key, usual), legal, usual)
-    for key, folder in (config.get("paths") or {}).items():
-        legal = LegalValues(text=True, optional=key in ("data", "cache"))
-        yield from problems_with(f"paths.{key}", folder, legal, "null" if legal.optional else key)
-    yield from margin_problems(config)
-    yield from sweep_problems(config["sweep"]) if config.get("sweep") else ()
-    if config["dataset"].get("reader", NOT_GIVEN) is None:
-        yield Problem("reads nothing", "dataset.reader", None, expected="a reader", fix=("dataset=finance",))
-    for name in (name for name, node in (config["evaluator"] or {}).items() if node is None):
-        fix = (f"~evaluator.{name}",)
-        yield Problem(key=f"evaluator.{name}", given=None, expected="an evaluator", fix=fix)
+def _with_evaluators(
+    config: dict[str, Any], names: Mapping[str, str], builders: dict[str, DataBuilder]
+) -> dict[str, Any]:
+    """The configuration with the evaluators that `auto` stands for, unless settings of conversions are mistyped."""
+    if not (builder := Problems().attempt(builder_of, config, builders)):
+        return config | {"evaluator": {}}
+    return with_evaluators(config, names["dataset"], builder)
 
 
 def _instantiate_at(key: str, config: _Node) -> Any:

@@ -18,12 +18,8 @@ from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
 from embexp.experiment.datasets import builder_of, dataset_name, stand_in_warning, stand_ins
-from embexp.experiment.evaluators import (
-    check_data_of_evaluators,
-    check_evaluator,
-    plan_evaluators,
-    split_for_evaluation,
-)
+from embexp.experiment.evaluation_data import split_for_evaluation, with_evaluators
+from embexp.experiment.evaluators import check_data_of_evaluators, check_evaluator, plan_evaluators
 from embexp.experiment.plan import short_names
 from embexp.experiment.scoring import BOTH, AllScores, base_encoder, metrics_of, score_all, texts_of
 from embexp.experiment.unknown_tokens import UNKNOWN, evaluation_warnings, unknown_tokens
@@ -81,9 +77,10 @@ def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], fold
     """The plan; all mistakes, of all models and evaluators, are reported together."""
     resolved = [resolve(config) for config, _ in composed]
     check_data_of_evaluators(resolved[0])
-    first, problems = split_for_evaluation(resolved[0], [each["model"] for each in resolved]), Problems()
-    builder = builder_of(first)
-    name = dataset_name(first["dataset"], composed[0][1])
+    builder, problems = builder_of(resolved[0]), Problems()
+    name = dataset_name(resolved[0]["dataset"], composed[0][1])
+    first = with_evaluators(resolved[0], name, builder)
+    first = split_for_evaluation(first, [each["model"] for each in resolved])
     if found := stand_ins(first):
         logger.warning("%s", stand_in_warning(found))
     problems.add(problems_with("speed_texts", first["speed_texts"], COUNT_FROM_0, such_as=256), ConfigError)

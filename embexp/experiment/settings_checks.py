@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embexp.core.arguments import SHARE, LegalValues, problems_with
+from embexp.core.arguments import SEED, SHARE, LegalValues, problems_with
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import EmbexpError, Problem, did_you_mean, listed
+from embexp.errors import NOT_GIVEN, EmbexpError, Problem, did_you_mean, listed
+from embexp.evaluation.stats.verdicts import margin_problems
 from embexp.losses.spec import LossSpec
 from embexp.models.weights import LOCAL, fills_in_tokens, is_adapter, network_config
 from embexp.protocols import BaseModel
@@ -230,3 +231,29 @@ def sweep_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     for name in (each for each in settings if each not in known):
         note, fix = did_you_mean(name, known), (f"~sweep.{name}",)
         yield Problem("is not known", f"sweep.{name}", settings[name], f"one of: {listed(known)}", note, fix)
+
+
+# What the keys of a run itself may be, each with a value to type.
+_OF_RUN = {
+    "keep": (LegalValues(one_of=("weights", "full", "none")), "weights"),
+    "seed": (SEED, 42),
+    "threads": (LegalValues(least=1, most=1024, whole=True, optional=True), "null"),
+    "name": (LegalValues(text=True, optional=True), "null"),
+    "max_unknown_tokens": (LegalValues(least=0, most=1), 0.3),
+}
+
+
+def setting_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """The problems with the keys of the run itself, its folders and its sweep; what is null and may not be."""
+    for key, (legal, usual) in _OF_RUN.items():
+        yield from problems_with(key, config.get(key, usual), legal, usual)
+    for key, folder in (config.get("paths") or {}).items():
+        legal = LegalValues(text=True, optional=key in ("data", "cache"))
+        yield from problems_with(f"paths.{key}", folder, legal, "null" if legal.optional else key)
+    yield from margin_problems(config)
+    yield from sweep_problems(config["sweep"]) if config.get("sweep") else ()
+    if config["dataset"].get("reader", NOT_GIVEN) is None:
+        yield Problem("reads nothing", "dataset.reader", None, expected="a reader", fix=("dataset=finance",))
+    for name in (name for name, node in (config["evaluator"] or {}).items() if node is None):
+        fix = (f"~evaluator.{name}",)
+        yield Problem(key=f"evaluator.{name}", given=None, expected="an evaluator", fix=fix)

@@ -153,7 +153,7 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
     from embexp.data.faults import FaultLog
     from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes
-    from embexp.experiment.evaluators import SPLIT
+    from embexp.experiment.evaluation_data import SPLIT
     from embexp.inspection.collect import inspection_of
     from embexp.inspection.suggestions import MODEL_KEYS, kept, training_command
 

@@ -50,7 +50,7 @@ def split(
     Args:
         ratios: train, dev and test in proportion; only those of the splits that are made count. 0 makes no such split;
             without train its rows go to the others. None is 8 : 1 : 1 (a run decides otherwise where nobody reads dev
-            and test: `experiment.evaluators.split_for_run`).
+            and test: `experiment.evaluation_data.split_for_run`).
         by: "texts" keeps rows together that share a text, directly or through other rows, so that no text is in two
             of the splits made here (negatives aside, which may be shared); "rows" keeps only identical rows together,
             and says how many texts are in two.

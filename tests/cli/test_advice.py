@@ -65,9 +65,9 @@ FILES = {
 REFUSED = {
     "columns": ["dataset=faq.csv"],
     "positive_pair_with_label": ["dataset=positive_label.csv"],
-    "negative_list": ["dataset=negatives.jsonl"],
+    "negative_list": ["dataset=negatives.jsonl", "evaluator=[sts]"],
     "mega_batch": ["dataset=faq.csv", MAP, "loss=mega_batch", "evaluator=[retrieval]"],
-    "evaluator_route": ["dataset=faq.csv", MAP],
+    "evaluator_route": ["dataset=faq.csv", MAP, "evaluator=[sts]"],
     "texts_route": ["dataset=texts.txt", "loss=simcse"],
     "own_columns": ["dataset=faq.csv", MAP, GOLD],
     "own_range": ["dataset=faq.csv", MAP, GOLD, GOLD_COLUMNS],

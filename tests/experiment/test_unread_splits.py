@@ -7,7 +7,7 @@ import pytest
 from embexp.cli.overrides import expand_paths
 from embexp.config.compose import compose, resolve
 from embexp.core.run_folder import RECORD
-from embexp.experiment.evaluators import split_for_evaluation, split_for_run
+from embexp.experiment.evaluation_data import split_for_evaluation, split_for_run
 
 OWN = "+dataset@evaluator.sts.dataset=gold.csv"
 
@@ -19,7 +19,8 @@ def ratios_in(config, *path):
 
 
 def for_run(*overrides):
-    return split_for_run(resolve(compose(expand_paths([*overrides]))))
+    chosen = [] if any(each.startswith("evaluator=") for each in overrides) else ["evaluator=[sts]"]
+    return split_for_run(resolve(compose(expand_paths([*chosen, *overrides]))))
 
 
 @pytest.mark.parametrize(
