@@ -63,7 +63,7 @@ def run(*arguments: str, folder: Path, **environment: str) -> subprocess.Complet
         (["dataset=file"], ["dataset.reader.path has no value"]),
         (["loss=auto", "loss.scale=30"], ["loss.scale is not a key. loss=auto has no arguments of its own"]),
         (["step=[cleen]"], ["step=[cleen] is not known. Expected some of: augment_", "Did you mean 'clean'?"]),
-        (["evaluator=[foo]"], ["evaluator=[foo] is not known. Expected some of: beir, binary, "]),
+        (["evaluator=[foo]"], ["evaluator=[foo] is not known. Expected some of: auto, beir, binary, "]),
         (
             ["dataset=x.csv", "dataset.reader.columns.score=foo"],
             ["dataset.reader.columns is empty.", "hint: type 'dataset.reader.columns={score: foo}'\n"],
