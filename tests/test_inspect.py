@@ -152,7 +152,7 @@ def test_the_suggested_evaluator_reads_the_data_themselves(workplace, header):
 @pytest.mark.parametrize(("text", "bundled"), [(ZH, "finance_zh"), ("how do I cancel", "finance")])
 def test_texts_alone_are_evaluated_on_bundled_pairs_of_their_script(workplace, text, bundled):
     (workplace / "t.txt").write_text("\n".join(f"{text} {n}" for n in range(5)))
-    assert suggested("dataset=t.txt").endswith(f" loss=auto evaluator.sts.dataset={bundled}")
+    assert suggested("dataset=t.txt").endswith(f" loss=auto test={bundled}")
 
 
 def test_the_shape_that_keeps_more_rows_is_named(workplace):

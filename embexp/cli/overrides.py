@@ -102,8 +102,9 @@ _GROUPS_OF_KEYS |= {key: f"step/scorer@{key}" for key in ("dataset.steps.teacher
 SINGLE = ("model", "loss", "modifier", "trainer", "silver", "negatives")  # groups of which a run has one option
 # `adapt.tsdae.dataset=nli` stands for `dataset@adapt.tsdae.dataset=nli`: a stage chooses from the run's groups.
 _OF_STAGE = re.compile(r"adapt\.([\w-]+)\.(dataset|loss|trainer|step|modifier)")
-# `evaluator.sts.dataset=gold.csv` stands for `+dataset@evaluator.sts.dataset=gold.csv`.
-_OF_EVALUATOR = re.compile(r"\+?evaluator\.([\w-]+)\.dataset")
+# `evaluator.sts.dataset=gold.csv` stands for `+dataset@evaluator.sts.dataset=gold.csv`, and `test=gold.csv` for
+# `+dataset@test=gold.csv`.
+_OTHER_DATA = re.compile(r"\+?(?:evaluator\.([\w-]+)\.dataset|test|dev)")
 _PLACED = re.compile(r"(\+?)(dataset|model)@([\w.-]+)")  # `+dataset@evaluator.retrieval.dataset=my.csv`
 _OPEN = ("conversion.label_scores",)  # tables whose keys are names of the user's own, which Hydra would refuse
 _HUB_OPTION = ("hub", "dataset.reader.id")
@@ -142,8 +143,8 @@ def _expand(argument: str) -> list[str]:
     group, _, value = argument.partition("=")
     if (of_stage := _OF_STAGE.fullmatch(group)) and value not in ("", "null") and value[0] not in "{$":
         return _expand_for_stage(*of_stage.groups(), value)
-    if (of := _OF_EVALUATOR.fullmatch(group)) and value not in ("", "null") and value[0] not in "{$":
-        key, known = f"evaluator.{of[1]}.dataset", sorted(option_files("dataset"))
+    if (of := _OTHER_DATA.fullmatch(group)) and value not in ("", "null") and value[0] not in "{$":
+        key, known = group.lstrip("+"), sorted(option_files("dataset"))
         if not _paths_in(value) and (unknown := [each for each in value.split(",") if each not in known]):
             if Path(unknown[0]).exists():
                 raise ConfigError(path_problem(key, unknown[0]))
@@ -151,7 +152,7 @@ def _expand(argument: str) -> list[str]:
             fix, note = [f"{key}={name}" for name in near], did_you_mean(unknown[0], known)
             expected = f"a path, a Hub id, or one of: {listed(known)}"
             raise ConfigError("is not known", key=key, given=unknown[0], expected=expected, note=note, fix=fix)
-        return _expand_at("" if brings_data(of[1]) else "+", "dataset", key, value)
+        return _expand_at("" if of[1] and brings_data(of[1]) else "+", "dataset", key, value)
     if placed := _PLACED.fullmatch(group):
         return _expand_at(*placed.groups(), value)
     if group == "model":

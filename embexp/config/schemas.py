@@ -22,6 +22,8 @@ class Stage:
 class _Root(Stage):
     """A run: the main stage, its model, its evaluators and its tracker."""
 
+    test: Any = None
+    dev: Any = None
     model: Any = None
     evaluator: Any = field(default_factory=dict)
     conversion: Any = None
@@ -48,6 +50,8 @@ class _Inspect:
     """What `embexp.inspect` looks at, and how it shows it."""
 
     dataset: Any = None
+    test: Any = None
+    dev: Any = None
     model: Any = None
     conversion: Any = None
     paths: Any = None
@@ -89,6 +93,7 @@ class _Evaluate:
 
     experiment: Any = None
     dataset: Any = None
+    test: Any = None
     model: Any = None
     evaluator: Any = field(default_factory=dict)
     conversion: Any = None

@@ -78,18 +78,26 @@ def has_decimal_comma(value: Any) -> bool:
     return isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value) is not None
 
 
-def range_override(low: float, high: float) -> str:
+def usual_range(low: float, high: float) -> tuple[float, float]:
     """The range that scores seem to have whose lowest and highest are these.
 
-    >>> range_override(0, 4), range_override(0.2, 4.8), range_override(-0.3, 0.9), range_override(1, 87.5)
-    ('[0,4]', '[0,5]', '[-1,1]', '[0,100]')
+    >>> usual_range(0, 4), usual_range(0.2, 4.8), usual_range(-0.3, 0.9), usual_range(1, 87.5)
+    ((0, 4), (0, 5), (-1, 1), (0, 100))
     """
-    if float(low).is_integer() and float(high).is_integer():
-        return f"[{low:g},{high:g}]"
-    for least, most in ((0, 1), (-1, 1), (0, 5), (0, 10), (0, 100)):
-        if least <= low and high <= most:
-            return f"[{least},{most}]"
-    return f"[{low:g},{high:g}]"
+    if not (float(low).is_integer() and float(high).is_integer()):
+        for least, most in ((0, 1), (-1, 1), (0, 5), (0, 10), (0, 100)):
+            if least <= low and high <= most:
+                return least, most
+    return low, high
+
+
+def range_override(low: float, high: float) -> str:
+    """That range as it is typed.
+
+    >>> range_override(0, 4)
+    '[0,4]'
+    """
+    return "[{:g},{:g}]".format(*usual_range(low, high))
 
 
 def values_at(columns: Mapping[str, Any], path: str) -> Any:

@@ -30,6 +30,8 @@ PAIRS = (
     *(("句子1", "句子2"), ("文本1", "文本2"), ("句子一", "句子二"), ("文本一", "文本二"), ("句子a", "句子b")),
     *(("原句", "改写"), ("标准问", "相似问"), ("输入", "输出")),
 )
+UNRELATED = (("premise", "hypothesis"), ("前提", "假设"))  # those of which not all belong together
+_ASKED = ("question", "query", "q", "问题", "问", "提问", "问句", "查询", "标准问")
 TEXTS = ("text", "sentence", "content", "body", "document", "review", "文本", "句子", "内容", "正文", "评论")
 # Parts of names (without capitals, blanks and signs) and the column of a shape that they stand for; "" for none.
 _PARTS = {
@@ -167,6 +169,16 @@ def meaning_of(name: str, values: Sequence[Any], text_length: float) -> str | No
     if is_bounded_fraction(values):
         return "score"
     return "" if _are_texts(values, distinct, text_length) else None
+
+
+def are_truths(values: Sequence[Any]) -> bool:
+    """Whether all values say yes or no, in words or numbers."""
+    return _distinct(filled(values)) <= _TRUTHS
+
+
+def is_asked(name: str) -> bool:
+    """Whether a column holds what is answered, so that a class next to it tells nothing of the pair."""
+    return plain_name(name) in _ASKED
 
 
 def _distinct(values: Sequence[Any]) -> set[str]:

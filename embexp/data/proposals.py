@@ -13,14 +13,17 @@ from embexp.data.cells import (
     has_decimal_comma,
     is_percent,
     number_in,
-    range_override,
+    usual_range,
 )
 from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Mismatch, Samples, match
 from embexp.data.meaning import (
     PAIRS,
     TEXTS,
+    UNRELATED,
+    are_truths,
     are_worded,
     filled,
+    is_asked,
     is_neutral,
     mean_length,
     meaning_of,
@@ -89,6 +92,62 @@ def ways(mismatch: Mismatch, samples: Samples, typed: Mapping[str, str], ignore:
     return [*found][: _MOST + 1]
 
 
+def likely(samples: Samples, ignore: Sequence[str]) -> dict[str, str] | None:
+    """The only mapping of columns that their names suggest and that leaves out none that means something; else None.
+
+    Names are known ones (question and answer, 问题 and 答案); scores and labels are called so. Of two texts with other
+    names nobody knows which answers which, unless a score or label stands beside them.
+
+    >>> likely({"q": ["how to pay"], "a": ["by card or cash"], "grade": [4, 0, 5]}, [])
+    {'sentence1': 'q', 'sentence2': 'a', 'score': 'grade'}
+    >>> likely({"one": ["how to pay", "is it open"], "two": ["by card or cash", "until ten or so"]}, [])
+    """
+    left = {name: values for name, values in samples.items() if name not in ignore}
+    matches = [(columns, match(samples, columns, ignore, None)) for columns in _mappings(left, {})]
+    able = [(columns, found) for columns, found in matches if isinstance(found, Match) or found.ignored]
+    if len(able) != 1 or not isinstance(able[0][1], Match) or not _are_named(able[0][0]):
+        return None
+    return able[0][0]
+
+
+def _are_named(columns: Mapping[str, str]) -> bool:
+    """Whether names say what the columns mean."""
+    texts = [theirs for ours, theirs in columns.items() if ours not in ("label", "score")]
+    labels = [theirs for ours, theirs in columns.items() if ours in ("label", "score")]
+    negatives = [theirs for ours, theirs in columns.items() if ours.startswith("negative")]
+    if any(not role_by_name(name) for name in (*labels, *negatives)):
+        return False
+    if len(texts) == 1:
+        return bool(labels)
+    pair = tuple(plain_name(name.partition(".")[0]) for name in texts[:2])
+    if pair in UNRELATED and not labels:
+        return False
+    return bool(labels) or pair in PAIRS
+
+
+def settings_for(columns: Mapping[str, str], samples: Samples) -> dict[str, Any]:
+    """The settings of the reader that these columns need: `columns`, `score_range` and `decimal`."""
+    return {
+        "columns": dict(columns),
+        **(_score_settings(samples.get(columns["score"], ())) if "score" in columns else {}),
+    }
+
+
+def as_overrides(settings: Mapping[str, Any]) -> str:
+    """The settings of a reader as they are typed.
+
+    >>> print(as_overrides({"columns": {"anchor": "q", "positive": "a"}, "score_range": [0.0, 5.0], "decimal": ","}))
+    'dataset.reader.columns={anchor: q, positive: a}' 'dataset.reader.decimal=","' dataset.reader.score_range=[0,5]
+    """
+    return " ".join([_mapping_override(settings["columns"]), *_score_overrides(settings)])
+
+
+def _score_overrides(settings: Mapping[str, Any]) -> list[str]:
+    decimal = [DECIMAL_COMMA] if "decimal" in settings else []
+    scale = settings.get("score_range")
+    return [*decimal, *([f"dataset.reader.score_range=[{scale[0]:g},{scale[1]:g}]"] if scale else [])]
+
+
 def _way(columns: Mapping[str, str], samples: Samples, ignore: tuple[str, ...]) -> str | None:
     """The overrides that make the columns fit, those that are still unused named; None where they do not fit."""
     found = match(samples, columns, ignore, None)
@@ -104,7 +163,7 @@ def _way(columns: Mapping[str, str], samples: Samples, ignore: tuple[str, ...]) 
     if ignore:
         parts.append(override("dataset.reader.ignore", f"[{','.join(map(quoted, ignore))}]"))
     if found.shape.label_kind == "score":
-        parts += _score_overrides(samples.get(found.roles["score"], ()))
+        parts += _score_overrides(_score_settings(samples.get(found.roles["score"], ())))
     return " ".join(parts) or None
 
 
@@ -118,17 +177,16 @@ def corrected(samples: Samples, columns: Mapping[str, str]) -> list[str]:
     return [_mapping_override({ours: near[ours] for ours in columns})] if {*columns} == {*near} else []
 
 
-def _score_overrides(values: Sequence[Any]) -> list[str]:
+def _score_settings(values: Sequence[Any]) -> dict[str, Any]:
     """What scores need besides their column: the range that they seem to have, and a decimal comma."""
     values = filled(values)
     comma = any(map(has_decimal_comma, values))
     given = [value.replace(",", ".") if comma and isinstance(value, str) else value for value in values]
     numbers = [number for value in given if (number := number_in(value)) is not None]
-    parts = [DECIMAL_COMMA] if comma else []
-    percent = any(map(is_percent, given))
-    if numbers and not percent and (min(numbers) < 0 or max(numbers) > 1):
-        parts.append(f"dataset.reader.score_range={range_override(min(numbers), max(numbers))}")
-    return parts
+    settings: dict[str, Any] = {"decimal": ","} if comma else {}
+    if numbers and not any(map(is_percent, given)) and (min(numbers) < 0 or max(numbers) > 1):
+        settings["score_range"] = usual_range(min(numbers), max(numbers))
+    return settings
 
 
 def quoted(name: str) -> str:
@@ -181,6 +239,8 @@ def _mappings(samples: Samples, typed: Mapping[str, str]) -> Iterator[dict[str, 
             yield {"sentence1": first, "sentence2": second, "score": score}
         for label in by_role.get("label", []):
             yield {"sentence1": first, "sentence2": second, "label": label}
+            if is_asked(first) and not are_truths(samples[label]):  # a topic of both, more likely
+                yield {"anchor": first, "positive": second}
         if not negatives and not by_role.get("score") and not by_role.get("label"):
             yield {"anchor": first, "positive": second}
     elif first and not lists:

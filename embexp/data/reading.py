@@ -17,7 +17,7 @@ from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Mismatch, ch
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.formats import SEPARATED, kind_of
-from embexp.data.proposals import corrected, no_match, override, quoted, ways
+from embexp.data.proposals import as_overrides, corrected, likely, no_match, override, quoted, settings_for, ways
 from embexp.data.row_checks import check_rows
 from embexp.data.samples import ColumnSamples, LateColumnError, header_fix, may_be_header
 from embexp.data.shapes import Shape, described, shape_named
@@ -200,6 +200,9 @@ class _Reading:
         ):
             no_header = header_fix([[name, *values] for name, values in samples.items()])
         found = match(samples, columns, spec.ignore, self.shape)
+        is_open = isinstance(found, Mismatch) and found.shapes in ((), ("text",))  # else a column would be left out
+        if is_open and spec.is_own and not (columns or no_header or self.shape):
+            found = self._likely_match(samples) or found
         if isinstance(found, Mismatch):
             raise DataError(no_match(found, samples, columns, spec.ignore, source.name, no_header))
         if missing := lacking(found.shape, found.roles):
@@ -215,6 +218,18 @@ class _Reading:
             text = f"the other splits have no column {lost}, which would be ignored here"
             raise DataError(text, file=source.name, fix=f"dataset.shapes=[{found.shape.name}]")
         return found
+
+    def _likely_match(self, samples: Mapping[str, Sequence[Any]]) -> Match | None:
+        """What the columns mean by their names, where only one reading is likely: in all splits; a note says so."""
+        columns = likely(samples, self.spec.ignore)
+        if columns is None:
+            return None
+        settings = settings_for(columns, samples)
+        typed = {name: value for name, value in settings.items() if getattr(self.spec, name) in (None, ".")}
+        self.spec = replace(self.spec, **typed)
+        self.notes[f"columns taken by their names, as by {as_overrides(settings)} (type others to change that)"] = None
+        found = match(samples, columns, self.spec.ignore, None)
+        return found if isinstance(found, Match) else None
 
     def refuse_joined_labels(self) -> None:
         """Raise DataError where the names of some classes are those of several others."""

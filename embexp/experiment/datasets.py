@@ -181,7 +181,7 @@ def _stand_in_of(node: _Node) -> str:
 
 def stand_ins(config: _Node) -> dict[str, str]:
     """The bundled corpus for each data set of a run or an evaluation that it stands in for: by stage, by evaluator."""
-    nodes = {"dataset": config["dataset"]}
+    nodes = {key: config[key] for key in ("dataset", "test", "dev") if config.get(key)}
     for group in ("adapt", "evaluator"):
         parts = ((name, part.get("dataset")) for name, part in (config.get(group) or {}).items())
         nodes |= {f"{group}.{name}.dataset": node for name, node in parts if isinstance(node, Mapping)}

@@ -1,11 +1,14 @@
-"""What is evaluated: the evaluators that evaluator=auto takes, and how files without dev and test are divided.
+"""What is evaluated: data named by test= and dev=, what evaluator=auto takes, and how files are divided.
 
 Where nobody typed how a file without dev and test is split, what no evaluator reads is not divided (`split_for_run`).
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,9 @@ from omegaconf import OmegaConf
 from embexp.config.session import option_files
 from embexp.core.run_folder import CONFIG, read_record
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import EmbexpError, Problem, ShapeError, listed
-from embexp.experiment.datasets import DataBuilder, offered_shapes
+from embexp.data.proposals import quoted
+from embexp.errors import ConfigError, DataError, EmbexpError, Problem, ShapeError, listed
+from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes
 from embexp.experiment.routing import fitting_evaluators
 from embexp.models.tokens import scripts_of
 
@@ -25,7 +29,7 @@ AUTO = "auto"  # the evaluator that stands for those which the data suit
 _LOOKED_AT = 1_000  # rows of a file that show its shape
 
 
-def with_evaluators(config: dict[str, Any], dataset_name: str, builder: DataBuilder) -> dict[str, Any]:
+def with_evaluators(config: dict[str, Any], name_of_own: str, builder: DataBuilder) -> dict[str, Any]:
     """The resolved configuration with the evaluator that the data suit in place of `auto`.
 
     Evaluators with settings that were typed, such as data of their own, are taken, and so is that of primary_metric;
@@ -44,13 +48,16 @@ def with_evaluators(config: dict[str, Any], dataset_name: str, builder: DataBuil
     if not taken and of_metric in candidates:
         taken = [of_metric]
     if not taken:
-        shapes, names, rows = _shapes_of(config["dataset"], dataset_name, builder)
-        fitting = [name for name in fitting_evaluators(shapes, builder.settings, names) if name in candidates]
+        key, node = next(iter(given_data(config).items()), ("dataset", config["dataset"]))
+        name = name_of_own if key == "dataset" else name_of_data(key, node)
+        with at_place(key):
+            shapes, names, rows = _shapes_of(node, name, builder)
+        fitting = [each for each in fitting_evaluators(shapes, builder.settings, names) if each in candidates]
         if not fitting and not kept:
-            raise _none_fits(dataset_name, shapes, rows)
+            raise _none_fits(name, shapes, rows)
         taken = fitting[:1]
         if taken:
-            logger.info("evaluator=auto: %s, because %s is %s.", taken[0], dataset_name, listed(shapes))
+            logger.info("evaluator=auto: %s, because %s is %s.", taken[0], name, listed(shapes))
     return config | {"evaluator": {name: candidates[name] for name in candidates if name in taken} | kept}
 
 
@@ -70,7 +77,7 @@ def _shapes_of(
     return [rows.shape.name], rows.label_names, rows
 
 
-def looked_at(node: _Node, name: str, builder: DataBuilder) -> EmbeddingDataset:
+def looked_at(node: _Node, name: str, builder: DataBuilder, most: int | None = _LOOKED_AT) -> EmbeddingDataset:
     """The first rows of each split of a data set; all where these cannot be read, so that all faults are named.
 
     Raises:
@@ -78,7 +85,7 @@ def looked_at(node: _Node, name: str, builder: DataBuilder) -> EmbeddingDataset:
     """
     reader = dict(node["reader"])
     if "max_rows" in reader:
-        reader["max_rows"] = min(reader["max_rows"] or _LOOKED_AT, _LOOKED_AT)
+        reader["max_rows"] = min(filter(None, (reader["max_rows"], most)), default=None)
     try:
         with _quiet("embexp.data"):
             return builder.read({**node, "reader": reader, "steps": {}}, name, None)
@@ -106,9 +113,112 @@ def _none_fits(name: str, shapes: Sequence[str], rows: EmbeddingDataset | None) 
             f"{name} is {listed(shapes)}: it can be trained on, but shows nothing to evaluate a model by",
             expected="other data to evaluate on, such as a file of your own with pairs and their scores or labels",
             note=f"{bundled} comes with embexp: pairs on finance, so scores on it say little of other subjects",
-            fix=(f"evaluator.sts.dataset={bundled}",),
+            fix=(f"test={bundled}",),
         )
     )
+
+
+def given_data(config: _Node) -> dict[str, _Node]:
+    """The data sets that were named by `test` and `dev`."""
+    return {split: config[split] for split in ("test", "dev") if config.get(split)}
+
+
+def name_of_data(key: str, node: _Node) -> str:
+    """What a person calls such a data set: by its file or id, else `test` or `dev`."""
+    option = next((option for option, given in (("file", "path"), ("hub", "id")) if node["reader"].get(given)), "")
+    return dataset_name(node, {"dataset": option or key})
+
+
+@contextmanager
+def at_place(place: str) -> Iterator[None]:
+    """Problems with data that stand under another key than `dataset`, with the keys that are typed for them."""
+    try:
+        yield
+    except EmbexpError as error:
+        raise type(error)(*(problem.renamed(typed_at(place)) for problem in error.problems)) from error
+
+
+def typed_at(place: str) -> Callable[[str], str]:
+    """The change of keys of a data set to those of the place where it stands.
+
+    >>> typed_at("test")("dataset.reader.columns"), typed_at("evaluator.sts.dataset")("step@dataset.steps.x")
+    ('test.reader.columns', 'step@evaluator.sts.dataset.steps.x')
+    """
+    return lambda key: re.sub(r"^(step@)?dataset(?=\.|$)", rf"\1{place}", key)
+
+
+def check_given_data(config: _Node) -> None:
+    """Raise ConfigError where `test` or `dev` is no data set, or no evaluator reads it."""
+    problems = []
+    for key, node in given_data(config).items():
+        if not (isinstance(node, Mapping) and "reader" in node):
+            fix = (f"{key}={node}",) if isinstance(node, str) else ()
+            problems.append(Problem("is no data set", key, node, "what the YAML of one holds", fix=fix))
+        elif (chosen := config["evaluator"] or {}) and not _reads_run_data(config):
+            text = f"has no effect: {listed(chosen)} {'brings its' if len(chosen) == 1 else 'bring their'} own data"
+            problems.append(Problem(text, key, fix=(f"{key}=null", "evaluator=auto")))
+    if problems:
+        raise ConfigError(*problems)
+
+
+def joined(parts: Mapping[str, EmbeddingDataset], own: EmbeddingDataset | None, has_train: bool) -> EmbeddingDataset:
+    """One data set of those named by `test` and `dev`, in one shape.
+
+    A data set without the split that it was named for, and with only one, is that split. Dev and test that were not
+    named are those of the test data, else of the run's own.
+
+    Args:
+        own: the run's data in that shape, where they can be brought to it.
+        has_train: whether the evaluator fits something on the run's train.
+
+    Raises:
+        DataError: a split is not there, or columns or classes are not the same in all.
+    """
+    rows = {split: (data, split if split in data.splits else _only_split(split, data)) for split, data in parts.items()}
+    for data in (*parts.values(), *([own] if own else [])):
+        for split in ("test", "dev"):
+            if split in data.splits and split not in rows:
+                rows[split] = (data, split)
+    if has_train and own and "train" in own.splits:
+        rows["train"] = (own, "train")
+    first = next(iter(parts.values()))
+    for split, (data, _) in rows.items():
+        _check_alike(split, data, first, next(iter(parts)))
+    provenance = {**first.provenance, **{f"{key}.source": data.provenance.get("source") for key, data in parts.items()}}
+    notes = [note for key, data in parts.items() for note in _notes_of(key, data)]
+    provenance["reading"] = "\n".join(notes)
+    return replace(
+        first, splits={split: data.splits[theirs] for split, (data, theirs) in rows.items()}, provenance=provenance
+    )
+
+
+def _only_split(split: str, data: EmbeddingDataset) -> str:
+    if len(data.splits) > 1:
+        text = f"has the splits {listed(data.splits)}, and none is {split}"
+        raise DataError(
+            Problem(text, split, expected=f"data with a split {split}, or with only one", fix=(f"{split}=<file>",))
+        )
+    return next(iter(data.splits))
+
+
+def _notes_of(key: str, data: EmbeddingDataset) -> list[str]:
+    return [
+        note.replace("dataset.reader.", f"{key}.reader.") for note in data.provenance.get("reading", "").splitlines()
+    ]
+
+
+def _check_alike(split: str, data: EmbeddingDataset, first: EmbeddingDataset, named: str) -> None:
+    """Raise DataError unless both have the same columns of texts, and the same classes by number."""
+    if data.text_columns != first.text_columns:
+        text = f"{split} has the texts {listed(data.text_columns)}, and {named} {listed(first.text_columns)}"
+        raise DataError(text, expected="the same columns in both")
+    if data.label_names != first.label_names:
+        names = ",".join(map(quoted, dict.fromkeys((*first.label_names, *data.label_names))))
+        keys = [key if key in ("test", "dev") else "dataset" for key in (named, split)]
+        fix = " ".join(shlex.quote(f"{key}.reader.label_names=[{names}]") for key in dict.fromkeys(keys))
+        raise DataError(
+            f"{split} and {named} number their classes differently", expected="the same classes in both", fix=fix
+        )
 
 
 SPLIT, _LEAKS = "embexp.steps.split.split", "embexp.steps.dedup.leaks.audit_leaks"
@@ -126,7 +236,8 @@ def split_for_run(config: _Node) -> dict[str, Any]:
     trained = [_source(node) for node in (config["dataset"], *stages.values())]
     own = dict(_own_data(config))
     evaluated = [_source(node) for node in own.values()]
-    evaluated += [_source(config["dataset"])] if _reads_run_data(config) else []
+    given = given_data(config)
+    evaluated += [*map(_source, given.values())] or ([_source(config["dataset"])] if _reads_run_data(config) else [])
 
     def of_training(node: _Node) -> _Node:
         why = "no evaluator reads parts of it, so all its rows are train"
@@ -138,12 +249,22 @@ def split_for_run(config: _Node) -> dict[str, Any]:
     for name, node in own.items():
         if _source(node) not in trained:
             evaluator[name] = {**evaluator[name], "dataset": _with_ratios(node, _ALL_TEST, _own_file(name))}
-    others = {"adapt": adapt} if adapt else {}
+    others = ({"adapt": adapt} if adapt else {}) | _given_as_a_whole(given, trained)
     return {
         **config,
         **others,
         "dataset": of_training(config["dataset"]),
         "evaluator": evaluator or config["evaluator"],
+    }
+
+
+def _given_as_a_whole(given: Mapping[str, _Node], trained: Sequence[str]) -> dict[str, _Node]:
+    """The data named by `test` and `dev`, all rows of a file in its split; one file for both is halved."""
+    is_one = len(given) == 2 and len({*map(_source, given.values())}) == 1
+    ratios = {"test": [0, 1, 1] if is_one else _ALL_TEST, "dev": [0, 1, 1] if is_one else [0, 1, 0]}
+    return {
+        split: node if _source(node) in trained else _with_ratios(node, ratios[split], f"it was named for {split}")
+        for split, node in given.items()
     }
 
 

@@ -1,8 +1,7 @@
 """The evaluators of a run with their data, which of their rows were seen in training, and the primary metric."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -16,6 +15,7 @@ from embexp.evaluation.example_evaluator import NO_LEAKS
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import reading_notes
 from embexp.experiment.datasets import DataBuilder, for_evaluation, is_costly, offered_shapes
+from embexp.experiment.evaluation_data import at_place, check_given_data, given_data, joined, name_of_data, typed_at
 from embexp.experiment.routing import route_to_evaluator
 from embexp.experiment.settings_checks import of_rows
 from embexp.steps.dedup.leaks import leaked_rows
@@ -35,6 +35,7 @@ def check_data_of_evaluators(config: _Node) -> None:
             problems.append(Problem("is no data set", key, data, "what the YAML of one holds", fix=fix))
     if problems:
         raise ConfigError(*problems)
+    check_given_data(config)
 
 
 def check_evaluator(name: str, config: _Node, dataset_name: str, builder: DataBuilder) -> None:
@@ -83,7 +84,7 @@ def plan_evaluators(
         planned = problems.attempt(_plan_evaluator, name, config, dataset_name, trained_on, builder)
         if planned:
             evaluators.append(planned[0])
-            own_data = bool(config["evaluator"][name].get("dataset"))
+            own_data = _place_of(name, config) != "dataset"
             warnings += _leak_warnings(planned[0], planned[1], own_data)
             warnings += getattr(planned[0], "doubts", list)()
             if own_data:
@@ -102,36 +103,65 @@ def _plan_evaluator(
     if not reads:
         return instantiate(call, name=name), {}, None
     node, label = _data_of(name, config, dataset_name)
-    has_own_data = node is config["evaluator"][name].get("dataset")
-    with _own_keys(name, has_own_data):
-        dataset = builder.in_shape(
-            node, label, lambda offered: route_to_evaluator(offered, reads, label, name, builder.settings)
-        )
+    place = _place_of(name, config)
+    if place in given_data(config):
+        dataset = _given_data_for(name, config, dataset_name, reads, builder)
+    else:
+        dataset = _read_for(name, place, node, label, reads, builder)
     leaked = {
         split: numpy.logical_or.reduce([leaked_rows(train, dataset, split) for train in trained_on])
         for split in ("dev", "test")
         if split in dataset.splits and trained_on
     }
-    with _own_keys(name, has_own_data, dataset):
+    with _own_keys(place, dataset):
         return instantiate(call, name=name, dataset=dataset, leaked=leaked), leaked, dataset
 
 
+def _read_for(
+    name: str, place: str, node: _Node, label: str, reads: Sequence[str], builder: DataBuilder
+) -> EmbeddingDataset:
+    """Data in a shape that an evaluator reads; problems have the keys of their place."""
+    with _own_keys(place):
+        return builder.in_shape(
+            node, label, lambda offered: route_to_evaluator(offered, tuple(reads), label, name, builder.settings)
+        )
+
+
+_PROMPTS = "embexp.steps.prompting.set_prompts"
+
+
+def _given_data_for(
+    name: str, config: _Node, dataset_name: str, reads: Sequence[str], builder: DataBuilder
+) -> EmbeddingDataset:
+    """What `test` and `dev` name for an evaluator; prompts of the run's data go before these texts, too."""
+    run_data = for_evaluation(config["dataset"])
+    prompts = {key: step for key, step in run_data["steps"].items() if step.get("_target_") == _PROMPTS}
+    parts: dict[str, EmbeddingDataset] = {}
+    for split, node in given_data(config).items():
+        node = {**node, "steps": prompts | dict(node.get("steps") or {})}
+        parts[split] = _read_for(name, split, node, name_of_data(split, node), reads, builder)
+        reads = (parts[split].shape.name,)
+    own = None
+    if not is_costly(run_data):
+        with suppress(EmbexpError):  # another shape; faults are reported where they are trained on
+            own = _read_for(name, "dataset", run_data, dataset_name, reads, builder)
+    with at_place("test"):
+        return joined(parts, own, config["evaluator"][name].get("fit_on") == "train")
+
+
 @contextmanager
-def _own_keys(name: str, has_own_data: bool, read: EmbeddingDataset | None = None) -> Iterator[None]:
-    """Problems with the data of an evaluator, those that it brings under the keys of these data.
+def _own_keys(place: str, read: EmbeddingDataset | None = None) -> Iterator[None]:
+    """Problems with the data of an evaluator; those of data at a place of their own have the keys of that place.
 
     Args:
         read: the data, where they could be read; ratios to divide them by are tried.
     """
-
-    def typed(key: str) -> str:
-        return re.sub(r"^(step@)?dataset(?=\.|$)", rf"\1evaluator.{name}.dataset", key)
-
     try:
         yield
     except EmbexpError as error:
+        has_own_data = place != "dataset"
         tried = (_with_ways(problem, read) if read else problem for problem in error.problems)
-        changed = (problem.renamed(typed) if has_own_data else problem for problem in tried)
+        changed = (problem.renamed(typed_at(place)) if has_own_data else problem for problem in tried)
         raise type(error)(*(_for_evaluator(problem, has_own_data) for problem in changed)) from error
 
 
@@ -158,9 +188,23 @@ def _call_of(name: str, config: _Node) -> dict[str, Any]:
 
 
 def _data_of(name: str, config: _Node, dataset_name: str) -> tuple[_Node, str]:
-    """An evaluator's own dataset or the run's, and its name."""
-    own = config["evaluator"][name].get("dataset")
-    return (own, name) if own else (for_evaluation(config["dataset"]), dataset_name)
+    """An evaluator's own dataset, that named by `test` or `dev`, or the run's; and its name."""
+    place = _place_of(name, config)
+    if place == "dataset":
+        return for_evaluation(config["dataset"]), dataset_name
+    given = given_data(config)
+    return (
+        (given[place], name_of_data(place, given[place]))
+        if place in given
+        else (config["evaluator"][name]["dataset"], name)
+    )
+
+
+def _place_of(name: str, config: _Node) -> str:
+    """The key of the data that an evaluator reads."""
+    if config["evaluator"][name].get("dataset"):
+        return f"evaluator.{name}.dataset"
+    return next(iter(given_data(config)), "dataset")
 
 
 def _leak_warnings(evaluator: Evaluator, leaked: _Leaked, own_data: bool) -> Iterator[Problem]:

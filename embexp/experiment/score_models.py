@@ -75,10 +75,11 @@ class _EvaluationPlan:
 
 def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> _EvaluationPlan:
     """The plan; all mistakes, of all models and evaluators, are reported together."""
-    resolved = [resolve(config) for config, _ in composed]
+    resolved = [_of_test(resolve(config)) for config, _ in composed]
     check_data_of_evaluators(resolved[0])
     builder, problems = builder_of(resolved[0]), Problems()
-    name = dataset_name(resolved[0]["dataset"], composed[0][1])
+    key = "dataset@test" if composed[0][0].test and resolved[0]["test"] is None else "dataset"
+    name = dataset_name(resolved[0]["dataset"], {"dataset": composed[0][1].get(key)})
     first = with_evaluators(resolved[0], name, builder)
     first = split_for_evaluation(first, [each["model"] for each in resolved])
     if found := stand_ins(first):
@@ -106,6 +107,12 @@ def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], fold
     problems.raise_if_any()
     settings = {key: first[key] for key in ("seed", "threads", "speed_texts")}
     return _EvaluationPlan(tuple(candidates), evaluators, *primary, name, tracker, folder, **settings)
+
+
+def _of_test(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the data named by `test` in place of the dataset, unless a probe is fitted on that."""
+    fits = any(node.get("fit_on") == "train" for node in (config["evaluator"] or {}).values() if node)
+    return config | {"dataset": config["test"], "test": None} if config["test"] and not fits else config
 
 
 def _candidate(config: _Node, choices: Mapping[str, Any]) -> _Candidate:

@@ -50,6 +50,8 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
         yield _line("reading", note)
     for step in found["steps"]:
         yield _line("step", step)
+    for place, line in enumerate(found.get("evaluated_on", ())):
+        yield _line("" if place else "evaluated", line)
 
 
 def _lengths(found: Mapping[str, Any]) -> Iterator[str]:
@@ -174,6 +176,7 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     dataset = DataBuilder(settings, None).read(as_it_is, name, start)
     offered = (offered_shapes(node) if steps else node["shapes"]) or [dataset.shape.name]
     found = inspection_of(dataset, offered, settings, _token_counter(resolved["model"]), resolved["examples"])
+    found["evaluated_on"] = _evaluated_on(resolved, settings)
     model = str(choices.get("model") or "")
     unknown = _unknown_tokens(resolved["model"], dataset)
     found["tokens_of"] = Path(resolved["model"]["path"]).name if model == "pretrained" else model
@@ -190,6 +193,25 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     if resolved["format"] == "json":
         return json.dumps(found | {"commands": commands}, ensure_ascii=False, indent=2)
     return _rendered(found, commands)
+
+
+def _evaluated_on(resolved: dict[str, Any], settings: Any) -> list[str]:
+    """What the data named by `test` and `dev` are, a line each, with what evaluates a model by them."""
+    from embexp.experiment.datasets import DataBuilder
+    from embexp.experiment.evaluation_data import at_place, given_data, looked_at, name_of_data
+    from embexp.experiment.routing import fitting_evaluators
+
+    lines = []
+    for key, node in given_data(resolved).items():
+        with at_place(key):
+            rows = looked_at(node, name_of_data(key, node), DataBuilder(settings, None), most=None)
+        fitting = fitting_evaluators([rows.shape.name], settings, rows.label_names)
+        counts = ", ".join(f"{split} {each.num_rows:,}" for split, each in rows.splits.items())
+        by = f"evaluated by {fitting[0]}" if fitting else "by which no model can be evaluated"
+        lines.append(f"{key}: {rows.name} is {rows.shape.name}, {by}; rows {counts}")
+        notes = str(rows.provenance.get("reading") or "").splitlines()
+        lines += [note.replace("dataset.reader.", f"{key}.reader.") for note in notes]
+    return lines
 
 
 def _unknown_tokens(model_node: dict[str, Any], dataset: "EmbeddingDataset") -> dict[str, "UnknownTokens"]:

@@ -14,7 +14,7 @@ from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.conversions.convert import route
 
 _DATA_KEYS = ("dataset", "step", "silver", "negatives", "conversion", "paths")  # groups that all commands on data know
-MODEL_KEYS = (*_DATA_KEYS, "model")
+MODEL_KEYS = (*_DATA_KEYS, "model", "test", "dev")
 
 
 def kept(typed: Sequence[str], keys: Sequence[str] = _DATA_KEYS) -> list[str]:
@@ -53,8 +53,10 @@ def training_command(
         return ""
     options = ["loss=auto", *_named_shape(dataset, settings)]
     fitting = fitting_evaluators(offered, settings, dataset.label_names)
+    if kept(typed, ("test", "dev")):  # evaluated on those
+        return shell_command("", [*map(shlex.quote, typed), *options])
     if not fitting:
-        options.append(f"evaluator.sts.dataset={'finance_zh' if _is_chinese(dataset) else 'finance'}")
+        options.append(f"test={'finance_zh' if _is_chinese(dataset) else 'finance'}")
     elif "sts" not in fitting:
         options.append(f"evaluator=[{fitting[0]}]")
     if fitting and not is_split and len(dataset.splits) == 1:

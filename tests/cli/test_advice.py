@@ -38,6 +38,8 @@ GOLD_COLUMNS = "evaluator.sts.dataset.reader.columns={sentence1: q, sentence2: a
 NOT_DIVIDED = "dataset.steps.split.ratios=[1,0,0]"
 FILES = {
     "faq.csv": csv("question,answer", *numbered("how {n}?,so {n}")),
+    "asked.csv": csv("asked,said", *numbered("how {n}?,so {n}")),
+    "points.csv": csv("q,a,points", *numbered("text {n},other {n},{k}")),
     "same.csv": csv("anchor,positive", *numbered("the same text,answer {n}")),
     "copies.csv": csv("anchor,positive", *numbered("text {n},text {n}")),
     "spoilt.csv": csv("anchor,positive,negative,note", *numbered("q {n},p {n},p {n},n {n}")),
@@ -63,13 +65,13 @@ FILES = {
 }
 # The command, by what it is about; those that need nothing but inspection of the rows come first.
 REFUSED = {
-    "columns": ["dataset=faq.csv"],
+    "columns": ["dataset=asked.csv"],
     "positive_pair_with_label": ["dataset=positive_label.csv"],
     "negative_list": ["dataset=negatives.jsonl", "evaluator=[sts]"],
     "mega_batch": ["dataset=faq.csv", MAP, "loss=mega_batch", "evaluator=[retrieval]"],
     "evaluator_route": ["dataset=faq.csv", MAP, "evaluator=[sts]"],
     "texts_route": ["dataset=texts.txt", "loss=simcse"],
-    "own_columns": ["dataset=faq.csv", MAP, GOLD],
+    "own_columns": ["dataset=faq.csv", MAP, GOLD.replace("gold", "points")],
     "own_range": ["dataset=faq.csv", MAP, GOLD, GOLD_COLUMNS],
     "own_groups": [
         "dataset=faq.csv",

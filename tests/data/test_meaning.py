@@ -130,8 +130,37 @@ def test_usual_names_lead_to_a_mapping_that_works(tmp_path, names, shape):
             columns[name] = next(texts)
     dataset, messages = read_as_told(csv(tmp_path / "rows.csv", **columns))
     assert (dataset.shape.name, dataset.num_rows) == (shape, NUMBER)
-    assert len(messages) == 1
-    assert "'dataset.reader.columns={" in messages[0]
+    (said,) = messages or [dataset.provenance["reading"]]
+    assert "'dataset.reader.columns={" in said
+    assert bool(messages) == (names in ("anchor_text positive_text", "review stars"))  # else the names are known
+
+
+ANSWERED = {"question": QUERIES, "answer": ANSWERS}
+
+
+@pytest.mark.parametrize(
+    ("columns", "hints"),
+    [
+        (
+            ANSWERED | {"category": ["pay", "send", "pay", "back"] * (NUMBER // 4)},
+            2,
+        ),  # a topic, or the label of the pair
+        ({"premise": QUERIES, "hypothesis": ANSWERS}, 1),  # pairs that may contradict each other
+        ({"first": QUERIES, "other": ANSWERS}, 1),  # which is asked?
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else None,
+)
+def test_columns_with_several_likely_readings_are_not_taken_by_their_names(tmp_path, columns, hints):
+    with pytest.raises(DataError) as refusal:
+        read_files(csv(tmp_path / "rows.csv", **columns), "mine")
+    assert len(refusal.value.problems[0].fix) == hints
+
+
+def test_grades_by_their_name_have_the_range_that_they_show(tmp_path):
+    grades = {"问题": QUERIES, "答案": ANSWERS, "评分": [place % 6 for place in range(NUMBER)]}
+    dataset = read_files(csv(tmp_path / "rows.csv", **grades), "mine")
+    assert (dataset.shape.name, max(dataset.splits["train"]["score"])) == ("scored_pair", 1.0)
+    assert "dataset.reader.score_range=[0,5] (type others to change that)" in dataset.provenance["reading"]
 
 
 @pytest.mark.parametrize(

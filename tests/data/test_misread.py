@@ -39,7 +39,6 @@ def test_columns_that_are_not_used_are_logged_once_and_kept_in_the_provenance(tm
 @pytest.mark.parametrize(
     ("columns", "shape", "ignored", "way"),
     [
-        ("text category", "text", "category", "dataset.reader.columns={label: category}"),
         (
             "text coarse_label fine_label",
             "text",
