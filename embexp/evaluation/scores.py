@@ -15,6 +15,7 @@ from embexp.errors import DataError, listed
 from embexp.evaluation.metrics import Measure, Statistics, separates_nothing, value_of
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_and_p
 from embexp.evaluation.stats.resampling import GROUP, Drawn, drawn_in
+from embexp.evaluation.stats.seeds import Interval, Parts
 from embexp.evaluation.stats.verdicts import Margins, default_margins, margin_of, verdict
 from embexp.protocols import Encoder
 from embexp.reports.verdict_words import COLLAPSED, IDENTICAL, TOO_FEW
@@ -71,6 +72,12 @@ class Difference:
     @property
     def value(self) -> float:
         return self.trained - self.base
+
+    @property
+    def interval(self) -> Interval:
+        """To be stretched to other levels, as Student's t of so many units is."""
+        units = (self.drawn.few or self.drawn.units) if self.drawn else math.inf
+        return Interval(self.value, self.low, self.high, Parts(degrees_of_examples=units - 1))
 
     @property
     def verdict(self) -> str:

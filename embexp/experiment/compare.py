@@ -14,7 +14,7 @@ from embexp.core.run_folder import find_run, write_text
 from embexp.errors import ConfigError
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, Scores
-from embexp.evaluation.stats.multiple_comparisons import correct_verdicts
+from embexp.evaluation.stats.multiple_comparisons import correct_secondary
 from embexp.evaluation.stats.paired_tests import compare_correlations, permutation_p_value
 from embexp.evaluation.stats.power import Prospect, design_of, measured_variances, what_decides
 from embexp.evaluation.stats.resampling import drawn_in
@@ -76,12 +76,8 @@ _Compared = tuple[dict[str, Any], Interval, Prospect]  # a row, its interval alo
 def _correct(compared: Sequence[_Compared], primary: str | None) -> None:
     """Correct the verdicts of secondary metrics for their number, and say what would decide what is undecided."""
     secondary = [each for each in compared if each[0]["metric"] != primary and not each[0]["finding"]]
-    margins = [row["margin"] for row, *_ in secondary]
-    corrected = correct_verdicts([interval for _, interval, _ in secondary], margins)
-    levels = {}
-    for (row, *_), each in zip(secondary, corrected, strict=True):
-        row |= {"low": each.low, "high": each.high, "p_holm": each.p, "verdict": each.verdict}
-        levels[row["metric"]] = each.level
+    found = correct_secondary([row for row, *_ in secondary], [interval for _, interval, _ in secondary])
+    levels = {row["metric"]: level for (row, *_), level in zip(secondary, found, strict=True)}
     for row, _, prospect in compared:
         row["primary"] = row["metric"] == primary
         if row["verdict"] == UNDECIDED:

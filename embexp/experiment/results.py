@@ -13,9 +13,9 @@ from embexp.config.compose import option_of
 from embexp.core.file_contents import json_in
 from embexp.core.run_context import Costs, timed
 from embexp.evaluation.geometry import is_one_point, relative_change
-from embexp.evaluation.scores import ID, Evaluator, compare, undefined_metrics, verdict_split
+from embexp.evaluation.scores import ID, Difference, Evaluator, compare, undefined_metrics, verdict_split
 from embexp.evaluation.similarity import thresholds_of
-from embexp.evaluation.stats.multiple_comparisons import rank_models
+from embexp.evaluation.stats.multiple_comparisons import correct_secondary, rank_models
 from embexp.evaluation.stats.verdicts import examples_needed, margins_in
 from embexp.experiment.artifacts import write_artifacts
 from embexp.experiment.plan import RunPlan
@@ -37,7 +37,7 @@ def record_results(
     plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, stage: StageResult, spent: Costs
 ) -> None:
     """Log base, dev, test and delta metrics, and the verdict."""
-    rows = [row for evaluator in plan.evaluators for row in comparisons(plan, evaluator, base, trained)]
+    rows = comparisons(plan, base, trained)
     splits = {evaluator.name: verdict_split(evaluator) for evaluator in plan.evaluators}
     journal.result["forms"] = _forms_of(plan, rows, splits)
     journal.log_results(metrics_of("dev", trained))
@@ -78,38 +78,55 @@ def record_results(
     journal.describe(closing_markdown(journal.result))
 
 
-def comparisons(plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: AllScores) -> list[dict[str, Any]]:
-    """A row for every split and metric: base, trained, difference with interval, verdict.
+def comparisons(plan: RunPlan, base: AllScores, trained: AllScores) -> list[dict[str, Any]]:
+    """A row for every evaluator, split and metric: base, trained, difference with interval, verdict.
 
     Dev beside test has no verdict: it picked the checkpoint, which flatters the trained model.
     The verdict is IDENTICAL where no embedding changed, and COLLAPSED where training put all texts on one point.
+    The other verdicts but the primary one are corrected for their number, and so are their intervals.
     """
-    findings = {split: _finding(split, base, trained) for split in evaluator.splits}
+    found = [each for evaluator in plan.evaluators for each in _compared(plan, evaluator, base, trained)]
+    secondary = [(row, each.interval) for row, each in found if row["p_holm"] is None]
+    correct_secondary([row for row, _ in secondary], [interval for _, interval in secondary])
+    for row, _ in found:
+        row["examples_needed"] = examples_needed(row["low"], row["high"], row["margin"], row["examples"])
+    return [row for row, _ in found]
+
+
+def _compared(
+    plan: RunPlan, evaluator: Evaluator, base: AllScores, trained: AllScores
+) -> Iterator[tuple[dict[str, Any], Difference]]:
+    """The rows of an evaluator; `p_holm` is None in those that are to be corrected."""
     margins = margins_in(plan.config)
-    return [
-        {
-            "evaluator": evaluator.name,
-            "split": split,
-            "metric": difference.metric,
-            "primary": (evaluator.name, difference.metric) == (plan.primary_evaluator, plan.primary_metric),
-            "headline": difference.metric in evaluator.headline_metrics,
-            "base": difference.base,
-            "trained": difference.trained,
-            "difference": difference.value,
-            "low": difference.low,
-            "high": difference.high,
-            "p": difference.p,
-            "margin": difference.margin,
-            "examples": (examples := len(base[evaluator.name, split].examples.get(ID, ()))),
-            "examples_needed": examples_needed(difference.low, difference.high, difference.margin, examples),
-            **(difference.drawn.described() if difference.drawn else {}),
-            "verdict": findings[split] or (difference.verdict if split == verdict_split(evaluator) else ""),
-        }
-        for split in evaluator.splits
-        for difference in compare(
-            base[evaluator.name, split], trained[evaluator.name, split], evaluator.resamples, margins
-        )
-    ]
+    for split in evaluator.splits:
+        pair = base[evaluator.name, split], trained[evaluator.name, split]
+        of_split = _finding(split, base, trained)
+        for each in compare(*pair, evaluator.resamples, margins):
+            is_primary = (evaluator.name, each.metric) == (plan.primary_evaluator, plan.primary_metric)
+            finding, judges = of_split or each.finding, split == verdict_split(evaluator)
+            yield (
+                {
+                    "evaluator": evaluator.name,
+                    "split": split,
+                    "metric": each.metric,
+                    "primary": is_primary,
+                    "headline": each.metric in evaluator.headline_metrics,
+                    "base": each.base,
+                    "trained": each.trained,
+                    "difference": each.value,
+                    "low": each.low,
+                    "high": each.high,
+                    "alone_low": each.low,
+                    "alone_high": each.high,
+                    "p": each.p,
+                    "p_holm": each.p if finding or is_primary or not judges else None,
+                    "margin": each.margin,
+                    "examples": len(pair[0].examples.get(ID, ())),
+                    **(each.drawn.described() if each.drawn else {}),
+                    "verdict": of_split or (each.verdict if judges else ""),
+                },
+                each,
+            )
 
 
 _SAME = 1e-5  # relative change of embeddings that rounding explains, as in batches of other sizes
@@ -197,7 +214,9 @@ def _undefined_lines(models: Mapping[str, AllScores]) -> Iterator[str]:
 
 
 def verdict_metrics(splits: Mapping[str, str], row: Mapping[str, Any]) -> dict[str, float]:
-    """base/ and delta/ metrics of a row; if the verdict is on test, the names of those on dev contain `dev`.
+    """base/ and delta/ metrics of a row, with its interval alone.
+
+    If the verdict is on test, the names of those on dev contain `dev`.
 
     Args:
         splits: the split of the verdict, by evaluator.
@@ -208,8 +227,8 @@ def verdict_metrics(splits: Mapping[str, str], row: Mapping[str, Any]) -> dict[s
     return {
         f"base/{name}/{row['metric']}": row["base"],
         f"delta/{name}/{row['metric']}": row["difference"],
-        f"delta/{name}/{row['metric']}_low": row["low"],
-        f"delta/{name}/{row['metric']}_high": row["high"],
+        f"delta/{name}/{row['metric']}_low": row["alone_low"],
+        f"delta/{name}/{row['metric']}_high": row["alone_high"],
     }
 
 

@@ -177,7 +177,7 @@ def _record_stage(
     plan: RunPlan, stage: StagePlan, trained: StageResult, base: AllScores, scores: AllScores, child: Journal
 ) -> Mapping[str, Any]:
     """Log how the stage's model compares with the untouched one. Returns the stage's part of the run's result."""
-    rows = [row for evaluator in plan.evaluators for row in comparisons(plan, evaluator, base, scores)]
+    rows = comparisons(plan, base, scores)
     splits = {evaluator.name: verdict_split(evaluator) for evaluator in plan.evaluators}
     metrics = metrics_of("dev", scores) | metrics_of("test", scores)
     metrics |= {key: value for row in rows for key, value in verdict_metrics(splits, row).items()}

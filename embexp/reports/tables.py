@@ -162,7 +162,10 @@ def _lines_below(result: Mapping[str, Any]) -> Iterator[str]:
     rows = [row for row in result["comparisons"] if row["headline"] or row["primary"]]
     split = result["primary"]["split"]
     others = [row for row in rows if row["verdict"] and not row["primary"]]
-    secondary = "; those of other rows are secondary, and not corrected for their number" if others else ""
+    known = (row for row in result["comparisons"] if row["verdict"] and not math.isnan(row["low"]))
+    number = sum(not row["primary"] for row in known)
+    corrected = f"corrected for the number of all secondary metrics, {number} (Holm)"
+    secondary = f"; those of other rows are secondary: interval and verdict {corrected}" if others else ""
     is_picked = result.get("picked_on_dev", True)
     picks = "picks the checkpoint on dev; the verdict falls on" if is_picked else "gives the verdict, on"
     yield f"* {picks} {split}{secondary}"

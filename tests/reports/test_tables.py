@@ -104,7 +104,13 @@ def test_the_closing_table_as_markdown_stands_below_the_verdict():
     ("split", "others", "picked", "said"),
     [
         ("test", "", True, ["* picks the checkpoint on dev; the verdict falls on test"]),
-        ("test", "worse", True, ["the verdict falls on test; those of other rows are secondary, and not corrected"]),
+        (
+            "test",
+            "worse",
+            True,
+            ["test; those of other rows are secondary: interval and verdict corrected for the number"],
+        ),
+        ("test", "worse", True, ["corrected for the number of all secondary metrics, 1 (Holm)"]),
         ("dev", "", True, ["the verdict falls on dev", "no test split: where dev picked among several checkpoints"]),
         (
             "dev",

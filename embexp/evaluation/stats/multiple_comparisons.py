@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -77,6 +77,20 @@ def correct_verdicts(found: Sequence[Interval], margins: Sequence[float]) -> lis
         _corrected(each, margin, p, corrected, LEVEL / max(number, 1))
         for each, margin, p, corrected in zip(found, margins, p_values, holm(p_values), strict=True)
     ]
+
+
+def correct_secondary(rows: Sequence[dict[str, Any]], found: Sequence[Interval]) -> list[float]:
+    """Put the corrected `low`, `high`, `p_holm` and `verdict` into the rows of secondary metrics; returns the levels.
+
+    A table's primary metric, which was named before anything was seen, is not among them: its verdict is its own.
+
+    Args:
+        found: the interval of each row alone.
+    """
+    corrected = correct_verdicts(found, [row["margin"] for row in rows])
+    for row, each in zip(rows, corrected, strict=True):
+        row |= {"low": each.low, "high": each.high, "p_holm": each.p, "verdict": each.verdict}
+    return [each.level for each in corrected]
 
 
 def _corrected(found: Interval, margin: float, p: float, corrected: float, strictest: float) -> CorrectedVerdict:
