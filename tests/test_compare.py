@@ -2,13 +2,17 @@
 
 import json
 import re
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy
 import pyarrow.parquet
 import pytest
+from recorded_runs import write_whole_run
 from test_run import plan_of
 
+import embexp
 from embexp.config.compose import compose
 from embexp.errors import ConfigError, DataError
 from embexp.evaluation.stats.power import Design, Prospect, Variances
@@ -259,3 +263,48 @@ def test_an_undecided_side_says_what_would_decide(two_runs, monkeypatch, capsys)
     needed = [row["needed"] for row in found["metrics"]]
     assert all(each["seeds"] > 0 and each["sides"] == 2 for each in needed)
     assert re.search(r"- test/sts/spearman_cosine is undecided: \d+ more seeds? on each side", capsys.readouterr().out)
+
+
+def vary_run(folder, vary, seed, loss="good", rows=None, noise=0.5):
+    """A run whose seed also drives the steps that are named; its test rows have a hash of their own."""
+    write_whole_run(folder, noise, loss=loss, seed=seed, texts=f"split {rows}")
+    steps = {"split": "split", "negatives": "negatives", "rows": "draw_rows"}
+    driven = ", ".join(f"{steps[name]}: {{seed: {seed}}}" for name in vary)
+    with (folder / "config.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"dataset: {{steps: {{{driven}}}}}\nvary: [{', '.join(vary)}]\n")
+    result = json.loads((folder / "result.json").read_text())
+    result["tags"]["evaluated.sts/test"] = f"rows {rows}"
+    result["params"] |= {f"dataset.steps.{steps[name]}.seed": seed for name in vary} | {"vary": [*vary]}
+    (folder / "result.json").write_text(json.dumps(result))
+    return str(folder)
+
+
+@pytest.mark.parametrize("vary", [["negatives"], ["rows"], ["negatives", "rows"], ["split"]])
+def test_seeds_that_also_drive_a_draw_of_the_data_are_seeds_of_one_configuration(tmp_path, vary):
+    """Where the test rows stay the same; also with vary=[split], where the evaluator has data of its own."""
+    sides = [
+        ",".join(vary_run(tmp_path / f"{loss}{seed}", vary, seed, loss) for seed in (1, 2)) for loss in ("good", "bad")
+    ]
+    (row,) = compared(*sides)["metrics"]
+    assert (row["examples"], row["lacks_seeds"]) == (300, False)
+    found = embexp.power(*(Path(each) for side in sides for each in side.split(",")), "ledger=null", "resamples=200")
+    assert found.content["configurations"] == 2
+
+
+@pytest.mark.parametrize("command", ["compare", "gate", "power"])
+def test_seeds_with_test_rows_of_their_own_are_not_paired_and_what_to_type_compares_one_seed(tmp_path, command):
+    folders = [
+        [vary_run(tmp_path / f"{loss} {seed}", ["split"], seed, loss, rows=seed) for seed in seeds]
+        for loss, seeds in (("good", (1, 2)), ("bad", (3, 2)))
+    ]
+    ask = {
+        "compare": lambda first, second: embexp.compare(first, second, "resamples=200"),
+        "gate": lambda first, second: embexp.gate(first, "ledger=null", "resamples=200", against=second),
+        "power": lambda first, second: embexp.power(*map(Path, [*first, *second]), "ledger=null", "resamples=200"),
+    }[command]
+    with pytest.raises(ConfigError, match=r"its rows differ by seed \(vary=\[split\]\)") as caught:
+        ask(*folders)
+    (fix,) = caught.value.problems[0].fix
+    first, second = (word.removeprefix("against=") for word in shlex.split(fix)[3:])
+    assert {first, second} == {folders[0][1], folders[1][1]}  # seed 2, which both sides have
+    assert ask([first], [second]).content

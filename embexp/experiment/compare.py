@@ -28,7 +28,7 @@ from embexp.evaluation.stats.verdicts import (
     verdict,
 )
 from embexp.experiment.fingerprint import config_differences, data_differences
-from embexp.experiment.sides import Side, SidesScores, finding_of, result_of, shared_scores
+from embexp.experiment.sides import Side, SidesScores, check_shared, finding_of, result_of, shared_scores
 from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
 from embexp.reports.comparisons import comparison_page
 from embexp.reports.verdict_words import TOO_FEW, UNDECIDED
@@ -47,12 +47,7 @@ def _compare_runs(
         side.check(_fix())
     primary = result_of(first[0])["primary"]
     shared, left_out = shared_scores(sides)
-    if not shared:
-        reasons = f" ({'; '.join(left_out)})" if left_out else ""
-        raise ConfigError(
-            f"{sides[0].name} and {sides[1].name} were evaluated on no examples that are the same{reasons}",
-            expected="runs with the same evaluator on the same data",
-        )
+    check_shared(shared, left_out, "compare", sides, f"{sides[0].name} and {sides[1].name}")
     compared = [each for name, scores in shared.items() for each in _rows(name, scores, resamples, margins)]
     _correct(compared, primary.get("key"))
     rows = [row for row, *_ in compared]

@@ -33,6 +33,7 @@ from embexp.experiment.sides import (
     Side,
     SidesScores,
     cells_of,
+    check_shared,
     examples_of,
     finding_of,
     folders_of,
@@ -124,6 +125,7 @@ def gate(config: DictConfig) -> dict[str, Any]:
     for side in (candidate, *others):
         side.check(shell_command("gate", ["<run>,<run>", "against=<run>,<run>"]))
     shared, left_out = shared_scores([candidate, *others], untouched=is_untouched)
+    check_shared(shared, left_out, "gate", [candidate, *others], "The runs")
     metric = _metric(settings["metric"], candidate, shared)
     keys = [metric, *(key_of(each, shared, "no_worse_on") for each in settings["no_worse_on"])]
     compared = [_compare(key, shared, is_untouched, settings) for key in dict.fromkeys(keys)]

@@ -38,6 +38,7 @@ from embexp.experiment.ledger import DataSketch, Ledger, Trust, sketch_of
 from embexp.experiment.sides import (
     Side,
     cells_of,
+    check_shared,
     examples_of,
     folders_of,
     gain_on,
@@ -46,6 +47,7 @@ from embexp.experiment.sides import (
     result_of,
     shared_scores,
 )
+from embexp.experiment.stage_config import seed_keys
 from embexp.experiment.sweep_record import TRIALS
 from embexp.reports.power_page import Comparison, PowerPage, draw_power_curve, power_page
 
@@ -99,9 +101,7 @@ def _of_runs(folders: Sequence[Path], metric: str | None, resamples: int) -> _Ba
     for side in sides:
         side.check(shell_command("power", ["<run>"]))
     shared, left_out = shared_scores(sides, untouched=True)
-    if not shared:
-        reasons = f": {'; '.join(left_out)}" if left_out else ""
-        raise ConfigError(f"The runs were evaluated on no examples that are the same{reasons}")
+    check_shared(shared, left_out, "power", sides, "The runs")
     key = key_of(metric or result_of(folders[0])["primary"]["key"], shared, "metric")
     scores = shared[examples_of(key)]
     every = list(scores[-1])
@@ -109,6 +109,8 @@ def _of_runs(folders: Sequence[Path], metric: str | None, resamples: int) -> _Ba
     measure = measure_named(key.split("/")[2], scores)
     assert measure is not None
     found = cells_of(measure, (*scores[:-1], *bases), resamples)
+    if found[0].too_few:
+        raise ConfigError(f"{key} has too few examples to plan by, {found[0].examples}", expected="more test data")
     cells, untouched = found[: len(sides)], found[len(sides) :]
     gains = [gain_on(*pair) for pair in zip(untouched, cells, strict=True)]
     gained = [gain for _, gain in gains]
@@ -136,7 +138,9 @@ def _configurations(folders: Sequence[Path]) -> list[Side]:
 
     def configuration(folder: Path) -> str:
         params = result_of(folder).get("params", {})
-        own = {key: value for key, value in params.items() if key.partition(".")[0] not in (*NOT_RESULTS, "seed")}
+        of_seed = seed_keys(params) | ({"dataset.train_rows"} if params.get("vary") else set())
+        of_result = {key: value for key, value in params.items() if key not in of_seed}
+        own = {key: value for key, value in of_result.items() if key.partition(".")[0] not in NOT_RESULTS}
         return repr(sorted(own.items(), key=str))
 
     ordered = sorted(dict.fromkeys(folders), key=configuration)

@@ -3,21 +3,25 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy
 
-from embexp.core.run_folder import RESULT, find_run, read_json, read_record, status_of
+from embexp.config.session import shell_command
+from embexp.core.run_folder import RESULT, find_run, read_config, read_json, read_record, status_of
 from embexp.errors import ConfigError, did_you_mean, listed
 from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, Scores, collapse_finding, on_common_examples, read_examples
 from embexp.evaluation.stats.resampling import drawn_in
 from embexp.evaluation.stats.seeds import Cell, resample_cells
 from embexp.experiment.fingerprint import config_differences, data_differences
+from embexp.experiment.stage_config import seed_keys
 from embexp.experiment.sweep_record import SWEEP, job_folders
 from embexp.reports.verdict_words import IDENTICAL
 
 EXAMPLES = "examples"
+_BY_SEED = "differ by seed (vary=[split]), so that several seeds share no test"
 _SPLITS = ("test", "dev")  # that of the verdict first
 SidesScores = tuple[list[Scores], ...]  # of the runs of every side
 
@@ -56,7 +60,8 @@ class Side:
                 "own: the same one again shows nothing of what seeds do."
             )
         for folder in self.folders[1:]:
-            other = [key for key, *_ in config_differences(self.folders[0], folder) if key != "seed"]
+            of_seed = seed_keys(read_config(folder))
+            other = [key for key, *_ in config_differences(self.folders[0], folder) if key not in of_seed]
             if other := [*other, *data_differences(self.folders[0], folder, ["weights"])]:
                 raise ConfigError(
                     f"{self.folders[0]} and {folder} stand on one side and differ in {', '.join(other)}",
@@ -100,6 +105,9 @@ def shared_scores(sides: Sequence[Side], untouched: bool = False) -> tuple[dict[
         if not all(name in each for each in files):
             left_out.append(f"{name}: not all of them have it")
             continue
+        if any(_differ_by_seed(side, name) for side in sides):
+            left_out.append(f"{name}: its rows {_BY_SEED}")
+            continue
         kept = [read_examples(each[name]) for each in files]
         every = [each.trained for each in kept] + [each.base for each in kept if untouched]
         scores, missing = on_common_examples(every)
@@ -112,6 +120,38 @@ def shared_scores(sides: Sequence[Side], untouched: bool = False) -> tuple[dict[
             parts = [scores[end - len(side.folders) : end] for side, end in zip(sides, ends, strict=True)]
             shared[name] = (*parts, scores[ends[-1] :]) if untouched else tuple(parts)
     return shared, left_out
+
+
+def check_shared(
+    shared: Mapping[str, SidesScores], left_out: Sequence[str], command: str, sides: Sequence[Side], name: str
+) -> None:
+    """Raise ConfigError where no examples are shared, with the reasons.
+
+    Args:
+        command: that compares the sides: of seeds with test rows of their own it can compare one of each side.
+        name: of the sides in the message.
+    """
+    if shared:
+        return
+    reasons = f" ({'; '.join(left_out)})" if left_out else ""
+    text = f"{name} were evaluated on no examples that are the same{reasons}"
+    if not any(_BY_SEED in each for each in left_out):
+        raise ConfigError(text, expected="runs with the same evaluator on the same data")
+    by_seed = [dict(zip(map(str, side.seeds), side.folders, strict=True)) for side in sides]
+    seed = next((seed for seed in by_seed[0] if all(seed in each for each in by_seed)), None)
+    folders = [quote(str(each[seed])) for each in by_seed] if seed else []
+    folders[1:] = [f"against={each}" if command == "gate" else each for each in folders[1:]]
+    raise ConfigError(
+        text,
+        expected="one seed of each side, with the same rows, or a leaderboard, which compares all of them unpaired",
+        fix=shell_command(command, folders) if folders else (),
+    )
+
+
+def _differ_by_seed(side: Side, name: str) -> bool:
+    """Whether each seed of a side has test rows of its own, of which only chance ones are common to all."""
+    is_split = any("split" in (read_config(folder).get("vary") or ()) for folder in side.folders[:1])
+    return is_split and len({_evaluated_rows(folder, name) for folder in side.folders}) > 1
 
 
 def _evaluated_rows(folder: Path, name: str) -> str:

@@ -119,6 +119,15 @@ def varied(config: DictConfig) -> DictConfig:
     return config
 
 
+def seed_keys(config: Mapping[str, Any]) -> set[str]:
+    """The keys whose values runs of one configuration differ in: `seed`, and the seeds that it drives by `vary`.
+
+    >>> sorted(seed_keys({"seed": 1, "vary": ["split"]}))
+    ['dataset.steps.split.seed', 'seed']
+    """
+    return {"seed", *(f"dataset.steps.{VARIED[name]}.seed" for name in config.get("vary") or () if name in VARIED)}
+
+
 def _without_effect(names: Sequence[str], steps: DictConfig) -> Iterator[Problem]:
     for name in names:
         step = steps.get(VARIED[name])

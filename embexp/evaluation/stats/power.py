@@ -260,6 +260,8 @@ def measured_variances(first: Cell, second: Cell, others: Sequence[Cell] = ()) -
         others: cells whose variance between seeds is about the same.
     """
     number = first.examples
+    if first.too_few:
+        return Measured(Variances(math.nan), False)
     shown = float(numpy.nanvar(second.resampled.mean(axis=0) - first.resampled.mean(axis=0), ddof=1))
     shown *= widening(first.few or max(2, number))[1] ** 2  # resamples of n units have a variance too small
     spread = seed_spread([*{id(cell): cell for cell in (first, second, *others)}.values()])
