@@ -76,7 +76,7 @@ def test_step_metrics_and_artifacts_are_logged(workplace, store):
     assert [metric.step for metric in client.get_metric_history(run_id, "train/loss")][:4] == [1, 2, 3, 4]
     assert [metric.step for metric in client.get_metric_history(run_id, "train/dev/sts/spearman_cosine")] == [0, 2, 4]
     paths = {artifact.path for artifact in client.list_artifacts(run_id)}
-    assert {"config.yaml", "examples", "plots", "checkpoint", "metrics.jsonl", "result.json"} <= paths
+    assert {"config.yaml", "examples", "plots", "metrics.jsonl", "result.json"} <= paths
     (model,) = mlflow.search_logged_models(experiment_ids=[run_of(client).info.experiment_id], output_format="list")
     assert mlflow.sentence_transformers.load_model(model.model_uri).encode(["a bond"]).shape == (1, 32)
 

@@ -15,7 +15,7 @@ from embexp.errors import ConfigError, Problem, did_you_mean, listed
 _SEVERAL = ("step", "adapt", "evaluator", "export")  # groups of which a run has a list of options
 # What a run cannot go without, with a value to type.
 _NEEDED = {"dataset": "finance", "model": "minilm", "loss": "mnrl", "conversion": "default", "trainer": "default"}
-_NEEDED |= {"tracking": "none", "paths": "default", "seed": "42", "threads": "null", "name": "null", "keep": "weights"}
+_NEEDED |= {"tracking": "none", "paths": "default", "seed": "42", "threads": "null", "name": "null", "keep": "none"}
 _NEEDED |= {"profile": "false", "shape": "null", "primary_metric": "null", "resume": "null", "evaluator": "auto"}
 _NEEDED |= {"sweep": "default", "verdict": "default"}
 _NO_NAME = re.compile(r"null|true|false|nan|[-+]?inf|[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)  # to Hydra's grammar

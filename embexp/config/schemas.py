@@ -28,7 +28,7 @@ class _Root(Stage):
     evaluator: Any = field(default_factory=dict)
     conversion: Any = None
     primary_metric: str | None = None
-    keep: str = "weights"
+    keep: str = "none"
     resume: str | None = None
     adapt: Any = field(default_factory=dict)
     export: Any = field(default_factory=dict)

@@ -1,9 +1,12 @@
 """Files and folders by what they hold: a saved model is known by every file that changes what it computes."""
 
+import contextlib
+import filecmp
 import hashlib
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -209,3 +212,52 @@ def _walk(folder: Path, without: tuple[str, ...]) -> Iterator[Path]:
         hidden = [name for name in folders if name.startswith(".") or any(Path(name).match(each) for each in without)]
         folders[:] = sorted({*folders} - {*hidden})
         yield from (path for name in names if (path := Path(place, name)).is_file())
+
+
+WORTH_LINKING = 2**20  # bytes
+
+
+def link_copies(copy: Path, original: Path) -> int:
+    """Make one file of each large file below `copy` that is byte for byte that of the same name below `original`.
+
+    Either folder may be removed without the other. Where the file system has no links, or the folders are on two,
+    the copy stays. Returns the bytes that were freed.
+    """
+    freed = 0
+    for file in (file for file in sorted(copy.rglob("*")) if file.is_file()):
+        whole, linked = original / file.relative_to(copy), file.with_name(f"{file.name}.linking")
+        if not whole.is_file() or file.stat().st_size < WORTH_LINKING or file.samefile(whole):
+            continue
+        if not filecmp.cmp(file, whole, shallow=False):
+            continue
+        try:
+            linked.unlink(missing_ok=True)  # of a process that was killed
+            os.link(whole, linked)
+            linked.replace(file)
+        except OSError:
+            continue
+        freed += whole.stat().st_size
+    return freed
+
+
+def disk_use(*places: Path) -> int:
+    """The bytes of all files below these folders, of linked files once; what goes meanwhile counts for nothing."""
+    sizes = {}
+    for place in places:
+        for file in (place, *place.rglob("*")):
+            with contextlib.suppress(OSError):
+                state = file.lstat()
+                if stat.S_ISREG(state.st_mode):
+                    sizes[state.st_dev, state.st_ino] = state.st_size
+    return sum(sizes.values())
+
+
+def megabytes(size: int) -> str:
+    """A size in bytes for people.
+
+    >>> megabytes(90_864_192), megabytes(3_456_000_000), megabytes(52_000)
+    ('91 MB', '3.5 GB', '0.1 MB')
+    """
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e6:.1f} MB"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.file_contents import WORTH_LINKING, disk_use, megabytes
 from embexp.core.run_context import EXPORTING, LOADING, RunContext, run_part, timed
 from embexp.core.run_folder import RECORD, write_json
 from embexp.errors import ModelError
@@ -93,14 +94,16 @@ def execute(
         unknown = journal.result.get("unknown_tokens", {})  # not earlier: MLflow's charts open with the first metric
         journal.log_results({f"{UNKNOWN}/{place}": share for place, share in unknown.items()})
         journal.log_results({"cost/seconds": time.perf_counter() - start})
-        tidy(plan)
         journal.result["profile"] = context.timer.seconds()
     parts = [*(before.folder for before in plan.stages[:-1]), *sent_trainings(plan.folder)]
     all_sent = journal.all_sent and all(is_closed_part(part) for part in parts)
+    if all_sent:  # else a later process sends what is missing, of checkpoints too
+        tidy(plan)
     write_json(plan.folder / RECORD, record | {"closed": all_sent})
     if on_evaluate is None:
         console = wide_console()
         print_closing(journal.result, console)
+        console.print(f"{'disk':<11}{_disk_line(plan)}", soft_wrap=True, highlight=False, markup=False)
         if plan.config.get("profile") and (seconds := context.timer.seconds()):
             console.print(profile_table(seconds))
     return RunResult(journal.result)
@@ -178,6 +181,21 @@ def _export(
         if not made.problem:
             journal.log_artifact(made.folder, f"exports/{made.name}")
         journal.result.setdefault("exports", []).append(made.record())
+
+
+def _disk_line(plan: RunPlan) -> str:
+    """What the run has written, and how to keep less or more."""
+    model, checkpoints = (
+        disk_use(*(stage.folder / name for stage in plan.stages)) for name in ("model", "checkpoints")
+    )
+    parts = [f"{megabytes(disk_use(plan.folder))} in {plan.folder}, the model {megabytes(model)} of it"]
+    if checkpoints:
+        parts.append(f"checkpoints {megabytes(checkpoints)} (none with keep=none)")
+    weights = [file for file in plan.stages[-1].folder.glob("model/*") if file.stat().st_size >= WORTH_LINKING]
+    if weights and plan.config["tracking"].get("log_model") and not any(file.stat().st_nlink > 1 for file in weights):
+        parts.append("the store has its own copy of the model (none with tracking.log_model=false)")
+    more = "" if checkpoints else "; keep=weights or keep=full keeps checkpoints"
+    return ", ".join(parts) + more
 
 
 def tidy(plan: RunPlan) -> None:

@@ -235,7 +235,7 @@ def sweep_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
 
 # What the keys of a run itself may be, each with a value to type.
 _OF_RUN = {
-    "keep": (LegalValues(one_of=("weights", "full", "none")), "weights"),
+    "keep": (LegalValues(one_of=("none", "weights", "full")), "none"),
     "seed": (SEED, 42),
     "threads": (LegalValues(least=1, most=1024, whole=True, optional=True), "null"),
     "name": (LegalValues(text=True, optional=True), "null"),

@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from embexp.core.arguments import TEXT, LegalValues, problems_with, refuse
+from embexp.core.file_contents import link_copies
 from embexp.core.run_context import timed
 from embexp.core.run_folder import RESUME_FILES
 from embexp.errors import ConfigError, TrackingError
@@ -23,12 +25,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 PARENT_TAG = "mlflow.parentRunId"
 _REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold
 KEY_TAG = "embexp.run"  # the run's own key, by which it is found again
-
-
-_LOCKED = "database is locked"
-_MOST_SECONDS = (
-    60.0  # that a locked SQLite file is tried again: many runs that start together write one after the other
-)
+_LOCKED, _MOST_SECONDS = "database is locked", 60.0  # SQLite: of many runs that start together one writes at a time
 
 
 def store_errors() -> tuple[type[Exception], ...]:
@@ -275,7 +272,7 @@ class MlflowTracker:
         import mlflow
         from sentence_transformers import SentenceTransformer
 
-        # Named requirements: without them MLflow imports the model in another process to find them, 18 s long.
+        # Named requirements: to find them MLflow would import the model in another process, 18 s long.
         needs = [f"{name}=={importlib.metadata.version(name)}" for name in ("sentence-transformers", "torch")]
         with mlflow.start_run(run_id=self.run_id):
             stored = mlflow.sentence_transformers.log_model(
@@ -286,6 +283,10 @@ class MlflowTracker:
                 step=step,
             )
         self.client.update_run(self.run_id, status="RUNNING")  # the context above has ended the run
+        place = urlsplit(self.client.get_logged_model(stored.model_id).artifact_location)
+        if place.scheme in ("", "file"):  # on this machine, so that both need the room of one
+            folder = Path(unquote(place.path) if place.scheme else place.geturl())
+            link_copies(folder / "model.sentence_transformer", path)
         return stored.model_id
 
     def _stored_model(self) -> str | None:

@@ -1,5 +1,6 @@
 """A saved model is known by every file that changes what it computes, and by nothing else."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ import shutil
 import pytest
 
 from embexp.core import file_contents
-from embexp.core.file_contents import content_hash, folder_hash, model_hash, sha256_of
+from embexp.core.file_contents import content_hash, disk_use, folder_hash, link_copies, model_hash, sha256_of
 
 OWN = "sentence_transformers.models."
 MODULES = [
@@ -235,3 +236,42 @@ def test_a_file_is_read_once_for_as_long_as_nobody_touches_it(tmp_path, monkeypa
     path.write_bytes(b"WEIGHTS")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert content_hash(path) != first[0]
+
+
+LARGE = b"x" * 2**20
+
+
+@pytest.mark.parametrize(
+    ("copied", "is_linked"),
+    [
+        ({"model.safetensors": LARGE}, True),
+        ({"子 文件/1_Dense/model.safetensors": LARGE}, True),
+        ({"model.safetensors": LARGE[:-1] + b"y"}, False),  # other weights
+        ({"config.json": b"{}"}, False),  # not worth it
+        ({"optimizer.pt": LARGE}, None),  # the original has no such file
+    ],
+)
+def test_a_copy_takes_no_room_of_its_own_where_it_is_the_same(copied, is_linked, tmp_path):
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    for name, content in copied.items():
+        for folder in (copy, *([original] if is_linked is not None else [])):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(LARGE if folder == original and len(content) > 2 else content)
+    freed = link_copies(copy, original)
+    assert freed == (2**20 if is_linked else 0)
+    assert disk_use(tmp_path) == sum(len(content) for content in copied.values()) * (2 if is_linked is False else 1)
+    shutil.rmtree(original, ignore_errors=True)
+    assert {name: (copy / name).read_bytes() for name in copied} == copied
+
+
+def test_a_disk_without_links_keeps_the_copy(tmp_path, monkeypatch):
+    for name in ("original", "copy"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(LARGE)
+
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert link_copies(tmp_path / "copy", tmp_path / "original") == 0
+    assert disk_use(tmp_path / "copy") == 2**20

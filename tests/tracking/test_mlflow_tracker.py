@@ -3,6 +3,7 @@
 import numpy
 import pytest
 
+from embexp.core import file_contents
 from embexp.errors import ConfigError, TrackingError
 from embexp.tracking.mlflow_tracker import PARENT_TAG, MlflowTracker
 
@@ -182,6 +183,20 @@ def test_the_model_loads_back_by_mlflows_own_function(store, tmp_path):
     assert (reached.key, reached.value, reached.step) == ("test/retrieval/ndcg_at_10", 0.5, 4)
     loaded = mlflow.sentence_transformers.load_model(logged.model_uri)
     assert numpy.array_equal(loaded.encode("the market"), model.encode("the market"))
+
+
+@pytest.mark.parametrize("root", ["artifacts", "成果 50%"])
+def test_store_and_run_share_the_weights_on_one_disk(store, tmp_path, monkeypatch, root):
+    monkeypatch.setattr(file_contents, "WORTH_LINKING", 1)
+    saved_model(tmp_path)
+    tracker = tracker_of(store)
+    place = (tmp_path / root).as_uri() if root != "artifacts" else str(tmp_path / root)
+    monkeypatch.setattr(tracker, "experiment", "elsewhere")
+    tracker.client.create_experiment("elsewhere", artifact_location=place)
+    tracker.start("a run")
+    tracker.log_model(tmp_path / "model", 4, {})
+    (copied,) = (tmp_path / root).rglob("model.safetensors")
+    assert copied.samefile(tmp_path / "model" / "model.safetensors")
 
 
 def test_no_model_is_stored_when_that_is_switched_off(store, tmp_path):
