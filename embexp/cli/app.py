@@ -7,6 +7,7 @@ it gets only what the multirun itself reads; the jobs get all (`JOBS`).
 
 import ast
 import errno
+import importlib
 import os
 import re
 import runpy
@@ -34,7 +35,27 @@ from embexp.config.session import TRUSTED, VERSION_BASE, check_config_dir, conf_
 from embexp.core.signals import listen
 from embexp.errors import ConfigError, EmbexpError, did_you_mean, listed
 
-COMMANDS = ("compare", "evaluate", "export", "gate", "inspect", "leaderboard", "losses", "power", "prepare", "tune")
+COMMANDS = (
+    "compare",
+    "evaluate",
+    "export",
+    "gate",
+    "init",
+    "inspect",
+    "leaderboard",
+    "losses",
+    "power",
+    "prepare",
+    "tune",
+)
+# Commands without a module of that name: only `embexp <command>`.
+_FUNCTIONS = {
+    "init": (
+        "embexp.inspection.prepare_dataset",
+        "init_command",
+        "YAML files for data of one's own, and an experiment to edit",
+    )
+}
 _ROOT = Path(__file__).resolve().parent.parent
 # Hydra's flags that take a value.
 _CONFIG_DIR = ("--config-dir", "-cd")
@@ -52,6 +73,9 @@ def _summaries() -> str:
     """
     lines = []
     for name in COMMANDS:
+        if name in _FUNCTIONS:
+            lines.append(f"{name:12} {_FUNCTIONS[name][-1]}")
+            continue
         path = _ROOT / f"{name}.py"
         path = path if path.is_file() else _ROOT / name / "__main__.py"
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -106,6 +130,10 @@ def run_named_command(arguments: Sequence[str]) -> bool:
         raise ConfigError(text, expected=expected, note=near, fix=_as_dataset(name))
     others.remove(name)
     sys.argv[1:] = [*flags, *others]
+    if name in _FUNCTIONS:
+        module, function, _ = _FUNCTIONS[name]
+        getattr(importlib.import_module(module), function)()
+        return True
     runpy.run_module(f"embexp.{name}", run_name="__main__", alter_sys=True)
     return True
 

@@ -74,6 +74,21 @@ class _Prepare:
 
 
 @dataclass
+class _Init:
+    """Which data `embexp init` describes, and where its YAML files go."""
+
+    dataset: Any = None
+    test: Any = None
+    dev: Any = None
+    model: Any = None
+    conversion: Any = None
+    paths: Any = None
+    name: str | None = None
+    output: str = "own"
+    overwrite: bool = False
+
+
+@dataclass
 class _Export:
     """Which finished run or saved model `embexp.export` exports, how, and where to."""
 
@@ -190,6 +205,7 @@ SCHEMAS = {
     "stage_schema": Stage,
     "inspect_schema": _Inspect,
     "prepare_schema": _Prepare,
+    "init_schema": _Init,
     "export_schema": _Export,
     "evaluate_schema": _Evaluate,
     "compare_schema": _Compare,

@@ -156,6 +156,7 @@ class _Reading:
         self.splits: dict[str, Any] = {}
         self.matches: list[Match] = []
         self.notes: dict[str, None] = {}
+        self.taken = ""  # the overrides that would have named the columns
 
     def read(self, split: str, source: RowSource, samples: ColumnSamples) -> None:
         """Read the rows of a split."""
@@ -227,7 +228,8 @@ class _Reading:
         settings = settings_for(columns, samples)
         typed = {name: value for name, value in settings.items() if getattr(self.spec, name) in (None, ".")}
         self.spec = replace(self.spec, **typed)
-        self.notes[f"columns taken by their names, as by {as_overrides(settings)} (type others to change that)"] = None
+        self.taken = as_overrides(settings)
+        self.notes[f"columns taken by their names, as by {self.taken} (type others to change that)"] = None
         found = match(samples, columns, self.spec.ignore, None)
         return found if isinstance(found, Match) else None
 
@@ -250,6 +252,8 @@ class _Reading:
         if unused or self.spec.ignore:
             provenance["ignored_columns"] = listed(sorted({*unused, *self.spec.ignore}))
             logger.info("%s: columns not used: %s", source, provenance["ignored_columns"])
+        if self.taken:
+            provenance["columns_taken"] = self.taken
         if self.spec.score_range is not None:
             provenance["score_range"] = f"{self.spec.score_range[0]} to {self.spec.score_range[1]}"
         notes = [*self.notes]

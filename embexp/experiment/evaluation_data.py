@@ -56,7 +56,7 @@ def with_evaluators(config: dict[str, Any], name_of_own: str, builder: DataBuild
         if not fitting and not kept:
             raise _none_fits(name, shapes, rows)
         taken = fitting[:1]
-        if taken:
+        if taken and rows is not None:  # which no YAML says
             logger.info("evaluator=auto: %s, because %s is %s.", taken[0], name, listed(shapes))
     return config | {"evaluator": {name: candidates[name] for name in candidates if name in taken} | kept}
 

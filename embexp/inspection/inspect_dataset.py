@@ -225,6 +225,11 @@ def _unknown_tokens(model_node: dict[str, Any], dataset: "EmbeddingDataset") -> 
     return {split: count(sampled_texts(dataset, split)) for split in dataset.splits} if count else {}
 
 
+def readers_of(model_node: dict[str, Any], dataset: "EmbeddingDataset", name: str) -> list[str]:
+    """Models that read the texts, where a run would refuse the one of that name; else none."""
+    return _better_readers(_unknown_tokens(model_node, dataset), dataset, name)
+
+
 def _better_readers(unknown: dict[str, "UnknownTokens"], dataset: "EmbeddingDataset", name: str) -> list[str]:
     """Models that read the texts, where a run would refuse this one; those that need no network first."""
     from omegaconf import OmegaConf
