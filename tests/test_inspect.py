@@ -117,6 +117,7 @@ def test_the_suggested_commands_keep_what_was_typed_and_their_command_knows(work
     assert commands == {
         "train": f"python -m embexp {kept} model=tiny loss=auto",
         "prepare": f"python -m embexp.prepare {kept}",
+        "compare": f"python -m embexp -m {kept} loss=cosent,angle,cosine model=minilm,minilm_l3 seed=1,2",
     }
 
 
@@ -206,3 +207,30 @@ def test_every_shared_file_is_looked_at(real_data):
         place = real_data / path
         seen |= {place} if place.is_file() else set(place.iterdir())
     assert seen == files
+
+
+@pytest.mark.parametrize(
+    ("overrides", "axes"),
+    [
+        (["dataset=t.csv"], "loss=cosent,angle,cosine model=minilm,minilm_l3 seed=1,2"),
+        (
+            ["dataset=t.txt", "test=finance"],
+            "loss=contrastive_tension_in_batch,simcse,tsdae model=minilm,minilm_l3 seed=1,2",
+        ),
+        (["dataset=zh.csv", "model=minilm"], "loss=cosent,angle,cosine model=static_scratch seed=1,2"),
+        (["dataset=zh.txt", "test=finance_zh"], None),  # one loss, one model
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_the_first_grid_has_losses_that_fit_and_models_here_that_read_the_texts(tmp_path, monkeypatch, overrides, axes):
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("t", "how do I pay for it {n}"), ("zh", "怎么付款呢第{n}次")):
+        lines = [text.format(n=n) for n in range(40)]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines), encoding="utf-8")
+        rows = [f"{line},{line}!,0.{n % 10}" for n, line in enumerate(lines)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["sentence1,sentence2,score", *rows]), encoding="utf-8")
+    found = json.loads(inspected(*overrides, "format=json"))
+    command = found["commands"].get("compare")
+    data = [each for each in overrides if not each.startswith("model")]
+    assert command == (axes and f"python -m embexp -m {data[0]} {' '.join([*data[1:], axes])}")
+    assert not axes or found["compare_minutes"] is None

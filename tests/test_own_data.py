@@ -31,7 +31,9 @@ def own(tmp_path, monkeypatch):
     files = {
         "faq.csv": csv("问题,答案", ASKED, ANSWERS),
         "graded.csv": csv("q,a,grade", ASKED, ANSWERS[3:] + ANSWERS[:3], (n % 6 for n in range(count))),
-        "tickets.csv": csv("text,category", ASKED, (TOPICS[n % 4] for n in range(count))),
+        "tickets.csv": csv(
+            "text,category", [*ASKED, *(f"{each}呢" for each in ASKED)], [*map(str, (n % 2 for n in range(2 * count)))]
+        ),
         "pairs.csv": csv("句子1,句子2,相似度", ASKED, ANSWERS, (n / count for n in range(count))),
         "texts.txt": "\n".join(ASKED),
         "mined.jsonl": "\n".join(
@@ -55,9 +57,9 @@ def typed(folder, *words):
     ("overrides", "metric", "num_refusals"),
     [
         (["dataset=faq.csv", "test=graded.csv"], "test/sts/spearman_cosine", 0),
-        (["dataset=faq.csv"], "test/retrieval/ndcg@10", 0),
+        (["dataset=faq.csv"], "test/retrieval/ndcg_at_10", 0),
         (["dataset=tickets.csv"], "test/classification/accuracy", 0),
-        (["dataset=mined.jsonl"], "test/retrieval/ndcg@10", 0),
+        (["dataset=mined.jsonl"], "test/retrieval/ndcg_at_10", 0),
         (["dataset=pairs.csv"], "test/sts/spearman_cosine", 0),
         (["dataset=texts.txt"], "test/sts/spearman_cosine", 1),
         (["dataset=texts.txt", "test=graded.csv"], "test/sts/spearman_cosine", 0),
@@ -68,7 +70,7 @@ def test_each_first_command_works_or_is_refused_once_with_one_that_does(own, ove
     command, refusals = [*overrides, *SMOKE, "hydra.run.dir=run"], 0
     while (done := typed(own, *command)).returncode and refusals < 3:
         refusals += 1
-        (hint,) = [line.partition("hint: type ")[2] for line in done.stderr.splitlines() if "hint: type " in line]
+        hint = next(line.partition("hint: type ")[2] for line in done.stderr.splitlines() if "hint: type " in line)
         command += shlex.split(hint)
     assert (done.returncode, refusals) == (0, num_refusals), done.stderr
     result = json.loads((own / "run" / "result.json").read_text(encoding="utf-8"))

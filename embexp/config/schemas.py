@@ -56,6 +56,7 @@ class _Inspect:
     conversion: Any = None
     paths: Any = None
     steps: bool = False
+    measure: bool = False
     examples: int = 3
     format: str = "text"
 

@@ -90,12 +90,14 @@ class LossOfShape:
         loss: the option that is taken for it.
         because: the reason, for the log.
         label_names: the names that the classes must have; left out, any.
+        others: losses to compare it with, which embexp.inspect proposes.
     """
 
     shape: _Shape
     loss: str
     because: str
     label_names: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

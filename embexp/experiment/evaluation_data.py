@@ -83,14 +83,14 @@ def looked_at(node: _Node, name: str, builder: DataBuilder, most: int | None = _
     Raises:
         EmbexpError: the data cannot be read.
     """
-    reader = dict(node["reader"])
+    reader, shape = dict(node["reader"]), next(iter(node["shapes"] or ()), None)
     if "max_rows" in reader:
         reader["max_rows"] = min(filter(None, (reader["max_rows"], most)), default=None)
     try:
         with _quiet("embexp.data"):
-            return builder.read({**node, "reader": reader, "steps": {}}, name, None)
+            return builder.read({**node, "reader": reader, "steps": {}}, name, shape)
     except EmbexpError:
-        return builder.read({**node, "steps": {}}, name, None)
+        return builder.read({**node, "steps": {}}, name, shape)
 
 
 @contextmanager

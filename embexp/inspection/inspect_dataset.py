@@ -124,6 +124,20 @@ def _losses(found: Mapping[str, Any], commands: Mapping[str, str]) -> Iterator[s
         yield _line("", f"with {keys}: {', '.join(name for name, other in fits['given'].items() if other == keys)}")
     for what, command in commands.items():
         yield _line(what, command or found["cannot_train"])
+    if "compare" in commands:
+        minutes = found["compare_minutes"]
+        yield _line("", "how long that takes: measure=true" if minutes is None else _time_of(minutes))
+
+
+def _time_of(minutes: float) -> str:
+    """How long a sweep trains.
+
+    >>> _time_of(0.3), _time_of(200)
+    ('trains for under a minute here, evaluation aside (measured on a few batches)', \
+'trains for about 200 minutes here, evaluation aside (measured on a few batches)')
+    """
+    shown = "under a minute" if minutes < 1 else f"about {minutes:.0f} minute{'s' if minutes >= 1.5 else ''}"
+    return f"trains for {shown} here, evaluation aside (measured on a few batches)"
 
 
 _FORMATS = ("text", "json")
@@ -157,7 +171,7 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes
     from embexp.experiment.evaluation_data import SPLIT
     from embexp.inspection.collect import inspection_of
-    from embexp.inspection.suggestions import MODEL_KEYS, kept, training_command
+    from embexp.inspection.suggestions import MODEL_KEYS, first_grid, kept, training_command
 
     resolved = resolve(config)
     refuse(
@@ -190,6 +204,9 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
         "train": training_command(typed_for_run, dataset, offered, settings, is_split),
         "prepare": shell_command("prepare", map(shlex.quote, [*kept(typed), *lenient])),
     }
+    if grid := first_grid(dataset, offered, settings):
+        commands["compare"] = grid.command(typed_for_run, dataset, offered, settings, is_split)
+        found["compare_minutes"] = grid.minutes(dataset) if resolved["measure"] else None
     if resolved["format"] == "json":
         return json.dumps(found | {"commands": commands}, ensure_ascii=False, indent=2)
     return _rendered(found, commands)
@@ -205,10 +222,11 @@ def _evaluated_on(resolved: dict[str, Any], settings: Any) -> list[str]:
     for key, node in given_data(resolved).items():
         with at_place(key):
             rows = looked_at(node, name_of_data(key, node), DataBuilder(settings, None), most=None)
-        fitting = fitting_evaluators([rows.shape.name], settings, rows.label_names)
+        shapes = node["shapes"] or [rows.shape.name]
+        fitting = fitting_evaluators(shapes, settings, rows.label_names)
         counts = ", ".join(f"{split} {each.num_rows:,}" for split, each in rows.splits.items())
         by = f"evaluated by {fitting[0]}" if fitting else "by which no model can be evaluated"
-        lines.append(f"{key}: {rows.name} is {rows.shape.name}, {by}; rows {counts}")
+        lines.append(f"{key}: {rows.name} is {', '.join(shapes)}, {by}; rows {counts}")
         notes = str(rows.provenance.get("reading") or "").splitlines()
         lines += [note.replace("dataset.reader.", f"{key}.reader.") for note in notes]
     return lines

@@ -60,7 +60,7 @@ def test_the_evaluator_that_the_data_suit_is_taken(data, evaluator):
 def test_what_is_typed_of_an_evaluator_chooses_it():
     assert taken("dataset=faq.jsonl", "evaluator.sts.dataset=scored.csv") == ["sts"]
     assert taken("evaluator.retrieval.corpus=split") == ["retrieval"]
-    assert taken("primary_metric=retrieval/mrr@10") == ["retrieval"]
+    assert taken("primary_metric=retrieval/mrr_at_10") == ["retrieval"]
     assert taken("dataset=faq.jsonl", "evaluator=[sts]") == ["sts"]
     assert taken("dataset=tickets.csv", "evaluator=[auto,stsb]") == ["classification", "stsb"]
     assert taken("dataset=tickets.csv", config_name="evaluate") == ["classification"]
