@@ -236,3 +236,62 @@ def import_training_libraries() -> None:
 
     if not gc.get_freeze_count():
         gc.freeze()
+
+
+_LEAST_SECONDS, _MOST_SECONDS, _SHARE = 5.0, 30.0, 0.1  # between two lines of progress, and what is worth one
+
+
+class ProgressLines:
+    """In place of a progress bar where there is no terminal: a line now and then, as logs of Slurm and CI want it.
+
+    It has of tqdm what embexp uses. What is done within five seconds writes nothing.
+
+    Args:
+        total: None where it is not known.
+    """
+
+    def __init__(self, title: str, total: int | None, unit: str, initial: int = 0) -> None:
+        self.title, self.total, self.unit, self.n = title, total, unit, initial
+        self._written, self._at, self._values = initial, time.monotonic(), ""
+
+    def __enter__(self) -> "ProgressLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def update(self, number: int) -> None:
+        """So many more are done."""
+        self.n += number
+        passed = time.monotonic() - self._at
+        is_worth_it = self.total is None or self.n - self._written >= _SHARE * self.total
+        if passed < (_LEAST_SECONDS if is_worth_it and self.total else _MOST_SECONDS):
+            return
+        share = f" of {self.total:,} {self.unit}s ({self.n / self.total:.0%})" if self.total else f" {self.unit}s"
+        print(f"{self.title}: {self.n:,}{share}{self._values}", file=sys.stderr, flush=True)
+        self._written, self._at = self.n, time.monotonic()
+
+    def set_postfix(self, values: dict[str, str], refresh: bool = False) -> None:
+        """What the next line shows besides the number."""
+        self._values = "".join(f", {key} {value}" for key, value in values.items())
+
+    def close(self) -> None:
+        """Nothing is left to show."""
+
+
+def progress_bar(
+    title: str | None,
+    total: int | None,
+    unit: str,
+    initial: int = 0,
+    leave: bool = False,
+    delay: float = 0,
+    **more: Any,
+) -> Any:
+    """tqdm's bar on a terminal, else a line now and then; None in place of a title shows nothing."""
+    if title and not sys.stderr.isatty():
+        return ProgressLines(title, total, unit, initial)
+    from tqdm.auto import tqdm
+
+    shown = {"desc": title, "total": total, "unit": unit, "initial": initial, "leave": leave, "delay": delay}
+    return tqdm(**shown, disable=not title, **more)

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.run_context import progress_bar
 from embexp.data.shapes import OF_ANY_SHAPE, ROW_PROMPT, Shape, training_columns
 
 if TYPE_CHECKING:
@@ -56,9 +57,7 @@ def with_progress(
     parts: Iterable[Any], what: str, num_rows_of: Callable[[Any], int], total: int | None = None
 ) -> Iterator[Any]:
     """The parts, with a count of their rows on the terminal once that takes more than two seconds."""
-    from tqdm.auto import tqdm
-
-    with tqdm(desc=what, total=total, unit="row", unit_scale=True, delay=2, leave=False) as bar:
+    with progress_bar(what, total, "row", delay=2, unit_scale=True) as bar:
         for part in parts:
             yield part
             bar.update(num_rows_of(part))

@@ -22,7 +22,7 @@ from embexp.experiment.unknown_tokens import UNKNOWN, base_findings, is_stand_in
 from embexp.exports.delivery import TrainedModel, make_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.models.tokens import unknown_by_model
-from embexp.reports.tables import print_closing, profile_table, wide_console
+from embexp.reports.tables import output_console, print_closing, print_table, profile_table
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import is_closed_part, sent_trainings
 from embexp.training.checkpoints import strip
@@ -101,11 +101,11 @@ def execute(
         tidy(plan)
     write_json(plan.folder / RECORD, record | {"closed": all_sent})
     if on_evaluate is None:
-        console = wide_console()
+        console = output_console()
         print_closing(journal.result, console)
         console.print(f"{'disk':<11}{_disk_line(plan)}", soft_wrap=True, highlight=False, markup=False)
         if plan.config.get("profile") and (seconds := context.timer.seconds()):
-            console.print(profile_table(seconds))
+            print_table(profile_table(seconds), console)
     return RunResult(journal.result)
 
 

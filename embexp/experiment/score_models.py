@@ -28,7 +28,7 @@ from embexp.models.tokens import unknown_by_model
 from embexp.protocols import BaseModel, Tracker
 from embexp.reports.changed_examples import KIND_OF
 from embexp.reports.comparisons import NOTE, as_csv, as_markdown, model_tables, spread_markdown
-from embexp.reports.tables import wide_console
+from embexp.reports.tables import output_console, print_table
 from embexp.tracking.journal import Journal
 
 if TYPE_CHECKING:
@@ -255,9 +255,9 @@ def _metric(plan: _EvaluationPlan, evaluator: Evaluator) -> str:
 
 def _write(plan: _EvaluationPlan, rows: Sequence[Mapping[str, Any]], journal: Journal) -> None:
     """The table on the terminal and as files."""
-    console = wide_console()
+    console = output_console()
     for table in model_tables(rows):
-        console.print(table)
+        print_table(table, console)
     console.print(NOTE, highlight=False)
     for name, text in (("models.csv", as_csv(rows)), ("models.md", as_markdown(rows))):
         write_text(plan.folder / name, text)

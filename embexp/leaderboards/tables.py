@@ -12,12 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
-from embexp.reports.tables import wide_console
+from embexp.reports.tables import fitting, output_console, print_table
 from embexp.reports.verdict_words import kind_of, margin_line
 
-_LEAST_WIDTH = 120  # of the terminal, so that names of usual length are not broken
 _MOST_LINES = 40  # of a table on a terminal; files have all of them
-_PIVOT_NAMES, _PIVOT_CELL = 20, 40  # columns of a terminal that the names, and each cell of a pivot, take
 _OF_A_CELL = ("metric", "group", "score", "low", "high", "std", "difference", "difference_low", "difference_high")
 _OF_A_CELL += (
     "alone_low",
@@ -42,21 +40,37 @@ _CORRECTED = (
 _MOST_NEEDS = 10  # lines on what would decide below a table; files of numbers have all
 
 
-def _tables(leaderboard: Leaderboard, width: int) -> Iterator[Table]:
-    """Rows by columns, or all cells below each other if that is too wide for the terminal; then the costs."""
+def _tables(leaderboard: Leaderboard) -> Iterator[list[Table]]:
+    """Each table in its forms, the widest first: the scores, then the costs.
+
+    Of the scores rows by columns, then all cells below each other, with ever fewer of what matters less.
+    """
+    names = len(leaderboard.name_headings)
     if leaderboard.cells:
-        fits = len(leaderboard.columns) <= max(1, (width - _PIVOT_NAMES) // _PIVOT_CELL)
-        ranking = (leaderboard.title, *_ranking(leaderboard), len(leaderboard.name_headings))
-        yield _pivot_table(leaderboard) if fits else _table(*ranking)
+        headings, lines = _ranking(leaderboard)
+        narrower = [[], ["seeds"], ["seeds", headings[names]], ["seeds", headings[names], headings[-2]]]
+        rankings = [_table(leaderboard.title, *_without(headings, lines, less), names) for less in narrower]
+        yield [_pivot_table(leaderboard), *rankings]
     if leaderboard.costs:
-        yield _cost_table(leaderboard)
+        yield [_cost_table(leaderboard, number) for number in range(len(leaderboard.costs), 0, -1)]
+
+
+def _without(headings: Labels, lines: Sequence[Labels], less: Sequence[str]) -> tuple[Labels, list[Labels]]:
+    """The columns but for these; of a number with an interval the number stays."""
+    kept = [place for place, heading in enumerate(headings) if heading != "seeds" or heading not in less]
+    numbers = {place for place in kept if headings[place] in less}
+    short = [
+        tuple(line[place].split()[0] if place in numbers and line[place] else line[place] for place in kept)
+        for line in lines
+    ]
+    return tuple(headings[place].partition(",")[0] if place in numbers else headings[place] for place in kept), short
 
 
 def print_leaderboard(leaderboard: Leaderboard) -> None:
     """The tables and the notes on the terminal."""
-    console = wide_console(_LEAST_WIDTH)
-    for table in _tables(leaderboard, console.width):
-        console.print(table)
+    console = output_console()
+    for variants in _tables(leaderboard):
+        print_table(fitting(variants, console), console)
     for note in notes_of(leaderboard):
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     for name, text in bottom_lines_of(leaderboard):
@@ -115,13 +129,14 @@ def _pivot_text(cells: Sequence[LeaderboardCell]) -> Text:
     return Text("\n").join(texts) if texts else Text("-")
 
 
-def _cost_table(leaderboard: Leaderboard) -> Table:
-    """The costs of the trained cells; those on the front are marked."""
-    headings = (*leaderboard.name_headings, "score", *(cost.heading for cost in leaderboard.costs))
+def _cost_table(leaderboard: Leaderboard, number: int) -> Table:
+    """The first costs of the trained cells; those on the front are marked."""
+    costs = leaderboard.costs[:number]
+    headings = (*leaderboard.name_headings, "score", *(cost.heading for cost in costs))
     lines = []
     for cell in leaderboard.trained:
         score = f"{cell.score.value:.4f}{'o' if cell.on_front else ' '}"
-        lines.append((*leaderboard.names_in(cell), score, *(cell.cost_text(cost) for cost in leaderboard.costs)))
+        lines.append((*leaderboard.names_in(cell), score, *(cell.cost_text(cost) for cost in costs)))
     return _table("cost", headings, lines, len(leaderboard.name_headings))
 
 

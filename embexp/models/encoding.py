@@ -12,6 +12,7 @@ import numpy
 
 from embexp.config.compose import model_named
 from embexp.core.file_contents import model_hash, sha256_of
+from embexp.core.run_context import progress_bar
 from embexp.data.arrow import ranges_within
 from embexp.data.cache import save_array
 from embexp.errors import ConfigError, ModelError
@@ -78,15 +79,13 @@ class ModelEncoder:
         Raises:
             ModelError: an embedding holds nan or an infinite number.
         """
-        from tqdm.auto import tqdm
-
         began = time.perf_counter()
         sizes = {text: len(text.encode()) for text in texts}
         distinct = sorted(sizes, key=sizes.__getitem__, reverse=True)
         place = {text: row for row, text in enumerate(distinct)}
         lengths = [self._num_tokens(sizes[text], prompt) for text in distinct]
         parts = []
-        with tqdm(total=len(distinct), desc=self.progress, unit="text", leave=False, disable=not self.progress) as bar:
+        with progress_bar(self.progress, len(distinct), "text") as bar:
             for start, end in ranges_within(self.batch_tokens, lengths):
                 options = {"batch_size": end - start, "show_progress_bar": False}
                 parts.append(self.model.encode(distinct[start:end], prompt=prompt, **options))

@@ -1,12 +1,15 @@
 """Tables of one run for the terminal and for Markdown, stage by stage; and texts cut to a width."""
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
+from rich.measure import Measurement
+from rich.segment import Segment, Segments
 from rich.table import Table
 
 from embexp.core.run_context import overhead
@@ -85,21 +88,25 @@ def _marked(verdict: str) -> str:
 _COMPARED = ("base", "trained", "difference", "95 % interval", "verdict")
 
 
-def _closing_table(result: Mapping[str, Any]) -> Table:
+_GO_FIRST = ("base", "95 % interval", "trained")  # columns that a narrow terminal goes without; result.json has all
+
+
+def _closing_table(result: Mapping[str, Any], without: Sequence[str] = ()) -> Table:
     """Base against trained model: the headline metrics of every split, the primary one marked with a star."""
     names = result["choices"]
     title = f"{names['dataset']} · {loss_name(names)} · {names['model']} · seed {result['seed']}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     rows = [_compared(row) for row in result["comparisons"] if row["headline"] or row["primary"]]
     table.add_column("metric", overflow="fold")  # it gives way in a narrow terminal, and so does a verdict of words
-    for place, heading in enumerate(_COMPARED[:-1], 1):
+    shown = [place for place, heading in enumerate(_COMPARED[:-1], 1) if heading not in without]
+    for place, heading in ((place, _COMPARED[place - 1]) for place in shown):
         widest = max(cell_len(cell) for cell in (heading, *(row[place] for row in rows)))
         table.add_column(heading, justify="right", no_wrap=True, min_width=widest)
     table.add_column(
         _COMPARED[-1], min_width=max(len(word) for row in rows for word in row[-1].split() or [_COMPARED[-1]])
     )
     for row in rows:
-        table.add_row(*row[:-1], _marked(row[-1]))
+        table.add_row(row[0], *(row[place] for place in shown), _marked(row[-1]))
     return table
 
 
@@ -136,11 +143,12 @@ def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def print_closing(result: Mapping[str, Any], console: Console) -> None:
     """Print the closing table, and where model, folder and tracked run are."""
-    console.print(_closing_table(result))
+    variants = [_closing_table(result, _GO_FIRST[:number]) for number in range(len(_GO_FIRST) + 1)]
+    print_table(fitting(variants, console), console)
     if result.get("forms"):
-        console.print(_forms_table(result["forms"]))
+        print_table(_forms_table(result["forms"]), console)
     if result.get("stages"):
-        console.print(_stages_table(result))
+        print_table(_stages_table(result), console)
     for line in _lines_below(result):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for label, value in (
@@ -248,6 +256,28 @@ def as_text(table: Table) -> str:
     return captured.get()
 
 
-def wide_console(least: int = 104) -> Console:
-    """The terminal, at least as wide as the closing table."""
-    return Console(width=max(Console().width, least))
+_OFF_TERMINAL = 120  # columns of a pipe or a file, unless COLUMNS says how many
+
+
+def output_console() -> Console:
+    """Where a command prints: as wide as the terminal is."""
+    console = Console()
+    return console if console.is_terminal or os.environ.get("COLUMNS") else Console(width=_OFF_TERMINAL)
+
+
+def fitting(variants: Sequence[Table], console: Console) -> Table:
+    """The first of these tables that the console has the width for, else the last one, whose texts then wrap."""
+    widest = console.options.update_width(1000)
+    fits = (table for table in variants if Measurement.get(console, widest, table).maximum <= console.width)
+    return next(fits, variants[-1])
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table without the blanks that would fill its lines."""
+    for line in console.render_lines(table, pad=False):
+        kept = [*line]
+        while kept and not kept[-1].text.strip():
+            kept.pop()
+        if kept:
+            kept[-1] = Segment(kept[-1].text.rstrip(), kept[-1].style)
+        console.print(Segments([*kept, Segment.line()]), end="", soft_wrap=True)

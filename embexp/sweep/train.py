@@ -153,9 +153,9 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
     from embexp.leaderboards.make import make_leaderboard, write_leaderboard
     from embexp.leaderboards.runs import runs_of_sweep
     from embexp.leaderboards.tables import as_markdown, print_leaderboard
-    from embexp.reports.tables import wide_console
+    from embexp.reports.tables import output_console
 
-    console = wide_console()
+    console = output_console()
     folders = job_folders(sweep.folder)
     statuses = readable([folder for folder in folders if (folder / RESULT).is_file()], status_of)
     failed = [_failure_lines(folder, read_json(folder / RESULT)) for folder, status in statuses if status == "FAILED"]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from torch.nn import Module
-from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from embexp.core.run_context import progress_bar
 from embexp.core.signals import is_interrupted, raise_interrupt
 from embexp.errors import TrainingError
 from embexp.tracking.journal import Journal
@@ -208,10 +208,11 @@ class ProgressCallback(TrainerCallback):
         self.title = title
         self.primary_metric = primary_metric
         self.shown: dict[str, str] = {}
-        self.bar: tqdm | None = None
+        self.bar: Any | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.title, unit="step", mininterval=0.5)
+        begin, most = state.global_step, state.max_steps
+        self.bar = progress_bar(self.title, most, "step", begin, leave=True, mininterval=0.5)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.bar.update(state.global_step - self.bar.n)

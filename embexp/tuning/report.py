@@ -13,7 +13,7 @@ from rich.table import Table
 from embexp.config.session import shell_command
 from embexp.core.run_folder import RESULT, read_json, write_text
 from embexp.reports.pictures.learning_curves import draw_study_history
-from embexp.reports.tables import wide_console
+from embexp.reports.tables import output_console, print_table
 from embexp.tracking.journal import Journal
 from embexp.tuning.study import STATES, TWIN, OpenStudy, first_line_of_error, sampled_overrides
 
@@ -96,8 +96,8 @@ def close_study(search: OpenStudy, journal: Journal, metric: str) -> dict[str, A
     for name, folder in (("trials.md", None), ("trials.csv", None), ("plots", "plots")):
         journal.log_artifact(search.folder / name, folder)
     journal.describe(markdown)
-    console = wide_console()
-    console.print(_study_table(rows, metric))
+    console = output_console()
+    print_table(_study_table(rows, metric), console)
     where = [("study", f"{search.id} in {search.folder}"), ("tracked", journal.tracker.where())]
     for label, text in (*closing, *where):
         console.print(f"{label:<11}{text}", soft_wrap=True, highlight=False, markup=False)

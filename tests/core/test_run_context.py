@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from embexp.core import run_context
 from embexp.core.run_context import STARTING, RunContext, run_part, timed
 
 MB = 2**20
@@ -66,3 +67,22 @@ def test_the_peak_of_a_run_outlasts_that_a_run_inside_of_it_begins_to_count():
             inner.begin_costs()
             assert inner.costs.metrics()["cost/peak_memory_mb"] < high - 150
     assert outer.costs.metrics()["cost/peak_memory_mb"] >= high - 10
+
+
+@pytest.mark.parametrize(("total", "lines"), [(100, 10), (1000, 33), (None, 3), (7, 7)])
+def test_without_a_terminal_progress_is_a_line_now_and_then(total, lines, capsys, monkeypatch):
+    now = iter(range(0, 10**6))
+    monkeypatch.setattr(run_context.time, "monotonic", lambda: float(next(now)))
+    with run_context.progress_bar("scoring 文本", total, "text") as bar:
+        for _ in range(total or 100):
+            bar.update(1)
+    written = capsys.readouterr().err
+    assert "\r" not in written
+    assert 1 <= len(written.splitlines()) <= lines
+    assert all(line.startswith("scoring 文本: ") for line in written.splitlines())
+
+
+def test_what_is_done_at_once_shows_no_progress(capsys):
+    with run_context.progress_bar("scoring", 3, "text") as bar:
+        bar.update(3)
+    assert capsys.readouterr().err == ""

@@ -4,10 +4,12 @@ import csv
 
 import pytest
 from recorded_runs import recorded
+from rich.cells import cell_len
+from rich.console import Console
 
 from embexp.leaderboards.make import make_leaderboard
 from embexp.leaderboards.tables import _pivot_table, _tables, as_csv, as_markdown, notes_of
-from embexp.reports.tables import as_text
+from embexp.reports.tables import as_text, fitting, print_table
 
 
 @pytest.fixture
@@ -33,16 +35,30 @@ def test_the_pivot_begins_with_the_untouched_models_and_the_best_row_follows(lea
     assert "-0.0500 (-0.0622 to -0.0378) worse" in lines[4]  # one of three: 2.39 standard errors, not 1.96
 
 
-@pytest.mark.parametrize(("width", "is_pivot"), [(100, True), (60, False)])
-def test_on_a_narrow_terminal_cells_stand_below_each_other(leaderboard, width, is_pivot):
-    text = as_text(next(_tables(leaderboard, width)))
+def shown_at(leaderboard, width):
+    console = Console(width=width, no_color=True)
+    with console.capture() as captured:
+        for variants in _tables(leaderboard):
+            print_table(fitting(variants, console), console)
+    return captured.get().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("width", "is_pivot", "intervals"), [(200, True, 2), (100, True, 2), (80, False, 1), (60, False, 0)]
+)
+def test_a_narrow_terminal_has_fewer_columns_and_no_broken_box(leaderboard, width, is_pivot, intervals):
+    lines = shown_at(leaderboard, width)
+    text = "\n".join(lines)
+    assert all(cell_len(line) <= width and line == line.rstrip() for line in lines)
     assert ("│" in text) == is_pivot
-    assert ("score, 95 % interval" in text) != is_pivot
+    if not is_pivot:
+        assert text.count("95 % interval") == intervals
+        assert [text.count(number) for number in ("0.6600", "+0.0600", "better", "余弦")] >= [1] * 4
 
 
 def test_costs_have_units_and_the_front_a_mark(leaderboard):
-    _, costs = _tables(leaderboard, 100)
-    text = as_text(costs)
+    _, costs = _tables(leaderboard)
+    text = as_text(costs[0])
     assert [word in text for word in ("wall", "parameters", "22.7M", "0.6010o")] == [True] * 4
     assert notes_of(leaderboard)[1] == (
         "o on the front: no other cell of its group is as good in both the score and encoded texts/s"
@@ -51,8 +67,8 @@ def test_costs_have_units_and_the_front_a_mark(leaderboard):
 
 def test_a_long_board_is_cut_on_the_terminal_and_says_so():
     leaderboard = make_leaderboard([recorded(number, 0.1, loss=f"loss {number:02}") for number in range(1, 61)])
-    _, costs = _tables(leaderboard, 20)
-    assert "the first 40 of 60" in as_text(costs)
+    _, costs = _tables(leaderboard)
+    assert "the first 40 of 60" in as_text(costs[0])
     assert len(as_csv(leaderboard).splitlines()) == 62
 
 

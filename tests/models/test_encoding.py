@@ -89,7 +89,8 @@ def test_vectors_are_float32_whatever_the_precision_of_the_model(model):
     assert ModelEncoder(double).encode(TEXTS).dtype == numpy.float32
 
 
-def test_a_progress_bar_is_shown_only_when_it_has_a_name(model, capsys):
+def test_a_progress_bar_is_shown_only_when_it_has_a_name(model, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     ModelEncoder(model).encode(TEXTS)
     assert capsys.readouterr().err == ""
     ModelEncoder(model, progress="scoring").encode(TEXTS)

@@ -1,6 +1,7 @@
 """Tables: the right numbers in the right cells."""
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from embexp.reports.tables import _closing_table, _lines_below, as_text, closing_markdown, print_closing
@@ -130,3 +131,20 @@ def test_below_the_closing_table_stands_what_its_verdicts_rest_on(split, others,
     assert "intervals hold how the examples vary, not how other seeds would train" in lines
     assert lines[-2] == "smallest difference worth having (verdict.margin): 0.005"
     assert lines[-1].startswith("spearman_cosine is undecided: about 8,200 examples")
+
+
+@pytest.mark.parametrize("width", [60, 80, 104, 200])
+@pytest.mark.parametrize("dataset", ["nli", "金融问答数据"])
+@pytest.mark.parametrize("verdict", ["better", "no difference", "better (collapsed)"])
+def test_no_line_of_the_closing_table_is_wider_than_the_terminal_and_the_verdict_is_whole(width, dataset, verdict):
+    result = result_of()
+    result["choices"]["dataset"] = dataset
+    result["comparisons"] = [row | {"verdict": verdict, "evaluator": dataset} for row in result["comparisons"]]
+    console = Console(width=width, no_color=True)
+    with console.capture() as captured:
+        print_closing(result, console)
+    table = captured.get().partition("\n* ")[0].splitlines()
+    assert all(cell_len(line) <= width and line == line.rstrip() for line in table)
+    assert verdict in " ".join(table) if width >= 80 else verdict.split()[0] in " ".join(table)
+    if width != 104:  # there it depends on the words
+        assert ("0.8672" in " ".join(table)) == (width > 80)
