@@ -153,12 +153,21 @@ class Tracker(Protocol):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
 
-    def log_data(self, name: str, context: str, digest: str, num_rows: int, source: str) -> None:
-        """Tell which rows the run read.
+    def log_data(
+        self,
+        name: str,
+        context: str,
+        digest: str,
+        source: str,
+        num_rows: int | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        """Tell what the run read.
 
         Args:
-            context: what for: train, dev or test.
-            digest: a hash of the rows.
+            context: what for: train, dev or test of rows; of the weights that it began with `base model`.
+            digest: a hash of the rows, or of the weights.
+            columns: the type of each, in MLflow's names: string, long, double, array (of strings).
         """
 
     def describe(self, text: str) -> None:
@@ -183,3 +192,9 @@ class Tracker(Protocol):
 
     def where(self) -> str:
         """One line that says where to look."""
+
+    def page(self) -> str:
+        """The address of the run's page; empty where there are none."""
+
+    def page_of_sweep(self, sweep: str) -> str:
+        """The same of the page that shows a sweep's runs, best score first; by the sweep's id."""

@@ -191,8 +191,8 @@ def test_rows_of_a_stages_file_stand_in_the_message_as_they_stand_in_the_file(tm
 
 def test_name_choices_and_parameters_tell_the_adaptation(tmp_path):
     plan = plan_of(tmp_path, BOTH)
-    assert (plan.name, plan.choices["adapt"]) == ("mlm+tsdae>mnrl/tiny/42", "mlm+tsdae")
-    assert plan_of(tmp_path).name == "mnrl/tiny/42"
+    assert (plan.name, plan.choices["adapt"]) == ("mlm+tsdae > mnrl · tiny · 42", "mlm+tsdae")
+    assert plan_of(tmp_path).name == "mnrl · tiny · 42"
 
 
 def test_a_model_without_a_transformer_is_refused_with_what_to_type(tmp_path):
@@ -228,9 +228,9 @@ def adapted(tmp_path_factory, empty_store):
 def test_each_stage_is_a_child_run_with_its_own_numbers(adapted):
     folder, store = adapted
     client, children = children_of(store)
-    assert {*children} == {"mlm+tsdae>mnrl/tiny/42/mlm", "mlm+tsdae>mnrl/tiny/42/tsdae"}
+    assert {*children} == {"mlm+tsdae > mnrl · tiny · 42/mlm", "mlm+tsdae > mnrl · tiny · 42/tsdae"}
     for name in ("mlm", "tsdae"):
-        child = children[f"mlm+tsdae>mnrl/tiny/42/{name}"]
+        child = children[f"mlm+tsdae > mnrl · tiny · 42/{name}"]
         assert child.data.tags["mlflow.parentRunId"] == json.loads((folder / "run.json").read_text())["id"]
         assert (child.info.status, child.data.tags["embexp.part"]) == ("FINISHED", "stage")
         assert (child.data.params["loss"], child.data.params["dataset.train_rows"]) == (name, "767")
@@ -271,7 +271,7 @@ def test_a_leaderboard_takes_no_stage_for_a_run(adapted, tmp_path):
     tracker = MlflowTracker(store, "embexp", log_model=False, checkpoint="none", telemetry=False)
     (found,) = MlflowRuns(tracker, tmp_path).matching("")
     (read,) = runs_in([folder])
-    assert found.name == read.name == "mlm+tsdae>mnrl/tiny/42"
+    assert found.name == read.name == "mlm+tsdae > mnrl · tiny · 42"
     assert found.primary == read.primary
 
 
@@ -341,6 +341,6 @@ def test_a_sweep_over_adaptations_has_a_row_for_each(workplace):
     code, output = run_typed(workplace, "-m", *QUIET, "trainer.max_steps=2", "adapt=none,[tsdae],[mlm]")
     assert code == 0, output
     names = {json.loads(path.read_text())["run"]["name"] for path in workplace.glob("sweeps/*/*/*/result.json")}
-    assert names == {"mnrl/tiny/42", "tsdae>mnrl/tiny/42", "mlm>mnrl/tiny/42"}
+    assert names == {"mnrl · tiny · 42", "tsdae > mnrl · tiny · 42", "mlm > mnrl · tiny · 42"}
     (board,) = workplace.glob("sweeps/*/*/leaderboard/leaderboard.md")
     assert "adapt" in board.read_text()

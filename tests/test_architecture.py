@@ -27,7 +27,7 @@ LAYERS = (
 # Which packages or modules may import what takes long or binds us to a library.
 ONLY_IN = {
     "hydra": {"cli", "config", "sweep", "tuning"},
-    "mlflow": {"tracking/mlflow_runs.py", "tracking/mlflow_tracker.py"},
+    "mlflow": {"tracking/mlflow_runs.py", "tracking/mlflow_store.py", "tracking/mlflow_tracker.py"},
     "jinja2": {"leaderboards/page.py"},
     "matplotlib": {"reports/pictures"},
     "optuna": {"tuning"},

@@ -45,8 +45,8 @@ def plan_of_finance(folder, *overrides):
 
 def test_a_run_is_called_by_its_adapter_too(tmp_path):
     pytest.importorskip("peft")
-    assert plan_of_finance(tmp_path, "model=minilm").name == "mnrl/minilm/42"
-    assert plan_of_finance(tmp_path, "model=minilm", "model/adapter=lora").name == "mnrl/minilm+lora/42"
+    assert plan_of_finance(tmp_path, "model=minilm").name == "mnrl · minilm · 42"
+    assert plan_of_finance(tmp_path, "model=minilm", "model/adapter=lora").name == "mnrl · minilm+lora · 42"
 
 
 def test_what_the_machine_lacks_for_the_model_is_reported_by_the_plan(tmp_path, monkeypatch):
@@ -151,7 +151,7 @@ def test_a_modifier_belongs_to_its_loss():
 
 def test_a_modifier_stands_in_the_runs_name(tmp_path):
     plan = plan_of_finance(tmp_path, "modifier=adaptive_layer")
-    assert plan.name == "mnrl+adaptive_layer/tiny/42"
+    assert plan.name == "mnrl+adaptive_layer · tiny · 42"
     assert plan.stages[0].loss.modifier.refuses == ("gradient_cache", "owns_copy")
 
 

@@ -40,8 +40,8 @@ def test_a_run_leaves_its_record_in_the_folder_and_in_mlflow(workplace, store):
     run = run_of(mlflow.MlflowClient(store))
     assert run.info.status == "FINISHED"
     assert "| test/sts/spearman_cosine\\* |" in run.data.tags["mlflow.note.content"]
-    assert {each.tags[0].value for each in run.inputs.dataset_inputs} == {"train", "dev", "test"}
-    assert run.info.run_name == "mnrl/tiny/42"
+    assert {each.tags[0].value for each in run.inputs.dataset_inputs} == {"train", "dev", "test", "base model"}
+    assert run.info.run_name == "mnrl · tiny · 42"
     assert run.data.params["loss.class"].endswith("MultipleNegativesRankingLoss")
     assert run.data.params["loss.scale"] == "20.0"
     assert run.data.params["dataset.shape"] == "triplet"

@@ -78,7 +78,7 @@ def test_a_run_shows_the_training_of_its_cross_encoder_as_a_child_and_the_next_o
     result = run(workplace / "first", *TINY, "loss=cosine", "silver=bm25", *TEACHER)
     assert "silver: 5,097 -> " in " ".join(result["data"])
     client, runs = runs_of(store)
-    child = runs.pop("cosine/tiny/42/cross-encoder/tiny/42")
+    child = runs.pop("cosine · tiny · 42/cross-encoder/tiny/42")
     (main,) = runs.values()
     assert child.data.tags["mlflow.parentRunId"] == main.info.run_id
     assert child.info.status == "FINISHED"
@@ -87,7 +87,7 @@ def test_a_run_shows_the_training_of_its_cross_encoder_as_a_child_and_the_next_o
     steps = [point.step for point in client.get_metric_history(child.info.run_id, "train/loss")]
     assert steps == [1, 2]
     ranked = MlflowRuns(MlflowTracker(store, "embexp", False, "none", False), workplace).matching("")
-    assert [each.name for each in ranked] == ["cosine/tiny/42"]
+    assert [each.name for each in ranked] == ["cosine · tiny · 42"]
     assert trained == [42]
 
     (other,) = planned(workplace, "random", *TEACHER, "trainer.max_steps=1").stages

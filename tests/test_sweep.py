@@ -33,7 +33,7 @@ def test_a_grid_gives_children_under_one_parent_and_a_leaderboard_and_is_not_don
     assert code == 0, output
     client, (parent,), children = runs_in(store)
     assert {child.info.run_name for child in children} == {
-        f"{loss}/tiny/{seed}" for loss in ("mnrl", "cosent") for seed in "12"
+        f"{loss} · tiny · {seed}" for loss in ("mnrl", "cosent") for seed in "12"
     }
     assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}
     assert {run.info.status for run in (parent, *children)} == {"FINISHED"}
@@ -64,7 +64,7 @@ def test_a_grid_gives_children_under_one_parent_and_a_leaderboard_and_is_not_don
     assert code == 0, output
     _, parents, children = runs_in(store)
     assert (len(parents), len(children)) == (2, 5)
-    taken = next(child for child in children if child.info.run_name == "cosent/tiny/2")
+    taken = next(child for child in children if child.info.run_name == "cosent · tiny · 2")
     assert taken.data.tags["embexp.sweep"].split()[0] == sweep_id
     assert len(taken.data.tags["embexp.sweep"].split()) == 2
 

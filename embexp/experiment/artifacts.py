@@ -50,8 +50,11 @@ def _files(folder: Path, name: str, subject: str, measure: Measure, base: Scores
     yield path
     if kind not in ("rank", "binary"):
         return
-    from embexp.reports.pictures.gold_against_predicted import draw_gold_against_predicted
-    from embexp.reports.pictures.score_histogram import draw_binary_histogram, draw_scored_histogram
+    from embexp.reports.pictures.similarities import (
+        draw_binary_histogram,
+        draw_gold_against_predicted,
+        draw_scored_histogram,
+    )
 
     statistic = "spearman" if kind == "rank" else "roc_auc"
     summary = Measure(statistic, statistic, column, measure.gold)

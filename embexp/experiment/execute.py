@@ -91,7 +91,7 @@ def execute(
         record_results(plan, journal, base, trained, stage, context.costs)
         store(plan, journal, base, trained, stage)
         _export(plan, journal, model, trained, stage)
-        unknown = journal.result.get("unknown_tokens", {})  # not earlier: MLflow's charts open with the first metric
+        unknown = journal.result.get("unknown_tokens", {})  # not earlier: MLflow compares runs by the first metric
         journal.log_results({f"{UNKNOWN}/{place}": share for place, share in unknown.items()})
         journal.log_results({"cost/seconds": time.perf_counter() - start})
         journal.result["profile"] = context.timer.seconds()

@@ -139,9 +139,9 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     for warning in parts["warnings"]:
         logger.warning("%s", warning)
     names, loss = _with_model_stand_in(planning, parts["model_place"]), parts["stages"][-1].loss
-    before, modifier = f"{names['adapt']}>" if names["adapt"] else "", f"+{loss.modifier.name}" if loss.modifier else ""
-    name = resolved["name"] or f"{before}{names['loss']}{modifier}/{names['model']}/{resolved['seed']}"
-    name = with_stand_in(name, listed(dict.fromkeys(found.values())) if found else "")
+    trained = names["loss"] + (f"+{loss.modifier.name}" if loss.modifier else "")
+    default = f"{' > '.join(filter(None, (names['adapt'], trained)))} · {names['model']} · {resolved['seed']}"
+    name = with_stand_in(resolved["name"] or default, listed(dict.fromkeys(found.values())) if found else "")
     settings = {"config": planning.config, "choices": names, "model": planning.model}
     return RunPlan(name=name, folder=folder, exports=planning.exports, **settings, **parts)
 

@@ -40,11 +40,12 @@ def record_results(
     rows = comparisons(plan, base, trained)
     splits = {evaluator.name: verdict_split(evaluator) for evaluator in plan.evaluators}
     journal.result["forms"] = _forms_of(plan, rows, splits)
+    primary = next(row for row in rows if row["primary"] and row["split"] == splits[row["evaluator"]])
+    journal.log_results(_score(primary))
     journal.log_results(metrics_of("dev", trained))
     journal.log_results(metrics_of("test", trained))
     journal.log_results({key: value for row in rows for key, value in verdict_metrics(splits, row).items()})
     journal.log_results(_base_geometry(base))
-    primary = next(row for row in rows if row["primary"] and row["split"] == splits[row["evaluator"]])
     key = f"{primary['split']}/{primary['evaluator']}/{primary['metric']}"
     journal.log_results(_intervals_of(plan, primary, base, trained))
     dev = trained.get((plan.primary_evaluator, "dev"))
@@ -58,6 +59,7 @@ def record_results(
         "model_path": str(stage.model_path),
         "adapter_base": adapter_base(stage.model_path),
         "tracked": plan.tracker.where(),
+        "page": plan.tracker.page(),
     }
     if thresholds := _thresholds_on(plan, trained):
         journal.result["thresholds"] = thresholds
@@ -76,6 +78,15 @@ def record_results(
     undefined = [*_undefined_lines({"untouched": base, "trained": trained})]
     journal.result["warnings"] = [*journal.result["warnings"], *undefined]
     journal.describe(closing_markdown(journal.result))
+
+
+def _score(primary: Mapping[str, Any]) -> dict[str, float]:
+    """The primary metric under the names that it has in every run, so that runs stand in one column of MLflow's table.
+
+    `score_low` and `score_high` are the ends of the difference's interval.
+    """
+    names = {"": "trained", "_base": "base", "_delta": "difference", "_low": "low", "_high": "high"}
+    return {f"score{name}": primary[key] for name, key in names.items()}
 
 
 def comparisons(plan: RunPlan, base: AllScores, trained: AllScores) -> list[dict[str, Any]]:

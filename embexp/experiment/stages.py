@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from embexp.config.compose import describes
 from embexp.core.environment import environment_tags
 from embexp.core.run_context import TRAINING, timed
 from embexp.core.run_folder import CONFIG, RESULT, read_json
@@ -11,7 +12,7 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import listed
 from embexp.evaluation.scores import verdict_split
 from embexp.experiment.datasets import stand_ins
-from embexp.experiment.fingerprint import evaluated_rows
+from embexp.experiment.fingerprint import NOT_RESULTS, evaluated_rows
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.results import comparisons, verdict_metrics
 from embexp.experiment.scoring import AllScores, Scoring, metrics_of
@@ -53,17 +54,31 @@ def record_params(plan: RunPlan, journal: Journal) -> None:
         | ({"data.warnings": "\n".join(warnings)} if warnings else {})
     )
     _log_rows(main.dataset, journal)
+    weights = str(plan.model_place.get("sha256") or plan.model_place.get("revision") or "")
+    journal.log_data(plan.model_place["id"], "base model", weights or "unknown", str(plan.model_place["location"]))
     journal.log_artifact(plan.folder / CONFIG)
     if (overrides := plan.folder / ".hydra" / "overrides.yaml").is_file():
         journal.log_artifact(overrides)
     send_trainings(journal, [report for stage in plan.stages for report in stage.dataset.history])
 
 
+_KINDS = {
+    "list": "array",
+    "float32": "float",
+    "float64": "double",
+    "int64": "long",
+    "int32": "integer",
+    "bool": "boolean",
+}
+
+
 def _log_rows(dataset: EmbeddingDataset, journal: Journal) -> None:
     """Name the rows that a stage reads."""
     source = str(dataset.provenance.get("source", dataset.name))
     for split, digest in dataset.fingerprints().items():
-        journal.log_data(dataset.name, split, digest, dataset.splits[split].num_rows, source)
+        rows = dataset.splits[split]
+        columns = {name: _KINDS.get(getattr(kind, "dtype", "list"), "string") for name, kind in rows.features.items()}
+        journal.log_data(dataset.name, split, digest, source, rows.num_rows, columns)
 
 
 def _data_lines(dataset: EmbeddingDataset) -> list[str]:
@@ -73,9 +88,11 @@ def _data_lines(dataset: EmbeddingDataset) -> list[str]:
 
 
 def _parameters(plan: RunPlan) -> dict[str, Any]:
-    """The resolved configuration as flat parameters; `loss`, `model` and the like are the chosen names."""
-    flat = dict(_flattened(plan.config, ""))
-    flat = {key: value for key, value in flat.items() if key != "vary" or value}  # runs of earlier versions had none
+    """The resolved configuration as flat parameters; `loss`, `model` and the like are the chosen names.
+
+    Without those that have no value, and those that describe an option or change no result: config.yaml has them.
+    """
+    flat = {key: value for key, value in _flattened(plan.config, "") if value not in (None, []) and _is_shown(key)}
     main, found = plan.stages[-1], stand_ins(plan.config)
     return flat | {
         **{key: plan.choices[key] for key in ("dataset", "model", "loss", "trainer")},
@@ -86,6 +103,14 @@ def _parameters(plan: RunPlan) -> dict[str, Any]:
         "dataset.shape": main.dataset.shape.name,
         "dataset.train_rows": main.dataset.splits["train"].num_rows,
     }
+
+
+_SHOWN = ("experiment", "threads")  # although they change no result: runs are filtered by them
+
+
+def _is_shown(key: str) -> bool:
+    parts = key.split(".")
+    return (parts[0] not in NOT_RESULTS or parts[0] in _SHOWN) and not any(map(describes, parts))
 
 
 def _flattened(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -155,9 +156,10 @@ def metrics_and_lines(trained: TrainedModel, encoder: Encoder, prefix: str) -> t
             metrics |= {f"{prefix}/{name}": found.trained, delta: found.value}
             metrics |= {f"{delta}_low": found.low, f"{delta}_high": found.high}
             if found.metric == evaluator.primary_metric:
+                ends = "" if math.isnan(found.low) else f", {found.low:+.4f} to {found.high:+.4f}"
                 lines.append(
                     f"{split}/{name} {found.base:.4f} -> {found.trained:.4f} "
-                    f"({found.value:+.4f}, {found.low:+.4f} to {found.high:+.4f}: {found.verdict})"
+                    f"({found.value:+.4f}{ends}: {found.verdict})"
                 )
     return metrics, lines
 

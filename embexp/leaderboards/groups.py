@@ -29,7 +29,7 @@ from embexp.leaderboards.cells import GroupResult, MetricKeys, mixed_base_column
 from embexp.leaderboards.runs import OUTDATED
 from embexp.reports.leaderboard_content import LeaderboardCell, label
 from embexp.tracking.mlflow_runs import FINISHED, RecordedRun
-from embexp.tracking.mlflow_tracker import allowed_name
+from embexp.tracking.mlflow_store import allowed_name
 
 logger = logging.getLogger(__name__)
 _FILES = allowed_name("base_model.files")  # a tag: the hash of all files of the base model
@@ -172,6 +172,8 @@ def _fairness(places: Sequence[Place], axes: Axes) -> Iterator[str]:
     if searched:
         share, number = (searched[0].entries[0].run.searched[key] for key in ("share", "tried"))
         yield f"Each cell's learning rate is the best on dev of {len(number)} trials with {share:g} of its training."
+        if searched[0].metric.startswith("dev/"):
+            yield "Learning rates were chosen on dev, which also gives the verdicts: these flatter the trained cells."
         yield from (_searched(place) for place in searched)
     rates = {entry.value(_RATE) for entry in entries} - {MISSING}
     if len(places) > 1 and rates and not searched and _RATE not in (*axes.rows, *axes.columns):

@@ -21,7 +21,8 @@ from embexp.tracking.mlflow_runs import (
     as_recorded_metrics,
     as_recorded_params,
 )
-from embexp.tracking.mlflow_tracker import MlflowTracker, allowed_name
+from embexp.tracking.mlflow_store import allowed_name
+from embexp.tracking.mlflow_tracker import MlflowTracker
 
 
 def runs_in(folders: Iterable[Path]) -> list[RecordedRun]:

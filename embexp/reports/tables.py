@@ -159,6 +159,7 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         ("model", result["model_path"]),
         *((("adapter", _needs_base(result["adapter_base"])),) if result.get("adapter_base") else ()),
         ("tracked", result["tracked"]),
+        *((("page", result["page"]),) if result.get("page") else ()),
         *(("export", line) for line in export_lines(result.get("exports", ()))),
         *(("warning", _found(warning)) for warning in result.get("warnings", ())),
     ):

@@ -129,7 +129,7 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     record = begin_sweep(folder, key, overrides, begins_anew=config.sweep.rerun == "all")
     tracker = instantiate(OmegaConf.to_container(config.tracking, resolve=True))
     tracker.prepare()
-    parent = tracker.start("sweep " + " ".join(overrides), key=record["id"])
+    parent = tracker.start(_name_of(config, overrides), key=record["id"])
     # All launchers compose a job from the multirun's overrides of Hydra's own keys and those of the job, also in other
     # processes: what is added to the first is the only thing that reaches the jobs of all of them.
     callback = "+hydra.callbacks.sweep"
@@ -144,6 +144,17 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     tracker.log_params({f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
     margins = margins_in(OmegaConf.to_container(config, resolve=False))
     return OpenSweep(record["id"], tracker, folder, overrides, margins, lock)
+
+
+_MANY = {"loss": "losses", "model": "models", "seed": "seeds", "dataset": "data sets", "modifier": "modifiers"}
+
+
+def _name_of(config: DictConfig, overrides: Sequence[str]) -> str:
+    """What a multirun varies, in a few words, such as `faq: 3 losses x 2 models x 2 seeds`."""
+    counts = {key: len(values) for key, values in _values_by_key(overrides) if len(values) > 1}
+    varied = [f"{number} {_MANY.get(key) or f'values of {key}'}" for key, number in counts.items()]
+    dataset = "" if "dataset" in counts else Path(config.hydra.runtime.choices.get("dataset") or "").stem
+    return ": ".join(filter(None, (config.name or dataset, " x ".join(varied)))) or "sweep"
 
 
 def sweep_of_job() -> tuple[str | None, str | None]:
@@ -188,19 +199,23 @@ def _sweep_folder(config: DictConfig, key: str) -> Path:
     return earlier if goes_on else fresh
 
 
-def _each_value_once(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """Jobs in which every swept value occurs once; not every combination."""
+def _values_by_key(overrides: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each override's key, and the overrides with a single value that it stands for; none of a range without steps."""
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    values = []
     for override in parser.parse_overrides(list(overrides)):
+        key = override.get_key_element()
         if override.is_discrete_sweep():
-            key = override.get_key_element()
-            values.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            yield key, [f"{key}={value}" for value in override.sweep_string_iterator()]
         elif not override.is_sweep_override():
-            values.append([override.input_line])
+            yield key, [override.input_line]
+
+
+def _each_value_once(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Jobs in which every swept value occurs once; not every combination."""
+    values = [several for _, several in _values_by_key(overrides)]
     first = [choices[0] for choices in values]
     yield first
     for place, choices in enumerate(values):

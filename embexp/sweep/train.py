@@ -169,12 +169,15 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
         end_sweep(sweep.folder)
     else:
         console.print("The sweep was stopped. To resume it, type the same command again.")
+    page = ""
     try:
         sweep.tracker.log_artifact(sweep.folder / _BOARD, _BOARD)
         sweep.tracker.describe(note)
+        page = sweep.tracker.page_of_sweep(sweep.id)
         sweep.tracker.finish("FAILED" if failed and status == "FINISHED" else status)
     except TrackingError as error:
         console.print(f"{error} All of it is in {sweep.folder}; the same command sends it.", markup=False)
     lines = f"sweep      {sweep.id} in {sweep.folder}\ntracked    {sweep.tracker.where()}"
+    lines += f"\npage       {page}" if page else ""
     console.print(lines, highlight=False, soft_wrap=True)
     return len(failed)

@@ -124,8 +124,8 @@ class Journal:
         self.result.setdefault("metrics", {}).update(metrics)
         self.log_metrics(metrics, step)
 
-    def log_data(self, name: str, context: str, digest: str, num_rows: int, source: str) -> None:
-        self._send("log_data", name, context, digest, num_rows, source)
+    def log_data(self, *given: Any) -> None:
+        self._send("log_data", *given)
 
     def describe(self, text: str) -> None:
         self._send("describe", text)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.errors import ConfigError, Problem, TrackingError, did_you_mean, listed
-from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, MlflowTracker, allowed_name, store_errors
+from embexp.tracking.mlflow_store import allowed_name, recorded_name, shown_uri, store_errors
+from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, SWEEP_TAG, MlflowTracker
 from embexp.tracking.run_parts import PART_TAG
 
 if TYPE_CHECKING:
@@ -60,10 +61,15 @@ class RecordedRun:
 def as_recorded_params(params: Mapping[str, Any]) -> dict[str, str]:
     """Parameters as MLflow keeps them.
 
-    >>> as_recorded_params({"loss.scale": 20.0, "dataset.label@1": None})
-    {'loss.scale': '20.0', 'dataset.label_at_1': 'None'}
+    >>> as_recorded_params({"loss.scale": 20.0, "dataset.label@1": "a", "shape": None})
+    {'loss.scale': '20.0', 'dataset.label_at_1': 'a'}
     """
-    return {allowed_name(key): str(value)[:6000] for key, value in params.items()}
+    return _given({allowed_name(key): str(value)[:6000] for key, value in params.items()})
+
+
+def _given(params: Mapping[str, str]) -> dict[str, str]:
+    """Those with a value; runs of earlier versions also have those without."""
+    return {key: value for key, value in params.items() if value != "None"}
 
 
 def as_recorded_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -77,7 +83,6 @@ def as_recorded_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each file of each run
 _PAGE = 1000  # runs that come with one answer
-SWEEP_TAG = "embexp.sweep"  # the ids of the sweeps that a run belongs to
 _EXAMPLES = "examples"  # folder of a run's artifacts
 _MISTAKES = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST")  # MLflow's errors that are the user's
 
@@ -100,7 +105,7 @@ class MlflowRuns:
             ConfigError: the store has no such run.
             TrackingError: the store does not answer.
         """
-        text = f"is neither a sweep's folder nor a run in MLflow at {self.tracker.uri}"
+        text = f"is neither a sweep's folder nor a run in MLflow at {shown_uri(self.tracker.uri)}"
         expected, fix = "its folder, or the id of the sweep or of its parent run", ("sweep=<sweeps>/<date>/<time>",)
         with self._answers(Problem(text, "sweep", parent, expected, fix=fix)):
             run = self._client.get_run(parent)
@@ -117,7 +122,7 @@ class MlflowRuns:
             TrackingError: the store does not answer.
         """
         name, client = self.tracker.experiment, self._client
-        missing = Problem(f"is no experiment in MLflow at {self.tracker.uri}", "tracking.experiment", name)
+        missing = Problem(f"is no experiment in MLflow at {shown_uri(self.tracker.uri)}", "tracking.experiment", name)
         with self._answers(missing):
             experiment = client.get_experiment_by_name(name)
             others = [] if experiment else [each.name for each in client.search_experiments() if each.name != "Default"]
@@ -162,15 +167,15 @@ class MlflowRuns:
             name=run.info.run_name,
             status=run.info.status,
             ended=(run.info.end_time or 0) / 1000,
-            params=run.data.params,
-            metrics=run.data.metrics,
+            params=_given(run.data.params),
+            metrics={recorded_name(key): value for key, value in run.data.metrics.items()},
             tags={key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")},
             examples=functools.partial(self._download, run.info.run_id),
         )
 
     def _download(self, run_id: str, name: str) -> Path | None:
         path = f"{_EXAMPLES}/{name}.parquet"
-        gone = f"MLflow at {self.tracker.uri} has no run {run_id} any more"
+        gone = f"MLflow at {shown_uri(self.tracker.uri)} has no run {run_id} any more"
         with self._answers(
             Problem(gone, expected="runs that stay until they are read", note="Type the command again.")
         ):
@@ -190,7 +195,7 @@ class MlflowRuns:
             if getattr(error, "error_code", None) in _MISTAKES:
                 raise ConfigError(replace(mistake, note=f"MLflow says: {said}")) from error
             raise TrackingError(
-                f"MLflow at {self.tracker.uri} cannot be read: {said}",
+                f"MLflow at {shown_uri(self.tracker.uri)} cannot be read: {said}",
                 expected="a store that answers: check tracking.uri, or name the sweep's folder",
                 fix="sweep=<sweeps>/<date>/<time>",
             ) from error

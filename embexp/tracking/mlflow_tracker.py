@@ -3,74 +3,44 @@
 import functools
 import importlib.metadata
 import json
-import logging
 import os
-import random
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from embexp.core.arguments import TEXT, LegalValues, problems_with, refuse
 from embexp.core.file_contents import link_copies
-from embexp.core.run_context import timed
 from embexp.core.run_folder import RESUME_FILES
 from embexp.errors import ConfigError, TrackingError
+from embexp.tracking.mlflow_store import (
+    allowed_name,
+    make_database,
+    metric_name,
+    page_of,
+    quiet_mlflow,
+    reported,
+    shown_uri,
+    source_tags,
+    view_tag,
+)
 
-# A server that does not answer is given up after some 15 seconds; MLflow's own setting takes four minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 PARENT_TAG = "mlflow.parentRunId"
-_REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold
 KEY_TAG = "embexp.run"  # the run's own key, by which it is found again
-_LOCKED, _MOST_SECONDS = "database is locked", 60.0  # SQLite: of many runs that start together one writes at a time
+SWEEP_TAG = "embexp.sweep"  # the ids of the sweeps that a run belongs to
+VIEW = "embexp"  # the view of an experiment's runs; of a sweep's runs with its id
+_REFUSED_BY_MODELS = re.compile(r"[/:.%\"']+")  # characters that no model's name may hold
+_INPUTS = ["What does the price of a share depend on?", "股票价格取决于什么？"]  # what MLflow shows as an example
+_HOW_TO_READ = """\
+One row is one training. `score` is its metric on the test data, `score_base` that of the untouched model, `score_delta`
+the difference, with its 95 % interval from `score_low` to `score_high`; the tag `verdict` says what the difference is
+(docs/verdicts.md of embexp). A sweep is a run with others below it: its description is their leaderboard, and its
+artifacts hold the page `leaderboard/leaderboard.html`.
 
-
-def store_errors() -> tuple[type[Exception], ...]:
-    """What MLflow's client raises when a store fails.
-
-    A database that goes away raises SQLAlchemy's own error from the rollback, past MLflow's wrapping; one whose driver
-    is not installed an ImportError.
-    """
-    with timed("importing mlflow"):
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-    return MlflowException, SQLAlchemyError, OSError, ImportError
-
-
-def _unless_locked(method: Callable, *args: Any, **kwargs: Any) -> Any:
-    """What the method gives, tried again while the store is a SQLite file that others write to.
-
-    A transaction that fails leaves nothing behind, so each method may be called again.
-    """
-    end = time.monotonic() + _MOST_SECONDS
-    while True:
-        try:
-            return method(*args, **kwargs)
-        except store_errors() as error:
-            if _LOCKED not in str(error) or time.monotonic() > end:
-                raise
-        time.sleep(random.uniform(0.1, 1.0))  # SQLite refuses one of two that wait for each other, at once
-
-
-def _reported(method: Callable) -> Callable:
-    """Turn MLflow's errors into TrackingError, which the journal survives."""
-
-    @functools.wraps(method)
-    def call(self: "MlflowTracker", *args: Any, **kwargs: Any) -> Any:
-        try:
-            return _unless_locked(method, self, *args, **kwargs)
-        except store_errors() as error:
-            first_line = (str(error).splitlines() or [type(error).__name__])[0]
-            raise TrackingError(
-                f"MLflow at {self.uri} failed in {method.__name__}: {first_line}",
-                expected="a store that answers: check tracking.uri, or run without a store",
-                fix="tracking=none",
-            ) from error
-
-    return call
+To see the runs sorted by score, add `?viewStateShareKey=embexp` to this page's address after `runs`.
+"""
 
 
 class MlflowTracker:
@@ -114,23 +84,23 @@ class MlflowTracker:
         self.experiment = experiment
         self.keeps_model = log_model
         self.checkpoint = checkpoint
-        self.run_id = ""
+        self.run_id = self.run_name = self.experiment_id = ""
         if not telemetry:
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
     @functools.cached_property
     def client(self) -> Any:
         """MLflow's client for this store."""
-        mlflow = _quiet_mlflow()
+        mlflow = quiet_mlflow()
         mlflow.set_tracking_uri(self.uri)
         return mlflow.MlflowClient(self.uri)
 
-    @_reported
+    @reported
     def prepare(self) -> None:
         """Create the store and the experiment if they are missing. Call it once, before any parallel job."""
         path = Path(self.uri.removeprefix("sqlite:///"))
         if self.uri.startswith("sqlite:///") and not path.exists() and path.parent.is_dir():
-            _make_database(path)
+            make_database(path)
         self._experiment_id()
 
     def _experiment_id(self) -> str:
@@ -139,22 +109,25 @@ class MlflowTracker:
         experiment = self.client.get_experiment_by_name(self.experiment)
         if experiment is None:
             try:
-                return self.client.create_experiment(self.experiment)
+                view, content = view_tag(VIEW, "")
+                tags = {view: content, "mlflow.note.content": _HOW_TO_READ}
+                return self.client.create_experiment(self.experiment, tags=tags)
             except MlflowException:  # another process has made it meanwhile
                 experiment = self.client.get_experiment_by_name(self.experiment)
                 if experiment is None:
                     raise
         return experiment.experiment_id
 
-    @_reported
+    @reported
     def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
         """Open a run, below `parent` when given, and return its id; the run that has the key, where there is one."""
-        experiment = self._experiment_id()
+        self.run_name = name
+        self.experiment_id = experiment = self._experiment_id()
         if found := self._run_with(key, experiment) if key else None:
             self.run_id = found
             self.client.update_run(self.run_id, status="RUNNING")
             return self.run_id
-        tags = {tag: value for tag, value in ((PARENT_TAG, parent), (KEY_TAG, key)) if value}
+        tags = source_tags() | {tag: value for tag, value in ((PARENT_TAG, parent), (KEY_TAG, key)) if value}
         self.run_id = self.client.create_run(experiment, run_name=name, tags=tags).info.run_id
         return self.run_id
 
@@ -162,7 +135,7 @@ class MlflowTracker:
         found = self.client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'")
         return found[0].info.run_id if found else None
 
-    @_reported
+    @reported
     def attach(self, key: str) -> None:
         """Take up the run that has the key without opening it again; MLflow adds to finished runs, too.
 
@@ -173,29 +146,30 @@ class MlflowTracker:
         found = self._run_with(key, experiment.experiment_id) if experiment else None
         if not found:
             raise TrackingError(
-                f"MLflow at {self.uri} has no run with {KEY_TAG}={key} in the experiment {self.experiment!r}",
+                f"MLflow at {shown_uri(self.uri)} has no run with {KEY_TAG}={key} in the experiment "
+                f"{self.experiment!r}",
                 expected="the store that the run was sent to: check tracking.uri in its config.yaml",
             )
-        self.run_id = found
+        self.run_id, self.experiment_id = found, experiment.experiment_id
 
-    @_reported
+    @reported
     def latest(self, keys: Collection[str]) -> dict[str, float]:
         """The last value of each of these metrics that the run has."""
         stored = self.client.get_run(self.run_id).data.metrics
-        return {key: stored[allowed_name(key)] for key in keys if allowed_name(key) in stored}
+        return {key: stored[metric_name(key)] for key in keys if metric_name(key) in stored}
 
-    @_reported
+    @reported
     def logged(self, keys: Collection[str]) -> set[tuple[str, int]]:
         """Which of these metrics the run has at which steps."""
         stored = self.client.get_run(self.run_id).data.metrics
         return {
             (key, entry.step)
             for key in keys
-            if allowed_name(key) in stored
-            for entry in self.client.get_metric_history(self.run_id, allowed_name(key))
+            if metric_name(key) in stored
+            for entry in self.client.get_metric_history(self.run_id, metric_name(key))
         }
 
-    @_reported
+    @reported
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Parameters, in batches as large as MLflow takes; values longer than it takes are cut."""
         from mlflow.entities import Param
@@ -204,39 +178,59 @@ class MlflowTracker:
         for start in range(0, len(entries), 100):
             self.client.log_batch(self.run_id, params=entries[start : start + 100])
 
-    @_reported
+    @reported
     def log_tags(self, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
         entries = [RunTag(allowed_name(key), str(value)[:8000]) for key, value in tags.items()]
         self.client.log_batch(self.run_id, tags=entries)
 
-    @_reported
+    @reported
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        entries = [Metric(allowed_name(key), value, now, step or 0) for key, value in metrics.items()]
+        entries = [Metric(metric_name(key), value, now, step or 0) for key, value in metrics.items()]
         self.client.log_batch(self.run_id, metrics=entries)
 
-    @_reported
-    def log_data(self, name: str, context: str, digest: str, num_rows: int, source: str) -> None:
+    @reported
+    def log_data(
+        self,
+        name: str,
+        context: str,
+        digest: str,
+        source: str,
+        num_rows: int | None = None,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
         """Name the rows among the run's datasets, which the UI shows and filters by."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
         from mlflow.exceptions import MlflowException
 
-        dataset = Dataset(name[:500], digest[:36], "local", source, profile=json.dumps({"num_rows": num_rows}))
+        items = {"array": {"items": {"type": "string"}}}
+        schema = [
+            {"name": column, "type": kind, "required": True} | items.get(kind, {})
+            for column, kind in (columns or {}).items()
+        ]
+        dataset = Dataset(
+            name[:500],
+            digest[:36],
+            "local",
+            json.dumps({"uri": source}),
+            schema=json.dumps({"mlflow_colspec": schema}) if schema else None,
+            profile=None if num_rows is None else json.dumps({"num_rows": num_rows}),
+        )
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         try:
             self.client.log_inputs(self.run_id, inputs)
         except MlflowException:  # another job named the same rows at the same moment: now they are there
             self.client.log_inputs(self.run_id, inputs)
 
-    @_reported
+    @reported
     def describe(self, text: str) -> None:
         self.client.set_tag(self.run_id, "mlflow.note.content", text[:8000])
 
-    @_reported
+    @reported
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Store a file, or all files of a folder."""
         if path.is_dir():
@@ -244,7 +238,7 @@ class MlflowTracker:
         else:
             self.client.log_artifact(self.run_id, str(path), folder)
 
-    @_reported
+    @reported
     def log_checkpoint(self, path: Path) -> None:
         """Store a checkpoint's files below `checkpoint/`, as the setting `checkpoint` says."""
         if self.checkpoint == "none":
@@ -255,7 +249,7 @@ class MlflowTracker:
                 folder = Path("checkpoint") / path.name / file.relative_to(path).parent
                 self.client.log_artifact(self.run_id, str(file), folder.as_posix())
 
-    @_reported
+    @reported
     def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
         """Store the model so that `mlflow.sentence_transformers.load_model` finds it, with its step and metrics."""
         from mlflow.entities import Metric
@@ -264,7 +258,7 @@ class MlflowTracker:
             return
         model = self._stored_model() or self._store_model(path, step)
         now = int(time.time() * 1000)
-        entries = [Metric(allowed_name(key), value, now, step, model_id=model) for key, value in metrics.items()]
+        entries = [Metric(metric_name(key), value, now, step, model_id=model) for key, value in metrics.items()]
         self.client.log_batch(self.run_id, metrics=entries)
 
     def _store_model(self, path: Path, step: int) -> str:
@@ -272,13 +266,15 @@ class MlflowTracker:
         import mlflow
         from sentence_transformers import SentenceTransformer
 
-        # Named requirements: to find them MLflow would import the model in another process, 18 s long.
-        needs = [f"{name}=={importlib.metadata.version(name)}" for name in ("sentence-transformers", "torch")]
+        model = SentenceTransformer(str(path), device="cpu")
         with mlflow.start_run(run_id=self.run_id):
             stored = mlflow.sentence_transformers.log_model(
-                SentenceTransformer(str(path), device="cpu"),
-                name="model",
-                pip_requirements=needs,
+                model,
+                name=_REFUSED_BY_MODELS.sub("-", self.run_name) or "model",
+                # Without requirements MLflow imports the model in another process to find them, 18 s long.
+                pip_requirements=_requirements(),
+                signature=mlflow.models.infer_signature(_INPUTS, model.encode(_INPUTS, show_progress_bar=False)),
+                input_example=_INPUTS,
                 registered_model_name=self.register,
                 step=step,
             )
@@ -300,51 +296,25 @@ class MlflowTracker:
                 self.client.delete_logged_model(model.model_id)
         return whole
 
-    @_reported
+    @reported
     def finish(self, status: str) -> None:
         self.client.set_terminated(self.run_id, status)
 
     def where(self) -> str:
-        return f"run {self.run_id} in experiment {self.experiment!r}, {self.uri}"
+        return f"run {self.run_id} in experiment {self.experiment!r}, {shown_uri(self.uri)}"
+
+    def page(self) -> str:
+        return page_of(self.uri, f"experiments/{self.experiment_id}/runs/{self.run_id}")
+
+    @reported
+    def page_of_sweep(self, sweep: str) -> str:
+        """The address of a view of the sweep's runs, best score first, which is stored with the experiment."""
+        name, condition = f"{VIEW}-{sweep}", f"tags.`{SWEEP_TAG}` LIKE '%{sweep}%'"
+        self.client.set_experiment_tag(self.experiment_id, *view_tag(name, condition))
+        return page_of(self.uri, f"experiments/{self.experiment_id}/runs", viewStateShareKey=name)
 
 
-def _make_database(path: Path) -> None:
-    """A SQLite file with MLflow's tables, unless it is there: of several processes one makes it, the others wait.
-
-    It is made in another place, so that a process that is killed meanwhile leaves none half made, and takes its place
-    only where there is none: another process may have opened it.
-    """
-    from filelock import FileLock
-
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        if path.exists():
-            return
-        making = path.with_name(f"{path.name}.making")
-        for left in path.parent.glob(f"{making.name}*"):
-            left.unlink()
-        _quiet_mlflow().MlflowClient(f"sqlite:///{making}").search_experiments()
-        try:
-            os.link(making, path)
-        except FileExistsError:  # by another program, such as MLflow's own server
-            pass
-        except OSError:  # a file system without links
-            making.rename(path)
-        making.unlink(missing_ok=True)
-
-
-def _quiet_mlflow() -> Any:
-    """The module mlflow, which then logs no more than warnings."""
-    import mlflow
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return mlflow
-
-
-def allowed_name(key: str) -> str:
-    """The key with the characters that MLflow refuses replaced: `ndcg@10` becomes `ndcg_at_10`.
-
-    >>> allowed_name("test/retrieval/ndcg@10"), allowed_name("conversion.label_scores.蕴含 (是)")
-    ('test/retrieval/ndcg_at_10', 'conversion.label_scores.蕴含 _是_')
-    """
-    return _REFUSED.sub("_", key.replace("@", "_at_"))
+def _requirements() -> list[str]:
+    """What loading a model needs, in versions that an index has: 2.13.0 of a torch that calls itself 2.13.0+cpu."""
+    names = ("sentence-transformers", "transformers", "torch")
+    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]

@@ -14,6 +14,7 @@ from mlflow_pages import choose_columns, expand, open_artifact, open_page
 from servers import mlflow_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("browser")]  # the browser first: no sweep without one
+SWEEP = "finance: 2 losses x 2 seeds"
 METRIC = "test/sts/spearman_cosine"
 CURVE = "train/dev/sts/spearman_cosine"
 PAINTED = """canvas => {
@@ -51,34 +52,51 @@ def sweep(tmp_path_factory):
         client = mlflow.MlflowClient(uri)
         experiment = client.get_experiment_by_name("embexp").experiment_id
         runs = {run.info.run_name: run for run in client.search_runs([experiment])}
-        (parent,) = (runs.pop(name) for name in list(runs) if name.startswith("sweep "))
-        yield SimpleNamespace(uri=uri, client=client, experiment=experiment, parent=parent, children=runs)
+        parent = runs.pop(SWEEP)
+        (link,) = re.findall(r"^page +(\S+)$", done.stdout, re.MULTILINE)[-1:]
+        known = {"uri": uri, "client": client, "experiment": experiment, "link": link}
+        yield SimpleNamespace(parent=parent, children=runs, **known)
+
+
+def test_the_link_of_a_sweep_shows_its_runs_by_score_with_their_verdicts(sweep, page):
+    from playwright.sync_api import expect
+
+    assert sweep.link.startswith(f"{sweep.uri}/#/experiments/{sweep.experiment}/runs?")
+    open_page(page, sweep.uri, sweep.link.partition("/#/")[2])
+    for name in ("loss", "model", "seed", "score", "score_delta", "verdict"):
+        expect(page.get_by_role("columnheader", name=name, exact=True).first).to_be_visible()
+    best_first = sorted(sweep.children.values(), key=lambda run: -run.data.metrics["score"])
+    links = page.get_by_role("link", name=re.compile(r" · tiny · "))
+    expect(links).to_have_count(4)
+    assert [links.nth(place).inner_text() for place in range(4)] == [run.info.run_name for run in best_first]
+    expect(page.get_by_text(best_first[0].data.tags["verdict"], exact=True).first).to_be_visible()
+    expect(page.get_by_role("link", name=SWEEP)).to_have_count(0)
 
 
 def test_the_table_of_runs_shows_the_children_below_their_sweep_with_what_was_measured(sweep, page):
     from playwright.sync_api import expect
 
     open_page(page, sweep.uri, f"experiments/{sweep.experiment}/runs")
-    expect(page.get_by_role("link", name="sweep ")).to_be_visible()
-    expect(page.get_by_role("link", name="mnrl/tiny/1")).to_have_count(0)
-    expand(page, "sweep ")
-    expect(page.get_by_role("link", name="mnrl/tiny/1")).to_be_visible()
+    expect(page.get_by_role("link", name=SWEEP)).to_be_visible()
+    expect(page.get_by_role("link", name="mnrl · tiny · 1")).to_have_count(0)
+    expand(page, SWEEP)
+    expect(page.get_by_role("link", name="mnrl · tiny · 1").first).to_be_visible()  # the run's, then its model's
     choose_columns(page, METRIC, "loss", "seed")
     for name in (METRIC, "loss", "seed"):
         expect(page.get_by_role("columnheader", name=name, exact=True).first).to_be_visible()
-    assert sweep.children.keys() == {f"{loss}/tiny/{seed}" for loss in ("mnrl", "cosent") for seed in "12"}
+    assert sweep.children.keys() == {f"{loss} · tiny · {seed}" for loss in ("mnrl", "cosent") for seed in "12"}
     for name, run in sweep.children.items():
-        row = page.get_by_role("row").filter(has=page.get_by_role("link", name=name, exact=True))
+        row = page.get_by_role("row").filter(has=page.get_by_role("link", name=name, exact=True)).first
         place = row.get_attribute("row-index")
         cells = page.locator(f".ag-row[row-index='{place}']").get_by_role("gridcell")
-        for text in (str(run.data.metrics[METRIC]), *name.split("/")[::2]):
+        for text in (str(run.data.metrics[METRIC]), *name.split(" · ")[::2]):
             expect(cells.get_by_text(text, exact=True)).to_be_visible()
 
 
 def test_two_runs_are_compared_in_a_chart_that_holds_their_values(sweep, page):
     from playwright.sync_api import expect
 
-    pair = [sweep.children[f"mnrl/tiny/{seed}"] for seed in "12"]
+    pair = [sweep.children[f"mnrl · tiny · {seed}"] for seed in "12"]
     ids = json.dumps([run.info.run_id for run in pair], separators=(",", ":"))
     open_page(page, sweep.uri, f'compare-runs?runs={ids}&experiments=["{sweep.experiment}"]')
     expect(page.get_by_role("heading", name="Comparing 2 Runs")).to_be_visible()
@@ -93,7 +111,7 @@ def test_two_runs_are_compared_in_a_chart_that_holds_their_values(sweep, page):
 def test_the_page_of_a_run_shows_its_closing_table_and_its_data(sweep, page):
     from playwright.sync_api import expect
 
-    run = sweep.client.get_run(sweep.children["mnrl/tiny/1"].info.run_id)
+    run = sweep.client.get_run(sweep.children["mnrl · tiny · 1"].info.run_id)
     open_page(page, sweep.uri, f"experiments/{sweep.experiment}/runs/{run.info.run_id}")
     note = page.get_by_test_id("note-editor-preview-content")
     expect(note.get_by_role("columnheader")).to_have_text(
@@ -103,7 +121,7 @@ def test_the_page_of_a_run_shows_its_closing_table_and_its_data(sweep, page):
     expect(row.get_by_role("cell").nth(2)).to_have_text(f"{run.data.metrics[METRIC]:.4f}")
     expect(row.get_by_role("cell").last).to_have_text(run.data.tags["verdict"])
     digests = [entry.dataset.digest for entry in run.inputs.dataset_inputs]
-    assert len(digests) == 3
+    assert len(digests) == 4  # rows of three splits, and the base model
     expect(page.get_by_role("button", name=f"finance ({digests[0]})")).to_be_visible()
 
 

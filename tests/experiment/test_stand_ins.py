@@ -21,7 +21,7 @@ def planned(folder, *overrides):
 def test_a_public_data_set_that_bundled_rows_stand_in_for_says_so(tmp_path):
     plan = planned(tmp_path, "dataset=qqp", "loss=online_contrastive", "evaluator=[binary]")
     assert plan.choices["dataset"] == plan.stages[-1].dataset.name == "qqp (stand-in: finance_en)"
-    assert plan.name == "online_contrastive/tiny/42 (stand-in: finance_en)"
+    assert plan.name == "online_contrastive · tiny · 42 (stand-in: finance_en)"
     params = _parameters(plan)
     assert (params["dataset"], params["stand_ins"]) == ("qqp (stand-in: finance_en)", "dataset: finance_en")
     assert str(plan.warnings[0]).startswith("Rows of a bundled corpus stand in: finance_en for dataset. The scores say")
@@ -39,7 +39,7 @@ def test_the_data_of_an_evaluator_and_of_a_stage_are_named_too(tmp_path):
 def test_a_model_whose_weights_are_those_of_another_says_so(tmp_path):
     plan = planned(tmp_path, "model=mpnet")
     assert plan.choices["model"] == "mpnet (stand-in: minilm)"
-    assert plan.name == "mnrl/mpnet (stand-in: minilm)/42"
+    assert plan.name == "mnrl · mpnet (stand-in: minilm) · 42"
 
 
 @pytest.mark.parametrize("overrides", [[], ["dataset=finance_zh"], ["model=minilm"], ["paths.data=bundled"]])

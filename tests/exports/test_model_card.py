@@ -14,7 +14,7 @@ NUMBERS = {"base": 0.8, "trained": 0.8123456, "difference": 0.0123456, "low": 0.
 RESULT = {
     "choices": {"dataset": "nli", "model": "minilm", "loss": "mnrl", "modifier": "matryoshka"},
     "seed": 7,
-    "run": {"name": "mnrl/minilm/7"},
+    "run": {"name": "mnrl · minilm · 7"},
     "data": ["nli as triplet (train 776 rows)", "read /home/me/files/nli: 9 -> 8 rows (1 empty)"],
     "warnings": ["4 of 9 rows of test are also in the training data. Type this.", "'a private text' repeats. Type."],
     "comparisons": [ROW | NUMBERS | {"split": split} for split in ("dev", "test")],

@@ -52,6 +52,19 @@ def test_a_searched_rate_is_shown_with_how_flat_its_optimum_is(values, chosen, s
     assert not any("were not searched" in note or "at one learning rate" in note for note in notes)
 
 
+def test_rates_that_were_chosen_on_the_dev_that_gives_the_verdict_flatter_and_that_is_said():
+    found = {"tried": [{"rate": rate, "dev": 0.1 * rate} for rate in (1, 2)], "chosen": 2, "share": 0.25}
+    on_test = replace(recorded(1, 0.1, **{RATE: 2}), searched=found)
+    on_dev = replace(
+        on_test,
+        metrics={key.replace("test/", "dev/"): value for key, value in on_test.metrics.items()},
+        tags={key.replace("/test", "/dev"): value.replace("test/", "dev/") for key, value in on_test.tags.items()},
+    )
+    flatters = "Learning rates were chosen on dev, which also gives the verdicts: these flatter the trained cells."
+    assert flatters in notes_of(on_dev)
+    assert flatters not in notes_of(on_test)
+
+
 def test_a_searched_rate_makes_no_rows_of_its_own():
     runs = [
         recorded(number, 0.1, **{RATE: rate, "trainer.warmup_steps": warmup})

@@ -64,7 +64,7 @@ def test_the_first_shape_of_a_dataset_chooses_and_the_name_is_recorded(tmp_path)
     plan = plan_run(compose(TINY), CHOICES, tmp_path)
     assert plan.choices["loss"] == "mnrl"
     assert plan.config["loss"] == option_of("loss", "mnrl")
-    assert plan.name == "mnrl/tiny/42"
+    assert plan.name == "mnrl · tiny · 42"
     logged = _parameters(plan)
     assert (logged["loss"], logged["loss.scale"], logged["dataset.shape"]) == ("mnrl", 20.0, "triplet")
 

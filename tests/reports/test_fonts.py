@@ -9,10 +9,13 @@ from matplotlib import font_manager
 
 from embexp.reports.pictures import canvas
 from embexp.reports.pictures.canvas import families, picture
-from embexp.reports.pictures.gold_against_predicted import draw_gold_against_predicted
 from embexp.reports.pictures.learning_curves import draw_learning_curves
 from embexp.reports.pictures.projection import draw_projection
-from embexp.reports.pictures.score_histogram import draw_binary_histogram, draw_scored_histogram
+from embexp.reports.pictures.similarities import (
+    draw_binary_histogram,
+    draw_gold_against_predicted,
+    draw_scored_histogram,
+)
 from embexp.reports.pictures.similarity_matrix import draw_similarity_matrix
 
 pytestmark = pytest.mark.usefixtures("only_dejavu", "real_pictures")

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from embexp.reports.pictures.gold_against_predicted import draw_gold_against_predicted
+from embexp.reports.pictures.similarities import draw_gold_against_predicted
 
 FEW = numpy.linspace(0, 1, 11)
 MANY = numpy.round(numpy.linspace(0, 1, 1000), 1)

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from embexp.reports.pictures.score_histogram import _overlap, draw_binary_histogram, draw_scored_histogram
+from embexp.reports.pictures.similarities import _overlap, draw_binary_histogram, draw_scored_histogram
 
 GOLD = numpy.array([0.0, 0.2, 0.5, 0.8, 1.0])
 

@@ -1,5 +1,8 @@
 """MLflow as a tracker, on a real SQLite store."""
 
+import json
+import subprocess
+
 import numpy
 import pytest
 
@@ -10,11 +13,11 @@ from embexp.tracking.mlflow_tracker import PARENT_TAG, MlflowTracker
 CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "rng_state.pth", "1_Pooling/config.json")
 
 
-def tracker_of(store: str, checkpoint: str = "weights", log_model: bool = True) -> MlflowTracker:
+def tracker_of(store: str, checkpoint: str = "weights", log_model: bool = True, name: str = "a run") -> MlflowTracker:
     """A tracker whose run was started."""
     tracker = MlflowTracker(store, "toy", log_model, checkpoint, telemetry=False)
     tracker.prepare()
-    tracker.start("a run")
+    tracker.start(name)
     return tracker
 
 
@@ -42,6 +45,25 @@ def test_metrics_are_stored_with_their_step_and_a_name_that_mlflow_takes(store):
     assert [(metric.step, metric.value) for metric in history] == [(5, 0.25), (10, 0.5)]
 
 
+def test_geometry_and_other_similarities_stand_in_charts_that_sort_last_and_are_read_back_by_their_own_names(store):
+    from embexp.tracking.mlflow_runs import MlflowRuns
+
+    tracker = tracker_of(store)
+    values = {
+        "score": 0.5,
+        "test/sts/spearman_cosine": 0.5,
+        "test/sts/spearman_dot": 0.4,
+        "train/dev/geometry/rank": 3.0,
+    }
+    tracker.log_metrics(values)
+    stored = tracker.client.get_run(tracker.run_id).data.metrics
+    assert sorted(stored)[-2:] == ["z_more/test/sts/spearman_dot", "z_more/train/dev/geometry/rank"]
+    assert tracker.latest(values) == values
+    assert tracker.logged(values) == {(key, 0) for key in values}
+    (run,) = MlflowRuns(tracker, None).matching("")
+    assert run.metrics == values
+
+
 def test_names_with_characters_that_mlflow_refuses_are_stored_with_others(store):
     tracker = tracker_of(store)
     tracker.log_params({"conversion.label_scores.蕴含 (是)": 1.0, "~dataset.steps.split": ""})
@@ -62,6 +84,49 @@ def test_tags_and_status_and_name_are_stored(store):
     assert tracker.where() == f"run {tracker.run_id} in experiment 'toy', {store}"
 
 
+def test_a_run_carries_its_user_its_source_and_the_commit_of_the_working_directory(store, workplace):
+    def tags():
+        tracker = tracker_of(store)
+        return tracker.client.get_run(tracker.run_id).data.tags
+
+    assert tags()["mlflow.user"]
+    assert tags()["mlflow.source.name"] == "embexp"
+    for command in (
+        ["init", "-q"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "a"],
+    ):
+        subprocess.run(["git", *command], cwd=workplace, check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=workplace, check=True, capture_output=True, text=True)
+    assert tags()["mlflow.source.git.commit"] == head.stdout.strip()
+
+
+def test_pages_are_those_of_the_run_and_of_a_view_of_the_sweep_that_the_experiment_holds(store):
+    tracker = tracker_of(store)
+    experiment = tracker.client.get_experiment_by_name("toy")
+    runs = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs"
+    assert tracker.page() == f"{runs}/{tracker.run_id}"
+    assert tracker.page_of_sweep("ab12") == f"{runs}?viewStateShareKey=embexp-ab12"
+    tags = tracker.client.get_experiment(experiment.experiment_id).tags
+    view = json.loads(tags["mlflow.sharedViewState.embexp-ab12"])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`score`", False)
+    assert view["searchFilter"] == "tags.`embexp.sweep` LIKE '%ab12%'"
+    assert "`score`" in tags["mlflow.note.content"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql+psycopg://me:se/cr:et@host:5432/mlflow", "postgresql+psycopg://me:***@host:5432/mlflow"),
+        ("https://me:secret@mlflow.team", "https://me:***@mlflow.team"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+    ],
+)
+def test_a_password_in_the_address_of_a_store_is_not_shown(uri, shown):
+    tracker = MlflowTracker(uri, "toy", False, "none", telemetry=False)
+    assert tracker.where().endswith(f", {shown}")
+    assert "secret" not in tracker.page()
+
+
 def test_a_text_stands_on_the_page_of_the_run_and_the_last_one_counts(store):
     tracker = tracker_of(store)
     tracker.describe("# first")
@@ -72,9 +137,14 @@ def test_a_text_stands_on_the_page_of_the_run_and_the_last_one_counts(store):
 def test_the_rows_that_were_read_are_among_the_datasets_of_the_run_once(store):
     tracker = tracker_of(store)
     for _ in range(2):  # a resumed run logs it again
-        tracker.log_data("金融", "train", "0123456789abcdef", 7, "/data/x.csv")
-    tracker.log_data("金融", "test", "fedcba9876543210", 3, "/data/x.csv")
+        tracker.log_data(
+            "金融", "train", "0123456789abcdef", "/data/x.csv", 7, {"text": "string", "negatives": "array"}
+        )
+    tracker.log_data("金融", "test", "fedcba9876543210", "/data/x.csv", 3)
     inputs = tracker.client.get_run(tracker.run_id).inputs.dataset_inputs
+    (schema,) = (json.loads(each.dataset.schema) for each in inputs if each.dataset.schema)
+    assert [column["name"] for column in schema["mlflow_colspec"]] == ["text", "negatives"]
+    assert {each.dataset.source for each in inputs} == {'{"uri": "/data/x.csv"}'}
     told = {(each.tags[0].value, each.dataset.name, each.dataset.digest, each.dataset.profile) for each in inputs}
     assert told == {
         ("train", "金融", "0123456789abcdef", '{"num_rows": 7}'),
@@ -174,7 +244,7 @@ def test_the_model_loads_back_by_mlflows_own_function(store, tmp_path):
     import mlflow
 
     model = saved_model(tmp_path)
-    tracker = tracker_of(store)
+    tracker = tracker_of(store, name="mnrl · tiny/of 1.2")
     tracker.log_model(tmp_path / "model", 4, {"test/retrieval/ndcg@10": 0.5})
     experiment = tracker.client.get_run(tracker.run_id).info.experiment_id
     (logged,) = tracker.client.search_logged_models(experiment_ids=[experiment])
@@ -183,6 +253,15 @@ def test_the_model_loads_back_by_mlflows_own_function(store, tmp_path):
     assert (reached.key, reached.value, reached.step) == ("test/retrieval/ndcg_at_10", 0.5, 4)
     loaded = mlflow.sentence_transformers.load_model(logged.model_uri)
     assert numpy.array_equal(loaded.encode("the market"), model.encode("the market"))
+    assert logged.name == "mnrl · tiny-of 1-2"
+    served = mlflow.pyfunc.load_model(logged.model_uri)
+    (output,) = served.metadata.signature.outputs.inputs
+    found = served.predict(served.input_example)
+    assert (found.dtype, found.shape) == (output.type, (2, *output.shape[1:]))
+    with open(mlflow.pyfunc.get_model_dependencies(logged.model_uri)) as file:
+        needs = file.read().split()
+    assert {need.partition("==")[0] for need in needs} >= {"sentence-transformers", "transformers", "torch", "mlflow"}
+    assert not any("+" in need for need in needs)  # an index has no torch==2.13.0+cpu
 
 
 @pytest.mark.parametrize("root", ["artifacts", "成果 50%"])

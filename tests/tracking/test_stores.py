@@ -43,7 +43,7 @@ def track_runs(uri: str, parent: str, process: int, folder: Path) -> list[str]:
         ids.append(tracker.start(name, parent, key=name))
         tracker.log_params({f"key.{place}": f"{name}/{place}" for place in range(NUM_PARAMS)})
         tracker.log_tags({"verdict": name})
-        tracker.log_data("toy", "train", name, 7, "/data/toy.csv")
+        tracker.log_data("toy", "train", name, "/data/toy.csv", 7)
         for step in range(1, NUM_STEPS + 1):
             values = {key: value_at(process, number, step, place) for place, key in enumerate(METRICS)}
             tracker.log_metrics(values, step)

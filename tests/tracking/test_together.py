@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from embexp.errors import TrackingError
-from embexp.tracking import mlflow_tracker
+from embexp.tracking import mlflow_store
 from embexp.tracking.mlflow_runs import MlflowRuns
-from embexp.tracking.mlflow_tracker import MlflowTracker, _make_database, _reported
+from embexp.tracking.mlflow_store import make_database, reported
+from embexp.tracking.mlflow_tracker import MlflowTracker
 
 
 def tracker_of(uri: str | None) -> MlflowTracker:
@@ -64,7 +65,7 @@ def making(monkeypatch):
         made.append(path)
         return SimpleNamespace(search_experiments=lambda: [])
 
-    monkeypatch.setattr(mlflow_tracker, "_quiet_mlflow", lambda: SimpleNamespace(MlflowClient=client))
+    monkeypatch.setattr(mlflow_store, "quiet_mlflow", lambda: SimpleNamespace(MlflowClient=client))
     return SimpleNamespace(made=made, meanwhile=meanwhile)
 
 
@@ -72,7 +73,7 @@ def test_a_database_is_made_once_and_half_made_ones_go(tmp_path, making):
     left = tmp_path / "mlflow.db.making"
     left.write_text("half")
     path = tmp_path / "mlflow.db"
-    threads = [threading.Thread(target=_make_database, args=(path,)) for _ in range(8)]
+    threads = [threading.Thread(target=make_database, args=(path,)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -85,7 +86,7 @@ def test_a_database_is_made_once_and_half_made_ones_go(tmp_path, making):
 def test_a_database_that_another_program_made_meanwhile_is_not_replaced(tmp_path, making):
     path = tmp_path / "mlflow.db"
     making.meanwhile.append(lambda: path.write_text("alive"))
-    _make_database(path)
+    make_database(path)
     assert path.read_text() == "alive"
     assert not [*tmp_path.glob("*making*")]
 
@@ -93,7 +94,7 @@ def test_a_database_that_another_program_made_meanwhile_is_not_replaced(tmp_path
 @pytest.mark.usefixtures("making")
 def test_a_database_is_made_on_a_file_system_without_links(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
-    _make_database(tmp_path / "mlflow.db")
+    make_database(tmp_path / "mlflow.db")
     assert (tmp_path / "mlflow.db").read_text() == "made 0"
 
 
@@ -103,7 +104,7 @@ MISSING = ModuleNotFoundError("No module named 'psycopg2'")
 
 @pytest.mark.parametrize("error", [LOST, MISSING, ConnectionResetError(104, "Connection reset by peer")])
 def test_a_database_that_goes_away_is_an_error_of_the_tracker(error):
-    @_reported
+    @reported
     def log_metrics(_tracker):
         raise error
 
@@ -112,11 +113,11 @@ def test_a_database_that_goes_away_is_an_error_of_the_tracker(error):
 
 
 def test_a_locked_file_is_tried_again_and_given_up_in_the_end(monkeypatch):
-    monkeypatch.setattr(mlflow_tracker.time, "sleep", lambda _: None)
+    monkeypatch.setattr(mlflow_store.time, "sleep", lambda _: None)
     locked = OperationalError("INSERT", {}, Exception("database is locked"))
     errors = [locked] * 3
 
-    @_reported
+    @reported
     def start(_tracker):
         if errors:
             raise errors.pop()
@@ -125,6 +126,6 @@ def test_a_locked_file_is_tried_again_and_given_up_in_the_end(monkeypatch):
     tracker = SimpleNamespace(uri="sqlite:///mlflow.db")
     assert start(tracker) == "run"
     errors += [locked] * 2
-    monkeypatch.setattr(mlflow_tracker, "_MOST_SECONDS", -1.0)
+    monkeypatch.setattr(mlflow_store, "_MOST_SECONDS", -1.0)
     with pytest.raises(TrackingError, match="database is locked"):
         start(tracker)

@@ -37,7 +37,7 @@ def test_trials_stand_below_one_parent_and_more_can_be_added(workplace, store, c
     assert {run.data.tags["embexp.study"] for run in (parent, *trials)} == {found["study"]}
     assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
     assert {run.info.status for run in (parent, *trials)} == {"FINISHED"}
-    assert trials[1].info.run_name == "trial 1: mnrl/tiny/42"
+    assert trials[1].info.run_name == "trial 1: mnrl · tiny · 42"
     assert parent.data.params["space.loss.scale"] == "5,40"
     assert parent.data.params["trainer.max_steps"] == "2"
     assert parent.data.params["tune.sampler"] == "TPESampler"

@@ -1,0 +1,199 @@
+"""What is peculiar to MLflow's stores: errors, SQLite files that are missing or locked, names, links to its pages."""
+
+import functools
+import json
+import logging
+import os
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from embexp.core.run_context import timed
+from embexp.errors import TrackingError
+
+# A server that does not answer is given up after some 15 seconds; MLflow's own setting takes four minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+_LOCKED = "database is locked"
+_MOST_SECONDS = (
+    60.0  # that a locked SQLite file is tried again: many runs that start together write one after the other
+)
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """What MLflow's client raises when a store fails.
+
+    A database that goes away raises SQLAlchemy's own error from the rollback, past MLflow's wrapping; one whose driver
+    is not installed an ImportError.
+    """
+    with timed("importing mlflow"):
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+    return MlflowException, SQLAlchemyError, OSError, ImportError
+
+
+def _unless_locked(method: Callable, *args: Any, **kwargs: Any) -> Any:
+    """What the method gives, tried again while the store is a SQLite file that others write to.
+
+    A transaction that fails leaves nothing behind, so each method may be called again.
+    """
+    end = time.monotonic() + _MOST_SECONDS
+    while True:
+        try:
+            return method(*args, **kwargs)
+        except store_errors() as error:
+            if _LOCKED not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(random.uniform(0.1, 1.0))  # SQLite refuses one of two that wait for each other, at once
+
+
+def reported(method: Callable) -> Callable:
+    """Turn MLflow's errors in a tracker's method into TrackingError, which the journal survives."""
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return _unless_locked(method, self, *args, **kwargs)
+        except store_errors() as error:
+            first_line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TrackingError(
+                f"MLflow at {shown_uri(self.uri)} failed in {method.__name__}: {first_line}",
+                expected="a store that answers: check tracking.uri, or run without a store",
+                fix="tracking=none",
+            ) from error
+
+    return call
+
+
+def make_database(path: Path) -> None:
+    """A SQLite file with MLflow's tables, unless it is there: of several processes one makes it, the others wait.
+
+    It is made in another place, so that a process that is killed meanwhile leaves none half made, and takes its place
+    only where there is none: another process may have opened it.
+    """
+    from filelock import FileLock
+
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            return
+        making = path.with_name(f"{path.name}.making")
+        for left in path.parent.glob(f"{making.name}*"):
+            left.unlink()
+        quiet_mlflow().MlflowClient(f"sqlite:///{making}").search_experiments()
+        try:
+            os.link(making, path)
+        except FileExistsError:  # by another program, such as MLflow's own server
+            pass
+        except OSError:  # a file system without links
+            making.rename(path)
+        making.unlink(missing_ok=True)
+
+
+def quiet_mlflow() -> Any:
+    """The module mlflow, which then logs no more than warnings."""
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return mlflow
+
+
+_REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold
+
+
+def allowed_name(key: str) -> str:
+    """The key with the characters that MLflow refuses replaced: `ndcg@10` becomes `ndcg_at_10`.
+
+    >>> allowed_name("test/retrieval/ndcg@10"), allowed_name("conversion.label_scores.蕴含 (是)")
+    ('test/retrieval/ndcg_at_10', 'conversion.label_scores.蕴含 _是_')
+    """
+    return _REFUSED.sub("_", key.replace("@", "_at_"))
+
+
+_LAST = "z_more/"  # sorts after all other sections of a run's charts
+_SECONDARY = re.compile(r"(^|/)geometry/|_(dot|euclidean|manhattan)(_low|_high)?$")
+
+
+def metric_name(key: str) -> str:
+    """The name of a metric in MLflow: geometry, and similarities other than the cosine, come in charts of their own.
+
+    >>> metric_name("test/retrieval/ndcg@10"), metric_name("delta/sts/spearman_dot_low")
+    ('test/retrieval/ndcg_at_10', 'z_more/delta/sts/spearman_dot_low')
+    """
+    name = allowed_name(key)
+    return _LAST + name if _SECONDARY.search(name) else name
+
+
+def recorded_name(name: str) -> str:
+    """What `metric_name` made the name of, as MLflow takes it.
+
+    >>> recorded_name("z_more/base/geometry/uniformity"), recorded_name("base/geometry/uniformity")
+    ('base/geometry/uniformity', 'base/geometry/uniformity')
+    """
+    return name.removeprefix(_LAST)
+
+
+_SOURCE = "mlflow.source.name"
+
+
+def source_tags() -> dict[str, str]:
+    """MLflow's own tags for who ran what: user, source, and the commit of the repository in the working directory.
+
+    MLflow's context providers give them, so that those of a platform (Databricks, a team's plugin) do, too.
+    """
+    from mlflow.tracking.context.registry import resolve_tags
+    from mlflow.utils.git_utils import get_git_commit
+
+    tags = resolve_tags()
+    if Path(tags.get(_SOURCE, "")).name in ("__main__.py", "-", ""):  # of `python -m embexp`, of Python's prompt
+        tags[_SOURCE] = "embexp"
+    commit = get_git_commit(str(Path.cwd()))
+    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+_LOCAL_UI = "http://127.0.0.1:5000"  # where `make ui` and a plain `mlflow ui` answer
+_VIEW_TAG = "mlflow.sharedViewState."  # of an experiment: what MLflow's button "Share" writes, by the key in its link
+_COLUMNS = ("params.`loss`", "params.`model`", "params.`seed`", "metrics.`score`", "metrics.`score_delta`")
+
+
+def view_tag(name: str, condition: str) -> tuple[str, str]:
+    """The experiment's tag that holds a view of its runs, best score first, and its value.
+
+    Args:
+        name: of the view, in links to it.
+        condition: of the runs that it shows, in MLflow's language; empty for all.
+    """
+    state = {
+        "searchFilter": condition,
+        "orderByKey": "metrics.`score`",
+        "orderByAsc": False,
+        "lifecycleFilter": "Active",
+        "selectedColumns": [*_COLUMNS, "tags.`verdict`"],
+        "viewMaximized": False,
+    }
+    return f"{_VIEW_TAG}{name}", json.dumps(state)
+
+
+def shown_uri(uri: str) -> str:
+    """The address of a store without the password in it.
+
+    >>> shown_uri("postgresql://me:secret@host/mlflow"), shown_uri("sqlite:///mlflow.db")
+    ('postgresql://me:***@host/mlflow', 'sqlite:///mlflow.db')
+    """
+    return re.sub(r"(://[^/:@]*):.*@", r"\1:***@", uri)
+
+
+def page_of(uri: str, path: str, **query: str) -> str:
+    """The address of a page of MLflow's UI for a store.
+
+    >>> page_of("http://host:5000/", "experiments/1/runs", viewStateShareKey="ab")
+    'http://host:5000/#/experiments/1/runs?viewStateShareKey=ab'
+    >>> page_of("sqlite:///mlflow.db", "experiments/1/runs/ab")
+    'http://127.0.0.1:5000/#/experiments/1/runs/ab'
+    """
+    server = shown_uri(uri).rstrip("/") if uri.startswith(("http://", "https://")) else _LOCAL_UI
+    return f"{server}/#/{path}{'?' * bool(query)}{urlencode(query)}"
