@@ -42,7 +42,8 @@ bench-gpu: $(READY)  ## the benchmark for one GPU; without one it says that it w
 reproduce: $(READY)  ## the recipes on real data (EMBEXP_DATA=<folder> SIZE=cpu or gpu), two hours on 2 cores; writes RESULTS.md
 	$(BIN)/python -m results.reproduce size=$(or $(SIZE),cpu) $(if $(EMBEXP_DATA),paths.data=$(EMBEXP_DATA))
 
-ui: $(READY)  ## the MLflow UI on this folder's runs, at http://127.0.0.1:5000
+ui: $(READY)  ## the MLflow UI on this folder's runs
+	@echo "All runs, best score first: http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=embexp"
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db
 

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shlex
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -116,6 +117,8 @@ class MlflowTracker:
                 experiment = self.client.get_experiment_by_name(self.experiment)
                 if experiment is None:
                     raise
+        if (view := view_tag(VIEW, ""))[0] not in experiment.tags:  # of an earlier version
+            self.client.set_experiment_tag(experiment.experiment_id, *view)
         return experiment.experiment_id
 
     @reported
@@ -304,14 +307,19 @@ class MlflowTracker:
         return f"run {self.run_id} in experiment {self.experiment!r}, {shown_uri(self.uri)}"
 
     def page(self) -> str:
-        return page_of(self.uri, f"experiments/{self.experiment_id}/runs/{self.run_id}")
+        return page_of(self.uri, f"experiments/{self.experiment_id}/runs/{self.run_id}") + self._after()
+
+    def _after(self) -> str:
+        """What makes a page of a file answer."""
+        is_file = self.uri.startswith("sqlite:")
+        return f" (after: {shlex.join(['mlflow', 'ui', '--backend-store-uri', self.uri])})" if is_file else ""
 
     @reported
     def page_of_sweep(self, sweep: str) -> str:
         """The address of a view of the sweep's runs, best score first, which is stored with the experiment."""
         name, condition = f"{VIEW}-{sweep}", f"tags.`{SWEEP_TAG}` LIKE '%{sweep}%'"
         self.client.set_experiment_tag(self.experiment_id, *view_tag(name, condition))
-        return page_of(self.uri, f"experiments/{self.experiment_id}/runs", viewStateShareKey=name)
+        return page_of(self.uri, f"experiments/{self.experiment_id}/runs", viewStateShareKey=name) + self._after()
 
 
 def _requirements() -> list[str]:

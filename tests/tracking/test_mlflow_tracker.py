@@ -104,8 +104,9 @@ def test_pages_are_those_of_the_run_and_of_a_view_of_the_sweep_that_the_experime
     tracker = tracker_of(store)
     experiment = tracker.client.get_experiment_by_name("toy")
     runs = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs"
-    assert tracker.page() == f"{runs}/{tracker.run_id}"
-    assert tracker.page_of_sweep("ab12") == f"{runs}?viewStateShareKey=embexp-ab12"
+    after = f" (after: mlflow ui --backend-store-uri {store})"
+    assert tracker.page() == f"{runs}/{tracker.run_id}{after}"
+    assert tracker.page_of_sweep("ab12") == f"{runs}?viewStateShareKey=embexp-ab12{after}"
     tags = tracker.client.get_experiment(experiment.experiment_id).tags
     view = json.loads(tags["mlflow.sharedViewState.embexp-ab12"])
     assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`score`", False)
