@@ -45,7 +45,7 @@ def test_every_model_gets_a_run_below_one_parent_and_a_place_in_the_table(workpl
         assert score["low"] < score["value"] < score["high"]
         assert metrics["cost/parameters"] == row["parameters"] > 0
         assert metrics["cost/encode_texts_per_second"] > 0
-        assert "dev/geometry/uniformity" in metrics
+        assert "z_more/dev/geometry/uniformity" in metrics
     values = [row["scores"][key]["value"] for row in found["models"]]
     assert values == sorted(values, reverse=True)
     assert found["models"][0]["scores"][key]["is_best"]

@@ -68,6 +68,9 @@ def test_folders_and_mlflow_give_the_same_leaderboard(sweep, workplace, capsys):
         for given in (SWEEP_ID, sweep, workplace / "sweeps" / "2026-11-30" / "10-00-00")
     ]
     boards.append(without_ids(ranked("filter=params.model = 'minilm'")))
+    told = [board.pop("measured") for board in boards]  # the store does not know what was typed
+    assert told[0][-1] == told[2][-1] != told[1][-1] == told[3][-1]
+    assert len({tuple(sentences[:-1]) for sentences in told}) == 1
     failed = boards[0]["notes"][-1]
     assert failed == "Of 5 runs 1 have not finished and do not count: 1 FAILED."
     assert boards[0] == boards[1] == boards[2]
@@ -81,6 +84,19 @@ def test_folders_and_mlflow_give_the_same_leaderboard(sweep, workplace, capsys):
         (["(untouched)"], ""),
     ]
     assert "taken of the runs' examples, paired" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"), [("latex", "% \\usepackage{booktabs}"), ("csv", "loss,model,"), ("markdown", "# ")]
+)
+def test_the_leaderboard_is_printed_as_text_to_copy(sweep, capsys, form, begins):
+    capsys.readouterr()
+    ranked(f"sweep={SWEEP_ID}", f"format={form}")
+    printed = capsys.readouterr().out
+    assert printed.startswith(begins)
+    assert "in         " not in printed
+    with pytest.raises(ConfigError, match="format"):
+        ranked(f"sweep={SWEEP_ID}", "format=tex")
 
 
 @pytest.mark.parametrize("by_id", [True, False])

@@ -182,6 +182,7 @@ class _Leaderboard:
     metric: str | None = None
     cost: str = "encode_texts_per_second"
     resamples: int = 2000
+    format: str | None = None
     output: str | None = None
     tracking: Any = None
     paths: Any = None

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -251,6 +252,43 @@ def _same_predictions(groups: Sequence[CellGroup]) -> Iterator[str]:
             names = [label(place.row if one_column else (*place.row, *place.column)) for place in same]
             cells = f"{listed(names[:-1])} and {names[-1]}"
             yield f"{cells} gave identical predictions: they are one result, not {len(same)}."
+
+
+def how_measured(
+    groups: Sequence[CellGroup], results: Sequence[GroupResult], resamples: int, command: str
+) -> Iterator[str]:
+    """What was trained and evaluated, and how, for people who write about it.
+
+    Args:
+        command: that began the runs; empty where it is not known.
+    """
+    entries = [entry for group in groups for place in group.places for entry in place.entries]
+    if not entries:
+        return
+
+    packages = {name: _values(entries, f"version.{name}") for name in ("embexp", "sentence-transformers")}
+    made_by = " and ".join(f"{name} {version}" for name, version in packages.items() if version)
+    commit, rows = _values(entries, "commit"), _values(entries, "dataset.train_rows")
+    code = f" with {made_by}" * bool(made_by) + f" (commit {commit})" * bool(commit)
+    yield f"Trained on {_values(entries, DATASET)}{f' ({rows} rows)' * bool(rows)}{code}."
+    for group, result in zip(groups, results, strict=True):
+        seeds = sorted({len(place.entries) for place in group.places})
+        examples = f" on {result.paired.rows:,} examples" if result.paired else ""
+        means = "" if seeds == [1] else f", means over {listed(map(str, seeds))} seeds"
+        yield f"Scores are {group.places[0].metric}{examples}{means}."
+    if any(result.paired for result in results):
+        yield (
+            "Differences to the untouched model have 95 % intervals of the paired bootstrap over examples and seeds "
+            f"({resamples:,} resamples), corrected for the number of cells (Holm)."
+        )
+    days = sorted({time.strftime("%Y-%m-%d", time.gmtime(entry.run.ended)) for entry in entries if entry.run.ended > 1})
+    if days:
+        yield f"Measured {' to '.join(dict.fromkeys((days[0], days[-1])))}{f' by: {command}' * bool(command)}."
+
+
+def _values(entries: Sequence[RunEntry], key: str) -> str:
+    """All values of a tag or a parameter; empty where no run has it."""
+    return ", ".join(sorted({entry.run.tags.get(key) or entry.value(key) for entry in entries} - {MISSING}))
 
 
 def notes_on_left_out(

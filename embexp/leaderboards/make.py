@@ -1,6 +1,7 @@
 """A leaderboard of finished runs: made from their results, printed, written, sent to the tracker."""
 
 import math
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -13,19 +14,21 @@ from omegaconf import DictConfig
 from embexp.cli.app import run_command
 from embexp.cli.quoting import quoted
 from embexp.config.compose import instantiate, resolve
-from embexp.core.arguments import RESAMPLES, problems_with, refuse
+from embexp.config.session import shell_command
+from embexp.core.arguments import RESAMPLES, LegalValues, problems_with, refuse
 from embexp.core.run_folder import write_json, write_text
 from embexp.errors import ConfigError
 from embexp.evaluation.stats.multiple_comparisons import CorrectedVerdict, correct_verdicts
 from embexp.evaluation.stats.power import what_decides
 from embexp.evaluation.stats.verdicts import Margins, default_margins, margin_of, margin_problems, margins_in
+from embexp.experiment.sweep_record import read_sweep
 from embexp.leaderboards.axes import Axes, Place, RunEntry, choose_axes, group_by_place
 from embexp.leaderboards.bottom_line import bottom_line
 from embexp.leaderboards.cells import COST_COLUMNS, CellResult, GroupResult, costs_of, curve_of, find_cost, mark_fronts
-from embexp.leaderboards.groups import CellGroup, group_places, notes_on, notes_on_left_out
+from embexp.leaderboards.groups import CellGroup, group_places, how_measured, notes_on, notes_on_left_out
 from embexp.leaderboards.page import leaderboard_page
 from embexp.leaderboards.runs import ARTIFACTS, RunSource, entries_of, newest, send_leaderboard, source_of
-from embexp.leaderboards.tables import as_csv, as_markdown, print_leaderboard
+from embexp.leaderboards.tables import as_csv, as_latex, as_markdown, print_leaderboard
 from embexp.protocols import Tracker
 from embexp.reports.leaderboard_content import (
     UNTOUCHED,
@@ -50,6 +53,7 @@ def make_leaderboard(
     cost: str = "encode_texts_per_second",
     resamples: int = 2000,
     margins: Margins | None = None,
+    command: str = "",
 ) -> Leaderboard:
     """The leaderboard of all runs that have finished and are not outdated; without any it is empty and says so.
 
@@ -59,6 +63,7 @@ def make_leaderboard(
         cost: the cost of the front: one of `COST_COLUMNS`.
         resamples: bootstrap resamples of each interval that is computed from examples.
         margins: the smallest differences worth having; None: those of conf/verdict/default.yaml.
+        command: that began the runs, where it is known.
 
     Raises:
         ConfigError: no run has that metric or parameter, or there is no such cost.
@@ -86,6 +91,7 @@ def make_leaderboard(
         costs=tuple(each for each in COST_COLUMNS if any(each.name in cell.costs for cell in trained)),
         cost=cost,
         notes=(*notes_on(trained, groups, axes), *notes_on_left_out(runs, every, entries)),
+        measured=tuple(how_measured(groups, results, resamples, command)),
         bottom_lines=tuple(_bottom_lines(cells, results, entries, sum(run.status != FINISHED for run in runs))),
     )
 
@@ -168,11 +174,12 @@ def _rows(cells: Sequence[LeaderboardCell]) -> tuple[Labels, ...]:
 
 
 def write_leaderboard(leaderboard: Leaderboard, folder: Path) -> None:
-    """Write leaderboard.md, .csv, .json and .html, and the pictures heat_map, intervals, pareto and curves (PNG)."""
+    """Write leaderboard.md, .csv, .tex, .json, .html, and the pictures heat_map, intervals, pareto, curves (PNG)."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [*_draw(leaderboard, folder)]
     write_text(folder / "leaderboard.md", as_markdown(leaderboard))
     write_text(folder / "leaderboard.csv", as_csv(leaderboard))
+    write_text(folder / "leaderboard.tex", as_latex(leaderboard))
     write_json(folder / "leaderboard.json", as_plain(leaderboard))
     write_text(folder / "leaderboard.html", leaderboard_page(leaderboard, pictures))
 
@@ -219,10 +226,21 @@ def as_overrides(arguments: Sequence[str]) -> list[str]:
 def _run_leaderboard(
     config: DictConfig, _choices: dict[str, Any] | None = None, _folder: Path | None = None
 ) -> dict[str, Any]:
-    return as_plain(leaderboard_of(config, print_leaderboard))
+    return as_plain(leaderboard_of(config, _print))
 
 
-def leaderboard_of(config: DictConfig, show: Callable[[Leaderboard], None] | None = None) -> Leaderboard:
+_FORMATS = {"markdown": as_markdown, "csv": as_csv, "latex": as_latex}
+
+
+def _print(leaderboard: Leaderboard, form: str | None) -> None:
+    """The leaderboard on the terminal, or as text to copy."""
+    if form:
+        print(_FORMATS[form](leaderboard).removeprefix("\ufeff"), end="")  # which is for files
+    else:
+        print_leaderboard(leaderboard)
+
+
+def leaderboard_of(config: DictConfig, show: Callable[[Leaderboard, str | None], None] | None = None) -> Leaderboard:
     """Make the leaderboard of a sweep, or of the runs that a filter finds; show it, write it, store it with the sweep.
 
     Raises:
@@ -239,13 +257,18 @@ def leaderboard_of(config: DictConfig, show: Callable[[Leaderboard], None] | Non
         expected = "one of them; a filter can name some runs of a sweep"
         raise ConfigError(text, key="sweep", given=settings["of_sweep"], expected=expected, fix=fix)
     resamples = problems_with("resamples", settings["resamples"], RESAMPLES, such_as=2000)
-    refuse((*resamples, *margin_problems(settings)))
+    forms = LegalValues(one_of=tuple(_FORMATS), optional=True)
+    form = problems_with("format", settings["format"], forms, such_as="latex")
+    refuse((*resamples, *form, *margin_problems(settings)))
     tracker = instantiate(settings["tracking"])
     with tempfile.TemporaryDirectory() as scratch:
         source = source_of(settings, tracker, Path(scratch))
-        leaderboard = make_leaderboard(source.runs, *(settings[key] for key in _ARGUMENTS), margins_in(settings))
+        chosen, command = [settings[key] for key in _ARGUMENTS], ""
+        if source.folder:
+            command = shell_command("", ["-m", *map(shlex.quote, read_sweep(source.folder)["overrides"])])
+        leaderboard = make_leaderboard(source.runs, *chosen, margins_in(settings), command)
         if show:
-            show(leaderboard)
+            show(leaderboard, settings["format"])
         _keep(leaderboard, settings, source, tracker, Path(scratch) / "leaderboard")
     return leaderboard
 
@@ -259,7 +282,7 @@ def _keep(
     folders = requested + own or ([scratch] if source.parent else [])
     for folder in folders:
         write_leaderboard(leaderboard, folder)
-    for folder in requested + own:
+    for folder in (requested + own) * (settings["format"] is None):
         print(f"in         {folder}")
     if source.parent:
         send_leaderboard(folders[0], source, tracker)

@@ -1,4 +1,4 @@
-"""A leaderboard as one self-contained page of HTML: sortable tables and pictures."""
+"""A leaderboard as one self-contained page of HTML: what to do, sortable tables, pictures, and texts to copy."""
 
 import base64
 import math
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from embexp.leaderboards.tables import bottom_lines_of, notes_of
+from embexp.leaderboards.tables import as_csv, as_latex, as_markdown, bottom_lines_of, notes_of
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
 from embexp.reports.verdict_words import kind_of
 
@@ -30,6 +30,11 @@ def leaderboard_page(leaderboard: Leaderboard, pictures: Sequence[Path]) -> str:
         ranking={"headings": _headings(leaderboard), "lines": [_line(leaderboard, cell) for cell in leaderboard.cells]},
         notes=notes_of(leaderboard),
         bottom_lines=bottom_lines_of(leaderboard),
+        copies={
+            "Markdown": as_markdown(leaderboard),
+            "CSV": as_csv(leaderboard).removeprefix("\ufeff"),
+            "LaTeX": as_latex(leaderboard),
+        },
         pictures=[
             {"name": path.stem.replace("_", " "), "data": base64.b64encode(path.read_bytes()).decode()}
             for path in pictures

@@ -201,6 +201,41 @@ def _escaped(text: str) -> str:
     return " ".join(text.split())
 
 
+_LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "·": r"$\cdot$"}
+)
+
+
+def as_latex(leaderboard: Leaderboard) -> str:
+    """All cells as a table of booktabs, the best in bold, with what was measured as its caption."""
+    headings, lines = _ranking(leaderboard)
+    names = len(leaderboard.name_headings)
+    bold = [r"\textbf{%s}" if cell.is_best else "%s" for cell in leaderboard.cells]
+    rows = [
+        " & ".join([*line[:names], look % line[names], *line[names + 1 :]])
+        for look, line in zip(bold, ([each.translate(_LATEX) for each in line] for line in lines), strict=True)
+    ]
+    caption = " ".join(leaderboard.measured) or leaderboard.title
+    return "\n".join(
+        [
+            r"% \usepackage{booktabs}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\begin{{tabular}}{{{'l' * names}{'r' * (len(headings) - names - 1)}l}}",
+            r"\toprule",
+            rf"{' & '.join(each.translate(_LATEX) for each in headings)} \\",
+            r"\midrule",
+            *(rf"{row} \\" for row in rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            rf"\caption{{{caption.translate(_LATEX)}}}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
 def as_rows(leaderboard: Leaderboard) -> list[dict[str, Any]]:
     """All numbers, a row for each cell: what it is of, its values, its costs."""
     keys = (*leaderboard.row_keys, *leaderboard.column_keys)

@@ -148,6 +148,7 @@ class Leaderboard:
         costs: those that any cell has; `cost` is the name of the front's.
         notes: what a reader must know, a sentence each.
         bottom_lines: what to do, for each group of cells.
+        measured: how this was measured, sentence by sentence, for people who write about it.
     """
 
     row_keys: Labels
@@ -160,6 +161,7 @@ class Leaderboard:
     cost: str
     notes: tuple[str, ...]
     bottom_lines: tuple[BottomLine, ...] = ()
+    measured: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

@@ -159,7 +159,8 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
     folders = job_folders(sweep.folder)
     statuses = readable([folder for folder in folders if (folder / RESULT).is_file()], status_of)
     failed = [_failure_lines(folder, read_json(folder / RESULT)) for folder, status in statuses if status == "FAILED"]
-    board = make_leaderboard(runs_of_sweep(sweep.folder), margins=sweep.margins)
+    command = shell_command("", ["-m", *map(shlex.quote, sweep.overrides)])
+    board = make_leaderboard(runs_of_sweep(sweep.folder), margins=sweep.margins, command=command)
     write_leaderboard(board, sweep.folder / _BOARD)
     print_leaderboard(board)
     for line in failed:

@@ -149,7 +149,8 @@ def source_tags() -> dict[str, str]:
     from mlflow.utils.git_utils import get_git_commit
 
     tags = resolve_tags()
-    if Path(tags.get(_SOURCE, "")).name in ("__main__.py", "-", ""):  # of `python -m embexp`, of Python's prompt
+    program = Path(tags.get(_SOURCE, "")).name
+    if program in ("__main__.py", "") or program.startswith("-"):  # of `python -m embexp`, of Python's prompt
         tags[_SOURCE] = "embexp"
     commit = get_git_commit(str(Path.cwd()))
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})

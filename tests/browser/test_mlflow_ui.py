@@ -146,6 +146,20 @@ def test_the_leaderboard_sorts_when_it_is_opened_as_a_file(sweep, page, tmp_path
     file = sweep.client.download_artifacts(sweep.parent.info.run_id, "leaderboard/leaderboard.html", str(tmp_path))
     page.goto(f"file://{file}")
     check_sorting(page.locator("#ranking"))
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for name, begins in (
+        ("Markdown", "# loss"),
+        ("CSV", "loss,model,"),
+        ("LaTeX", "% "),
+        ("how this was", "Trained on "),
+    ):
+        button = page.get_by_role("button", name=name)
+        button.click()
+        assert page.evaluate("navigator.clipboard.readText()").startswith(begins)
+    dark = page.context.browser.new_page(color_scheme="dark")
+    dark.goto(f"file://{file}")
+    assert dark.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(27, 27, 29)"
+    dark.close()
 
 
 def check_sorting(table) -> None:

@@ -163,5 +163,5 @@ def test_the_command_line_refuses_with_one_message():
     command = [sys.executable, "-m", "embexp", "export=hub", "model=tiny"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("Error: ") == 1
     assert "export.hub.repo was not given. Expected a repository" in done.stderr

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from embexp.leaderboards.make import make_leaderboard
-from embexp.leaderboards.tables import _pivot_table, _tables, as_csv, as_markdown, notes_of
+from embexp.leaderboards.tables import _pivot_table, _tables, as_csv, as_latex, as_markdown, notes_of
 from embexp.reports.tables import as_text, fitting, print_table
 
 
@@ -88,3 +88,28 @@ def test_csv_has_all_numbers_and_opens_in_a_spreadsheet(leaderboard):
     assert float(row["difference"]) == pytest.approx(0.06)
     assert (row["seeds"], row["runs"], row["seconds"]) == ("1 2", "run 1 run 2", "15.0")
     assert {row["std"] for row in rows if row["is_base"] == "True"} == {""}
+
+
+def test_latex_is_a_table_of_booktabs_with_escaped_names_and_the_best_in_bold():
+    runs = [recorded(1, 0.05, loss="m_n&rl", seed="1"), recorded(2, 0.01, loss="100 %", seed="1")]
+    text = as_latex(make_leaderboard(runs, command="python -m embexp -m loss=a_b"))
+    assert r"m\_n\&rl & minilm & \textbf{0.6500*" in text
+    assert r"100 \% & minilm & 0.6100" in text
+    lines = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len({line.replace(r"\&", "").count("&") for line in lines}) == 1
+    columns = text.partition(r"\begin{tabular}{")[2].partition("}")[0]
+    assert len(columns) == lines[0].count("&") + 1
+    assert r"by: python -m embexp -m loss=a\_b." in text
+    assert [text.count(each) for each in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+
+
+def test_how_it_was_measured_is_said_in_sentences():
+    tags = {"version.embexp": "0.1.0", "version.sentence-transformers": "6.2.0", "commit": "ab12"}
+    runs = [recorded(number, 0.05, seed=str(number), **{"dataset.train_rows": 590}) for number in (100_000, 200_000)]
+    for run in runs:
+        run.tags.update(tags)
+    assert make_leaderboard(runs).measured == (
+        "Trained on finance (590 rows) with embexp 0.1.0 and sentence-transformers 6.2.0 (commit ab12).",
+        "Scores are test/sts/spearman_cosine, means over 2 seeds.",
+        "Measured 1970-01-02 to 1970-01-03.",
+    )

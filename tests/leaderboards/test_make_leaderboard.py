@@ -13,7 +13,7 @@ from embexp.errors import ConfigError
 from embexp.leaderboards.make import make_leaderboard, write_leaderboard
 from embexp.leaderboards.runs import runs_in
 
-FILES = {"leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.html"}
+FILES = {"leaderboard.tex", "leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.html"}
 PICTURES = {"heat_map.png", "intervals.png", "pareto.png"}
 
 

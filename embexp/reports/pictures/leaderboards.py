@@ -40,12 +40,12 @@ _DARK = 0.6  # share of the scale from which on numbers are white
 def draw_heat_map(path: Path, leaderboard: Leaderboard) -> None:
     """Rows by columns, coloured by the difference to the untouched model; PNG.
 
-    A number in brackets is neither better nor worse, one with a star is best or tied with it. Of more than 40 rows
-    those that gained most are drawn.
+    Where neither better nor worse was shown a cell is grey and its number in brackets; one with a star is best or tied
+    with it. Of more than 40 rows those that gained most are drawn.
     """
     rows, columns = leaderboard.rows[:_MOST_ROWS], leaderboard.columns[:_MOST_COLUMNS]
     cells = [[next(iter(leaderboard.at(row, column)), None) for column in columns] for row in rows]
-    values = numpy.array([[cell.difference.value if cell else math.nan for cell in line] for line in cells])
+    values = numpy.array([[_shown_gain(cell) for cell in line] for line in cells])
     names = [label(row, _ROW_COLUMNS) for row in rows], [label(column, _COLUMN_COLUMNS) for column in columns]
     has_values = len(columns) <= _MOST_WITH_VALUES
     subject = f"{', '.join(leaderboard.metrics)}{'; (…): neither better nor worse, *: best or tied' * has_values}"
@@ -57,6 +57,11 @@ def draw_heat_map(path: Path, leaderboard: Leaderboard) -> None:
         if has_values:
             _write_values(axis, cells, image)
         figure.colorbar(image, ax=axis, format=_signed, shrink=0.9, aspect=max(6, len(rows)))
+
+
+def _shown_gain(cell: LeaderboardCell | None) -> float:
+    """What gives the cell its colour: nothing, unless a difference was shown."""
+    return cell.difference.value if cell and kind_of(cell.verdict) in (BETTER, WORSE) else math.nan
 
 
 def _signed(value: float, _: int) -> str:
@@ -83,7 +88,7 @@ def _write_values(axis: "Axes", cells: Sequence[Sequence[LeaderboardCell | None]
     for row, line in enumerate(cells):
         for column, cell in enumerate(line):
             if cell and not math.isnan(cell.difference.value):
-                is_dark = abs(image.norm(cell.difference.value) - 0.5) * 2 > _DARK
+                is_dark = abs(image.norm(_shown_gain(cell)) - 0.5) * 2 > _DARK
                 colour = "white" if is_dark else "black"
                 axis.text(column, row, _value_text(cell), ha="center", va="center", fontsize=11, color=colour)
 
