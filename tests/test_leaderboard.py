@@ -89,7 +89,8 @@ def test_folders_and_mlflow_give_the_same_leaderboard(sweep, workplace, capsys):
 @pytest.mark.parametrize(
     ("form", "begins"), [("latex", "% \\usepackage{booktabs}"), ("csv", "loss,model,"), ("markdown", "# ")]
 )
-def test_the_leaderboard_is_printed_as_text_to_copy(sweep, capsys, form, begins):
+@pytest.mark.usefixtures("sweep")
+def test_the_leaderboard_is_printed_as_text_to_copy(capsys, form, begins):
     capsys.readouterr()
     ranked(f"sweep={SWEEP_ID}", f"format={form}")
     printed = capsys.readouterr().out
