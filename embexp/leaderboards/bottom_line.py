@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from embexp.config.session import shell_command
-from embexp.evaluation.stats.power import Design, Needed, Prospect, measured_variances, needed_for_equal, needed_to_show
+from embexp.evaluation.stats.power import (
+    Needed,
+    Prospect,
+    design_of,
+    measured_variances,
+    needed_for_equal,
+    needed_to_show,
+)
 from embexp.evaluation.stats.seeds import LEVEL, Cell, cell_difference
 from embexp.evaluation.stats.verdicts import verdict
 from embexp.experiment.stage_config import MAIN
@@ -166,11 +173,8 @@ def _deciding(
         rows: how many examples there are; the units that are drawn may be groups of them.
     """
     first, second = pair
-    seeds = tuple(len(cell.values) if cell.has_seed else 0 for cell in pair)
-    others = {id(cell): cell for cell in pool if cell is not first and cell is not second}
-    more = sum(len(cell.values) - 1 for cell in others.values() if cell.has_seed)
-    variances = measured_variances(first, second, pool).variances
-    prospect = Prospect(variances, Design(first.examples, seeds, more), margin, level)
+    design = design_of(first, second, pool)
+    prospect, seeds = Prospect(measured_variances(first, second, pool).variances, design, margin, level), design.seeds
 
     def needed(each: Prospect) -> Needed:
         is_small = margin and abs(difference) < margin
