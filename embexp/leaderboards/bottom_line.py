@@ -120,6 +120,10 @@ def _rivals(best: LeaderboardCell, cells: Sequence[LeaderboardCell], result: Gro
     intervals, and a cell is worse, or tied with the best.
     """
     others = [cell for cell in cells if cell is not best and not (cell.is_base and cell.column == best.column)]
+    bases = {
+        cell.column for cell in cells if cell.is_base
+    }  # a cell that is identical to its untouched model is that one
+    others = [cell for cell in others if cell.verdict != IDENTICAL or cell.column not in bases]
     others = [cell for cell in others if not math.isnan(cell.score.value)]
     if result.paired is None:
         is_first = _key(best) in result.best
@@ -187,10 +191,12 @@ def _deciding(
         parts.append(_more_seeds(enough - fewest))
     if (found.examples or 0) > first.examples:
         parts.append(_more_rows((found.examples - first.examples) * per_unit))
-    for number in () if parts else (2 * max(seeds), 4 * max(seeds), _MOST_SEEDS):
-        examples = needed(replace(prospect, design=prospect.design.with_seeds(number))).examples
-        if examples and not parts:
-            both = _more_seeds(number - fewest), _more_rows((examples - first.examples) * per_unit)
+    if not parts:
+        numbers = (2 * max(seeds), 4 * max(seeds), max(_MOST_SEEDS, 8 * max(seeds)))
+        examples = {each: needed(replace(prospect, design=design.with_seeds(each))).examples for each in numbers}
+        if least := examples[numbers[-1]]:  # the fewest seeds that want hardly more examples than many seeds do
+            number = next(each for each in numbers if (examples[each] or math.inf) <= 1.5 * least)
+            both = _more_seeds(number - fewest), _more_rows((examples[number] - first.examples) * per_unit)
             parts.append(" together with ".join(both))
     return _Decides(" or ".join(parts), enough)
 

@@ -269,7 +269,7 @@ def how_measured(
     packages = {name: _values(entries, f"version.{name}") for name in ("embexp", "sentence-transformers")}
     made_by = " and ".join(f"{name} {version}" for name, version in packages.items() if version)
     commit, rows = _values(entries, "commit"), _values(entries, "dataset.train_rows")
-    code = f" with {made_by}" * bool(made_by) + f" (commit {commit})" * bool(commit)
+    code = f" with {made_by}" * bool(made_by) + f" (commit {commit})" * (commit not in ("", "installed", "unknown"))
     yield f"Trained on {_values(entries, DATASET)}{f' ({rows} rows)' * bool(rows)}{code}."
     for group, result in zip(groups, results, strict=True):
         seeds = sorted({len(place.entries) for place in group.places})

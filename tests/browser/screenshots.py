@@ -27,7 +27,7 @@ def take_pictures(store: str) -> None:
         newest = client.search_runs([experiment], f"tags.`{SWEEP_TAG}` LIKE '%'", max_results=1)[0].data.tags
         parent, sweep = newest["mlflow.parentRunId"], newest[SWEEP_TAG].split()[-1].strip(",")
         children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
-        page = new_page(browser, width=1280, height=355 + 32 * len(children), device_scale_factor=1.5)
+        page = new_page(browser, width=1500, height=355 + 32 * len(children), device_scale_factor=1.5)
         link = page_of(uri, f"experiments/{experiment}/runs", viewStateShareKey=f"{VIEW}-{sweep}")
         show_runs(page, uri, link.partition("/#/")[2], children[0].info.run_name)
         page.screenshot(path=DOCS / "mlflow_sweep.png")

@@ -117,6 +117,16 @@ def test_without_values_of_examples_ties_are_undecided(gain, decision):
     assert line.command.startswith("python -m embexp.export") == (decision == SHIP)
 
 
+def test_a_cell_that_is_identical_to_its_untouched_model_is_decided_with_that_one(tmp_path):
+    runs = runs_of(tmp_path, [("mnrl", 0.3, "minilm"), ("contrastive", 1.0, "minilm")], seeds=(1, 2))
+    for run in runs[2:]:
+        run.tags["verdict"] = "identical"
+    leaderboard, line = line_of(runs)
+    assert [cell.verdict for cell in leaderboard.trained] == ["better", "identical"]
+    assert line.decision == SHIP
+    assert [text.partition(":")[0] for text in said(line, "against")] == ["the untouched minilm"]
+
+
 def test_runs_that_did_not_finish_are_said(tmp_path):
     runs = [*runs_of(tmp_path, [("mnrl", 0.3, "minilm")]), recorded(9, 0.0, status="FAILED", loss="x")]
     _, line = line_of(runs)
