@@ -1,6 +1,5 @@
 """Mistakes on the command line: one message, exit code 1, no traceback, nothing left behind, nothing heavy imported."""
 
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
 from embexp.config.session import conf_dir
+from embexp.core.run_folder import held
 from embexp.errors import ConfigError
 
 # Runs the command line in its arguments, then tells which slow libraries were imported.
@@ -101,8 +101,16 @@ def test_a_mistake_gets_one_message_and_touches_nothing(arguments, messages, tmp
     assert done.stderr.count("Error:") == 1
     assert "Traceback" not in done.stderr
     assert "IMPORTED []" in done.stderr
-    assert not (tmp_path / "mlflow.db").exists()
-    assert not (tmp_path / "mlruns").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", [".", "mine"])
+def test_a_refused_run_removes_no_folder_of_the_user(place, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    done = run("loss.scale=-1", f"hydra.run.dir={place}", folder=tmp_path)
+    assert done.returncode == 1
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"]])
@@ -151,11 +159,11 @@ def test_half_precision_on_a_cpu_is_refused(tmp_path):
     assert "trainer.fp16=true needs a GPU" in done.stderr
 
 
-def test_a_failed_job_leaves_its_error_in_its_folder(tmp_path):
-    run("shape=text", "hydra.run.dir=here", folder=tmp_path)
-    result = json.loads((tmp_path / "here" / "result.json").read_text())
-    assert result["run"]["status"] == "FAILED"
-    assert result["error"].startswith("ShapeError: shape=text is not accepted")
+def test_a_refused_run_leaves_a_folder_that_another_process_uses(tmp_path):
+    with held(tmp_path / "here"):
+        done = run("shape=text", "hydra.run.dir=here", folder=tmp_path)
+        assert "is still running in another process" in done.stderr
+        assert (tmp_path / "here" / "run.lock").is_file()
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
 from embexp.config.compose import check_config
 from embexp.config.session import TRUSTED, VERSION_BASE, check_config_dir, conf_dir, remember_config_dir
+from embexp.core.run_folder import RESULT, held
 from embexp.core.signals import listen
 from embexp.errors import ConfigError, EmbexpError, did_you_mean, listed
 
@@ -267,9 +270,31 @@ def _run_job(task: _Task, config: DictConfig, config_name: str, wants_traceback:
         check_config(config, choices, config_name)
         return task(config, choices, Path(hydra_config.runtime.output_dir))
     except MISTAKES as error:
+        if hydra_config.mode != RunMode.MULTIRUN:
+            _remove_refused(Path(hydra_config.runtime.output_dir))
         if wants_traceback or hydra_config.mode == RunMode.MULTIRUN:
             raise
         exit_with(error)
+
+
+_OF_A_REFUSED_RUN = {".hydra", "embexp.log", "run.lock", RESULT, "error.txt"}  # that it leaves before it begins
+
+
+def _remove_refused(folder: Path) -> None:
+    """Remove the folder of a run that was refused before it began, and those above that held only this.
+
+    A folder that holds anything else stays as it is; so do the working directory, and what another process is using.
+    """
+    folder, here = folder.resolve(), Path.cwd()
+    kept = {here, *here.parents}
+    if folder in kept or not folder.is_dir() or not {path.name for path in folder.iterdir()} <= _OF_A_REFUSED_RUN:
+        return
+    with suppress(ConfigError), held(folder):
+        shutil.rmtree(folder)
+    for above in folder.parents[:2]:
+        if above in kept or any(above.iterdir()):  # such as the folder itself
+            break
+        above.rmdir()
 
 
 def exit_with(error: Exception) -> None:

@@ -19,7 +19,7 @@ from embexp.core.run_folder import CONFIG, read_record
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.proposals import quoted
 from embexp.errors import ConfigError, DataError, EmbexpError, Problem, ShapeError, listed
-from embexp.experiment.datasets import DataBuilder, dataset_name, offered_shapes
+from embexp.experiment.datasets import DataBuilder, dataset_name, for_evaluation, offered_shapes
 from embexp.experiment.routing import fitting_evaluators
 from embexp.models.tokens import scripts_of
 
@@ -51,7 +51,7 @@ def with_evaluators(config: dict[str, Any], name_of_own: str, builder: DataBuild
         key, node = next(iter(given_data(config).items()), ("dataset", config["dataset"]))
         name = name_of_own if key == "dataset" else name_of_data(key, node)
         with at_place(key):
-            shapes, names, rows = _shapes_of(node, name, builder)
+            shapes, names, rows = _shapes_of(for_evaluation(node), name, builder)
         fitting = [each for each in fitting_evaluators(shapes, builder.settings, names) if each in candidates]
         if not fitting and not kept:
             raise _none_fits(name, shapes, rows)

@@ -22,7 +22,7 @@ from embexp.experiment.unknown_tokens import UNKNOWN, base_findings, is_stand_in
 from embexp.exports.delivery import TrainedModel, make_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.models.tokens import unknown_by_model
-from embexp.reports.tables import output_console, print_closing, print_table, profile_table
+from embexp.reports.tables import file_console, output_console, print_closing, print_table, profile_table
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import is_closed_part, sent_trainings
 from embexp.training.checkpoints import strip
@@ -30,9 +30,11 @@ from embexp.training.stage import OnEvaluate
 from embexp.training.stages import StageResult, seconds_before
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
+REPORT = "report.txt"  # of a sweep's job: what a run prints when it ends
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,20 @@ def execute(
     if all_sent:  # else a later process sends what is missing, of checkpoints too
         tidy(plan)
     write_json(plan.folder / RECORD, record | {"closed": all_sent})
-    if on_evaluate is None:
-        console = output_console()
-        print_closing(journal.result, console)
-        console.print(f"{'disk':<11}{_disk_line(plan)}", soft_wrap=True, highlight=False, markup=False)
-        if plan.config.get("profile") and (seconds := context.timer.seconds()):
-            print_table(profile_table(seconds), console)
+    if context.sweep:
+        with open(plan.folder / REPORT, "w", encoding="utf-8") as file:
+            _print_report(plan, journal, context, file_console(file))
+    elif on_evaluate is None:
+        _print_report(plan, journal, context, output_console())
     return RunResult(journal.result)
+
+
+def _print_report(plan: RunPlan, journal: Journal, context: RunContext, console: "Console") -> None:
+    """The closing table, where all is, and what took the time."""
+    print_closing(journal.result, console)
+    console.print(f"{'disk':<11}{_disk_line(plan)}", soft_wrap=True, highlight=False, markup=False)
+    if plan.config.get("profile") and (seconds := context.timer.seconds()):
+        print_table(profile_table(seconds), console)
 
 
 def _set_seed_and_threads(plan: RunPlan) -> None:

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len, chop_cells
@@ -264,6 +264,11 @@ def output_console() -> Console:
     """Where a command prints: as wide as the terminal is."""
     console = Console()
     return console if console.is_terminal or os.environ.get("COLUMNS") else Console(width=_OFF_TERMINAL)
+
+
+def file_console(file: TextIO) -> Console:
+    """What prints into a file."""
+    return Console(file=file, width=_OFF_TERMINAL, no_color=True)
 
 
 def fitting(variants: Sequence[Table], console: Console) -> Table:

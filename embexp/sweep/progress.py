@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from threading import Lock
 
-from embexp.core.run_folder import RECORD, is_closed, read_record, readable
+from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, readable
 from embexp.core.signals import held_back
 from embexp.errors import TrackingError
 from embexp.experiment.sweep_record import taken_from
@@ -48,7 +48,7 @@ class Progress:
         self.begin(job.number)
         outcome = run(job)
         was_there = before is not None and before == _finished_run(folder)
-        self.end(job.number, outcome, was_there or taken_from(folder) is not None)
+        self.end(job.number, outcome, was_there or taken_from(folder) is not None, _found_in(folder))
         return outcome
 
     def begin(self, number: int) -> None:
@@ -56,8 +56,12 @@ class Progress:
         self.running[number] = time.perf_counter()
         self.tell(f"{self._place(number)} {self.names[number]}")
 
-    def end(self, number: int, outcome: Outcome, was_done: bool) -> None:
-        """A job has ended; where it was done before, its time predicts nothing about the others."""
+    def end(self, number: int, outcome: Outcome, was_done: bool, found: str = "") -> None:
+        """A job has ended; where it was done before, its time predicts nothing about the others.
+
+        Args:
+            found: its score, difference and verdict.
+        """
         with self.lock:
             seconds = time.perf_counter() - self.running.pop(number)
             if not was_done:
@@ -67,7 +71,8 @@ class Progress:
                 ended = f"failed: {shorten(outcome.error, 100)}"
             else:
                 self.values[number] = outcome.value
-                ended = f"{'was done before' if was_done else f'done in {duration(seconds)}'}: {outcome.value:.4f}"
+                how = "was done before" if was_done else f"done in {duration(seconds)}"
+                ended = f"{how}: {found or f'{outcome.value:.4f}'}"
             self.tell(f"{self._place(number)} {ended} | {self.line()}")
             self._track()
 
@@ -110,6 +115,15 @@ def duration(seconds: float) -> str:
     if seconds < _HOUR:
         return f"{int(seconds // _MINUTE)} min {seconds % _MINUTE:.0f} s"
     return f"{int(seconds // _HOUR)} h {seconds % _HOUR / _MINUTE:.0f} min"
+
+
+def _found_in(folder: Path) -> str:
+    """Score, difference and verdict of the run that a job's folder holds or has taken; empty without a result."""
+    files = [path for path in [(taken_from(folder) or folder) / RESULT] if path.is_file()]
+    for _, result in readable(files, read_json):
+        if row := result.get("primary"):
+            return f"{row['split']} {row['trained']:.4f}, {row['difference']:+.4f} {row['verdict']}"
+    return ""
 
 
 def _finished_run(folder: Path) -> str | None:

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import ConfigCompositionException, HydraException
@@ -237,7 +236,10 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
     jobs = given if runner.config.sweep.unknown_keys != LEAVE_OUT else _without_unknown(given, runner.config)
     failing = [*_failing(runner, jobs)]
     if failing:
-        lines = "".join(f"\n- {names[job.number]}: {shorten(str(error), 200)}" for job, error in failing)
+        by_cause: dict[str, list[str]] = {}
+        for job, error in failing:
+            by_cause.setdefault(str(error), []).append(names[job.number])
+        lines = "".join(f"\n- {'; '.join(jobs)}: {cause}" for cause, jobs in by_cause.items())
         logger.warning(
             "%s of %s jobs do not fit and will fail when their turn comes:%s", len(failing), len(jobs), lines
         )

@@ -4,10 +4,9 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import shorten
 from types import TracebackType
 from typing import Any
 
@@ -113,15 +112,21 @@ def _recorded(folder: Path, overrides: Sequence[str]) -> Iterator[None]:
 _BOARD = "leaderboard"  # the folder of its files, in a sweep's folder and among its parent's artifacts
 
 
-def _failure_lines(folder: Path, result: Mapping[str, Any]) -> str:
-    """A failed job in a few lines: what it was, its error, where the log is, and how to run only it."""
-    overrides = [each for each in result["overrides"] if not each.startswith("sweep.")]
-    logs = [name for name in ("embexp.log", "output.txt", _TRACE) if (folder / name).is_file()]
-    return (
-        f"{result['run']['status']}: {' '.join(overrides)}\n  {shorten(result['error'], 200)}\n"
-        f"  log:   {folder} ({', '.join(logs)})\n"
-        f"  again: {shell_command('', map(shlex.quote, overrides))}"
-    )
+def _failures(folders: Sequence[Path]) -> Iterator[str]:
+    """The failed jobs, those of one cause together: what they were, the error, where logs are, how to run only them."""
+    by_cause: dict[str, list[str]] = {}
+    for folder in folders:
+        result = read_json(folder / RESULT)
+        overrides = [each for each in result["overrides"] if not each.startswith("sweep.")]
+        logs = [name for name in ("embexp.log", "output.txt", _TRACE) if (folder / name).is_file()]
+        by_cause.setdefault(result["error"], []).append(
+            f"{result['run']['status']}: {' '.join(overrides)}\n"
+            f"  log:   {folder} ({', '.join(logs)})\n"
+            f"  again: {shell_command('', map(shlex.quote, overrides))}"
+        )
+    for cause, jobs in by_cause.items():
+        several = f"{len(jobs)} jobs failed for one cause:\n" if len(jobs) > 1 else ""
+        yield "\n".join([*jobs, f"{several}{cause}"])
 
 
 class closing_sweep:  # noqa: N801
@@ -158,14 +163,15 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
     console = output_console()
     folders = job_folders(sweep.folder)
     statuses = readable([folder for folder in folders if (folder / RESULT).is_file()], status_of)
-    failed = [_failure_lines(folder, read_json(folder / RESULT)) for folder, status in statuses if status == "FAILED"]
+    failed = [folder for folder, status in statuses if status == "FAILED"]
+    failures = [*_failures(failed)]
     command = shell_command("", ["-m", *map(shlex.quote, sweep.overrides)])
     board = make_leaderboard(runs_of_sweep(sweep.folder), margins=sweep.margins, command=command)
     write_leaderboard(board, sweep.folder / _BOARD)
     print_leaderboard(board)
-    for line in failed:
+    for line in failures:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    note = as_markdown(board) + "".join(f"\n```\n{line}\n```\n" for line in failed)
+    note = as_markdown(board) + "".join(f"\n```\n{line}\n```\n" for line in failures)
     if status != "KILLED":
         end_sweep(sweep.folder)
     else:
