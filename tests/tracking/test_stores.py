@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from servers import mlflow_server, postgres
 
+from embexp.tracking.mlflow_store import metric_name
 from embexp.tracking.mlflow_tracker import PARENT_TAG, MlflowTracker
 
 pytestmark = pytest.mark.slow
@@ -105,6 +106,6 @@ def check_run(client, run, parent: str, process: int, number: int) -> None:
     assert run.data.params == {f"key.{place}": f"{name}/{place}" for place in range(NUM_PARAMS)}
     assert [data.dataset.digest for data in run.inputs.dataset_inputs] == [name]
     for place, key in enumerate(METRICS):
-        history = [(entry.step, entry.value) for entry in client.get_metric_history(run.info.run_id, key)]
+        history = [(entry.step, entry.value) for entry in client.get_metric_history(run.info.run_id, metric_name(key))]
         assert history == [(step, value_at(process, number, step, place)) for step in range(1, NUM_STEPS + 1)]
     assert Path(client.download_artifacts(run.info.run_id, "result.json")).read_text() == name
