@@ -96,7 +96,7 @@ def likely(samples: Samples, ignore: Sequence[str]) -> dict[str, str] | None:
     """The only mapping of columns that their names suggest and that leaves out none that means something; else None.
 
     Names are known ones (question and answer, 问题 and 答案); scores and labels are called so. Of two texts with other
-    names nobody knows which answers which, unless a score or label stands beside them.
+    names it is not known which is the question and which the answer, which matters unless there is a score or label.
 
     >>> likely({"q": ["how to pay"], "a": ["by card or cash"], "grade": [4, 0, 5]}, [])
     {'sentence1': 'q', 'sentence2': 'a', 'score': 'grade'}

@@ -114,7 +114,7 @@ def _compared(
         of_split = _finding(split, base, trained)
         for each in compare(*pair, evaluator.resamples, margins):
             is_primary = (evaluator.name, each.metric) == (plan.primary_evaluator, plan.primary_metric)
-            finding, judges = of_split or each.finding, split == verdict_split(evaluator)
+            finding, has_verdict = of_split or each.finding, split == verdict_split(evaluator)
             yield (
                 {
                     "evaluator": evaluator.name,
@@ -130,11 +130,11 @@ def _compared(
                     "alone_low": each.low,
                     "alone_high": each.high,
                     "p": each.p,
-                    "p_holm": each.p if finding or is_primary or not judges else None,
+                    "p_holm": each.p if finding or is_primary or not has_verdict else None,
                     "margin": each.margin,
                     "examples": len(pair[0].examples.get(ID, ())),
                     **(each.drawn.described() if each.drawn else {}),
-                    "verdict": of_split or (each.verdict if judges else ""),
+                    "verdict": of_split or (each.verdict if has_verdict else ""),
                 },
                 each,
             )

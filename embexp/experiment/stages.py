@@ -162,7 +162,7 @@ def train(
         load_weights(model, finished.model_path)
         return finished
     primary = next(evaluator for evaluator in plan.evaluators if evaluator.name == plan.primary_evaluator)
-    is_scored, picks = "dev" in primary.splits, "test" in primary.splits  # dev that judges must not pick
+    is_scored, picks = "dev" in primary.splits, "test" in primary.splits  # dev that gives the verdict must not pick
     if not is_scored:
         logger.warning("%s has no dev split: the last state is kept, not the best one.", plan.primary_evaluator)
     elif not picks:

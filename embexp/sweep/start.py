@@ -239,7 +239,7 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
         by_cause: dict[str, list[str]] = {}
         for job, error in failing:
             by_cause.setdefault(str(error), []).append(names[job.number])
-        lines = "".join(f"\n- {'; '.join(jobs)}: {cause}" for cause, jobs in by_cause.items())
+        lines = "".join(f"\n- {'; '.join(several)}: {cause}" for cause, several in by_cause.items())
         logger.warning(
             "%s of %s jobs do not fit and will fail when their turn comes:%s", len(failing), len(jobs), lines
         )

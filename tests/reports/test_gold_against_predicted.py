@@ -40,5 +40,6 @@ def test_both_models_share_axes_that_hold_all_their_values(drawn, gold):
 @pytest.mark.parametrize("number", [5, 1000])
 def test_predictions_that_are_all_equal_or_no_numbers_can_be_drawn(drawn, number):
     gold, same, none = numpy.linspace(0, 1, number), numpy.full(number, 0.5), numpy.full(number, numpy.nan)
-    drawn(draw_gold_against_predicted, "", gold, same, same, "cosine", (float("nan"), float("nan")))
-    drawn(draw_gold_against_predicted, "", gold, none, same, "cosine", (float("nan"), float("nan")))
+    for base in (same, none):
+        figure = drawn(draw_gold_against_predicted, "", gold, base, same, "cosine", (float("nan"), float("nan")))
+        assert [axis.get_title(loc="left").partition("\n")[2] for axis in figure.axes[:2]] == ["Spearman nan"] * 2

@@ -50,4 +50,5 @@ def test_many_sentences_have_colours_only(drawn, number, values):
 
 
 def test_similarities_that_are_all_equal_can_be_drawn(drawn):
-    drawn(draw_similarity_matrix, "", TEXTS, numpy.ones((3, 3)), numpy.ones((3, 3)), "cosine")
+    figure = drawn(draw_similarity_matrix, "", TEXTS, numpy.ones((3, 3)), numpy.ones((3, 3)), "cosine")
+    assert [(axis.images[0].get_array() == 1).all() for axis in figure.axes[:2]] == [True, True]
