@@ -265,7 +265,8 @@ def compare(
     """Compare two finished runs, as `embexp compare <first> <second>` does: a line of the table per metric.
 
     Args:
-        first, second: a run, its folder or its id in MLflow; several are seeds of one configuration.
+        first: a run, its folder or its id in MLflow; several are seeds of one configuration.
+        second: the same for the other side.
 
     Raises:
         EmbexpError: a run is missing or has not finished, or they share no evaluator with the same examples.
@@ -292,7 +293,8 @@ def gate(candidate: Any, *overrides: str, against: Any = "untouched", config_dir
     """Whether a candidate ships, as `embexp gate <candidate> against=<against>` decides: `.content["decision"]`.
 
     Args:
-        candidate, against: as the sides of `compare`.
+        candidate: as a side of `compare`.
+        against: the same, or the model that the candidate's training began with.
 
     Raises:
         EmbexpError: the runs cannot be compared, or the look at test data cannot be written down.

@@ -75,7 +75,8 @@ class PairTeacher(Protocol):
         """What labels pairs as those of train are labelled; what was learned before is taken from the cache.
 
         Args:
-            train, dev: columns sentence1, sentence2 and label.
+            train: columns sentence1, sentence2 and label.
+            dev: the same columns; None: no dev rows.
             kind: of the labels: score (0 to 1), binary (0 or 1) or class.
             num_classes: of labels that are classes; of no meaning for others.
         """
