@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -36,10 +37,11 @@ def conf_dir() -> Path:
 
 def _config_dir() -> str | None:
     """The folder that was given as `--config-dir`, relative to the working directory where it is below it."""
+    hydra = sys.modules.get("hydra.core.global_hydra")  # not imported yet: it has not started
+    if hydra is None or not hydra.GlobalHydra.instance().is_initialized():
+        return _CONFIG_DIR.get()
     from hydra.core.global_hydra import GlobalHydra
 
-    if not GlobalHydra.instance().is_initialized():
-        return _CONFIG_DIR.get()
     search_path = GlobalHydra.instance().config_loader().get_search_path().get_path()
     for given in (each.path.removeprefix("file://") for each in search_path if each.provider == _OWN_PROVIDER):
         return os.path.relpath(given) if Path(given).is_relative_to(Path.cwd()) else given
