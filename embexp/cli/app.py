@@ -35,7 +35,7 @@ from embexp.cli.quoting import quote_texts
 from embexp.config.compose import check_config
 from embexp.config.session import TRUSTED, VERSION_BASE, check_config_dir, conf_dir, remember_config_dir
 from embexp.core.run_folder import RESULT, held
-from embexp.core.signals import listen
+from embexp.core.signals import listen, unmasked
 from embexp.errors import ConfigError, EmbexpError, did_you_mean, listed
 
 COMMANDS = (
@@ -247,7 +247,8 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
         overrides = rewrite(arguments) if rewrite else arguments
         _check_words(flags, overrides, config_name)
         sys.argv[1:] = _for_hydra([*flags, *quote_texts(expand_paths(overrides))], config_name)
-        hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()
+        with unmasked():
+            hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()
     except MISTAKES as error:
         if wants_traceback:
             raise
@@ -267,8 +268,9 @@ def _run_job(task: _Task, config: DictConfig, config_name: str, wants_traceback:
     hydra_config = HydraConfig.get()
     try:
         choices = OmegaConf.to_container(hydra_config.runtime.choices)
-        check_config(config, choices, config_name)
-        return task(config, choices, Path(hydra_config.runtime.output_dir))
+        with unmasked():
+            check_config(config, choices, config_name)
+            return task(config, choices, Path(hydra_config.runtime.output_dir))
     except MISTAKES as error:
         if hydra_config.mode != RunMode.MULTIRUN:
             _remove_refused(Path(hydra_config.runtime.output_dir))

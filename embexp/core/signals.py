@@ -5,7 +5,8 @@ ends after a step, so that a checkpoint can be written.
 
 No signal is lost. Python drops an exception that is raised in the callback of a weak reference, in `__del__` and the
 like, and prints it: our hook there keeps it, and an alarm raises it again a moment later. One that some library caught
-is seen at the end of the next step.
+is seen at the end of the next step. One that arrived in the middle of a library's work may make its clean-up fail, with
+an error that replaces the signal (OmegaConf does so): `unmasked` raises the signal in its place.
 """
 
 import os
@@ -130,6 +131,23 @@ def raise_interrupt() -> None:
     """Raise the signal that `is_interrupted` has found, if any; not in another thread than the main one."""
     if _is_main_thread() and (kind := _INTERRUPTS.waiting or _INTERRUPTS.raised):
         _INTERRUPTS.throw(kind)
+
+
+def masked_signal(error: BaseException | None) -> BaseException | None:
+    """The signal that was raised before the error and is not seen any more, as the error has replaced it; else None."""
+    kind = _INTERRUPTS.raised
+    return kind() if kind is not None and isinstance(error, Exception) and _is_main_thread() else None
+
+
+@contextmanager
+def unmasked() -> Iterator[None]:
+    """An error that has replaced a signal is not raised: the signal is."""
+    try:
+        yield
+    except Exception as error:
+        if found := masked_signal(error):
+            raise found from error
+        raise
 
 
 def _is_main_thread() -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, readable, status_of, write_json
-from embexp.core.signals import listen, raise_interrupt
+from embexp.core.signals import listen, raise_interrupt, unmasked
 from embexp.errors import SkippedJobError, Terminated, TrackingError, UnreadableError
 from embexp.experiment.fingerprint import SWEEP_TAG, run_fingerprint
 from embexp.experiment.sweep_record import TAKEN, TRIALS
@@ -79,7 +79,8 @@ class JobRunner:
         from omegaconf import open_dict
 
         raise_interrupt()  # one that the job before has dropped
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(job.overrides))
+        with unmasked():
+            config = self.hydra_context.config_loader.load_sweep_config(self.config, list(job.overrides))
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = job.number
         try:

@@ -25,6 +25,7 @@ from embexp.core.run_folder import (
     write_json,
     write_text,
 )
+from embexp.core.signals import unmasked
 from embexp.errors import SkippedJobError, TrackingError
 from embexp.experiment.sweep_record import end_sweep, job_folders
 from embexp.sweep.start import OPENED, OpenSweep
@@ -75,7 +76,7 @@ def train(
 
     with held(folder):
         if context.sweep:
-            with _recorded(folder, overrides):
+            with _recorded(folder, overrides), unmasked():
                 from embexp.sweep.jobs import run_or_reuse
 
                 return run_or_reuse(plan_run(config, choices, folder, context=context), config.sweep.rerun, context)
@@ -84,7 +85,7 @@ def train(
             config, choices = resumed(folder, overrides)
         else:
             check_unused(folder)
-        with _recorded(folder, overrides):
+        with _recorded(folder, overrides), unmasked():
             plan = plan_run(config, choices, folder, context=context)
 
             from embexp.experiment.execute import execute

@@ -12,7 +12,7 @@ from typing import Any
 from embexp.config.session import shell_command
 from embexp.core.run_context import timed
 from embexp.core.run_folder import RESULT, are_numbers, write_json
-from embexp.core.signals import ending_soon, held_back
+from embexp.core.signals import ending_soon, held_back, masked_signal
 from embexp.errors import Pruned, Terminated, TrackingError
 from embexp.protocols import Tracker
 
@@ -178,8 +178,11 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with held_back(), ending_soon(error):
-            self._close(error)
+        masked = masked_signal(error)
+        with held_back(), ending_soon(masked or error):
+            self._close(masked or error)
+        if masked:
+            raise masked from error
 
     def _close(self, error: BaseException | None) -> None:
         is_stopped = isinstance(error, KeyboardInterrupt | Terminated | Pruned)

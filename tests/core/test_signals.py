@@ -7,12 +7,23 @@ import sys
 import threading
 import time
 import weakref
+from contextlib import suppress
 
 import pytest
 
 from embexp.core import signals
-from embexp.core.signals import ending_soon, held_back, is_interrupted, listen, raise_interrupt, stopping_after_step
+from embexp.core.signals import (
+    ending_soon,
+    held_back,
+    is_interrupted,
+    listen,
+    raise_interrupt,
+    stopping_after_step,
+    unmasked,
+)
 from embexp.errors import Terminated
+from embexp.tracking.journal import Journal
+from embexp.tracking.run_parts import NullTracker
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +139,48 @@ DROPPING = [
     in_the_garbage_collector,
     in_a_callback_from_c,
 ]
+
+
+def clean_up_that_fails(number):
+    try:
+        os.kill(os.getpid(), number)
+    finally:
+        None.close()
+
+
+def caught_and_renamed(number):
+    try:
+        os.kill(os.getpid(), number)
+    except BaseException as error:
+        raise RuntimeError("the library failed") from error
+
+
+def failing_after_it_was_swallowed(number):
+    with suppress(BaseException):
+        os.kill(os.getpid(), number)
+    raise RuntimeError("half of the work is missing")
+
+
+@pytest.mark.parametrize("mask", [clean_up_that_fails, caught_and_renamed, failing_after_it_was_swallowed])
+@pytest.mark.parametrize(("number", "kind"), KINDS)
+def test_a_signal_that_a_library_replaces_by_an_error_is_raised_and_closes_the_run_as_killed(
+    tmp_path, mask, number, kind
+):
+    with pytest.raises(kind), unmasked():
+        mask(number)
+    with pytest.raises(kind), Journal(tmp_path, NullTracker()).open("a run", None) as journal:
+        mask(number)
+    assert journal.result["run"]["status"] == "KILLED"
+
+
+def test_an_error_without_a_signal_stays_as_it_is():
+    with pytest.raises(AttributeError), unmasked():
+        None.close()
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+    listen()  # another command of this process
+    with pytest.raises(AttributeError), unmasked():
+        None.close()
 
 
 def work_for(seconds):
