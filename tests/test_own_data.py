@@ -1,9 +1,11 @@
 """One's own files from the first command on: each trains, or is refused once with a command that works as pasted."""
 
 import json
+import runpy
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -117,3 +119,16 @@ def test_options_are_named_in_letters_that_need_no_quotes_and_hide_none(own, fil
     (own / "faq.csv").rename(own / file)
     written(f"dataset={file}")
     assert [path.stem for path in (own / "own" / "dataset").iterdir()] == [name]
+
+
+def test_the_examples_are_what_their_script_makes_and_are_taken_as_they_are(workplace):
+    """README and the quickstart begin with them."""
+    folder = Path(__file__).parents[1] / "examples"
+    made = runpy.run_path(str(folder / "make.py"))["files"]()
+    assert len(made) == 7
+    for name, text in made.items():
+        assert (folder / name).read_text(encoding="utf-8") == text, f"python examples/make.py makes another {name}"
+    for name, shape in (("graded.csv", "scored_pair"), ("mined.jsonl", "ranked"), ("faq_zh.csv", "positive_pair")):
+        written(f"dataset={folder / name}")
+        yaml = workplace / "own" / "dataset" / f"{Path(name).stem}.yaml"
+        assert f"shapes: [{shape}]" in yaml.read_text(encoding="utf-8")
