@@ -1,7 +1,8 @@
 # Everything a newcomer types. The virtual environment is made by the first command that needs it.
 PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/ready
+RUN := .venv/ready-minilm
+DEV := .venv/ready-dev
 .DEFAULT_GOAL := help
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 SLOW := slow or matrix or browser
@@ -10,39 +11,45 @@ SLOW := slow or matrix or browser
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-$(READY): pyproject.toml constraints.txt
+# A stamp for each extra of pyproject.toml that a target needs: .venv/ready-docs stands for pip install -e '.[docs]'.
+.venv/ready-%: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "embexp needs Python 3.11 or newer; $(PYTHON) is older. Type: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up .venv ($*): 2 to 3 GB, minutes the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $(READY)
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip   # uv makes environments without pip
+	$(BIN)/python -m pip install --quiet 'pip>=25.1'   # shows how far an installation is
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[$*]'
+	touch $@ $(if $(filter dev,$*),$(RUN))
 
-run: $(READY)  ## set up, then the main job: fine-tune MiniLM, compare it with its untouched self, log both
+run: $(RUN)  ## set up, then the main job: fine-tune MiniLM, compare it with its untouched self, log both
 	$(BIN)/python -m embexp loss=mnrl model=minilm
 	@echo "Compare runs in the browser: make ui"
 
-test: $(READY)  ## set up, then the tests of every mechanism, one process per core
+test: $(DEV)  ## set up, then the tests of every mechanism, one process per core
 	$(PYTEST) -m "not ($(SLOW))"
 
-test-rest: $(READY)  ## the tests that make test leaves out: whole runs, every loss and place, the browser
+test-rest: $(DEV)  ## the tests that make test leaves out: whole runs, every loss and place, the browser
 	$(PYTEST) -m "$(SLOW)"
 
-test-all: $(READY)  ## all tests (with EMBEXP_DATA=<folder> also those on real data)
+test-all: $(DEV)  ## all tests (with EMBEXP_DATA=<folder> also those on real data)
 	$(PYTEST)
 
-check: $(READY)  ## format, lint, layers and configurations
+check: $(DEV)  ## format, lint, layers and configurations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/config/test_configs.py
 
-bench: $(READY)  ## the benchmarks, as ratios to a peer (tests/benchmarks/README.md); takes an hour and a half
+bench: $(DEV)  ## the benchmarks, as ratios to a peer (tests/benchmarks/README.md); takes an hour and a half
 	for name in scoring training growth tracking sweep bootstrap big_files negatives leaderboard; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 
-bench-gpu: $(READY)  ## the benchmark for one GPU; without one it says that it was not run
+bench-gpu: $(DEV)  ## the benchmark for one GPU; without one it says that it was not run
 	$(BIN)/python tests/benchmarks/gpu.py
 
-reproduce: $(READY)  ## the recipes on real data (EMBEXP_DATA=<folder> SIZE=cpu or gpu), two hours on 2 cores; writes RESULTS.md
+reproduce: $(DEV)  ## the recipes on real data (EMBEXP_DATA=<folder> SIZE=cpu or gpu), two hours on 2 cores; writes RESULTS.md
 	$(BIN)/python -m results.reproduce size=$(or $(SIZE),cpu) $(if $(EMBEXP_DATA),paths.data=$(EMBEXP_DATA))
 
-ui: $(READY)  ## the MLflow UI on this folder's runs
+ui: $(RUN)  ## the MLflow UI on this folder's runs
 	@echo "All runs, best score first: http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=embexp"
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db
