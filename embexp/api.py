@@ -226,6 +226,8 @@ def load(run: "str | Path | Run") -> Run:
 def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Report:
     """Score models without training, as `embexp evaluate model=a,b <overrides>` does: a line of the table per model.
 
+    What each predicts stands in the tables `examples/<evaluator>_<split>`.
+
     Raises:
         EmbexpError: something in the configuration or the data is wrong, or a model cannot be scored.
     """
@@ -246,8 +248,11 @@ def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Report:
         finally:
             torch.set_num_threads(threads)
     rows = result["models"]
-    table = pandas.json_normalize([{**row, "scores": {}} | _flat_scores(row["scores"]) for row in rows])
-    return Report(as_markdown(rows), result, {"models": table.drop(columns="scores", errors="ignore")})
+    flat = [{**row, "scores": {}, "metrics": {}} | _flat_scores(row["scores"]) | row["metrics"] for row in rows]
+    table = pandas.json_normalize(flat).drop(columns=["scores", "metrics"], errors="ignore")
+    kept = sorted((folder / "examples").glob("*.parquet"))
+    examples = {f"examples/{path.stem}": pandas.read_parquet(path) for path in kept}
+    return Report(as_markdown(rows), result, {"models": table, **examples})
 
 
 def _flat_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

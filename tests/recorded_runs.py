@@ -60,7 +60,7 @@ def write_run(folder: Path, noise: float, texts: str = "text", base_noise: float
     }
     untouched = numpy.ones(EXAMPLES) if base_noise is None else gold + shared * base_noise
     base, trained = _scores(examples, untouched), _scores(examples, gold + (shared + own) * noise)
-    write_examples(folder / "examples" / "sts_test.parquet", base, trained)
+    write_examples(folder / "examples" / "sts_test.parquet", {"base": base, "trained": trained})
     (folder / "result.json").write_text(json.dumps(_result(folder, base, trained, values)), encoding="utf-8")
     return folder
 

@@ -55,6 +55,35 @@ def test_every_model_gets_a_run_below_one_parent_and_a_place_in_the_table(workpl
     rows = [*csv.DictReader((workplace / "out" / "models.csv").read_text().splitlines())]
     assert [row["model"] for row in rows] == [row["model"] for row in found["models"]]
     assert json.loads((workplace / "out" / "models.json").read_text()) == found["models"]
+    assert "pearson_cosine" in printed
+    assert rows[0]["test/sts/pearson_cosine"] == str(found["models"][0]["metrics"]["test/sts/pearson_cosine"])
+    written = {path.relative_to(workplace / "out").as_posix() for path in (workplace / "out").glob("[erp]*/*")}
+    kinds = ("examples/sts_{}.parquet", "reports/sts_{}.csv", "plots/sts_{}_scores.png", "plots/sts_{}_gold.png")
+    assert written == {kind.format(split) for kind in kinds for split in ("dev", "test")}
+    (kept,) = [each for each in mlflow.MlflowClient(store).list_artifacts(parent.info.run_id) if each.path == "reports"]
+    assert kept.is_dir
+
+
+@pytest.mark.parametrize(("rows", "others", "columns"), [
+    (["sentence1,sentence2,label", *(f"股票{n},份额{n},{n % 2}" for n in range(12))],
+     ["test/binary/accuracy_cosine", "test/binary/f1_cosine"],
+     ["id", "sentence1", "sentence2", "gold", "tiny", "static_scratch"]),
+    (["问题,答案", *(f"谁{n},某人{n}" for n in range(12))],
+     ["test/retrieval/mrr_at_10", "test/retrieval/recall_at_10"],
+     ["id", "query", "num_relevant", "relevant_document", "tiny", "tiny_first_rank", "tiny_top_document"]),
+    (["text,category", *(f"编号{n},{'钱车'[n % 2]}" for n in range(12))],
+     ["test/classification/macro_f1"], ["id", "text", "label", "gold", "tiny", "tiny_class"]),
+])  # fmt: skip
+def test_predictions_of_every_kind_of_data_are_kept_model_beside_model(rows, others, columns, workplace, capsys):
+    (workplace / "数据.csv").write_text("\n".join(rows), encoding="utf-8")
+    typed = ("dataset=file", 'dataset.reader.path="数据.csv"', "tracking=none")
+    scored = evaluate(composed(*TWO[:2], TWO[3], *typed), workplace / "out")
+    assert {*others} == {*scored["models"][0]["metrics"]} == {*scored["models"][1]["metrics"]}
+    (file,) = (workplace / "out" / "reports").glob("*_test.csv")
+    header, *lines = [*csv.reader(file.read_text(encoding="utf-8-sig").splitlines())]
+    assert set(columns) <= {*header}
+    assert len(lines) == 12
+    assert str(file.name) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -142,7 +171,7 @@ def test_all_rows_of_a_file_are_evaluated_or_the_table_says_of_how_many(workplac
         rows = evaluator.dataset.splits["test"].num_rows
         score = {"value": 0.5, "low": 0.4, "high": 0.6, "to_best": 0.0, "p": 1.0, "is_best": True, "examples": rows}
         row = {"model": "tiny", "scores": {"test/sts": score | _rows_judged(evaluator, "test")}}
-        return next(iter(model_tables([row]))).title
+        return str(next(iter(model_tables([row])))[0].title)
 
     assert first_line() == "test/sts, 60 examples (60 of 60 rows)"
     split = first_line("dataset.steps.split.ratios=[1,1,1]")

@@ -165,7 +165,7 @@ def grouped_run(folder, noise, size=5, **params):
         )
         for each in (kept.base, kept.trained)
     ]
-    write_examples(folder / "examples" / "sts_test.parquet", *both)
+    write_examples(folder / "examples" / "sts_test.parquet", dict(zip(("base", "trained"), both, strict=True)))
     return folder
 
 

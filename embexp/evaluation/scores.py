@@ -200,44 +200,28 @@ class KeptExamples:
     trained: Scores
 
 
-def write_examples(path: Path, base: Scores, trained: Scores) -> None:
-    """Per-example scores of both models as Parquet: id, texts, gold, base_<column>, trained_<column>.
+def write_examples(path: Path, models: Mapping[str, Scores]) -> None:
+    """Per-example scores of models as Parquet: id, texts, gold, and `<model>_<column>` of each model.
 
-    The file's metadata hold the measures under `measures`, as JSON, so that the metrics can be computed again.
+    A run's models are `base` and `trained`. The file's metadata hold the measures under `measures`, as JSON, so that
+    the metrics can be computed again.
     """
     import pyarrow
     import pyarrow.parquet
 
-    columns = dict(base.examples)
-    for column, values in base.predicted.items():
-        columns[f"{_BASE}{column}"] = values
-        columns[f"{_TRAINED}{column}"] = trained.predicted[column]
-    measures = json.dumps([asdict(measure) for measure in base.measures])
+    first = next(iter(models.values()))
+    columns = dict(first.examples)
+    for column in first.predicted:
+        columns |= {f"{name}_{column}": scores.predicted[column] for name, scores in models.items()}
+    measures = json.dumps([asdict(measure) for measure in first.measures])
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pyarrow.table(columns)
     metadata = {**(table.schema.metadata or {}), _MEASURES: measures.encode()}
     pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path, write_page_checksum=True)
 
 
-def write_examples_csv(path: Path, base: Scores, trained: Scores, column: str) -> None:
-    """The examples with one value of both models, as a CSV that spreadsheets open correctly, Chinese included.
-
-    Args:
-        column: of the values that the primary metric is computed from.
-    """
-    import csv
-
-    columns = {name: values for name, values in base.examples.items() if name != GROUP}
-    columns |= {"base": base.predicted[column], "trained": trained.predicted[column]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-
-
 def read_examples(path: Path) -> KeptExamples:
-    """The scores that `write_examples` wrote.
+    """The scores of a run's two models that `write_examples` wrote.
 
     Raises:
         DataError: the file is damaged, or an earlier version of embexp wrote it, without the measures.

@@ -1,21 +1,25 @@
 """The files of a run that show what training did: per-example scores, reports, changed examples, pictures."""
 
-from collections.abc import Iterator, Mapping
+import csv
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
 
 from embexp.evaluation.metrics import Measure, value_of
-from embexp.evaluation.scores import Evaluator, Scores, verdict_split, write_examples, write_examples_csv
+from embexp.evaluation.scores import Evaluator, Scores, verdict_split, write_examples
+from embexp.evaluation.stats.resampling import GROUP
 from embexp.evaluation.threshold_metrics import accuracies, best_threshold
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import GEOMETRY, AllScores
 from embexp.reports.changed_examples import KIND_OF, rows_of, with_errors, write_changed
+from embexp.reports.pictures.canvas import MODELS
 from embexp.tracking.journal import Journal
 
 _MOST_CHANGED = 20  # examples in each table of changed ones
 _IN_MATRIX = 8  # sentences in the similarity matrix
+_IN_PICTURE = 8  # models; of more there are several pictures
 
 
 def write_artifacts(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, best_step: int) -> None:
@@ -27,48 +31,103 @@ def write_artifacts(plan: RunPlan, journal: Journal, base: AllScores, trained: A
                 metric = plan.primary_metric if evaluator.name == plan.primary_evaluator else evaluator.primary_metric
                 measure = next((each for each in before.measures if each.name == metric), before.measures[0])
                 subject = f"{plan.name} on {evaluator.name} ({split})"
-                for path in _files(plan.folder, f"{evaluator.name}_{split}", subject, measure, before, after):
+                models, name = {"base": before, "trained": after}, f"{evaluator.name}_{split}"
+                files = [*evaluation_files(plan.folder, name, subject, measure, models, MODELS)]
+                for path in (*files, *_changed(plan.folder, name, subject, measure, before, after)):
                     journal.log_artifact(path, path.parent.name)
     _write_embeddings(plan, journal, base, trained)
     _write_training(plan, journal, base, best_step)
 
 
-def _files(folder: Path, name: str, subject: str, measure: Measure, base: Scores, trained: Scores) -> Iterator[Path]:
-    """Write what one evaluator saw on one split example by example, by the measure that matters most."""
+def evaluation_files(
+    folder: Path, name: str, subject: str, measure: Measure, models: Mapping[str, Scores], shown: Sequence[str]
+) -> Iterator[Path]:
+    """Write what one evaluator saw on one split example by example, by the measure that matters most; the files.
+
+    Args:
+        name: of the files.
+        models: the scores of each model, by its name in the files.
+        shown: their names in pictures.
+    """
     path = folder / "examples" / f"{name}.parquet"
-    write_examples(path, base, trained)
+    write_examples(path, models)
     yield path
     kind, column = KIND_OF.get(measure.statistic), measure.predicted
     if kind is None:
         return
     path = folder / "reports" / f"{name}.csv"
-    write_examples_csv(path, base, trained, column)
+    write_examples_csv(path, models, column)
     yield path
-    path, values = folder / "reports" / f"{name}_changed.md", (base.predicted[column], trained.predicted[column])
-    rows = rows_of(base.examples, *values, gold=measure.gold or "gold")
-    write_changed(path, f"{subject}, {measure.name}", with_errors(rows, kind), kind, _MOST_CHANGED)
-    yield path
-    if kind not in ("rank", "binary"):
-        return
+    if kind in ("rank", "binary"):
+        every = [*zip(shown, models.values(), strict=True)]
+        for start in range(0, len(every), _IN_PICTURE):
+            end = f"_{start // _IN_PICTURE + 1}" if start else ""
+            some = dict(every[start : start + _IN_PICTURE])
+            yield from _pictures(folder / "plots", name, end, subject, measure, some, kind == "binary")
+
+
+_PREDICTIONS = ("class", "first_rank", "top_document")  # what a metric of one example is made of
+
+
+def write_examples_csv(path: Path, models: Mapping[str, Scores], column: str) -> None:
+    """The examples with one value of each model, as a CSV that spreadsheets open correctly, Chinese included.
+
+    What the value is made of follows it: the predicted class by its name, the document that a query finds first.
+
+    Args:
+        column: of the values that the primary metric is computed from.
+    """
+    examples = next(iter(models.values())).examples
+    columns = {name: values for name, values in examples.items() if name != GROUP}
+    for name, scores in models.items():
+        columns[name] = scores.predicted[column]
+        made_of = (each for each in _PREDICTIONS if each in scores.predicted and each != column)
+        columns |= {f"{name}_{each}": scores.predicted[each] for each in made_of}
+        if (found := columns.get(f"{name}_class")) is not None and "label" in examples:
+            names = dict(zip(examples["gold"], examples["label"], strict=True))
+            columns[f"{name}_class"] = [names.get(each, each) for each in found]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _pictures(
+    folder: Path, name: str, end: str, subject: str, measure: Measure, models: Mapping[str, Scores], is_binary: bool
+) -> Iterator[Path]:
+    """The histogram of the similarities by label, and of scored pairs how they rise with the gold score."""
     from embexp.reports.pictures.similarities import (
         draw_binary_histogram,
         draw_gold_against_predicted,
         draw_scored_histogram,
     )
 
-    statistic = "spearman" if kind == "rank" else "roc_auc"
+    column, gold = measure.predicted, next(iter(models.values())).examples[measure.gold]
+    values = {model: scores.predicted[column] for model, scores in models.items()}
+    statistic = "roc_auc" if is_binary else "spearman"
     summary = Measure(statistic, statistic, column, measure.gold)
-    summaries = value_of(summary, base.columns), value_of(summary, trained.columns)
-    path, gold = folder / "plots" / f"{name}_scores.png", base.examples[measure.gold]
-    if kind == "binary":
-        thresholds = tuple(best_threshold(gold, each, accuracies) for each in values)
-        draw_binary_histogram(path, subject, gold, *values, column, summaries, thresholds)
+    summaries = [value_of(summary, scores.columns) for scores in models.values()]
+    path = folder / f"{name}_scores{end}.png"
+    if is_binary:
+        thresholds = [best_threshold(gold, each, accuracies) for each in values.values()]
+        draw_binary_histogram(path, subject, gold, values, column, summaries, thresholds)
     else:
-        draw_scored_histogram(path, subject, gold, *values, column)
+        draw_scored_histogram(path, subject, gold, values, column)
         yield path
-        path = folder / "plots" / f"{name}_gold.png"
-        draw_gold_against_predicted(path, subject, gold, *values, column, summaries)
+        path = folder / f"{name}_gold{end}.png"
+        draw_gold_against_predicted(path, subject, gold, values, column, summaries)
     yield path
+
+
+def _changed(folder: Path, name: str, subject: str, measure: Measure, base: Scores, trained: Scores) -> Iterator[Path]:
+    """Write which examples training changed most."""
+    if kind := KIND_OF.get(measure.statistic):
+        values = base.predicted[measure.predicted], trained.predicted[measure.predicted]
+        path = folder / "reports" / f"{name}_changed.md"
+        rows = rows_of(base.examples, *values, gold=measure.gold or "gold")
+        write_changed(path, f"{subject}, {measure.name}", with_errors(rows, kind), kind, _MOST_CHANGED)
+        yield path
 
 
 def _write_embeddings(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores) -> None:

@@ -17,6 +17,7 @@ from embexp.core.run_folder import held, write_json, write_text
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
+from embexp.experiment.artifacts import evaluation_files
 from embexp.experiment.datasets import builder_of, dataset_name, stand_in_warning, stand_ins
 from embexp.experiment.evaluation_data import split_for_evaluation, with_evaluators
 from embexp.experiment.evaluators import check_data_of_evaluators, check_evaluator, plan_evaluators
@@ -28,7 +29,7 @@ from embexp.models.tokens import unknown_by_model
 from embexp.protocols import BaseModel, Tracker
 from embexp.reports.changed_examples import KIND_OF
 from embexp.reports.comparisons import NOTE, as_csv, as_markdown, model_tables, spread_markdown
-from embexp.reports.tables import output_console, print_table
+from embexp.reports.tables import fitting, output_console, print_table
 from embexp.tracking.journal import Journal
 
 if TYPE_CHECKING:
@@ -159,7 +160,9 @@ def _score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
             rows = _rows(plan, scores, costs)
             journal.result |= {"primary": f"{plan.primary_evaluator}/{plan.primary_metric}", "models": rows}
             _write(plan, rows, journal)
-            _write_spread(plan, scores, journal)
+            best_first = {row["model"]: scores[row["model"]] for row in rows}
+            _write_predictions(plan, best_first, journal)
+            _write_spread(plan, best_first, journal)
         if failed := [name for name in names if name not in scores]:
             raise ModelError(
                 f"{len(failed)} of {len(names)} models could not be scored (the reasons are above): {listed(failed)}."
@@ -237,9 +240,23 @@ def _rows(
         if evaluator.name == plan.primary_evaluator:
             order = [each.name for each in ranking]
     return [
-        {"model": model, "scores": {key: models[model] for key, models in placed.items()}, **costs[model]}
+        {
+            "model": model,
+            "scores": {key: models[model] for key, models in placed.items()},
+            "metrics": {key: value for key, value in _headlines(plan, scores[model]).items() if key not in placed},
+            **costs[model],
+        }
         for model in order
     ]
+
+
+def _headlines(plan: _EvaluationPlan, scores: AllScores) -> dict[str, float]:
+    """The metrics that matter most, of each evaluator on the split of its verdict."""
+    return {
+        f"{verdict_split(each)}/{each.name}/{metric}": scores[each.name, verdict_split(each)].metrics[metric]
+        for each in plan.evaluators
+        for metric in each.headline_metrics
+    }
 
 
 def _rows_judged(evaluator: Evaluator, split: str) -> dict[str, int]:
@@ -256,14 +273,29 @@ def _metric(plan: _EvaluationPlan, evaluator: Evaluator) -> str:
 def _write(plan: _EvaluationPlan, rows: Sequence[Mapping[str, Any]], journal: Journal) -> None:
     """The table on the terminal and as files."""
     console = output_console()
-    for table in model_tables(rows):
-        print_table(table, console)
-    console.print(NOTE, highlight=False)
+    for variants in model_tables(rows):
+        print_table(fitting(variants, console), console)
+    console.print(NOTE, highlight=False, soft_wrap=True)
     for name, text in (("models.csv", as_csv(rows)), ("models.md", as_markdown(rows))):
         write_text(plan.folder / name, text)
         journal.log_artifact(plan.folder / name)
     write_json(plan.folder / "models.json", rows)
     print(f"in         {plan.folder}\ntracked    {plan.tracker.where()}")
+
+
+def _write_predictions(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journal: Journal) -> None:
+    """What every model predicts for each example, and how its scores lie by label, as files that a run names alike."""
+    for evaluator in plan.evaluators:
+        for split in evaluator.splits:
+            of_models = {model: found[evaluator.name, split] for model, found in scores.items()}
+            measures = next(iter(of_models.values())).measures
+            for measure in [each for each in measures if each.name == _metric(plan, evaluator)]:
+                name, subject = f"{evaluator.name}_{split}", f"{plan.dataset} ({split})"
+                for path in evaluation_files(plan.folder, name, subject, measure, of_models, [*of_models]):
+                    journal.log_artifact(path, path.parent.name)
+    for label, folder in (("examples", "reports"), ("pictures", "plots")):
+        if files := sorted((plan.folder / folder).glob("*")):
+            print(f"{label:<11}{plan.folder / folder}: {', '.join(file.name for file in files)}")
 
 
 def _write_spread(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journal: Journal) -> None:

@@ -6,13 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
-from embexp.reports.tables import fitting, output_console, print_table
+from embexp.reports.tables import fitting, narrowing, output_console, print_table, table_of
 from embexp.reports.verdict_words import kind_of, margin_line
 
 _MOST_LINES = 40  # of a table on a terminal; files have all of them
@@ -49,10 +47,12 @@ def _tables(leaderboard: Leaderboard) -> Iterator[list[Table]]:
     if leaderboard.cells:
         headings, lines = _ranking(leaderboard)
         narrower = [[], ["seeds"], ["seeds", headings[names]], ["seeds", headings[names], headings[-2]]]
-        rankings = [_table(leaderboard.title, *_without(headings, lines, less), names) for less in narrower]
+        rankings = [
+            table_of(leaderboard.title, *_without(headings, lines, less), names, _MOST_LINES) for less in narrower
+        ]
         yield [_pivot_table(leaderboard), *rankings]
     if leaderboard.costs:
-        yield [_cost_table(leaderboard, number) for number in range(len(leaderboard.costs), 0, -1)]
+        yield _cost_tables(leaderboard)
 
 
 def _without(headings: Labels, lines: Sequence[Labels], less: Sequence[str]) -> tuple[Labels, list[Labels]]:
@@ -129,33 +129,15 @@ def _pivot_text(cells: Sequence[LeaderboardCell]) -> Text:
     return Text("\n").join(texts) if texts else Text("-")
 
 
-def _cost_table(leaderboard: Leaderboard, number: int) -> Table:
-    """The first costs of the trained cells; those on the front are marked."""
-    costs = leaderboard.costs[:number]
-    headings = (*leaderboard.name_headings, "score", *(cost.heading for cost in costs))
+def _cost_tables(leaderboard: Leaderboard) -> list[Table]:
+    """The costs of the trained cells, then without the last ones; those on the front are marked."""
     lines = []
     for cell in leaderboard.trained:
         score = f"{cell.score.value:.4f}{'o' if cell.on_front else ' '}"
-        lines.append((*leaderboard.names_in(cell), score, *(cell.cost_text(cost) for cost in costs)))
-    return _table("cost", headings, lines, len(leaderboard.name_headings))
-
-
-def _table(title: str, headings: Labels, lines: Sequence[Labels], names: int) -> Table:
-    """A table whose first `names` columns hold names, which wrap if it is narrow."""
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    shown = lines[:_MOST_LINES]
-    for place, heading in enumerate(headings):
-        if place < names:
-            table.add_column(Text(heading), overflow="fold")
-        else:
-            widest = max((cell_len(line[place]) for line in shown), default=0)
-            shown_heading = heading if cell_len(heading) <= widest else heading.replace(" ", "\n")
-            table.add_column(Text(shown_heading), justify="right", no_wrap=True)
-    for line in shown:
-        table.add_row(*map(Text, line))
-    if len(lines) > _MOST_LINES:
-        table.caption, table.caption_justify = f"the first {_MOST_LINES} of {len(lines)}", "left"
-    return table
+        lines.append((*leaderboard.names_in(cell), score, *map(cell.cost_text, leaderboard.costs)))
+    costs, names = [cost.heading for cost in leaderboard.costs], len(leaderboard.name_headings)
+    headings = (*leaderboard.name_headings, "score", *costs)
+    return narrowing("cost", headings, lines, costs[:0:-1], names, _MOST_LINES)
 
 
 def _ranking(leaderboard: Leaderboard) -> tuple[Labels, list[Labels]]:

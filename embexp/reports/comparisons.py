@@ -7,26 +7,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from embexp.reports.tables import narrowing
 from embexp.reports.verdict_words import margin_line, undecided_lines, unit_lines
 
 _Row = Mapping[str, Any]
 _COSTS = {"encode_texts_per_second": "texts/s", "parameters": "parameters", "dimensions": "dimensions"}
-_SCORES = ("model", "value", "95 % interval", "to the best", "p (Holm)")
+_UNKNOWN = "unknown tokens"
+_BESIDE = ("95 % interval", "to the best", "p (Holm)")
+_KEPT_LONG = ("to the best", "95 % interval", _UNKNOWN)  # columns that even a narrow terminal has, if it can
 NOTE = "* the best, or not significantly worse (paired bootstrap, Holm's correction, 5 %)"
 
 
-def model_tables(rows: Sequence[_Row]) -> Iterator[Table]:
-    """A table for each evaluator, from the best model to the worst, then one of the costs."""
+def model_tables(rows: Sequence[_Row]) -> Iterator[list[Table]]:
+    """A table for each evaluator, from the best model to the worst, then one of the costs; each in ever fewer columns.
+
+    What matters least goes first: costs and other metrics, then what stands beside the value.
+    """
     for title, headings, lines in _sections(rows):
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for place, heading in enumerate(headings):
-            table.add_column(heading, justify="right" if place else "left", no_wrap=bool(place))
-        for line in lines:
-            table.add_row(*line)
-        yield table
+        extra = [each for each in headings[1:] if each not in _KEPT_LONG]
+        yield narrowing(
+            title, headings, lines, [*extra[::-1], *(each for each in _KEPT_LONG[::-1] if each in headings)]
+        )
 
 
 def as_markdown(rows: Sequence[_Row]) -> str:
@@ -42,8 +45,11 @@ def _sections(rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[str], list[l
     """Title, headings and lines of each table."""
     for key in rows[0]["scores"]:
         ordered = sorted(rows, key=lambda row: -row["scores"][key]["value"])
-        lines = [[*_scores(row, key), *_unknown_tokens(row, key)] for row in ordered]
-        yield f"{key}{_size(rows[0]['scores'][key])}", (*_SCORES, "unknown tokens")[: len(lines[0])], lines
+        others = [each for each in rows[0].get("metrics", ()) if each.rpartition("/")[0] == key.rpartition("/")[0]]
+        headings = ["model", "value", *(each.rpartition("/")[2] for each in others), *_BESIDE]
+        unknown = [_unknown_tokens(row, key) for row in ordered]
+        lines = [[*_scores(row, key, others), *share] for row, share in zip(ordered, unknown, strict=True)]
+        yield f"{key}{_size(rows[0]['scores'][key])}", [*headings, _UNKNOWN][: len(lines[0])], lines
     costs = [cost for cost in _COSTS if cost in rows[0]]
     lines = [[row["model"], *(f"{row[cost]:,.0f}" for cost in costs)] for row in rows]
     yield "cost", ["model", *(_COSTS[cost] for cost in costs)], lines
@@ -61,12 +67,14 @@ def _unknown_tokens(row: _Row, key: str) -> list[str]:
     return [] if share is None else [f"{100 * share:.1f} %"]
 
 
-def _scores(row: _Row, key: str) -> list[str]:
+def _scores(row: _Row, key: str, others: Sequence[str]) -> list[str]:
     score = row["scores"][key]
     is_known = not math.isnan(score["low"])
     interval = f"{score['low']:.4f} to {score['high']:.4f}" if is_known else "-"
     value = f"{score['value']:.4f}{'*' if score['is_best'] else ' '}"
-    return [row["model"], value, interval, f"{score['to_best']:+.4f}", f"{score['p']:.4f}" if is_known else "-"]
+    more = (f"{row['metrics'][other]:.4f}" for other in others)
+    beside = interval, f"{score['to_best']:+.4f}", f"{score['p']:.4f}" if is_known else "-"
+    return [row["model"], value, *more, *beside]
 
 
 def as_csv(rows: Sequence[_Row]) -> str:
@@ -75,10 +83,12 @@ def as_csv(rows: Sequence[_Row]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     parts = ("value", "low", "high", "to_best", "p", "is_best")
     keys, costs = [*rows[0]["scores"]], [cost for cost in _COSTS if cost in rows[0]]
-    writer.writerow(["model", *(f"{key} {part}" for key in keys for part in parts), *costs])
+    others = [*rows[0].get("metrics", ())]
+    writer.writerow(["model", *(f"{key} {part}" for key in keys for part in parts), *others, *costs])
     for row in rows:
         scores = [row["scores"][key][part] for key in keys for part in parts]
-        writer.writerow([row["model"], *scores, *(row[cost] for cost in costs)])
+        more = [*(row["metrics"][other] for other in others), *(row[cost] for cost in costs)]
+        writer.writerow([row["model"], *scores, *more])
     return text.getvalue()
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.segment import Segment, Segments
 from rich.table import Table
+from rich.text import Text
 
 from embexp.core.run_context import overhead
 from embexp.reports.verdict_words import BETTER, WORSE, kind_of, margin_line, undecided_lines, unit_lines
@@ -276,6 +277,47 @@ def fitting(variants: Sequence[Table], console: Console) -> Table:
     widest = console.options.update_width(1000)
     fits = (table for table in variants if Measurement.get(console, widest, table).maximum <= console.width)
     return next(fits, variants[-1])
+
+
+def table_of(
+    title: str, headings: Sequence[str], lines: Sequence[Sequence[str]], names: int = 1, most: int | None = None
+) -> Table:
+    """A table whose first `names` columns hold names, which wrap if it is narrow; all others keep to one line.
+
+    Args:
+        most: lines to show; None: all.
+    """
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    shown = lines[:most]
+    for place, heading in enumerate(headings):
+        if place < names:
+            table.add_column(Text(heading), overflow="fold")
+        else:
+            widest = max((cell_len(line[place]) for line in shown), default=0)
+            shown_heading = heading if cell_len(heading) <= widest else heading.replace(" ", "\n")
+            table.add_column(Text(shown_heading), justify="right", no_wrap=True)
+    for line in shown:
+        table.add_row(*(Text(cell, _COLOUR.get(kind_of(cell), "")) for cell in line))
+    if most is not None and len(lines) > most:
+        table.caption, table.caption_justify = f"the first {most} of {len(lines)}", "left"
+    return table
+
+
+def narrowing(
+    title: str,
+    headings: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    less: Sequence[str],
+    names: int = 1,
+    most: int | None = None,
+) -> list[Table]:
+    """The table, then without ever more columns: those of `less`, what matters least first."""
+    found = []
+    for number in range(len(less) + 1):
+        kept = [place for place, each in enumerate(headings) if each not in less[:number]]
+        shorter = [[line[place] for place in kept] for line in lines]
+        found.append(table_of(title, [headings[place] for place in kept], shorter, names, most))
+    return found
 
 
 def print_table(table: Table, console: Console) -> None:

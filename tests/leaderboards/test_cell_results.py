@@ -147,7 +147,7 @@ def test_other_true_values_make_another_group(folders, tmp_path):
     gold = kept.base.examples["gold"].copy()
     gold[0] += 0.5
     sides = (replace(each, examples={**each.examples, "gold": gold}) for each in (kept.base, kept.trained))
-    write_examples(file, *sides)
+    write_examples(file, dict(zip(("base", "trained"), sides, strict=True)))
     leaderboard = make_leaderboard(runs_in([*folders[:9], other]), resamples=200)
     assert {cell.group for cell in leaderboard.cells} == {1, 2}
     assert any("2 sets of examples" in note for note in leaderboard.notes)

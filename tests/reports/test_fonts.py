@@ -109,9 +109,9 @@ def test_all_of_chinese_japanese_and_korean_looks_for_a_font(make_font, text):
 
 NUMBERS = numpy.linspace(0, 1, 4)
 STRINGS = {
-    draw_scored_histogram: ("{}", NUMBERS, NUMBERS, NUMBERS, "{}", ("{}", "{}")),
-    draw_binary_histogram: ("{}", NUMBERS > 0.5, NUMBERS, NUMBERS, "{}", (1, 1), (0.5, 0.5), ("{}", "{}")),
-    draw_gold_against_predicted: ("{}", NUMBERS, NUMBERS, NUMBERS, "{}", (1, 1), ("{}", "{}")),
+    draw_scored_histogram: ("{}", NUMBERS, {"{}": NUMBERS, "{} ": NUMBERS}, "{}"),
+    draw_binary_histogram: ("{}", NUMBERS > 0.5, {"{}": NUMBERS, "{} ": NUMBERS}, "{}", (1, 1), (0.5, 0.5)),
+    draw_gold_against_predicted: ("{}", NUMBERS, {"{}": NUMBERS, "{} ": NUMBERS}, "{}", (1, 1)),
     draw_learning_curves: ("{}", [(1, 1.0)], [], "{}", None, None),
     draw_similarity_matrix: ("{}", ["{}", "{}"], numpy.ones((2, 2)), numpy.ones((2, 2)), "{}", ("{}", "{}")),
     draw_projection: ("{}", ["{}", "{}"], numpy.eye(2), numpy.eye(2), ("{}", "{}")),
@@ -135,6 +135,8 @@ def filled(arguments, start=0x4E00):
     def fill(value):
         if isinstance(value, list | tuple):
             return type(value)(map(fill, value))
+        if isinstance(value, dict):
+            return {fill(key): each for key, each in value.items()}
         if not isinstance(value, str):
             return value
         characters.append(chr(start + len(characters)))

@@ -10,7 +10,9 @@ MANY = numpy.round(numpy.linspace(0, 1, 1000), 1)
 
 
 def test_few_pairs_are_points_at_gold_and_prediction(drawn):
-    figure = drawn(draw_gold_against_predicted, "stsb", FEW, FEW[::-1], FEW**2, "cosine", (-1.0, 1.0))
+    figure = drawn(
+        draw_gold_against_predicted, "stsb", FEW, {"untouched": FEW[::-1], "trained": FEW**2}, "cosine", (-1.0, 1.0)
+    )
     base, trained = figure.axes
     assert base.collections[0].get_offsets().tolist() == pytest.approx(numpy.column_stack([FEW, FEW[::-1]]))
     assert trained.collections[0].get_offsets().tolist() == pytest.approx(numpy.column_stack([FEW, FEW**2]))
@@ -21,7 +23,14 @@ def test_few_pairs_are_points_at_gold_and_prediction(drawn):
 
 
 def test_many_pairs_are_hexagons_that_hold_them_all_in_one_scale_of_colours(drawn):
-    figure = drawn(draw_gold_against_predicted, "stsb", MANY, numpy.full(1000, 0.3), MANY, "cosine", (0.0, 1.0))
+    figure = drawn(
+        draw_gold_against_predicted,
+        "stsb",
+        MANY,
+        {"untouched": numpy.full(1000, 0.3), "trained": MANY},
+        "cosine",
+        (0.0, 1.0),
+    )
     base, trained, bar = figure.axes
     assert base.collections[0].get_array().sum() == trained.collections[0].get_array().sum() == 1000
     assert base.collections[0].get_clim() == trained.collections[0].get_clim()
@@ -30,7 +39,9 @@ def test_many_pairs_are_hexagons_that_hold_them_all_in_one_scale_of_colours(draw
 
 @pytest.mark.parametrize("gold", [FEW, MANY])
 def test_both_models_share_axes_that_hold_all_their_values(drawn, gold):
-    base, trained = drawn(draw_gold_against_predicted, "", gold, gold - 3, gold * 7, "dot", (1.0, 1.0)).axes[:2]
+    base, trained = drawn(
+        draw_gold_against_predicted, "", gold, {"untouched": gold - 3, "trained": gold * 7}, "dot", (1.0, 1.0)
+    ).axes[:2]
     assert base.get_xlim() == trained.get_xlim()
     assert base.get_ylim() == trained.get_ylim()
     assert base.get_ylim()[0] < -3
@@ -41,5 +52,18 @@ def test_both_models_share_axes_that_hold_all_their_values(drawn, gold):
 def test_predictions_that_are_all_equal_or_no_numbers_can_be_drawn(drawn, number):
     gold, same, none = numpy.linspace(0, 1, number), numpy.full(number, 0.5), numpy.full(number, numpy.nan)
     for base in (same, none):
-        figure = drawn(draw_gold_against_predicted, "", gold, base, same, "cosine", (float("nan"), float("nan")))
+        figure = drawn(
+            draw_gold_against_predicted,
+            "",
+            gold,
+            {"untouched": base, "trained": same},
+            "cosine",
+            (float("nan"), float("nan")),
+        )
         assert [axis.get_title(loc="left").partition("\n")[2] for axis in figure.axes[:2]] == ["Spearman nan"] * 2
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_two_models_stand_in_a_line_and_an_odd_one_alone(drawn, number):
+    figure = drawn(draw_gold_against_predicted, "", FEW, {f"m{n}": FEW for n in range(number)}, "dot", [1.0] * number)
+    assert [axis.get_title("left").partition("\n")[0] for axis in figure.axes] == [f"m{n}" for n in range(number)]

@@ -1,14 +1,14 @@
-"""Pictures of pairs' similarity before and after training: its histogram, and how it rises with the gold score."""
+"""Pictures of pairs' similarity for each model: its histogram, and how it rises with the gold score."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy
 
-from embexp.reports.pictures.canvas import BLACK, BLUE, GREY, HALF, MODELS, VERMILION, picture, put_legend, range_of
+from embexp.reports.pictures.canvas import BLACK, BLUE, GREY, HALF, HEIGHT, VERMILION, picture, put_legend, range_of
 from embexp.reports.tables import shortened
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NUM_BINS = 40
+_PANEL = 1.7  # inches that one more model takes
 _NAME = 20  # Latin letters of a model's name that fit into a heading
 _LOW, _HIGH = 1 / 3, 2 / 3  # gold scores below the one and above the other are low and high
 
@@ -33,61 +34,66 @@ def draw_scored_histogram(
     path: Path,
     subject: str,
     gold: Sequence[float],
-    base: Sequence[float],
-    trained: Sequence[float],
+    models: Mapping[str, Sequence[float]],
     similarity: str,
-    models: tuple[str, str] = MODELS,
 ) -> None:
-    """Similarity of scored pairs, by low, middle and high gold score (thirds of 0 to 1); PNG, base above trained.
+    """Similarity of scored pairs, by low, middle and high gold score (thirds of 0 to 1); PNG, models below each other.
 
     The heading of each panel gives the overlap of the low and the high group: the common area of both histograms,
     0 % if they are disjoint, 100 % if they are equal (the overlap coefficient).
 
     Args:
-        gold: in [0, 1], `(n,)`; base, trained: each model's similarity, `(n,)`.
+        gold: in [0, 1], `(n,)`.
+        models: each model's similarity by its name, `(n,)`.
         similarity: its name, such as `cosine`.
     """
-    gold, base, trained = (numpy.asarray(values, dtype=float) for values in (gold, base, trained))
+    gold, values = _as_numbers(gold, models)
     groups = (
         _Group("low gold score", VERMILION, gold < _LOW),
         _Group("middle", GREY, (gold >= _LOW) & (gold < _HIGH)),
         _Group("high", BLUE, gold >= _HIGH),
     )
-    edges = _edges(base, trained)
+    edges = _edges(values)
     headings = [
-        f"{shortened(model, _NAME)}: low and high overlap {_overlap_of(groups, values, edges)}"
-        for model, values in zip(models, (base, trained), strict=True)
+        f"{shortened(model, _NAME)}: low and high overlap {_overlap_of(groups, each, edges)}"
+        for model, each in zip(models, values, strict=True)
     ]
-    _draw(path, "Similarity by gold score", subject, groups, (base, trained), edges, headings, similarity, (None, None))
+    thresholds = [None] * len(values)
+    _draw(path, "Similarity by gold score", subject, groups, values, edges, headings, similarity, thresholds)
 
 
 def draw_binary_histogram(
     path: Path,
     subject: str,
     gold: Sequence[int],
-    base: Sequence[float],
-    trained: Sequence[float],
+    models: Mapping[str, Sequence[float]],
     similarity: str,
-    aucs: tuple[float, float],
-    thresholds: tuple[float, float],
-    models: tuple[str, str] = MODELS,
+    aucs: Sequence[float],
+    thresholds: Sequence[float],
 ) -> None:
-    """Similarity of positive and negative pairs, with the best threshold as a line; PNG, base above trained.
+    """Similarity of positive and negative pairs, with the best threshold as a line; PNG, models below each other.
 
     Args:
-        gold: 1 for positive, 0 for negative, `(n,)`; base, trained: each model's similarity, `(n,)`.
+        gold: 1 for positive, 0 for negative, `(n,)`.
+        models: each model's similarity by its name, `(n,)`.
         similarity: its name, such as `cosine`.
-        aucs: area under the ROC curve of base and trained, in [0, 1].
-        thresholds: the best similarity thresholds of base and trained for positive pairs.
+        aucs: area under the ROC curve of each model, in [0, 1].
+        thresholds: the best similarity threshold of each model for positive pairs.
     """
-    gold, base, trained = (numpy.asarray(values, dtype=float) for values in (gold, base, trained))
+    gold, values = _as_numbers(gold, models)
     groups = (_Group("negative pairs", VERMILION, gold == 0), _Group("positive pairs", BLUE, gold != 0))
     headings = [
         f"{shortened(model, _NAME)}: AUC {auc:.3f}, best threshold {threshold:.3f}"
         for model, auc, threshold in zip(models, aucs, thresholds, strict=True)
     ]
-    title, edges = "Similarity of positives and negatives", _edges(base, trained)
-    _draw(path, title, subject, groups, (base, trained), edges, headings, similarity, thresholds)
+    title, edges = "Similarity of positives and negatives", _edges(values)
+    _draw(path, title, subject, groups, values, edges, headings, similarity, thresholds)
+
+
+def _as_numbers(
+    gold: Sequence[float], models: Mapping[str, Sequence[float]]
+) -> tuple[numpy.ndarray, list[numpy.ndarray]]:
+    return numpy.asarray(gold, dtype=float), [numpy.asarray(values, dtype=float) for values in models.values()]
 
 
 def _overlap(first: numpy.ndarray, second: numpy.ndarray, edges: numpy.ndarray) -> float:
@@ -104,8 +110,8 @@ def _overlap_of(groups: Sequence[_Group], values: numpy.ndarray, edges: numpy.nd
     return "unknown" if math.isnan(share) else f"{share:.0%}"
 
 
-def _edges(base: numpy.ndarray, trained: numpy.ndarray) -> numpy.ndarray:
-    return numpy.linspace(*range_of(base, trained, air=0.001), _NUM_BINS + 1)
+def _edges(models: Sequence[numpy.ndarray]) -> numpy.ndarray:
+    return numpy.linspace(*range_of(*models, air=0.001), _NUM_BINS + 1)
 
 
 def _draw(
@@ -119,8 +125,9 @@ def _draw(
     similarity: str,
     thresholds: Sequence[float | None],
 ) -> None:
-    with picture(path, title, subject, [*headings, similarity]) as figure:
-        axes = figure.subplots(2, 1, sharex=True, sharey=True)
+    height = HEIGHT + _PANEL * (len(models) - 2)
+    with picture(path, title, subject, [*headings, similarity], height) as figure:
+        axes = figure.subplots(len(models), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         for axis, values, heading, threshold in zip(axes, models, headings, thresholds, strict=True):
             for group in groups:
                 _fill(axis, values[group.member], edges, group)
@@ -129,7 +136,7 @@ def _draw(
             axis.set_title(heading)
             axis.yaxis.set_major_formatter("{x:.0%}")
             axis.locator_params(axis="y", nbins=3)
-        axes[1].set_xlabel(f"{similarity} similarity")
+        axes[-1].set_xlabel(f"{similarity} similarity")
         figure.supylabel("share of the group")
         put_legend(figure, axes[0], columns=len(groups))
 
@@ -154,30 +161,36 @@ def draw_gold_against_predicted(
     path: Path,
     subject: str,
     gold: Sequence[float],
-    base: Sequence[float],
-    trained: Sequence[float],
+    models: Mapping[str, Sequence[float]],
     similarity: str,
-    spearmans: tuple[float, float],
-    models: tuple[str, str] = MODELS,
+    spearmans: Sequence[float],
 ) -> None:
-    """Every pair at its gold score (across) and its similarity (up), base and trained on the same axes; PNG.
+    """Every pair at its gold score (across) and its similarity (up), two models in a line, on the same axes; PNG.
 
     Args:
-        gold, base, trained: true scores and each model's similarity, `(n,)`.
+        gold: true scores, `(n,)`.
+        models: each model's similarity by its name, `(n,)`.
         similarity: its name, such as `cosine`.
-        spearmans: Spearman's correlation of base and trained.
+        spearmans: Spearman's correlation of each model.
     """
-    gold, base, trained = (numpy.asarray(values, dtype=float) for values in (gold, base, trained))
-    with picture(path, "Similarity against gold score", subject, [*models, similarity]) as figure:
-        axes = figure.subplots(1, 2, sharex=True, sharey=True)
+    gold, values = _as_numbers(gold, models)
+    lines, across = -(-len(models) // 2), min(len(models), 2)
+    title, height = "Similarity against gold score", HEIGHT + (HEIGHT - 1.2) * (lines - 1)
+    with picture(path, title, subject, [*models, similarity], height) as figure:
+        grid = figure.subplots(lines, across, sharex=True, sharey=True, squeeze=False)
+        axes = grid.ravel()[: len(models)]
+        for axis in grid.ravel()[len(models) :]:
+            axis.remove()
         draw = _draw_hexagons if len(gold) > _MOST_POINTS else _draw_points
-        draw(figure, axes, gold, (base, trained))
+        draw(figure, axes, gold, values)
         for axis, model, spearman in zip(axes, models, spearmans, strict=True):
-            axis.set(xlim=range_of(gold), ylim=range_of(base, trained), xlabel="gold score")
+            axis.set(xlim=range_of(gold), ylim=range_of(*values), xlabel="gold score")
             axis.locator_params(axis="x", nbins=3)
             axis.xaxis.set_major_formatter("{x:g}")
             axis.set_title(f"{shortened(model, HALF)}\nSpearman {spearman:.3f}")
-        axes[0].set_ylabel(f"{similarity} similarity")
+            axis.label_outer()
+        for axis in grid[:, 0]:
+            axis.set_ylabel(f"{similarity} similarity")
 
 
 def _draw_points(

@@ -166,7 +166,7 @@ def test_few_rows_of_which_none_differs_are_no_proof_that_none_would(rows, verdi
 
 def test_groups_are_kept_with_the_examples_and_are_no_part_of_what_an_example_is(tmp_path):
     base, trained = grouped(4, 3, 0.5)
-    write_examples(tmp_path / "examples.parquet", base, trained)
+    write_examples(tmp_path / "examples.parquet", {"base": base, "trained": trained})
     kept = read_examples(tmp_path / "examples.parquet")
     assert kept.base.measures[0].unit == "text"
     assert kept.base.examples["group"].tolist() == base.examples["group"].tolist()
