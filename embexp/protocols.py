@@ -191,6 +191,9 @@ class Tracker(Protocol):
     def finish(self, status: str) -> None:
         """Close the run as FINISHED, FAILED or KILLED."""
 
+    def store(self) -> str:
+        """The address of where runs go, without passwords; empty where they go nowhere."""
+
     def where(self) -> str:
         """One line that says where to look."""
 

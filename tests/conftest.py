@@ -12,6 +12,8 @@ from embexp.core.run_folder import RECORD, read_record, write_json
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):  # a developer's own store
+    os.environ.pop(name, None)
 
 pytest_plugins = ["picture_fixtures"]
 # A run of seconds: a two-layer BERT from scratch, four steps, one thread, few resamples, the bundled corpus.

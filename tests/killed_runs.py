@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,12 @@ def run(folder: Path, *overrides: str) -> dict[str, Any]:
     return dict(execute(plan_run(compose(arguments), choices, folder)).content)
 
 
-def resume(folder: Path) -> dict[str, Any]:
+def resume(folder: Path, typed: Sequence[str] = ("resume=x",)) -> dict[str, Any]:
     """The rest of a run, as `resume=<folder>` on the command line."""
     from embexp.experiment.execute import execute
 
     with held(folder):
-        config, choices = resumed(folder, ["resume=x"])
+        config, choices = resumed(folder, typed)
         return dict(execute(plan_run(config, choices, folder), resume=True).content)
 
 

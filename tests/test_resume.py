@@ -2,6 +2,7 @@
 
 import json
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from killed_runs import (
     while_writing,
 )
 
-from embexp.core.run_folder import run_folder, status_of
+from embexp.core.run_folder import read_record, run_folder, status_of
 from embexp.errors import ConfigError, TrainingError
 from embexp.experiment.resume import resumed
 from embexp.training.checkpoints import folders, last_checkpoint
@@ -264,6 +265,20 @@ def test_a_run_whose_data_have_changed_is_not_resumed(workplace):
     Path("pairs.jsonl").write_text("\n".join(pairs[1:]))
     with pytest.raises(ConfigError, match=r"what the run began with has changed: main/\w+ .* is now .*put them back"):
         resume(workplace / "run")
+
+
+def test_a_run_goes_on_in_the_store_it_began_in_or_in_one_that_is_typed(store, workplace, monkeypatch):
+    folder = workplace / "run"
+    killed(at_step, (3,), folder, *TINY[:-1], "loss=mnrl", "tracking=mlflow_metrics")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workplace}/other.db")
+    with pytest.raises(
+        ConfigError, match=r"was sent to sqlite:.*mlflow\.db, and would be sent to .*other\.db"
+    ) as found:
+        resume(folder)
+    assert not (workplace / "other.db").exists()
+    typed = shlex.split(str(found.value).partition("hint: type ")[2])
+    assert resume(folder, typed)["run"]["status"] == "FINISHED"
+    assert read_record(folder)["store"] == store
 
 
 def test_resume_names_what_it_looked_for(workplace):

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import shlex
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _NEEDED = ("dataset", "model", "loss", "trainer", "evaluator", "tracking", "paths", "seed")  # keys of a configuration
+_URI = "tracking.uri="
 
 
 def start_run(plan: "RunPlan") -> dict[str, Any]:
@@ -55,6 +57,7 @@ def start_run(plan: "RunPlan") -> dict[str, Any]:
         "weights": weights(plan),
         "evaluated": evaluated_rows(plan),
         "code": code(plan),
+        "store": plan.tracker.store(),
     }
     write_json(plan.folder / RECORD, record)
     return record
@@ -81,9 +84,11 @@ def resume_run(plan: "RunPlan") -> dict[str, Any]:
     What other code or other packages have a part in counts as the same run as no other.
 
     Raises:
-        ConfigError: the data or the models' files are not those that it began with.
+        ConfigError: the data or the models' files are not those that it began with, or the environment names another
+            store.
     """
     record = read_record(plan.folder)
+    record["store"] = _same_store(plan, record.get("store"))
     changed = changes(record["data"] | record["weights"], fingerprints(plan) | prompts(plan) | weights(plan))
     if changed := changed + changes(record.get("evaluated", {}), evaluated_rows(plan)):
         raise ConfigError(
@@ -101,6 +106,19 @@ def resume_run(plan: "RunPlan") -> dict[str, Any]:
     return record
 
 
+def _same_store(plan: "RunPlan", before: str | None) -> str:
+    """The store's address; ConfigError where it is not the one before and nobody has typed it."""
+    now = plan.tracker.store()
+    if before in (None, now) or plan.config["tracking"].get("uri"):
+        return now
+    uri = before if "***" not in before else f"<{before} with its password>"
+    raise ConfigError(
+        f"The run in {plan.folder} was sent to {before}, and would be sent to {now} now",
+        expected="MLFLOW_TRACKING_URI as it was when the run began, or the store by its address",
+        fix=shlex.join([f"resume={plan.folder}", f"tracking.uri={uri}"]),
+    )
+
+
 def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
     """Configuration and choices of a run to resume, as they were when it began.
 
@@ -110,10 +128,11 @@ def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, A
     Raises:
         ConfigError: the run has finished, other values were typed with `resume`, or this is another directory.
     """
-    if others := [override for override in typed if not override.startswith("resume=")]:
+    if others := [override for override in typed if not override.startswith(("resume=", _URI))]:
         raise ConfigError(
             f"{' '.join(others)} was typed with resume",
-            expected="resume alone, because a run keeps the values it began with; for others run the command anew",
+            expected="resume alone, because a run keeps the values it began with (only tracking.uri may be another); "
+            "for others run the command anew",
             fix=[override for override in typed if override not in others],
         )
     if is_closed(folder):
@@ -129,4 +148,6 @@ def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, A
     config = read_config(folder)
     if missing := [key for key in _NEEDED if key not in config]:
         raise UnreadableError(f"cannot be read: it has no {listed(missing)}", file=folder / CONFIG)
+    for uri in (each.removeprefix(_URI) for each in typed if each.startswith(_URI)):
+        config.tracking.uri = uri.strip("'\"")
     return config, record["choices"]

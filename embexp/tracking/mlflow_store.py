@@ -62,7 +62,7 @@ def reported(method: Callable) -> Callable:
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             raise TrackingError(
                 f"MLflow at {shown_uri(self.uri)} failed in {method.__name__}: {first_line}",
-                expected="a store that answers: check tracking.uri, or run without a store",
+                expected=f"a store that answers: check {self.named_by or 'tracking.uri'}, or run without a store",
                 fix="tracking=none",
             ) from error
 
@@ -100,6 +100,46 @@ def quiet_mlflow() -> Any:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return mlflow
+
+
+_URI, _NAME, _ID = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"
+
+
+def store_of(uri: str | None) -> tuple[str, str]:
+    """The address of the store, and the environment variable that names it where no setting does, else an empty text.
+
+    Without either it is `mlflow.db` (SQLite) in the working directory.
+    """
+    if not uri and (named := os.environ.get(_URI)):
+        return named, _URI
+    return uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}", ""
+
+
+def client_of(uri: str) -> Any:
+    """MLflow's client for a store, to which models are stored, too.
+
+    MLflow writes the address to the environment; it is taken out again, or the next run of this process would find
+    the store of this one where the user has named none.
+    """
+    mlflow = quiet_mlflow()
+    before = os.environ.get(_URI)
+    mlflow.set_tracking_uri(uri)
+    if before is None:
+        os.environ.pop(_URI, None)
+    else:
+        os.environ[_URI] = before
+    return mlflow.MlflowClient(uri)
+
+
+def experiment_of(name: str | None, client: Callable[[], Any]) -> str:
+    """The name of the experiment: the given one, that of MLflow's environment variables (name before id), or embexp.
+
+    Args:
+        client: gives MLflow's client, for the name of an id.
+    """
+    if not name and not os.environ.get(_NAME) and (number := os.environ.get(_ID)):
+        return client().get_experiment(number).name
+    return name or os.environ.get(_NAME) or "embexp"
 
 
 _REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold

@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from embexp.core.arguments import TEXT, LegalValues, problems_with, refuse
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.file_contents import link_copies
 from embexp.core.run_folder import RESUME_FILES
 from embexp.errors import ConfigError, TrackingError
 from embexp.tracking.mlflow_store import (
     allowed_name,
+    client_of,
+    experiment_of,
     make_database,
     metric_name,
     page_of,
-    quiet_mlflow,
     reported,
     shown_uri,
     source_tags,
+    store_of,
     view_tag,
 )
 
@@ -48,8 +50,10 @@ class MlflowTracker:
     """Runs, metrics and models in an MLflow store.
 
     Args:
-        uri: the tracking server or database; None is `mlflow.db` (SQLite) in the working directory.
-        experiment: name of the experiment, created when missing.
+        uri: the tracking server or database; None is that of MLFLOW_TRACKING_URI, else `mlflow.db` (SQLite) in the
+            working directory. MLflow's other variables (user, password, token, certificates) hold, too.
+        experiment: name of the experiment, created when missing; None is that of MLFLOW_EXPERIMENT_NAME or
+            MLFLOW_EXPERIMENT_ID, else `embexp`.
         log_model: store the trained model as an MLflow model.
         checkpoint: what of a checkpoint folder `log_checkpoint` stores: none, weights or full.
         telemetry: let MLflow send its usage reports.
@@ -62,7 +66,7 @@ class MlflowTracker:
     def __init__(
         self,
         uri: str | None,
-        experiment: str,
+        experiment: str | None,
         log_model: bool,
         checkpoint: str,
         telemetry: bool,
@@ -70,8 +74,9 @@ class MlflowTracker:
     ) -> None:
         kinds = LegalValues(one_of=("none", "weights", "full"))
         problems = [*problems_with("tracking.checkpoint", checkpoint, kinds, such_as="weights")]
-        problems += problems_with("tracking.experiment", experiment, TEXT, such_as="embexp")
-        refuse([*problems, *problems_with("tracking.uri", uri, LegalValues(text=True, optional=True), such_as="null")])
+        for key, value in (("experiment", experiment), ("uri", uri)):
+            problems += problems_with(f"tracking.{key}", value, LegalValues(text=True, optional=True), such_as="null")
+        refuse(problems)
         if register is not None and (not register.strip() or {"/", ":"} & set(register) or not log_model):
             raise ConfigError(
                 "cannot be registered" if log_model else "needs the model in the store",
@@ -81,8 +86,8 @@ class MlflowTracker:
                 fix="tracking.register=my-model tracking.log_model=true",
             )
         self.register = register
-        self.uri = uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
-        self.experiment = experiment
+        self.uri, self.named_by = store_of(uri)
+        self._experiment = experiment
         self.keeps_model = log_model
         self.checkpoint = checkpoint
         self.run_id = self.run_name = self.experiment_id = ""
@@ -92,9 +97,12 @@ class MlflowTracker:
     @functools.cached_property
     def client(self) -> Any:
         """MLflow's client for this store."""
-        mlflow = quiet_mlflow()
-        mlflow.set_tracking_uri(self.uri)
-        return mlflow.MlflowClient(self.uri)
+        return client_of(self.uri)
+
+    @functools.cached_property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        return experiment_of(self._experiment, lambda: self.client)
 
     @reported
     def prepare(self) -> None:
@@ -303,8 +311,12 @@ class MlflowTracker:
     def finish(self, status: str) -> None:
         self.client.set_terminated(self.run_id, status)
 
+    def store(self) -> str:
+        return shown_uri(self.uri).rstrip("/")
+
     def where(self) -> str:
-        return f"run {self.run_id} in experiment {self.experiment!r}, {shown_uri(self.uri)}"
+        why = f" ({self.named_by})" if self.named_by else ""
+        return f"run {self.run_id} in experiment {self.experiment!r}, {self.store()}{why}"
 
     def page(self) -> str:
         return page_of(self.uri, f"experiments/{self.experiment_id}/runs/{self.run_id}") + self._after()

@@ -40,6 +40,9 @@ class NullTracker:
     def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None: ...
     def finish(self, status: str) -> None: ...
 
+    def store(self) -> str:
+        return ""
+
     def where(self) -> str:
         return "not tracked (tracking=none)"
 

@@ -1,6 +1,7 @@
 """MLflow as a tracker, on a real SQLite store."""
 
 import json
+import os
 import subprocess
 
 import numpy
@@ -288,6 +289,51 @@ def test_no_model_is_stored_when_that_is_switched_off(store, tmp_path):
 
 def test_without_a_uri_the_store_lies_in_the_working_directory(workplace):
     assert MlflowTracker(None, "toy", True, "none", False).uri == f"sqlite:///{workplace / 'mlflow.db'}"
+
+
+STORES = {  # what was typed, MLFLOW_TRACKING_URI, and the store that is used
+    "a setting wins": ("sqlite:///typed.db", "sqlite:///named.db", "sqlite:///typed.db"),
+    "the environment": (None, "http://127.0.0.1:5000", "http://127.0.0.1:5000 (MLFLOW_TRACKING_URI)"),
+    "a password in it": (None, "http://me:pw@127.0.0.1:5000/", "http://me:***@127.0.0.1:5000 (MLFLOW_TRACKING_URI)"),
+    "an empty variable": (None, "", "sqlite:///{}/mlflow.db"),
+}
+
+
+@pytest.mark.parametrize(("uri", "named", "used"), STORES.values(), ids=STORES)
+def test_the_environment_names_the_store_where_no_setting_does(workplace, monkeypatch, uri, named, used):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
+    where = MlflowTracker(uri, "toy", True, "none", telemetry=False).where()
+    assert where.endswith(f"in experiment 'toy', {used.format(workplace)}")
+
+
+def test_the_environment_names_the_experiment_by_name_or_by_id(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    number = MlflowTracker(None, None, True, "none", telemetry=False).client.create_experiment("研究 1")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", number)
+    found = [MlflowTracker(None, typed, True, "none", telemetry=False).experiment for typed in (None, "typed")]
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "named")
+    found.append(MlflowTracker(None, None, True, "none", telemetry=False).experiment)
+    assert found == ["研究 1", "typed", "named"]
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
+    with pytest.raises(TrackingError, match="failed in prepare: No Experiment with id=77"):
+        MlflowTracker(None, None, True, "none", telemetry=False).prepare()
+
+
+@pytest.mark.parametrize("named", [None, "http://127.0.0.1:5000"])
+def test_a_run_leaves_the_environment_as_it_was_so_that_the_next_one_finds_its_own_store(store, monkeypatch, named):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if named:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
+    tracker_of(store)
+    assert os.environ.get("MLFLOW_TRACKING_URI") == named
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_store_of_the_environment_that_fails_is_named_with_its_variable(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")  # a file store, which MLflow does not keep any more
+    with pytest.raises(TrackingError, match=r"maintenance mode.*check MLFLOW_TRACKING_URI"):
+        MlflowTracker(None, None, True, "none", telemetry=False).prepare()
 
 
 @pytest.mark.usefixtures("workplace")

@@ -109,7 +109,7 @@ def test_a_database_that_goes_away_is_an_error_of_the_tracker(error):
         raise error
 
     with pytest.raises(TrackingError, match="failed in log_metrics"):
-        log_metrics(SimpleNamespace(uri="postgresql://here/mlflow"))
+        log_metrics(SimpleNamespace(uri="postgresql://here/mlflow", named_by=""))
 
 
 def test_a_locked_file_is_tried_again_and_given_up_in_the_end(monkeypatch):
@@ -123,7 +123,7 @@ def test_a_locked_file_is_tried_again_and_given_up_in_the_end(monkeypatch):
             raise errors.pop()
         return "run"
 
-    tracker = SimpleNamespace(uri="sqlite:///mlflow.db")
+    tracker = SimpleNamespace(uri="sqlite:///mlflow.db", named_by="")
     assert start(tracker) == "run"
     errors += [locked] * 2
     monkeypatch.setattr(mlflow_store, "_MOST_SECONDS", -1.0)
