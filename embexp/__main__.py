@@ -12,13 +12,19 @@ def main() -> None:
 
 
 def _main() -> None:
-    from embexp.cli.app import exit_with, run_command, run_named_command
+    from embexp.cli.help import show_help
     from embexp.errors import ConfigError
 
     try:
+        if show_help(sys.argv[1:]):
+            return
+        from embexp.cli.app import run_command, run_named_command
+
         if run_named_command(sys.argv[1:]):
             return
     except ConfigError as error:
+        from embexp.cli.app import exit_with
+
         exit_with(error)
 
     from embexp.sweep.train import Training, closing_sweep

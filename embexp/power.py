@@ -1,4 +1,4 @@
-"""`embexp power <run>`: which difference the test data and the seeds can show, and what a wanted one would need."""
+"""`embexp power <run>`: how small a difference the test data and the seeds can show."""
 
 if __name__ == "__main__":
     from embexp.experiment.power import power_command

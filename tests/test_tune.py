@@ -52,7 +52,12 @@ def test_a_mistake_is_one_message_within_seconds(arguments, message):
 def test_help_shows_the_groups_and_the_values_of_the_search():
     done = tune("--help")
     assert done.returncode == 0, done.stderr
-    for part in ("tune/sampler: random, tpe", "tune/pruner: median, none", "trials: 20", "== Examples =="):
+    for part in (
+        "tune/sampler   [tpe] random",
+        "tune/pruner    [median] none",
+        "trials=20",
+        "embexp tune loss.scale=10,20",
+    ):
         assert part in done.stdout
 
 

@@ -5,7 +5,6 @@ overrides to that: `loss=contrastive,triplet loss.margin=0.3` and `dataset=my.cs
 it gets only what the multirun itself reads; the jobs get all (`JOBS`).
 """
 
-import ast
 import errno
 import importlib
 import os
@@ -29,92 +28,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from embexp.cli.help import COMMANDS, FUNCTIONS, note_config_dir, show_help, split_flags
 from embexp.cli.messages import explain
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
 from embexp.config.compose import check_config
-from embexp.config.session import TRUSTED, VERSION_BASE, check_config_dir, conf_dir, remember_config_dir
+from embexp.config.session import TRUSTED, VERSION_BASE, conf_dir
 from embexp.core.run_folder import RESULT, held
 from embexp.core.signals import listen, unmasked
 from embexp.errors import ConfigError, EmbexpError, did_you_mean, listed
-
-COMMANDS = (
-    "compare",
-    "evaluate",
-    "export",
-    "gate",
-    "init",
-    "inspect",
-    "leaderboard",
-    "losses",
-    "power",
-    "prepare",
-    "tune",
-)
-# Commands without a module of that name: only `embexp <command>`.
-_FUNCTIONS = {
-    "init": (
-        "embexp.inspection.prepare_dataset",
-        "init_command",
-        "YAML files for data of one's own, and an experiment to edit",
-    )
-}
-_ROOT = Path(__file__).resolve().parent.parent
-# Hydra's flags that take a value.
-_CONFIG_DIR = ("--config-dir", "-cd")
-_WITH_VALUE = (*_CONFIG_DIR, "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn")
-_WITH_VALUE += ("--experimental-rerun",)
-# Those of --info, whose value may be missing.
-_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-
-
-def _summaries() -> str:
-    """The commands, a line each: what their modules' docstrings say of them.
-
-    >>> print(_summaries().splitlines()[0])
-    compare      two finished runs, or two configurations with several seeds, on one page
-    """
-    lines = []
-    for name in COMMANDS:
-        if name in _FUNCTIONS:
-            lines.append(f"{name:12} {_FUNCTIONS[name][-1]}")
-            continue
-        path = _ROOT / f"{name}.py"
-        path = path if path.is_file() else _ROOT / name / "__main__.py"
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        lines.append(f"{name:12} {docstring.partition('`: ')[2].splitlines()[0].rstrip('.')}")
-    return "\n".join(lines)
-
-
-OmegaConf.register_new_resolver("embexp.commands", _summaries, replace=True)  # for conf/hydra/help/embexp.yaml
-
-
-def split_flags(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Hydra's flags with their values, and all other arguments: Hydra reads no override that follows a flag after one.
-
-    >>> split_flags(["loss=mnrl", "-cd", "own", "model=tiny", "--cfg", "job"])
-    (['--config-dir=own', '--cfg', 'job'], ['loss=mnrl', 'model=tiny'])
-    """
-    flags, others, rest = [], [], [*arguments]
-    while rest:
-        word = rest.pop(0)
-        name, sign, value = word.partition("=")
-        if name in _CONFIG_DIR and (sign or rest):
-            flags.append(f"{_CONFIG_DIR[0]}={value if sign else rest.pop(0)}")
-        elif word in _WITH_VALUE or (word in ("--info", "-i") and rest[:1] and rest[0] in _TOPICS):
-            flags += [word, *rest[:1]]
-            del rest[:1]
-        else:
-            (flags if word.startswith("-") else others).append(word)
-    return flags, others
-
-
-def _note_config_dir(flags: Sequence[str]) -> None:
-    """Keep the folder of one's own that the flags name, for the commands that are suggested."""
-    start = f"{_CONFIG_DIR[0]}="
-    for folder in (each.removeprefix(start) for each in flags if each.startswith(start)):
-        check_config_dir(folder)
-        remember_config_dir(folder)
 
 
 def run_named_command(arguments: Sequence[str]) -> bool:
@@ -133,8 +55,8 @@ def run_named_command(arguments: Sequence[str]) -> bool:
         raise ConfigError(text, expected=expected, note=near, fix=_as_dataset(name))
     others.remove(name)
     sys.argv[1:] = [*flags, *others]
-    if name in _FUNCTIONS:
-        module, function, _ = _FUNCTIONS[name]
+    if name in FUNCTIONS:
+        module, function, _ = FUNCTIONS[name]
         getattr(importlib.import_module(module), function)()
         return True
     runpy.run_module(f"embexp.{name}", run_name="__main__", alter_sys=True)
@@ -242,8 +164,10 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
         return _run_job(task, config, config_name, wants_traceback)
 
     try:
+        if show_help(sys.argv[1:], config_name):
+            return
         flags, arguments = split_flags(sys.argv[1:])
-        _note_config_dir(flags)
+        note_config_dir(flags)
         overrides = rewrite(arguments) if rewrite else arguments
         _check_words(flags, overrides, config_name)
         sys.argv[1:] = _for_hydra([*flags, *quote_texts(expand_paths(overrides))], config_name)

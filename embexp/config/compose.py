@@ -26,15 +26,6 @@ _GROUPS_OF_SEVERAL = ("adapt", "evaluator", "export")  # the options that were c
 register_schemas()
 
 
-def _options_of(*groups: str) -> str:
-    """The groups with their options, a line each, for the help of commands that do not have all groups.
-
-    >>> _options_of("tracking", "modifier").splitlines()[0]
-    'tracking: mlflow, mlflow_metrics, none'
-    """
-    return "\n".join(f"{group}: {', '.join(sorted(option_names(group)))}" for group in groups)
-
-
 def option_names(group: str) -> list[str]:
     """The options of a group; in a command those of its `--config-dir`, too."""
     from hydra.core.global_hydra import GlobalHydra
@@ -42,9 +33,6 @@ def option_names(group: str) -> list[str]:
     if GlobalHydra.instance().is_initialized():
         return GlobalHydra.instance().config_loader().get_group_options(group)
     return sorted(option_files(group))
-
-
-OmegaConf.register_new_resolver("embexp.options_of", _options_of, replace=True)
 
 
 def _own_model(*, _root_: DictConfig) -> str:

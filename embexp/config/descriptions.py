@@ -5,6 +5,7 @@ right above its key at the key's column, describes the key; one behind an entry 
 """
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,7 +16,7 @@ import yaml
 
 from embexp.config.session import conf_dir, config_folders, option_files
 from embexp.core.arguments import LegalValues
-from embexp.errors import ConfigError, did_you_mean
+from embexp.errors import ConfigError, did_you_mean, listed
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PACKAGE = re.compile(r"#\s*@package\s+(\S+)")
@@ -82,12 +83,14 @@ class Group:
         chosen: the options that are chosen where none is typed.
         options: the files of all options, by name.
         comment: what the command's file says of the group.
+        several: whether a list of options is chosen.
     """
 
     name: str
     chosen: tuple[str, ...]
     options: dict[str, Path]
-    comment: str = ""
+    comment: str
+    several: bool
 
 
 @dataclass(frozen=True)
@@ -110,12 +113,13 @@ class _File:
 
 
 def summary_of(comment: Sequence[str]) -> str:
-    """The first sentence of a comment.
+    """The first sentence of a comment, whose first paragraph ends at a blank line.
 
     >>> summary_of(["By BM25 (Robertson et al. 1994), in", "English. Fast."]), summary_of(["中文句子。很快。"])
     ('By BM25 (Robertson et al. 1994), in English.', '中文句子。')
     """
-    return _SENTENCE.split(" ".join(line.strip() for line in comment).strip(), maxsplit=1)[0]
+    paragraph = itertools.takewhile(str.strip, comment)
+    return _SENTENCE.split(" ".join(line.strip() for line in paragraph), maxsplit=1)[0]
 
 
 def first_comment(path: Path) -> tuple[str, ...]:
@@ -165,8 +169,9 @@ def _groups_of(path: Path) -> dict[str, Group]:
         ((key, chosen),) = entry.items()
         parts = _ENTRY.fullmatch(key)
         if parts and not parts["word"] and option_files(parts["group"]):
-            names = chosen if isinstance(chosen, list) else [chosen] if chosen else []
-            found[parts["group"]] = Group(parts["group"], tuple(names), option_files(parts["group"]), comment)
+            group, several = parts["group"], isinstance(chosen, list)
+            names = tuple(chosen if several else [chosen] if chosen else ())
+            found[group] = Group(group, names, option_files(group), comment, several)
     return found
 
 
@@ -183,7 +188,8 @@ def read_option(group: str, name: str) -> Option:
     """
     if path := option_files(group).get(name):
         return _option(group, name, path)
-    raise ConfigError("is not known", key=group, given=name, note=did_you_mean(name, option_files(group)))
+    near, known = did_you_mean(name, option_files(group)), listed(option_files(group))
+    raise ConfigError("is not known", key=group, given=name, expected=f"one of: {known}", note=near)
 
 
 def _option(group: str, name: str, path: Path) -> Option:
@@ -276,8 +282,7 @@ def _value(node: Any, lines: Sequence[str]) -> str:
     start, end = node.start_mark, node.end_mark
     if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
         return node.value.strip().replace("\n", " ")
-    parts = [*lines[start.line : end.line + 1]]
-    parts[-1] = parts[-1][: end.column]
+    parts = [*lines[start.line : end.line], lines[end.line][: end.column]]
     parts[0] = parts[0][start.column :]
     return " ".join(_without_comment(part).strip() for part in parts).strip() or "null"
 
@@ -286,12 +291,8 @@ def _without_comment(line: str) -> str:
     return re.sub(r"(^|\s)#.*", "", line) if not re.search(r"[\"'].*#", line) else line
 
 
+@functools.cache
 def _read(path: Path) -> _File:
-    return _read_once(path, path.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=1024)
-def _read_once(path: Path, _changed: int) -> _File:
     try:
         text = path.read_text(encoding="utf-8-sig")
         root = yaml.compose(text, Loader=_LOADER)

@@ -11,7 +11,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from embexp.cli.app import COMMANDS, _check_words, _summaries, run_command, split_flags
+from embexp.cli.app import _check_words, run_command
+from embexp.cli.help import COMMANDS, split_flags, summaries
 from embexp.cli.overrides import expand_paths
 from embexp.errors import ConfigError
 
@@ -42,9 +43,9 @@ def call(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
 
 def test_every_door_is_a_command_and_says_what_it_is_for():
     assert {*DOORS} - {"__main__"} == {*COMMANDS} - {"losses", "init"}
-    lines = _summaries().splitlines()
-    assert [line.split()[0] for line in lines] == [*COMMANDS]
-    assert all(len(line) <= 120 and len(line.split()) > 5 for line in lines)
+    lines = summaries()
+    assert [name for name, _ in lines] == [*COMMANDS]
+    assert all(len(said) <= 65 and len(said.split()) > 5 for _, said in lines)
 
 
 def test_pytest_passes_the_doors_by():
@@ -171,7 +172,7 @@ def test_help_lists_the_commands_first_and_imports_nothing_slow(workplace):
         text=True,
         timeout=120,
     )
-    assert done.stdout.index("leaderboard  which loss") < done.stdout.index("== Groups: choose")
+    assert done.stdout.index("leaderboard  which loss") < done.stdout.index("Groups: <group>=<option>")
     assert done.stdout.splitlines()[-1] == "False"
 
 
