@@ -46,7 +46,7 @@ ONLY_IN = {
 HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mlflow", "matplotlib"}
 HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime", "optuna"}
 # Modules that are themselves imported lazily, once training starts.
-IMPORTED_LATE = {"models/packed.py", "training/callbacks.py", "exports/onnx_graph.py"}
+IMPORTED_LATE = {"models/packed.py", "training/callbacks.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 SAY_NOTHING = {"utils", "common", "helpers", "misc"}
 MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 244, 350, 60, 110

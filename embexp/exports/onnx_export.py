@@ -2,7 +2,9 @@
 
 import importlib.util
 import logging
+import shutil
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ from embexp.protocols import Encoder
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+_OUTPUT = "sentence_embedding"
 _ERRORS = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
 _ERRORS += ("RuntimeException", "EPFail", "EngineError")
 
@@ -62,7 +65,7 @@ class _OnnxEncoder:
             texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="np", verbose=False
         )
         with _onnxruntime_errors(self.file):
-            return self.session.run(None, {name: tokens[name].astype("int64") for name in self.inputs})[0]
+            return self.session.run([_OUTPUT], {name: tokens[name].astype("int64") for name in self.inputs})[0]
 
 
 @contextmanager
@@ -88,8 +91,7 @@ _FILE, _SMALL_FILE = "model.onnx", "model_int8.onnx"
 _README = """# The model as ONNX
 
 {lines}
-`SentenceTransformer(..., backend="onnx")` needs optimum-onnx, which does not know transformers 5. These lines need
-onnxruntime and transformers, no torch:
+These lines need onnxruntime and transformers, no torch:
 
 ```python
 import onnxruntime
@@ -99,13 +101,19 @@ tokenizer = AutoTokenizer.from_pretrained(".")  # this folder
 session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
 texts = [{prompt!r} + text for text in texts]
 tokens = tokenizer(texts, padding=True, truncation=True, max_length={max_tokens}, return_tensors="np")
-(vectors,) = session.run(None, {{entry.name: tokens[entry.name] for entry in session.get_inputs()}})
+(vectors,) = session.run(["sentence_embedding"], {{entry.name: tokens[entry.name] for entry in session.get_inputs()}})
 ```
+
+`SentenceTransformer(<this folder>, backend="onnx")` takes the same file where optimum-onnx is installed. It knows
+transformers 4 only, so this needs: `pip install "sentence-transformers[onnx]>=5.4,<6"`.
 """
 
 
 class OnnxExport:
     """An export that writes transformer, pooling and normalisation as one ONNX graph.
+
+    The graph gives the vectors of the tokens, too: with the rest of the folder it is a model that
+    `SentenceTransformer(folder, backend="onnx")` loads.
 
     Args:
         max_difference: the largest difference of an embedding's values to torch's; more raises.
@@ -138,13 +146,11 @@ class OnnxExport:
         """
         from sentence_transformers import SentenceTransformer
 
-        from embexp.exports.onnx_graph import write_graph
-
         model = SentenceTransformer(str(trained.folder), device="cpu").eval()
         for name in ("torch.onnx", "onnxscript", "onnx_ir"):  # notices of missing torchvision and the like
             logging.getLogger(name).setLevel(logging.ERROR)
-        write_graph(model, folder / _FILE)
-        model.tokenizer.save_pretrained(str(folder))
+        _write_graph(model, folder / _FILE)
+        _copy_all_but_weights(trained.folder, folder)
         texts = trained.texts_to_compare(self.compared_texts)
         metrics, lines = self._faithful(model, folder, texts)
         if self.quantise:
@@ -192,6 +198,78 @@ class OnnxExport:
         size = _size_of(folder / _SMALL_FILE)
         line = f"int8 weights: {size:.1f} MB, {speed:.1f} times as fast as torch on this CPU"
         return metrics | {f"{prefix}/megabytes": size, f"{prefix}/speed_ratio": speed}, [line, *kept]
+
+
+_SAMPLE = ["a bond", "What does the price of a share depend on?"]  # two texts of different length
+
+
+def _write_graph(model: "SentenceTransformer", path: Path) -> None:
+    """Write the model to `path`, from token ids to embeddings; number of texts and of tokens may vary.
+
+    Raises:
+        ExportError: a model that does not begin with a transformer, or that torch cannot write.
+    """
+    import torch
+
+    features = model.preprocess(_SAMPLE)
+    inputs = [name for name, value in features.items() if isinstance(value, torch.Tensor)]
+    if "attention_mask" not in inputs:
+        raise ExportError(
+            f"export=onnx writes models that begin with a transformer; this one begins with {type(model[0]).__name__}",
+            expected="another model, or another export for smaller embeddings",
+            fix="export=[int8]",
+        )
+
+    class OneGraph(torch.nn.Module):
+        """The whole model as a function of the tokenizer's tensors."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = torch.nn.ModuleList(model)
+
+        def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            """The vectors of the tokens `(batch, tokens, dim)` and the embeddings `(batch, dim)`."""
+            found = self.steps[0](dict(zip(inputs, tensors, strict=True)))
+            of_tokens = found["token_embeddings"]
+            for step in self.steps[1:]:
+                found = step(found)
+            return of_tokens, found[_OUTPUT]
+
+    varying = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # torch's own, about itself
+            torch.onnx.export(
+                OneGraph().eval(),
+                tuple(features[name] for name in inputs),
+                str(path),
+                input_names=inputs,
+                output_names=["last_hidden_state", _OUTPUT],  # the former by the name that optimum looks for
+                dynamic_shapes=(tuple(varying for _ in inputs),),
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except RuntimeError as error:  # OnnxExporterError and what torch raises before it knows that it exports
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExportError(
+            f"torch cannot write this model ({type(model[0]).__name__}) as ONNX: {reason}",
+            expected="layers that torch.onnx.export knows",
+            note="The trained model itself is whole.",
+            fix="export=[int8]",
+        ) from error
+
+
+_NOT_COPIED = ("model*.safetensors", "pytorch_model*.bin", "adapter_model.*", "*.index.json", "README.md", ".*")
+
+
+def _copy_all_but_weights(model: Path, folder: Path) -> None:
+    """Copy a saved model without the weights of its transformer, which the graph holds; layers after it keep theirs."""
+    left_out = shutil.ignore_patterns(*_NOT_COPIED)
+    for path in sorted(model.iterdir()):
+        if path.is_dir():
+            shutil.copytree(path, folder / path.name)
+        elif not left_out(str(model), [path.name]):
+            shutil.copy(path, folder)
 
 
 def _write_small(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """The ONNX export: the same embeddings as torch by the loader that is written with it, and its refusals."""
 
+import shutil
+
 import numpy
 import pytest
 
@@ -44,6 +46,46 @@ def test_the_loader_that_is_written_gives_the_embeddings_of_torch(exported, mode
         exec(code.replace("model_int8.onnx", file), names)
         assert numpy.abs(names["vectors"] - expected).max() < most
     assert numpy.allclose(numpy.linalg.norm(expected, axis=1), 1)
+
+
+def test_the_folder_is_what_the_backend_onnx_of_sentence_transformers_takes(exported, model, tmp_path):
+    """Its own rules name the graph, and the vectors of the tokens are the first output, which optimum reads."""
+    import torch
+    from onnxruntime import InferenceSession
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.backend.utils import backend_should_export
+
+    folder, _ = exported
+    shutil.copytree(folder, tmp_path / "onnx")
+    for place in (tmp_path / "onnx", tmp_path):  # alone, and below a model as on the Hub
+        makes_one, found = backend_should_export(place, True, {"provider": "x"}, "model.onnx", "*.onnx", "ONNX")
+        graph = place / found.get("subfolder", "") / found.get("file_name", "model.onnx")
+        assert not makes_one
+        assert graph.samefile(tmp_path / "onnx/model.onnx")
+    whole = SentenceTransformer(str(model), device="cpu")
+    session = InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_outputs()] == ["last_hidden_state", "sentence_embedding"]
+    features = whole.preprocess(TEXTS)
+    tokens = session.run(None, {each.name: features[each.name].numpy() for each in session.get_inputs()})[0]
+    features |= {"token_embeddings": torch.from_numpy(tokens)}
+    for step in [*whole][1:]:
+        features = step(features)
+    without_prompt = whole.encode(TEXTS, prompt="")
+    assert numpy.abs(features["sentence_embedding"].numpy() - without_prompt).max() < 1e-5
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.json", "modules.json", "1_Pooling", "tokenizer.json"} <= names
+    assert "model.safetensors" not in names
+
+
+@pytest.mark.slow
+def test_sentence_transformers_loads_it_by_its_backend(exported, model):
+    """Where optimum is installed: sentence-transformers 5.7 with optimum-onnx 0.1.0 gives the same within 1e-6."""
+    pytest.importorskip("optimum.onnxruntime")
+    from sentence_transformers import SentenceTransformer
+
+    loaded = SentenceTransformer(str(exported[0]), backend="onnx", device="cpu")
+    expected = SentenceTransformer(str(model), device="cpu").encode(TEXTS)
+    assert numpy.abs(loaded.encode(TEXTS) - expected).max() < 1e-5
 
 
 def test_size_speed_and_difference_are_measured(exported):
