@@ -185,6 +185,7 @@ def joined(parts: Mapping[str, EmbeddingDataset], own: EmbeddingDataset | None, 
     for split, (data, _) in rows.items():
         _check_alike(split, data, first, next(iter(parts)))
     provenance = {**first.provenance, **{f"{key}.source": data.provenance.get("source") for key, data in parts.items()}}
+    provenance |= {f"{split}.name": data.name for split, (data, _) in rows.items()}
     notes = [note for key, data in parts.items() for note in _notes_of(key, data)]
     provenance["reading"] = "\n".join(notes)
     return replace(

@@ -119,6 +119,7 @@ def _compared(
                 {
                     "evaluator": evaluator.name,
                     "split": split,
+                    "data": _data_of(evaluator, split),
                     "metric": each.metric,
                     "primary": is_primary,
                     "headline": each.metric in evaluator.headline_metrics,
@@ -138,6 +139,12 @@ def _compared(
                 },
                 each,
             )
+
+
+def _data_of(evaluator: Evaluator, split: str) -> str:
+    """The name of the data that an evaluator's split is of; its own where it brings them."""
+    dataset = getattr(evaluator, "dataset", None)
+    return dataset.provenance.get(f"{split}.name", dataset.name) if dataset else evaluator.name
 
 
 _SAME = 1e-5  # relative change of embeddings that rounding explains, as in batches of other sizes

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -119,6 +120,29 @@ def is_local(base: str | None) -> bool:
     (True, False, False)
     """
     return bool(base) and (Path(base).is_absolute() or Path(base).is_dir())
+
+
+_FOLDERS = re.compile(r"(?<![\w:/.])(?:file:/*|~)?/(?:[^/\s]+/)*([^/\s]+)")
+
+
+def without_folders(text: str) -> str:
+    """A text with absolute paths cut to their last part.
+
+    >>> without_folders("convert /home/me/rows.csv (of org/name, https://a.b/c)")
+    'convert rows.csv (of org/name, https://a.b/c)'
+    """
+    return _FOLDERS.sub(r"\1", text)
+
+
+def public(value: Any) -> Any:
+    """A value for other people: of an absolute path only the last part.
+
+    >>> public("/home/me/my models/one"), public("https://a.b/c"), public(2)
+    ('one', 'https://a.b/c', 2)
+    """
+    if not isinstance(value, str):
+        return value
+    return Path(value).name if value.startswith(("/", "~")) else without_folders(value)
 
 
 def check_shared_base(exports: Sequence[Export], model: BaseModel, place: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """The model card: the run's numbers, data and settings as the Hub reads them, without this machine's folders."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.config.session import shell_command
-from embexp.exports.delivery import is_local
+from embexp.exports.delivery import is_local, public, without_folders
+from embexp.losses.catalogue import citations_of, class_name
 from embexp.reports.tables import loss_name
 from embexp.reports.verdict_words import in_words
 
@@ -45,17 +47,27 @@ def write_card(
 ) -> Path:
     """Write the card into a model's folder, replacing the one of sentence-transformers."""
     path = folder / CARD
-    path.write_text(_model_card(result, config, run_folder, sharing or Sharing()) + "\n", encoding="utf-8")
+    saved = {file: folder / f"{file}.json" for file in ("modules", "config_sentence_transformers")}
+    known = {file: json.loads(each.read_text(encoding="utf-8")) for file, each in saved.items() if each.is_file()}
+    text = _model_card(result, config, run_folder, sharing or Sharing(), known)
+    path.write_text(text + "\n", encoding="utf-8")
     return path
 
 
-def _model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder: Path | None, sharing: Sharing) -> str:
+def _model_card(
+    result: Mapping[str, Any],
+    config: Mapping[str, Any],
+    run_folder: Path | None,
+    sharing: Sharing,
+    saved: Mapping[str, Any] | None = None,
+) -> str:
     """The card's text: checked metadata for the Hub, then the table, data, training and license for people.
 
     Args:
         result: the run's result.json.
         config: its resolved configuration.
         run_folder: with the command in `.hydra/overrides.yaml`.
+        saved: the saved model's own files, by their names without `.json`.
     """
     from huggingface_hub import ModelCard
 
@@ -66,8 +78,9 @@ def _model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder
     libraries = sorted(key for key in tags if key.startswith("version.") and key != "version.embexp")
     versions = [f"{key.removeprefix('version.')} {tags[key]}" for key in libraries]
     base, base_line = _base_facts(result, config["model"])
+    losses = _losses_of(result, config)
     card = ModelCard.from_template(
-        _card_data(result, config, sharing),
+        _card_data(result, config, sharing, losses),
         template_path=str(_TEMPLATE),
         title=_title(result, sharing),
         base=base,
@@ -80,6 +93,8 @@ def _model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder
         rows=[row for row in result["comparisons"] if row["headline"] or row["primary"]],
         verdict_split=result["primary"]["split"],
         repo=sharing.repo,
+        **_of_saved(saved or {}),
+        citations=citations_of(losses),
         data_facts=[*_data_facts(result, sharing.data_license)],
         examples=sharing.examples,
         stages=[*_stage_facts(result, config)],
@@ -88,7 +103,7 @@ def _model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder
         training=result["training"],
         seed=result["seed"],
         trainer=[
-            (key, _public(value))
+            (key, public(value))
             for key, value in config["trainer"].items()
             if not key.startswith("_") and value is not None
         ],
@@ -99,21 +114,39 @@ def _model_card(result: Mapping[str, Any], config: Mapping[str, Any], run_folder
     return card.content
 
 
-def _card_data(result: Mapping[str, Any], config: Mapping[str, Any], sharing: Sharing) -> "ModelCardData":
+def _of_saved(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """What the saved model says of its use: prompts, similarity, modules."""
+    own = saved.get("config_sentence_transformers", {})
+    return {
+        "prompts": {name: text for name, text in (own.get("prompts") or {}).items() if text},
+        "default_prompt": own.get("default_prompt_name"),
+        "similarity": own.get("similarity_fn_name") or "cosine",
+        "modules": [each["type"].rpartition(".")[2] for each in saved.get("modules", ())],
+    }
+
+
+def _card_data(
+    result: Mapping[str, Any], config: Mapping[str, Any], sharing: Sharing, losses: Sequence[Mapping[str, Any]]
+) -> "ModelCardData":
     """The metadata, as huggingface_hub checks and writes it; unknown values are left out, never guessed."""
     from huggingface_hub import ModelCardData
 
-    dataset = _hub_dataset(config["dataset"])
+    trained_on = _hub_datasets([config["dataset"], config.get("adapt")])
+    rows = result.get("params", {}).get("dataset.train_rows")
+    tags = ["sentence-transformers", "sentence-similarity", "feature-extraction", "dense", "generated_from_trainer"]
+    tags += [
+        f"loss:{name}" for name in dict.fromkeys(class_name(loss) for loss in losses if "_trained_by_" not in loss)
+    ]
     return ModelCardData(
         language=list(sharing.languages) or None,
         license=sharing.license,
         license_name=sharing.license_name,
         license_link=sharing.license_link,
         base_model=_base_model_id(result),
-        datasets=[dataset] if dataset else None,
+        datasets=trained_on or None,
         pipeline_tag="sentence-similarity",
         library_name="sentence-transformers",
-        tags=["sentence-transformers", "sentence-similarity", "feature-extraction", "embexp"],
+        tags=[*tags, *([f"dataset_size:{rows}"] if rows else []), "embexp"],
         model_name=_title(result, sharing),
         eval_results=[*_eval_results(result, config)],
     )
@@ -128,10 +161,11 @@ def _eval_results(result: Mapping[str, Any], config: Mapping[str, Any]) -> "list
     own = config["evaluator"]
     return [
         EvalResult(
-            task_type="semantic-similarity",
-            task_name="Semantic Similarity",
-            dataset_type=_hub_dataset(own[row["evaluator"]].get("dataset") or config["dataset"]) or row["evaluator"],
-            dataset_name=row["evaluator"] if own[row["evaluator"]].get("dataset") else result["choices"]["dataset"],
+            task_type=(task := _task_of(own[row["evaluator"]])).lower().replace(" ", "-"),
+            task_name=task,
+            dataset_type=_evaluated_on(row, config) or "unknown",
+            dataset_name=row.get("data")
+            or (row["evaluator"] if own[row["evaluator"]].get("dataset") else result["choices"]["dataset"]),
             dataset_split=row["split"],
             metric_type=row["metric"],
             metric_name=row["metric"].replace("_", " ").capitalize(),
@@ -140,6 +174,27 @@ def _eval_results(result: Mapping[str, Any], config: Mapping[str, Any]) -> "list
         for row in rows
         if row["split"] == "test" or row["evaluator"] not in tested
     ]
+
+
+# What sentence-transformers calls the tasks of its evaluators, by the functions that make ours.
+_TASKS = {"similarity": "Semantic Similarity", "binary": "Binary Classification", "retrieval": "Information Retrieval"}
+
+
+def _task_of(evaluator: Mapping[str, Any]) -> str:
+    """The task of an evaluator's YAML.
+
+    >>> _task_of({"_target_": "a.b.clustering_evaluator"}), _task_of({"_target_": "a.b.binary_evaluator"})
+    ('Clustering', 'Binary Classification')
+    """
+    name = evaluator.get("_target_", "similarity").rpartition(".")[2].removesuffix("_evaluator")
+    return _TASKS.get(name, name.replace("_", " ").title())
+
+
+def _evaluated_on(row: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
+    """The id on the Hub of the data of a comparison, None for data from elsewhere."""
+    given = config.get(row["split"]) or config.get("test") or config.get("dev")  # a file of test has the run's dev, too
+    own = config["evaluator"][row["evaluator"]].get("dataset") or given or config["dataset"]
+    return next(iter(_hub_datasets([own])), None)
 
 
 def _title(result: Mapping[str, Any], sharing: Sharing) -> str:
@@ -160,22 +215,23 @@ def _verdict(result: Mapping[str, Any]) -> str:
 _OF_THE_MACHINE = ("tracking", "paths", "export", "hydra", "threads", "keep", "resume")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _QUOTES = set("'\"")  # a quotation may be a text of the data
-_FOLDERS = re.compile(r"(?<![\w:/.])(?:file:/*|~)?/(?:[^/\s]+/)*([^/\s]+)")
 
 
-def _without_folders(text: str) -> str:
-    """A text with absolute paths cut to their last part.
+def _hub_datasets(nodes: Any) -> list[str]:
+    """The ids on the Hub of dataset YAMLs and of the data that their steps read.
 
-    >>> _without_folders("convert /home/me/rows.csv (of org/name, https://a.b/c)")
-    'convert rows.csv (of org/name, https://a.b/c)'
+    >>> step = {"corpus": {"reader": {"id": "org/more"}}}
+    >>> _hub_datasets([{"reader": {"hub": "org/name"}, "steps": {"mine": step}}, None, {"reader": {"path": "x.csv"}}])
+    ['org/name', 'org/more']
     """
-    return _FOLDERS.sub(r"\1", text)
-
-
-def _hub_dataset(node: Mapping[str, Any]) -> str | None:
-    """The id on the Hub of a dataset YAML, None for data from elsewhere."""
-    reader = node["reader"]
-    return reader.get("hub") or reader.get("id")
+    found: list[str] = []
+    if isinstance(nodes, Mapping):
+        reader = nodes.get("reader")
+        known = (reader.get("hub") or reader.get("id")) if isinstance(reader, Mapping) else None
+        found = [*([known] if known else []), *_hub_datasets([*nodes.values()])]
+    elif isinstance(nodes, list | tuple):
+        found = [each for node in nodes for each in _hub_datasets(node)]
+    return [*dict.fromkeys(found)]
 
 
 def _base_model_id(result: Mapping[str, Any]) -> str | None:
@@ -226,21 +282,30 @@ def _data_facts(result: Mapping[str, Any], data_license: str | None) -> Iterator
     yield "data", shape
     for key in ("source", "subset", "revision"):
         if tags.get(f"data.{key}"):
-            yield key, _without_folders(tags[f"data.{key}"])
+            yield key, without_folders(tags[f"data.{key}"])
     yield "license", data_license or tags.get("data.license") or "not stated; ask where the data are from"
     yield "fingerprint of the train split", tags["data.train"]
     for step in steps:
-        yield "step", _without_folders(step)
+        yield "step", without_folders(step)
     for warning in result.get("warnings", ()):
         found = warning.splitlines()[0].partition(". ")[0].removesuffix(".")
         if not set(found) & _QUOTES:
-            yield "note", _without_folders(found)
+            yield "note", without_folders(found)
+
+
+def _losses_of(result: Mapping[str, Any], config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The YAML of each loss and modifier that trained the model, the main stage's first."""
+    found = [config["loss"], config["modifier"]]
+    for stage in result.get("stages", ()):
+        node = config["adapt"][stage["name"]]
+        found += [node.get("loss") or config["loss"], node.get("modifier")]
+    return [loss for loss in found if loss]
 
 
 def _stage_facts(result: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Name, call of the loss, data and training of each stage before the main one."""
     for stage in result.get("stages", ()):
-        name, data = stage["name"], _without_folders(stage["data"][0])
+        name, data = stage["name"], without_folders(stage["data"][0])
         call = _call_of(config["adapt"][name].get("loss") or config["loss"])
         yield {"name": name, "call": call, "data": data, "training": stage["training"]}
 
@@ -266,18 +331,7 @@ def _as_python(value: Any) -> str:
         return f"{{{', '.join(f'{key!r}: {_as_python(each)}' for key, each in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_as_python(each) for each in value)}]"
-    return repr(_public(value))
-
-
-def _public(value: Any) -> Any:
-    """A value for other people: of an absolute path only the last part.
-
-    >>> _public("/home/me/my models/one"), _public("https://a.b/c"), _public(2)
-    ('one', 'https://a.b/c', 2)
-    """
-    if not isinstance(value, str):
-        return value
-    return Path(value).name if value.startswith(("/", "~")) else _without_folders(value)
+    return repr(public(value))
 
 
 def _command_of(run_folder: Path | None) -> str:
@@ -287,10 +341,10 @@ def _command_of(run_folder: Path | None) -> str:
     path = run_folder / ".hydra" / "overrides.yaml" if run_folder else None
     typed = OmegaConf.to_container(OmegaConf.load(path), resolve=False) if path and path.is_file() else []
     kept = [text for text in typed if text.lstrip("+~").partition("=")[0].partition(".")[0] not in _OF_THE_MACHINE]
-    return shell_command("", (_public_override(text) for text in kept), rename=_public)
+    return shell_command("", (_public_override(text) for text in kept), rename=public)
 
 
 def _public_override(override: str) -> str:
     key, _, value = override.partition("=")
     plain = value.strip("'\"")
-    return shlex.quote(f"{key}={_public(plain) if plain.startswith(('/', '~')) else _public(value)}")
+    return shlex.quote(f"{key}={public(plain) if plain.startswith(('/', '~')) else public(value)}")

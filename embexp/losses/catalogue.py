@@ -1,7 +1,9 @@
 """The catalogue of losses and modifiers: what their YAML files say, as text and as Markdown, and its command."""
 
 import argparse
+import importlib
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -224,3 +226,57 @@ def _print(text: str) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         sys.exit(141)  # as a shell reports SIGPIPE
+
+
+def class_name(loss: Mapping[str, Any]) -> str:
+    """The class of a loss's YAML; functions of ours that make one begin their docstring with its name."""
+    module, _, name = loss["_target_"].rpartition(".")
+    made = getattr(importlib.import_module(module), name, None) if module.startswith("embexp.losses.") else None
+    return made.__doc__.split()[0].strip(":,.") if made and not isinstance(made, type) else name
+
+
+def citations_of(losses: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+    """BibTeX by the names of losses: sentence-transformers' own entries, and other papers that their YAMLs name."""
+    from sentence_transformers.sentence_transformer import losses as library
+    from sentence_transformers.sentence_transformer.model_card import SentenceTransformerModelCardData
+
+    card, made = SentenceTransformerModelCardData(), []
+    for loss in losses:
+        if isinstance(found := getattr(library, class_name(loss), None), type):
+            made.append(found.__new__(found))  # only its citation is read, which may depend on the arguments
+            vars(made[-1]).update(loss)
+    card.set_losses(made)
+    entries = dict(card.citations)
+    for loss in losses:
+        name = class_name(loss)
+        own = next((key for key in entries if name in re.split(", | and ", key)), name)
+        for author, number, entry in _papers(loss):
+            is_there = re.search(rf"\b{author}\b", entries.get(own, ""), re.IGNORECASE)
+            if not is_there and not any(number and number in known for known in entries.values()):
+                entries[own] = f"{entries.get(own, '').strip()}\n\n{entry}".strip()
+    return entries
+
+
+_PAPER = re.compile(r"(?!none)(.+?) (\d{4}) ?(?:\(([^,)]+).*?\))?,? ?(?:arXiv:([\d.]+))?$")
+
+
+def _papers(loss: Mapping[str, Any]) -> Iterator[tuple[str, str | None, str]]:
+    """First author, number on arXiv and BibTeX of the papers that a YAML names.
+
+    >>> ((_, _, entry),) = _papers({"_paper_": "Reimers & Gurevych 2019 (SBERT, eq. 1), arXiv:1908.10084"})
+    >>> print(entry)
+    @misc{reimers-2019,
+        title = {SBERT},
+        author = {Reimers and Gurevych},
+        year = {2019},
+        eprint = {1908.10084},
+        archivePrefix = {arXiv},
+    }
+    """
+    for found in filter(None, map(_PAPER.match, re.split("; *", loss.get("_paper_") or ""))):
+        authors, year, title, number = found.groups()
+        author = re.findall(r"[\w-]+", authors.partition(" et al")[0].partition("&")[0] or "anonymous")[-1]
+        names = authors.replace(" et al.", " and others").replace("&", "and")
+        fields = {"title": title, "author": names, "year": year, "eprint": number, "archivePrefix": number and "arXiv"}
+        lines = [f"    {name} = {{{value}}}," for name, value in fields.items() if value]
+        yield author, number, "\n".join([f"@misc{{{author.lower()}-{year},", *lines, "}"])

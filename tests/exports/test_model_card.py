@@ -2,12 +2,16 @@
 
 import copy
 import json
+import re
 
 import pytest
 from huggingface_hub import ModelCard
+from omegaconf import OmegaConf
 from tiny_runs import tiny_plan, training_texts
 
-from embexp.exports.model_card import Sharing, _model_card
+from embexp.config.session import option_files
+from embexp.exports.model_card import Sharing, _model_card, write_card
+from embexp.losses.catalogue import class_name
 
 ROW = {"evaluator": "stsb", "metric": "spearman_cosine", "primary": True, "headline": True}
 NUMBERS = {"base": 0.8, "trained": 0.8123456, "difference": 0.0123456, "low": 0.002, "high": 0.02, "verdict": "better"}
@@ -56,6 +60,94 @@ def test_the_metadata_are_what_the_hub_reads():
     ((entry,),) = [model["results"] for model in data["model-index"]]
     assert entry["dataset"] == {"type": "mteb/stsbenchmark-sts", "name": "stsb", "split": "test"}
     assert [(metric["type"], metric["value"]) for metric in entry["metrics"]] == [("spearman_cosine", 0.812346)]
+
+
+def test_people_find_it_by_its_losses_its_size_and_the_data_of_all_stages():
+    stage = {"name": "tsdae", "data": ["own as noised_text (train 9 rows)"], "training": "4 steps"}
+    mlm = stage | {"name": "mlm"}
+    adapt = {
+        "tsdae": {"loss": {"_target_": "x.DenoisingAutoEncoderLoss"}, "dataset": {"reader": {"id": "org/texts"}}},
+        "mlm": {"loss": {"_target_": "transformers.DataCollator", "_trained_by_": "x.y"}, "dataset": None},
+    }
+    triplet = {"_target_": "embexp.losses.distances.triplet", "margin": None}
+    result = RESULT | {"stages": [stage, mlm], "params": {"dataset.train_rows": 5000}}
+    data = card(result=result, config=CONFIG | {"adapt": adapt, "loss": triplet}).data
+    wanted = ["TripletLoss", "MatryoshkaLoss", "DenoisingAutoEncoderLoss"]
+    assert [tag for tag in data.tags if ":" in tag] == [*(f"loss:{name}" for name in wanted), "dataset_size:5000"]
+    assert data.datasets == ["sentence-transformers/all-nli", "org/texts"]
+    assert {"sentence-transformers", "sentence-similarity", "feature-extraction", "embexp"} <= set(data.tags)
+
+
+def test_losses_are_cited_as_sentence_transformers_cites_them_and_by_the_papers_of_their_yaml():
+    for name, keys in {
+        "mnrl": ["oord2019representationlearningcontrastivepredictive", "henderson-2017"],
+        "cosine": [],  # the paper of sentence-transformers, which is always there
+        "triplet": ["hermans2017defense", "schroff-2015"],
+        "diffcse": ["chuang-2022"],
+        "online_contrastive": [],
+    }.items():
+        loss = OmegaConf.to_container(OmegaConf.load(option_files("loss")[name]))
+        text = card(config=CONFIG | {"loss": loss, "modifier": None}).text
+        assert re.findall(r"@\w+{(.+),", text) == ["reimers-2019-sentence-bert", *keys], name
+    own = {
+        "_target_": "mine.Loss",
+        "_paper_": "none; 李 2024; “X” of 1999 by nobody, 2020; Ann & Bob 2023, arXiv:2301.00001",
+    }
+    text = card(config=CONFIG | {"loss": own, "modifier": None}).text
+    assert "author = {Ann and Bob}" in text
+    assert "loss:Loss" in card(config=CONFIG | {"loss": own}).data.tags
+
+
+@pytest.mark.parametrize("group", ["loss", "modifier"])
+def test_every_loss_has_the_name_of_a_class(group):
+    from sentence_transformers.sentence_transformer import losses
+
+    own = {"ContrastiveTension", "DiffCSE", "InfoNCE", "OrthogonalRegularization"}
+    nodes = [OmegaConf.to_container(OmegaConf.load(path)) for path in option_files(group).values()]
+    names = {class_name(node) for node in nodes if "_target_" in node}
+    assert len(names) > 2
+    assert not [name for name in names - own if not hasattr(losses, name)]
+
+
+@pytest.mark.parametrize(
+    ("target", "task"),
+    [
+        ("x.similarity_evaluator", "semantic-similarity"),
+        ("x.retrieval_evaluator", "information-retrieval"),
+        ("x.paraphrase_mining_evaluator", "paraphrase-mining"),
+    ],
+)
+def test_results_name_the_task_and_the_data_that_they_are_of(target, task):
+    evaluator = {"stsb": {"_target_": target, "dataset": None}}
+    row = RESULT["comparisons"][1] | {"data": "graded"}
+    result = RESULT | {"comparisons": [row]}
+    found = card(result=result, config=CONFIG | {"evaluator": evaluator, "test": {"reader": {"path": "graded.csv"}}})
+    ((entry,),) = [model["results"] for model in found.data.to_dict()["model-index"]]
+    assert entry["task"]["type"] == task
+    assert entry["dataset"] == {"type": "unknown", "name": "graded", "split": "test"}
+
+
+@pytest.mark.parametrize(
+    ("prompts", "default", "call"),
+    [
+        ({}, None, 'model.encode(["a text", "another text"])'),
+        ({"query": "q: ", "document": ""}, None, 'model.encode_document(["a text", "another text"])'),
+        ({"sts": "Same? "}, None, 'model.encode(["a text", "another text"], prompt_name="sts")'),
+        ({"sts": "Same? "}, "sts", 'model.encode(["a text", "another text"])'),
+    ],
+)
+def test_the_lines_that_use_it_put_its_prompts_before_the_texts(prompts, default, call, finished, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(finished() / "stages/main/model"))
+    model.prompts, model.default_prompt_name = prompts, default
+    model.save_pretrained(str(tmp_path))
+    text = write_card(tmp_path, RESULT, CONFIG).read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    assert call in code
+    assert all(f"{name} `{prompt}`" in text for name, prompt in prompts.items() if prompt)
+    assert "- modules: Transformer > Pooling\n" in text
+    exec(code.replace("<this folder>", str(tmp_path)), {})
 
 
 def test_people_read_numbers_data_settings_and_licenses():
@@ -112,7 +204,7 @@ def test_a_model_from_scratch_is_called_by_its_option():
     result = RESULT | {"tags": tags, "choices": RESULT["choices"] | {"model": "word_cnn"}}
     text = card(result=result).text
     assert "model: word_cnn, from scratch, trained with the loss" in text
-    assert "BERT" not in text
+    assert "BERT" not in text.partition("## Citation")[0]
 
 
 def test_the_title_names_the_modifier():
