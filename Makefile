@@ -6,7 +6,7 @@ DEV := .venv/ready-dev
 .DEFAULT_GOAL := help
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 SLOW := slow or matrix or browser
-.PHONY: help run test test-rest test-all check bench bench-gpu reproduce ui clean
+.PHONY: help run test test-rest test-all check docs bench bench-gpu reproduce ui clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -39,6 +39,9 @@ check: $(DEV)  ## format, lint, layers and configurations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/config/test_configs.py
+
+docs: .venv/ready-docs  ## the documentation site, in English and Chinese: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(DEV)  ## the benchmarks, as ratios to a peer (tests/benchmarks/README.md); takes an hour and a half
 	for name in scoring training growth tracking sweep bootstrap big_files negatives leaderboard; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done

@@ -115,11 +115,9 @@ def _parts(path: Path) -> tuple[str, str]:
 
 def commands() -> str:
     """The commands, each with what it does and the keys of its own that it knows."""
-    app = ast.parse((PACKAGE / "cli" / "app.py").read_text(encoding="utf-8"))
-    names = next(
-        node.value for node in app.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMMANDS"
-    )
-    return "\n".join(_command(name) for name in ast.literal_eval(names))
+    from embexp.cli.help import COMMANDS
+
+    return "\n".join(_command(name) for name in COMMANDS)
 
 
 def _command(name: str) -> str:
