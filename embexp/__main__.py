@@ -12,11 +12,12 @@ def main() -> None:
 
 
 def _main() -> None:
+    from embexp.cli.completion import answer_shell
     from embexp.cli.help import show_help
     from embexp.errors import ConfigError
 
     try:
-        if show_help(sys.argv[1:]):
+        if answer_shell(sys.argv[1:]) or show_help(sys.argv[1:]):
             return
         from embexp.cli.app import run_command, run_named_command
 

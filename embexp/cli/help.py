@@ -111,7 +111,7 @@ def _pages(topic: str, config_name: str) -> list[list[str]]:
     key, sign, value = topic.lstrip("+~").partition("=")
     key = key.partition("@")[0]
     group = key if option_files(key) else key.replace(".", "/")
-    if option_files(group):
+    if group and option_files(group):
         names = [each.strip() for each in value.strip("[]").split(",") if each.strip()]
         options = [found for each in names for found in _options_named(group, each)]
         return [*map(_option_page, options)] if options else [_group_page(_group(group, config_name))]
