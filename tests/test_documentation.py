@@ -102,7 +102,8 @@ def test_everything_that_the_pages_type_can_be_typed():
 
 
 @pytest.mark.slow
-def test_overrides_of_all_pages_compose(workplace):
+@pytest.mark.usefixtures("workplace")
+def test_overrides_of_all_pages_compose():
     from embexp.cli.app import _first_value
     from embexp.cli.overrides import expand_paths
     from embexp.cli.quoting import quote_texts
