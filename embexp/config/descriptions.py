@@ -284,15 +284,16 @@ def _value(node: Any, lines: Sequence[str]) -> str:
         return node.value.strip().replace("\n", " ")
     parts = [*lines[start.line : end.line], lines[end.line][: end.column]]
     parts[0] = parts[0][start.column :]
-    return " ".join(_without_comment(part).strip() for part in parts).strip() or "null"
+    plain = (part if re.search(r"[\"'].*#", part) else re.sub(r"(^|\s)#.*", "", part) for part in parts)
+    return " ".join(part.strip() for part in plain).strip() or "null"
 
 
-def _without_comment(line: str) -> str:
-    return re.sub(r"(^|\s)#.*", "", line) if not re.search(r"[\"'].*#", line) else line
-
-
-@functools.cache
 def _read(path: Path) -> _File:
+    return _read_once(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_once(path: Path, _changed: int) -> _File:
     try:
         text = path.read_text(encoding="utf-8-sig")
         root = yaml.compose(text, Loader=_LOADER)
@@ -309,9 +310,8 @@ def _read(path: Path) -> _File:
 
 
 def _defaults(root: Any, content: Any, lines: Sequence[str]) -> tuple[tuple[Any, str], ...]:
-    if not isinstance(root, yaml.MappingNode):
-        return ()
-    node = next((value for key, value in root.value if key.value == "defaults"), None)
+    entries = root.value if isinstance(root, yaml.MappingNode) else ()
+    node = next((value for key, value in entries if key.value == "defaults"), None)
     if not isinstance(node, yaml.SequenceNode):
         return ()
     comments = [re.sub(r"^.*?\s#\s?|^[^#]*$", "", lines[each.start_mark.line]).strip() for each in node.value]
