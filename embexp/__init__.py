@@ -3,10 +3,22 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embexp.api import EmbexpError, Report, Run, compare, evaluate, gate, leaderboard, load, power, run
+    from embexp.api import EmbexpError, Report, Run, compare, evaluate, gate, leaderboard, load, pairs, power, run
 
 __version__ = "0.1.0"
-__all__ = ["EmbexpError", "Report", "Run", "compare", "evaluate", "gate", "leaderboard", "load", "power", "run"]
+__all__ = [
+    "EmbexpError",
+    "Report",
+    "Run",
+    "compare",
+    "evaluate",
+    "gate",
+    "leaderboard",
+    "load",
+    "pairs",
+    "power",
+    "run",
+]
 
 
 def __dir__() -> list[str]:

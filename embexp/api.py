@@ -4,6 +4,7 @@ Errors are exceptions. An application's own Hydra state, environment variables a
 """
 
 import html
+import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from sentence_transformers import SentenceTransformer
 
-_PLACES = ("runs", "sweeps", "tunings")  # where runs are: keys of `paths`
 _EACH_VALUE = "Call it for each value, or type embexp -m ... in a shell."
 
 
 def _frame(rows: Any, columns: Sequence[str] | None = None) -> "DataFrame":
+    """The rows, or those of a Parquet file, as a table."""
     import pandas
 
-    return pandas.DataFrame(rows, columns=columns)
+    return pandas.read_parquet(rows) if isinstance(rows, Path) else pandas.DataFrame(rows, columns=columns)
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,6 @@ class Run:
         Raises:
             DataError: the run keeps no such examples.
         """
-        import pandas
-
         path = self.folder / "examples" / f"{evaluator}_{split}.parquet"
         if not path.is_file():
             known = sorted(each.stem for each in path.parent.glob("*.parquet"))
@@ -76,7 +75,7 @@ class Run:
                 expected=f"an evaluator and a split of: {listed(known)}",
                 note=did_you_mean(path.stem, known),
             )
-        return pandas.read_parquet(path)
+        return _frame(path)
 
     def model(self) -> "SentenceTransformer":
         """The trained model.
@@ -143,9 +142,10 @@ class Report:
 
 
 @contextmanager
-def _session(config_dir: str | Path | None) -> Iterator[None]:
-    """Hydra of our own; its mistakes come out as ours, and environment variables stay as they were."""
-    before = dict(os.environ)
+def _session(config_dir: str | Path | None, computes: bool = False) -> Iterator[None]:
+    """Hydra of our own; its mistakes come out as ours, environment variables and torch's threads stay as they were."""
+    before, torch = dict(os.environ), importlib.import_module("torch") if computes else None
+    threads = torch and torch.get_num_threads()
     try:
         with hydra_started(config_dir):
             try:
@@ -155,6 +155,8 @@ def _session(config_dir: str | Path | None) -> Iterator[None]:
                     raise
                 raise ConfigError(explain(error)) from error
     finally:
+        if torch:
+            torch.set_num_threads(threads)
         for name in {*os.environ} - {*before}:
             del os.environ[name]
         os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
@@ -166,9 +168,8 @@ def _checked(overrides: Sequence[str], function: str) -> list[str]:
         if each in ("-m", "--multirun"):
             raise ConfigError(f"embexp.{function} takes no {each}: a sweep is for the command line. {_EACH_VALUE}")
         if each.startswith("-"):
-            raise ConfigError(
-                f"embexp.{function} takes no flag such as {each}", expected="overrides, and config_dir=<folder>"
-            )
+            expected = "overrides, and config_dir=<folder>"
+            raise ConfigError(f"embexp.{function} takes no flag such as {each}", expected=expected)
     return [*overrides]
 
 
@@ -183,12 +184,10 @@ def run(*overrides: str, config_dir: str | Path | None = None) -> Run:
     Raises:
         EmbexpError: something in the configuration or the data is wrong.
     """
-    import torch
-
     from embexp.sweep.train import train
 
-    threads, context = torch.get_num_threads(), RunContext()
-    with _session(config_dir):
+    context = RunContext()
+    with _session(config_dir, computes=True):
         typed = quote_texts(expand_paths(_checked(overrides, "run")))
         if several := [each for each in typed if is_sweep(each)]:
             raise ConfigError(f"{several[0]} names several values, and embexp.run makes one run. {_EACH_VALUE}")
@@ -198,12 +197,10 @@ def run(*overrides: str, config_dir: str | Path | None = None) -> Run:
         if config.resume is None and not written.exists():
             written.parent.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(OmegaConf.create(own), written)
-        try:
-            with log_in(folder):
-                named = [each for each in typed if each.startswith("hydra.run.dir=")]
-                train(config, choices, folder, [*own, *named], context)
-        finally:
-            torch.set_num_threads(threads)
+        with log_in(folder):
+            train(
+                config, choices, folder, [*own, *(each for each in typed if each.startswith("hydra.run.dir="))], context
+            )
     return Run(folder.absolute())
 
 
@@ -216,11 +213,10 @@ def load(run: "str | Path | Run") -> Run:
     Raises:
         EmbexpError: there is no such run.
     """
-    if isinstance(run, Run):
-        return run
     with _session(None):
         paths = composed([], check=False)[0].paths
-        return Run(find_run(str(run), [paths[place] for place in _PLACES]).absolute())
+        roots = [paths[place] for place in ("runs", "sweeps", "tunings")]
+        return run if isinstance(run, Run) else Run(find_run(str(run), roots).absolute())
 
 
 def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Report:
@@ -231,28 +227,32 @@ def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Report:
     Raises:
         EmbexpError: something in the configuration or the data is wrong, or a model cannot be scored.
     """
-    import pandas
-    import torch
-
     from embexp.experiment.score_models import evaluate as score_models
     from embexp.reports.comparisons import as_markdown
 
-    threads = torch.get_num_threads()
-    with _session(config_dir):
+    with _session(config_dir, computes=True):
         models, others = each_model(_checked(overrides, "evaluate"))
         typed = quote_texts(expand_paths(others))
         *first, folder = composed_job([*quote_texts(models[0]), *typed], "evaluate")
         every = [tuple(first), *(composed([*quote_texts(model), *typed], "evaluate") for model in models[1:])]
-        try:
-            result = score_models(every, folder)
-        finally:
-            torch.set_num_threads(threads)
-    rows = result["models"]
-    flat = [{**row, "scores": {}, "metrics": {}} | _flat_scores(row["scores"]) | row["metrics"] for row in rows]
-    table = pandas.json_normalize(flat).drop(columns=["scores", "metrics"], errors="ignore")
-    kept = sorted((folder / "examples").glob("*.parquet"))
-    examples = {f"examples/{path.stem}": pandas.read_parquet(path) for path in kept}
-    return Report(as_markdown(rows), result, {"models": table, **examples})
+        result = score_models(every, folder)
+    rows = [row | _flat_scores(row["scores"]) | row["metrics"] for row in result["models"]]
+    kept = {f"examples/{each.stem}": _frame(each) for each in (folder / "examples").glob("*.parquet")}
+    table = _frame(rows).drop(columns=["scores", "metrics"])
+    return Report(as_markdown(result["models"]), result, {"models": table, **kept})
+
+
+def pairs(*overrides: str, config_dir: str | Path | None = None) -> Report:
+    """The most similar pairs of texts, as `embexp pairs dataset=texts.txt` finds them: a line of the table per pair.
+
+    Raises:
+        EmbexpError: something in the configuration or the data is wrong.
+    """
+    from embexp.inspection.similar_pairs import pairs as similar_pairs
+
+    with _session(config_dir, computes=True):
+        found, text = similar_pairs(*composed(quote_texts(expand_paths(_checked(overrides, "pairs"))), "pairs"))
+    return Report(text, found, {"pairs": _frame(found)})
 
 
 def _flat_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -280,8 +280,8 @@ def compare(
 
     with _session(config_dir):
         sides = ",".join(quoted(_names_of(side)) for side in (first, second))
-        typed = quote_texts(expand_paths(_checked(overrides, "compare")))
-        found, page = comparison(composed([f"runs=[{sides}]", *typed], "compare")[0])
+        typed = [f"runs=[{sides}]", *quote_texts(expand_paths(_checked(overrides, "compare")))]
+        found, page = comparison(composed(typed, "compare")[0])
     tables = {name: _frame(found[name]) for name in ("metrics", "other_tests")}
     tables["configuration"] = _frame(found["configuration"], ["key", "first", "second"])
     tables |= {f"changed/{name}": _frame(rows) for name, rows in found["changed"].items()}
@@ -309,8 +309,8 @@ def gate(candidate: Any, *overrides: str, against: Any = "untouched", config_dir
     with _session(config_dir):
         sides = [f"{key}=[{quoted(_names_of(side))}]" for key, side in (("candidate", candidate), ("against", against))]
         found = decision(composed([*sides, *quote_texts(expand_paths(_checked(overrides, "gate")))], "gate")[0])
-    metrics = _frame([found["primary"], *found["guards"]])
-    return Report(f"{found['decision']}: {found['reason']}", found, {"metrics": metrics})
+    text, rows = f"{found['decision']}: {found['reason']}", [found["primary"], *found["guards"]]
+    return Report(text, found, {"metrics": _frame(rows)})
 
 
 def power(*words: "Run | str | Path", config_dir: str | Path | None = None) -> Report:

@@ -83,7 +83,7 @@ def _check_words(flags: Sequence[str], arguments: Sequence[str], config_name: st
             fix = (shlex.quote(flag.lstrip("-")),) if "=" in flag else ()
             raise ConfigError(f"{flag} is no flag", expected="overrides without dashes: <key>=<value>", fix=fix)
     for word in _words_in(arguments):
-        fix = _as_dataset(word) if config_name in ("inspect", "prepare", "evaluate") else ()
+        fix = _as_dataset(word) if config_name in ("inspect", "prepare", "evaluate", "pairs") else ()
         raise ConfigError(f"{word} is no override", expected="<key>=<value>", fix=fix)
 
 

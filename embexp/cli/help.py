@@ -26,8 +26,8 @@ from embexp.config.descriptions import (
 from embexp.config.session import check_config_dir, conf_dir, option_files, remember_config_dir
 from embexp.errors import ConfigError, did_you_mean, listed
 
-COMMANDS = ("compare", "evaluate", "export", "gate", "init", "inspect", "leaderboard", "losses", "power", "prepare")
-COMMANDS += ("tune",)
+COMMANDS = ("compare", "evaluate", "export", "gate", "init", "inspect", "leaderboard", "losses", "pairs", "power")
+COMMANDS += ("prepare", "tune")
 # Commands without a module of that name: only `embexp <command>`.
 FUNCTIONS = {"init": ("embexp.inspection.prepare_dataset", "init_command")}
 _ROOT = Path(__file__).resolve().parent.parent

@@ -122,6 +122,26 @@ class _Evaluate:
 
 
 @dataclass
+class _Pairs:
+    """In which texts `embexp.pairs` finds similar ones, how many, and where they go."""
+
+    dataset: Any = None
+    model: Any = None
+    conversion: Any = None
+    paths: Any = None
+    column: str | None = None
+    top: int = 100
+    min_score: float | None = None
+    duplicates: bool = False
+    prompt: str | None = None
+    output: str | None = None
+    overwrite: bool = False
+    shown: int = 10
+    threads: int | None = None
+    seed: int = 42
+
+
+@dataclass
 class _Compare:
     """Which two runs `embexp.compare` compares."""
 
@@ -210,6 +230,7 @@ SCHEMAS = {
     "init_schema": _Init,
     "export_schema": _Export,
     "evaluate_schema": _Evaluate,
+    "pairs_schema": _Pairs,
     "compare_schema": _Compare,
     "gate_schema": _Gate,
     "power_schema": _Power,

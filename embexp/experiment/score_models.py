@@ -183,7 +183,7 @@ def _score(
         model = candidate.model.load(lambda: _all_texts(plan.evaluators), folder)
         count = unknown_by_model(model)
         unknown = unknown_tokens(count, (), plan.evaluators) if count else {}
-        for warning in evaluation_warnings(unknown, candidate.name, plan.evaluators):
+        for warning in evaluation_warnings(unknown, candidate.name, _all_texts(plan.evaluators)):
             logger.warning("%s", warning)
         scores = score_all(plan.evaluators, base_encoder(candidate.config, candidate.place, model), BOTH)
         settings = candidate.config["model"].items()

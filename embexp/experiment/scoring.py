@@ -93,9 +93,14 @@ def collapse_line(split: str, base: AllScores, now: AllScores) -> str:
     return f"collapse suspected: {' and '.join(signs)}. {advice}" if signs else ""
 
 
-def base_encoder(config: Mapping, place: Mapping[str, str], model: "SentenceTransformer") -> Encoder:
+def base_encoder(
+    config: Mapping,
+    place: Mapping[str, str],
+    model: "SentenceTransformer",
+    progress: str = "scoring the untouched model",
+) -> Encoder:
     """The encoder of an untrained model; embeddings of a local one are kept in `paths.cache`."""
-    encoder = ModelEncoder(model, progress="scoring the untouched model")
+    encoder = ModelEncoder(model, progress=progress)
     cache = config["paths"]["cache"]
     if not cache or place["source"] not in LOCAL:
         return encoder

@@ -160,13 +160,8 @@ def check_step_models(
     return merged(parts)
 
 
-def evaluation_warnings(
-    found: Mapping[str, UnknownTokens], name: str, evaluators: Iterable[Evaluator]
-) -> tuple[Problem, ...]:
+def evaluation_warnings(found: Mapping[str, UnknownTokens], name: str, texts: Iterable[str]) -> tuple[Problem, ...]:
     """What to say of a model that is scored without training: the same, but nothing is refused."""
-    texts = [
-        text for each in evaluators for split in each.splits for some in each.texts(split).values() for text in some
-    ]
     return _unknown_findings(found, texts, 1.0, "model", name).warnings
 
 
