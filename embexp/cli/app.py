@@ -56,7 +56,7 @@ def run_named_command(arguments: Sequence[str]) -> bool:
     others.remove(name)
     sys.argv[1:] = [*flags, *others]
     if name in FUNCTIONS:
-        module, function, _ = FUNCTIONS[name]
+        module, function = FUNCTIONS[name]
         getattr(importlib.import_module(module), function)()
         return True
     runpy.run_module(f"embexp.{name}", run_name="__main__", alter_sys=True)

@@ -11,8 +11,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from embexp.cli.app import _check_words, run_command
-from embexp.cli.help import COMMANDS, split_flags, summaries
+from embexp.cli.app import _check_words, run_command, run_named_command
+from embexp.cli.help import COMMANDS, FUNCTIONS, split_flags, summaries
 from embexp.cli.overrides import expand_paths
 from embexp.errors import ConfigError
 
@@ -46,6 +46,18 @@ def test_every_door_is_a_command_and_says_what_it_is_for():
     lines = summaries()
     assert [name for name, _ in lines] == [*COMMANDS]
     assert all(len(said) <= 65 and len(said.split()) > 5 for _, said in lines)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_is_called_by_its_name(name, monkeypatch):
+    called, argv = Mock(), ["embexp", name, "seed=1"]
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr("embexp.cli.app.runpy.run_module", called)
+    if name in FUNCTIONS:
+        monkeypatch.setattr(".".join(FUNCTIONS[name]), called)
+    assert run_named_command(argv[1:])
+    called.assert_called_once()
+    assert argv[1:] == ["seed=1"]
 
 
 def test_pytest_passes_the_doors_by():
