@@ -141,7 +141,7 @@ _HEADING = f"""# Losses and modifiers
 
 What `loss=<name>` and `modifier=<name>` may be; `loss=auto` takes one that suits the data. The arguments, with
 units, defaults and what else they may be (`_values_`), stand in `conf/loss/<name>.yaml` and
-`conf/modifier/<name>.yaml`; the README explains the shapes of data.
+`conf/modifier/<name>.yaml`. [Shapes of data](data/shapes.md) explains the shapes.
 `python -m embexp.losses [shape, loss or modifier]` prints the same on the terminal.
 
 <!-- Made from these YAML files: do not edit, type {COMMAND} -->
