@@ -143,6 +143,8 @@ def swept(name, arguments):
             yield f"model={value.split(',')[0]}"
         elif name in ("tune", "reproduce") and re.search(r"\(", value):
             continue
+        elif name == "leaderboard" and key in ("rows", "columns"):
+            yield f"{key}=[{value}]"
         else:
             yield f"{names[1]}={value}" if names and key == names[0] else each
 
