@@ -29,6 +29,7 @@ from embexp.tracking.journal import Journal
 from embexp.training.stages import StageResult
 
 logger = logging.getLogger(__name__)
+EVALUATED_ON = "evaluated_on."  # tags by evaluator and split: the name of their data
 PREDICTIONS = "predictions"  # a tag
 
 
@@ -68,6 +69,7 @@ def record_results(
         costs["cost/stages_seconds"] = sum(each["seconds"] for each in before)
     journal.log_results(costs | spent.metrics())
     journal.log_tags({"verdict": primary["verdict"], "primary": key} | _predictions_tag(primary, trained))
+    journal.log_tags({f"{EVALUATED_ON}{row['evaluator']}/{row['split']}": row["data"] for row in rows})
     if line := collapse_line(primary["split"], base, trained):
         journal.result["warnings"] = [*journal.result["warnings"], line]
         journal.log_tags({"collapse": "suspected"})

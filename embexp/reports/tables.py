@@ -154,6 +154,7 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for label, value in (
         ("data", "; ".join(result["data"])),
+        ("evaluated", evaluated_line(result["comparisons"])),
         ("base model", result["base_model"]),
         *((("unknown", unknown_line(result["unknown_tokens"])),) if result.get("unknown_tokens") else ()),
         ("training", result["training"]),
@@ -188,6 +189,20 @@ def _lines_below(result: Mapping[str, Any]) -> Iterator[str]:
         yield line
     yield from unit_lines([row for row in rows if row["split"] == result["primary"]["split"]])
     yield from undecided_lines([result["primary"]])
+
+
+def evaluated_line(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Which data were evaluated on, and how many examples; data of several places after each other.
+
+    >>> row = {"evaluator": "sts", "split": "dev", "data": "faq", "examples": 120}
+    >>> evaluated_line([row, row | {"metric": "x"}, row | {"split": "test", "data": "graded", "examples": 1234}])
+    'dev/sts on faq (120 examples), test/sts on graded (1,234 examples)'
+    """
+    found = {f"{row['split']}/{row['evaluator']}": (row.get("data"), row.get("examples")) for row in rows}
+    named = {key: f" on {data}" if data else "" for key, (data, _) in found.items()}
+    return ", ".join(
+        f"{key}{named[key]}{f' ({number:,} examples)' if number else ''}" for key, (_, number) in found.items()
+    )
 
 
 def unknown_line(shares: Mapping[str, float]) -> str:

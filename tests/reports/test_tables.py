@@ -52,10 +52,13 @@ def test_the_title_names_the_modifier():
 
 def test_the_closing_words_say_where_things_are():
     console = Console(width=120, no_color=True)
+    result = result_of()
+    result["comparisons"] = [row | {"data": "graded", "examples": 1379} for row in result["comparisons"]]
     with console.capture() as captured:
-        print_closing(result_of(), console)
+        print_closing(result, console)
     printed = captured.get()
     assert "the verdict falls on test" in printed
+    assert "evaluated  test/stsb on graded (1,379 examples)\n" in printed
     assert "data       nli as triplet (train 9 rows); [split]: 10 -> 9 rows" in printed
     assert "model      runs/1/model" in printed
 
