@@ -58,7 +58,11 @@ def ranked(*arguments):
 def without_ids(leaderboard):
     """The leaderboard without what runs are called in folders and in MLflow."""
     lines = [{"decision": each["decision"], "lines": each["lines"]} for each in leaderboard["bottom_lines"]]
-    cells = [{**cell, "runs": len(cell["runs"])} for cell in leaderboard["cells"]]
+    own = ("seed", "score", "difference")
+    cells = [
+        {**cell, "runs": len(cell["runs"]), "by_seed": [{key: each[key] for key in own} for each in cell["by_seed"]]}
+        for cell in leaderboard["cells"]
+    ]
     return {**leaderboard, "cells": cells, "bottom_lines": lines}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from embexp.errors import DataError, listed
 from embexp.evaluation.scores import KeptExamples, read_examples
 from embexp.evaluation.stats.resampling import GROUP
-from embexp.experiment.results import PREDICTIONS
+from embexp.experiment.results import EVALUATED_ON, PREDICTIONS
 from embexp.experiment.unknown_tokens import UNKNOWN
 from embexp.leaderboards.axes import (
     DATASET,
@@ -31,6 +31,7 @@ from embexp.leaderboards.runs import OUTDATED
 from embexp.reports.leaderboard_content import LeaderboardCell, label
 from embexp.tracking.mlflow_runs import FINISHED, RecordedRun
 from embexp.tracking.mlflow_store import allowed_name
+from embexp.tracking.mlflow_tracker import SWEEP_TAG
 
 logger = logging.getLogger(__name__)
 _FILES = allowed_name("base_model.files")  # a tag: the hash of all files of the base model
@@ -268,12 +269,17 @@ def how_measured(
 
     packages = {name: _values(entries, f"version.{name}") for name in ("embexp", "sentence-transformers")}
     made_by = " and ".join(f"{name} {version}" for name, version in packages.items() if version)
-    commit, rows = _values(entries, "commit"), _values(entries, "dataset.train_rows")
+    commit = ", ".join(each[:12] for each in _values(entries, "commit").split(", "))
+    rows = sorted({int(each) for each in _values(entries, "dataset.train_rows").split(", ") if each.isdigit()})
+    number = " to ".join(f"{each:,}" for each in dict.fromkeys((rows[0], rows[-1]))) if rows else ""
     code = f" with {made_by}" * bool(made_by) + f" (commit {commit})" * (commit not in ("", "installed", "unknown"))
-    yield f"Trained on {_values(entries, DATASET)}{f' ({rows} rows)' * bool(rows)}{code}."
+    yield f"Trained on {_values(entries, DATASET)}{f' ({number} rows)' * bool(number)}{code}."
     for group, result in zip(groups, results, strict=True):
         seeds = sorted({len(place.entries) for place in group.places})
-        examples = f" on {result.paired.rows:,} examples" if result.paired else ""
+        keys, of_group = group.keys, [entry for place in group.places for entry in place.entries]
+        data = _values(of_group, allowed_name(f"{EVALUATED_ON}{keys.evaluator}/{keys.split}"))
+        examples = f" on {result.paired.rows:,} examples" if result.paired else " on" * bool(data)
+        examples += f"{' of' * bool(result.paired)} {data}" if data else ""
         means = "" if seeds == [1] else f", means over {listed(map(str, seeds))} seeds"
         yield f"Scores are {group.places[0].metric}{examples}{means}."
     if any(result.paired for result in results):
@@ -283,7 +289,8 @@ def how_measured(
         )
     days = sorted({time.strftime("%Y-%m-%d", time.gmtime(entry.run.ended)) for entry in entries if entry.run.ended > 1})
     if days:
-        yield f"Measured {' to '.join(dict.fromkeys((days[0], days[-1])))}{f' by: {command}' * bool(command)}."
+        sweep = f" in sweep {_values(entries, SWEEP_TAG)}" * bool(_values(entries, SWEEP_TAG))
+        yield f"Measured {' to '.join(dict.fromkeys((days[0], days[-1])))}{sweep}{f' by: {command}' * bool(command)}."
 
 
 def _values(entries: Sequence[RunEntry], key: str) -> str:

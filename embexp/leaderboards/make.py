@@ -24,7 +24,16 @@ from embexp.evaluation.stats.verdicts import Margins, default_margins, margin_of
 from embexp.experiment.sweep_record import read_sweep
 from embexp.leaderboards.axes import Axes, Place, RunEntry, choose_axes, group_by_place
 from embexp.leaderboards.bottom_line import bottom_line
-from embexp.leaderboards.cells import COST_COLUMNS, CellResult, GroupResult, costs_of, curve_of, find_cost, mark_fronts
+from embexp.leaderboards.cells import (
+    COST_COLUMNS,
+    CellResult,
+    GroupResult,
+    MetricKeys,
+    costs_of,
+    curve_of,
+    find_cost,
+    mark_fronts,
+)
 from embexp.leaderboards.groups import CellGroup, group_places, how_measured, notes_on, notes_on_left_out
 from embexp.leaderboards.page import leaderboard_page
 from embexp.leaderboards.runs import ARTIFACTS, RunSource, entries_of, newest, send_leaderboard, source_of
@@ -37,6 +46,7 @@ from embexp.reports.leaderboard_content import (
     Labels,
     Leaderboard,
     LeaderboardCell,
+    SeedResult,
     as_plain,
 )
 from embexp.reports.pictures.leaderboards import draw_heat_map, draw_interval_plot, draw_pareto_front
@@ -160,8 +170,19 @@ def _cell(place: Place, found: CellResult, number: int, is_best: bool, margin: f
         costs=costs_of(place),
         seeds=tuple(entry.run.seed for entry in place.entries),
         runs=tuple(entry.run.id for entry in place.entries),
+        by_seed=tuple(_of_seed(entry) for entry in sorted(place.entries, key=_seed_order)),
         curve=curve_of(place),
     )
+
+
+def _seed_order(entry: RunEntry) -> tuple[int, str]:
+    return len(entry.run.seed), entry.run.seed
+
+
+def _of_seed(entry: RunEntry) -> SeedResult:
+    run, keys = entry.run, MetricKeys(entry.metric, entry.run)
+    score, difference = (run.metrics.get(key, math.nan) for key in (keys.value, keys.delta))
+    return SeedResult(run.seed, score, difference, run.page, run.folder.as_posix() if run.folder else "")
 
 
 def _rows(cells: Sequence[LeaderboardCell]) -> tuple[Labels, ...]:
@@ -181,7 +202,7 @@ def write_leaderboard(leaderboard: Leaderboard, folder: Path) -> None:
     write_text(folder / "leaderboard.csv", as_csv(leaderboard))
     write_text(folder / "leaderboard.tex", as_latex(leaderboard))
     write_json(folder / "leaderboard.json", as_plain(leaderboard))
-    write_text(folder / "leaderboard.html", leaderboard_page(leaderboard, pictures))
+    write_text(folder / "leaderboard.html", leaderboard_page(leaderboard, pictures, folder))
 
 
 def _draw(leaderboard: Leaderboard, folder: Path) -> Iterator[Path]:

@@ -2,23 +2,26 @@
 
 import base64
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from embexp.leaderboards.tables import as_csv, as_latex, as_markdown, bottom_lines_of, notes_of
-from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
-from embexp.reports.verdict_words import kind_of
+from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, SeedResult, label
+from embexp.reports.verdict_words import in_words, kind_of
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _NUMBERS = ("score", "95 % interval", "std", "seeds", "difference", "95 % interval", "p", "verdict")
 
 
-def leaderboard_page(leaderboard: Leaderboard, pictures: Sequence[Path]) -> str:
+def leaderboard_page(leaderboard: Leaderboard, pictures: Sequence[Path], place: Path | None = None) -> str:
     """The page; every name in it is escaped.
 
     Args:
         pictures: PNG files to be shown.
+        place: the folder of the page, from which its links to folders of runs begin.
     """
     import jinja2
 
@@ -26,8 +29,11 @@ def leaderboard_page(leaderboard: Leaderboard, pictures: Sequence[Path]) -> str:
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         leaderboard=leaderboard,
-        pivot=_pivot(leaderboard) if leaderboard.cells else None,
+        in_words=[*_in_words(leaderboard)],
+        opened_by=_opened_by(leaderboard),
+        pivot=_pivot(leaderboard, place) if leaderboard.cells else None,
         ranking={"headings": _headings(leaderboard), "lines": [_line(leaderboard, cell) for cell in leaderboard.cells]},
+        rising={cost.heading for cost in leaderboard.costs if cost.lower_is_better},
         notes=notes_of(leaderboard),
         bottom_lines=bottom_lines_of(leaderboard),
         copies={
@@ -42,19 +48,68 @@ def leaderboard_page(leaderboard: Leaderboard, pictures: Sequence[Path]) -> str:
     )
 
 
-def _pivot(leaderboard: Leaderboard) -> dict[str, Any]:
-    untouched = (UNTOUCHED, *[""] * (len(leaderboard.row_keys) - 1))
-    lines = [(untouched, None), *((row, row) for row in leaderboard.rows)]
+def _in_words(leaderboard: Leaderboard) -> Iterator[str]:
+    """A sentence on each group, for people who do not read tables."""
+    groups = dict.fromkeys(cell.group for cell in leaderboard.cells)
+    for group in groups:
+        every = [cell for cell in leaderboard.cells if cell.group == group and not math.isnan(cell.score.value)]
+        trained = [cell for cell in every if not cell.is_base]
+        if not trained:
+            continue
+        best, number = trained[0], len(trained)
+        found = f"Of {number} trained models " * (number > 1) + f"{label((*best.row, *best.column))} scores"
+        found += f"{' highest' * (number > 1)} ({best.score.value:.4f} by {best.metric})"
+        if best.verdict and not math.isnan(best.difference.value):
+            found += f" and is {in_words(best.verdict)} its untouched model ({best.difference.value:+.4f})"
+        tied = sum(cell.is_best for cell in trained[1:])
+        others = "1 other is" if tied == 1 else f"{tied} others are"
+        found += f"; {others} not significantly worse" if tied and best.is_best else ""
+        higher = [cell for cell in every[: every.index(best)] if cell.is_base]
+        found += f". The untouched {label(higher[0].column)} scores {higher[0].score.value:.4f}" if higher else ""
+        yield f"{f'Group {group}: ' * (len(groups) > 1)}{found}."
+
+
+def _opened_by(leaderboard: Leaderboard) -> str:
+    """What to type before the links to a tracker's pages answer; empty where they do without."""
+    pages = [each.page for cell in leaderboard.cells for each in cell.by_seed]
+    return next((found for page in pages if (found := page.partition(" (after: ")[2].removesuffix(")"))), "")
+
+
+def _seed(result: SeedResult, place: Path | None) -> dict[str, Any]:
+    """A run of a cell: its values and its links."""
+    page, shown = result.page.partition(" ")[0], [result.score, result.difference]
     return {
-        "headings": (*leaderboard.row_keys, *map(label, leaderboard.columns)),
-        "lines": [
-            {"names": names, "cells": [[*map(_pivot_cell, leaderboard.at(row, each))] for each in leaderboard.columns]}
-            for names, row in lines
-        ],
+        "seed": result.seed,
+        "score": "-" if math.isnan(shown[0]) else f"{shown[0]:.4f}",
+        "difference": "" if math.isnan(shown[1]) else f"{shown[1]:+.4f}",
+        "page": page if page.startswith(("http://", "https://")) else "",
+        "folder": result.folder,
+        "address": _address(Path(result.folder), place) if result.folder else "",
     }
 
 
-def _pivot_cell(cell: LeaderboardCell) -> dict[str, Any]:
+def _address(folder: Path, place: Path | None) -> str:
+    """The link to a folder: from the page's own place where both lie in one sweep, so that the sweep may move."""
+    folder = folder.resolve()
+    if place and folder.is_relative_to(place.resolve().parent):
+        return quote(Path(os.path.relpath(folder, place.resolve())).as_posix()) + "/"
+    return folder.as_uri() + "/"
+
+
+def _pivot(leaderboard: Leaderboard, place: Path | None) -> dict[str, Any]:
+    untouched = (UNTOUCHED, *[""] * (len(leaderboard.row_keys) - 1))
+
+    def cells_of(row: Labels | None) -> list[list[dict[str, Any]]]:
+        return [[_pivot_cell(cell, place) for cell in leaderboard.at(row, each)] for each in leaderboard.columns]
+
+    lines = [(untouched, None), *((row, row) for row in leaderboard.rows)]
+    return {
+        "headings": (*leaderboard.row_keys, *map(label, leaderboard.columns)),
+        "lines": [{"names": names, "cells": cells_of(row)} for names, row in lines],
+    }
+
+
+def _pivot_cell(cell: LeaderboardCell, place: Path | None) -> dict[str, Any]:
     difference = "" if cell.is_base else f"{cell.difference.value:+.4f} {cell.difference.interval('+')}".strip()
     score = {"score": cell.score_text, "interval": cell.score.interval()}
     return {
@@ -63,6 +118,7 @@ def _pivot_cell(cell: LeaderboardCell) -> dict[str, Any]:
         "verdict": cell.verdict,
         "kind": kind_of(cell.verdict),
         "is_best": cell.is_best,
+        "seeds": [_seed(each, place) for each in cell.by_seed],
     }
 
 

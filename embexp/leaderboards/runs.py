@@ -60,6 +60,7 @@ def _run_in(folder: Path) -> RecordedRun:
         tags=tags | ({PRIMARY: result["primary"]["key"]} if "primary" in result else {}),
         examples=functools.partial(_examples_in, folder),
         folder=folder,
+        page=result.get("page") or "",
     )
 
 

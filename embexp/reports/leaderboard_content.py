@@ -52,6 +52,23 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class SeedResult:
+    """One run of a cell.
+
+    Attributes:
+        score, difference: its own; nan where it was not recorded.
+        page: its address in the tracker, with what makes that answer; empty without one.
+        folder: where it is; empty where it came from the tracker.
+    """
+
+    seed: str
+    score: float
+    difference: float
+    page: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True)
 class LeaderboardCell:
     """All runs of one configuration, which differ only in their seeds; or an untouched model.
 
@@ -70,6 +87,7 @@ class LeaderboardCell:
         costs: the mean over the runs, by the name of the cost.
         on_front: no other cell has both a better score and a better chosen cost.
         runs: their ids.
+        by_seed: what each of them scored.
         curve: the metric on dev by the examples that training had read; empty where it is not known.
     """
 
@@ -92,6 +110,7 @@ class LeaderboardCell:
     costs: Mapping[str, float] = field(default_factory=dict)
     seeds: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    by_seed: tuple[SeedResult, ...] = ()
     curve: tuple[tuple[int, float], ...] = ()
 
     @property

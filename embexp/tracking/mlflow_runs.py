@@ -32,6 +32,7 @@ class RecordedRun:
         metrics: the last finite value of each.
         examples: gives the Parquet file of per-example values by its name (`sts_test`); None where there is none.
         folder: where it is; None of one that comes from the store.
+        page: its address in the tracker's UI, with what makes that answer; empty without one.
         typed: the overrides of a sweep's job.
         searched: what the search of its learning rate found: tried (rate and dev each), chosen, share; else empty.
     """
@@ -45,6 +46,7 @@ class RecordedRun:
     tags: Mapping[str, str]
     examples: Callable[[str], Path | None]
     folder: Path | None = None
+    page: str = ""
     typed: tuple[str, ...] = ()
     searched: Mapping[str, Any] = field(default_factory=dict)
 
@@ -171,6 +173,7 @@ class MlflowRuns:
             metrics={recorded_name(key): value for key, value in run.data.metrics.items()},
             tags={key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")},
             examples=functools.partial(self._download, run.info.run_id),
+            page=self.tracker.page_of_run(run.info.experiment_id, run.info.run_id),
         )
 
     def _download(self, run_id: str, name: str) -> Path | None:

@@ -319,7 +319,11 @@ class MlflowTracker:
         return f"run {self.run_id} in experiment {self.experiment!r}, {self.store()}{why}"
 
     def page(self) -> str:
-        return page_of(self.uri, f"experiments/{self.experiment_id}/runs/{self.run_id}") + self._after()
+        return self.page_of_run(self.experiment_id, self.run_id)
+
+    def page_of_run(self, experiment: str, run: str) -> str:
+        """The address of the page of any run of the store."""
+        return page_of(self.uri, f"experiments/{experiment}/runs/{run}") + self._after()
 
     def _after(self) -> str:
         """What makes a page of a file answer."""

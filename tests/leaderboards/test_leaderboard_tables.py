@@ -113,3 +113,12 @@ def test_how_it_was_measured_is_said_in_sentences():
         "Scores are test/sts/spearman_cosine, means over 2 seeds.",
         "Measured 1970-01-02 to 1970-01-03.",
     )
+    runs[0].params["dataset.train_rows"] = "1590"
+    for run in runs:
+        run.tags.update({"commit": "d25f380767215840169eaa79993bfd6eab900afb", "embexp.sweep": "cd3ed1e2"})
+        run.tags["evaluated_on.sts/test"] = "graded"
+    trained, scores, measured = make_leaderboard(runs).measured
+    assert trained.startswith("Trained on finance (590 to 1,590 rows) with embexp 0.1.0 ")
+    assert trained.endswith("(commit d25f38076721).")
+    assert scores == "Scores are test/sts/spearman_cosine on graded, means over 2 seeds."
+    assert measured == "Measured 1970-01-02 to 1970-01-03 in sweep cd3ed1e2."
