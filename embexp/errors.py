@@ -1,6 +1,7 @@
 """What a user can get wrong, as data: rendered once, where it is shown, and collected into one report."""
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,8 @@ from typing import Any
 
 NOT_GIVEN = ...  # a key without a value; stays the same object when an error goes to another process
 
-_COMMANDS = ("cd ", "export ", "pip ", "python ")  # begin what to type that is no override: its keys stay
+_COMMANDS = ("cd ", "export ", "pip ", "uv ")  # begin what to type that is no override: its keys stay
+_PYTHON = re.compile(r"\S*\bpython[\d.]* |'[^']*\bpython[\d.]*' ")  # so does an interpreter, by its path, too
 _MOST_LINES = 4  # alternatives that get a line each
 
 
@@ -72,9 +74,13 @@ class Problem:
         ('export KEY=<key>',)
         >>> Problem(key="path", fix=("python -m embexp.inspect dataset=x.csv",)).under("dataset.steps.x").fix
         ('python -m embexp.inspect dataset=x.csv',)
+        >>> Problem(fix=(".venv/bin/python -m pip install 'peft>=0.20'",)).under("model.adapter").fix
+        (".venv/bin/python -m pip install 'peft>=0.20'",)
         """
         fix = tuple(
-            each if each.startswith(_COMMANDS) else " ".join(_renamed_override(part, rename) for part in _parts(each))
+            each
+            if each.startswith(_COMMANDS) or _PYTHON.match(each)
+            else " ".join(_renamed_override(part, rename) for part in _parts(each))
             for each in self.fix
         )
         return dataclasses.replace(self, key=rename(self.key) if self.key else "", fix=fix)

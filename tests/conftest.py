@@ -32,6 +32,20 @@ def thinned(cases: Sequence, keep: int) -> list:
 
 
 @pytest.fixture
+def without(monkeypatch) -> Callable[..., None]:
+    """A function that has optional packages look as if they were not installed."""
+    from embexp.core import environment
+
+    absent, version = environment._is_absent, environment._installed_version
+
+    def hide(*packages: str) -> None:
+        monkeypatch.setattr(environment, "_is_absent", lambda name: name in packages or absent(name))
+        monkeypatch.setattr(environment, "_installed_version", lambda name: name not in packages and version(name))
+
+    return hide
+
+
+@pytest.fixture
 def workplace(tmp_path, monkeypatch) -> Path:
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)

@@ -7,6 +7,8 @@ import time
 import pytest
 from conftest import TINY
 
+from embexp.core.environment import install_command
+
 
 def tune(*arguments):
     return subprocess.run([sys.executable, "-m", "embexp.tune", *arguments], capture_output=True, text=True)
@@ -63,13 +65,15 @@ def test_help_shows_the_groups_and_the_values_of_the_search():
 
 def test_without_optuna_one_message_says_what_to_install(workplace):
     (workplace / "optuna_less.py").write_text(
-        "import importlib.util, runpy\n"
-        "find = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *rest: None if name == 'optuna' else find(name, *rest)\n"
+        "import importlib, runpy\n"
+        "module = importlib.import_module('embexp.core.environment')\n"
+        "find = module._is_absent\n"
+        "module._is_absent = lambda name: name == 'optuna' or find(name)\n"
+        "module._installed_version = lambda name: None\n"
         "runpy.run_module('embexp.tune', run_name='__main__', alter_sys=True)\n"
     )
     done = subprocess.run([sys.executable, "optuna_less.py", "loss.scale=1,2"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.strip() == (
-        "Error: embexp.tune needs Optuna, which is not installed.\nhint: type pip install 'embexp[tune]'"
+        f"Error: embexp.tune needs optuna, which is not installed.\nhint: type {install_command('tune')}"
     )

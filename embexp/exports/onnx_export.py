@@ -1,6 +1,5 @@
 """The trained model as ONNX: written, compared with torch, quantised; and the encoder that runs it."""
 
-import importlib.util
 import logging
 import shutil
 import time
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy
 
 from embexp.core.arguments import COUNT, problems_with, refuse
-from embexp.errors import ConfigError, ExportError, listed
+from embexp.core.environment import lack_of, pip_install
+from embexp.errors import ConfigError, ExportError
 from embexp.exports.delivery import Exported, TrainedModel, metrics_and_lines
 from embexp.models.encoding import ModelEncoder
 from embexp.protocols import Encoder
@@ -82,11 +82,10 @@ def _onnxruntime_errors(file: Path) -> Iterator[None]:
             f"onnxruntime cannot use {file.name}: {reason}",
             expected="a graph that it runs on this CPU",
             note="The trained model itself is whole: use it as it is.",
-            fix="pip install --upgrade onnxruntime onnx onnxscript",
+            fix=f"{pip_install()} --upgrade onnxruntime onnx onnxscript",
         ) from error
 
 
-_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 _FILE, _SMALL_FILE = "model.onnx", "model_int8.onnx"
 _README = """# The model as ONNX
 
@@ -128,12 +127,8 @@ class OnnxExport:
     needs = ()
 
     def __init__(self, name: str, max_difference: float, compared_texts: int, quantise: bool) -> None:
-        missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
-        if missing:
-            raise ConfigError(
-                f"export={name} needs {listed(_PACKAGES)}; not installed: {listed(missing)}",
-                fix=f"pip install {' '.join(missing)}",
-            )
+        if lack := lack_of("onnx"):
+            raise ConfigError(f"export={name} needs {lack.text}", fix=lack.fix)
         refuse(problems_with("compared_texts", compared_texts, COUNT, such_as=200), under=f"export.{name}")
         self.name, self.max_difference = name, max_difference
         self.compared_texts, self.quantise = compared_texts, quantise

@@ -15,6 +15,7 @@ from embexp.inspection.collect import bars_of
 if TYPE_CHECKING:
     from embexp.data.dataset import EmbeddingDataset
     from embexp.models.tokens import UnknownTokens
+    from embexp.protocols import BaseModel
 
 _SHOWN_CHARS = 100  # of each text of an example
 _KEY_WIDTH = 11
@@ -68,6 +69,8 @@ def _lengths(found: Mapping[str, Any]) -> Iterator[str]:
             )
     if any("tokens" in kinds for kinds in found["lengths"].values()):
         yield f"tokens as {found['tokens_of']} counts them"
+    if found["not_counted"]:
+        yield f"tokens are not counted: {found['not_counted']}"
     if found["unknown_tokens"]:
         shares = ", ".join(f"{split} {100 * share:.1f} %" for split, share in found["unknown_tokens"].items())
         yield f"unknown to {found['tokens_of']}: {shares} of the tokens"
@@ -189,11 +192,13 @@ def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     as_it_is = node | {"reader": reader, "steps": node["steps"] if steps else {}}
     dataset = DataBuilder(settings, None).read(as_it_is, name, start)
     offered = (offered_shapes(node) if steps else node["shapes"]) or [dataset.shape.name]
-    found = inspection_of(dataset, offered, settings, _token_counter(resolved["model"]), resolved["examples"])
+    model, place, not_counted = _located(resolved["model"])
+    found = inspection_of(dataset, offered, settings, _token_counter(model, place), resolved["examples"])
+    found["not_counted"] = not_counted
     found["evaluated_on"] = _evaluated_on(resolved, settings)
-    model = str(choices.get("model") or "")
-    unknown = _unknown_tokens(resolved["model"], dataset)
-    found["tokens_of"] = Path(resolved["model"]["path"]).name if model == "pretrained" else model
+    name_of_model = str(choices.get("model") or "")
+    unknown = _unknown_tokens(model, place, dataset)
+    found["tokens_of"] = Path(resolved["model"]["path"]).name if name_of_model == "pretrained" else name_of_model
     found["unknown_tokens"] = {split: each.share for split, each in unknown.items()}
     others = _better_readers(unknown, dataset, found["tokens_of"])
     found["models"] = others
@@ -232,20 +237,33 @@ def _evaluated_on(resolved: dict[str, Any], settings: Any) -> list[str]:
     return lines
 
 
-def _unknown_tokens(model_node: dict[str, Any], dataset: "EmbeddingDataset") -> dict[str, "UnknownTokens"]:
-    """What a local model does not know of each split; empty where only loading it shows that."""
+def _located(model_node: dict[str, Any]) -> tuple["BaseModel", Mapping[str, str], str]:
+    """The model, where its weights are, and why they are not here where that is for want of their package."""
     from embexp.config.compose import instantiate
+    from embexp.models.weights import WeightsNotInstalledError
+
+    model = instantiate(model_node)
+    try:
+        return model, model.locate(), ""
+    except WeightsNotInstalledError as error:
+        return model, {"source": "hub"}, str(error)
+
+
+def _unknown_tokens(
+    model: "BaseModel", place: Mapping[str, str], dataset: "EmbeddingDataset"
+) -> dict[str, "UnknownTokens"]:
+    """What a local model does not know of each split; empty where only loading it shows that."""
     from embexp.experiment.unknown_tokens import sampled_texts
     from embexp.models.tokens import unknown_by_files
 
-    model = instantiate(model_node)
-    count = unknown_by_files(model, model.locate())
+    count = unknown_by_files(model, place)
     return {split: count(sampled_texts(dataset, split)) for split in dataset.splits} if count else {}
 
 
 def readers_of(model_node: dict[str, Any], dataset: "EmbeddingDataset", name: str) -> list[str]:
     """Models that read the texts, where a run would refuse the one of that name; else none."""
-    return _better_readers(_unknown_tokens(model_node, dataset), dataset, name)
+    model, place, _ = _located(model_node)
+    return _better_readers(_unknown_tokens(model, place, dataset), dataset, name)
 
 
 def _better_readers(unknown: dict[str, "UnknownTokens"], dataset: "EmbeddingDataset", name: str) -> list[str]:
@@ -263,13 +281,11 @@ def _better_readers(unknown: dict[str, "UnknownTokens"], dataset: "EmbeddingData
     return [other for other in models_for(scripts_of(texts)) if other != name]
 
 
-def _token_counter(model_node: dict[str, Any]) -> Callable[[Sequence[str]], list[int]] | None:
+def _token_counter(model: "BaseModel", place: Mapping[str, str]) -> Callable[[Sequence[str]], list[int]] | None:
     """A function that counts tokens with the tokenizer of a local model; None if there is none."""
-    from embexp.config.compose import instantiate
     from embexp.models.tokens import token_limit
 
-    model = instantiate(model_node)
-    limit = token_limit(model, model.locate())
+    limit = token_limit(model, place)
     return (lambda texts: limit.num_tokens(texts)) if limit else None
 
 

@@ -1,12 +1,12 @@
 """LoRA: small matrices that are added to those of a transformer are trained, the transformer itself is not."""
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.core.environment import lack_of
 from embexp.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ _LEGAL = {  # with a usual value
     "lora_dropout": (LegalValues(least=0, below=1), 0.1),
     "bias": (LegalValues(one_of=("none", "all", "lora_only")), "none"),
 }
-INSTALL_PEFT = "pip install 'embexp[lora]'"
+
+
+def _refuse_without_peft(imports: bool) -> None:
+    if lack := lack_of("lora", imports):
+        fix = (lack.fix, "model.adapter=null")
+        raise ConfigError(f"needs {lack.text}", key="model.adapter", given="lora", fix=fix)
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,7 @@ class LoraAdapter:
     merge: bool
 
     def __post_init__(self) -> None:
-        if importlib.util.find_spec("peft") is None:
-            text, fix = "needs peft, which is not installed", (INSTALL_PEFT, "model.adapter=null")
-            raise ConfigError(text, key="model.adapter", given="lora", fix=fix)
+        _refuse_without_peft(imports=False)
         found = (problems_with(name, getattr(self, name), legal, usual) for name, (legal, usual) in _LEGAL.items())
         refuse((problem for problems in found for problem in problems), under="model.adapter")
 
@@ -67,7 +70,9 @@ class LoraAdapter:
 
         Raises:
             ModelError: the model has no transformer, or none of the named matrices.
+            ConfigError: the installation of peft is broken.
         """
+        _refuse_without_peft(imports=True)
         from peft import LoraConfig
 
         names = [f".{name}" for name, _ in model.named_modules()]

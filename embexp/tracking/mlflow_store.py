@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from embexp.core.environment import lack_of
 from embexp.core.run_context import timed
 from embexp.errors import TrackingError
 
@@ -60,10 +61,12 @@ def reported(method: Callable) -> Callable:
             return _unless_locked(method, self, *args, **kwargs)
         except store_errors() as error:
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
+            is_postgres = isinstance(error, ImportError) and self.uri.startswith("postgres")
+            driver = lack_of("postgres") if is_postgres else None
             raise TrackingError(
                 f"MLflow at {shown_uri(self.uri)} failed in {method.__name__}: {first_line}",
                 expected=f"a store that answers: check {self.named_by or 'tracking.uri'}, or run without a store",
-                fix="tracking=none",
+                fix=(driver.fix, "tracking=none") if driver else "tracking=none",
             ) from error
 
     return call

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from embexp.config.compose import instantiate
+from embexp.core.environment import lack_of
 from embexp.core.run_folder import held, read_json, readable, write_json
 from embexp.errors import ConfigError
 from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
@@ -142,12 +143,14 @@ def open_study(folder: Path, key: str, storage: str | None, pruner: Mapping[str,
                 _make_database(folder.resolve() / _DATABASE)
             return optuna.create_study(storage=url, load_if_exists=True, **look)
     except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
+        driver = lack_of("postgres") if isinstance(error, ImportError) and url.startswith("postgres") else None
+        other = ("tune.storage=postgresql+psycopg://user@host/name", "tune.storage=null")
         raise ConfigError(
             f"cannot be opened: {str(error).splitlines()[0]}",
             key="tune.storage",
             given=_without_password(url),
             expected="a SQLAlchemy URL of a database that answers; without one the study's folder keeps the trials",
-            fix=("tune.storage=postgresql+psycopg://user@host/name", "tune.storage=null"),
+            fix=(driver.fix, *other) if driver else other,
         ) from error
 
 

@@ -1,6 +1,5 @@
 """Running a study: found or begun, its trials run below one parent, its progress and table shown."""
 
-import importlib.util
 import logging
 import sys
 import time
@@ -12,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.compose import check_arguments, composed, instantiate, resolve
 from embexp.core.arguments import COUNT, problems_with, refuse
-from embexp.core.environment import versions
+from embexp.core.environment import lack_of, versions
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import changes
 from embexp.errors import ConfigError, TrainingError
@@ -191,8 +190,8 @@ def _tune(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[st
     """Run the trials that the study lacks, below one parent run, and show the best; returns what was found."""
     from hydra.core.hydra_config import HydraConfig
 
-    if importlib.util.find_spec("optuna") is None:
-        raise ConfigError("embexp.tune needs Optuna, which is not installed", fix="pip install 'embexp[tune]'")
+    if lack := lack_of("tune"):
+        raise ConfigError(f"embexp.tune needs {lack.text}", fix=lack.fix)
     refuse(problems_with("trials", config.trials, COUNT, 20, "It is the number of all trials of the study."))
     if config.resume is not None:
         raise ConfigError("resumes a run, not a study", key="resume", expected="the study's own command, without it")

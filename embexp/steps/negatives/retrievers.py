@@ -1,6 +1,5 @@
 """Candidates by BM25 (documents that share rare words with the query) and by embeddings (near ones)."""
 
-import importlib.util
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.core.environment import lack_of
 from embexp.core.nearest_neighbours import Nearest, nearest
 from embexp.data.arrow import with_progress
 from embexp.errors import ConfigError, Problem
@@ -169,10 +169,10 @@ class EmbeddingRetriever:
 
     def __post_init__(self) -> None:
         refuse(problems_with("retriever.index", self.index, LegalValues(one_of=("exact", "faiss")), such_as="exact"))
-        if self.index == "faiss" and importlib.util.find_spec("faiss") is None:
-            fix = ("retriever.index=exact", "pip install 'embexp[faiss]'")
+        if self.index == "faiss" and (lack := lack_of("faiss")):
+            fix = ("retriever.index=exact", lack.fix)
             expected = "exact, which finds the same documents, or faiss once it is installed"
-            text = "needs the package faiss-cpu, which is not installed"
+            text = f"needs {lack.text}"
             raise ConfigError(text, key="retriever.index", given=self.index, expected=expected, fix=fix)
 
     def problems(self) -> Iterator[Problem]:
