@@ -24,9 +24,8 @@ from embexp.leaderboards.axes import (
     find_unexplained,
     find_varying,
 )
-from embexp.leaderboards.by_examples import Kept, measure_in, results_by_examples
-from embexp.leaderboards.by_metrics import results_by_metrics
 from embexp.leaderboards.cells import GroupResult, MetricKeys, mixed_base_columns
+from embexp.leaderboards.estimates import Kept, measure_in, results_by_examples, results_by_metrics
 from embexp.leaderboards.runs import OUTDATED
 from embexp.reports.leaderboard_content import LeaderboardCell, label
 from embexp.tracking.mlflow_runs import FINISHED, RecordedRun

@@ -11,7 +11,7 @@ from embexp.evaluation.metrics import Statistics
 from embexp.evaluation.scores import KeptExamples, Scores, read_examples, write_examples
 from embexp.evaluation.stats.resampling import observed_sample
 from embexp.evaluation.stats.seeds import cell_difference, resample_cells
-from embexp.leaderboards import by_examples, groups
+from embexp.leaderboards import estimates, groups
 from embexp.leaderboards.cells import MetricKeys
 from embexp.leaderboards.make import make_leaderboard
 from embexp.leaderboards.runs import runs_in
@@ -162,7 +162,7 @@ def test_without_leaks_the_examples_count_that_no_run_was_trained_on():
         examples = {"id": [*range(6)], "gold": gold, "no_leaks": numpy.array(mask, dtype=bool)}
         scores = Scores("test", examples, {"cosine": cosine}, {}, (measure,))
         kept[run] = KeptExamples(scores, scores)
-    statistic = by_examples._statistics(kept, MetricKeys(f"{KEY}_no_leaks", recorded(1, 0.1)))
+    statistic = estimates._statistics(kept, MetricKeys(f"{KEY}_no_leaks", recorded(1, 0.1)))
     found = [float(statistic(each.trained)(observed_sample(6))[0]) for each in kept.values()]
     assert found == pytest.approx([0.8, 0.8])  # of the four in the middle, two of them swapped
 

@@ -4,8 +4,8 @@ import numpy
 import pytest
 
 from embexp.evaluation.stats.seeds import Cell
-from embexp.leaderboards.by_examples import _p_between
 from embexp.leaderboards.cells import best_of
+from embexp.leaderboards.estimates import _p_between
 
 pytestmark = pytest.mark.slow
 
