@@ -108,7 +108,11 @@ def test_the_leaderboard_is_printed_as_text_to_copy(capsys, form, begins):
 def test_the_files_go_to_the_artifacts_of_the_sweep_and_where_they_were_requested(sweep, store, workplace, by_id):
     import mlflow
 
-    ranked(f"sweep={SWEEP_ID if by_id else sweep}", "output=my leaderboard")
+    board = ranked(f"sweep={SWEEP_ID if by_id else sweep}", "output=my leaderboard")
+    pages = [each["page"] for cell in board["cells"] for each in cell["by_seed"]]
+    assert len(pages) == 4
+    for page in pages:  # of runs from the store; those of folders have the page that result.json names
+        assert page == "" if by_id else page.startswith("http://127.0.0.1:5000/#/experiments/1/runs/")
     stored = {each.path for each in mlflow.MlflowClient(store).list_artifacts(sweep, "leaderboard")}
     assert {"leaderboard/leaderboard.html", "leaderboard/heat_map.png"} <= stored
     assert (workplace / "my leaderboard" / "leaderboard.csv").is_file()

@@ -103,8 +103,8 @@ tokens = tokenizer(texts, padding=True, truncation=True, max_length={max_tokens}
 (vectors,) = session.run(["sentence_embedding"], {{entry.name: tokens[entry.name] for entry in session.get_inputs()}})
 ```
 
-`SentenceTransformer(<this folder>, backend="onnx")` takes the same file where optimum-onnx is installed. It knows
-transformers 4 only, so this needs: `pip install "sentence-transformers[onnx]>=5.4,<6"`.
+`SentenceTransformer(<this folder>, backend="onnx")` takes the same file with an optimum-onnx that knows transformers 5;
+0.1.0 does not. With transformers 4 sentence-transformers 5.4 to 5.7 load it, unless the model has a module Normalize.
 """
 
 

@@ -1,8 +1,8 @@
 """Cells from the per-example values of their runs, paired; or from their metrics alone: fast for thousands of runs.
 
 By metrics the variance between examples comes from the intervals that each run logged; that between seeds from the runs
-of a cell, pooled as in `evaluation/stats/seeds.py`. Examples are assumed to move all runs of a cell alike, and two cells
-independently. So intervals are rather too long, and more cells are tied with the best than by their examples.
+of a cell, pooled as in `evaluation/stats/seeds.py`. Examples are assumed to move all runs of a cell alike, and two
+cells independently. So intervals are rather too long, and more cells are tied with the best than by their examples.
 """
 
 import functools
