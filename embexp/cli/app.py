@@ -158,6 +158,8 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors to us in place of printing them
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries, which would fill a log
     listen()
 
     def job(config: DictConfig) -> Any:

@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import gc
+import logging
 import os
 import sys
 import time
@@ -232,10 +233,48 @@ def import_training_libraries() -> None:
     alone, as it would otherwise take half a second to look at all of them, twice in every run.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+    import datasets
     import sentence_transformers  # noqa: F401
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.set_verbosity_error()  # no line for each file that is read
+    transformers_logging.disable_progress_bar()
+    datasets.disable_progress_bars()
     if not gc.get_freeze_count():
         gc.freeze()
+
+
+_JOB: ContextVar[str] = ContextVar("the job of a sweep that runs", default="")
+
+
+@contextmanager
+def progress_of(job: str) -> Iterator[None]:
+    """Inside, progress is that of a job: its name stands before each title, and no bar is left behind."""
+    token = _JOB.set(job)
+    try:
+        yield
+    finally:
+        _JOB.reset(token)
+
+
+@contextmanager
+def only_warnings(known: set[str]) -> Iterator[None]:
+    """Inside, the terminal gets of the log only warnings that are not `known`, each once; files get all."""
+
+    def shows(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        is_new = record.levelno >= logging.WARNING and text not in known
+        known.update({text} if is_new else ())
+        return is_new
+
+    terminals = [each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler]
+    for each in terminals:
+        each.addFilter(shows)
+    try:
+        yield
+    finally:
+        for each in terminals:
+            each.removeFilter(shows)
 
 
 _LEAST_SECONDS, _MOST_SECONDS, _SHARE = 5.0, 30.0, 0.1  # between two lines of progress, and what is worth one
@@ -289,6 +328,8 @@ def progress_bar(
     **more: Any,
 ) -> Any:
     """tqdm's bar on a terminal, else a line now and then; None in place of a title shows nothing."""
+    if title and (job := _JOB.get()):
+        title, leave = f"{job}: {title}", False
     if title and not sys.stderr.isatty():
         return ProgressLines(title, total, unit, initial)
     from tqdm.auto import tqdm

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.file_contents import WORTH_LINKING, disk_use, megabytes
-from embexp.core.run_context import EXPORTING, LOADING, RunContext, run_part, timed
+from embexp.core.run_context import EXPORTING, LOADING, RunContext, import_training_libraries, run_part, timed
 from embexp.core.run_folder import RECORD, write_json
 from embexp.errors import ModelError
 from embexp.evaluation.scores import verdict_split
@@ -120,13 +120,10 @@ def _print_report(plan: RunPlan, journal: Journal, context: RunContext, console:
 
 def _set_seed_and_threads(plan: RunPlan) -> None:
     """Seed Python, NumPy and torch before anything random happens, so that a job's place in a sweep changes nothing."""
-    import datasets
     import torch
     import transformers
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
+    import_training_libraries()
     transformers.set_seed(plan.seed)
     if plan.threads:
         torch.set_num_threads(plan.threads)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from embexp.config.compose import instantiate, resolve
 from embexp.config.session import shell_command
 from embexp.core.arguments import refuse
+from embexp.core.run_context import import_training_libraries
 from embexp.core.run_folder import RESULT, find_run, held, read_config, read_json, read_record, status_of, write_json
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, ExportError, Problem, Problems, TrackingError
@@ -48,7 +49,7 @@ def _of_run(folder: Path) -> TrainedModel:
             f"The run in {folder} began in {began}, to which its relative paths belong. Export it there",
             fix=f"cd {began} && {shell_command('export', [f'run={folder.resolve()}', '...'], away=True)}",
         )
-    _quiet()
+    import_training_libraries()
     config = OmegaConf.to_container(read_config(folder), resolve=True)
     result = read_json(folder / RESULT)
     evaluators, dataset = _evaluators_and_data(config, result["choices"])
@@ -77,7 +78,7 @@ def _evaluators_and_data(config: _Node, names: Mapping[str, str]) -> tuple[tuple
 
 def _of_model(config: _Node, choices: Mapping[str, Any]) -> TrainedModel:
     """A model as its YAML says, saved anew in the output; evaluators and data where they were named."""
-    _quiet()
+    import_training_libraries()
     builder, base = builder_of(config), instantiate(config["model"])
     dataset = None
     if config["dataset"]:
@@ -102,12 +103,6 @@ def _evaluators(config: _Node, dataset: EmbeddingDataset | None, builder: DataBu
     evaluators, _, _ = plan_evaluators(config | {"primary_metric": None}, name, [], builder, problems)
     problems.raise_if_any()
     return evaluators
-
-
-def _quiet() -> None:
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
 
 
 def _encoder(model: "SentenceTransformer") -> MemoryCachedEncoder:

@@ -139,10 +139,7 @@ def _score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
     One that cannot be scored does not end the others: it is named once these are shown and stored.
     """
     import torch
-    import transformers
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     if plan.threads:
         torch.set_num_threads(plan.threads)
     with Journal(plan.folder, plan.tracker).open(f"evaluate {plan.dataset}", None) as journal:

@@ -233,8 +233,6 @@ def _encoded(resolved: Mapping[str, Any], texts: list[str], name: str) -> tuple[
     import torch
     import transformers
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     if resolved["threads"]:
         torch.set_num_threads(resolved["threads"])
     transformers.set_seed(resolved["seed"])

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from embexp.config.compose import option_of
 from embexp.config.session import option_files, shell_command
+from embexp.core.run_context import import_training_libraries
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ShapeError
 from embexp.experiment.routing import (
@@ -152,6 +153,7 @@ def _seconds_of_a_row(model: str, dataset: EmbeddingDataset) -> float:
 
     texts = [*itertools.islice(dataset.texts("train"), 2 * _BATCH * (_BATCHES + 1))]
     num_texts = len(dataset.text_columns)
+    import_training_libraries()
     with tempfile.TemporaryDirectory() as folder:
         encoder = instantiate(option_of("model", model)).load(lambda: texts, Path(folder))
     encoder.train()

@@ -12,7 +12,7 @@ import numpy
 
 from embexp.config.compose import model_named
 from embexp.core.file_contents import model_hash, sha256_of
-from embexp.core.run_context import progress_bar
+from embexp.core.run_context import import_training_libraries, progress_bar
 from embexp.data.arrow import ranges_within
 from embexp.data.cache import save_array
 from embexp.errors import ConfigError, ModelError
@@ -126,6 +126,7 @@ class FrozenEncoder:
         """Embeddings in the order of the texts, float32 `(len(texts), dim)`; prompts as `Encoder` has them."""
         if self._encoder is None:
             logger.info("loading %s", self.name)
+            import_training_libraries()
             model = self.model.load(lambda: (), Path()).eval()
             self._encoder = ModelEncoder(model, progress=self.name)
             if (count := unknown_by_model(model)) and (found := count(texts)).share > FEW_UNKNOWN:

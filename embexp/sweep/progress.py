@@ -1,4 +1,4 @@
-"""How a sweep goes: a line before and after each job, and the counts on the parent run's page."""
+"""How a sweep goes: a line for each job, and the counts on the parent run's page."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from threading import Lock
 
+from embexp.core.run_context import progress_of
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, readable
 from embexp.core.signals import held_back
 from embexp.errors import TrackingError
@@ -43,10 +44,11 @@ class Progress:
     lock: Lock = field(default_factory=Lock)
 
     def follow(self, job: Job, folder: Path, run: Callable[[Job], Outcome]) -> Outcome:
-        """How the job ends that `run` runs, with a line before and after; one done before counts for no time."""
+        """How the job ends that `run` runs, with a line at its end; one done before counts for no time."""
         before = _finished_run(folder)
         self.begin(job.number)
-        outcome = run(job)
+        with progress_of(self._place(job.number)):
+            outcome = run(job)
         was_there = before is not None and before == _finished_run(folder)
         self.end(job.number, outcome, was_there or taken_from(folder) is not None, _found_in(folder))
         return outcome
@@ -54,7 +56,6 @@ class Progress:
     def begin(self, number: int) -> None:
         """A job begins."""
         self.running[number] = time.perf_counter()
-        self.tell(f"{self._place(number)} {self.names[number]}")
 
     def end(self, number: int, outcome: Outcome, was_done: bool, found: str = "") -> None:
         """A job has ended; where it was done before, its time predicts nothing about the others.
@@ -77,7 +78,8 @@ class Progress:
             self._track()
 
     def _place(self, number: int) -> str:
-        return f"[{[*self.names].index(number) + 1}/{len(self.names)}]"
+        """Which of the jobs it is, and what it is called."""
+        return f"[{[*self.names].index(number) + 1}/{len(self.names)}] {self.names[number]}"
 
     def line(self) -> str:
         """Done, failed and running jobs, the time left, the best so far."""

@@ -246,6 +246,7 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
     if is_fair(runner.config.sweep):
         jobs = with_best_rates(runner, jobs, names, {job.number for job, _ in failing})
     workers = min(runner.config.sweep.workers, len(jobs))
+    logger.info("%s jobs; the report and the log of each are in %s/<number>/", len(jobs), runner.config.hydra.sweep.dir)
     opened = OPENED.get([])
     progress = Progress(names, workers, logger.info, opened[0].tracker if opened else None)
     if workers:

@@ -5,7 +5,8 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from multiprocessing import parent_process
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.session import shell_command
-from embexp.core.run_context import RunContext, Timer
+from embexp.core.run_context import RunContext, Timer, only_warnings
 from embexp.core.run_folder import (
     RECORD,
     RESULT,
@@ -42,6 +43,7 @@ class Training:
 
     def __init__(self) -> None:
         self.builders: dict[str, Any] = {}
+        self.shown: set[str] = set()  # warnings
         self.began = time.perf_counter()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -58,7 +60,9 @@ class Training:
         folder_typed = [own for own in typed["hydra"] if own.startswith("hydra.run.dir=")]
         try:
             context = RunContext(parent, sweep, self.builders, Timer(self.began))
-            return train(config, choices, folder, [*typed["task"], *folder_typed], context)
+            is_worker = parent_process() is not None  # which writes into a file of its own
+            with only_warnings(self.shown) if sweep and not is_worker else nullcontext():
+                return train(config, choices, folder, [*typed["task"], *folder_typed], context)
         finally:
             self.began = time.perf_counter()
 

@@ -14,7 +14,7 @@ import numpy
 
 from embexp.config.compose import instantiate
 from embexp.core.arguments import refuse
-from embexp.core.run_context import RunContext
+from embexp.core.run_context import RunContext, import_training_libraries
 from embexp.core.run_folder import RESULT, read_json, status_of
 from embexp.core.signals import stopping_after_step
 from embexp.data.arrow import with_progress
@@ -252,10 +252,7 @@ class CrossEncoderTeacher:
         self, train: "Dataset", dev: "Dataset | None", kind: str, num_classes: int, cache: Path | None
     ) -> "_CrossEncoderLabeller":
         """The trained cross-encoders; those that the cache has are not trained again."""
-        from transformers.utils import logging
-
-        logging.set_verbosity_error()  # no line for each file that is read, and for the head that is fresh on purpose
-        logging.disable_progress_bar()
+        import_training_libraries()
         dev = dev if dev is not None and dev.num_rows else None
         place = (cache or Path(_folder().name)) / "cross_encoders" / self._key(train, dev, kind, num_classes)
         folders = [place / f"seed-{seed}" for seed in self.seeds]

@@ -20,7 +20,7 @@ from embexp.experiment.fingerprint import code, evaluated_rows, fingerprints, pr
 from embexp.experiment.plan import RunPlan, plan_run
 from embexp.sweep.progress import duration
 from embexp.tracking.journal import Journal
-from embexp.tuning.report import close_study
+from embexp.tuning.report import close_study, shown
 from embexp.tuning.space import MULTIRUN, Dimension, check_values, first_values, read_space, run_overrides, with_space
 from embexp.tuning.study import (
     STATES,
@@ -31,6 +31,7 @@ from embexp.tuning.study import (
     is_begun,
     open_study,
     read_study,
+    sampled_overrides,
     study_key,
 )
 from embexp.tuning.trials import measure_of, run_trials
@@ -61,7 +62,8 @@ class _StudyProgress:
         """Print a line about a trial that has ended, and log its value."""
         self.num_shown += 1
         self.log(trial)
-        print(f"trial {trial.number}: {_outcome(trial)} | {self.line()}", flush=True)
+        drawn = " ".join(sampled_overrides(self.search, trial, shown))
+        print(f"trial {trial.number} {drawn}: {_outcome(trial)} | {self.line()}", flush=True)
 
     def log(self, trial: "FrozenTrial") -> None:
         """Log the value of a trial that is done, and the best so far."""

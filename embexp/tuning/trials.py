@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from embexp.cli.app import MISTAKES
 from embexp.cli.messages import explain
 from embexp.config.compose import composed
-from embexp.core.run_context import RunContext
+from embexp.core.run_context import RunContext, only_warnings, progress_of
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json
 from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError, UnreadableError, listed
 from embexp.experiment.execute import execute, tidy
@@ -70,13 +70,16 @@ def run_trials(search: OpenStudy, new_context: Callable[[], RunContext], show: C
         new_context: makes the context of a trial's run.
         show: takes each trial that has ended.
     """
+    warned: set[str] = set()
     while True:
         with next_trial(search) as trial:
             if trial is None:
                 return
             sample_values(search, trial)
-            logger.info("trial %s: %s", trial.number, " ".join(sampled_overrides(search, trial, shown)))
-            show(_run_trial(search, trial, new_context()))
+            with only_warnings(warned), progress_of(f"trial {trial.number}"):
+                logger.info("trial %s: %s", trial.number, " ".join(sampled_overrides(search, trial, shown)))
+                ended = _run_trial(search, trial, new_context())
+            show(ended)
 
 
 def _run_trial(search: OpenStudy, trial: "Trial", context: RunContext) -> "FrozenTrial":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from embexp.core import run_context
-from embexp.core.run_context import STARTING, RunContext, run_part, timed
+from embexp.core.run_context import STARTING, RunContext, only_warnings, progress_bar, progress_of, run_part, timed
 
 MB = 2**20
 
@@ -86,3 +86,42 @@ def test_what_is_done_at_once_shows_no_progress(capsys):
     with run_context.progress_bar("scoring", 3, "text") as bar:
         bar.update(3)
     assert capsys.readouterr().err == ""
+
+
+def test_a_job_of_a_sweep_shows_warnings_only_and_each_once(tmp_path):
+    import io
+    import logging
+
+    terminal, file = io.StringIO(), tmp_path / "embexp.log"
+    logger, handlers = logging.getLogger(), [logging.StreamHandler(terminal), logging.FileHandler(file)]
+    level, known = logger.level, set()
+    logger.setLevel(logging.INFO)
+    for each in handlers:
+        logger.addHandler(each)
+    try:
+        for job in (1, 2):
+            with only_warnings(known):
+                logging.info("Training job %s", job)
+                logging.warning("the same warning")
+                logging.warning("of job %s", job)
+            logging.info("job %s done", job)
+    finally:
+        logger.setLevel(level)
+        for each in handlers:
+            logger.removeHandler(each)
+            each.close()
+    assert terminal.getvalue().split("\n") == [
+        "the same warning", "of job 1", "job 1 done", "of job 2", "job 2 done", ""
+    ]  # fmt: skip
+    assert file.read_text().count("\n") == 8
+
+
+def test_progress_of_a_job_has_its_name_and_none_without(monkeypatch, capsys):
+    monkeypatch.setattr("embexp.core.run_context._LEAST_SECONDS", 0.0)
+    for job in ("", "[1/2] loss=mnrl"):
+        with progress_of(job), progress_bar("training main", 4, "step") as bar:
+            bar.update(2)
+    assert capsys.readouterr().err.splitlines() == [
+        "training main: 2 of 4 steps (50%)",
+        "[1/2] loss=mnrl: training main: 2 of 4 steps (50%)",
+    ]
