@@ -20,8 +20,8 @@ def test_the_same_command_finds_its_study_again():
     command = [*TINY, "tracking=none", "trainer.max_steps=1", "loss.scale=10,20", "seed=1,2"]
     first, again = tune(*command, "trials=1"), tune(*reversed(command), "trials=1")
     assert first.returncode == again.returncode == 0, first.stderr + again.stderr
-    assert "trial 0: loss.scale=" in first.stderr
-    assert "trial 0: loss.scale=" not in again.stderr
+    assert "trial 0 loss.scale=" in first.stdout
+    assert "trial 0 loss.scale=" not in again.stdout
     found = [done.stdout.partition("trials by")[2].partition("again ")[0] for done in (first, again)]
     assert found[0] == found[1]
     assert "the best of 1 trials was picked on dev" in found[0]
