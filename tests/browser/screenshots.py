@@ -1,5 +1,10 @@
-"""The pictures of the newest sweep in docs/: python tests/browser/screenshots.py <folder>/mlflow.db"""
+"""The pictures in docs/: of the newest sweep in a store, and of the run of a recipe (docs/evaluation/evaluators.md).
 
+python tests/browser/screenshots.py <folder>/mlflow.db
+python tests/browser/screenshots.py runs/<date>/<time>
+"""
+
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +20,7 @@ DOCS = TESTS.parent / "docs"
 
 
 def take_pictures(store: str) -> None:
-    """Write docs/mlflow_sweep.png and docs/leaderboard.png, of the newest sweep in an MLflow database."""
+    """Write docs/mlflow_sweep.png, mlflow_chart.png and leaderboard.png, of the newest sweep in an MLflow database."""
     import mlflow
 
     from embexp.tracking.mlflow_store import page_of
@@ -31,6 +36,8 @@ def take_pictures(store: str) -> None:
         link = page_of(uri, f"experiments/{experiment}/runs", viewStateShareKey=f"{VIEW}-{sweep}")
         show_runs(page, uri, link.partition("/#/")[2], children[0].info.run_name)
         page.screenshot(path=DOCS / "mlflow_sweep.png")
+        show_charts(page)
+        page.screenshot(path=DOCS / "mlflow_chart.png")
         board = client.download_artifacts(parent, "leaderboard", folder)
         page = new_page(browser, width=1400)
         page.goto(f"file://{board}/leaderboard.html")
@@ -48,7 +55,28 @@ def show_runs(page: Any, uri: str, link: str, child: str) -> None:
     page.locator("body").click(position={"x": 600, "y": 5})
 
 
+def show_charts(page: Any) -> None:
+    """From the table of runs, their charts."""
+    page.set_viewport_size({"width": 1500, "height": 700})
+    page.locator("label").filter(has=page.locator("input[value=CHART]")).click()
+    page.get_by_role("button", name="Hide banner").click()
+    page.get_by_placeholder("Search metric charts").fill("^(score|score_delta|train/dev/sts/spearman_cosine)$")
+    page.locator("svg.main-svg").first.wait_for()
+    page.wait_for_timeout(3000)  # the charts are drawn one after the other
+
+
+def copy_plots(run: Path) -> None:
+    """Write docs/scores_before_and_after.png and docs/similarity_matrix.png: two of the pictures of a run."""
+    (scores,) = run.glob("plots/*_test_scores.png")
+    shutil.copy(scores, DOCS / "scores_before_and_after.png")
+    shutil.copy(run / "plots" / "test_matrix.png", DOCS / "similarity_matrix.png")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
-        sys.exit(f"{sys.argv[1:]} was given, expected MLflow's database of a sweep: python {__file__} mlflow.db")
-    take_pictures(f"sqlite:///{Path(sys.argv[1]).resolve()}")
+    place = Path(*sys.argv[1:]).resolve()
+    if place.suffix == ".db" and place.is_file():
+        take_pictures(f"sqlite:///{place}")
+    elif (place / "plots").is_dir():
+        copy_plots(place)
+    else:
+        sys.exit(f"{sys.argv[1:]} was given, expected MLflow's database of a sweep, or a run's folder")
