@@ -22,7 +22,7 @@ from embexp.cli.quoting import quote_texts, quoted
 from embexp.config.compose import composed, composed_job
 from embexp.config.session import hydra_started
 from embexp.core.run_context import RunContext
-from embexp.core.run_folder import RESULT, find_run, log_in, read_json, read_record, status_of
+from embexp.core.run_folder import RESULT, find_run, log_in, read_json, read_record, status_of, write_text
 from embexp.errors import ConfigError, DataError, EmbexpError, did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def run(*overrides: str, config_dir: str | Path | None = None) -> Run:
         written = folder / ".hydra" / "overrides.yaml"  # as Hydra does: the model card and the tracker show it
         if config.resume is None and not written.exists():
             written.parent.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(OmegaConf.create(own), written)
+            write_text(written, OmegaConf.to_yaml(OmegaConf.create(own)))
         with log_in(folder):
             train(
                 config, choices, folder, [*own, *(each for each in typed if each.startswith("hydra.run.dir="))], context

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import TINY, copied
 from filelock import FileLock
 from killed_runs import (
@@ -25,8 +26,11 @@ from killed_runs import (
     run,
     while_writing,
 )
+from omegaconf import OmegaConf
 
-from embexp.core.run_folder import read_record, run_folder, status_of
+from embexp.config.compose import compose, instantiate
+from embexp.core import redaction
+from embexp.core.run_folder import read_record, run_folder, status_of, write_text
 from embexp.errors import ConfigError, TrainingError
 from embexp.experiment.resume import resumed
 from embexp.training.checkpoints import folders, last_checkpoint
@@ -297,3 +301,36 @@ def test_a_finished_run_keeps_of_its_checkpoints_what_was_requested(keep, left, 
     run(workplace / "run", *TINY, "tracking=none", f"keep={keep}")
     files = {file.name for file in (workplace / "run/stages/main/checkpoints").rglob("*") if file.is_file()}
     assert files & {"model.safetensors", "optimizer.pt", "rng_state.pth", "complete.json"} == left
+
+
+def test_the_password_of_a_store_comes_from_the_environment_or_is_typed_again(begun, monkeypatch):
+    text = (begun / "config.yaml").read_text()
+    config = yaml.safe_load(text)
+    config["tracking"] = compose(["tracking.uri=http://me:not-recorded@127.0.0.1:9"])["tracking"]
+    write_text(begun / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+    monkeypatch.setattr(redaction, "_known", set())  # another process
+    assert "me:***@" in (begun / "config.yaml").read_text()
+
+    def store(*typed):
+        return instantiate(resumed(begun, ["resume=x", *typed])[0]["tracking"]).uri
+
+    with pytest.raises(
+        ConfigError, match=r"tracking\.uri=http://me:\*\*\*@127\.0\.0\.1:9 has no password, which is recorded"
+    ):
+        store()
+    assert store("tracking.uri=http://me:pw@host") == "http://me:pw@host"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:other@another")
+    with pytest.raises(ConfigError, match="the same address and its password"):
+        store()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:not-recorded@127.0.0.1:9")
+    assert store() == "http://me:not-recorded@127.0.0.1:9"
+
+
+def test_another_secret_is_typed_again_to_resume(begun):
+    config = OmegaConf.load(begun / "config.yaml")
+    OmegaConf.update(config, "model.token", "***", force_add=True)
+    OmegaConf.save(config, begun / "config.yaml")
+    with pytest.raises(ConfigError, match=r"model\.token of the run in .* is recorded nowhere") as found:
+        resumed(begun, ["resume=x"])
+    typed = str(found.value).partition("hint: type ")[2].replace("<value>", "again").split()
+    assert resumed(begun, typed)[0].model.token == "again"

@@ -34,6 +34,7 @@ from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
 from embexp.config.compose import check_config
 from embexp.config.session import TRUSTED, VERSION_BASE, conf_dir
+from embexp.core.redaction import note_overrides, redact_files
 from embexp.core.run_folder import RESULT, held
 from embexp.core.signals import listen, unmasked
 from embexp.errors import ConfigError, EmbexpError, did_you_mean, listed
@@ -170,6 +171,7 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
             return
         flags, arguments = split_flags(sys.argv[1:])
         note_config_dir(flags)
+        note_overrides(arguments)
         overrides = rewrite(arguments) if rewrite else arguments
         _check_words(flags, overrides, config_name)
         sys.argv[1:] = _for_hydra([*flags, *quote_texts(expand_paths(overrides))], config_name)
@@ -196,6 +198,7 @@ def _run_job(task: _Task, config: DictConfig, config_name: str, wants_traceback:
         choices = OmegaConf.to_container(hydra_config.runtime.choices)
         with unmasked():
             check_config(config, choices, config_name)
+            redact_files(Path(hydra_config.runtime.output_dir).glob(".hydra/*.yaml"))
             return task(config, choices, Path(hydra_config.runtime.output_dir))
     except MISTAKES as error:
         if hydra_config.mode != RunMode.MULTIRUN:

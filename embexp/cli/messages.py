@@ -19,6 +19,7 @@ from embexp.config.schemas import SCHEMAS
 from embexp.config.session import known_model, option_files
 from embexp.config.value_types import TRAINING_ARGUMENTS, field_defaults, type_words
 from embexp.core.environment import lack_of
+from embexp.core.redaction import redacted
 from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed
 
 # Hydra puts the override that it has no use for into its message and nowhere else; tests/cli/test_messages.py pins it.
@@ -33,7 +34,7 @@ _CHOICE_OF_STAGE = re.compile(r"(?P<group>\w+)@adapt\.(?P<stage>[\w-]+)\.(?P=gro
 
 def explain(error: BaseException) -> str:
     """The one message a person needs: what was given, what was expected, what to type."""
-    return str(_explained(error))
+    return redacted(str(_explained(error)))
 
 
 def unknown_override(error: BaseException) -> tuple[str, str] | None:

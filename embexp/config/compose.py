@@ -16,6 +16,7 @@ from embexp.config.session import HYDRA, config_folders, hydra_started, known_mo
 from embexp.config.value_types import fits, type_words
 from embexp.config.yaml_keys import describes
 from embexp.core.arguments import refuse
+from embexp.core.redaction import note_secrets
 from embexp.core.run_folder import run_folder
 from embexp.errors import NOT_GIVEN, ConfigError, EmbexpError, Problem, as_typed, did_you_mean, listed
 from embexp.protocols import BaseModel
@@ -91,12 +92,15 @@ def composed_job(
 def check_config(config: DictConfig, choices: dict[str, Any], config_name: str = "config") -> None:
     """Refuse describing keys that are not known, and values whose type is not that of their key or default.
 
+    The secrets of the configuration are masked from now on.
+
     Args:
         choices: the chosen option of each group, as Hydra records it in `hydra.runtime.choices`.
 
     Raises:
         ConfigError: lists every problem.
     """
+    note_secrets(OmegaConf.to_container(config))
     refuse(key_problems(OmegaConf.to_container(config), config_folders()))
     refuse(unknown_key_problems(OmegaConf.to_container(config), keys_of_command(config_name)))
     refuse(default_problems(config, _defaults_of(choices, config_name, config)))
@@ -240,6 +244,10 @@ def check_arguments(call: dict[str, Any], runtime: dict[str, Any], under: str = 
         runtime: what the code gives, with any values; of these none may stand in `call`.
         under: the key of the call, such as `trainer`.
     """
+    if "_target_" not in call:
+        group, _, option = under.partition(".")
+        fix = (f"{group}=[{option}]",) if option in option_files(group) else ()
+        raise ConfigError("has arguments only", key=under, expected="what takes them, as _target_", fix=fix)
     target, known = call["_target_"], parameters_of(call["_target_"])
     prefix = f"{under}." if under else ""
     unknown = [key for key in (*call, *runtime) if not key.startswith("_") and known is not None and key not in known]

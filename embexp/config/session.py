@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from embexp.core.redaction import redacted
 from embexp.errors import ConfigError
 
 HYDRA = tuple(int(part) for part in importlib.metadata.version("hydra-core").split(".")[:2])
@@ -73,7 +74,7 @@ def check_config_dir(folder: str | Path) -> Path:
 
 
 def shell_command(name: str, arguments: Iterable[str], rename: Callable[[str], str] = str, away: bool = False) -> str:
-    """A command to type, with the `--config-dir` of the present one.
+    """A command to type, with the `--config-dir` of the present one and without secrets.
 
     Args:
         name: of the command, empty for a run.
@@ -88,7 +89,7 @@ def shell_command(name: str, arguments: Iterable[str], rename: Callable[[str], s
     if folder and away:
         folder = os.path.abspath(folder)
     own = ["--config-dir", shlex.quote(rename(folder))] if folder else []
-    return " ".join([f"python -m embexp{name and f'.{name}'}", *own, *arguments])
+    return redacted(" ".join([f"python -m embexp{name and f'.{name}'}", *own, *arguments]))
 
 
 @contextmanager

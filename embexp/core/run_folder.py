@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from embexp.core.redaction import Redacting, redacted
 from embexp.errors import ConfigError, UnreadableError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def log_in(folder: Path) -> Iterator[None]:
     ours = logging.getLogger("embexp")
     level = ours.level
     handler = logging.FileHandler(folder / "embexp.log", encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
+    handler.setFormatter(Redacting("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
     ours.addHandler(handler)
     ours.setLevel(level or logging.INFO)
     try:
@@ -52,10 +53,10 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in one step, and on the disk before it takes the place of the old one."""
+    """Write a file in one step, without secrets, and on the disk before it takes the place of the old one."""
     making = path.with_name(f"{path.name}.making")
     with open(making, "w", encoding="utf-8") as file:
-        file.write(text)
+        file.write(redacted(text))
         file.flush()
         os.fsync(file.fileno())
     os.replace(making, path)

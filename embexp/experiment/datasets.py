@@ -24,8 +24,16 @@ _Node = Mapping[str, Any]
 
 
 def _steps_of(node: _Node) -> dict[str, _Node]:
-    """The steps in the order in which they are applied: as they are typed, but those that are `_last_` after all."""
+    """The steps in the order in which they are applied: as they are typed, but those that are `_last_` after all.
+
+    Raises:
+        ConfigError: arguments were given to a step that is not there.
+    """
     steps = [(key, step) for key, step in (node["steps"] or {}).items() if step is not None]
+    if bare := [key for key, step in steps if "_target_" not in step]:
+        text, expected = f"has arguments of {listed(bare)} only", "the step that they are for"
+        fix = f"step=[{','.join(bare)}]" if {*bare} <= {*option_names("step")} else ()
+        raise ConfigError(text, key="dataset.steps", expected=expected, fix=fix)
     return dict(sorted(steps, key=lambda step: bool(step[1].get("_last_"))))
 
 

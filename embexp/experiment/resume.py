@@ -4,7 +4,7 @@ import itertools
 import logging
 import shlex
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.session import shell_command
 from embexp.core.environment import versions
+from embexp.core.redaction import MASK, redacted
 from embexp.core.run_folder import (
     CONFIG,
     LAYOUT,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _NEEDED = ("dataset", "model", "loss", "trainer", "evaluator", "tracking", "paths", "seed")  # keys of a configuration
-_URI = "tracking.uri="
+_URI = "tracking.uri"
 
 
 def start_run(plan: "RunPlan") -> dict[str, Any]:
@@ -44,7 +45,10 @@ def start_run(plan: "RunPlan") -> dict[str, Any]:
     """
     check_unused(plan.folder)
     plan.folder.mkdir(parents=True, exist_ok=True)
-    write_text(plan.folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(plan.config))))
+    config = OmegaConf.to_yaml(OmegaConf.create(dict(plan.config)))
+    if redacted(config) != config:  # it holds secrets, perhaps others than those that are known by their names
+        plan.folder.chmod(0o700)
+    write_text(plan.folder / CONFIG, config)
     record = {
         "key": uuid.uuid4().hex,
         "layout": LAYOUT,
@@ -111,7 +115,7 @@ def _same_store(plan: "RunPlan", before: str | None) -> str:
     now = plan.tracker.store()
     if before in (None, now) or plan.config["tracking"].get("uri"):
         return now
-    uri = before if "***" not in before else f"<{before} with its password>"
+    uri = before if MASK not in before else f"<{before} with its password>"
     raise ConfigError(
         f"The run in {plan.folder} was sent to {before}, and would be sent to {now} now",
         expected="MLFLOW_TRACKING_URI as it was when the run began, or the store by its address",
@@ -119,16 +123,30 @@ def _same_store(plan: "RunPlan", before: str | None) -> str:
     )
 
 
+def _masked_keys(prefix: str, node: Any) -> Iterator[str]:
+    """The keys of a configuration whose value is a secret, or holds one."""
+    if isinstance(node, DictConfig):
+        for key, value in node.items_ex(resolve=False):
+            yield from _masked_keys(f"{prefix}.{key}".lstrip("."), value)
+    elif isinstance(node, str) and MASK in node:
+        yield prefix
+
+
 def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
     """Configuration and choices of a run to resume, as they were when it began.
 
     Args:
-        typed: the command line's overrides.
+        typed: the command line's overrides: beside `resume` the store, and the secrets, which are recorded nowhere.
 
     Raises:
-        ConfigError: the run has finished, other values were typed with `resume`, or this is another directory.
+        ConfigError: the run has finished, other values were typed with `resume`, a secret was not typed again, or this
+            is another directory.
     """
-    if others := [override for override in typed if not override.startswith(("resume=", _URI))]:
+    masked = (
+        [key for key in _masked_keys("", read_config(folder)) if key != _URI] if (folder / CONFIG).is_file() else []
+    )
+    given = {key: value.strip("'\"") for key, _, value in (override.partition("=") for override in typed)}
+    if others := [override for override in typed if override.partition("=")[0] not in ("resume", _URI, *masked)]:
         raise ConfigError(
             f"{' '.join(others)} was typed with resume",
             expected="resume alone, because a run keeps the values it began with (only tracking.uri may be another); "
@@ -148,6 +166,12 @@ def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, A
     config = read_config(folder)
     if missing := [key for key in _NEEDED if key not in config]:
         raise UnreadableError(f"cannot be read: it has no {listed(missing)}", file=folder / CONFIG)
-    for uri in (each.removeprefix(_URI) for each in typed if each.startswith(_URI)):
-        config.tracking.uri = uri.strip("'\"")
+    if lacking := [key for key in masked if key not in given]:
+        raise ConfigError(
+            f"{listed(lacking)} of the run in {folder}, a secret, is recorded nowhere",
+            expected="it typed again",
+            fix=" ".join([f"resume={folder}", *(f"{key}=<value>" for key in lacking)]),
+        )
+    for key in {_URI, *masked} & {*given}:
+        OmegaConf.update(config, key, given[key])
     return config, record["choices"]

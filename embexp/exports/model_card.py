@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.config.session import shell_command
+from embexp.core.run_folder import write_text
 from embexp.exports.delivery import is_local, public, without_folders
 from embexp.losses.catalogue import citations_of, class_name
 from embexp.reports.tables import loss_name
@@ -49,8 +50,7 @@ def write_card(
     path = folder / CARD
     saved = {file: folder / f"{file}.json" for file in ("modules", "config_sentence_transformers")}
     known = {file: json.loads(each.read_text(encoding="utf-8")) for file, each in saved.items() if each.is_file()}
-    text = _model_card(result, config, run_folder, sharing or Sharing(), known)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, _model_card(result, config, run_folder, sharing or Sharing(), known) + "\n")
     return path
 
 

@@ -19,6 +19,7 @@ from embexp.cli.messages import unknown_override
 from embexp.cli.quoting import quoted
 from embexp.config.compose import composed, instantiate
 from embexp.core.arguments import refuse
+from embexp.core.redaction import redact_files
 from embexp.core.run_folder import RESULT, held, is_closed, readable
 from embexp.errors import ConfigError, EmbexpError, Problem, Problems
 from embexp.evaluation.stats.verdicts import Margins, margins_in
@@ -230,6 +231,7 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
     from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 
     setup_globals()
+    redact_files(Path(runner.config.hydra.sweep.dir).glob("multirun.yaml"))
     configure_log(runner.config.hydra.hydra_logging, runner.config.hydra.verbose)
     given = [Job(number, tuple(overrides)) for number, overrides in enumerate(job_overrides, first)]
     names = dict(zip((job.number for job in given), varying(given), strict=True))

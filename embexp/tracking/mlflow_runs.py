@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.redaction import redacted
 from embexp.errors import ConfigError, Problem, TrackingError, did_you_mean, listed
-from embexp.tracking.mlflow_store import allowed_name, recorded_name, shown_uri, store_errors
+from embexp.tracking.mlflow_store import allowed_name, recorded_name, store_errors
 from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, SWEEP_TAG, MlflowTracker
 from embexp.tracking.run_parts import PART_TAG
 
@@ -107,7 +108,7 @@ class MlflowRuns:
             ConfigError: the store has no such run.
             TrackingError: the store does not answer.
         """
-        text = f"is neither a sweep's folder nor a run in MLflow at {shown_uri(self.tracker.uri)}"
+        text = f"is neither a sweep's folder nor a run in MLflow at {redacted(self.tracker.uri)}"
         expected, fix = "its folder, or the id of the sweep or of its parent run", ("sweep=<sweeps>/<date>/<time>",)
         with self._answers(Problem(text, "sweep", parent, expected, fix=fix)):
             run = self._client.get_run(parent)
@@ -124,7 +125,7 @@ class MlflowRuns:
             TrackingError: the store does not answer.
         """
         name, client = self.tracker.experiment, self._client
-        missing = Problem(f"is no experiment in MLflow at {shown_uri(self.tracker.uri)}", "tracking.experiment", name)
+        missing = Problem(f"is no experiment in MLflow at {redacted(self.tracker.uri)}", "tracking.experiment", name)
         with self._answers(missing):
             experiment = client.get_experiment_by_name(name)
             others = [] if experiment else [each.name for each in client.search_experiments() if each.name != "Default"]
@@ -178,7 +179,7 @@ class MlflowRuns:
 
     def _download(self, run_id: str, name: str) -> Path | None:
         path = f"{_EXAMPLES}/{name}.parquet"
-        gone = f"MLflow at {shown_uri(self.tracker.uri)} has no run {run_id} any more"
+        gone = f"MLflow at {redacted(self.tracker.uri)} has no run {run_id} any more"
         with self._answers(
             Problem(gone, expected="runs that stay until they are read", note="Type the command again.")
         ):
@@ -198,7 +199,7 @@ class MlflowRuns:
             if getattr(error, "error_code", None) in _MISTAKES:
                 raise ConfigError(replace(mistake, note=f"MLflow says: {said}")) from error
             raise TrackingError(
-                f"MLflow at {shown_uri(self.tracker.uri)} cannot be read: {said}",
+                f"MLflow at {redacted(self.tracker.uri)} cannot be read: {said}",
                 expected="a store that answers: check tracking.uri, or name the sweep's folder",
                 fix="sweep=<sweeps>/<date>/<time>",
             ) from error

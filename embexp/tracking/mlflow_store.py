@@ -13,12 +13,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from embexp.core.environment import lack_of
+from embexp.core.redaction import MASK, redacted
 from embexp.core.run_context import timed
-from embexp.errors import TrackingError
+from embexp.errors import ConfigError, TrackingError
 
 # A server that does not answer is given up after some 15 seconds; MLflow's own setting takes four minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # the address with its password
 _LOCKED = "database is locked"
 _MOST_SECONDS = (
     60.0  # that a locked SQLite file is tried again: many runs that start together write one after the other
@@ -64,7 +66,7 @@ def reported(method: Callable) -> Callable:
             is_postgres = isinstance(error, ImportError) and self.uri.startswith("postgres")
             driver = lack_of("postgres") if is_postgres else None
             raise TrackingError(
-                f"MLflow at {shown_uri(self.uri)} failed in {method.__name__}: {first_line}",
+                f"MLflow at {redacted(self.uri)} failed in {method.__name__}: {redacted(first_line)}",
                 expected=f"a store that answers: check {self.named_by or 'tracking.uri'}, or run without a store",
                 fix=(driver.fix, "tracking=none") if driver else "tracking=none",
             ) from error
@@ -112,9 +114,18 @@ def store_of(uri: str | None) -> tuple[str, str]:
     """The address of the store, and the environment variable that names it where no setting does, else an empty text.
 
     Without either it is `mlflow.db` (SQLite) in the working directory.
+
+    Raises:
+        ConfigError: the address is that of a recorded run, without its password, and the environment has another one.
     """
-    if not uri and (named := os.environ.get(_URI)):
+    named = os.environ.get(_URI)
+    if named and (not uri or (MASK in uri and redacted(named) == uri)):
         return named, _URI
+    if uri and MASK in uri:
+        expected = f"{_URI} in the environment with the same address and its password"
+        raise ConfigError(
+            "has no password, which is recorded nowhere", key="tracking.uri", given=uri, expected=expected
+        )
     return uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}", ""
 
 
@@ -222,15 +233,6 @@ def view_tag(name: str, condition: str) -> tuple[str, str]:
     return f"{_VIEW_TAG}{name}", json.dumps(state)
 
 
-def shown_uri(uri: str) -> str:
-    """The address of a store without the password in it.
-
-    >>> shown_uri("postgresql://me:secret@host/mlflow"), shown_uri("sqlite:///mlflow.db")
-    ('postgresql://me:***@host/mlflow', 'sqlite:///mlflow.db')
-    """
-    return re.sub(r"(://[^/:@]*):.*@", r"\1:***@", uri)
-
-
 def page_of(uri: str, path: str, **query: str) -> str:
     """The address of a page of MLflow's UI for a store.
 
@@ -239,5 +241,5 @@ def page_of(uri: str, path: str, **query: str) -> str:
     >>> page_of("sqlite:///mlflow.db", "experiments/1/runs/ab")
     'http://127.0.0.1:5000/#/experiments/1/runs/ab'
     """
-    server = shown_uri(uri).rstrip("/") if uri.startswith(("http://", "https://")) else _LOCAL_UI
+    server = redacted(uri).rstrip("/") if uri.startswith(("http://", "https://")) else _LOCAL_UI
     return f"{server}/#/{path}{'?' * bool(query)}{urlencode(query)}"

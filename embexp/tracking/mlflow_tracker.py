@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.file_contents import link_copies
+from embexp.core.redaction import redacted
 from embexp.core.run_folder import RESUME_FILES
 from embexp.errors import ConfigError, TrackingError
 from embexp.tracking.mlflow_store import (
@@ -24,7 +25,6 @@ from embexp.tracking.mlflow_store import (
     metric_name,
     page_of,
     reported,
-    shown_uri,
     source_tags,
     store_of,
     view_tag,
@@ -139,7 +139,7 @@ class MlflowTracker:
             self.client.update_run(self.run_id, status="RUNNING")
             return self.run_id
         tags = source_tags() | {tag: value for tag, value in ((PARENT_TAG, parent), (KEY_TAG, key)) if value}
-        self.run_id = self.client.create_run(experiment, run_name=name, tags=tags).info.run_id
+        self.run_id = self.client.create_run(experiment, run_name=redacted(name), tags=tags).info.run_id
         return self.run_id
 
     def _run_with(self, key: str, experiment: str) -> str | None:
@@ -157,8 +157,7 @@ class MlflowTracker:
         found = self._run_with(key, experiment.experiment_id) if experiment else None
         if not found:
             raise TrackingError(
-                f"MLflow at {shown_uri(self.uri)} has no run with {KEY_TAG}={key} in the experiment "
-                f"{self.experiment!r}",
+                f"MLflow at {redacted(self.uri)} has no run with {KEY_TAG}={key} in the experiment {self.experiment!r}",
                 expected="the store that the run was sent to: check tracking.uri in its config.yaml",
             )
         self.run_id, self.experiment_id = found, experiment.experiment_id
@@ -185,7 +184,7 @@ class MlflowTracker:
         """Parameters, in batches as large as MLflow takes; values longer than it takes are cut."""
         from mlflow.entities import Param
 
-        entries = [Param(allowed_name(key), str(value)[:6000]) for key, value in params.items()]
+        entries = [Param(allowed_name(key), redacted(str(value))[:6000]) for key, value in params.items()]
         for start in range(0, len(entries), 100):
             self.client.log_batch(self.run_id, params=entries[start : start + 100])
 
@@ -193,7 +192,7 @@ class MlflowTracker:
     def log_tags(self, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        entries = [RunTag(allowed_name(key), str(value)[:8000]) for key, value in tags.items()]
+        entries = [RunTag(allowed_name(key), redacted(str(value))[:8000]) for key, value in tags.items()]
         self.client.log_batch(self.run_id, tags=entries)
 
     @reported
@@ -224,10 +223,10 @@ class MlflowTracker:
             for column, kind in (columns or {}).items()
         ]
         dataset = Dataset(
-            name[:500],
+            redacted(name)[:500],
             digest[:36],
             "local",
-            json.dumps({"uri": source}),
+            json.dumps({"uri": redacted(source)}),
             schema=json.dumps({"mlflow_colspec": schema}) if schema else None,
             profile=None if num_rows is None else json.dumps({"num_rows": num_rows}),
         )
@@ -239,7 +238,7 @@ class MlflowTracker:
 
     @reported
     def describe(self, text: str) -> None:
-        self.client.set_tag(self.run_id, "mlflow.note.content", text[:8000])
+        self.client.set_tag(self.run_id, "mlflow.note.content", redacted(text)[:8000])
 
     @reported
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
@@ -312,7 +311,7 @@ class MlflowTracker:
         self.client.set_terminated(self.run_id, status)
 
     def store(self) -> str:
-        return shown_uri(self.uri).rstrip("/")
+        return redacted(self.uri).rstrip("/")
 
     def where(self) -> str:
         why = f" ({self.named_by})" if self.named_by else ""

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from embexp.config.compose import instantiate
 from embexp.core.environment import lack_of
+from embexp.core.redaction import redacted
 from embexp.core.run_folder import held, read_json, readable, write_json
 from embexp.errors import ConfigError
 from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
@@ -148,7 +149,7 @@ def open_study(folder: Path, key: str, storage: str | None, pruner: Mapping[str,
         raise ConfigError(
             f"cannot be opened: {str(error).splitlines()[0]}",
             key="tune.storage",
-            given=_without_password(url),
+            given=redacted(url),
             expected="a SQLAlchemy URL of a database that answers; without one the study's folder keeps the trials",
             fix=(driver.fix, *other) if driver else other,
         ) from error
@@ -167,21 +168,6 @@ def _make_database(path: Path) -> None:
     storage.remove_session()
     storage.engine.dispose()
     os.replace(making, path)
-
-
-def _without_password(url: str) -> str:
-    """A database's address as it may be shown.
-
-    >>> _without_password("postgresql+psycopg://me:secret@host/name")
-    'postgresql+psycopg://me:***@host/name'
-    """
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
 
 
 def first_line_of_error(trial: "FrozenTrial") -> str:

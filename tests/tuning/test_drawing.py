@@ -2,10 +2,11 @@
 
 import pytest
 
+from embexp.core.redaction import redacted
 from embexp.core.run_folder import held
 from embexp.errors import ConfigError
 from embexp.tuning.space import _Choices, _Interval
-from embexp.tuning.study import OpenStudy, _without_password, next_trial, open_study, sample_values, sampled_overrides
+from embexp.tuning.study import OpenStudy, next_trial, open_study, sample_values, sampled_overrides
 
 TPE = {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": 3, "multivariate": True}
 NO_PRUNER = {"_target_": "optuna.pruners.NopPruner"}
@@ -92,5 +93,5 @@ def test_a_database_that_was_half_made_is_made_anew(tmp_path):
 def test_a_storage_that_cannot_be_opened_is_reported_without_its_password(tmp_path, storage):
     with pytest.raises(ConfigError) as refusal:
         search_in(tmp_path / "study", storage=storage)
-    assert f"tune.storage={_without_password(storage)} cannot be opened" in str(refusal.value)
+    assert f"tune.storage={redacted(storage)} cannot be opened" in str(refusal.value)
     assert "secret" not in str(refusal.value)
