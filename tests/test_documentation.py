@@ -140,6 +140,7 @@ def test_everything_that_the_pages_type_can_be_typed():
 @pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_overrides_of_all_pages_compose():
+    import embexp.tuning.study  # noqa: F401 (registers a resolver)
     from embexp.cli.app import _first_value
     from embexp.cli.overrides import expand_paths
     from embexp.cli.quoting import quote_texts

@@ -2,7 +2,7 @@
 
 Questions of one document, pairs of one premise, triplets of one anchor: a model that is lucky with one is lucky with
 its neighbours, too. A bootstrap over rows takes them for independent; its interval is too short, and two equal models
-come out as different in 8 to 35 of 100 cases instead of 5 (docs/verdicts.md). So whole groups are drawn (the cluster
+come out as different in 8 to 35 of 100 cases instead of 5 (docs/error-rates.md). So whole groups are drawn (the cluster
 bootstrap; Davison & Hinkley 1997, "Bootstrap Methods and their Application", section 3.8; Field & Welsh 2007,
 "Bootstrapping clustered data", J. R. Statist. Soc. B 69, 369-390).
 

@@ -8,7 +8,7 @@ tests", Social Psychological and Personality Science 8, 355-362). That is the sa
 of 90 % for two tests at 5 %. We show one interval, that of 95 %, and take both findings from it, so that the two tests
 are at 2.5 %: `equal` is a little harder to have than it could be, and a table has one interval.
 
-docs/verdicts.md has the rule for readers, and how often the verdicts are wrong.
+docs/verdicts.md has the rule for readers, docs/error-rates.md how often the verdicts are wrong.
 """
 
 import functools

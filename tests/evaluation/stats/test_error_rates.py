@@ -1,5 +1,5 @@
 """How often verdicts are wrong: pairs from 20 to 1,500, one to five seeds; equal models, and models that are the margin
-apart; several verdicts in one table. `python <this file>` prints the figures of docs/verdicts.md.
+apart; several verdicts in one table. `python <this file>` prints the figures of docs/error-rates.md.
 """
 
 import math

@@ -241,10 +241,10 @@ REGIMES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("regime", REGIMES)
 def test_equal_models_are_told_apart_in_at_most_6_of_100_cases(regime):
-    """The bound is 6 and three standard errors of 200 cases; docs/verdicts.md has the figures of 1,000."""
+    """The bound is 6 and three standard errors of 200 cases; docs/error-rates.md has the figures of 1,000."""
     assert false_verdicts(200, REGIMES[regime]) <= 6 + 300 * (0.06 * 0.94 / 200) ** 0.5
 
 
-if __name__ == "__main__":  # the figures of docs/verdicts.md
+if __name__ == "__main__":  # the figures of docs/error-rates.md
     for name, make in REGIMES.items():
         print(f"{name}: {false_verdicts(1000, make, 1000):.1f} %", flush=True)
