@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,20 @@ def test_everything_that_the_pages_type_can_be_typed():
     assert not wrong, wrong
 
 
+def test_options_that_the_pages_name_exist():
+    """Also those in the text, such as `negatives=none,bm25`."""
+    wrong, seen = [], 0
+    for page in PAGES:
+        for code in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", page.read_text(encoding="utf-8")):
+            for group, value in re.findall(r"(?:^|\s)(\w+)=\[?([a-z_0-9,]+)\]?(?=\s|$)", code):
+                options = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+                if options and code != "dataset=faq":  # which embexp init writes
+                    seen += 1
+                    wrong += [f"{NAMES[page]}: {group}={each}" for each in value.split(",") if each not in options]
+    assert not wrong, wrong
+    assert seen > 100
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_overrides_of_all_pages_compose():
@@ -148,6 +163,7 @@ def test_overrides_of_all_pages_compose():
     from embexp.config.session import hydra_started
     from embexp.errors import EmbexpError
 
+    import_module("embexp.tuning.study")  # which names the folder of a study
     shutil.copytree(ROOT / "examples", "examples")
     wrong, done = [], set()
     with hydra_started():
