@@ -155,7 +155,6 @@ def test_options_that_the_pages_name_exist():
 @pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_overrides_of_all_pages_compose():
-    import embexp.tuning.study  # noqa: F401 (registers a resolver)
     from embexp.cli.app import _first_value
     from embexp.cli.overrides import expand_paths
     from embexp.cli.quoting import quote_texts
