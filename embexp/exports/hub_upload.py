@@ -148,16 +148,17 @@ class HubUpload:
         sharing = replace(self.sharing, examples=examples)
         card = write_card(trained.folder, trained.result, trained.config, trained.run_folder, sharing)
         shutil.copy(card, folder / CARD)
-        earlier = trained.output / self.name / _PUSHED
-        pushed = earlier.read_text(encoding="utf-8") if earlier.is_file() else ""
+        place = trained.output / self.name / _PUSHED
+        earlier = place.read_text(encoding="utf-8").splitlines() if place.is_file() else []
         if self.dry_run:
             line = self._listed(_files_of(trained), card.read_text(encoding="utf-8"))
+            pushed, lines = earlier, [*(f"earlier: {each}" for each in earlier), line]
         else:
             line = self._push(trained)
-            pushed += f"{line}\n"
+            pushed, lines = [*earlier, line], [line]
         if pushed:
-            (folder / _PUSHED).write_text(pushed, encoding="utf-8")
-        return Exported(self.name, folder, [line])
+            (folder / _PUSHED).write_text("\n".join([*pushed, ""]), encoding="utf-8")
+        return Exported(self.name, folder, lines)
 
     def _listed(self, files: Mapping[str, Path], card: str) -> str:
         """What would be pushed, and where."""

@@ -221,7 +221,8 @@ def test_a_push_is_one_commit_with_its_tag(hub, trained):
     assert hub.created[0]["visibility"] == "public"
     assert {path for _, path in hub.files} >= {"model.safetensors", "onnx/model.onnx", "README.md"}
     assert (trained.output / "hub/pushed.txt").read_text() == f"{line}\n"
-    push_made(hub, trained, "export.hub.dry_run=true")  # forgets no push
+    listed, _ = push_made(hub, trained, "export.hub.dry_run=true")  # forgets no push
+    assert listed.startswith(f"earlier: {line}dry run, nothing was sent. ")
     assert (trained.output / "hub/pushed.txt").read_text() == f"{line}\n"
 
 
