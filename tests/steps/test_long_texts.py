@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from embexp.exports.model_card import _without_folders
+from embexp.exports.delivery import without_folders
 from embexp.steps.augment.text_changes import sentences_of, without_sentence
 from embexp.steps.text_repair import cleaner
 from embexp.steps.word_tokenizer import Terms, text_of, words_of
@@ -54,7 +54,7 @@ def split_into_words(text: str) -> str:
 def test_what_is_done_to_a_text_is_linear_in_its_length(name):
     text = HOSTILE[name] * (CHARS // len(HOSTILE[name]))
     start = time.process_time()
-    for work in (cleaned, cropped, split_into_words, _without_folders):
+    for work in (cleaned, cropped, split_into_words, without_folders):
         work(f"a{text}")
         took = time.process_time() - start
         assert took < SECONDS, f"{work.__name__} of {name}: {took:.1f} s"
