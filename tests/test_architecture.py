@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "embexp"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = {"__init__", "__main__", "compare", "evaluate", "export", "gate", "inspect", "leaderboard", "power"}
-COMMANDS |= {"pairs", "prepare", "tune"}
+COMMANDS |= {"clean", "pairs", "prepare", "tune"}
 # From the top down. A module imports from lower rows or from its own package, never from another package of its row.
 LAYERS = (
     COMMANDS,
@@ -86,7 +86,7 @@ def test_every_room_has_its_row_and_every_row_its_rooms():
     rooms = {room_of(path) for path in FILES}
     assert rooms == set().union(*LAYERS)
     assert len(LAYERS) <= 12
-    assert len([path for path in FILES if path.parent == PACKAGE]) <= 15
+    assert len([path for path in FILES if path.parent == PACKAGE]) <= 16
 
 
 def test_imports_point_downward_and_packages_of_a_row_stay_apart():

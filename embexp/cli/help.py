@@ -26,8 +26,8 @@ from embexp.config.descriptions import (
 from embexp.config.session import check_config_dir, conf_dir, option_files, remember_config_dir
 from embexp.errors import ConfigError, did_you_mean, listed
 
-COMMANDS = ("compare", "evaluate", "export", "gate", "init", "inspect", "leaderboard", "losses", "pairs", "power")
-COMMANDS += ("prepare", "tune")
+COMMANDS = ("clean", "compare", "evaluate", "export", "gate", "init", "inspect", "leaderboard", "losses", "pairs")
+COMMANDS += ("power", "prepare", "tune")
 # Commands without a module of that name: only `embexp <command>`.
 FUNCTIONS = {"init": ("embexp.inspection.prepare_dataset", "init_command")}
 _ROOT = Path(__file__).resolve().parent.parent
@@ -205,7 +205,7 @@ def _command_page(config_name: str) -> list[str]:
 def summaries() -> list[tuple[str, str]]:
     """The commands with what their modules' docstrings say of them.
 
-    >>> summaries()[0]
+    >>> summaries()[1]
     ('compare', 'two finished runs, or two configurations with several seeds')
     """
     found = []

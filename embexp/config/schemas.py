@@ -210,6 +210,16 @@ class _Leaderboard:
 
 
 @dataclass
+class _Clean:
+    """What `embexp.clean` removes, from when, and how much it lists."""
+
+    free: list[str] = field(default_factory=list)
+    older: float | None = None
+    show: int = 10
+    paths: Any = None
+
+
+@dataclass
 class _Reproduce:
     """Which recipes `results.reproduce` measures, at which size, and where the results go."""
 
@@ -235,6 +245,7 @@ SCHEMAS = {
     "gate_schema": _Gate,
     "power_schema": _Power,
     "leaderboard_schema": _Leaderboard,
+    "clean_schema": _Clean,
     "reproduce_schema": _Reproduce,
     # Merged over a run's configuration: what that says must stay.
     "tune_schema": _Tune(**{each.name: MISSING for each in fields(_Root)}),

@@ -23,6 +23,7 @@ RESULT = "result.json"
 LAYOUT = 2  # of a run's folder, and of the module paths in its configuration: runs of another one cannot be read
 LAYOUT_TAG = "embexp.layout"
 LOSS_STATE = "loss.pt"  # in a checkpoint: what the loss trains besides the model
+FREED = "freed.json"  # beside the checkpoints of a stage: those that were there were removed by embexp clean
 UNLOGGED = "unlogged.pt"  # in a checkpoint of Ctrl-C: the losses since the last log line
 MARK = "complete.json"  # in a checkpoint: all its files with their hashes, written last
 # Files of a checkpoint that only resuming needs: two thirds of its size.
@@ -270,6 +271,20 @@ def held(folder: Path, what: str = "run") -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(folder: Path, what: str = "run") -> bool:
+    """Whether a process holds the folder, or may hold it because its lock cannot be tried."""
+    from filelock import FileLock, Timeout
+
+    path = folder / f"{what}.lock"
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except (Timeout, OSError):  # the latter: another user's
+        return True
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

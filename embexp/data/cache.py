@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import logging
+import operator
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -66,6 +67,44 @@ class CachedBlocks:
         return block
 
 
+@contextlib.contextmanager
+def in_use(cache: Path) -> Iterator[None]:
+    """Keeps `embexp clean` of another process from the cache; where there is no folder yet it has nothing to keep."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(_locked(cache, "LOCK_SH"))
+        yield
+
+
+@contextlib.contextmanager
+def cache_alone(cache: Path) -> Iterator[bool]:
+    """Whether no other process uses the cache; none begins to inside. Where folders have no locks, nobody knows."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(cache, "LOCK_EX", "LOCK_NB"))
+        except BlockingIOError:
+            yield False
+        except OSError:
+            yield True
+        else:
+            yield True
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, *flags: str) -> Iterator[None]:
+    """A lock on a folder itself, which a killed process lets go of, and which leaves no file."""
+    try:
+        import fcntl
+    except ImportError as error:  # Windows
+        raise OSError("no locks on folders") from error
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, functools.reduce(operator.or_, (getattr(fcntl, each) for each in flags)))
+        yield
+    finally:
+        os.close(opened)
+
+
 _MAKERS = ("data", "steps", "models", "training")  # folders of the code that a step's result depends on
 
 
@@ -89,6 +128,13 @@ def cached_step(
     folder: Path, key: str, dataset: EmbeddingDataset, make: Callable[[EmbeddingDataset], EmbeddingDataset]
 ) -> EmbeddingDataset:
     """What `make` makes of the data set: from the cache if it is there and whole, else made and stored."""
+    with in_use(folder):
+        return _cached_step(folder, key, dataset, make)
+
+
+def _cached_step(
+    folder: Path, key: str, dataset: EmbeddingDataset, make: Callable[[EmbeddingDataset], EmbeddingDataset]
+) -> EmbeddingDataset:
     entry = folder / key
     if is_whole(entry):
         logger.info("%s: taken from the cache %s", dataset.name, entry)

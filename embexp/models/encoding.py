@@ -14,7 +14,7 @@ from embexp.config.compose import model_named
 from embexp.core.file_contents import model_hash, sha256_of
 from embexp.core.run_context import import_training_libraries, progress_bar
 from embexp.data.arrow import ranges_within
-from embexp.data.cache import save_array
+from embexp.data.cache import in_use, save_array
 from embexp.errors import ConfigError, ModelError
 from embexp.models.tokens import FEW_UNKNOWN, unknown_by_model
 from embexp.protocols import Encoder
@@ -198,7 +198,10 @@ class DiskCachedEncoder:
 
     def encode(self, texts: Sequence[str], prompt: str | None = None) -> numpy.ndarray:
         """Embeddings in the order of the texts, float32 `(len(texts), dim)`."""
-        distinct = [*dict.fromkeys(texts)]
+        with in_use(self.folder.parent):
+            return self._encode([*dict.fromkeys(texts)], texts, prompt)
+
+    def _encode(self, distinct: Sequence[str], texts: Sequence[str], prompt: str | None) -> numpy.ndarray:
         file = self.folder / f"{self._key(distinct, prompt)}.npy"
         if file.is_file():
             logger.info("Embeddings of %s texts were read from %s.", f"{len(distinct):,}", file)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.file_contents import content_hash, json_in
-from embexp.core.run_folder import LOSS_STATE, MARK, RESUME_FILES, UNLOGGED, read_json, write_json
+from embexp.core.run_folder import FREED, LOSS_STATE, MARK, RESUME_FILES, UNLOGGED, read_json, write_json
 from embexp.errors import TrainingError, listed
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def last_checkpoint(place: Path) -> Checkpoint | None:
         if fault:
             logger.warning("%s is not whole: %s. It is left out.", path.name, fault)
             shutil.rmtree(path)
+    if found is None and (place / FREED).is_file():
+        logger.warning("The checkpoints in %s were removed by embexp clean: the training begins anew.", place)
     return found
 
 
