@@ -1,4 +1,4 @@
-"""`embexp clean free=[cache]`: what runs and caches hold on the disk, and room where it is asked for."""
+"""`embexp clean free=[cache]`: what runs and caches hold on the disk, and how to free it."""
 
 if __name__ == "__main__":
     from embexp.experiment.clean import clean_command

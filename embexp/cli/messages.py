@@ -17,7 +17,7 @@ from embexp.cli.quoting import quoted
 from embexp.config.compose import option_names
 from embexp.config.schemas import SCHEMAS
 from embexp.config.session import known_model, option_files
-from embexp.config.value_types import TRAINING_ARGUMENTS, field_defaults, type_words
+from embexp.core.arguments import TRAINING_ARGUMENTS, field_defaults, type_words
 from embexp.core.environment import lack_of
 from embexp.core.redaction import redacted
 from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed

@@ -10,9 +10,8 @@ from omegaconf import OmegaConf
 
 from embexp.config.checks import is_required
 from embexp.config.session import conf_dir
-from embexp.config.value_types import type_words
 from embexp.config.yaml_keys import KEYS_OF_GROUPS, CallKeys, LossOfShape, Needs, keys_of, own_keys
-from embexp.core.arguments import LegalValues
+from embexp.core.arguments import LegalValues, type_words
 from embexp.errors import as_typed
 
 COMMAND = "python -m embexp.config > docs/yaml-keys.md"

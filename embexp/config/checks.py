@@ -13,7 +13,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from embexp.config.session import option_files
-from embexp.config.value_types import choices_of, fits, is_interpolation, type_words
 from embexp.config.yaml_keys import (
     KEYS_OF_GROUPS,
     CallKeys,
@@ -24,7 +23,7 @@ from embexp.config.yaml_keys import (
     keys_of,
     own_keys,
 )
-from embexp.core.arguments import refuse
+from embexp.core.arguments import choices_of, fits, is_interpolation, refuse, type_words
 from embexp.errors import Problem, as_typed, did_you_mean, listed
 
 _TOO_LARGE = 2**63

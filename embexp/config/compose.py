@@ -13,9 +13,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from embexp.config.checks import default_problems, key_problems, unknown_key_problems
 from embexp.config.schemas import keys_of_command, register_schemas
 from embexp.config.session import HYDRA, config_folders, hydra_started, known_model, option_files
-from embexp.config.value_types import fits, type_words
 from embexp.config.yaml_keys import describes
-from embexp.core.arguments import refuse
+from embexp.core.arguments import fits, refuse, type_words
 from embexp.core.redaction import note_secrets
 from embexp.core.run_folder import run_folder
 from embexp.errors import NOT_GIVEN, ConfigError, EmbexpError, Problem, as_typed, did_you_mean, listed

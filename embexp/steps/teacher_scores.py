@@ -19,8 +19,8 @@ from embexp.errors import DataError, Problem
 from embexp.protocols import PairScorer
 from embexp.steps.conversions.conversion import ConversionSettings
 from embexp.steps.conversions.ranked_lists import SCORES
+from embexp.steps.negatives.mine import histogram, shortened
 from embexp.steps.negatives.ranked_form import problems_with_splits, to_ranked
-from embexp.steps.negatives.report import histogram, shortened
 
 if TYPE_CHECKING:
     import pyarrow

@@ -7,8 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from embexp.config.compose import check_arguments, instantiate, option_names, option_of, parameters_of
-from embexp.config.value_types import TRAINING_ARGUMENTS, enumeration_values, field_defaults
-from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
+from embexp.core.arguments import (
+    COUNT,
+    TRAINING_ARGUMENTS,
+    LegalValues,
+    enumeration_values,
+    field_defaults,
+    problems_with,
+    refuse,
+)
 from embexp.errors import NOT_GIVEN, ConfigError, Problem, as_typed
 
 _FLAG, _FLAG_OR_NULL = LegalValues(flag=True), LegalValues(flag=True, optional=True)

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from embexp.config.compose import option_of
-from embexp.config.value_types import TRAINING_ARGUMENTS, field_defaults
+from embexp.core.arguments import TRAINING_ARGUMENTS, field_defaults
 from embexp.errors import ConfigError
 from embexp.training.trainer_values import (
     _LEGAL,

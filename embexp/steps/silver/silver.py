@@ -15,7 +15,7 @@ from embexp.data.shapes import training_columns
 from embexp.errors import DataError, Problem, ShapeError, listed
 from embexp.protocols import PairLabeller, PairTeacher
 from embexp.steps.augment.provenance import Row, made_of, schema_with_sources, with_source, with_sources
-from embexp.steps.negatives.report import EXAMPLES, histogram, shortened
+from embexp.steps.negatives.mine import EXAMPLES, histogram, shortened
 from embexp.steps.silver.labelling import SilverLabels, label_pairs, select_pairs
 from embexp.steps.silver.sampling import Pair, PairPool, PairSampler, make_pair_pool, split_gold
 
