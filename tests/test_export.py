@@ -214,3 +214,9 @@ def test_help_answers_without_the_heavy_libraries():
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "[] binary, hub, int8, onnx" in shown
     assert shown.splitlines()[-1] == "[]"
+
+
+def test_a_run_whose_model_has_gone_is_reported(finished_run):
+    shutil.rmtree(finished_run / "stages/main/model")
+    with pytest.raises(ConfigError, match=r"The run in run has no model any more.*embexp clean removes it"):
+        call("run=run", "export=[binary]")

@@ -49,11 +49,14 @@ def _of_run(folder: Path) -> TrainedModel:
             f"The run in {folder} began in {began}, to which its relative paths belong. Export it there",
             fix=f"cd {began} && {shell_command('export', [f'run={folder.resolve()}', '...'], away=True)}",
         )
+    model = folder / "stages" / MAIN / "model"
+    if not model.is_dir():
+        note = "embexp clean removes it with free=[models]; the run's command makes it again."
+        raise ConfigError(f"The run in {folder} has no model any more", expected="a run with one", note=note)
     import_training_libraries()
     config = OmegaConf.to_container(read_config(folder), resolve=True)
     result = read_json(folder / RESULT)
     evaluators, dataset = _evaluators_and_data(config, result["choices"])
-    model = folder / "stages" / MAIN / "model"
     return TrainedModel(
         folder=model,
         output=folder / "exports",
