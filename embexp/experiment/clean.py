@@ -19,6 +19,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from embexp.config.session import shell_command
 from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
 from embexp.core.file_contents import megabytes
 from embexp.core.run_folder import FREED, LAYOUT, RECORD, held, is_closed, is_held, read_record, write_json
@@ -28,7 +29,7 @@ from embexp.errors import ConfigError, listed
 RESULTS = "results"
 # What may be removed, with what is lost by it. Those after the third are removed by their own names only, all are.
 KINDS = {
-    "cache": "made again when it is needed",
+    "cache": "made again when needed",
     "checkpoints": "of finished runs",
     "mlflow": "copies of models that the runs have",
     "unfinished": "what stopped runs resume from",
@@ -208,7 +209,9 @@ def clean(paths: Mapping[str, str | None], free: Sequence[str] = (), older: floa
     refuse(problems_with("show", show, COUNT_FROM_0))
     found = find(paths)
     if not free:
-        return _listing(found, show)
+        text, usual = _listing(found, [part for part in found.parts if _is_older(part, older)], show)
+        typed = [f"free={','.join(usual)}", *([f"older={older:g}"] if older is not None else [])]
+        return f"{text}\n\nhint: type {shell_command('clean', typed)}" if usual else text
     chosen = [part for part in found.parts if part.kind in free and _is_older(part, older)]
     removed, lines = Counter(), [f"in use, left as it is: {folder}" for folder in found.in_use]
     for owner in dict.fromkeys(part.owner for part in chosen):
@@ -263,17 +266,23 @@ def _remove(part: Part) -> None:
             write_json(path.with_name(FREED), {"at": datetime.now().astimezone().isoformat(timespec="seconds")})
 
 
-def _listing(found: Found, show: int) -> str:
-    """A line for each kind, the largest runs, and what to type."""
-    by_kind = {kind: [path for part in found.parts if part.kind == kind for path in part.paths] for kind in KINDS}
+def _listing(found: Found, parts: Sequence[Part], show: int) -> tuple[str, list[str]]:
+    """A line for each kind with what these parts hold of it, the largest runs; and which kinds one would free."""
+    by_kind = {kind: [path for part in parts if part.kind == kind for path in part.paths] for kind in KINDS}
     sizes = {kind: sizes_of(paths) for kind, paths in by_kind.items()}
     runs = {folder: sizes_of([folder]) for folder in found.runs}
-    inside = {key for kind in _OF_RUNS for key in sizes[kind]}
+    inside = sizes_of(path for part in found.parts if part.kind in _OF_RUNS for path in part.paths)
     results = {key: size for each in runs.values() for key, size in each.items() if key not in inside}
-    rows = [("", "holds", "frees", ""), (RESULTS, megabytes(held_by(results)), "", f"of {len(runs)} runs; they stay")]
+    rows = [
+        ("", "holds", "frees", ""),
+        (RESULTS, megabytes(held_by(results)), "", f"of {len(runs)} {'run' if len(runs) == 1 else 'runs'}; they stay"),
+    ]
     for kind, lost in KINDS.items():
         if sizes[kind]:
             rows.append((kind, megabytes(held_by(sizes[kind])), megabytes(freed_by(sizes[kind])), lost))
+        if kind == "cache" and sizes[kind]:
+            vectors = held_by(sizes_of(path for path in by_kind[kind] if path.parent.name == "embeddings"))
+            rows[-1] = (*rows[-1][:3], f"{lost}; embeddings {megabytes(vectors)}")
     whole = {key: size for each in (*runs.values(), *sizes.values()) for key, size in each.items()}
     rows.append(("in all", megabytes(held_by(whole)), "", "linked files counted once"))
     lines = ["  ".join((f"{a:14}", f"{b:>8}", f"{c:>8}", d)).rstrip() for a, b, c, d in rows]
@@ -283,7 +292,7 @@ def _listing(found: Found, show: int) -> str:
     lines += [f"in use         {folder}" for folder in found.in_use]
     lines += [f"passed over    {each}" for each in found.passed[:show]]
     usual = [kind for kind in ("cache", "checkpoints", "mlflow") if freed_by(sizes[kind])]
-    return "\n".join([*lines, *(["", f"hint: type embexp clean free=[{','.join(usual)}]"] if usual else [])])
+    return "\n".join(lines), usual
 
 
 def as_lists(arguments: Sequence[str]) -> list[str]:

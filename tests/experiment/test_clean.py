@@ -100,10 +100,13 @@ def test_without_a_word_nothing_is_removed():
     assert files() == before
     for kind in KINDS:
         assert f"\n{kind} " in text
-    assert "results " in text
+    assert "\ncache               3 MB      3 MB  made again when needed; embeddings 1 MB\n" in text
+    assert "\nresults           0.0 MB " in text
     assert "of 3 runs; they stay" in text
     assert "runs/2026-11-30/10-00-00  mnrl · tiny" in text
-    assert text.splitlines()[-1] == "hint: type embexp clean free=[cache,checkpoints]"  # linked copies free nothing
+    assert (
+        text.splitlines()[-1] == "hint: type python -m embexp.clean free=cache,checkpoints"
+    )  # linked copies free nothing
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
@@ -245,6 +248,9 @@ def test_only_what_is_old_enough_goes(place):
     then = time.time() - 40 * 86_400
     for path in (place / "runs/2026-11-30/10-00-00/stages").rglob("*"):
         os.utime(path, (then, then))
+    assert "\ncheckpoints         4 MB      4 MB  of" in clean(PATHS, older=30)
+    assert "\ncheckpoints         8 MB      8 MB  of" in clean(PATHS)
+    assert clean(PATHS, older=30).endswith("\nhint: type python -m embexp.clean free=checkpoints older=30")
     assert clean(PATHS, ["checkpoints"], older=30).startswith("freed 4 MB: checkpoints (1)")
     assert clean(PATHS, ["checkpoints"], older=0).startswith("freed 4 MB: checkpoints (1)")  # that of the sweep
 
