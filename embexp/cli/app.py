@@ -29,7 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from embexp.cli.help import COMMANDS, FUNCTIONS, note_config_dir, show_help, split_flags
-from embexp.cli.messages import explain
+from embexp.cli.messages import coloured, explain
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
 from embexp.config.compose import check_config
@@ -230,5 +230,5 @@ def _remove_refused(folder: Path) -> None:
 
 def exit_with(error: Exception) -> None:
     """Print the one message that a mistake deserves, and end with code 1."""
-    print(f"Error: {explain(error)}", file=sys.stderr)
+    print(coloured(f"Error: {explain(error)}", sys.stderr), file=sys.stderr)
     sys.exit(1)

@@ -1,12 +1,15 @@
 """Hydra's and OmegaConf's mistakes as the one message a person needs."""
 
+import logging
+import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -19,7 +22,7 @@ from embexp.config.schemas import SCHEMAS
 from embexp.config.session import known_model, option_files
 from embexp.core.arguments import TRAINING_ARGUMENTS, field_defaults, type_words
 from embexp.core.environment import lack_of
-from embexp.core.redaction import redacted
+from embexp.core.redaction import Redacting, redacted
 from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed
 
 # Hydra puts the override that it has no use for into its message and nowhere else; tests/cli/test_messages.py pins it.
@@ -29,12 +32,28 @@ _UNKNOWN = re.compile(
 _SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(?P<argument>.*)'")
 _LAUNCHERS = {"submitit_slurm": "slurm", "submitit_local": "slurm", "joblib": "joblib"}  # by extras of pyproject.toml
 _NOT_THERE = re.compile(r"Could not delete (?:from config\. )?'(?P<key>[^']+)'")
+_LABELS = re.compile(r"^(Error:|hint:|\w*Error:|FAILED:)", re.MULTILINE)  # that begin a line
+_COLOURS = {"hint:": 36}  # cyan; all other labels are red
 _CHOICE_OF_STAGE = re.compile(r"(?P<group>\w+)@adapt\.(?P<stage>[\w-]+)\.(?P=group)")
 
 
 def explain(error: BaseException) -> str:
     """The one message a person needs: what was given, what was expected, what to type."""
     return redacted(str(_explained(error)))
+
+
+def coloured(message: str, stream: TextIO) -> str:
+    """The message with its labels (Error:, hint:) in colours where the stream is a terminal that shows them."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") in ("dumb", "unknown") or not stream.isatty():
+        return message
+    return _LABELS.sub(lambda label: f"\033[{_COLOURS.get(label[0], 31)}m{label[0]}\033[0m", message)
+
+
+class TerminalFormatter(Redacting):
+    """A log's lines for the terminal, with the hints of a warning in colour."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return coloured(super().format(record), sys.stderr)
 
 
 def unknown_override(error: BaseException) -> tuple[str, str] | None:

@@ -30,7 +30,7 @@ from embexp.evaluation.stats.verdicts import (
 from embexp.experiment.fingerprint import config_differences, data_differences
 from embexp.experiment.sides import Side, SidesScores, check_shared, finding_of, result_of, shared_scores
 from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
-from embexp.reports.comparisons import comparison_page
+from embexp.reports.comparisons import comparison_page, print_page
 from embexp.reports.verdict_words import TOO_FEW, UNDECIDED
 
 
@@ -214,7 +214,7 @@ def with_runs(arguments: Sequence[str], named: Sequence[str] = ()) -> list[str]:
 def compare(config: DictConfig, _choices: dict[str, Any] | None = None, _folder: Path | None = None) -> dict[str, Any]:
     """Compare two runs and print the page; returns what it says. Raises as `comparison` does."""
     found, page = comparison(config)
-    print(page)
+    print_page(page)
     return found
 
 

@@ -49,6 +49,7 @@ from embexp.experiment.sides import (
 )
 from embexp.experiment.stage_config import seed_keys
 from embexp.experiment.sweep_record import TRIALS
+from embexp.reports.comparisons import print_page
 from embexp.reports.power_page import Comparison, PowerPage, draw_power_curve, power_page
 
 MODELS = "models.json"  # in the folder of an evaluation
@@ -340,6 +341,6 @@ def power_command() -> None:
     from embexp.experiment.compare import with_runs
 
     def task(config: DictConfig, _choices: dict[str, Any], _folder: Path) -> None:
-        print(power(config)[1])
+        print_page(power(config)[1])
 
     run_command(task, "power", rewrite=with_runs)

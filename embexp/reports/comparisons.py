@@ -2,14 +2,17 @@
 
 import csv
 import io
+import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy
+from rich.cells import cell_len
 from rich.table import Table
 
-from embexp.reports.tables import narrowing
+from embexp.reports.tables import fitting, narrowing, output_console, print_table, shortened, table_of
 from embexp.reports.verdict_words import margin_line, undecided_lines, unit_lines
 
 _Row = Mapping[str, Any]
@@ -26,7 +29,7 @@ def model_tables(rows: Sequence[_Row]) -> Iterator[list[Table]]:
     What matters least goes first: costs and other metrics, then what stands beside the value.
     """
     for title, headings, lines in _sections(rows):
-        extra = [each for each in headings[1:] if each not in _KEPT_LONG]
+        extra = [each for each in headings[2:] if each not in _KEPT_LONG]
         yield narrowing(
             title, headings, lines, [*extra[::-1], *(each for each in _KEPT_LONG[::-1] if each in headings)]
         )
@@ -208,3 +211,53 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> li
     if not rows:
         return ["Nothing."]
     return [f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows)]
+
+
+# Columns of a page's tables that a narrow terminal goes without, what matters least first; files have all.
+_LESS = (
+    "seed std",
+    "half-width",
+    "p (Holm)",
+    "for equal: examples",
+    "or seeds",
+    "to show: examples",
+    "first",
+    "second",
+)
+_LESS += ("95 % interval",)
+_FEW = 5  # columns of a table that keeps all of them
+_LONG = 40  # characters of a text
+
+
+def print_page(page: str) -> None:
+    """Print a page of Markdown; on a terminal with its tables as wide as that is."""
+    console = output_console()
+    if not console.is_terminal:
+        print(page)
+        return
+    for is_table, lines in itertools.groupby(page.splitlines(), lambda line: line.startswith("|")):
+        if is_table:
+            headings, _, *rows = map(_cells_in, lines)
+            print_table(fitting(_page_tables(headings, rows, console.width), console), console)
+        else:
+            for line in lines:
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _cells_in(line: str) -> list[str]:
+    """The cells of a line of a table in Markdown.
+
+    >>> _cells_in("| a | b \\\\| c |")
+    ['a', 'b | c']
+    """
+    return [re.sub(r"\\(.)", r"\1", cell.strip()) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def _page_tables(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[Table]:
+    """A table with ever fewer columns; long texts at its end are cut to what the others leave."""
+    if any(cell_len(row[-1]) > _LONG for row in rows):
+        others = sum(max(cell_len(row[place]) for row in [headings, *rows]) + 3 for place in range(len(headings) - 1))
+        rows = [[*row[:-1], shortened(row[-1], max(_LONG, width - others))] for row in rows]
+    if len(headings) <= _FEW:
+        return [table_of("", headings, rows, names=len(headings))]
+    return narrowing("", headings, rows, [each for each in _LESS if each in headings])

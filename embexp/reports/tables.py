@@ -33,15 +33,10 @@ _HEADINGS = ("model", "score", "difference", "95 % interval", "verdict", "second
 _COLOUR = {BETTER: "green", WORSE: "red"}
 
 
-def _stages_table(result: Mapping[str, Any]) -> Table:
+def _stages_tables(result: Mapping[str, Any]) -> list[Table]:
     """A row for the untouched model and one after each stage, by the metric that gives the verdict."""
     title = f"on the way: {result['primary']['key']}, differences to the untouched model"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("model", "verdict") else "right", no_wrap=True)
-    for *cells, verdict, seconds in _on_the_way(result):
-        table.add_row(*cells, _marked(verdict), seconds)
-    return table
+    return narrowing(title, _HEADINGS, [*_on_the_way(result)], ("seconds", "score", "95 % interval"))
 
 
 def _on_the_way_markdown(result: Mapping[str, Any]) -> list[str]:
@@ -87,8 +82,6 @@ def _marked(verdict: str) -> str:
 
 
 _COMPARED = ("base", "trained", "difference", "95 % interval", "verdict")
-
-
 _GO_FIRST = ("base", "95 % interval", "trained")  # columns that a narrow terminal goes without; result.json has all
 
 
@@ -149,7 +142,7 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
     if result.get("forms"):
         print_table(_forms_table(result["forms"]), console)
     if result.get("stages"):
-        print_table(_stages_table(result), console)
+        print_table(fitting(_stages_tables(result), console), console)
     for line in _lines_below(result):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for label, value in (
@@ -278,7 +271,7 @@ _OFF_TERMINAL = 120  # columns of a pipe or a file, unless COLUMNS says how many
 
 def output_console() -> Console:
     """Where a command prints: as wide as the terminal is."""
-    console = Console()
+    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")
     return console if console.is_terminal or os.environ.get("COLUMNS") else Console(width=_OFF_TERMINAL)
 
 
@@ -294,23 +287,33 @@ def fitting(variants: Sequence[Table], console: Console) -> Table:
     return next(fits, variants[-1])
 
 
+_NAME = 24  # columns of a name in a narrow terminal
+
+
 def table_of(
-    title: str, headings: Sequence[str], lines: Sequence[Sequence[str]], names: int = 1, most: int | None = None
+    title: str,
+    headings: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    names: int = 1,
+    most: int | None = None,
+    folded: bool = False,
 ) -> Table:
     """A table whose first `names` columns hold names, which wrap if it is narrow; all others keep to one line.
 
     Args:
         most: lines to show; None: all.
+        folded: long names take several lines.
     """
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     shown = lines[:most]
     for place, heading in enumerate(headings):
         if place < names:
-            table.add_column(Text(heading), overflow="fold")
+            table.add_column(Text(heading), overflow="fold", max_width=_NAME if folded else None)
         else:
             widest = max((cell_len(line[place]) for line in shown), default=0)
             shown_heading = heading if cell_len(heading) <= widest else heading.replace(" ", "\n")
-            table.add_column(Text(shown_heading), justify="right", no_wrap=True)
+            widest = max(widest, *map(cell_len, shown_heading.split("\n")))
+            table.add_column(Text(shown_heading), justify="right", no_wrap=True, min_width=widest)
     for line in shown:
         table.add_row(*(Text(cell, _COLOUR.get(kind_of(cell), "")) for cell in line))
     if most is not None and len(lines) > most:
@@ -326,12 +329,12 @@ def narrowing(
     names: int = 1,
     most: int | None = None,
 ) -> list[Table]:
-    """The table, then without ever more columns: those of `less`, what matters least first."""
-    found = []
+    """The table, then with long names folded, then without ever more columns: of `less`, what matters least first."""
+    found = [table_of(title, headings, lines, names, most)]
     for number in range(len(less) + 1):
         kept = [place for place, each in enumerate(headings) if each not in less[:number]]
         shorter = [[line[place] for place in kept] for line in lines]
-        found.append(table_of(title, [headings[place] for place in kept], shorter, names, most))
+        found.append(table_of(title, [headings[place] for place in kept], shorter, names, most, folded=True))
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from embexp.cli.messages import coloured
 from embexp.config.session import shell_command
 from embexp.core.run_context import RunContext, Timer, only_warnings
 from embexp.core.run_folder import (
@@ -175,7 +176,7 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
     write_leaderboard(board, sweep.folder / _BOARD)
     print_leaderboard(board)
     for line in failures:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print(coloured(line, sys.stdout))
     note = as_markdown(board) + "".join(f"\n```\n{line}\n```\n" for line in failures)
     if status != "KILLED":
         end_sweep(sweep.folder)

@@ -7,13 +7,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from embexp.config.session import shell_command
 from embexp.core.run_folder import RESULT, read_json, write_text
 from embexp.reports.pictures.learning_curves import draw_study_history
-from embexp.reports.tables import output_console, print_table
+from embexp.reports.tables import fitting, narrowing, output_console, print_table, shortened, table_of
 from embexp.tracking.journal import Journal
 from embexp.tuning.study import STATES, TWIN, OpenStudy, first_line_of_error, sampled_overrides
 
@@ -23,15 +22,18 @@ if TYPE_CHECKING:
 _Row = Mapping[str, Any]  # trial, state, value (None where it has none), drawn (by key), note
 
 
-def _study_table(rows: Sequence[_Row], metric: str) -> Table:
-    """All trials, from the best to the worst, then those that were stopped or failed."""
+_OUTCOME = 24  # columns of what is said of a trial in a narrow terminal; trials.md has all of it
+
+
+def _study_tables(rows: Sequence[_Row], metric: str) -> list[Table]:
+    """All trials, from the best to the worst, then those that were stopped or failed; with ever fewer of their values.
+
+    The last values go first. Before any goes, what is said of a trial is cut.
+    """
     headings, *lines = _lines(rows)
-    table = Table(title=f"trials by {metric}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "outcome" else "right", overflow="fold")
-    for line in lines:
-        table.add_row(*line)
-    return table
+    title, keys = f"trials by {metric}", headings[2:-1]
+    short = [[*line[:-1], shortened(line[-1], _OUTCOME)] for line in lines]
+    return [table_of(title, headings, lines), *narrowing(title, headings, short, keys[::-1])]
 
 
 def _study_markdown(rows: Sequence[_Row], closing: Sequence[tuple[str, str]]) -> str:
@@ -97,7 +99,7 @@ def close_study(search: OpenStudy, journal: Journal, metric: str) -> dict[str, A
         journal.log_artifact(search.folder / name, folder)
     journal.describe(markdown)
     console = output_console()
-    print_table(_study_table(rows, metric), console)
+    print_table(fitting(_study_tables(rows, metric), console), console)
     where = [("study", f"{search.id} in {search.folder}"), ("tracked", journal.tracker.where())]
     for label, text in (*closing, *where):
         console.print(f"{label:<11}{text}", soft_wrap=True, highlight=False, markup=False)

@@ -3,7 +3,7 @@
 import csv
 
 from embexp.reports.tables import as_text
-from embexp.tuning.report import _study_csv, _study_markdown, _study_table
+from embexp.tuning.report import _study_csv, _study_markdown, _study_tables
 
 ROWS = [
     {"trial": 1, "state": "done", "value": 0.51234, "drawn": {"loss.scale": "10", "a.rate": 0.000123456}, "note": ""},
@@ -12,7 +12,7 @@ ROWS = [
 
 
 def test_the_table_shows_values_in_short():
-    text = as_text(_study_table(ROWS, "dev/sts/spearman_cosine"))
+    text = as_text(_study_tables(ROWS, "dev/sts/spearman_cosine")[0])
     assert text.startswith("trials by dev/sts/spearman_cosine")
     headings, *lines = (line.split() for line in text.splitlines() if line.strip() and line[1:2] != "─")
     assert ["trial", "dev", "scale", "rate", "outcome"] in (headings, *lines)
