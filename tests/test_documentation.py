@@ -16,7 +16,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "README.zh-CN.md", *ROOT.glob("docs/*
 NAMES = {page: page.relative_to(ROOT).as_posix() for page in PAGES}
 # Pages whose blocks are typed as printed, in a folder with examples/, at sizes that take seconds.
 TYPED = [each for each in ("README.md", "docs/quickstart.md") if (ROOT / each).is_file()]
-SMALLER = {"minilm": "tiny", "minilm_l3": "static_scratch", "static": "word_lstm", "bge_small_zh": "tiny"}
+SMALLER = {"minilm": "tiny", "minilm_l3": "small_bert", "static": "word_lstm", "bge_small_zh": "tiny"}
 NOTHING_TO_RUN = ("git", "cd", ".", "source", "python3")  # of a block that sets up
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:python -m embexp(?:\.(\w+))?|embexp)(?=\s|$)")
@@ -236,14 +236,14 @@ def test_blocks_work_as_printed(name, empty_store, workplace):
 
 
 def small(name, arguments):
-    """A command with models and a training of seconds; of a sweep, two values of a key."""
+    """A command with models and a training of seconds; of a sweep, two losses."""
     words = [name] if name != "run" else []
     for word in arguments:
         key, _, value = word.partition("=")
         if key == "model":
             word = f"model={','.join(SMALLER.get(each, each) for each in value.split(','))}"
         if key in ("model", "loss", "seed") and "-m" in arguments:
-            word = ",".join(word.split(",")[: 1 if key == "seed" else 2])
+            word = ",".join(word.split(",")[: 2 if key == "loss" else 1])
         words.append(word)
     if name == "run":
         words += [
