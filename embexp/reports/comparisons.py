@@ -49,13 +49,23 @@ def _sections(rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[str], list[l
     for key in rows[0]["scores"]:
         ordered = sorted(rows, key=lambda row: -row["scores"][key]["value"])
         others = [each for each in rows[0].get("metrics", ()) if each.rpartition("/")[0] == key.rpartition("/")[0]]
-        headings = ["model", "value", *(each.rpartition("/")[2] for each in others), *_BESIDE]
+        headings = ["model", "value", *(_short(each, key) for each in others), *_BESIDE]
         unknown = [_unknown_tokens(row, key) for row in ordered]
         lines = [[*_scores(row, key, others), *share] for row, share in zip(ordered, unknown, strict=True)]
         yield f"{key}{_size(rows[0]['scores'][key])}", [*headings, _UNKNOWN][: len(lines[0])], lines
     costs = [cost for cost in _COSTS if cost in rows[0]]
     lines = [[row["model"], *(f"{row[cost]:,.0f}" for cost in costs)] for row in rows]
     yield "cost", ["model", *(_COSTS[cost] for cost in costs)], lines
+
+
+def _short(metric: str, primary: str) -> str:
+    """The metric's name, without the similarity where that is the primary metric's.
+
+    >>> _short("test/sts/pearson_cosine", "test/sts/spearman_cosine"), _short("test/a/mrr_at_10", "test/a/ndcg_at_10")
+    ('pearson', 'mrr_at_10')
+    """
+    name, similarity = metric.rpartition("/")[2], primary.rpartition("_")[2]
+    return name if similarity.isdecimal() else name.removesuffix(f"_{similarity}")
 
 
 def _size(score: _Row) -> str:

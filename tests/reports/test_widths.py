@@ -92,7 +92,7 @@ def test_tables_of_evaluate_and_tune_fit_and_keep_what_matters(terminal, width):
     text = " ".join(" ".join(lines).split())
     for word in ("value", "0.5000*", "texts/s", "trial", "outcome", "failed", "中文句子模型"):
         assert word in text
-    assert ("pearson_cosine" in text) == (width >= 120)
+    assert ("pearson" in text) == (width >= 120)
     assert ("argument_g" in text) == (width >= 200)
 
 
