@@ -153,9 +153,34 @@ def inspect_command() -> None:
     typed = sys.argv[1:]
 
     def task(config: DictConfig, choices: dict[str, Any], _folder: Path) -> None:
-        print(inspect(config, choices, typed))
+        from embexp.reports.tables import output_console
+
+        text, console = inspect(config, choices, typed), output_console()
+        print("\n".join(_fitted(text, console.width)) if console.is_terminal and config.format == "text" else text)
 
     run_command(task, "inspect")
+
+
+def _fitted(text: str, width: int) -> Iterator[str]:
+    """The lines for a terminal: without the bars that do not fit, long lists below their beginning.
+
+    Lines with something to type stay whole, so that they can be copied.
+    """
+    from rich.cells import cell_len
+
+    for line in text.splitlines():
+        if cell_len(line) <= width or "=" in line:
+            yield line
+        elif line.endswith("|") and "  |" in line:
+            yield line.partition("  |")[0]
+        else:
+            part = line[:_KEY_WIDTH]
+            for word in line[_KEY_WIDTH:].split(" "):
+                is_new = part[_KEY_WIDTH:].strip() and cell_len(f"{part} {word}") > width
+                if is_new:
+                    yield part
+                part = _line("", word) if is_new else f"{part}{' ' * (len(part) > _KEY_WIDTH)}{word}"
+            yield part
 
 
 def inspect(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = ()) -> str:

@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from embexp.cli.messages import TerminalFormatter, coloured
+from embexp.inspection.inspect_dataset import _fitted
 from embexp.reports import comparisons
 from embexp.reports.comparisons import model_tables, print_page
 from embexp.reports.power_page import Comparison, PowerPage, power_page
@@ -156,3 +157,20 @@ def test_a_log_colours_the_hints_of_a_warning(monkeypatch):
     monkeypatch.setattr("sys.stderr", Terminal())
     record = logging.LogRecord("embexp", logging.WARNING, "", 0, "%s\nhint: type x=1", ("it",), None)
     assert TerminalFormatter("%(message)s").format(record) == "it\n\033[36mhint:\033[0m type x=1"
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_what_inspect_shows_fits_and_what_is_typed_stays_whole(width):
+    lines = [
+        "text  characters       8        9        9        9  |▂              █▂              █|",
+        f"{'losses':<11}as it is: {', '.join(['batch_all', '对比', 'mnrl'] * 12)}",
+        f"{'train':<11}python -m embexp dataset=tickets.csv model=static_scratch loss=auto evaluator=[classification]",
+    ]
+    found = [*_fitted("\n".join(lines), width)]
+    assert found[0] == "text  characters       8        9        9        9"
+    assert found[-1] == lines[-1]
+    assert all(cell_len(line) <= width for line in found[:-1])
+    assert " ".join(line.strip() for line in found[1:-1]) == " ".join(lines[1].split(maxsplit=1)).replace(
+        "losses ", "losses     "
+    )
+    assert all(line.startswith(" " * 11) for line in found[2:-1])
