@@ -1,5 +1,6 @@
 """Tables fit a terminal of 60, 80, 120 and 200 columns; in a pipe nothing is padded or coloured."""
 
+import contextlib
 import io
 
 import pytest
@@ -174,3 +175,30 @@ def test_what_inspect_shows_fits_and_what_is_typed_stays_whole(width):
         "losses ", "losses     "
     )
     assert all(line.startswith(" " * 11) for line in found[2:-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("environment", "has_colours"),
+    [({"TERM": "xterm-256color"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_a_command_in_a_terminal(environment, has_colours, tmp_path):
+    """In a pseudo-terminal, as a person's shell is one."""
+    import os
+    import pty
+    import subprocess
+    import sys
+
+    above, below = pty.openpty()
+    given = {key: value for key, value in os.environ.items() if key != "NO_COLOR"} | environment
+    command = [sys.executable, "-m", "embexp", "loss=mnlr"]
+    process = subprocess.Popen(command, env=given, cwd=tmp_path, stdin=below, stdout=below, stderr=below)
+    os.close(below)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a pseudo-terminal
+        while part := os.read(above, 65536):
+            shown += part
+    os.close(above)
+    assert process.wait(60) == 1
+    assert b"hint:" in shown
+    assert (b"\033[" in shown) == has_colours
