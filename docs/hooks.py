@@ -6,6 +6,7 @@ A line `<!-- options: loss, modifier -->` becomes the YAML files of these groups
 """
 
 import ast
+import logging
 import posixpath
 import re
 from pathlib import Path
@@ -19,6 +20,12 @@ LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 FROM_ELSEWHERE = re.compile(
     r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?(?:https?:)?//|<link\b[^>]*\bhref=["']?(?:https?:)?//"""
 )
+
+
+def on_config(config: Any) -> Any:
+    """The configuration itself; jieba, which cuts Chinese for the search, is quiet."""
+    logging.getLogger("jieba").setLevel(logging.WARNING)
+    return config
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
