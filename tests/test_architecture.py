@@ -33,7 +33,7 @@ ONLY_IN = {
     "optuna": {"tuning"},
     "mteb": {"evaluation/mteb_tasks.py"},
     "ftfy": {"steps/text_repair.py"},
-    "jieba": {"steps/word_tokenizer.py"},
+    "rjieba": {"steps/word_tokenizer.py"},
     "py3langid": {"steps/language.py"},
     "bm25s": {"steps/negatives/retrievers.py", "steps/word_tokenizer.py"},
     "faiss": {"steps/negatives/retrievers.py"},

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Packages whose code computes a number, reads a row or changes a text; those that are not installed are left out.
 COMPUTING = ("sentence-transformers", "transformers", "tokenizers", "safetensors", "torch", "accelerate", "peft")
 COMPUTING += ("flash-attn", "kernels", "sentencepiece", "datasets", "pyarrow", "pandas", "numpy", "scipy")
-COMPUTING += ("scikit-learn", "ftfy", "rensa", "py3langid", "jieba", "bm25s", "PyStemmer", "faiss-cpu", "faiss-gpu")
+COMPUTING += ("scikit-learn", "ftfy", "rensa", "py3langid", "rjieba", "bm25s", "PyStemmer", "faiss-cpu", "faiss-gpu")
 COMPUTING += ("mteb", "onnx", "onnxscript", "onnxruntime")
 # Of others the configuration is made (hydra-core), or they keep what was found. Not here: what fetches files, whose
 # content counts (huggingface-hub, requests); what draws pictures and tables; optuna, whose values a trial's

@@ -1,7 +1,6 @@
 """Words of a text: with the signs between them, and as terms for BM25 (stems, words of Chinese)."""
 
 import functools
-import logging
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +10,7 @@ import numpy
 from embexp.errors import ConfigError, did_you_mean, listed
 
 if TYPE_CHECKING:
-    import jieba
+    import rjieba
     import scipy.sparse
 
 # Scripts that are written without spaces: kana and Chinese characters.
@@ -24,7 +23,8 @@ _RUN = re.compile(
     rf"(?P<core>[{_UNSPACED}]+|[^\s{_SIGNS}{_UNSPACED}]+(?:[{_SIGNS}]+[^\s{_SIGNS}{_UNSPACED}]+)*|(?<=[{_SIGNS}]))"
     rf"(?P<after>[{_SIGNS}]*\s*)"
 )
-_MOST_CHARS = 500  # that jieba segments at once: its time grows with the square of a run without any sign
+# What jieba segments; all other characters are words of their own, which rjieba would join.
+_SEGMENTED = re.compile("[\u4e00-\u9fd5]+|.")
 
 
 class Word(NamedTuple):
@@ -36,7 +36,7 @@ class Word(NamedTuple):
 
 
 def words_of(text: str) -> list[Word]:
-    """The words of a text in their order; Chinese is segmented by jieba, kana are words of one character.
+    """The words of a text in their order; Chinese is segmented as jieba does it, kana are words of one character.
 
     Together they give the text again, without spaces at its beginning. A run of signs alone is a word without core.
 
@@ -58,19 +58,17 @@ def _divided(before: str, core: str, after: str) -> Iterator[Word]:
     if not core or not re.match(f"[{_UNSPACED}]", core):
         yield Word(before, core, after)
         return
-    pieces = (core[start : start + _MOST_CHARS] for start in range(0, len(core), _MOST_CHARS))
-    parts = [part for piece in pieces for part in _segmenter().cut(piece)]
+    parts = [part for piece in _SEGMENTED.findall(core) for part in _segmenter().cut(piece)]
     for place, part in enumerate(parts):
         yield Word(before if place == 0 else "", part, after if place == len(parts) - 1 else "")
 
 
 @functools.cache
-def _segmenter() -> "jieba.Tokenizer":
+def _segmenter() -> "rjieba.Jieba":
     """A segmenter of our own: any code can add words to the library's global one."""
-    import jieba
+    import rjieba
 
-    logging.getLogger(jieba.__name__).setLevel(logging.WARNING)  # it logs every dictionary that it loads
-    return jieba.Tokenizer()
+    return rjieba.Jieba()
 
 
 _HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -81,7 +79,7 @@ _IS_HAN = re.compile(f"[{_HAN}]")
 class Terms:
     """Splits texts into terms and numbers these, from 0.
 
-    The script decides on the language, so mixed texts need no detection: jieba segments a run of Chinese characters; a
+    The script decides on the language, so mixed texts need no detection: a run of Chinese characters is segmented; a
     run of letters and digits gets lower case and is stemmed. Stop words go (those of bm25s: 179 English ones, 841
     Chinese ones).
 

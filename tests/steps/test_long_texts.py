@@ -88,7 +88,5 @@ def test_a_run_of_stops_ends_a_sentence_where_it_did(text, sentences):
     assert sentences_of(text) == sentences
 
 
-def test_a_long_run_of_chinese_is_segmented_in_pieces_and_loses_nothing():
-    text = "我在银行工作" * 1_000
-    assert text_of(words_of(text)) == text
-    assert {word.core for word in words_of(text)} >= {"银行", "工作"}
+def test_a_long_run_of_chinese_is_segmented_as_a_short_one():
+    assert [word.core for word in words_of("我在银行工作" * 1_000)] == ["我", "在", "银行", "工作"] * 1_000

@@ -1,5 +1,6 @@
 """Words of English, Chinese and mixed texts, which give the text again."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,21 @@ def test_words_of_chinese_come_from_a_segmenter_and_kana_are_single():
     assert cores("什么是市盈率？如何使用它！") == ["什么", "是", "市盈率", "如何", "使用", "它"]
     assert cores("カメラ、T恤") == ["カ", "メ", "ラ", "T", "恤"]
     assert "".join(cores("人々。")) == "人々"
+
+
+@pytest.mark.parametrize(
+    "words",  # as jieba 0.42.1 has them
+    [
+        "武汉市/长江大桥/位于/武汉/蛇山/和/龟山/之间",
+        "小明/硕士/毕业/于/中国科学院/计算所",
+        "他/来到/了/网易/杭研/大厦",
+        "工信处/女干事/每月/经过/下属/科室/都/要/亲口/交代",
+        "㐀/㐁/银行/𠮷/野家飯/笠/鿕/鿖/〇/们",
+        "臺/灣大學/的/學生",
+    ],
+)
+def test_words_of_chinese_are_those_of_jieba(words):
+    assert cores(words.replace("/", "")) == words.split("/")
 
 
 def test_words_of_mixed_texts():
