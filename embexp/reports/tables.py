@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -36,7 +37,9 @@ _COLOUR = {BETTER: "green", WORSE: "red"}
 def _stages_tables(result: Mapping[str, Any]) -> list[Table]:
     """A row for the untouched model and one after each stage, by the metric that gives the verdict."""
     title = f"on the way: {result['primary']['key']}, differences to the untouched model"
-    return narrowing(title, _HEADINGS, [*_on_the_way(result)], ("seconds", "score", "95 % interval"))
+    return narrowing(
+        title, _HEADINGS, [*_on_the_way(result)], ("seconds", "score", "95 % interval"), words=("verdict",)
+    )
 
 
 def _on_the_way_markdown(result: Mapping[str, Any]) -> list[str]:
@@ -75,33 +78,16 @@ def _score_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return f"{row['trained']:.4f}", f"{row['difference']:+.4f}", interval, row["verdict"]
 
 
-def _marked(verdict: str) -> str:
-    """The verdict in its colour."""
-    colour = _COLOUR.get(kind_of(verdict))
-    return f"[{colour}]{verdict}[/]" if colour else verdict
-
-
 _COMPARED = ("base", "trained", "difference", "95 % interval", "verdict")
-_GO_FIRST = ("base", "95 % interval", "trained")  # columns that a narrow terminal goes without; result.json has all
+_GO_FIRST = ("trained", "base", "95 % interval")  # columns that a narrow terminal goes without
 
 
-def _closing_table(result: Mapping[str, Any], without: Sequence[str] = ()) -> Table:
+def _closing_tables(result: Mapping[str, Any]) -> list[Table]:
     """Base against trained model: the headline metrics of every split, the primary one marked with a star."""
     names = result["choices"]
     title = f"{names['dataset']} · {loss_name(names)} · {names['model']} · seed {result['seed']}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     rows = [_compared(row) for row in result["comparisons"] if row["headline"] or row["primary"]]
-    table.add_column("metric", overflow="fold")  # it gives way in a narrow terminal, and so does a verdict of words
-    shown = [place for place, heading in enumerate(_COMPARED[:-1], 1) if heading not in without]
-    for place, heading in ((place, _COMPARED[place - 1]) for place in shown):
-        widest = max(cell_len(cell) for cell in (heading, *(row[place] for row in rows)))
-        table.add_column(heading, justify="right", no_wrap=True, min_width=widest)
-    table.add_column(
-        _COMPARED[-1], min_width=max(len(word) for row in rows for word in row[-1].split() or [_COMPARED[-1]])
-    )
-    for row in rows:
-        table.add_row(row[0], *(row[place] for place in shown), _marked(row[-1]))
-    return table
+    return narrowing(title, ("metric", *_COMPARED), rows, _GO_FIRST, words=_COMPARED[-1:])
 
 
 def closing_markdown(result: Mapping[str, Any]) -> str:
@@ -137,10 +123,9 @@ def _compared(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def print_closing(result: Mapping[str, Any], console: Console) -> None:
     """Print the closing table, and where model, folder and tracked run are."""
-    variants = [_closing_table(result, _GO_FIRST[:number]) for number in range(len(_GO_FIRST) + 1)]
-    print_table(fitting(variants, console), console)
+    print_table(fitting(_closing_tables(result), console), console)
     if result.get("forms"):
-        print_table(_forms_table(result["forms"]), console)
+        print_table(fitting(_forms_tables(result["forms"]), console), console)
     if result.get("stages"):
         print_table(fitting(_stages_tables(result), console), console)
     for line in _lines_below(result):
@@ -168,11 +153,12 @@ def _lines_below(result: Mapping[str, Any]) -> Iterator[str]:
     others = [row for row in rows if row["verdict"] and not row["primary"]]
     known = (row for row in result["comparisons"] if row["verdict"] and not math.isnan(row["low"]))
     number = sum(not row["primary"] for row in known)
-    corrected = f"corrected for the number of all secondary metrics, {number} (Holm)"
-    secondary = f"; those of other rows are secondary: interval and verdict {corrected}" if others else ""
     is_picked = result.get("picked_on_dev", True)
     picks = "picks the checkpoint on dev; the verdict falls on" if is_picked else "gives the verdict, on"
-    yield f"* {picks} {split}{secondary}"
+    yield f"* {picks} {split}"
+    if others:
+        shown = "" if len(others) == number else f", of which {len(others)} {'is' if len(others) == 1 else 'are'} shown"
+        yield f"others are secondary, corrected for their number, {number} (Holm){shown}"
     if split == "dev" and not is_picked:
         yield "there is no test split: the last checkpoint is kept, so that dev, which picked none, can judge it"
     elif split == "dev":
@@ -211,20 +197,20 @@ def unknown_line(shares: Mapping[str, float]) -> str:
     return "; ".join([found[0].replace(" of ", " of the tokens of ", 1), *found[1:]])
 
 
-def _forms_table(forms: Sequence[Mapping[str, Any]]) -> Table:
+def _forms_tables(forms: Sequence[Mapping[str, Any]]) -> list[Table]:
     """The scores of embeddings with fewer dimensions and in fewer bits, base against trained."""
-    names = dict.fromkeys(_compared(row | {"primary": False})[0] for row in forms)
+    rows = [_compared(row | {"primary": False}) for row in forms]
+    names = dict.fromkeys(metric for metric, *_ in rows)
+    lines = [
+        (metric, str(form["dimensions"] or "all"), form["precision"], *others)
+        for form, (metric, *others) in zip(forms, rows, strict=True)
+    ]
+    skipped = 0 if len(names) > 1 else 1  # the only metric is in the title
+    headings = ("metric", "dimensions", "precision", *_COMPARED)[skipped:]
     title = f"embeddings in other forms: {', '.join(names)}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    headings = (*(("metric",) if len(names) > 1 else ()), "dimensions", "precision", *_COMPARED)
-    for heading in headings:
-        is_text = heading in ("metric", "precision", "verdict")
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "metric")
-    for row in forms:
-        metric, *numbers, verdict = _compared(row | {"primary": False})
-        cells = (metric, str(row["dimensions"] or "all"), row["precision"], *numbers, _marked(verdict))
-        table.add_row(*cells[-len(headings) :])
-    return table
+    return narrowing(
+        title, headings, [line[skipped:] for line in lines], _GO_FIRST, 1 - skipped, words=("precision", "verdict")
+    )
 
 
 def _needs_base(base: str) -> str:
@@ -296,28 +282,41 @@ def table_of(
     lines: Sequence[Sequence[str]],
     names: int = 1,
     most: int | None = None,
-    folded: bool = False,
+    left_out: Sequence[str] | None = None,
+    words: Sequence[str] = (),
 ) -> Table:
     """A table whose first `names` columns hold names, which wrap if it is narrow; all others keep to one line.
 
     Args:
         most: lines to show; None: all.
-        folded: long names take several lines.
+        left_out: the table is for a narrow terminal, without these columns: less space, names and verdicts on
+            several lines.
+        words: columns that begin at the left; in a narrow terminal they take several lines.
     """
+    is_narrow, shown, notes = left_out is not None, lines[:most], []
     table = Table(title=Text(title) if title else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    shown = lines[:most]
+    table.padding = (0, 1, 0, 0) if is_narrow else (0, 1)
     for place, heading in enumerate(headings):
+        widest = max((cell_len(line[place]) for line in shown), default=0)
         if place < names:
-            table.add_column(Text(heading), overflow="fold", max_width=_NAME if folded else None)
+            table.add_column(Text(heading), overflow="fold", max_width=_NAME if is_narrow else None)
+        elif heading in words:
+            longest = max(map(cell_len, [heading, *(word for line in shown for word in line[place].split())]))
+            table.add_column(heading, min_width=longest, max_width=longest if is_narrow else None)
         else:
-            widest = max((cell_len(line[place]) for line in shown), default=0)
-            shown_heading = heading if cell_len(heading) <= widest else heading.replace(" ", "\n")
-            widest = max(widest, *map(cell_len, shown_heading.split("\n")))
-            table.add_column(Text(shown_heading), justify="right", no_wrap=True, min_width=widest)
+            parts = heading.rsplit(" ", 1) if is_narrow and cell_len(heading) > widest else [heading]
+            widest = max(widest, *map(cell_len, parts))
+            table.add_column(Text("\n".join(parts)), justify="right", no_wrap=True, min_width=widest)
     for line in shown:
-        table.add_row(*(Text(cell, _COLOUR.get(kind_of(cell), "")) for cell in line))
+        cells = [Text(cell, _COLOUR.get(kind_of(cell), "")) for cell in line]
+        if is_narrow:  # test/sts/spearman_cosine: the metric below its place
+            cells[:names] = [Text(re.sub("/(?=[^/]+$)", "/\n", cell)) for cell in line[:names]]
+        table.add_row(*cells)
     if most is not None and len(lines) > most:
-        table.caption, table.caption_justify = f"the first {most} of {len(lines)}", "left"
+        notes.append(f"the first {most} of {len(lines)}")
+    if left_out:
+        notes.append(f"left out at this width: {', '.join(left_out)}")
+    table.caption, table.caption_justify = "".join(f"{note}\n" for note in notes) or None, "left"
     return table
 
 
@@ -328,13 +327,15 @@ def narrowing(
     less: Sequence[str],
     names: int = 1,
     most: int | None = None,
+    words: Sequence[str] = (),
 ) -> list[Table]:
-    """The table, then with long names folded, then without ever more columns: of `less`, what matters least first."""
-    found = [table_of(title, headings, lines, names, most)]
+    """The table, then in its narrow form, then without ever more columns: of `less`, what matters least first."""
+    found = [table_of(title, headings, lines, names, most, words=words)]
     for number in range(len(less) + 1):
         kept = [place for place, each in enumerate(headings) if each not in less[:number]]
         shorter = [[line[place] for place in kept] for line in lines]
-        found.append(table_of(title, [headings[place] for place in kept], shorter, names, most, folded=True))
+        shown = [headings[place] for place in kept]
+        found.append(table_of(title, shown, shorter, names, most, less[:number], words))
     return found
 
 
