@@ -5,6 +5,7 @@ import functools
 import gc
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -318,6 +319,9 @@ class ProgressLines:
         """Nothing is left to show."""
 
 
+_BAR = 100  # columns of a terminal; in fewer there is no bar, for the numbers to stay whole
+
+
 def progress_bar(
     title: str | None,
     total: int | None,
@@ -327,11 +331,17 @@ def progress_bar(
     delay: float = 0,
     **more: Any,
 ) -> Any:
-    """tqdm's bar on a terminal, else a line now and then; None in place of a title shows nothing."""
-    if title and (job := _JOB.get()):
-        title, leave = f"{job}: {title}", False
-    if title and not sys.stderr.isatty():
+    """tqdm's bar on a terminal, where a job of a sweep is only its number; else a line now and then.
+
+    None in place of a title shows nothing.
+    """
+    job, is_terminal = _JOB.get(), sys.stderr.isatty()
+    if title and job:
+        title, leave = (f"{job.split()[0]} {title}" if is_terminal else f"{job}: {title}"), False
+    if title and not is_terminal:
         return ProgressLines(title, total, unit, initial)
+    if total and shutil.get_terminal_size().columns < _BAR:
+        more["bar_format"] = "{desc}: {percentage:.0f}% {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
     from tqdm.auto import tqdm
 
     shown = {"desc": title, "total": total, "unit": unit, "initial": initial, "leave": leave, "delay": delay}

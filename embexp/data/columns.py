@@ -22,6 +22,7 @@ ALIASES = {
 }
 _BY_PLAIN_NAME = {plain_name(name): name for name in (*ROLES, *ALIASES)}
 _MAY_HOLD_LISTS = ("positive", "positives", "negative_1", "negatives")  # then the rows are ranked
+TAKEN = "columns taken by their names"  # what a note on it says
 SAY_COLUMNS = "'dataset.reader.columns={<column of the shape>: <your column>}'"
 _MOST_NEAR = 3  # shapes that are described when none fits
 Samples = Mapping[str, Sequence[Any]]  # some values of each column

@@ -13,7 +13,18 @@ from embexp.core.arguments import LegalValues, problems_with
 from embexp.data.arrow import batches_of, table_of_batches, with_progress
 from embexp.data.cells import as_list, has_path, values_at
 from embexp.data.classes import ClassLabels, doubtful_names, drop_unlabelled, joined_labels
-from embexp.data.columns import ALIASES, ROLES, SAY_COLUMNS, Match, Mismatch, check_ignored, check_names, lacking, match
+from embexp.data.columns import (
+    ALIASES,
+    ROLES,
+    SAY_COLUMNS,
+    TAKEN,
+    Match,
+    Mismatch,
+    check_ignored,
+    check_names,
+    lacking,
+    match,
+)
 from embexp.data.dataset import EmbeddingDataset, StepReport
 from embexp.data.faults import FaultLog
 from embexp.data.formats import SEPARATED, kind_of
@@ -229,7 +240,7 @@ class _Reading:
         typed = {name: value for name, value in settings.items() if getattr(self.spec, name) in (None, ".")}
         self.spec = replace(self.spec, **typed)
         self.taken = as_overrides(settings)
-        self.notes[f"columns taken by their names, as by {self.taken} (type others to change that)"] = None
+        self.notes[f"{TAKEN}, as by {self.taken} (type others to change that)"] = None
         found = match(samples, columns, self.spec.ignore, None)
         return found if isinstance(found, Match) else None
 

@@ -17,6 +17,7 @@ from embexp.experiment.plan import RunPlan
 from embexp.experiment.results import comparisons, verdict_metrics
 from embexp.experiment.scoring import AllScores, Scoring, metrics_of
 from embexp.models.adapters import merge_adapter
+from embexp.steps.split import UNDIVIDED
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import is_closed_part, open_part, send_trainings
 from embexp.training.checkpoints import load_weights
@@ -39,7 +40,7 @@ def record_params(plan: RunPlan, journal: Journal) -> None:
     journal.result |= {
         "choices": dict(plan.choices),
         "seed": plan.seed,
-        "base_model": "{id} from {source}: {location}".format(**plan.model_place),
+        "base_model": _base_line(plan),
         "data": _data_lines(main.dataset),
         "warnings": warnings,
     }
@@ -81,10 +82,18 @@ def _log_rows(dataset: EmbeddingDataset, journal: Journal) -> None:
         journal.log_data(dataset.name, split, digest, source, rows.num_rows, columns)
 
 
+def _base_line(plan: RunPlan) -> str:
+    """The base model and where its weights come from; those from scratch are called as they were chosen."""
+    place = plan.model_place
+    name = plan.choices["model"] if place["source"] == "scratch" else place["id"]
+    return f"{name} from {place['source']}: {place['location']}"
+
+
 def _data_lines(dataset: EmbeddingDataset) -> list[str]:
     """What a stage trains on, and how it came to that."""
     rows = ", ".join(f"{split} {rows.num_rows:,}" for split, rows in dataset.splits.items())
-    return [f"{dataset.name} as {dataset.shape.name} ({rows} rows)", *(str(report) for report in dataset.history)]
+    steps = [str(report) for report in dataset.history if report.reason != UNDIVIDED]  # which changed nothing
+    return [f"{dataset.name} as {dataset.shape.name} ({rows} rows)", *steps]
 
 
 def _parameters(plan: RunPlan) -> dict[str, Any]:

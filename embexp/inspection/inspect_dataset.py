@@ -254,7 +254,8 @@ def _evaluated_on(resolved: dict[str, Any], settings: Any) -> list[str]:
             rows = looked_at(node, name_of_data(key, node), DataBuilder(settings, None), most=None)
         shapes = node["shapes"] or [rows.shape.name]
         fitting = fitting_evaluators(shapes, settings, rows.label_names)
-        counts = ", ".join(f"{split} {each.num_rows:,}" for split, each in rows.splits.items())
+        several = len(rows.splits) > 1
+        counts = ", ".join(f"{split} " * several + f"{each.num_rows:,}" for split, each in rows.splits.items())
         by = f"evaluated by {fitting[0]}" if fitting else "by which no model can be evaluated"
         lines.append(f"{key}: {rows.name} is {', '.join(shapes)}, {by}; rows {counts}")
         notes = str(rows.provenance.get("reading") or "").splitlines()

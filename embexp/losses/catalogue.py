@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -148,7 +149,7 @@ units, defaults and what else they may be (`_values_`), stand in `conf/loss/<nam
 """
 _OF_LOSSES = ("loss", "shapes, best first", "label", "when to prefer it", "needs", "habits", "paper")
 _OF_MODIFIERS = ("modifier", "what for", "needs", "does not compose with", "paper")
-_WIDTH = 118  # of the terminal's lines
+_WIDTH = 118  # of a line at most, and where there is no terminal
 _MARGIN = 32  # where the text of an entry begins
 
 
@@ -178,7 +179,10 @@ def _block(entry: _Entry) -> str:
     lines += [f"not with: {', '.join(entry.apart)}"] if entry.apart else []
     lines.append(f"paper: {entry.paper}")
     indent = " " * _MARGIN
-    filled = [textwrap.fill(line, _WIDTH, initial_indent=indent, subsequent_indent=indent) for line in lines]
+    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 0)).columns)
+    filled = [
+        textwrap.fill(line, max(width, 2 * _MARGIN), initial_indent=indent, subsequent_indent=indent) for line in lines
+    ]
     return "\n".join(filled).replace(indent, entry.name.ljust(_MARGIN), 1)
 
 
@@ -215,7 +219,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _catalogue(choice: str | None) -> str:
     if choice is None:
         return f"{_as_text(_losses())}\n\nModifiers: modifier=<name> wraps around a loss.\n\n{_as_text(_modifiers())}\n"
-    return f"{_as_text(_entries_of(choice))}\n" + (f"\n{_OF_A_SHAPE}\n" if choice in SHAPES else "")
+    group = "loss" if choice in option_files("loss") else "modifier"
+    below = _OF_A_SHAPE if choice in SHAPES else f"Its arguments: python -m embexp --help {group}={choice}"
+    return f"{_as_text(_entries_of(choice))}\n\n{below}\n"
 
 
 def _print(text: str) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from embexp.core.run_context import overhead
+from embexp.data.columns import TAKEN
 from embexp.reports.verdict_words import BETTER, WORSE, kind_of, margin_line, undecided_lines, unit_lines
 
 
@@ -141,7 +142,7 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         ("tracked", result["tracked"]),
         *((("page", result["page"]),) if result.get("page") else ()),
         *(("export", line) for line in export_lines(result.get("exports", ()))),
-        *(("warning", _found(warning)) for warning in result.get("warnings", ())),
+        *(("note" if TAKEN in warning else "warning", _found(warning)) for warning in result.get("warnings", ())),
     ):
         console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False, markup=False)
 
@@ -289,8 +290,7 @@ def table_of(
 
     Args:
         most: lines to show; None: all.
-        left_out: the table is for a narrow terminal, without these columns: less space, names and verdicts on
-            several lines.
+        left_out: columns that the table for a narrow terminal goes without; None: it is for a wide one.
         words: columns that begin at the left; in a narrow terminal they take several lines.
     """
     is_narrow, shown, notes = left_out is not None, lines[:most], []

@@ -112,11 +112,14 @@ def draw_rows(dataset: EmbeddingDataset, splits: Sequence[str] = ("train",), see
     return dataset.after("draw_rows", drawn, ", ".join(remarks))
 
 
+UNDIVIDED = "all rows are train"  # what is said of a split that changes nothing
+
+
 def _undivided(dataset: EmbeddingDataset, name: str) -> EmbeddingDataset:
     """The data set with all its train rows in one split."""
     if name == "train":
         is_whole = [*dataset.splits] == ["train"]
-        return dataset.after("split", dataset.splits, "all rows are train") if is_whole else dataset
+        return dataset.after("split", dataset.splits, UNDIVIDED) if is_whole else dataset
     splits = {**dataset.splits, name: dataset.splits["train"]}
     splits = {each: splits[each] for each in SPLITS if each in splits and each != "train"}
     return dataset.after("split", splits, f"nothing to train on, all rows are {name}")

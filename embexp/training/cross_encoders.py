@@ -193,7 +193,7 @@ def _train(task: _PairTraining, journal: Journal) -> None:
     loss = BinaryCrossEntropyLoss(model) if model.num_labels == 1 else CrossEntropyLoss(model)
     saving = CheckpointCallback(loss, task.checkpoints, 1, journal, found.seconds if found else 0.0)
     logger.info("Training the cross-encoder %s on %s pairs.", task.base.name, f"{task.train.num_rows:,}")
-    progress = ProgressCallback("train cross-encoder", _primary_metric(task.kind))
+    progress = ProgressCallback("cross-encoder", _primary_metric(task.kind))
     trainer = CrossEncoderTrainer(
         model=model,
         args=task.arguments(),

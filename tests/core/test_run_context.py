@@ -116,6 +116,18 @@ def test_a_job_of_a_sweep_shows_warnings_only_and_each_once(tmp_path):
     assert file.read_text().count("\n") == 8
 
 
+def test_in_a_terminal_of_80_columns_the_numbers_of_progress_are_whole(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    for job, title in (("", "cross-encoder"), ("[12/16] loss=cosent seed=1", "scoring the untouched model")):
+        with progress_of(job), progress_bar(title, 10_000, "step", mininterval=0) as bar:
+            bar.set_postfix({"loss": "0.1234", "dev": "0.4321"})
+            bar.update(5000)
+        shown = [line for line in capsys.readouterr().err.split("\r") if "50%" in line]
+        assert shown[-1].startswith(f"{job[:8]}{title}: 50% 5000/10000 [00:00<00:00, loss=0.1234, dev=0")
+        assert job or "dev=0.4321]" in shown[-1]
+
+
 def test_progress_of_a_job_has_its_name_and_none_without(monkeypatch, capsys):
     monkeypatch.setattr("embexp.core.run_context._LEAST_SECONDS", 0.0)
     for job in ("", "[1/2] loss=mnrl"):

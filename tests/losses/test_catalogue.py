@@ -78,7 +78,16 @@ def test_the_command_prints_all_without_torch():
 def test_a_name_leaves_the_loss_or_modifier_that_is_called_so(name, capsys):
     main([name])
     printed = capsys.readouterr().out
-    assert [line.split()[0] for line in printed.splitlines() if not line.startswith(" ")] == [name]
+    *block, _, arguments = printed.splitlines()
+    assert [line.split()[0] for line in block if not line.startswith(" ")] == [name]
+    assert arguments == f"Its arguments: python -m embexp --help {'loss' if name == 'mnrl' else 'modifier'}={name}"
+
+
+@pytest.mark.parametrize("width", [70, 80, 200])
+def test_the_catalogue_fits_the_terminal(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    main([])
+    assert min(width, 118) - 5 < max(map(len, capsys.readouterr().out.splitlines())) <= min(width, 118)
 
 
 def test_markdown_is_of_all_losses():

@@ -66,8 +66,19 @@ def test_the_closing_words_say_where_things_are():
 def test_warnings_of_the_check_stand_below_the_table():
     console = Console(width=120, no_color=True)
     with console.capture() as captured:
-        print_closing(result_of() | {"warnings": ["4 of 8 rows [50 %] are left out", "texts are cut"]}, console)
+        print_closing(
+            result_of()
+            | {
+                "warnings": [
+                    "a.csv: columns taken by their names, as by 'x'",
+                    "4 of 8 rows [50 %] are left out",
+                    "texts are cut",
+                ]
+            },
+            console,
+        )
     lines = captured.get().splitlines()
+    assert lines[-3] == "note       a.csv: columns taken by their names, as by 'x'"
     assert lines[-2:] == ["warning    4 of 8 rows [50 %] are left out", "warning    texts are cut"]
 
 
@@ -132,6 +143,22 @@ def test_below_the_closing_table_stands_what_its_verdicts_rest_on(split, others,
     assert "intervals hold how the examples vary, not how other seeds would train" in lines
     assert lines[-2] == "smallest difference worth having (verdict.margin): 0.005"
     assert lines[-1].startswith("spearman_cosine is undecided: about 8,200 examples")
+
+
+@pytest.mark.parametrize("width", [80, 90, 100])
+def test_tables_of_forms_and_stages_keep_interval_and_verdict(width):
+    result = result_of()
+    result["primary"] |= {"verdict": "equal within 0.005"}
+    forms = [result["primary"] | {"dimensions": number, "precision": "float32"} for number in (None, 64)]
+    stages = [{"name": "pairs", "seconds": 2.0, "comparisons": [result["primary"]]}]
+    result |= {"forms": forms, "stages": stages, "metrics": {"cost/train_seconds": 8.0}}
+    console = Console(width=width, no_color=True)
+    with console.capture() as captured:
+        print_closing(result, console)
+    _, tables = captured.get().partition("\n* ")[0].split("embeddings in other forms")
+    assert "…" not in tables
+    assert all(cell_len(line) <= width for line in tables.splitlines())
+    assert tables.count("-0.0251 to -0.0120") == tables.count("equal") == tables.count("0.005") == 4
 
 
 @pytest.mark.parametrize("width", [60, 80, 104, 200])
