@@ -13,8 +13,8 @@ import runpy
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -158,11 +158,27 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
     SIGTERM ends the task with Terminated, so that its run is closed as KILLED.
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors to us in place of printing them
-    if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries, which would fill a log
     listen()
+    with _own_environment():
+        _run_through_hydra(task, config_name, rewrite, wants_traceback)
 
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Inside, Hydra hands its errors to us in place of printing them, and bars of libraries do not fill a log."""
+    own = {"HYDRA_FULL_ERROR": "1"}
+    own |= {} if sys.stderr.isatty() else {"TQDM_DISABLE": os.environ.get("TQDM_DISABLE", "1")}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({} if value is None else {name: value})
+
+
+def _run_through_hydra(task: _Task, config_name: str, rewrite: _Rewrite | None, wants_traceback: bool) -> None:
     def job(config: DictConfig) -> Any:
         return _run_job(task, config, config_name, wants_traceback)
 
@@ -181,9 +197,8 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
         if wants_traceback:
             raise
         exit_with(error)
-    except BrokenPipeError:  # who read our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except BrokenPipeError:
+        _end_unread()
     except OSError as error:
         if wants_traceback or error.errno not in _NO_PLACE:
             raise
@@ -200,12 +215,20 @@ def _run_job(task: _Task, config: DictConfig, config_name: str, wants_traceback:
             check_config(config, choices, config_name)
             redact_files(Path(hydra_config.runtime.output_dir).glob(".hydra/*.yaml"))
             return task(config, choices, Path(hydra_config.runtime.output_dir))
+    except BrokenPipeError:  # Hydra would print that the job failed
+        _end_unread()
     except MISTAKES as error:
         if hydra_config.mode != RunMode.MULTIRUN:
             _remove_refused(Path(hydra_config.runtime.output_dir))
         if wants_traceback or hydra_config.mode == RunMode.MULTIRUN:
             raise
         exit_with(error)
+
+
+def _end_unread() -> None:
+    """End where nobody reads any more what is printed: who did, such as `head`, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
 
 
 _OF_A_REFUSED_RUN = {".hydra", "embexp.log", "run.lock", RESULT, "error.txt"}  # that it leaves before it begins

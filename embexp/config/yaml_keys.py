@@ -203,10 +203,12 @@ class ModelKeys(CallKeys):
     Attributes:
         scripts: the writing systems that its tokenizer knows; any where it is made from the training texts.
         learning_rate: what suits a model of this kind: trainer.learning_rate where none is typed.
+        language_model: true for one that was not yet trained to embed texts; others are proposed before it.
     """
 
     what: ClassVar[str] = "a model"
     scripts: tuple[_Script, ...] = ()
+    language_model: bool = False
     learning_rate: Annotated[float, LegalValues(above=0)] | None = None
 
 

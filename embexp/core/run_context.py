@@ -263,10 +263,11 @@ def only_warnings(known: set[str]) -> Iterator[None]:
     """Inside, the terminal gets of the log only warnings that are not `known`, each once; files get all."""
 
     def shows(record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        is_new = record.levelno >= logging.WARNING and text not in known
-        known.update({text} if is_new else ())
-        return is_new
+        if not hasattr(record, "is_new_warning"):  # decided once for all handlers
+            text = record.getMessage()
+            record.is_new_warning = record.levelno >= logging.WARNING and text not in known
+            known.update({text} if record.is_new_warning else ())
+        return record.is_new_warning
 
     terminals = [each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler]
     for each in terminals:

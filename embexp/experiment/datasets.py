@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -146,6 +146,30 @@ def _located_at(place: str) -> Iterator[None]:
         raise type(error)(*(_located(problem, place, type(error)) for problem in error.problems)) from error
 
 
+@contextmanager
+def _keeping_other_steps(typed: Sequence[str]) -> Iterator[None]:
+    """Advice that names several steps in their order keeps the others that were typed, in theirs."""
+    try:
+        yield
+    except EmbexpError as error:
+        fixes = [tuple(_with_other_steps(fix, typed) for fix in problem.fix) for problem in error.problems]
+        raise type(error)(*map(lambda problem, fix: replace(problem, fix=fix), error.problems, fixes)) from error
+
+
+def _with_other_steps(fix: str, typed: Sequence[str]) -> str:
+    """The advice with all steps.
+
+    >>> _with_other_steps("step=[split,leaks]", ["clean", "leaks", "augment_typos"])
+    'step=[clean,split,leaks,augment_typos]'
+    """
+    named = fix.removeprefix("step=[").removesuffix("]").split(",")
+    if not fix.startswith("step=[") or len(named) < 2 or not {*named} & {*typed}:
+        return fix
+    place = min(typed.index(name) for name in named if name in typed)
+    others = [[name for name in part if name not in named] for part in (typed[:place], typed[place:])]
+    return f"step=[{','.join([*others[0], *named, *others[1]])}]"
+
+
 def _located(problem: Problem, place: str, kind: type[EmbexpError]) -> Problem:
     if problem.key:
         own = place.rpartition(".")[2]  # a part may call itself by its usual name: encoder.model
@@ -242,6 +266,10 @@ class DataBuilder:
 
     def _stepped(self, node: _Node, dataset: EmbeddingDataset) -> EmbeddingDataset:
         steps = _steps_of(node)
+        with _keeping_other_steps([key for key in steps if key in option_names("step")]):
+            return self._after_steps(dataset, steps)
+
+    def _after_steps(self, dataset: EmbeddingDataset, steps: Mapping[str, _Node]) -> EmbeddingDataset:
         identity = dataset_key(dataset) if self.cache and steps else ""
         for key, step in steps.items():
             if self.cache:

@@ -282,9 +282,7 @@ def _waits(
     elif seeds:
         lines.append(("next", f"{seeds} seeds of {'each of these cells' if len(wanted) > 1 else 'this cell'}"))
     elif any(rival.needed for rival in undecided):
-        lines.append(
-            ("next", f"up to {_MOST_SEEDS} seeds alone cannot decide it: more test rows, or a larger verdict.margin")
-        )
+        lines.append(("next", f"up to {_MOST_SEEDS} seeds alone cannot decide it: more test rows"))
     else:
         lines.append(
             ("next", "what would decide is not known: there are no values of single examples, or too many runs")

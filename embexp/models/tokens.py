@@ -248,6 +248,8 @@ def scripts_read_by(model: str) -> set[str]:
 def models_for(scripts: Sequence[str], needs_transformer: bool = False, trained: bool = False) -> dict[str, bool]:
     """The options of the group `model` that read all of the scripts, and whether each needs the Hub; those last.
 
+    Language models that were not yet trained to embed texts stand behind embedding models.
+
     Only their YAML files are read: composing each would take seconds.
 
     Args:
@@ -265,7 +267,8 @@ def models_for(scripts: Sequence[str], needs_transformer: bool = False, trained:
         if not scripts or not ("any" in known or {*scripts} <= known) or (trained and is_scratch):
             continue
         if has_transformer or not needs_transformer:
-            found[name] = (not is_scratch and not _is_here(weights), is_scratch, is_scratch and has_transformer)
+            is_far, is_raw = not is_scratch and not _is_here(weights), bool(node.get("_language_model_"))
+            found[name] = (is_far, is_scratch, is_scratch and has_transformer, is_raw)
     return {name: found[name][0] for name in sorted(found, key=found.__getitem__)}
 
 

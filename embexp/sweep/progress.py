@@ -91,7 +91,7 @@ class Progress:
             parts.append(f"about {duration(left * sum(self.seconds) / len(self.seconds) / max(1, self.workers))} left")
         if self.values:
             best = max(self.values, key=self.values.__getitem__)
-            parts.append(f"best {self.values[best]:.4f} ({self.names[best]})")
+            parts.append(f"best {self.names[best]}")  # on dev, so not by the score of test that stands in a job's line
         return ", ".join(parts)
 
     def _track(self) -> None:

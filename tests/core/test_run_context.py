@@ -93,7 +93,14 @@ def test_a_job_of_a_sweep_shows_warnings_only_and_each_once(tmp_path):
     import logging
 
     terminal, file = io.StringIO(), tmp_path / "embexp.log"
-    logger, handlers = logging.getLogger(), [logging.StreamHandler(terminal), logging.FileHandler(file)]
+    logger, handlers = (
+        logging.getLogger(),
+        [
+            logging.StreamHandler(io.StringIO()),  # another one, of whoever has logged before
+            logging.StreamHandler(terminal),
+            logging.FileHandler(file),
+        ],
+    )
     level, known = logger.level, set()
     logger.setLevel(logging.INFO)
     for each in handlers:

@@ -157,7 +157,7 @@ def test_a_few_percent_are_nothing_more_are_a_warning_and_many_are_refused():
     assert "model=minilm does not know many tokens of the texts: 0.0 % of train, 20.0 % of test/sts." in str(warning)
     assert "max_unknown_tokens" not in str(warning)
     (error,) = findings_of(0.6).errors
-    assert error.fix == ("model=static_scratch", "model=bert_base_chinese", "max_unknown_tokens=1")
+    assert error.fix == ("model=static_scratch", "model=bge_small_zh", "max_unknown_tokens=1")
     assert not findings_of(0.6, most=1).errors
     (unread,) = findings_of(0.01, unread=2).warnings
     assert "knows no word of some texts (2 of 10 of test/sts), such as '股'" in str(unread)
@@ -175,7 +175,7 @@ def test_a_run_whose_models_cannot_read_the_data_is_refused_and_what_to_type_lea
     with pytest.raises(EmbexpError, match="does not know many tokens of the texts: 6") as refusal:
         planned(tmp_path, *typed)
     for fix in (each for problem in refusal.value.problems for each in problem.fix):
-        if "bert_base_chinese" in fix or (fix.endswith("=1") and "negatives" in key):
+        if "bge_small_zh" in fix or (fix.endswith("=1") and "negatives" in key):
             continue  # the Hub; a model would mine
         planned(tmp_path, *(each for each in typed if each.split("=")[0] != fix.split("=")[0]), fix)
 
@@ -185,8 +185,8 @@ def test_a_guide_that_cannot_read_the_data_is_refused_too(tmp_path):
         planned(tmp_path, "dataset=finance_zh", "loss=gist", "model=minilm")
     fixes = {problem.key: problem.fix for problem in refusal.value.problems}
     assert fixes == {
-        "model": ("model=small_bert", "model=bert_base_chinese", "max_unknown_tokens=1"),
-        "loss.guide": ("loss.guide=bert_base_chinese", "max_unknown_tokens=1"),
+        "model": ("model=small_bert", "model=bge_small_zh", "max_unknown_tokens=1"),
+        "loss.guide": ("loss.guide=bge_small_zh", "max_unknown_tokens=1"),
     }
 
 

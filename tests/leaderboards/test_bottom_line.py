@@ -76,7 +76,7 @@ def test_undecided_cells_are_named_and_the_command_that_adds_only_their_seeds_de
 def test_where_so_many_seeds_would_be_needed_no_command_is_proposed(tmp_path):
     _, line = line_of(runs_of(tmp_path, [("mnrl", 0.5, "minilm"), ("cosent", 0.501, "minilm")]))
     assert (line.decision, line.command) == (WAIT, "")
-    assert said(line, "next") == ["up to 30 seeds alone cannot decide it: more test rows, or a larger verdict.margin"]
+    assert said(line, "next") == ["up to 30 seeds alone cannot decide it: more test rows"]
 
 
 @pytest.mark.parametrize("noise", [1.2, 1.0])

@@ -65,7 +65,9 @@ def test_a_folder_goes_before_the_package_the_package_before_the_cache_the_cache
     assert (place["source"], place["sha256"]) == ("package", hashlib.sha256(b"of the package").hexdigest())
     place = PretrainedModel(id="org/toy", package="not_installed").locate()
     assert (place["source"], place["revision"], place["sha256"]) == ("cache", COMMIT, in_cache)
-    place = PretrainedModel(id="org/other", package="not_installed").locate()
+    with pytest.raises(ModelError, match="come with the Python package not_installed, which is not installed"):
+        PretrainedModel(id="org/other", package="not_installed").locate()
+    place = PretrainedModel(id="org/other").locate()
     unknown = {"sha256": "", "files": ""}
     assert place == {"id": "org/other", "source": "hub", "location": "org/other", "revision": "main"} | unknown
 

@@ -25,8 +25,8 @@ def test_done_failed_running_time_left_and_best_so_far_are_reported():
     progress.end(0, Outcome(0.25), was_done=False)
     progress.end(1, Outcome(error="TrainingError: nan\nmore"), was_done=False)
     assert lines == [
-        "[1/4] loss=a done in 20.0 s: 0.2500 | 1 of 4 done, 1 running, about 30.0 s left, best 0.2500 (loss=a)",
-        "[2/4] loss=b failed: TrainingError: nan more | 1 of 4 done, 1 failed, about 20.0 s left, best 0.2500 (loss=a)",
+        "[1/4] loss=a done in 20.0 s: 0.2500 | 1 of 4 done, 1 running, about 30.0 s left, best loss=a",
+        "[2/4] loss=b failed: TrainingError: nan more | 1 of 4 done, 1 failed, about 20.0 s left, best loss=a",
     ]
 
 
@@ -36,7 +36,7 @@ def test_a_job_that_was_done_before_tells_nothing_of_the_time_that_others_take()
     progress = Progress({0: "loss=a", 1: "loss=b"}, 0, lines.append)
     progress.begin(0)
     progress.end(0, Outcome(0.5), was_done=True)
-    assert lines[-1] == "[1/2] loss=a was done before: 0.5000 | 1 of 2 done, best 0.5000 (loss=a)"
+    assert lines[-1] == "[1/2] loss=a was done before: 0.5000 | 1 of 2 done, best loss=a"
 
 
 def test_the_parent_run_shows_the_counts_and_a_store_that_is_down_ends_nothing():
