@@ -22,14 +22,14 @@ help:  ## this list
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[$*]'
 	touch $@ $(if $(filter dev,$*),$(RUN))
 
-run: $(RUN)  ## set up, then the main job: fine-tune MiniLM, compare it with its untouched self, log both
+run: $(RUN)  ## set up, then fine-tune MiniLM and compare it with its untouched self
 	$(BIN)/python -m embexp loss=mnrl model=minilm
 	@echo "Compare runs in the browser: make ui"
 
-test: $(DEV)  ## set up, then the tests of every mechanism, one process per core
+test: $(DEV)  ## set up, then the tests of every mechanism, in parallel
 	$(PYTEST) -m "not ($(SLOW))"
 
-test-rest: $(DEV)  ## the tests that make test leaves out: whole runs, every loss and place, the browser
+test-rest: $(DEV)  ## the tests that make test leaves out: whole runs, the browser
 	$(PYTEST) -m "$(SLOW)"
 
 test-all: $(DEV)  ## all tests (with EMBEXP_DATA=<folder> also those on real data)
@@ -40,22 +40,22 @@ check: $(DEV)  ## format, lint, layers and configurations
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -q tests/test_architecture.py tests/config/test_configs.py
 
-docs: .venv/ready-docs  ## the documentation site, in English and Chinese: site/index.html
+docs: .venv/ready-docs  ## the pages in English and Chinese: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-bench: $(DEV)  ## the benchmarks, as ratios to a peer (tests/benchmarks/README.md); takes an hour and a half
+bench: $(DEV)  ## benchmarks as ratios to a peer (tests/benchmarks); 90 minutes
 	for name in scoring training growth tracking sweep bootstrap big_files negatives leaderboard; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 
-bench-gpu: $(DEV)  ## the benchmark for one GPU; without one it says that it was not run
+bench-gpu: $(DEV)  ## the benchmark for one GPU; says so where there is none
 	$(BIN)/python tests/benchmarks/gpu.py
 
-reproduce: $(DEV)  ## the recipes on real data (EMBEXP_DATA=<folder> SIZE=cpu or gpu), two hours on 2 cores; writes RESULTS.md
+reproduce: $(DEV)  ## the recipes on real data, two hours: EMBEXP_DATA=<folder>
 	$(BIN)/python -m results.reproduce size=$(or $(SIZE),cpu) $(if $(EMBEXP_DATA),paths.data=$(EMBEXP_DATA))
 
 ui: $(RUN)  ## the MLflow UI on this folder's runs
 	@echo "All runs, best score first: http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=embexp"
-	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore \
 		$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db
 
-clean:  ## remove the virtual environment and caches; runs and results stay
+clean:  ## remove the virtual environment and caches, but no runs
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

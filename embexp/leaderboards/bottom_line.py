@@ -267,7 +267,8 @@ def _waits(
     if compared[0] not in undecided:
         lines.append(("against", compared[0].line))
     for rival in undecided[:_MOST_NAMED]:
-        decides = f"; {rival.needed} would decide in 80 of 100 cases" if rival.needed else ""
+        shown = "would show them equal" if abs(rival.difference.value) < best.margin else "would show this difference"
+        decides = f"; {rival.needed} {shown} in 80 of 100 cases" if rival.needed else ""
         lines.append(("undecided", f"{rival.line}{decides}"))
     if len(undecided) > _MOST_NAMED:
         lines.append(("undecided", f"and {len(undecided) - _MOST_NAMED} more"))

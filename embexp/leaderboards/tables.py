@@ -133,7 +133,7 @@ def _cost_tables(leaderboard: Leaderboard) -> list[Table]:
     """The costs of the trained cells, then without the last ones; those on the front are marked."""
     lines = []
     for cell in leaderboard.trained:
-        score = f"{cell.score.value:.4f}{'o' if cell.on_front else ' '}"
+        score = f"{cell.score.value:.4f}{' o' if cell.on_front else '  '}"
         lines.append((*leaderboard.names_in(cell), score, *map(cell.cost_text, leaderboard.costs)))
     costs, names = [cost.heading for cost in leaderboard.costs], len(leaderboard.name_headings)
     headings = (*leaderboard.name_headings, "score", *costs)

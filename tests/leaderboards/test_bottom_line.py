@@ -61,7 +61,7 @@ def test_undecided_cells_are_named_and_the_command_that_adds_only_their_seeds_de
     assert line.decision == WAIT
     (undecided,) = said(line, "undecided")
     assert undecided.startswith("cosent · minilm: +0.0")
-    assert undecided.endswith(": undecided; 2 more seeds would decide in 80 of 100 cases")
+    assert undecided.endswith(": undecided; 2 more seeds would show this difference in 80 of 100 cases")
     assert shlex.split(line.command)[3:] == [
         "-m",
         "loss=mnrl,cosent",

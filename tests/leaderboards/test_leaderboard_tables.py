@@ -59,7 +59,7 @@ def test_a_narrow_terminal_has_fewer_columns_and_no_broken_box(leaderboard, widt
 def test_costs_have_units_and_the_front_a_mark(leaderboard):
     _, costs = _tables(leaderboard)
     text = as_text(costs[0])
-    assert [word in text for word in ("wall", "parameters", "22.7M", "0.6010o")] == [True] * 4
+    assert [word in text for word in ("wall", "parameters", "22.7M", "0.6010 o")] == [True] * 4
     assert notes_of(leaderboard)[1] == (
         "o on the front: no other cell of its group is as good in both the score and encoded texts/s"
     )
