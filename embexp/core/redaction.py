@@ -15,18 +15,19 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 MASK = "***"
-_NAMED = re.compile(
-    r"(password|passwd|passphrase|secret|credentials?|connection_string|(^|[\W_])(pwd|dsn|token|bearer|authorization"
-    r"|(api|access|private|secret|account|storage|signing|encryption)_?key))$",
-    re.IGNORECASE,
+_NAME = (
+    r"(?:password|passwd|passphrase|secret|credentials?|connection_string|(?:^|[\W_])(?:pwd|dsn|token|bearer|authorization"
+    r"|(?:api|access|private|secret|account|storage|signing|encryption)_?key))"
 )
+_NAMED = re.compile(rf"{_NAME}$", re.IGNORECASE)
 _NEW_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WORKING_DIRECTORIES = ("PWD", "OLDPWD")
 _SHORTEST = 6  # characters: a shorter one is masked in addresses only, since ordinary words would go with it
 # user:password@, where what follows the colon is no port: a password may hold slashes, as a path after a port does.
 _IN_ADDRESS = re.compile(r"(?<=://)([^\s/:@]*):(?!\d{1,5}(?:[\s/?#)\"'>,\]]|$))(\S*)@")
-_IN_QUERY = re.compile(r"([?&][\w.-]*(?:token|password|secret|key|signature)=)([^&\s#\"']+)", re.IGNORECASE)
+_IN_QUERY = re.compile(r"(?<=[?&])([\w.-]+)=([^&\s#\"']+)")
 _known: set[str] = set()
+_WORD = re.compile(r"[a-z]{1,11}")  # a secret that is a plain word, such as `postgres`: masked behind its key only
 
 
 def note_secrets(config: Mapping[str, Any]) -> None:
@@ -51,8 +52,15 @@ def redacted(text: str) -> str:
     'sent to postgresql://me:***@host/mlflow and http://host/a?user=me&token=***'
     """
     for value in sorted(_known, key=len, reverse=True):
-        text = text.replace(value, MASK)
-    return _IN_QUERY.sub(rf"\1{MASK}", _IN_ADDRESS.sub(rf"\1:{MASK}@", text))
+        if value not in text:
+            continue
+        whole = rf"{re.escape(value)}(?![A-Za-z0-9])"
+        if _WORD.fullmatch(value):
+            text = re.sub(rf"(?i:({_NAME}[\"']?\s*[:=]\s*[\"']?)){whole}", rf"\1{MASK}", text)
+        else:
+            text = re.sub(rf"(?<![A-Za-z0-9]){whole}", MASK, text)
+    text = _IN_ADDRESS.sub(rf"\1:{MASK}@", text)
+    return _IN_QUERY.sub(lambda found: f"{found[1]}={MASK}" if _is_secret_in_query(found[1]) else found[0], text)
 
 
 def redact_files(paths: Iterable[Path]) -> None:
@@ -102,8 +110,13 @@ def _secrets_in(key: str, value: Any) -> Iterator[str]:
 
 def _passwords_in(text: str) -> Iterator[str]:
     if "://" in text:
-        for pattern in (_IN_ADDRESS, _IN_QUERY):
-            yield from (found[2] for found in pattern.finditer(text))
+        yield from (found[2] for found in _IN_ADDRESS.finditer(text))
+        yield from (found[2] for found in _IN_QUERY.finditer(text) if _is_secret_in_query(found[1]))
+
+
+def _is_secret_in_query(name: str) -> bool:
+    """Of a signed address, too; `viewStateShareKey` of a page of MLflow is none."""
+    return is_secret_name(name) or name.lower() in ("key", "sig") or name.lower().endswith("signature")
 
 
 def _forms(value: str) -> set[str]:

@@ -270,7 +270,7 @@ class HubUpload:
             if held or is_seen:
                 whose = "private" if there.is_private else "public: everybody sees what is pushed there"
                 text = f"{repo} is there already ({len(held)} files) and {whose}"
-                expected = "to be told that it may be pushed to, a pull request, or another repository"
+                expected = "overwrite=true, a pull request, or another repository"
                 fix = (self._again(trained, overwrite=True), proposal)
                 problem = Problem(f"Nothing was pushed: {text}", expected=expected, fix=fix)
         if problem:

@@ -26,7 +26,7 @@ NOTE = "* the best, or not significantly worse (paired bootstrap, Holm's correct
 def model_tables(rows: Sequence[_Row]) -> Iterator[list[Table]]:
     """A table for each evaluator, from the best model to the worst, then one of the costs; each in ever fewer columns.
 
-    What matters least goes first: costs and other metrics, then what stands beside the value.
+    The least important columns go first: costs and other metrics, then intervals and p-values.
     """
     for title, headings, lines in _sections(rows):
         extra = [each for each in headings[2:] if each not in _KEPT_LONG]

@@ -24,6 +24,8 @@ ADDRESSES = {
     "mysql://me:a/b/c@host/db": "mysql://me:***@host/db",
     "mysql://me:12345@host/db": "mysql://me:***@host/db",
     "(see http://127.0.0.1:5000) a@b": "(see http://127.0.0.1:5000) a@b",
+    "https://host/x?key=abc&api_key=def&a=1": "https://host/x?key=***&api_key=***&a=1",
+    "http://host/#/runs?viewStateShareKey=embexp-1": "http://host/#/runs?viewStateShareKey=embexp-1",
     "http://127.0.0.1:5000/#/runs/ndcg@10": "http://127.0.0.1:5000/#/runs/ndcg@10",
     "sqlite:////a/b@c/mlflow.db": "sqlite:////a/b@c/mlflow.db",
     "git@github.com:a/b.git": "git@github.com:a/b.git",
@@ -57,6 +59,15 @@ def test_a_noted_secret_is_masked_in_every_form_it_is_written_in(tmp_path, monke
     assert [word for word in ("uo", "in/", "%2F", "Environment", "typed") if word in text] == []
     assert "[PADDING]" in text
     assert "/run/secrets/token" in text
+
+
+def test_a_secret_that_is_an_ordinary_word_is_masked_behind_its_key_and_nowhere_else(monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "postgres")
+    note_secrets({"client": {"secret": "finance"}, "api_key": "sk-1234"})
+    text = "uri: postgresql://h/postgres\nclient:\n  secret: finance\ndataset: finance\nPGPASSWORD=postgres"
+    shown = "uri: postgresql://h/postgres\nclient:\n  secret: ***\ndataset: finance\nPGPASSWORD=***"
+    assert redacted(text) == shown
+    assert redacted('{"secret": "finance"} sk-1234 sk-12345 disk-1234') == '{"secret": "***"} *** sk-12345 disk-1234'
 
 
 def test_short_values_are_no_secrets_of_texts():
