@@ -218,6 +218,10 @@ class SkippedJobError(EmbexpError):
     """A job of a sweep that failed before and was not to be run again; what it left stays as it is."""
 
 
+class ClaimLostError(EmbexpError):
+    """Another process has taken over what this one held, which must not write any more."""
+
+
 class Terminated(SystemExit):
     """SIGTERM arrived: the run ends as KILLED and the process with exit code 143."""
 

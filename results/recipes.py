@@ -18,6 +18,7 @@ from typing import Any
 from embexp.cli.quoting import quoted
 from embexp.config.compose import option_of
 from embexp.core.arguments import refuse
+from embexp.core.claims import is_held
 from embexp.core.run_folder import RESULT, is_closed, read_json, status_of
 from embexp.core.signals import held_back
 from embexp.errors import Problem, did_you_mean, listed
@@ -151,14 +152,11 @@ class _Sweep:
     """A recipe's sweep: waits while an earlier call still runs it, then runs it unless it has finished."""
 
     def __init__(self, recipe: Recipe) -> None:
-        from filelock import FileLock
-
         self.recipe = recipe
         self.start = time.perf_counter()
         self.process: subprocess.Popen | None = None
         self.is_waiting = False
         recipe.folder.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(recipe.folder / "sweep.lock", timeout=0)
 
     def poll(self) -> int | None:
         """The exit code once the sweep has ended, None before; starts its process as soon as the lock is free."""
@@ -180,16 +178,11 @@ class _Sweep:
         return f"{outcome} ({time.perf_counter() - self.start:.0f} s)"
 
     def _is_free(self) -> bool:
-        from filelock import Timeout
-
-        try:
-            self.lock.acquire()
-        except Timeout:
+        if is_held(self.recipe.folder, "sweep"):
             if not self.is_waiting:
                 logger.info("%s: an earlier call was killed and its sweep still runs; waiting.", self.recipe.name)
             self.is_waiting = True
             return False
-        self.lock.release()
         return True
 
     def _begin(self) -> None:

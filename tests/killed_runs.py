@@ -11,7 +11,7 @@ from typing import Any
 
 from embexp.cli.overrides import expand_paths
 from embexp.config.compose import compose
-from embexp.core.run_folder import held
+from embexp.core.claims import held
 from embexp.experiment.plan import plan_run
 from embexp.experiment.resume import resumed
 

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
-from embexp.core.run_folder import held
+from embexp.core.claims import held
 from embexp.errors import ConfigError
 
 # Runs the command line in its arguments, then tells which slow libraries were imported.
@@ -155,7 +155,7 @@ def test_a_refused_run_leaves_a_folder_that_another_process_uses(tmp_path):
     with held(tmp_path / "here"):
         done = run("shape=text", "hydra.run.dir=here", folder=tmp_path)
         assert "is still running in another process" in done.stderr
-        assert (tmp_path / "here" / "run.lock").is_file()
+        assert (tmp_path / "here" / "run.claim").is_dir()
 
 
 @pytest.mark.parametrize(

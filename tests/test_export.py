@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from embexp.cli.overrides import expand_paths
 from embexp.config.compose import compose
-from embexp.core.run_folder import LAYOUT, held
+from embexp.core.claims import held
+from embexp.core.run_folder import LAYOUT
 from embexp.errors import ConfigError, ExportError
 from embexp.experiment.execute import execute
 from embexp.experiment.export_run import export

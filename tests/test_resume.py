@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import TINY, copied
-from filelock import FileLock
 from killed_runs import (
     SERVER,
     _run_arranged,
@@ -30,6 +29,7 @@ from omegaconf import OmegaConf
 
 from embexp.config.compose import compose, instantiate
 from embexp.core import redaction
+from embexp.core.claims import held
 from embexp.core.run_folder import read_record, run_folder, status_of, write_text
 from embexp.errors import ConfigError, TrainingError
 from embexp.experiment.resume import resumed
@@ -208,7 +208,7 @@ def test_a_folder_with_a_run_takes_no_other_run(begun):
 
 
 def test_a_run_that_another_process_holds_is_left_to_it(begun):
-    with FileLock(begun / "run.lock"), pytest.raises(ConfigError, match="still running in another process"):
+    with held(begun), pytest.raises(ConfigError, match="still running in another process"):
         resume(begun)
 
 

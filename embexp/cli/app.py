@@ -34,8 +34,9 @@ from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts
 from embexp.config.compose import check_config
 from embexp.config.session import TRUSTED, VERSION_BASE, conf_dir
+from embexp.core.claims import held
 from embexp.core.redaction import note_overrides, redact_files
-from embexp.core.run_folder import RESULT, held
+from embexp.core.run_folder import RESULT
 from embexp.core.signals import listen, unmasked
 from embexp.errors import ConfigError, EmbexpError, did_you_mean, listed
 
@@ -231,7 +232,7 @@ def _end_unread() -> None:
     sys.exit(1)
 
 
-_OF_A_REFUSED_RUN = {".hydra", "embexp.log", "run.lock", RESULT, "error.txt"}  # that it leaves before it begins
+_OF_A_REFUSED_RUN = {".hydra", "embexp.log", "run.claim", RESULT, "error.txt"}  # that it leaves before it begins
 
 
 def _remove_refused(folder: Path) -> None:

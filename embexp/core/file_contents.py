@@ -108,7 +108,7 @@ _MODEL_FILES = (_MODULES, "config.json", ADAPTER_CONFIG)  # at the top of a save
 _DESCRIPTIONS = ("readme", "license", "licence", "notice", "changelog", "citation", "use_policy", ".")
 _DESCRIBING = (".md", ".rst", ".html", ".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ipynb")
 _TRAINING_FILES = (*RESUME_FILES, "trainer_state.json", "events.out.tfevents*")
-_TRAINING_FOLDERS = ("checkpoint-*", "__pycache__")
+_TRAINING_FOLDERS = ("checkpoint-*", "*.claim", "__pycache__")
 # What loading with PyTorch passes over.
 _OTHER_FRAMEWORKS = (".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".tflite", ".mlmodel", ".xml")
 _RECORDS = (".log", ".csv", ".tsv", ".jsonl", ".parquet", ".arrow", ".db", ".db-wal", ".db-shm", ".lock", ".making")

@@ -1,4 +1,4 @@
-"""What a run's folder says about the run itself, so that it can be found, resumed, and held by one process."""
+"""What a run's folder says about the run itself, so that it can be found and resumed."""
 
 import functools
 import json
@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from embexp.core.claims import check_claims
 from embexp.core.redaction import Redacting, redacted
 from embexp.errors import ConfigError, UnreadableError
 
@@ -54,7 +55,12 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in one step, without secrets, and on the disk before it takes the place of the old one."""
+    """Write a file in one step, without secrets, and on the disk before it takes the place of the old one.
+
+    Raises:
+        ClaimLostError: it is in a folder that this process has held and another one has taken over.
+    """
+    check_claims(path, strict=True)
     making = path.with_name(f"{path.name}.making")
     with open(making, "w", encoding="utf-8") as file:
         file.write(redacted(text))
@@ -248,43 +254,6 @@ def status_of(folder: Path) -> str:
 def is_closed(folder: Path) -> bool:
     """Whether a run has finished and its tracker has all of it."""
     return status_of(folder) == "FINISHED" and bool(read_record(folder).get("closed"))
-
-
-@contextmanager
-def held(folder: Path, what: str = "run") -> Iterator[None]:
-    """Holds the folder of a run or a sweep for this process; a killed process lets go of it.
-
-    Raises:
-        ConfigError: another process holds it.
-    """
-    from filelock import FileLock, Timeout
-
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{what}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(
-            f"The {what} in {folder} is still running in another process", note="Wait for it, or end it."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def is_held(folder: Path, what: str = "run") -> bool:
-    """Whether a process holds the folder, or may hold it because its lock cannot be tried."""
-    from filelock import FileLock, Timeout
-
-    path = folder / f"{what}.lock"
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except (Timeout, OSError):  # the latter: another user's
-        return True
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -21,8 +21,9 @@ from omegaconf import DictConfig
 
 from embexp.config.session import shell_command
 from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
+from embexp.core.claims import held, is_held
 from embexp.core.file_contents import megabytes
-from embexp.core.run_folder import FREED, LAYOUT, RECORD, held, is_closed, is_held, read_record, write_json
+from embexp.core.run_folder import FREED, LAYOUT, RECORD, is_closed, read_record, write_json
 from embexp.data.cache import cache_alone
 from embexp.errors import ConfigError, listed
 
@@ -246,7 +247,7 @@ def _alone(owner: Path, parts: Sequence[Part], in_use: Sequence[Path]) -> Iterat
         yield False
     else:
         with cache_alone(owner) as is_alone:
-            yield is_alone and not is_held(owner, "answers.sqlite")
+            yield is_alone and not is_held(owner, "answers")
 
 
 def _is_older(part: Part, days: float | None) -> bool:

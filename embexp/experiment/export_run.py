@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from embexp.config.compose import instantiate, resolve
 from embexp.config.session import shell_command
 from embexp.core.arguments import refuse
+from embexp.core.claims import held
 from embexp.core.run_context import import_training_libraries
-from embexp.core.run_folder import RESULT, find_run, held, read_config, read_json, read_record, status_of, write_json
+from embexp.core.run_folder import RESULT, find_run, read_config, read_json, read_record, status_of, write_json
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, ExportError, Problem, Problems, TrackingError
 from embexp.evaluation.scores import Evaluator

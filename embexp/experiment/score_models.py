@@ -11,9 +11,10 @@ from omegaconf import DictConfig
 
 from embexp.config.compose import instantiate, resolve
 from embexp.core.arguments import COUNT_FROM_0, problems_with
+from embexp.core.claims import held
 from embexp.core.environment import environment_tags
 from embexp.core.run_context import import_data_libraries, import_training_libraries
-from embexp.core.run_folder import held, write_json, write_text
+from embexp.core.run_folder import write_json, write_text
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models

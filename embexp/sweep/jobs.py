@@ -161,7 +161,7 @@ def _output_to(path: Path) -> Iterator[Any]:
 
 
 logger = logging.getLogger(__name__)
-_KEPT_BY_HYDRA = (".hydra", "run.lock")  # of this process, in a folder that an earlier one has used
+_KEPT_BY_HYDRA = (".hydra", "run.claim")  # of this process, in a folder that an earlier one has used
 
 
 def run_or_reuse(plan: "RunPlan", rerun: str, context: RunContext) -> float:

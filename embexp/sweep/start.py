@@ -19,8 +19,9 @@ from embexp.cli.messages import unknown_override
 from embexp.cli.quoting import quoted
 from embexp.config.compose import composed, instantiate
 from embexp.core.arguments import refuse
+from embexp.core.claims import held
 from embexp.core.redaction import redact_files
-from embexp.core.run_folder import RESULT, held, is_closed, readable
+from embexp.core.run_folder import RESULT, is_closed, readable
 from embexp.errors import ConfigError, EmbexpError, Problem, Problems
 from embexp.evaluation.stats.verdicts import Margins, margins_in
 from embexp.experiment.settings_checks import LEAVE_OUT, sweep_problems

@@ -15,20 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from embexp.cli.messages import coloured
 from embexp.config.session import shell_command
+from embexp.core.claims import held
 from embexp.core.run_context import RunContext, Timer, only_warnings
-from embexp.core.run_folder import (
-    RECORD,
-    RESULT,
-    held,
-    is_closed,
-    read_json,
-    readable,
-    status_of,
-    write_json,
-    write_text,
-)
+from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, readable, status_of, write_json, write_text
 from embexp.core.signals import unmasked
-from embexp.errors import SkippedJobError, TrackingError
+from embexp.errors import ClaimLostError, SkippedJobError, TrackingError
 from embexp.experiment.sweep_record import end_sweep, job_folders
 from embexp.sweep.start import OPENED, OpenSweep
 
@@ -105,7 +96,8 @@ def _recorded(folder: Path, overrides: Sequence[str]) -> Iterator[None]:
         yield
     except BaseException as error:
         begun = [folder] if (folder / RECORD).is_file() else []
-        if not isinstance(error, SkippedJobError) and not any(closed for _, closed in readable(begun, is_closed)):
+        is_ours = not isinstance(error, SkippedJobError | ClaimLostError)
+        if is_ours and not any(closed for _, closed in readable(begun, is_closed)):
             path = folder / RESULT
             files = [path] if path.is_file() else []
             content = next((content for _, content in readable(files, read_json)), {"run": {"status": "FAILED"}})

@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Any
 
 from embexp.config.session import shell_command
+from embexp.core.claims import check_claims
 from embexp.core.run_context import timed
 from embexp.core.run_folder import RESULT, are_numbers, write_json
 from embexp.core.signals import ending_soon, held_back, masked_signal
-from embexp.errors import Pruned, Terminated, TrackingError
+from embexp.errors import ClaimLostError, Pruned, Terminated, TrackingError
 from embexp.protocols import Tracker
 
 _TRACKING = "tracking"
@@ -111,6 +112,7 @@ class Journal:
         fresh = {key: value for key, value in metrics.items() if self._written.get((key, step)) != value}
         if not fresh:
             return
+        check_claims(self.folder)
         with open(self.folder / METRICS, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "time": time.time(), "metrics": fresh}) + "\n")
         self._send_metrics(fresh, step)
@@ -141,6 +143,7 @@ class Journal:
 
     @timed(_TRACKING)
     def _send(self, method: str, *arguments: Any) -> None:
+        check_claims(self.folder)
         if self._unsent:  # keep the order: what failed before is sent first, at the end
             self._unsent.append((method, arguments))
             return
@@ -185,6 +188,9 @@ class Journal:
             raise masked from error
 
     def _close(self, error: BaseException | None) -> None:
+        if isinstance(error, ClaimLostError):  # folder and tracker are another process's
+            return
+        check_claims(self.folder, strict=True)
         is_stopped = isinstance(error, KeyboardInterrupt | Terminated | Pruned)
         status = "FINISHED" if error is None else "KILLED" if is_stopped else "FAILED"
         self.result["run"]["status"] = status

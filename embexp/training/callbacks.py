@@ -11,6 +11,7 @@ from typing import Any
 from torch.nn import Module
 from transformers import TrainerCallback
 
+from embexp.core.claims import check_claims
 from embexp.core.run_context import progress_bar
 from embexp.core.signals import is_interrupted, raise_interrupt
 from embexp.errors import TrainingError
@@ -72,6 +73,7 @@ class CheckpointCallback(TrainerCallback):
         self.on_begin()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        check_claims(self.folder)
         if self.is_over and self.saved_step != state.global_step:
             control.should_training_stop = control.should_save = True
             control.should_evaluate = args.eval_strategy != "no"

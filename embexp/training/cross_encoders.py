@@ -14,6 +14,7 @@ import numpy
 
 from embexp.config.compose import instantiate
 from embexp.core.arguments import refuse
+from embexp.core.claims import held
 from embexp.core.run_context import RunContext, import_training_libraries
 from embexp.core.run_folder import RESULT, read_json, status_of
 from embexp.core.signals import stopping_after_step
@@ -164,10 +165,7 @@ def _train_cross_encoder(task: _PairTraining) -> None:
 
     Another process that wants the same is waited for. One that was stopped resumes from its last complete checkpoint.
     """
-    from filelock import FileLock
-
-    task.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(task.folder / "training.lock"):
+    with held(task.folder, "training", waits=True):
         if status_of(task.folder) == "FINISHED":
             logger.info("The cross-encoder was trained before: %s", task.folder)
             return

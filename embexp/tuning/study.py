@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from embexp.config.compose import instantiate
+from embexp.core.claims import Claim, drop, held, take
 from embexp.core.environment import lack_of
 from embexp.core.redaction import redacted
-from embexp.core.run_folder import held, read_json, readable, write_json
+from embexp.core.run_folder import read_json, readable, write_json
 from embexp.errors import ConfigError
 from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
 from embexp.tuning.space import Dimension, name_of
@@ -132,14 +133,13 @@ def open_study(folder: Path, key: str, storage: str | None, pruner: Mapping[str,
         ConfigError: the storage cannot be opened.
     """
     import optuna
-    from filelock import FileLock
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = storage or f"sqlite:///{folder.resolve() / _DATABASE}"
     look = {"study_name": f"embexp-{key}", "direction": "maximize", "pruner": instantiate(pruner)}
     try:
-        with FileLock(folder / "study.lock"):
+        with held(folder, "study", waits=True):
             if storage is None:
                 _make_database(folder.resolve() / _DATABASE)
             return optuna.create_study(storage=url, load_if_exists=True, **look)
@@ -181,23 +181,31 @@ def next_trial(search: OpenStudy) -> Iterator["Trial | None"]:
 
     Its folder is held meanwhile. Processes on one study wait for each other while they take one.
     """
-    from filelock import FileLock
-
     with ExitStack() as hold:
-        with FileLock(search.folder / "study.lock"):
-            trial = _interrupted(search, hold) or _fresh(search, hold)
+        with held(search.folder, "study", waits=True):
+            trial = _interrupted(search, hold) or _fresh(search, hold) or _interrupted(search, hold, waits=True)
         yield trial
 
 
-def _interrupted(search: OpenStudy, hold: ExitStack) -> "Trial | None":
-    """A trial that runs according to the database, but whose folder no process holds."""
+def _interrupted(search: OpenStudy, hold: ExitStack, waits: bool = False) -> "Trial | None":
+    """A trial that runs according to the database, but whose folder no process holds.
+
+    Args:
+        waits: for a sign of life of other machines' processes; else theirs are not taken.
+    """
     from optuna.trial import Trial, TrialState
 
     for frozen in search.known():
         if frozen.state != TrialState.RUNNING:
             continue
+        folder = search.run_folder(frozen)
         with suppress(ConfigError):  # another process is at it
-            hold.enter_context(held(search.run_folder(frozen)))
+            if waits:
+                hold.enter_context(held(folder))
+            elif isinstance(claim := take(folder), Claim):
+                hold.callback(drop, claim)
+            else:
+                continue
             return Trial(search.study, frozen._trial_id)  # Optuna has no other way to resume a trial
     return None
 

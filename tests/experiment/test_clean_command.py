@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from embexp.config.session import remember_config_dir
-from embexp.core.run_folder import LAYOUT, held, is_held
+from embexp.core.claims import held, is_held
+from embexp.core.run_folder import LAYOUT
 from embexp.data.cache import cache_alone, in_use
 from embexp.errors import ConfigError
 from embexp.experiment.clean import KINDS, as_lists, clean, find, freed_by, held_by, sizes_of
@@ -75,7 +76,7 @@ def place(workplace):
 
 
 def files():
-    return {path.as_posix() for path in Path().rglob("*") if path.is_file() and path.suffix != ".lock"}
+    return {path.as_posix() for path in Path().rglob("*") if path.is_file() and path.parent.suffix != ".claim"}
 
 
 def results():

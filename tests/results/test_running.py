@@ -7,9 +7,9 @@ import sys
 import time
 
 import pytest
-from filelock import FileLock
 from killed_runs import SERVER
 
+from embexp.core import claims
 from embexp.core.run_folder import write_json
 from embexp.core.signals import listen
 from results.recipes import OUTPUT, Recipe, failures_of, run_recipes
@@ -38,7 +38,7 @@ def run_until_stopped(recipes, first_ended):
 def test_a_sweep_that_waits_for_an_earlier_call_is_stopped_at_once_and_not_begun(tmp_path, number, code):
     held, finished = recipe_in(tmp_path / "held"), recipe_in(tmp_path / "finished", ended=True)
     first_ended = SERVER.Event()
-    with FileLock(held.folder / "sweep.lock"):
+    with claims.held(held.folder, "sweep"):
         process = SERVER.Process(target=run_until_stopped, args=([held, finished], first_ended))
         process.start()
         assert first_ended.wait(60)

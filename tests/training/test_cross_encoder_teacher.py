@@ -43,7 +43,7 @@ def test_scores_are_one_number_and_the_training_is_kept_with_its_record(tmp_path
     assert ((labels > 0) & (labels < 1)).all()
     (folder,) = labeller.trainings
     assert folder.parent.parent == tmp_path / "cross_encoders"
-    assert sorted(path.name for path in folder.iterdir() if path.suffix != ".lock") == [
+    assert sorted(path.name for path in folder.iterdir() if path.suffix != ".claim") == [
         "metrics.jsonl",
         "model",
         "result.json",

@@ -2,8 +2,8 @@
 
 import pytest
 
+from embexp.core.claims import held
 from embexp.core.redaction import redacted
-from embexp.core.run_folder import held
 from embexp.errors import ConfigError
 from embexp.tuning.space import _Choices, _Interval
 from embexp.tuning.study import OpenStudy, next_trial, open_study, sample_values, sampled_overrides

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from embexp.core.claims import held
 from embexp.steps.llm.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
@@ -73,24 +74,11 @@ def open_answer_cache(folder: Path | None) -> Iterator[AnswerCache]:
             yield AnswerCache(connection)
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder), closing(sqlite3.connect(folder / _FILE, check_same_thread=False)) as connection:
+        with (
+            held(folder, "answers", waits=True),
+            closing(sqlite3.connect(folder / _FILE, check_same_thread=False)) as connection,
+        ):
             yield AnswerCache(connection)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / f"{_FILE}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logger.info("Another process uses the answers in %s: waiting for it.", folder)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 _LETTERS_PER_TOKEN = 4  # of alphabets
