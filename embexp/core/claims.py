@@ -113,6 +113,14 @@ def take(
     return claim
 
 
+def holder(folder: Path, what: str = "run") -> Owner | None:
+    """Who holds the folder, as it says, be it gone or not; None where nobody does. Takes nothing."""
+    place = folder / f"{what}.claim"
+    number = highest(place)
+    state, owner, _ = read_claim(place / str(number)) if number else ("released", Owner(), "")
+    return owner if state == "held" else None
+
+
 def drop(claim: Claim) -> None:
     """Release a claim, and renew it no more."""
     _HEART.remove(claim)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from embexp.core import claim_files, claims
-from embexp.core.claims import Claim, Owner, break_claim, check_claims, drop, held, is_held, take
+from embexp.core.claims import Claim, Owner, break_claim, check_claims, drop, held, holder, is_held, take
 from embexp.core.run_folder import write_json
 from embexp.errors import ClaimLostError, ConfigError
 
@@ -195,10 +195,12 @@ def test_a_claim_of_yesterday_holds_nothing(tmp_path, elsewhere):
 def test_what_the_engine_says_is_gone_is_broken(tmp_path, elsewhere, monkeypatch):
     monkeypatch.setenv(claim_files.ENGINE_JOB, "17_3")
     elsewhere(tmp_path)
+    assert holder(tmp_path).job == "17_3"
     assert not break_claim(tmp_path, lambda owner: owner.job == "17_4")
     assert is_held(tmp_path)
     assert break_claim(tmp_path, lambda owner: owner.job == "17_3")
     assert not is_held(tmp_path)
+    assert holder(tmp_path) is None
     assert break_claim(tmp_path / "nobody's", lambda owner: False)
     assert not (tmp_path / "nobody's").exists()
 
