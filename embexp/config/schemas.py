@@ -30,6 +30,7 @@ class _Root(Stage):
     primary_metric: str | None = None
     keep: str = "none"
     resume: str | None = None
+    trust: bool = False
     adapt: Any = field(default_factory=dict)
     export: Any = field(default_factory=dict)
     tracking: Any = None
@@ -94,6 +95,7 @@ class _Export:
     """Which finished run or saved model `embexp.export` exports, how, and where to."""
 
     run: str | None = None
+    trust: bool = False
     model: Any = None
     dataset: Any = None
     evaluator: Any = field(default_factory=dict)

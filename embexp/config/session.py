@@ -92,6 +92,13 @@ def shell_command(name: str, arguments: Iterable[str], rename: Callable[[str], s
     return redacted(" ".join([f"python -m embexp{name and f'.{name}'}", *own, *arguments]))
 
 
+def typed_overrides() -> list[str]:
+    """The overrides of the present command; none outside of one."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return [*HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+
+
 @contextmanager
 def hydra_started(config_dir: str | Path | None = None) -> Iterator[None]:
     """Hydra with our configuration, for code outside of a command.

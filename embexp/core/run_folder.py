@@ -90,7 +90,7 @@ def read_json(path: Path) -> dict[str, Any]:
         UnreadableError: it is damaged; also where a key is looked for that it does not have.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text_in(path)
         content = json.loads(text)
         if "\\ud" in text.lower():
             json.dumps(content, ensure_ascii=False).encode("utf-8")  # half a character, which cannot be printed
@@ -124,10 +124,10 @@ def are_numbers(metrics: Any) -> bool:
 
 
 def read_config(folder: Path) -> "DictConfig":
-    """The configuration of a run.
+    """The configuration of a run: values only, since interpolations would read files or variables of the reader.
 
     Raises:
-        UnreadableError: the file is damaged.
+        UnreadableError: the file is damaged, or embexp did not write it so.
     """
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -135,12 +135,58 @@ def read_config(folder: Path) -> "DictConfig":
 
     path = folder / CONFIG
     try:
-        content = OmegaConf.load(path)
+        text = _text_in(path)
+        if _has_aliases(text):
+            raise _unreadable(path, "it holds aliases, which can unfold without end")
+        content = OmegaConf.create(text)
+    except UnreadableError:
+        raise
     except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
         raise _unreadable(path, str(error).splitlines()[0]) from error
     if not isinstance(content, DictConfig) or not content:
         raise _unreadable(path, "it holds no table")
+    if found := next(_interpolations(OmegaConf.to_container(content)), ""):
+        raise _unreadable(path, f"it holds {found}, and embexp writes values only")
     return content
+
+
+_LARGEST = 2**26  # bytes: of a configuration or a record, which have kilobytes
+
+
+def _text_in(path: Path) -> str:
+    """The text of a file of a run; no pipe or device is read, and nothing without end."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is no file")
+    if path.stat().st_size > _LARGEST:
+        raise OSError(f"it has {path.stat().st_size:,} bytes")
+    return path.read_text(encoding="utf-8")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name that somebody else gave stays in its folder when it is that of a file.
+
+    >>> [is_file_name(name) for name in ("sts_test", "../../x", "/etc/passwd", "..")]
+    [True, False, False, False]
+    """
+    return name not in ("", ".", "..") and not any(sign in name for sign in "/\\:\0")
+
+
+def _has_aliases(text: str) -> bool:
+    from yaml import AliasEvent, SafeLoader, parse
+
+    return "*" in text and any(isinstance(event, AliasEvent) for event in parse(text, SafeLoader))
+
+
+def _interpolations(node: Any) -> Iterator[str]:
+    """The values that are none yet, such as `${oc.env:HOME}`."""
+    if isinstance(node, Mapping):
+        for value in node.values():
+            yield from _interpolations(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _interpolations(value)
+    elif isinstance(node, str) and "${" in node.replace("\\\\", "").replace("\\${", ""):
+        yield node
 
 
 _Given, _Read = TypeVar("_Given"), TypeVar("_Read")

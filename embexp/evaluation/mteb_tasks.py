@@ -77,7 +77,8 @@ def _own_class(path: str) -> type | None:
 
     module, _, attribute = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), attribute, None) if module else None
+        is_path = bool(module) and attribute[:1].isupper()  # else a version, such as STS22.v2
+        found = getattr(importlib.import_module(module), attribute, None) if is_path else None
     except ModuleNotFoundError as error:
         if error.name and f"{module}.".startswith(f"{error.name}."):
             return None

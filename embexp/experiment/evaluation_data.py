@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from embexp.config.session import option_files
-from embexp.core.run_folder import CONFIG, read_record
+from embexp.core.run_folder import CONFIG, read_config, read_record
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.proposals import quoted
 from embexp.errors import ConfigError, DataError, EmbexpError, Problem, ShapeError, listed
@@ -335,7 +335,7 @@ def _trained_on(model: _Node) -> set[str]:
     if path.parts[-3:] != ("stages", "main", "model") or not (path.parents[2] / CONFIG).is_file():
         return set()
     folder = path.parents[2]
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+    config: Any = OmegaConf.to_container(read_config(folder))
     stages = [stage for stage in (config.get("adapt") or {}).values() if _has_reader(stage)]
     directory = Path(read_record(folder)["directory"])
     return {_source(node, directory) for node in (config["dataset"], *(stage["dataset"] for stage in stages))}

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.compose import instantiate, resolve
-from embexp.config.session import shell_command
+from embexp.config.session import shell_command, typed_overrides
 from embexp.core.arguments import refuse
 from embexp.core.claims import held
 from embexp.core.run_context import import_training_libraries
@@ -20,6 +21,7 @@ from embexp.evaluation.scores import Evaluator
 from embexp.experiment.datasets import DataBuilder, builder_of, dataset_name
 from embexp.experiment.evaluators import plan_evaluators
 from embexp.experiment.plan import plan_stage
+from embexp.experiment.resume import check_run_is_trusted
 from embexp.experiment.stage_config import MAIN, configure_stage, stages_of
 from embexp.exports.delivery import Export, Exported, TrainedModel, make_exports, plan_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
@@ -33,8 +35,13 @@ if TYPE_CHECKING:
 _Node = Mapping[str, Any]
 
 
-def _of_run(folder: Path) -> TrainedModel:
-    """The model of a finished run, with the evaluators and the training data that its configuration names."""
+def _of_run(folder: Path, trust: bool, fix: str) -> TrainedModel:
+    """The model of a finished run, with the evaluators and the training data that its configuration names.
+
+    Args:
+        trust: whether code that the folder names may run.
+        fix: what to type by whom trusts it.
+    """
     from sentence_transformers import SentenceTransformer
 
     if (status := status_of(folder)) != "FINISHED":
@@ -46,22 +53,26 @@ def _of_run(folder: Path) -> TrainedModel:
         )
     began = Path(read_record(folder)["directory"])
     if began.is_dir() and began != Path.cwd():
+        command = shell_command("export", [f"run={shlex.quote(str(folder.resolve()))}", "..."], away=True)
         raise ConfigError(
             f"The run in {folder} began in {began}, to which its relative paths belong. Export it there",
-            fix=f"cd {began} && {shell_command('export', [f'run={folder.resolve()}', '...'], away=True)}",
+            fix=f"cd {shlex.quote(str(began))} && {command}",
         )
     model = folder / "stages" / MAIN / "model"
     if not model.is_dir():
         note = "embexp clean removes it with free=[models]; the run's command makes it again."
         raise ConfigError(f"The run in {folder} has no model any more", expected="a run with one", note=note)
+    given = read_config(folder)
+    if not trust:
+        check_run_is_trusted(folder, given, fix)
     import_training_libraries()
-    config = OmegaConf.to_container(read_config(folder), resolve=True)
+    config = OmegaConf.to_container(given, resolve=True)
     result = read_json(folder / RESULT)
     evaluators, dataset = _evaluators_and_data(config, result["choices"])
     return TrainedModel(
         folder=model,
         output=folder / "exports",
-        encoder=_encoder(SentenceTransformer(str(model))),
+        encoder=_encoder(SentenceTransformer(str(model), trust_remote_code=trust)),
         evaluators=evaluators,
         dataset=dataset,
         result=result,
@@ -154,7 +165,13 @@ def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = N
         return _deliver(exports, _of_model(resolved, choices))
     folder = find_run(resolved["run"], [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")])
     with held(folder):
-        return _deliver(exports, _of_run(folder))
+        return _deliver(exports, _of_run(folder, resolved["trust"], _with_trust()))
+
+
+def _with_trust() -> str:
+    """The present command, with trust."""
+    typed = typed_overrides() or ("run=<run>", "export=[<form>]")
+    return shell_command("export", [*map(shlex.quote, typed), "trust=true"])
 
 
 def _deliver(exports: Sequence[Export], trained: "TrainedModel") -> list[Exported]:

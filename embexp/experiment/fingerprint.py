@@ -29,6 +29,7 @@ CHANGE_NOTHING = (
     "verdict",
     "experiment",
     "resume",
+    "trust",
     "name",
     "profile",
     "keep",

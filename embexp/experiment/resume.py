@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.config.session import shell_command
+from embexp.config.trust import check_trusted, links_out_of
 from embexp.core.environment import versions
 from embexp.core.redaction import MASK, redacted
 from embexp.core.run_folder import (
@@ -28,6 +29,7 @@ from embexp.core.run_folder import (
 )
 from embexp.errors import ConfigError, UnreadableError, listed
 from embexp.experiment.fingerprint import code, digest, evaluated_rows, fingerprints, prompts, run_fingerprint, weights
+from embexp.models.weights import remote_code
 
 if TYPE_CHECKING:
     from embexp.experiment.plan import RunPlan
@@ -123,6 +125,20 @@ def _same_store(plan: "RunPlan", before: str | None) -> str:
     )
 
 
+def check_run_is_trusted(folder: Path, config: DictConfig, fix: str, own: DictConfig | None = None) -> None:
+    """Raise ConfigError where running what a run's folder says could run code of somebody else, or reach other files.
+
+    Args:
+        fix: what to type by whom trusts it.
+        own: the configuration of this command, whose callables the user has named.
+    """
+    links = [f"the link {link}" for link in links_out_of(folder)]
+    code = dict.fromkeys(each for path in folder.glob("stages/**/modules.json") for each in remote_code(path.parent))
+    brought = [f"a model in it brings code of its own, {listed(code)}"] if code else []
+    plain, mine = (OmegaConf.to_container(each) if each else {} for each in (config, own))
+    check_trusted(plain, folder / CONFIG, fix, mine, [*links, *brought])
+
+
 def _masked_keys(prefix: str, node: Any) -> Iterator[str]:
     """The keys of a configuration whose value is a secret, or holds one."""
     if isinstance(node, DictConfig):
@@ -132,21 +148,25 @@ def _masked_keys(prefix: str, node: Any) -> Iterator[str]:
         yield prefix
 
 
-def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
+def resumed(folder: Path, typed: Sequence[str], own: DictConfig | None = None) -> tuple[DictConfig, dict[str, Any]]:
     """Configuration and choices of a run to resume, as they were when it began.
 
     Args:
-        typed: the command line's overrides: beside `resume` the store, and the secrets, which are recorded nowhere.
+        typed: the command line's overrides: beside `resume` the store, trust, and the secrets, which are recorded
+            nowhere.
+        own: the configuration of this command, whose callables the user has named.
 
     Raises:
-        ConfigError: the run has finished, other values were typed with `resume`, a secret was not typed again, or this
-            is another directory.
+        ConfigError: the run has finished, other values were typed with `resume`, a secret was not typed again, this
+            is another directory, or the configuration asks for trust.
     """
     masked = (
         [key for key in _masked_keys("", read_config(folder)) if key != _URI] if (folder / CONFIG).is_file() else []
     )
     given = {key: value.strip("'\"") for key, _, value in (override.partition("=") for override in typed)}
-    if others := [override for override in typed if override.partition("=")[0] not in ("resume", _URI, *masked)]:
+    if others := [
+        override for override in typed if override.partition("=")[0] not in ("resume", "trust", _URI, *masked)
+    ]:
         raise ConfigError(
             f"{' '.join(others)} was typed with resume",
             expected="resume alone, because a run keeps the values it began with (only tracking.uri may be another); "
@@ -161,7 +181,7 @@ def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, A
         raise ConfigError(
             f"The run in {folder} began in {directory}, to which its relative paths belong",
             expected="the command in that directory",
-            fix=f"cd {directory} && {shell_command('', [f'resume={folder.resolve()}'], away=True)}",
+            fix=f"cd {shlex.quote(str(directory))} && {shell_command('', [f'resume={folder.resolve()}'], away=True)}",
         )
     config = read_config(folder)
     if missing := [key for key in _NEEDED if key not in config]:
@@ -172,6 +192,8 @@ def resumed(folder: Path, typed: Sequence[str]) -> tuple[DictConfig, dict[str, A
             expected="it typed again",
             fix=" ".join([f"resume={folder}", *(f"{key}=<value>" for key in lacking)]),
         )
+    if not (own and own.trust):
+        check_run_is_trusted(folder, config, shell_command("", [*map(shlex.quote, typed), "trust=true"]), own)
     for key in {_URI, *masked} & {*given}:
         OmegaConf.update(config, key, given[key])
     return config, record["choices"]

@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from embexp.core.run_folder import LAYOUT, LAYOUT_TAG, RECORD, RESULT, read_json, read_record, readable, status_of
+from embexp.core.run_folder import (
+    LAYOUT,
+    LAYOUT_TAG,
+    RECORD,
+    RESULT,
+    is_file_name,
+    read_json,
+    read_record,
+    readable,
+    status_of,
+)
 from embexp.errors import ConfigError, Problem, TrackingError, did_you_mean
 from embexp.experiment.sides import EXAMPLES
 from embexp.experiment.sweep_record import SHORT_ID, SWEEP, job_folders, job_numbers, read_sweep, searched_in, typed_in
@@ -66,7 +76,7 @@ def _run_in(folder: Path) -> RecordedRun:
 
 def _examples_in(folder: Path, name: str) -> Path | None:
     path = folder / EXAMPLES / f"{name}.parquet"
-    return path if path.is_file() else None
+    return path if is_file_name(name) and path.is_file() else None
 
 
 OUTDATED = "embexp.outdated"  # a tag: the run's configuration, data or code has changed since

@@ -130,11 +130,10 @@ def _package_is_missing(package: str, hub_id: str) -> Problem:
 
 
 def _package_folder(package: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(package)
-    except ModuleNotFoundError:  # the parent of a dotted name is missing
-        return None
-    return Path(spec.origin).parent / "model" if spec and spec.origin else None
+    """The folder of the weights in an installed package, of which nothing is imported; None without it."""
+    top, *below = package.split(".")
+    spec = importlib.util.find_spec(top) if top else None  # of a dotted name it would import the parent
+    return Path(spec.origin).parent.joinpath(*below, "model") if spec and spec.origin else None
 
 
 def _cached_folder(hub_id: str, revision: str | None) -> Path | None:

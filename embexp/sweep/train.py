@@ -78,7 +78,7 @@ def train(
                 return run_or_reuse(plan_run(config, choices, folder, context=context), config.sweep.rerun, context)
         resume = config.resume is not None
         if resume:
-            config, choices = resumed(folder, overrides)
+            config, choices = resumed(folder, overrides, config)
         else:
             check_unused(folder)
         with _recorded(folder, overrides), unmasked():

@@ -1,6 +1,7 @@
 """Runs as they were recorded, from their folder or from an MLflow store by its search."""
 
 import functools
+import hashlib
 import math
 import os
 import shlex
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.redaction import redacted
+from embexp.core.run_folder import is_file_name
 from embexp.errors import ConfigError, Problem, TrackingError, did_you_mean, listed
 from embexp.tracking.mlflow_store import allowed_name, recorded_name, store_errors
 from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, SWEEP_TAG, MlflowTracker
@@ -179,13 +181,15 @@ class MlflowRuns:
 
     def _download(self, run_id: str, name: str) -> Path | None:
         path = f"{_EXAMPLES}/{name}.parquet"
+        if not is_file_name(name):  # the store says what the run's evaluators are called
+            return None
         gone = f"MLflow at {redacted(self.tracker.uri)} has no run {run_id} any more"
         with self._answers(
             Problem(gone, expected="runs that stay until they are read", note="Type the command again.")
         ):
             if path not in {file.path for file in self.tracker.client.list_artifacts(run_id, _EXAMPLES)}:
                 return None
-            folder = self.downloads / run_id
+            folder = self.downloads / hashlib.sha256(run_id.encode()).hexdigest()  # a store may call a run ../../x
             folder.mkdir(parents=True, exist_ok=True)
             return Path(self.tracker.client.download_artifacts(run_id, path, str(folder)))
 

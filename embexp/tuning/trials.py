@@ -159,11 +159,10 @@ def _plan_trial(search: OpenStudy, trial: "Trial", context: RunContext, begun: b
         ConfigError: it would be measured differently from the others of its study.
     """
     folder = search.run_folder(trial)
+    config, choices = composed([*search.fixed, *sampled_overrides(search, trial)])
     if begun:
         stores = [each for each in search.fixed if each.startswith("tracking.uri=")]  # no password of it is recorded
-        config, choices = resumed(folder, stores)
-    else:
-        config, choices = composed([*search.fixed, *sampled_overrides(search, trial)])
+        config, choices = resumed(folder, stores, config)
     plan = plan_run(config, choices, folder, context=context)
     before, now = read_study(search.folder)["measure"], measure_of(plan)
     if before != now:
