@@ -222,6 +222,10 @@ class ClaimLostError(EmbexpError):
     """Another process has taken over what this one held, which must not write any more."""
 
 
+class EngineError(EmbexpError):
+    """Slurm, Ray or what else runs the jobs of a sweep is not there, refuses them, or loses all of them."""
+
+
 class Terminated(SystemExit):
     """SIGTERM arrived: the run ends as KILLED and the process with exit code 143."""
 

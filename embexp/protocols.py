@@ -202,3 +202,80 @@ class Tracker(Protocol):
 
     def page_of_sweep(self, sweep: str) -> str:
         """The same of the page that shows a sweep's runs, best score first; by the sweep's id."""
+
+
+class Engine(Protocol):
+    """Starts worker processes somewhere; what each is given (CPUs, GPUs, memory, time) are the engine's own arguments.
+
+    A worker takes job after job of a sweep until none is left, since its imports may take longer than a job. It knows
+    itself by a name that the engine has put into its environment as `ENGINE_JOB` (see `embexp.core.claims`).
+
+    Attributes:
+        scope: what the names of its workers begin with: this engine, in this place, such as `slurm:<cluster>/`.
+        outlives: whether its workers go on when the process that submitted them ends.
+        retries: how often a job is tried again whose worker died.
+        pause: seconds between two looks at the workers.
+        then: what the command does once there are workers: wait, leave or cancel.
+        jobs_per_worker: so many jobs a worker does at most; None: until none is left.
+    """
+
+    @property
+    def scope(self) -> str: ...
+
+    @property
+    def outlives(self) -> bool: ...
+
+    @property
+    def retries(self) -> int: ...
+
+    @property
+    def pause(self) -> float: ...
+
+    @property
+    def then(self) -> str: ...
+
+    @property
+    def jobs_per_worker(self) -> int | None: ...
+
+    def check(self, workers: int) -> None:
+        """Refuse what can be refused before the sweep is opened.
+
+        Args:
+            workers: how many run side by side.
+
+        Raises:
+            ConfigError: an argument that cannot be, or that does not fit so many workers.
+            EngineError: the engine is not there.
+        """
+
+    def begin(self, sweep: str, folder: Path) -> None:
+        """Find the engine, before anything is submitted.
+
+        Args:
+            sweep: its id; the workers that an earlier process has submitted for it are found by it.
+            folder: of the sweep, for what the engine writes.
+        """
+
+    def submit(self, work: Callable[[], None], number: int, limit: int, environment: Mapping[str, str]) -> None:
+        """Start so many workers that each call `work` once (cloudpickle can send it); at once or when there is room.
+
+        Args:
+            limit: so many of them at most run side by side.
+            environment: on top of that of a worker; holds what must not be written to a file.
+        """
+
+    def states(self) -> Mapping[str, str]:
+        """The workers of this sweep by their names: `waiting` (also once more), `running`, or how it ended.
+
+        An end is as short as `SIGKILL` or `out of memory`, and empty where all was well. A worker of its scope that is
+        not listed has ended and is forgotten.
+        """
+
+    def cancel(self) -> None:
+        """End all workers of this sweep; those that run close their runs first, as after SIGTERM."""
+
+    def follow_up(self, work: Callable[[], None], environment: Mapping[str, str]) -> None:
+        """Call `work` once all workers have ended, if nobody does it before; nothing where they end with us."""
+
+    def close(self) -> None:
+        """Nothing more is submitted, and no worker is left: let go of what `begin` and `follow_up` have taken."""

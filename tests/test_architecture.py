@@ -16,7 +16,7 @@ LAYERS = (
     {"sweep"},
     {"leaderboards", "inspection"},
     {"experiment"},
-    {"exports"},
+    {"exports", "engines"},
     {"training", "evaluation"},
     {"steps", "models", "losses", "tracking", "reports", "cli"},
     {"data"},
@@ -41,6 +41,7 @@ ONLY_IN = {
     "requests": {"data/sources.py", "steps/llm/client.py"},
     "pydantic": {"steps/llm/chat.py"},
     "rensa": {"steps/dedup/near.py"},
+    "submitit": {"engines/slurm.py"},
     "onnxruntime": {"exports/onnx_export.py"},
 }
 HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mlflow", "matplotlib"}
@@ -49,7 +50,7 @@ HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid",
 IMPORTED_LATE = {"models/packed.py", "training/callbacks.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 SAY_NOTHING = {"utils", "common", "helpers", "misc"}
-MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 248, 350, 60, 110
+MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 252, 350, 60, 110
 
 
 @functools.cache
@@ -167,7 +168,7 @@ def test_the_map_names_every_package_with_what_is_found_there():
         f"embexp/{name_of(path.parent)}/": ast.get_docstring(tree_of(path)) for path in FILES if is_package(path)
     }
     assert shown == packages
-    assert len(lines) <= 25
+    assert len(lines) <= 26
 
 
 def is_package(path: Path) -> bool:

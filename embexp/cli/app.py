@@ -93,6 +93,7 @@ _OF_THE_MULTIRUN = re.compile(
     r"[+~]*(hydra|sweep|tracking|paths|experiment|verdict)\b(?!@)"
 )  # what the multirun itself reads
 _MULTIRUN, _SHOWS = {"-m", "--multirun"}, {"--cfg", "-c"}
+TYPED: ContextVar[tuple[str, ...]] = ContextVar("the arguments of the command, as they were typed", default=())
 JOBS: ContextVar[tuple[str, ...] | None] = ContextVar("overrides of the jobs of a multirun", default=None)
 
 
@@ -189,6 +190,7 @@ def _run_through_hydra(task: _Task, config_name: str, rewrite: _Rewrite | None, 
         flags, arguments = split_flags(sys.argv[1:])
         note_config_dir(flags)
         note_overrides(arguments)
+        TYPED.set(tuple(sys.argv[1:]))
         overrides = rewrite(arguments) if rewrite else arguments
         _check_words(flags, overrides, config_name)
         sys.argv[1:] = _for_hydra([*flags, *quote_texts(expand_paths(overrides))], config_name)

@@ -108,7 +108,7 @@ def listen() -> None:
     _INTERRUPTS.begin()
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # else it is ignored on purpose
         signal.signal(signal.SIGINT, lambda *_: _INTERRUPTS.arrived(KeyboardInterrupt))
-    if "SLURM_JOB_ID" not in os.environ:  # submitit handles the signal itself, to requeue the job
+    if "SUBMITIT_EXECUTOR" not in os.environ:  # submitit handles the signal itself, to requeue the job
         signal.signal(signal.SIGTERM, lambda *_: _INTERRUPTS.arrived(Terminated))
     if sys.unraisablehook is not _keep_dropped:
         _INTERRUPTS.report, sys.unraisablehook = sys.unraisablehook, _keep_dropped

@@ -1,5 +1,6 @@
 """What a sweep's folder says about the sweep itself, so that the same command finds it again."""
 
+import re
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,11 +29,11 @@ _THAT_DO = ("sweep", "experiment", "paths.data", "sweep.fair", "sweep.learning_r
 def changes_no_job(override: str) -> bool:
     """Whether an override changes no result; `sweep=<name>` does, as it says what to sweep over, and so do other data.
 
-    >>> changes_no_job("sweep.workers=2"), changes_no_job("sweep=losses"), changes_no_job("paths.data=here")
-    (True, False, False)
+    >>> [changes_no_job(each) for each in ("sweep.workers=2", "sweep/engine=slurm", "sweep=losses", "paths.data=here")]
+    [True, True, False, False]
     """
     key = override.lstrip("+~").partition("=")[0]
-    return key.partition(".")[0] in CHANGE_NOTHING and key not in _THAT_DO
+    return re.split(r"[./]", key)[0] in CHANGE_NOTHING and key not in _THAT_DO
 
 
 def find_sweep(root: Path, key: str) -> Path | None:

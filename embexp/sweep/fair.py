@@ -20,9 +20,9 @@ from embexp.config.compose import composed, resolve
 from embexp.core.run_folder import RESULT, read_json, write_json
 from embexp.errors import ConfigError, Problem
 from embexp.experiment.sweep_record import RATES, TRIALS, taken_from
+from embexp.sweep.coordinator import run_in_workers
 from embexp.sweep.jobs import Job, JobRunner, Outcome, varying
 from embexp.sweep.progress import Progress
-from embexp.sweep.workers import run_in_workers
 
 logger = logging.getLogger("embexp.sweep")
 RATE = "trainer.learning_rate"

@@ -1,23 +1,16 @@
 """One job of a multirun: run as Hydra runs it, also in a worker process, or taken where it was done before."""
 
 import logging
-import os
 import shutil
-import signal
-import sys
-import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, readable, status_of, write_json
-from embexp.core.signals import listen, raise_interrupt, unmasked
+from embexp.core.signals import raise_interrupt, unmasked
 from embexp.errors import SkippedJobError, Terminated, TrackingError, UnreadableError
 from embexp.experiment.fingerprint import SWEEP_TAG, run_fingerprint
 from embexp.experiment.sweep_record import TAKEN, TRIALS
@@ -110,54 +103,6 @@ def varying(jobs: Sequence[Job]) -> list[str]:
     """
     same = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
     return [" ".join(each for each in job.overrides if each not in same) or "the only one" for job in jobs]
-
-
-def run_worker(connection: Connection, environment: Mapping[str, str]) -> None:
-    """Do the jobs that come, until there is none; before them comes a JobRunner with the state of Hydra, pickled.
-
-    Args:
-        environment: set before anything is imported that reads it, as CUDA and OpenMP do.
-    """
-    os.environ.update(environment)
-    import cloudpickle
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the sweep ends its workers itself
-    runner, hydra_state = cloudpickle.loads(connection.recv_bytes())
-    from hydra.core.singleton import Singleton
-    from hydra.core.utils import setup_globals
-
-    setup_globals()
-    Singleton.set_state(hydra_state)
-    listen()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    for job in iter(connection.recv, None):
-        with _output_to(runner.folder(job) / "output.txt"):
-            outcome = runner.run(job)
-        connection.send(outcome)
-
-
-def _end_with_parent() -> None:
-    """A worker whose sweep was killed stops as after SIGTERM: nobody would take what it does."""
-    wait([parent_process().sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-@contextmanager
-def _output_to(path: Path) -> Iterator[Any]:
-    """What is printed inside, by whatever code, goes to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
-        kept = [os.dup(stream) for stream in (1, 2)]
-        try:
-            for stream in (1, 2):
-                os.dup2(file.fileno(), stream)
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for stream, copy in zip((1, 2), kept, strict=True):
-                os.dup2(copy, stream)
-                os.close(copy)
 
 
 logger = logging.getLogger(__name__)

@@ -45,26 +45,26 @@ class Progress:
 
     def follow(self, job: Job, folder: Path, run: Callable[[Job], Outcome]) -> Outcome:
         """How the job ends that `run` runs, with a line at its end; one done before counts for no time."""
-        before = _finished_run(folder)
         self.begin(job.number)
-        with progress_of(self._place(job.number)):
-            outcome = run(job)
-        was_there = before is not None and before == _finished_run(folder)
-        self.end(job.number, outcome, was_there or taken_from(folder) is not None, _found_in(folder))
+        with progress_of(self.place(job.number)):
+            outcome, was_done = noting_earlier(job, folder, run)
+        self.end(job.number, outcome, was_done, found_in(folder))
         return outcome
 
     def begin(self, number: int) -> None:
         """A job begins."""
         self.running[number] = time.perf_counter()
 
-    def end(self, number: int, outcome: Outcome, was_done: bool, found: str = "") -> None:
+    def end(self, number: int, outcome: Outcome, was_done: bool, found: str = "", seconds: float | None = None) -> None:
         """A job has ended; where it was done before, its time predicts nothing about the others.
 
         Args:
             found: its score, difference and verdict.
+            seconds: that it took; None: since `begin`.
         """
         with self.lock:
-            seconds = time.perf_counter() - self.running.pop(number)
+            passed = time.perf_counter() - self.running.pop(number)
+            seconds = passed if seconds is None else seconds
             if not was_done:
                 self.seconds.append(seconds)
             if outcome.value is None:
@@ -74,10 +74,10 @@ class Progress:
                 self.values[number] = outcome.value
                 how = "was done before" if was_done else f"done in {duration(seconds)}"
                 ended = f"{how}: {found or f'{outcome.value:.4f}'}"
-            self.tell(f"{self._place(number)} {ended} | {self.line()}")
+            self.tell(f"{self.place(number)} {ended} | {self.line()}")
             self._track()
 
-    def _place(self, number: int) -> str:
+    def place(self, number: int) -> str:
         """Which of the jobs it is, and what it is called."""
         return f"[{[*self.names].index(number) + 1}/{len(self.names)}] {self.names[number]}"
 
@@ -106,6 +106,14 @@ class Progress:
             self.tell(f"The parent run does not show the progress: {error}")
 
 
+def noting_earlier(job: Job, folder: Path, run: Callable[[Job], Outcome]) -> tuple[Outcome, bool]:
+    """How the job ends that `run` runs, and whether it was done before."""
+    before = _finished_run(folder)
+    outcome = run(job)
+    was_there = before is not None and before == _finished_run(folder)
+    return outcome, was_there or taken_from(folder) is not None
+
+
 def duration(seconds: float) -> str:
     """A time span as people say it.
 
@@ -119,7 +127,7 @@ def duration(seconds: float) -> str:
     return f"{int(seconds // _HOUR)} h {seconds % _HOUR / _MINUTE:.0f} min"
 
 
-def _found_in(folder: Path) -> str:
+def found_in(folder: Path) -> str:
     """Score, difference and verdict of the run that a job's folder holds or has taken; empty without a result."""
     files = [path for path in [(taken_from(folder) or folder) / RESULT] if path.is_file()]
     for _, result in readable(files, read_json):

@@ -26,11 +26,11 @@ from embexp.errors import ConfigError, EmbexpError, Problem, Problems
 from embexp.evaluation.stats.verdicts import Margins, margins_in
 from embexp.experiment.settings_checks import LEAVE_OUT, sweep_problems
 from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
-from embexp.protocols import Tracker
+from embexp.protocols import Engine, Tracker
+from embexp.sweep.coordinator import forget_workers, run_in_workers
 from embexp.sweep.fair import fairness_problems, is_fair, with_best_rates
 from embexp.sweep.jobs import Job, JobRunner, varying
 from embexp.sweep.progress import Progress
-from embexp.sweep.workers import gpu_of_each, run_in_workers
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -180,8 +180,13 @@ def _problems_with_settings(settings: DictConfig) -> Iterator[Problem]:
     yield from found
     if given["workers"] and not found:
         attempt = Problems()
-        attempt.attempt(gpu_of_each, given["workers"], given["gpus"])
+        attempt.attempt(_check_engine, settings)
         yield from attempt.found
+
+
+def _check_engine(settings: DictConfig) -> None:
+    engine: Engine = instantiate(OmegaConf.to_container(settings.engine, resolve=True))
+    engine.check(settings.workers)
 
 
 def _sweep_folder(config: DictConfig, key: str) -> Path:
@@ -255,6 +260,7 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
     if workers:
         outcomes = run_in_workers(runner, jobs, workers, progress)
     else:
+        forget_workers(Path(runner.config.hydra.sweep.dir))
         outcomes = [progress.follow(job, runner.folder(job), runner.run) for job in jobs]
     return [
         JobReturn(job.overrides, status=JobStatus.COMPLETED, _return_value=each.value)

@@ -21,6 +21,7 @@ from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, readabl
 from embexp.core.signals import unmasked
 from embexp.errors import ClaimLostError, SkippedJobError, TrackingError
 from embexp.experiment.sweep_record import end_sweep, job_folders
+from embexp.sweep.coordinator import SweepStopped, is_left
 from embexp.sweep.start import OPENED, OpenSweep
 
 _TRACE = "error.txt"  # in a job's folder: where in the code it failed
@@ -107,6 +108,8 @@ def _recorded(folder: Path, overrides: Sequence[str]) -> Iterator[None]:
     (folder / _TRACE).unlink(missing_ok=True)
 
 
+_LEFT = """The workers of the sweep in {folder} go on, and the last one makes its leaderboard.
+To wait for them type the same command again, to end them the same with sweep.engine.then=cancel."""
 _BOARD = "leaderboard"  # the folder of its files, in a sweep's folder and among its parent's artifacts
 
 
@@ -145,7 +148,11 @@ class closing_sweep:  # noqa: N801
             return
         sweep = self.opened[0]
         killed = isinstance(error, SystemExit) and error.code in (130, 143)  # after Ctrl-C and SIGTERM
+        killed |= isinstance(error, SweepStopped)
         with sweep.lock:
+            if is_left(sweep.folder):
+                print(_LEFT.format(folder=sweep.folder))
+                return
             failed = _close_sweep(sweep, "KILLED" if killed else "FINISHED" if error is None else "FAILED")
         if failed and error is None:
             sys.exit(1)

@@ -3,7 +3,7 @@
 import pytest
 
 from embexp.core.run_folder import RESULT, write_json
-from embexp.sweep.progress import _found_in
+from embexp.sweep.progress import found_in
 from embexp.sweep.train import _failures
 
 
@@ -43,4 +43,4 @@ def test_jobs_of_one_cause_are_together_with_the_whole_error_and_what_runs_each(
 def test_a_job_that_ended_is_said_with_score_difference_and_verdict(tmp_path, result, found):
     if result is not None:
         write_json(tmp_path / RESULT, result)
-    assert _found_in(tmp_path) == found
+    assert found_in(tmp_path) == found

@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
+from embexp.engines.local import _seen_gpus, gpu_of_each
 from embexp.errors import ConfigError
-from embexp.sweep.workers import _seen_gpus, gpu_of_each
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,254 @@
+"""The process that was typed follows the workers of its sweep: what they do, which of them die, what is left to do.
+
+Nothing is handed to a worker but the list of jobs: who does which stands in the jobs' folders (`embexp.core.claims`),
+how each ended in `engine/` of the sweep's folder. So a worker may be anywhere, and on engines whose workers outlive
+this process the same command typed again goes on following.
+"""
+
+import functools
+import logging
+import os
+import runpy
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from embexp.cli.app import TYPED
+from embexp.cli.quoting import quoted
+from embexp.config.compose import instantiate
+from embexp.core.claims import Owner, break_claim, holder
+from embexp.core.run_folder import read_json, readable, write_json
+from embexp.errors import EngineError
+from embexp.experiment.sweep_record import TRIALS
+from embexp.protocols import Engine
+from embexp.sweep.jobs import Job, JobRunner, Outcome, record_death
+from embexp.sweep.progress import Progress, found_in
+from embexp.sweep.slots import ENGINE, JOB, End, packed, read_end, unpacked, worker_for, write_end
+
+logger = logging.getLogger("embexp.sweep")
+_TICK = 0.2  # seconds between two looks at what has ended
+_FOLLOWS_UP = "EMBEXP_FOLLOWS_UP"  # in the environment of the command that an engine types when all workers have ended
+_STATE = "workers.json"  # in engine/: whether workers outlive who submitted them, how often one died with each job
+_IN_VAIN = 3  # times that workers may be submitted of which none takes a job
+
+
+_ALIVE = ("running", "waiting")
+
+
+class SweepStopped(SystemExit):
+    """The workers of the sweep were cancelled, as it was typed."""
+
+
+def is_left(sweep_folder: Path) -> bool:
+    """Whether workers of the sweep may still be there, so that it is not closed."""
+    files = (sweep_folder / place / ENGINE / _STATE for place in ("", TRIALS))
+    return any(read_json(path)["outlives"] for path in files if path.is_file())
+
+
+def is_any_alive(states: Mapping[str, str]) -> bool:
+    """Whether a worker is there, or will be."""
+    return any(state in _ALIVE for state in states.values())
+
+
+def forget_workers(sweep_folder: Path) -> None:
+    """Remove what workers have left that cannot be there any more."""
+    shutil.rmtree(sweep_folder / ENGINE, ignore_errors=True)
+
+
+def run_in_workers(runner: JobRunner, jobs: Sequence[Job], workers: int, progress: Progress) -> list[Outcome]:
+    """How each job ended.
+
+    Raises:
+        EngineError: the engine is not there, or its workers end before they take a job.
+        KeyboardInterrupt, Terminated: this process was stopped. Workers that cannot outlive it are, too, and their runs
+            are closed as KILLED.
+        SystemExit: the workers were left to themselves, or cancelled, as it was typed.
+    """
+    engine = instantiate(OmegaConf.to_container(runner.config.sweep.engine, resolve=True))
+    sweep = (runner.config.hydra.callbacks.get("sweep") or {}).get("id") or "sweep"
+    engine.begin(sweep, Path(runner.config.hydra.sweep.dir))
+    return _Coordinator(engine, runner, jobs, workers, progress).run()
+
+
+@dataclass
+class _Coordinator:
+    """Follows the workers of one sweep.
+
+    Attributes:
+        ends: of the jobs that have ended.
+        begun: the jobs that a worker was seen to have.
+        gone: since when each worker is known to be gone that still has a job.
+        in_vain: how often workers were submitted since a job was taken or ended.
+    """
+
+    engine: Engine
+    runner: JobRunner
+    jobs: Sequence[Job]
+    workers: int
+    progress: Progress
+    ends: dict[int, End] = field(default_factory=dict)
+    begun: set[int] = field(default_factory=set)
+    gone: dict[str, float] = field(default_factory=dict)
+    in_vain: int = 0
+    _worker: tuple[Callable[[], None], Mapping[str, str]] | None = None
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.runner.config.hydra.sweep.dir)
+        self.place = self.folder / ENGINE
+        self.most = self.engine.jobs_per_worker
+
+    def run(self) -> list[Outcome]:
+        if self.engine.then == "cancel":
+            self._cancel()
+        states = self.engine.states()
+        goes_on = _FOLLOWS_UP in os.environ or is_any_alive(states)
+        if not goes_on:
+            forget_workers(self.folder)
+        self.place.mkdir(parents=True, exist_ok=True)
+        if not (self.place / _STATE).is_file():
+            write_json(self.place / _STATE, {"outlives": self.engine.outlives, "deaths": {}})
+        try:
+            self._follow()
+        except BaseException as error:
+            if not self.engine.outlives or isinstance(error, EngineError):
+                self.engine.cancel()
+                shutil.rmtree(self.place)
+            raise
+        self.engine.close()
+        shutil.rmtree(self.place)
+        return [self.ends[job.number].outcome for job in self.jobs]
+
+    def _cancel(self) -> None:
+        self.engine.cancel()
+        self.engine.close()
+        shutil.rmtree(self.place, ignore_errors=True)
+        raise SweepStopped(0)
+
+    def _follow(self) -> None:
+        """Look at what happens until all jobs have ended; or only once, where nobody wants to wait."""
+        next_look = time.monotonic()
+        while self._note_ends():
+            if time.monotonic() >= next_look:
+                states = self.engine.states()
+                held = self._holders()
+                self._note_deaths(held, states)
+                if self._note_ends():
+                    self._submit(held, states)
+                if self.engine.then == "leave" and is_any_alive(self.engine.states()):
+                    self._leave()
+                next_look = time.monotonic() + self.engine.pause
+            time.sleep(min(_TICK, self.engine.pause))
+
+    def _leave(self) -> None:
+        """End this process; the workers go on, and whoever follows them up comes when they have ended."""
+        if _FOLLOWS_UP in os.environ:
+            self._have_it_followed_up()
+        sys.exit(0)
+
+    def _note_ends(self) -> list[Job]:
+        """The jobs that have not ended, after those were shown that have."""
+        there = {path.stem for path in self.place.glob("[0-9]*.json")}
+        for job in self.jobs:
+            if job.number not in self.ends and str(job.number) in there:
+                for _, end in readable([self.place / f"{job.number}.json"], read_end):
+                    self._end(job, end)
+        return [job for job in self.jobs if job.number not in self.ends]
+
+    def _end(self, job: Job, end: End) -> None:
+        self.in_vain = 0
+        self.ends[job.number] = end
+        self._begin(job.number)
+        self.progress.end(job.number, end.outcome, end.was_done, found_in(self.runner.folder(job)), end.seconds)
+
+    def _begin(self, number: int) -> None:
+        if number not in self.begun:
+            self.in_vain = 0
+            self.begun.add(number)
+            self.progress.begin(number)
+
+    def _holders(self) -> dict[int, Owner]:
+        """Who has which of the jobs that have not ended."""
+        missing = [job for job in self.jobs if job.number not in self.ends]
+        found = {job.number: holder(self.runner.folder(job), JOB) for job in missing}
+        return {number: owner for number, owner in found.items() if owner is not None}
+
+    def _note_deaths(self, held: dict[int, Owner], states: Mapping[str, str]) -> None:
+        """Free the jobs whose workers are gone, or wait to be started once more; one that kills its workers failed."""
+        for job in (job for job in self.jobs if job.number in held):
+            name = held[job.number].job
+            state = states.get(name, "")
+            if not name.startswith(self.engine.scope) or state == "running":
+                self._begin(job.number)
+                continue
+            if state != "waiting":
+                # What a worker has written may be seen later than that it has ended, on a network file system.
+                since = self.gone.setdefault(name, time.monotonic())
+                if self.engine.outlives and time.monotonic() - since < 2 * self.engine.pause:
+                    continue
+                self._count_death(job, state)
+            for what in ("run", JOB):
+                break_claim(self.runner.folder(job), lambda owner, name=name: owner.job == name, what)
+            del held[job.number]
+
+    def _count_death(self, job: Job, reason: str) -> None:
+        path = self.place / f"{job.number}.json"
+        if path.is_file():
+            return
+        state = read_json(self.place / _STATE)
+        state["deaths"][str(job.number)] = times = state["deaths"].get(str(job.number), 0) + 1
+        write_json(self.place / _STATE, state)
+        error = f"The process of the job ended by {reason or 'itself'}{f', {times} times' if times > 1 else ''}."
+        if times <= self.engine.retries:
+            logger.warning("%s %s It is tried again.", self.progress.place(job.number), error)
+            return
+        record_death(self.runner.folder(job), instantiate(self.runner.tracking()), error, job.overrides)
+        write_end(self.folder, job.number, End(Outcome(error=error), False, 0.0))
+
+    def _submit(self, held: dict[int, Owner], states: Mapping[str, str]) -> None:
+        """Start workers for the jobs that nobody has, as many as may run and are not there."""
+        missing = len(self.jobs) - len(self.ends)
+        alive = [name for name, state in states.items() if state in _ALIVE]
+        idle = len(alive) - len({owner.job for owner in held.values()} & {*alive})
+        each = self.most or missing
+        lacking = -(-(missing - len(held)) // each) if self.most else missing - len(held)
+        number = lacking - idle
+        if not self.most or alive:
+            number = min(number, self.workers - len(alive))
+        if number <= 0:
+            return
+        self.in_vain += 1
+        if self.in_vain > _IN_VAIN:
+            ends = sorted({state for state in states.values() if state not in _ALIVE})
+            text = (
+                f"The workers of the sweep end before they take a job ({'; '.join(filter(None, ends)) or 'no error'})"
+            )
+            raise EngineError(text, note=f"What they printed is below {self.folder}.")
+        work, secrets = self._worker = self._worker or worker_for(self.runner, self.jobs, self.most)
+        self.engine.submit(work, number, self.workers, secrets)
+        self._have_it_followed_up()
+
+    def _have_it_followed_up(self) -> None:
+        sweep = self.folder.parent if self.folder.name == TRIALS else self.folder
+        self.engine.follow_up(*_command_again(sweep))
+
+
+def _command_again(sweep: Path) -> tuple[Callable[[], None], Mapping[str, str]]:
+    """The same command, to be typed by an engine: it closes the sweep, or submits what is left once more."""
+    typed = [each for each in TYPED.get() if not each.startswith(("sweep.engine.then=", "hydra.sweep.dir="))]
+    own = [f"hydra.sweep.dir={quoted(str(sweep.absolute()))}", "sweep.engine.then=leave"]
+    task, secrets = packed(([*typed, *own], os.getcwd()))
+    return functools.partial(_type_again, task), secrets
+
+
+def _type_again(task: bytes) -> Any:
+    arguments, directory = unpacked(task)
+    os.chdir(directory)
+    os.environ[_FOLLOWS_UP] = "1"
+    sys.argv = ["embexp", *arguments]
+    runpy.run_module("embexp", run_name="__main__", alter_sys=True)
