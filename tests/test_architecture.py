@@ -27,7 +27,12 @@ LAYERS = (
 # Which packages or modules may import what takes long or binds us to a library.
 ONLY_IN = {
     "hydra": {"cli", "config", "sweep", "tuning"},
-    "mlflow": {"tracking/mlflow_runs.py", "tracking/mlflow_store.py", "tracking/mlflow_tracker.py"},
+    "mlflow": {
+        "tracking/run_records.py",
+        "tracking/mlflow_runs.py",
+        "tracking/mlflow_store.py",
+        "tracking/mlflow_tracker.py",
+    },
     "jinja2": {"leaderboards/page.py"},
     "matplotlib": {"reports/pictures"},
     "optuna": {"tuning"},
@@ -50,7 +55,7 @@ HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid",
 IMPORTED_LATE = {"models/packed.py", "training/callbacks.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 SAY_NOTHING = {"utils", "common", "helpers", "misc"}
-MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 252, 350, 60, 110
+MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 254, 350, 60, 110
 
 
 @functools.cache

@@ -31,7 +31,7 @@ from embexp.leaderboards.cells import GroupResult, MetricKeys, PairedCells
 from embexp.reports.leaderboard_content import UNTOUCHED, BottomLine, Estimate, LeaderboardCell, label
 from embexp.reports.verdict_words import BETTER, IDENTICAL, UNDECIDED, WORSE, kind_of
 from embexp.tracking.mlflow_runs import RecordedRun
-from embexp.tracking.mlflow_store import allowed_name
+from embexp.tracking.store_limits import allowed_name
 
 SHIP, KEEP, WAIT = "ship", "keep the untouched model", "ship nothing yet"
 _NO_MARGIN = 0.005  # where verdict.margin is 0 and no difference was found

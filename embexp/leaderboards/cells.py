@@ -12,7 +12,7 @@ from embexp.leaderboards.axes import CellKey, Place
 from embexp.reports.leaderboard_content import Cost, Estimate, Labels, LeaderboardCell
 from embexp.tracking.journal import METRICS, written_lines
 from embexp.tracking.mlflow_runs import RecordedRun
-from embexp.tracking.mlflow_store import allowed_name
+from embexp.tracking.store_limits import allowed_name
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from embexp.leaderboards.axes import CellKey, Place
 from embexp.leaderboards.cells import CellResult, GroupResult, MetricKeys, PairedCells, best_of, mixed_base_columns
 from embexp.reports.leaderboard_content import Estimate, Labels
 from embexp.reports.verdict_words import TOO_FEW
-from embexp.tracking.mlflow_store import allowed_name
+from embexp.tracking.store_limits import allowed_name
 
 if TYPE_CHECKING:
     from embexp.evaluation.metrics import Statistic

@@ -29,8 +29,8 @@ from embexp.leaderboards.estimates import Kept, measure_in, results_by_examples,
 from embexp.leaderboards.runs import OUTDATED
 from embexp.reports.leaderboard_content import LeaderboardCell, label
 from embexp.tracking.mlflow_runs import FINISHED, RecordedRun
-from embexp.tracking.mlflow_store import allowed_name
 from embexp.tracking.mlflow_tracker import SWEEP_TAG
+from embexp.tracking.store_limits import allowed_name
 
 logger = logging.getLogger(__name__)
 _FILES = allowed_name("base_model.files")  # a tag: the hash of all files of the base model

@@ -31,8 +31,8 @@ from embexp.tracking.mlflow_runs import (
     as_recorded_metrics,
     as_recorded_params,
 )
-from embexp.tracking.mlflow_store import allowed_name
 from embexp.tracking.mlflow_tracker import MlflowTracker
+from embexp.tracking.store_limits import allowed_name
 
 
 def runs_in(folders: Iterable[Path]) -> list[RecordedRun]:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -91,7 +90,7 @@ class Journal:
         for line in lines:
             lacking = {key: value for key, value in line["metrics"].items() if (key, line["step"] or 0) not in there}
             if lacking:
-                self._send_metrics(lacking, line["step"])
+                self._send("log_metrics", lacking, line["step"])
 
     def note_saved(self, sentence: str) -> None:
         """Keep what of a training is saved already, for the message of a run that is stopped."""
@@ -115,11 +114,7 @@ class Journal:
         check_claims(self.folder)
         with open(self.folder / METRICS, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "time": time.time(), "metrics": fresh}) + "\n")
-        self._send_metrics(fresh, step)
-
-    def _send_metrics(self, metrics: Mapping[str, float], step: int | None) -> None:
-        if finite := {key: value for key, value in metrics.items() if math.isfinite(value)}:
-            self._send("log_metrics", finite, step)
+        self._send("log_metrics", fresh, step)
 
     def log_results(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Metrics that are results of the run: they stand in result.json, too."""

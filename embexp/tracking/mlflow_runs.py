@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from embexp.core.redaction import redacted
 from embexp.core.run_folder import is_file_name
 from embexp.errors import ConfigError, Problem, TrackingError, did_you_mean, listed
-from embexp.tracking.mlflow_store import allowed_name, recorded_name, store_errors
+from embexp.tracking.local_store import local_file
+from embexp.tracking.mlflow_store import store_errors
 from embexp.tracking.mlflow_tracker import KEY_TAG, PARENT_TAG, SWEEP_TAG, MlflowTracker
 from embexp.tracking.run_parts import PART_TAG
+from embexp.tracking.store_limits import LONGEST_PARAM, allowed_name, allowed_text, recorded_name
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -67,9 +69,9 @@ def as_recorded_params(params: Mapping[str, Any]) -> dict[str, str]:
     """Parameters as MLflow keeps them.
 
     >>> as_recorded_params({"loss.scale": 20.0, "dataset.label@1": "a", "shape": None})
-    {'loss.scale': '20.0', 'dataset.label_at_1': 'a'}
+    {'loss.scale': '20.0', 'dataset.label_at_1--e46d8a77': 'a'}
     """
-    return _given({allowed_name(key): str(value)[:6000] for key, value in params.items()})
+    return _given({allowed_name(key): allowed_text(str(value), LONGEST_PARAM) for key, value in params.items()})
 
 
 def _given(params: Mapping[str, str]) -> dict[str, str]:
@@ -80,7 +82,7 @@ def _given(params: Mapping[str, str]) -> dict[str, str]:
 def as_recorded_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Metrics as MLflow keeps them; those that are no finite number are not sent there.
 
-    >>> as_recorded_metrics({"test/beir/ndcg@10": 0.5, "delta/beir/ndcg@10_low": float("nan")})
+    >>> as_recorded_metrics({"test/beir/ndcg_at_10": 0.5, "delta/beir/ndcg_at_10_low": float("nan")})
     {'test/beir/ndcg_at_10': 0.5}
     """
     return {allowed_name(key): value for key, value in metrics.items() if value is not None and math.isfinite(value)}
@@ -141,7 +143,7 @@ class MlflowRuns:
     def _client(self) -> Any:
         """Reading makes no store: where its file is missing MLflow would make one, or try to for two minutes."""
         uri = self.tracker.uri
-        if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        if (file := local_file(uri)) and not file.exists():
             expected = "a store that runs were sent to"
             fix = ("tracking.uri=sqlite:///<folder>/mlflow.db", "sweep=<sweeps>/<date>/<time>")
             raise ConfigError(Problem("is not there", "tracking.uri", uri, expected, fix=fix))

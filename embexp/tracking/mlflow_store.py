@@ -1,11 +1,10 @@
-"""What is peculiar to MLflow's stores: errors, SQLite files that are missing or locked, names, links to its pages."""
+"""What is peculiar to MLflow's stores: errors, locked SQLite files, what the environment names, links to pages."""
 
 import functools
 import json
 import logging
 import os
 import random
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,30 +73,6 @@ def reported(method: Callable) -> Callable:
     return call
 
 
-def make_database(path: Path) -> None:
-    """A SQLite file with MLflow's tables, unless it is there: of several processes one makes it, the others wait.
-
-    It is made in another place, so that a process that is killed meanwhile leaves none half made, and takes its place
-    only where there is none: another process may have opened it.
-    """
-    from filelock import FileLock
-
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        if path.exists():
-            return
-        making = path.with_name(f"{path.name}.making")
-        for left in path.parent.glob(f"{making.name}*"):
-            left.unlink()
-        quiet_mlflow().MlflowClient(f"sqlite:///{making}").search_experiments()
-        try:
-            os.link(making, path)
-        except FileExistsError:  # by another program, such as MLflow's own server
-            pass
-        except OSError:  # a file system without links
-            making.rename(path)
-        making.unlink(missing_ok=True)
-
-
 def quiet_mlflow() -> Any:
     """The module mlflow, which then logs no more than warnings."""
     import mlflow
@@ -154,41 +129,6 @@ def experiment_of(name: str | None, client: Callable[[], Any]) -> str:
     if not name and not os.environ.get(_NAME) and (number := os.environ.get(_ID)):
         return client().get_experiment(number).name
     return name or os.environ.get(_NAME) or "embexp"
-
-
-_REFUSED = re.compile(r"[^\w.\-: /]")  # characters that no name may hold
-
-
-def allowed_name(key: str) -> str:
-    """The key with the characters that MLflow refuses replaced: `ndcg@10` becomes `ndcg_at_10`.
-
-    >>> allowed_name("test/retrieval/ndcg@10"), allowed_name("conversion.label_scores.蕴含 (是)")
-    ('test/retrieval/ndcg_at_10', 'conversion.label_scores.蕴含 _是_')
-    """
-    return _REFUSED.sub("_", key.replace("@", "_at_"))
-
-
-_LAST = "z_more/"  # sorts after all other sections of a run's charts
-_SECONDARY = re.compile(r"(^|/)geometry/|_(dot|euclidean|manhattan)(_low|_high)?$")
-
-
-def metric_name(key: str) -> str:
-    """The name of a metric in MLflow: geometry, and similarities other than the cosine, come in charts of their own.
-
-    >>> metric_name("test/retrieval/ndcg@10"), metric_name("delta/sts/spearman_dot_low")
-    ('test/retrieval/ndcg_at_10', 'z_more/delta/sts/spearman_dot_low')
-    """
-    name = allowed_name(key)
-    return _LAST + name if _SECONDARY.search(name) else name
-
-
-def recorded_name(name: str) -> str:
-    """What `metric_name` made the name of, as MLflow takes it.
-
-    >>> recorded_name("z_more/base/geometry/uniformity"), recorded_name("base/geometry/uniformity")
-    ('base/geometry/uniformity', 'base/geometry/uniformity')
-    """
-    return name.removeprefix(_LAST)
 
 
 _SOURCE = "mlflow.source.name"

@@ -2,11 +2,9 @@
 
 import functools
 import importlib.metadata
-import json
 import os
 import re
 import shlex
-import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,17 +15,24 @@ from embexp.core.file_contents import link_copies
 from embexp.core.redaction import redacted
 from embexp.core.run_folder import RESUME_FILES
 from embexp.errors import ConfigError, TrackingError
+from embexp.tracking.local_store import local_file, make_database
 from embexp.tracking.mlflow_store import (
-    allowed_name,
     client_of,
     experiment_of,
-    make_database,
-    metric_name,
     page_of,
     reported,
     source_tags,
     store_of,
     view_tag,
+)
+from embexp.tracking.run_records import RunRecords
+from embexp.tracking.store_limits import (
+    LONGEST_EXPERIMENT,
+    LONGEST_RUN_NAME,
+    LONGEST_TAG,
+    allowed_name,
+    allowed_text,
+    metric_name,
 )
 
 PARENT_TAG = "mlflow.parentRunId"
@@ -101,14 +106,26 @@ class MlflowTracker:
 
     @functools.cached_property
     def experiment(self) -> str:
-        """The experiment's name."""
-        return experiment_of(self._experiment, lambda: self.client)
+        """The experiment's name.
+
+        Raises:
+            ConfigError: databases do not take it.
+        """
+        name = experiment_of(self._experiment, lambda: self.client)
+        if name != allowed_text(name, LONGEST_EXPERIMENT):
+            raise ConfigError(
+                "is no name that databases take",
+                key="tracking.experiment",
+                given=allowed_text(name, 40),
+                expected=f"at most {LONGEST_EXPERIMENT} characters, none of them a control character",
+                fix="tracking.experiment=embexp",
+            )
+        return name
 
     @reported
     def prepare(self) -> None:
         """Create the store and the experiment if they are missing. Call it once, before any parallel job."""
-        path = Path(self.uri.removeprefix("sqlite:///"))
-        if self.uri.startswith("sqlite:///") and not path.exists() and path.parent.is_dir():
+        if path := local_file(self.uri):
             make_database(path)
         self._experiment_id()
 
@@ -137,13 +154,20 @@ class MlflowTracker:
         if found := self._run_with(key, experiment) if key else None:
             self.run_id = found
             self.client.update_run(self.run_id, status="RUNNING")
+            self.records = RunRecords(self.client, self.run_id, is_new=False)
             return self.run_id
-        tags = source_tags() | {tag: value for tag, value in ((PARENT_TAG, parent), (KEY_TAG, key)) if value}
-        self.run_id = self.client.create_run(experiment, run_name=redacted(name), tags=tags).info.run_id
+        own = {PARENT_TAG: parent, KEY_TAG: _searchable(key or "")}
+        tags = source_tags() | {tag: value for tag, value in own.items() if value}
+        shown = allowed_text(redacted(name), LONGEST_RUN_NAME)
+        self.run_id = self.client.create_run(experiment, run_name=shown, tags=tags).info.run_id
+        self.records = RunRecords(self.client, self.run_id, is_new=True)
+        if shown != redacted(name):
+            self.records.note("name of the run", f"is {len(name)} characters long, or has control characters")
+            self.records.send_note()
         return self.run_id
 
     def _run_with(self, key: str, experiment: str) -> str | None:
-        found = self.client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'")
+        found = self.client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{_searchable(key)}'")
         return found[0].info.run_id if found else None
 
     @reported
@@ -161,6 +185,7 @@ class MlflowTracker:
                 expected="the store that the run was sent to: check tracking.uri in its config.yaml",
             )
         self.run_id, self.experiment_id = found, experiment.experiment_id
+        self.records = RunRecords(self.client, self.run_id, is_new=False)
 
     @reported
     def latest(self, keys: Collection[str]) -> dict[str, float]:
@@ -181,27 +206,15 @@ class MlflowTracker:
 
     @reported
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Parameters, in batches as large as MLflow takes; values longer than it takes are cut."""
-        from mlflow.entities import Param
-
-        entries = [Param(allowed_name(key), redacted(str(value))[:6000]) for key, value in params.items()]
-        for start in range(0, len(entries), 100):
-            self.client.log_batch(self.run_id, params=entries[start : start + 100])
+        self.records.params(params)
 
     @reported
     def log_tags(self, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        entries = [RunTag(allowed_name(key), redacted(str(value))[:8000]) for key, value in tags.items()]
-        self.client.log_batch(self.run_id, tags=entries)
+        self.records.tags(tags)
 
     @reported
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        entries = [Metric(metric_name(key), value, now, step or 0) for key, value in metrics.items()]
-        self.client.log_batch(self.run_id, metrics=entries)
+        self.records.metrics(metrics, step or 0)
 
     @reported
     def log_data(
@@ -214,39 +227,17 @@ class MlflowTracker:
         columns: Mapping[str, str] | None = None,
     ) -> None:
         """Name the rows among the run's datasets, which the UI shows and filters by."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-        from mlflow.exceptions import MlflowException
-
-        items = {"array": {"items": {"type": "string"}}}
-        schema = [
-            {"name": column, "type": kind, "required": True} | items.get(kind, {})
-            for column, kind in (columns or {}).items()
-        ]
-        dataset = Dataset(
-            redacted(name)[:500],
-            digest[:36],
-            "local",
-            json.dumps({"uri": redacted(source)}),
-            schema=json.dumps({"mlflow_colspec": schema}) if schema else None,
-            profile=None if num_rows is None else json.dumps({"num_rows": num_rows}),
-        )
-        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
-        try:
-            self.client.log_inputs(self.run_id, inputs)
-        except MlflowException:  # another job named the same rows at the same moment: now they are there
-            self.client.log_inputs(self.run_id, inputs)
+        self.records.data(name, context, digest, source, num_rows, columns or {})
 
     @reported
     def describe(self, text: str) -> None:
-        self.client.set_tag(self.run_id, "mlflow.note.content", redacted(text)[:8000])
+        self.records.describe(text)
 
     @reported
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Store a file, or all files of a folder."""
-        if path.is_dir():
-            self.client.log_artifacts(self.run_id, str(path), folder)
-        else:
-            self.client.log_artifact(self.run_id, str(path), folder)
+        send = self.records.files if path.is_dir() else self.records.file
+        send(path, folder)
 
     @reported
     def log_checkpoint(self, path: Path) -> None:
@@ -254,22 +245,13 @@ class MlflowTracker:
         if self.checkpoint == "none":
             return
         left_out = RESUME_FILES if self.checkpoint == "weights" else ()
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and not any(file.match(pattern) for pattern in left_out):
-                folder = Path("checkpoint") / path.name / file.relative_to(path).parent
-                self.client.log_artifact(self.run_id, str(file), folder.as_posix())
+        self.records.files(path, f"checkpoint/{path.name}", left_out)
 
     @reported
     def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
         """Store the model so that `mlflow.sentence_transformers.load_model` finds it, with its step and metrics."""
-        from mlflow.entities import Metric
-
-        if not self.keeps_model:
-            return
-        model = self._stored_model() or self._store_model(path, step)
-        now = int(time.time() * 1000)
-        entries = [Metric(metric_name(key), value, now, step, model_id=model) for key, value in metrics.items()]
-        self.client.log_batch(self.run_id, metrics=entries)
+        if self.keeps_model:
+            self.records.metrics(metrics, step, model=self._stored_model() or self._store_model(path, step))
 
     def _store_model(self, path: Path, step: int) -> str:
         """The id of the model, which is stored now."""
@@ -280,7 +262,7 @@ class MlflowTracker:
         with mlflow.start_run(run_id=self.run_id):
             stored = mlflow.sentence_transformers.log_model(
                 model,
-                name=_REFUSED_BY_MODELS.sub("-", self.run_name) or "model",
+                name=_REFUSED_BY_MODELS.sub("-", allowed_text(self.run_name, LONGEST_RUN_NAME)) or "model",
                 # Without requirements MLflow imports the model in another process to find them, 18 s long.
                 pip_requirements=_requirements(),
                 signature=mlflow.models.infer_signature(_INPUTS, model.encode(_INPUTS, show_progress_bar=False)),
@@ -335,6 +317,11 @@ class MlflowTracker:
         name, condition = f"{VIEW}-{sweep}", f"tags.`{SWEEP_TAG}` LIKE '%{sweep}%'"
         self.client.set_experiment_tag(self.experiment_id, *view_tag(name, condition))
         return page_of(self.uri, f"experiments/{self.experiment_id}/runs", viewStateShareKey=name) + self._after()
+
+
+def _searchable(key: str) -> str:
+    """The key of a run as it stands in its tag: MLflow's search finds no text with quotes."""
+    return allowed_name(key) if "'" in key or key != allowed_text(key, LONGEST_TAG) else key
 
 
 def _requirements() -> list[str]:

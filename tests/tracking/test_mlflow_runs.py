@@ -21,8 +21,8 @@ def sweep(store, tmp_path):
         job = tracker_of(store)
         job.start(f"job {number}", parent)
         job.log_params({"loss": "mnrl", "seed": number})
-        job.log_metrics({"test/beir/ndcg@10": 0.1 * number})
-        job.log_tags({"primary": "test/beir/ndcg@10"})
+        job.log_metrics({"test/beir/ndcg_at_10": 0.1 * number})
+        job.log_tags({"primary": "test/beir/ndcg_at_10"})
         (tmp_path / "sts_test.parquet").write_text(f"examples of {number}")
         job.log_artifact(tmp_path / "sts_test.parquet", "examples")
         job.finish("FINISHED" if number == 1 else "FAILED")
@@ -35,7 +35,7 @@ def test_the_jobs_of_a_sweep_come_with_all_that_is_known_of_them(store, sweep, t
     assert (first.name, first.status, second.status) == ("job 1", "FINISHED", "FAILED")
     assert (first.params, first.seed) == ({"loss": "mnrl", "seed": "1"}, "1")
     assert first.metrics == {"test/beir/ndcg_at_10": 0.1}
-    assert (first.primary, first.tags) == ("test/beir/ndcg@10", {"primary": "test/beir/ndcg@10"})
+    assert (first.primary, first.tags) == ("test/beir/ndcg_at_10", {"primary": "test/beir/ndcg_at_10"})
     assert 0 < first.ended <= second.ended
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import numpy
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from embexp.core import file_contents
 from embexp.errors import ConfigError, TrackingError
 from embexp.tracking.mlflow_tracker import PARENT_TAG, MlflowTracker
+from embexp.tracking.run_records import NOTE_FILE, NOTE_TAG
+from embexp.tracking.store_limits import allowed_name
 
 CHECKPOINT_FILES = ("model.safetensors", "optimizer.pt", "rng_state.pth", "1_Pooling/config.json")
 
@@ -35,14 +38,17 @@ def test_more_parameters_than_mlflow_takes_at_once_are_all_stored_and_long_ones_
     tracker.log_params({f"key.{number}": number for number in range(250)} | {"long": "x" * 7000, "none": None})
     stored = tracker.client.get_run(tracker.run_id).data.params
     assert len(stored) == 252
-    assert (stored["key.249"], stored["long"], stored["none"]) == ("249", "x" * 6000, "None")
+    assert (stored["key.249"], stored["none"]) == ("249", "None")
+    assert (len(stored["long"]), stored["long"][5956:5973]) == (6000, "x... (7000 charac")
 
 
 def test_metrics_are_stored_with_their_step_and_a_name_that_mlflow_takes(store):
     tracker = tracker_of(store)
     tracker.log_metrics({"test/nfcorpus/ndcg@10": 0.25}, 5)
-    tracker.log_metrics({"test/nfcorpus/ndcg@10": 0.5}, 10)
-    history = tracker.client.get_metric_history(tracker.run_id, "test/nfcorpus/ndcg_at_10")
+    tracker.log_metrics({"test/nfcorpus/ndcg@10": 0.5, "test/nfcorpus/ndcg_at_10": 0.6}, 10)
+    history = tracker.client.get_metric_history(tracker.run_id, allowed_name("test/nfcorpus/ndcg@10"))
+    assert allowed_name("test/nfcorpus/ndcg@10").startswith("test/nfcorpus/ndcg_at_10--")
+    assert tracker.latest(["test/nfcorpus/ndcg_at_10"]) == {"test/nfcorpus/ndcg_at_10": 0.6}
     assert [(metric.step, metric.value) for metric in history] == [(5, 0.25), (10, 0.5)]
 
 
@@ -69,10 +75,19 @@ def test_names_with_characters_that_mlflow_refuses_are_stored_with_others(store)
     tracker = tracker_of(store)
     tracker.log_params({"conversion.label_scores.蕴含 (是)": 1.0, "~dataset.steps.split": ""})
     tracker.log_tags({"data.mine+yours": "x"})
+    tracker.log_params({"conversion.label_scores.蕴含 [是]": 2.0})
     data = tracker.client.get_run(tracker.run_id).data
-    assert data.params["conversion.label_scores.蕴含 _是_"] == "1.0"
-    assert "_dataset.steps.split" in data.params
-    assert data.tags["data.mine_yours"] == "x"
+    assert [key[-10:-8] for key in sorted(data.params)] == ["--"] * 3
+    assert {key[:-10]: value for key, value in data.params.items()}.keys() == {
+        "conversion.label_scores.蕴含 _是_",
+        "_dataset.steps.split",
+    }
+    assert sorted(value for key, value in data.params.items() if "蕴含" in key) == ["1.0", "2.0"]
+    assert data.tags[allowed_name("data.mine+yours")] == "x"
+    note = json.loads(Path(tracker.client.download_artifacts(tracker.run_id, NOTE_FILE)).read_text())
+    assert note["parameter ~dataset.steps.split"] == f"is called {allowed_name('~dataset.steps.split')}"
+    assert len(note) == 4
+    assert data.tags[NOTE_TAG].startswith("4 records are not here as they were given.")
 
 
 def test_tags_and_status_and_name_are_stored(store):
@@ -81,7 +96,7 @@ def test_tags_and_status_and_name_are_stored(store):
     tracker.finish("KILLED")
     run = tracker.client.get_run(tracker.run_id)
     assert (run.info.run_name, run.info.status, run.data.tags["verdict"]) == ("a run", "KILLED", "better")
-    assert len(run.data.tags["long"]) == 8000
+    assert (len(run.data.tags["long"]), run.data.tags["long"][7000:7004]) == (8000, "xxxx")
     assert tracker.where() == f"run {tracker.run_id} in experiment 'toy', {store}"
 
 
@@ -252,7 +267,7 @@ def test_the_model_loads_back_by_mlflows_own_function(store, tmp_path):
     (logged,) = tracker.client.search_logged_models(experiment_ids=[experiment])
     assert logged.source_run_id == tracker.run_id
     (reached,) = logged.metrics
-    assert (reached.key, reached.value, reached.step) == ("test/retrieval/ndcg_at_10", 0.5, 4)
+    assert (reached.key, reached.value, reached.step) == (allowed_name("test/retrieval/ndcg@10"), 0.5, 4)
     loaded = mlflow.sentence_transformers.load_model(logged.model_uri)
     assert numpy.array_equal(loaded.encode("the market"), model.encode("the market"))
     assert logged.name == "mnrl · tiny-of 1-2"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from servers import mlflow_server, postgres
 
-from embexp.tracking.mlflow_store import metric_name
 from embexp.tracking.mlflow_tracker import PARENT_TAG, MlflowTracker
+from embexp.tracking.store_limits import metric_name
 
 pytestmark = pytest.mark.slow
 
