@@ -5,7 +5,6 @@ import unicodedata
 from types import SimpleNamespace
 
 import pytest
-from mlflow.exceptions import MlflowException
 from requests import HTTPError, Response
 
 from embexp.tracking.run_records import NOTE_FILE, NOTE_TAG, RunRecords
@@ -171,39 +170,45 @@ class PickyClient:
         return [SimpleNamespace(path=path) for path in self.files]
 
 
-def refusal(code="INVALID_PARAMETER_VALUE", text="no"):
+def refusal():
+    return error_of("INVALID_PARAMETER_VALUE", "no")
+
+
+def error_of(kind, text):
+    """MLflow's error with a code, an answer with a status, or a connection that is lost."""
+    if isinstance(kind, int):
+        response = Response()
+        response.status_code = kind
+        return HTTPError(text, response=response)
+    if kind == "ConnectionResetError":
+        return ConnectionResetError(104, text)
+    from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import ErrorCode
 
-    return MlflowException(text, error_code=ErrorCode.Value(code))
+    return MlflowException(text, error_code=ErrorCode.Value(kind))
 
 
-def http_error(status):
-    response = Response()
-    response.status_code = status
-    return HTTPError(f"{status} of the proxy", response=response)
-
-
+TOO_LONG = "(psycopg.errors.StringDataRightTruncation) value too long"
+TOO_LARGE = "API request to endpoint /api failed with error code 413 != 200. Response body: '<html>'"
 REFUSALS = [
-    refusal(),
-    refusal("BAD_REQUEST", "(psycopg.errors.StringDataRightTruncation) value too long"),
-    refusal(
-        "INTERNAL_ERROR", "API request to endpoint /api failed with error code 413 != 200. Response body: '<html>'"
-    ),
-    http_error(413),
+    ("INVALID_PARAMETER_VALUE", "no"),
+    ("BAD_REQUEST", TOO_LONG),
+    ("INTERNAL_ERROR", TOO_LARGE),
+    (413, "413 of the proxy"),
 ]
 FAILURES = [
-    refusal("TEMPORARILY_UNAVAILABLE"),
-    refusal("INTERNAL_ERROR"),
-    refusal("PERMISSION_DENIED"),
-    http_error(403),
-    http_error(502),
-    ConnectionResetError(104, "Connection reset by peer"),
+    ("TEMPORARILY_UNAVAILABLE", "no"),
+    ("INTERNAL_ERROR", "no"),
+    ("PERMISSION_DENIED", "no"),
+    (403, "403 of the proxy"),
+    (502, "502 of the proxy"),
+    ("ConnectionResetError", "Connection reset by peer"),
 ]
 
 
-@pytest.mark.parametrize("error", REFUSALS, ids=str)
-def test_of_a_batch_all_goes_through_but_what_is_refused_which_is_noted(error, caplog):
-    client = PickyClient(lambda entry: entry.key == "key.57", error)
+@pytest.mark.parametrize(("kind", "text"), REFUSALS)
+def test_of_a_batch_all_goes_through_but_what_is_refused_which_is_noted(kind, text, caplog):
+    client = PickyClient(lambda entry: entry.key == "key.57", error_of(kind, text))
     RunRecords(client, "run", is_new=True).params({f"key.{number}": number for number in range(100)})
     assert len(client.taken) == 99 + 1
     assert "key.57" not in client.taken
@@ -213,8 +218,9 @@ def test_of_a_batch_all_goes_through_but_what_is_refused_which_is_noted(error, c
     assert "Not in MLflow: param key.57" in caplog.text
 
 
-@pytest.mark.parametrize("error", FAILURES, ids=str)
-def test_a_store_that_fails_is_no_refusal(error):
+@pytest.mark.parametrize(("kind", "text"), FAILURES)
+def test_a_store_that_fails_is_no_refusal(kind, text):
+    error = error_of(kind, text)
     client = PickyClient(lambda _: True, error)
     with pytest.raises(type(error)):
         RunRecords(client, "run", is_new=True).params({"a": 1, "b": 2})
@@ -223,7 +229,7 @@ def test_a_store_that_fails_is_no_refusal(error):
 
 def test_a_store_that_refuses_the_note_too_has_failed():
     client = PickyClient(lambda _: True, takes_notes=False)  # the run was deleted, for example
-    with pytest.raises(MlflowException):
+    with pytest.raises(type(client.error)):
         RunRecords(client, "run", is_new=True).params({f"key.{number}": number for number in range(100)})
     assert client.calls < 10
 
@@ -256,7 +262,7 @@ def test_a_file_that_cannot_be_read_or_is_refused_does_not_stop_the_others(tmp_p
     (folder / "gone").symlink_to(tmp_path / "nowhere")
     (folder / "circle").symlink_to(folder / "circle")
     os.mkfifo(folder / "pipe")  # opening it would wait for a writer
-    client = PickyClient(lambda path: "too big" in path, http_error(413))
+    client = PickyClient(lambda path: "too big" in path, error_of(413, "413 of the proxy"))
     records = RunRecords(client, "run", is_new=True)
     records.files(folder, "plots")
     records.file(tmp_path / "vanished.json")
@@ -277,7 +283,7 @@ def test_a_file_that_cannot_be_read_or_is_refused_does_not_stop_the_others(tmp_p
 def test_a_store_that_fails_while_a_file_is_sent_has_failed(tmp_path):
     (tmp_path / "a").write_text("a")
     with pytest.raises(ConnectionResetError):
-        RunRecords(PickyClient(lambda _: True, FAILURES[-1]), "run", is_new=True).file(tmp_path / "a")
+        RunRecords(PickyClient(lambda _: True, error_of(*FAILURES[-1])), "run", is_new=True).file(tmp_path / "a")
 
 
 def test_a_long_description_is_whole_in_a_file():
