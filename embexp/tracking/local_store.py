@@ -1,8 +1,8 @@
-"""MLflow's SQLite file, which comes into being once and whole, however many processes begin together.
+"""MLflow's database, which comes into being once and whole, however many processes begin together.
 
-A process makes the database in a folder of its own and gives it its name by a link, which fails where there is one
-already. That needs no lock, so that it holds on network file systems; where locks work, the others wait for the first
-in place of making one each.
+A SQLite file is made in a folder of its own and gets its name by a link, which fails where there is one already. That
+needs no lock, so that it holds on network file systems; where locks work, the others wait for the first in place of
+making one each.
 """
 
 import contextlib
@@ -14,7 +14,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _MOST_SECONDS = 120.0  # that a process waits for another one that makes the database
 _ABANDONED = 10.0  # seconds without a change after which a half made one is finished here
@@ -71,6 +75,38 @@ def is_whole(path: Path) -> bool:
         return False
     except sqlite3.DatabaseError:
         return True
+
+
+@contextlib.contextmanager
+def making_tables(uri: str) -> Iterator[None]:
+    """Wait while a process, on any machine, makes MLflow's tables in a PostgreSQL database; nothing for other stores.
+
+    MLflow itself holds up the processes of one machine only, and makes the tables in many steps.
+    """
+    if not uri.startswith("postgres"):
+        yield
+        return
+    import sqlalchemy
+
+    lock = "SELECT pg_advisory_{}lock(hashtext('tables of MLflow'))"  # ends with the connection, too
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    with engine.connect() as database:
+        if not _is_filled(database):
+            database.execute(sqlalchemy.text(lock.format("")))
+            if _is_filled(database):
+                database.execute(sqlalchemy.text(lock.format("un")))
+        yield
+
+
+def _is_filled(database: "Connection") -> bool:
+    import sqlalchemy
+
+    try:
+        return database.scalar(sqlalchemy.text("SELECT 1 FROM experiments LIMIT 1")) is not None
+    except sqlalchemy.exc.ProgrammingError:  # no such table
+        return False
+    finally:
+        database.rollback()
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from embexp.core.file_contents import link_copies
 from embexp.core.redaction import redacted
 from embexp.core.run_folder import RESUME_FILES
 from embexp.errors import ConfigError, TrackingError
-from embexp.tracking.local_store import local_file, make_database
+from embexp.tracking.local_store import local_file, make_database, making_tables
 from embexp.tracking.mlflow_store import (
     client_of,
     experiment_of,
@@ -127,7 +127,8 @@ class MlflowTracker:
         """Create the store and the experiment if they are missing. Call it once, before any parallel job."""
         if path := local_file(self.uri):
             make_database(path)
-        self._experiment_id()
+        with making_tables(self.uri):
+            self._experiment_id()
 
     def _experiment_id(self) -> str:
         from mlflow.exceptions import MlflowException
