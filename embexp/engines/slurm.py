@@ -135,7 +135,7 @@ class SlurmEngine:
 
     def _show_reasons(self, reasons: Sequence[str]) -> None:
         """Why jobs wait, each time that this has changed."""
-        text = ", ".join(sorted({each for each in reasons if each not in ("None", "Prolog")}))
+        text = ", ".join(sorted({each for each in reasons if each not in ("None", "Prolog", "BeginTime")}))
         if text and text != self.reasons:
             logger.info("Slurm lets %s wait: %s", _jobs(len(reasons)), text)
         self.reasons = text
@@ -235,7 +235,7 @@ def _state(word: str) -> str:
         return "waiting"
     if word in _RUNNING:
         return "running"
-    return "" if word == "COMPLETED" else word.lower().replace("_", " ")
+    return "" if word == "COMPLETED" else f"{word} (Slurm)"
 
 
 def _squeue(name: str, form: str, states: str = "") -> str:
