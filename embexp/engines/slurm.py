@@ -188,6 +188,8 @@ def in_job(work: Callable[[], None], scope: str, max_requeues: int) -> None:
     try:
         work()
     except Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which requeueing sends, too
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if signals and int(os.environ.get("SLURM_RESTART_COUNT", 0)) < max_requeues:
             print("The time of the job is up: it is requeued.", file=sys.stderr, flush=True)
             subprocess.run(

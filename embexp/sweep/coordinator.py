@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 from embexp.cli.app import TYPED
 from embexp.cli.quoting import quoted
 from embexp.config.compose import instantiate
-from embexp.core.claims import Owner, break_claim, holder
+from embexp.core.claims import Owner, break_claim, holder, is_held
 from embexp.core.run_folder import read_json, readable, write_json
 from embexp.errors import EngineError
 from embexp.experiment.sweep_record import TRIALS
@@ -35,6 +35,7 @@ logger = logging.getLogger("embexp.sweep")
 _TICK = 0.2  # seconds between two looks at what has ended
 _FOLLOWS_UP = "EMBEXP_FOLLOWS_UP"  # in the environment of the command that an engine types when all workers have ended
 _STATE = "workers.json"  # in engine/: whether workers outlive who submitted them, how often one died with each job
+_CLOSING = 30.0  # seconds that a worker which is to be started once more may take to close its run
 _IN_VAIN = 3  # times that workers may be submitted of which none takes a job
 
 
@@ -83,7 +84,7 @@ class _Coordinator:
     Attributes:
         ends: of the jobs that have ended.
         begun: the jobs that a worker was seen to have.
-        gone: since when each worker is known to be gone that still has a job.
+        gone: since when each worker is known to be gone that still has a job, by its claim.
         in_vain: how often workers were submitted since a job was taken or ended.
     """
 
@@ -186,15 +187,20 @@ class _Coordinator:
             if not name.startswith(self.engine.scope) or state == "running":
                 self._begin(job.number)
                 continue
+            if not self._is_over(job, held[job.number], state):
+                continue
             if state != "waiting":
-                # What a worker has written may be seen later than that it has ended, on a network file system.
-                since = self.gone.setdefault(name, time.monotonic())
-                if self.engine.outlives and time.monotonic() - since < 2 * self.engine.pause:
-                    continue
                 self._count_death(job, state)
             for what in ("run", JOB):
                 break_claim(self.runner.folder(job), lambda owner, name=name: owner.job == name, what)
             del held[job.number]
+
+    def _is_over(self, job: Job, owner: Owner, state: str) -> bool:
+        """Whether a worker that has ended, or waits once more, writes nothing that we do not see yet."""
+        passed = time.monotonic() - self.gone.setdefault(owner.token, time.monotonic())
+        if state == "waiting":  # Slurm says so of a worker that it preempts before that has closed its run
+            return passed >= _CLOSING or not is_held(self.runner.folder(job), JOB)
+        return passed >= 2 * self.engine.pause or not self.engine.outlives  # on a network file system
 
     def _count_death(self, job: Job, reason: str) -> None:
         path = self.place / f"{job.number}.json"

@@ -21,6 +21,7 @@ from embexp.core.claims import Owner, break_claim, drop, take
 from embexp.core.redaction import redacted
 from embexp.core.run_folder import read_json, write_json
 from embexp.core.signals import listen
+from embexp.errors import ClaimLostError
 from embexp.sweep.jobs import Job, JobRunner, Outcome
 from embexp.sweep.progress import noting_earlier
 
@@ -130,7 +131,8 @@ def _take_and_do(runner: JobRunner, job: Job, sweep: Path, is_gone: Callable[[Ow
         began = time.perf_counter()
         with output_to(folder / "output.txt"):
             outcome, was_done = noting_earlier(job, folder, runner.run)
-        with suppress(FileNotFoundError):  # the sweep was cancelled meanwhile
+        with suppress(FileNotFoundError, ClaimLostError):  # the sweep was cancelled, or another worker has the job
+            claim.check(strict=True)
             write_end(sweep, job.number, End(outcome, was_done, time.perf_counter() - began))
         return True
     finally:

@@ -62,6 +62,7 @@ def follow(tmp_path, monkeypatch):
     """A function that follows a sweep of four jobs in two workers, and gives the outcomes and the lines shown."""
     monkeypatch.setattr(coordinator, "worker_for", lambda *_: (print, {}))
     monkeypatch.setattr(coordinator, "_TICK", 0.001)
+    monkeypatch.setattr(coordinator, "_CLOSING", 0.0)
     monkeypatch.setattr(claims, "machine", lambda: "another")  # so that no process of this machine is looked up
     monkeypatch.chdir(tmp_path)
     config = OmegaConf.create(
@@ -144,6 +145,16 @@ def test_a_job_whose_worker_waits_once_more_is_free_and_was_not_killed_by_it(fol
     outcomes, _ = follow(engine)
     assert seen == [None] * 3
     assert [each.value for each in outcomes] == [0.0, 0.1, 0.2, 0.3]
+
+
+def test_a_job_whose_worker_is_still_closing_its_run_is_not_free_yet(follow, tmp_path, monkeypatch):
+    monkeypatch.setattr(coordinator, "_CLOSING", 60.0)
+    seen = []
+    look = [lambda engine: seen.append(holder(tmp_path / "0", JOB).job)]
+    engine = ByHand(has(0, 0), is_now(0, "waiting"), nothing, *look, is_now(0, "running"), ends(0, 1, 2, 3), retries=0)
+    outcomes, _ = follow(engine)
+    assert seen == ["hand:here/0"]
+    assert outcomes[0].value == 0.0
 
 
 def test_a_worker_of_another_cluster_is_left_with_its_job(follow, tmp_path):
