@@ -149,7 +149,8 @@ def test_a_sweep_whose_shell_was_killed_is_found_again_and_closed_when_nobody_co
         wait_for(lambda: trains(tmp_path), tmp_path)
         os.killpg(command.pid, signal.SIGKILL)
     jobs = cluster.jobs("RUNNING")
-    assert len(jobs) == 2
+    sweep = json.loads((tmp_path / "sweep/sweep.json").read_text())["id"]
+    assert [*jobs.values()] == [f"embexp-{sweep}"] * 2
     with typed(tmp_path, cluster.environment, *CELLS, *ON_SLURM) as command:
         _, owner = wait_for(lambda: trains(tmp_path), tmp_path)
         wait_for(lambda: said(tmp_path).count("3 jobs; the report") == 2, tmp_path)

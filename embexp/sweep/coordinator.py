@@ -25,7 +25,7 @@ from embexp.config.compose import instantiate
 from embexp.core.claims import Owner, break_claim, holder, is_held
 from embexp.core.run_folder import read_json, readable, write_json
 from embexp.errors import EngineError
-from embexp.experiment.sweep_record import TRIALS
+from embexp.experiment.sweep_record import TRIALS, read_sweep
 from embexp.protocols import Engine
 from embexp.sweep.jobs import Job, JobRunner, Outcome, record_death
 from embexp.sweep.progress import Progress, found_in
@@ -72,8 +72,8 @@ def run_in_workers(runner: JobRunner, jobs: Sequence[Job], workers: int, progres
         SystemExit: the workers were left to themselves, or cancelled, as it was typed.
     """
     engine = instantiate(OmegaConf.to_container(runner.config.sweep.engine, resolve=True))
-    sweep = (runner.config.hydra.callbacks.get("sweep") or {}).get("id") or "sweep"
-    engine.begin(sweep, Path(runner.config.hydra.sweep.dir))
+    folder = Path(runner.config.hydra.sweep.dir)
+    engine.begin(read_sweep(_sweep_of(folder))["id"], folder)
     return _Coordinator(engine, runner, jobs, workers, progress).run()
 
 
@@ -240,8 +240,12 @@ class _Coordinator:
         self._have_it_followed_up()
 
     def _have_it_followed_up(self) -> None:
-        sweep = self.folder.parent if self.folder.name == TRIALS else self.folder
-        self.engine.follow_up(*_command_again(sweep))
+        self.engine.follow_up(*_command_again(_sweep_of(self.folder)))
+
+
+def _sweep_of(folder: Path) -> Path:
+    """The folder of the sweep whose jobs, or trials, are in a folder."""
+    return folder.parent if folder.name == TRIALS else folder
 
 
 def _command_again(sweep: Path) -> tuple[Callable[[], None], Mapping[str, str]]:
