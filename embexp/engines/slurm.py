@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.claim_files import ENGINE_JOB
 from embexp.core.environment import lack_of
 from embexp.core.signals import listen
@@ -31,7 +32,17 @@ _WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD",
 _RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
 _PATIENCE = 90.0  # seconds for cancelled workers to close their runs: Slurm kills them after KillWait
 _SILENCE = 600.0  # seconds that squeue may fail before we give up
-_ONE_AT_LEAST = "a whole number of at least 1"
+_COUNT, _FROM_ZERO = LegalValues(least=1, whole=True), LegalValues(least=0, whole=True)
+_LEGAL = {  # each with a value to type
+    "cpus_per_job": (_COUNT, 1),
+    "gpus_per_job": (_FROM_ZERO, 1),
+    "memory_gb": (LegalValues(above=0, optional=True), 8),
+    "signal_seconds": (LegalValues(least=1, most=65535, whole=True), 90),
+    "max_requeues": (_FROM_ZERO, 100),
+    "retries": (_FROM_ZERO, 2),
+    "jobs_per_worker": (LegalValues(least=1, whole=True, optional=True), "null"),
+    "pause": (LegalValues(above=0), 5),
+}
 
 
 class SlurmEngine:
@@ -69,6 +80,12 @@ class SlurmEngine:
         setup: list[str] | None = None,
         sbatch: dict[str, Any] | None = None,
     ) -> None:
+        given = {name: value for name, value in locals().items() if name in _LEGAL}
+        refuse(
+            problem
+            for name, value in given.items()
+            for problem in problems_with(f"sweep.engine.{name}", value, *_LEGAL[name])
+        )
         self.retries, self.jobs_per_worker, self.then, self.pause = retries, jobs_per_worker, then, pause
         self.max_requeues, self.cpus = max_requeues, cpus_per_job
         self.common = {"partition": partition, "signal_delay_s": signal_seconds, "setup": setup}

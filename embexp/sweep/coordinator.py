@@ -106,7 +106,8 @@ class _Coordinator:
 
     def run(self) -> list[Outcome]:
         if self.engine.then == "cancel":
-            self._cancel()
+            self._end_workers()
+            raise SweepStopped(0)
         states = self.engine.states()
         goes_on = _FOLLOWS_UP in os.environ or is_any_alive(states)
         if not goes_on:
@@ -116,20 +117,18 @@ class _Coordinator:
             write_json(self.place / _STATE, {"outlives": self.engine.outlives, "deaths": {}})
         try:
             self._follow()
-        except BaseException as error:
-            if not self.engine.outlives or isinstance(error, EngineError):
-                self.engine.cancel()
-                shutil.rmtree(self.place)
+        except BaseException:
+            if not self.engine.outlives:
+                self._end_workers()
             raise
         self.engine.close()
         shutil.rmtree(self.place)
         return [self.ends[job.number].outcome for job in self.jobs]
 
-    def _cancel(self) -> None:
+    def _end_workers(self) -> None:
         self.engine.cancel()
         self.engine.close()
-        shutil.rmtree(self.place, ignore_errors=True)
-        raise SweepStopped(0)
+        forget_workers(self.folder)
 
     def _follow(self) -> None:
         """Look at what happens until all jobs have ended; or only once, where nobody wants to wait."""
@@ -230,6 +229,7 @@ class _Coordinator:
             return
         self.in_vain += 1
         if self.in_vain > _IN_VAIN:
+            self._end_workers()
             ends = sorted({state for state in states.values() if state not in _ALIVE})
             text = (
                 f"The workers of the sweep end before they take a job ({'; '.join(filter(None, ends)) or 'no error'})"

@@ -118,7 +118,7 @@ def _failures(folders: Sequence[Path]) -> Iterator[str]:
     by_cause: dict[str, list[str]] = {}
     for folder in folders:
         result = read_json(folder / RESULT)
-        overrides = [each for each in result["overrides"] if not each.startswith("sweep.")]
+        overrides = [each for each in result["overrides"] if not each.startswith(("sweep.", "sweep/"))]
         logs = [name for name in ("embexp.log", "output.txt", _TRACE) if (folder / name).is_file()]
         by_cause.setdefault(result["error"], []).append(
             f"{result['run']['status']}: {' '.join(overrides)}\n"

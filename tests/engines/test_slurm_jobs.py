@@ -92,6 +92,22 @@ def test_a_time_that_is_none_is_refused(given):
         minutes_in(given)
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("jobs_per_worker", 0),
+        ("retries", -1),
+        ("pause", 0),
+        ("cpus_per_job", 1.5),
+        ("memory_gb", -1),
+        ("signal_seconds", 0),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_with_one_that_can(name, given):
+    with pytest.raises(ConfigError, match=rf"(?s)sweep.engine.{name}={given} was given.*type sweep.engine.{name}="):
+        SlurmEngine(**{name: given})
+
+
 @pytest.mark.usefixtures("commands")
 def test_without_slurm_or_workers_nothing_is_begun(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"type sweep.workers=4"):
