@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+# What moves, colours or links on a terminal, turns the direction of a text round, or cannot be encoded; not the end of
+# a line, and no mark within a right-to-left text.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
 NOT_GIVEN = ...  # a key without a value; stays the same object when an error goes to another process
 
 _COMMANDS = ("cd ", "export ", "pip ", "uv ")  # begin what to type that is no override: its keys stay
@@ -56,7 +59,7 @@ class Problem:
         hints = [f"hint: type {fix}" for fix in self.fix]
         if len(hints) > _MOST_LINES:
             hints = [f"hint: type one of: {', '.join(self.fix)}"]
-        return "\n".join([where + sentences, *hints])
+        return printable("\n".join([where + sentences, *hints]))
 
     def under(self, prefix: str) -> "Problem":
         """The same mistake where its key and what to type are below `prefix`, as the arguments of a step are.
@@ -108,6 +111,16 @@ def as_typed(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{name}: {as_typed(inner)}' for name, inner in value.items())}}}"
     return "null" if value is None else str(value)
+
+
+def printable(text: str) -> str:
+    r"""A text whose control characters do nothing where it is shown: they are written as in JSON.
+
+    >>> print(printable("a\x1b[31m b\r\nc\u202e"))
+    a\u001b[31m b
+    c\u202e
+    """
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text.replace("\r\n", "\n"))
 
 
 def _ended(sentence: str) -> str:

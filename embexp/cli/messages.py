@@ -23,7 +23,7 @@ from embexp.config.session import known_model, option_files
 from embexp.core.arguments import TRAINING_ARGUMENTS, field_defaults, type_words
 from embexp.core.environment import lack_of
 from embexp.core.redaction import Redacting, redacted
-from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed
+from embexp.errors import EmbexpError, Problem, as_typed, did_you_mean, listed, printable
 
 # Hydra puts the override that it has no use for into its message and nowhere else; tests/cli/test_messages.py pins it.
 _UNKNOWN = re.compile(
@@ -39,7 +39,7 @@ _CHOICE_OF_STAGE = re.compile(r"(?P<group>\w+)@adapt\.(?P<stage>[\w-]+)\.(?P=gro
 
 def explain(error: BaseException) -> str:
     """The one message a person needs: what was given, what was expected, what to type."""
-    return redacted(str(_explained(error)))
+    return printable(redacted(str(_explained(error))))
 
 
 def coloured(message: str, stream: TextIO) -> str:

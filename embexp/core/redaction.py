@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from embexp.errors import printable
+
 MASK = "***"
 _NAME = (
     r"(?:password|passwd|passphrase|secret|credentials?|connection_string|(?:^|[\W_])(?:pwd|dsn|token|bearer|authorization"
@@ -81,10 +83,10 @@ def is_secret_name(name: str) -> bool:
 
 
 class Redacting(logging.Formatter):
-    """Formats records of a log without the secrets in them."""
+    """Formats records of a log without the secrets in them, and without what would control a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record))
+        return printable(redacted(super().format(record)))
 
 
 def _secrets_of_environment() -> Iterator[str]:

@@ -1,12 +1,12 @@
 """The files of a run that show what training did: per-example scores, reports, changed examples, pictures."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy
 
+from embexp.core.escaping import report_csv
 from embexp.evaluation.metrics import Measure, value_of
 from embexp.evaluation.scores import Evaluator, Scores, verdict_split, write_examples
 from embexp.evaluation.stats.resampling import GROUP
@@ -87,10 +87,8 @@ def write_examples_csv(path: Path, models: Mapping[str, Scores], column: str) ->
             names = dict(zip(examples["gold"], examples["label"], strict=True))
             columns[f"{name}_class"] = [names.get(each, each) for each in found]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+    rows = zip(*columns.values(), strict=True)
+    path.write_text(report_csv([[*columns], *rows]), encoding="utf-8-sig", newline="")
 
 
 def _pictures(

@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from embexp.config.session import shell_command
 from embexp.core.arguments import COUNT_FROM_0, LegalValues, problems_with, refuse
 from embexp.core.claims import held, is_held
+from embexp.core.escaping import say
 from embexp.core.file_contents import megabytes
 from embexp.core.run_folder import FREED, LAYOUT, RECORD, is_closed, read_record, write_json
 from embexp.data.cache import cache_alone
@@ -310,6 +311,6 @@ def clean_command() -> None:
     from embexp.cli.app import run_command
 
     def task(config: DictConfig, _choices: dict, _folder: Path) -> None:
-        print(clean(config.paths, config.free, config.older, config.show))
+        say(clean(config.paths, config.free, config.older, config.show))
 
     run_command(task, "clean", rewrite=as_lists)

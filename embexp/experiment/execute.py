@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.escaping import file_console, output_console
 from embexp.core.file_contents import WORTH_LINKING, disk_use, megabytes
 from embexp.core.run_context import EXPORTING, LOADING, RunContext, import_training_libraries, run_part, timed
 from embexp.core.run_folder import RECORD, write_json
@@ -22,7 +23,7 @@ from embexp.experiment.unknown_tokens import UNKNOWN, base_findings, is_stand_in
 from embexp.exports.delivery import TrainedModel, make_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.models.tokens import unknown_by_model
-from embexp.reports.tables import file_console, output_console, print_closing, print_table, profile_table
+from embexp.reports.tables import print_closing, print_table, profile_table
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import is_closed_part, sent_trainings
 from embexp.training.checkpoints import strip
@@ -113,7 +114,7 @@ def execute(
 def _print_report(plan: RunPlan, journal: Journal, context: RunContext, console: "Console") -> None:
     """The closing table, where all is, and what took the time."""
     print_closing(journal.result, console)
-    console.print(f"{'disk':<11}{_disk_line(plan)}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{'disk':<11}{_disk_line(plan)}", soft_wrap=True, highlight=False)
     if plan.config.get("profile") and (seconds := context.timer.seconds()):
         print_table(profile_table(seconds), console)
 

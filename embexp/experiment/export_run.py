@@ -13,6 +13,7 @@ from embexp.config.compose import instantiate, resolve
 from embexp.config.session import shell_command, typed_overrides
 from embexp.core.arguments import refuse
 from embexp.core.claims import held
+from embexp.core.escaping import say
 from embexp.core.run_context import import_training_libraries
 from embexp.core.run_folder import RESULT, find_run, read_config, read_json, read_record, status_of, write_json
 from embexp.data.dataset import EmbeddingDataset
@@ -177,9 +178,9 @@ def _with_trust() -> str:
 def _deliver(exports: Sequence[Export], trained: "TrainedModel") -> list[Exported]:
     made = [*make_exports(exports, trained)]
     for line in export_lines([each.record() for each in made if not each.problem]):
-        print(line)
+        say(line)
     if not all(each.problem for each in made):
-        print(f"in {trained.output}/")
+        say(f"in {trained.output}/")
     if trained.run_folder:
         _record_exports(trained.run_folder, trained.config, made)
     if failed := [each for each in made if each.problem]:

@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from embexp.config.compose import resolve
 from embexp.config.session import shell_command
 from embexp.core.arguments import RESAMPLES, problems_with, refuse
+from embexp.core.escaping import say
 from embexp.errors import ConfigError, listed
 from embexp.evaluation.metrics import Measure
 from embexp.evaluation.stats.power import Prospect, design_of, measured_variances, needed_to_show, rows_of
@@ -285,8 +286,8 @@ def gate_command() -> None:
     except SystemExit as end:  # 1: a mistake, 2: an unknown flag, which must not look like decisions
         sys.exit(ERROR if end.code in (1, 2) else end.code)
     for found in decided:
-        print(json.dumps(null_for_nan(found), indent=2, ensure_ascii=False))
-        print(f"{found['decision']}: {found['reason']}", file=sys.stderr)
+        say(json.dumps(null_for_nan(found), indent=2, ensure_ascii=False))
+        say(f"{found['decision']}: {found['reason']}", file=sys.stderr)
         sys.exit(found["exit_code"])
 
 

@@ -13,6 +13,7 @@ from embexp.config.compose import instantiate, resolve
 from embexp.core.arguments import COUNT_FROM_0, problems_with
 from embexp.core.claims import held
 from embexp.core.environment import environment_tags
+from embexp.core.escaping import output_console, say
 from embexp.core.run_context import import_data_libraries, import_training_libraries
 from embexp.core.run_folder import write_json, write_text
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
@@ -30,7 +31,7 @@ from embexp.models.tokens import unknown_by_model
 from embexp.protocols import BaseModel, Tracker
 from embexp.reports.changed_examples import KIND_OF
 from embexp.reports.comparisons import NOTE, as_csv, as_markdown, model_tables, spread_markdown
-from embexp.reports.tables import fitting, output_console, print_table
+from embexp.reports.tables import fitting, print_table
 from embexp.tracking.journal import Journal
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ def _write(plan: _EvaluationPlan, rows: Sequence[Mapping[str, Any]], journal: Jo
         write_text(plan.folder / name, text)
         journal.log_artifact(plan.folder / name)
     write_json(plan.folder / "models.json", rows)
-    print(f"in         {plan.folder}\ntracked    {plan.tracker.where()}")
+    say(f"in         {plan.folder}\ntracked    {plan.tracker.where()}")
 
 
 def _write_predictions(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journal: Journal) -> None:
@@ -293,7 +294,7 @@ def _write_predictions(plan: _EvaluationPlan, scores: Mapping[str, AllScores], j
                     journal.log_artifact(path, path.parent.name)
     for label, folder in (("examples", "reports"), ("pictures", "plots")):
         if files := sorted((plan.folder / folder).glob("*")):
-            print(f"{label:<11}{plan.folder / folder}: {', '.join(file.name for file in files)}")
+            say(f"{label:<11}{plan.folder / folder}: {', '.join(file.name for file in files)}")
 
 
 def _write_spread(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journal: Journal) -> None:
@@ -310,7 +311,7 @@ def _write_spread(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journa
     if tables:
         write_text(plan.folder / "spread.md", "\n".join(tables))
         journal.log_artifact(plan.folder / "spread.md")
-        print(f"spread     {plan.folder / 'spread.md'}: similarities by gold score or label")
+        say(f"spread     {plan.folder / 'spread.md'}: similarities by gold score or label")
 
 
 def evaluate_command() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.config.session import shell_command
+from embexp.core.escaping import as_markdown_block, as_markdown_code, as_markdown_text
 from embexp.core.run_folder import write_text
 from embexp.exports.delivery import is_local, public, without_folders
 from embexp.losses.catalogue import citations_of, class_name
@@ -82,6 +83,7 @@ def _model_card(
     card = ModelCard.from_template(
         _card_data(result, config, sharing, losses),
         template_path=str(_TEMPLATE),
+        **{"md": as_markdown_text, "code": as_markdown_code, "block": as_markdown_block, "quoted": json.dumps},
         title=_title(result, sharing),
         base=base,
         base_facts=base_line,
@@ -134,9 +136,8 @@ def _card_data(
     trained_on = _hub_datasets([config["dataset"], config.get("adapt")])
     rows = result.get("params", {}).get("dataset.train_rows")
     tags = ["sentence-transformers", "sentence-similarity", "feature-extraction", "dense", "generated_from_trainer"]
-    tags += [
-        f"loss:{name}" for name in dict.fromkeys(class_name(loss) for loss in losses if "_trained_by_" not in loss)
-    ]
+    named = dict.fromkeys(class_name(loss) for loss in losses if "_trained_by_" not in loss)
+    tags += [f"loss:{name}" for name in named]
     return ModelCardData(
         language=list(sharing.languages) or None,
         license=sharing.license,
@@ -243,14 +244,13 @@ def _base_model_id(result: Mapping[str, Any]) -> str | None:
 
 def _base_facts(result: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[str, str]:
     """The base model's name with its changes, and the same with revision and sha256 if known."""
-    tags = result["tags"]
+    tags, name = result["tags"], as_markdown_text(result["choices"]["model"])
     if tags.get("base_model.source") == "scratch":
-        name = result["choices"]["model"]
         return f"{name}, from scratch", f"{name}, from scratch: random weights"
-    name = _base_model_id(result) or Path(tags["base_model.id"]).name
+    name = as_markdown_text(_base_model_id(result) or Path(tags["base_model.id"]).name)
     known = {"revision": tags.get("base_model.revision"), "sha256": tags.get("base_model.sha256")}
-    facts = [f"{key} `{value}`" for key, value in known.items() if value]
-    changes = [*_base_changes(model)]
+    facts = [f"{key} {as_markdown_code(value)}" for key, value in known.items() if value]
+    changes = [*map(as_markdown_text, _base_changes(model))]
     return ", ".join([name, *changes]), ", ".join([name, *facts, *changes])
 
 

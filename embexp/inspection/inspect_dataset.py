@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from embexp.core.escaping import say
 from embexp.inspection.collect import bars_of
 
 if TYPE_CHECKING:
@@ -153,10 +154,10 @@ def inspect_command() -> None:
     typed = sys.argv[1:]
 
     def task(config: DictConfig, choices: dict[str, Any], _folder: Path) -> None:
-        from embexp.reports.tables import output_console
+        from embexp.core.escaping import output_console
 
         text, console = inspect(config, choices, typed), output_console()
-        print("\n".join(_fitted(text, console.width)) if console.is_terminal and config.format == "text" else text)
+        say("\n".join(_fitted(text, console.width)) if console.is_terminal and config.format == "text" else text)
 
     run_command(task, "inspect")
 

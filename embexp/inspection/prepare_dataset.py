@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from embexp.core.escaping import say
+
 if TYPE_CHECKING:
     from embexp.data.dataset import EmbeddingDataset
 
@@ -56,11 +58,11 @@ def prepare(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
         logger.info("%s", report)
     write_dataset(dataset, folder, resolved["format"], config={key: resolved[key] for key in ("dataset", "conversion")})
     rows = ", ".join(f"{split} {rows.num_rows:,}" for split, rows in dataset.splits.items())
-    print(f"{folder}/ holds {name} as {dataset.shape.name} ({rows} rows).")
+    say(f"{folder}/ holds {name} as {dataset.shape.name} ({rows} rows).")
     command = training_command(
         [f"dataset={folder}/", *kept(typed, ("conversion", "paths"))], dataset, [dataset.shape.name], builder.settings
     )
-    print(f"Train on it: {command}" if command else f"Note: {cannot_train(dataset)}.")
+    say(f"Train on it: {command}" if command else f"Note: {cannot_train(dataset)}.")
     return folder
 
 
@@ -87,7 +89,7 @@ def init_command() -> None:
     from embexp.cli.app import run_command
 
     def task(config: DictConfig, choices: dict[str, Any], _folder: Path) -> None:
-        print(init(config, choices))
+        say(init(config, choices))
 
     run_command(task, "init", _with_dataset)
 

@@ -1,6 +1,5 @@
 """The most similar pairs in a file of texts: read with their lines, encoded once each, mined, shown and written."""
 
-import csv
 import json
 import logging
 import math
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from embexp.core.arguments import COUNT, COUNT_FROM_0, LegalValues, problems_with, refuse
+from embexp.core.escaping import report_csv, say
 from embexp.errors import ConfigError, DataError, listed
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def pairs_command() -> None:
     from embexp.cli.app import run_command
 
     def task(config: DictConfig, choices: dict[str, Any], _folder: Path) -> None:
-        from embexp.reports.tables import output_console
+        from embexp.core.escaping import output_console
 
-        print(pairs(config, choices, output_console().width)[1])
+        say(pairs(config, choices, output_console().width)[1])
 
     run_command(task, "pairs")
 
@@ -324,12 +324,10 @@ def _counted(number: int, what: str) -> str:
 
 
 def _write(path: Path, found: Sequence[Mapping[str, Any]]) -> None:
-    """All pairs; a CSV begins with the byte order mark by which spreadsheets recognise UTF-8."""
+    """All pairs; a CSV has no formulas, and begins with the byte order mark by which spreadsheets recognise UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".jsonl":
         path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found), encoding="utf-8")
         return
-    with open(path, "w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, _COLUMNS)
-        writer.writeheader()
-        writer.writerows(found)
+    rows = ([row[column] for column in _COLUMNS] for row in found)
+    path.write_text(report_csv([_COLUMNS, *rows]), encoding="utf-8-sig", newline="")

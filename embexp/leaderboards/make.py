@@ -16,6 +16,7 @@ from embexp.cli.quoting import quoted
 from embexp.config.compose import instantiate, resolve
 from embexp.config.session import shell_command
 from embexp.core.arguments import RESAMPLES, LegalValues, problems_with, refuse
+from embexp.core.escaping import say
 from embexp.core.run_folder import write_json, write_text
 from embexp.errors import ConfigError
 from embexp.evaluation.stats.multiple_comparisons import CorrectedVerdict, correct_verdicts
@@ -256,7 +257,7 @@ _FORMATS = {"markdown": as_markdown, "csv": as_csv, "latex": as_latex}
 def _print(leaderboard: Leaderboard, form: str | None) -> None:
     """The leaderboard on the terminal, or as text to copy."""
     if form:
-        print(_FORMATS[form](leaderboard).removeprefix("\ufeff"), end="")  # which is for files
+        say(_FORMATS[form](leaderboard).removeprefix("\ufeff"), end="")  # which is for files
     else:
         print_leaderboard(leaderboard)
 
@@ -304,6 +305,6 @@ def _keep(
     for folder in folders:
         write_leaderboard(leaderboard, folder)
     for folder in (requested + own) * (settings["format"] is None):
-        print(f"in         {folder}")
+        say(f"in         {folder}")
     if source.parent:
         send_leaderboard(folders[0], source, tracker)

@@ -3,6 +3,7 @@
 import base64
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from embexp.leaderboards.tables import as_csv, as_latex, as_markdown, bottom_lin
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, SeedResult, label
 from embexp.reports.verdict_words import in_words, kind_of
 
+_STARTS_UI = re.compile(r"mlflow ui --backend-store-uri (?:[\w:/.@%+-]+|'[^'\n]+')")  # a run's folder may say another
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _NUMBERS = ("score", "95 % interval", "std", "seeds", "difference", "95 % interval", "p", "verdict")
 
@@ -72,7 +74,8 @@ def _in_words(leaderboard: Leaderboard) -> Iterator[str]:
 def _opened_by(leaderboard: Leaderboard) -> str:
     """What to type before the links to a tracker's pages answer; empty where they do without."""
     pages = [each.page for cell in leaderboard.cells for each in cell.by_seed]
-    return next((found for page in pages if (found := page.partition(" (after: ")[2].removesuffix(")"))), "")
+    commands = (page.partition(" (after: ")[2].removesuffix(")") for page in pages)
+    return next(filter(_STARTS_UI.fullmatch, commands), "")
 
 
 def _seed(result: SeedResult, place: Path | None) -> dict[str, Any]:

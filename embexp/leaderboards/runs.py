@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from embexp.core.escaping import say
 from embexp.core.run_folder import (
     LAYOUT,
     LAYOUT_TAG,
@@ -197,6 +198,6 @@ def send_leaderboard(folder: Path, source: RunSource, tracker: Tracker) -> None:
     except TrackingError as error:
         if not source.folder:
             raise
-        print(f"The files were not sent: {error}", file=sys.stderr)
+        say(f"The files were not sent: {error}", file=sys.stderr)
         return
-    print(f"tracked    {tracker.where()}, {ARTIFACTS}/")
+    say(f"tracked    {tracker.where()}, {ARTIFACTS}/")

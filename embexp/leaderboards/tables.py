@@ -1,7 +1,5 @@
 """A leaderboard as tables: on the terminal, as Markdown and as CSV."""
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,8 +7,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from embexp.core.escaping import as_markdown_code, as_markdown_text, markdown_table, output_console, report_csv
 from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, label
-from embexp.reports.tables import fitting, narrowing, output_console, print_table, table_of
+from embexp.reports.tables import fitting, narrowing, print_table, table_of
 from embexp.reports.verdict_words import kind_of, margin_line
 
 _MOST_LINES = 40  # of a table on a terminal; files have all of them
@@ -72,9 +71,9 @@ def print_leaderboard(leaderboard: Leaderboard) -> None:
     for variants in _tables(leaderboard):
         print_table(fitting(variants, console), console)
     for note in notes_of(leaderboard):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        console.print(note, highlight=False, soft_wrap=True)
     for name, text in bottom_lines_of(leaderboard):
-        console.print(f"{name:<12}{text}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{name:<12}{text}", highlight=False, soft_wrap=True)
 
 
 def notes_of(leaderboard: Leaderboard) -> list[str]:
@@ -156,31 +155,19 @@ def as_markdown(leaderboard: Leaderboard) -> str:
     """All cells with their costs, and the notes."""
     headings, lines = _ranking(leaderboard)
     headings = (*headings, *(cost.heading for cost in leaderboard.costs), "front")
-    table = [headings, ["---"] * len(headings)]
+    table = []
     for line, cell in zip(lines, leaderboard.cells, strict=True):
         costs = (cell.cost_text(cost) for cost in leaderboard.costs)
         table.append((*line, *costs, "o" if cell.on_front else ""))
-    written = [f"| {' | '.join(map(_escaped, line))} |" for line in table] if lines else []
-    notes = [f"- {_escaped(note)}" for note in notes_of(leaderboard)]
+    written = markdown_table(headings, table) if table else []
+    notes = [f"- {as_markdown_text(note)}" for note in notes_of(leaderboard)]
     said = bottom_lines_of(leaderboard)
-    todo = [f"- **{name}** {_code(text) if name == 'type' else _escaped(text)}" for name, text in said]
-    return "\n".join([f"# {_escaped(leaderboard.title)}", "", *todo, *[""] * bool(todo), *written, "", *notes]) + "\n"
-
-
-def _code(text: str) -> str:
-    """A command that can be copied from Markdown as it is.
-
-    >>> _code("a `b`")
-    '`` a `b` ``'
-    """
-    return f"`` {text} ``" if "`" in text else f"`{text}`"
-
-
-def _escaped(text: str) -> str:
-    """A text that Markdown shows as it is."""
-    for character in "\\`*_<|[":
-        text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())
+    shown = (as_markdown_code(text) if name == "type" else as_markdown_text(text) for name, text in said)
+    todo = [f"- **{name}** {text}" for (name, _), text in zip(said, shown, strict=True)]
+    return (
+        "\n".join([f"# {as_markdown_text(leaderboard.title)}", "", *todo, *[""] * bool(todo), *written, "", *notes])
+        + "\n"
+    )
 
 
 _LATEX = str.maketrans(
@@ -240,12 +227,10 @@ def _values_of(cell: LeaderboardCell) -> dict[str, Any]:
 
 def as_csv(leaderboard: Leaderboard) -> str:
     """All numbers, a line for each cell; begins with the byte order mark by which spreadsheets recognise UTF-8."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     costs = [cost.name for cost in leaderboard.costs]
-    writer.writerow([*leaderboard.row_keys, *leaderboard.column_keys, *_OF_A_CELL, *costs])
+    lines: list[list[Any]] = [[*leaderboard.row_keys, *leaderboard.column_keys, *_OF_A_CELL, *costs]]
     for cell in leaderboard.cells:
         texts = [" ".join(each) if isinstance(each, tuple) else each for each in _values_of(cell).values()]
         values = ["" if isinstance(each, float) and math.isnan(each) else each for each in texts]
-        writer.writerow([*cell.row, *cell.column, *values, *(cell.costs.get(cost, "") for cost in costs)])
-    return f"\ufeff{text.getvalue()}"
+        lines.append([*cell.row, *cell.column, *values, *(cell.costs.get(cost, "") for cost in costs)])
+    return f"\ufeff{report_csv(lines)}"

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy
 
+from embexp.core.escaping import as_markdown_text, markdown_table
 from embexp.reports.tables import shortened
 
 _Row = dict[str, Any]
@@ -166,7 +167,7 @@ def write_changed(path: Path, subject: str, rows: Sequence[_Row], kind: str, num
         number: how many examples each table has at most.
     """
     lines = [
-        f"# Changed examples: {_cell(subject)}",
+        f"# Changed examples: {as_markdown_text(subject)}",
         "",
         f"{_summary(rows)} {_EXPLANATIONS[kind]}",
         *_section("What training broke", broken(rows, number), "Training made no example worse."),
@@ -189,11 +190,7 @@ def _summary(rows: Sequence[_Row]) -> str:
 def _section(heading: str, rows: Sequence[_Row], without: str) -> list[str]:
     if not rows:
         return ["", f"## {heading}", "", without]
-    lines = [_line(_HEADINGS), _line("---:" if name != "texts" else "---" for name in _HEADINGS)]
-    lines += [
-        _line([*map(_cell, cells[:-1]), "<br>".join(map(_cell, cells[-1].split("\n")))]) for cells in map(_cells, rows)
-    ]
-    return ["", f"## {heading}", "", *lines]
+    return ["", f"## {heading}", "", *markdown_table(_HEADINGS, map(_cells, rows), right=range(len(_HEADINGS) - 1))]
 
 
 def _cells(row: _Row) -> tuple[str, ...]:
@@ -215,14 +212,3 @@ def _shown(value: Any) -> str:
         return shortened(value, 20)
     number = float(value)
     return f"{number:.0f}" if number.is_integer() else f"{number:.3f}"
-
-
-def _line(cells: Any) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(text: str) -> str:
-    """A text that Markdown shows as it is."""
-    for character in "\\`*_<|[":
-        text = text.replace(character, f"\\{character}")
-    return text

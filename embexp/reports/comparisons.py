@@ -1,7 +1,5 @@
 """Comparisons: several models scored without training, as tables; two runs on a page of Markdown."""
 
-import csv
-import io
 import itertools
 import math
 import re
@@ -12,7 +10,8 @@ import numpy
 from rich.cells import cell_len
 from rich.table import Table
 
-from embexp.reports.tables import fitting, narrowing, output_console, print_table, shortened, table_of
+from embexp.core.escaping import as_markdown_text, markdown_table, output_console, report_csv, say
+from embexp.reports.tables import fitting, narrowing, print_table, shortened, table_of
 from embexp.reports.verdict_words import margin_line, undecided_lines, unit_lines
 
 _Row = Mapping[str, Any]
@@ -39,8 +38,7 @@ def as_markdown(rows: Sequence[_Row]) -> str:
     """The same as Markdown."""
     parts = []
     for title, headings, lines in _sections(rows):
-        table = [f"| {' | '.join(line)} |" for line in (headings, ["---"] * len(headings), *lines)]
-        parts.append("\n".join([f"**{title}**", "", *table]))
+        parts.append("\n".join([f"**{as_markdown_text(title)}**", "", *markdown_table(headings, lines)]))
     return "\n\n".join([*parts, NOTE.replace("*", "\\*")]) + "\n"
 
 
@@ -92,17 +90,15 @@ def _scores(row: _Row, key: str, others: Sequence[str]) -> list[str]:
 
 def as_csv(rows: Sequence[_Row]) -> str:
     """All numbers, a column for each."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     parts = ("value", "low", "high", "to_best", "p", "is_best")
     keys, costs = [*rows[0]["scores"]], [cost for cost in _COSTS if cost in rows[0]]
     others = [*rows[0].get("metrics", ())]
-    writer.writerow(["model", *(f"{key} {part}" for key in keys for part in parts), *others, *costs])
+    lines: list[list[Any]] = [["model", *(f"{key} {part}" for key in keys for part in parts), *others, *costs]]
     for row in rows:
         scores = [row["scores"][key][part] for key in keys for part in parts]
         more = [*(row["metrics"][other] for other in others), *(row[cost] for cost in costs)]
-        writer.writerow([row["model"], *scores, *more])
-    return text.getvalue()
+        lines.append([row["model"], *scores, *more])
+    return report_csv(lines)
 
 
 _MOST_VALUES = 10  # different gold scores with a line each; of more fifths are made
@@ -144,11 +140,11 @@ def spread_markdown(title: str, gold: Sequence[float], models: Mapping[str, Sequ
     Args:
         models: each one's similarities by its name.
     """
-    lines = [_HEADINGS, ["---"] * len(_HEADINGS)]
+    lines: list[Sequence[str]] = []
     for model, similarities in models.items():
         for name, number, *quantiles in _spread_of(gold, similarities):
             lines.append((model, name, f"{number:,}", *(f"{value:.3f}" for value in quantiles)))
-    return "\n".join([f"**{title}**", "", *(f"| {' | '.join(line)} |" for line in lines)]) + "\n"
+    return "\n".join([f"**{as_markdown_text(title)}**", "", *markdown_table(_HEADINGS, lines)]) + "\n"
 
 
 def comparison_page(found: Mapping[str, Any]) -> str:
@@ -157,14 +153,14 @@ def comparison_page(found: Mapping[str, Any]) -> str:
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    yield f"# {' and '.join(found['names'])}\n"
+    yield f"# {as_markdown_text(' and '.join(found['names']))}\n"
     for label, runs in zip(("first", "second"), found["runs"], strict=True):
         for run in runs:
             cost = "" if run["seconds"] is None else f", {run['seconds']:,.0f} s"
             about = f"{run['name']}, seed {run['seed']}{cost}; against its base: {run['verdict']}"
-            yield f"- {label}: {about} ({run['folder']})"
+            yield f"- {label}: {as_markdown_text(about)} ({as_markdown_text(run['folder'])})"
     yield "\n## Metrics of the trained models: second minus first\n"
-    yield from markdown_table(
+    yield from table_or_nothing(
         ("metric", "first", "second", "difference", "95 % interval", "p (Holm)", "verdict"),
         [_metric_cells(row) for row in found["metrics"]],
     )
@@ -181,19 +177,19 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["other_tests"]:
         yield "\n## Other tests of no difference (p not corrected for their number)\n"
         rows = [(row["metric"], row["test"], f"{row['p']:.4f}") for row in found["other_tests"]]
-        yield from markdown_table(("metric", "test", "p"), rows)
+        yield from table_or_nothing(("metric", "test", "p"), rows)
     for line in found["left_out"]:
-        yield f"Not compared: {line}."
+        yield f"Not compared: {as_markdown_text(line)}."
     yield "\n## What differs in the configuration\n"
-    yield from markdown_table(("key", "first", "second"), [tuple(map(str, row)) for row in found["configuration"]])
+    yield from table_or_nothing(("key", "first", "second"), [tuple(map(str, row)) for row in found["configuration"]])
     yield "\n## What differs in data, weights and versions\n"
-    yield from [f"- {line}" for line in found["data"]] or ["Nothing."]
+    yield from [f"- {as_markdown_text(line)}" for line in found["data"]] or ["Nothing."]
     for name, rows in found["changed"].items():
         if rows:
-            yield f"\n## Examples that changed most: {name}\n"
+            yield f"\n## Examples that changed most: {as_markdown_text(name)}\n"
             yield "Errors go from 0 (right) to 1; change above 0: the second run's model does better.\n"
             headings = ("change", "gold", "first", "second", "texts")
-            yield from markdown_table(headings, [tuple(map(_shown, _changed_cells(row))) for row in rows])
+            yield from table_or_nothing(headings, [tuple(map(_shown, _changed_cells(row))) for row in rows])
 
 
 def _changed_cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -208,19 +204,17 @@ def _metric_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         *(f"{mean:.4f}{'' if math.isnan(std) else f' ± {std:.4f}'}" for mean, std in means),
         f"{row['difference']:+.4f}",
     )
-    name = row["metric"] + ("\\*" if row["primary"] else "")
+    name = row["metric"] + ("*" if row["primary"] else "")
     return (name, *numbers, interval, p, row["verdict"])
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value).replace("|", "\\|").replace("\n", " ")
+    return f"{value:.4f}" if isinstance(value, float) else str(value).replace("\n", " ")
 
 
-def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table."""
-    if not rows:
-        return ["Nothing."]
-    return [f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows)]
+def table_or_nothing(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table; of one without rows a word."""
+    return markdown_table(headings, rows) if rows else ["Nothing."]
 
 
 # Columns of a page's tables that a narrow terminal goes without, what matters least first; files have all.
@@ -243,7 +237,7 @@ def print_page(page: str) -> None:
     """Print a page of Markdown; on a terminal with its tables as wide as that is."""
     console = output_console()
     if not console.is_terminal:
-        print(page)
+        say(page)
         return
     for is_table, lines in itertools.groupby(page.splitlines(), lambda line: line.startswith("|")):
         if is_table:
@@ -251,7 +245,7 @@ def print_page(page: str) -> None:
             print_table(fitting(_page_tables(headings, rows, console.width), console), console)
         else:
             for line in lines:
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+                console.print(line, highlight=False, soft_wrap=True)
 
 
 def _cells_in(line: str) -> list[str]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embexp.reports.comparisons import markdown_table
+from embexp.core.escaping import as_markdown_text
+from embexp.reports.comparisons import table_or_nothing
 from embexp.reports.pictures.canvas import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, picture, put_legend
 
 
@@ -85,11 +86,11 @@ def power_page(page: PowerPage) -> str:
 
 
 def _lines(page: PowerPage) -> Iterator[str]:
-    yield f"# What can be shown: {page.metric}\n"
+    yield f"# What can be shown: {as_markdown_text(page.metric)}\n"
     yield f"Variance between examples: {_source(page, page.has_examples)}."
     yield f"Variance between seeds: {_source(page, page.has_seeds)}."
     yield f"\n## Now: to show {page.wanted:g}, or to show equal models as equal within {page.margin:g}\n"
-    yield from markdown_table(_HEADINGS, [_cells(each) for each in page.comparisons])
+    yield from table_or_nothing(_HEADINGS, [_cells(each) for each in page.comparisons])
     yield "\n`smallest shown`: its interval excludes zero in 80 % of cases; `-`: no number does, the other as it is."
     if page.margin:
         yield f"A difference whose interval lies within {page.margin:g} comes out as equal, also if it excludes zero."
@@ -97,10 +98,10 @@ def _lines(page: PowerPage) -> Iterator[str]:
         yield "1 seed: the interval holds the examples only; a verdict is about these runs, not their configuration."
     leading = next(each for each in page.comparisons if each.name == page.leading)
     yield from _of_groups(page, leading)
-    yield f"\n## Smallest difference shown in 80 % of cases: {page.leading}\n"
+    yield f"\n## Smallest difference shown in 80 % of cases: {as_markdown_text(page.leading)}\n"
     heads = [_counted(number, "seed") for number in page.seeds]
     rows = [(leading.counted(size), *(f"{value:.4f}" for value in values)) for size, values in page.grid.items()]
-    yield from markdown_table(("examples", *heads), [*rows, *_times(page)])
+    yield from table_or_nothing(("examples", *heads), [*rows, *_times(page)])
     if not math.isnan(page.seconds):
         number = _counted(page.configurations, "configuration")
         yield f"\nTime: {page.seconds:,.0f} s a run, {number}, all seeds of each."

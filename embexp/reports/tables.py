@@ -1,10 +1,9 @@
 """Tables of one run for the terminal and for Markdown, stage by stage; and texts cut to a width."""
 
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len, chop_cells
@@ -14,6 +13,7 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
+from embexp.core.escaping import as_markdown_text, markdown_table, wide_console
 from embexp.core.run_context import overhead
 from embexp.data.columns import TAKEN
 from embexp.reports.verdict_words import BETTER, WORSE, kind_of, margin_line, undecided_lines, unit_lines
@@ -47,8 +47,8 @@ def _on_the_way_markdown(result: Mapping[str, Any]) -> list[str]:
     """The same as lines of Markdown; none of a run without stages before the main one."""
     if not result.get("stages"):
         return []
-    lines: list[Sequence[str]] = [_HEADINGS, ["---"] * len(_HEADINGS), *_on_the_way(result)]
-    return [f"On the way, by {result['primary']['key']}:", "", *(f"| {' | '.join(line)} |" for line in lines), ""]
+    title = f"On the way, by {as_markdown_text(result['primary']['key'])}:"
+    return [title, "", *markdown_table(_HEADINGS, [*_on_the_way(result)]), ""]
 
 
 def _on_the_way(result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -94,10 +94,9 @@ def _closing_tables(result: Mapping[str, Any]) -> list[Table]:
 def closing_markdown(result: Mapping[str, Any]) -> str:
     """The closing table as Markdown, for the run's page in the tracker."""
     rows = [_compared(row) for row in result["comparisons"] if row["headline"] or row["primary"]]
-    lines = [("metric", *_COMPARED), ["---"] * (len(_COMPARED) + 1), *(row for row in rows)]
-    table = [f"| {' | '.join(cell.replace('*', chr(92) + '*') for cell in line)} |" for line in lines]
-    found = [f"- {_found(warning)}" for warning in result.get("warnings", ())]
-    verdict = f"**{result['verdict']}** on {result['primary']['split']}; {result['training']}"
+    table = markdown_table(("metric", *_COMPARED), rows)
+    found = [f"- {as_markdown_text(_found(warning))}" for warning in result.get("warnings", ())]
+    verdict = f"**{result['verdict']}** on {result['primary']['split']}; {as_markdown_text(result['training'])}"
     return "\n".join([verdict, "", *table, "", *_on_the_way_markdown(result), *found]).rstrip() + "\n"
 
 
@@ -130,7 +129,7 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
     if result.get("stages"):
         print_table(fitting(_stages_tables(result), console), console)
     for line in _lines_below(result):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     for label, value in (
         ("data", "; ".join(result["data"])),
         ("evaluated", evaluated_line(result["comparisons"])),
@@ -144,7 +143,7 @@ def print_closing(result: Mapping[str, Any], console: Console) -> None:
         *(("export", line) for line in export_lines(result.get("exports", ()))),
         *(("note" if TAKEN in warning else "warning", _found(warning)) for warning in result.get("warnings", ())),
     ):
-        console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"{label:<11}{value}", soft_wrap=True, highlight=False)
 
 
 def _lines_below(result: Mapping[str, Any]) -> Iterator[str]:
@@ -247,24 +246,10 @@ def _found(warning: str) -> str:
 
 def as_text(table: Table) -> str:
     """A table as plain text, for a file, as wide as it needs to be."""
-    console = Console(width=1000, no_color=True)
+    console = wide_console()
     with console.capture() as captured:
         console.print(table)
     return captured.get()
-
-
-_OFF_TERMINAL = 120  # columns of a pipe or a file, unless COLUMNS says how many
-
-
-def output_console() -> Console:
-    """Where a command prints: as wide as the terminal is."""
-    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")
-    return console if console.is_terminal or os.environ.get("COLUMNS") else Console(width=_OFF_TERMINAL)
-
-
-def file_console(file: TextIO) -> Console:
-    """What prints into a file."""
-    return Console(file=file, width=_OFF_TERMINAL, no_color=True)
 
 
 def fitting(variants: Sequence[Table], console: Console) -> Table:

@@ -16,10 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from embexp.cli.messages import coloured
 from embexp.config.session import shell_command
 from embexp.core.claims import held
+from embexp.core.escaping import as_markdown_block
 from embexp.core.run_context import RunContext, Timer, only_warnings
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, readable, status_of, write_json, write_text
 from embexp.core.signals import unmasked
-from embexp.errors import ClaimLostError, SkippedJobError, TrackingError
+from embexp.errors import ClaimLostError, SkippedJobError, TrackingError, printable
 from embexp.experiment.sweep_record import end_sweep, job_folders
 from embexp.sweep.coordinator import SweepStopped, is_left
 from embexp.sweep.start import OPENED, OpenSweep
@@ -160,10 +161,10 @@ class closing_sweep:  # noqa: N801
 
 def _close_sweep(sweep: OpenSweep, status: str) -> int:
     """Print the leaderboard and the failures, store them with the parent run, and end it; the number of failures."""
+    from embexp.core.escaping import output_console
     from embexp.leaderboards.make import make_leaderboard, write_leaderboard
     from embexp.leaderboards.runs import runs_of_sweep
     from embexp.leaderboards.tables import as_markdown, print_leaderboard
-    from embexp.reports.tables import output_console
 
     console = output_console()
     folders = job_folders(sweep.folder)
@@ -175,8 +176,8 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
     write_leaderboard(board, sweep.folder / _BOARD)
     print_leaderboard(board)
     for line in failures:
-        print(coloured(line, sys.stdout))
-    note = as_markdown(board) + "".join(f"\n```\n{line}\n```\n" for line in failures)
+        print(coloured(printable(line), sys.stdout))
+    note = as_markdown(board) + "".join(f"\n{as_markdown_block(line)}\n" for line in failures)
     if status != "KILLED":
         end_sweep(sweep.folder)
     else:
@@ -188,7 +189,7 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
         page = sweep.tracker.page_of_sweep(sweep.id)
         sweep.tracker.finish("FAILED" if failed and status == "FINISHED" else status)
     except TrackingError as error:
-        console.print(f"{error} All of it is in {sweep.folder}; the same command sends it.", markup=False)
+        console.print(f"{error} All of it is in {sweep.folder}; the same command sends it.")
     lines = f"sweep      {sweep.id} in {sweep.folder}\ntracked    {sweep.tracker.where()}"
     lines += f"\npage       {page}" if page else ""
     console.print(lines, highlight=False, soft_wrap=True)

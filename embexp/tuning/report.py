@@ -1,7 +1,5 @@
 """What a study found: the best trial with its test score, all trials as tables, and the files that show them."""
 
-import csv
-import io
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from embexp.config.session import shell_command
+from embexp.core.escaping import as_markdown_text, markdown_table, output_console, report_csv
 from embexp.core.run_folder import RESULT, read_json, write_text
 from embexp.reports.pictures.learning_curves import draw_study_history
-from embexp.reports.tables import fitting, narrowing, output_console, print_table, shortened, table_of
+from embexp.reports.tables import fitting, narrowing, print_table, shortened, table_of
 from embexp.tracking.journal import Journal
 from embexp.tuning.study import STATES, TWIN, OpenStudy, first_line_of_error, sampled_overrides
 
@@ -39,21 +38,18 @@ def _study_tables(rows: Sequence[_Row], metric: str) -> list[Table]:
 def _study_markdown(rows: Sequence[_Row], closing: Sequence[tuple[str, str]]) -> str:
     """The lines below the table, which are read first, then the same table."""
     headings, *lines = _lines(rows)
-    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-    table = [f"| {' | '.join(line)} |" for line in (headings, ["---"] * len(headings), *cells)]
-    return "\n".join([*(f"- **{label}** {text}" for label, text in closing), "", *table]) + "\n"
+    said = (f"- **{label}** {as_markdown_text(text)}" for label, text in closing)
+    return "\n".join([*said, "", *markdown_table(headings, lines)]) + "\n"
 
 
 def _study_csv(rows: Sequence[_Row]) -> str:
     """All numbers in full, a column for each key."""
     keys = [*rows[0]["drawn"]] if rows else []
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", "value", *keys, "note"])
+    lines: list[list[Any]] = [["trial", "state", "value", *keys, "note"]]
     for row in rows:
         drawn = (row["drawn"].get(key) for key in keys)
-        writer.writerow([row["trial"], row["state"], row["value"], *drawn, row["note"]])
-    return text.getvalue()
+        lines.append([row["trial"], row["state"], row["value"], *drawn, row["note"]])
+    return report_csv(lines)
 
 
 def _lines(rows: Sequence[_Row]) -> list[list[str]]:
@@ -102,7 +98,7 @@ def close_study(search: OpenStudy, journal: Journal, metric: str) -> dict[str, A
     print_table(fitting(_study_tables(rows, metric), console), console)
     where = [("study", f"{search.id} in {search.folder}"), ("tracked", journal.tracker.where())]
     for label, text in (*closing, *where):
-        console.print(f"{label:<11}{text}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"{label:<11}{text}", soft_wrap=True, highlight=False)
     return journal.result
 
 

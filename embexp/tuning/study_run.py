@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from embexp.config.compose import check_arguments, composed, instantiate, resolve
 from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.core.environment import lack_of, versions
+from embexp.core.escaping import say
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import changes
 from embexp.errors import ConfigError, TrainingError
@@ -63,7 +64,7 @@ class _StudyProgress:
         self.num_shown += 1
         self.log(trial)
         drawn = " ".join(sampled_overrides(self.search, trial, shown))
-        print(f"trial {trial.number} {drawn}: {_outcome(trial)} | {self.line()}", flush=True)
+        say(f"trial {trial.number} {drawn}: {_outcome(trial)} | {self.line()}")
 
     def log(self, trial: "FrozenTrial") -> None:
         """Log the value of a trial that is done, and the best so far."""

@@ -51,7 +51,7 @@ def test_the_title_names_the_modifier():
 
 
 def test_the_closing_words_say_where_things_are():
-    console = Console(width=120, no_color=True)
+    console = Console(width=120, no_color=True, markup=False)
     result = result_of()
     result["comparisons"] = [row | {"data": "graded", "examples": 1379} for row in result["comparisons"]]
     with console.capture() as captured:

@@ -9,11 +9,12 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from embexp.cli.messages import TerminalFormatter, coloured
+from embexp.core.escaping import output_console
 from embexp.inspection.inspect_dataset import _fitted
 from embexp.reports import comparisons
 from embexp.reports.comparisons import model_tables, print_page
 from embexp.reports.power_page import Comparison, PowerPage, power_page
-from embexp.reports.tables import fitting, output_console, print_table
+from embexp.reports.tables import fitting, print_table
 from embexp.tuning.report import _study_tables
 
 KEY = "test/sts/spearman_cosine"
