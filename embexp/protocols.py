@@ -212,6 +212,7 @@ class Engine(Protocol):
 
     Attributes:
         scope: what the names of its workers begin with: this engine, in this place, such as `slurm:<cluster>/`.
+        is_here: whether all of its workers run on this machine and in this Python, once it has begun.
         outlives: whether its workers go on when the process that submitted them ends.
         retries: how often a job is tried again whose worker died.
         pause: seconds between two looks at the workers.
@@ -221,6 +222,9 @@ class Engine(Protocol):
 
     @property
     def scope(self) -> str: ...
+
+    @property
+    def is_here(self) -> bool: ...
 
     @property
     def outlives(self) -> bool: ...

@@ -46,6 +46,7 @@ ONLY_IN = {
     "requests": {"data/sources.py", "steps/llm/client.py"},
     "pydantic": {"steps/llm/chat.py"},
     "rensa": {"steps/dedup/near.py"},
+    "ray": {"engines/ray.py"},
     "submitit": {"engines/slurm.py"},
     "onnxruntime": {"exports/onnx_export.py"},
 }
@@ -55,7 +56,7 @@ HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid",
 IMPORTED_LATE = {"models/packed.py", "training/callbacks.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 SAY_NOTHING = {"utils", "common", "helpers", "misc"}
-MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 255, 350, 60, 110
+MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 257, 350, 60, 110
 
 
 @functools.cache

@@ -79,7 +79,7 @@ class LocalEngine:
         gpus: see `gpu_of_each`.
     """
 
-    outlives, retries, pause, then, jobs_per_worker = False, 0, 0.1, "wait", None
+    is_here, outlives, retries, pause, then, jobs_per_worker = True, False, 0, 0.1, "wait", None
 
     def __init__(self, gpus: list[int | str] | None = None) -> None:
         self.gpus = gpus

@@ -9,6 +9,7 @@ import getpass
 import logging
 import math
 import os
+import platform
 import re
 import shutil
 import signal
@@ -62,7 +63,7 @@ class SlurmEngine:
         sbatch: other options by their names, such as `{account: mine, constraint: a100}`.
     """
 
-    outlives = True
+    outlives, is_here = True, False
 
     def __init__(
         self,
@@ -110,6 +111,8 @@ class SlurmEngine:
 
     def begin(self, sweep: str, folder: Path) -> None:
         cluster = re.search(r"^ClusterName\s*=\s*(\S+)", _output("scontrol", "show", "config"), re.MULTILINE)
+        hosts = {name.partition(".")[0] for name in _output("sinfo", "-h", "-N", "-o", "%n").split()}
+        self.is_here = hosts == {platform.node().partition(".")[0]}
         self.scope = f"slurm:{cluster[1] if cluster else ''}/"
         self.name, self.folder = f"embexp-{sweep}", folder.absolute() / _LOGS
 

@@ -29,6 +29,7 @@ from embexp.experiment.sweep_record import TRIALS, read_sweep
 from embexp.protocols import Engine
 from embexp.sweep.jobs import Job, JobRunner, Outcome, record_death
 from embexp.sweep.progress import Progress, found_in
+from embexp.sweep.shared import Shared, check_store, share
 from embexp.sweep.slots import ENGINE, JOB, End, packed, read_end, unpacked, worker_for, write_end
 
 logger = logging.getLogger("embexp.sweep")
@@ -66,6 +67,7 @@ def run_in_workers(runner: JobRunner, jobs: Sequence[Job], workers: int, progres
     """How each job ended.
 
     Raises:
+        ConfigError: workers on other machines cannot reach the store.
         EngineError: the engine is not there, or its workers end before they take a job.
         KeyboardInterrupt, Terminated: this process was stopped. Workers that cannot outlive it are, too, and their runs
             are closed as KILLED.
@@ -74,6 +76,8 @@ def run_in_workers(runner: JobRunner, jobs: Sequence[Job], workers: int, progres
     engine = instantiate(OmegaConf.to_container(runner.config.sweep.engine, resolve=True))
     folder = Path(runner.config.hydra.sweep.dir)
     engine.begin(read_sweep(_sweep_of(folder))["id"], folder)
+    if warning := check_store(instantiate(runner.tracking()).store(), engine.is_here):
+        logger.warning("%s", warning)
     return _Coordinator(engine, runner, jobs, workers, progress).run()
 
 
@@ -182,13 +186,13 @@ class _Coordinator:
         """Free the jobs whose workers are gone, or wait to be started once more; one that kills its workers failed."""
         for job in (job for job in self.jobs if job.number in held):
             name = held[job.number].job
-            state = states.get(name, "")
-            if not name.startswith(self.engine.scope) or state == "running":
+            state, is_ours = states.get(name, ""), name.startswith(self.engine.scope)
+            if state == "running" or (not is_ours and is_held(self.runner.folder(job), JOB)):
                 self._begin(job.number)
                 continue
-            if not self._is_over(job, held[job.number], state):
+            if is_ours and not self._is_over(job, held[job.number], state):
                 continue
-            if state != "waiting":
+            if is_ours and state != "waiting":
                 self._count_death(job, state)
             for what in ("run", JOB):
                 break_claim(self.runner.folder(job), lambda owner, name=name: owner.job == name, what)
@@ -235,9 +239,15 @@ class _Coordinator:
                 f"The workers of the sweep end before they take a job ({'; '.join(filter(None, ends)) or 'no error'})"
             )
             raise EngineError(text, note=f"What they printed is below {self.folder}.")
-        work, secrets = self._worker = self._worker or worker_for(self.runner, self.jobs, self.most)
+        work, secrets = self._worker = self._worker or worker_for(self.runner, self.jobs, self.most, self._share())
         self.engine.submit(work, number, self.workers, secrets)
         self._have_it_followed_up()
+
+    def _share(self) -> Shared | None:
+        """What workers have to find first; None where they run on this machine."""
+        if self.engine.is_here:
+            return None
+        return share(self.runner, self.jobs, self.place, instantiate(self.runner.tracking()).store())
 
     def _have_it_followed_up(self) -> None:
         self.engine.follow_up(*_command_again(_sweep_of(self.folder)))

@@ -24,6 +24,7 @@ from embexp.core.signals import listen
 from embexp.errors import ClaimLostError
 from embexp.sweep.jobs import Job, JobRunner, Outcome
 from embexp.sweep.progress import noting_earlier
+from embexp.sweep.shared import Shared, check_shared
 
 ENGINE = "engine"  # in a sweep's folder
 JOB = "job"  # the claim of a worker on a job; the run in it has one of its own
@@ -51,16 +52,17 @@ def read_end(path: Path) -> End:
 
 
 def worker_for(
-    runner: JobRunner, jobs: Sequence[Job], most: int | None
+    runner: JobRunner, jobs: Sequence[Job], most: int | None, shared: Shared | None = None
 ) -> tuple[Callable[[], None], Mapping[str, str]]:
     """What a worker is to call, and what its environment must hold for it: secrets, which no file gets.
 
     Args:
         most: so many jobs a worker does at most; None: until none is left.
+        shared: what it has to find first; None: it is on this machine.
     """
     from hydra.core.singleton import Singleton
 
-    task, secrets = packed((runner, tuple(jobs), most, Singleton.get_state(), os.getcwd()))
+    task, secrets = packed((runner, tuple(jobs), most, Singleton.get_state(), shared, os.getcwd()))
     return functools.partial(_work, task), secrets
 
 
@@ -98,13 +100,16 @@ def _work(task: bytes) -> None:
     """Do the jobs of a sweep that nobody has done or is doing.
 
     Raises:
+        EngineError: the machine lacks what all share.
         Terminated: SIGTERM; the run is closed as KILLED, and another worker may take the job.
     """
     from hydra.core.singleton import Singleton
     from hydra.core.utils import setup_globals
 
     setup_globals()
-    runner, jobs, most, hydra_state, directory = unpacked(task)
+    runner, jobs, most, hydra_state, shared, directory = unpacked(task)
+    if shared is not None:
+        check_shared(shared)
     os.chdir(directory)
     Singleton.set_state(hydra_state)
     listen()

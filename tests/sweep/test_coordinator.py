@@ -27,7 +27,7 @@ class ByHand:
         script: a function of this engine for each look.
     """
 
-    scope, jobs_per_worker, pause = "hand:here/", None, 0.001
+    scope, is_here, jobs_per_worker, pause = "hand:here/", True, None, 0.001
 
     def __init__(self, *script, outlives=True, retries=1, then="wait"):
         self.script, self.outlives, self.retries, self.then = [*script], outlives, retries, then
@@ -255,3 +255,23 @@ def test_a_secret_is_not_in_what_is_packed_and_comes_back(secret, monkeypatch):
         monkeypatch.setenv(name, value)
     found = unpacked(task)
     assert (found["uri"], found["other"], found["f"].args) == (secret, ["plain", secret], (secret,))
+
+
+def test_a_job_that_a_worker_of_an_earlier_command_has_left_is_free_after_a_lease(follow, monkeypatch):
+    """On a machine that is gone: nobody else knows."""
+    monkeypatch.setenv(ENGINE_JOB, "local:before/0")
+    claims._HEART.remove(take(Path("0"), JOB))
+    monkeypatch.delenv(ENGINE_JOB)
+    monkeypatch.setattr(claims, "machine", lambda: "yet another")
+    now, holders = [0.0], []
+    monkeypatch.setattr(claims, "clock", lambda: now[0])
+
+    def pass_time(_):
+        holders.append(holder(Path("0"), JOB))
+        now[0] += 25
+
+    engine = ByHand(*[pass_time] * 6, ends(0, 1))
+    outcomes, _ = follow(engine, jobs=2)
+    assert [each.value for each in outcomes] == [0.0, 0.1]
+    assert engine.submitted == [1, 1]
+    assert [each is None for each in holders] == [False] * 3 + [True] * 3
