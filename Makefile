@@ -6,6 +6,7 @@ DEV := .venv/ready-dev
 .DEFAULT_GOAL := help
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 SLOW := slow or matrix or browser
+CHECKED := tests/test_architecture.py tests/config/test_configs.py
 .PHONY: help run test test-rest test-all check docs bench bench-gpu reproduce ui clean
 
 help:  ## this list
@@ -27,7 +28,7 @@ run: $(RUN)  ## set up, then fine-tune MiniLM and compare it with its untouched 
 	@echo "Compare runs in the browser: make ui"
 
 test: $(DEV)  ## set up, then the tests of every mechanism, in parallel
-	$(PYTEST) -m "not ($(SLOW))"
+	$(PYTEST) -m "not ($(SLOW))" $(WITHOUT)
 
 test-rest: $(DEV)  ## the tests that make test leaves out: whole runs, the browser
 	$(PYTEST) -m "$(SLOW)"
@@ -38,7 +39,7 @@ test-all: $(DEV)  ## all tests (with EMBEXP_DATA=<folder> also those on real dat
 check: $(DEV)  ## format, lint, layers and configurations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -q tests/test_architecture.py tests/config/test_configs.py
+	$(BIN)/python -m pytest -q $(CHECKED)
 
 docs: .venv/ready-docs  ## the pages in English and Chinese: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -20,13 +20,17 @@ pytest_plugins = ["picture_fixtures"]
 TINY = ("model=tiny", "trainer=smoke", "threads=1", "evaluator.sts.resamples=200")
 
 
-def thinned(cases: Sequence, keep: int) -> list:
-    """Cases of one mechanism: so many of them, evenly spread, are of the default lane, the others of `matrix`."""
+def thinned(cases: Sequence, keep: int, *marks: pytest.MarkDecorator) -> list:
+    """Cases of one mechanism: so many of them, evenly spread, stay in their lane, the others are of `matrix`.
+
+    Args:
+        marks: of the cases that stay.
+    """
     kept = {round(number * (len(cases) - 1) / (keep - 1)) for number in range(keep)}
     return [
-        case
-        if place in kept
-        else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.matrix)
+        pytest.param(
+            *(case if isinstance(case, tuple) else (case,)), marks=marks if place in kept else pytest.mark.matrix
+        )
         for place, case in enumerate(cases)
     ]
 

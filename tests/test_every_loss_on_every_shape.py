@@ -61,7 +61,7 @@ DOCUMENTED = {
 }
 # One loss for each set of shapes; of them the default lane has those with a label of each kind and one without any.
 ONE_OF_A_KIND = {frozenset(shapes): loss for loss, shapes in sorted(DOCUMENTED.items(), reverse=True)}.values()
-IN_DEFAULT_LANE = {"batch_all", "cosent", "gist", "softmax"}
+IN_DEFAULT_LANE = {"batch_all", "cosent", "mnrl", "softmax"}
 LANES = {each: pytest.mark.slow if each in ONE_OF_A_KIND else pytest.mark.matrix for each in LOSSES}
 EACH_LOSS = [pytest.param(each, marks=() if each in IN_DEFAULT_LANE else LANES[each]) for each in LOSSES]
 # One value that does not belong into a label of that kind, under what it is called.

@@ -59,12 +59,12 @@ def typed(folder, *words):
     ("overrides", "metric", "num_refusals"),
     [
         (["dataset=faq.csv", "test=graded.csv"], "test/sts/spearman_cosine", 0),
-        (["dataset=faq.csv"], "test/retrieval/ndcg_at_10", 0),
+        pytest.param(["dataset=faq.csv"], "test/retrieval/ndcg_at_10", 0, marks=pytest.mark.matrix),
         (["dataset=tickets.csv"], "test/classification/accuracy", 0),
         (["dataset=mined.jsonl"], "test/retrieval/ndcg_at_10", 0),
-        (["dataset=pairs.csv"], "test/sts/spearman_cosine", 0),
+        pytest.param(["dataset=pairs.csv"], "test/sts/spearman_cosine", 0, marks=pytest.mark.matrix),
         (["dataset=texts.txt"], "test/sts/spearman_cosine", 1),
-        (["dataset=texts.txt", "test=graded.csv"], "test/sts/spearman_cosine", 0),
+        pytest.param(["dataset=texts.txt", "test=graded.csv"], "test/sts/spearman_cosine", 0, marks=pytest.mark.matrix),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

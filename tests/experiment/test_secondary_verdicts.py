@@ -83,7 +83,7 @@ def test_what_was_found_besides_the_interval_stays_and_does_not_count():
     ]
 
 
-@pytest.mark.parametrize(("metrics", "runs"), [(10, 40), pytest.param(10, 1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("metrics", "runs"), [(10, 40), pytest.param(10, 300, marks=pytest.mark.slow)])
 def test_a_run_of_equal_models_seldom_has_any_wrong_secondary_verdict(metrics, runs):
     random = numpy.random.default_rng(7)
     gains = dict.fromkeys(["first", *(f"metric {number}" for number in range(metrics))], 0.0)

@@ -1,5 +1,6 @@
 """The catalogue: it shows what the YAML files say, in a second, and docs/losses.md says the same."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -9,10 +10,20 @@ import pytest
 
 from embexp.config.compose import option_of
 from embexp.config.session import conf_dir
+from embexp.losses import catalogue
 from embexp.losses.catalogue import COMMAND, SAMPLERS, TRAITS, _as_markdown, _losses, _modifiers, main
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = sorted(path.stem for path in conf_dir().glob("loss/*.yaml") if path.stem != "auto")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def read_once():
+    """The YAML files are read once for all tests: that takes two seconds."""
+    yamls = functools.cache(lambda group, read=catalogue._yamls: [*read(group)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "_yamls", yamls)
+        yield
 
 
 def test_the_table_in_docs_is_that_of_the_yaml_files():

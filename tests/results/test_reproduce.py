@@ -140,7 +140,7 @@ def test_what_is_measured_with_more_is_kept_apart(workplace):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["cpu", "gpu"])
+@pytest.mark.parametrize("size", ["cpu", pytest.param("gpu", marks=pytest.mark.matrix)])
 def test_every_shipped_recipe_composes_at_every_size_with_several_seeds(size, tmp_path):
     settings = resolve(compose(as_overrides([f"size={size}", f"paths.data={tmp_path}"]), "reproduce"))
     recipes = read_recipes(settings, size, "mlflow_metrics")

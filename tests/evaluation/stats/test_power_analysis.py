@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy
 import pytest
+from conftest import thinned
 
 from embexp.evaluation.stats.power import (
     DEFAULT_SEED_STD,
@@ -199,7 +200,7 @@ SETTINGS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("examples", "seeds", "spread", "of_mixed"), SETTINGS)
+@pytest.mark.parametrize(("examples", "seeds", "spread", "of_mixed"), thinned(SETTINGS, 7))
 def test_promised_power_is_found(examples, seeds, spread, of_mixed):
     """1,000 cases each: a binomial error of 1.3 points at 80 %."""
     assert len(SETTINGS) == 20
