@@ -65,7 +65,7 @@ def pool() -> Iterator[ProcessPoolExecutor]:
         yield processes
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "server"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.matrix), "server"])
 def new_store(request, workplace) -> Iterator[str]:
     """The URI of a store without tables: a SQLite file, a PostgreSQL database, or a server in front of one."""
     if request.param == "sqlite":
