@@ -223,6 +223,10 @@ class TrackingError(EmbexpError):
     """A tracking store that cannot be opened at the start of a run."""
 
 
+class RefusedRecordError(TrackingError):
+    """A record that a store in order does not take, however often it is sent."""
+
+
 class Pruned(EmbexpError):  # noqa: N818  # no error
     """A run that a study has stopped because others do better: neither a mistake nor a failure."""
 

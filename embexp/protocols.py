@@ -132,8 +132,12 @@ class Tracker(Protocol):
             TrackingError: the store cannot be opened.
         """
 
-    def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
-        """Open a run and return its id; where there is one with that key, open it again."""
+    def start(self, name: str, parent: str | None = None, key: str | None = None, at: float | None = None) -> str:
+        """Open a run and return its id; where there is one with that key, open it again.
+
+        Args:
+            at: when, in seconds since 1970, of a run that is sent later.
+        """
 
     def attach(self, key: str) -> None:
         """Take up the run that has the key, as it is: what is added to it changes neither its status nor its times.
@@ -152,7 +156,12 @@ class Tracker(Protocol):
 
     def log_tags(self, tags: Mapping[str, str]) -> None: ...
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None, at: float | None = None) -> None:
+        """Store values.
+
+        Args:
+            at: when, in seconds since 1970; what is sent again with the same time is the same value.
+        """
 
     def log_data(
         self,
@@ -180,7 +189,7 @@ class Tracker(Protocol):
     def log_checkpoint(self, path: Path) -> None:
         """Store the best checkpoint, or as much of it as the tracker is configured to keep."""
 
-    def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
+    def log_model(self, path: Path, step: int, metrics: Mapping[str, float], at: float | None = None) -> None:
         """Store the trained model so that the tracker's own client can load it again.
 
         Args:
@@ -188,8 +197,14 @@ class Tracker(Protocol):
             metrics: what it reached.
         """
 
-    def finish(self, status: str) -> None:
-        """Close the run as FINISHED, FAILED or KILLED."""
+    def finish(self, status: str, at: float | None = None) -> None:
+        """Close the run as FINISHED, FAILED or KILLED, now or when it ended."""
+
+    def rests(self) -> bool:
+        """Whether the store has failed a moment ago, so that it is not called again yet."""
+
+    def settings(self) -> dict[str, Any]:
+        """What makes the same tracker again, without secrets; empty where nothing can be sent later."""
 
     def store(self) -> str:
         """The address of where runs go, without passwords; empty where they go nowhere."""

@@ -36,7 +36,7 @@ from embexp.config.compose import check_config
 from embexp.config.session import TRUSTED, VERSION_BASE, conf_dir
 from embexp.core.claims import held
 from embexp.core.redaction import note_overrides, redact_files
-from embexp.core.run_folder import RESULT
+from embexp.core.run_folder import BEHIND, IS_BEHIND, RESULT
 from embexp.core.signals import listen, unmasked
 from embexp.errors import ConfigError, EmbexpError, did_you_mean, listed
 
@@ -157,12 +157,16 @@ def run_command(task: _Task, config_name: str = "config", rewrite: _Rewrite | No
     `rewrite` turns the arguments without Hydra's flags into overrides, where a command takes others than overrides.
 
     A user's mistake is printed as one message and exits with code 1; HYDRA_FULL_ERROR=1 shows the traceback.
-    SIGTERM ends the task with Terminated, so that its run is closed as KILLED.
+    SIGTERM ends the task with Terminated, so that its run is closed as KILLED. Where the tracker lacks something of a
+    run that came to its end, the exit code is `IS_BEHIND`; a sweep says so when it is closed.
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     listen()
+    BEHIND.clear()
     with _own_environment():
         _run_through_hydra(task, config_name, rewrite, wants_traceback)
+    if BEHIND and JOBS.get() is None:
+        sys.exit(IS_BEHIND)
 
 
 @contextmanager

@@ -222,6 +222,14 @@ class _Clean:
 
 
 @dataclass
+class _Sync:
+    """What `embexp.sync` sends, and where the store is."""
+
+    folders: list[str] = field(default_factory=list)
+    tracking: Any = None
+
+
+@dataclass
 class _Reproduce:
     """Which recipes `results.reproduce` measures, at which size, and where the results go."""
 
@@ -248,6 +256,7 @@ SCHEMAS = {
     "power_schema": _Power,
     "leaderboard_schema": _Leaderboard,
     "clean_schema": _Clean,
+    "sync_schema": _Sync,
     "reproduce_schema": _Reproduce,
     # Merged over a run's configuration: what that says must stay.
     "tune_schema": _Tune(**{each.name: MISSING for each in fields(_Root)}),

@@ -32,6 +32,10 @@ RESUME_FILES = (MARK, "optimizer.pt", "scheduler.pt", "rng_state*", "scaler.pt",
 RESUME_FILES += (UNLOGGED,)
 
 
+IS_BEHIND = 75  # exit code of a command that did its work, but for what its tracker lacks (sysexits.h: EX_TEMPFAIL)
+BEHIND: dict[Path, int] = {}  # how many records the tracker lacks, by the folder of each run of this process
+
+
 @contextmanager
 def log_in(folder: Path) -> Iterator[None]:
     """Keep embexp's messages in the run's embexp.log, as the command does."""

@@ -3,8 +3,9 @@
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.escaping import file_console, output_console
@@ -72,7 +73,7 @@ def execute(
     _set_seed_and_threads(plan)
     journal = Journal(plan.folder, plan.tracker)
     journal.note_saved("Nothing is trained yet.")
-    with journal.open(plan.name, context.parent, record["key"]):
+    with journal.open(plan.name, context.parent, record["key"], may_wait=bool(context.parent)):
         record |= {"id": journal.run_id}
         write_json(plan.folder / RECORD, record)
         journal.log_tags(identity_tags(record, plan.folder, context.sweep) | dict(plan.tags))
@@ -102,7 +103,7 @@ def execute(
     all_sent = journal.all_sent and all(is_closed_part(part) for part in parts)
     if all_sent:  # else a later process sends what is missing, of checkpoints too
         tidy(plan)
-    write_json(plan.folder / RECORD, record | {"closed": all_sent})
+    write_json(plan.folder / RECORD, record | {"id": journal.run_id, "closed": all_sent})
     if context.sweep:
         with open(plan.folder / REPORT, "w", encoding="utf-8") as file:
             _print_report(plan, journal, context, file_console(file))
@@ -207,8 +208,13 @@ def _disk_line(plan: RunPlan) -> str:
 
 def tidy(plan: RunPlan) -> None:
     """Remove of the checkpoints what `keep` does not ask for, once all is stored."""
-    for stage in plan.stages:
-        if plan.config["keep"] == "weights":
-            strip(stage.checkpoints)
-        elif plan.config["keep"] == "none":
-            shutil.rmtree(stage.checkpoints, ignore_errors=True)
+    tidy_checkpoints((stage.checkpoints for stage in plan.stages), plan.config["keep"])
+
+
+def tidy_checkpoints(places: Iterable[Path], keep: str) -> None:
+    """The same for the checkpoints of stages in these folders."""
+    for place in places:
+        if keep == "weights":
+            strip(place)
+        elif keep == "none":
+            shutil.rmtree(place, ignore_errors=True)

@@ -3,7 +3,9 @@
 import logging
 import math
 import shlex
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +29,10 @@ from embexp.experiment.stage_config import MAIN, configure_stage, stages_of
 from embexp.exports.delivery import Export, Exported, TrainedModel, make_exports, plan_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.reports.tables import export_lines
+from embexp.tracking.outbox import Outbox, behind
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-    from embexp.protocols import Tracker
 
 _Node = Mapping[str, Any]
 
@@ -208,21 +209,21 @@ def _record_exports(folder: Path, config: _Node, made: Sequence[Exported]) -> No
     if Path(record["directory"]) != Path.cwd():
         logger.warning("Not sent to the run's tracker: the run is from another machine or directory.")
         return
-    try:
-        _track(config, record["key"], folder / RESULT, made)
-    except TrackingError as error:
-        logger.warning("%s The exports are in %s and in its result.json.", error, folder)
+    _track(Outbox(folder, instantiate(config["tracking"])), record, folder / RESULT, made)
 
 
-def _track(config: _Node, key: str, result: Path, made: Sequence[Exported]) -> None:
+def _track(outbox: Outbox, record: Mapping[str, Any], result: Path, made: Sequence[Exported]) -> None:
     """Add to the tracker's run, which stays closed as it is; metrics that it has already are not sent again."""
-    tracker: Tracker = instantiate(config["tracking"])
-    tracker.attach(key)
+    outbox.reopen(record)
     for each in made:
         if not each.problem:
-            there = tracker.latest(each.metrics)
+            there: dict[str, float] = {}
+            with suppress(TrackingError):  # they are sent later, and may be there twice
+                there = outbox.tracker.latest(each.metrics)
             fresh = {name: value for name, value in each.metrics.items() if there.get(name) != value}
             if finite := {name: value for name, value in fresh.items() if math.isfinite(value)}:
-                tracker.log_metrics(finite)
-            tracker.log_artifact(each.folder, f"exports/{each.name}")
-    tracker.log_artifact(result)
+                outbox.send("log_metrics", finite, None, time.time())
+            outbox.send("log_artifact", each.folder, f"exports/{each.name}")
+    outbox.send("log_artifact", result, None)
+    if not outbox.close(is_stopped=False):
+        logger.warning("%s", behind(outbox.folder))

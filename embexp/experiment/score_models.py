@@ -2,6 +2,7 @@
 
 import logging
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -144,7 +145,7 @@ def _score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
 
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    with Journal(plan.folder, plan.tracker).open(f"evaluate {plan.dataset}", None) as journal:
+    with Journal(plan.folder, plan.tracker).open(f"evaluate {plan.dataset}", None, uuid.uuid4().hex) as journal:
         names = [candidate.name for candidate in plan.candidates]
         journal.log_params({"models": ", ".join(names), "evaluators": ", ".join(each.name for each in plan.evaluators)})
         scores: dict[str, AllScores] = {}
@@ -177,7 +178,7 @@ def _score(
 
     tracker = instantiate(candidate.config["tracking"])
     folder = plan.folder / "models" / str(number)
-    with Journal(folder, tracker).open(candidate.name, parent) as journal:
+    with Journal(folder, tracker).open(candidate.name, parent, uuid.uuid4().hex, may_wait=True) as journal:
         set_seed(plan.seed)
         model = candidate.model.load(lambda: _all_texts(plan.evaluators), folder)
         count = unknown_by_model(model)

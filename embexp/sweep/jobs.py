@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from embexp.core.signals import raise_interrupt, unmasked
 from embexp.errors import SkippedJobError, Terminated, TrackingError, UnreadableError
 from embexp.experiment.fingerprint import SWEEP_TAG, run_fingerprint
 from embexp.experiment.sweep_record import TAKEN, TRIALS
+from embexp.tracking.outbox import Outbox
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext, TaskFunction
@@ -212,8 +214,11 @@ def record_death(folder: Path, tracker: "Tracker", error: str, overrides: Sequen
     if not (folder / RECORD).is_file():
         return
     try:
-        tracker.attach(read_record(folder)["key"])
-        tracker.log_tags({"error": error})
-        tracker.finish("FAILED")
-    except (TrackingError, UnreadableError) as failure:
+        outbox = Outbox(folder, tracker)
+        outbox.reopen(read_record(folder))
+    except UnreadableError as failure:
         logger.warning("The run in %s could not be closed: %s", folder, failure)
+        return
+    outbox.send("log_tags", {"error": error})
+    outbox.send("finish", "FAILED", time.time())
+    outbox.close(is_stopped=False)

@@ -9,11 +9,9 @@ from threading import Lock
 
 from embexp.core.run_context import progress_of
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, readable
-from embexp.core.signals import held_back
-from embexp.errors import TrackingError
 from embexp.experiment.sweep_record import taken_from
-from embexp.protocols import Tracker
 from embexp.sweep.jobs import Job, Outcome
+from embexp.tracking.outbox import Outbox
 
 _HOUR, _MINUTE = 3600, 60
 
@@ -26,7 +24,7 @@ class Progress:
         names: what each job is called, by its number.
         workers: how many run side by side.
         tell: writes a line where the user sees it.
-        tracker: holds the parent run, if there is one.
+        outbox: sends to the parent run, if there is one.
 
     Attributes:
         running: when each job began that has not ended.
@@ -36,7 +34,7 @@ class Progress:
     names: Mapping[int, str]
     workers: int
     tell: Callable[[str], None]
-    tracker: Tracker | None = None
+    outbox: Outbox | None = None
     running: dict[int, float] = field(default_factory=dict)
     values: dict[int, float] = field(default_factory=dict)
     failed: set[int] = field(default_factory=set)
@@ -95,15 +93,11 @@ class Progress:
         return ", ".join(parts)
 
     def _track(self) -> None:
-        if self.tracker is None:
+        if self.outbox is None:
             return
         counts = {"sweep/done": len(self.values), "sweep/failed": len(self.failed)}
         counts |= {"sweep/best": max(self.values.values())} if self.values else {}
-        try:
-            with held_back():
-                self.tracker.log_metrics(counts, len(self.values) + len(self.failed))
-        except TrackingError as error:
-            self.tell(f"The parent run does not show the progress: {error}")
+        self.outbox.send("log_metrics", counts, len(self.values) + len(self.failed), time.time())
 
 
 def noting_earlier(job: Job, folder: Path, run: Callable[[Job], Outcome]) -> tuple[Outcome, bool]:

@@ -26,11 +26,12 @@ from embexp.errors import ConfigError, EmbexpError, Problem, Problems
 from embexp.evaluation.stats.verdicts import Margins, margins_in
 from embexp.experiment.settings_checks import LEAVE_OUT, sweep_problems
 from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
-from embexp.protocols import Engine, Tracker
+from embexp.protocols import Engine
 from embexp.sweep.coordinator import forget_workers, run_in_workers
 from embexp.sweep.fair import fairness_problems, is_fair, with_best_rates
 from embexp.sweep.jobs import Job, JobRunner, varying
 from embexp.sweep.progress import Progress
+from embexp.tracking.outbox import Outbox
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -75,14 +76,14 @@ class OpenSweep:
     """A multirun that has begun.
 
     Attributes:
-        tracker: holds the parent run.
+        outbox: sends to the parent run.
         id: a tag of the sweep's runs; embexp.leaderboard takes it.
         margins: the smallest differences worth having, also of jobs that were done before with others.
         lock: holds its folder for this process until it is closed.
     """
 
     id: str
-    tracker: Tracker
+    outbox: Outbox
     folder: Path
     overrides: tuple[str, ...]
     margins: Margins
@@ -129,8 +130,8 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     lock.enter_context(held(folder, "sweep"))
     record = begin_sweep(folder, key, overrides, begins_anew=config.sweep.rerun == "all")
     tracker = instantiate(OmegaConf.to_container(config.tracking, resolve=True))
-    tracker.prepare()
-    parent = tracker.start(_name_of(config, overrides), key=record["id"])
+    outbox = Outbox(folder, tracker)
+    outbox.open(_name_of(config, overrides), None, record["id"])
     # All launchers compose a job from the multirun's overrides of Hydra's own keys and those of the job, also in other
     # processes: what is added to the first is the only thing that reaches the jobs of all of them.
     callback = "+hydra.callbacks.sweep"
@@ -139,12 +140,12 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
         config.hydra.overrides.hydra += [
             f"hydra.sweep.dir={quoted(str(folder))}",
             f"{callback}.id={quoted(record['id'])}",
-            f"{callback}.parent={quoted(parent)}",
+            f"{callback}.parent={quoted(outbox.run['id'])}",
         ]
     typed = (override.partition("=") for override in overrides if not changes_no_job(override))
-    tracker.log_params({f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
+    outbox.send("log_params", {f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
     margins = margins_in(OmegaConf.to_container(config, resolve=False))
-    return OpenSweep(record["id"], tracker, folder, overrides, margins, lock)
+    return OpenSweep(record["id"], outbox, folder, overrides, margins, lock)
 
 
 _MANY = {"loss": "losses", "model": "models", "seed": "seeds", "dataset": "data sets", "modifier": "modifiers"}
@@ -256,7 +257,7 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
     workers = min(runner.config.sweep.workers, len(jobs))
     logger.info("%s jobs; the report and the log of each are in %s/<number>/", len(jobs), runner.config.hydra.sweep.dir)
     opened = OPENED.get([])
-    progress = Progress(names, workers, logger.info, opened[0].tracker if opened else None)
+    progress = Progress(names, workers, logger.info, opened[0].outbox if opened else None)
     if workers:
         outcomes = run_in_workers(runner, jobs, workers, progress)
     else:

@@ -5,7 +5,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import parent_process
 from pathlib import Path
 from types import TracebackType
@@ -18,12 +18,23 @@ from embexp.config.session import shell_command
 from embexp.core.claims import held
 from embexp.core.escaping import as_markdown_block
 from embexp.core.run_context import RunContext, Timer, only_warnings
-from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, readable, status_of, write_json, write_text
+from embexp.core.run_folder import (
+    IS_BEHIND,
+    RECORD,
+    RESULT,
+    is_closed,
+    read_json,
+    readable,
+    status_of,
+    write_json,
+    write_text,
+)
 from embexp.core.signals import unmasked
 from embexp.errors import ClaimLostError, SkippedJobError, TrackingError, printable
 from embexp.experiment.sweep_record import end_sweep, job_folders
 from embexp.sweep.coordinator import SweepStopped, is_left
 from embexp.sweep.start import OPENED, OpenSweep
+from embexp.tracking.outbox import unsent_below
 
 _TRACE = "error.txt"  # in a job's folder: where in the code it failed
 
@@ -134,7 +145,7 @@ def _failures(folders: Sequence[Path]) -> Iterator[str]:
 class closing_sweep:  # noqa: N801
     """Context in which a command runs: closes the sweep that was opened inside, if any, however it ends.
 
-    A sweep with failed jobs ends the program with exit code 1.
+    A sweep with failed jobs ends the program with exit code 1; else, if MLflow lacks something, with `IS_BEHIND`.
     """
 
     def __enter__(self) -> None:
@@ -155,8 +166,8 @@ class closing_sweep:  # noqa: N801
                 print(_LEFT.format(folder=sweep.folder))
                 return
             failed = _close_sweep(sweep, "KILLED" if killed else "FINISHED" if error is None else "FAILED")
-        if failed and error is None:
-            sys.exit(1)
+        if error is None and (failed or unsent_below(sweep.folder)):
+            sys.exit(1 if failed else IS_BEHIND)
 
 
 def _close_sweep(sweep: OpenSweep, status: str) -> int:
@@ -182,15 +193,17 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
         end_sweep(sweep.folder)
     else:
         console.print("The sweep was stopped. To resume it, type the same command again.")
+    sweep.outbox.send("log_artifact", sweep.folder / _BOARD, _BOARD)
+    sweep.outbox.send("describe", note)
     page = ""
-    try:
-        sweep.tracker.log_artifact(sweep.folder / _BOARD, _BOARD)
-        sweep.tracker.describe(note)
-        page = sweep.tracker.page_of_sweep(sweep.id)
-        sweep.tracker.finish("FAILED" if failed and status == "FINISHED" else status)
-    except TrackingError as error:
-        console.print(f"{error} All of it is in {sweep.folder}; the same command sends it.")
-    lines = f"sweep      {sweep.id} in {sweep.folder}\ntracked    {sweep.tracker.where()}"
+    with suppress(TrackingError):
+        page = sweep.outbox.tracker.page_of_sweep(sweep.id)
+    sweep.outbox.send("finish", "FAILED" if failed and status == "FINISHED" else status, time.time())
+    sweep.outbox.close(is_stopped=status == "KILLED")
+    lines = f"sweep      {sweep.id} in {sweep.folder}\ntracked    {sweep.outbox.tracker.where()}"
     lines += f"\npage       {page}" if page else ""
     console.print(lines, highlight=False, soft_wrap=True)
+    if behind := unsent_below(sweep.folder):
+        sync = shell_command("sync", [shlex.quote(str(sweep.folder))])
+        console.print(f"MLflow is behind: it lacks records of {len(behind)} runs. To send them: {sync}", soft_wrap=True)
     return len(failed)

@@ -15,6 +15,7 @@ from embexp.core.run_folder import RESULT, are_numbers, write_json
 from embexp.core.signals import ending_soon, held_back, masked_signal
 from embexp.errors import ClaimLostError, Pruned, Terminated, TrackingError
 from embexp.protocols import Tracker
+from embexp.tracking.outbox import Outbox, behind
 
 _TRACKING = "tracking"
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class Journal:
 
     As a context manager it closes the run: FINISHED, FAILED after an error, KILLED after Ctrl-C or SIGTERM, KILLED with
     the tag `pruned` where it was stopped because other trials do better.
-    What the tracker could not take is sent again at the end; the run never fails because of its tracker.
+    What the tracker could not take is sent again later (`Outbox`); the run never fails because of its tracker.
     In the folder of a run that was interrupted it continues: a value that stands there at a step is not written again,
     and what the tracker lacks is sent to it.
 
@@ -47,24 +48,28 @@ class Journal:
         self.tracker = tracker
         self.above: Journal | None = None
         self._saved = ""
-        self._is_hung = False  # whether a signal has ended the wait for an answer of the tracker
         self.result: dict[str, Any] = {}
-        self._unsent: list[tuple[str, tuple[Any, ...]]] = []
+        self.outbox = Outbox(folder, tracker)
+        self.all_sent = False  # whether the tracker has all of the run; known once it is closed
         self._written: dict[tuple[str, int | None], float] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     @timed(_TRACKING)
-    def open(self, name: str, parent: str | None, key: str | None = None) -> "Journal":
+    def open(self, name: str, parent: str | None, key: str | None = None, may_wait: bool = False) -> "Journal":
         """Open the tracker's run: the one with that key, where there is one.
+
+        Args:
+            may_wait: whether the run goes on where the store does not answer, as a part of a run or a sweep.
 
         Raises:
             TrackingError: the store does not answer: nothing was trained yet, so the run stops here.
         """
         self.key = key
+        self.result["run"] = {"name": name, "id": "", "status": "RUNNING"}
+        self.outbox.above = self.above.outbox if self.above else None
         try:
             with held_back():
-                self.tracker.prepare()
-                self.result["run"] = {"name": name, "id": self.tracker.start(name, parent, key), "status": "RUNNING"}
+                self.outbox.open(name, parent, key, may_wait)
                 (self.folder / RESULT).unlink(missing_ok=True)
                 self._resume()
         except (KeyboardInterrupt, Terminated) as error:
@@ -74,23 +79,21 @@ class Journal:
 
     @property
     def run_id(self) -> str:
-        """The id that the tracker gave the run."""
-        return self.result["run"]["id"]
-
-    @property
-    def all_sent(self) -> bool:
-        """Whether the tracker has all of the run."""
-        return not self._unsent
+        """The id that the tracker gave the run; empty where it does not have it yet."""
+        return self.outbox.run["id"]
 
     def _resume(self) -> None:
         """Take up the metrics that an earlier process wrote."""
         lines = written_lines(self.folder / METRICS)
         self._written = {(key, line["step"]): value for line in lines for key, value in line["metrics"].items()}
-        there = self.tracker.logged({key for key, _ in self._written}) if lines else set()
+        try:
+            there = self.tracker.logged({key for key, _ in self._written}) if lines and self.outbox.is_open else set()
+        except TrackingError:  # what it has already is sent again, and taken for the same
+            there = set()
         for line in lines:
             lacking = {key: value for key, value in line["metrics"].items() if (key, line["step"] or 0) not in there}
             if lacking:
-                self._send("log_metrics", lacking, line["step"])
+                self._send("log_metrics", lacking, line["step"], line.get("time") or time.time())
 
     def note_saved(self, sentence: str) -> None:
         """Keep what of a training is saved already, for the message of a run that is stopped."""
@@ -113,8 +116,8 @@ class Journal:
             return
         check_claims(self.folder)
         with open(self.folder / METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "time": time.time(), "metrics": fresh}) + "\n")
-        self._send("log_metrics", fresh, step)
+            file.write(json.dumps({"step": step, "time": (now := time.time()), "metrics": fresh}) + "\n")
+        self._send("log_metrics", fresh, step, now)
 
     def log_results(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Metrics that are results of the run: they stand in result.json, too."""
@@ -134,41 +137,17 @@ class Journal:
         self._send("log_checkpoint", path)
 
     def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
-        self._send("log_model", path, step, dict(metrics))
+        self._send("log_model", path, step, dict(metrics), time.time())
 
     @timed(_TRACKING)
     def _send(self, method: str, *arguments: Any) -> None:
         check_claims(self.folder)
-        if self._unsent:  # keep the order: what failed before is sent first, at the end
-            self._unsent.append((method, arguments))
-            return
-        with held_back():
-            try:
-                getattr(self.tracker, method)(*arguments)
-            except TrackingError as error:
-                logger.warning("%s The run continues; what is missing is sent again at its end.", error)
-                self._unsent.append((method, arguments))
-            except (KeyboardInterrupt, Terminated):
-                self._unsent.append((method, arguments))
-                self._is_hung = True
-                raise
-
-    @timed(_TRACKING)
-    def _send_again(self) -> None:
-        while self._unsent and not self._is_hung:
-            method, arguments = self._unsent[0]
-            try:
-                getattr(self.tracker, method)(*arguments)
-            except TrackingError as error:
-                logger.warning("%s", error)
-                break
-            del self._unsent[0]
+        self.outbox.send(method, *arguments)
 
     def _tell_unsent(self) -> None:
         """Say what the tracker lacks, and what sends it."""
-        if self._unsent and not self.is_part:
-            text = "%d records of this run could not be sent. All of it is in %s. To send them: %s"
-            logger.warning(text, len(self._unsent), self.folder, self.again)
+        if not self.all_sent and not self.is_part:
+            logger.warning("%s", behind(self.folder))
 
     def __enter__(self) -> "Journal":
         return self
@@ -199,16 +178,22 @@ class Journal:
             message = f"{type(error).__name__}: {error}"
             self.result["error"] = message
             self._send("log_tags", {"error": message})
+        self._write_result()
+        for name in (RESULT, METRICS):
+            if (self.folder / name).is_file():
+                self._send("log_artifact", self.folder / name, None)
+        self._send("finish", status, time.time())
+        self.all_sent = self.outbox.close(is_stopped)
+        if self.run_id != self.result["run"]["id"]:  # the store has answered at last
+            self._write_result()
+        self._tell_unsent()
+
+    def _write_result(self) -> None:
+        self.result["run"]["id"] = self.run_id
         try:
             write_json(self.folder / RESULT, self.result)
         except OSError as full:
             logger.warning("%s cannot be written: %s", self.folder / RESULT, full)
-        for name in (RESULT, METRICS):
-            if (self.folder / name).is_file():
-                self._send("log_artifact", self.folder / name, None)
-        self._send_again()
-        self._send("finish", status)
-        self._tell_unsent()
 
 
 def written_lines(path: Path) -> list[dict[str, Any]]:

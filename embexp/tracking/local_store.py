@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from embexp.tracking.store_calls import at_work
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -92,7 +94,8 @@ def making_tables(uri: str) -> Iterator[None]:
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     with engine.connect() as database:
         if not _is_filled(database):
-            database.execute(sqlalchemy.text(lock.format("")))
+            with at_work(_MOST_SECONDS):
+                database.execute(sqlalchemy.text(lock.format("")))
             if _is_filled(database):
                 database.execute(sqlalchemy.text(lock.format("un")))
         yield

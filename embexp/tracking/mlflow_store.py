@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,12 @@ from urllib.parse import urlencode
 from embexp.core.environment import lack_of
 from embexp.core.redaction import MASK, redacted
 from embexp.core.run_context import timed
-from embexp.errors import ConfigError, TrackingError
+from embexp.errors import ConfigError, RefusedRecordError, TrackingError
+from embexp.tracking.store_calls import NoAnswerError, at_work, call_store, note_error, size_of
 
-# A server that does not answer is given up after some 15 seconds; MLflow's own setting takes four minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+# A server that refuses is tried again for some seconds, and a request given up before `embexp.tracking.store_calls`
+# gives up the call; MLflow's own settings take four minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # the address with its password
 _LOCKED = "database is locked"
@@ -50,27 +53,83 @@ def _unless_locked(method: Callable, *args: Any, **kwargs: Any) -> Any:
         except store_errors() as error:
             if _LOCKED not in str(error) or time.monotonic() > end:
                 raise
+            note_error(error)
         time.sleep(random.uniform(0.1, 1.0))  # SQLite refuses one of two that wait for each other, at once
 
 
+_ANSWERS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")  # of a store in order
+_LONGEST = 300  # characters of what a store says: a proxy says a page
+
+
+def _is_out_of_order(error: BaseException) -> bool:
+    """Whether a store that raises this has failed; else it has answered, or the file to be sent is at fault."""
+    is_answer = getattr(error, "error_code", None) in _ANSWERS
+    return isinstance(error, store_errors()) and not is_answer and not isinstance(error, FileNotFoundError)
+
+
 def reported(method: Callable) -> Callable:
-    """Turn MLflow's errors in a tracker's method into TrackingError, which the journal survives."""
+    """Turn MLflow's errors in a tracker's method into TrackingError, which the journal survives.
+
+    The call ends whatever the store does (`embexp.tracking.store_calls`).
+    """
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        failures = (*store_errors(), NoAnswerError)  # imports mlflow, whose time does not count as the store's
+        size = sum(size_of(each) for each in args if isinstance(each, Path))
         try:
-            return _unless_locked(method, self, *args, **kwargs)
-        except store_errors() as error:
-            first_line = (str(error).splitlines() or [type(error).__name__])[0]
-            is_postgres = isinstance(error, ImportError) and self.uri.startswith("postgres")
-            driver = lack_of("postgres") if is_postgres else None
-            raise TrackingError(
-                f"MLflow at {redacted(self.uri)} failed in {method.__name__}: {redacted(first_line)}",
-                expected=f"a store that answers: check {self.named_by or 'tracking.uri'}, or run without a store",
-                fix=(driver.fix, "tracking=none") if driver else "tracking=none",
+            attempt = functools.partial(_unless_locked, method, self, *args, **kwargs)
+            return call_store(self.uri, attempt, _is_out_of_order, size)
+        except failures as error:
+            said = redacted(said_by(error))[:_LONGEST]
+            kind = RefusedRecordError if getattr(error, "error_code", None) == _ANSWERS[0] else TrackingError
+            expected, fix = _remedy(error, self.uri, self.named_by or "tracking.uri")
+            raise kind(
+                f"MLflow at {redacted(self.uri)} failed in {method.__name__}: {said}",
+                expected=expected,
+                fix=(*fix, "tracking=none"),
             ) from error
 
     return call
+
+
+_REFUSED_BY_PEER = re.compile(r"\(Caused by \w+\([\"'](?:\w+\([^)]*\): )?(.*)[\"']\)\)")  # in requests' words
+_STATUS = re.compile(r"API request to endpoint (\S+) failed with error code (\d+) != 200.*", re.DOTALL)
+
+
+def said_by(error: BaseException) -> str:
+    """The one line of an error that says what is wrong, without the libraries between.
+
+    >>> text = "API request to endpoint /api/2.0/x failed with error code 404 != 200. Response body: '<html>'"
+    >>> said_by(OSError(text)), said_by(OSError("(Caused by NewError(\'HTTPConnection(port=9): Connection refused\'))"))
+    ('HTTP 404 from /api/2.0/x', 'Connection refused')
+    """
+    text = str(error)
+    if found := _REFUSED_BY_PEER.search(text):
+        return found[1]
+    if found := _STATUS.match(text):
+        return f"HTTP {found[2]} from {found[1]}"
+    return (text.splitlines() or [type(error).__name__])[0]
+
+
+def _remedy(error: BaseException, uri: str, named_by: str) -> tuple[str, tuple[str, ...]]:
+    """What was expected of a store that fails so, and what to type besides leaving it out."""
+    code, said = getattr(error, "error_code", ""), str(error)
+    if isinstance(error, ImportError):
+        driver = lack_of("postgres") if uri.startswith("postgres") else None
+        return f"an installed driver for the database of {named_by}", (driver.fix,) if driver else ()
+    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "password authentication failed" in said:
+        login = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        login = login if uri.startswith("http") else f"the user and the password in {named_by}"
+        return f"a login that the store accepts ({login}), or a run without a store", ()
+    if "not in a valid JSON format" in said or code == "ENDPOINT_NOT_FOUND":
+        return f"the address of an MLflow server in {named_by} (a proxy or another program answered)", ()
+    return f"a store that answers: check {named_by}, or run without a store", ()
+
+
+def milliseconds(seconds: float | None) -> int:
+    """A time since 1970 as MLflow writes it; None is now."""
+    return int((time.time() if seconds is None else seconds) * 1000)
 
 
 def quiet_mlflow() -> Any:
@@ -79,6 +138,7 @@ def quiet_mlflow() -> Any:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each request that is tried again
     return mlflow
 
 
@@ -104,6 +164,9 @@ def store_of(uri: str | None) -> tuple[str, str]:
     return uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}", ""
 
 
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # that MLflow takes without a server
+
+
 def client_of(uri: str) -> Any:
     """MLflow's client for a store, to which models are stored, too.
 
@@ -117,7 +180,22 @@ def client_of(uri: str) -> Any:
         os.environ.pop(_URI, None)
     else:
         os.environ[_URI] = before
-    return mlflow.MlflowClient(uri)
+    if uri.partition(":")[0].partition("+")[0] not in _DATABASES:
+        return mlflow.MlflowClient(uri)
+    _reach(uri)
+    with at_work(_MOST_SECONDS):  # it makes tables where there are none
+        return mlflow.MlflowClient(uri)
+
+
+def _reach(uri: str) -> None:
+    """Raise SQLAlchemy's error where a database cannot be read: MLflow would try again for two minutes."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    try:
+        sqlalchemy.inspect(engine).has_table("experiments")
+    finally:
+        engine.dispose()
 
 
 def experiment_of(name: str | None, client: Callable[[], Any]) -> str:

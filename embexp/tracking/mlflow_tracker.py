@@ -1,6 +1,5 @@
 """MLflow as a Tracker, through its client API: no global active run that one job could leave to the next."""
 
-import functools
 import importlib.metadata
 import os
 import re
@@ -19,6 +18,7 @@ from embexp.tracking.local_store import local_file, make_database, making_tables
 from embexp.tracking.mlflow_store import (
     client_of,
     experiment_of,
+    milliseconds,
     page_of,
     reported,
     source_tags,
@@ -26,6 +26,7 @@ from embexp.tracking.mlflow_store import (
     view_tag,
 )
 from embexp.tracking.run_records import RunRecords
+from embexp.tracking.store_calls import at_work, made_once, rests
 from embexp.tracking.store_limits import (
     LONGEST_EXPERIMENT,
     LONGEST_RUN_NAME,
@@ -99,12 +100,12 @@ class MlflowTracker:
         if not telemetry:
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-    @functools.cached_property
+    @made_once
     def client(self) -> Any:
         """MLflow's client for this store."""
         return client_of(self.uri)
 
-    @functools.cached_property
+    @made_once
     def experiment(self) -> str:
         """The experiment's name.
 
@@ -126,7 +127,7 @@ class MlflowTracker:
     def prepare(self) -> None:
         """Create the store and the experiment if they are missing. Call it once, before any parallel job."""
         if path := local_file(self.uri):
-            make_database(path)
+            at_work(0.0 if path.exists() else 600.0)(make_database)(path)
         with making_tables(self.uri):
             self._experiment_id()
 
@@ -148,7 +149,7 @@ class MlflowTracker:
         return experiment.experiment_id
 
     @reported
-    def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
+    def start(self, name: str, parent: str | None = None, key: str | None = None, at: float | None = None) -> str:
         """Open a run, below `parent` when given, and return its id; the run that has the key, where there is one."""
         self.run_name = name
         self.experiment_id = experiment = self._experiment_id()
@@ -160,7 +161,7 @@ class MlflowTracker:
         own = {PARENT_TAG: parent, KEY_TAG: _searchable(key or "")}
         tags = source_tags() | {tag: value for tag, value in own.items() if value}
         shown = allowed_text(redacted(name), LONGEST_RUN_NAME)
-        self.run_id = self.client.create_run(experiment, run_name=shown, tags=tags).info.run_id
+        self.run_id = self.client.create_run(experiment, milliseconds(at), tags, shown).info.run_id
         self.records = RunRecords(self.client, self.run_id, is_new=True)
         if shown != redacted(name):
             self.records.note("name of the run", f"is {len(name)} characters long, or has control characters")
@@ -214,8 +215,8 @@ class MlflowTracker:
         self.records.tags(tags)
 
     @reported
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.records.metrics(metrics, step or 0)
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None, at: float | None = None) -> None:
+        self.records.metrics(metrics, step or 0, at)
 
     @reported
     def log_data(
@@ -249,10 +250,10 @@ class MlflowTracker:
         self.records.files(path, f"checkpoint/{path.name}", left_out)
 
     @reported
-    def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None:
+    def log_model(self, path: Path, step: int, metrics: Mapping[str, float], at: float | None = None) -> None:
         """Store the model so that `mlflow.sentence_transformers.load_model` finds it, with its step and metrics."""
         if self.keeps_model:
-            self.records.metrics(metrics, step, model=self._stored_model() or self._store_model(path, step))
+            self.records.metrics(metrics, step, at, model=self._stored_model() or self._store_model(path, step))
 
     def _store_model(self, path: Path, step: int) -> str:
         """The id of the model, which is stored now."""
@@ -290,18 +291,26 @@ class MlflowTracker:
         return whole
 
     @reported
-    def finish(self, status: str) -> None:
-        self.client.set_terminated(self.run_id, status)
+    def finish(self, status: str, at: float | None = None) -> None:
+        self.client.set_terminated(self.run_id, status, milliseconds(at))
+
+    def rests(self) -> bool:
+        return rests(self.uri)
+
+    def settings(self) -> dict[str, Any]:
+        given = {"uri": self.store(), "experiment": self.__dict__.get("experiment", self._experiment)}
+        return given | {"log_model": self.keeps_model, "checkpoint": self.checkpoint, "register": self.register}
 
     def store(self) -> str:
         return redacted(self.uri).rstrip("/")
 
     def where(self) -> str:
         why = f" ({self.named_by})" if self.named_by else ""
-        return f"run {self.run_id} in experiment {self.experiment!r}, {self.store()}{why}"
+        place = f"run {self.run_id} in experiment {self.experiment!r}," if self.run_id else "not yet in"
+        return f"{place} {self.store()}{why}"
 
     def page(self) -> str:
-        return self.page_of_run(self.experiment_id, self.run_id)
+        return self.run_id and self.page_of_run(self.experiment_id, self.run_id)
 
     def page_of_run(self, experiment: str, run: str) -> str:
         """The address of the page of any run of the store."""

@@ -10,7 +10,6 @@ from typing import Any
 
 from embexp.core.run_folder import RESULT, read_json, readable, status_of, write_json
 from embexp.data.dataset import StepReport
-from embexp.errors import TrackingError
 from embexp.tracking.journal import METRICS, Journal
 
 
@@ -19,7 +18,7 @@ class NullTracker:
 
     def prepare(self) -> None: ...
 
-    def start(self, name: str, parent: str | None = None, key: str | None = None) -> str:
+    def start(self, name: str, parent: str | None = None, key: str | None = None, at: float | None = None) -> str:
         return ""
 
     def attach(self, key: str) -> None: ...
@@ -32,13 +31,19 @@ class NullTracker:
 
     def log_params(self, params: Mapping[str, Any]) -> None: ...
     def log_tags(self, tags: Mapping[str, str]) -> None: ...
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None, at: float | None = None) -> None: ...
     def log_data(self, *args: Any, **kwargs: Any) -> None: ...
     def describe(self, text: str) -> None: ...
     def log_artifact(self, path: Path, folder: str | None = None) -> None: ...
     def log_checkpoint(self, path: Path) -> None: ...
-    def log_model(self, path: Path, step: int, metrics: Mapping[str, float]) -> None: ...
-    def finish(self, status: str) -> None: ...
+    def log_model(self, path: Path, step: int, metrics: Mapping[str, float], at: float | None = None) -> None: ...
+    def finish(self, status: str, at: float | None = None) -> None: ...
+
+    def rests(self) -> bool:
+        return False
+
+    def settings(self) -> dict[str, Any]:
+        return {}
 
     def store(self) -> str:
         return ""
@@ -62,26 +67,20 @@ _PART = "part.json"  # in a part's folder: the id that the tracker gave it, and 
 def open_part(journal: Journal, folder: Path, name: str, kind: str) -> Iterator[Journal]:
     """The journal of a running part: closed as a run is, and in the same child when it is opened again.
 
-    Where the tracker does not answer, the part is recorded in its folder alone: `is_closed_part` stays false.
+    Where the tracker does not answer, the part goes on: `is_closed_part` stays false until all of it was sent.
 
     Args:
         folder: the part's own, for its metrics.jsonl and result.json.
         name: among the parts of the run; the child is called `<run>/<name>`.
         kind: what the tag PART_TAG says: stage, for example.
     """
-    named = f"{journal.result['run']['name']}/{name}", journal.run_id, f"{journal.key}/{name}"
-    child, reached = Journal(folder, copy.copy(journal.tracker), journal.again, is_part=True), True
+    child = Journal(folder, copy.copy(journal.tracker), journal.again, is_part=True)
     child.above = journal
-    try:
-        child.open(*named)
-    except TrackingError as error:
-        logger.warning("%s The run continues; %s is recorded in %s alone.", error, name, folder)
-        child.tracker, reached = NullTracker(), False
-        child.open(*named)
+    child.open(f"{journal.result['run']['name']}/{name}", None, f"{journal.key}/{name}", may_wait=True)
     with child:
         child.log_tags({PART_TAG: kind})
         yield child
-    write_json(folder / _PART, {"id": child.run_id, "closed": reached and child.all_sent})
+    write_json(folder / _PART, {"id": child.run_id, "closed": child.all_sent})
 
 
 def is_closed_part(folder: Path) -> bool:
@@ -90,6 +89,13 @@ def is_closed_part(folder: Path) -> bool:
         return False
     found = readable([folder], lambda part: status_of(part) == "FINISHED" and read_json(part / _PART)["closed"])
     return any(closed for _, closed in found)
+
+
+def close_parts(run_folder: Path) -> None:
+    """Note that the tracker has all of the parts of a run."""
+    for path in sorted(run_folder.rglob(_PART)):
+        if status_of(path.parent) == "FINISHED":
+            write_json(path, read_json(path) | {"closed": True})
 
 
 _FOLDER = "trainings"  # in the run's folder: a folder for each of them

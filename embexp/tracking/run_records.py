@@ -5,13 +5,12 @@ import logging
 import math
 import os
 import tempfile
-import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from embexp.core.redaction import redacted
-from embexp.tracking.mlflow_store import store_errors
+from embexp.tracking.mlflow_store import milliseconds, store_errors
 from embexp.tracking.store_limits import (
     LONGEST_DATASET_NAME,
     LONGEST_PARAM,
@@ -61,20 +60,22 @@ class RunRecords:
 
         self._send("tags", [RunTag(*self._text("tag", key, value, LONGEST_TAG)) for key, value in tags.items()])
 
-    def metrics(self, metrics: Mapping[str, float], step: int, model: str | None = None) -> None:
+    def metrics(
+        self, metrics: Mapping[str, float], step: int, at: float | None = None, model: str | None = None
+    ) -> None:
         """Values that are finite; MLflow keeps infinity as another number.
 
         Args:
+            at: when they were measured, in seconds since 1970; None is now.
             model: id of the logged model that has them.
         """
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        entries = []
+        time, entries = milliseconds(at), []
         for key, value in metrics.items():
             name = self._name("metric", key)
             if math.isfinite(value):
-                entries.append(Metric(name, float(value), now, step, model_id=model))
+                entries.append(Metric(name, float(value), time, step, model_id=model))
             else:
                 self.note(
                     f"values of metric {key}",

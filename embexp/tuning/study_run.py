@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +131,9 @@ def _run_study(
         seed=tuning["seed"],
     )
     journal = Journal(folder, instantiate(settings["tracking"]), again="the same command")
+    journal.outbox.path = (
+        folder / f"unsent-{uuid.uuid4().hex[:8]}.jsonl"
+    )  # other processes run trials of the study, too
     with journal.open(settings["name"] or f"tune {search.id}", None, key):
         journal.log_tags({"embexp.study": search.id})
         journal.log_params(_parameters(tuning["space"], fixed, tuning))

@@ -6,6 +6,7 @@ from embexp.core.run_folder import write_json
 from embexp.errors import TrackingError
 from embexp.sweep.jobs import Job, Outcome, varying
 from embexp.sweep.progress import Progress, _finished_run
+from embexp.tracking.outbox import Outbox
 from embexp.tracking.run_parts import NullTracker
 
 
@@ -39,22 +40,24 @@ def test_a_job_that_was_done_before_tells_nothing_of_the_time_that_others_take()
     assert lines[-1] == "[1/2] loss=a was done before: 0.5000 | 1 of 2 done, best loss=a"
 
 
-def test_the_parent_run_shows_the_counts_and_a_store_that_is_down_ends_nothing():
+def test_the_parent_run_shows_the_counts_and_a_store_that_is_down_ends_nothing(tmp_path):
     class Counting(NullTracker):
         logged = ()
 
-        def log_metrics(self, metrics, step=None):
+        def log_metrics(self, metrics, step=None, at=None):
             if self.logged:
                 raise TrackingError("down")
             self.logged = (metrics, step)
 
     lines, tracker = [], Counting()
-    progress = Progress({0: "a", 1: "b"}, 0, lines.append, tracker)
+    outbox = Outbox(tmp_path, tracker)
+    outbox.open("a sweep", None, "key")
+    progress = Progress({0: "a", 1: "b"}, 0, lines.append, outbox)
     for number in (0, 1):
         progress.begin(number)
         progress.end(number, Outcome(0.5), was_done=False)
     assert tracker.logged == ({"sweep/done": 1, "sweep/failed": 0, "sweep/best": 0.5}, 1)
-    assert lines[-1] == "The parent run does not show the progress: down"
+    assert [method for method, _ in outbox.unsent] == ["log_metrics"]
 
 
 def test_a_job_is_done_before_only_if_the_very_run_is_still_the_one(tmp_path):

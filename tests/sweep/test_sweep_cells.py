@@ -107,7 +107,7 @@ def test_a_job_whose_process_died_is_closed_as_failed(workplace, store):
     planned = plan(folder, "tracking.experiment=other")
     planned.tracker.prepare()
     planned.tracker.start("a/b/1", None, "key-1")
-    write_json(folder / "run.json", {"key": "key-1"})
+    write_json(folder / "run.json", {"key": "key-1", "name": "a/b/1"})
     record_death(folder, planned.tracker, "The process of the job ended by SIGKILL.", ["loss=mnrl"])
     client = mlflow.MlflowClient(store)
     (run,) = client.search_runs([client.get_experiment_by_name("other").experiment_id])

@@ -17,11 +17,11 @@ class KeepingTracker(NullTracker):
     def __init__(self):
         self.opened, self.metrics = [], []
 
-    def start(self, name, parent=None, key=None):
+    def start(self, name, parent=None, key=None, at=None):
         self.opened.append((name, parent, key))
         return f"id {len(self.opened)}"
 
-    def log_metrics(self, metrics, step=None):
+    def log_metrics(self, metrics, step=None, at=None):
         self.metrics.append((metrics, step))
 
 

@@ -5,12 +5,14 @@ import functools
 import json
 import logging
 import math
+from unittest.mock import ANY
 
 import pytest
 
 from embexp.errors import Terminated, TrackingError
 from embexp.tracking.journal import Journal
 from embexp.tracking.mlflow_tracker import MlflowTracker
+from embexp.tracking.outbox import UNSENT, read_unsent
 from embexp.tracking.run_parts import NullTracker
 
 
@@ -20,6 +22,15 @@ class FlakyTracker:
     def __init__(self) -> None:
         self.taken: list[tuple] = []
         self.is_down = False
+
+    def rests(self) -> bool:
+        return self.is_down
+
+    def store(self) -> str:
+        return "the store"
+
+    def settings(self) -> dict:
+        return {}
 
     def __getattr__(self, method: str):
         return functools.partial(self._take, method)
@@ -79,19 +90,21 @@ def test_a_tracker_that_fails_loses_nothing(tmp_path, caplog):
         journal.log_params({"seed": 1})
         tracker.is_down = True
         journal.log_metrics({"loss": 3.0}, 1)
-        tracker.is_down = False
+        assert len(read_unsent(tmp_path / UNSENT)) == 2
         journal.log_metrics({"loss": 2.0}, 2)  # waits: it must not overtake the first
+        tracker.is_down = False
+        (tmp_path / "model").mkdir()
         journal.log_model(tmp_path / "model", 4, {"test/sts/pearson": 0.5})
-        assert [call[0] for call in tracker.taken] == ["prepare", "start", "log_params"]
+        assert not (tmp_path / UNSENT).exists()
     assert tracker.taken[1:] == [
         ("start", "a run", "parent", None),
         ("log_params", {"seed": 1}),
-        ("log_metrics", {"loss": 3.0}, 1),
-        ("log_metrics", {"loss": 2.0}, 2),
-        ("log_model", tmp_path / "model", 4, {"test/sts/pearson": 0.5}),
+        ("log_metrics", {"loss": 3.0}, 1, ANY),
+        ("log_metrics", {"loss": 2.0}, 2, ANY),
+        ("log_model", tmp_path / "model", 4, {"test/sts/pearson": 0.5}, ANY),
         ("log_artifact", tmp_path / "result.json", None),
         ("log_artifact", tmp_path / "metrics.jsonl", None),
-        ("finish", "FINISHED"),
+        ("finish", "FINISHED", ANY),
     ]
     assert [line["metrics"]["loss"] for line in lines_of(tmp_path)] == [3.0, 2.0]
     assert caplog.text.count("The store is down. The run continues") == 1
@@ -104,8 +117,9 @@ def test_a_tracker_that_stays_down_does_not_end_the_run(tmp_path, caplog):
         journal.log_results({"loss": 3.0})
         journal.log_artifact(tmp_path / "plot.png", "plots")
     assert result_of(tmp_path)["run"]["status"] == "FINISHED"
-    said = f"5 records of this run could not be sent. All of it is in {tmp_path}. To send them: "
-    assert said + f"python -m embexp resume={tmp_path}" in caplog.text
+    said = f"MLflow is behind: 5 records of this run could not be sent. All of it is in {tmp_path}. To send them: "
+    assert said + f"python -m embexp.sync {tmp_path}" in caplog.text
+    assert len(read_unsent(tmp_path / UNSENT)) == 6
 
 
 def test_a_store_that_does_not_open_stops_the_run_before_it_begins(tmp_path):
