@@ -30,7 +30,7 @@ from embexp.protocols import Engine
 from embexp.sweep.jobs import Job, JobRunner, Outcome, record_death
 from embexp.sweep.progress import Progress, found_in
 from embexp.sweep.shared import Shared, check_store, share
-from embexp.sweep.slots import ENGINE, JOB, End, packed, read_end, unpacked, worker_for, write_end
+from embexp.sweep.slots import ENGINE, JOB, REFUSED, End, packed, read_end, unpacked, worker_for, write_end
 
 logger = logging.getLogger("embexp.sweep")
 _TICK = 0.2  # seconds between two looks at what has ended
@@ -233,11 +233,10 @@ class _Coordinator:
             return
         self.in_vain += 1
         if self.in_vain > _IN_VAIN:
+            why = {path.read_text(encoding="utf-8") for path in self.place.glob(f"{REFUSED}*")}
+            why = why or {state for state in states.values() if state and state not in _ALIVE}
             self._end_workers()
-            ends = sorted({state for state in states.values() if state not in _ALIVE})
-            text = (
-                f"The workers of the sweep end before they take a job ({'; '.join(filter(None, ends)) or 'no error'})"
-            )
+            text = f"The workers of the sweep end before they take a job ({'; '.join(sorted(why)) or 'no error'})"
             raise EngineError(text, note=f"What they printed is below {self.folder}.")
         work, secrets = self._worker = self._worker or worker_for(self.runner, self.jobs, self.most, self._share())
         self.engine.submit(work, number, self.workers, secrets)

@@ -19,14 +19,15 @@ from typing import Any
 from embexp.core.claim_files import ENGINE_JOB
 from embexp.core.claims import Owner, break_claim, drop, take
 from embexp.core.redaction import redacted
-from embexp.core.run_folder import read_json, write_json
+from embexp.core.run_folder import read_json, write_json, write_text
 from embexp.core.signals import listen
-from embexp.errors import ClaimLostError
+from embexp.errors import ClaimLostError, EngineError
 from embexp.sweep.jobs import Job, JobRunner, Outcome
 from embexp.sweep.progress import noting_earlier
 from embexp.sweep.shared import Shared, check_shared
 
 ENGINE = "engine"  # in a sweep's folder
+REFUSED = "refused-"  # in engine/: how files begin that say why a worker took no job
 JOB = "job"  # the claim of a worker on a job; the run in it has one of its own
 _SECRETS = "EMBEXP_SECRETS_"  # how variables begin that hold what a pickle must not
 
@@ -109,7 +110,7 @@ def _work(task: bytes) -> None:
     setup_globals()
     runner, jobs, most, hydra_state, shared, directory = unpacked(task)
     if shared is not None:
-        check_shared(shared)
+        _check(shared)
     os.chdir(directory)
     Singleton.set_state(hydra_state)
     listen()
@@ -119,6 +120,16 @@ def _work(task: bytes) -> None:
         if done == most:
             break
         done += _take_and_do(runner, job, folder, lambda owner: owner.job == own)  # of its life before it was requeued
+
+
+def _check(shared: Shared) -> None:
+    """Check what all share; what lacks is left in the sweep's folder, too, if that can be seen."""
+    try:
+        check_shared(shared)
+    except EngineError as error:
+        with suppress(OSError):
+            write_text(shared.folder / f"{REFUSED}{uuid.uuid4().hex}", str(error))
+        raise
 
 
 def _take_and_do(runner: JobRunner, job: Job, sweep: Path, is_gone: Callable[[Owner], bool]) -> bool:

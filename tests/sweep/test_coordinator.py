@@ -17,7 +17,7 @@ from embexp.sweep import coordinator
 from embexp.sweep.coordinator import SweepStopped, _Coordinator, is_left
 from embexp.sweep.jobs import Job, JobRunner, Outcome
 from embexp.sweep.progress import Progress
-from embexp.sweep.slots import ENGINE, JOB, End, packed, unpacked, write_end
+from embexp.sweep.slots import ENGINE, JOB, REFUSED, End, packed, unpacked, write_end
 
 
 class ByHand:
@@ -176,6 +176,15 @@ def test_workers_that_end_before_they_take_a_job_are_not_started_for_ever(follow
         follow(engine)
     assert engine.submitted == [2, 2, 2]
     assert not is_left(tmp_path)
+
+
+def test_why_workers_take_no_job_is_shown(follow, tmp_path):
+    def refuse(engine):
+        (tmp_path / ENGINE / f"{REFUSED}{len(engine.workers)}").write_text("On node7 torch 2.6 is installed")
+        engine.workers = dict.fromkeys(engine.workers, "exit code 1")
+
+    with pytest.raises(EngineError, match=r"take a job \(On node7 torch 2.6 is installed\)"):
+        follow(ByHand(*[refuse] * 20))
 
 
 def test_workers_that_outlive_it_are_left_and_found_again(follow, tmp_path):
