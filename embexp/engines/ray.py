@@ -22,6 +22,7 @@ from embexp.errors import ConfigError, EngineError
 
 logger = logging.getLogger("embexp.sweep")
 _PATIENCE = 30.0  # seconds that cancelled workers have to close their runs; then they are killed
+_KILLED = 5.0  # seconds to see that they are
 _HERE = "local"
 _CANNOT = "A worker cannot do jobs: "
 _KNOCK = 10.0  # seconds that a cluster has to take a connection
@@ -157,8 +158,8 @@ class RayEngine:
             going = [task for name, task in self.tasks.items() if self.states()[name] == "running"]
             for task in going:
                 ray.cancel(task, force=force)
-            if going and not force:
-                ray.wait(going, num_returns=len(going), timeout=max(0.0, end - time.monotonic()))
+            if going:
+                ray.wait(going, num_returns=len(going), timeout=_KILLED if force else end - time.monotonic())
 
     def follow_up(self, work: Callable[[], None], environment: Mapping[str, str]) -> None:
         """The workers end with this process."""

@@ -32,7 +32,7 @@ def seconds_on(engine: str, folder: Path, environment: dict[str, str]) -> float:
     lines = []
     for line in sweep.stderr:
         lines.append(line)
-        began = time.monotonic() if line.startswith(f"{CELLS} jobs;") else began
+        began = time.monotonic() if line.startswith((f"{CELLS} jobs;", "Ray ")) else began  # Ray runs by then
         ended = time.monotonic() if " done in " in line else ended
     if sweep.wait():
         raise SystemExit("".join(lines))
