@@ -179,15 +179,17 @@ def _problems_with_settings(settings: DictConfig) -> Iterator[Problem]:
     given = OmegaConf.to_container(settings)
     found = [*sweep_problems(given)]
     yield from found
-    if given["workers"] and not found:
+    if not found:
         attempt = Problems()
         attempt.attempt(_check_engine, settings)
         yield from attempt.found
 
 
 def _check_engine(settings: DictConfig) -> None:
+    """Refuse what the engine refuses; also an engine without workers, since nothing would run there."""
     engine: Engine = instantiate(OmegaConf.to_container(settings.engine, resolve=True))
-    engine.check(settings.workers)
+    if settings.workers or not engine.is_here:
+        engine.check(settings.workers)
 
 
 def _sweep_folder(config: DictConfig, key: str) -> Path:
