@@ -29,6 +29,7 @@ from embexp.tracking.run_records import RunRecords
 from embexp.tracking.store_calls import at_work, made_once, rests
 from embexp.tracking.store_limits import (
     LONGEST_EXPERIMENT,
+    LONGEST_PLACE,
     LONGEST_RUN_NAME,
     LONGEST_TAG,
     allowed_name,
@@ -139,6 +140,7 @@ class MlflowTracker:
             try:
                 view, content = view_tag(VIEW, "")
                 tags = {view: content, "mlflow.note.content": _HOW_TO_READ}
+                self._check_place()
                 return self.client.create_experiment(self.experiment, tags=tags)
             except MlflowException:  # another process has made it meanwhile
                 experiment = self.client.get_experiment_by_name(self.experiment)
@@ -147,6 +149,16 @@ class MlflowTracker:
         if (view := view_tag(VIEW, ""))[0] not in experiment.tags:  # of an earlier version
             self.client.set_experiment_tag(experiment.experiment_id, *view)
         return experiment.experiment_id
+
+    def _check_place(self) -> None:
+        """Refuse a database that cannot hold the address of a run's files, which are below the working directory."""
+        place = str(Path.cwd())
+        if self.uri.startswith(("postgres", "mysql", "mssql")) and len(place) > LONGEST_PLACE:
+            raise TrackingError(
+                f"The path of the working directory, below which a run's files are kept, has {len(place)} characters",
+                expected=f"at most {LONGEST_PLACE}, which databases take, or an MLflow server in tracking.uri",
+                fix="tracking=none",
+            )
 
     @reported
     def start(self, name: str, parent: str | None = None, key: str | None = None, at: float | None = None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 LONGEST_PARAM, LONGEST_TAG, LONGEST_RUN_NAME, LONGEST_EXPERIMENT = 6000, 8000, 250, 256
 LONGEST_DATASET_NAME, LONGEST_SOURCE, LONGEST_SCHEMA = 500, 65_535, 1_048_575
+LONGEST_PLACE = 140  # of a working directory, in an address of 200 with experiment, run and `artifacts`
 OLDER_LENGTHS = (5000, 500, 250)  # of values in MLflow's earlier servers
 _LONGEST_NAME = 243  # MLflow's 250 less the room of `z_more/`
 _LONGEST_FILE = 200  # bytes of a file's name: of its 255 MLflow needs some while it writes

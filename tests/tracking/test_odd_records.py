@@ -8,7 +8,7 @@ import pytest
 from servers import mlflow_server, postgres
 from test_run_records import ODD_FILES, ODD_NAMES, PLAIN_FILES
 
-from embexp.errors import ConfigError
+from embexp.errors import ConfigError, TrackingError
 from embexp.tracking.mlflow_runs import MlflowRuns, as_recorded_metrics, as_recorded_params
 from embexp.tracking.mlflow_tracker import MlflowTracker
 from embexp.tracking.run_records import NOTE_FILE, NOTE_TAG
@@ -170,3 +170,22 @@ def test_a_large_file_is_not_read_into_memory(tracker, workplace, uri):
     assert most < 2**25
     (found,) = tracker.client.list_artifacts(tracker.run_id, "model")
     assert found.file_size == size
+
+
+def test_a_working_directory_of_any_length_keeps_files_or_is_refused_at_the_start(uri, workplace, monkeypatch):
+    for length in (140, 141):
+        folder = workplace
+        while (missing := length - len(str(folder))) > 1:
+            folder = folder / ("x" * min(missing - 1, 60 if missing != 62 else 59))
+        folder.mkdir(parents=True)
+        monkeypatch.chdir(folder)
+        (folder / "a.txt").write_text("a")
+        tracker = MlflowTracker(uri, f"{length} of {workplace.name}", False, "none", telemetry=False)
+        if length > 140 and uri.startswith("postgresql"):
+            with pytest.raises(TrackingError, match=r"has 141 characters\. Expected at most 140"):
+                tracker.prepare()
+            continue
+        tracker.prepare()
+        tracker.start("a run")
+        tracker.log_artifact(folder / "a.txt")
+        assert [file.path for file in tracker.client.list_artifacts(tracker.run_id)] == ["a.txt"]
