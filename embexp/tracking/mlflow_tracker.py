@@ -31,10 +31,9 @@ from embexp.tracking.store_limits import (
     LONGEST_EXPERIMENT,
     LONGEST_PLACE,
     LONGEST_RUN_NAME,
-    LONGEST_TAG,
-    allowed_name,
     allowed_text,
     metric_name,
+    searchable,
 )
 
 PARENT_TAG = "mlflow.parentRunId"
@@ -170,7 +169,7 @@ class MlflowTracker:
             self.client.update_run(self.run_id, status="RUNNING")
             self.records = RunRecords(self.client, self.run_id, is_new=False)
             return self.run_id
-        own = {PARENT_TAG: parent, KEY_TAG: _searchable(key or "")}
+        own = {PARENT_TAG: parent, KEY_TAG: searchable(key or "")}
         tags = source_tags() | {tag: value for tag, value in own.items() if value}
         shown = allowed_text(redacted(name), LONGEST_RUN_NAME)
         self.run_id = self.client.create_run(experiment, milliseconds(at), tags, shown).info.run_id
@@ -181,7 +180,7 @@ class MlflowTracker:
         return self.run_id
 
     def _run_with(self, key: str, experiment: str) -> str | None:
-        found = self.client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{_searchable(key)}'")
+        found = self.client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{searchable(key)}'")
         return found[0].info.run_id if found else None
 
     @reported
@@ -339,11 +338,6 @@ class MlflowTracker:
         name, condition = f"{VIEW}-{sweep}", f"tags.`{SWEEP_TAG}` LIKE '%{sweep}%'"
         self.client.set_experiment_tag(self.experiment_id, *view_tag(name, condition))
         return page_of(self.uri, f"experiments/{self.experiment_id}/runs", viewStateShareKey=name) + self._after()
-
-
-def _searchable(key: str) -> str:
-    """The key of a run as it stands in its tag: MLflow's search finds no text with quotes."""
-    return allowed_name(key) if "'" in key or key != allowed_text(key, LONGEST_TAG) else key
 
 
 def _requirements() -> list[str]:

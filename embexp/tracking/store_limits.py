@@ -80,6 +80,11 @@ def allowed_text(text: str, longest: int) -> str:
     return shown[: longest - len(end)] + end
 
 
+def searchable(key: str) -> str:
+    """The key of a run as it stands in its tag: MLflow's search finds no text with quotes."""
+    return allowed_name(key) if "'" in key or key != allowed_text(key, LONGEST_TAG) else key
+
+
 def allowed_path(path: str) -> str:
     r"""The path of an artifact as every store keeps and finds it; `/` parts folders.
 
