@@ -53,10 +53,10 @@ ONLY_IN = {
 HEAVY = {"torch", "sentence_transformers", "transformers", "tokenizers", "datasets", "mlflow", "matplotlib"}
 HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid", "onnxruntime", "optuna"}
 # Modules that are themselves imported lazily, once training starts.
-IMPORTED_LATE = {"models/packed.py", "training/callbacks.py"}
+IMPORTED_LATE = {"models/packed.py", "training/callbacks.py", "training/processes.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 SAY_NOTHING = {"utils", "common", "helpers", "misc"}
-MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 261, 350, 60, 110
+MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 264, 350, 60, 110
 
 
 @functools.cache
@@ -200,6 +200,7 @@ HEAVY_HEADS = {
     "models/test_packed.py",
     "reports/test_changed_examples.py",
     "training/test_loss_monitor.py",
+    "training/test_processes.py",
     "training/test_stage.py",
     "tuning/test_closing.py",
 }

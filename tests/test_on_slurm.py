@@ -169,7 +169,6 @@ def test_a_sweep_whose_shell_was_killed_is_found_again_and_closed_when_nobody_co
     assert said(tmp_path).count("was done before") == 3
 
 
-@pytest.mark.matrix
 def test_ctrl_c_leaves_the_jobs_and_cancel_ends_them(cluster, tmp_path):
     with typed(tmp_path, cluster.environment, *CELLS, "trainer.max_steps=3000", *ON_SLURM) as command:
         wait_for(lambda: trains(tmp_path), tmp_path)

@@ -35,6 +35,7 @@ from embexp.cli.quoting import quote_texts
 from embexp.config.compose import check_config
 from embexp.config.session import TRUSTED, VERSION_BASE, conf_dir
 from embexp.core.claims import held
+from embexp.core.launch import launched, refuse_launch
 from embexp.core.redaction import note_overrides, redact_files
 from embexp.core.run_folder import BEHIND, IS_BEHIND, RESULT
 from embexp.core.signals import listen, unmasked
@@ -92,6 +93,7 @@ def _check_words(flags: Sequence[str], arguments: Sequence[str], config_name: st
 _OF_THE_MULTIRUN = re.compile(
     r"[+~]*(hydra|sweep|tracking|paths|experiment|verdict)\b(?!@)"
 )  # what the multirun itself reads
+_PROCESSES = "trainer.processes"
 _MULTIRUN, _SHOWS = {"-m", "--multirun"}, {"--cfg", "-c"}
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("the arguments of the command, as they were typed", default=())
 JOBS: ContextVar[tuple[str, ...] | None] = ContextVar("overrides of the jobs of a multirun", default=None)
@@ -195,6 +197,7 @@ def _run_through_hydra(task: _Task, config_name: str, rewrite: _Rewrite | None, 
         note_config_dir(flags)
         note_overrides(arguments)
         TYPED.set(tuple(sys.argv[1:]))
+        arguments = [*arguments, *_of_launcher(flags, arguments, config_name)]
         overrides = rewrite(arguments) if rewrite else arguments
         _check_words(flags, overrides, config_name)
         sys.argv[1:] = _for_hydra([*flags, *quote_texts(expand_paths(overrides))], config_name)
@@ -212,6 +215,21 @@ def _run_through_hydra(task: _Task, config_name: str, rewrite: _Rewrite | None, 
         exit_with(_no_place(error))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _of_launcher(flags: Sequence[str], arguments: Sequence[str], config_name: str) -> list[str]:
+    """The number of processes that torchrun or accelerate has started, as an override; a run to resume has its own.
+
+    Raises:
+        ConfigError: this is no run, which alone trains in several processes.
+    """
+    launch, keys = launched(), {each.lstrip("+").partition("=")[0] for each in arguments}
+    processes = [f"++{_PROCESSES}={launch.size}"] if launch and not keys & {"resume", _PROCESSES} else []
+    if config_name != "config":
+        refuse_launch(f"embexp {config_name}", shlex.join(["python", "-m", f"embexp.{config_name}", *arguments]))
+    if _MULTIRUN & {*flags}:
+        refuse_launch("A sweep (-m)", shlex.join(["python", "-m", "embexp", "-m", *arguments, *processes]))
+    return processes
 
 
 def _run_job(task: _Task, config: DictConfig, config_name: str, wants_traceback: bool) -> Any:

@@ -20,6 +20,7 @@ TRAITS = {
     "owns_decoder": "trains a decoder",
     "owns_copy": "trains a copy of the model",
     "owns_temperature": "trains a temperature",
+    "in_one_process": "needs all of a batch in one process",
 }
 _Trait = Literal[*TRAITS]
 SHAPE_NAMES = ("scored_pair", "binary_pair", "class_pair", "positive_pair", "triplet", "labelled_text", "ranked")

@@ -18,11 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from embexp.core.launch import launched
 from embexp.errors import Terminated
 
 _Kind = type[BaseException]
 # Seconds that a signal may wait: less than schedulers give a job between SIGTERM and SIGKILL. A person presses again.
 _PATIENCE: dict[_Kind, float] = {KeyboardInterrupt: 60.0, Terminated: 20.0}
+_COPY = 2.0  # seconds in which a signal is the one before, passed on
 _MOMENT = 0.05  # seconds until a signal that was dropped is raised again
 _STOPPING = b"\nStopping after this step, with a checkpoint. Ctrl-C again ends at once.\n"
 
@@ -62,7 +64,9 @@ class _Interrupts:
             if kind is KeyboardInterrupt:
                 return
             raise kind
-        is_impatient = kind is KeyboardInterrupt and self.waiting is not None
+        passed = time.monotonic() - (self.deadline - _PATIENCE[kind])
+        is_copy = launched() is not None and passed < _COPY  # torchrun passes on what the terminal sends to all
+        is_impatient = kind is KeyboardInterrupt and self.waiting is not None and not is_copy
         if self.is_free or is_impatient:
             self.throw(kind)
         if self.waiting is None:

@@ -59,7 +59,7 @@ from embexp.losses.spec import is_auto
 from embexp.protocols import BaseModel, Tracker
 from embexp.steps.conversions.conversion import NEEDED, default_settings
 from embexp.steps.conversions.convert import Way, limit_negatives
-from embexp.training.embedding_training import check_precision
+from embexp.training.embedding_training import check_precision, check_processes
 from embexp.training.stages import StagePlan
 from embexp.training.trainer_values import check_trainer, is_bounded
 
@@ -338,3 +338,4 @@ def _check_calls(planning: _Planning, problems: Problems) -> None:
         mine.attempt(check_trainer, stage.node["trainer"])
         mine.attempt(stage.spec.check)
         mine.attempt(check_precision, stage.node["trainer"])
+        mine.attempt(check_processes, stage.node["trainer"].get("processes", 1))

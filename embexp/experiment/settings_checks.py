@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embexp.config.yaml_keys import TRAITS
 from embexp.core.arguments import SEED, SHARE, LegalValues, problems_with
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import NOT_GIVEN, EmbexpError, Problem, did_you_mean, listed
@@ -12,7 +13,7 @@ from embexp.evaluation.stats.verdicts import margin_problems
 from embexp.losses.spec import LossSpec
 from embexp.models.weights import LOCAL, fills_in_tokens, is_adapter, network_config
 from embexp.protocols import BaseModel
-from embexp.training.trainer_values import trainer_problems
+from embexp.training.trainer_values import batch_size_of, trainer_problems
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def named(column: str, dataset: EmbeddingDataset) -> str:
 
 # The names that sentence-transformers gives its batch samplers.
 _SAMPLERS = ("batch_sampler", "no_duplicates", "no_duplicates_hashed", "group_by_label")
+_READ_SCORES = ("reduce_lr_on_plateau", "greedy")  # schedules
 _BATCH_SIZE = "trainer.per_device_train_batch_size"
 # Traits of losses that learn nothing from a batch of one row.
 _NEEDS_OTHER_ROWS = {"in_batch_negatives", "compares_rows"}
@@ -75,7 +77,7 @@ def check_settings(
     values = tuple(trainer_problems(trainer, learning_rate=learning_rate))
     return Findings(
         errors=(
-            *(values or _trainer_errors(spec, trainer)),
+            *(values or (*_trainer_errors(spec, trainer), *_process_errors(spec, trainer))),
             *(_model_errors(spec, model) if model else ()),
             *filter(None, [spec.modifier_problem(spec.traits)]),
             *spec.value_problems(),
@@ -88,11 +90,6 @@ def usual_learning_rate(model: Mapping[str, Any]) -> float | None:
     """The learning rate that suits a model, or its adapter, as the YAML says (`_learning_rate_`)."""
     adapter = model.get("adapter")
     return (isinstance(adapter, Mapping) and adapter.get("_learning_rate_")) or model.get("_learning_rate_")
-
-
-def batch_size_of(trainer: Mapping[str, Any]) -> int:
-    """Rows in a batch; where the trainer does not say, sentence-transformers takes 8."""
-    return trainer.get("per_device_train_batch_size", 8)
 
 
 def sampler_of(spec: LossSpec, trainer: Mapping[str, Any]) -> str:
@@ -118,6 +115,35 @@ def _trainer_errors(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Prob
     if spec.batch_sampler == "group_by_label" and (size < 4 or size % 2):
         text = f"does not fit the loss {spec.name}, whose batches hold pairs of texts of one class"
         yield Problem(text, key, size, "an even number of 4 or more", fix=(f"{key}={max(4, size + size % 2)}",))
+
+
+_PROCESSES = "trainer.processes"
+
+
+def _process_errors(spec: LossSpec, trainer: Mapping[str, Any]) -> Iterator[Problem]:
+    """What several processes cannot train together."""
+    number, one = trainer.get("processes", 1), (f"{_PROCESSES}=1",)
+    if number == 1:
+        return
+    if "in_one_process" in spec.traits:
+        hung = [each for each in spec.call["_traits_"] if isinstance(each, Mapping)]
+        switches = [each["in_one_process"] for each in hung if "in_one_process" in each]
+        text = f"does not go with the loss {spec.name}, which {TRAITS['in_one_process']}"
+        yield Problem(text, _PROCESSES, number, "1", fix=(*one, *(f"loss.{each}=null" for each in switches)))
+    if spec.modifier and spec.modifier.needs.transformer:
+        text = f"does not go with the modifier {spec.modifier.name}, which reads the model's layers"
+        yield Problem(text, _PROCESSES, number, "1", fix=(*one, "modifier=none"))
+    optimizer = str(trainer.get("optim", ""))
+    if "layerwise" in optimizer or "lomo" in optimizer:
+        text = "updates a layer before its gradient is averaged over the processes"
+        yield Problem(text, "trainer.optim", optimizer, "another optimizer", fix=("trainer.optim=adamw_torch", *one))
+    if trainer.get("lr_scheduler_type") in _READ_SCORES:
+        text, expected = "follows scores on dev, which one process computes", "a schedule of steps"
+        fix = ("trainer.lr_scheduler_type=linear", *one)
+        yield Problem(text, "trainer.lr_scheduler_type", trainer["lr_scheduler_type"], expected, fix=fix)
+    if trainer.get("torch_compile"):
+        fix = ("trainer.torch_compile=false", *one)
+        yield Problem("does not go with several processes", "trainer.torch_compile", True, "false", fix=fix)
 
 
 def _model_errors(spec: LossSpec, model: BaseModel) -> Iterator[Problem]:
@@ -252,6 +278,11 @@ def setting_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield from problems_with(f"paths.{key}", folder, legal, "null" if legal.optional else key)
     yield from margin_problems(config)
     yield from sweep_problems(config["sweep"]) if config.get("sweep") else ()
+    sweep, processes = config.get("sweep") or {}, config["trainer"].get("processes", 1)
+    is_local = "LocalEngine" in ((sweep.get("engine") or {}).get("_target_") or "LocalEngine")
+    if (workers := sweep.get("workers")) and is_local and processes != 1:
+        text = f"was given with sweep.workers={workers}, each of which has one GPU"
+        yield Problem(text, _PROCESSES, processes, "1", fix=(f"{_PROCESSES}=1", "sweep.workers=0"))
     if config["dataset"].get("reader", NOT_GIVEN) is None:
         yield Problem("reads nothing", "dataset.reader", None, expected="a reader", fix=("dataset=finance",))
     for name in (name for name, node in (config["evaluator"] or {}).items() if node is None):

@@ -54,6 +54,7 @@ class LossSpec:
         in_batch_negatives: the other rows of a batch are negatives. compares_rows: it learns from the order of a
         batch's rows. gradient_cache: it embeds a batch in parts, twice. owns_head, owns_decoder, owns_copy: it trains
         a layer, a decoder, or a second copy of the model, that goes after training. owns_temperature: it trains one.
+        in_one_process: it reads more of a row than its embedding and label, or parts whose number depends on the rows.
         """
         return traits_of(self.call)
 

@@ -17,6 +17,7 @@ from embexp.cli.messages import coloured
 from embexp.config.session import shell_command
 from embexp.core.claims import held
 from embexp.core.escaping import as_markdown_block
+from embexp.core.launch import check_size, launched, refuse_launch
 from embexp.core.run_context import RunContext, Timer, only_warnings
 from embexp.core.run_folder import (
     IS_BEHIND,
@@ -83,6 +84,8 @@ def train(
     from embexp.experiment.plan import plan_run
     from embexp.experiment.resume import check_unused, resumed
 
+    if launched() is None:
+        refuse_launch("embexp.run", "embexp.run('trainer.processes=2')")
     with held(folder):
         if context.sweep:
             with _recorded(folder, overrides), unmasked():
@@ -94,6 +97,7 @@ def train(
             config, choices = resumed(folder, overrides, config)
         else:
             check_unused(folder)
+        check_size(launched(), config.trainer.get("processes", 1))
         with _recorded(folder, overrides), unmasked():
             plan = plan_run(config, choices, folder, context=context)
 

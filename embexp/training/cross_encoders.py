@@ -27,7 +27,7 @@ from embexp.models.scratch import SCRATCH
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import NullTracker
 from embexp.training.checkpoints import best_checkpoint, last_checkpoint, load_weights
-from embexp.training.embedding_training import as_sentence_transformers_evaluator, check_precision, has_cuda
+from embexp.training.embedding_training import as_sentence_transformers_evaluator, check_precision, has_cuda, on_one_gpu
 from embexp.training.stage import train_on
 from embexp.training.trainer_values import check_trainer
 
@@ -94,6 +94,9 @@ def _check_pair_trainer(trainer: Mapping[str, Any]) -> None:
         ConfigError: says which one.
         TrainingError: a precision that the machine does not have.
     """
+    if (number := trainer.get("processes", 1)) != 1:
+        text, key = "is for the training of a model with a loss", "teacher.trainer.processes"
+        raise ConfigError(text, key=key, given=number, expected="1", fix=f"~{key}")
     check_precision(trainer)
     check_trainer({"_target_": _ARGUMENTS, **trainer}, "teacher.trainer")
 
@@ -131,8 +134,8 @@ class _PairTraining:
         given = {"_target_": _ARGUMENTS, **self.trainer}
         best = {"metric_for_best_model": _primary_metric(self.kind), "greater_is_better": True}
         given |= best if self.dev is not None else {"eval_strategy": "no"}
-        return instantiate(
-            given,
+        arguments = instantiate(
+            {key: value for key, value in given.items() if key != "processes"},
             output_dir=str(self.checkpoints),
             seed=self.seed,
             report_to="none",
@@ -140,6 +143,7 @@ class _PairTraining:
             save_total_limit=None,  # the callback removes old ones once the new one is whole
             dataloader_pin_memory=has_cuda(),
         )
+        return on_one_gpu(arguments)
 
     def parameters(self) -> dict[str, Any]:
         """What is shown of the training."""

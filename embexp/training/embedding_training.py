@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from embexp.config.compose import instantiate, parameters_of
+from embexp.core.launch import launched
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import Problem, TrainingError
 from embexp.steps.prompting import with_row_prompts
@@ -62,7 +63,23 @@ def training_arguments(
     if given.get("eval_strategy", "no") != "no" and primary_metric:
         runtime |= {"metric_for_best_model": primary_metric, "greater_is_better": True}
     known = parameters_of(given["_target_"]) or ()
-    return instantiate(given, **{key: value for key, value in runtime.items() if key not in given and key in known})
+    runtime = {key: value for key, value in runtime.items() if key not in given and key in known}
+    logging.getLogger("sentence_transformers.base.training_args").addFilter(_is_no_advice)
+    return on_one_gpu(instantiate(given, **runtime), plan.trainer.get("processes", 1))
+
+
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    """Whether a message does not warn of DataParallel, which `on_one_gpu` leaves out."""
+    return "DataParallel" not in record.getMessage()
+
+
+def on_one_gpu(arguments: Any, processes: int = 1) -> Any:
+    """The arguments, which train on one GPU: transformers would put a batch on each one that it sees (DataParallel)."""
+    if (seen := arguments.n_gpu) > 1:
+        if processes == 1:
+            logger.info("%d GPUs are seen, and one trains. trainer.processes=%d trains on all of them.", seen, seen)
+        arguments._n_gpu = 1
+    return arguments
 
 
 def check_precision(trainer: Mapping[str, Any]) -> None:
@@ -87,6 +104,21 @@ def check_precision(trainer: Mapping[str, Any]) -> None:
                 for key, text, expected, instead in problems
             )
         )
+
+
+def check_processes(number: int) -> None:
+    """Raise TrainingError if this machine has fewer GPUs than processes, or one of another kind."""
+    import torch
+
+    if number == 1 or launched():  # a launcher's processes see a GPU each
+        return
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else None
+    if gpus is not None and number > gpus:
+        text, fix = f"is more than the {gpus} GPUs that are seen", (f"trainer.processes={gpus}",)
+        raise TrainingError(text, key="trainer.processes", given=number, expected="a GPU for each", fix=fix)
+    if gpus is None and torch.backends.mps.is_available():
+        text, fix = "needs NVIDIA GPUs, or none at all", ("trainer.processes=1",)
+        raise TrainingError(text, key="trainer.processes", given=number, expected="1 on this machine", fix=fix)
 
 
 def has_cuda() -> bool:

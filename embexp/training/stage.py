@@ -84,36 +84,43 @@ def train_stage(
     from transformers import PrinterCallback, set_seed
 
     from embexp.training.callbacks import CheckpointCallback, JournalCallback, OnEvaluateCallback, ProgressCallback
+    from embexp.training.processes import together
 
     set_seed(seed)  # a loss may draw weights of its own, and a resumed run has drawn less before it
     training = training_of(plan, model)
-    loss, limit = training.module, plan.trainer.get("save_total_limit")
+    loss, limit, most = training.module, plan.trainer.get("save_total_limit"), plan.trainer.get("max_seconds")
     found = last_checkpoint(plan.checkpoints)
-    most = plan.trainer.get("max_seconds")
-    saving = CheckpointCallback(loss, plan.checkpoints, limit, journal, seconds_before(plan), most)
     progress = ProgressCallback(f"train {plan.name}", primary_metric)
     evaluated = [OnEvaluateCallback(on_evaluate, primary_metric)] if on_evaluate else []
-    callbacks = (JournalCallback(journal), *evaluated, progress, saving)
-    trainer = training.trainer(_of_finite(evaluate, loss, plan), primary_metric, seed, callbacks)
-    trainer.remove_callback(PrinterCallback)
-    with stopping_after_step():  # to its end: what the last step gave is in memory only
-        with _LossMonitor(trainer, loss, plan.dataset), closing(progress), _suggest_smaller_batches(plan.trainer):
+    with together(plan.trainer.get("processes", 1), training, seed, found) as spread, stopping_after_step():
+        # to its end: what the last step gave is in memory only
+        saving = CheckpointCallback(loss, plan.checkpoints, limit, journal, seconds_before(plan), most)
+        callbacks = (JournalCallback(journal), *evaluated, progress, saving)
+        trainer = training.trainer(_of_finite(evaluate, loss, plan), primary_metric, seed, callbacks)
+        trainer.remove_callback(PrinterCallback)
+        monitor = _LossMonitor(trainer, loss, plan.dataset)
+        with monitor, closing(progress), _suggest_smaller_batches(plan.trainer), spread(trainer):
             state = train_on(trainer, saving, found)
-        checkpoint = best_checkpoint(plan.checkpoints, (picks and state.best_global_step) or 0)
-        if checkpoint:
-            training.load(checkpoint)
-        result = StageResult(
-            folder=plan.folder,
-            best_step=step_of(checkpoint) if checkpoint else state.global_step,
-            num_steps=state.global_step,
-            seconds=saving.seconds,
-            rows_per_second=state.epoch * plan.dataset.splits["train"].num_rows / saving.seconds,
-            was_chosen=picks and state.best_global_step is not None,
-        )
+        result = _result_of(plan, training, state, saving.seconds, picks)
         save_model(model, result.model_path, merges_adapter)
         result.write()
         journal.note_saved(f"The model of {plan.name} is saved.")
     return result
+
+
+def _result_of(plan: StagePlan, training: Any, state: Any, seconds: float, picks: bool) -> StageResult:
+    """What a training has come to, whose model has the weights that are kept."""
+    checkpoint = best_checkpoint(plan.checkpoints, (picks and state.best_global_step) or 0)
+    if checkpoint:
+        training.load(checkpoint)
+    return StageResult(
+        folder=plan.folder,
+        best_step=step_of(checkpoint) if checkpoint else state.global_step,
+        num_steps=state.global_step,
+        seconds=seconds,
+        rows_per_second=state.epoch * plan.dataset.splits["train"].num_rows / seconds,
+        was_chosen=picks and state.best_global_step is not None,
+    )
 
 
 def train_on(trainer: Any, saving: "CheckpointCallback", found: Checkpoint | None) -> Any:
@@ -222,7 +229,7 @@ def _batch_rows(trainer: Any, step: int, batch: int) -> list[int]:
     for drawing in (loader, loader.batch_sampler):  # samplers depend on it; the trainer does so when an epoch begins
         if hasattr(drawing, "set_epoch"):
             drawing.set_epoch(epoch)
-    batches = iter(loader.batch_sampler)
+    batches = iter(getattr(loader.batch_sampler, "batch_sampler", loader.batch_sampler))  # of all processes
     for _ in range(done * accumulated + batch):
         next(batches)
     return [int(row) for row in next(batches)]
@@ -232,7 +239,7 @@ def _likely_cause(
     trainer: Any, features: Sequence[dict[str, "Tensor"]], loss: "Module"
 ) -> tuple[str, str | tuple[str, ...]]:
     """What the weights and the embeddings of the batch show about the cause, and what to type."""
-    model, arguments = trainer.model, trainer.args
+    model, arguments = trainer.model.eval(), trainer.args  # in training, other processes may wait for its embeddings
     rate = _slower(arguments.learning_rate)
     trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
     half = next((str(weight.dtype) for weight in trained if str(weight.dtype) == "torch.float16"), None)

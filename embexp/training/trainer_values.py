@@ -8,7 +8,6 @@ from typing import Any
 
 from embexp.config.compose import check_arguments, instantiate, option_names, option_of, parameters_of
 from embexp.core.arguments import (
-    COUNT,
     TRAINING_ARGUMENTS,
     LegalValues,
     enumeration_values,
@@ -52,11 +51,11 @@ _LEGAL: Mapping[str, LegalValues] = {
     "save_total_limit": _COUNT_OR_NULL,
     "max_examples": _COUNT_OR_NULL,
     "max_seconds": LegalValues(above=0, optional=True),
+    "processes": LegalValues(least=1, most=1024, whole=True),
     "dataloader_num_workers": LegalValues(least=0, most=1024, whole=True),
     "dataloader_prefetch_factor": _COUNT_OR_NULL,
     "torch_empty_cache_steps": _COUNT_OR_NULL,
     "eval_accumulation_steps": _COUNT_OR_NULL,
-    "ddp_timeout": COUNT,
     "data_seed": LegalValues(least=0, below=2**32, whole=True, optional=True),
     "batch_sampler": LegalValues(text=True, optional=True),
     "torch_compile_mode": LegalValues(one_of=_COMPILED, optional=True),
@@ -69,7 +68,8 @@ _LEGAL: Mapping[str, LegalValues] = {
 _BY_RUN = "sets it itself"
 _BY_EXPORT = "uploads nothing while it trains"
 _BY_METRIC = "keeps the best checkpoint by the primary metric"
-_IN_ONE = "trains in one process"
+_IN_ONE = "holds the whole model on each GPU; for more than one type trainer.processes"
+_BY_ITSELF = "averages the gradients of its processes by itself"
 _NO_EFFECT = "trains and evaluates in any case"
 # Arguments that the run gives: why, and what to type in their place.
 _OWNED: Mapping[str, tuple[str, str]] = {
@@ -99,6 +99,8 @@ _OWNED: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("hub_always_push", "hub_revision"), (_BY_EXPORT, "export=[hub]")),
     "hub_token": ("reads the token from the environment, and would record this one", "export=[hub]"),
     **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "local_rank", "parallelism_config"), (_IN_ONE, "")),
+    **dict.fromkeys(("ddp_backend", "ddp_timeout", "ddp_bucket_cap_mb"), (_BY_ITSELF, "")),
+    **dict.fromkeys(("ddp_broadcast_buffers", "ddp_find_unused_parameters"), (_BY_ITSELF, "")),
     **dict.fromkeys(("do_train", "do_eval", "do_predict"), (_NO_EFFECT, "")),
 }
 
@@ -182,13 +184,22 @@ def warmup_problems(trainer: Mapping[str, Any], steps: int, key: str = "trainer"
         yield Problem(text, f"{key}.warmup_steps", warmup, expected, fix=fix)
 
 
+def batch_size_of(trainer: Mapping[str, Any]) -> int:
+    """Rows in a batch, over all processes; where the trainer does not say, sentence-transformers takes 8.
+
+    >>> batch_size_of({"per_device_train_batch_size": 16, "processes": 2})
+    32
+    """
+    return trainer.get("per_device_train_batch_size", 8) * trainer.get("processes", 1)
+
+
 def steps_of(trainer: Mapping[str, Any], num_rows: int) -> int:
     """How many steps a training on so many rows has: one for each batch, or for several that are accumulated.
 
     >>> steps_of({"num_train_epochs": 2, "per_device_train_batch_size": 8}, 20)
     6
     """
-    size, accumulated = trainer.get("per_device_train_batch_size", 8), trainer.get("gradient_accumulation_steps", 1)
+    size, accumulated = batch_size_of(trainer), trainer.get("gradient_accumulation_steps", 1)
     each_epoch = math.ceil(math.ceil(num_rows / size) / accumulated)
     if examples := trainer.get("max_examples"):
         passes, rest = divmod(examples, num_rows)
@@ -198,7 +209,7 @@ def steps_of(trainer: Mapping[str, Any], num_rows: int) -> int:
     return math.ceil(each_epoch * trainer.get("num_train_epochs", 3))
 
 
-BUDGETS = ("max_examples", "max_seconds")  # of a run, which their classes of arguments do not know
+OF_A_RUN = ("max_examples", "max_seconds", "processes")  # which their classes of arguments do not know
 
 
 def without_budgets(trainer: Mapping[str, Any], num_rows: int | None = None) -> dict[str, Any]:
@@ -210,7 +221,7 @@ def without_budgets(trainer: Mapping[str, Any], num_rows: int | None = None) -> 
     >>> without_budgets({"max_examples": 50, "max_seconds": None, "per_device_train_batch_size": 8}, num_rows=20)
     {'per_device_train_batch_size': 8, 'max_steps': 7}
     """
-    found = {key: value for key, value in trainer.items() if key not in BUDGETS}
+    found = {key: value for key, value in trainer.items() if key not in OF_A_RUN}
     if trainer.get("max_examples") and num_rows:
         found["max_steps"] = steps_of(trainer, num_rows)
     return found

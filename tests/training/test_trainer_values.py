@@ -11,7 +11,7 @@ from embexp.errors import ConfigError
 from embexp.training.trainer_values import (
     _LEGAL,
     _OWNED,
-    BUDGETS,
+    OF_A_RUN,
     check_trainer,
     is_bounded,
     steps_of,
@@ -118,7 +118,7 @@ def test_what_the_run_owns_is_refused_with_the_reason_and_what_takes_it_out(name
 def test_the_names_are_those_of_the_library():
     known = {*field_defaults(*TRAINING_ARGUMENTS), "batch_sampler", "prompts", "warmup_ratio"}
     earlier = {"logging_dir", "overwrite_output_dir"}  # of versions before, refused with the reason in any case
-    assert ({*_LEGAL, *_OWNED} - known) <= earlier | {*BUDGETS}
+    assert ({*_LEGAL, *_OWNED} - known) <= earlier | {*OF_A_RUN}
 
 
 @pytest.mark.parametrize(
