@@ -6,12 +6,22 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from embexp.data.arrow import BATCH_ROWS
 from embexp.data.faults import FaultLog
 from embexp.data.json_files import json_chunks
 from embexp.data.samples import header_fix, may_be_header
-from embexp.data.text_files import MAX_CHARS, Chunk, FileOptions, Lines, arrow_chunk, batched, is_zipped
+from embexp.data.text_files import (
+    MAX_CHARS,
+    Chunk,
+    FileOptions,
+    Lines,
+    arrow_chunk,
+    batched,
+    check_unfolded,
+    is_zipped,
+)
 from embexp.errors import DataError, listed
 
 _DELIMITERS = {"|||": "triple bars", "||": "double bars", "::": "double colons"}
@@ -215,6 +225,17 @@ def _delimiter_of(lines: Sequence[str]) -> str:
     return _unusual_delimiter(lines) if len(lines) >= _FEWEST else ""
 
 
+_ROWS_OF_A_BYTE, _ALWAYS_ROWS = 200, 10**7
+
+
+def check_parquet(path: Path, metadata: Any) -> None:
+    """Raise DataError where a Parquet file unfolds to more bytes or rows than texts do."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    check_unfolded(path, sum(group.total_byte_size for group in groups))
+    if metadata.num_rows > max(_ALWAYS_ROWS, _ROWS_OF_A_BYTE * path.stat().st_size):
+        raise DataError(f"the file of {path.stat().st_size:,} bytes claims {metadata.num_rows:,} rows", file=path)
+
+
 def _parquet_chunks(path: Path) -> Iterator[Chunk]:
     import pyarrow
     import pyarrow.parquet
@@ -222,6 +243,7 @@ def _parquet_chunks(path: Path) -> Iterator[Chunk]:
     start = 1
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
+            check_parquet(path, file.metadata)
             for batch in file.iter_batches(BATCH_ROWS):
                 batch.validate(full=True)  # texts are UTF-8: Arrow does not look before somebody reads them
                 yield arrow_chunk(pyarrow.Table.from_batches([batch]), start)

@@ -145,6 +145,25 @@ def is_zipped(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
 
+_MOST_UNFOLDED, _ALWAYS = 200, 2**28  # times the size of a compressed file, above so many bytes; texts are below 20
+
+
+def check_unfolded(path: Path, size: int) -> None:
+    """Raise DataError where a compressed file unfolds to more than texts do: it would fill the memory or the disk."""
+    if size > max(_ALWAYS, _MOST_UNFOLDED * path.stat().st_size):
+        text = f"the file of {path.stat().st_size:,} bytes unfolds to more than {_MOST_UNFOLDED} times as many"
+        note = "Whoever made it may want to fill your memory or disk; unpack it yourself if you know better"
+        raise DataError(text, file=path, expected="compressed texts", note=note)
+
+
+class _Unzipped(gzip.GzipFile):
+    """The content of a .gz, as long as it is one of texts."""
+
+    def read1(self, size: int = -1) -> bytes:
+        check_unfolded(Path(self.name), self.tell())
+        return super().read1(size)
+
+
 class Lines:
     """The lines of a text file, with the number of the last one read in `number`.
 
@@ -192,7 +211,7 @@ class Lines:
             raise DataError(f"the file is no text file but {kind}.", file=self.path)
 
     def _open(self) -> IO[bytes]:
-        return gzip.open(self.path, "rb") if is_zipped(self.path) else open(self.path, "rb")
+        return _Unzipped(self.path, "rb") if is_zipped(self.path) else open(self.path, "rb")
 
     def __iter__(self) -> Iterator[str]:
         try:

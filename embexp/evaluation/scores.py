@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy
 
+from embexp.data.formats import check_parquet
 from embexp.errors import DataError, listed
 from embexp.evaluation.metrics import Measure, Statistics, separates_nothing, value_of
 from embexp.evaluation.stats.paired_tests import bootstrap_differences, interval_and_p
@@ -229,6 +230,7 @@ def read_examples(path: Path) -> KeptExamples:
     import pyarrow.parquet
 
     try:
+        check_parquet(path, pyarrow.parquet.read_metadata(path))
         table = pyarrow.parquet.read_table(path, page_checksum_verification=True)
     except (OSError, pyarrow.ArrowException) as error:
         text, expected = f"cannot be read: {str(error).splitlines()[0]}", "the examples as the run wrote them"

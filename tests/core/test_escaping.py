@@ -3,6 +3,7 @@
 import ast
 import csv
 import io
+import json
 import logging
 import re
 from html.parser import HTMLParser
@@ -302,3 +303,36 @@ def test_who_shows_texts_prints_through_the_border():
         calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
         names = {getattr(call.func, "id", "") for call in calls}
         assert not {"print", "Console"} & names, path
+
+
+@pytest.mark.slow
+def test_a_run_over_hostile_rows_leaves_and_prints_nothing_that_acts(workplace, store, capfd):
+    import mlflow
+
+    from embexp import api
+
+    texts = [*FORMULAS, *MARKUP.values(), *TERMINAL.values()]
+    readable = [text for text in texts if "\udce3" not in text] * 8
+    rows = [(f"{text} {place}", f"{text} {place + 1}", place % 7 / 6) for place, text in enumerate(readable)]
+    lines = [{"sentence1": one, "sentence2": two, "score": score} for one, two, score in rows]
+    name = "=1 <img src=x>[x](y)"
+    (workplace / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    options = ("model=tiny", "loss=cosent", "trainer=smoke", "threads=1", "step=[split]", "evaluator.sts.resamples=50")
+    run = api.run(f"dataset={name}.jsonl", *options, f"tracking.uri={store}")
+    printed = "".join(capfd.readouterr())
+    assert not CONTROL.search(re.sub("\x1b\\[[0-9;]*m|\r", "", printed).replace("\n", ""))
+    logged = [path.read_text(encoding="utf-8") for path in run.folder.rglob("*.log")]
+    (note,) = [
+        each.data.tags["mlflow.note.content"]
+        for each in mlflow.MlflowClient(store).search_runs(["1"], f"attributes.run_id = '{run.result['run']['id']}'")
+    ]
+    reports = [path.read_text(encoding="utf-8-sig", newline="") for path in run.folder.glob("reports/*.csv")]
+    pages = [note, *(path.read_text(encoding="utf-8") for path in run.folder.rglob("*.md"))]
+    assert (len(reports) > 0, len(pages) > 2) == (True, True)
+    assert not [text for text in logged if CONTROL.search(text.replace("\n", ""))]
+    cells = [cell for text in reports for row in csv.reader(io.StringIO(text)) for cell in row]
+    assert not [cell for cell in cells if cell.lstrip()[:1] in "=@＝＠" and cell.strip()]
+    for page in pages:
+        assert not {"script", "img"} & {*Plain(MARKDOWN.render(page)).tags}, page
+    data = api.load(run.folder).examples("sts_test")
+    assert {*data["sentence1"]} <= {one for one, *_ in rows}  # data stay exact

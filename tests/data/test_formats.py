@@ -198,3 +198,33 @@ def test_a_dictionary_encoded_column_is_text(tmp_path):
     path = tmp_path / "encoded.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array(["a", "b", "a"]).dictionary_encode()}), path)
     assert rows_of(path) == {"text": ["a", "b", "a"]}
+
+
+def zeros(path, megabytes):
+    with gzip.open(path, "wb") as file:
+        for _ in range(megabytes):
+            file.write(b"text\n" + b"\n" * (2**20 - 5))
+
+
+def rows_of_nothing(path, rows):
+    table = pyarrow.table({"text": pyarrow.nulls(rows, pyarrow.string())})
+    pyarrow.parquet.write_table(table, path, row_group_size=rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "size", "text"),
+    [
+        ("lines.txt.gz", zeros, 3, "unfolds to more than 200 times as many. Expected compressed texts. Whoever"),
+        ("table.csv.gz", zeros, 3, "unfolds to more than 200 times as many"),
+        ("rows.jsonl.GZ", zeros, 3, "unfolds to more than 200 times as many"),
+        ("rows.parquet", rows_of_nothing, 2_000_000, "claims 2,000,000 rows"),
+    ],
+)
+def test_a_file_that_unfolds_without_end_is_refused(name, make, size, text, tmp_path, monkeypatch):
+    monkeypatch.setattr("embexp.data.text_files._ALWAYS", 2**20)
+    monkeypatch.setattr("embexp.data.formats._ALWAYS_ROWS", 10**5)
+    make(tmp_path / name, size)
+    with pytest.raises(DataError) as refusal:
+        read_files(str(tmp_path / name), name="x")
+    assert text in str(refusal.value)
+    assert str(refusal.value).startswith(str(tmp_path / name))
