@@ -326,7 +326,7 @@ def test_a_run_over_hostile_rows_leaves_and_prints_nothing_that_acts(workplace, 
         each.data.tags["mlflow.note.content"]
         for each in mlflow.MlflowClient(store).search_runs(["1"], f"attributes.run_id = '{run.result['run']['id']}'")
     ]
-    reports = [path.read_text(encoding="utf-8-sig", newline="") for path in run.folder.glob("reports/*.csv")]
+    reports = [path.read_bytes().decode("utf-8-sig") for path in run.folder.glob("reports/*.csv")]
     pages = [note, *(path.read_text(encoding="utf-8") for path in run.folder.rglob("*.md"))]
     assert (len(reports) > 0, len(pages) > 2) == (True, True)
     assert not [text for text in logged if CONTROL.search(text.replace("\n", ""))]
