@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from embexp.config.session import shell_command
+from embexp.config.trust import links_out_of
 from embexp.core.redaction import redacted
 from embexp.core.run_folder import BEHIND, write_text
 from embexp.core.signals import held_back
@@ -242,6 +243,8 @@ class Outbox:
             path = self.folder / arguments[0]
             if not path.resolve().is_relative_to(self.folder.resolve()):
                 raise UnreadableError(f"it sends {path}, which is outside of the run's folder", file=self.path)
+            if links := links_out_of(path):
+                raise UnreadableError(f"it sends {path}, in which {links[0]}", file=self.path)
             arguments[0] = path
         return arguments
 

@@ -19,6 +19,8 @@ from embexp.core.run_folder import CONFIG, LAYOUT, RECORD, RESULT, read_config, 
 from embexp.errors import ConfigError, UnreadableError
 from embexp.experiment.export_run import export, export_command
 from embexp.experiment.resume import resumed
+from embexp.tracking.outbox import UNSENT, Outbox
+from embexp.tracking.run_parts import NullTracker
 
 TYPED = ("model=tiny", "trainer=smoke", "tracking=none", "threads=1", "evaluator.sts.resamples=200")
 NOTHING_TYPED = OmegaConf.create({"trust": False})
@@ -251,6 +253,24 @@ def test_the_hint_of_an_export_is_its_command_with_trust(stranger, honest, monke
     assert "asks for trust" in first
     assert second.startswith("python -m embexp.export run=run 'export=[int8]' trust=true\n")
     assert "asks for trust" not in second
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"method": "log_artifact", "arguments": ["../outside", None]}, "outside of the run's folder"),
+        ({"method": "log_artifact", "arguments": ["/etc/passwd", None]}, "outside of the run's folder"),
+        ({"method": "log_artifact", "arguments": ["plots", None]}, "in which a.png leads to"),
+        ({"method": "prepare.__globals__", "arguments": []}, "it is no record"),
+    ],
+)
+def test_what_waits_to_be_sent_is_of_the_folder(record, said, stranger):
+    (stranger.parent / "outside").write_text("secret")
+    (stranger / "plots").mkdir()
+    (stranger / "plots/a.png").symlink_to("../../outside")
+    (stranger / UNSENT).write_text("".join(json.dumps(each) + "\n" for each in ({"name": "x"}, record)))
+    with pytest.raises(UnreadableError, match=said):
+        Outbox(stranger, NullTracker()).load()
 
 
 @pytest.fixture
