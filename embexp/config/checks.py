@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from difflib import get_close_matches
 from math import isfinite
@@ -230,6 +230,46 @@ def default_problems(given: DictConfig, defaults: DictConfig) -> Iterator[Proble
     """
     problems = (*_problems_with_defaults(given, defaults, ""), *_shapes_problems(given, ""))
     yield from dict.fromkeys((*problems, *_problems_with_numbers(OmegaConf.to_container(given), "")))
+
+
+_OF_SEVERAL = ("adapt", "evaluator", "export", "steps")  # mappings of options, each of which may be left out
+_MAY_BE_NULL = ("modifier", "evaluator", "experiment", "test", "dev")  # keys at the top
+
+
+def left_out_problems(
+    given: Mapping[str, Any], defaults: Mapping[str, Any], needed: Callable[[str], Collection[str]], path: str = ""
+) -> Iterator[Problem]:
+    """The keys that were taken out of what the YAML files say (`~paths.cache`), and that are needed.
+
+    Of a call these are the arguments without a default; of other mappings all that have a value.
+
+    Args:
+        given, defaults: as plain values; interpolations may be unresolved.
+        needed: the arguments without a default of a callable, by its dotted path.
+    """
+    target = defaults.get("_target_")
+    if target != given.get("_target_"):
+        return  # another call, with arguments of its own
+    for key, default in defaults.items():
+        where, value = f"{path}.{key}" if path else str(key), given.get(key)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            if target is None or "_target_" in default:  # what else is in a call is the value of an argument
+                yield from left_out_problems(value, default, needed, where)
+            continue
+        is_out = key not in given or (not path and value is None)
+        if is_out and default is not None and _is_needed(key, path, defaults, needed):
+            expected = f"one of: {listed(options)}" if (options := option_files(where)) else "a value"
+            is_plain = not (default and isinstance(default, Mapping)) and not is_interpolation(default)
+            fix = (f"++{where}={as_typed(default)}",) if is_plain else ()
+            yield Problem("was taken out, and is needed", where, expected=expected, fix=fix)
+
+
+def _is_needed(key: Any, path: str, defaults: Mapping[str, Any], needed: Callable[[str], Collection[str]]) -> bool:
+    if "_target_" in defaults:
+        return key in needed(defaults["_target_"])
+    if "default" in defaults:  # the value of all names that have none of their own
+        return key == "default"
+    return path.rpartition(".")[2] not in _OF_SEVERAL if path else key not in _MAY_BE_NULL
 
 
 def _problems_with_numbers(given: Any, path: str) -> Iterator[Problem]:

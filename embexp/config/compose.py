@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from embexp.config.checks import default_problems, key_problems, unknown_key_problems
+from embexp.config.checks import default_problems, key_problems, left_out_problems, unknown_key_problems
 from embexp.config.schemas import keys_of_command, register_schemas
 from embexp.config.session import HYDRA, config_folders, hydra_started, known_model, option_files
 from embexp.config.yaml_keys import describes
@@ -89,7 +89,7 @@ def composed_job(
 
 
 def check_config(config: DictConfig, choices: dict[str, Any], config_name: str = "config") -> None:
-    """Refuse describing keys that are not known, and values whose type is not that of their key or default.
+    """Refuse describing keys that are not known, values of another type than their default, keys that are needed.
 
     The secrets of the configuration are masked from now on.
 
@@ -102,7 +102,9 @@ def check_config(config: DictConfig, choices: dict[str, Any], config_name: str =
     note_secrets(OmegaConf.to_container(config))
     refuse(key_problems(OmegaConf.to_container(config), config_folders()))
     refuse(unknown_key_problems(OmegaConf.to_container(config), keys_of_command(config_name)))
-    refuse(default_problems(config, _defaults_of(choices, config_name, config)))
+    defaults = _defaults_of(choices, config_name, config)
+    plain = [OmegaConf.to_container(each, resolve=False) for each in (config, defaults)]
+    refuse((*default_problems(config, defaults), *left_out_problems(*plain, needed_by)))
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -289,17 +291,25 @@ def _signature_of(target: str) -> Mapping[str, Any]:
         raise ConfigError(text, key="_target_", given=target, expected="the dotted path of a callable") from error
 
 
+def needed_by(target: str) -> list[str]:
+    """The parameters of a callable that have no default."""
+    named = [name for name, each in _signature_of(target).items() if each.default is each.empty]
+    return named + [key for each in _options_of(target) for key in getattr(each, "__required_keys__", ())]
+
+
 @functools.cache
 def parameters_of(target: str) -> tuple[str, ...] | None:
     """Names of a callable's parameters, those of `**options: Unpack[...]` too; None when it takes any keyword."""
     parameters = _signature_of(target)
     named = [name for name, each in parameters.items() if name != "self" and each.kind is not each.VAR_KEYWORD]
-    for rest in (each for each in parameters.values() if each.kind is each.VAR_KEYWORD):
-        unpacked = typing.get_args(rest.annotation)  # of Unpack[...]: a dictionary whose keys are known
-        if not unpacked:
-            return None
-        named += [*unpacked[0].__annotations__]
-    return tuple(named)
+    options = _options_of(target)
+    return None if None in options else (*named, *(key for each in options for key in each.__annotations__))
+
+
+def _options_of(target: str) -> list[Any]:
+    """The dictionary of a callable's `**options: Unpack[...]`, whose keys are known; None where it takes any."""
+    rest = (each for each in _signature_of(target).values() if each.kind is each.VAR_KEYWORD)
+    return [(typing.get_args(each.annotation) or (None,))[0] for each in rest]
 
 
 def brings_data(evaluator: str) -> bool:

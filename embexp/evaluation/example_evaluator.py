@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, Required, TypedDict
 
 import numpy
 
@@ -138,7 +138,7 @@ class Task(Protocol):
 class EvaluatorOptions(TypedDict, total=False):
     """The arguments of every evaluator besides its own: see ExampleEvaluator."""
 
-    resamples: int
+    resamples: Required[int]
     leaked: Mapping[str, numpy.ndarray] | None
     dimensions: Sequence[int] | None
     precisions: Sequence[str] | None
