@@ -22,7 +22,7 @@ from embexp.sweep.start import _problems_with_settings
 GRID = ("-m", *TINY, "tracking=none", "loss=mnrl,cosent", "seed=1,2", "trainer.max_steps=60", "trainer.eval_steps=10")
 GRID += ("trainer.save_steps=10", "sweep.workers=2", "hydra.sweep.dir=sweep")
 JOBS, PATIENCE = 4, 500
-OF_THE_COMMAND = re.compile("cost|second|command|sweep|folder|run|id|path|date|made|link|memory|measured")
+OF_THE_COMMAND = re.compile("cost|second|command|sweep|folder|run|id|path|date|made|link|memory|measured|front")
 
 
 @pytest.fixture(scope="module")
