@@ -26,7 +26,7 @@ from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.models.tokens import unknown_by_model
 from embexp.reports.tables import print_closing, print_table, profile_table
 from embexp.tracking.journal import Journal
-from embexp.tracking.run_parts import is_closed_part, sent_trainings
+from embexp.tracking.run_parts import close_parts, is_closed_part, sent_trainings
 from embexp.training.checkpoints import strip
 from embexp.training.stage import OnEvaluate
 from embexp.training.stages import StageResult, seconds_before
@@ -100,6 +100,8 @@ def execute(
         journal.log_results({"cost/seconds": time.perf_counter() - start})
         journal.result["profile"] = context.timer.seconds()
     parts = [*(before.folder for before in plan.stages[:-1]), *sent_trainings(plan.folder)]
+    if journal.all_sent:
+        close_parts(plan.folder)
     all_sent = journal.all_sent and all(is_closed_part(part) for part in parts)
     if all_sent:  # else a later process sends what is missing, of checkpoints too
         tidy(plan)

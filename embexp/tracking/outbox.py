@@ -52,6 +52,7 @@ class Outbox:
         self.above = above
         self.run: dict[str, Any] = {"name": "", "parent": None, "key": None, "began": None, "id": ""}
         self.unsent: list[tuple[str, list[Any]]] = []
+        self.parts: list[Outbox] = []  # that have ended and wait
         self.is_open = False
         self._is_cut = False  # whether a signal has ended a call
 
@@ -132,20 +133,24 @@ class Outbox:
         return self.tracker.rests() or not self._send_unsent()
 
     def close(self, is_stopped: bool) -> bool:
-        """Try once more to send what waits; whether all is sent, of its parts, too.
+        """Try once more to send what waits, also of its parts; whether all is sent. A part leaves that to its run.
 
         Args:
             is_stopped: by a signal; then a store that has failed is not waited for again.
         """
-        if self._is_behind() and not self._is_cut and not (is_stopped and self.tracker.rests()):
-            with last_attempt():
+        if self.above is not None:
+            if self._is_behind() and not self.tracker.rests():
                 self._send_unsent()
-        top = self
-        while top.above is not None:
-            top = top.above
-        if self._is_behind():
-            BEHIND[top.folder] = BEHIND.get(top.folder, 0) + len(self.unsent)
-        return not self._is_behind() and self.folder not in BEHIND
+            self.above.parts += [self] if self._is_behind() else []
+            return not self._is_behind()
+        waiting = [each for each in (self, *self.parts) if each._is_behind()]
+        if waiting and not self._is_cut and not (is_stopped and self.tracker.rests()):
+            with last_attempt():
+                while waiting and waiting[0]._send_unsent():
+                    del waiting[0]
+        if waiting:
+            BEHIND[self.folder] = sum(len(each.unsent) for each in waiting)
+        return not waiting
 
     def _is_behind(self) -> bool:
         return bool(self.unsent) or not self.is_open
@@ -186,13 +191,12 @@ class Outbox:
         if self.is_open:
             return
         run = self.run
-        with within(OPENING):
-            if run["id"]:
-                self.tracker.attach(run["key"])
-            else:
-                parent = self._parent()
-                self.tracker.prepare()
-                run["id"] = self.tracker.start(run["name"], parent, run["key"], run["began"])
+        if run["id"]:
+            self.tracker.attach(run["key"])
+        else:
+            parent = self._parent()
+            self.tracker.prepare()
+            run["id"] = self.tracker.start(run["name"], parent, run["key"], run["began"])
         self.is_open = True
 
     def _send_first(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from embexp.core.run_folder import RESULT, read_json, readable, status_of, write_json
 from embexp.data.dataset import StepReport
 from embexp.tracking.journal import METRICS, Journal
+from embexp.tracking.outbox import unsent_below
 
 
 class NullTracker:
@@ -94,7 +95,7 @@ def is_closed_part(folder: Path) -> bool:
 def close_parts(run_folder: Path) -> None:
     """Note that the tracker has all of the parts of a run."""
     for path in sorted(run_folder.rglob(_PART)):
-        if status_of(path.parent) == "FINISHED":
+        if status_of(path.parent) == "FINISHED" and not unsent_below(path.parent):
             write_json(path, read_json(path) | {"closed": True})
 
 
