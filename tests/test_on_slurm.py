@@ -31,7 +31,7 @@ CELLS = (
 )
 ON_SLURM = ("sweep/engine=slurm", "sweep.workers=2", "sweep.engine.pause=1", "sweep.engine.signal_seconds=20")
 DONE = "stages/main/done"
-PATIENCE = 300.0
+PATIENCE = 600.0
 
 
 @pytest.fixture(scope="module")

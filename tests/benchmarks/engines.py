@@ -1,9 +1,10 @@
-"""24 short cells in two workers of an engine, compared with two local workers on the same cores.
+"""24 short cells in two workers of an engine, compared with two local workers.
 
-    python tests/benchmarks/engines.py slurm       # or ray
+    python tests/benchmarks/engines.py slurm ray          # cells that train a tiny model
+    python tests/benchmarks/engines.py slurm ray sleep=3  # cells that sleep: what an engine adds
 
-Counted is from the moment that the command has found its jobs to the end of the last one: with the time that workers
-need to start, without the checks before and the leaderboard after. Slurm is one of the benchmark's own, on loopback.
+`in all` is from the moment that the command has found its jobs: with the time that workers need to start. Slurm is one
+of the benchmark's own, on loopback; Ray is started for it.
 """
 
 import os
@@ -12,42 +13,96 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-import slurm_cluster
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+import slurm_cluster  # noqa: E402
 
 CELLS = 24
 TYPED = ("-m", "model=tiny", "trainer=smoke", "tracking=none", "evaluator.sts.resamples=200", "sweep.workers=2")
 TYPED += (f"seed=range({CELLS})",)
+NO_TRACKER = {"_target_": "embexp.tracking.run_parts.NullTracker"}
 
 
-def seconds_on(engine: str, folder: Path, environment: dict[str, str]) -> float:
-    """Seconds from the line that counts the jobs to the line of the last one."""
+@dataclass
+class Sleeper:
+    """Has of a JobRunner what workers use; a job sleeps."""
+
+    config: Any
+    seconds: float
+
+    def folder(self, job: Any) -> Path:
+        return Path(self.config.hydra.sweep.dir) / str(job.number)
+
+    def tracking(self) -> dict[str, Any]:
+        return NO_TRACKER
+
+    def run(self, job: Any) -> Any:
+        from embexp.sweep.jobs import Outcome
+
+        time.sleep(self.seconds)
+        return Outcome(0.5)
+
+
+def of_training(engine: str, folder: Path) -> list[float]:
+    """When the jobs were counted, and when each of them had ended."""
     typed = [sys.executable, "-m", "embexp", *TYPED, f"sweep/engine={engine}"]
-    sweep = subprocess.Popen(
-        typed, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    began = ended = 0.0
-    lines = []
+    sweep = subprocess.Popen(typed, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    lines, times = [], []
     for line in sweep.stderr:
         lines.append(line)
-        began = time.monotonic() if line.startswith((f"{CELLS} jobs;", "Ray ")) else began  # Ray runs by then
-        ended = time.monotonic() if " done in " in line else ended
+        if line.startswith((f"{CELLS} jobs;", "Ray ")):
+            times = [time.monotonic()]  # Ray runs by then
+        elif " done in " in line:
+            times.append(time.monotonic())
     if sweep.wait():
         raise SystemExit("".join(lines))
-    return ended - began
+    return times
+
+
+def of_sleeping(name: str, folder: Path, seconds: float) -> list[float]:
+    """The same of cells that sleep."""
+    import engines  # this module, by the name that workers find it under
+    from omegaconf import OmegaConf
+
+    from embexp.config.compose import compose, instantiate
+    from embexp.sweep.coordinator import _Coordinator
+    from embexp.sweep.jobs import Job
+    from embexp.sweep.progress import Progress
+
+    engine = instantiate(OmegaConf.to_container(compose([f"sweep/engine={name}"]).sweep, resolve=False)["engine"] | (
+        {"gpus": []} if name == "local" else {}
+    ))  # fmt: skip
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}, "tracking": NO_TRACKER})
+    jobs = [Job(number, (f"seed={number}",)) for number in range(CELLS)]
+    times = [time.monotonic()]
+    names = {job.number: job.overrides[0] for job in jobs}
+    engine.begin(f"bench{os.getpid()}", folder)
+    progress = Progress(names, 2, lambda _: times.append(time.monotonic()))
+    _Coordinator(engine, engines.Sleeper(config, seconds), jobs, 2, progress).run()
+    return times
+
+
+def main(arguments: list[str]) -> None:
+    sleeps = next((float(each.partition("=")[2]) for each in arguments if each.startswith("sleep=")), None)
+    others = [each for each in arguments if "=" not in each]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent.parent), str(HERE.parent), str(HERE)])
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
+        if "slurm" in others:
+            cluster = stack.enter_context(slurm_cluster.running(Path(place) / "cluster"))
+            os.environ.update(cluster.environment)
+        for number, engine in enumerate(["local", *others, "local"]):
+            (folder := Path(place) / str(number)).mkdir()
+            times = of_training(engine, folder) if sleeps is None else of_sleeping(engine, folder, sleeps)
+            whole, steady = times[-1] - times[0], times[-1] - times[1]
+            load = os.getloadavg()[0]
+            print(f"{engine}: {whole:.1f} s in all, {steady:.1f} s from the first end to the last (load {load:.0f})")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
-        others = {}
-        if "slurm" in sys.argv[1:]:
-            others["slurm"] = stack.enter_context(slurm_cluster.running(Path(place) / "cluster")).environment
-        if "ray" in sys.argv[1:]:
-            others["ray"] = environment
-        for number, (engine, own) in enumerate([("local", environment), *others.items(), ("local", environment)]):
-            (folder := Path(place) / str(number)).mkdir()
-            seconds = seconds_on(engine, folder, own | {"OMP_NUM_THREADS": "1"})
-            print(f"{engine}: {seconds:.1f} s (load {os.getloadavg()[0]:.1f})", flush=True)
+    main(sys.argv[1:])
