@@ -58,7 +58,7 @@ def test_metrics_of_both_are_compared_with_interval_and_verdict(two_runs, capsys
     assert all(0 < p <= 1 for p in other.values())
     page = capsys.readouterr().out
     assert "# mnrl · tiny · 42 and cosent · tiny · 42" in page
-    assert "| loss._target_ | sentence_transformers" in page
+    assert r"| loss.\_target\_ | sentence_transformers" in page
     assert "_accepts_" not in page
     assert "## Examples that changed most: sts_test" in page
 
