@@ -106,4 +106,4 @@ def test_base_models_are_compared_without_training(workplace):
     rows = _score_candidates(_plan_evaluation(models, workplace / "run"))["models"]
     assert {row["model"] for row in rows} == {"tiny", "static_scratch"}
     spread = (workplace / "run/spread.md").read_text()
-    assert all(f"| {model} | [0.8, 1] | " in spread for model in ("tiny", "static_scratch"))
+    assert all(f"| {model} | \\[0.8, 1] | " in spread for model in ("tiny", "static_scratch"))
