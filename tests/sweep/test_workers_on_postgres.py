@@ -10,6 +10,8 @@ from conftest import TINY
 from servers import postgres, program, unprivileged
 from typed_commands import typed
 
+from embexp.core.run_folder import IS_BEHIND
+
 JOBS, STEPS, PATIENCE = 8, 20, 500
 
 
@@ -34,7 +36,11 @@ def test_eight_workers_record_all_runs_once_though_the_server_is_started_anew(wo
         while not [*workplace.glob("sweep/*/metrics.jsonl")] and command.process.is_alive() and time.monotonic() < end:
             time.sleep(0.05)
         restart(uri)
-        assert command.wait(PATIENCE) == 0, command.text()
+        code = command.wait(PATIENCE)
+        assert code in (0, IS_BEHIND), command.text()
+        if code:  # what was on its way when the server went
+            synced = typed(workplace, "sync", "sweep")
+            assert synced.wait(PATIENCE) == 0, synced.text()
         client = mlflow.MlflowClient(uri)
         runs = client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
         parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
@@ -46,7 +52,8 @@ def test_eight_workers_record_all_runs_once_though_the_server_is_started_anew(wo
         assert {run.info.status for run in runs} == {"FINISHED"}
         for result in results:
             (run,) = (run for run in children if run.info.run_id == result["run"]["id"])
-            assert result["metrics"].keys() <= run.data.metrics.keys()
+            metric = "test/sts/spearman_cosine"
+            assert run.data.metrics[metric] == pytest.approx(result["metrics"][metric])
             lines = (workplace / "sweep" / str(result["params"]["seed"]) / "metrics.jsonl").read_text().splitlines()
             losses = [each for each in map(json.loads, lines) if "train/loss" in each["metrics"]]
             written = [(each["step"], each["metrics"]["train/loss"]) for each in losses]
