@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from embexp.config.session import shell_command
 from embexp.core.claims import held
+from embexp.core.escaping import say
 from embexp.core.run_folder import (
     IS_BEHIND,
     RECORD,
@@ -205,7 +206,7 @@ def sync_command() -> None:
 
     def task(config: DictConfig, _choices: dict[str, Any], _folder: Path) -> None:
         sent = sync([*config.folders], (config.tracking or {}).get("uri"))
-        print("\n".join(_said(sent)))
+        say("\n".join(_said(sent)))
         running.extend(sent.running)
 
     run_command(task, "sync", rewrite=with_folders)
