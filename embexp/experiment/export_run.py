@@ -214,7 +214,8 @@ def _record_exports(folder: Path, config: _Node, made: Sequence[Exported]) -> No
 
 def _track(outbox: Outbox, record: Mapping[str, Any], result: Path, made: Sequence[Exported]) -> None:
     """Add to the tracker's run, which stays closed as it is; metrics that it has already are not sent again."""
-    outbox.reopen(record)
+    if not outbox.reopen(record):
+        return
     for each in made:
         if not each.problem:
             there: dict[str, float] = {}

@@ -215,7 +215,8 @@ def record_death(folder: Path, tracker: "Tracker", error: str, overrides: Sequen
         return
     try:
         outbox = Outbox(folder, tracker)
-        outbox.reopen(read_record(folder))
+        if not outbox.reopen(read_record(folder)):
+            return
     except UnreadableError as failure:
         logger.warning("The run in %s could not be closed: %s", folder, failure)
         return

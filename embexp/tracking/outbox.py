@@ -83,15 +83,20 @@ class Outbox:
         else:
             self._send_unsent()
 
-    def reopen(self, record: Mapping[str, Any]) -> None:
-        """Take up a run that another process has opened, or could not open, by what its folder says of it."""
+    def reopen(self, record: Mapping[str, Any]) -> bool:
+        """Take up a run that has ended, by what its folder says of it; False where the store has no such run."""
         self.run |= {"name": record["name"], "key": record["key"], "id": record.get("id", ""), "began": time.time()}
-        if self.path.is_file():
-            self.load()
         try:
-            self._open_again()
+            if self.path.is_file():
+                self.load()
+                self._open_again()
+            else:
+                self.tracker.attach(record["key"])
+                self.is_open = True
         except TrackingError as error:
             logger.warning("%s.", _text(error))
+            return bool(self.run["id"] or self.unsent) and self.tracker.rests()
+        return True
 
     def _parent(self) -> str | None:
         """The id of the run above. Raises TrackingError where that is not in the store yet."""
