@@ -54,7 +54,7 @@ CASES = {
     "mse": "embedded_text",
     "embed_distill": "embedded_text",
     "gist": "triplet",
-    "cached_gist loss.mini_batch_size=2": "triplet",
+    "cached_gist loss.mini_batch_size=2 loss.temperature=0.05": "triplet",
 }
 IN_SLOW_LANE = {"mnrl", "cosent", "softmax", "cached_mnrl loss.mini_batch_size=2", "batch_all"}
 
