@@ -335,5 +335,5 @@ def test_a_run_over_hostile_rows_leaves_and_prints_nothing_that_acts(workplace, 
     for page in pages:
         body = re.sub(r"\A---\n.*?\n---\n", "", page, flags=re.DOTALL)  # a card's metadata are YAML
         assert not {"script", "img"} & {*Plain(MARKDOWN.render(body)).tags}, page
-    data = api.load(run.folder).examples("sts_test")
+    data = api.load(run.folder).examples("sts")
     assert {*data["sentence1"]} <= {one for one, *_ in rows}  # data stay exact
