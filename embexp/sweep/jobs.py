@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, readable, status_of, write_json
 from embexp.core.signals import raise_interrupt, unmasked
-from embexp.errors import SkippedJobError, Terminated, TrackingError, UnreadableError
+from embexp.errors import SkippedJobError, Terminated, UnreadableError
 from embexp.experiment.fingerprint import SWEEP_TAG, run_fingerprint
 from embexp.experiment.sweep_record import TAKEN, TRIALS
-from embexp.tracking.outbox import Outbox
+from embexp.tracking.outbox import amend
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext, TaskFunction
@@ -170,12 +170,13 @@ def _finished_elsewhere(plan: "RunPlan", fingerprint: str) -> Path | None:
 def _is_taken(other: Path, plan: "RunPlan", sweep: str) -> bool:
     """Count a run among this sweep's, in its folder and in the tracker; False when the tracker no longer has it."""
     try:
-        plan.tracker.attach(read_record(other)["key"])
         result = read_json(other / RESULT)
         sweeps = dict.fromkeys([*result["tags"].get(SWEEP_TAG, "").split(), sweep])
         result["tags"][SWEEP_TAG] = " ".join(sweeps)
-        plan.tracker.log_tags({SWEEP_TAG: result["tags"][SWEEP_TAG]})
-    except (TrackingError, UnreadableError) as error:
+        if not amend(other, plan.tracker, ("log_tags", {SWEEP_TAG: result["tags"][SWEEP_TAG]})):
+            logger.warning("%s would do, but is run again: the tracker has it no longer.", other)
+            return False
+    except UnreadableError as error:
         logger.warning("%s would do, but is run again: %s", other, error)
         return False
     write_json(other / RESULT, result)
@@ -193,12 +194,11 @@ def _retire(folder: Path, tracker: "Tracker") -> None:
     for path in [*folder.iterdir()]:
         if path.name not in _KEPT_BY_HYDRA and path.suffix != ".log":
             shutil.move(path, aside / path.name)
+    records = [("log_tags", {"embexp.outdated": "true"})]
+    records += [("finish", "KILLED", time.time())] if status == "RUNNING" else []
     try:
-        tracker.attach(key)
-        tracker.log_tags({"embexp.outdated": "true"})
-        if status == "RUNNING":
-            tracker.finish("KILLED")
-    except TrackingError as error:
+        amend(aside, tracker, *records)
+    except UnreadableError as error:
         logger.warning("The earlier run could not be marked as outdated: %s", error)
 
 
@@ -214,12 +214,6 @@ def record_death(folder: Path, tracker: "Tracker", error: str, overrides: Sequen
     if not (folder / RECORD).is_file():
         return
     try:
-        outbox = Outbox(folder, tracker)
-        if not outbox.reopen(read_record(folder)):
-            return
+        amend(folder, tracker, ("log_tags", {"error": error}), ("finish", "FAILED", time.time()))
     except UnreadableError as failure:
         logger.warning("The run in %s could not be closed: %s", folder, failure)
-        return
-    outbox.send("log_tags", {"error": error})
-    outbox.send("finish", "FAILED", time.time())
-    outbox.close(is_stopped=False)

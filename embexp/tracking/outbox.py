@@ -17,7 +17,7 @@ from typing import Any
 from embexp.config.session import shell_command
 from embexp.config.trust import links_out_of
 from embexp.core.redaction import redacted
-from embexp.core.run_folder import BEHIND, write_text
+from embexp.core.run_folder import BEHIND, read_record, write_text
 from embexp.core.signals import held_back
 from embexp.errors import RefusedRecordError, Terminated, TrackingError, UnreadableError
 from embexp.protocols import Tracker
@@ -256,6 +256,24 @@ class Outbox:
                 raise UnreadableError(f"it sends {path}, in which {links[0]}", file=self.path)
             arguments[0] = path
         return arguments
+
+
+def amend(folder: Path, tracker: Tracker, *records: tuple[Any, ...]) -> bool:
+    """Send more records of a run that has ended: method and arguments of each; they wait where the store is dead.
+
+    Returns:
+        Whether the store has such a run, as far as can be seen.
+
+    Raises:
+        UnreadableError: what the run's folder says of it is damaged.
+    """
+    outbox = Outbox(folder, tracker)
+    if not outbox.reopen(read_record(folder)):
+        return False
+    for method, *arguments in records:
+        outbox.send(method, *arguments)
+    outbox.close(is_stopped=False)
+    return True
 
 
 def _text(error: TrackingError) -> str:
