@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from embexp.core.run_folder import RECORD, read_record, write_json
 
@@ -14,6 +15,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):  # a developer's own store
     os.environ.pop(name, None)
+
+settings.register_profile("embexp", deadline=None)  # no test is timed
+settings.load_profile("embexp")
 
 pytest_plugins = ["picture_fixtures"]
 # A run of seconds: a two-layer BERT from scratch, four steps, one thread, few resamples, the bundled corpus.

@@ -57,7 +57,7 @@ def test_every_model_gets_a_run_below_one_parent_and_a_place_in_the_table(workpl
     assert json.loads((workplace / "out" / "models.json").read_text()) == found["models"]
     assert "pearson" in printed
     assert rows[0]["test/sts/pearson_cosine"] == str(found["models"][0]["metrics"]["test/sts/pearson_cosine"])
-    written = {path.relative_to(workplace / "out").as_posix() for path in (workplace / "out").glob("[erp]*/*")}
+    written = {path.relative_to(workplace / "out").as_posix() for path in (workplace / "out").glob("[erp]*s/*")}
     kinds = ("examples/sts_{}.parquet", "reports/sts_{}.csv", "plots/sts_{}_scores.png", "plots/sts_{}_gold.png")
     assert written == {kind.format(split) for kind in kinds for split in ("dev", "test")}
     (kept,) = [each for each in mlflow.MlflowClient(store).list_artifacts(parent.info.run_id) if each.path == "reports"]

@@ -232,8 +232,8 @@ def default_problems(given: DictConfig, defaults: DictConfig) -> Iterator[Proble
     yield from dict.fromkeys((*problems, *_problems_with_numbers(OmegaConf.to_container(given), "")))
 
 
-_OF_SEVERAL = ("adapt", "evaluator", "export", "steps")  # mappings of options, each of which may be left out
-_MAY_BE_NULL = ("modifier", "evaluator", "experiment", "test", "dev")  # keys at the top
+_WHOLE = ("paths", "dataset", "sweep", "auto")  # mappings of which nothing can be left out
+_MAY_BE_NULL = ("modifier", "evaluator", "experiment", "test", "dev")  # groups at the top
 
 
 def left_out_problems(
@@ -241,7 +241,7 @@ def left_out_problems(
 ) -> Iterator[Problem]:
     """The keys that were taken out of what the YAML files say (`~paths.cache`), and that are needed.
 
-    Of a call these are the arguments without a default; of other mappings all that have a value.
+    Of a call these are the arguments without a default.
 
     Args:
         given, defaults: as plain values; interpolations may be unresolved.
@@ -256,7 +256,7 @@ def left_out_problems(
             if target is None or "_target_" in default:  # what else is in a call is the value of an argument
                 yield from left_out_problems(value, default, needed, where)
             continue
-        is_out = key not in given or (not path and value is None)
+        is_out = key not in given or (not path and value is None and isinstance(default, Mapping))
         if is_out and default is not None and _is_needed(key, path, defaults, needed):
             expected = f"one of: {listed(options)}" if (options := option_files(where)) else "a value"
             is_plain = not (default and isinstance(default, Mapping)) and not is_interpolation(default)
@@ -269,7 +269,7 @@ def _is_needed(key: Any, path: str, defaults: Mapping[str, Any], needed: Callabl
         return key in needed(defaults["_target_"])
     if "default" in defaults:  # the value of all names that have none of their own
         return key == "default"
-    return path.rpartition(".")[2] not in _OF_SEVERAL if path else key not in _MAY_BE_NULL
+    return path.rpartition(".")[2] in _WHOLE if path else key not in _MAY_BE_NULL
 
 
 def _problems_with_numbers(given: Any, path: str) -> Iterator[Problem]:

@@ -172,7 +172,7 @@ def source_of(settings: Mapping[str, Any], tracker: Tracker, scratch: Path) -> R
     if len(given) == SHORT_ID:
         tracker.attach(given)
     else:
-        tracker.run_id = given
+        tracker.take_up(given)
     return RunSource(store.below(tracker.run_id), None, tracker.run_id)
 
 

@@ -165,9 +165,8 @@ class MlflowTracker:
         self.run_name = name
         self.experiment_id = experiment = self._experiment_id()
         if found := self._run_with(key, experiment) if key else None:
-            self.run_id = found
+            self.take_up(found)
             self.client.update_run(self.run_id, status="RUNNING")
-            self.records = RunRecords(self.client, self.run_id, is_new=False)
             return self.run_id
         own = {PARENT_TAG: parent, KEY_TAG: searchable(key or "")}
         tags = source_tags() | {tag: value for tag, value in own.items() if value}
@@ -197,8 +196,12 @@ class MlflowTracker:
                 f"MLflow at {redacted(self.uri)} has no run with {KEY_TAG}={key} in the experiment {self.experiment!r}",
                 expected="the store that the run was sent to: check tracking.uri in its config.yaml",
             )
-        self.run_id, self.experiment_id = found, experiment.experiment_id
-        self.records = RunRecords(self.client, self.run_id, is_new=False)
+        self.take_up(found)
+        self.experiment_id = experiment.experiment_id
+
+    def take_up(self, run_id: str) -> None:
+        """Add to the run that MLflow calls so."""
+        self.run_id, self.records = run_id, RunRecords(self.client, run_id, is_new=False)
 
     @reported
     def latest(self, keys: Collection[str]) -> dict[str, float]:

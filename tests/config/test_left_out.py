@@ -44,3 +44,8 @@ def test_what_has_a_default_may_be_taken_out(key: str) -> None:
 def test_a_part_that_another_call_takes_the_place_of_is_not_missed() -> None:
     other = "dataset.reader={_target_:embexp.data.readers.read_files}"
     compose(["model=tiny", f"++{other}", "~dataset.reader.corpus"])
+
+
+@pytest.mark.parametrize(("command", "key"), [("gate", "ledger"), ("pairs", "output"), ("power", "metric")])
+def test_null_is_a_value(command: str, key: str) -> None:
+    compose([f"{key}=null"], command)

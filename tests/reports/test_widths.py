@@ -148,7 +148,7 @@ def test_colours_are_for_terminals_that_want_them(environment, stream, has_colou
     )
     if stream.isatty():
         monkeypatch.setattr("sys.stdout", Terminal())
-        output_console().print("[green]better[/]")
+        output_console().print("better", style="green")
         import sys
 
         assert ("\033[" in sys.stdout.getvalue()) == has_colours
