@@ -60,8 +60,8 @@ def typed(folder, *words):
     [
         (["dataset=faq.csv", "test=graded.csv"], "test/sts/spearman_cosine", 0),
         pytest.param(["dataset=faq.csv"], "test/retrieval/ndcg_at_10", 0, marks=pytest.mark.matrix),
-        (["dataset=tickets.csv"], "test/classification/accuracy", 0),
-        (["dataset=mined.jsonl"], "test/retrieval/ndcg_at_10", 0),
+        pytest.param(["dataset=tickets.csv"], "test/classification/accuracy", 0, marks=pytest.mark.matrix),
+        pytest.param(["dataset=mined.jsonl"], "test/retrieval/ndcg_at_10", 0, marks=pytest.mark.matrix),
         pytest.param(["dataset=pairs.csv"], "test/sts/spearman_cosine", 0, marks=pytest.mark.matrix),
         (["dataset=texts.txt"], "test/sts/spearman_cosine", 1),
         pytest.param(["dataset=texts.txt", "test=graded.csv"], "test/sts/spearman_cosine", 0, marks=pytest.mark.matrix),

@@ -90,10 +90,8 @@ def test_a_killed_process_ends_the_others_soon_and_the_run_resumes_to_the_same_e
     assert_same_end(whole, folder)
 
 
-@pytest.mark.parametrize(
-    "number",
-    [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), pytest.param(signal.SIGINT, marks=pytest.mark.matrix)],
-)
+@pytest.mark.matrix
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_torchrun_saves_a_checkpoint_and_the_run_resumes_to_the_same_end(whole, number):
     folder = whole.parent / number.name
     process = started(folder, *TORCHRUN, f"hydra.run.dir={folder}")

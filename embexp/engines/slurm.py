@@ -68,7 +68,7 @@ class SlurmEngine:
     def __init__(
         self,
         partition: str | None = None,
-        time: int | str = 60,
+        time: int | str = "1:00:00",
         cpus_per_job: int = 1,
         gpus_per_job: int = 0,
         memory_gb: float | None = None,

@@ -82,10 +82,10 @@ def edit(path):
     path.write_bytes(content)
 
 
-AGAIN = [pytest.param(kind, marks=pytest.mark.matrix) for kind in (of_shards, of_an_adapter, of_a_teacher)]
+AGAIN = [pytest.param(kind, marks=pytest.mark.matrix) for kind in (of_a_folder, of_shards, of_an_adapter, of_a_teacher)]
 
 
-@pytest.mark.parametrize("kind", [of_a_folder, of_an_adapters_base, *AGAIN])
+@pytest.mark.parametrize("kind", [of_an_adapters_base, *AGAIN])
 def test_a_job_with_an_edited_model_is_run_anew_and_with_an_edited_readme_it_is_not(kind, workplace):
     overrides, folder, file = kind(workplace / "models")
     job = workplace / "sweeps/day/time/0"

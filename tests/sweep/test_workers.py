@@ -134,7 +134,7 @@ def processes_of(session):
 
 
 # The others are of the same kinds. At "it begins" a worker once died before it had read what it was to do.
-SAMPLE = [("it begins", signal.SIGINT), ("one is done", signal.SIGTERM)]
+SAMPLE = [("one is done", signal.SIGTERM)]
 
 
 @pytest.mark.parametrize(

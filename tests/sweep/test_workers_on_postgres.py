@@ -25,7 +25,7 @@ def restart(uri: str) -> None:
     subprocess.run(call, cwd=data, check=True, stdout=subprocess.DEVNULL, **unprivileged())
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_eight_workers_record_all_runs_once_though_the_server_is_started_anew(workplace):
     import mlflow
 

@@ -147,7 +147,7 @@ def check_run(client, key: str, experiment: str = "dying") -> None:
     assert {"result.json", "metrics.jsonl", "reports"} <= files
 
 
-@pytest.mark.parametrize("how", ["killed", "stopped"])
+@pytest.mark.parametrize("how", ["killed", pytest.param("stopped", marks=pytest.mark.matrix)])
 def test_a_server_that_goes_away_in_the_middle_gets_all_of_the_run_later(server, how, tmp_path, caplog):
     gone: list[float] = []
 
@@ -173,6 +173,7 @@ def test_a_server_that_goes_away_in_the_middle_gets_all_of_the_run_later(server,
     assert json.loads((folder / RECORD).read_text())["closed"] is True
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 def test_a_server_that_is_killed_and_comes_back_is_sent_the_rest_by_the_run_itself(server, tmp_path):
     def at_step(step: int) -> None:
@@ -275,6 +276,7 @@ def test_a_database_that_hangs_and_comes_back_gets_all_of_the_run_later(database
     check_run(tracker_of(database.uri).client, "e")
 
 
+@pytest.mark.matrix
 def test_a_database_whose_connections_are_cut_gets_all_of_the_run_later(database, tmp_path):
     def cut(step: int) -> None:
         if step == 10:

@@ -121,6 +121,7 @@ def test_a_file_system_without_locks_or_links_has_one_store_too(workplace, chang
     assert {path.name for path in workplace.iterdir()} == {"mlflow.db"}
 
 
+@pytest.mark.matrix
 def test_an_mlflow_server_that_starts_on_the_same_file_at_the_same_time_shares_it(workplace):
     uri = f"sqlite:///{workplace / 'mlflow.db'}"
     outside = workplace / "server"

@@ -56,7 +56,7 @@ CASES = {
     "gist": "triplet",
     "cached_gist loss.mini_batch_size=2 loss.temperature=0.05": "triplet",
 }
-IN_SLOW_LANE = {"mnrl", "cosent", "softmax", "cached_mnrl loss.mini_batch_size=2", "batch_all"}
+IN_SLOW_LANE = {"mnrl", "cosent", "softmax", "cached_mnrl loss.mini_batch_size=2"}
 
 
 @pytest.fixture(scope="module")
