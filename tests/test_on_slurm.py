@@ -17,7 +17,7 @@ from embexp.core.claims import holder
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.slow,
+    pytest.mark.matrix,  # its kills wait for moments that a fast machine passes by
     pytest.mark.skipif(bool(slurm_cluster.lacks()), reason=slurm_cluster.lacks() or "-"),
 ]
 CELLS = (
@@ -144,7 +144,6 @@ def test_preempted_timed_out_and_killed_jobs_go_on_from_their_checkpoints(cluste
     assert found_in(tmp_path) == undisturbed
 
 
-@pytest.mark.matrix
 def test_a_sweep_whose_shell_was_killed_is_found_again_and_closed_when_nobody_comes(cluster, undisturbed, tmp_path):
     with typed(tmp_path, cluster.environment, *CELLS, *ON_SLURM) as command:
         wait_for(lambda: trains(tmp_path), tmp_path)
