@@ -226,6 +226,22 @@ def is_interpolation(value: Any) -> bool:
     return isinstance(value, str) and "${" in value
 
 
+def texts_in(value: Any) -> Iterator[str]:
+    """The texts of a value, at any depth; not the keys of mappings.
+
+    >>> [*texts_in({"a": "x", "b": [1, {"c": "y"}]})]
+    ['x', 'y']
+    """
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from texts_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from texts_in(each)
+
+
 TRAINING_ARGUMENTS = ("transformers.training_args", "TrainingArguments")
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from embexp.core.arguments import texts_in
 from embexp.core.claims import check_claims
 from embexp.core.redaction import Redacting, redacted
 from embexp.errors import ConfigError, UnreadableError
@@ -149,9 +150,14 @@ def read_config(folder: Path) -> "DictConfig":
         raise _unreadable(path, str(error).splitlines()[0]) from error
     if not isinstance(content, DictConfig) or not content:
         raise _unreadable(path, "it holds no table")
-    if found := next(_interpolations(OmegaConf.to_container(content)), ""):
+    if found := next(filter(_is_interpolation, texts_in(OmegaConf.to_container(content))), ""):
         raise _unreadable(path, f"it holds {found}, and embexp writes values only")
     return content
+
+
+def _is_interpolation(text: str) -> bool:
+    """Whether a text is no value yet, such as `${oc.env:HOME}`; one whose `$` has a backslash is one."""
+    return "${" in text.replace("\\\\", "").replace("\\${", "")
 
 
 _LARGEST = 2**26  # bytes: of a configuration or a record, which have kilobytes
@@ -179,18 +185,6 @@ def _has_aliases(text: str) -> bool:
     from yaml import AliasEvent, SafeLoader, parse
 
     return "*" in text and any(isinstance(event, AliasEvent) for event in parse(text, SafeLoader))
-
-
-def _interpolations(node: Any) -> Iterator[str]:
-    """The values that are none yet, such as `${oc.env:HOME}`."""
-    if isinstance(node, Mapping):
-        for value in node.values():
-            yield from _interpolations(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _interpolations(value)
-    elif isinstance(node, str) and "${" in node.replace("\\\\", "").replace("\\${", ""):
-        yield node
 
 
 _Given, _Read = TypeVar("_Given"), TypeVar("_Read")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.config.compose import packages_of
+from embexp.core.arguments import texts_in
 from embexp.core.environment import COMPUTING, code_of, versions
 from embexp.core.file_contents import content_hash, folder_hash, is_model, sha256_of
 from embexp.data.dataset import EmbeddingDataset
@@ -121,7 +122,7 @@ def step_key(identity: str, call: Mapping[str, Any]) -> str:
 
 def files_named_in(call: Mapping[str, Any]) -> dict[str, Any]:
     """The files and folders that arguments of a call name, with hashes of what is in them."""
-    return {text: _content_of(Path(text).expanduser()) for text in _texts_in(call) if _names_a_path(text)}
+    return {text: _content_of(Path(text).expanduser()) for text in texts_in(call) if _names_a_path(text)}
 
 
 def cached_step(
@@ -166,17 +167,6 @@ def unfinished_folder(folder: Path, key: str) -> Path:
 def _digest(*parts: Any) -> str:
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
-
-
-def _texts_in(node: Any) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, Mapping):
-        for value in node.values():
-            yield from _texts_in(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _texts_in(value)
 
 
 def _names_a_path(text: str) -> bool:

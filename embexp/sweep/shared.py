@@ -10,9 +10,9 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from embexp.core.arguments import texts_in
 from embexp.core.claim_files import machine
 from embexp.core.environment import code_of, versions
 from embexp.core.run_folder import changes, write_text
@@ -106,7 +106,7 @@ def share(runner: JobRunner, jobs: Sequence[Job], place: Path, store: str) -> Sh
     token = (folder / _TOKEN).read_text()
     config = OmegaConf.to_container(runner.config, resolve=False)
     typed = {value for job in jobs for value in (each.partition("=")[2].strip("'\"") for each in job.overrides)}
-    paths = sorted({*_texts({key: value for key, value in config.items() if key != "hydra"}), *typed})
+    paths = sorted({*texts_in({key: value for key, value in config.items() if key != "hydra"}), *typed})
     files = dict(each for each in map(_size, paths) if each)
     return Shared(folder, token, os.getcwd(), files, versions(), code_of("embexp"), store, platform.node(), machine())
 
@@ -158,17 +158,6 @@ def _problems(shared: Shared) -> Iterator[Problem]:
         yield Problem(f"embexp on {here} has other code than on {there}", expected="the same files on all machines")
     if machine() != shared.machine and (problem := store_problem(shared.store)):
         yield problem
-
-
-def _texts(content: Any) -> Iterator[str]:
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, dict):
-        for each in content.values():
-            yield from _texts(each)
-    elif isinstance(content, list):
-        for each in content:
-            yield from _texts(each)
 
 
 def _size(name: str) -> tuple[str, int | None] | None:
