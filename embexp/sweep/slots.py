@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from embexp.core.claim_files import ENGINE_JOB
-from embexp.core.claims import Owner, break_claim, drop, take
+from embexp.core.claims import Owner, break_claim, drop, holder, take
 from embexp.core.redaction import redacted
 from embexp.core.run_folder import read_json, write_json, write_text
 from embexp.core.signals import listen
@@ -133,9 +133,15 @@ def _check(shared: Shared) -> None:
 
 
 def _take_and_do(runner: JobRunner, job: Job, sweep: Path, is_gone: Callable[[Owner], bool]) -> bool:
-    """Whether the job was free, and has ended now."""
+    """Whether the job was free, and has ended now.
+
+    One whose worker died is not free until who follows the workers has counted that death, and freed it.
+    """
     folder, end = runner.folder(job), sweep / ENGINE / f"{job.number}.json"
     if end.is_file() or not end.parent.is_dir():  # the latter: the sweep is over
+        return False
+    owner = holder(folder, JOB)
+    if owner is not None and not is_gone(owner):
         return False
     claim = take(folder, JOB, is_gone=is_gone)
     if isinstance(claim, Owner):

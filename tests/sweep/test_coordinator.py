@@ -2,6 +2,8 @@
 
 import functools
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,14 +12,14 @@ from omegaconf import OmegaConf
 from embexp.cli.app import TYPED
 from embexp.core import claims
 from embexp.core.claim_files import ENGINE_JOB
-from embexp.core.claims import holder, take
+from embexp.core.claims import break_claim, holder, is_held, take
 from embexp.core.run_folder import read_json
 from embexp.errors import EngineError
 from embexp.sweep import coordinator
 from embexp.sweep.coordinator import SweepStopped, _Coordinator, is_left
 from embexp.sweep.jobs import Job, JobRunner, Outcome
 from embexp.sweep.progress import Progress
-from embexp.sweep.slots import ENGINE, JOB, REFUSED, End, packed, unpacked, write_end
+from embexp.sweep.slots import ENGINE, JOB, REFUSED, End, _take_and_do, packed, unpacked, write_end
 
 
 class ByHand:
@@ -284,3 +286,27 @@ def test_a_job_that_a_worker_of_an_earlier_command_has_left_is_free_after_a_leas
     assert [each.value for each in outcomes] == [0.0, 0.1]
     assert engine.submitted == [1, 1]
     assert [each is None for each in holders] == [False] * 3 + [True] * 3
+
+
+class Runner:
+    """Runs a job at once."""
+
+    def folder(self, job):
+        return Path(str(job.number))
+
+    def run(self, job):
+        return Outcome(job.number + 0.5)
+
+
+def test_a_worker_leaves_a_job_whose_worker_died_to_who_counts_the_death(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(ENGINE).mkdir()
+    dies = f"import os, pathlib; from embexp.core import claims; claims.take(pathlib.Path('0'), {JOB!r}); os._exit(9)"
+    subprocess.run([sys.executable, "-c", dies], env=os.environ | {ENGINE_JOB: "slurm:a/1"}, check=False)
+    dead = holder(Path("0"), JOB)
+    assert (dead.job, is_held(Path("0"), JOB)) == ("slurm:a/1", False)
+    assert not _take_and_do(Runner(), Job(0, ()), Path(), lambda owner: owner.job == "slurm:a/2")
+    assert not Path(ENGINE, "0.json").exists()
+    break_claim(Path("0"), lambda owner: owner == dead, JOB)
+    assert _take_and_do(Runner(), Job(0, ()), Path(), lambda owner: owner.job == "slurm:a/2")
+    assert read_json(Path(ENGINE, "0.json"))["value"] == 0.5
