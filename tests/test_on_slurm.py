@@ -17,12 +17,31 @@ from embexp.core.claims import holder
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.matrix,  # its kills wait for moments that a fast machine passes by
+    pytest.mark.slow,
     pytest.mark.skipif(bool(slurm_cluster.lacks()), reason=slurm_cluster.lacks() or "-"),
 ]
+LOSS = '''
+"""mnrl, whose steps take as long as a test wants, so that a job can be ended in its middle."""
+import os
+import time
+
+from sentence_transformers.losses import MultipleNegativesRankingLoss
+
+
+class SlowLoss(MultipleNegativesRankingLoss):
+    def forward(self, features, labels):
+        time.sleep(float(os.environ.get("SECONDS_OF_A_STEP", 0)))
+        return super().forward(features, labels)
+'''
+YAML = """# mnrl, slowly.
+_target_: slow_loss.SlowLoss
+_partial_: true
+_accepts_: [positive_pair, triplet]
+scale: 20.0
+"""
 CELLS = (
-    "-m",
     *TINY,
+    "loss=slow",
     "tracking=none",
     "trainer.max_steps=30",
     "trainer.save_steps=5",
@@ -35,27 +54,37 @@ PATIENCE = 600.0
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def own(tmp_path_factory):
+    """The folder with the slow loss, and what the environment must hold to find it."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "loss").mkdir()
+    (folder / "slow_loss.py").write_text(LOSS)
+    (folder / "loss/slow.yaml").write_text(YAML)
+    return {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}", "OWN": str(folder), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory, own):
     with slurm_cluster.running(tmp_path_factory.mktemp("slurm")) as found:
-        found.environment.update(OMP_NUM_THREADS="1", PYTHONUNBUFFERED="1")
+        found.environment.update(own, PYTHONUNBUFFERED="1", SECONDS_OF_A_STEP="1")
         yield found
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(tmp_path_factory, own):
     """What a sweep in this process's machine finds that nobody disturbs."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    with typed(folder, os.environ | {"OMP_NUM_THREADS": "1"}, *CELLS, "sweep.workers=2") as command:
+    with typed(folder, os.environ | own, *CELLS, "sweep.workers=2") as command:
         assert command.wait(PATIENCE) == 0, said(folder)
     return found_in(folder)
 
 
 @contextmanager
 def typed(folder, environment, *arguments):
-    """`python -m embexp <arguments>` as somebody types it in a folder; killed at the end of the context."""
+    """`python -m embexp -m <arguments>` as somebody types it in a folder; killed at the end of the context."""
     with open(folder / "output.txt", "a") as output:
         command = subprocess.Popen(
-            [sys.executable, "-m", "embexp", *arguments],
+            [sys.executable, "-m", "embexp", "-m", "--config-dir", environment["OWN"], *arguments],
             cwd=folder,
             env=environment,
             stdout=output,
@@ -144,6 +173,7 @@ def test_preempted_timed_out_and_killed_jobs_go_on_from_their_checkpoints(cluste
     assert found_in(tmp_path) == undisturbed
 
 
+@pytest.mark.matrix
 def test_a_sweep_whose_shell_was_killed_is_found_again_and_closed_when_nobody_comes(cluster, undisturbed, tmp_path):
     with typed(tmp_path, cluster.environment, *CELLS, *ON_SLURM) as command:
         wait_for(lambda: trains(tmp_path), tmp_path)
@@ -169,6 +199,7 @@ def test_a_sweep_whose_shell_was_killed_is_found_again_and_closed_when_nobody_co
     assert said(tmp_path).count("was done before") == 3
 
 
+@pytest.mark.matrix
 def test_ctrl_c_leaves_the_jobs_and_cancel_ends_them(cluster, tmp_path):
     with typed(tmp_path, cluster.environment, *CELLS, "trainer.max_steps=3000", *ON_SLURM) as command:
         wait_for(lambda: trains(tmp_path), tmp_path)
