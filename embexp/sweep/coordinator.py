@@ -260,7 +260,7 @@ def _sweep_of(folder: Path) -> Path:
 def _command_again(sweep: Path) -> tuple[Callable[[], None], Mapping[str, str]]:
     """The same command, to be typed by an engine: it closes the sweep, or submits what is left once more."""
     typed = [each for each in TYPED.get() if not each.startswith(("sweep.engine.then=", "hydra.sweep.dir="))]
-    own = [f"hydra.sweep.dir={quoted(str(sweep.absolute()))}", "sweep.engine.then=leave"]
+    own = [f"hydra.sweep.dir={quoted(str(sweep))}", "sweep.engine.then=leave"]
     task, secrets = packed(([*typed, *own], os.getcwd()))
     return functools.partial(_type_again, task), secrets
 

@@ -16,7 +16,7 @@ from embexp.core.claims import break_claim, holder, is_held, take
 from embexp.core.run_folder import read_json
 from embexp.errors import EngineError
 from embexp.sweep import coordinator
-from embexp.sweep.coordinator import SweepStopped, _Coordinator, is_left
+from embexp.sweep.coordinator import SweepStopped, _command_again, _Coordinator, is_left
 from embexp.sweep.jobs import Job, JobRunner, Outcome
 from embexp.sweep.progress import Progress
 from embexp.sweep.slots import ENGINE, JOB, REFUSED, End, _take_and_do, packed, unpacked, write_end
@@ -310,3 +310,13 @@ def test_a_worker_leaves_a_job_whose_worker_died_to_who_counts_the_death(tmp_pat
     break_claim(Path("0"), lambda owner: owner == dead, JOB)
     assert _take_and_do(Runner(), Job(0, ()), Path(), lambda owner: owner.job == "slurm:a/2")
     assert read_json(Path(ENGINE, "0.json"))["value"] == 0.5
+
+
+@pytest.mark.parametrize("sweep", ["sweep", "sweeps/2026-11-30/10-00-00", "/scratch/sweep"])
+def test_who_closes_a_sweep_names_its_folder_as_the_command_did(sweep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    TYPED.set(("-m", "seed=1,2", f"hydra.sweep.dir={sweep}", "sweep.engine.then=wait"))
+    work, secrets = _command_again(Path(sweep))
+    arguments, directory = unpacked(*work.args)
+    assert (directory, secrets) == (str(tmp_path), {})
+    assert arguments == ["-m", "seed=1,2", f'hydra.sweep.dir="{sweep}"', "sweep.engine.then=leave"]
