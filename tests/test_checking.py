@@ -198,6 +198,17 @@ def test_a_text_in_more_rows_than_there_are_batches_makes_rows_be_skipped():
     assert findings_of("mnrl", "positive_pair", pairs(["text a"] * 2 + TEXTS[2:])).warnings == ()
 
 
+def test_rows_with_negatives_that_share_the_texts_of_classes_are_sent_to_a_loss_without_in_batch_negatives():
+    classes = ["about a refund", "about a card"] * 4
+    columns = pairs(TEXTS, classes, negative_1=classes[1:] + classes[:1])
+    warning = only(findings_of("mnrl", "triplet", columns).warnings)
+    assert warning.startswith("8 of 8 rows (100.0 %) of toy share a text with another row and are kept in different")
+    assert warning.endswith("hint: type loss=own_negatives")
+    unsorted = findings_of("mnrl", "triplet", columns, batch_sampler="batch_sampler").warnings
+    assert "type loss=own_negatives" in str(unsorted[-1])
+    assert findings_of("own_negatives", "triplet", columns).warnings == ()
+
+
 def test_one_row_has_no_negatives():
     assert "toy has one training row" in only(findings_of("mnrl", "positive_pair", pairs(["a b"], ["c d"])).errors)
 

@@ -53,6 +53,7 @@ DOCUMENTED = {
     "mnrl": {"positive_pair", "triplet"},
     "mse": {"embedded_text"},
     "online_contrastive": {"binary_pair"},
+    "own_negatives": {"triplet"},
     "simcse": {"twin_text"},
     "simcse_sup": {"triplet"},
     "softmax": {"class_pair", "binary_pair"},

@@ -236,16 +236,17 @@ def _repeated(dataset: EmbeddingDataset, rows: "Dataset", spec: LossSpec, traine
     (text, most), *_ = counts.most_common(1)
     num_batches = -(-rows.num_rows // batch_size_of(trainer))
     shared = f"{of_rows(sharing, rows.num_rows)} of {dataset.name} share a text with another row"
+    alone = ("loss=own_negatives",) if "negative_1" in rows.column_names else ()
     if sampler_of(spec, trainer) == "batch_sampler" and sharing:
-        return Findings(warnings=(Problem(f"{shared}: in one batch, they are each other's negatives"),))
+        return Findings(warnings=(Problem(f"{shared}: in one batch, they are each other's negatives", fix=alone),))
     if most <= num_batches:  # no_duplicates finds a batch for each of them
         return Findings()
     smaller = rows.num_rows // most
     problem = Problem(
         f"{shared} and are kept in different batches. {text[:60]!r} is in {most:,} rows, but an epoch has "
         f"{num_batches:,} batches: at least {most - num_batches:,} rows are skipped",
-        expected="smaller batches, or fewer repetitions",
-        fix=(f"trainer.per_device_train_batch_size={smaller}",) if smaller > 1 else (),
+        expected="smaller batches, or fewer repetitions" + ", or a loss without in-batch negatives" * bool(alone),
+        fix=(*((f"trainer.per_device_train_batch_size={smaller}",) if smaller > 1 else ()), *alone),
     )
     return Findings(warnings=(problem,))
 

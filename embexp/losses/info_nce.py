@@ -1,4 +1,7 @@
-"""InfoNCE that leaves likely false negatives out. Imports torch: name it in `_target_` only."""
+"""InfoNCE with fewer negatives than a batch has: without likely false ones, or with those of a row alone.
+
+Imports torch: name it in `_target_` only.
+"""
 
 import math
 from collections.abc import Iterable
@@ -74,3 +77,30 @@ class InfoNCE(torch.nn.Module):
             "margin_strategy": self.margin_strategy,
             "margin": self.margin,
         }
+
+
+def own_negatives(model: Any, scale: float = 20.0, hardness_strength: float = 0.0) -> Any:
+    """MultipleNegativesRankingLoss without in-batch negatives: an anchor is compared with its row's texts alone.
+
+    Reads anchor, positive and one negative or more: the cross-entropy of the positive among the texts of its own row,
+    as FlagEmbedding computes it with `no_in_batch_neg`. A negative that a row has twice counts twice.
+    Nearest relatives: mnrl (the other rows' texts are negatives, too), triplet (a margin in place of a softmax).
+
+    Args:
+        scale: of the cosines, above 0: 1 / temperature.
+        hardness_strength: how much more negatives weigh the nearer they are; 0: all alike.
+    """
+    mode = "hard_negatives" if hardness_strength else None
+    hardness = {"hardness_mode": mode, "hardness_strength": hardness_strength}
+    return MultipleNegativesRankingLoss(model, scale=scale, similarity_fct=cos_sim_within_rows, **hardness)
+
+
+def cos_sim_within_rows(anchors: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+    """Cosines `(batch, candidates)`, minus infinity between an anchor and the texts of other rows.
+
+    Args:
+        candidates: of each row its positive, then of each row its first negative, and so on.
+    """
+    own = torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)
+    own = own.repeat(1, len(candidates) // len(anchors))
+    return cos_sim(anchors, candidates).masked_fill(~own, -torch.inf)

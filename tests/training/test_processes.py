@@ -44,6 +44,7 @@ CASES = {
     "mega_batch loss.mini_batch_size=2": "positive_pair",
     "mega_batch loss.use_mini_batched_version=false": "positive_pair",
     "info_nce loss.learnable_temperature=true": "triplet",
+    "own_negatives loss.hardness_strength=5.0": "triplet",
     "simcse": "twin_text",
     "contrastive_tension_in_batch": "text",
     "batch_all": "labelled_text",
