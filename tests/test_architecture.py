@@ -20,7 +20,7 @@ LAYERS = (
     {"training", "evaluation"},
     {"steps", "models", "losses", "tracking", "reports", "cli"},
     {"data"},
-    {"config"},
+    {"config", "endpoints"},
     {"core"},
     {"errors", "protocols"},
 )
@@ -43,7 +43,7 @@ ONLY_IN = {
     "bm25s": {"steps/negatives/retrievers.py", "steps/word_tokenizer.py"},
     "faiss": {"steps/negatives/retrievers.py"},
     "Stemmer": {"steps/word_tokenizer.py"},
-    "requests": {"data/sources.py", "steps/llm/client.py"},
+    "requests": {"data/sources.py", "endpoints/client.py"},
     "pydantic": {"steps/llm/chat.py"},
     "rensa": {"steps/dedup/near.py"},
     "ray": {"engines/ray.py"},
@@ -56,7 +56,7 @@ HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid",
 IMPORTED_LATE = {"models/packed.py", "training/callbacks.py", "training/processes.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 SAY_NOTHING = {"utils", "common", "helpers", "misc"}
-MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 264, 350, 60, 110
+MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 266, 350, 60, 110
 
 
 @functools.cache

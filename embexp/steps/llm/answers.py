@@ -1,20 +1,14 @@
 """Answers of a language model: cached on disk so that none is paid for twice, counted in tokens and money."""
 
-import logging
-import math
-import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from embexp.core.claims import held
+from embexp.endpoints.keeping import Tokens, open_table
 from embexp.steps.llm.endpoint import Endpoint
-
-logger = logging.getLogger(__name__)
-_FILE = "answers.sqlite"
 
 
 @dataclass(frozen=True)
@@ -37,10 +31,6 @@ class AnswerCache:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
-        # A log of writes is as safe against a kill as a journal and needs no disk flush for each answer; with no other
-        # process there, SQLite needs no shared memory for it, which network drives do not have.
-        for pragma in ("locking_mode = exclusive", "journal_mode = wal", "synchronous = normal"):
-            self._connection.execute(f"pragma {pragma}")
         with self._lock, self._connection:
             self._connection.execute(
                 "create table if not exists answers"
@@ -68,61 +58,12 @@ def open_answer_cache(folder: Path | None) -> Iterator[AnswerCache]:
     Args:
         folder: None caches only as long as this lasts.
     """
-    if folder is None:
-        logger.warning("Answers are not kept (paths.cache=null): after an interruption all are paid for again.")
-        with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
-            yield AnswerCache(connection)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (
-            held(folder, "answers", waits=True),
-            closing(sqlite3.connect(folder / _FILE, check_same_thread=False)) as connection,
-        ):
-            yield AnswerCache(connection)
-
-
-_LETTERS_PER_TOKEN = 4  # of alphabets
-_AROUND_A_TEXT = 4  # tokens that say who speaks
-_WIDE = re.compile(r"[\u2e80-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")  # about a token each
-
-
-def estimated_tokens(texts: Iterable[str]) -> int:
-    """Tokens of texts: one for four letters, one for a Chinese, Japanese or Korean character.
-
-    >>> estimated_tokens(["The bank raised the rate."]), estimated_tokens(["银行提高了利率。"])
-    (11, 12)
-    """
-    counts = [(len(text), len(_WIDE.findall(text))) for text in texts]
-    return sum(_AROUND_A_TEXT + wide + math.ceil((chars - wide) / _LETTERS_PER_TOKEN) for chars, wide in counts)
-
-
-_MILLION = 1_000_000
+    with open_table(folder, "answers") as connection:
+        yield AnswerCache(connection)
 
 
 class LimitError(Exception):
     """A request that could pass the limit is not sent."""
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Tokens that were read and written."""
-
-    read: int = 0
-    written: int = 0
-
-    def __add__(self, other: "Tokens") -> "Tokens":
-        return Tokens(self.read + other.read, self.written + other.written)
-
-    def cost_at(self, endpoint: Endpoint) -> float:
-        """What they cost, in the currency of the prices."""
-        read, written = endpoint.input_price or 0.0, endpoint.output_price or 0.0
-        return (self.read * read + self.written * written) / _MILLION
-
-    def in_words(self, endpoint: Endpoint) -> str:
-        """The tokens, and their cost where there are prices."""
-        has_prices = endpoint.input_price is not None or endpoint.output_price is not None
-        cost = f", cost {self.cost_at(endpoint):.4f}" if has_prices else ""
-        return f"{self.read:,} tokens read, {self.written:,} written{cost}"
 
 
 class Budget:

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from embexp.data.arrow import with_progress
+from embexp.endpoints.client import Connection, RefusedError, sends_key_unencrypted
+from embexp.endpoints.keeping import Tokens, estimated_tokens
 from embexp.errors import EndpointError, listed
-from embexp.steps.llm.answers import Budget, LimitError, Tokens, estimated_tokens, open_answer_cache
+from embexp.steps.llm.answers import Budget, LimitError, open_answer_cache
 from embexp.steps.llm.chat import Conversations, NotCachedError, Request
-from embexp.steps.llm.client import Connection, RefusedError
 from embexp.steps.llm.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class _Batch:
                 for done in with_progress(as_completed(sent), what, lambda _: 1, len(sent)):
                     self._settle(sent[done], done)
             finally:  # whatever ends this: answers under way are cached, nothing more is sent
-                self.conversations.stop.set()
+                self.conversations.connection.stop.set()
                 pool.shutdown(cancel_futures=True)
 
     def _settle(self, key: str, done: "Future[list[str] | None]") -> None:
@@ -120,5 +121,5 @@ def _log_estimate(endpoint: Endpoint, what: str, pending: Sequence[Request], num
         "%s: %d requests to %s (%s), about %s at most; %d are answered already.",
         what, len(pending), endpoint.address, endpoint.model, most.in_words(endpoint), num_cached,
     )  # fmt: skip
-    if endpoint.sends_key_unencrypted and pending:
+    if sends_key_unencrypted(endpoint) and pending:
         logger.warning("%s is no https address: the key goes there unencrypted.", endpoint.url)

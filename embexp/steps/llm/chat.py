@@ -4,16 +4,16 @@ import functools
 import hashlib
 import json
 import logging
-import random
 import re
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import COUNT_FROM_0
+from embexp.endpoints.client import BusyError, Connection, RefusedError, shown
+from embexp.endpoints.keeping import Tokens, estimated_tokens
 from embexp.errors import EndpointError, Problem, did_you_mean, listed
-from embexp.steps.llm.answers import Answer, AnswerCache, Budget, Tokens, estimated_tokens
-from embexp.steps.llm.client import BusyError, Connection, RateLimiter, RefusedError
+from embexp.steps.llm.answers import Answer, AnswerCache, Budget
 from embexp.steps.llm.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -121,12 +121,9 @@ class Conversations:
     connection: Connection
     cache: AnswerCache
     budget: Budget
-    stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        limits = self.endpoint
-        self._limiter = RateLimiter(limits.requests_per_minute, limits.tokens_per_minute, self.stop)
-        self._takes_schema = limits.json_schema
+        self._takes_schema = self.endpoint.json_schema
 
     def recall(self, request: Request) -> list[str] | None:
         """The texts, from the cache alone; None when no answer fits the schema.
@@ -148,7 +145,7 @@ class Conversations:
         try:
             return self._lead(request, may_send=True)
         except EndpointError:
-            self.stop.set()  # at once: another thread may be about to send
+            self.connection.stop.set()  # at once: another thread may be about to send
             raise
 
     def _lead(self, request: Request, may_send: bool) -> list[str] | None:
@@ -199,37 +196,29 @@ class Conversations:
             return answer
 
     def _tried(self, body: Mapping[str, Any], tokens: Tokens) -> Answer:
-        limits = self.endpoint
-        for attempt in range(1, limits.tries + 1):
-            self._limiter.wait(tokens.read + tokens.written)
-            try:
-                return self.connection.send(body)
-            except BusyError as busy:
-                if attempt == limits.tries or (busy.wait or 0) > limits.longest_wait:
-                    raise self._given_up(attempt, busy) from busy
-                self._wait(attempt, busy)
-        raise AssertionError("a try either returns or raises")
+        return self.connection.send(body, tokens.read + tokens.written, lambda content: _answer(content, body))
 
-    def _wait(self, attempt: int, busy: BusyError) -> None:
-        doubled = self.endpoint.first_wait * 2 ** (attempt - 1)
-        seconds = min(self.endpoint.longest_wait, doubled) * random.uniform(0.5, 1.0)
-        if busy.wait is None:
-            self._limiter.sleep(seconds)
-        else:  # all requests wait, and chance spreads them afterwards
-            self._limiter.hold(busy.wait)
-            self._limiter.sleep(busy.wait + min(seconds, self.endpoint.first_wait))
 
-    def _given_up(self, attempt: int, busy: BusyError) -> EndpointError:
-        limits, wanted = self.endpoint, ""
-        if busy.wait is not None and busy.wait > limits.longest_wait:
-            wanted = f" It wants a wait of {busy.wait:,.0f} s, more than longest_wait={limits.longest_wait:g}."
-        text = f"gave no answer in {attempt} of {limits.tries} tries; the last one: {busy}.{wanted}"
-        note = "Answers that came are cached: type the same command to resume, or allow for more time"
-        longest = max(2 * limits.longest_wait, busy.wait or 0)
-        fix = (
-            f"endpoint.tries={2 * limits.tries}",
-            f"endpoint.longest_wait={longest:g}",
-            f"endpoint.timeout={2 * limits.timeout:g}",
-        )
-        expected = "a chat completion"
-        return EndpointError(text, key="endpoint.url", given=limits.url, expected=expected, note=note, fix=fix)
+_MOST_TOKENS = 2**31  # that a count is believed
+
+
+def _answer(content: str, body: Mapping[str, Any]) -> Answer:
+    try:
+        reply = json.loads(content)
+        choice = reply["choices"][0]
+        text = choice["message"]["content"] or ""
+        usage = reply.get("usage") or {}
+        is_cut = choice.get("finish_reason") == "length"
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise BusyError(f"no chat completion: {shown(content)}") from error
+    if not isinstance(text, str) or not isinstance(usage, Mapping):
+        raise BusyError(f"no chat completion: {shown(content)}")
+    sent = estimated_tokens(message["content"] for message in body["messages"])
+    read = _count(usage.get("prompt_tokens"), sent)
+    written = _count(usage.get("completion_tokens"), estimated_tokens([text]))
+    return Answer(text.encode("utf-8", "replace").decode("utf-8"), read, written, is_cut)
+
+
+def _count(given: Any, estimate: int) -> int:
+    """What a server counted, or an estimate where that is not a count."""
+    return given if COUNT_FROM_0.allow(given) and given < _MOST_TOKENS else estimate

@@ -1,19 +1,16 @@
 """The language model to call: its URL, parameters, rate limits and prices."""
 
-import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, ClassVar
 
 from embexp.core.arguments import COUNT, TEXT, LegalValues, problems_with
 from embexp.data.values import is_number
-from embexp.errors import ConfigError, Problem, listed
+from embexp.endpoints.client import address_problems
+from embexp.errors import Problem, listed
 
 _SETS_LENGTH = ("max_tokens", "max_completion_tokens")  # parameters that bound an answer
 _USUAL_LENGTH = 512  # tokens of an answer, where no parameter bounds it
-_HERE = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,10 @@ class Endpoint:
             Requests over the limit are left out.
     """
 
+    section: ClassVar[str] = "endpoint"
+    name_key: ClassVar[str] = "endpoint.model"
+    gives: ClassVar[str] = "a chat completion"
+
     url: str
     model: str
     api_key_env: str | None
@@ -60,7 +61,7 @@ class Endpoint:
     @property
     def address(self) -> str:
         """Where requests go, and nowhere else."""
-        return f"{self.url.rstrip('/')}/chat/completions"
+        return f"{self.url.rstrip('/')}{_END}"
 
     @property
     def answer_tokens(self) -> int:
@@ -68,40 +69,15 @@ class Endpoint:
         bounds = [self.parameters[name] for name in _SETS_LENGTH if is_number(self.parameters.get(name))]
         return int(bounds[0]) if bounds else _USUAL_LENGTH
 
-    @property
-    def sends_key_unencrypted(self) -> bool:
-        """Whether a key goes to another machine without encryption."""
-        parts = urlsplit(self.url)
-        return self.api_key_env is not None and parts.scheme == "http" and parts.hostname not in _HERE
-
-    def key(self) -> str | None:
-        """The key, from the environment.
-
-        Raises:
-            ConfigError: the variable is not set, or holds what cannot be a key.
-        """
-        if self.api_key_env is None:
-            return None
-        key, export = os.environ.get(self.api_key_env, "").strip(), f"export {self.api_key_env}=<key>"
-        if not key:
-            text, expected = "is not set", "a variable that holds the key, or null for a server without one"
-            fix = (export, "endpoint.api_key_env=null")
-        elif not (key.isascii() and key.isprintable() and " " not in key):
-            text, expected, fix = "holds spaces or characters that no key has", "the key alone", (export,)
-        else:
-            return key
-        raise ConfigError(text, key="endpoint.api_key_env", given=self.api_key_env, expected=expected, fix=fix)
-
     def problems(self) -> Iterator[Problem]:
         """What is wrong with the settings; a value that may hold a secret is not repeated."""
-        yield from _address_problems(self.url)
+        yield from address_problems(self, _SUCH_AS, _EXPECTED)
+        if isinstance(self.url, str) and (path := self.url.rstrip("/")).endswith(_END):
+            fix = (f"endpoint.url={path.removesuffix(_END)}",)
+            yield Problem("goes too far", key="endpoint.url", given=self.url, expected=_EXPECTED, fix=fix)
         note = "The server knows the model by this name"
         yield from problems_with("endpoint.model", self.model, TEXT, "<name>", note)
-        name, own = self.api_key_env, ()
-        if name is not None and not (isinstance(name, str) and _VARIABLE.fullmatch(name)):
-            expected = "the environment variable that holds the key (never the key itself), or null"
-            fix = ("endpoint.api_key_env=OPENAI_API_KEY",)
-            yield Problem("is not the name of a variable", key="endpoint.api_key_env", expected=expected, fix=fix)
+        own = ()
         if not isinstance(self.parameters, Mapping):
             fix = ("'endpoint.parameters={temperature: 0.7}'",)
             yield Problem(key="endpoint.parameters", given=self.parameters, expected="a mapping", fix=fix)
@@ -118,7 +94,7 @@ class Endpoint:
 
 
 _SET_BY_US = {"messages", "model", "response_format", "stream", "n"}
-_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_SUCH_AS, _EXPECTED, _END = "http://localhost:8000/v1", "an address up to before /chat/completions", "/chat/completions"
 _RATE, _AMOUNT = LegalValues(above=0, optional=True), LegalValues(least=0, optional=True)
 _NUMBERS = {  # what each may be, and an example
     "attempts": (COUNT, 3),
@@ -130,22 +106,3 @@ _NUMBERS = {  # what each may be, and an example
     **dict.fromkeys(("requests_per_minute", "tokens_per_minute"), (_RATE, "null")),
     **dict.fromkeys(("input_price", "output_price", "max_cost", "max_total_tokens"), (_AMOUNT, "null")),
 }
-
-
-def _address_problems(url: Any) -> Iterator[Problem]:
-    fix = ("endpoint.url=http://localhost:8000/v1",)
-    expected = "an address up to before /chat/completions"
-    try:
-        parts = urlsplit(url) if isinstance(url, str) else None
-        parts and parts.port  # noqa: B018  # raises when it is not a port
-    except ValueError:
-        parts = None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        yield Problem("is not the address of a server", key="endpoint.url", expected=expected, fix=fix)
-    elif parts.username or parts.password or parts.query or parts.fragment:
-        text = f"has a user, a password or something after a ? or #, on {parts.hostname}"
-        note = "A key goes into an environment variable, which endpoint.api_key_env names"
-        yield Problem(text, key="endpoint.url", expected=expected, note=note, fix=fix)
-    elif (path := parts.path.rstrip("/")).endswith("/chat/completions"):
-        fix = (f"endpoint.url={parts.scheme}://{parts.netloc}{path.removesuffix('/chat/completions')}",)
-        yield Problem("goes too far", key="endpoint.url", given=url, expected=expected, fix=fix)
