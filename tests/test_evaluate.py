@@ -2,16 +2,19 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
-from embexp.cli.overrides import each_model
+from embexp.cli.overrides import each_model, expand_paths
 from embexp.config.compose import compose
 from embexp.errors import ConfigError, ModelError
 from embexp.experiment.score_models import _plan_evaluation, _rows_judged, evaluate, evaluate_command
 from embexp.reports.comparisons import model_tables
+from tests.models.test_served import openai
+from tests.steps.llm.chat_server import ChatServer
 
 TWO = ("model=tiny,static_scratch", "threads=1", "evaluator.sts.resamples=100", "speed_texts=20")
 
@@ -178,3 +181,26 @@ def test_all_rows_of_a_file_are_evaluated_or_the_table_says_of_how_many(workplac
     rows = int(split.partition(" (")[2].partition(" of ")[0])
     assert split == f"test/sts, {rows} examples ({rows} of 60 rows)"
     assert rows < 40
+
+
+def test_a_url_is_scored_beside_other_models_and_what_it_gave_is_kept(workplace, monkeypatch, caplog):
+    monkeypatch.setenv("TOY_KEY", "sk-very-secret-4711")
+    caplog.set_level("INFO")
+    rows = [f"第{number}季度的利润,第{number}季度净利,{number % 6 / 5}" for number in range(20)]
+    (workplace / "pairs.csv").write_text("\n".join(["sentence1,sentence2,score", *rows]), encoding="utf-8")
+    settings = ["model.api_key_env=TOY_KEY", "model.price=1", *TWO[1:], "tracking=none", "dataset=pairs.csv"]
+    with ChatServer(openai).running() as server:
+        typed = f"model={server.url}/embeddings?model=toy,static_scratch"
+        found = evaluate(composed(typed, *expand_paths(settings)), workplace / "out")
+        first = len(server.requests)
+        again = evaluate(composed(typed.replace(",static_scratch", ""), *expand_paths(settings)), workplace / "again")
+        assert len(server.requests) == first + 1 + 3  # the check, and the probes
+    name = f"toy@{server.url.split('/')[2]}"
+    rows = {row["model"]: row for row in found["models"]}
+    assert {*rows} == {name, "static_scratch"}
+    key = "test/sts/spearman_cosine"
+    assert rows[name]["scores"][key]["value"] == again["models"][0]["scores"][key]["value"]
+    assert (rows[name]["dimensions"], "parameters" in rows[name]) == (8, False)
+    assert re.search(rf"{name} \| .* - \| 8 \|", (workplace / "out" / "models.md").read_text())
+    assert "tokens, cost 0.0" in caplog.text
+    assert not [path for path in workplace.rglob("*") if path.is_file() and b"very-secret" in path.read_bytes()]

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from embexp.cli.quoting import FOREIGN, QUOTED, quoted, unquoted
 from embexp.config.compose import brings_data
 from embexp.config.session import known_model, option_files
@@ -106,6 +108,8 @@ _OF_STAGE = re.compile(r"adapt\.([\w-]+)\.(dataset|loss|trainer|step|modifier)")
 # `+dataset@test=gold.csv`.
 _OTHER_DATA = re.compile(r"\+?(?:evaluator\.([\w-]+)\.dataset|test|dev)")
 _PLACED = re.compile(r"(\+?)(dataset|model)@([\w.-]+)")  # `+dataset@evaluator.retrieval.dataset=my.csv`
+_IS_URL = re.compile(r"https?://", re.IGNORECASE)
+SERVED_OPTION = ("served", "model.url")
 _OPEN = ("conversion.label_scores",)  # tables whose keys are names of the user's own, which Hydra would refuse
 _HUB_OPTION = ("hub", "dataset.reader.id")
 
@@ -164,7 +168,8 @@ def _expand(argument: str) -> list[str]:
     if not paths:
         return [argument]
     from_hub = group == "dataset" and all(map(_is_hub_id, paths))
-    option, key = _HUB_OPTION if from_hub else _PATH_OPTIONS[group]
+    served = group == "model" and all(map(_IS_URL.match, paths))
+    option, key = _HUB_OPTION if from_hub else SERVED_OPTION if served else _PATH_OPTIONS[group]
     return [f"{group}={option}", f"{key}={','.join(quoted(path) if FOREIGN.search(path) else path for path in paths)}"]
 
 
@@ -224,6 +229,8 @@ def each_model(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:
 
     >>> each_model(["model=minilm,my/model", "evaluator=[sts]"])
     ([['model=minilm'], ['model=pretrained', 'model.path=my/model']], ['evaluator=[sts]'])
+    >>> each_model(["model=minilm,http://host/v1", "model.tries=2"])
+    ([['model=minilm'], ['model=served', 'model.url=http://host/v1', 'model.tries=2']], [])
     """
     named = [argument for argument in arguments if argument.startswith("model=")]
     others = [argument for argument in arguments if argument not in named]
@@ -232,7 +239,20 @@ def each_model(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     value = named[-1].partition("=")[2]
     whole = QUOTED.fullmatch(value) or Path(value).exists()
     models = [value] if whole else [part for part in value.strip("[]").split(",") if part] or [value]
-    return [expand_paths([f"model={_model_of(model.strip())}"]) for model in models], others
+    served = [_IS_URL.match(unquoted(model) if QUOTED.fullmatch(model) else model.strip()) for model in models]
+    if not any(served) or all(served):
+        return [expand_paths([f"model={_model_of(model.strip())}"]) for model in models], others
+    of_served = [argument for argument in others if argument.partition("=")[0].lstrip("+~") in _keys_of_served()]
+    commands = [
+        [f"model={_model_of(model.strip())}", *(of_served if is_served else ())]
+        for model, is_served in zip(models, served, strict=True)
+    ]
+    return [expand_paths(each) for each in commands], [each for each in others if each not in of_served]
+
+
+def _keys_of_served() -> set[str]:
+    """The keys that only a model behind a URL has: others of `model=<url>,minilm` are not given them."""
+    return {f"model.{key}" for key in OmegaConf.load(option_files("model")[SERVED_OPTION[0]])}
 
 
 def _model_of(given: str) -> str:

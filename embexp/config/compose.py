@@ -12,7 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from embexp.config.checks import default_problems, key_problems, left_out_problems, unknown_key_problems
 from embexp.config.schemas import keys_of_command, register_schemas
-from embexp.config.session import HYDRA, config_folders, hydra_started, known_model, option_files
+from embexp.config.session import HYDRA, config_folders, hydra_started, known_model, option_files, served_error
 from embexp.config.yaml_keys import describes
 from embexp.core.arguments import fits, refuse, type_words
 from embexp.core.redaction import note_secrets
@@ -100,6 +100,8 @@ def check_config(config: DictConfig, choices: dict[str, Any], config_name: str =
         ConfigError: lists every problem.
     """
     note_secrets(OmegaConf.to_container(config))
+    if choices.get("model") == SERVED and config_name not in ("evaluate", "compare"):
+        raise served_error(OmegaConf.to_container(config, resolve=False)["model"].get("url"), _DEFAULT_MODEL)
     refuse(key_problems(OmegaConf.to_container(config), config_folders()))
     refuse(unknown_key_problems(OmegaConf.to_container(config), keys_of_command(config_name)))
     defaults = _defaults_of(choices, config_name, config)
@@ -318,6 +320,7 @@ def brings_data(evaluator: str) -> bool:
     return path is not None and "dataset@dataset" in str(OmegaConf.load(path).get("defaults"))
 
 
+SERVED = "served"  # the option of the group `model` that is behind a URL
 BY_PATH = "pretrained"  # the option of the group `model` that reads any folder or Hub id
 
 
@@ -329,7 +332,7 @@ def model_named(key: str, value: Any) -> BaseModel:
     """
     if isinstance(value, Mapping):
         return instantiate(value)
-    names = sorted({*option_names("model")} - {BY_PATH})
+    names = sorted({*option_names("model")} - {BY_PATH, SERVED})
     if value in names:
         return instantiate(option_of("model", value))
     if "/" in str(value) or Path(str(value)).is_dir():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from embexp.core.redaction import redacted
 from embexp.errors import ConfigError
@@ -171,3 +172,16 @@ def known_model(name: str) -> str | None:
             return option
     owner = next((owner for start, owner in _OWNERS.items() if re.match(start, name, re.IGNORECASE)), None)
     return f"{owner}/{name}" if owner and re.fullmatch(r"[\w.-]+", name) else None
+
+
+def served_error(url: Any, such_as: str) -> ConfigError:
+    """The message for a model behind a URL where weights are needed."""
+    evaluating, comparing = (
+        shell_command(name, [*more, shlex.quote(f"model={url}")]) for name, more in _OF_URLS.items()
+    )
+    expected = "weights: an option, a folder or a Hub id. A URL can be evaluated, and compared with a run's model"
+    text, fix = "is a model behind a URL, without weights here", (evaluating, comparing, f"model={such_as}")
+    return ConfigError(text, key="model", given=url, expected=expected, fix=fix)
+
+
+_OF_URLS: dict[str, list[str]] = {"evaluate": [], "compare": ["<run>"]}

@@ -83,6 +83,9 @@ class Tokens:
 
     def in_words(self, prices: Prices) -> str:
         """The tokens, and their cost where there are prices."""
+        return f"{self.read:,} tokens read, {self.written:,} written{self.cost_in_words(prices)}"
+
+    def cost_in_words(self, prices: Prices) -> str:
+        """What they cost, to stand after their number; empty where there are no prices."""
         has_prices = prices.input_price is not None or prices.output_price is not None
-        cost = f", cost {self.cost_at(prices):.4f}" if has_prices else ""
-        return f"{self.read:,} tokens read, {self.written:,} written{cost}"
+        return f", cost {self.cost_at(prices):.4f}" if has_prices else ""

@@ -36,7 +36,7 @@ KINDS = {
     "mlflow": "copies of models that the runs have",
     "unfinished": "what stopped runs resume from",
     "models": "runs can still be compared without",
-    "answers": "of language models, which were paid for",
+    "answers": "of models behind URLs, which were paid for",
     "cross_encoders": "trained for silver, once more when needed",
 }
 _OF_RUNS, _OF_CACHE = ("checkpoints", "unfinished", "models"), ("cache", "answers", "cross_encoders")
@@ -143,6 +143,7 @@ def _cache_parts(cache: Path) -> Iterator[Part]:
     left = [path for path in cache.glob(f"{_GOING}*") if _KEY.fullmatch(path.name.removeprefix(_GOING))]
     vectors = [path for path in (cache / "embeddings").glob("*.npy") if _EMBEDDINGS.fullmatch(path.name)]
     answers = [cache / f"answers.sqlite{end}" for end in ("", "-wal", "-shm")]
+    answers += [path for path in (cache / "served").glob("*") if _KEY.fullmatch(path.name)]
     trained = [path for path in (cache / "cross_encoders").glob("*") if _KEY.fullmatch(path.name)]
     found = {"cache": [*steps, *left, *vectors], "answers": answers, "cross_encoders": trained}
     for kind, paths in found.items():

@@ -1,12 +1,11 @@
 """Evaluation without training: find and check every model, score all of them, rank them, show the table."""
 
 import logging
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -25,18 +24,24 @@ from embexp.experiment.datasets import builder_of, dataset_name, stand_in_warnin
 from embexp.experiment.evaluation_data import split_for_evaluation, with_evaluators
 from embexp.experiment.evaluators import check_data_of_evaluators, check_evaluator, plan_evaluators
 from embexp.experiment.plan import short_names
-from embexp.experiment.scoring import BOTH, AllScores, base_encoder, metrics_of, score_all, texts_of
+from embexp.experiment.scoring import (
+    BOTH,
+    AllScores,
+    base_encoder,
+    encoding_costs,
+    metrics_of,
+    score_all,
+    score_served,
+    texts_of,
+)
 from embexp.experiment.unknown_tokens import UNKNOWN, evaluation_warnings, unknown_tokens
-from embexp.models.encoding import ModelEncoder
-from embexp.models.tokens import unknown_by_model
+from embexp.models.served import ServedModel
+from embexp.models.tokens import UnknownTokens, unknown_by_model
 from embexp.protocols import BaseModel, Tracker
 from embexp.reports.changed_examples import KIND_OF
 from embexp.reports.comparisons import NOTE, as_csv, as_markdown, model_tables, spread_markdown
 from embexp.reports.tables import fitting, print_table
 from embexp.tracking.journal import Journal
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 _Node = Mapping[str, Any]
 
@@ -121,11 +126,13 @@ def _of_test(config: dict[str, Any]) -> dict[str, Any]:
 
 def _candidate(config: _Node, choices: Mapping[str, Any]) -> _Candidate:
     model = instantiate(config["model"])
-    return _Candidate(_model_name(config, choices), model, model.locate(), config)
+    return _Candidate(_model_name(config, choices, model), model, model.locate(), config)
 
 
-def _model_name(config: _Node, choices: Mapping[str, Any]) -> str:
+def _model_name(config: _Node, choices: Mapping[str, Any], model: BaseModel) -> str:
     """The model's name for people; a run's saved model has the name of its run."""
+    if isinstance(model, ServedModel):
+        return model.short_name
     path = config["model"].get("path") if choices.get("model") == "pretrained" else None
     if path and Path(path).name == "model" and len(Path(path).parts) > 3:
         return "/".join(Path(path).parts[-5:-3])
@@ -133,7 +140,6 @@ def _model_name(config: _Node, choices: Mapping[str, Any]) -> str:
 
 
 logger = logging.getLogger(__name__)
-_WARM_UP_TEXTS = 16
 
 
 def _score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
@@ -180,15 +186,12 @@ def _score(
     folder = plan.folder / "models" / str(number)
     with Journal(folder, tracker).open(candidate.name, parent, uuid.uuid4().hex, may_wait=True) as journal:
         set_seed(plan.seed)
-        model = candidate.model.load(lambda: _all_texts(plan.evaluators), folder)
-        count = unknown_by_model(model)
-        unknown = unknown_tokens(count, (), plan.evaluators) if count else {}
-        for warning in evaluation_warnings(unknown, candidate.name, _all_texts(plan.evaluators)):
-            logger.warning("%s", warning)
-        scores = score_all(plan.evaluators, base_encoder(candidate.config, candidate.place, model), BOTH)
+        if isinstance(candidate.model, ServedModel):
+            scores, costs, unknown = *score_served(plan.evaluators, candidate.model), {}
+        else:
+            scores, costs, unknown = _score_loaded(plan, candidate, folder)
         settings = candidate.config["model"].items()
         given = {f"model.{key}": value for key, value in settings if value is not None and not key.startswith("_")}
-        costs = _costs(model, _all_texts(plan.evaluators)[: plan.speed_texts])
         journal.result |= {"choices": {"model": candidate.name, "dataset": plan.dataset}, "place": candidate.place}
         journal.log_params({"model": candidate.name, "dataset": plan.dataset} | given)
         journal.log_tags(environment_tags() | {f"base_model.{key}": value for key, value in candidate.place.items()})
@@ -200,6 +203,18 @@ def _score(
     return scores, costs
 
 
+def _score_loaded(
+    plan: _EvaluationPlan, candidate: _Candidate, folder: Path
+) -> tuple[AllScores, dict[str, float], Mapping[str, UnknownTokens]]:
+    model = candidate.model.load(lambda: _all_texts(plan.evaluators), folder)
+    count = unknown_by_model(model)
+    unknown = unknown_tokens(count, (), plan.evaluators) if count else {}
+    for warning in evaluation_warnings(unknown, candidate.name, _all_texts(plan.evaluators)):
+        logger.warning("%s", warning)
+    scores = score_all(plan.evaluators, base_encoder(candidate.config, candidate.place, model), BOTH)
+    return scores, encoding_costs(model, _all_texts(plan.evaluators)[: plan.speed_texts]), unknown
+
+
 def _all_texts(evaluators: Sequence[Evaluator]) -> list[str]:
     """The distinct texts of all evaluators, in their order."""
     found: dict[str, None] = {}
@@ -208,21 +223,6 @@ def _all_texts(evaluators: Sequence[Evaluator]) -> list[str]:
         for texts in texts_of(reading, split).values():
             found |= dict.fromkeys(texts)
     return [*found]
-
-
-def _costs(model: "SentenceTransformer", texts: Sequence[str]) -> dict[str, float]:
-    """Parameters, dimensions, and how many of these texts are encoded in a second."""
-    found = {
-        "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
-        "dimensions": float(model.get_embedding_dimension() or 0),
-    }
-    if texts:
-        encoder = ModelEncoder(model)
-        encoder.encode(texts[:_WARM_UP_TEXTS])
-        start = time.perf_counter()
-        encoder.encode(texts)
-        found["encode_texts_per_second"] = len(texts) / (time.perf_counter() - start)
-    return found
 
 
 def _rows(

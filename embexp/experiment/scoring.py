@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from embexp.evaluation.geometry import collapse_signs, geometry_of
 from embexp.evaluation.scores import ID, Evaluator, Scores
 from embexp.experiment.plan import RunPlan
 from embexp.models.encoding import DiskCachedEncoder, MemoryCachedEncoder, ModelEncoder, model_fingerprint
+from embexp.models.served import ServedModel
+from embexp.models.served_encoder import ServedEncoder
 from embexp.models.weights import LOCAL
 from embexp.protocols import Encoder
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 AllScores = dict[tuple[str, str], Scores]  # by evaluator and split
 BOTH = ("dev", "test")
+_WARM_UP_TEXTS = 16  # before the speed of a model is measured
 _SAMPLE = 500  # texts whose embeddings are kept for pictures
 GEOMETRY = "geometry"  # an evaluator of its own: how the embeddings of all texts lie
 
@@ -124,6 +128,32 @@ def score_all(evaluators: Sequence[Evaluator], encoder: Encoder, splits: tuple[s
         if wanted:
             scores[GEOMETRY, split] = _geometry_scores(reading, split, memory, wanted)
     return scores
+
+
+def score_served(evaluators: Sequence[Evaluator], model: ServedModel) -> tuple[AllScores, dict[str, float]]:
+    """Scores and costs of a model behind a URL.
+
+    All texts are requested together, so that what they cost is known before any is sent.
+    """
+    encoder = ServedEncoder(model)
+    wanted = [texts_of([each for each in evaluators if split in each.splits], split) for split in BOTH]
+    encoder.fetch((text, prompt) for some in wanted for prompt, texts in some.items() for text in texts)
+    return score_all(evaluators, encoder, BOTH), encoder.costs()
+
+
+def encoding_costs(model: "SentenceTransformer", texts: Sequence[str]) -> dict[str, float]:
+    """Parameters, dimensions, and how many of these texts are encoded in a second."""
+    found = {
+        "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
+        "dimensions": float(model.get_embedding_dimension() or 0),
+    }
+    if texts:
+        encoder = ModelEncoder(model)
+        encoder.encode(texts[:_WARM_UP_TEXTS])
+        start = time.perf_counter()
+        encoder.encode(texts)
+        found["encode_texts_per_second"] = len(texts) / (time.perf_counter() - start)
+    return found
 
 
 def texts_of(evaluators: Sequence[Evaluator], split: str) -> dict[str | None, list[str]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
-from embexp.config.compose import BY_PATH, model_named, option_names
+from embexp.config.compose import BY_PATH, SERVED, model_named, option_names
 from embexp.core.arguments import COUNT, LegalValues, problems_with, refuse
 from embexp.errors import ConfigError, ModelError, Problem
 from embexp.protocols import TextSource
@@ -52,7 +52,7 @@ class CrossEncoderBase:
         from sentence_transformers import CrossEncoder
 
         source = self.place["location"]
-        if self.name in {*option_names("model")} - {BY_PATH}:
+        if self.name in {*option_names("model")} - {BY_PATH, SERVED}:
             model, source = self.model.load(training_texts, folder), str(folder / BASE_FOLDER)
             model.transformers_model.save_pretrained(source)
             model.tokenizer.save_pretrained(source)

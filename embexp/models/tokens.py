@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from embexp.config.compose import BY_PATH
+from embexp.config.compose import BY_PATH, SERVED
 from embexp.config.session import option_files
 from embexp.config.yaml_keys import SCRIPTS
 from embexp.core.file_contents import cached_snapshot, json_in
@@ -257,7 +257,7 @@ def models_for(scripts: Sequence[str], needs_transformer: bool = False, trained:
         trained: without those whose weights are random.
     """
     files, found = option_files("model"), {}
-    for name in sorted({*files} - {BY_PATH}):
+    for name in sorted({*files} - {BY_PATH, SERVED}):
         node = _option(name, files)
         known, weights = {*(node.get("_scripts_") or ())}, node.get("base") or node.get("source") or node
         is_scratch = not weights.get("id")

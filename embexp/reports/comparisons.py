@@ -49,11 +49,17 @@ def _sections(rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[str], list[l
         others = [each for each in rows[0].get("metrics", ()) if each.rpartition("/")[0] == key.rpartition("/")[0]]
         headings = ["model", "value", *(_short(each, key) for each in others), *_BESIDE]
         unknown = [_unknown_tokens(row, key) for row in ordered]
-        lines = [[*_scores(row, key, others), *share] for row, share in zip(ordered, unknown, strict=True)]
+        nothing = ["-"] * any(unknown)  # of a model behind a URL
+        lines = [[*_scores(row, key, others), *(share or nothing)] for row, share in zip(ordered, unknown, strict=True)]
         yield f"{key}{_size(rows[0]['scores'][key])}", [*headings, _UNKNOWN][: len(lines[0])], lines
-    costs = [cost for cost in _COSTS if cost in rows[0]]
-    lines = [[row["model"], *(f"{row[cost]:,.0f}" for cost in costs)] for row in rows]
+    costs = _costs_in(rows)
+    lines = [[row["model"], *(f"{row[cost]:,.0f}" if cost in row else "-" for cost in costs)] for row in rows]
     yield "cost", ["model", *(_COSTS[cost] for cost in costs)], lines
+
+
+def _costs_in(rows: Sequence[_Row]) -> list[str]:
+    """The costs that are known of a model; of one behind a URL the parameters are not."""
+    return [cost for cost in _COSTS if any(cost in row for row in rows)]
 
 
 def _short(metric: str, primary: str) -> str:
@@ -91,12 +97,12 @@ def _scores(row: _Row, key: str, others: Sequence[str]) -> list[str]:
 def as_csv(rows: Sequence[_Row]) -> str:
     """All numbers, a column for each."""
     parts = ("value", "low", "high", "to_best", "p", "is_best")
-    keys, costs = [*rows[0]["scores"]], [cost for cost in _COSTS if cost in rows[0]]
+    keys, costs = [*rows[0]["scores"]], _costs_in(rows)
     others = [*rows[0].get("metrics", ())]
     lines: list[list[Any]] = [["model", *(f"{key} {part}" for key in keys for part in parts), *others, *costs]]
     for row in rows:
         scores = [row["scores"][key][part] for key in keys for part in parts]
-        more = [*(row["metrics"][other] for other in others), *(row[cost] for cost in costs)]
+        more = [*(row["metrics"][other] for other in others), *(row.get(cost, "") for cost in costs)]
         lines.append([row["model"], *scores, *more])
     return report_csv(lines)
 

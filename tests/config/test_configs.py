@@ -16,6 +16,7 @@ from embexp.training.trainer_values import without_budgets
 
 YAMLS = sorted(conf_dir().rglob("*.yaml"))
 OPTIONS = [(path.parent.name, path.stem) for path in YAMLS if path.parent.parent == conf_dir()]
+SERVED = ("model", "served")  # is evaluated only, see tests/models/test_served.py
 FOR_TEXTS = [
     "contrastive_tension",
     "contrastive_tension_in_batch",
@@ -82,7 +83,7 @@ def rounds() -> Iterator[dict[str, str]]:
     """Options of every group, one of each at a time, until each has had its turn: composing is what takes long."""
     groups = {}
     for group, option in OPTIONS:
-        if group != "experiment":  # whole runs, in tests/test_experiments.py
+        if group != "experiment" and (group, option) != SERVED:  # whole runs, in tests/test_experiments.py
             groups.setdefault(group, []).append(option)
     for turn in range(max(map(len, groups.values()))):
         yield {group: options[turn % len(options)] for group, options in groups.items()}
@@ -105,7 +106,7 @@ def test_every_option_composes_and_its_callable_takes_its_arguments():
         if chosen["loss"] != "auto" and not set(spec_of(chosen["loss"], config["loss"]).accepts) <= set(SHAPES):
             wrong.append(f"loss={chosen['loss']} accepts shapes that are none")
     assert wrong == []
-    assert seen == {each for each in OPTIONS if each[0] != "experiment"}
+    assert seen == {each for each in OPTIONS if each[0] != "experiment"} - {SERVED}
 
 
 def problems_of(call: Mapping, group: str) -> Iterator[str]:
