@@ -2,8 +2,8 @@
 
 import importlib.util
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,13 +12,21 @@ from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.environment import lack_of, pip_install
 from embexp.errors import ConfigError, ModelError, Problem, listed
 from embexp.models.adapters import LoraAdapter, merge_adapter
+from embexp.models.reading import mask_settings, set_mask, set_reading
+from embexp.models.trained_as import (
+    MASKS,
+    PADDING_SIDES,
+    POOLING_MODES,
+    UNLIKE,
+    argument_problems,
+    misfits,
+)
 from embexp.models.weights import LOCAL, find_weights, is_adapter, network_config, num_positions, remote_code
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 _DTYPES = LegalValues(one_of=("float32", "bfloat16", "float16"), optional=True)
 _ATTENTIONS = LegalValues(one_of=("eager", "sdpa", "flash_attention_2"), optional=True)
 FORWARDS = LegalValues(one_of=("packed", "plain"), optional=True)
@@ -81,6 +89,12 @@ class PretrainedModel:
         max_seq_length: longest input in tokens, longer texts are cut; None keeps the model's own.
         num_layers: keep only the first layers; None keeps all.
         pooling: how tokens become one vector (`POOLING_MODES`), or several ways side by side; None keeps the model's.
+        eos: append the tokenizer's end-of-sequence token to every text, or the token that is named, where the tokenizer
+            appends none.
+        padding_side: left or right; None keeps the tokenizer's.
+        mask: causal or bidirectional, of a decoder's attention; None: as its files say.
+        trained_with: what the weights were trained with where their files do not say so: pooling, eos, mask, prompts.
+        unlike_training: whether to refuse what goes against that, or to warn of it.
         dtype: float32, bfloat16 or float16: type of the weights, in training, too, which float16 is refused for; None
             keeps that of the files.
         attention: eager, sdpa or flash_attention_2; None leaves the choice to transformers.
@@ -104,6 +118,11 @@ class PretrainedModel:
     max_seq_length: int | None = None
     num_layers: int | None = None
     pooling: str | Sequence[str] | None = None
+    eos: bool | str | None = None
+    padding_side: str | None = None
+    mask: str | None = None
+    trained_with: Mapping[str, Any] | None = None
+    unlike_training: str = "refuse"
     dtype: str | None = None
     attention: str | None = None
     forward: str | None = None
@@ -119,6 +138,10 @@ class PretrainedModel:
             *problems_with("path", self.path, LegalValues(text=True, optional=True), "null"),
             *problems_with("max_seq_length", self.max_seq_length, length, 128),
             *problems_with("pooling", self.pooling or None, pooling, "mean"),
+            *problems_with("padding_side", self.padding_side, PADDING_SIDES, "left"),
+            *problems_with("mask", self.mask, LegalValues(one_of=MASKS, optional=True), "causal"),
+            *problems_with("unlike_training", self.unlike_training, UNLIKE, "refuse"),
+            *argument_problems(self.trained_with, self.eos),
             *problems_with("dtype", self.dtype, _DTYPES, "float32"),
             *problems_with("attention", self.attention, _ATTENTIONS, "sdpa"),
             *problems_with("forward", self.forward, FORWARDS, "packed"),
@@ -158,12 +181,30 @@ class PretrainedModel:
         return place
 
     def check(self) -> None:
+        """Refuse what this machine lacks, what cannot be trained, and what goes against the weights' training."""
+        self.check_machine()
+        try:
+            place = self.locate()
+        except ModelError:  # is reported where the model is found
+            return
+        if self._is_stood_in(place):
+            return
+        found = [*misfits(self, place, place["source"] in LOCAL)]
+        if found and self.unlike_training == "refuse":
+            raise ModelError(*found)
+        for problem in found:
+            logger.warning("%s", replace(problem, fix=problem.fix[:-1]))
+
+    def check_machine(self) -> None:
         """Refuse an attention that this machine lacks, and a type of weights that cannot be trained."""
         _check_attention(self.attention)
         if self.dtype == "float16":
             text = "cannot be trained: steps as small as a learning rate vanish in it, or the loss becomes nan"
             fix = ("model.dtype=bfloat16", "model.dtype=float32 trainer.fp16=true")
             raise ConfigError(text, key="model.dtype", given=self.dtype, expected="wider weights", fix=fix)
+
+    def _is_stood_in(self, place: Mapping[str, str]) -> bool:
+        return bool(self.stand_in) and place["id"] != (self.path or self.id)
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
         """The model as sentence-transformers loads it, changed as the arguments say.
@@ -179,7 +220,8 @@ class PretrainedModel:
         place = self.locate()
         if self.trust_remote_code and place["source"] in LOCAL:
             logger.warning("model.trust_remote_code=true: %s", remote_code(Path(place["location"])) or "no code")
-        if self.stand_in and place["id"] != (wanted := self.path or self.id):
+        if self._is_stood_in(place):
+            wanted = self.path or self.id
             logger.warning("model.stand_in=%s: its weights stand in for those of %s.", self.stand_in, wanted)
         model = self._read(place)
         came_with_adapter = merge_adapter(model)
@@ -190,6 +232,9 @@ class PretrainedModel:
             _keep_first_layers(model, self.num_layers)
         if self.pooling:
             _set_pooling(model, self.pooling)
+        set_reading(model, self.eos, self.padding_side, self.unlike_training == "warn")
+        if self.mask and not self._is_stood_in(place):
+            set_mask(model, self.mask)
         if self.adapter:
             changed = came_with_adapter or self.num_layers is not None or self.dtype is not None
             _remember_base(model, folder / "base" if changed else None)
@@ -207,6 +252,7 @@ class PretrainedModel:
                 revision=self.revision if place["source"] == "hub" else None,
                 trust_remote_code=self.trust_remote_code,
                 model_kwargs={key: value for key, value in arguments.items() if value},
+                config_kwargs=mask_settings(self.mask),
             )
         except (OSError, ValueError, ImportError) as error:
             raise ModelError(_cannot_be_loaded(place, str(error))) from error

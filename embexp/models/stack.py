@@ -48,8 +48,8 @@ class StaticModel:
         return self.source.locate()
 
     def check(self) -> None:
-        """Refuse what the source refuses."""
-        self.source.check()
+        """Refuse what the source refuses, but for how it reads a text: of that only the token vectors are left."""
+        self.source.check_machine()
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
         """A SentenceTransformer with one StaticEmbedding module."""
@@ -126,7 +126,7 @@ class ModuleStack:
                 problems += [problem.under(f"model.modules.{name}") for problem in error.problems]
         refuse(problems)
         if self.base:
-            self.base.check()
+            self.base.check_machine()
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
         """The model; weights that do not come from the base are random, by the run's seed.

@@ -53,11 +53,11 @@ def is_adapter(folder: Path) -> bool:
 
 def fills_in_tokens(folder: Path) -> bool | None:
     """Whether the network has a trained layer that fills in masked tokens; None where its files do not say."""
-    names = [name for place in folders_of(folder) for name in _tensor_names(place)]
+    names = [name for place in folders_of(folder) for name in tensor_names(place)]
     return any(name.startswith(_FILLING) for name in names) if names else None
 
 
-def _tensor_names(folder: Path) -> list[str]:
+def tensor_names(folder: Path) -> list[str]:
     """The names in the weights of one folder; none where they are of another form than safetensors."""
     if index := json_in(folder / "model.safetensors.index.json"):
         return list(index["weight_map"])
