@@ -188,7 +188,7 @@ def run(*overrides: str, config_dir: str | Path | None = None) -> Run:
 
     context = RunContext()
     with _session(config_dir, computes=True):
-        typed = quote_texts(expand_paths(_checked(overrides, "run")))
+        typed = quote_texts(expand_paths(_checked(overrides, "run"), mixes=True))
         if several := [each for each in typed if is_sweep(each)]:
             raise ConfigError(f"{several[0]} names several values, and embexp.run makes one run. {_EACH_VALUE}")
         config, choices, folder = composed_job(typed)

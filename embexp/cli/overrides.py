@@ -8,6 +8,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from embexp.cli.mixtures import expand_mixture
 from embexp.cli.quoting import FOREIGN, QUOTED, quoted, unquoted
 from embexp.config.compose import brings_data
 from embexp.config.session import known_model, option_files
@@ -114,7 +115,7 @@ _OPEN = ("conversion.label_scores",)  # tables whose keys are names of the user'
 _HUB_OPTION = ("hub", "dataset.reader.id")
 
 
-def expand_paths(arguments: Sequence[str]) -> list[str]:
+def expand_paths(arguments: Sequence[str], mixes: bool = False) -> list[str]:
     """Replace `dataset=<path>` and `model=<path or Hub id>` by the option that reads it, `model.adapter=` by its group.
 
     The path is put in quotes where Hydra's grammar wants them. A list of paths stays a sweep unless there is a file
@@ -131,9 +132,14 @@ def expand_paths(arguments: Sequence[str]) -> list[str]:
     >>> expand_paths(["model.adapter=lora", "adapt.mlm.dataset=texts.txt"])
     ['model/adapter=lora', 'dataset@adapt.mlm.dataset=file', 'adapt.mlm.dataset.reader.path=texts.txt']
 
+    Args:
+        mixes: whether `dataset=[a,b]` is a mixture of data sets, as it is for what trains.
+
     Raises:
         ConfigError: a list of options for a group of which a run has one.
     """
+    if mixes:
+        arguments = expand_mixture(arguments, expand_paths)
     return [expanded for argument in arguments for expanded in _expand(argument)]
 
 

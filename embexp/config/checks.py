@@ -80,8 +80,8 @@ def _kind_at(path: tuple[str, ...]) -> type[CallKeys] | None:
     >>> _kind_at(("adapt", "tsdae", "loss")).__name__, _kind_at(("loss", "guide"))
     ('LossKeys', None)
     """
-    if path[:1] == ("adapt",) or (path[:1] == ("evaluator",) and len(path) > 2):
-        path = path[2:]
+    above = {"adapt": 2, "mixture": 3, "evaluator": 2 * (len(path) > 2)}  # keys over those of the group
+    path = path[above.get("".join(path[:1]), 0) :]
     match path:
         case ("loss" | "modifier" | "trainer" as group,):
             return KEYS_OF_GROUPS[group]

@@ -24,6 +24,7 @@ class _Root(Stage):
 
     test: Any = None
     dev: Any = None
+    mixture: Any = None
     model: Any = None
     evaluator: Any = field(default_factory=dict)
     conversion: Any = None

@@ -262,13 +262,13 @@ def reading_notes(dataset: EmbeddingDataset | None) -> list[Problem]:
     return [Problem(note) for note in notes.splitlines()]
 
 
-def _check_steps(dataset: EmbeddingDataset, trainer: Mapping[str, Any]) -> Findings:
-    num_steps = steps_of(trainer, dataset.splits["train"].num_rows)
-    return Findings(errors=tuple(warmup_problems(trainer, num_steps)))
+def check_steps_of(stage: StagePlan) -> Iterator[Problem]:
+    """The problem with a learning rate that still rises when a stage ends."""
+    return warmup_problems(stage.trainer, steps_of(stage.trainer, stage.num_rows))
 
 
 def check_stage(stage: StagePlan, model: BaseModel | None, place: Mapping[str, str] | None) -> Findings:
-    """What is wrong with a stage (errors), and what may be (warnings); neither torch nor the model is loaded.
+    """What is wrong with a stage or a set (errors), and what may be (warnings); neither torch nor the model is loaded.
 
     Args:
         stage: its dataset is read and converted.
@@ -281,7 +281,6 @@ def check_stage(stage: StagePlan, model: BaseModel | None, place: Mapping[str, s
             check_settings(stage.loss, stage.trainer, model, stage.dataset.splits["train"].num_rows),
             check_companions(stage.loss, place),
             _check_labels(stage.dataset, stage.loss, stage.trainer),
-            _check_steps(stage.dataset, stage.trainer),
             _check_texts(stage.dataset, stage.loss, stage.trainer, limit),
         )
     )

@@ -214,6 +214,8 @@ def _stand_in_of(node: _Node) -> str:
 def stand_ins(config: _Node) -> dict[str, str]:
     """The bundled corpus for each data set of a run or an evaluation that it stands in for: by stage, by evaluator."""
     nodes = {key: config[key] for key in ("dataset", "test", "dev") if config.get(key)}
+    sets = (config.get("mixture") or {}).get("sets") or {}
+    nodes |= {f"dataset.{name}": each["dataset"] for name, each in sets.items()}
     for group in ("adapt", "evaluator"):
         parts = ((name, part.get("dataset")) for name, part in (config.get(group) or {}).items())
         nodes |= {f"{group}.{name}.dataset": node for name, node in parts if isinstance(node, Mapping)}
@@ -248,6 +250,12 @@ class DataBuilder:
         self.settings = settings
         self.cache = Path(cache) if cache else None
         self._built: dict[str, EmbeddingDataset] = {}
+
+    def with_settings(self, settings: ConversionSettings) -> "DataBuilder":
+        """A builder with other settings, which shares what this one has read."""
+        other = DataBuilder(settings, self.cache)
+        other._built = self._built
+        return other
 
     def read(self, node: _Node, name: str, shape: str | None) -> EmbeddingDataset:
         """The rows of a dataset YAML in one of its shapes, after its steps.

@@ -43,7 +43,7 @@ def with_evaluators(config: dict[str, Any], name_of_own: str, builder: DataBuild
         return config
     candidates = {name: node for name, node in chosen.items() if name in chosen[AUTO]["_among_"]}
     kept = {name: node for name, node in chosen.items() if name != AUTO and name not in candidates}
-    taken = [name for name, node in candidates.items() if _is_typed(name, node)]
+    taken = [name for name, node in candidates.items() if is_typed(name, node)]
     of_metric = (config["primary_metric"] or "").partition("/")[0]
     if not taken and of_metric in candidates:
         taken = [of_metric]
@@ -51,7 +51,7 @@ def with_evaluators(config: dict[str, Any], name_of_own: str, builder: DataBuild
         key, node = next(iter(given_data(config).items()), ("dataset", config["dataset"]))
         name = name_of_own if key == "dataset" else name_of_data(key, node)
         with at_place(key):
-            shapes, names, rows = _shapes_of(for_evaluation(node), name, builder)
+            shapes, names, rows = shapes_of(for_evaluation(node), name, builder)
         fitting = [each for each in fitting_evaluators(shapes, builder.settings, names) if each in candidates]
         if not fitting and not kept:
             raise _none_fits(name, shapes, rows)
@@ -61,13 +61,13 @@ def with_evaluators(config: dict[str, Any], name_of_own: str, builder: DataBuild
     return config | {"evaluator": {name: candidates[name] for name in candidates if name in taken} | kept}
 
 
-def _is_typed(name: str, node: _Node) -> bool:
+def is_typed(name: str, node: _Node) -> bool:
     """Whether an evaluator differs from what its YAML says."""
     path = option_files("evaluator").get(name)
     return path is not None and OmegaConf.to_container(OmegaConf.load(path)) != node
 
 
-def _shapes_of(
+def shapes_of(
     node: _Node, name: str, builder: DataBuilder
 ) -> tuple[list[str], Sequence[str] | None, EmbeddingDataset | None]:
     """The shapes that a data set offers, and the names of its classes and some rows where only these show it."""
@@ -234,22 +234,25 @@ def split_for_run(config: _Node) -> dict[str, Any]:
     keys, is divided in the same way for all. Ratios that were typed stay, and so does a split that is audited.
     """
     stages = {name: stage["dataset"] for name, stage in (config.get("adapt") or {}).items() if _has_reader(stage)}
-    trained = [_source(node) for node in (config["dataset"], *stages.values())]
+    sets = [each["dataset"] for each in ((config.get("mixture") or {}).get("sets") or {}).values()]
+    trained = [source_of(node) for node in (config["dataset"], *stages.values(), *sets)]
     own = dict(_own_data(config))
-    evaluated = [_source(node) for node in own.values()]
+    evaluated = [source_of(node) for node in own.values()]
     given = given_data(config)
-    evaluated += [*map(_source, given.values())] or ([_source(config["dataset"])] if _reads_run_data(config) else [])
+    evaluated += [*map(source_of, given.values())] or (
+        [source_of(config["dataset"])] if _reads_run_data(config) else []
+    )
 
     def of_training(node: _Node) -> _Node:
         why = "no evaluator reads parts of it, so all its rows are train"
-        return node if _source(node) in evaluated else _with_ratios(node, _ALL_TRAIN, why)
+        return node if source_of(node) in evaluated else with_ratios(node, _ALL_TRAIN, why)
 
     adapt = dict(config.get("adapt") or {})
     adapt |= {name: {**adapt[name], "dataset": of_training(node)} for name, node in stages.items()}
     evaluator = dict(config["evaluator"] or {})
     for name, node in own.items():
-        if _source(node) not in trained:
-            evaluator[name] = {**evaluator[name], "dataset": _with_ratios(node, _ALL_TEST, _own_file(name))}
+        if source_of(node) not in trained:
+            evaluator[name] = {**evaluator[name], "dataset": with_ratios(node, _ALL_TEST, _own_file(name))}
     others = ({"adapt": adapt} if adapt else {}) | _given_as_a_whole(given, trained)
     return {
         **config,
@@ -261,10 +264,10 @@ def split_for_run(config: _Node) -> dict[str, Any]:
 
 def _given_as_a_whole(given: Mapping[str, _Node], trained: Sequence[str]) -> dict[str, _Node]:
     """The data named by `test` and `dev`, all rows of a file in its split; one file for both is halved."""
-    is_one = len(given) == 2 and len({*map(_source, given.values())}) == 1
+    is_one = len(given) == 2 and len({*map(source_of, given.values())}) == 1
     ratios = {"test": [0, 1, 1] if is_one else _ALL_TEST, "dev": [0, 1, 1] if is_one else [0, 1, 0]}
     return {
-        split: node if _source(node) in trained else _with_ratios(node, ratios[split], f"it was named for {split}")
+        split: node if source_of(node) in trained else with_ratios(node, ratios[split], f"it was named for {split}")
         for split, node in given.items()
     }
 
@@ -277,10 +280,10 @@ def split_for_evaluation(config: _Node, models: Sequence[_Node]) -> dict[str, An
     trained = set().union(*map(_trained_on, models))
 
     def of_evaluation(node: _Node, why: str) -> _Node:
-        if _source(node) in trained:
-            logger.info("%s is divided as it was when the model was trained on it.", _source(node))
+        if source_of(node) in trained:
+            logger.info("%s is divided as it was when the model was trained on it.", source_of(node))
             return node
-        return _with_ratios(node, _ALL_TEST, why)
+        return with_ratios(node, _ALL_TEST, why)
 
     evaluator = dict(config["evaluator"] or {})
     for name, node in _own_data(config):
@@ -310,7 +313,7 @@ def _own_data(config: _Node) -> Iterator[tuple[str, _Node]]:
             yield name, node["dataset"]
 
 
-def _source(node: _Node, directory: Path | None = None) -> str:
+def source_of(node: _Node, directory: Path | None = None) -> str:
     """What is read, whatever its columns are called: a file's or folder's path, or an id with its subset."""
     reader = node["reader"]
     if path := reader.get("path"):
@@ -318,14 +321,14 @@ def _source(node: _Node, directory: Path | None = None) -> str:
     return "/".join(str(reader[key]) for key in ("id", "hub", "subset", "corpus", "folder") if reader.get(key))
 
 
-def _with_ratios(node: _Node, ratios: Sequence[int], why: str) -> _Node:
+def with_ratios(node: _Node, ratios: Sequence[int], why: str) -> _Node:
     """The dataset YAML with these ratios where its split was left to us and is not audited."""
     steps = node.get("steps") or {}
     targets = {key: step.get("_target_") for key, step in steps.items() if step}
     open_ones = [key for key, target in targets.items() if target == SPLIT and steps[key].get("ratios") is None]
     if not open_ones or _LEAKS in targets.values():
         return node
-    logger.info("%s is not divided: %s.", _source(node), why)
+    logger.info("%s is not divided: %s.", source_of(node), why)
     return {**node, "steps": {**steps, **{key: {**steps[key], "ratios": [*ratios]} for key in open_ones}}}
 
 
@@ -338,4 +341,4 @@ def _trained_on(model: _Node) -> set[str]:
     config: Any = OmegaConf.to_container(read_config(folder))
     stages = [stage for stage in (config.get("adapt") or {}).values() if _has_reader(stage)]
     directory = Path(read_record(folder)["directory"])
-    return {_source(node, directory) for node in (config["dataset"], *(stage["dataset"] for stage in stages))}
+    return {source_of(node, directory) for node in (config["dataset"], *(stage["dataset"] for stage in stages))}

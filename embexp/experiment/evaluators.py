@@ -45,6 +45,7 @@ def check_evaluator(name: str, config: _Node, dataset_name: str, builder: DataBu
         ConfigError: its arguments.
         ShapeError: its data.
     """
+    builder = _own_builder(config["evaluator"][name], builder)
     reads = tuple(config["evaluator"][name]["_reads_"])  # empty if it loads its data itself
     of_run = ("name", "dataset", "leaked") if reads else ("name",)
     check_arguments(_call_of(name, config), dict.fromkeys(of_run), f"evaluator.{name}")
@@ -87,7 +88,7 @@ def plan_evaluators(
             own_data = _place_of(name, config) != "dataset"
             warnings += _leak_warnings(planned[0], planned[1], own_data)
             warnings += getattr(planned[0], "doubts", list)()
-            if own_data:
+            if own_data and "_set_" not in config["evaluator"][name]:
                 warnings += reading_notes(planned[2])
     if len(evaluators) < len(config["evaluator"] or {}):
         return (), None, ()
@@ -98,6 +99,7 @@ def plan_evaluators(
 def _plan_evaluator(
     name: str, config: _Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder
 ) -> tuple[Evaluator, _Leaked, EmbeddingDataset | None]:
+    builder = _own_builder(config["evaluator"][name], builder)
     reads = tuple(config["evaluator"][name]["_reads_"])
     call = _call_of(name, config)
     if not reads:
@@ -115,6 +117,12 @@ def _plan_evaluator(
     }
     with _own_keys(place, dataset):
         return instantiate(call, name=name, dataset=dataset, leaked=leaked), leaked, dataset
+
+
+def _own_builder(node: _Node, builder: DataBuilder) -> DataBuilder:
+    """The builder with the conversion of the set of a mixture that an evaluator reads."""
+    own = node.get("_conversion_")
+    return builder.with_settings(instantiate(own)) if own else builder
 
 
 def _read_for(
@@ -184,7 +192,8 @@ def _for_evaluator(problem: Problem, has_own_data: bool) -> Problem:
 
 
 def _call_of(name: str, config: _Node) -> dict[str, Any]:
-    return {key: value for key, value in config["evaluator"][name].items() if key != "dataset"}
+    left_out = ("dataset", "_set_", "_conversion_")
+    return {key: value for key, value in config["evaluator"][name].items() if key not in left_out}
 
 
 def _data_of(name: str, config: _Node, dataset_name: str) -> tuple[_Node, str]:
@@ -202,8 +211,9 @@ def _data_of(name: str, config: _Node, dataset_name: str) -> tuple[_Node, str]:
 
 def _place_of(name: str, config: _Node) -> str:
     """The key of the data that an evaluator reads."""
-    if config["evaluator"][name].get("dataset"):
-        return f"evaluator.{name}.dataset"
+    node = config["evaluator"][name]
+    if node.get("dataset"):
+        return f"dataset.{node['_set_']}" if "_set_" in node else f"evaluator.{name}.dataset"
     return next(iter(given_data(config)), "dataset")
 
 

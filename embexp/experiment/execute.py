@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from embexp.core.run_folder import RECORD, write_json
 from embexp.errors import ModelError
 from embexp.evaluation.scores import verdict_split
 from embexp.experiment.fingerprint import identity_tags, run_fingerprint, weights
+from embexp.experiment.mixtures import prompts_of
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.results import record_results, store
 from embexp.experiment.resume import resume_run, start_run
@@ -141,11 +143,12 @@ def _load_base_model(plan: RunPlan) -> "SentenceTransformer":
     """
     place = plan.model_place
     logger.info("Base model %s from %s: %s", plan.choices["model"], place["source"], place["location"])
-    main = plan.stages[-1].dataset
-    model = plan.model.load(lambda: main.texts("train"), plan.folder)
-    if main.prompts.named:
-        model.prompts = {**model.prompts, **main.prompts.named}
-        model.default_prompt_name = main.prompts.default
+    datasets = [part.dataset for part in plan.stages[-1].parts]
+    model = plan.model.load(lambda: chain.from_iterable(each.texts("train") for each in datasets), plan.folder)
+    named, default = prompts_of(datasets)
+    if named:
+        model.prompts = {**model.prompts, **named}
+        model.default_prompt_name = default
     return model
 
 

@@ -23,9 +23,10 @@ from embexp.errors import ConfigError, ExportError, Problem, Problems, TrackingE
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.datasets import DataBuilder, builder_of, dataset_name
 from embexp.experiment.evaluators import plan_evaluators
-from embexp.experiment.plan import plan_stage
+from embexp.experiment.mixtures import configure_part, parts_of
 from embexp.experiment.resume import check_run_is_trusted
-from embexp.experiment.stage_config import MAIN, configure_stage, stages_of
+from embexp.experiment.routing import plan_stage
+from embexp.experiment.stage_config import MAIN
 from embexp.exports.delivery import Export, Exported, TrainedModel, make_exports, plan_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.reports.tables import export_lines
@@ -86,8 +87,8 @@ def _of_run(folder: Path, trust: bool, fix: str) -> TrainedModel:
 def _evaluators_and_data(config: _Node, names: Mapping[str, str]) -> tuple[tuple[Evaluator, ...], EmbeddingDataset]:
     """The run's evaluators and the data of its main stage, built anew as its plan did."""
     builder, problems = builder_of(config), Problems()
-    stages = [configure_stage(name, node, config, names, builder) for name, node in stages_of(config)]
-    trained_on = [plan_stage(stage, Path(stage.name), builder).dataset for stage in stages]
+    stages = [configure_part(name, node, config, names, builder) for name, node in parts_of(config)]
+    trained_on = [plan_stage(stage, Path(stage.name)).dataset for stage in stages]
     evaluators, _, _ = plan_evaluators(config, names["dataset"], trained_on, builder, problems)
     problems.raise_if_any()
     return evaluators, trained_on[-1]

@@ -42,8 +42,14 @@ NOT_RESULTS = (*CHANGE_NOTHING, "tracking", "export")
 def fingerprints(plan: "RunPlan") -> dict[str, str]:
     """Hashes of the rows of all stages' splits."""
     return {
-        f"{stage.name}/{split}": value for stage in plan.stages for split, value in stage.dataset.fingerprints().items()
+        f"{name}/{split}": value for name, part in _parts(plan) for split, value in part.dataset.fingerprints().items()
     }
+
+
+def _parts(plan: "RunPlan") -> Iterator[tuple[str, Any]]:
+    """The stages, and in place of a mixture its sets, with their names."""
+    for stage in plan.stages:
+        yield from ((f"{stage.name}.{part.name}" if stage.sets else stage.name, part) for part in stage.parts)
 
 
 def evaluated_rows(plan: "RunPlan") -> dict[str, str]:
@@ -58,7 +64,7 @@ def evaluated_rows(plan: "RunPlan") -> dict[str, str]:
 
 def prompts(plan: "RunPlan") -> dict[str, str]:
     """Hashes of what a prepared data set says besides its rows: prompts, and names of classes."""
-    read = {stage.name: stage.dataset for stage in plan.stages}
+    read = {name: part.dataset for name, part in _parts(plan)}
     read |= {f"evaluator {each.name}": each.dataset for each in plan.evaluators if getattr(each, "dataset", None)}
     return {
         f"prompts of {name}": digest(asdict(dataset.prompts), dataset.label_names) for name, dataset in read.items()
@@ -68,8 +74,8 @@ def prompts(plan: "RunPlan") -> dict[str, str]:
 def weights(plan: "RunPlan") -> dict[str, str]:
     """Hashes (or revisions on the Hub) of all files of the base model and of other models that a loss reads."""
     places = {"base model": plan.model_place}
-    for stage in plan.stages:
-        places |= {f"{stage.name} loss.{key}": place for key, place in stage.loss.locate().items()}
+    for name, part in _parts(plan):
+        places |= {f"{name} loss.{key}": place for key, place in part.loss.locate().items()}
     return {name: place["files"] or place["revision"] for name, place in places.items()}
 
 
@@ -81,9 +87,7 @@ def code(plan: "RunPlan") -> dict[str, str]:
 
 def _loss_models(plan: "RunPlan") -> dict[str, Any]:
     """The YAML of each option of the group `model` that a loss names, such as its guide."""
-    named = {
-        f"{stage.name} loss.{key}": stage.loss.call[key] for stage in plan.stages for key in stage.loss.companions()
-    }
+    named = {f"{name} loss.{key}": part.loss.call[key] for name, part in _parts(plan) for key in part.loss.companions()}
     options = {*option_names("model")} if named else set()
     return {key: option_of("model", name) for key, name in named.items() if isinstance(name, str) and name in options}
 
@@ -94,7 +98,7 @@ def run_fingerprint(plan: "RunPlan") -> str:
     Two runs with the same one end with the same numbers, in the same tracker: the second need not be done.
     """
     settings = _canonical({key: value for key, value in plan.config.items() if key not in CHANGE_NOTHING})
-    calls = {key: settings[key] for key in ("adapt", "evaluator", "loss", "modifier")}
+    calls = {key: settings[key] for key in ("adapt", "evaluator", "loss", "modifier", "mixture") if key in settings}
     return digest(
         settings,
         files_named_in(calls),

@@ -21,7 +21,7 @@ from embexp.core.run_context import (
 )
 from embexp.errors import ConfigError, DataError, ModelError, Problem, Problems, listed
 from embexp.evaluation.scores import Evaluator
-from embexp.experiment.data_checks import check_stage
+from embexp.experiment.data_checks import check_stage, check_steps_of
 from embexp.experiment.datasets import (
     DataBuilder,
     builder_of,
@@ -33,32 +33,39 @@ from embexp.experiment.datasets import (
     stand_ins,
     with_stand_in,
 )
-from embexp.experiment.evaluation_data import AUTO, split_for_run, with_evaluators
+from embexp.experiment.evaluation_data import AUTO, split_for_run
 from embexp.experiment.evaluators import (
     check_data_of_evaluators,
     check_evaluator,
     check_evaluators,
     plan_evaluators,
 )
-from embexp.experiment.routing import check_rows_kept, makeable, route_to_loss, wanted_shapes
+from embexp.experiment.mixtures import (
+    check_mixture,
+    configure_part,
+    mixture_of,
+    names_of_mixture,
+    parts_of,
+    problem_of_part,
+    split_sets,
+    with_evaluators_of_sets,
+    with_losses_of_parts,
+    with_mixture,
+)
+from embexp.experiment.routing import check_route, plan_stage
 from embexp.experiment.settings_checks import Findings, check_settings, setting_problems, usual_learning_rate
 from embexp.experiment.stage_config import (
     StageConfig,
     check_stages,
-    configure_stage,
     names_in_stages,
-    problem_of_stage,
-    stages_of,
     unvaried_split,
     varied,
-    with_losses,
 )
 from embexp.experiment.unknown_tokens import base_name, check_models, check_step_models
 from embexp.exports.delivery import Export, check_shared_base, plan_exports
 from embexp.losses.spec import is_auto
 from embexp.protocols import BaseModel, Tracker
 from embexp.steps.conversions.conversion import NEEDED, default_settings
-from embexp.steps.conversions.convert import Way, limit_negatives
 from embexp.training.embedding_training import check_precision, check_processes
 from embexp.training.stages import StagePlan
 from embexp.training.trainer_values import check_trainer, is_bounded
@@ -124,7 +131,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any], folder: Path, *, co
     """
     resolved, problems = _resolved(config), Problems()
     names = short_names(resolved, choices)
-    resolved = split_for_run(_with_evaluators(resolved, names, context.builders))
+    resolved = split_sets(split_for_run(_with_evaluators(resolved, names, context.builders)))
     planning = _check_yaml(resolved, names, context.builders, problems)
     problems.raise_if_any()
     if not all(is_bounded(stage.node["trainer"]) for stage in planning.stages):
@@ -159,8 +166,9 @@ def check_without_rows(config: DictConfig, choices: Mapping[str, Any]) -> None:
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:
-    resolved = resolve(varied(config))
+    resolved = with_mixture(resolve(varied(config)))
     check_stages(resolved)
+    check_mixture(resolved, resolved["trainer"].get("processes", 1))
     refuse(setting_problems(resolved))
     check_data_of_evaluators(resolved)
     return resolved
@@ -179,7 +187,7 @@ class _Planning:
 
     def of_stage(self, stage: StageConfig, problems: Problems) -> Problems:
         """The same problems; those that are added get the keys of the stage."""
-        return problems.through(problem_of_stage(stage.name, self.config, self.names))
+        return problems.through(problem_of_part(stage.name, self.config, self.names))
 
 
 def _check_yaml(
@@ -191,18 +199,18 @@ def _check_yaml(
     model = problems.attempt(_instantiate_at, "model", config)
     exports = plan_exports(config["export"], problems)
     stages = []
-    for name, node in stages_of(config):
-        mine = problems.through(problem_of_stage(name, config, names))
-        if stage := mine.attempt(configure_stage, name, node, config, names, builder):
+    for name, node in parts_of(config):
+        mine = problems.through(problem_of_part(name, config, names))
+        if stage := mine.attempt(configure_part, name, node, config, names, builder):
             stages.append(stage)
-            mine.attempt(_check_route, stage, builder)
+            mine.attempt(check_route, stage)
             rate = usual_learning_rate(config["model"])
             mine.add(check_settings(stage.spec, node["trainer"], model, None, rate).errors, ConfigError)
     for name in config["evaluator"] or {}:
         problems.attempt(check_evaluator, name, config, names["dataset"], builder)
     if problems.found:
         return None
-    return _Planning(*with_losses(config, names, stages), builder, stages, model, exports)
+    return _Planning(*with_losses_of_parts(config, names, stages), builder, stages, model, exports)
 
 
 def _with_evaluators(
@@ -211,7 +219,7 @@ def _with_evaluators(
     """The configuration with the evaluators that `auto` stands for, unless settings of conversions are mistyped."""
     if not (builder := Problems().attempt(builder_of, config, builders)):
         return config | {"evaluator": {}}
-    return with_evaluators(config, names["dataset"], builder)
+    return with_evaluators_of_sets(config, names, builder)
 
 
 def _instantiate_at(key: str, config: _Node) -> Any:
@@ -232,7 +240,7 @@ def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[s
     if any(is_costly(stage.node["dataset"]) for stage in planning.stages):
         _check_before_costly_steps(planning, problems)
     stages, warnings = _plan_stages(planning, folder, place, problems)
-    trained_on = [stage.dataset for stage in stages]
+    trained_on = [part.dataset for stage in stages for part in stage.parts]
     evaluators, primary, leaks = plan_evaluators(config, names["dataset"], trained_on, builder, problems)
     evaluator, metric = primary or ("", "")
     unknown = check_models(config, names, model, place, stages, evaluators) if place and stages else Findings()
@@ -266,52 +274,27 @@ def short_names(config: _Node, choices: Mapping[str, Any]) -> dict[str, str]:
         names["model"] = Path(config["model"]["path"]).name
     if (adapter := choices.get("model/adapter") or "none") != "none":
         names["model"] += f"+{adapter}"
-    return names | names_in_stages(config, choices)
-
-
-def _check_route(stage: StageConfig, builder: DataBuilder) -> None:
-    accepted = wanted_shapes(stage.node["shape"], stage.spec)
-    if offered := offered_shapes(stage.node["dataset"]):
-        route_to_loss(offered, accepted, stage.dataset_name, stage.spec.name, builder.settings)
+    return names | names_in_stages(config, choices) | names_of_mixture(config, names, choices)
 
 
 def _plan_stages(
     planning: _Planning, folder: Path, place: Mapping[str, str] | None, problems: Problems
 ) -> tuple[tuple[StagePlan, ...], tuple[Problem, ...]]:
     """The stages whose data could be read, checked, and the warnings about them, each once."""
-    stages, warnings = [], Problems()
+    parts, warnings = [], Problems()
     for config in planning.stages:
         mine = planning.of_stage(config, problems)
-        if stage := mine.attempt(plan_stage, config, folder / "stages" / config.name, planning.builder):
-            findings = check_stage(stage, planning.model, place)
-            mine.add((*findings.errors, *unvaried_split(stage, planning.config)), DataError)
+        if part := mine.attempt(plan_stage, config, folder / "stages" / config.name):
+            findings = check_stage(part, planning.model, place)
+            mine.add((*findings.errors, *unvaried_split(part, planning.config)), DataError)
             planning.of_stage(config, warnings).add(findings.warnings, DataError)
-            stages.append(stage)
-    return tuple(stages), tuple(warnings.found)
-
-
-def plan_stage(stage: StageConfig, folder: Path, builder: DataBuilder) -> StagePlan:
-    """A stage with its data read and converted.
-
-    Raises:
-        EmbexpError: data that cannot be built, that no conversion brings to the loss, or of which it leaves few rows
-            where another shape, of which none was named, leaves more.
-    """
-    spec, data, shape = stage.spec, stage.node["dataset"], stage.node["shape"]
-    accepted = wanted_shapes(shape, spec)
-
-    def find_route(offered: list[str]) -> Way:
-        return route_to_loss(offered, accepted, stage.dataset_name, spec.name, builder.settings)
-
-    source = builder.source(data, stage.dataset_name, find_route)
-    accepted = makeable(accepted, source)
-    way = find_route([source.shape.name])
-    if shape is None:
-        check_rows_kept(source, accepted, way[1][-1].target if way[1] else source.shape.name, builder.settings)
-    dataset = builder.converted(source, way)
-    dataset = limit_negatives(dataset, spec.max_negatives)
-    dataset.training_rows()
-    return StagePlan(stage.name, dataset, spec, stage.node["trainer"], folder)
+            parts.append(part)
+    stages = mixture_of(parts, planning.config, folder)
+    for stage in stages if len(parts) == len(planning.stages) else ():
+        problems.through(problem_of_part(stage.name, planning.config, planning.names)).add(
+            check_steps_of(stage), DataError
+        )
+    return stages, tuple(warnings.found)
 
 
 def _check_before_costly_steps(planning: _Planning, problems: Problems) -> None:

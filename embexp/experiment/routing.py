@@ -1,8 +1,9 @@
-"""Which conversions lead from the data to a loss or an evaluator, and the error when none do."""
+"""Which conversions lead from the data to a loss or an evaluator, the error when none do, and a stage's data."""
 
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
@@ -12,9 +13,12 @@ from embexp.data.arrow import batches_of, list_lengths
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import described, shape_named
 from embexp.errors import Problem, ShapeError, listed
+from embexp.experiment.datasets import offered_shapes
+from embexp.experiment.stage_config import StageConfig
 from embexp.losses.spec import LossSpec
 from embexp.steps.conversions.conversion import NEEDED, ConversionSettings, default_settings
-from embexp.steps.conversions.convert import Way, convert, route, unmet_needs, within_reach
+from embexp.steps.conversions.convert import Way, convert, limit_negatives, route, unmet_needs, within_reach
+from embexp.training.stages import StagePlan
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -222,3 +226,34 @@ def _rows_kept(source: EmbeddingDataset, shape: str, settings: ConversionSetting
     except ShapeError:
         return 0
     return made.splits["train"].num_rows
+
+
+def check_route(stage: StageConfig) -> None:
+    """Raise ShapeError where the YAML of a stage's data shows that no conversion leads to its loss."""
+    accepted = wanted_shapes(stage.node["shape"], stage.spec)
+    if offered := offered_shapes(stage.node["dataset"]):
+        route_to_loss(offered, accepted, stage.dataset_name, stage.spec.name, stage.builder.settings)
+
+
+def plan_stage(stage: StageConfig, folder: Path) -> StagePlan:
+    """A stage with its data read and converted.
+
+    Raises:
+        EmbexpError: data that cannot be built, that no conversion brings to the loss, or of which it leaves few rows
+            where another shape, of which none was named, leaves more.
+    """
+    spec, data, shape, builder = stage.spec, stage.node["dataset"], stage.node["shape"], stage.builder
+    accepted = wanted_shapes(shape, spec)
+
+    def find_route(offered: list[str]) -> Way:
+        return route_to_loss(offered, accepted, stage.dataset_name, spec.name, builder.settings)
+
+    source = builder.source(data, stage.dataset_name, find_route)
+    accepted = makeable(accepted, source)
+    way = find_route([source.shape.name])
+    if shape is None:
+        check_rows_kept(source, accepted, way[1][-1].target if way[1] else source.shape.name, builder.settings)
+    dataset = builder.converted(source, way)
+    dataset = limit_negatives(dataset, spec.max_negatives)
+    dataset.training_rows()
+    return StagePlan(stage.name, dataset, spec, stage.node["trainer"], folder)

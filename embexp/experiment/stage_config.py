@@ -66,12 +66,14 @@ class StageConfig:
     Attributes:
         node: holds its dataset, shape, loss, modifier and trainer.
         dataset_name: what its data are called: by option or file; like the stage where they have no such name.
+        builder: builds its data.
     """
 
     name: str
     node: _Node
     spec: LossSpec
     dataset_name: str
+    builder: DataBuilder
 
 
 def stages_of(config: _Node) -> list[tuple[str, _Node]]:
@@ -213,21 +215,31 @@ def problem_of_stage(name: str, config: _Node, names: Mapping[str, str]) -> Call
 
 
 def configure_stage(
-    name: str, stage: _Node, config: _Node, names: Mapping[str, str], builder: DataBuilder
+    name: str,
+    stage: _Node,
+    config: _Node,
+    names: Mapping[str, str],
+    builder: DataBuilder,
+    called: Mapping[str, str] | None = None,
 ) -> StageConfig:
     """A stage with its modifier and its loss, which loss=auto chooses by the shape of the data.
 
     They have the names of the chosen options, or the name of the stage if none was chosen.
 
+    Args:
+        called: other names for its dataset, loss and modifier.
+
     Raises:
         EmbexpError: what the YAML of loss or modifier says, or data that cannot be read.
     """
-    data, loss, modifier = (_name_of(key, name, stage, config, names) for key in ("dataset", "loss", "modifier"))
+    groups = ("dataset", "loss", "modifier")
+    called = called or {key: _name_of(key, name, stage, config, names) for key in groups}
+    data, loss, modifier = (called[key] for key in groups)
     node = stage["loss"]
     if is_auto(node):
         loss, node = loss_for(loss, node, *_shape_of(stage, data, builder))
     spec = spec_of(loss, node, modifier_of(modifier, stage["modifier"]))
-    return StageConfig(name, {**stage, "loss": node}, spec, data)
+    return StageConfig(name, {**stage, "loss": node}, spec, data, builder)
 
 
 def _shape_of(stage: _Node, dataset_name: str, builder: DataBuilder) -> tuple[str, Sequence[str]]:
@@ -245,7 +257,7 @@ def with_losses(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Configuration and names with the losses that loss=auto chose."""
     adapt, names = dict(config["adapt"] or {}), names | {"loss": stages[-1].spec.name}
-    for stage in stages[:-1]:
+    for stage in (stage for stage in stages[:-1] if stage.name in adapt):
         if is_auto(adapt[stage.name].get("loss") or config["loss"]):
             taken = {key: stage.node[key] for key in ("loss", "modifier", "shape")}
             adapt[stage.name] = {**adapt[stage.name], **taken}

@@ -33,34 +33,47 @@ logger = logging.getLogger(__name__)
 @timed("describing")
 def record_params(plan: RunPlan, journal: Journal) -> None:
     """Record what runs: parameters, tags, configuration, trainings that the data took."""
-    for stage in plan.stages:
-        for report in stage.dataset.history:
-            logger.info("%s: %s", stage.name, report)
+    parts = [part for stage in plan.stages for part in stage.parts]
+    for part in parts:
+        for report in part.dataset.history:
+            logger.info("%s: %s", part.name, report)
     main, warnings = plan.stages[-1], [str(warning) for warning in plan.warnings]
     journal.result |= {
         "choices": dict(plan.choices),
         "seed": plan.seed,
         "base_model": _base_line(plan),
-        "data": _data_lines(main.dataset),
+        "data": _data_lines(main),
         "warnings": warnings,
     }
-    places = {"base_model": plan.model_place, **main.loss.locate()}
+    places = {"base_model": plan.model_place}
+    for part in main.parts:
+        places |= {f"{part.name}.{key}" if main.sets else key: place for key, place in part.loss.locate().items()}
     journal.log_params(_parameters(plan))
     journal.log_tags(
         environment_tags()
-        | {f"data.{split}": value for split, value in main.dataset.fingerprints().items()}
-        | {f"data.{key}": str(value) for key, value in main.dataset.provenance.items()}
+        | _data_tags(main)
         | {f"evaluated.{evaluator}": value for evaluator, value in evaluated_rows(plan).items()}
         | {f"{name}.{key}": value for name, place in places.items() for key, value in place.items() if value}
         | ({"data.warnings": "\n".join(warnings)} if warnings else {})
     )
-    _log_rows(main.dataset, journal)
+    for part in main.parts:
+        _log_rows(part.dataset, journal)
     weights = str(plan.model_place.get("sha256") or plan.model_place.get("revision") or "")
     journal.log_data(plan.model_place["id"], "base model", weights or "unknown", str(plan.model_place["location"]))
     journal.log_artifact(plan.folder / CONFIG)
     if (overrides := plan.folder / ".hydra" / "overrides.yaml").is_file():
         journal.log_artifact(overrides)
-    send_trainings(journal, [report for stage in plan.stages for report in stage.dataset.history])
+    send_trainings(journal, [report for part in parts for report in part.dataset.history])
+
+
+def _data_tags(stage: StagePlan) -> dict[str, str]:
+    """What rows a stage reads, and where they came from; of a mixture by set."""
+    tags = {"data.train": ", ".join(f"{part.name} {part.dataset.fingerprints()['train']}" for part in stage.sets)}
+    for part in stage.parts:
+        under = f"data.{part.name}" if stage.sets else "data"
+        tags |= {f"{under}.{split}": value for split, value in part.dataset.fingerprints().items()}
+        tags |= {f"{under}.{key}": str(value) for key, value in part.dataset.provenance.items()}
+    return tags
 
 
 _KINDS = {
@@ -89,8 +102,19 @@ def _base_line(plan: RunPlan) -> str:
     return f"{name} from {place['source']}: {place['location']}"
 
 
-def _data_lines(dataset: EmbeddingDataset) -> list[str]:
-    """What a stage trains on, and how it came to that."""
+def _data_lines(stage: StagePlan) -> list[str]:
+    """What a stage trains on, and how it came to that; of a mixture set by set, each with its loss and weight."""
+    if not stage.sets:
+        return _lines_of(stage.dataset)
+    lines = []
+    for part in stage.sets:
+        first, *others = _lines_of(part.dataset)
+        weight = f", weight {part.weight:g}" if part.weight != 1 else ""
+        lines += [f"{first}, {part.loss.name}{weight}", *(f"{part.name}: {line}" for line in others)]
+    return lines
+
+
+def _lines_of(dataset: EmbeddingDataset) -> list[str]:
     rows = ", ".join(f"{split} {rows.num_rows:,}" for split, rows in dataset.splits.items())
     steps = [str(report) for report in dataset.history if report.reason != UNDIVIDED]  # which changed nothing
     return [f"{dataset.name} as {dataset.shape.name} ({rows} rows)", *steps]
@@ -109,8 +133,8 @@ def _parameters(plan: RunPlan) -> dict[str, Any]:
         **{key: plan.choices.get(key) or "none" for key in ("modifier", "adapt", "silver", "negatives")},
         **({"stand_ins": listed(f"{key}: {corpus}" for key, corpus in found.items())} if found else {}),
         "base_model": plan.model_place["id"],
-        "dataset.shape": main.dataset.shape.name,
-        "dataset.train_rows": main.dataset.splits["train"].num_rows,
+        "dataset.shape": "+".join(dict.fromkeys(part.dataset.shape.name for part in main.parts)),
+        "dataset.train_rows": sum(part.dataset.splits["train"].num_rows for part in main.parts),
     }
 
 
@@ -176,7 +200,9 @@ def train(
         logger.warning("%s has no dev split: the last state is kept, not the best one.", plan.primary_evaluator)
     elif not picks:
         logger.info("%s has no test split: the last state is kept, so that dev can judge it.", plan.primary_evaluator)
-    logger.info("Training %s on %s rows.", stage.name, f"{stage.dataset.splits['train'].num_rows:,}")
+    logger.info(
+        "Training %s on %s rows.", stage.name, f"{sum(part.dataset.splits['train'].num_rows for part in stage.parts):,}"
+    )
     return train_stage(
         stage,
         model,
@@ -220,7 +246,7 @@ def _record_stage(
     child.result["stage"] = {
         "name": stage.name,
         "loss": stage.loss.name,
-        "data": _data_lines(stage.dataset),
+        "data": _data_lines(stage),
         "training": trained.summary,
         "seconds": trained.seconds,
         "model_path": str(trained.model_path),

@@ -41,7 +41,9 @@ def unknown_tokens(
     count: CountUnknown, stages: Iterable[StagePlan], evaluators: Iterable[Evaluator]
 ) -> dict[str, UnknownTokens]:
     """What a model does not know of the texts of a run, by their place: train, train/<stage>, dev/sts, test/sts."""
-    found = {f"train/{stage.name}": count(sampled_texts(stage.dataset, "train")) for stage in stages}
+    found = {
+        f"train/{part.name}": count(sampled_texts(part.dataset, "train")) for stage in stages for part in stage.parts
+    }
     if "train/main" in found:
         found = {"train": found.pop("train/main"), **found}
     for evaluator in evaluators:
@@ -121,10 +123,10 @@ def check_models(
     parts = []
     if not is_stand_in(config, place) and (count := unknown_by_files(model, place)):
         parts.append(base_findings(unknown_tokens(count, stages, evaluators), config, names, model, stages))
-    for stage in stages:
-        texts = sampled_texts(stage.dataset, "train")
-        for key, companion in stage.loss.companions().items():
-            given = str(stage.loss.call[key])
+    for part in (part for stage in stages for part in stage.parts):
+        texts = sampled_texts(part.dataset, "train")
+        for key, companion in part.loss.companions().items():
+            given = str(part.loss.call[key])
             parts.append(
                 _of_other(companion, f"loss.{key}", given, texts, config, needs_transformer=True, trained=True)
             )
@@ -176,9 +178,10 @@ def base_findings(
     stages: Sequence[StagePlan],
 ) -> Findings:
     """What the counts of the base model mean for a run."""
-    texts = [text for stage in stages for text in sampled_texts(stage.dataset, "train")]
+    parts = [part for stage in stages for part in stage.parts]
+    texts = [text for part in parts for text in sampled_texts(part.dataset, "train")]
     trained = model.trains_adapter or model.locate()["source"] == "scratch"  # another from scratch has the same texts
-    wanted = {"needs_transformer": _needs_transformer(stage.loss for stage in stages), "trained": trained}
+    wanted = {"needs_transformer": _needs_transformer(part.loss for part in parts), "trained": trained}
     return _unknown_findings(found, texts, _most(config), "model", base_name(config, names), **wanted)
 
 

@@ -76,10 +76,9 @@ def _model_card(
     license = f"{sharing.license_name} ({sharing.license_link})" if sharing.license_name else sharing.license
     of_data = f"License of the training data: {sharing.data_license or 'not stated'}."
     tags = result["tags"]
-    libraries = sorted(key for key in tags if key.startswith("version.") and key != "version.embexp")
-    versions = [f"{key.removeprefix('version.')} {tags[key]}" for key in libraries]
+    versions = [f"{key[8:]} {tags[key]}" for key in sorted(tags) if key[:8] == "version." and key != "version.embexp"]
     base, base_line = _base_facts(result, config["model"])
-    losses = _losses_of(result, config)
+    losses, settings = _losses_of(result, config), config["trainer"].items()
     card = ModelCard.from_template(
         _card_data(result, config, sharing, losses),
         template_path=str(_TEMPLATE),
@@ -100,15 +99,11 @@ def _model_card(
         data_facts=[*_data_facts(result, sharing.data_license)],
         examples=sharing.examples,
         stages=[*_stage_facts(result, config)],
-        loss_call=_call_of(config["loss"]),
-        modifier_call=_call_of(config["modifier"]),
+        loss_call=" + ".join(map(_call_of, _main(config, "loss"))),
+        modifier_call=" + ".join(filter(None, map(_call_of, _main(config, "modifier")))),
         training=result["training"],
         seed=result["seed"],
-        trainer=[
-            (key, public(value))
-            for key, value in config["trainer"].items()
-            if not key.startswith("_") and value is not None
-        ],
+        trainer=[(key, public(value)) for key, value in settings if not key.startswith("_") and value is not None],
         command=_command_of(run_folder),
         versions=", ".join([f"embexp {tags['version.embexp']} ({tags['commit']})", *versions]),
         license_text=f"{license}. {of_data}" if sharing.license else _UNLICENSED,
@@ -133,7 +128,7 @@ def _card_data(
     """The metadata, as huggingface_hub checks and writes it; unknown values are left out, never guessed."""
     from huggingface_hub import ModelCardData
 
-    trained_on = _hub_datasets([config["dataset"], config.get("adapt")])
+    trained_on = _hub_datasets([config["dataset"], config.get("mixture"), config.get("adapt")])
     rows = result.get("params", {}).get("dataset.train_rows")
     tags = ["sentence-transformers", "sentence-similarity", "feature-extraction", "dense", "generated_from_trainer"]
     named = dict.fromkeys(class_name(loss) for loss in losses if "_trained_by_" not in loss)
@@ -280,13 +275,11 @@ def _data_facts(result: Mapping[str, Any], data_license: str | None) -> Iterator
     tags = result["tags"]
     shape, *steps = result["data"]
     yield "data", shape
-    for key in ("source", "subset", "revision"):
-        if tags.get(f"data.{key}"):
-            yield key, without_folders(tags[f"data.{key}"])
+    known = (key for key in ("source", "subset", "revision") if tags.get(f"data.{key}"))
+    yield from ((key, without_folders(tags[f"data.{key}"])) for key in known)
     yield "license", data_license or tags.get("data.license") or "not stated; ask where the data are from"
     yield "fingerprint of the train split", tags["data.train"]
-    for step in steps:
-        yield "step", without_folders(step)
+    yield from (("step", without_folders(step)) for step in steps)
     for warning in result.get("warnings", ()):
         found = warning.splitlines()[0].partition(". ")[0].removesuffix(".")
         if not set(found) & _QUOTES:
@@ -295,11 +288,17 @@ def _data_facts(result: Mapping[str, Any], data_license: str | None) -> Iterator
 
 def _losses_of(result: Mapping[str, Any], config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The YAML of each loss and modifier that trained the model, the main stage's first."""
-    found = [config["loss"], config["modifier"]]
-    for stage in result.get("stages", ()):
-        node = config["adapt"][stage["name"]]
+    found = [*_main(config, "loss"), *_main(config, "modifier")]
+    for node in (config["adapt"][stage["name"]] for stage in result.get("stages", ())):
         found += [node.get("loss") or config["loss"], node.get("modifier")]
     return [loss for loss in found if loss]
+
+
+def _main(config: Mapping[str, Any], group: str) -> list[Any]:
+    """The main stage's loss or modifier; of a mixture that of each set."""
+    sets = (config.get("mixture") or {"sets": {}})["sets"].values()
+    found = [each[group] for each in sets if each["weight"]]
+    return [each for place, each in enumerate(found) if each not in found[:place]] or [config[group]]
 
 
 def _stage_facts(result: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[dict[str, str]]:

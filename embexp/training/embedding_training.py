@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 DevEvaluation = Callable[["SentenceTransformer", int], dict[str, float]]  # of a model at a step
 
 
-def _column_prompts(dataset: EmbeddingDataset, model: "SentenceTransformer") -> dict[str, str]:
+def column_prompts(dataset: EmbeddingDataset, model: "SentenceTransformer") -> dict[str, str]:
     """The prompt of each text column that has one: the data set's, else the model's default one.
 
     sentence-transformers puts the model's default prompt before the texts that it encodes, but not before those that
@@ -38,14 +38,20 @@ def _column_prompts(dataset: EmbeddingDataset, model: "SentenceTransformer") -> 
 
 
 def training_arguments(
-    plan: StagePlan, evaluates: bool, primary_metric: str | None, seed: int, prompts: Mapping[str, str] | None = None
+    plan: StagePlan,
+    evaluates: bool,
+    primary_metric: str | None,
+    seed: int,
+    prompts: Mapping[str, Any] | None = None,
+    **sampling: Any,
 ) -> Any:
     """The trainer's arguments: those of the YAML, and those that only a run knows, as far as their class takes them.
 
     Args:
         primary_metric: picks the checkpoint; None: the last one is kept.
+        sampling: how the batches of a mixture are drawn.
     """
-    given = without_budgets(plan.trainer, plan.dataset.splits["train"].num_rows)
+    given = {key: value for key, value in without_budgets(plan.trainer, plan.num_rows).items() if key not in sampling}
     given |= {"save_total_limit": None}  # the callback removes old ones once the new one is whole
     if not evaluates:
         given |= {"eval_strategy": "no"}
@@ -59,6 +65,7 @@ def training_arguments(
         "dataloader_pin_memory": has_cuda(),
         "remove_unused_columns": False,  # the columns are those that the loss reads
         "prompts": dict(prompts) if prompts else None,
+        **sampling,
     }
     if given.get("eval_strategy", "no") != "no" and primary_metric:
         runtime |= {"metric_for_best_model": primary_metric, "greater_is_better": True}
@@ -148,7 +155,8 @@ class _Training(Protocol):
 
 def training_of(plan: StagePlan, model: "SentenceTransformer") -> _Training:
     """The training that the stage's loss needs (`_trained_by_` in its YAML); it may initialise weights."""
-    return instantiate({"_target_": plan.loss.trained_by}, plan=plan, model=model)
+    trained_by = "embexp.training.mixture_training.MixtureTraining" if plan.sets else plan.loss.trained_by
+    return instantiate({"_target_": trained_by}, plan=plan, model=model)
 
 
 class EmbeddingTraining:
@@ -164,25 +172,38 @@ class EmbeddingTraining:
         self, evaluate: DevEvaluation | None, primary_metric: str, seed: int, callbacks: "Sequence[TrainerCallback]"
     ) -> "SentenceTransformerTrainer":
         """The trainer, which puts the prompts of the data before their texts."""
-        from sentence_transformers import SentenceTransformerTrainer
-
-        prompts = _column_prompts(self.dataset, self.model)
-        card = self.model.model_card_data
-        card.widget = [{"text": ""}]  # keeps the trainer from putting training texts there
-        trainer = SentenceTransformerTrainer(
-            model=self.model,
-            args=training_arguments(self.plan, evaluate is not None, primary_metric, seed, prompts),
-            train_dataset=self.dataset.training_rows(),
-            loss=self.module,
-            evaluator=as_sentence_transformers_evaluator(evaluate) if evaluate else None,
-            callbacks=[*callbacks],
-        )
-        card.widget, card.train_datasets = [], []  # the latter holds examples of the training rows
-        return trainer
+        prompts = column_prompts(self.dataset, self.model)
+        arguments = training_arguments(self.plan, evaluate is not None, primary_metric, seed, prompts)
+        return trainer_of(self.model, arguments, self.dataset.training_rows(), self.module, evaluate, callbacks)
 
     def load(self, checkpoint: Path) -> None:
         """Give the model the weights of a checkpoint."""
         load_weights(self.model, checkpoint)
+
+
+def trainer_of(
+    model: "SentenceTransformer",
+    arguments: Any,
+    rows: Any,
+    loss: Any,
+    evaluate: DevEvaluation | None,
+    callbacks: "Sequence[TrainerCallback]",
+) -> "SentenceTransformerTrainer":
+    """sentence-transformers' trainer for one data set and its loss, or for several by their names."""
+    from sentence_transformers import SentenceTransformerTrainer
+
+    card = model.model_card_data
+    card.widget = [{"text": ""}]  # keeps the trainer from putting training texts there
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        loss=loss,
+        evaluator=as_sentence_transformers_evaluator(evaluate) if evaluate else None,
+        callbacks=[*callbacks],
+    )
+    card.widget, card.train_datasets = [], []  # the latter holds examples of the training rows
+    return trainer
 
 
 def as_sentence_transformers_evaluator(evaluate: DevEvaluation) -> Any:

@@ -98,7 +98,7 @@ def train_stage(
         callbacks = (JournalCallback(journal), *evaluated, progress, saving)
         trainer = training.trainer(_of_finite(evaluate, loss, plan), primary_metric, seed, callbacks)
         trainer.remove_callback(PrinterCallback)
-        monitor = _LossMonitor(trainer, loss, plan.dataset)
+        monitor = _LossMonitor(trainer, loss, plan)
         with monitor, closing(progress), _suggest_smaller_batches(plan.trainer), spread(trainer):
             state = train_on(trainer, saving, found)
         result = _result_of(plan, training, state, saving.seconds, picks)
@@ -118,7 +118,7 @@ def _result_of(plan: StagePlan, training: Any, state: Any, seconds: float, picks
         best_step=step_of(checkpoint) if checkpoint else state.global_step,
         num_steps=state.global_step,
         seconds=seconds,
-        rows_per_second=state.epoch * plan.dataset.splits["train"].num_rows / seconds,
+        rows_per_second=state.epoch * plan.num_rows / seconds,
         was_chosen=picks and state.best_global_step is not None,
     )
 
@@ -158,19 +158,21 @@ class _LossMonitor:
         TrainingError: a loss that is not a finite number: the step, the batch's rows, and the likely cause.
     """
 
-    def __init__(self, trainer: Any, loss: "Module", dataset: EmbeddingDataset) -> None:
+    def __init__(self, trainer: Any, loss: "Module", plan: StagePlan) -> None:
         self.trainer = trainer
         self.loss = loss
-        self.dataset = dataset
+        self.plan = plan
         self._batches = 0  # of the step that is being computed
         self._step = -1
 
     def __enter__(self) -> "_LossMonitor":
-        self._hook = self.loss.register_forward_hook(self._check)
+        losses = self.loss.losses if self.plan.sets else [self.loss]
+        self._hooks = [loss.register_forward_hook(self._check) for loss in losses]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
         if kind is None and not _is_finite(self.loss):
             raise _diverged(self.trainer.args.learning_rate, "the last step")
 
@@ -194,10 +196,23 @@ class _LossMonitor:
     def _rows_line(self, rows: Sequence[int]) -> str:
         """The batch's rows by their numbers in the training data (from 0), and the texts of the first one."""
         more = f" and {len(rows) - _SHOWN_ROWS:,} more" if len(rows) > _SHOWN_ROWS else ""
-        row = self.dataset.splits["train"][rows[0]]
-        texts = [str(row[column]) for column in self.dataset.text_columns]
+        dataset, start, of = self._set_of(rows[0])
+        rows = [row - start for row in rows]
+        row = dataset.splits["train"][rows[0]]
+        texts = [str(row[column]) for column in dataset.text_columns]
         shown = " | ".join(text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 1]}…" for text in texts)
-        return f"The batch is of rows {listed(map(str, rows[:_SHOWN_ROWS]))}{more} of train; row {rows[0]}: {shown}"
+        numbers = listed(map(str, rows[:_SHOWN_ROWS]))
+        return f"The batch is of rows {numbers}{more} of train{of}; row {rows[0]}: {shown}"
+
+    def _set_of(self, row: int) -> tuple[EmbeddingDataset, int, str]:
+        """The data set that a row is of, the number of the first one of it, and the name of a mixture's set."""
+        start, parts = 0, self.plan.parts
+        for part in parts:
+            end = start + part.dataset.splits["train"].num_rows
+            if row < end or part is parts[-1]:
+                break
+            start = end
+        return part.dataset, start, f" of the set {part.name}" if self.plan.sets else ""
 
 
 def _of_finite(evaluate: DevEvaluation | None, loss: "Module", plan: StagePlan) -> DevEvaluation | None:

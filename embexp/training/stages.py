@@ -11,9 +11,11 @@ from embexp.core.run_folder import write_json
 from embexp.data.dataset import EmbeddingDataset
 from embexp.losses.spec import LossSpec
 from embexp.training.checkpoints import last_checkpoint
+from embexp.training.trainer_values import batch_size_of
 
 logger = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
+PROPORTIONAL, ROUND_ROBIN = "proportional", "round_robin"  # how the sets of a mixture take turns
 _DONE = "done"  # the mark of a finished stage: what it left, as JSON
 
 
@@ -25,6 +27,9 @@ class StagePlan:
         dataset: converted to a shape that the loss accepts.
         trainer: the trainer YAML: sentence-transformers' training arguments.
         folder: where checkpoints, the trained model and the mark `done` go.
+        sets: of a mixture, each with its data, loss and weight; the first one's data and loss are also the stage's.
+        weight: of a set: how often its rows come in an epoch.
+        batches: of a mixture: how its sets' batches follow each other, in sentence-transformers' words.
     """
 
     name: str
@@ -32,6 +37,30 @@ class StagePlan:
     loss: LossSpec
     trainer: Mapping[str, Any]
     folder: Path
+    sets: "tuple[StagePlan, ...]" = ()
+    weight: float = 1
+    batches: str = PROPORTIONAL
+
+    @property
+    def parts(self) -> "tuple[StagePlan, ...]":
+        """The sets of a mixture, else the stage itself: each has one data set and one loss."""
+        return self.sets or (self,)
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of an epoch; of samplers that leave rows out, as many as they announce at most."""
+        if not self.sets:
+            each = -(-self.dataset.splits["train"].num_rows // batch_size_of(self.trainer))
+            return each if self.weight == 1 else max(1, round(self.weight * each))
+        counts = [part.num_batches for part in self.sets]
+        return sum(counts) if self.batches == PROPORTIONAL else min(counts) * len(counts)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that an epoch reads; of a mixture in whole batches."""
+        if self.sets:
+            return self.num_batches * batch_size_of(self.trainer)
+        return self.dataset.splits["train"].num_rows
 
     @property
     def checkpoints(self) -> Path:

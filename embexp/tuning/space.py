@@ -87,7 +87,7 @@ def with_space(arguments: Sequence[str]) -> list[str]:
     """
     if MULTIRUN & {*arguments}:
         raise ConfigError("-m was typed", expected="none: embexp.tune searches by itself")
-    expanded = quote_texts(expand_paths(arguments))
+    expanded = quote_texts(expand_paths(arguments, mixes=True))
     searching = sorted(argument for argument in expanded if _searches(argument))
     others = [argument for argument in expanded if argument not in searching]
     return [*others, f"tune.space=[{','.join(map(quoted, searching))}]"] if searching else others

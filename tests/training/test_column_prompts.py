@@ -14,7 +14,7 @@ from embexp.models.scratch import ScratchModel
 from embexp.steps.prompting import set_prompts
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import NullTracker
-from embexp.training.embedding_training import _column_prompts
+from embexp.training.embedding_training import column_prompts
 from embexp.training.stage import train_stage
 from embexp.training.stages import StagePlan
 
@@ -88,14 +88,14 @@ def test_the_label_takes_no_prompt_and_columns_without_one_are_not_listed(tmp_pa
     model = tiny_model(tmp_path)
     columns = {"sentence1": ["a"], "sentence2": ["b"], "score": [0.5]}
     scored = dataset_of("toy", "scored_pair", {"train": columns})
-    assert _column_prompts(set_prompts(scored, NAMED, default="query"), model) == {
+    assert column_prompts(set_prompts(scored, NAMED, default="query"), model) == {
         "sentence1": "question ",
         "sentence2": "question ",
     }
-    assert _column_prompts(set_prompts(scored, NAMED, columns={"sentence1": "query"}), model) == {
+    assert column_prompts(set_prompts(scored, NAMED, columns={"sentence1": "query"}), model) == {
         "sentence1": "question "
     }
-    assert _column_prompts(scored, model) == {}
+    assert column_prompts(scored, model) == {}
 
 
 RUN = ("model=tiny", "trainer=smoke", "trainer.max_steps=1", "threads=1", "evaluator.sts.resamples=40", "tracking=none")
@@ -131,7 +131,7 @@ def test_evaluation_encodes_what_training_tokenises(workplace, monkeypatch):
     plan = plan_with_prompts(workplace / "run", STEP)
     model = _load_base_model(plan)
     assert (model.prompts["query"], model.default_prompt_name) == ("question ", "document")
-    assert _column_prompts(plan.stages[-1].dataset, model) == {
+    assert column_prompts(plan.stages[-1].dataset, model) == {
         "anchor": "question ",
         "positive": "answer ",
         "negative_1": "answer ",

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -87,6 +88,6 @@ def test_a_loss_that_breaks_by_itself_is_distinguished_from_embeddings_that_over
 
 def test_the_hook_is_gone_after_the_training():
     loss = torch.nn.Linear(1, 1)
-    with _LossMonitor(None, loss, None):
+    with _LossMonitor(None, loss, SimpleNamespace(sets=())):
         assert len(loss._forward_hooks) == 1
     assert not loss._forward_hooks
