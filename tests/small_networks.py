@@ -61,7 +61,7 @@ def network_in(
     begin, end = _ENDS.get(architecture, ("<s>", "</s>"))
     heads = {"num_key_value_heads": 1, "head_dim": 16} if architecture in _ENDS else {}
     special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
-    settings = AutoConfig.for_model(architecture, vocab_size=300, **_SIZES, **heads, **special, **config)
+    settings = AutoConfig.for_model(architecture, vocab_size=300, **{**_SIZES, **heads, **special, **config})
     torch.manual_seed(1)
     network = AutoModel.from_config(settings)
     with torch.no_grad():

@@ -23,6 +23,7 @@ from embexp.experiment.scoring import GEOMETRY, AllScores, collapse_line, metric
 from embexp.experiment.settings_checks import usual_learning_rate
 from embexp.exports.delivery import adapter_base
 from embexp.exports.model_card import write_card
+from embexp.models.adapters import idle_part
 from embexp.reports.tables import closing_markdown
 from embexp.reports.verdict_words import COLLAPSED, IDENTICAL
 from embexp.tracking.journal import Journal
@@ -191,6 +192,10 @@ def _likely_cause(plan: RunPlan, stage: StageResult) -> tuple[str, str]:
     if frozen := [key for key in ("update_embeddings",) if _is_off(plan.config["model"], key)]:
         return f"{frozen[0]}=false freezes the model's vectors", f"model.modules.words.{frozen[0]}=true"
     if plan.model.trains_adapter:
+        if idle := idle_part(stage.model_path):
+            every = "model.adapter.target_modules=all-linear"
+            given = (plan.config["model"].get("adapter") or {}).get("target_modules")
+            return f"{idle}. No gradient reaches them, or they are frozen", every if given != "all-linear" else ""
         fix = f"trainer.learning_rate={rate * 10:g}"
         return f"the adapter is trained alone, at trainer.learning_rate={rate:g}, or it is not applied", fix
     if stage.best_step < stage.num_steps:

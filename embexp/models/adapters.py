@@ -1,13 +1,16 @@
 """LoRA: small matrices that are added to those of a transformer are trained, the transformer itself is not."""
 
-from collections.abc import Sequence
+import logging
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.environment import lack_of
-from embexp.errors import ConfigError, ModelError
+from embexp.core.file_contents import ADAPTER_CONFIG
+from embexp.errors import ConfigError, ModelError, Problem, listed
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -20,17 +23,23 @@ _LEGAL = {  # with a usual value
 }
 
 
-def _refuse_without_peft(imports: bool) -> None:
-    if lack := lack_of("lora", imports):
-        fix = (lack.fix, "model.adapter=null")
-        raise ConfigError(f"needs {lack.text}", key="model.adapter", given="lora", fix=fix)
+_BITS = "4, 8, or null"
+logger = logging.getLogger(__name__)
+
+
+def _refuse_without(extra: str, imports: bool) -> None:
+    """Raise ConfigError where the packages of the adapter (the extras `lora` and `qlora`) cannot be used."""
+    if lack := lack_of(extra, imports):
+        others = ("model.adapter=lora", "model.adapter=null") if extra == "qlora" else ("model.adapter=null",)
+        fix = (lack.fix, *others)
+        raise ConfigError(f"needs {lack.text}", key="model.adapter", given=extra, fix=fix)
 
 
 @dataclass(frozen=True)
 class LoraAdapter:
     """Low-rank adaptation (Hu et al. 2022): W + (lora_alpha / r) * B A, where only A and B are trained.
 
-    The arguments are those of `peft.LoraConfig`, but for `merge`.
+    The arguments are those of `peft.LoraConfig`, but for `bits` and `merge`.
 
     Args:
         r: rank of the added matrices.
@@ -43,9 +52,10 @@ class LoraAdapter:
         use_rslora: rank-stabilised scaling (Kalajdzievski 2023).
         use_dora: learn length and direction of the weights apart (Liu et al. 2024).
         merge: whether the added matrices go into the weights of the model that is kept, so that it needs no peft.
+        bits: 4 or 8, in which the transformer's own matrices are kept (QLoRA, Dettmers et al. 2023); None: as they are.
 
     Raises:
-        ConfigError: peft is not installed, or a value is out of range.
+        ConfigError: peft (or, for bits, bitsandbytes) is not installed, or a value is out of range.
     """
 
     r: int
@@ -57,11 +67,64 @@ class LoraAdapter:
     use_rslora: bool
     use_dora: bool
     merge: bool
+    bits: int | None = None
 
     def __post_init__(self) -> None:
-        _refuse_without_peft(imports=False)
+        _refuse_without(self.extra, imports=False)
         found = (problems_with(name, getattr(self, name), legal, usual) for name, (legal, usual) in _LEGAL.items())
-        refuse((problem for problems in found for problem in problems), under="model.adapter")
+        bits = (
+            [] if self.bits in (None, 4, 8) else [Problem(key="bits", given=self.bits, expected=_BITS, fix=("bits=4",))]
+        )
+        refuse([*bits, *(problem for problems in found for problem in problems)], under="model.adapter")
+        if self.bits and self.merge:
+            text = (
+                f"does not go with weights of {self.bits} bits, which cannot hold what is added: they would be rounded"
+            )
+            fix = ("model.adapter.merge=false", "model.adapter=lora model.adapter.merge=true")
+            raise ConfigError(text, key="model.adapter.merge", given=True, expected="false", fix=fix)
+
+    @property
+    def extra(self) -> str:
+        """The extra of pyproject.toml that it needs."""
+        return "qlora" if self.bits else "lora"
+
+    def check(self) -> None:
+        """Refuse packages that are broken, or a kind of machine that they do not compute on; imports torch."""
+        _refuse_without(self.extra, imports=True)
+        if not self.bits:
+            return
+        import bitsandbytes
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        able = {"cuda", "cpu"} & {*getattr(bitsandbytes, "supported_torch_devices", ("cuda",))}
+        if device not in able:
+            text, expected = (
+                f"computes on {listed(sorted(able))}; this machine has {device}",
+                "another machine, or lora",
+            )
+            fix = ("model.adapter=lora",)
+            raise ConfigError(text, key="model.adapter", given=self.extra, expected=expected, fix=fix)
+
+    def loading(self, dtype: str | None) -> dict[str, Any]:
+        """How the transformer is loaded: with its matrices in 4 or 8 bits; nothing where they stay as they are.
+
+        Args:
+            dtype: what is computed in; None: bfloat16 on a GPU, else float32.
+        """
+        if not self.bits:
+            return {}
+        import torch
+        from transformers import BitsAndBytesConfig
+
+        computing = dtype or ("bfloat16" if torch.cuda.is_available() else "float32")
+        four = {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_use_double_quant": True,
+            "bnb_4bit_compute_dtype": getattr(torch, computing),
+        }
+        return {"quantization_config": BitsAndBytesConfig(**(four if self.bits == 4 else {"load_in_8bit": True}))}
 
     def attach(self, model: "SentenceTransformer") -> None:
         """Add the matrices to the model's transformer, in place; all its other weights are frozen.
@@ -72,21 +135,32 @@ class LoraAdapter:
             ModelError: the model has no transformer, or none of the named matrices.
             ConfigError: the installation of peft is broken.
         """
-        _refuse_without_peft(imports=True)
+        _refuse_without(self.extra, imports=True)
         from peft import LoraConfig
 
         names = [f".{name}" for name, _ in model.named_modules()]
         there = [ending for ending in self.exclude_modules or () if any(name.endswith(f".{ending}") for name in names)]
         # Of endings that fit no name peft would warn whenever it loads the adapter.
         arguments = asdict(self) | {"exclude_modules": there or None}
-        del arguments["merge"]
+        del arguments["merge"], arguments["bits"]
         try:
             model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", **arguments))
         except ValueError as error:
             text = f"does not fit the model: {str(error).splitlines()[0]}"
-            expected = "names of matrices of its transformer, or all-linear for all of them"
-            fix = ("'model.adapter.target_modules=[query,value]'", "model.adapter.target_modules=all-linear")
+            there = _matrices(model)
+            expected = f"some of its transformer's matrices ({listed(there)}), or all-linear for all of them"
+            some = [name for name in there if name.startswith(("q", "v"))] or there[:2]
+            fix = (f"'model.adapter.target_modules=[{','.join(some)}]'", "model.adapter.target_modules=all-linear")
             raise ModelError(text, key="model.adapter", given="lora", expected=expected, fix=fix) from error
+
+
+def _matrices(model: "SentenceTransformer") -> list[str]:
+    """The last parts of the names of a transformer's linear layers, each once."""
+    from torch.nn import Linear
+
+    network = model.transformers_model
+    modules = network.named_modules() if network is not None else ()
+    return [*dict.fromkeys(name.rpartition(".")[2] for name, module in modules if isinstance(module, Linear))]
 
 
 def refuse_adapter(adapter: Any) -> None:
@@ -99,13 +173,17 @@ def refuse_adapter(adapter: Any) -> None:
 def merge_adapter(model: "SentenceTransformer") -> bool:
     """Add the adapter's matrices to the weights of the transformer, in place. Returns whether there was an adapter.
 
-    The embeddings stay the same but for rounding. The model is then a plain one, and all its weights can be trained.
+    The model is then a plain one, and all its weights can be trained. Embeddings that change by more than a share of
+    1e-4, as those of weights in bfloat16 do, are logged.
+
+    Raises:
+        ModelError: the merged model is another one.
     """
     if not getattr(model.transformers_model, "_hf_peft_config_loaded", False):
         return False
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    network = model.transformers_model
+    network, before = model.transformers_model, _probed(model)
     for name, layer in [*network.named_modules()]:
         if isinstance(layer, BaseTunerLayer):
             layer.merge(safe_merge=True)
@@ -115,7 +193,32 @@ def merge_adapter(model: "SentenceTransformer") -> bool:
     network.requires_grad_(True)
     network._hf_peft_config_loaded = False
     del network.peft_config
+    _check_merged(before, _probed(model), str(model.dtype).removeprefix("torch."))
     return True
+
+
+_PROBES = ("a", "The market rose sharply today.", "股票大跌", "What raises interest rates, and why does it matter?")
+_SAME, _ANOTHER = 1e-4, 0.1  # shares by which embeddings change
+
+
+def _probed(model: "SentenceTransformer") -> Any:
+    """Embeddings of a few texts, to compare; the model stays in training where it was."""
+    was_training = model.training
+    vectors = model.encode([*_PROBES], prompt="", convert_to_tensor=True, show_progress_bar=False).float().cpu()
+    model.train(was_training)
+    return vectors
+
+
+def _check_merged(before: Any, after: Any, dtype: str) -> None:
+    change = ((after - before).norm() / before.norm()).item()
+    if not change <= _ANOTHER:  # nor nan
+        text = f"Merging the adapter changes the embeddings by a share of {change:.2g}: the merged model is another one"
+        raise ModelError(text, expected=f"at most {_SAME:g}", fix=("model.adapter.merge=false", "model.dtype=float32"))
+    if change > _SAME:
+        text = (
+            "Merging the adapter changes the embeddings by a share of %.1e: weights in %s are rounded. Scores are those"
+        )
+        logger.warning(f"{text} of the merged model. model.dtype=float32 merges exactly.", change, dtype)
 
 
 def save_model(model: "SentenceTransformer", path: Path, merges_adapter: bool = False) -> None:
@@ -128,3 +231,63 @@ def save_model(model: "SentenceTransformer", path: Path, merges_adapter: bool = 
     if merges_adapter:
         merge_adapter(model)
     model.save_pretrained(str(path))
+
+
+def _written_in(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The file of an adapter in a model's folder, and its tensors by name; none where there is no such file."""
+    from safetensors.torch import load_file
+
+    places = [path.with_name("adapter_model.safetensors") for path in sorted(folder.rglob(ADAPTER_CONFIG))]
+    file = next(filter(Path.is_file, places), folder)
+    return file, {name: each for name, each in load_file(file).items() if ".lora_" in name} if file != folder else {}
+
+
+def check_applied(model: "SentenceTransformer", folder: Path) -> None:
+    """Refuse an adapter of which not all tensors got into the network: the model would be its untouched base.
+
+    An adapter that adds nothing (B is zero) is logged.
+
+    Args:
+        folder: from which the model was loaded.
+
+    Raises:
+        ModelError: names a tensor that is not in the network.
+    """
+    file, written = _written_in(folder)
+    there = sorted(tensor.float().norm().item() for name, tensor in model.state_dict().items() if ".lora_" in name)
+    lacking = [name for name, tensor in _as_in(model, written) if not _taken(there, tensor.float().norm().item())]
+    if lacking:  # transformers may rename them, so that their sizes are compared
+        kind = type(model.transformers_model).__name__
+        raise ModelError(
+            f"identical: {len(lacking)} of the {len(written)} tensors of the adapter are not applied to {kind}, such "
+            f"as {lacking[0]}: it would be the untouched base",
+            file=file,
+            expected="an adapter that was saved of the same class of network, on its own base",
+        )
+    if idle := idle_part(folder):
+        logger.warning("identical: %s: %s.", file, idle)
+
+
+def _as_in(model: "SentenceTransformer", written: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The tensors of an adapter's file, those first whose names the model's own end with."""
+    own = tuple(name.replace(".default.", ".") for name in model.state_dict() if ".lora_" in name)
+    short = {name: name.removeprefix("base_model.model.") for name in written}
+    return sorted(written.items(), key=lambda each: not any(name.endswith(short[each[0]]) for name in own))
+
+
+def _taken(norms: list[float], norm: float) -> bool:
+    """Whether there is such a norm among these, in their order; it is taken out."""
+    place = bisect_left(norms, norm * (1 - 1e-3))
+    found = place < len(norms) and norms[place] <= norm * (1 + 1e-3)
+    if found:
+        del norms[place]
+    return found
+
+
+def idle_part(folder: Path) -> str:
+    """Why the adapter in a saved model's folder does nothing; empty where it does something, or there is none."""
+    ups = {name: tensor for name, tensor in _written_in(folder)[1].items() if ".lora_B." in name}
+    if not ups or any(tensor.any() for tensor in ups.values()):
+        return ""
+    where = dict.fromkeys(name.partition(".lora_")[0].rpartition(".")[2] for name in ups)
+    return f"none of the adapter's {len(ups)} matrices B ({listed(where)}) was updated: they are zero, and add nothing"

@@ -11,7 +11,7 @@ from embexp.config.compose import model_named
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.environment import lack_of, pip_install
 from embexp.errors import ConfigError, ModelError, Problem, listed
-from embexp.models.adapters import LoraAdapter, merge_adapter
+from embexp.models.adapters import LoraAdapter, check_applied, merge_adapter
 from embexp.models.reading import mask_settings, set_mask, set_reading
 from embexp.models.trained_as import (
     MASKS,
@@ -198,6 +198,8 @@ class PretrainedModel:
     def check_machine(self) -> None:
         """Refuse an attention that this machine lacks, and a type of weights that cannot be trained."""
         _check_attention(self.attention)
+        if self.adapter:
+            self.adapter.check()
         if self.dtype == "float16":
             text = "cannot be trained: steps as small as a learning rate vanish in it, or the loss becomes nan"
             fix = ("model.dtype=bfloat16", "model.dtype=float32 trainer.fp16=true")
@@ -224,6 +226,8 @@ class PretrainedModel:
             wanted = self.path or self.id
             logger.warning("model.stand_in=%s: its weights stand in for those of %s.", self.stand_in, wanted)
         model = self._read(place)
+        if place["source"] in LOCAL and is_adapter(Path(place["location"])):
+            check_applied(model, Path(place["location"]))
         came_with_adapter = merge_adapter(model)
         if self.max_seq_length:
             _check_room(model, self.max_seq_length)
@@ -236,11 +240,15 @@ class PretrainedModel:
         if self.mask and not self._is_stood_in(place):
             set_mask(model, self.mask)
         if self.adapter:
-            changed = came_with_adapter or self.num_layers is not None or self.dtype is not None
+            changed = came_with_adapter or bool(self.adapter.bits)
+            changed = changed or self.num_layers is not None or self.dtype is not None or self.mask is not None
             _remember_base(model, folder / "base" if changed else None)
             self.adapter.attach(model)
         set_forward(model, self.forward)
         return model
+
+    def _quantised(self) -> dict[str, Any]:
+        return self.adapter.loading(self.dtype) if self.adapter else {}
 
     def _read(self, place: dict[str, str]) -> "SentenceTransformer":
         from sentence_transformers import SentenceTransformer
@@ -251,7 +259,7 @@ class PretrainedModel:
                 place["location"],
                 revision=self.revision if place["source"] == "hub" else None,
                 trust_remote_code=self.trust_remote_code,
-                model_kwargs={key: value for key, value in arguments.items() if value},
+                model_kwargs={key: value for key, value in arguments.items() if value} | self._quantised(),
                 config_kwargs=mask_settings(self.mask),
             )
         except (OSError, ValueError, ImportError) as error:

@@ -1,5 +1,6 @@
 """A run whose model did not move, or collapsed, says so; so do cells of a leaderboard that are one result."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy
@@ -14,7 +15,7 @@ from embexp.leaderboards.make import make_leaderboard
 
 NOISE = numpy.random.default_rng(0).normal(size=(40, 8)).astype("float32")
 PRIMARY = {"evaluator": "sts", "split": "test", "metric": "m", "low": -0.1, "high": 0.2, "verdict": "undecided"}
-DONE = SimpleNamespace(num_steps=100, best_step=100, rows_per_second=10.0)
+DONE = SimpleNamespace(num_steps=100, best_step=100, rows_per_second=10.0, model_path=Path("nowhere"))
 
 NOT_BEGUN = SimpleNamespace(num_steps=0, best_step=0, rows_per_second=0.0)
 EARLY = SimpleNamespace(num_steps=9, best_step=2, rows_per_second=1.0)
@@ -72,6 +73,20 @@ def test_the_likely_cause_is_named(overrides, stage, cause):
     assert cause in line
     assert line_of(plan, NOISE * (1 + 1e-4), stage).startswith("hardly moved: training changed the embeddings by a ")
     assert line_of(plan, NOISE * 1.1, stage) == ""
+
+
+def test_an_adapter_without_gradients_is_the_cause(tmp_path):
+    from safetensors.numpy import save_file
+
+    part = "base_model.model.pooler.dense.lora_"
+    save_file({f"{part}A.weight": NOISE, f"{part}B.weight": NOISE * 0}, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    stage = SimpleNamespace(**{**vars(DONE), "model_path": tmp_path})
+    line = line_of(
+        plan_with("model=minilm", "model/adapter=lora", "model.adapter.target_modules=[dense]"), NOISE, stage
+    )
+    assert "likely cause: none of the adapter's 1 matrices B (dense) was updated: they are zero" in line
+    assert line.endswith("Type model.adapter.target_modules=all-linear.")
 
 
 def test_a_difference_that_is_shown_as_zero_is_hardly_a_move():

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy
 import pytest
+from small_networks import network_in
 
 from embexp.config.compose import compose, instantiate
 from embexp.core.environment import install_command
 from embexp.errors import ConfigError, ModelError
-from embexp.models.adapters import LoraAdapter, merge_adapter, save_model
+from embexp.models.adapters import LoraAdapter, idle_part, merge_adapter, save_model
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel, wordpiece_tokenizer
 from embexp.models.stack import module_stack
@@ -236,3 +237,128 @@ def test_values_out_of_range_are_reported_by_their_names(argument, value, expect
         replace(LORA, **{argument: value})
     assert str(error.value).startswith(f"model.adapter.{argument}={value} was given. Expected {expected}.")
     assert f"\nhint: type model.adapter.{argument}=" in str(error.value)
+
+
+def renamed_tensors(folder, rename):
+    """Give the tensors of a saved adapter other names."""
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "adapter_model.safetensors"
+    save_file({rename(name): tensor for name, tensor in load_file(file).items()}, file, metadata={"format": "pt"})
+
+
+NAMES = {
+    "another class": lambda name: name.replace("base_model.model.", "base_model.model.bert."),
+    "other layers": lambda name: name.replace("layers.", "blocks."),
+    "one layer of two": lambda name: name.replace("layers.0", "layers.7"),
+    "one tensor": lambda name: name.replace("layers.1.mlp.up_proj.lora_B", "layers.1.mlp.up.lora_B"),
+}
+
+
+@pytest.mark.parametrize("how", NAMES)
+def test_an_adapter_that_is_not_applied_is_refused_when_it_is_loaded(how, tmp_path):
+    """sentence-transformers loads its untouched base, with a report in the log."""
+    model = lora(network_in(tmp_path / "base", "qwen3"), tmp_path)
+    trained(model)
+    save_model(model, tmp_path / "saved")
+    renamed_tensors(tmp_path / "saved", NAMES[how])
+    with pytest.raises(
+        ModelError, match=r"identical: \d+ of the 28 tensors of the adapter are not applied to Qwen3Model"
+    ):
+        PretrainedModel(path=str(tmp_path / "saved")).load(list, tmp_path)
+
+
+def test_an_adapter_of_a_language_model_is_applied(tmp_path):
+    model = lora(network_in(tmp_path / "base", "qwen3"), tmp_path)
+    trained(model)
+    save_model(model, tmp_path / "saved")
+    renamed_tensors(tmp_path / "saved", lambda name: name.replace("base_model.model.", "base_model.model.model."))
+    again = PretrainedModel(path=str(tmp_path / "saved")).load(list, tmp_path)
+    assert numpy.abs(again.encode(TEXTS) - model.encode(TEXTS)).max() < 1e-5
+
+
+def test_an_adapter_that_adds_nothing_is_called_identical(base, tmp_path, caplog):
+    model = lora(base, tmp_path)
+    save_model(model, tmp_path / "saved")
+    PretrainedModel(path=str(tmp_path / "saved")).load(list, tmp_path)
+    assert "identical: " in caplog.text
+    assert "none of the adapter's 12 matrices B (dense, key, query, value) was updated" in caplog.text
+    trained(model)
+    save_model(model, tmp_path / "trained")
+    assert idle_part(tmp_path / "trained") == idle_part(base) == ""
+
+
+def test_merging_into_weights_that_are_rounded_is_logged_and_a_broken_one_refused(base, tmp_path, caplog):
+    model = lora(base, tmp_path)
+    trained(model)
+    merge_adapter(model)
+    assert "Merging" not in caplog.text
+    rounded = lora(base, tmp_path, dtype="bfloat16")
+    trained(rounded)
+    merge_adapter(rounded)
+    assert "Merging the adapter changes the embeddings by a share of" in caplog.text
+    assert "weights in bfloat16 are rounded" in caplog.text
+    wrong = lora(base, tmp_path)
+    trained(wrong)
+    wrong.transformers_model.encoder.layer[0].attention.self.query.scaling["default"] *= 1
+    for layer in wrong.transformers_model.encoder.layer:
+        layer.output.dense.merge = lambda **_: None  # as a library might that does not know a kind of layer
+    with pytest.raises(ModelError, match="the merged model is another one"):
+        merge_adapter(wrong)
+
+
+@pytest.mark.parametrize("architecture", ["qwen3", pytest.param("gemma3_text", marks=pytest.mark.matrix)])
+def test_all_linear_is_every_matrix_of_a_decoder(architecture, tmp_path):
+    model = lora(network_in(tmp_path / "base", architecture), tmp_path)
+    names = {name.partition(".lora_")[0].rpartition(".")[2] for name in model.state_dict() if ".lora_" in name}
+    assert names == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    few = LoraAdapter(4, 8, 0.0, ["query"], None, "none", False, False, False)
+    with pytest.raises(ModelError, match=r"hint: type 'model\.adapter\.target_modules=\[q_proj,v_proj\]'"):
+        lora(tmp_path / "base", tmp_path, few)
+
+
+def test_checkpointed_activations_reach_the_adapter(tmp_path):
+    from sentence_transformers.util import batch_to_device
+
+    gradients = []
+    for checkpointed in (False, True):
+        model = lora(network_in(tmp_path / "base", "qwen3"), tmp_path)
+        if checkpointed:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.train()
+        model(batch_to_device(model.preprocess(TEXTS), model.device))["sentence_embedding"].pow(3).sum().backward()
+        found = {name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad}
+        gradients.append({name: each.numpy() for name, each in found.items() if ".lora_B" in name})
+    assert all(numpy.array_equal(each, gradients[1][name]) and each.any() for name, each in gradients[0].items())
+
+
+def test_qlora_without_its_package_is_one_message(without):
+    without("bitsandbytes")
+    with pytest.raises(ConfigError) as refusal:
+        instantiate(compose(["model/adapter=qlora"]).model)
+    assert str(refusal.value) == (
+        "model.adapter=qlora needs peft, bitsandbytes; not installed: bitsandbytes.\n"
+        f"hint: type {install_command('qlora')}\nhint: type model.adapter=lora\nhint: type model.adapter=null"
+    )
+
+
+@pytest.mark.parametrize("bits", [4, pytest.param(8, marks=pytest.mark.matrix)])
+def test_qlora_trains_next_to_a_base_of_few_bits_and_loads_again_on_it(bits, tmp_path):
+    pytest.importorskip("bitsandbytes")
+    from sentence_transformers import SentenceTransformer
+
+    sizes = {"hidden_size": 128, "intermediate_size": 128, "head_dim": 64}  # it packs 64 weights together
+    base = network_in(tmp_path / "base_model", "qwen3", **sizes)
+    adapter = replace(LORA, bits=bits)
+    adapter.check()
+    model = lora(base, tmp_path, adapter)
+    assert trained(model)
+    save_model(model, tmp_path / "saved")
+    again = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    assert numpy.abs(again.encode(TEXTS) - model.encode(TEXTS)).max() < 1e-6
+
+
+def test_weights_of_few_bits_are_not_merged():
+    pytest.importorskip("bitsandbytes")
+    with pytest.raises(ConfigError, match=r"model\.adapter\.merge=true does not go with weights of 4 bits"):
+        replace(LORA, bits=4, merge=True)
