@@ -227,15 +227,15 @@ def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Report:
     Raises:
         EmbexpError: something in the configuration or the data is wrong, or a model cannot be scored.
     """
-    from embexp.experiment.score_models import evaluate as score_models
     from embexp.reports.comparisons import as_markdown
+    from embexp.sweep.evaluations import evaluate_models
 
     with _session(config_dir, computes=True):
         models, others = each_model(_checked(overrides, "evaluate"))
         typed = quote_texts(expand_paths(others))
         *first, folder = composed_job([*quote_texts(models[0]), *typed], "evaluate")
         every = [tuple(first), *(composed([*quote_texts(model), *typed], "evaluate") for model in models[1:])]
-        result = score_models(every, folder)
+        result = evaluate_models(every, folder)
     rows = [row | _flat_scores(row["scores"]) | row["metrics"] for row in result["models"]]
     kept = {f"examples/{each.stem}": _frame(each) for each in (folder / "examples").glob("*.parquet")}
     table = _frame(rows).drop(columns=["scores", "metrics"])

@@ -250,6 +250,14 @@ class Terminated(SystemExit):
         super().__init__(143)
 
 
+class LeftToWorkers(SystemExit):
+    """The command ends, and workers that outlive it go on with its sweep or study."""
+
+
+class WorkersCancelled(SystemExit):
+    """The command ends, and so have the workers of its sweep or study."""
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known names, or an empty string when none is near.
 

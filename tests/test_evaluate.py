@@ -11,8 +11,10 @@ import pytest
 from embexp.cli.overrides import each_model, expand_paths
 from embexp.config.compose import compose
 from embexp.errors import ConfigError, ModelError
-from embexp.experiment.score_models import _plan_evaluation, _rows_judged, evaluate, evaluate_command
+from embexp.experiment.score_models import _rows_judged, evaluate, plan_evaluation
 from embexp.reports.comparisons import model_tables
+from embexp.sweep.evaluations import ModelScorer, evaluate_command, evaluate_models
+from embexp.sweep.jobs import Job
 from tests.models.test_served import openai
 from tests.steps.llm.chat_server import ChatServer
 
@@ -124,14 +126,14 @@ def test_the_same_models_have_the_same_scores_again(workplace):
 
 def test_all_models_that_are_not_there_are_reported_before_any_is_loaded(workplace):
     with pytest.raises(ModelError) as error:
-        _plan_evaluation(composed("model=./no/such,tiny,./neither/this", "tracking=none"), workplace / "out")
+        plan_evaluation(composed("model=./no/such,tiny,./neither/this", "tracking=none"), workplace / "out")
     assert "./no/such" in str(error.value)
     assert "neither/this" in str(error.value)
 
 
 def test_a_model_cannot_be_named_twice(workplace):
     with pytest.raises(ConfigError, match=r"^model names tiny more than once\. Expected each model once"):
-        _plan_evaluation(composed("model=tiny,tiny", "tracking=none"), workplace / "out")
+        plan_evaluation(composed("model=tiny,tiny", "tracking=none"), workplace / "out")
 
 
 @pytest.mark.slow
@@ -169,7 +171,7 @@ def test_all_rows_of_a_file_are_evaluated_or_the_table_says_of_how_many(workplac
     file = ("dataset=file", "dataset.reader.path=pairs.csv", "model=tiny", "threads=1", "tracking=none")
 
     def first_line(*overrides):
-        plan = _plan_evaluation(composed(*file, *overrides), workplace / "out")
+        plan = plan_evaluation(composed(*file, *overrides), workplace / "out")
         (evaluator,) = plan.evaluators
         rows = evaluator.dataset.splits["test"].num_rows
         score = {"value": 0.5, "low": 0.4, "high": 0.6, "to_best": 0.0, "p": 1.0, "is_best": True, "examples": rows}
@@ -204,3 +206,32 @@ def test_a_url_is_scored_beside_other_models_and_what_it_gave_is_kept(workplace,
     assert re.search(rf"{name} \| .* - \| 8 \|", (workplace / "out" / "models.md").read_text())
     assert "tokens, cost 0.0" in caplog.text
     assert not [path for path in workplace.rglob("*") if path.is_file() and b"very-secret" in path.read_bytes()]
+
+
+@pytest.mark.slow
+def test_workers_find_the_scores_that_one_process_finds(workplace):
+    typed = ("tracking=none", "paths.cache=null")
+    models = ("model=tiny,static_scratch", *TWO[1:])
+    expected = evaluate_models(composed(*models, *typed), workplace / "alone")
+    found = evaluate_models(composed(*models, *typed, "sweep.workers=2"), workplace / "workers")
+    for rows in zip(found["models"], expected["models"], strict=True):
+        assert [row["scores"] for row in rows] == [rows[0]["scores"]] * 2
+        assert rows[0]["model"] == rows[1]["model"]
+    assert not [*(workplace / "workers").rglob("*.pickle")]
+    assert not (workplace / "workers/engine").exists()
+
+
+def test_a_model_that_a_worker_cannot_load_is_an_error_and_no_death(workplace):
+    outcome = ModelScorer(composed("model=./no/such", "tracking=none"), workplace, "", "id").run(Job(1, ()))
+    assert outcome.value is None
+    assert "no/such" in outcome.error
+
+
+@pytest.mark.parametrize("then", ["leave", "cancel"])
+def test_an_evaluation_waits_for_its_workers(workplace, then):
+    with pytest.raises(ConfigError, match=f"sweep.engine.then={then} was given. Expected wait") as refusal:
+        evaluate_models(
+            composed(*TWO, "tracking=none", "sweep/engine=slurm", f"sweep.engine.then={then}"), workplace / "out"
+        )
+    assert refusal.value.problems[0].fix == ("sweep.engine.then=wait",)
+    assert not (workplace / "out").exists()

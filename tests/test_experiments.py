@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from embexp.config.compose import _defaults_of, composed
 from embexp.config.session import conf_dir, hydra_started
 from embexp.experiment.plan import plan_run
-from embexp.experiment.score_models import _plan_evaluation
+from embexp.experiment.score_models import plan_evaluation
 from embexp.reports.verdict_words import kind_of
 
 EXPERIMENTS = sorted(conf_dir().glob("experiment/*.yaml"))
@@ -96,14 +96,14 @@ def test_smoke_needs_no_weights_from_the_hub(name, workplace):
 
 
 def test_base_models_are_compared_without_training(workplace):
-    from embexp.experiment.score_models import _score_candidates
+    from embexp.experiment.score_models import score_candidates
 
     overrides = ["threads=1", "tracking=none", "paths.data=bundled", "speed_texts=0", "evaluator.sts.resamples=40"]
     models = [
         configured("base_model_selection", f"model={model}", *overrides, command="evaluate")
         for model in ("tiny", "static_scratch")
     ]
-    rows = _score_candidates(_plan_evaluation(models, workplace / "run"))["models"]
+    rows = score_candidates(plan_evaluation(models, workplace / "run"))["models"]
     assert {row["model"] for row in rows} == {"tiny", "static_scratch"}
     spread = (workplace / "run/spread.md").read_text()
     assert all(f"| {model} | \\[0.8, 1] | " in spread for model in ("tiny", "static_scratch"))

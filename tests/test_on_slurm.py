@@ -214,3 +214,33 @@ def test_ctrl_c_leaves_the_jobs_and_cancel_ends_them(cluster, tmp_path):
     assert "The sweep was stopped" in (tmp_path / "output.txt").read_text()
     statuses = [json.loads(path.read_text())["run"]["status"] for path in tmp_path.glob("sweep/*/result.json")]
     assert {*statuses} == {"KILLED"}
+
+
+def run_in(folder, environment, *arguments):
+    """What `python -m embexp.<arguments>` prints, which must end well."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", f"embexp.{arguments[0]}", *arguments[1:]]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.matrix
+def test_a_study_is_left_to_slurm_and_an_evaluation_comes_back(cluster, own, tmp_path):
+    trials = ("tune", *TINY, "trainer.learning_rate=tag(log, interval(1e-5, 1e-2))", "trials=2", "tracking=none")
+    trials += ("tune.sampler=random", "tune.pruner=none", "hydra.run.dir=study")
+    models = ("evaluate", "model=tiny,static_scratch", "tracking=none", "evaluator.sts.resamples=100", "speed_texts=0")
+    on_slurm = ("sweep/engine=slurm", "sweep.workers=2", "sweep.engine.pause=1")
+    said_left = run_in(tmp_path / "slurm", cluster.environment, *trials, *on_slurm, "sweep.engine.then=leave")
+    assert "go on, and the last one closes it" in said_left
+    found = run_in(tmp_path / "slurm", cluster.environment, *models, *on_slurm)
+    expected = run_in(tmp_path / "here", os.environ | own, *models)
+    for text in ("static_scratch", "tiny"):
+        rows = [next(line for line in said.splitlines() if line.startswith(f" {text}")) for said in (found, expected)]
+        assert rows[0] == rows[1]
+    run_in(tmp_path / "here", os.environ | own, *trials)
+    wait_for(lambda: not cluster.jobs("RUNNING", "PENDING", "COMPLETING"), tmp_path)
+    tables = [(tmp_path / place / "study/trials.csv").read_text() for place in ("slurm", "here")]
+    assert tables[0] == tables[1]
+    assert json.loads((tmp_path / "slurm/study/result.json").read_text())["run"]["status"] == "FINISHED"
+    assert not (tmp_path / "slurm/study/engine").exists()

@@ -122,6 +122,7 @@ class _Evaluate:
     seed: int = 42
     threads: int | None = None
     speed_texts: int = 500
+    sweep: Any = None
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ _Node = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
     """A model that can be scored.
 
     Attributes:
@@ -62,7 +62,7 @@ class _Candidate:
 
 
 @dataclass(frozen=True)
-class _EvaluationPlan:
+class EvaluationPlan:
     """What is scored by whom, and where the results go.
 
     Attributes:
@@ -70,7 +70,7 @@ class _EvaluationPlan:
         dataset: what a person calls the data of evaluators that bring none.
     """
 
-    candidates: tuple[_Candidate, ...]
+    candidates: tuple[Candidate, ...]
     evaluators: tuple[Evaluator, ...]
     primary_evaluator: str
     primary_metric: str
@@ -82,7 +82,7 @@ class _EvaluationPlan:
     speed_texts: int
 
 
-def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> _EvaluationPlan:
+def plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> EvaluationPlan:
     """The plan; all mistakes, of all models and evaluators, are reported together."""
     resolved = [_of_test(resolve(config)) for config, _ in composed]
     check_data_of_evaluators(resolved[0])
@@ -115,7 +115,7 @@ def _plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], fold
         problems.attempt(candidate.model.check)
     problems.raise_if_any()
     settings = {key: first[key] for key in ("seed", "threads", "speed_texts")}
-    return _EvaluationPlan(tuple(candidates), evaluators, *primary, name, tracker, folder, **settings)
+    return EvaluationPlan(tuple(candidates), evaluators, *primary, name, tracker, folder, **settings)
 
 
 def _of_test(config: dict[str, Any]) -> dict[str, Any]:
@@ -124,9 +124,9 @@ def _of_test(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"dataset": config["test"], "test": None} if config["test"] and not fits else config
 
 
-def _candidate(config: _Node, choices: Mapping[str, Any]) -> _Candidate:
+def _candidate(config: _Node, choices: Mapping[str, Any]) -> Candidate:
     model = instantiate(config["model"])
-    return _Candidate(_model_name(config, choices, model), model, model.locate(), config)
+    return Candidate(_model_name(config, choices, model), model, model.locate(), config)
 
 
 def _model_name(config: _Node, choices: Mapping[str, Any], model: BaseModel) -> str:
@@ -140,10 +140,26 @@ def _model_name(config: _Node, choices: Mapping[str, Any], model: BaseModel) -> 
 
 
 logger = logging.getLogger(__name__)
+MODELS = "models"  # in an evaluation's folder: a folder for each model, by its number
 
 
-def _score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
-    """Score the models one after the other, then rank them. Returns the content of result.json.
+Scored = tuple[AllScores, dict[str, float]]  # of one model: its scores, and its costs by their names
+# Scores all models of a plan, below the run of that id: their numbers, from 1, each with what was found, or why not.
+Scorer = Callable[[EvaluationPlan, str], Iterator[tuple[int, Scored | EmbexpError]]]
+
+
+def one_after_the_other(plan: EvaluationPlan, parent: str) -> Iterator[tuple[int, Scored | EmbexpError]]:
+    """Score all models in this process."""
+    for number, candidate in enumerate(plan.candidates, 1):
+        logger.info("%s (%s of %s)", candidate.name, number, len(plan.candidates))
+        try:
+            yield number, score_model(plan, number, parent)
+        except EmbexpError as error:
+            yield number, error
+
+
+def score_candidates(plan: EvaluationPlan, scorer: Scorer = one_after_the_other) -> dict[str, Any]:
+    """Score the models, then rank them. Returns the content of result.json.
 
     One that cannot be scored does not end the others: it is named once these are shown and stored.
     """
@@ -154,14 +170,14 @@ def _score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
     with Journal(plan.folder, plan.tracker).open(f"evaluate {plan.dataset}", None, uuid.uuid4().hex) as journal:
         names = [candidate.name for candidate in plan.candidates]
         journal.log_params({"models": ", ".join(names), "evaluators": ", ".join(each.name for each in plan.evaluators)})
-        scores: dict[str, AllScores] = {}
-        costs: dict[str, dict[str, float]] = {}
-        for number, candidate in enumerate(plan.candidates, 1):
-            logger.info("%s (%s of %s)", candidate.name, number, len(names))
-            try:
-                scores[candidate.name], costs[candidate.name] = _score(plan, candidate, number, journal.run_id)
-            except EmbexpError as error:
-                logger.warning("%s could not be scored: %s", candidate.name, error)
+        found: dict[str, Scored] = {}
+        for number, scored in scorer(plan, journal.run_id):
+            if isinstance(scored, EmbexpError):
+                logger.warning("%s could not be scored: %s", names[number - 1], scored)
+            else:
+                found[names[number - 1]] = scored
+        scores = {name: found[name][0] for name in names if name in found}
+        costs = {name: found[name][1] for name in scores}
         if scores:
             rows = _rows(plan, scores, costs)
             journal.result |= {"primary": f"{plan.primary_evaluator}/{plan.primary_metric}", "models": rows}
@@ -176,14 +192,17 @@ def _score_candidates(plan: _EvaluationPlan) -> dict[str, Any]:
     return journal.result
 
 
-def _score(
-    plan: _EvaluationPlan, candidate: _Candidate, number: int, parent: str
-) -> tuple[AllScores, dict[str, float]]:
-    """One model: its scores and costs, in a run of its own."""
+def score_model(plan: EvaluationPlan, number: int, parent: str) -> Scored:
+    """One model, by its number from 1: its scores and costs, in a run of its own.
+
+    Raises:
+        EmbexpError: it cannot be loaded, or its scores are not numbers.
+    """
     from transformers import set_seed
 
+    candidate = plan.candidates[number - 1]
     tracker = instantiate(candidate.config["tracking"])
-    folder = plan.folder / "models" / str(number)
+    folder = plan.folder / MODELS / str(number)
     with Journal(folder, tracker).open(candidate.name, parent, uuid.uuid4().hex, may_wait=True) as journal:
         set_seed(plan.seed)
         if isinstance(candidate.model, ServedModel):
@@ -204,7 +223,7 @@ def _score(
 
 
 def _score_loaded(
-    plan: _EvaluationPlan, candidate: _Candidate, folder: Path
+    plan: EvaluationPlan, candidate: Candidate, folder: Path
 ) -> tuple[AllScores, dict[str, float], Mapping[str, UnknownTokens]]:
     model = candidate.model.load(lambda: _all_texts(plan.evaluators), folder)
     count = unknown_by_model(model)
@@ -226,7 +245,7 @@ def _all_texts(evaluators: Sequence[Evaluator]) -> list[str]:
 
 
 def _rows(
-    plan: _EvaluationPlan, scores: Mapping[str, AllScores], costs: Mapping[str, Mapping[str, float]]
+    plan: EvaluationPlan, scores: Mapping[str, AllScores], costs: Mapping[str, Mapping[str, float]]
 ) -> list[dict[str, Any]]:
     """A row for each model, ordered by the primary metric, with its place in every evaluator's primary metric."""
     placed: dict[str, dict[str, Any]] = {}
@@ -250,7 +269,7 @@ def _rows(
     ]
 
 
-def _headlines(plan: _EvaluationPlan, scores: AllScores) -> dict[str, float]:
+def _headlines(plan: EvaluationPlan, scores: AllScores) -> dict[str, float]:
     """The metrics that matter most, of each evaluator on the split of its verdict."""
     return {
         f"{verdict_split(each)}/{each.name}/{metric}": scores[each.name, verdict_split(each)].metrics[metric]
@@ -266,11 +285,11 @@ def _rows_judged(evaluator: Evaluator, split: str) -> dict[str, int]:
     return {"rows": dataset.splits[split].num_rows, "of_rows": divided[0]} if divided else {}
 
 
-def _metric(plan: _EvaluationPlan, evaluator: Evaluator) -> str:
+def _metric(plan: EvaluationPlan, evaluator: Evaluator) -> str:
     return plan.primary_metric if evaluator.name == plan.primary_evaluator else evaluator.primary_metric
 
 
-def _write(plan: _EvaluationPlan, rows: Sequence[Mapping[str, Any]], journal: Journal) -> None:
+def _write(plan: EvaluationPlan, rows: Sequence[Mapping[str, Any]], journal: Journal) -> None:
     """The table on the terminal and as files."""
     console = output_console()
     for variants in model_tables(rows):
@@ -283,7 +302,7 @@ def _write(plan: _EvaluationPlan, rows: Sequence[Mapping[str, Any]], journal: Jo
     say(f"in         {plan.folder}\ntracked    {plan.tracker.where()}")
 
 
-def _write_predictions(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journal: Journal) -> None:
+def _write_predictions(plan: EvaluationPlan, scores: Mapping[str, AllScores], journal: Journal) -> None:
     """What every model predicts for each example, and how its scores lie by label, as files that a run names alike."""
     for evaluator in plan.evaluators:
         for split in evaluator.splits:
@@ -298,7 +317,7 @@ def _write_predictions(plan: _EvaluationPlan, scores: Mapping[str, AllScores], j
             say(f"{label:<11}{plan.folder / folder}: {', '.join(file.name for file in files)}")
 
 
-def _write_spread(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journal: Journal) -> None:
+def _write_spread(plan: EvaluationPlan, scores: Mapping[str, AllScores], journal: Journal) -> None:
     """How each model's similarities lie by gold score or label, for the evaluators of pairs."""
     tables = []
     for evaluator in plan.evaluators:
@@ -315,36 +334,15 @@ def _write_spread(plan: _EvaluationPlan, scores: Mapping[str, AllScores], journa
         say(f"spread     {plan.folder / 'spread.md'}: similarities by gold score or label")
 
 
-def evaluate_command() -> None:
-    """`python -m embexp.evaluate`: compose the configuration of every model, check all, score them, print the table."""
-    from embexp.cli.app import run_command
-    from embexp.cli.overrides import each_model, expand_paths
-    from embexp.cli.quoting import quote_texts
-
-    models, typed = [], []
-
-    def first_model(arguments: Sequence[str]) -> list[str]:
-        """The command of the first model; those of the others are kept for the task."""
-        found, others = each_model(arguments)
-        models.extend(found)
-        typed.extend(quote_texts(expand_paths(others)))
-        return [*models[0], *others]
-
-    def task(config: DictConfig, choices: dict[str, Any], folder: Path) -> None:
-        from embexp.config.compose import composed
-
-        evaluate([(config, choices), *(composed([*model, *typed], "evaluate") for model in models[1:])], folder)
-
-    run_command(task, "evaluate", rewrite=first_model)
-
-
-def evaluate(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path) -> dict[str, Any]:
+def evaluate(
+    composed: Sequence[tuple[DictConfig, dict[str, Any]]], folder: Path, scorer: Scorer = one_after_the_other
+) -> dict[str, Any]:
     """Score every model, log a run for each below a parent, and write table and results; returns the results.
 
     Raises:
         EmbexpError: whatever does not fit, of all models together, before any is loaded; or models that could not be
             scored, once all others were.
     """
-    plan = _plan_evaluation(composed, folder)
+    plan = plan_evaluation(composed, folder)
     with held(folder):
-        return _score_candidates(plan)
+        return score_candidates(plan, scorer)

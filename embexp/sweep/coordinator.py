@@ -1,4 +1,4 @@
-"""The process that was typed follows the workers of its sweep: what they do, which of them die, what is left to do.
+"""The process that was typed follows its workers: what they do, which of them die, what is left to do.
 
 Nothing is handed to a worker but the list of jobs: who does which stands in the jobs' folders (`embexp.core.claims`),
 how each ended in `engine/` of the sweep's folder. So a worker may be anywhere, and on engines whose workers outlive
@@ -20,16 +20,17 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from embexp.cli.app import TYPED
-from embexp.cli.quoting import quoted
 from embexp.config.compose import instantiate
+from embexp.core.arguments import refuse
 from embexp.core.claims import Owner, break_claim, holder, is_held
 from embexp.core.run_folder import read_json, readable, write_json
-from embexp.errors import EngineError
-from embexp.experiment.sweep_record import TRIALS, read_sweep
+from embexp.errors import ConfigError, EngineError, LeftToWorkers, WorkersCancelled
+from embexp.experiment.settings_checks import sweep_problems
+from embexp.experiment.sweep_record import TRIALS
 from embexp.protocols import Engine
-from embexp.sweep.jobs import Job, JobRunner, Outcome, record_death
+from embexp.sweep.jobs import Job, Outcome, Runner
 from embexp.sweep.progress import Progress, found_in
-from embexp.sweep.shared import Shared, check_store, share
+from embexp.sweep.shared import Shared, check_stores, share
 from embexp.sweep.slots import ENGINE, JOB, REFUSED, End, packed, read_end, unpacked, worker_for, write_end
 
 logger = logging.getLogger("embexp.sweep")
@@ -43,12 +44,8 @@ _IN_VAIN = 3  # times that workers may be submitted of which none takes a job
 _ALIVE = ("running", "waiting")
 
 
-class SweepStopped(SystemExit):
-    """The workers of the sweep were cancelled, as it was typed."""
-
-
 def is_left(sweep_folder: Path) -> bool:
-    """Whether workers of the sweep may still be there, so that it is not closed."""
+    """Whether workers of the sweep or study may still be there, so that it is not closed."""
     files = (sweep_folder / place / ENGINE / _STATE for place in ("", TRIALS))
     return any(read_json(path)["outlives"] for path in files if path.is_file())
 
@@ -63,7 +60,26 @@ def forget_workers(sweep_folder: Path) -> None:
     shutil.rmtree(sweep_folder / ENGINE, ignore_errors=True)
 
 
-def run_in_workers(runner: JobRunner, jobs: Sequence[Job], workers: int, progress: Progress) -> list[Outcome]:
+def check_engine(settings: Mapping[str, Any], may_leave: bool = True) -> None:
+    """Refuse `sweep.workers` and an engine that cannot be, before anything is opened.
+
+    Args:
+        settings: `sweep`, resolved.
+        may_leave: whether the same command typed again finds workers that were left.
+
+    Raises:
+        EmbexpError: a value that cannot be, too many workers for the GPUs, an engine that is not there.
+    """
+    refuse(sweep_problems(settings))
+    engine: Engine = instantiate(settings["engine"])
+    if not may_leave and engine.then != "wait":
+        expected = "wait: what it finds is shown by this process"
+        raise ConfigError(key="sweep.engine.then", given=engine.then, expected=expected, fix="sweep.engine.then=wait")
+    if settings["workers"] or not engine.is_here:
+        engine.check(settings["workers"])
+
+
+def run_in_workers(runner: Runner, jobs: Sequence[Job], workers: int, progress: Progress) -> list[Outcome]:
     """How each job ended.
 
     Raises:
@@ -71,12 +87,11 @@ def run_in_workers(runner: JobRunner, jobs: Sequence[Job], workers: int, progres
         EngineError: the engine is not there, or its workers end before they take a job.
         KeyboardInterrupt, Terminated: this process was stopped. Workers that cannot outlive it are, too, and their runs
             are closed as KILLED.
-        SystemExit: the workers were left to themselves, or cancelled, as it was typed.
+        LeftToWorkers, WorkersCancelled: as it was typed.
     """
     engine = instantiate(OmegaConf.to_container(runner.config.sweep.engine, resolve=True))
-    folder = Path(runner.config.hydra.sweep.dir)
-    engine.begin(read_sweep(_sweep_of(folder))["id"], folder)
-    if warning := check_store(instantiate(runner.tracking()).store(), engine.is_here):
+    engine.begin(runner.id, runner.place)
+    for warning in check_stores(runner.stores(), engine.is_here):
         logger.warning("%s", warning)
     return _Coordinator(engine, runner, jobs, workers, progress).run()
 
@@ -93,7 +108,7 @@ class _Coordinator:
     """
 
     engine: Engine
-    runner: JobRunner
+    runner: Runner
     jobs: Sequence[Job]
     workers: int
     progress: Progress
@@ -104,14 +119,14 @@ class _Coordinator:
     _worker: tuple[Callable[[], None], Mapping[str, str]] | None = None
 
     def __post_init__(self) -> None:
-        self.folder = Path(self.runner.config.hydra.sweep.dir)
+        self.folder = self.runner.place
         self.place = self.folder / ENGINE
         self.most = self.engine.jobs_per_worker
 
     def run(self) -> list[Outcome]:
         if self.engine.then == "cancel":
             self._end_workers()
-            raise SweepStopped(0)
+            raise WorkersCancelled(0)
         states = self.engine.states()
         goes_on = _FOLLOWS_UP in os.environ or is_any_alive(states)
         if not goes_on:
@@ -122,7 +137,7 @@ class _Coordinator:
         try:
             self._follow()
         except BaseException:
-            if not self.engine.outlives:
+            if not self.engine.outlives or self.runner.again() is None:
                 self._end_workers()
             raise
         self.engine.close()
@@ -153,7 +168,7 @@ class _Coordinator:
         """End this process; the workers go on, and whoever follows them up comes when they have ended."""
         if _FOLLOWS_UP in os.environ:
             self._have_it_followed_up()
-        sys.exit(0)
+        raise LeftToWorkers(0)
 
     def _note_ends(self) -> list[Job]:
         """The jobs that have not ended, after those were shown that have."""
@@ -216,7 +231,7 @@ class _Coordinator:
         if times <= self.engine.retries:
             logger.warning("%s %s It is tried again.", self.progress.place(job.number), error)
             return
-        record_death(self.runner.folder(job), instantiate(self.runner.tracking()), error, job.overrides)
+        self.runner.give_up(job, error)
         write_end(self.folder, job.number, End(Outcome(error=error), False, 0.0))
 
     def _submit(self, held: dict[int, Owner], states: Mapping[str, str]) -> None:
@@ -246,28 +261,28 @@ class _Coordinator:
         """What workers have to find first; None where they run on this machine."""
         if self.engine.is_here:
             return None
-        return share(self.runner, self.jobs, self.place, instantiate(self.runner.tracking()).store())
+        return share(self.runner, self.jobs, self.place, self.runner.stores())
 
     def _have_it_followed_up(self) -> None:
-        self.engine.follow_up(*_command_again(_sweep_of(self.folder)))
+        if again := self.runner.again():
+            self.engine.follow_up(*_command_again(*again))
 
 
-def _sweep_of(folder: Path) -> Path:
-    """The folder of the sweep whose jobs, or trials, are in a folder."""
-    return folder.parent if folder.name == TRIALS else folder
+def _command_again(module: str, overrides: Sequence[str]) -> tuple[Callable[[], None], Mapping[str, str]]:
+    """The same command, to be typed by an engine: it closes what workers have done, or submits what is left once more.
 
-
-def _command_again(sweep: Path) -> tuple[Callable[[], None], Mapping[str, str]]:
-    """The same command, to be typed by an engine: it closes the sweep, or submits what is left once more."""
-    typed = [each for each in TYPED.get() if not each.startswith(("sweep.engine.then=", "hydra.sweep.dir="))]
-    own = [f"hydra.sweep.dir={quoted(str(sweep))}", "sweep.engine.then=leave"]
-    task, secrets = packed(([*typed, *own], os.getcwd()))
+    Args:
+        overrides: that it needs to go on, and that it had not been typed with, or otherwise.
+    """
+    own = [*overrides, "sweep.engine.then=leave"]
+    again = tuple(f"{each.partition('=')[0]}=" for each in own)
+    task, secrets = packed((module, [*(each for each in TYPED.get() if not each.startswith(again)), *own], os.getcwd()))
     return functools.partial(_type_again, task), secrets
 
 
 def _type_again(task: bytes) -> Any:
-    arguments, directory = unpacked(task)
+    module, arguments, directory = unpacked(task)
     os.chdir(directory)
     os.environ[_FOLLOWS_UP] = "1"
-    sys.argv = ["embexp", *arguments]
-    runpy.run_module("embexp", run_name="__main__", alter_sys=True)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -7,14 +7,16 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
+from embexp.cli.quoting import quoted
+from embexp.config.compose import instantiate
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, readable, status_of, write_json
 from embexp.core.signals import raise_interrupt, unmasked
 from embexp.errors import SkippedJobError, Terminated, UnreadableError
 from embexp.experiment.fingerprint import SWEEP_TAG, run_fingerprint
-from embexp.experiment.sweep_record import TAKEN, TRIALS
+from embexp.experiment.sweep_record import TAKEN, TRIALS, read_sweep
 from embexp.tracking.outbox import amend
 
 if TYPE_CHECKING:
@@ -41,9 +43,52 @@ class Outcome:
     error: str = ""
 
 
+class Runner(Protocol):
+    """Runs jobs, which a process does one after the other, or workers side by side; can be sent to another process.
+
+    The jobs are cells of a sweep, trials of a study, or models to be scored.
+    """
+
+    @property
+    def id(self) -> str:
+        """By which an engine finds the workers that an earlier process has submitted."""
+
+    @property
+    def place(self) -> Path:
+        """The folder that workers share."""
+
+    @property
+    def root(self) -> str:
+        """Which of `paths` names the folder of such folders."""
+
+    @property
+    def config(self) -> "DictConfig":
+        """With `sweep.engine`; workers have to find the files that it names."""
+
+    def folder(self, job: Job) -> Path:
+        """Where the job's run is."""
+
+    def run(self, job: Job) -> Outcome:
+        """How the job ended, also where it called for the end of the program.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C.
+            Terminated: SIGTERM.
+        """
+
+    def give_up(self, job: Job, error: str) -> None:
+        """Record the end of a job whose process died, since it could not do so itself."""
+
+    def stores(self) -> dict[str, str]:
+        """What workers write to beside the folder: the key that names it, and its address without passwords."""
+
+    def again(self) -> tuple[str, list[str]] | None:
+        """The module and the overrides with which the same command goes on; None where nothing could go on."""
+
+
 @dataclass(frozen=True)
 class JobRunner:
-    """Runs jobs of one multirun; can be sent to another process.
+    """Runs jobs of one multirun.
 
     Attributes:
         config: that of the multirun.
@@ -52,24 +97,39 @@ class JobRunner:
     hydra_context: "HydraContext"
     task_function: "TaskFunction"
     config: "DictConfig"
+    root = "sweeps"
+
+    @property
+    def place(self) -> Path:
+        return Path(self.config.hydra.sweep.dir)
+
+    @property
+    def sweep_folder(self) -> Path:
+        """That of the sweep, also where the jobs are trials of it."""
+        return self.place.parent if self.place.name == TRIALS else self.place
+
+    @property
+    def id(self) -> str:
+        return read_sweep(self.sweep_folder)["id"]
 
     def folder(self, job: Job) -> Path:
-        """Where the job's run is."""
-        return Path(self.config.hydra.sweep.dir) / str(job.number)
+        return self.place / str(job.number)
 
-    def tracking(self) -> dict[str, Any]:
-        """The call that makes the tracker of this multirun."""
+    def tracker(self) -> "Tracker":
         from omegaconf import OmegaConf
 
-        return OmegaConf.to_container(self.config.tracking, resolve=True)
+        return instantiate(OmegaConf.to_container(self.config.tracking, resolve=True))
 
-    def run(self, job: Job) -> "Outcome":
-        """How the job ended, also where it called for the end of the program.
+    def give_up(self, job: Job, error: str) -> None:
+        record_death(self.folder(job), self.tracker(), error, job.overrides)
 
-        Raises:
-            KeyboardInterrupt: Ctrl-C.
-            Terminated: SIGTERM.
-        """
+    def stores(self) -> dict[str, str]:
+        return {"tracking.uri": self.tracker().store()}
+
+    def again(self) -> tuple[str, list[str]]:
+        return "embexp", [f"hydra.sweep.dir={quoted(str(self.sweep_folder))}"]
+
+    def run(self, job: Job) -> Outcome:
         from hydra.core.utils import JobStatus, configure_log, run_job
         from omegaconf import open_dict
 

@@ -7,17 +7,17 @@ import os
 import platform
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from embexp.core.arguments import texts_in
+from embexp.core.arguments import refuse, texts_in
 from embexp.core.claim_files import machine
 from embexp.core.environment import code_of, versions
 from embexp.core.run_folder import changes, write_text
-from embexp.errors import ConfigError, EngineError, Problem, listed
-from embexp.sweep.jobs import Job, JobRunner
+from embexp.errors import EngineError, Problem, listed
+from embexp.sweep.jobs import Job, Runner
 
 _TOKEN = "token"  # in the sweep's engine/: a text by which a worker knows that it sees the same folder
 _LOOPBACK = re.compile(r"|localhost|127\..*|::1|0\.0\.0\.0")
@@ -43,12 +43,19 @@ def kind_of_store(store: str) -> str:
     return "loopback" if _LOOPBACK.fullmatch(parts.hostname or "") else ""
 
 
-def store_problem(store: str) -> Problem | None:
-    """What is wrong with a store for workers on other machines; None where they can reach it."""
+def store_problem(store: str, key: str = "tracking.uri") -> Problem | None:
+    """What is wrong with a store for workers on other machines; None where they can reach it.
+
+    Args:
+        key: that names it: MLflow's store, or the database of a study.
+    """
     kind, here = kind_of_store(store), platform.node()
     if not kind:
         return None
     text = "is a file of one machine" if kind == "file" else "is an address that every machine has for itself"
+    if key != "tracking.uri":
+        expected, fix = "a database that all machines reach", f"{key}=postgresql+psycopg://<user>@{here}/<database>"
+        return Problem(f"{text}, and workers may be on others", key=key, given=store, expected=expected, fix=(fix,))
     served = f"mlflow server --host 0.0.0.0 --port 5000 --allowed-hosts '{here}:*,localhost:*'"
     served += " --backend-store-uri sqlite:///server.db --artifacts-destination server-artifacts"
     return Problem(
@@ -61,19 +68,19 @@ def store_problem(store: str) -> Problem | None:
     )
 
 
-def check_store(store: str, is_here: bool) -> str:
-    """A warning about the store, or none, before workers are submitted.
+def check_stores(stores: Mapping[str, str], is_here: bool) -> list[str]:
+    """Warnings about stores, before workers are submitted.
 
     Args:
+        stores: by the keys that name them.
         is_here: whether all workers run on this machine.
 
     Raises:
-        ConfigError: it is a file, which workers on other machines would not see, or damage.
+        ConfigError: one is a file, which workers on other machines would not see, or damage.
     """
-    problem = None if is_here else store_problem(store)
-    if problem and kind_of_store(store) == "file":
-        raise ConfigError(problem)
-    return str(problem or "")
+    found = [(store, store_problem(store, key)) for key, store in stores.items() if not is_here]
+    refuse(problem for store, problem in found if problem and kind_of_store(store) == "file")
+    return [str(problem) for _, problem in found if problem]
 
 
 @dataclass(frozen=True)
@@ -81,22 +88,25 @@ class Shared:
     """What a worker has to find as the process that began the sweep has it.
 
     Attributes:
-        files: that the sweep's configuration names, with their sizes; None for a folder.
+        root: the key that says where such folders are made, such as `paths.sweeps`.
+        files: that the configuration names, with their sizes; None for a folder.
+        stores: by the keys that name them.
     """
 
+    root: str
     folder: Path
     token: str
     directory: str
     files: dict[str, int | None]
     versions: dict[str, str]
     code: str
-    store: str
+    stores: Mapping[str, str]
     host: str
     machine: str
 
 
-def share(runner: JobRunner, jobs: Sequence[Job], place: Path, store: str) -> Shared:
-    """What the workers of a sweep have to find, with a token in the folder by which they know it."""
+def share(runner: Runner, jobs: Sequence[Job], place: Path, stores: Mapping[str, str]) -> Shared:
+    """What workers have to find, with a token in the folder by which they know it."""
     from omegaconf import OmegaConf
 
     folder = place.absolute()
@@ -108,7 +118,8 @@ def share(runner: JobRunner, jobs: Sequence[Job], place: Path, store: str) -> Sh
     typed = {value for job in jobs for value in (each.partition("=")[2].strip("'\"") for each in job.overrides)}
     paths = sorted({*texts_in({key: value for key, value in config.items() if key != "hydra"}), *typed})
     files = dict(each for each in map(_size, paths) if each)
-    return Shared(folder, token, os.getcwd(), files, versions(), code_of("embexp"), store, platform.node(), machine())
+    own = (token, os.getcwd(), files, versions(), code_of("embexp"), stores, platform.node(), machine())
+    return Shared(f"paths.{runner.root}", folder, *own)
 
 
 def check_shared(shared: Shared) -> None:
@@ -143,10 +154,8 @@ def _problems(shared: Shared) -> Iterator[Problem]:
     else:
         reason = ""
     if not is_same:
-        fix = (f"paths.sweeps=<shared folder>/{sweep.parent.parent.name or 'sweeps'}",)
-        yield Problem(
-            f"The sweep's folder {sweep} of {there} cannot be used on {here}{reason}", expected=_REMEDY, fix=fix
-        )
+        fix = f"{shared.root}=<shared folder>/{sweep.parent.parent.name or shared.root.rpartition('.')[2]}"
+        yield Problem(f"The folder {sweep} of {there} cannot be used on {here}{reason}", expected=_REMEDY, fix=(fix,))
     missing = [name for name, size in shared.files.items() if _size(name) != (name, size)]
     if missing:
         named = listed(missing[:_TOLD]) + (f" and {len(missing) - _TOLD} others" if len(missing) > _TOLD else "")
@@ -156,8 +165,9 @@ def _problems(shared: Shared) -> Iterator[Problem]:
         yield Problem(text, expected="the same environment on all machines")
     elif code_of("embexp") != shared.code:
         yield Problem(f"embexp on {here} has other code than on {there}", expected="the same files on all machines")
-    if machine() != shared.machine and (problem := store_problem(shared.store)):
-        yield problem
+    if machine() != shared.machine:
+        problems = (store_problem(store, key) for key, store in shared.stores.items())
+        yield from (each for each in problems if each)
 
 
 def _size(name: str) -> tuple[str, int | None] | None:

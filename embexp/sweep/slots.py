@@ -1,6 +1,6 @@
-"""What a worker does, on whatever engine: it claims one job of the sweep after the other, in the jobs' own folders.
+"""What a worker does, on whatever engine: it claims one job after the other, in the jobs' own folders.
 
-The sweep's folder `engine/` is there as long as workers may be: it holds how each job ended (`<number>.json`).
+In the folder that they share `engine/` is there as long as workers may be: how each job ended (`<number>.json`).
 """
 
 import functools
@@ -22,7 +22,7 @@ from embexp.core.redaction import redacted
 from embexp.core.run_folder import read_json, write_json, write_text
 from embexp.core.signals import listen
 from embexp.errors import ClaimLostError, EngineError
-from embexp.sweep.jobs import Job, JobRunner, Outcome
+from embexp.sweep.jobs import Job, Outcome, Runner
 from embexp.sweep.progress import noting_earlier
 from embexp.sweep.shared import Shared, check_shared
 
@@ -53,7 +53,7 @@ def read_end(path: Path) -> End:
 
 
 def worker_for(
-    runner: JobRunner, jobs: Sequence[Job], most: int | None, shared: Shared | None = None
+    runner: Runner, jobs: Sequence[Job], most: int | None, shared: Shared | None = None
 ) -> tuple[Callable[[], None], Mapping[str, str]]:
     """What a worker is to call, and what its environment must hold for it: secrets, which no file gets.
 
@@ -104,8 +104,10 @@ def _work(task: bytes) -> None:
         EngineError: the machine lacks what all share.
         Terminated: SIGTERM; the run is closed as KILLED, and another worker may take the job.
     """
+    from hydra.core.hydra_config import HydraConfig
     from hydra.core.singleton import Singleton
-    from hydra.core.utils import setup_globals
+    from hydra.core.utils import configure_log, setup_globals
+    from hydra.types import RunMode
 
     setup_globals()
     runner, jobs, most, hydra_state, shared, directory = unpacked(task)
@@ -113,13 +115,14 @@ def _work(task: bytes) -> None:
         _check(shared)
     os.chdir(directory)
     Singleton.set_state(hydra_state)
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.RUN:  # jobs of a multirun have logs of their own
+        configure_log(HydraConfig.get().job_logging, HydraConfig.get().verbose)
     listen()
     own, done = os.environ[ENGINE_JOB], 0
-    folder = Path(runner.config.hydra.sweep.dir)
     for job in jobs:
         if done == most:
             break
-        done += _take_and_do(runner, job, folder, lambda owner: owner.job == own)  # of its life before it was requeued
+        done += _take_and_do(runner, job, lambda owner: owner.job == own)  # of its life before it was requeued
 
 
 def _check(shared: Shared) -> None:
@@ -132,12 +135,12 @@ def _check(shared: Shared) -> None:
         raise
 
 
-def _take_and_do(runner: JobRunner, job: Job, sweep: Path, is_gone: Callable[[Owner], bool]) -> bool:
+def _take_and_do(runner: Runner, job: Job, is_gone: Callable[[Owner], bool]) -> bool:
     """Whether the job was free, and has ended now.
 
     One whose worker died is not free until who follows the workers has counted that death, and freed it.
     """
-    folder, end = runner.folder(job), sweep / ENGINE / f"{job.number}.json"
+    folder, end = runner.folder(job), runner.place / ENGINE / f"{job.number}.json"
     if end.is_file() or not end.parent.is_dir():  # the latter: the sweep is over
         return False
     owner = holder(folder, JOB)
@@ -155,7 +158,7 @@ def _take_and_do(runner: JobRunner, job: Job, sweep: Path, is_gone: Callable[[Ow
             outcome, was_done = noting_earlier(job, folder, runner.run)
         with suppress(FileNotFoundError, ClaimLostError):  # the sweep was cancelled, or another worker has the job
             claim.check(strict=True)
-            write_end(sweep, job.number, End(outcome, was_done, time.perf_counter() - began))
+            write_end(runner.place, job.number, End(outcome, was_done, time.perf_counter() - began))
         return True
     finally:
         drop(claim)

@@ -22,12 +22,11 @@ from embexp.core.arguments import refuse
 from embexp.core.claims import held
 from embexp.core.redaction import redact_files
 from embexp.core.run_folder import RESULT, is_closed, readable
-from embexp.errors import ConfigError, EmbexpError, Problem, Problems
+from embexp.errors import ConfigError, EmbexpError, Problems
 from embexp.evaluation.stats.verdicts import Margins, margins_in
-from embexp.experiment.settings_checks import LEAVE_OUT, sweep_problems
+from embexp.experiment.settings_checks import LEAVE_OUT
 from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
-from embexp.protocols import Engine
-from embexp.sweep.coordinator import forget_workers, run_in_workers
+from embexp.sweep.coordinator import check_engine, forget_workers, run_in_workers
 from embexp.sweep.fair import fairness_problems, is_fair, with_best_rates
 from embexp.sweep.jobs import Job, JobRunner, varying
 from embexp.sweep.progress import Progress
@@ -120,9 +119,10 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     overrides = _swept_overrides(config)
     if any(override.startswith("resume=") for override in overrides):
         raise ConfigError("was typed with -m", key="resume", expected="it alone, without -m, for each run")
-    refuse(
-        (*_problems_with_settings(config.sweep), *fairness_problems(OmegaConf.to_container(config.sweep), overrides))
-    )
+    problems = Problems()
+    problems.attempt(check_engine, OmegaConf.to_container(config.sweep, resolve=True))
+    problems.attempt(refuse, fairness_problems(OmegaConf.to_container(config.sweep), overrides))
+    problems.raise_if_any()
     _check_jobs([*_each_value_once(overrides)], config_name, config.sweep.unknown_keys)
     key = sweep_key(overrides, config_name)
     folder = _sweep_folder(config, key)
@@ -173,23 +173,6 @@ def _swept_overrides(config: DictConfig) -> tuple[str, ...]:
     params = OmegaConf.to_container(config.hydra.sweeper, resolve=True).get("params") or {}
     keys = {override.partition("=")[0] for override in typed}
     return (*(f"{key}={value}" for key, value in params.items() if key not in keys), *typed)
-
-
-def _problems_with_settings(settings: DictConfig) -> Iterator[Problem]:
-    given = OmegaConf.to_container(settings)
-    found = [*sweep_problems(given)]
-    yield from found
-    if not found:
-        attempt = Problems()
-        attempt.attempt(_check_engine, settings)
-        yield from attempt.found
-
-
-def _check_engine(settings: DictConfig) -> None:
-    """Refuse what the engine refuses; also an engine without workers, since nothing would run there."""
-    engine: Engine = instantiate(OmegaConf.to_container(settings.engine, resolve=True))
-    if settings.workers or not engine.is_here:
-        engine.check(settings.workers)
 
 
 def _sweep_folder(config: DictConfig, key: str) -> Path:

@@ -31,9 +31,9 @@ from embexp.core.run_folder import (
     write_text,
 )
 from embexp.core.signals import unmasked
-from embexp.errors import ClaimLostError, SkippedJobError, TrackingError, printable
+from embexp.errors import ClaimLostError, SkippedJobError, TrackingError, WorkersCancelled, printable
 from embexp.experiment.sweep_record import end_sweep, job_folders
-from embexp.sweep.coordinator import SweepStopped, is_left
+from embexp.sweep.coordinator import is_left
 from embexp.sweep.start import OPENED, OpenSweep
 from embexp.tracking.outbox import unsent_below
 
@@ -164,7 +164,7 @@ class closing_sweep:  # noqa: N801
             return
         sweep = self.opened[0]
         killed = isinstance(error, SystemExit) and error.code in (130, 143)  # after Ctrl-C and SIGTERM
-        killed |= isinstance(error, SweepStopped)
+        killed |= isinstance(error, WorkersCancelled)
         with sweep.lock:
             if is_left(sweep.folder):
                 print(_LEFT.format(folder=sweep.folder))

@@ -13,7 +13,7 @@ from embexp.core.claims import check_claims
 from embexp.core.run_context import timed
 from embexp.core.run_folder import RESULT, are_numbers, write_json
 from embexp.core.signals import ending_soon, held_back, masked_signal
-from embexp.errors import ClaimLostError, Pruned, Terminated, TrackingError
+from embexp.errors import ClaimLostError, LeftToWorkers, Pruned, Terminated, TrackingError, WorkersCancelled
 from embexp.protocols import Tracker
 from embexp.tracking.outbox import Outbox, behind
 
@@ -162,10 +162,10 @@ class Journal:
             raise masked from error
 
     def _close(self, error: BaseException | None) -> None:
-        if isinstance(error, ClaimLostError):  # folder and tracker are another process's
+        if isinstance(error, ClaimLostError | LeftToWorkers):  # another process has it, or will close it
             return
         check_claims(self.folder, strict=True)
-        is_stopped = isinstance(error, KeyboardInterrupt | Terminated | Pruned)
+        is_stopped = isinstance(error, KeyboardInterrupt | Terminated | WorkersCancelled | Pruned)
         status = "FINISHED" if error is None else "KILLED" if is_stopped else "FAILED"
         self.result["run"]["status"] = status
         if isinstance(error, Pruned):

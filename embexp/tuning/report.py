@@ -24,6 +24,12 @@ _Row = Mapping[str, Any]  # trial, state, value (None where it has none), drawn 
 _OUTCOME = 24  # columns of what is said of a trial in a narrow terminal; trials.md has all of it
 
 
+def _command_of(search: OpenStudy, trial: "FrozenTrial") -> str:
+    """What to type for a run with a trial's values."""
+    fixed = [each for each in search.fixed if not each.startswith(("sweep.", "sweep/"))]
+    return shell_command("", map(shlex.quote, [*fixed, *sampled_overrides(search, trial)]))
+
+
 def _study_tables(rows: Sequence[_Row], metric: str) -> list[Table]:
     """All trials, from the best to the worst, then those that were stopped or failed; with ever fewer of their values.
 
@@ -148,7 +154,7 @@ def _best_lines(search: OpenStudy, best: "FrozenTrial", num_trials: int, metric:
         ("best", f"trial {best.number}, {metric} {best.value:.4f}: {' '.join(sampled_overrides(search, best, shown))}"),
         ("result", f"{primary['key']} {primary['trained']:.4f}, {verdict}: {primary['verdict']}"),
         ("note", f"the best of {num_trials} trials was picked on dev, so its value there is flattered; {honest}"),
-        ("again", shell_command("", map(shlex.quote, [*search.fixed, *sampled_overrides(search, best)]))),
+        ("again", _command_of(search, best)),
         ("model", result["model_path"]),
     ]
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 _STUDY = "study.json"
+TRIALS = "trials"  # in a study's folder
+SHORT_ID = 8
 _ELSEWHERE = ("trials", "tune.storage", "tracking")  # keys that change neither the trials nor their results
 
 
@@ -84,7 +86,7 @@ def is_begun(folder: Path, key: str) -> bool:
     return True
 
 
-_DATABASE = "study.db"
+DATABASE = "study.db"
 # Attributes of a trial: where its run is, that of which trial it is, why it failed, at which steps it was measured.
 FOLDER, TWIN, ERROR, STEPS = "folder", "twin", "error", "steps"
 STATES = {  # Optuna's, and what a person calls them
@@ -123,7 +125,7 @@ class OpenStudy:
 
     def run_folder(self, trial: "Trial | FrozenTrial") -> Path:
         """Where the run of a trial is, or will be."""
-        return Path(trial.user_attrs.get(FOLDER, self.folder / "trials" / str(trial.number)))
+        return Path(trial.user_attrs.get(FOLDER, self.folder / TRIALS / str(trial.number)))
 
 
 def open_study(folder: Path, key: str, storage: str | None, pruner: Mapping[str, Any]) -> "Study":
@@ -136,12 +138,12 @@ def open_study(folder: Path, key: str, storage: str | None, pruner: Mapping[str,
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    url = storage or f"sqlite:///{folder.resolve() / _DATABASE}"
+    url = storage or f"sqlite:///{folder.resolve() / DATABASE}"
     look = {"study_name": f"embexp-{key}", "direction": "maximize", "pruner": instantiate(pruner)}
     try:
         with held(folder, "study", waits=True):
             if storage is None:
-                _make_database(folder.resolve() / _DATABASE)
+                _make_database(folder.resolve() / DATABASE)
             return optuna.create_study(storage=url, load_if_exists=True, **look)
     except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
         driver = lack_of("postgres") if isinstance(error, ImportError) and url.startswith("postgres") else None
@@ -153,6 +155,23 @@ def open_study(folder: Path, key: str, storage: str | None, pruner: Mapping[str,
             expected="a SQLAlchemy URL of a database that answers; without one the study's folder keeps the trials",
             fix=(driver.fix, *other) if driver else other,
         ) from error
+
+
+def open_search(
+    settings: Mapping[str, Any], key: str, fixed: Sequence[str], space: Sequence[Dimension], folder: Path
+) -> OpenStudy:
+    """The study of a configuration, as every process opens it that works on it."""
+    tuning = settings["tune"]
+    return OpenStudy(
+        id=key[:SHORT_ID],
+        study=open_study(folder, key, tuning["storage"], tuning["pruner"]),
+        folder=folder,
+        space=space,
+        fixed=fixed,
+        trials=settings["trials"],
+        sampler=tuning["sampler"],
+        seed=tuning["seed"],
+    )
 
 
 def _make_database(path: Path) -> None:
@@ -206,20 +225,35 @@ def _interrupted(search: OpenStudy, hold: ExitStack, waits: bool = False) -> "Tr
                 hold.callback(drop, claim)
             else:
                 continue
-            return Trial(search.study, frozen._trial_id)  # Optuna has no other way to resume a trial
+            return Trial(search.study, frozen._trial_id)
     return None
 
 
 def _fresh(search: OpenStudy, hold: ExitStack) -> "Trial | None":
-    number = len(search.known())
-    if number >= search.trials:
+    if len(search.known()) >= search.trials:
         return None
-    search.study.sampler = _sampler_of(search, number, "")  # some samplers prepare a trial before it samples
-    trial = search.study.ask()
+    trial = _begin_trial(search)
     hold.enter_context(held(search.run_folder(trial)))
+    return trial
+
+
+def _begin_trial(search: OpenStudy) -> "Trial":
+    """One more trial, with its values."""
+    search.study.sampler = _sampler_of(search, len(search.known()), "")  # some prepare a trial before it samples
+    trial = search.study.ask()
     sample_values(search, trial)
     trial.set_user_attr(FOLDER, str(search.run_folder(trial)))
     return trial
+
+
+def trial_of(search: OpenStudy, number: int) -> "Trial":
+    """The trial of that number; it is begun where it is missing, and so are those before it."""
+    from optuna.trial import Trial
+
+    with held(search.folder, "study", waits=True):
+        while len(search.known()) <= number:
+            _begin_trial(search)
+    return Trial(search.study, search.known()[number]._trial_id)  # Optuna has no other way to resume a trial
 
 
 def sample_values(search: OpenStudy, trial: "Trial") -> None:

@@ -78,11 +78,11 @@ def run_trials(search: OpenStudy, new_context: Callable[[], RunContext], show: C
             sample_values(search, trial)
             with only_warnings(warned), progress_of(f"trial {trial.number}"):
                 logger.info("trial %s: %s", trial.number, " ".join(sampled_overrides(search, trial, shown)))
-                ended = _run_trial(search, trial, new_context())
+                ended = run_trial(search, trial, new_context())
             show(ended)
 
 
-def _run_trial(search: OpenStudy, trial: "Trial", context: RunContext) -> "FrozenTrial":
+def run_trial(search: OpenStudy, trial: "Trial", context: RunContext) -> "FrozenTrial":
     """One trial from its beginning, or from where it was interrupted, to its report to Optuna.
 
     A trial that does not fit or whose training fails is a failure of its own and ends no study. Errors that are not its
@@ -96,16 +96,16 @@ def _run_trial(search: OpenStudy, trial: "Trial", context: RunContext) -> "Froze
     except Pruned:
         return search.study.tell(trial, state=TrialState.PRUNED)
     except UnreadableError as error:
-        return _failed(search, trial, error)
+        return failed(search, trial, error)
     except (TrackingError, ConfigError) as error:
         if isinstance(error, TrackingError) or (search.run_folder(trial) / RECORD).is_file():
             raise
-        return _failed(search, trial, error)
+        return failed(search, trial, error)
     except (*MISTAKES, OutOfMemoryError) as error:
-        return _failed(search, trial, error)
+        return failed(search, trial, error)
 
 
-def _failed(search: OpenStudy, trial: "Trial", error: Exception) -> "FrozenTrial":
+def failed(search: OpenStudy, trial: "Trial", error: Exception) -> "FrozenTrial":
     from optuna.trial import TrialState
 
     trial.set_user_attr(ERROR, f"{type(error).__name__}: {explain(error)}")

@@ -24,21 +24,25 @@ import slurm_cluster  # noqa: E402
 CELLS = 24
 TYPED = ("-m", "model=tiny", "trainer=smoke", "tracking=none", "evaluator.sts.resamples=200", "sweep.workers=2")
 TYPED += (f"seed=range({CELLS})",)
-NO_TRACKER = {"_target_": "embexp.tracking.run_parts.NullTracker"}
 
 
 @dataclass
 class Sleeper:
-    """Has of a JobRunner what workers use; a job sleeps."""
+    """Has of a `Runner` what workers use; a job sleeps."""
 
+    place: Path
     config: Any
     seconds: float
+    id, root = f"bench{os.getpid()}", "sweeps"
 
     def folder(self, job: Any) -> Path:
-        return Path(self.config.hydra.sweep.dir) / str(job.number)
+        return self.place / str(job.number)
 
-    def tracking(self) -> dict[str, Any]:
-        return NO_TRACKER
+    def stores(self) -> dict[str, str]:
+        return {}
+
+    def again(self) -> None:
+        """Nothing goes on without the benchmark."""
 
     def run(self, job: Any) -> Any:
         from embexp.sweep.jobs import Outcome
@@ -76,13 +80,13 @@ def of_sleeping(name: str, folder: Path, seconds: float) -> list[float]:
     engine = instantiate(OmegaConf.to_container(compose([f"sweep/engine={name}"]).sweep, resolve=False)["engine"] | (
         {"gpus": []} if name == "local" else {}
     ))  # fmt: skip
-    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}, "tracking": NO_TRACKER})
     jobs = [Job(number, (f"seed={number}",)) for number in range(CELLS)]
     times = [time.monotonic()]
     names = {job.number: job.overrides[0] for job in jobs}
-    engine.begin(f"bench{os.getpid()}", folder)
+    sleeper = engines.Sleeper(folder, OmegaConf.create(), seconds)
+    engine.begin(sleeper.id, folder)
     progress = Progress(names, 2, lambda _: times.append(time.monotonic()))
-    _Coordinator(engine, engines.Sleeper(config, seconds), jobs, 2, progress).run()
+    _Coordinator(engine, sleeper, jobs, 2, progress).run()
     return times
 
 

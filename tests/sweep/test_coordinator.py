@@ -14,9 +14,9 @@ from embexp.core import claims
 from embexp.core.claim_files import ENGINE_JOB
 from embexp.core.claims import break_claim, holder, is_held, take
 from embexp.core.run_folder import read_json
-from embexp.errors import EngineError
+from embexp.errors import EngineError, WorkersCancelled
 from embexp.sweep import coordinator
-from embexp.sweep.coordinator import SweepStopped, _command_again, _Coordinator, is_left
+from embexp.sweep.coordinator import _command_again, _Coordinator, is_left
 from embexp.sweep.jobs import Job, JobRunner, Outcome
 from embexp.sweep.progress import Progress
 from embexp.sweep.slots import ENGINE, JOB, REFUSED, End, _take_and_do, packed, unpacked, write_end
@@ -237,7 +237,7 @@ def test_what_was_typed_to_be_cancelled_is(follow, tmp_path):
     engine = ByHand()
     engine.workers = {"hand:here/0": "running"}
     engine.then = "cancel"
-    with pytest.raises(SweepStopped):
+    with pytest.raises(WorkersCancelled):
         follow(engine)
     assert engine.workers == {"hand:here/0": "cancelled"}
     assert not is_left(tmp_path)
@@ -291,6 +291,8 @@ def test_a_job_that_a_worker_of_an_earlier_command_has_left_is_free_after_a_leas
 class Runner:
     """Runs a job at once."""
 
+    place = Path()
+
     def folder(self, job):
         return Path(str(job.number))
 
@@ -305,10 +307,10 @@ def test_a_worker_leaves_a_job_whose_worker_died_to_who_counts_the_death(tmp_pat
     subprocess.run([sys.executable, "-c", dies], env=os.environ | {ENGINE_JOB: "slurm:a/1"}, check=False)
     dead = holder(Path("0"), JOB)
     assert (dead.job, is_held(Path("0"), JOB)) == ("slurm:a/1", False)
-    assert not _take_and_do(Runner(), Job(0, ()), Path(), lambda owner: owner.job == "slurm:a/2")
+    assert not _take_and_do(Runner(), Job(0, ()), lambda owner: owner.job == "slurm:a/2")
     assert not Path(ENGINE, "0.json").exists()
     break_claim(Path("0"), lambda owner: owner == dead, JOB)
-    assert _take_and_do(Runner(), Job(0, ()), Path(), lambda owner: owner.job == "slurm:a/2")
+    assert _take_and_do(Runner(), Job(0, ()), lambda owner: owner.job == "slurm:a/2")
     assert read_json(Path(ENGINE, "0.json"))["value"] == 0.5
 
 
@@ -316,7 +318,8 @@ def test_a_worker_leaves_a_job_whose_worker_died_to_who_counts_the_death(tmp_pat
 def test_who_closes_a_sweep_names_its_folder_as_the_command_did(sweep, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     TYPED.set(("-m", "seed=1,2", f"hydra.sweep.dir={sweep}", "sweep.engine.then=wait"))
-    work, secrets = _command_again(Path(sweep))
-    arguments, directory = unpacked(*work.args)
-    assert (directory, secrets) == (str(tmp_path), {})
+    runner = JobRunner(None, None, OmegaConf.create({"hydra": {"sweep": {"dir": sweep}}}))
+    work, secrets = _command_again(*runner.again())
+    module, arguments, directory = unpacked(*work.args)
+    assert (module, directory, secrets) == ("embexp", str(tmp_path), {})
     assert arguments == ["-m", "seed=1,2", f'hydra.sweep.dir="{sweep}"', "sweep.engine.then=leave"]

@@ -13,12 +13,12 @@ from conftest import TINY
 from killed_runs import assert_same_end, measured
 from typed_commands import Typed, typed
 
-from embexp.config.compose import compose
+from embexp.config.compose import compose, resolve
 from embexp.core.claims import holder
 from embexp.engines.ray import RayEngine, _lacking
 from embexp.errors import ConfigError, EngineError
+from embexp.sweep.coordinator import check_engine
 from embexp.sweep.slots import JOB
-from embexp.sweep.start import _problems_with_settings
 
 GRID = ("-m", *TINY, "tracking=none", "loss=mnrl,cosent", "seed=1,2", "trainer.max_steps=60", "trainer.eval_steps=10")
 GRID += ("trainer.save_steps=10", "sweep.workers=2", "hydra.sweep.dir=sweep")
@@ -137,9 +137,11 @@ def test_a_need_below_0_is_refused(given):
 
 def test_without_workers_ray_has_nothing_to_do():
     pytest.importorskip("ray")
-    (problem,) = _problems_with_settings(compose(["sweep/engine=ray"]).sweep)
+    with pytest.raises(ConfigError) as refusal:
+        check_engine(resolve(compose(["sweep/engine=ray"]))["sweep"])
+    (problem,) = refusal.value.problems
     assert (problem.key, problem.given, problem.fix) == ("sweep.workers", 0, ("sweep.workers=4",))
-    assert [*_problems_with_settings(compose(["sweep/engine=ray", *problem.fix]).sweep)] == []
+    check_engine(resolve(compose(["sweep/engine=ray", *problem.fix]))["sweep"])
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "localhost", "[::1]:1", "nobody.invalid:6379"])

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from embexp.errors import ConfigError, EngineError
 from embexp.sweep import shared as module
 from embexp.sweep.jobs import Job, JobRunner
-from embexp.sweep.shared import check_shared, check_store, share, store_problem
+from embexp.sweep.shared import check_shared, check_stores, share, store_problem
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def shared(tmp_path, monkeypatch):
     config = {"paths": {"data": "data", "cache": None}, "dataset": {"paths": ["my rows.csv"]}, "hydra": {"x": "data"}}
     jobs = [Job(0, ("model.path=data", "seed=1")), Job(1, ("dataset='my rows.csv'", "seed=2"))]
     runner = JobRunner(None, None, OmegaConf.create(config))
-    return share(runner, jobs, Path("sweeps/2026/10/engine"), "http://tracking.example:5000")
+    return share(runner, jobs, Path("sweeps/2026/10/engine"), {"tracking.uri": "http://tracking.example:5000"})
 
 
 def test_a_worker_that_finds_everything_works_in_the_sweeps_directory(shared, monkeypatch, tmp_path):
@@ -36,7 +36,7 @@ def test_a_worker_that_finds_everything_works_in_the_sweeps_directory(shared, mo
 
 
 def test_workers_of_an_earlier_process_know_the_folder_still(shared):
-    again = share(JobRunner(None, None, OmegaConf.create({})), [], shared.folder, "")
+    again = share(JobRunner(None, None, OmegaConf.create({})), [], shared.folder, {})
     assert again.token == shared.token
     check_shared(shared)
 
@@ -81,10 +81,10 @@ def no_ray_there(shared):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (no_folder, r"sweep's folder .*/sweeps/2026/10 of .* cannot be used on .*No such file"),
+        (no_folder, r"The folder .*/sweeps/2026/10 of .* cannot be used on .*No such file"),
         (
             another_folder,
-            r"sweep's folder .* cannot be used on .* Expected a folder of a file system that all machines",
+            r"The folder .* cannot be used on .* Expected a folder of a file system that all machines",
         ),
         (no_rows, r"Not as on .*: my rows.csv"),
         (other_rows, r"Not as on .*: my rows.csv"),
@@ -93,8 +93,11 @@ def no_ray_there(shared):
         (no_ray_there, r"faiss-gpu 1 is now None"),
         (changed(code="another"), r"embexp on .* has other code"),
         (changed(directory="/no such folder"), r"The working directory /no such folder of .* cannot be used"),
-        (changed(machine="another", store="http://127.0.0.1:5000"), r"an address that every machine has for itself"),
-        (changed(machine="another", store="sqlite:///mlflow.db"), r"is a file of one machine"),
+        (
+            changed(machine="another", stores={"tracking.uri": "http://127.0.0.1:5000"}),
+            r"an address that every machine has for itself",
+        ),
+        (changed(machine="another", stores={"tracking.uri": "sqlite:///mlflow.db"}), r"is a file of one machine"),
     ],
 )
 def test_a_worker_says_what_it_lacks_before_it_takes_a_job(shared, change, said):
@@ -117,16 +120,17 @@ def test_a_folder_that_cannot_be_written_is_none(shared):
 
 @pytest.mark.parametrize("store", ["http://127.0.0.1:5000", "postgresql+psycopg://u@localhost/db", "postgresql:///db"])
 def test_a_store_of_this_machine_is_warned_of_where_workers_may_be_elsewhere(store):
-    assert "every machine has for itself" in check_store(store, is_here=False)
-    assert check_store(store, is_here=True) == ""
+    (warning,) = check_stores({"tracking.uri": store}, is_here=False)
+    assert "every machine has for itself" in warning
+    assert check_stores({"tracking.uri": store}, is_here=True) == []
 
 
 @pytest.mark.parametrize("store", ["sqlite:///mlflow.db", "sqlite:////shared/mlflow.db", "sqlite:///C:/mlflow.db"])
 def test_a_store_in_a_file_is_refused_where_workers_may_be_elsewhere(store):
-    assert check_store(store, is_here=True) == ""
+    assert check_stores({"tracking.uri": store}, is_here=True) == []
     with pytest.raises(ConfigError, match=r"mlflow server --host 0.0.0.0.*\nhint: type tracking.uri=") as found:
-        check_store(store, is_here=False)
+        check_stores({"tracking.uri": store}, is_here=False)
     for fix in found.value.problems[0].fix:  # what it says to type is not refused
         uri = re.fullmatch(r"tracking.uri=(.*)|tracking=none", fix)[1] or ""
-        assert check_store(uri, is_here=False) == ""
+        assert check_stores({"tracking.uri": uri}, is_here=False) == []
         assert store_problem(uri) is None
