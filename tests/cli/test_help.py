@@ -47,7 +47,7 @@ def test_the_first_page_is_short_and_names_all_commands_and_groups(page):
     starts = [line.split()[0] for line in lines if line.startswith("  ")]
     assert {*COMMANDS} <= {*starts}
     assert {group.name for group in groups_of()} <= {*starts}
-    assert "  loss           [mnrl] angle, auto, batch_all, batch_hard, ... (28)" in lines
+    assert "  loss           [mnrl] angle, auto, batch_all, batch_hard, ... (29)" in lines
     assert "  embexp --help loss=mnrl  an option: its keys" in lines
 
 

@@ -134,6 +134,6 @@ def test_a_trial_whose_files_are_damaged_fails_alone(tmp_path, monkeypatch):
     attributes, states = {}, []
     study = SimpleNamespace(tell=lambda trial, value=None, state=None: states.append(state.name))
     trial = SimpleNamespace(set_user_attr=attributes.__setitem__)
-    trials._run_trial(SimpleNamespace(study=study, run_folder=lambda trial: tmp_path), trial, None)
+    trials.run_trial(SimpleNamespace(study=study, run_folder=lambda trial: tmp_path), trial, None)
     assert states == ["FAIL"]
     assert f"{tmp_path / RESULT}: cannot be read" in attributes[trials.ERROR]
