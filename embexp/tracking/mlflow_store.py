@@ -112,13 +112,19 @@ def said_by(error: BaseException) -> str:
     return (text.splitlines() or [type(error).__name__])[0]
 
 
+# How databases say that they do not let one in: PostgreSQL (four of its causes), MySQL.
+_LOGIN_REFUSED = re.compile(
+    r"authentication failed|no password supplied|no pg_hba.conf entry|role .* does not exist|Access denied for user"
+)
+
+
 def _remedy(error: BaseException, uri: str, named_by: str) -> tuple[str, tuple[str, ...]]:
     """What was expected of a store that fails so, and what to type besides leaving it out."""
     code, said = getattr(error, "error_code", ""), str(error)
     if isinstance(error, ImportError):
         driver = lack_of("postgres") if uri.startswith("postgres") else None
         return f"an installed driver for the database of {named_by}", (driver.fix,) if driver else ()
-    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "password authentication failed" in said:
+    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or _LOGIN_REFUSED.search(said):
         login = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         login = login if uri.startswith("http") else f"the user and the password in {named_by}"
         return f"a login that the store accepts ({login}), or a run without a store", ()

@@ -10,6 +10,7 @@ import pytest
 
 from embexp.core import file_contents
 from embexp.errors import ConfigError, TrackingError
+from embexp.tracking import mlflow_store
 from embexp.tracking.mlflow_tracker import PARENT_TAG, MlflowTracker
 from embexp.tracking.run_records import NOTE_FILE, NOTE_TAG
 from embexp.tracking.store_limits import allowed_name
@@ -357,6 +358,23 @@ def test_a_server_that_does_not_answer_gives_a_message_that_says_what_to_do(monk
     tracker = MlflowTracker("http://127.0.0.1:9", "toy", True, "weights", telemetry=False)
     with pytest.raises(TrackingError, match=r"MLflow at http://127\.0\.0\.1:9 failed in prepare.*\nhint: .*=none"):
         tracker.prepare()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'FATAL:  password authentication failed for user "me"',
+        "fe_sendauth: no password supplied",
+        'FATAL:  role "nobody" does not exist',
+        'FATAL:  no pg_hba.conf entry for host "10.0.0.7", user "me", database "mlflow", no encryption',
+        "(1045, \"Access denied for user 'me'@'10.0.0.7' (using password: YES)\")",
+    ],
+)
+def test_a_database_that_lets_nobody_in_wants_a_login(said):
+    expected, _ = mlflow_store._remedy(OSError(f"connection failed: {said}"), "postgresql://me@db", "tracking.uri")
+    assert expected == (
+        "a login that the store accepts (the user and the password in tracking.uri), or a run without a store"
+    )
 
 
 def test_an_unknown_checkpoint_setting_is_refused():
