@@ -205,12 +205,24 @@ class ModelKeys(CallKeys):
         scripts: the writing systems that its tokenizer knows; any where it is made from the training texts.
         learning_rate: what suits a model of this kind: trainer.learning_rate where none is typed.
         language_model: true for one that was not yet trained to embed texts; others are proposed before it.
+        source: the page that says what the keys after this one say.
+        licence: of the weights, as the Hub names it; what it forbids is a warning before they are fetched.
+        gated: true where the Hub gives the weights only to those who accepted the licence on that page.
+        width: numbers in an embedding.
+        length: the most tokens that it was made to read.
+        loss: the loss that suits it, an option of the group loss.
     """
 
     what: ClassVar[str] = "a model"
     scripts: tuple[_Script, ...] = ()
     language_model: bool = False
     learning_rate: Annotated[float, LegalValues(above=0)] | None = None
+    source: str = ""
+    licence: str = ""
+    gated: bool = False
+    width: Annotated[int, COUNT] | None = None
+    length: Annotated[int, COUNT] | None = None
+    loss: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """An evaluator of a task: encodes the texts, computes the measures of every form, and keeps every example."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, Required, TypedDict
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Required, TypedDict
 import numpy
 
 from embexp.core.arguments import RESAMPLES, LegalValues, problems_with, refuse
-from embexp.data.dataset import EmbeddingDataset
+from embexp.data.dataset import EmbeddingDataset, Prompts
 from embexp.errors import ConfigError, DataError, Problem, listed
 from embexp.evaluation.metrics import Measure, value_of
 from embexp.evaluation.scores import ID, Positives, Scores
@@ -176,7 +177,7 @@ class ExampleEvaluator:
     ) -> None:
         refuse(problems_with("resamples", resamples, RESAMPLES, such_as=2000), under=f"evaluator.{name}")
         self.name = name
-        self.dataset = with_row_prompts(dataset)
+        self._read, self.dataset = dataset, with_row_prompts(dataset)
         self.task = task
         self.resamples = resamples
         self.forms = _combine_forms(name, dimensions, precisions)
@@ -188,6 +189,15 @@ class ExampleEvaluator:
         self.primary_metric = task.headline[0]
         unseen = (f"{self.primary_metric}_{NO_LEAKS}",) if self.leaked else ()
         self.headline_metrics = (*task.headline, *unseen)
+
+    def with_prompts(self, prompts: Prompts) -> "ExampleEvaluator":
+        """The evaluator with prompts of a model before its texts; the same where its data bring prompts."""
+        if self._read.prompts.named:
+            return self
+        made = copy.copy(self)
+        in_text = self._read.prompts.in_text
+        made.dataset = with_row_prompts(replace(self._read, prompts=replace(prompts, in_text=in_text)))
+        return made
 
     def _check(self) -> None:
         if not self.splits:

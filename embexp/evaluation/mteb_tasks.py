@@ -11,6 +11,7 @@ import numpy
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.environment import lack_of
+from embexp.data.dataset import Prompts
 from embexp.errors import ConfigError, DataError, Problem, did_you_mean, listed
 from embexp.evaluation.scores import ID, Positives, Scores
 from embexp.protocols import Encoder
@@ -143,6 +144,14 @@ class _MtebEvaluator:
         self.metric_names = tuple(task.metadata.name for task in tasks)
         self.primary_metric = self.metric_names[0]
         self.headline_metrics = self.metric_names
+
+    def with_prompts(self, prompts: Prompts) -> "_MtebEvaluator":
+        """The evaluator with prompts of a model before its texts; the same where prompts were given."""
+        if self.prompts is not None:
+            return self
+        sides = {"query": "query", "document": "positives", "": "text"}  # "": of tasks without sides
+        found = {side: prompts.prompt_for(column) or "" for side, column in sides.items()}
+        return _MtebEvaluator(self.name, self.tasks, found)
 
     def texts(self, split: str) -> dict[str | None, list[str]]:
         """None: mteb gives its texts only when they are encoded."""

@@ -24,6 +24,7 @@ from embexp.evaluation.scores import Evaluator
 from embexp.experiment.datasets import DataBuilder, builder_of, dataset_name
 from embexp.experiment.evaluators import plan_evaluators
 from embexp.experiment.mixtures import configure_part, parts_of
+from embexp.experiment.presets import model_prompts, prompted, prompted_evaluators
 from embexp.experiment.resume import check_run_is_trusted
 from embexp.experiment.routing import plan_stage
 from embexp.experiment.stage_config import MAIN
@@ -88,10 +89,11 @@ def _evaluators_and_data(config: _Node, names: Mapping[str, str]) -> tuple[tuple
     """The run's evaluators and the data of its main stage, built anew as its plan did."""
     builder, problems = builder_of(config), Problems()
     stages = [configure_part(name, node, config, names, builder) for name, node in parts_of(config)]
-    trained_on = [plan_stage(stage, Path(stage.name)).dataset for stage in stages]
+    prompts = model_prompts(instantiate(config["model"]), config["evaluator"])
+    trained_on = [prompted(plan_stage(stage, Path(stage.name)).dataset, prompts) for stage in stages]
     evaluators, _, _ = plan_evaluators(config, names["dataset"], trained_on, builder, problems)
     problems.raise_if_any()
-    return evaluators, trained_on[-1]
+    return prompted_evaluators(evaluators, prompts), trained_on[-1]
 
 
 def _of_model(config: _Node, choices: Mapping[str, Any]) -> TrainedModel:

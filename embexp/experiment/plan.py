@@ -19,6 +19,7 @@ from embexp.core.run_context import (
     run_part,
     timed,
 )
+from embexp.data.dataset import Prompts
 from embexp.errors import ConfigError, DataError, ModelError, Problem, Problems, listed
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import check_stage, check_steps_of
@@ -52,8 +53,15 @@ from embexp.experiment.mixtures import (
     with_losses_of_parts,
     with_mixture,
 )
+from embexp.experiment.presets import (
+    model_prompts,
+    preset_warnings,
+    prompt_findings,
+    prompted_evaluators,
+    prompted_stage,
+)
 from embexp.experiment.routing import check_route, plan_stage
-from embexp.experiment.settings_checks import Findings, check_settings, setting_problems, usual_learning_rate
+from embexp.experiment.settings_checks import Findings, check_settings, merged, setting_problems, usual_learning_rate
 from embexp.experiment.stage_config import (
     StageConfig,
     check_stages,
@@ -64,6 +72,7 @@ from embexp.experiment.stage_config import (
 from embexp.experiment.unknown_tokens import base_name, check_models, check_step_models
 from embexp.exports.delivery import Export, check_shared_base, plan_exports
 from embexp.losses.spec import is_auto
+from embexp.models.weights import refuse_unreachable
 from embexp.protocols import BaseModel, Tracker
 from embexp.steps.conversions.conversion import NEEDED, default_settings
 from embexp.training.embedding_training import check_precision, check_processes
@@ -232,6 +241,7 @@ def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[s
     """Second round: data and weights are found, rows are read, converted and checked. Returns parts of the plan."""
     config, names, model, builder = planning.config, planning.names, planning.model, planning.builder
     if place := problems.attempt(model.locate):
+        problems.attempt(refuse_unreachable, place)
         problems.attempt(check_shared_base, planning.exports, model, place)
     for stage in planning.stages:
         planning.of_stage(stage, problems).attempt(stage.spec.locate)
@@ -239,7 +249,8 @@ def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[s
         import_data_libraries()
     if any(is_costly(stage.node["dataset"]) for stage in planning.stages):
         _check_before_costly_steps(planning, problems)
-    stages, warnings = _plan_stages(planning, folder, place, problems)
+    prompts = problems.attempt(model_prompts, model, config["evaluator"])
+    stages, warnings = _plan_stages(planning, folder, place, prompts, problems)
     trained_on = [part.dataset for stage in stages for part in stage.parts]
     evaluators, primary, leaks = plan_evaluators(config, names["dataset"], trained_on, builder, problems)
     evaluator, metric = primary or ("", "")
@@ -248,11 +259,11 @@ def _check_rows(planning: _Planning, folder: Path, problems: Problems) -> dict[s
     return {
         "model_place": place,
         "stages": stages,
-        "evaluators": evaluators,
+        "evaluators": prompted_evaluators(evaluators, prompts),
         "primary_evaluator": evaluator,
         "primary_metric": metric,
         "tracker": problems.attempt(_instantiate_at, "tracking", config),
-        "warnings": (*warnings, *leaks, *unknown.warnings),
+        "warnings": (*warnings, *leaks, *unknown.warnings, *preset_warnings(config, names["model"], place or {})),
     }
 
 
@@ -278,14 +289,19 @@ def short_names(config: _Node, choices: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _plan_stages(
-    planning: _Planning, folder: Path, place: Mapping[str, str] | None, problems: Problems
+    planning: _Planning,
+    folder: Path,
+    place: Mapping[str, str] | None,
+    prompts: Prompts | None,
+    problems: Problems,
 ) -> tuple[tuple[StagePlan, ...], tuple[Problem, ...]]:
     """The stages whose data could be read, checked, and the warnings about them, each once."""
     parts, warnings = [], Problems()
     for config in planning.stages:
         mine = planning.of_stage(config, problems)
         if part := mine.attempt(plan_stage, config, folder / "stages" / config.name):
-            findings = check_stage(part, planning.model, place)
+            part = prompted_stage(part, prompts)
+            findings = merged((check_stage(part, planning.model, place), prompt_findings(part.dataset, prompts)))
             mine.add((*findings.errors, *unvaried_split(part, planning.config)), DataError)
             planning.of_stage(config, warnings).add(findings.warnings, DataError)
             parts.append(part)

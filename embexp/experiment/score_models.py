@@ -16,6 +16,7 @@ from embexp.core.environment import environment_tags
 from embexp.core.escaping import output_console, say
 from embexp.core.run_context import import_data_libraries, import_training_libraries
 from embexp.core.run_folder import write_json, write_text
+from embexp.data.dataset import Prompts
 from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
@@ -24,15 +25,16 @@ from embexp.experiment.datasets import builder_of, dataset_name, stand_in_warnin
 from embexp.experiment.evaluation_data import split_for_evaluation, with_evaluators
 from embexp.experiment.evaluators import check_data_of_evaluators, check_evaluator, plan_evaluators
 from embexp.experiment.plan import short_names
+from embexp.experiment.presets import model_prompts, prompted_evaluators
 from embexp.experiment.scoring import (
     BOTH,
     AllScores,
+    all_texts,
     base_encoder,
     encoding_costs,
     metrics_of,
     score_all,
     score_served,
-    texts_of,
 )
 from embexp.experiment.unknown_tokens import UNKNOWN, evaluation_warnings, unknown_tokens
 from embexp.models.served import ServedModel
@@ -53,12 +55,14 @@ class Candidate:
     Attributes:
         place: where its weights come from.
         config: the resolved configuration with this model.
+        prompts: what it wants before texts.
     """
 
     name: str
     model: BaseModel
     place: Mapping[str, str]
     config: _Node
+    prompts: Prompts | None
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ def plan_evaluation(composed: Sequence[tuple[DictConfig, dict[str, Any]]], folde
     for evaluator in first["evaluator"] or {}:
         problems.attempt(check_evaluator, evaluator, first, name, builder)
     candidates = [
-        problems.attempt(_candidate, config, choices) for config, (_, choices) in zip(resolved, composed, strict=True)
+        problems.attempt(_candidate, config | {"evaluator": first["evaluator"]}, choices)
+        for config, (_, choices) in zip(resolved, composed, strict=True)
     ]
     problems.raise_if_any()
     names = [candidate.name for candidate in candidates]
@@ -126,7 +131,8 @@ def _of_test(config: dict[str, Any]) -> dict[str, Any]:
 
 def _candidate(config: _Node, choices: Mapping[str, Any]) -> Candidate:
     model = instantiate(config["model"])
-    return Candidate(_model_name(config, choices, model), model, model.locate(), config)
+    prompts = model_prompts(model, config["evaluator"])
+    return Candidate(_model_name(config, choices, model), model, model.locate(), config, prompts)
 
 
 def _model_name(config: _Node, choices: Mapping[str, Any], model: BaseModel) -> str:
@@ -225,23 +231,15 @@ def score_model(plan: EvaluationPlan, number: int, parent: str) -> Scored:
 def _score_loaded(
     plan: EvaluationPlan, candidate: Candidate, folder: Path
 ) -> tuple[AllScores, dict[str, float], Mapping[str, UnknownTokens]]:
-    model = candidate.model.load(lambda: _all_texts(plan.evaluators), folder)
+    evaluators = prompted_evaluators(plan.evaluators, candidate.prompts)
+    texts = all_texts(evaluators)
+    model = candidate.model.load(lambda: texts, folder)
     count = unknown_by_model(model)
-    unknown = unknown_tokens(count, (), plan.evaluators) if count else {}
-    for warning in evaluation_warnings(unknown, candidate.name, _all_texts(plan.evaluators)):
+    unknown = unknown_tokens(count, (), evaluators) if count else {}
+    for warning in evaluation_warnings(unknown, candidate.name, texts):
         logger.warning("%s", warning)
-    scores = score_all(plan.evaluators, base_encoder(candidate.config, candidate.place, model), BOTH)
-    return scores, encoding_costs(model, _all_texts(plan.evaluators)[: plan.speed_texts]), unknown
-
-
-def _all_texts(evaluators: Sequence[Evaluator]) -> list[str]:
-    """The distinct texts of all evaluators, in their order."""
-    found: dict[str, None] = {}
-    for split in BOTH:
-        reading = [evaluator for evaluator in evaluators if split in evaluator.splits]
-        for texts in texts_of(reading, split).values():
-            found |= dict.fromkeys(texts)
-    return [*found]
+    scores = score_all(evaluators, base_encoder(candidate.config, candidate.place, model), BOTH)
+    return scores, encoding_costs(model, texts[: plan.speed_texts]), unknown
 
 
 def _rows(

@@ -165,6 +165,13 @@ def texts_of(evaluators: Sequence[Evaluator], split: str) -> dict[str | None, li
     return {prompt: [*texts] for prompt, texts in found.items()}
 
 
+def all_texts(evaluators: Sequence[Evaluator]) -> list[str]:
+    """The distinct texts of all evaluators, in their order."""
+    reading = [(split, [each for each in evaluators if split in each.splits]) for split in BOTH]
+    lists = (texts for split, some in reading for texts in texts_of(some, split).values())
+    return [*dict.fromkeys(text for texts in lists for text in texts)]
+
+
 def _geometry_scores(
     evaluators: Sequence[Evaluator], split: str, memory: MemoryCachedEncoder, texts: Mapping[str | None, list[str]]
 ) -> Scores:

@@ -26,6 +26,7 @@ from embexp.models.tokens import (
 from embexp.protocols import BaseModel
 from embexp.training.stages import StagePlan
 
+_NAMED = 3  # most models from the Hub that are named
 _SAMPLED = 2_000  # most rows of a split whose texts are looked at
 
 
@@ -88,7 +89,7 @@ def _unknown_findings(
     models = {name: hub for name, hub in models_for(scripts, **wanted).items() if name != given}
     here, far = ([name for name, hub in models.items() if hub is is_far] for is_far in (False, True))
     reads = f"a model that reads {' and '.join(scripts) or 'these signs'}"
-    kinds = [*([listed(here)] if here else []), *([f"{listed(far)} (from the Hub)"] if far else [])]
+    kinds = [*([listed(here)] if here else []), *([f"{listed(far[:_NAMED])} (from the Hub)"] if far else [])]
     shares = ", ".join(f"{each} of {place}" for place, each in found.items())
     unread = f"; of {worst.unread:,} of {worst.texts:,} texts it knows nothing" if worst.unread else ""
     text = f"does not know many tokens of the texts: {shares}{unread}"

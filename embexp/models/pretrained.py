@@ -2,7 +2,7 @@
 
 import importlib.util
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from embexp.config.compose import model_named
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.environment import lack_of, pip_install
+from embexp.data.dataset import Prompts
+from embexp.data.sources import hub_is_reachable
 from embexp.errors import ConfigError, ModelError, Problem, listed
 from embexp.models.adapters import LoraAdapter, check_applied, merge_adapter
+from embexp.models.prompts import prompt_problems, prompts_of
 from embexp.models.reading import mask_settings, set_mask, set_reading
-from embexp.models.trained_as import (
-    MASKS,
-    PADDING_SIDES,
-    POOLING_MODES,
-    UNLIKE,
-    argument_problems,
-    misfits,
+from embexp.models.trained_as import MASKS, PADDING_SIDES, POOLING_MODES, UNLIKE, argument_problems, misfits
+from embexp.models.weights import (
+    LOCAL,
+    find_weights,
+    is_adapter,
+    network_config,
+    num_positions,
+    refuse_unreachable,
+    remote_code,
 )
-from embexp.models.weights import LOCAL, find_weights, is_adapter, network_config, num_positions, remote_code
 from embexp.protocols import TextSource
 
 if TYPE_CHECKING:
@@ -103,6 +107,12 @@ class PretrainedModel:
         trust_remote_code: run code that comes with the weights. Never on by itself.
         stand_in: a model by name whose weights are used where this model's are not in a folder or package: to try
             things out without a network.
+        prompts: texts by name that go before texts and are saved with the model; {task} stands for the task. "saved":
+            those that the folder has. None: the model's own default one, where it has one.
+        prompt: which of them: auto (by the task of the first evaluator), sides (query and document), or the name of
+            the one of all texts; None: none.
+        task: what an instruct model is to find.
+        rebuild: makes a folder of the weights in another way where the Hub does not answer.
 
     Raises:
         ConfigError: a value is none of those named here.
@@ -129,6 +139,10 @@ class PretrainedModel:
     adapter: LoraAdapter | None = None
     trust_remote_code: bool = False
     stand_in: str | None = None
+    prompts: Mapping[str, str] | str | None = None
+    prompt: str | None = "auto"
+    task: str | None = None
+    rebuild: Callable[[], dict[str, str]] | None = None
 
     def __post_init__(self) -> None:
         many = self.pooling is not None and not isinstance(self.pooling, str)
@@ -145,7 +159,10 @@ class PretrainedModel:
             *problems_with("dtype", self.dtype, _DTYPES, "float32"),
             *problems_with("attention", self.attention, _ATTENTIONS, "sdpa"),
             *problems_with("forward", self.forward, FORWARDS, "packed"),
+            *prompt_problems(self.prompts, self.prompt, self.task),
         ]
+        if not (self.rebuild is None or callable(self.rebuild)):
+            problems.append(Problem("is nothing to call", "rebuild", self.rebuild, "null", fix=("~rebuild",)))
         refuse(problems, under="model")
 
     @property
@@ -168,6 +185,8 @@ class PretrainedModel:
         place = find_weights(self.id, self.path, self.package, self.revision, self.sha256)
         if self.stand_in and place["source"] in ("cache", "hub"):
             place = model_named("model.stand_in", self.stand_in).locate()
+        elif self.rebuild and place["source"] == "hub" and not self.path and not self.revision:
+            place = place if hub_is_reachable() else {**place, **self.rebuild()}
         if place["source"] in LOCAL:
             folder = Path(place["location"])
             if not self.trust_remote_code and (code := remote_code(folder)):
@@ -189,6 +208,7 @@ class PretrainedModel:
             return
         if self._is_stood_in(place):
             return
+        refuse_unreachable(place)
         found = [*misfits(self, place, place["source"] in LOCAL)]
         if found and self.unlike_training == "refuse":
             raise ModelError(*found)
@@ -207,6 +227,10 @@ class PretrainedModel:
 
     def _is_stood_in(self, place: Mapping[str, str]) -> bool:
         return bool(self.stand_in) and place["id"] != (self.path or self.id)
+
+    def prompts_for(self, kind: str) -> Prompts | None:
+        """What goes before the texts of a task; None leaves it to the saved model."""
+        return prompts_of(self, kind)
 
     def load(self, training_texts: TextSource, folder: Path) -> "SentenceTransformer":
         """The model as sentence-transformers loads it, changed as the arguments say.
@@ -240,7 +264,7 @@ class PretrainedModel:
         if self.mask and not self._is_stood_in(place):
             set_mask(model, self.mask)
         if self.adapter:
-            changed = came_with_adapter or bool(self.adapter.bits)
+            changed = came_with_adapter or bool(self.adapter.bits) or "rebuilt" in place  # which may be deleted
             changed = changed or self.num_layers is not None or self.dtype is not None or self.mask is not None
             _remember_base(model, folder / "base" if changed else None)
             self.adapter.attach(model)
@@ -252,6 +276,8 @@ class PretrainedModel:
 
     def _read(self, place: dict[str, str]) -> "SentenceTransformer":
         from sentence_transformers import SentenceTransformer
+
+        refuse_unreachable(place)
 
         arguments: dict[str, Any] = {"dtype": self.dtype, "attn_implementation": self.attention}
         try:
@@ -319,6 +345,9 @@ def _remember_base(model: "SentenceTransformer", copy: Path | None) -> None:
 
 def _cannot_be_loaded(place: dict[str, str], reason: str) -> Problem:
     text = f"Model {place['location']} ({place['source']}) cannot be loaded: {reason.splitlines()[0]}"
+    if "gated" in reason:
+        expected = "the licence accepted on its page on the Hub, and a token of that account"
+        return Problem(text, expected=expected, fix=("hf auth login", "model.path=<folder>"))
     if "trust_remote_code" in reason:
         note = "It brings code of its own: read it first, and trust it only then"
         return Problem(text, note=note, fix=("model.trust_remote_code=true",))

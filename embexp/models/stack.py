@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from embexp.config.compose import check_arguments, instantiate
 from embexp.core.arguments import LegalValues, problems_with, refuse
+from embexp.data.dataset import Prompts
 from embexp.errors import ConfigError, ModelError, Problem
 from embexp.models.adapters import LoraAdapter, refuse_adapter
 from embexp.models.modules import INPUTS, KINDS, module_class, stack_problems
@@ -42,6 +43,10 @@ class StaticModel:
 
     def __post_init__(self) -> None:
         refuse_adapter(self.adapter or self.source.adapter)
+
+    def prompts_for(self, kind: str) -> Prompts | None:
+        """What goes before the texts of a task, as the source says."""
+        return self.source.prompts_for(kind)
 
     def locate(self) -> dict[str, str]:
         """Where the source's weights come from."""
@@ -107,6 +112,10 @@ class ModuleStack:
     def merges_adapter(self) -> bool:
         """Whether the trained adapter goes into the weights of the model that is kept."""
         return self.base is not None and self.base.merges_adapter
+
+    def prompts_for(self, kind: str) -> Prompts | None:
+        """What goes before the texts of a task, as the base says."""
+        return self.base.prompts_for(kind) if self.base else None
 
     def locate(self) -> dict[str, str]:
         """Where the transformer's weights come from; without one there is nothing to find."""

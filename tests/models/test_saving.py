@@ -19,6 +19,9 @@ FROM_THE_HUB = {
     "mpnet",
     "pretrained",
 }
+FROM_THE_HUB |= {"bge_m3", "e5_mistral_7b", "e5_small", "embeddinggemma_300m", "gte_modernbert_base"}
+FROM_THE_HUB |= {"gte_multilingual_base", "multilingual_e5_base", "multilingual_e5_small", "qwen3_embedding_0_6b"}
+FROM_THE_HUB |= {"paraphrase_multilingual_minilm"}
 OFFLINE = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml") if path.stem not in FROM_THE_HUB)
 WITH_ADAPTER = ["model=minilm model/adapter=lora", "model=minilm_l3 model/adapter=lora model.adapter.merge=true"]
 WITH_ADAPTER += ["model=minilm_dense model/adapter=lora"]
