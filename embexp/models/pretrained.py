@@ -19,6 +19,7 @@ from embexp.models.reading import mask_settings, set_mask, set_reading
 from embexp.models.trained_as import MASKS, PADDING_SIDES, POOLING_MODES, UNLIKE, argument_problems, misfits
 from embexp.models.weights import (
     LOCAL,
+    cannot_be_loaded,
     find_weights,
     is_adapter,
     network_config,
@@ -289,7 +290,7 @@ class PretrainedModel:
                 config_kwargs=mask_settings(self.mask),
             )
         except (OSError, ValueError, ImportError) as error:
-            raise ModelError(_cannot_be_loaded(place, str(error))) from error
+            raise ModelError(cannot_be_loaded(place, str(error))) from error
 
 
 def _keep_first_layers(model: "SentenceTransformer", num_layers: int) -> None:
@@ -341,15 +342,3 @@ def _remember_base(model: "SentenceTransformer", copy: Path | None) -> None:
         network.save_pretrained(copy)
     place = Path(copy or network.name_or_path)
     network.name_or_path = str(place.resolve()) if place.is_dir() else network.name_or_path
-
-
-def _cannot_be_loaded(place: dict[str, str], reason: str) -> Problem:
-    text = f"Model {place['location']} ({place['source']}) cannot be loaded: {reason.splitlines()[0]}"
-    if "gated" in reason:
-        expected = "the licence accepted on its page on the Hub, and a token of that account"
-        return Problem(text, expected=expected, fix=("hf auth login", "model.path=<folder>"))
-    if "trust_remote_code" in reason:
-        note = "It brings code of its own: read it first, and trust it only then"
-        return Problem(text, note=note, fix=("model.trust_remote_code=true",))
-    expected = "weights on disk, in the Hugging Face cache, or a connection to the Hub (minilm needs no network)"
-    return Problem(text, expected=expected, fix=("model.path=<folder>", "model=minilm"))

@@ -125,6 +125,19 @@ def refuse_unreachable(place: Mapping[str, str]) -> None:
         raise ModelError(text, expected=expected, fix=("model.path=<folder>", "model=minilm"))
 
 
+def cannot_be_loaded(place: Mapping[str, str], reason: str) -> Problem:
+    """What a library says of weights that it does not load, with what to do about it."""
+    text = f"Model {place['location']} ({place['source']}) cannot be loaded: {reason.splitlines()[0]}"
+    if "gated" in reason:
+        expected = "the licence accepted on its page on the Hub, and a token of that account"
+        return Problem(text, expected=expected, fix=("hf auth login", "model.path=<folder>"))
+    if "trust_remote_code" in reason:
+        note = "It brings code of its own: read it first, and trust it only then"
+        return Problem(text, note=note, fix=("model.trust_remote_code=true",))
+    expected = "weights on disk, in the Hugging Face cache, or a connection to the Hub (minilm needs no network)"
+    return Problem(text, expected=expected, fix=("model.path=<folder>", "model=minilm"))
+
+
 def _local(source: str, name: str, folder: Path) -> dict[str, str]:
     weights = _weights_in(folder)
     if weights is None:
