@@ -112,6 +112,8 @@ _PLACED = re.compile(r"(\+?)(dataset|model)@([\w.-]+)")  # `+dataset@evaluator.r
 _IS_URL = re.compile(r"https?://", re.IGNORECASE)
 SERVED_OPTION = ("served", "model.url")
 _OPEN = ("conversion.label_scores",)  # tables whose keys are names of the user's own, which Hydra would refuse
+# `by=source` stands for `sweep.parts.by=source`, `without=negatives` for `sweep.parts.without=[negatives]`.
+_OF_PARTS, _LEAVING_OUT = ("by", "without"), "sweep=leave_one_out"
 _HUB_OPTION = ("hub", "dataset.reader.id")
 
 
@@ -138,6 +140,10 @@ def expand_paths(arguments: Sequence[str], mixes: bool = False) -> list[str]:
     Raises:
         ConfigError: a list of options for a group of which a run has one.
     """
+    short = [each for each in arguments if each.partition("=")[0] in _OF_PARTS]
+    if short and _LEAVING_OUT not in arguments:
+        text = f"{short[0]} is for a sweep that leaves out one part of the run after the other"
+        raise ConfigError(text, expected=f"-m {_LEAVING_OUT}", fix=shlex.join(["-m", _LEAVING_OUT, *short]))
     if mixes:
         arguments = expand_mixture(arguments, expand_paths)
     return [expanded for argument in arguments for expanded in _expand(argument)]
@@ -145,6 +151,9 @@ def expand_paths(arguments: Sequence[str], mixes: bool = False) -> list[str]:
 
 def _expand(argument: str) -> list[str]:
     group, _, value = argument.partition("=")
+    if group in _OF_PARTS and value:
+        is_list = group == "by" or value[0] in "[\"'" or value == "null"
+        return [f"sweep.parts.{group}={value if is_list else f'[{value}]'}"]
     if group in _OPEN and value.startswith("{"):
         return [f"++{argument}"]
     if group in _GROUPS_OF_KEYS:

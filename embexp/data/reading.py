@@ -31,7 +31,7 @@ from embexp.data.formats import SEPARATED, kind_of
 from embexp.data.proposals import as_overrides, corrected, likely, no_match, override, quoted, settings_for, ways
 from embexp.data.row_checks import check_rows
 from embexp.data.samples import ColumnSamples, LateColumnError, header_fix, may_be_header
-from embexp.data.shapes import Shape, described, shape_named
+from embexp.data.shapes import PART, Shape, described, shape_named
 from embexp.data.text_files import Chunk, are_names
 from embexp.data.values import TypedRows, is_number
 from embexp.errors import DataError, Problem, listed
@@ -213,7 +213,7 @@ class _Reading:
             no_header = header_fix([[name, *values] for name, values in samples.items()])
         found = match(samples, columns, spec.ignore, self.shape)
         is_open = isinstance(found, Mismatch) and found.shapes in ((), ("text",))  # else a column would be left out
-        if is_open and spec.is_own and not (columns or no_header or self.shape):
+        if is_open and spec.is_own and not ({*columns} - {PART} or no_header or self.shape):
             found = self._likely_match(samples) or found
         if isinstance(found, Mismatch):
             raise DataError(no_match(found, samples, columns, spec.ignore, source.name, no_header))
@@ -233,13 +233,15 @@ class _Reading:
 
     def _likely_match(self, samples: Mapping[str, Sequence[Any]]) -> Match | None:
         """What the columns mean by their names, where only one reading is likely: in all splits; a note says so."""
-        columns = likely(samples, self.spec.ignore)
+        part = dict(self.spec.columns or {})  # a column that says where rows come from means nothing else
+        columns = likely(samples, [*self.spec.ignore, *part.values()])
         if columns is None:
             return None
         settings = settings_for(columns, samples)
         typed = {name: value for name, value in settings.items() if getattr(self.spec, name) in (None, ".")}
-        self.spec = replace(self.spec, **typed)
         self.taken = as_overrides(settings)
+        columns |= part
+        self.spec = replace(self.spec, **typed, columns=columns) if part else replace(self.spec, **typed)
         self.notes[f"{TAKEN}, as by {self.taken} (type others to change that)"] = None
         found = match(samples, columns, self.spec.ignore, None)
         return found if isinstance(found, Match) else None

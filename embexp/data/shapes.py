@@ -10,7 +10,8 @@ ROW_PROMPT = "prompt"  # a column that any shape may have: goes before the first
 # the original).
 MADE_FROM, MADE_BY = "made_from", "made_by"
 ROW_GROUP = "group"  # rows with the same value belong together: a user, a document
-OF_ANY_SHAPE = (ROW_PROMPT, MADE_FROM, MADE_BY, ROW_GROUP)
+PART = "part_of"  # what a row is of, where a sweep asks which parts of the rows help: a source, a category
+OF_ANY_SHAPE = (ROW_PROMPT, MADE_FROM, MADE_BY, ROW_GROUP, PART)
 
 
 @dataclass(frozen=True)

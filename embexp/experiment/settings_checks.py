@@ -253,7 +253,7 @@ def sweep_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
         elif given or (given == [] and name != "gpus"):
             usual = [*range(len(given))] if name == "gpus" else usual
             yield from problems_with(f"sweep.{name}", given, legal, usual)
-    known = [*_OF_SWEEP, *lists, "engine"]
+    known = [*_OF_SWEEP, *lists, "engine", "part", "parts"]
     for name in (each for each in settings if each not in known):
         note, fix = did_you_mean(name, known), (f"~sweep.{name}",)
         yield Problem("is not known", f"sweep.{name}", settings[name], f"one of: {listed(known)}", note, fix)

@@ -15,6 +15,11 @@ SWEEP = "sweep.json"
 TAKEN = "taken.json"  # in a job's folder: where the finished run is that it need not repeat
 TRIALS, RATES = "trials", "rates.json"  # of a search of learning rates: the folder of its runs, and what it found
 SHORT_ID = 8
+PARTS, PART_KEY = (
+    "sweep.parts",
+    "sweep.part",
+)  # which parts a sweep asks about; what a job leaves out, or trains on alone
+WHOLE, WITHOUT, ONLY = "all", "without", "only"  # a value of that key: `all`, `without web`, `only web`
 
 
 def sweep_key(overrides: Sequence[str], config_name: str) -> str:
@@ -23,7 +28,7 @@ def sweep_key(overrides: Sequence[str], config_name: str) -> str:
     return digest(typed, config_name, versions(), str(Path.cwd()))
 
 
-_THAT_DO = ("sweep", "experiment", "paths.data", "sweep.fair", "sweep.learning_rates", "sweep.trial_share")
+_THAT_DO = ("sweep", "experiment", "paths.data", "sweep.fair", "sweep.learning_rates", "sweep.trial_share", PART_KEY)
 
 
 def changes_no_job(override: str) -> bool:

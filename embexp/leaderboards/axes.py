@@ -11,8 +11,9 @@ from embexp.reports.leaderboard_content import Labels
 from embexp.tracking.mlflow_runs import RecordedRun
 
 LOSS, MODEL, DATASET = "loss", "model", "dataset"
+PART = "part"  # of a job that leaves one out, or trains on one alone: `all`, `without web`, `only web`
 _METRIC = "metric"  # a key like parameters, where runs have different metrics
-_CHOICES = (LOSS, MODEL, DATASET)
+_CHOICES = (PART, LOSS, MODEL, DATASET)
 _OF_COLUMNS = ("model.", "evaluator.")  # they change the untouched model, or the data of its evaluation
 _DERIVED = ("base_model", "dataset.shape", "dataset.train_rows")  # follow from others; logged for people
 _PRECISION = ("resamples", "dimensions", "precisions")  # of an evaluator: they change no primary metric
@@ -65,7 +66,7 @@ def find_unexplained(entries: Sequence[RunEntry], axes: "Axes") -> list[str]:
         if _differs(entries, key)
         and not _is_seed(entries, key)
         and _follows(entries, key, shown)
-        and not any(_follows(entries, key, [group]) for group in key.split(".")[:-1])
+        and not any(_follows(entries, key, [group]) for group in (PART, *key.split(".")[:-1]))
     ]
 
 

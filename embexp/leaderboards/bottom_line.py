@@ -35,7 +35,7 @@ from embexp.tracking.store_limits import allowed_name
 
 SHIP, KEEP, WAIT = "ship", "keep the untouched model", "ship nothing yet"
 _NO_MARGIN = 0.005  # where verdict.margin is 0 and no difference was found
-_MOST_SEEDS = 30  # of a cell: a command that adds more is not proposed
+MOST_SEEDS = 30  # of a cell: a command that adds more is not proposed
 _FOLDER = "embexp.folder"  # a tag: where the run is, on the machine that it ran on
 _DECIDED = (BETTER, WORSE, "equal", IDENTICAL)
 _MOST_NAMED = 5  # cells that have a line of their own
@@ -109,7 +109,7 @@ def _gain(best: LeaderboardCell, result: GroupResult) -> _Rival:
         return _Rival(name, best, best.difference, best.verdict, "", None)
     nothing, delta = paired.gains[_key(best)]
     pool = [gain for key, (_, gain) in paired.gains.items() if key[1] == best.column]
-    found = _deciding((nothing, delta), pool, best.difference.value, best.margin, LEVEL, paired.rows)
+    found = deciding((nothing, delta), pool, best.difference.value, best.margin, LEVEL, paired.rows)
     return _Rival(name, best, best.difference, UNDECIDED, *found)
 
 
@@ -155,7 +155,7 @@ def _paired_rivals(best: LeaderboardCell, others: Sequence[LeaderboardCell], pai
         same &= bool((own.resampled == of_best.resampled).all()) if same else False
         said, decides = verdict(low, high, best.margin, identical=same), _Decides()
         if said == UNDECIDED:
-            decides = _deciding((own, of_best), pool, difference.value, best.margin, level, paired.rows)
+            decides = deciding((own, of_best), pool, difference.value, best.margin, level, paired.rows)
         estimate = Estimate(difference.value, low, high)
         found.append(_Rival(_name(cell), cell, estimate, said, *decides))
     yield from sorted(found, key=lambda rival: -rival.cell.score.value)
@@ -168,7 +168,7 @@ class _Decides(NamedTuple):
     seeds: int | None = None
 
 
-def _deciding(
+def deciding(
     pair: tuple[Cell, Cell], pool: Sequence[Cell], difference: float, margin: float, level: float, rows: int
 ) -> _Decides:
     """What would show a difference as large as the one found, where it is worth having; else that it is equal.
@@ -192,7 +192,7 @@ def _deciding(
     if (found.examples or 0) > first.examples:
         parts.append(_more_rows((found.examples - first.examples) * per_unit))
     if not parts:
-        numbers = (2 * max(seeds), 4 * max(seeds), max(_MOST_SEEDS, 8 * max(seeds)))
+        numbers = (2 * max(seeds), 4 * max(seeds), max(MOST_SEEDS, 8 * max(seeds)))
         examples = {each: needed(replace(prospect, design=design.with_seeds(each))).examples for each in numbers}
         if least := examples[numbers[-1]]:  # the fewest seeds that want hardly more examples than many seeds do
             number = next(each for each in numbers if (examples[each] or math.inf) <= 1.5 * least)
@@ -273,7 +273,7 @@ def _waits(
     if len(undecided) > _MOST_NAMED:
         lines.append(("undecided", f"and {len(undecided) - _MOST_NAMED} more"))
     wanted = [best, *(rival.cell for rival in undecided if not rival.cell.is_base and rival.cell is not best)]
-    seeds = max((rival.seeds for rival in undecided if rival.seeds and rival.seeds <= _MOST_SEEDS), default=0)
+    seeds = max((rival.seeds for rival in undecided if rival.seeds and rival.seeds <= MOST_SEEDS), default=0)
     typed, command = [[*runs[cell.runs[0]].typed] for cell in wanted], ""
     if seeds and all(typed):
         known = {seed for cell in wanted for seed in cell.seeds}
@@ -283,7 +283,7 @@ def _waits(
     elif seeds:
         lines.append(("next", f"{seeds} seeds of {'each of these cells' if len(wanted) > 1 else 'this cell'}"))
     elif any(rival.needed for rival in undecided):
-        lines.append(("next", f"up to {_MOST_SEEDS} seeds alone cannot decide it: more test rows"))
+        lines.append(("next", f"up to {MOST_SEEDS} seeds alone cannot decide it: more test rows"))
     else:
         lines.append(
             ("next", "what would decide is not known: there are no values of single examples, or too many runs")
@@ -308,12 +308,26 @@ def command_with_seeds(jobs: Sequence[Sequence[str]], seeds: Sequence[str] | set
         for override in kept:
             key, sign, value = override.partition("=")
             values.setdefault(f"{key}{sign}", {})[value] = None
+    typed = [f"{key}{','.join(several)}" for key, several in values.items()]
+    arguments = ["-m", *map(shlex.quote, [*typed, _so_many(seeds, number)])]
+    return shell_command("", arguments), math.prod(map(len, values.values())) - len(cells)
+
+
+def job_with_seeds(command: str, seeds: Sequence[str] | set[str], number: int) -> str:
+    """The command of a multirun with so many seeds, those that it had among them.
+
+    >>> job_with_seeds("python -m embexp -m loss=mnrl seed=1,2 by=source", {"1", "2"}, 3)
+    'python -m embexp -m loss=mnrl by=source seed=1,2,3'
+    """
+    kept = [each for each in shlex.split(command) if not each.startswith("seed=")]
+    return shlex.join([*kept, _so_many(seeds, number)])
+
+
+def _so_many(seeds: Sequence[str] | set[str], number: int) -> str:
     known = sorted(seeds, key=lambda seed: (not re.fullmatch(r"\d+", seed), int(seed) if seed.isdigit() else 0))
     following = max((int(seed) for seed in known if seed.isdigit()), default=0)
     known += [str(following + 1 + place) for place in range(number - len(known))]
-    typed = [f"{key}{','.join(several)}" for key, several in values.items()]
-    arguments = ["-m", *map(shlex.quote, [*typed, f"seed={','.join(known)}"])]
-    return shell_command("", arguments), math.prod(map(len, values.values())) - len(cells)
+    return f"seed={','.join(known)}"
 
 
 def _is_fair(job: Sequence[str]) -> bool:

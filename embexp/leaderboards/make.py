@@ -23,7 +23,7 @@ from embexp.evaluation.stats.multiple_comparisons import CorrectedVerdict, corre
 from embexp.evaluation.stats.power import what_decides
 from embexp.evaluation.stats.verdicts import Margins, default_margins, margin_of, margin_problems, margins_in
 from embexp.experiment.sweep_record import read_sweep
-from embexp.leaderboards.axes import Axes, Place, RunEntry, choose_axes, group_by_place
+from embexp.leaderboards.axes import PART, Axes, Place, RunEntry, choose_axes, group_by_place
 from embexp.leaderboards.bottom_line import bottom_line
 from embexp.leaderboards.cells import (
     COST_COLUMNS,
@@ -35,6 +35,7 @@ from embexp.leaderboards.cells import (
     find_cost,
     mark_fronts,
 )
+from embexp.leaderboards.effects import effect_lines
 from embexp.leaderboards.groups import CellGroup, group_places, how_measured, notes_on, notes_on_left_out
 from embexp.leaderboards.page import leaderboard_page
 from embexp.leaderboards.runs import ARTIFACTS, RunSource, entries_of, newest, send_leaderboard, source_of
@@ -103,7 +104,7 @@ def make_leaderboard(
         cost=cost,
         notes=(*notes_on(trained, groups, axes), *notes_on_left_out(runs, every, entries)),
         measured=tuple(how_measured(groups, results, resamples, command)),
-        bottom_lines=tuple(_bottom_lines(cells, results, entries, sum(run.status != FINISHED for run in runs))),
+        bottom_lines=tuple(_bottom_lines(cells, results, entries, axes, command, runs)),
     )
 
 
@@ -143,8 +144,17 @@ def _with_verdict(cell: LeaderboardCell, found: CellResult, corrected: Corrected
 
 
 def _bottom_lines(
-    cells: Sequence[LeaderboardCell], results: Sequence[GroupResult], entries: Sequence[RunEntry], unfinished: int
+    cells: Sequence[LeaderboardCell],
+    results: Sequence[GroupResult],
+    entries: Sequence[RunEntry],
+    axes: Axes,
+    command: str,
+    every: Sequence[RecordedRun],
 ) -> Iterator[BottomLine]:
+    unfinished = sum(run.status != FINISHED for run in every)
+    if PART in (*axes.rows, *axes.columns) and all(PART in entry.run.params for entry in entries):
+        yield from effect_lines(cells, results, entries, axes, command, unfinished)
+        return
     runs = {entry.run.id: entry.run for entry in entries}
     for number, result in enumerate(results, 1):
         yield bottom_line([cell for cell in cells if cell.group == number], result, runs, unfinished)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from embexp.cli.quoting import unquoted
 from embexp.core.escaping import say
 from embexp.core.run_folder import (
     LAYOUT,
@@ -21,8 +22,17 @@ from embexp.core.run_folder import (
 )
 from embexp.errors import ConfigError, Problem, TrackingError, did_you_mean
 from embexp.experiment.sides import EXAMPLES
-from embexp.experiment.sweep_record import SHORT_ID, SWEEP, job_folders, job_numbers, read_sweep, searched_in, typed_in
-from embexp.leaderboards.axes import RunEntry, changes_results
+from embexp.experiment.sweep_record import (
+    PART_KEY,
+    SHORT_ID,
+    SWEEP,
+    job_folders,
+    job_numbers,
+    read_sweep,
+    searched_in,
+    typed_in,
+)
+from embexp.leaderboards.axes import PART, RunEntry, changes_results
 from embexp.protocols import Tracker
 from embexp.tracking.mlflow_runs import (
     FINISHED,
@@ -49,9 +59,17 @@ def runs_of_sweep(sweep: Path) -> list[RecordedRun]:
     """The runs of a sweep's folder, each with the overrides of its job and the search of its learning rate."""
     jobs, searched = dict(zip(job_folders(sweep), job_numbers(sweep), strict=True)), searched_in(sweep)
     found = [(run, jobs[run.folder]) for run in runs_in(jobs)]
+    typed = [typed_in(sweep / str(number)) for _, number in found]
     return [
-        replace(run, typed=typed_in(sweep / str(number)), searched=searched.get(number, {})) for run, number in found
+        replace(run, typed=each, searched=searched.get(number, {}), params=run.params | _part(each))
+        for (run, number), each in zip(found, typed, strict=True)
     ]
+
+
+def _part(typed: Sequence[str]) -> dict[str, str]:
+    """What a job leaves out, or trains on alone, as a parameter of its run."""
+    given = [unquoted(each.partition("=")[2]) for each in typed if each.startswith(f"{PART_KEY}=")]
+    return {PART: given[-1]} if given else {}
 
 
 def _run_in(folder: Path) -> RecordedRun:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from embexp.core.run_folder import RESULT, is_closed, readable
 from embexp.errors import ConfigError, EmbexpError, Problems
 from embexp.evaluation.stats.verdicts import Margins, margins_in
 from embexp.experiment.settings_checks import LEAVE_OUT
-from embexp.experiment.sweep_record import begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
+from embexp.experiment.sweep_record import PART_KEY, begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
 from embexp.sweep.coordinator import check_engine, forget_workers, run_in_workers
 from embexp.sweep.fair import fairness_problems, is_fair, with_best_rates
 from embexp.sweep.jobs import Job, JobRunner, varying
@@ -34,6 +34,8 @@ from embexp.tracking.outbox import Outbox
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
+
+    from embexp.sweep.parts import Variant
 
 
 def _split_known(job: Sequence[str], config_name: str) -> tuple[list[str], dict[str, Exception]]:
@@ -78,6 +80,7 @@ class OpenSweep:
         outbox: sends to the parent run.
         id: a tag of the sweep's runs; embexp.leaderboard takes it.
         margins: the smallest differences worth having, also of jobs that were done before with others.
+        variants: what a job leaves out, or trains on alone, by the values of `sweep.part`.
         lock: holds its folder for this process until it is closed.
     """
 
@@ -86,6 +89,7 @@ class OpenSweep:
     folder: Path
     overrides: tuple[str, ...]
     margins: Margins
+    variants: "Mapping[str, Variant]" = field(default_factory=dict)
     lock: ExitStack = field(default_factory=ExitStack)
 
 
@@ -116,6 +120,8 @@ class SweepCallback(Callback):
 
 def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     """Open the parent run of a multirun, after the values it sweeps over were checked."""
+    from embexp.sweep.parts import as_override, variants_of
+
     overrides = _swept_overrides(config)
     if any(override.startswith("resume=") for override in overrides):
         raise ConfigError("was typed with -m", key="resume", expected="it alone, without -m, for each run")
@@ -123,20 +129,24 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     problems.attempt(check_engine, OmegaConf.to_container(config.sweep, resolve=True))
     problems.attempt(refuse, fairness_problems(OmegaConf.to_container(config.sweep), overrides))
     problems.raise_if_any()
-    _check_jobs([*_each_value_once(overrides)], config_name, config.sweep.unknown_keys)
-    key = sweep_key(overrides, config_name)
+    jobs = [*_each_value_once(overrides)]
+    _check_jobs(jobs, config_name, config.sweep.unknown_keys)
+    variants = variants_of(OmegaConf.to_container(config.sweep)["parts"], jobs, config_name)
+    swept = (*overrides, *as_override(variants))
+    key = sweep_key((*swept, *(f"{PART_KEY}: {each}" for each in variants.values())), config_name)
     folder = _sweep_folder(config, key)
     lock = ExitStack()
     lock.enter_context(held(folder, "sweep"))
     record = begin_sweep(folder, key, overrides, begins_anew=config.sweep.rerun == "all")
     tracker = instantiate(OmegaConf.to_container(config.tracking, resolve=True))
     outbox = Outbox(folder, tracker)
-    outbox.open(_name_of(config, overrides), None, record["id"])
+    outbox.open(_name_of(config, swept), None, record["id"])
     # All launchers compose a job from the multirun's overrides of Hydra's own keys and those of the job, also in other
     # processes: what is added to the first is the only thing that reaches the jobs of all of them.
     callback = "+hydra.callbacks.sweep"
     with flag_override(config, "readonly", False):
         config.hydra.sweep.dir = str(folder)
+        config.hydra.overrides.task += as_override(variants)
         config.hydra.overrides.hydra += [
             f"hydra.sweep.dir={quoted(str(folder))}",
             f"{callback}.id={quoted(record['id'])}",
@@ -145,10 +155,11 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     typed = (override.partition("=") for override in overrides if not changes_no_job(override))
     outbox.send("log_params", {f"override.{key.lstrip('+~')}": value or "left out" for key, _, value in typed})
     margins = margins_in(OmegaConf.to_container(config, resolve=False))
-    return OpenSweep(record["id"], outbox, folder, overrides, margins, lock)
+    return OpenSweep(record["id"], outbox, folder, overrides, margins, variants, lock)
 
 
 _MANY = {"loss": "losses", "model": "models", "seed": "seeds", "dataset": "data sets", "modifier": "modifiers"}
+_MANY[PART_KEY] = "parts"
 
 
 def _name_of(config: DictConfig, overrides: Sequence[str]) -> str:
@@ -227,6 +238,10 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
     configure_log(runner.config.hydra.hydra_logging, runner.config.hydra.verbose)
     given = [Job(number, tuple(overrides)) for number, overrides in enumerate(job_overrides, first)]
     names = dict(zip((job.number for job in given), varying(given), strict=True))
+    from embexp.sweep.parts import expanded
+
+    opened = OPENED.get([])
+    given = [Job(job.number, expanded(job.overrides, opened[0].variants if opened else {})) for job in given]
     jobs = given if runner.config.sweep.unknown_keys != LEAVE_OUT else _without_unknown(given, runner.config)
     failing = [*_failing(runner, jobs)]
     if failing:
@@ -241,7 +256,6 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
         jobs = with_best_rates(runner, jobs, names, {job.number for job, _ in failing})
     workers = min(runner.config.sweep.workers, len(jobs))
     logger.info("%s jobs; the report and the log of each are in %s/<number>/", len(jobs), runner.config.hydra.sweep.dir)
-    opened = OPENED.get([])
     progress = Progress(names, workers, logger.info, opened[0].outbox if opened else None)
     if workers:
         outcomes = run_in_workers(runner, jobs, workers, progress)
