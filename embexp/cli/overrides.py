@@ -15,7 +15,7 @@ from embexp.config.session import known_model, option_files
 from embexp.data.formats import SUFFIXES, kind_of
 from embexp.errors import ConfigError, Problem, did_you_mean, listed
 
-_SEVERAL = ("step", "adapt", "evaluator", "export")  # groups of which a run has a list of options
+_SEVERAL = ("step", "adapt", "evaluator", "guard", "export")  # groups of which a run has a list of options
 # What a run cannot go without, with a value to type.
 _NEEDED = {"dataset": "finance", "model": "minilm", "loss": "mnrl", "conversion": "default", "trainer": "default"}
 _NEEDED |= {"tracking": "none", "paths": "default", "seed": "42", "threads": "null", "name": "null", "keep": "none"}

@@ -80,12 +80,12 @@ def _kind_at(path: tuple[str, ...]) -> type[CallKeys] | None:
     >>> _kind_at(("adapt", "tsdae", "loss")).__name__, _kind_at(("loss", "guide"))
     ('LossKeys', None)
     """
-    above = {"adapt": 2, "mixture": 3, "evaluator": 2 * (len(path) > 2)}  # keys over those of the group
-    path = path[above.get("".join(path[:1]), 0) :]
+    above = {"adapt": 2, "mixture": 3, "evaluator": 2 * (len(path) > 2), "guard": 2 * (len(path) > 2)}
+    path = path[above.get("".join(path[:1]), 0) :]  # without the keys over those of the group
     match path:
         case ("loss" | "modifier" | "trainer" as group,):
             return KEYS_OF_GROUPS[group]
-        case ("evaluator", _):
+        case ("evaluator" | "guard", _):
             return EvaluatorKeys
         case ("dataset", "steps", _):
             return StepKeys
@@ -233,7 +233,7 @@ def default_problems(given: DictConfig, defaults: DictConfig) -> Iterator[Proble
 
 
 _WHOLE = ("paths", "dataset", "sweep", "auto")  # mappings of which nothing can be left out
-_MAY_BE_NULL = ("modifier", "evaluator", "experiment", "test", "dev")  # groups at the top
+_MAY_BE_NULL = ("modifier", "evaluator", "guard", "experiment", "test", "dev")  # groups at the top
 
 
 def left_out_problems(

@@ -20,7 +20,7 @@ from embexp.core.run_folder import run_folder
 from embexp.errors import NOT_GIVEN, ConfigError, EmbexpError, Problem, as_typed, did_you_mean, listed
 from embexp.protocols import BaseModel
 
-_GROUPS_OF_SEVERAL = ("adapt", "evaluator", "export")  # the options that were chosen stand under the group's name
+_GROUPS_OF_SEVERAL = ("adapt", "evaluator", "guard", "export")  # what was chosen stands under the group's name
 
 
 register_schemas()

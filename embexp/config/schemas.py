@@ -20,13 +20,14 @@ class Stage:
 
 @dataclass
 class _Root(Stage):
-    """A run: the main stage, its model, its evaluators and its tracker."""
+    """A run: the main stage, its model, its evaluators, its guard and its tracker."""
 
     test: Any = None
     dev: Any = None
     mixture: Any = None
     model: Any = None
     evaluator: Any = field(default_factory=dict)
+    guard: Any = field(default_factory=dict)
     conversion: Any = None
     primary_metric: str | None = None
     keep: str = "none"
@@ -34,6 +35,7 @@ class _Root(Stage):
     trust: bool = False
     adapt: Any = field(default_factory=dict)
     export: Any = field(default_factory=dict)
+    merge: Any = field(default_factory=list)
     tracking: Any = None
     paths: Any = None
     verdict: Any = None
@@ -101,6 +103,8 @@ class _Export:
     dataset: Any = None
     evaluator: Any = field(default_factory=dict)
     export: Any = field(default_factory=dict)
+    merge: Any = field(default_factory=list)
+    soup: Any = field(default_factory=list)
     conversion: Any = None
     paths: Any = None
     output: str | None = None

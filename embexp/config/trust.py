@@ -30,7 +30,7 @@ _COMPUTING = re.compile(
 )
 _LIBRARIES = ("embexp", "sentence_transformers", "torch", "transformers", "hydra", "hydra_plugins", "omegaconf")
 _LOOKUPS = tuple(f"hydra.utils.get_{kind}" for kind in ("method", "class", "object", "static_method"))
-_NAMED = ("adapt", "evaluator", "export")  # whose keys become names of files and folders
+_NAMED = ("adapt", "evaluator", "guard", "export")  # whose keys become names of files and folders
 _MOST_TOLD = 4
 
 

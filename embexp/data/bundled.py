@@ -1,4 +1,4 @@
-"""The bundled corpora for first runs: finance concepts with questions, answers, look-alikes and scored pairs."""
+"""The bundled corpora: finance concepts for first runs, and everyday texts to see what a training costs elsewhere."""
 
 import functools
 import hashlib
@@ -39,7 +39,7 @@ def _binary_pairs(scored: Iterable[dict[str, Any]]) -> _Rows:
             yield {"sentence1": row["sentence1"], "sentence2": row["sentence2"], "label": int(row["score"] == 1)}
 
 
-_CORPORA = Path(__file__).parent / "corpus"
+_CORPORA, _GENERAL = Path(__file__).parent / "corpus", Path(__file__).parent / "general"
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 # Similarity of two texts by what they share, in [0, 1].
 _SAME_INTENT, _SAME_CONCEPT, _SAME_FAMILY, _UNRELATED = 1.0, 0.6, 0.3, 0.0
@@ -78,12 +78,49 @@ def read_bundled(name: str, shape: str, corpus: str, max_rows: int | None = None
     return dataset_of(name, shape, splits, label_names, {"source": f"bundled {corpus}"})
 
 
+def read_general(name: str, shape: str, corpus: str) -> EmbeddingDataset:
+    """A bundled set of everyday texts, all of it test: scored_pair, ranked or labelled_text.
+
+    Nobody trains on them: they show what a training for another task does to a model (`guard=general`). Pairs of one
+    sentence have the same `item`, and are drawn together behind an interval.
+
+    Args:
+        corpus: `general_en` or `general_zh`.
+
+    Raises:
+        DataError: a corpus that is not bundled.
+    """
+    tasks = {"scored_pair": "pair", "ranked": "question", "labelled_text": "topic"}
+    lines = [line for line in _lines_of(_GENERAL, corpus) if line["task"] == tasks[shape]]
+    names = tuple(dict.fromkeys(line["label"] for line in lines)) if shape == "labelled_text" else ()
+    rows_of = {"scored_pair": _graded_pairs, "ranked": _questions, "labelled_text": lambda rows: iter(rows)}
+    rows = [{key: value for key, value in row.items() if key != "task"} for row in rows_of[shape](lines)]
+    return dataset_of(name, shape, {"test": _columns(rows, names)}, names, {"source": f"bundled {corpus}"})
+
+
+_PAIRS_OF_AN_ITEM = 3  # a sentence with a paraphrase, the sentence with a related one, the paraphrase with a stranger
+
+
+def _graded_pairs(lines: list[dict[str, Any]]) -> _Rows:
+    for place, line in enumerate(lines):
+        yield {**line, "score": line["score"] / 5, "item": place // _PAIRS_OF_AN_ITEM}
+
+
+def _questions(lines: list[dict[str, Any]]) -> _Rows:
+    """Each question with its answer, and a text that shares words with it and does not answer it."""
+    return ({"query": line["query"], "positives": [line["answer"]], "negatives": [line["other"]]} for line in lines)
+
+
 @functools.cache
 def _concepts_of(corpus: str) -> tuple[_Concept, ...]:
     """All concepts of a corpus, in the order of its file."""
-    path = _CORPORA / f"{corpus}.jsonl"
+    return _lines_of(_CORPORA, corpus)
+
+
+def _lines_of(folder: Path, corpus: str) -> tuple[dict[str, Any], ...]:
+    path = folder / f"{corpus}.jsonl"
     if not path.is_file():
-        known = sorted(file.stem for file in _CORPORA.glob("*.jsonl"))
+        known = sorted(file.stem for file in folder.glob("*.jsonl"))
         key, note, fix = "dataset.reader.corpus", did_you_mean(corpus, known), f"dataset.reader.corpus={known[0]}"
         expected = f"one of: {listed(known)}"
         raise DataError("is not bundled", key=key, given=corpus, expected=expected, note=note, fix=fix)

@@ -11,6 +11,7 @@ from embexp.evaluation.metrics import Measure, value_of
 from embexp.evaluation.scores import Evaluator, Scores, verdict_split, write_examples
 from embexp.evaluation.stats.resampling import GROUP
 from embexp.evaluation.threshold_metrics import accuracies, best_threshold
+from embexp.experiment.guard import guard_tasks, own_evaluators
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import GEOMETRY, AllScores
 from embexp.reports.changed_examples import KIND_OF, rows_of, with_errors, write_changed
@@ -32,6 +33,10 @@ def write_artifacts(plan: RunPlan, journal: Journal, base: AllScores, trained: A
                 measure = next((each for each in before.measures if each.name == metric), before.measures[0])
                 subject = f"{plan.name} on {evaluator.name} ({split})"
                 models, name = {"base": before, "trained": after}, f"{evaluator.name}_{split}"
+                if evaluator in guard_tasks(plan):  # their values for gate and compare; no pictures
+                    write_examples(path := plan.folder / "examples" / f"{name}.parquet", models)
+                    journal.log_artifact(path, path.parent.name)
+                    continue
                 files = [*evaluation_files(plan.folder, name, subject, measure, models, MODELS)]
                 for path in (*files, *_changed(plan.folder, name, subject, measure, before, after)):
                     journal.log_artifact(path, path.parent.name)
@@ -145,7 +150,7 @@ def _write_embeddings(plan: RunPlan, journal: Journal, base: AllScores, trained:
     matrices = (_cosines(each[few]) for each in vectors)
     draw_similarity_matrix(path, subject, [texts[place] for place in few], *matrices, "cosine")
     journal.log_artifact(path, "plots")
-    labels = _labels_of(plan.evaluators, base, split)
+    labels = _labels_of(own_evaluators(plan), base, split)
     known = [place for place, text in enumerate(texts) if text in labels]
     if len({labels[texts[place]] for place in known}) > 1:
         path = plan.folder / "plots" / f"{split}_projection.png"

@@ -249,11 +249,14 @@ def split_for_run(config: _Node) -> dict[str, Any]:
 
     adapt = dict(config.get("adapt") or {})
     adapt |= {name: {**adapt[name], "dataset": of_training(node)} for name, node in stages.items()}
-    evaluator = dict(config["evaluator"] or {})
-    for name, node in own.items():
-        if source_of(node) not in trained:
-            evaluator[name] = {**evaluator[name], "dataset": with_ratios(node, _ALL_TEST, _own_file(name))}
-    others = ({"adapt": adapt} if adapt else {}) | _given_as_a_whole(given, trained)
+    evaluator, guard = (dict(config.get(group) or {}) for group in ("evaluator", "guard"))
+    for nodes, data in ((evaluator, own), (guard, dict(_own_data(config, "guard")))):
+        for name, node in data.items():
+            if source_of(node) not in trained:
+                nodes[name] = {**nodes[name], "dataset": with_ratios(node, _ALL_TEST, _own_file(name))}
+    others = _given_as_a_whole(given, trained) | {
+        key: each for key, each in (("adapt", adapt), ("guard", guard)) if each
+    }
     return {
         **config,
         **others,
@@ -306,9 +309,9 @@ def _reads_run_data(config: _Node) -> bool:
     return any(node["_reads_"] and not node.get("dataset") for node in (config["evaluator"] or {}).values())
 
 
-def _own_data(config: _Node) -> Iterator[tuple[str, _Node]]:
+def _own_data(config: _Node, group: str = "evaluator") -> Iterator[tuple[str, _Node]]:
     """The data sets that evaluators bring, by the evaluator's name, but for those that also fit something on train."""
-    for name, node in (config["evaluator"] or {}).items():
+    for name, node in (config.get(group) or {}).items():
         if node.get("dataset") and node.get("fit_on") != "train":
             yield name, node["dataset"]
 

@@ -1,5 +1,9 @@
-"""The evaluators of a run with their data, which of their rows were seen in training, and the primary metric."""
+"""The evaluators of a run with their data, which of their rows were seen in training, and the primary metric.
 
+Those of the group `guard` are evaluators, too: they see test alone, and neither pick a checkpoint nor give the verdict.
+"""
+
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -10,7 +14,7 @@ import numpy
 
 from embexp.config.compose import check_arguments, instantiate
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, EmbexpError, Problem, Problems, did_you_mean, listed
+from embexp.errors import ConfigError, DataError, EmbexpError, Problem, Problems, did_you_mean, listed
 from embexp.evaluation.example_evaluator import NO_LEAKS
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import reading_notes
@@ -27,15 +31,41 @@ _Leaked = dict[str, "numpy.ndarray"]  # by split: which rows are also in the tra
 
 def check_data_of_evaluators(config: _Node) -> None:
     """Raise ConfigError, with all problems, where the data of an evaluator are not what a dataset's YAML holds."""
-    problems = []
-    for name, node in (config["evaluator"] or {}).items():
-        data, key = node.get("dataset"), f"evaluator.{name}.dataset"
+    problems = [*_guard_problems(config)]
+    for name, node in evaluator_nodes(config).items():
+        data, key = node.get("dataset"), f"{_key_of(name, config)}.dataset"
         if data is not None and not (isinstance(data, Mapping) and "reader" in data):
             fix = (f"{key}={data}",) if isinstance(data, str) else ()
             problems.append(Problem("is no data set", key, data, "what the YAML of one holds", fix=fix))
     if problems:
         raise ConfigError(*problems)
     check_given_data(config)
+
+
+def evaluator_nodes(config: _Node) -> dict[str, _Node]:
+    """The YAML of each evaluator by its name, those of the guard last."""
+    return {**(config["evaluator"] or {}), **guard_nodes(config)}
+
+
+def guard_nodes(config: _Node) -> _Node:
+    """The YAML of each task of the guard; none in the configuration of a run of before."""
+    return config.get("guard") or {}
+
+
+def _key_of(name: str, config: _Node) -> str:
+    """Where an evaluator stands in the configuration."""
+    return f"guard.{name}" if name in guard_nodes(config) else f"evaluator.{name}"
+
+
+def _guard_problems(config: _Node) -> Iterator[Problem]:
+    """Tasks of the guard that are evaluators of the run as well, or that would read the run's own data."""
+    for name, node in guard_nodes(config).items():
+        if name in (config["evaluator"] or {}):
+            text = "has the name of an evaluator of the run, so that their metrics would have one name"
+            yield Problem(text, "guard", [name], "names of their own", fix=("guard=[]",))
+        if node.get("_reads_") and not node.get("dataset"):
+            fix = (f"guard.{name}.dataset=finance", "guard=general")
+            yield Problem("has no data of its own", f"guard.{name}.dataset", expected="data of another task", fix=fix)
 
 
 def check_evaluator(name: str, config: _Node, dataset_name: str, builder: DataBuilder) -> None:
@@ -45,10 +75,10 @@ def check_evaluator(name: str, config: _Node, dataset_name: str, builder: DataBu
         ConfigError: its arguments.
         ShapeError: its data.
     """
-    builder = _own_builder(config["evaluator"][name], builder)
-    reads = tuple(config["evaluator"][name]["_reads_"])  # empty if it loads its data itself
+    builder = _own_builder(evaluator_nodes(config)[name], builder)
+    reads = tuple(evaluator_nodes(config)[name]["_reads_"])  # empty if it loads its data itself
     of_run = ("name", "dataset", "leaked") if reads else ("name",)
-    check_arguments(_call_of(name, config), dict.fromkeys(of_run), f"evaluator.{name}")
+    check_arguments(_call_of(name, config), dict.fromkeys(of_run), _key_of(name, config))
     node, label = _data_of(name, config, dataset_name)
     if reads and (offered := offered_shapes(node)):
         route_to_evaluator(offered, reads, label, name, builder.settings)
@@ -56,7 +86,7 @@ def check_evaluator(name: str, config: _Node, dataset_name: str, builder: DataBu
 
 def check_evaluators(config: _Node, dataset_name: str, builder: DataBuilder, problems: Problems) -> None:
     """Check evaluators before costly steps run; of those that read what such a step makes, only the arguments."""
-    chosen = config["evaluator"] or {}
+    chosen = evaluator_nodes(config)
     waiting = [
         name for name, node in chosen.items() if node["_reads_"] and is_costly(_data_of(name, config, dataset_name)[0])
     ]
@@ -67,8 +97,9 @@ def check_evaluators(config: _Node, dataset_name: str, builder: DataBuilder, pro
         if name not in waiting:
             problems.attempt(_plan_evaluator, name, config, dataset_name, (), builder)
     given = config["primary_metric"]
-    if given is not None and (evaluator := given.rpartition("/")[0]) not in chosen:
-        expected, near = f"<evaluator>/<metric> of one of: {listed(chosen)}", did_you_mean(evaluator, chosen)
+    own = config["evaluator"] or {}
+    if given is not None and (evaluator := given.rpartition("/")[0]) not in own:
+        expected, near = f"<evaluator>/<metric> of one of: {listed(own)}", did_you_mean(evaluator, own)
         fix = ("primary_metric=null",)
         problems.add([Problem("is not measured", "primary_metric", given, expected, near, fix)], ConfigError)
 
@@ -76,40 +107,57 @@ def check_evaluators(config: _Node, dataset_name: str, builder: DataBuilder, pro
 def plan_evaluators(
     config: _Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder, problems: Problems
 ) -> tuple[tuple[Evaluator, ...], tuple[str, str] | None, tuple[Problem, ...]]:
-    """The evaluators, the primary evaluator and metric, and warnings: of rows seen in training, of doubtful data.
+    """The evaluators, those of the guard last, the primary evaluator and metric, and warnings: of rows seen in
+    training, of doubtful data.
 
     The primary metric is not checked if an evaluator could not be planned.
     """
     evaluators, warnings = [], []
-    for name in config["evaluator"] or {}:
+    for name in evaluator_nodes(config):
         planned = problems.attempt(_plan_evaluator, name, config, dataset_name, trained_on, builder)
         if planned:
             evaluators.append(planned[0])
             own_data = _place_of(name, config) != "dataset"
             warnings += _leak_warnings(planned[0], planned[1], own_data)
             warnings += getattr(planned[0], "doubts", list)()
-            if own_data and "_set_" not in config["evaluator"][name]:
+            if own_data and "_set_" not in evaluator_nodes(config)[name]:
                 warnings += reading_notes(planned[2])
-    if len(evaluators) < len(config["evaluator"] or {}):
+    if len(evaluators) < len(evaluator_nodes(config)):
         return (), None, ()
-    primary = problems.attempt(_primary_of, config["primary_metric"], tuple(evaluators))
+    own = tuple(each for each in evaluators if each.name not in guard_nodes(config))
+    primary = problems.attempt(_primary_of, config["primary_metric"], own)
     return tuple(evaluators), primary, tuple(warnings)
 
 
 def _plan_evaluator(
     name: str, config: _Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder
 ) -> tuple[Evaluator, _Leaked, EmbeddingDataset | None]:
-    builder = _own_builder(config["evaluator"][name], builder)
-    reads = tuple(config["evaluator"][name]["_reads_"])
-    call = _call_of(name, config)
+    """An evaluator, which of its rows are in the training data, and its data; of one that brings its own no data."""
+    try:
+        return _planned(name, config, dataset_name, trained_on, builder)
+    except EmbexpError as error:
+        place = _key_of(name, config)
+        changed = (
+            each.renamed(lambda key: re.sub(rf"^evaluator\.{name}(?=\.|$)", place, key)) for each in error.problems
+        )
+        raise type(error)(*changed) from error
+
+
+def _planned(
+    name: str, config: _Node, dataset_name: str, trained_on: Sequence[EmbeddingDataset], builder: DataBuilder
+) -> tuple[Evaluator, _Leaked, EmbeddingDataset | None]:
+    builder = _own_builder(evaluator_nodes(config)[name], builder)
+    reads = tuple(evaluator_nodes(config)[name]["_reads_"])
+    call, place = _call_of(name, config), _place_of(name, config)
     if not reads:
         return instantiate(call, name=name), {}, None
     node, label = _data_of(name, config, dataset_name)
-    place = _place_of(name, config)
     if place in given_data(config):
         dataset = _given_data_for(name, config, dataset_name, reads, builder)
     else:
         dataset = _read_for(name, place, node, label, reads, builder)
+    if name in guard_nodes(config):
+        dataset = _without_dev(dataset, name)
     leaked = {
         split: numpy.logical_or.reduce([leaked_rows(train, dataset, split) for train in trained_on])
         for split in ("dev", "test")
@@ -135,6 +183,16 @@ def _read_for(
         )
 
 
+def _without_dev(dataset: EmbeddingDataset, name: str) -> EmbeddingDataset:
+    """The data of a task of the guard, which nothing is picked by."""
+    if "test" not in dataset.splits:
+        raise DataError(
+            f"guard={name} reads {dataset.name}, which has no test split (it has: {listed(dataset.splits)})",
+            expected="data with one: a file of rows, all of which are test, or a data set that is divided",
+        )
+    return replace(dataset, splits={split: rows for split, rows in dataset.splits.items() if split != "dev"})
+
+
 _PROMPTS = "embexp.steps.prompting.set_prompts"
 
 
@@ -154,7 +212,7 @@ def _given_data_for(
         with suppress(EmbexpError):  # another shape; faults are reported where they are trained on
             own = _read_for(name, "dataset", run_data, dataset_name, reads, builder)
     with at_place("test"):
-        return joined(parts, own, config["evaluator"][name].get("fit_on") == "train")
+        return joined(parts, own, evaluator_nodes(config)[name].get("fit_on") == "train")
 
 
 @contextmanager
@@ -193,7 +251,7 @@ def _for_evaluator(problem: Problem, has_own_data: bool) -> Problem:
 
 def _call_of(name: str, config: _Node) -> dict[str, Any]:
     left_out = ("dataset", "_set_", "_conversion_")
-    return {key: value for key, value in config["evaluator"][name].items() if key not in left_out}
+    return {key: value for key, value in evaluator_nodes(config)[name].items() if key not in left_out}
 
 
 def _data_of(name: str, config: _Node, dataset_name: str) -> tuple[_Node, str]:
@@ -205,15 +263,15 @@ def _data_of(name: str, config: _Node, dataset_name: str) -> tuple[_Node, str]:
     return (
         (given[place], name_of_data(place, given[place]))
         if place in given
-        else (config["evaluator"][name]["dataset"], name)
+        else (evaluator_nodes(config)[name]["dataset"], name)
     )
 
 
 def _place_of(name: str, config: _Node) -> str:
     """The key of the data that an evaluator reads."""
-    node = config["evaluator"][name]
-    if node.get("dataset"):
-        return f"dataset.{node['_set_']}" if "_set_" in node else f"evaluator.{name}.dataset"
+    node = evaluator_nodes(config)[name]
+    if node.get("dataset") or name in guard_nodes(config):
+        return f"dataset.{node['_set_']}" if "_set_" in node else f"{_key_of(name, config)}.dataset"
     return next(iter(given_data(config)), "dataset")
 
 

@@ -26,7 +26,8 @@ from embexp.experiment.unknown_tokens import UNKNOWN, base_findings, is_stand_in
 from embexp.exports.delivery import TrainedModel, make_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.models.tokens import unknown_by_model
-from embexp.reports.tables import print_closing, print_table, profile_table
+from embexp.reports.closing import print_closing
+from embexp.reports.tables import print_table, profile_table
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import close_parts, is_closed_part, sent_trainings
 from embexp.training.checkpoints import strip

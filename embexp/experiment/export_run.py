@@ -28,7 +28,7 @@ from embexp.experiment.presets import model_prompts, prompted, prompted_evaluato
 from embexp.experiment.resume import check_run_is_trusted
 from embexp.experiment.routing import plan_stage
 from embexp.experiment.stage_config import MAIN
-from embexp.exports.delivery import Export, Exported, TrainedModel, make_exports, plan_exports
+from embexp.exports.delivery import Export, Exported, TrainedModel, exports_in, make_exports, plan_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.reports.tables import export_lines
 from embexp.tracking.outbox import Outbox, behind
@@ -156,10 +156,12 @@ def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = N
         EmbexpError: there is no such run or model, or an export does not fit; all that could be made was made.
     """
     resolved, problems = resolve(config), Problems()
-    exports = plan_exports(resolved["export"], problems)
+    exports = plan_exports(exports_in(resolved), problems)
     problems.raise_if_any()
     if not exports:
         raise ConfigError("No export is chosen", expected="at least one", fix="export=[int8]")
+    if resolved["soup"] and not resolved["run"]:
+        resolved["run"] = resolved["soup"][0]
     if bool(resolved["run"]) == bool(resolved["model"]):
         fix = ("run=<folder of a finished run>", "model=<folder of a saved model>")
         raise ConfigError("What is to be exported is not clear", expected="one of run and model", fix=fix)

@@ -36,7 +36,7 @@ CHANGE_NOTHING = (
     "threads",
     "max_unknown_tokens",
 )
-NOT_RESULTS = (*CHANGE_NOTHING, "tracking", "export")
+NOT_RESULTS = (*CHANGE_NOTHING, "tracking", "export", "merge")
 
 
 def fingerprints(plan: "RunPlan") -> dict[str, str]:
@@ -98,7 +98,8 @@ def run_fingerprint(plan: "RunPlan") -> str:
     Two runs with the same one end with the same numbers, in the same tracker: the second need not be done.
     """
     settings = _canonical({key: value for key, value in plan.config.items() if key not in CHANGE_NOTHING})
-    calls = {key: settings[key] for key in ("adapt", "evaluator", "loss", "modifier", "mixture") if key in settings}
+    groups = ("adapt", "evaluator", "guard", "loss", "modifier", "mixture")
+    calls = {key: settings[key] for key in groups if key in settings}
     return digest(
         settings,
         files_named_in(calls),

@@ -39,6 +39,7 @@ from embexp.experiment.evaluators import (
     check_data_of_evaluators,
     check_evaluator,
     check_evaluators,
+    evaluator_nodes,
     plan_evaluators,
 )
 from embexp.experiment.mixtures import (
@@ -70,7 +71,7 @@ from embexp.experiment.stage_config import (
     varied,
 )
 from embexp.experiment.unknown_tokens import base_name, check_models, check_step_models
-from embexp.exports.delivery import Export, check_shared_base, plan_exports
+from embexp.exports.delivery import Export, check_shared_base, exports_in, plan_exports
 from embexp.losses.spec import is_auto
 from embexp.models.weights import refuse_unreachable
 from embexp.protocols import BaseModel, Tracker
@@ -206,7 +207,7 @@ def _check_yaml(
     if not (builder := problems.attempt(builder_of, config, builders)):  # no route is refused for a mistyped number
         builder = DataBuilder(default_settings(**{key: float(value) for key, (value, _) in NEEDED.items()}), None)
     model = problems.attempt(_instantiate_at, "model", config)
-    exports = plan_exports(config["export"], problems)
+    exports = plan_exports(exports_in(config), problems)
     stages = []
     for name, node in parts_of(config):
         mine = problems.through(problem_of_part(name, config, names))
@@ -215,7 +216,7 @@ def _check_yaml(
             mine.attempt(check_route, stage)
             rate = usual_learning_rate(config["model"])
             mine.add(check_settings(stage.spec, node["trainer"], model, None, rate).errors, ConfigError)
-    for name in config["evaluator"] or {}:
+    for name in evaluator_nodes(config):
         problems.attempt(check_evaluator, name, config, names["dataset"], builder)
     if problems.found:
         return None

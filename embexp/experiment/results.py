@@ -18,13 +18,14 @@ from embexp.evaluation.similarity import thresholds_of
 from embexp.evaluation.stats.multiple_comparisons import correct_secondary, rank_models
 from embexp.evaluation.stats.verdicts import examples_needed, margins_in
 from embexp.experiment.artifacts import write_artifacts
+from embexp.experiment.guard import guard_summary, guard_tasks, shown_metrics, summary_metrics
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import GEOMETRY, AllScores, collapse_line, metrics_of
 from embexp.experiment.settings_checks import usual_learning_rate
 from embexp.exports.delivery import adapter_base
 from embexp.exports.model_card import write_card
 from embexp.models.adapters import idle_part
-from embexp.reports.tables import closing_markdown
+from embexp.reports.closing import closing_markdown
 from embexp.reports.verdict_words import COLLAPSED, IDENTICAL
 from embexp.tracking.journal import Journal
 from embexp.training.stages import StageResult
@@ -48,6 +49,9 @@ def record_results(
     journal.log_results(metrics_of("test", trained))
     journal.log_results({key: value for row in rows for key, value in verdict_metrics(splits, row).items()})
     journal.log_results(_base_geometry(base))
+    if summary := guard_summary(plan, rows):
+        journal.result["guard"] = summary
+        journal.log_results(summary_metrics(summary))
     key = f"{primary['split']}/{primary['evaluator']}/{primary['metric']}"
     journal.log_results(_intervals_of(plan, primary, base, trained))
     dev = trained.get((plan.primary_evaluator, "dev"))
@@ -97,11 +101,14 @@ def comparisons(plan: RunPlan, base: AllScores, trained: AllScores) -> list[dict
 
     Dev beside test has no verdict: it picked the checkpoint, which flatters the trained model.
     The verdict is IDENTICAL where no embedding changed, and COLLAPSED where training put all texts on one point.
-    The other verdicts but the primary one are corrected for their number, and so are their intervals.
+    The other verdicts but the primary one are corrected for their number, and so are their intervals; those of the
+    guard for theirs.
     """
     found = [each for evaluator in plan.evaluators for each in _compared(plan, evaluator, base, trained)]
-    secondary = [(row, each.interval) for row, each in found if row["p_holm"] is None]
-    correct_secondary([row for row, _ in secondary], [interval for _, interval in secondary])
+    guards = {each.name for each in guard_tasks(plan)}
+    for of_guard in (False, True):  # each a table of its own, so that a guard changes no verdict on the own task
+        family = [each for each in found if each[0]["p_holm"] is None and (each[0]["evaluator"] in guards) == of_guard]
+        correct_secondary([row for row, _ in family], [difference.interval for _, difference in family])
     for row, _ in found:
         row["examples_needed"] = examples_needed(row["low"], row["high"], row["margin"], row["examples"])
     return [row for row, _ in found]
@@ -117,7 +124,9 @@ def _compared(
         of_split = _finding(split, base, trained)
         for each in compare(*pair, evaluator.resamples, margins):
             is_primary = (evaluator.name, each.metric) == (plan.primary_evaluator, plan.primary_metric)
-            finding, has_verdict = of_split or each.finding, split == verdict_split(evaluator)
+            is_guard = evaluator in guard_tasks(plan)
+            counts = not is_guard or each.metric in shown_metrics(plan, evaluator)
+            finding, has_verdict = of_split or each.finding, counts and split == verdict_split(evaluator)
             yield (
                 {
                     "evaluator": evaluator.name,
@@ -125,7 +134,8 @@ def _compared(
                     "data": _data_of(evaluator, split),
                     "metric": each.metric,
                     "primary": is_primary,
-                    "headline": each.metric in evaluator.headline_metrics,
+                    "headline": each.metric in shown_metrics(plan, evaluator),
+                    **({"guard": True} if is_guard else {}),
                     "base": each.base,
                     "trained": each.trained,
                     "difference": each.value,
@@ -138,7 +148,7 @@ def _compared(
                     "margin": each.margin,
                     "examples": len(pair[0].examples.get(ID, ())),
                     **(each.drawn.described() if each.drawn else {}),
-                    "verdict": of_split or (each.verdict if has_verdict else ""),
+                    "verdict": (counts and of_split) or (each.verdict if has_verdict else ""),
                 },
                 each,
             )

@@ -13,6 +13,7 @@ from embexp.core.environment import versions
 from embexp.core.run_context import SCORING, Costs, timed
 from embexp.evaluation.geometry import collapse_signs, geometry_of
 from embexp.evaluation.scores import ID, Evaluator, Scores
+from embexp.experiment.guard import guard_tasks, own_evaluators
 from embexp.experiment.plan import RunPlan
 from embexp.models.encoding import DiskCachedEncoder, MemoryCachedEncoder, ModelEncoder, model_fingerprint
 from embexp.models.served import ServedModel
@@ -51,14 +52,14 @@ class Scoring:
     def of_base(self, model: "SentenceTransformer") -> AllScores:
         """All evaluators on the untouched model; its embeddings are kept in `paths.cache` for other runs."""
         encoder = base_encoder(self.plan.config, self.plan.model_place, model)
-        self._base = score_all(self.plan.evaluators, encoder, BOTH)
-        return self._base
+        self._base = score_all(own_evaluators(self.plan), encoder, BOTH)
+        return self._base | score_guard(self.plan, encoder)
 
     @timed(f"{SCORING} while it trains")
     def in_step(self, model: "SentenceTransformer", step: int) -> dict[str, float]:
         """Metrics on dev of the model as it is now."""
         encoder = ModelEncoder(model)
-        scores = score_all(self.plan.evaluators, encoder, ("dev",))
+        scores = score_all(own_evaluators(self.plan), encoder, ("dev",))
         self.costs.add_scoring(model, encoder.texts_encoded, encoder.seconds)
         if not self._has_warned and (line := collapse_line("dev", self._base, scores)):
             logger.warning("Step %s: %s", step, line)
@@ -83,9 +84,9 @@ class Scoring:
         """
         known, self._by_step = self._by_step.get(step, {}), {}
         encoder = ModelEncoder(model, progress="scoring the trained model")
-        scores = score_all(self.plan.evaluators, encoder, ("test",) if known else BOTH)
+        scores = score_all(own_evaluators(self.plan), encoder, ("test",) if known else BOTH)
         self.costs.add_scoring(model, encoder.texts_encoded, encoder.seconds)
-        return known | scores
+        return known | scores | score_guard(self.plan, encoder)
 
 
 def collapse_line(split: str, base: AllScores, now: AllScores) -> str:
@@ -110,6 +111,15 @@ def base_encoder(
         return encoder
     key = model_fingerprint(model, Path(place["location"]), config["model"], versions())
     return DiskCachedEncoder(encoder, Path(cache) / "embeddings", key)
+
+
+def score_guard(plan: RunPlan, encoder: Encoder) -> AllScores:
+    """The tasks of the guard on test, after all else, so that no number of a run depends on whether it has a guard."""
+    if not (tasks := guard_tasks(plan)):
+        return {}
+    scores = score_all(tasks, encoder, ("test",))
+    scores.pop((GEOMETRY, "test"), None)
+    return scores
 
 
 def score_all(evaluators: Sequence[Evaluator], encoder: Encoder, splits: tuple[str, ...]) -> AllScores:

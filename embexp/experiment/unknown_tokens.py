@@ -11,6 +11,7 @@ from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import EmbexpError, Problem, listed
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.datasets import DataBuilder, costly_steps, is_costly, without_costly_steps
+from embexp.experiment.evaluators import guard_nodes
 from embexp.experiment.settings_checks import Findings, merged
 from embexp.experiment.stage_config import StageConfig
 from embexp.losses.spec import LossSpec
@@ -183,7 +184,21 @@ def base_findings(
     texts = [text for part in parts for text in sampled_texts(part.dataset, "train")]
     trained = model.trains_adapter or model.locate()["source"] == "scratch"  # another from scratch has the same texts
     wanted = {"needs_transformer": _needs_transformer(part.loss for part in parts), "trained": trained}
-    return _unknown_findings(found, texts, _most(config), "model", base_name(config, names), **wanted)
+    guard = {place: each for place, each in found.items() if place.partition("/")[2] in guard_nodes(config)}
+    own = {place: each for place, each in found.items() if place not in guard}
+    name = base_name(config, names)
+    findings = _unknown_findings(own, texts, _most(config), "model", name, **wanted)
+    return replace(findings, warnings=(*findings.warnings, *_unread_guards(guard, name)))
+
+
+def _unread_guards(found: Mapping[str, UnknownTokens], model: str) -> Iterator[Problem]:
+    """A warning of the guard's tasks that the model cannot read; nothing is refused for them."""
+    unread = {place.partition("/")[2]: each for place, each in found.items() if each.share > FEW_UNKNOWN or each.unread}
+    if unread:
+        shares = ", ".join(f"{each} of {name}" for name, each in unread.items())
+        text = f"has tasks that model={model} hardly reads ({shares}): what it loses or gains there says little"
+        fix = ("guard=general_en",) if any(name.endswith("_zh") for name in unread) else ()
+        yield Problem(text, "guard", expected="tasks in a language of the model", fix=fix)
 
 
 def is_stand_in(config: Mapping[str, Any], place: Mapping[str, str]) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from embexp.config.compose import check_arguments, instantiate
+from embexp.config.compose import check_arguments, instantiate, option_of
 from embexp.config.session import shell_command
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, ExportError, Problems
@@ -89,8 +89,8 @@ class Export(Protocol):
     """Makes one form of a trained model. Cheap checks run when it is built, in the plan.
 
     Attributes:
-        needs: its requirements: `run` (a finished run of ours), `texts` (a data set to calibrate on), or
-            `shared_base` (for an adapter, a base that others have).
+        needs: its requirements: `run` (a finished run of ours), `texts` (a data set to calibrate on),
+            `shared_base` (for an adapter, a base that others have), or `untouched` (its `check` says of which models).
         comes_last: it uploads what the others made.
     """
 
@@ -146,12 +146,16 @@ def public(value: Any) -> Any:
 
 
 def check_shared_base(exports: Sequence[Export], model: BaseModel, place: Mapping[str, str]) -> None:
-    """Raise before training if an adapter whose base is a folder is to be exported for others.
+    """Raise before training if an adapter whose base is a folder is to be exported for others, or a model without two
+    whole sets of weights is to be averaged.
 
     Raises:
         ConfigError: it is not merged, and the base model is from a folder. Other copies of the base are only seen
             when the export is made.
     """
+    for export in exports:
+        if "untouched" in export.needs:
+            export.check(model, place["source"])
     names = [export.name for export in exports if "shared_base" in export.needs]
     if names and model.trains_adapter and not model.merges_adapter and place["source"] in LOCAL:
         raise ConfigError(
@@ -189,6 +193,16 @@ def metrics_and_lines(trained: TrainedModel, encoder: Encoder, prefix: str) -> t
 
 
 logger = logging.getLogger(__name__)
+
+
+def exports_in(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The YAML of each export, with those that `merge=[0.3,0.5]` and `soup=[<run>,<run>]` stand for."""
+    nodes = dict(config["export"] or {})
+    if shares := config.get("merge"):
+        nodes["merge"] = {**option_of("export", "merge")["merge"], **nodes.get("merge", {}), "shares": shares}
+    if runs := config.get("soup"):
+        nodes["soup"] = {**option_of("export", "soup")["soup"], **nodes.get("soup", {}), "runs": [*runs[1:]]}
+    return nodes
 
 
 def plan_exports(config: Mapping[str, Mapping[str, Any]] | None, problems: Problems) -> tuple[Export, ...]:

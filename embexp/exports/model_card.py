@@ -154,7 +154,7 @@ def _eval_results(result: Mapping[str, Any], config: Mapping[str, Any]) -> "list
 
     rows = [row for row in result["comparisons"] if row["headline"] or row["primary"]]
     tested = {row["evaluator"] for row in rows if row["split"] == "test"}
-    own = config["evaluator"]
+    own = {**config["evaluator"], **(config.get("guard") or {})}
     return [
         EvalResult(
             task_type=(task := _task_of(own[row["evaluator"]])).lower().replace(" ", "-"),
@@ -189,8 +189,8 @@ def _task_of(evaluator: Mapping[str, Any]) -> str:
 def _evaluated_on(row: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
     """The id on the Hub of the data of a comparison, None for data from elsewhere."""
     given = config.get(row["split"]) or config.get("test") or config.get("dev")  # a file of test has the run's dev, too
-    own = config["evaluator"][row["evaluator"]].get("dataset") or given or config["dataset"]
-    return next(iter(_hub_datasets([own])), None)
+    node = {**config["evaluator"], **(config.get("guard") or {})}[row["evaluator"]]
+    return next(iter(_hub_datasets([node.get("dataset") or given or config["dataset"]])), None)
 
 
 def _title(result: Mapping[str, Any], sharing: Sharing) -> str:

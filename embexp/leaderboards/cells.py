@@ -127,6 +127,7 @@ COST_COLUMNS = (
     Cost("peak_memory_mb", "peak MB", lower_is_better=True),
     Cost("parameters", "parameters", lower_is_better=True),
     Cost("encode_texts_per_second", "encoded texts/s", lower_is_better=False),
+    Cost("guard", "guard", lower_is_better=False),
 )
 
 

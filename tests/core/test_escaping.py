@@ -31,7 +31,8 @@ from embexp.leaderboards.page import leaderboard_page
 from embexp.leaderboards.tables import as_csv, as_markdown, print_leaderboard
 from embexp.reports import comparisons
 from embexp.reports.changed_examples import with_errors, write_changed
-from embexp.reports.tables import closing_markdown, print_closing, print_table, table_of
+from embexp.reports.closing import closing_markdown, print_closing
+from embexp.reports.tables import print_table, table_of
 from embexp.tuning.report import _study_csv, _study_markdown
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")

@@ -4,7 +4,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from embexp.reports.tables import _closing_tables, _lines_below, as_text, closing_markdown, fitting, print_closing
+from embexp.reports.closing import _closing_tables, _lines_below, closing_markdown, print_closing
+from embexp.reports.tables import as_text, fitting
 
 
 def row_of(metric: str, primary: bool = False, headline: bool = True, **numbers) -> dict:

@@ -13,7 +13,7 @@ from embexp.evaluation.stats.paired_tests import interval_of, p_value_of
 from embexp.evaluation.stats.resampling import bootstrap_samples, drawn_in
 from embexp.evaluation.stats.seeds import LEVEL, Interval
 from embexp.evaluation.stats.verdicts import verdict
-from embexp.reports.verdict_words import BETTER, UNDECIDED, WORSE
+from embexp.reports.verdict_words import BETTER, COLLAPSED, IDENTICAL, UNDECIDED, WORSE
 
 
 def holm(p_values: Sequence[float], comparisons: int | None = None) -> list[float]:
@@ -91,6 +91,39 @@ def correct_secondary(rows: Sequence[dict[str, Any]], found: Sequence[Interval])
     for row, each in zip(rows, corrected, strict=True):
         row |= {"low": each.low, "high": each.high, "p_holm": each.p, "verdict": each.verdict}
     return [each.level for each in corrected]
+
+
+def mean_of_tasks(rows: Sequence[Mapping[str, Any]], margin: float) -> dict[str, Any]:
+    """The mean difference of several tasks on different examples, each with its interval alone.
+
+    The errors of the tasks are independent, so that their squares add up: the half-width of the mean of k tasks is the
+    root of the sum of squared half-widths, over k. Each is 1.96 standard errors, as of a normal distribution.
+
+    >>> row = {"base": 0.5, "trained": 0.4, "difference": -0.1, "alone_low": -0.13, "alone_high": -0.07, "verdict": ""}
+    >>> found = mean_of_tasks([row] * 9, 0.005)
+    >>> round(found["difference"], 3), round(found["low"], 3), round(found["high"], 3), found["verdict"]
+    (-0.1, -0.11, -0.09, 'worse')
+
+    Args:
+        margin: the smallest mean difference that matters.
+    """
+    number = len(rows)
+    base, trained, difference = (sum(row[key] for row in rows) / number for key in ("base", "trained", "difference"))
+    halves = [(row["alone_high"] - row["alone_low"]) / 2 for row in rows]
+    half = math.sqrt(sum(each**2 for each in halves)) / number
+    low, high = difference - half, difference + half
+    of_all = {row["verdict"] for row in rows}
+    known = next((each for each in (IDENTICAL, COLLAPSED) if of_all == {each}), "")
+    return {
+        "tasks": number,
+        "base": base,
+        "trained": trained,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "margin": margin,
+        "verdict": known or verdict(low, high, margin),
+    }
 
 
 def _corrected(found: Interval, margin: float, p: float, corrected: float, strictest: float) -> CorrectedVerdict:
