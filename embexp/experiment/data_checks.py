@@ -21,6 +21,7 @@ from embexp.experiment.settings_checks import (
     of_rows,
     sampler_of,
 )
+from embexp.experiment.template_checks import check_templates
 from embexp.losses.spec import LossSpec
 from embexp.models.tokens import TokenLimit, token_limit
 from embexp.protocols import BaseModel
@@ -282,5 +283,6 @@ def check_stage(stage: StagePlan, model: BaseModel | None, place: Mapping[str, s
             check_companions(stage.loss, place),
             _check_labels(stage.dataset, stage.loss, stage.trainer),
             _check_texts(stage.dataset, stage.loss, stage.trainer, limit),
+            check_templates(stage.dataset, model, place),
         )
     )
