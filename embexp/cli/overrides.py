@@ -267,7 +267,9 @@ def each_model(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:
 
 def _keys_of_served() -> set[str]:
     """The keys that only a model behind a URL has: others of `model=<url>,minilm` are not given them."""
-    return {f"model.{key}" for key in OmegaConf.load(option_files("model")[SERVED_OPTION[0]])}
+    files = option_files("model")
+    served, others = ({*OmegaConf.load(files[name])} for name in (SERVED_OPTION[0], _PATH_OPTIONS["model"][0]))
+    return {f"model.{key}" for key in served - others}
 
 
 def _model_of(given: str) -> str:

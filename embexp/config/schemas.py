@@ -151,9 +151,10 @@ class _Pairs:
 
 @dataclass
 class _Compare:
-    """Which two runs `embexp.compare` compares."""
+    """Which two runs `embexp.compare` compares, or a run with a URL."""
 
     runs: list[str] = MISSING
+    model: Any = None
     paths: Any = None
     verdict: Any = None
     resamples: int = 10000

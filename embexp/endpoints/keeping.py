@@ -1,6 +1,5 @@
 """What requests take and what they brought: tokens, their price, and tables on disk: nothing is paid for twice."""
 
-import logging
 import math
 import re
 import sqlite3
@@ -12,7 +11,7 @@ from typing import Protocol
 
 from embexp.core.claims import held
 
-logger = logging.getLogger(__name__)
+NOT_KEPT = "Answers are not kept (paths.cache=null): after an interruption all are paid for again."
 
 
 @contextmanager
@@ -25,7 +24,6 @@ def open_table(folder: Path | None, name: str) -> Iterator[sqlite3.Connection]:
         folder: None keeps rows only as long as this lasts.
     """
     if folder is None:
-        logger.warning("Answers are not kept (paths.cache=null): after an interruption all are paid for again.")
         with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
             yield connection
     else:

@@ -1,5 +1,6 @@
 """`python -m embexp.compare run_a run_b`: two finished runs, or two configurations with several seeds, on one page."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from embexp.config.compose import resolve
+from embexp.config.compose import instantiate, resolve
 from embexp.config.session import shell_command
 from embexp.core.arguments import COUNT_FROM_0, RESAMPLES, problems_with, refuse
 from embexp.core.run_folder import find_run, write_text
@@ -28,7 +29,9 @@ from embexp.evaluation.stats.verdicts import (
     verdict,
 )
 from embexp.experiment.fingerprint import config_differences, data_differences
+from embexp.experiment.served_vectors import OTHER, compare_with_served, served_page
 from embexp.experiment.sides import Side, SidesScores, check_shared, finding_of, result_of, shared_scores
+from embexp.models.served import ServedModel
 from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
 from embexp.reports.comparisons import comparison_page, print_page
 from embexp.reports.verdict_words import TOO_FEW, UNDECIDED
@@ -194,7 +197,10 @@ def compare_command() -> None:
     """`python -m embexp.compare`: compose the configuration and compare the two runs that were named."""
     from embexp.cli.app import run_command
 
-    run_command(compare, "compare", rewrite=with_runs)
+    found: list[dict[str, Any]] = []
+    run_command(lambda *given: found.append(compare(*given)), "compare", rewrite=with_runs)
+    if found and found[0].get("verdict") == OTHER:
+        sys.exit(1)
 
 
 def with_runs(arguments: Sequence[str], named: Sequence[str] = ()) -> list[str]:
@@ -226,12 +232,14 @@ def comparison(config: DictConfig) -> tuple[dict[str, Any], str]:
     """
     resolved = resolve(config)
     runs = resolved["runs"]
+    if resolved["model"] is not None:
+        return _with_served(resolved)
     sides = [[run.strip() for run in side.split(",") if run.strip()] for side in runs]
     if len(sides) != 2 or not all(sides):
         raise ConfigError(
             f"{len(runs)} runs were named",
             expected="two, each by its folder or its id in MLflow; seeds of one configuration with commas between "
-            "them: <run>,<run>",
+            "them: <run>,<run>. With model=<url> one run, whose model is behind that URL",
             fix=_fix(),
         )
     refuse(
@@ -241,10 +249,30 @@ def comparison(config: DictConfig) -> tuple[dict[str, Any], str]:
             *margin_problems(resolved),
         )
     )
-    roots = [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")]
-    folders = [[find_run(run, roots) for run in side] for side in sides]
+    folders = [[find_run(run, _roots(resolved)) for run in side] for side in sides]
     found = _compare_runs(*folders, resolved["resamples"], resolved["examples"], margins_in(resolved))
     page = comparison_page(found)
+    if resolved["output"]:
+        write_text(Path(resolved["output"]), page)
+    return found, page
+
+
+def _roots(resolved: Mapping[str, Any]) -> list[str]:
+    return [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")]
+
+
+def _with_served(resolved: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """What a comparison of one run's trained model with a model behind a URL finds, and its page."""
+    model, runs = instantiate(resolved["model"]), resolved["runs"]
+    fix = shell_command("compare", ["<run>", "model=<url>"])
+    if not isinstance(model, ServedModel):
+        text, expected = "is not behind a URL", "a URL, or two runs and no model"
+        raise ConfigError(text, key="model", expected=expected, fix=(fix, _fix()))
+    if len(runs) != 1 or "," in runs[0]:
+        text, expected = f"{len(runs)} runs were named", "one, by its folder or its id in MLflow, for one URL"
+        raise ConfigError(text, expected=expected, fix=fix)
+    found = compare_with_served(find_run(runs[0], _roots(resolved)), model)
+    page = served_page(found)
     if resolved["output"]:
         write_text(Path(resolved["output"]), page)
     return found, page

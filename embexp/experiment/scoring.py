@@ -11,6 +11,7 @@ import numpy
 
 from embexp.core.environment import versions
 from embexp.core.run_context import SCORING, Costs, timed
+from embexp.endpoints.keeping import NOT_KEPT
 from embexp.evaluation.geometry import collapse_signs, geometry_of
 from embexp.evaluation.scores import ID, Evaluator, Scores
 from embexp.experiment.guard import guard_tasks, own_evaluators
@@ -145,6 +146,8 @@ def score_served(evaluators: Sequence[Evaluator], model: ServedModel) -> tuple[A
 
     All texts are requested together, so that what they cost is known before any is sent.
     """
+    if model.cache is None:
+        logger.warning(NOT_KEPT)
     encoder = ServedEncoder(model)
     wanted = [texts_of([each for each in evaluators if split in each.splits], split) for split in BOTH]
     encoder.fetch((text, prompt) for some in wanted for prompt, texts in some.items() for text in texts)

@@ -1,5 +1,6 @@
 """Answers of a language model: cached on disk so that none is paid for twice, counted in tokens and money."""
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -7,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from embexp.endpoints.keeping import Tokens, open_table
+from embexp.endpoints.keeping import NOT_KEPT, Tokens, open_table
 from embexp.steps.llm.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ def open_answer_cache(folder: Path | None) -> Iterator[AnswerCache]:
     Args:
         folder: None caches only as long as this lasts.
     """
+    if folder is None:
+        logger.warning(NOT_KEPT)
     with open_table(folder, "answers") as connection:
         yield AnswerCache(connection)
 
