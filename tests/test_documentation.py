@@ -180,7 +180,9 @@ def test_overrides_of_all_pages_compose():
                 done.add((name, arguments))
                 try:
                     make_files(arguments)
-                    overrides = [_first_value(each) for each in quote_texts(expand_paths(swept(name, arguments)))]
+                    mixes = name in ("run", "tune")
+                    typed = quote_texts(expand_paths([*swept(name, arguments)], mixes))
+                    overrides = [_first_value(each) for each in typed]
                     composed(overrides, "config" if name == "run" else name)
                 except (EmbexpError, ValueError) as error:
                     wrong.append(f"{NAMES[page]}: {shlex.join(words)}\n    {error}")

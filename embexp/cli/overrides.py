@@ -145,7 +145,7 @@ def expand_paths(arguments: Sequence[str], mixes: bool = False) -> list[str]:
         text = f"{short[0]} is for a sweep that leaves out one part of the run after the other"
         raise ConfigError(text, expected=f"-m {_LEAVING_OUT}", fix=shlex.join(["-m", _LEAVING_OUT, *short]))
     if mixes:
-        arguments = expand_mixture(arguments, expand_paths)
+        arguments = expand_mixture([*arguments], expand_paths)
     return [expanded for argument in arguments for expanded in _expand(argument)]
 
 

@@ -213,11 +213,13 @@ def _stand_in_of(node: _Node) -> str:
 
 def stand_ins(config: _Node) -> dict[str, str]:
     """The bundled corpus for each data set of a run or an evaluation that it stands in for: by stage, by evaluator."""
-    nodes = {key: config[key] for key in ("dataset", "test", "dev") if config.get(key)}
     sets = (config.get("mixture") or {}).get("sets") or {}
-    nodes |= {f"dataset.{name}": each["dataset"] for name, each in sets.items()}
+    nodes = {f"dataset.{name}": each["dataset"] for name, each in sets.items()}
+    nodes |= {
+        key: config[key] for key in ("dataset", "test", "dev") if config.get(key) and not (sets and key == "dataset")
+    }
     for group in ("adapt", "evaluator"):
-        parts = ((name, part.get("dataset")) for name, part in (config.get(group) or {}).items())
+        parts = ((name, part.get("dataset")) for name, part in (config.get(group) or {}).items() if "_set_" not in part)
         nodes |= {f"{group}.{name}.dataset": node for name, node in parts if isinstance(node, Mapping)}
     return {key: found for key, node in nodes.items() if "reader" in node and (found := _stand_in_of(node))}
 

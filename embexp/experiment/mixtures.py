@@ -138,7 +138,8 @@ def names_of_mixture(config: _Node, names: Mapping[str, str], choices: Mapping[s
             found[f"{group}@{name}"] = str(chosen or (names[group] if group not in each["own"] else name))
     trained = [name for name, each in sets.items() if each["weight"]]
     for group in ("loss", "modifier"):
-        found[group] = "+".join(dict.fromkeys(found[f"{group}@{name}"] for name in trained))
+        several = [*dict.fromkeys(found[f"{group}@{name}"] for name in trained)]
+        found[group] = "+".join(each for each in several if each != "none") or "none"
     return found | {
         "dataset": "+".join(_weighted(name, each["weight"]) for name, each in sets.items() if each["weight"])
     }
@@ -243,7 +244,7 @@ def mixture_of(parts: Sequence[StagePlan], config: _Node, folder: Path) -> tuple
     """The stages of a run, with the sets of its mixture as one stage.
 
     Raises:
-        DataError: two sets have the same name for different prompts.
+        ShapeError: two sets have the same name for different prompts.
     """
     before = [part for part in parts if not is_set(part.name)]
     sets = sets_of(config)
@@ -252,6 +253,7 @@ def mixture_of(parts: Sequence[StagePlan], config: _Node, folder: Path) -> tuple
         return tuple(before)
     first = replace(mixed[0], name=MAIN, folder=folder / "stages" / MAIN, weight=1)
     named = [replace(part, name=part.name.partition("/")[2]) for part in mixed]
+    prompts_of([part.dataset for part in named])
     return (*before, replace(first, sets=tuple(named), batches=config["mixture"]["batches"]))
 
 
@@ -259,14 +261,14 @@ def prompts_of(datasets: Sequence[EmbeddingDataset]) -> tuple[dict[str, str], st
     """The prompts that a model gets from its data, and which is its default: the one that all of them have.
 
     Raises:
-        DataError: two data sets have one name for different prompts.
+        ShapeError: two data sets have one name for different prompts.
     """
     named: dict[str, str] = {}
     for dataset in datasets:
         for name, text in dataset.prompts.named.items():
             if named.setdefault(name, text) != text:
                 text = f"The prompt {name} is {named[name]!r} in one set and {text!r} in {dataset.name}"
-                raise ShapeError(text, expected="another name, or the same prompt in all sets")
+                raise ShapeError(text, expected="the same prompt in all sets, or another name in steps.prompts.named")
     defaults = {dataset.prompts.default for dataset in datasets}
     return named, defaults.pop() if len(defaults) == 1 else None
 

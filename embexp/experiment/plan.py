@@ -306,7 +306,7 @@ def _plan_stages(
             mine.add((*findings.errors, *unvaried_split(part, planning.config)), DataError)
             planning.of_stage(config, warnings).add(findings.warnings, DataError)
             parts.append(part)
-    stages = mixture_of(parts, planning.config, folder)
+    stages = problems.attempt(mixture_of, parts, planning.config, folder) or ()
     for stage in stages if len(parts) == len(planning.stages) else ():
         problems.through(problem_of_part(stage.name, planning.config, planning.names)).add(
             check_steps_of(stage), DataError
