@@ -48,5 +48,5 @@ def test_a_prompted_model_is_saved_with_its_prompt_and_falls_without_it(workplac
         return spearmanr((first * second).sum(axis=1), rows["score"][:]).statistic
 
     assert score(None) == pytest.approx(primary["trained"], abs=1e-6)
-    assert score("") < score(None) - 0.05
+    assert score("") < score(None) - 0.02
     assert primary["trained"] > primary["base"] + 0.1
