@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy
@@ -11,6 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from recorded_runs import KEY, write_whole_run
+from typed_commands import done_in
 
 import embexp
 from embexp.config.compose import compose
@@ -204,9 +203,7 @@ def test_a_verdict_on_dev_has_to_be_typed(runs, tmp_path):
 )
 def test_the_exit_code_is_the_decision_and_stdout_is_json(runs, words, code, tmp_path):
     typed = [str(runs / words[0]), "resamples=200", *(each.format(runs) for each in words[1:])]
-    done = subprocess.run(
-        [sys.executable, "-m", "embexp.gate", *typed], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    done = done_in(tmp_path, "gate", *typed)
     assert done.returncode == code, done.stderr
     if code == 3:
         assert done.stdout == ""

@@ -3,11 +3,10 @@
 import json
 import runpy
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typed_commands import done_in
 
 from embexp.cli.overrides import expand_paths
 from embexp.config.compose import composed
@@ -49,11 +48,6 @@ def own(tmp_path, monkeypatch):
     return folder
 
 
-def typed(folder, *words):
-    command = [sys.executable, "-m", "embexp", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "metric", "num_refusals"),
@@ -70,7 +64,7 @@ def typed(folder, *words):
 )
 def test_each_first_command_works_or_is_refused_once_with_one_that_does(own, overrides, metric, num_refusals):
     command, refusals = [*overrides, *SMOKE, "hydra.run.dir=run"], 0
-    while (done := typed(own, *command)).returncode and refusals < 3:
+    while (done := done_in(own, *command)).returncode and refusals < 3:
         refusals += 1
         hint = next(line.partition("hint: type ")[2] for line in done.stderr.splitlines() if "hint: type " in line)
         command += shlex.split(hint)
@@ -81,14 +75,14 @@ def test_each_first_command_works_or_is_refused_once_with_one_that_does(own, ove
 
 @pytest.mark.slow
 def test_what_init_writes_trains_and_is_swept(own):
-    said = typed(own, "init", "faq.csv", "test=graded.csv").stdout
+    said = done_in(own, "init", "faq.csv", "test=graded.csv").stdout
     lines = [line.partition("python -m embexp ")[2] for line in said.splitlines() if "python -m embexp" in line]
     assert len(lines) == 2, said
     for number, line in enumerate(lines):
-        done = typed(own, *shlex.split(line), *SMOKE[1:-1], f"hydra.run.dir=run{number}")
+        done = done_in(own, *shlex.split(line), *SMOKE[1:-1], f"hydra.run.dir=run{number}")
         assert done.returncode == 0, done.stderr
         assert "spearman_cosine*" in done.stdout
-    done = typed(own, "--config-dir", "own", "-m", "experiment=faq", "seed=1,2", *SMOKE[:-1], "hydra.sweep.dir=sweep")
+    done = done_in(own, "--config-dir", "own", "-m", "experiment=faq", "seed=1,2", *SMOKE[:-1], "hydra.sweep.dir=sweep")
     assert done.returncode == 0, done.stderr
 
 

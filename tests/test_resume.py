@@ -26,6 +26,7 @@ from killed_runs import (
     while_writing,
 )
 from omegaconf import OmegaConf
+from typed_commands import done_in
 
 from embexp.config.compose import compose, instantiate
 from embexp.core import redaction
@@ -247,7 +248,6 @@ def test_what_may_stay_of_checkpoints_is_checked_first():
 
 @pytest.mark.slow
 def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
-    command = [sys.executable, "-m", "embexp", "tracking=none"]
     for typed, message in {
         ("resume=nosuch",): "Error: resume=nosuch is neither a folder nor the id of a run in runs or sweeps or tunings",
         (
@@ -256,7 +256,7 @@ def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
         ): "Error: tracking=none hydra.run.dir=x was typed with resume. Expected resume alone",
         ("resume=",): "Error: resume= names no run. Expected the folder of a run",
     }.items():
-        done = subprocess.run([*command, *typed], cwd=begun.parent, capture_output=True, text=True)
+        done = done_in(begun.parent, "tracking=none", *typed)
         assert (done.returncode, done.stderr.startswith(message)) == (1, True), done.stderr
 
 

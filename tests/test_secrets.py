@@ -2,13 +2,12 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from conftest import TINY
 from servers import mlflow_server
+from typed_commands import done_in
 
 PLANTED = {
     "in the store's address": "pw-InTheAddress",
@@ -47,9 +46,8 @@ def test_nothing_that_is_written_printed_or_sent_holds_a_secret(workplace):
         store = f"tracking.uri={uri.replace('://', '://me:pw-InTheAddress@')}"
         for name, (module, *typed) in COMMANDS.items():
             keys = [] if "export" in module else [store, "+hydra.job.env_set.MY_TOKEN=hf_TypedUnderAKey"]
-            command = [sys.executable, "-m", module, *keys, *typed]
             named = environment | ({"MLFLOW_TRACKING_URI": store.partition("=")[2]} if "export" in module else {})
-            done = subprocess.run(command, env=named, cwd=workplace / "work", capture_output=True, text=True)
+            done = done_in(workplace / "work", *module.split(".")[1:], *keys, *typed, environment=named)
             assert (done.returncode == 0) == ("mistake" not in name and "refuses" not in name), done.stderr
             said = done.stdout + done.stderr
             assert [line for line in said.splitlines() if any(value in line for value in PLANTED.values())] == [], name

@@ -70,15 +70,16 @@ def forget_stores() -> None:
 
 @dataclass
 class _Limit:
-    """The time, by `time.monotonic`, at which calls are given up; work of this machine alone puts it off."""
+    """When calls begin and are given up, by `time.monotonic`; work of this machine alone puts the end off."""
 
+    begins: float
     ends: float
 
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """All calls inside end in so many seconds together; a store that rests is called."""
-    limit, last = _LIMIT.set(_Limit(time.monotonic() + seconds)), _IS_LAST.set(True)
+    limit, last = _LIMIT.set(_Limit(now := time.monotonic(), now + seconds)), _IS_LAST.set(True)
     try:
         yield
     finally:
@@ -138,7 +139,7 @@ def at_work(most: float) -> Iterator[None]:
     Args:
         most: seconds of which this holds.
     """
-    limit = _HERE.call.limit if getattr(_HERE, "call", None) else _Limit(0.0)
+    limit = _HERE.call.limit if getattr(_HERE, "call", None) else _Limit(0.0, 0.0)
     start = time.monotonic()
     limit.ends += most
     try:
@@ -166,7 +167,7 @@ def call_store(
     if rests(address) and not _IS_LAST.get():
         raise NoAnswerError(f"it failed a moment ago ({store.said}) and is not called again yet")
     start = time.monotonic()
-    limit = _LIMIT.get() or _Limit(start + (CLOSING if store.failures else USUAL))
+    limit = _LIMIT.get() or _Limit(start, start + (CLOSING if store.failures else USUAL))
     call = _Call(function, limit, size / SLOWEST)
     threading.Thread(target=call.run, name="tracker", daemon=True).start()
     try:
@@ -194,7 +195,7 @@ def _wait(call: _Call, start: float) -> None:
             raise NoAnswerError("it did not answer before the run was stopped")
         if now > call.limit.ends + call.grace:
             why = f" (its last answer: {call.last_error})" if call.last_error else ""
-            raise NoAnswerError(f"no answer in {now - start:.0f} s{why}")
+            raise NoAnswerError(f"no answer in {now - call.limit.begins:.0f} s{why}")
 
 
 def size_of(path: Path) -> int:

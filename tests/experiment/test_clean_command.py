@@ -4,12 +4,12 @@ import json
 import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from typed_commands import done_in
 
 from embexp.config.session import remember_config_dir
 from embexp.core.claims import held, is_held
@@ -325,8 +325,7 @@ def test_real_runs_are_compared_and_resumed_after_it(workplace):
     """A finished run and one that was stopped: all is freed; one is compared, the other says that it begins anew."""
 
     def embexp(*arguments):
-        command = [sys.executable, "-m", "embexp", *arguments]
-        return subprocess.run(command, cwd=workplace, capture_output=True, text=True, timeout=300)
+        return done_in(workplace, *arguments)
 
     tiny = ("model=tiny", "trainer=smoke", "threads=1", "evaluator.sts.resamples=200", "tracking=none")
     done = embexp("loss=mnrl", "keep=full", "hydra.run.dir=runs/mnrl", *tiny)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY
+from typed_commands import done_in
 
 DEADLY = '''
 """Losses that end the process they run in."""
@@ -37,6 +38,7 @@ class Ending(torch.nn.Module):
             print("threads:", torch.get_num_threads())
         return self.model(features[0])["sentence_embedding"].sum()
 '''
+EMBEXP = (sys.executable, "-m", "embexp")
 YAML = """# A loss that ends its process, in one way or another.
 _target_: deadly.Ending
 _partial_: true
@@ -56,7 +58,7 @@ def deadly(workplace):
 
 def command(*arguments):
     tiny = (*(each for each in TINY if not each.startswith("threads")), "trainer.max_steps=1", "hydra.sweep.dir=sweep")
-    return [sys.executable, "-m", "embexp", "-m", "--config-dir", "own", *tiny, "loss=deadly", *arguments]
+    return ["-m", "--config-dir", "own", *tiny, "loss=deadly", *arguments]
 
 
 def statuses(store):
@@ -73,7 +75,7 @@ def statuses(store):
 def test_a_job_that_is_killed_runs_out_of_memory_or_exits_ends_no_other(workplace, store, deadly):
     environment = {key: value for key, value in deadly.items() if key != "OMP_NUM_THREADS"}
     typed = command("loss.way=kill,live,memory,exit,threads", "sweep.workers=2")
-    done = subprocess.run(typed, env=environment, cwd=workplace, capture_output=True, text=True, timeout=200)
+    done = done_in(workplace, *typed, environment=environment)
     assert done.returncode == 1, done.stderr
     assert statuses(store) == (["FAILED"], ["FAILED", "FAILED", "FAILED", "FINISHED", "FINISHED"])
     assert "The process of the job ended by SIGKILL (out of memory?)." in done.stdout
@@ -86,8 +88,7 @@ def test_a_job_that_is_killed_runs_out_of_memory_or_exits_ends_no_other(workplac
 
 @pytest.mark.slow
 def test_a_job_that_exits_in_this_process_ends_no_other(workplace, store, deadly):
-    typed = command("loss.way=exit,live")
-    done = subprocess.run(typed, env=deadly, cwd=workplace, capture_output=True, text=True, timeout=200)
+    done = done_in(workplace, *command("loss.way=exit,live"), environment=deadly)
     assert done.returncode == 1, done.stderr
     assert statuses(store) == (["FAILED"], ["FAILED", "FINISHED"])
 
@@ -99,7 +100,9 @@ def test_a_job_that_exits_in_this_process_ends_no_other(workplace, store, deadly
 def test_a_sweep_that_is_stopped_stops_its_workers_and_closes_their_runs(workplace, store, deadly, how, code):
     slow = command("loss.way=live", "seed=1,2,3,4,5,6", "trainer.max_steps=4000", "sweep.workers=2")
     with open(workplace / "output.txt", "w") as output:
-        sweep = subprocess.Popen(slow, env=deadly, cwd=workplace, stdout=output, stderr=output, start_new_session=True)
+        sweep = subprocess.Popen(
+            [*EMBEXP, *slow], env=deadly, cwd=workplace, stdout=output, stderr=output, start_new_session=True
+        )
     metrics = [workplace / f"sweep/{number}/metrics.jsonl" for number in (0, 1)]
     while not all(path.is_file() and "train/loss" in path.read_text() for path in metrics):
         assert sweep.poll() is None, (workplace / "output.txt").read_text()
@@ -151,7 +154,9 @@ def test_a_sweep_with_workers_ends_soon_at_any_moment_and_the_same_command_ends_
 ):
     typed = command("loss.way=live", "seed=1,2,3", "trainer.max_steps=10", "sweep.workers=2")
     with open(workplace / "output.txt", "w") as output:
-        sweep = subprocess.Popen(typed, env=deadly, cwd=workplace, stdout=output, stderr=output, start_new_session=True)
+        sweep = subprocess.Popen(
+            [*EMBEXP, *typed], env=deadly, cwd=workplace, stdout=output, stderr=output, start_new_session=True
+        )
     while not (workplace / MOMENTS[moment]).exists():
         assert sweep.poll() is None, (workplace / "output.txt").read_text()
         time.sleep(0.01)
@@ -163,7 +168,7 @@ def test_a_sweep_with_workers_ends_soon_at_any_moment_and_the_same_command_ends_
         time.sleep(0.1)
     assert not left
     assert "Traceback" not in (workplace / "output.txt").read_text()
-    done = subprocess.run(typed, env=deadly, cwd=workplace, capture_output=True, text=True, timeout=300)
+    done = done_in(workplace, *typed, environment=deadly)
     assert done.returncode == 0, done.stderr
     parents, children = statuses(store)
     assert parents == ["FINISHED"]

@@ -17,7 +17,7 @@ from embexp.tracking.store_limits import allowed_path, allowed_text
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "server"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.matrix), "server"])
 def uri(request, tmp_path_factory, empty_store):
     """The URI of a store; the server keeps its runs in PostgreSQL, as those of teams do."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -69,7 +69,7 @@ def bound(percent, cases):
 
 CASES = {20: 200, 50: 200, 150: 150, 500: 80, 1500: 50}  # in the slow lane
 IN_BOTH_LANES = [(20, 1, 60), (50, 2, 60), (150, 3, 40)]
-IN_FULL = thinned([(size, number, CASES[size]) for size in SIZES for number in SEEDS], 7, pytest.mark.slow)
+IN_FULL = thinned([(size, number, CASES[size]) for size in SIZES for number in SEEDS], 3, pytest.mark.slow)
 
 
 @pytest.mark.parametrize(("pairs", "seeds", "cases"), IN_BOTH_LANES + IN_FULL)
@@ -87,7 +87,7 @@ def test_such_a_share_would_be_larger_if_the_variance_between_two_seeds_were_tak
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("pairs", "seeds", "gap"), GAPS)
+@pytest.mark.parametrize(("pairs", "seeds", "gap"), thinned(GAPS, 2))
 def test_configurations_that_are_the_margin_apart_are_called_equal_in_at_most_5_of_100_cases(pairs, seeds, gap):
     random = numpy.random.default_rng([2, pairs, seeds])
     assert share_of("equal", 50, random, pairs, seeds, gap, gap, resamples=200) <= bound(5, 50)

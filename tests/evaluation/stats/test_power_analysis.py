@@ -169,7 +169,7 @@ def grouped(random, groups, seeds, difference=0.0, size=5, together=0.5):
     [
         (40, 0.1, 1, 200),
         *(
-            pytest.param(*setting, 1000, marks=pytest.mark.slow)
+            pytest.param(*setting, 1000, marks=[pytest.mark.slow, pytest.mark.matrix])
             for setting in ((60, 0.1, 1), (30, 0.25, 1), (60, 0.1, 3), (200, 0.09, 2))
         ),
     ],
@@ -200,7 +200,7 @@ SETTINGS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("examples", "seeds", "spread", "of_mixed"), thinned(SETTINGS, 7))
+@pytest.mark.parametrize(("examples", "seeds", "spread", "of_mixed"), thinned(SETTINGS, 3))
 def test_promised_power_is_found(examples, seeds, spread, of_mixed):
     """1,000 cases each: a binomial error of 1.3 points at 80 %."""
     assert len(SETTINGS) == 20

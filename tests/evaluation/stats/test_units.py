@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy
 import pytest
+from conftest import thinned
 
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import SHAPES
@@ -239,7 +240,7 @@ REGIMES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize("regime", thinned([*REGIMES], 3))
 def test_equal_models_are_told_apart_in_at_most_6_of_100_cases(regime):
     """The bound is 6 and three standard errors of 200 cases; docs/error-rates.md has the figures of 1,000."""
     assert false_verdicts(200, REGIMES[regime]) <= 6 + 300 * (0.06 * 0.94 / 200) ** 0.5
