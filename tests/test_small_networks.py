@@ -6,11 +6,11 @@ import numpy
 import pytest
 from small_networks import TEXTS, embedder_in
 
-from embexp.config.compose import compose
+from embexp.config.compose import compose, instantiate, option_of
+from embexp.config.session import conf_dir
 from embexp.experiment.execute import execute
 from embexp.experiment.plan import plan_run
 from embexp.models.encoding import ModelEncoder
-from embexp.models.pretrained import PretrainedModel
 
 TASK = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
 # What each stands for: architecture, pooling, configuration of the network, prompt of a query.
@@ -26,9 +26,14 @@ KINDS = {
     "bge_m3": ("xlm-roberta", "cls", {}, ""),
     "multilingual_e5_base": ("xlm-roberta", "mean", {}, "query: "),
     "gte_modernbert_base": ("modernbert", "cls", {"local_attention": 16}, ""),
+    "multilingual_e5_small": ("xlm-roberta", "mean", {"num_hidden_layers": 3}, "query: "),
+    "e5_small": ("bert", "mean", {}, "query: "),
+    "paraphrase_multilingual_minilm": ("bert", "mean", {}, ""),
+    "gte_multilingual_base": ("gte", "cls", {}, ""),
     "llama": ("llama", "lasttoken", {}, TASK),
     "qwen2": ("qwen2", "lasttoken", {}, TASK),
 }
+NO_PRESETS = ("llama", "qwen2")
 LONG = " ".join(TEXTS) * 2  # longer than the windows of attention
 ALL = [*TEXTS, LONG[:110]]
 
@@ -36,6 +41,11 @@ ALL = [*TEXTS, LONG[:110]]
 def some(*names):
     """These in this lane, the others in the lane `matrix`."""
     return [*names, *(pytest.param(name, marks=pytest.mark.matrix) for name in KINDS if name not in names)]
+
+
+def option_named(name):
+    """The preset of conf/model that a network stands in for."""
+    return "pretrained" if name in NO_PRESETS else name
 
 
 def stand_in(name, folder):
@@ -81,6 +91,11 @@ def reference(folder, pooling, texts, side):
     return torch.nn.functional.normalize(pooled, p=2, dim=1).numpy()
 
 
+def test_each_preset_has_its_stand_in():
+    texts = {path.stem: path.read_text("utf-8") for path in (conf_dir() / "model").glob("*.yaml")}
+    assert {*KINDS} - {*NO_PRESETS, "e5_small"} == {name for name, text in texts.items() if "_loss_:" in text}
+
+
 @pytest.mark.parametrize("name", some("qwen3_embedding_0_6b", "embeddinggemma_300m", "gte_modernbert_base"))
 def test_vectors_are_those_of_the_code_on_the_model_card(name, tmp_path):
     _, pooling, _, prompt = KINDS[name]
@@ -88,17 +103,20 @@ def test_vectors_are_those_of_the_code_on_the_model_card(name, tmp_path):
     sides = ("left", "right") if pooling == "lasttoken" else ("right",)
     expected = [reference(path, pooling, [prompt[-30:] + text for text in ALL], side) for side in sides]
     for side in (None, *sides):
-        model = PretrainedModel(path=str(path), padding_side=side)
+        node = {} if side is None else {"padding_side": side}
+        model = instantiate(
+            option_of("model", option_named(name)) | {"path": str(path), "max_seq_length": None, **node}
+        )
         model.check()
         found = ModelEncoder(model.load(list, tmp_path), batch_tokens=64).encode(ALL, prompt[-30:])
         assert max(numpy.abs(found - each).max() for each in expected) < 1e-5
 
 
-def run_of(path, folder, *typed):
-    overrides = ["model=pretrained", f"model.path={path}", "model.max_seq_length=48", *typed]
+def run_of(path, name, folder, *typed):
+    option = option_named(name)
+    overrides = [f"model={option}", f"model.path={path}", "model.max_seq_length=48", "model.dtype=float32", *typed]
     command = ["trainer=smoke", "tracking=none", "threads=1", "dataset.reader.max_rows=24", *overrides]
-    choices = {"model": "pretrained", "loss": "mnrl", "dataset": "finance"}
-    plan = plan_run(compose(command), choices, folder)
+    plan = plan_run(compose(command), {"model": option, "loss": "mnrl", "dataset": "finance"}, folder)
     return execute(plan).content, plan
 
 
@@ -118,7 +136,7 @@ def test_a_run_is_trained_saved_and_loaded_by_sentence_transformers_alone(name, 
     from sentence_transformers import SentenceTransformer
 
     path = stand_in(name, workplace)
-    result, plan = run_of(path, workplace / "run", *WAYS[way])
+    result, plan = run_of(path, name, workplace / "run", *WAYS[way])
     primary = result["primary"]
     assert primary["verdict"] != "identical"
     folder = workplace / "run" / "stages" / "main" / "model"
@@ -129,5 +147,7 @@ def test_a_run_is_trained_saved_and_loaded_by_sentence_transformers_alone(name, 
     cosines = (first * second).sum(axis=1)
     assert spearmanr(cosines, rows["score"][:]).statistic == pytest.approx(primary["trained"], abs=2e-4)
     assert json.loads((workplace / "run" / "result.json").read_text())["verdict"] == primary["verdict"]
-    untouched = SentenceTransformer(str(path), device="cpu").encode(rows["sentence1"][:20])
+    prompt = model.prompts.get(model.default_prompt_name, "")
+    assert ("similar" in prompt) == (name in ("qwen3_embedding_0_6b", "e5_mistral_7b", "embeddinggemma_300m"))
+    untouched = SentenceTransformer(str(path), device="cpu").encode(rows["sentence1"][:20], prompt=prompt)
     assert numpy.abs(untouched - first[:20]).max() > 1e-3

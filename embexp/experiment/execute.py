@@ -146,6 +146,8 @@ def _load_base_model(plan: RunPlan) -> "SentenceTransformer":
     logger.info("Base model %s from %s: %s", plan.choices["model"], place["source"], place["location"])
     datasets = [part.dataset for part in plan.stages[-1].parts]
     model = plan.model.load(lambda: chain.from_iterable(each.texts("train") for each in datasets), plan.folder)
+    if place["source"] == "hub":
+        plan.model.check()  # once more, with the files that have come
     named, default = prompts_of(datasets)
     if named:
         model.prompts = {**model.prompts, **named}
