@@ -152,6 +152,21 @@ class LoraAdapter:
             some = [name for name in there if name.startswith(("q", "v"))] or there[:2]
             fix = (f"'model.adapter.target_modules=[{','.join(some)}]'", "model.adapter.target_modules=all-linear")
             raise ModelError(text, key="model.adapter", given="lora", expected=expected, fix=fix) from error
+        if not _is_reached(model):
+            text = "would train nothing, and leave the model identical: no embedding reads the matrices that it names"
+            key, expected = "model.adapter.target_modules", "all-linear, or matrices that the embedding comes from"
+            raise ModelError(text, key=key, given=self.target_modules, expected=expected, fix=f"{key}=all-linear")
+
+
+def _is_reached(model: "SentenceTransformer") -> bool:
+    """Whether an embedding has a gradient with respect to what is trained."""
+    from sentence_transformers.util import batch_to_device
+
+    was_training = model.training
+    model.eval()  # without dropout, which draws random numbers
+    reached = model(batch_to_device(model.preprocess(["a"]), model.device))["sentence_embedding"].requires_grad
+    model.train(was_training)
+    return reached
 
 
 def _matrices(model: "SentenceTransformer") -> list[str]:

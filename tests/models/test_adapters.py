@@ -317,6 +317,28 @@ def test_all_linear_is_every_matrix_of_a_decoder(architecture, tmp_path):
         lora(tmp_path / "base", tmp_path, few)
 
 
+def test_matrices_that_no_embedding_reads_are_refused(base, tmp_path):
+    alone = LoraAdapter(4, 8, 0.0, ["pooler.dense"], None, "none", False, False, False)
+    with pytest.raises(ModelError) as error:
+        lora(base, tmp_path, alone)
+    assert str(error.value).startswith("model.adapter.target_modules=[pooler.dense] would train nothing, and leave the")
+    assert "hint: type model.adapter.target_modules=all-linear" in str(error.value)
+    lora(base, tmp_path, replace(alone, target_modules="all-linear"))
+
+
+def test_an_adapter_of_another_mask_loads_again_with_it(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    path = network_in(tmp_path / "net", "qwen3")
+    model = lora(path, tmp_path, mask="bidirectional", pooling="mean")
+    trained(model)
+    save_model(model, tmp_path / "saved")
+    again = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    assert numpy.abs(again.encode(TEXTS) - model.encode(TEXTS)).max() < 1e-5
+    plain = lora(path, tmp_path / "other", pooling="mean")
+    assert numpy.abs(again.encode(TEXTS) - plain.encode(TEXTS)).max() > 1e-2
+
+
 def test_checkpointed_activations_reach_the_adapter(tmp_path):
     from sentence_transformers.util import batch_to_device
 
