@@ -26,13 +26,14 @@ from embexp.experiment.sweep_record import (
     PART_KEY,
     SHORT_ID,
     SWEEP,
+    WHOLE,
     job_folders,
     job_numbers,
     read_sweep,
     searched_in,
     typed_in,
 )
-from embexp.leaderboards.axes import PART, RunEntry, changes_results
+from embexp.leaderboards.axes import DATASET, LOSS, PART, RunEntry, changes_results
 from embexp.protocols import Tracker
 from embexp.tracking.mlflow_runs import (
     FINISHED,
@@ -60,10 +61,32 @@ def runs_of_sweep(sweep: Path) -> list[RecordedRun]:
     jobs, searched = dict(zip(job_folders(sweep), job_numbers(sweep), strict=True)), searched_in(sweep)
     found = [(run, jobs[run.folder]) for run in runs_in(jobs)]
     typed = [typed_in(sweep / str(number)) for _, number in found]
-    return [
+    runs = [
         replace(run, typed=each, searched=searched.get(number, {}), params=run.params | _part(each))
         for (run, number), each in zip(found, typed, strict=True)
     ]
+    return _as_their_wholes(runs)
+
+
+def _as_their_wholes(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
+    """The runs; one that leaves sets out of a mixture is called by the data set and the losses of the mixture."""
+    wholes = {_of_grid(run): run for run in runs if run.params.get(PART) == WHOLE}
+    found = []
+    for run in runs:
+        whole = wholes.get(_of_grid(run), run) if PART in run.params and _in_mixture(run) else run
+        named = {key: whole.params[key] for key in (DATASET, LOSS, "modifier") if key in whole.params}
+        found.append(replace(run, params=run.params | named))
+    return found
+
+
+def _in_mixture(run: RecordedRun) -> bool:
+    return any("mixture.sets." in each for each in run.typed)
+
+
+def _of_grid(run: RecordedRun) -> tuple[str, ...]:
+    """What a job has in common with those that leave something else out, and with its other seeds."""
+    own = ("seed=", f"{PART_KEY}=", "++mixture.sets.")
+    return tuple(each for each in run.typed if not each.startswith(own))
 
 
 def _part(typed: Sequence[str]) -> dict[str, str]:

@@ -1,39 +1,26 @@
 """Which parts of the data help: the jobs of a sweep that leaves out one part after the other, and trains on each alone.
 
-A part is a group of rows by a column (`by=source`), or a step or setting of the run (`without=negatives`). A multirun
-varies the key `sweep.part`, an ordinary key of its grid; what the value stands for, other overrides, is put into each
-job before it runs. So jobs are runs like any other, resumed and taken from elsewhere by their fingerprints.
+A part is a set of a mixture, a group of rows by a column (`by=source`), or a step or setting of the run
+(`without=negatives`). A multirun varies the key `sweep.part`, an ordinary key of its grid; what the value stands for,
+other overrides, is put into each job before it runs. So jobs are runs like any other, resumed and taken from elsewhere
+by their fingerprints.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embexp.cli.quoting import quoted, unquoted
 from embexp.config.compose import composed, resolve
 from embexp.core.arguments import LegalValues, problems_with
-from embexp.core.run_context import RunContext
-from embexp.data.columns import ROLES
 from embexp.data.shapes import PART
 from embexp.errors import ConfigError, Problem, did_you_mean, listed
-from embexp.experiment.datasets import builder_of
-from embexp.experiment.evaluation_data import looked_at
-from embexp.experiment.plan import RunPlan, plan_run
-from embexp.experiment.routing import route_to_loss, wanted_shapes
-from embexp.experiment.sweep_record import ONLY, PART_KEY, PARTS, WHOLE, WITHOUT
-from embexp.steps.augment.provenance import parts_of
-from embexp.training.trainer_values import batch_size_of, steps_of
+from embexp.experiment.plan import RunPlan
+from embexp.experiment.sweep_record import PART_KEY, PARTS, WHOLE, WITHOUT
+from embexp.sweep.part_rows import of_rows, of_sets, planned, rows_by_part, sets_in
+from embexp.training.trainer_values import steps_of
 
-if TYPE_CHECKING:
-    from embexp.data.dataset import EmbeddingDataset
-
-logger = logging.getLogger("embexp.sweep")
-OTHERS = "(others)"  # the parts beside the largest, as one
-_MOST = 20  # parts, unless the largest are asked for
 _LEGAL = {
     "alone": (LegalValues(flag=True), True),
     "budget": (LegalValues(one_of=("steps", "epochs")), "steps"),
@@ -97,21 +84,27 @@ def variants_of(settings: Mapping[str, Any] | None, jobs: Sequence[Sequence[str]
     """
     if settings is None:
         return {}
-    problems = [*_problems(settings)]
-    if problems:
-        raise ConfigError(*problems)
     config, choices = composed(jobs[0], name)
-    found = _without_steps(settings["without"], resolve(config), choices, jobs[0]) if settings["without"] else None
+    config = resolve(config)
+    sets = sets_in(config)
+    if problems := [*_problems(settings, sets)]:
+        raise ConfigError(*problems)
     plan = None
-    if found is None:
-        read, plan, rows = _rows_by_part(settings["by"], jobs[0], name)
+    if settings["without"]:
+        found = _without_steps(settings["without"], config, choices, jobs[0])
+    elif sets:
+        plan = planned(jobs[0], name)[0]
+        rows = Counter({each.name: each.dataset.splits["train"].num_rows for each in plan.stages[-1].sets})
+        found = {each: _leaving(gone, sets) for each, gone in of_sets(rows, settings, plan)}
+    else:
+        read, plan, rows = rows_by_part(settings["by"], jobs[0], name)
         column = PART if read else settings["by"]
-        found = {each: Variant((), (*read, *adds)) for each, adds in _of_rows(rows, column, settings, plan)}
-    budget = _budget(settings["budget"], resolve(config)["trainer"], jobs, name, plan)
+        found = {each: Variant((), (*read, *adds)) for each, adds in of_rows(rows, column, settings, plan)}
+    budget = _budget(settings["budget"], config["trainer"], jobs, name, plan)
     return {key: Variant(each.drops, (*each.adds, *budget)) for key, each in found.items()}
 
 
-def _problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+def _problems(settings: Mapping[str, Any], sets: Mapping[str, str]) -> Iterator[Problem]:
     for key, (legal, usual) in _LEGAL.items():
         yield from problems_with(f"{PARTS}.{key}", settings[key], legal, usual)
     known = [*_LEGAL, "by", "without"]
@@ -125,10 +118,16 @@ def _problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     if without is not None and not (isinstance(without, list) and without and all(map(_is_name, without))):
         steps = f"[{without}]" if _is_name(without) else "[negatives]"
         yield Problem(key="without", given=without, expected="a list of steps", fix=(f"without={steps}",))
-    if bool(by) == bool(without):
-        both = "were given together" if by else "neither was given"
-        text, expected = f"by and without: {both}", "one of both: a column whose groups are left out, or steps"
-        yield Problem(text, expected=expected, fix=("by=source", "without=[negatives]"))
+    if by and sets:
+        text, expected = "is of one data set, and several are mixed", "no column: the sets themselves are left out"
+        yield Problem(text, key="by", given=by, expected=expected, fix=("by=null",))
+    elif by and without:
+        text, expected = "was given with without", "one of both: a column whose groups are left out, or steps"
+        yield Problem(text, key="by", given=by, expected=expected, fix=("by=null", "without=null"))
+    elif not (by or without or sets):
+        text = "sweep=leave_one_out has nothing to leave out"
+        expected = "a column whose values are the parts of the rows, steps, or several data sets"
+        yield Problem(text, expected=expected, fix=("by=source", "without=[negatives]", "dataset=[nli,stsb,quora]"))
 
 
 def _is_name(value: Any) -> bool:
@@ -188,95 +187,10 @@ def _list_in(job: Sequence[str], key: str) -> list[str]:
     return [name.strip() for name in values[-1].strip("[]").split(",")] if values else []
 
 
-def _rows_by_part(by: str, job: Sequence[str], name: str) -> tuple[tuple[str, ...], RunPlan, Counter[str]]:
-    """How the column is read, the plan of the run as a whole, and how many train rows each part has, by its name."""
-    if by in ROLES:
-        plan, rows = _planned(job, name)
-        if by in rows.splits["train"].column_names:
-            return (), plan, Counter(parts_of(rows, "train", by))
-    read = (f"++dataset.reader.columns.{PART}={quoted(by)}",)
-    _check_column(by, job, read, name)
-    plan, rows = _planned([*job, *read], name)
-    return read, plan, Counter(parts_of(rows, "train", PART))
-
-
-def _check_column(by: str, job: Sequence[str], read: Sequence[str], name: str) -> None:
-    """Raise ConfigError where the data have no columns to choose from, or mean something else without this one."""
-    config = resolve(composed(job, name)[0])
-    builder, node = builder_of(config), config["dataset"]
-    rows = looked_at(node, "dataset", builder)
-    own = [
-        each
-        for each in next(iter(rows.splits.values())).column_names
-        if each in ROLES and each not in rows.text_columns
-    ]
-    expected = "a column that says of what source or kind a row is"
-    fix = tuple(f"by={each}" for each in own[:1])
-    if "columns" not in node["reader"]:
-        text = f"is no column of {rows.shape.name} rows whose data set has none of its own"
-        raise ConfigError(text, key="by", given=by, expected=listed(own) or "a file of your own", fix=fix)
-    other = looked_at(resolve(composed([*job, *read], name)[0])["dataset"], "dataset", builder)
-    if other.shape != rows.shape or other.text_columns != rows.text_columns:
-        text = f"is what makes the rows {rows.shape.name}: without it they are {other.shape.name}"
-        raise ConfigError(text, key="by", given=by, expected=expected, fix=fix)
-
-
-def _planned(job: Sequence[str], name: str) -> tuple[RunPlan, "EmbeddingDataset"]:
-    """The plan of a job, and its rows after all steps, before they are converted for the loss."""
-    context = RunContext()
-    with _silently():
-        plan = plan_run(*composed(job, name), Path("never-written"), context=context)
-    builder, spec = builder_of(plan.config, context.builders), plan.stages[-1].loss
-    accepted = wanted_shapes(plan.config["shape"], spec)
-    dataset = plan.choices["dataset"]
-
-    def find_route(offered: list[str]) -> Any:
-        return route_to_loss(offered, accepted, dataset, spec.name, builder.settings)
-
-    return plan, builder.source(plan.config["dataset"], dataset, find_route)
-
-
-def _of_rows(
-    rows: Counter[str], column: str, settings: Mapping[str, Any], plan: RunPlan
-) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The run as a whole, without each part, and on each alone that fills a batch; each with the overrides that do so.
-
-    Of two parts each alone is the run without the other.
-
-    Raises:
-        ConfigError: one part only, or more than can be told apart.
-    """
-    by, largest = settings["by"], settings["largest"]
-    if len(rows) < 2:
-        text = f"is {next(iter(rows), 'nothing')!r} in all {rows.total():,} train rows"
-        raise ConfigError(text, key="by", given=by, expected="a column with two values or more", fix="by=<column>")
-    if len(rows) > _MOST and largest is None:
-        text = f"has {len(rows):,} values in train, and each wants runs without it and on it alone"
-        expected = f"at most {_MOST}, or the largest of them with all others as one part"
-        raise ConfigError(text, key="by", given=by, expected=expected, fix=f"by={by} {PARTS}.largest=10")
-    chosen = [name for name, _ in rows.most_common(largest)]
-    parts = {name: [name] for name in sorted(chosen)}
-    if rest := sorted({*rows} - {*chosen}):
-        logger.info("The %s smallest parts by %s count as one, %s.", len(rest), by, OTHERS)
-        parts[OTHERS] = rest
-    least = batch_size_of(plan.stages[-1].trainer)
-    few = [name for name, several in parts.items() if sum(rows[each] for each in several) < least]
-    sizes = listed(f"{name} {sum(rows[each] for each in several):,}" for name, several in parts.items())
-    logger.info("Train rows by %s: %s.", by, sizes)
-    if few and settings["alone"] and len(parts) > 2:
-        logger.warning("No runs on %s alone, with fewer rows than a batch (%s).", listed(few), least)
-    yield WHOLE, ()
-    for name, several in parts.items():
-        yield f"{WITHOUT} {name}", _choosing(column, WITHOUT, several)
-    for name, several in parts.items() if settings["alone"] and len(parts) > 2 else ():
-        if name not in few:
-            yield f"{ONLY} {name}", _choosing(column, ONLY, several)
-
-
-def _choosing(column: str, which: str, parts: Sequence[str]) -> tuple[str, ...]:
-    step = f"{_STEPS}keep_parts"
-    named = () if column == PART else (f"{step}.column={quoted(column)}",)
-    return (f"+step@{step}=keep_parts", *named, f"{step}.{which}=[{','.join(map(quoted, parts))}]")
+def _leaving(names: Sequence[str], sets: Mapping[str, str]) -> Variant:
+    """A mixture in which some sets are not trained on; they are evaluated as before, so that runs can be compared."""
+    weights = [f"mixture.sets.{sets[name]}.weight" for name in names]
+    return Variant(tuple(weights), tuple(f"++{each}=0" for each in weights))
 
 
 _SIZES = ("trainer", "trainer.num_train_epochs", "dataset")  # keys that change how many steps a run as a whole has
@@ -293,22 +207,12 @@ def _budget(
     has_one = trainer.get("max_steps", -1) > 0 or trainer.get("max_examples") or trainer.get("max_seconds")
     if chosen == "epochs" or has_one:
         return ()
-    plan = plan or _planned(jobs[0], name)[0]
+    plan = plan or planned(jobs[0], name)[0]
     stage = plan.stages[-1]
-    steps = steps_of(stage.trainer, stage.dataset.splits["train"].num_rows)
+    steps = steps_of(stage.trainer, stage.num_rows)
     swept = {_key_of(each) for job in jobs[1:] for each in job if each not in jobs[0]}
     if unlike := [key for key in swept if key in _SIZES]:
         text = f"{listed(unlike)} is swept, so that the run as a whole has no one number of steps for all parts"
         fix = (f"trainer.max_steps={steps}", f"{PARTS}.budget=epochs")
         raise ConfigError(text, expected="a number of steps for all, or epochs", fix=fix)
     return (f"trainer.max_steps={steps}",)
-
-
-@contextmanager
-def _silently() -> Iterator[None]:
-    """Without what the first job says once more."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)

@@ -8,6 +8,7 @@ from conftest import TINY
 from typed_commands import run_typed
 
 from embexp.cli.overrides import expand_paths
+from embexp.cli.quoting import quote_texts
 from embexp.config.session import hydra_started
 from embexp.errors import ConfigError, DataError
 from embexp.sweep.parts import Variant, expanded, variants_of
@@ -33,7 +34,7 @@ def written(path: Path, content) -> Path:
 
 def variants(*typed: str, jobs=(), **settings):
     """What `sweep.part` may be in the sweep that was typed."""
-    job = expand_paths([*typed, *SMALL])
+    job = quote_texts(expand_paths([*typed, *SMALL], mixes=True))
     with hydra_started():
         return variants_of(SETTINGS | settings, [job, *([*job, each] for each in jobs)], "config")
 
@@ -49,6 +50,23 @@ def test_rows_are_left_out_by_a_column_missing_values_are_a_part_and_small_parts
     step = "+step@dataset.steps.keep_parts=keep_parts"
     assert found["without web, too"].adds == (read, step, 'dataset.steps.keep_parts.without=["web, too"]')
     assert found["only (none)"].adds == (read, step, 'dataset.steps.keep_parts.only=["(none)"]')
+
+
+@pytest.mark.slow
+def test_of_a_mixture_each_set_is_left_out_and_taken_alone_by_its_weight(tmp_path):
+    files = [
+        written(tmp_path / f"{name}.csv", rows(number, ["x"])) for name, number in (("a", 40), ("b", 4), ("数据", 20))
+    ]
+    typed = (f"dataset=[{','.join(map(str, files))}]", "dataset.a.weight=2")
+    found = variants(*typed)
+    assert [*found] == ["all", "without a", "without b", "without 数据", "only a", "only 数据"]  # b fills no batch
+    assert found["without a"] == Variant(("mixture.sets.a.weight",), ("++mixture.sets.a.weight=0",))
+    assert found["without 数据"].adds == ("++mixture.sets.set_3.weight=0",)
+    assert len(found["only a"].adds) == 2
+    job = ["++mixture.sets.a.weight=2", "seed=1"]
+    assert found["without a"].of(job) == ("seed=1", "++mixture.sets.a.weight=0")
+    with pytest.raises(ConfigError, match="by=source is of one data set, and several are mixed"):
+        variants(*typed, by="source")
 
 
 def test_a_column_that_rows_have_anyway_is_taken_as_it_is():
@@ -124,7 +142,7 @@ def test_what_is_no_step_of_the_run_is_refused_with_those_that_are():
     ("settings", "hint"),
     [
         ({}, "by=source"),
-        ({"by": "a", "without": ["b"]}, "by=source"),
+        ({"by": "a", "without": ["b"]}, "by=null"),
         ({"by": 3}, "by=source"),
         ({"without": "negatives"}, "without=[negatives]"),
         ({"by": "a", "budget": "rows"}, "sweep.parts.budget=steps"),
@@ -134,7 +152,7 @@ def test_what_is_no_step_of_the_run_is_refused_with_those_that_are():
 )
 def test_settings_that_are_none_are_refused(settings, hint):
     with pytest.raises(ConfigError) as refusal:
-        variants_of(SETTINGS | settings, [[]], "config")
+        variants(f"dataset={EXAMPLES / 'faq.csv'}", **settings)
     assert f"type {hint}" in str(refusal.value) or f"one of: {hint}" in str(refusal.value)
 
 
@@ -181,16 +199,16 @@ def test_typed_again_nothing_is_run_twice_and_another_part_adds_only_its_own_run
     sources = ["web", "forum", "mail"]
     written(workplace / "faq.csv", rows(90, sources))
     typed = ("-m", *TINY, "sweep=leave_one_out", "by=source", "dataset=faq.csv", f"test={EXAMPLES / 'graded.csv'}")
-    typed += ("tracking=none", "trainer.max_steps=2", "trainer.per_device_train_batch_size=8", "seed=1,2")
+    typed += ("tracking=none", "trainer.max_steps=2", "trainer.per_device_train_batch_size=8", "seed=1")
     code, output = run_typed(workplace, *typed)
     assert code == 0, output
     assert "bottom line keep all until more is known" in output
     assert "budget      all trained 2 steps" in output
     code, output = run_typed(workplace, *typed)
     assert code == 0, output
-    assert output.count("was done before") == 14
+    assert output.count("was done before") == 7
     more = rows(90, sources) + [row | {"source": "chat"} for row in rows(120, ["x"])[90:]]
     written(workplace / "faq.csv", more)
     code, output = run_typed(workplace, *typed)
     assert code == 0, output
-    assert output.count("Done before") >= 6  # the three alone, with two seeds; without chat it is the whole of before
+    assert output.count("was done before") == 3  # on each of the three alone
