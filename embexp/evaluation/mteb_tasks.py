@@ -1,9 +1,7 @@
 """Tasks of the package mteb, evaluated as on its leaderboard, with data from the Hub or from copies in a folder."""
 
-import contextlib
 import importlib
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.environment import lack_of
 from embexp.data.dataset import Prompts
 from embexp.errors import ConfigError, DataError, Problem, did_you_mean, listed
+from embexp.evaluation.library_evaluators import kept_random_state
 from embexp.evaluation.scores import ID, Positives, Scores
 from embexp.protocols import Encoder
 
@@ -30,7 +29,8 @@ def mteb_evaluator(
     """The main score of each task, without an interval: mteb keeps no values of single examples.
 
     Args:
-        tasks: names of mteb's tasks, or dotted paths of the user's own task classes.
+        tasks: names of mteb's tasks or of its benchmarks, such as `MTEB(eng, v2)`, or dotted paths of the user's own
+            task classes.
         folder: copies of the tasks' data sets as on the Hub, each in `<folder>/<id on the Hub>`; None for the Hub.
         prompts: of queries and documents, in tasks that have both; other texts get none then. None: the model's own
             default prompt before all texts.
@@ -47,29 +47,41 @@ def mteb_evaluator(
         legal = LegalValues(one_of=_SIDES, many=True)
         problems += problems_with("prompts", [*prompts], legal, such_as="{query: 'query: '}")
     refuse(problems, under=f"evaluator.{name}")
-    with _kept_random_state():
-        made = [_task(name, task) for task in dict.fromkeys(tasks)]
+    with kept_random_state():
+        made = [each for task in dict.fromkeys(tasks) for each in _tasks(name, task)]
+        made = [*{each.metadata.name: each for each in made}.values()]
         for task in made:
             for part in _parts_of(task):
                 _load(name, part, folder)
     return _MtebEvaluator(name, made, prompts)
 
 
-def _task(name: str, task: str) -> "AbsTask":
-    """One of mteb's tasks by its name, or the user's own by a dotted path."""
+def _tasks(name: str, task: str) -> list["AbsTask"]:
+    """One of mteb's tasks or the user's own by a dotted path; of a benchmark all, in its languages and subsets."""
     from mteb.get_tasks import TASK_LIST
 
     known = {each.metadata.name: each for each in TASK_LIST}
-    kind, key = known.get(task) or _own_class(task), f"evaluator.{name}.tasks"
+    kind, key, benchmarks = known.get(task) or _own_class(task), f"evaluator.{name}.tasks", {}
     if kind is None:
+        benchmarks = _benchmarks()
+    if kind is None and task not in benchmarks:
         text, fix = f"names {task}, which mteb does not know", f"{key}=[STSBenchmark]"
-        expected = f"one of its {len(known):,} tasks, or the dotted path of a task class of your own"
-        raise ConfigError(text, key=key, expected=expected, note=did_you_mean(task, known), fix=fix)
-    found = kind()
-    if others := sorted({*found.metadata.modalities} - {"text"}):
-        text = f"names {task}, which is about {listed(others)}"
-        raise ConfigError(text, key=key, expected="tasks of text")
+        expected = f"one of its {len(known):,} tasks or benchmarks, or the dotted path of a task class of your own"
+        raise ConfigError(text, key=key, expected=expected, note=did_you_mean(task, [*known, *benchmarks]), fix=fix)
+    found = [kind()] if kind else list(benchmarks[task].tasks)
+    if others := sorted({other for each in found for other in each.metadata.modalities} - {"text"}):
+        about = (
+            f"names {task}, which is about {listed(others)}" if kind else f"names {task}, also about {listed(others)}"
+        )
+        raise ConfigError(about, key=key, expected="tasks of text")
     return found
+
+
+def _benchmarks() -> dict[str, Any]:
+    """mteb's benchmarks by their names and short names."""
+    import mteb
+
+    return {name: each for each in mteb.get_benchmarks() for name in (each.name, *(each.aliases or ()))}
 
 
 def _own_class(path: str) -> type | None:
@@ -117,20 +129,6 @@ def _load(name: str, task: "AbsTask", folder: str | None) -> None:
         ) from error
 
 
-@contextlib.contextmanager
-def _kept_random_state() -> Iterator[None]:
-    """Restores the random states of Python, numpy and torch, which mteb seeds when a task is made."""
-    import torch
-
-    own, of_numpy = random.getstate(), numpy.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(own)
-        numpy.random.set_state(of_numpy)
-
-
 class _MtebEvaluator:
     """Evaluates encoders on loaded tasks, each on the splits that mteb evaluates, which count as test."""
 
@@ -163,13 +161,29 @@ class _MtebEvaluator:
 
     def score(self, encoder: Encoder, split: str) -> Scores:
         """The main score of each task: the mean over its splits and languages, as on the leaderboard."""
-        metrics = {}
-        with _kept_random_state():
+        metrics, kept = {}, []
+        with kept_random_state():
             for task in self.tasks:
                 results, name = [self._result(part, encoder) for part in _parts_of(task)], task.metadata.name
                 whole = results[0] if results[0].task_name == name else task.combine_task_results(results)
                 metrics[name] = float(whole.get_score())
-        return Scores(split, {ID: []}, {}, metrics)
+                kept += results
+        return Scores(split, {ID: []}, {}, metrics, results=tuple(kept))
+
+    def write_results(self, folder: Path, model: str, revision: str, scores: Scores) -> list[Path]:
+        """Write what mteb measured in its own format, which `mteb.ResultCache(folder).load_results()` reads.
+
+        Args:
+            model, revision: what it is called there, as `<owner>/<name>`.
+        """
+        from mteb import ResultCache
+        from mteb.models.model_meta import ModelMeta
+
+        cache = ResultCache(folder)
+        meta = ModelMeta.create_empty({"name": model, "revision": revision})
+        for result in scores.results:
+            cache.save_to_cache(result, meta)
+        return [cache.get_task_result_path(each.task_name, meta) for each in scores.results]
 
     def _result(self, task: "AbsTask", encoder: Encoder) -> "TaskResult":
         """The result of a fresh copy of the task, so that every model gets the same random numbers."""

@@ -33,6 +33,7 @@ class Scores:
         predicted: the model's values for each example, `(n,)` each, by name (`cosine`).
         metrics: metric name to value, such as `spearman_cosine`.
         measures: how the metrics with per-example values are computed.
+        results: as another library has measured them, in its own form.
     """
 
     split: str
@@ -40,6 +41,7 @@ class Scores:
     predicted: Mapping[str, numpy.ndarray]
     metrics: Mapping[str, float]
     measures: tuple[Measure, ...] = ()
+    results: tuple[Any, ...] = ()
 
     @property
     def columns(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The files of a run that show what training did: per-example scores, reports, changed examples, pictures."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,26 @@ def write_artifacts(plan: RunPlan, journal: Journal, base: AllScores, trained: A
                 files = [*evaluation_files(plan.folder, name, subject, measure, models, MODELS)]
                 for path in (*files, *_changed(plan.folder, name, subject, measure, before, after)):
                     journal.log_artifact(path, path.parent.name)
+            if before.results:
+                _write_library_results(plan, journal, evaluator, before, after)
     _write_embeddings(plan, journal, base, trained)
     _write_training(plan, journal, base, best_step)
+
+
+def _write_library_results(plan: RunPlan, journal: Journal, evaluator: Any, before: Scores, after: Scores) -> None:
+    """Results of mteb in its own format: of the untouched model by its name, of the trained one by the run's."""
+    place = plan.model_place
+    base = place["id"] if place["id"].count("/") == 1 else f"embexp/{Path(place['id']).name}"
+    names = (
+        (base, place["revision"] or "untouched", before),
+        (f"embexp/{_SLUG.sub('-', plan.name)}", plan.folder.name, after),
+    )
+    for model, revision, scores in names:
+        evaluator.write_results(plan.folder / "mteb", model, revision, scores)
+    journal.log_artifact(plan.folder / "mteb", "mteb")
+
+
+_SLUG = re.compile(r"[^\w.-]+")
 
 
 def evaluation_files(

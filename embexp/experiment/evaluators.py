@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy
 
-from embexp.config.compose import check_arguments, instantiate
+from embexp.config.compose import check_arguments, instantiate, parameters_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, DataError, EmbexpError, Problem, Problems, did_you_mean, listed
 from embexp.evaluation.example_evaluator import NO_LEAKS
+from embexp.evaluation.library_evaluators import LibraryEvaluator, is_library_evaluator
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.data_checks import reading_notes
 from embexp.experiment.datasets import DataBuilder, for_evaluation, is_costly, offered_shapes
@@ -57,6 +58,12 @@ def _key_of(name: str, config: _Node) -> str:
     return f"guard.{name}" if name in guard_nodes(config) else f"evaluator.{name}"
 
 
+def _name_argument(call: _Node) -> tuple[str, ...]:
+    """`name` where a callable takes it and it was not typed: evaluators of sentence-transformers may not."""
+    parameters = parameters_of(call["_target_"])
+    return ("name",) if (parameters is None or "name" in parameters) and "name" not in call else ()
+
+
 def _guard_problems(config: _Node) -> Iterator[Problem]:
     """Tasks of the guard that are evaluators of the run as well, or that would read the run's own data."""
     for name, node in guard_nodes(config).items():
@@ -77,7 +84,7 @@ def check_evaluator(name: str, config: _Node, dataset_name: str, builder: DataBu
     """
     builder = _own_builder(evaluator_nodes(config)[name], builder)
     reads = tuple(evaluator_nodes(config)[name]["_reads_"])  # empty if it loads its data itself
-    of_run = ("name", "dataset", "leaked") if reads else ("name",)
+    of_run = ("name", "dataset", "leaked") if reads else _name_argument(_call_of(name, config))
     check_arguments(_call_of(name, config), dict.fromkeys(of_run), _key_of(name, config))
     node, label = _data_of(name, config, dataset_name)
     if reads and (offered := offered_shapes(node)):
@@ -150,7 +157,8 @@ def _planned(
     reads = tuple(evaluator_nodes(config)[name]["_reads_"])
     call, place = _call_of(name, config), _place_of(name, config)
     if not reads:
-        return instantiate(call, name=name), {}, None
+        made = instantiate(call, **dict.fromkeys(_name_argument(call), name))
+        return (LibraryEvaluator(name, made) if is_library_evaluator(made) else made), {}, None
     node, label = _data_of(name, config, dataset_name)
     if place in given_data(config):
         dataset = _given_data_for(name, config, dataset_name, reads, builder)

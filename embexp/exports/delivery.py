@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from embexp.config.compose import check_arguments, instantiate, option_of
 from embexp.config.session import shell_command
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import ConfigError, ExportError, Problems
+from embexp.errors import ConfigError, ExportError, ModelError, Problems
 from embexp.evaluation.scores import Evaluator, Scores, compare, verdict_split
 from embexp.evaluation.stats.verdicts import margins_in
 from embexp.models.weights import LOCAL
@@ -177,7 +177,10 @@ def metrics_and_lines(trained: TrainedModel, encoder: Encoder, prefix: str) -> t
     lines = []
     for evaluator in trained.evaluators:
         split = verdict_split(evaluator)
-        scores = evaluator.score(encoder, split)
+        try:
+            scores = evaluator.score(encoder, split)
+        except ModelError as error:  # it reads more than vectors
+            raise ExportError(*error.problems) from error
         for found in compare(trained.scores(evaluator), scores, evaluator.resamples, margins_in(trained.config)):
             name = f"{evaluator.name}/{found.metric}"
             delta = f"{prefix}/delta/{name}"

@@ -129,7 +129,8 @@ class MergedWeights:
         subject = f"{key}; whiskers: 95 % intervals"
         draw_merge_front(folder / FRONT, subject, [_plain(each) for each in points], chosen.share)
         how = "kept on dev" if self.keep == DEV else "kept as typed"
-        lines = [f"{chosen.share:g} of the trained weights {how} ({folder.name}/model)", *map(_line, points)]
+        what = "the trained model itself is" if chosen.share == 1 else f"{chosen.share:g} of the trained weights are"
+        lines = [f"{what} {how} ({folder.name}/model)", *map(_line, points)]
         content = {"metric": key, "keep": self.keep, "kept": chosen.share, "points": [_plain(each) for each in points]}
         (folder / TABLE).write_text(json.dumps(content, indent=2), encoding="utf-8")
         metrics = {f"export/{self.name}/kept": chosen.share}

@@ -30,6 +30,7 @@ NEEDS_A_VALUE = {
     ("dataset", "beir"): ["dataset.reader.folder=x"],
     ("evaluator", "beir"): ["evaluator.beir.dataset.reader.folder=x"],
     ("evaluator", "mteb"): ["evaluator.mteb.tasks=[STSBenchmark]"],
+    ("guard", "mteb"): ["guard.mteb.tasks=[STSBenchmark]"],
     ("export", "soup"): ["export.soup.runs=[a]"],
     ("model", "pretrained"): ["model.path=a/b"],
 }

@@ -38,7 +38,7 @@ def draw_merge_front(path: Path, subject: str, points: Sequence[_Point], kept: f
             _draw_point(axis, each, place, has_guard)
         chosen = next(place for each, place in zip(points, places, strict=True) if each["share"] == kept)
         look = {"facecolors": "none", "edgecolors": VERMILION, "linewidths": 2.5, "zorder": 4}
-        axis.scatter(*chosen, s=220, label=f"exported: {kept:g} of the trained weights", **look)
+        axis.scatter(*chosen, s=220, label=_exported(kept), **look)
         _frame(axis, points, has_guard)
         put_legend(figure, axis, 1)
 
@@ -64,6 +64,10 @@ def _draw_point(axis: "Axes", point: _Point, place: tuple[float, float], has_gua
         fontsize=12,
         color=colour,
     )
+
+
+def _exported(share: float) -> str:
+    return "exported: the trained model" if share == 1 else f"exported: {share:g} of the trained weights"
 
 
 def _name(share: float) -> str:
