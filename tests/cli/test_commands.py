@@ -195,11 +195,15 @@ def test_help_lists_the_commands_first_and_imports_nothing_slow(workplace):
         ("model=all-minilm-l6-v2", ["model=minilm"]),
         ("model=bge-small-zh-v1.5", ["model=bge_small_zh"]),
         ("model=bert-base-chinese,all-mpnet-base-v2", ["model=bert_base_chinese,mpnet"]),
-        ("model=multilingual-e5-small", ["model=pretrained", "model.path=intfloat/multilingual-e5-small"]),
+        ("model=multilingual-e5-large", ["model=pretrained", "model.path=intfloat/multilingual-e5-large"]),
         ("model=BAAI/bge-small-zh-v1.5", ["model=pretrained", "model.path=BAAI/bge-small-zh-v1.5"]),
         ("model=xlm-roberta-base", ["model=pretrained", "model.path=FacebookAI/xlm-roberta-base"]),
-        ("model=bge-m3,m3e-base", ["model=pretrained", "model.path=BAAI/bge-m3,moka-ai/m3e-base"]),
-        ("model=minilm,bge-m3", ["model=minilm,bge-m3"]),  # the message names the id
+        ("model=bge-m3,Qwen3-Embedding-0.6B", ["model=bge_m3,qwen3_embedding_0_6b"]),
+        (
+            "model=bge-large-zh-v1.5,m3e-base",
+            ["model=pretrained", "model.path=BAAI/bge-large-zh-v1.5,moka-ai/m3e-base"],
+        ),
+        ("model=minilm,m3e-base", ["model=minilm,m3e-base"]),  # the message names the id
         ("model=bert_base", ["model=bert_base"]),
         ("model=my-model", ["model=my-model"]),
     ],
