@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, Container, OmegaConf
 
 
 @dataclass
@@ -279,3 +279,12 @@ def register_schemas() -> None:
     """Make them known to Hydra, as the YAML of each command names them."""
     for name, schema in SCHEMAS.items():
         ConfigStore.instance().store(name=name, node=schema)
+
+
+def _above(key: str, *, _parent_: Container) -> object:
+    """The value of a key in the nearest mapping above the one that asks, wherever a package puts that."""
+    above = _parent_._get_parent()
+    return above[key] if key in above else _above(key, _parent_=above)
+
+
+OmegaConf.register_new_resolver("embexp.above", _above, replace=True)

@@ -11,8 +11,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from omegaconf import Container, OmegaConf
-
 from embexp.core.redaction import redacted
 from embexp.errors import ConfigError
 
@@ -187,12 +185,3 @@ def served_error(url: Any, such_as: str) -> ConfigError:
 
 
 _OF_URLS: dict[str, list[str]] = {"evaluate": [], "compare": ["<run>"]}
-
-
-def _above(key: str, *, _parent_: Container) -> object:
-    """The value of a key in the nearest mapping above the one that asks, wherever a package puts that."""
-    above = _parent_._get_parent()
-    return above[key] if key in above else _above(key, _parent_=above)
-
-
-OmegaConf.register_new_resolver("embexp.above", _above, replace=True)

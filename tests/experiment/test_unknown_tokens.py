@@ -202,6 +202,7 @@ def test_the_limit_is_a_share(tmp_path, value):
         ("model=minilm", "minilm"),
         ("model=mpnet", "mpnet"),
         ("model=bge_small_zh", "bge_small_zh"),
+        ("model=e5_small", "e5_small"),
         ("model=minilm_dense", "minilm"),
         ("model=static", "minilm"),
         ("model=tiny", "minilm"),
