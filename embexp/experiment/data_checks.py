@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from embexp.data.arrow import batches_of
 from embexp.data.dataset import EmbeddingDataset
 from embexp.data.shapes import text_columns
@@ -41,7 +43,11 @@ def _check_labels(dataset: EmbeddingDataset, spec: LossSpec, trainer: Mapping[st
         return Findings(errors=tuple(_list_errors(dataset, spec)))
     if kind not in ("score", "binary", "class"):
         return Findings()
-    counts = Counter(value for batch in batches_of(rows.select_columns([label])) for value in batch[label].to_pylist())
+    counts: Counter[Any] = Counter()
+    for batch in batches_of(rows.select_columns([label])):
+        counts.update(batch[label].to_pylist())
+        if kind == "score" and len(counts) > 1:  # there may be as many as rows
+            return Findings()
     if len(counts) == 1:
         (value,) = counts
         problem = Problem(
@@ -232,9 +238,8 @@ def _repeated(dataset: EmbeddingDataset, rows: "Dataset", spec: LossSpec, traine
     if rows.num_rows == 1:
         text = f"{dataset.name} has one training row; the loss {spec.name} takes its negatives from other rows"
         return Findings(errors=(Problem(text, expected="two rows or more"),))
-    counts = Counter(text for texts in _rows_as_sets(rows) for text in texts)
-    sharing = sum(any(counts[text] > 1 for text in texts) for texts in _rows_as_sets(rows))
-    (text, most), *_ = counts.most_common(1)
+    keys, values, counts = _keys_of_texts(rows)
+    sharing, most = int(numpy.isin(keys, values[counts > 1]).any(axis=1).sum()), int(counts.max())
     num_batches = -(-rows.num_rows // batch_size_of(trainer))
     shared = f"{of_rows(sharing, rows.num_rows)} of {dataset.name} share a text with another row"
     alone = ("loss=own_negatives",) if "negative_1" in rows.column_names else ()
@@ -242,7 +247,8 @@ def _repeated(dataset: EmbeddingDataset, rows: "Dataset", spec: LossSpec, traine
         return Findings(warnings=(Problem(f"{shared}: in one batch, they are each other's negatives", fix=alone),))
     if most <= num_batches:  # no_duplicates finds a batch for each of them
         return Findings()
-    smaller = rows.num_rows // most
+    row, column = numpy.argwhere(numpy.isin(keys, values[counts == most]))[0]
+    smaller, text = rows.num_rows // most, rows[int(row)][rows.column_names[column]]
     problem = Problem(
         f"{shared} and are kept in different batches. {text[:60]!r} is in {most:,} rows, but an epoch has "
         f"{num_batches:,} batches: at least {most - num_batches:,} rows are skipped",
@@ -252,9 +258,22 @@ def _repeated(dataset: EmbeddingDataset, rows: "Dataset", spec: LossSpec, traine
     return Findings(warnings=(problem,))
 
 
-def _rows_as_sets(rows: "Dataset") -> Iterator[set[str]]:
-    for batch in batches_of(rows):
-        yield from map(set, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+def _keys_of_texts(rows: "Dataset") -> tuple["numpy.ndarray", "numpy.ndarray", "numpy.ndarray"]:
+    """A key of each text, int64 `(rows, columns)`, the different ones, and in how many rows each of these is.
+
+    Keys in place of texts: of millions of rows they take a fraction of the memory.
+    """
+    keys = numpy.concatenate(
+        [
+            numpy.stack([numpy.fromiter(map(hash, each.to_pylist()), numpy.int64) for each in batch.columns], axis=1)
+            for batch in batches_of(rows)
+        ]
+    )
+    ordered = numpy.sort(keys, axis=1)
+    is_first = numpy.ones(keys.shape, dtype=bool)  # a text that is twice in a row counts once
+    is_first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    values, counts = numpy.unique(ordered[is_first], return_counts=True)
+    return keys, values, counts
 
 
 def reading_notes(dataset: EmbeddingDataset | None) -> list[Problem]:
