@@ -210,6 +210,10 @@ def test_a_run_of_a_mixture_scores_each_set_and_names_its_losses(files):
     result = json.loads((files / "run/result.json").read_text())
     assert {row["evaluator"] for row in result["comparisons"]} == {"faq", "sim", "nli"}
     assert [line.partition(" as ")[0] for line in result["data"] if " as " in line] == ["faq", "sim", "nli"]
+    assert {path.name for path in (files / "run/plots").glob("training*.png")} == {
+        "training.png",
+        *(f"training_{name}.png" for name in ("faq", "sim", "nli")),
+    }
     card = (files / "run/stages/main/model/README.md").read_text(encoding="utf-8")
     assert all(f"loss:{name}Loss" in card for name in ("MultipleNegativesRanking", "CoSENT", "Softmax"))
     logged = {
@@ -218,6 +222,14 @@ def test_a_run_of_a_mixture_scores_each_set_and_names_its_losses(files):
     assert {key for key in logged if key.endswith("/loss")} <= {
         f"train/{name}/loss" for name in ("faq", "sim", "nli")
     } | {"train/loss"}
+
+
+def test_rows_of_files_are_planned_from_disk(workplace):
+    """What tests/benchmarks/mixtures.py measures with five million rows."""
+    from benchmarks.mixtures import planned, write_sets
+
+    write_sets(workplace, 80)
+    assert planned() == {"pairs": 40, "scores": 40}
 
 
 @pytest.mark.slow

@@ -195,19 +195,38 @@ def _cosines(vectors: numpy.ndarray) -> numpy.ndarray:
 
 
 def _write_training(plan: RunPlan, journal: Journal, base: AllScores, best_step: int) -> None:
-    """Draw the training's losses and dev scores, as the run's metrics.jsonl has them."""
+    """Draw the training's losses and dev scores, as the run's metrics.jsonl has them; of a mixture also each set's."""
+    primary = next(each for each in plan.evaluators if each.name == plan.primary_evaluator)
+    _draw_training(plan, journal, base, best_step, "loss", primary, plan.primary_metric)
+    own = {each.name: each for each in plan.evaluators}
+    for part in plan.stages[-1].sets:
+        evaluator = own.get(part.name)
+        metric = evaluator.primary_metric if evaluator else ""
+        _draw_training(plan, journal, base, best_step, f"{part.name}/loss", evaluator, metric, f"_{part.name}")
+
+
+def _draw_training(
+    plan: RunPlan,
+    journal: Journal,
+    base: AllScores,
+    best_step: int,
+    loss: str,
+    evaluator: Evaluator | None,
+    metric: str,
+    suffix: str = "",
+) -> None:
     from embexp.reports.pictures.learning_curves import draw_learning_curves
     from embexp.tracking.journal import METRICS, written_lines
 
-    metric = f"{plan.primary_evaluator}/{plan.primary_metric}"
-    curves: dict[str, dict[int, float]] = {"train/loss": {}, f"train/dev/{metric}": {}}
+    name = evaluator.name if evaluator else ""
+    curves: dict[str, dict[int, float]] = {f"train/{loss}": {}, f"train/dev/{name}/{metric}": {}}
     for line in written_lines(plan.folder / METRICS):
         for key, curve in curves.items():
             if key in line["metrics"] and line["step"]:
                 curve[line["step"]] = line["metrics"][key]
-    untouched = base.get((plan.primary_evaluator, "dev"))
-    path = plan.folder / "plots" / "training.png"
+    untouched = base.get((name, "dev"))
+    path = plan.folder / "plots" / f"training{suffix}.png"
     losses, dev = (sorted(curve.items()) for curve in curves.values())
-    value = untouched.metrics[plan.primary_metric] if untouched else None
-    draw_learning_curves(path, plan.name, losses, dev, metric, value, best_step if dev else None)
+    value = untouched.metrics[metric] if untouched else None
+    draw_learning_curves(path, plan.name, losses, dev, f"{name}/{metric}", value, best_step if dev else None)
     journal.log_artifact(path, "plots")
