@@ -6,7 +6,9 @@ import pytest
 from small_networks import embedder_in
 from test_run import plan_of
 
+from embexp.config.compose import compose
 from embexp.experiment.execute import execute
+from embexp.experiment.plan import plan_run
 
 PROMPT = "为检索生成表示：{x} "  # Chinese, and braces that stand for nothing
 
@@ -50,3 +52,23 @@ def test_a_prompted_model_is_saved_with_its_prompt_and_falls_without_it(workplac
     assert score(None) == pytest.approx(primary["trained"], abs=1e-6)
     assert score("") < score(None) - 0.02
     assert primary["trained"] > primary["base"] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "prompts"),
+    [("retrieval", {"query: ", "passage: "}), ("sts", {"query: "})],
+)
+def test_training_and_evaluation_have_the_prompts_of_the_task(workplace, evaluator, prompts):
+    typed = ["model=minilm", "model.prompts={query: 'query: ', passage: 'passage: '}", f"evaluator=[{evaluator}]"]
+    plan = plan_run(compose([*typed, "tracking=none"]), {"dataset": "finance", "model": "minilm"}, workplace / "run")
+    dataset = plan.stages[0].dataset
+    assert {dataset.prompts.prompt_for(column) for column in dataset.text_columns} == prompts
+    assert {*plan.evaluators[0].texts("test")} == prompts
+    assert dataset.prompts.default == (None if evaluator == "retrieval" else "query")
+
+
+def test_prompts_of_the_data_go_before_those_of_the_model(workplace):
+    typed = ["model=minilm", "model.prompts={query: 'Q: '}", "step=[prompts]", "dataset.steps.prompts.default=query"]
+    plan = plan_of(workplace / "run", *typed)
+    assert {*plan.evaluators[0].texts("test")} == {"query: ", "passage: "}
+    assert any("has no effect: the data bring prompts of their own" in str(each) for each in plan.warnings)

@@ -234,6 +234,8 @@ def _score_loaded(
     evaluators = prompted_evaluators(plan.evaluators, candidate.prompts)
     texts = all_texts(evaluators)
     model = candidate.model.load(lambda: texts, folder)
+    if prompts := candidate.prompts:  # for evaluators that encode by themselves
+        model.prompts, model.default_prompt_name = {**model.prompts, **prompts.named}, prompts.default
     count = unknown_by_model(model)
     unknown = unknown_tokens(count, (), evaluators) if count else {}
     for warning in evaluation_warnings(unknown, candidate.name, texts):
