@@ -114,7 +114,7 @@ def test_vectors_are_those_of_the_code_on_the_model_card(name, tmp_path):
 
 def run_of(path, name, folder, *typed):
     option = option_named(name)
-    overrides = [f"model={option}", f"model.path={path}", "model.max_seq_length=48", "model.dtype=float32", *typed]
+    overrides = [f"model={option}", f"model.path={path}", "model.max_seq_length=120", "model.dtype=float32", *typed]
     command = ["trainer=smoke", "tracking=none", "threads=1", "dataset.reader.max_rows=24", *overrides]
     plan = plan_run(compose(command), {"model": option, "loss": "mnrl", "dataset": "finance"}, folder)
     return execute(plan).content, plan

@@ -1,6 +1,7 @@
 """LoRA: small matrices that are added to those of a transformer are trained, the transformer itself is not."""
 
 import logging
+import sys
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -76,12 +77,6 @@ class LoraAdapter:
             [] if self.bits in (None, 4, 8) else [Problem(key="bits", given=self.bits, expected=_BITS, fix=("bits=4",))]
         )
         refuse([*bits, *(problem for problems in found for problem in problems)], under="model.adapter")
-        if self.bits and self.merge:
-            text = (
-                f"does not go with weights of {self.bits} bits, which cannot hold what is added: they would be rounded"
-            )
-            fix = ("model.adapter.merge=false", "model.adapter=lora model.adapter.merge=true")
-            raise ConfigError(text, key="model.adapter.merge", given=True, expected="false", fix=fix)
 
     @property
     def extra(self) -> str:
@@ -158,6 +153,27 @@ class LoraAdapter:
             raise ModelError(text, key=key, given=self.target_modules, expected=expected, fix=f"{key}=all-linear")
 
 
+def keep_frozen(model: "SentenceTransformer") -> None:
+    """Have layers of few bits compute with gradients on a CPU, and keep their own weights when a checkpoint is loaded.
+
+    On a CPU bitsandbytes puts their weights in another order once they have been evaluated, for kernels that pass no
+    gradient on, and it does not load what it saves of them into a layer that is there. They never change.
+    """
+    if "bitsandbytes" not in sys.modules:
+        return
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt
+
+    def keep_own(layer: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+        for name in [each for each in state if each.startswith(prefix)]:
+            del state[name]
+        state |= {f"{prefix}{name}": weight.data for name, weight in layer.named_parameters()}
+
+    for layer in model.modules():
+        if isinstance(layer, Linear4bit | Linear8bitLt):
+            layer.support_avx512bf16_for_cpu = False
+            layer.register_load_state_dict_pre_hook(keep_own)
+
+
 def _is_reached(model: "SentenceTransformer") -> bool:
     """Whether an embedding has a gradient with respect to what is trained."""
     from sentence_transformers.util import batch_to_device
@@ -199,6 +215,9 @@ def merge_adapter(model: "SentenceTransformer") -> bool:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     network, before = model.transformers_model, _probed(model)
+    few_bits = getattr(network, "is_quantized", False)
+    if few_bits:
+        _merge_unpacked(network)
     for name, layer in [*network.named_modules()]:
         if isinstance(layer, BaseTunerLayer):
             layer.merge(safe_merge=True)
@@ -208,8 +227,31 @@ def merge_adapter(model: "SentenceTransformer") -> bool:
     network.requires_grad_(True)
     network._hf_peft_config_loaded = False
     del network.peft_config
-    _check_merged(before, _probed(model), str(model.dtype).removeprefix("torch."))
+    _check_merged(before, _probed(model), "few bits" if few_bits else str(model.dtype).removeprefix("torch."))
     return True
+
+
+def _merge_unpacked(network: Any) -> None:
+    """Give layers of few bits whole weights, with what their adapter adds: in few bits the sum would be rounded."""
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.integrations import dequantize_module_weight
+    from torch.nn import Linear, Parameter
+
+    for name, layer in [*network.named_modules()]:
+        wrapped = isinstance(layer, BaseTunerLayer)
+        base = layer.get_base_layer() if wrapped else layer
+        if name.endswith(".base_layer") or not isinstance(base, Linear4bit | Linear8bitLt):
+            continue
+        weight = dequantize_module_weight(base).detach().to(network.dtype)
+        for adapter in layer.active_adapters if wrapped else ():
+            weight = weight + layer.get_delta_weight(adapter).to(weight.dtype)
+        whole = Linear(base.in_features, base.out_features, bias=False, device=weight.device, dtype=weight.dtype)
+        whole.weight, whole.bias = Parameter(weight), base.bias
+        network.set_submodule(name, whole)
+    del network.config.quantization_config
+    network.is_quantized, network.hf_quantizer = False, None
+    network.is_loaded_in_4bit = network.is_loaded_in_8bit = False
 
 
 _PROBES = ("a", "The market rose sharply today.", "股票大跌", "What raises interest rates, and why does it matter?")

@@ -13,7 +13,7 @@ from embexp.core.environment import lack_of, pip_install
 from embexp.data.dataset import Prompts
 from embexp.data.sources import hub_is_reachable
 from embexp.errors import ConfigError, ModelError, Problem, listed
-from embexp.models.adapters import LoraAdapter, check_applied, merge_adapter
+from embexp.models.adapters import LoraAdapter, check_applied, keep_frozen, merge_adapter
 from embexp.models.prompts import prompt_problems, prompts_of
 from embexp.models.reading import mask_settings, set_mask, set_reading
 from embexp.models.trained_as import MASKS, PADDING_SIDES, POOLING_MODES, UNLIKE, argument_problems, misfits
@@ -251,6 +251,7 @@ class PretrainedModel:
             wanted = self.path or self.id
             logger.warning("model.stand_in=%s: its weights stand in for those of %s.", self.stand_in, wanted)
         model = self._read(place)
+        keep_frozen(model)
         if place["source"] in LOCAL and is_adapter(Path(place["location"])):
             check_applied(model, Path(place["location"]))
         came_with_adapter = merge_adapter(model)
