@@ -230,3 +230,9 @@ def test_the_closing_table_shows_the_own_gain_beside_the_guard_and_the_gate_take
     assert found["guards"][0]["metric"] == "test/sts_en/spearman_cosine"
     assert (guarded / "examples" / "topics_en_test.parquet").is_file()
     assert not [*(guarded / "plots").glob("sts_en*")]
+
+
+def test_leaderboards_have_the_mean_as_a_cost_of_which_more_is_better():
+    from embexp.leaderboards.cells import find_cost
+
+    assert (find_cost("guard").heading, find_cost("guard").lower_is_better) == ("guard", False)
