@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from embexp.cli.mixtures import expand_mixture
 from embexp.cli.quoting import FOREIGN, QUOTED, quoted, unquoted
 from embexp.config.compose import brings_data
-from embexp.config.session import known_model, option_files
+from embexp.config.session import known_model, option_files, served_error
 from embexp.data.formats import SUFFIXES, kind_of
 from embexp.errors import ConfigError, Problem, did_you_mean, listed
 
@@ -179,6 +179,8 @@ def _expand(argument: str) -> list[str]:
         is_mixed = len({"/" in each for each in known}) > 1  # options and ids go into different keys
         value = value if is_mixed else ",".join(known)
         argument = f"{group}={value}"
+        if len({bool(_IS_URL.match(each)) for each in value.split(",")}) > 1:
+            raise served_error(value, _NEEDED["model"])
     paths = _paths_in(value) if group in _PATH_OPTIONS else None
     if not paths:
         return [argument]

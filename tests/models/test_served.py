@@ -328,3 +328,9 @@ def test_what_needs_weights_refuses_a_url_at_once(command):
     with pytest.raises(ConfigError, match=r"model=http://h/v1 is a model behind a URL, without weights here") as error:
         compose(expand_paths(["model=http://h/v1"]), command)
     assert error.value.problems[0].fix[0] == "python -m embexp.evaluate model=http://h/v1"
+
+
+def test_a_sweep_over_a_url_and_another_model_is_refused_with_the_command_that_scores_both():
+    with pytest.raises(ConfigError, match="is a model behind a URL") as error:
+        expand_paths(["model=http://h/v1,minilm"])
+    assert error.value.problems[0].fix[0] == "python -m embexp.evaluate model=http://h/v1,minilm"
