@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
+ANOTHER = "another model"  # a cause, of which all others may be parts
 TRIED = 10  # short texts that each fault is tried on
 _LEAST = 1e-5  # a cosine distance that is nothing, however exact the weights are
 _LENGTHS = (16, 32, 64, 75, 77, 100, 128, 192, 256, 300, 384, 510, 512, 514, 768, 1000, 1024, 2048, 4096, 8192)
@@ -102,9 +103,7 @@ def faults_of_form(case: Case, trained: numpy.ndarray) -> list[Fault]:
     if cut:
         found = f"it cuts the vectors to {served.shape[1]} of {width} numbers"
         return [Fault("dimensions", found, f"request all of them (model.dimensions={width}), or none (null)")]
-    return [
-        Fault("another model", f"its vectors have {served.shape[1]} numbers, the trained model's {width}", _SERVE_IT)
-    ]
+    return [Fault(ANOTHER, f"its vectors have {served.shape[1]} numbers, the trained model's {width}", _SERVE_IT)]
 
 
 _SERVE_IT = "serve the folder stages/main/model of the run"
@@ -128,13 +127,17 @@ def faults_of_direction(case: Case, folder: Path) -> list[Fault]:
     if plain <= case.tolerance:
         return _faults_of_truncation(case, AS_TRAINED, case.tolerance)
     singles = [*other_servings(case.model, _PROMPTS)]
-    tried = [((cause,), serving, case.apart(serving)) for cause, serving in singles]
+    tried: list[tuple[tuple[str], Serving, float]] = []
+    for cause, serving in singles:
+        tried.append(((cause,), serving, case.apart(serving)))
+        if tried[-1][2] <= case.tolerance:
+            return [_fault(case.model, cause, serving), *_faults_of_truncation(case, serving, 2 * case.tolerance)]
     eight, four = (_rounding(case, bits) for bits in (8, 4))
     best = min(tried, key=lambda each: each[2])
     fits = min(max(case.tolerance, 2 * four), plain / 4)
     if best[2] > fits and (untouched := _of_base(folder, case)) is not None and untouched <= case.tolerance:
-        return [Fault("another model", "it serves the untouched base model, not the trained one", _SERVE_IT)]
-    if best[2] > case.tolerance and plain > 3 * four:
+        return [Fault(ANOTHER, "it serves the untouched base model, not the trained one", _SERVE_IT)]
+    if plain > 3 * four:
         likely = [each for cause in {**dict(singles)} for each in _nearest(tried, cause)]
         doubles = [(causes, serving, case.apart(serving, 4)) for causes, serving in combined(likely)]
         causes, serving, _ = min(doubles, key=lambda each: each[2])
@@ -148,7 +151,7 @@ def faults_of_direction(case: Case, folder: Path) -> list[Fault]:
     if plain <= 3 * four:
         return [_rounded_fault(plain, eight, four), *_faults_of_truncation(case, AS_TRAINED, 3 * max(plain, four))]
     nearest = f"the nearest of all known faults ({' and '.join(best[0])}) leaves a cosine of {1 - best[2]:.4f}"
-    return [Fault("another model", f"no known fault explains its vectors; {nearest}", _SERVE_IT)]
+    return [Fault(ANOTHER, f"no known fault explains its vectors; {nearest}", _SERVE_IT)]
 
 
 def _nearest(tried: Sequence[tuple[tuple[str], Serving, float]], cause: str) -> list[tuple[str, Serving]]:
@@ -163,10 +166,9 @@ def _rounding(case: Case, bits: int) -> float:
 
 
 def _rounded_fault(apart: float, eight: float, four: float) -> Fault:
-    bits = 8 if abs(numpy.log(apart / max(eight, 1e-9))) < abs(numpy.log(apart / max(four, 1e-9))) else 4
     found = (
-        f"all its vectors are a little off (cosine {1 - apart:.5f} at worst), as by weights of about {bits} bits "
-        f"(8 bits: {1 - eight:.5f}, 4 bits: {1 - four:.5f})"
+        f"all its vectors are a little off (cosine {1 - apart:.5f} at worst), as by weights of fewer bits "
+        f"(rounding them alone to 8 bits gives {1 - eight:.5f}, to 4 bits {1 - four:.5f})"
     )
     remedy = "serve the weights in 16 or 32 bits, or measure what it costs: python -m embexp.evaluate model=<url>,<run>"
     return Fault("quantisation", found, remedy)

@@ -15,6 +15,7 @@ from embexp.core.run_folder import status_of
 from embexp.errors import ConfigError
 from embexp.evaluation.scores import ID, read_examples
 from embexp.experiment.served_faults import (
+    ANOTHER,
     TRIED,
     Case,
     Fault,
@@ -65,7 +66,8 @@ def compare_with_served(folder: Path, server: ServedModel) -> dict[str, Any]:
     case.noise = float(distances(serve(rounded(model, 16), AS_TRAINED, short[:TRIED]), trained[:TRIED]).max())
     alone = ServedEncoder(dataclasses.replace(server, cache=None, batch_texts=1))
     faults = faults_of_padding(case, alone.encode(short[:TRIED])) or faults_of_direction(case, folder)
-    faults += faults_of_length(case, trained)
+    if all(fault.cause != ANOTHER for fault in faults):
+        faults += faults_of_length(case, trained)
     return _result(folder, server, faults, case, trained)
 
 
