@@ -8,6 +8,7 @@ import base64
 import copy
 import functools
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,7 @@ class Served:
         from sentence_transformers import SentenceTransformer
 
         self.right = SentenceTransformer(folder, device="cpu").eval()
+        self.lock = threading.Lock()
 
     def encode(self, how: str, texts: list[str]) -> numpy.ndarray:
         """The vectors of texts, float32."""
@@ -31,8 +33,8 @@ class Served:
 
         kind, _, value = how.partition(":")
         model = self.made(kind, value)
-        with torch.no_grad():
-            if kind in ("eos", "bos", "padding"):
+        with self.lock, torch.no_grad():
+            if kind in ("eos", "bos", "padding", "cut eos"):
                 return self.edited(model, kind, texts)
             if kind == "prompt":
                 texts = [value + text for text in texts]
@@ -81,10 +83,14 @@ class Served:
         import torch
 
         found = []
+        limit = model.max_seq_length
+        model.max_seq_length = limit + (kind == "cut eos")
         features = model.preprocess(texts, prompt=model.prompts.get(model.default_prompt_name or "") or None)
+        model.max_seq_length = limit
         ids, mask = features["input_ids"], features["attention_mask"]
         for row, length in enumerate(mask.sum(1).tolist()):
-            keep = {"eos": slice(0, length - 1), "bos": slice(1, length), "padding": slice(0, ids.shape[1])}[kind]
+            ends = {"eos": (0, length - 1), "bos": (1, length), "padding": (0, ids.shape[1])}
+            keep = slice(*ends.get(kind, (0, min(length, limit))))
             one = ids[row : row + 1, keep]
             out = {"input_ids": one, "attention_mask": torch.ones_like(one)}
             for module in model:

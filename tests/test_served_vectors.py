@@ -58,6 +58,7 @@ FAULTS = {
     "raw": ("normalisation", "vectors have lengths of .*, those of the trained model of 1"),
     "truncated:32": ("truncation", "reads 32 tokens of a text; the trained model reads 64 tokens"),
     "truncated:45": ("truncation", "reads 45 tokens of a text"),
+    "cut eos": ("truncation", r"cuts the token at the end \(EOS\) off a long text, too"),
     "left": ("truncation", "cuts the beginning of a long text"),
     "eos": ("EOS", "without the token at the end of a text"),
     "bos": ("special tokens", "without the token at the beginning"),

@@ -18,6 +18,7 @@ from embexp.errors import EmbexpError
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.servings import (
     AS_TRAINED,
+    NO_END,
     TOKENS,
     Serving,
     combined,
@@ -203,19 +204,22 @@ def _faults_of_truncation(case: Case, serving: Serving, tolerance: float) -> lis
     texts = [text for text, is_wrong in zip(case.long, wrong, strict=True) if is_wrong]
     target = served[wrong]
 
-    def apart(limit: int, from_end: bool = False) -> float:
-        cut = dataclasses.replace(serving, max_tokens=limit, from_end=from_end)
+    def apart(limit: int, from_end: bool = False, tokens: str | None = serving.tokens) -> float:
+        cut = dataclasses.replace(serving, max_tokens=limit, from_end=from_end, tokens=tokens)
         return float(distances(serve(case.model, cut, texts), target).max())
 
     remedy = f"have it read {own} tokens (max_seq_length in sentence_bert_config.json; what cuts texts elsewhere)"
     if apart(own, from_end=True) <= tolerance:
         return [Fault("truncation", "it cuts the beginning of a long text, not its end", "truncation_side=right")]
+    if own and serving.tokens is None and min(apart(own + 1, tokens=NO_END), apart(own, tokens=NO_END)) <= tolerance:
+        found = "it cuts the token at the end (EOS) off a long text, too"
+        return [Fault("truncation", found, "have it cut as the tokenizer of the run's folder does (truncation=True)")]
     best = _nearest_limit(_limits(case.model, own, max(tokens)), apart)
     if apart(best) <= tolerance:
         return [Fault("truncation", f"it reads {best} tokens of a text; {known}", remedy)]
     shortest = min(number for number, is_wrong in zip(tokens, wrong, strict=True) if is_wrong)
     found = f"it treats texts from {shortest} tokens on otherwise; {known}"
-    return [Fault("truncation", f"{found}, and no length explains its vectors", remedy)]
+    return [Fault("truncation", f"{found}, and no length explains it; it may read texts in parts", remedy)]
 
 
 def _nearest_limit(likely: Sequence[int], apart: Callable[[int], float]) -> int:
