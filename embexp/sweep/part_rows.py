@@ -132,7 +132,8 @@ def of_rows(
     yield WHOLE, ()
     for name, several in parts.items():
         yield f"{WITHOUT} {name}", _choosing(column, WITHOUT, several)
-    for name, several in parts.items() if settings["alone"] and len(parts) > 2 else ():
+    alone = settings["alone"] and len(parts) > 2 and by != "label"  # nothing is learned from one class
+    for name, several in parts.items() if alone else ():
         if name not in few:
             yield f"{ONLY} {name}", _choosing(column, ONLY, several)
 

@@ -70,8 +70,8 @@ def test_of_a_mixture_each_set_is_left_out_and_taken_alone_by_its_weight(tmp_pat
 
 
 def test_a_column_that_rows_have_anyway_is_taken_as_it_is():
-    found = variants("dataset=finance", "loss=batch_hard_soft_margin", by="label", largest=2, alone=False)
-    assert len(found) == 4
+    found = variants("dataset=finance", "loss=batch_hard_soft_margin", by="label", largest=2)
+    assert len(found) == 4  # none alone: nothing is learned from one class
     assert [*found][-1] == "without (others)"
     assert found["without (others)"].adds[1] == 'dataset.steps.keep_parts.column="label"'
     assert "part_of" not in str(found)
