@@ -51,7 +51,6 @@ def test_a_prompted_model_is_saved_with_its_prompt_and_falls_without_it(workplac
 
     assert score(None) == pytest.approx(primary["trained"], abs=1e-6)
     assert score("") < score(None) - 0.02
-    assert primary["trained"] > primary["base"] + 0.1
 
 
 @pytest.mark.parametrize(
