@@ -197,7 +197,8 @@ def test_the_command_line_types_all_of_it(tmp_path):
     assert model.trained_with == {"pooling": "lasttoken", "prompts": {"query": "Q: "}}
 
 
-def test_what_the_yaml_says_of_a_model_on_the_hub_is_compared_without_its_files():
+def test_what_the_yaml_says_of_a_model_on_the_hub_is_compared_without_its_files(monkeypatch):
+    monkeypatch.setattr("embexp.models.weights.hub_is_reachable", lambda: True)
     facts = "model.trained_with={pooling: lasttoken, mask: causal, eos: true}"
     assert refusal("org/model", facts) == ""
     message = refusal("org/model", facts, "model.pooling=mean", "model.mask=bidirectional")
