@@ -84,6 +84,9 @@ def variants_of(settings: Mapping[str, Any] | None, jobs: Sequence[Sequence[str]
     """
     if settings is None:
         return {}
+    if not isinstance(settings, Mapping):
+        fix = "sweep=leave_one_out by=source"
+        raise ConfigError(key=PARTS, given=settings, expected="what sweep=leave_one_out has", fix=fix)
     config, choices = composed(jobs[0], name)
     config = resolve(config)
     sets = sets_in(config)

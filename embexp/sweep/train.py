@@ -31,7 +31,7 @@ from embexp.core.run_folder import (
     write_text,
 )
 from embexp.core.signals import unmasked
-from embexp.errors import ClaimLostError, SkippedJobError, TrackingError, WorkersCancelled, printable
+from embexp.errors import ClaimLostError, ConfigError, SkippedJobError, TrackingError, WorkersCancelled, printable
 from embexp.experiment.sweep_record import end_sweep, job_folders
 from embexp.sweep.coordinator import is_left
 from embexp.sweep.start import OPENED, OpenSweep
@@ -92,6 +92,9 @@ def train(
                 from embexp.sweep.jobs import run_or_reuse
 
                 return run_or_reuse(plan_run(config, choices, folder, context=context), config.sweep.rerun, context)
+        if config.sweep.get("parts"):
+            text, expected = "makes several runs, and -m was not typed", "-m before it"
+            raise ConfigError(text, key="sweep", given="leave_one_out", expected=expected, fix="-m sweep=leave_one_out")
         resume = config.resume is not None
         if resume:
             config, choices = resumed(folder, overrides, config)

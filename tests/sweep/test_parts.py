@@ -199,6 +199,13 @@ BY_SOURCE = ("-m", "sweep=leave_one_out", "by=source", "dataset=faq.csv", f"test
 
 
 @pytest.mark.slow
+def test_without_the_flag_of_a_multirun_nothing_is_left_out_in_silence(workplace):
+    code, output = run_typed(workplace, *(each for each in BY_SOURCE if each != "-m"))
+    assert code == 1
+    assert "sweep=leave_one_out makes several runs, and -m was not typed" in output
+
+
+@pytest.mark.slow
 def test_typed_again_nothing_is_run_twice(workplace):
     written(workplace / "faq.csv", rows(60, ["web", "forum"]))
     code, output = run_typed(workplace, *BY_SOURCE)
