@@ -235,3 +235,10 @@ def test_an_evaluation_waits_for_its_workers(workplace, then):
         )
     assert refusal.value.problems[0].fix == ("sweep.engine.then=wait",)
     assert not (workplace / "out").exists()
+
+
+def test_a_refused_evaluation_leaves_no_folder(workplace, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["embexp.evaluate", "model=./no/such", "tracking=none"])
+    with pytest.raises(SystemExit):
+        evaluate_command()
+    assert [*workplace.iterdir()] == []

@@ -213,7 +213,7 @@ def test_help_answers_without_the_heavy_libraries():
     code = "import runpy, sys; sys.argv[1:] = ['--help']\ntry: runpy.run_module('embexp.export', run_name='__main__')\n"
     code += "finally: print(sorted({'torch', 'sentence_transformers', 'transformers'} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "[] binary, hub, int8, onnx" in shown
+    assert "[] binary, hub, int8, merge, onnx, soup" in shown
     assert shown.splitlines()[-1] == "[]"
 
 

@@ -257,7 +257,7 @@ def _end_unread() -> None:
     sys.exit(1)
 
 
-_OF_A_REFUSED_RUN = {".hydra", "embexp.log", "run.claim", RESULT, "error.txt"}  # that it leaves before it begins
+_OF_A_REFUSED_RUN = {".hydra", "run.claim", RESULT, "error.txt"}  # and its log: what it leaves before it begins
 
 
 def _remove_refused(folder: Path) -> None:
@@ -267,7 +267,9 @@ def _remove_refused(folder: Path) -> None:
     """
     folder, here = folder.resolve(), Path.cwd()
     kept = {here, *here.parents}
-    if folder in kept or not folder.is_dir() or not {path.name for path in folder.iterdir()} <= _OF_A_REFUSED_RUN:
+    if folder in kept or not folder.is_dir():
+        return
+    if {path.name for path in folder.iterdir() if path.suffix != ".log"} - _OF_A_REFUSED_RUN:
         return
     with suppress(ConfigError), held(folder):
         shutil.rmtree(folder)
