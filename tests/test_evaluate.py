@@ -150,16 +150,20 @@ def test_the_command_scores_several_models_on_all_rows_of_a_file_in_other_dimens
     assert "test/sts/spearman_cosine_dim8" in json.loads(file.read_text())["metrics"]
 
 
-def test_a_model_that_cannot_be_scored_does_not_end_the_others(workplace, monkeypatch, capsys, caplog):
+@pytest.mark.parametrize("is_of_torch", [False, True])
+def test_a_model_that_cannot_be_scored_does_not_end_the_others(workplace, monkeypatch, capsys, caplog, is_of_torch):
+    from torch import OutOfMemoryError
+
     from embexp.models.scratch import ScratchModel
 
     def broken(*_):
-        raise ModelError("The weights are torn.")
+        raise OutOfMemoryError("The weights are torn.") if is_of_torch else ModelError("The weights are torn.")
 
     monkeypatch.setattr(ScratchModel, "load", broken)  # of tiny, not of static_scratch
     with pytest.raises(ModelError, match=r"^1 of 2 models could not be scored \(the reasons are above\): tiny\."):
         evaluate(composed(*TWO, "tracking=none"), workplace / "out")
-    assert "tiny could not be scored: The weights are torn." in caplog.text
+    kind = "OutOfMemoryError: " * is_of_torch
+    assert f"tiny could not be scored: {kind}The weights are torn." in caplog.text
     assert "static_scratch" in capsys.readouterr().out
     assert [row["model"] for row in json.loads((workplace / "out" / "models.json").read_text())] == ["static_scratch"]
     assert json.loads((workplace / "out" / "models" / "1" / "result.json").read_text())["run"]["status"] == "FAILED"

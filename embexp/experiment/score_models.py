@@ -169,10 +169,6 @@ def score_candidates(plan: EvaluationPlan, scorer: Scorer = one_after_the_other)
 
     One that cannot be scored does not end the others: it is named once these are shown and stored.
     """
-    import torch
-
-    if plan.threads:
-        torch.set_num_threads(plan.threads)
     with Journal(plan.folder, plan.tracker).open(f"evaluate {plan.dataset}", None, uuid.uuid4().hex) as journal:
         names = [candidate.name for candidate in plan.candidates]
         journal.log_params({"models": ", ".join(names), "evaluators": ", ".join(each.name for each in plan.evaluators)})
@@ -202,10 +198,13 @@ def score_model(plan: EvaluationPlan, number: int, parent: str) -> Scored:
     """One model, by its number from 1: its scores and costs, in a run of its own.
 
     Raises:
-        EmbexpError: it cannot be loaded, or its scores are not numbers.
+        EmbexpError: it cannot be loaded or computed with, or its scores are not numbers.
     """
+    import torch
     from transformers import set_seed
 
+    if plan.threads:  # here, since workers come here, too
+        torch.set_num_threads(plan.threads)
     candidate = plan.candidates[number - 1]
     tracker = instantiate(candidate.config["tracking"])
     folder = plan.folder / MODELS / str(number)
@@ -214,7 +213,10 @@ def score_model(plan: EvaluationPlan, number: int, parent: str) -> Scored:
         if isinstance(candidate.model, ServedModel):
             scores, costs, unknown = *score_served(plan.evaluators, candidate.model), {}
         else:
-            scores, costs, unknown = _score_loaded(plan, candidate, folder)
+            try:
+                scores, costs, unknown = _score_loaded(plan, candidate, folder)
+            except RuntimeError as error:  # of torch: a full GPU, weights that do not fit each other
+                raise ModelError(f"{type(error).__name__}: {error}") from error
         settings = candidate.config["model"].items()
         given = {f"model.{key}": value for key, value in settings if value is not None and not key.startswith("_")}
         journal.result |= {"choices": {"model": candidate.name, "dataset": plan.dataset}, "place": candidate.place}

@@ -91,8 +91,10 @@ class TrialRunner:
 
     def give_up(self, job: Job, error: str) -> None:
         search = self.search()
-        trial = trial_of(search, job.number)
-        overrides = sampled_overrides(search, search.known()[job.number])
+        trial, known = trial_of(search, job.number), search.known()[job.number]
+        if known.state.is_finished():  # it died after that, or another process has done the trial
+            return
+        overrides = sampled_overrides(search, known)
         record_death(search.run_folder(trial), self._tracker(), error, overrides)
         failed(search, trial, TrainingError(error))
 
