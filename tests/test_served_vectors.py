@@ -69,9 +69,11 @@ FAULTS = {
     "padding": ("padding", "depends on the other texts of its request"),
 }
 TYPICAL = ("pooling:cls",)
+ALSO = ("noprompt", "raw", "truncated:32", "eos", "int8")  # in the slow lane; the others in the lane `matrix`
+LANES = {each: pytest.mark.slow if each in ALSO else pytest.mark.matrix for each in FAULTS}
 
 
-@pytest.mark.parametrize("changes", [SAME[0], *(pytest.param(each, marks=pytest.mark.slow) for each in SAME[1:])])
+@pytest.mark.parametrize("changes", [SAME[0], *(pytest.param(each, marks=pytest.mark.matrix) for each in SAME[1:])])
 def test_the_right_server_is_no_false_alarm(changes, run, url, capsys):
     found = compared(run, url, "model.encoding=base64", **changes)
     assert (found["verdict"], found["faults"]) == ("same vectors", [])
@@ -80,7 +82,7 @@ def test_the_right_server_is_no_false_alarm(changes, run, url, capsys):
 
 
 @pytest.mark.parametrize(
-    "how", [*TYPICAL, *(pytest.param(each, marks=pytest.mark.slow) for each in FAULTS if each not in TYPICAL)]
+    "how", [*TYPICAL, *(pytest.param(each, marks=LANES[each]) for each in FAULTS if each not in TYPICAL)]
 )
 def test_a_planted_fault_is_named(how, run, url, capsys):
     cause, words = FAULTS[how]
@@ -92,7 +94,7 @@ def test_a_planted_fault_is_named(how, run, url, capsys):
     assert re.search(words, printed)
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize(("how", "expected"), [
     ("pooled:cls", ["pooling", "normalisation"]),
     ("lower", []),  # its tokenizer does that itself
