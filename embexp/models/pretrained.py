@@ -268,6 +268,7 @@ class PretrainedModel:
         if self.adapter:
             changed = came_with_adapter or bool(self.adapter.bits) or "rebuilt" in place  # which may be deleted
             changed = changed or self.num_layers is not None or self.dtype is not None or self.mask is not None
+            changed = changed or (place["source"] == "hub" and bool(self.revision))  # which an adapter does not name
             _remember_base(model, folder / "base" if changed else None)
             self.adapter.attach(model)
         set_forward(model, self.forward)

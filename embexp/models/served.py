@@ -49,8 +49,12 @@ _LEGAL = {  # what each key may be, and an example
 _SET_BY_US = {"input", "inputs", "model", "encoding_format", "dimensions", "stream"}
 
 
-# What shows whether a server still has the model whose vectors were kept: words, another script, and a long text.
-PROBES = ("a probe", "测试：一二三 42 %", " ".join(f"sentence {number} of a long text." for number in range(40)))
+# What shows whether a server still has the model whose vectors were kept: words, another script, and texts of about 280
+# tokens to 40,000, of which those are sent that are needed to see where the server cuts the texts at hand.
+PROBES = ("a probe", "测试：一二三 42 %", *(
+    " ".join(f"sentence {number} of a long text." for number in range(40 * 2**doubled)) for doubled in range(8)
+))  # fmt: skip
+ALWAYS_SENT = 3  # of them
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
@@ -18,17 +19,18 @@ from embexp.endpoints.client import Connection, RefusedError
 from embexp.endpoints.embeddings import connect, refused, request_vectors, width_problem
 from embexp.endpoints.keeping import Tokens, estimated_tokens, open_table
 from embexp.errors import ConfigError, EndpointError
-from embexp.models.served import PROBES, ServedModel
+from embexp.models.served import ALWAYS_SENT, PROBES, ServedModel
 
 logger = logging.getLogger(__name__)
-_SAME = 1e-4  # cosine distance up to which two answers are of one model: rounding to 16 bits and other batches
+_SAME = 1e-4  # distance up to which two answers are of one model: rounding to 16 bits and other batches
 
 
 class ServedEncoder:
     """An Encoder behind a URL; each distinct text is requested once, and its vector kept at once.
 
-    What was kept is used as long as the server gives the vectors for some fixed texts that it gave then: behind one
-    address and name there may be another model tomorrow.
+    What was kept is used as long as the server gives the vectors for some fixed texts that it gave then, the longest
+    of them as long as the texts at hand: behind one address and name there may be another model tomorrow, or the same
+    one that cuts texts elsewhere or normalises no longer.
 
     Attributes:
         width: of its vectors, once there are some.
@@ -44,6 +46,7 @@ class ServedEncoder:
         self.texts_encoded, self.seconds = 0, 0.0
         self._batch_texts = server.batch_texts
         self._model: int | None = None
+        self._answers: list[numpy.ndarray] = []  # to the first probes
         self._memory: dict[str, numpy.ndarray] = {}
 
     def encode(self, texts: Sequence[str], prompt: str | None = None) -> numpy.ndarray:
@@ -82,12 +85,13 @@ class ServedEncoder:
 
     def _fetch(self, table: Table, texts: Sequence[str]) -> None:
         for columns in ("vectors (model integer, text text, vector blob, primary key (model, text))",
-                        "models (model integer primary key, probes blob)"):  # fmt: skip
+                        "answers (model integer, probe text, vector blob, primary key (model, probe))"):  # fmt: skip
             table.execute(f"create table if not exists {columns}")
         with (connection := connect(self.server)).session:
-            if self._model is None:
-                probes = self._answers_to_probes(connection)
-                self._model, self.width = self._recognised(table, probes), probes.shape[1]
+            number = _num_probes(texts) if self.folder else ALWAYS_SENT
+            if number > len(self._answers):
+                self._answer_probes(connection, number)
+                self._model, self.width = self._recognised(table), len(self._answers[0])
             self._recall(table, texts)
             pending = sorted((text for text in texts if text not in self._memory), key=len)
             read = Tokens(estimated_tokens(pending))
@@ -103,22 +107,30 @@ class ServedEncoder:
             text, fix = f"is less than the {cost:.4f} that these texts cost", (f"model.max_cost={cost * 1.1:.4g}",)
             raise ConfigError(text, key="model.max_cost", given=most, expected="more, or fewer texts", fix=fix)
 
-    def _recognised(self, table: Table, probes: numpy.ndarray) -> int:
-        """The number of the model whose kept answers to the probes are these; a new one where there is none."""
-        known = [(number, numpy.frombuffer(blob, "<f4").reshape(len(PROBES), -1))
-                 for number, blob in table.execute("select model, probes from models order by model desc")]  # fmt: skip
-        for number, kept in known:
-            if kept.shape == probes.shape and _distance(kept, probes) < _SAME:
-                return number
-        if known:
+    def _recognised(self, table: Table) -> int:
+        """The number of the model whose kept answers to the probes are these; a new one where there is none.
+
+        A model has kept answers to the probes up to its longest text, so that one that lacks some of them fits, too.
+        """
+        answers = {_key(probe): vector for probe, vector in zip(PROBES, self._answers, strict=False)}
+        known: dict[int, dict[str, numpy.ndarray]] = {}
+        for number, probe, blob in table.execute("select model, probe, vector from answers order by model desc"):
+            known.setdefault(number, {})[probe] = numpy.frombuffer(blob, "<f4")
+        shared = {number: answers.keys() & kept.keys() for number, kept in known.items()}
+        fitting = [number for number, probes in shared.items()
+                   if all(_distance(known[number][probe], answers[probe]) < _SAME for probe in probes)]  # fmt: skip
+        if known and not fitting:
             logger.warning(
-                "%s gives other vectors than before for the same texts: the model behind the URL has changed. What was "
-                "kept of the earlier one is not used.", self.server.short_name,
+                "%s gives other vectors than before for the same texts: the model behind the URL has changed, or how "
+                "it is served. What was kept of the earlier one is not used.", self.server.short_name,
             )  # fmt: skip
+        used = "select coalesce(max(model), 0) from (select model from answers union all select model from vectors)"
+        chosen = max(fitting, key=lambda number: len(shared[number]), default=None)
+        chosen = table.execute(used).fetchone()[0] + 1 if chosen is None else chosen
+        rows = [(chosen, probe, vector.astype("<f4").tobytes()) for probe, vector in answers.items()]
         with table:
-            number = max((number for number, _ in known), default=0) + 1
-            table.execute("insert into models values (?, ?)", (number, probes.astype("<f4").tobytes()))
-        return number
+            table.executemany("insert or ignore into answers values (?, ?, ?)", rows)
+        return chosen
 
     def _recall(self, table: Table, texts: Sequence[str]) -> None:
         for text in texts:
@@ -132,19 +144,18 @@ class ServedEncoder:
         self.width = len(vector)
         self._memory[text] = vector
 
-    def _answers_to_probes(self, connection: Connection) -> numpy.ndarray:
-        """The vectors of the probes; zeros for one that the server refuses, as it may the long one."""
-        found: list[numpy.ndarray] = []
-        for probe in PROBES:
+    def _answer_probes(self, connection: Connection, number: int) -> None:
+        """Have the vectors of the first probes; zeros for one that the server refuses, as it may a long one."""
+        found = self._answers
+        for probe in PROBES[len(found) : number]:
             try:
                 found.append(request_vectors(self.server, connection, [probe], estimated_tokens([probe]))[0])
             except RefusedError as refusal:
                 if not found:
                     raise refused(self.server, probe, refusal) from refusal
                 found.append(numpy.zeros_like(found[0]))
-        if len({len(each) for each in found}) > 1:
-            raise width_problem(self.server, len(found[-1]), len(found[0])) or AssertionError
-        return numpy.stack(found)
+            if len(found[-1]) != len(found[0]):
+                raise width_problem(self.server, len(found[-1]), len(found[0])) or AssertionError
 
     def _request(self, connection: Connection, texts: Sequence[str], table: Table) -> None:
         """Request texts, several requests at a time; each vector is kept as it comes."""
@@ -199,12 +210,19 @@ class ServedEncoder:
         return vectors
 
 
+def _num_probes(texts: Sequence[str]) -> int:
+    """How many of the probes, so that the longest one has more tokens than any of the texts."""
+    longest = max(estimated_tokens([text]) for text in texts)
+    sizes = [estimated_tokens([probe]) for probe in PROBES[ALWAYS_SENT - 1 :]]
+    return min(ALWAYS_SENT + bisect_left(sizes, 2 * longest), len(PROBES))  # twice: it is an estimate
+
+
 def _distance(first: numpy.ndarray, second: numpy.ndarray) -> float:
-    """The greatest cosine distance of two rows with the same place; rows of zeros are like each other only."""
-    norms = numpy.linalg.norm(first, axis=1) * numpy.linalg.norm(second, axis=1)
-    cosines = (first * second).sum(axis=1) / numpy.where(norms == 0, 1, norms)
-    alike = (first == second).all(axis=1)
-    return float(numpy.where(alike, 0, 1 - cosines).max())
+    """The distance of two vectors by direction and length: 1 - cosine where they are equally long; 0 of two zeros."""
+    if first.shape != second.shape:
+        return numpy.inf
+    longest = max(numpy.linalg.norm(first), numpy.linalg.norm(second))
+    return float((numpy.linalg.norm(first - second) / (longest or 1)) ** 2 / 2)
 
 
 def _key(text: str) -> str:

@@ -119,6 +119,19 @@ print(json.dumps(SentenceTransformer("../saved").encode(json.loads(sys.argv[1]))
     assert numpy.abs(numpy.array(found) - model.encode(TEXTS)).max() < 1e-6
 
 
+@pytest.mark.parametrize("revision", [None, "v1"])
+def test_an_adapter_on_a_revision_of_the_hub_has_its_base_beside_it(revision, base, tmp_path, monkeypatch):
+    """An adapter's files name an id without a revision: its base would be loaded from the main branch."""
+    place = {"id": "org/net", "source": "hub", "location": str(base), "revision": revision or "main"}
+    monkeypatch.setattr("embexp.models.pretrained.find_weights", lambda *_: place)
+    monkeypatch.setattr("embexp.models.weights.hub_is_reachable", lambda: True)
+    model = PretrainedModel(id="org/net", revision=revision, adapter=LORA).load(list, tmp_path / "run")
+    save_model(model, tmp_path / "saved")
+    (file,) = (tmp_path / "saved").rglob("adapter_config.json")
+    named = json.loads(file.read_text())["base_model_name_or_path"]
+    assert named == str(tmp_path / "run" / "base" if revision else base)
+
+
 def test_a_merged_model_embeds_the_same_and_is_a_plain_one(base, tmp_path):
     from sentence_transformers import SentenceTransformer
 

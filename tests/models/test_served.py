@@ -1,9 +1,11 @@
 """A model behind a URL as an encoder: what is sent, what comes back, servers that misbehave, and what is kept."""
 
 import base64
+import contextlib
 import functools
 import hashlib
 import logging
+import sqlite3
 import time
 
 import numpy
@@ -13,7 +15,7 @@ from omegaconf import OmegaConf
 from embexp.cli.overrides import each_model, expand_paths
 from embexp.config.compose import compose, instantiate
 from embexp.errors import ConfigError, EndpointError
-from embexp.models.served import PROBES
+from embexp.models.served import ALWAYS_SENT, PROBES
 from embexp.models.served_encoder import ServedEncoder
 from tests.steps.llm.chat_server import ChatServer, Reply
 
@@ -259,6 +261,66 @@ def test_another_model_behind_the_same_address_is_noticed_though_nothing_else_ch
     before = len(sent(server))
     assert (encoded(server, "a", cache=str(tmp_path)) == expected("1a")).all()
     assert len(sent(server)) == before
+
+
+def cut_and_scaled(settings):
+    """A server that reads so many letters of a text, and gives vectors of such a length."""
+
+    def answer(request):
+        vectors = [vector_of(text[: settings["letters"]]) * settings["length"] for text in request.body["input"]]
+        return openai(request, vectors)
+
+    return answer
+
+
+@pytest.mark.parametrize("changed", [{"length": 1.1}, {"length": 0.2}, {"letters": 9000}, {"letters": 2400}])
+def test_vectors_of_another_length_or_cut_elsewhere_are_not_mixed_with_those_that_were_kept(
+    changed, serve, tmp_path, caplog
+):
+    settings = {"letters": 2000, "length": 1.0}
+    server = serve(cut_and_scaled(settings))
+    texts = ["a", "word " * 600]
+    first = encoded(server, *texts, cache=str(tmp_path))
+    settings.update(changed)
+    found = encoded(server, *texts, cache=str(tmp_path))
+    assert "the model behind the URL has changed, or how it is served" in caplog.text
+    assert (found == [vector_of(text[: settings["letters"]]) * settings["length"] for text in texts]).all()
+    before = len(sent(server))
+    settings.update({"letters": 2000, "length": 1.0005})  # rounded otherwise
+    assert (encoded(server, *texts, cache=str(tmp_path)) == first).all()
+    assert len(sent(server)) == before
+
+
+def test_short_texts_need_no_long_probe_and_what_was_kept_of_them_stays_in_use(serve, tmp_path, caplog):
+    settings = {"letters": 2000, "length": 1.0}
+    server = serve(cut_and_scaled(settings))
+    encoded(server, "a", "b", cache=str(tmp_path))
+    assert len(server.requests) == ALWAYS_SENT + 1
+    encoded(server, "word " * 600, cache=str(tmp_path))
+    sizes = [len(request.body["input"][0]) for request in server.requests[ALWAYS_SENT + 1 : -1]]
+    assert 3000 < max(sizes) < 12000
+    settings["letters"] = 9000
+    before = len(sent(server))
+    encoded(server, "a", "b", cache=str(tmp_path))  # which are the same
+    assert len(sent(server)) == before
+    assert not caplog.records
+    one = ServedEncoder(model_of(server.url, cache=str(tmp_path)))
+    one.encode(["a"])
+    assert (one.encode(["word " * 600]) == expected("word " * 600)).all()
+    assert "has changed" in caplog.text
+
+
+def test_probes_that_an_earlier_version_kept_are_left_alone(serve, tmp_path):
+    server = serve()
+    encoded(server, "a", cache=str(tmp_path))
+    (file,) = tmp_path.rglob("vectors.sqlite")
+    with contextlib.closing(sqlite3.connect(file)) as table, table:
+        table.execute("create table models (model integer primary key, probes blob)")
+        table.execute("insert into models values (1, ?)", (b"1234" * 7,))
+        table.execute("delete from answers")
+    before = len(sent(server))
+    assert (encoded(server, "a", cache=str(tmp_path)) == expected("a")).all()
+    assert len(sent(server)) == before + 1
 
 
 def test_nothing_is_sent_that_costs_more_than_it_may(serve):
