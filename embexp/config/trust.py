@@ -35,14 +35,18 @@ _MOST_TOLD = 4
 
 
 def check_trusted(
-    config: Mapping[str, Any], file: Path, fix: str, own: Mapping[str, Any] | None = None, more: Sequence[str] = ()
+    config: Mapping[str, Any],
+    file: Path,
+    fix: str | None,
+    own: Mapping[str, Any] | None = None,
+    more: Sequence[str] = (),
 ) -> None:
     """Raise ConfigError where a configuration from a file asks for trust.
 
     Args:
         config: plain values, without interpolations.
         file: where it stands.
-        fix: what to type by whom trusts it.
+        fix: what to type by whom trusts it; None where nothing can be typed.
         own: the configuration of the present command, whose callables are the user's.
         more: what else in the folder asks for trust.
     """
@@ -57,7 +61,7 @@ def check_trusted(
             expected="what embexp's own configuration names, or that of your --config-dir",
             note="Whoever wrote it could run any code with this, or read your files: look at it first, and trust it "
             "only where you know from whom it is",
-            fix=(fix,),
+            fix=(fix,) if fix else (),
             file=str(file),
         )
     )

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy
+from omegaconf import OmegaConf
 
 from embexp.config.compose import instantiate
-from embexp.core.run_folder import read_config
+from embexp.config.trust import check_trusted
+from embexp.core.run_folder import CONFIG, read_config
 from embexp.errors import EmbexpError
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.servings import (
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
-ANOTHER = "another model"  # a cause, of which all others may be parts
+ANOTHER, ADAPTER = "another model", "adapter"  # causes, of which all others may be parts
 TRIED = 10  # short texts that each fault is tried on
 _LEAST = 1e-5  # a cosine distance that is nothing, however exact the weights are
 _LENGTHS = (16, 32, 64, 75, 77, 100, 128, 192, 256, 300, 384, 510, 512, 514, 768, 1000, 1024, 2048, 4096, 8192)
@@ -136,8 +138,8 @@ def faults_of_direction(case: Case, folder: Path) -> list[Fault]:
     eight, four = (_rounding(case, bits) for bits in (8, 4))
     best = min(tried, key=lambda each: each[2])
     fits = min(max(case.tolerance, 2 * four), plain / 4)
-    if best[2] > fits and (untouched := _of_base(folder, case)) is not None and untouched <= case.tolerance:
-        return [Fault(ANOTHER, "it serves the untouched base model, not the trained one", _SERVE_IT)]
+    if best[2] > fits and (fault := _served_base(folder, case)):
+        return [fault]
     if plain > 3 * four:
         likely = [each for cause in {**dict(singles)} for each in _nearest(tried, cause)]
         doubles = [(causes, serving, case.apart(serving, 4)) for causes, serving in combined(likely)]
@@ -175,13 +177,15 @@ def _rounded_fault(apart: float, eight: float, four: float) -> Fault:
     return Fault("quantisation", found, remedy)
 
 
-def _of_base(folder: Path, case: Case) -> float | None:
-    """How far the untouched model's vectors are from the served ones; None where it cannot be had from this machine."""
-    node = (read_config(folder).get("model")) or {}
-    if node.get("_target_") != f"{PretrainedModel.__module__}.{PretrainedModel.__name__}" or node.get("adapter"):
+def _served_base(folder: Path, case: Case) -> Fault | None:
+    """The fault where the untouched model gives the served vectors; None where it cannot be had from this machine."""
+    node = read_config(folder).get("model") or {}
+    if node.get("_target_") != f"{PretrainedModel.__module__}.{PretrainedModel.__name__}":
         return None
     try:
-        base = instantiate(node)
+        plain = {**OmegaConf.to_container(node), "adapter": None}
+        check_trusted({"model": plain}, folder / CONFIG, None)
+        base = instantiate(plain)
         if base.locate()["source"] not in LOCAL or base.trust_remote_code:
             return None
         model = base.load(lambda: (), folder)
@@ -189,20 +193,24 @@ def _of_base(folder: Path, case: Case) -> float | None:
         logger.info("The untouched model was not tried: %s", error)
         return None
     model.prompts, model.default_prompt_name = case.model.prompts, case.model.default_prompt_name
-    return float(distances(serve(model, AS_TRAINED, case.short[:TRIED]), case.served[:TRIED]).max())
+    if distances(serve(model, AS_TRAINED, case.short[:TRIED]), case.served[:TRIED]).max() > case.tolerance:
+        return None
+    if node.get("adapter"):
+        remedy = "have it apply the adapter (vLLM: --enable-lora, and the adapter's name as model.name), or merge it"
+        return Fault(ADAPTER, "it serves the base without the trained adapter", f"{remedy}: model.adapter.merge=true")
+    return Fault(ANOTHER, "it serves the untouched base model, not the trained one", _SERVE_IT)
 
 
 def _faults_of_truncation(case: Case, serving: Serving, tolerance: float) -> list[Fault]:
     """Where long texts are cut, if that is not where the trained model cuts them."""
-    served = case.served[len(case.short) :]
-    wrong = distances(serve(case.model, serving, case.long), served) > tolerance if case.long else numpy.zeros(0)
+    wrong = _wrong_of_long(case, serving, tolerance)
     if not wrong.any():
         return []
     own = case.model.max_seq_length
     tokens = [num_tokens(case.model, text) for text in case.long]
     known = f"the trained model reads {own} tokens of a text"
     texts = [text for text, is_wrong in zip(case.long, wrong, strict=True) if is_wrong]
-    target = served[wrong]
+    target = case.served[len(case.short) :][wrong]
 
     def apart(limit: int, from_end: bool = False, tokens: str | None = serving.tokens) -> float:
         cut = dataclasses.replace(serving, max_tokens=limit, from_end=from_end, tokens=tokens)
@@ -220,6 +228,20 @@ def _faults_of_truncation(case: Case, serving: Serving, tolerance: float) -> lis
     shortest = min(number for number, is_wrong in zip(tokens, wrong, strict=True) if is_wrong)
     found = f"it treats texts from {shortest} tokens on otherwise; {known}"
     return [Fault("truncation", f"{found}, and no length explains it; it may read texts in parts", remedy)]
+
+
+def _wrong_of_long(case: Case, serving: Serving, tolerance: float) -> numpy.ndarray:
+    """Which long texts have other vectors than these, by more than rounding to bfloat16 changes their own."""
+    if not case.long:
+        return numpy.zeros(0, dtype=bool)
+    trained = serve(case.model, serving, case.long)
+    apart = distances(trained, case.served[len(case.short) :])
+    wrong = apart > tolerance
+    if wrong.any():
+        texts = [text for text, is_wrong in zip(case.long, wrong, strict=True) if is_wrong]
+        noise = distances(serve(rounded(case.model, 16), serving, texts), trained[wrong])
+        wrong[wrong] = apart[wrong] > 2 * noise
+    return wrong
 
 
 def _nearest_limit(likely: Sequence[int], apart: Callable[[int], float]) -> int:

@@ -15,6 +15,7 @@ from embexp.core.run_folder import status_of
 from embexp.errors import ConfigError
 from embexp.evaluation.scores import ID, read_examples
 from embexp.experiment.served_faults import (
+    ADAPTER,
     ANOTHER,
     TRIED,
     Case,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 SAME, SAME_RANKING, OTHER = "same vectors", "same ranking", "other vectors"
 _SHORT = 32  # short texts
 _SHORT_TOKENS = 20  # that a short text has at most
-_LONG = (48, 96, 160, 288, 600, 1200, 2400)  # tokens of long texts, up to about twice what the model reads
+# Tokens of long texts, up to about twice what the model reads.
+_LONG = (48, 96, 160, 288, 600, 1200, 2400, 4800, 9600, 18000)
 _NEIGHBOURS = 3
 
 
@@ -66,7 +68,7 @@ def compare_with_served(folder: Path, server: ServedModel) -> dict[str, Any]:
     case.noise = float(distances(serve(rounded(model, 16), AS_TRAINED, short[:TRIED]), trained[:TRIED]).max())
     alone = ServedEncoder(dataclasses.replace(server, cache=None, batch_texts=1))
     faults = faults_of_padding(case, alone.encode(short[:TRIED])) or faults_of_direction(case, folder)
-    if all(fault.cause != ANOTHER for fault in faults):
+    if all(fault.cause not in (ANOTHER, ADAPTER) for fault in faults):
         faults += faults_of_length(case, trained)
     return _result(folder, server, faults, case, trained)
 
@@ -105,17 +107,22 @@ def _cut(model: "SentenceTransformer", text: str) -> str:
 
 
 def _long_texts(model: "SentenceTransformer", texts: Sequence[str]) -> list[str]:
-    """Texts of ever more tokens, made of several, the longest about twice as long as the model reads."""
-    most = 2.2 * (model.max_seq_length or 600)
-    found, parts, place = [], [], 0
-    for wanted in (each for each in _LONG if each <= most):
-        while num_tokens(model, " ".join(parts)) < wanted and place < 50 * len(texts):
-            parts.append(texts[place % len(texts)])
-            place += 1
-            if not num_tokens(model, "a"):
-                return []
+    """Texts of ever more tokens, the longest about twice as long as the model reads.
+
+    Each goes on with another text, repeated, so that its end says something else than its beginning: of a mixture the
+    second half hardly changes a mean over thousands of tokens.
+    """
+    if not num_tokens(model, "a"):
+        return []
+    most, special = 2.2 * (model.max_seq_length or 600), num_tokens(model, "")
+    found, parts, tokens = [], [], special
+    for place, wanted in enumerate(each for each in _LONG if each <= most):
+        repeated = texts[place % len(texts)]
+        size = max(num_tokens(model, repeated) - special, 1)
+        times = max(-(-(wanted - tokens) // size), 0)
+        parts, tokens = [*parts, *[repeated] * times], tokens + times * size
         found.append(" ".join(parts))
-    return found
+    return [*dict.fromkeys(found)]
 
 
 def _result(
@@ -126,6 +133,7 @@ def _result(
         "served": server.short_name,
         "address": server.address,
         "texts": {"short": len(case.short), "long": len(case.long)},
+        "longest_tokens": num_tokens(case.model, case.long[-1]) if case.long else None,
         "faults": [dataclasses.asdict(fault) for fault in faults],
     }
     verdict = OTHER if faults else SAME
@@ -164,7 +172,8 @@ def served_page(found: dict[str, Any]) -> str:
     for fault in found["faults"]:
         lines += [f"- {fault['cause']}: {fault['found']}. To set it right: {fault['remedy']}."]
     lines += [""] * bool(found["faults"])
-    rows = [("texts", f"{found['texts']['short']} short, {found['texts']['long']} long")]
+    longest = f" of up to {found['longest_tokens']:,} tokens" if found["longest_tokens"] else ""
+    rows = [("texts", f"{found['texts']['short']} short, {found['texts']['long']} long{longest}")]
     if "lowest_cosine" in found:
         rows += [
             ("greatest difference of a number", f"{found['greatest_difference']:.2g}"),
