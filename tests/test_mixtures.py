@@ -116,6 +116,15 @@ def test_a_set_of_weight_0_is_left_out_and_scored_as_before(files):
     assert run_fingerprint(first) != run_fingerprint(left)
 
 
+def test_an_export_reads_the_data_that_the_end_of_the_run_reads(files):
+    from embexp.experiment.export_run import _evaluators_and_data
+
+    plan = plan_of(files, *MIXED, "dataset.faq.weight=0")
+    evaluators, dataset = _evaluators_and_data(plan.config, plan.choices)
+    assert dataset.fingerprints() == plan.stages[-1].dataset.fingerprints()
+    assert [each.name for each in evaluators] == [each.name for each in plan.evaluators]
+
+
 def test_auto_chooses_a_loss_for_each_set(files):
     plan = plan_of(files, MIXED[0], "loss=auto", MIXED[-1])
     assert [part.loss.name for part in plan.stages[-1].sets] == ["mnrl", "cosent", "softmax"]

@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 SCORE = "score"  # the evaluator's own main metric, whatever it calls it: known before it was called
 
 
+class NeedsModelError(ModelError):
+    """An evaluator reads a whole model, and was given what has vectors alone."""
+
+
 @contextmanager
 def kept_random_state() -> Iterator[None]:
     """Restores the random states of Python, numpy and torch, which libraries seed."""
@@ -101,12 +105,14 @@ class LibraryEvaluator:
         """Its metrics, named as MLflow takes them, and its main one as `score`, higher is better.
 
         Raises:
-            ModelError: the encoder has no sentence-transformers model, such as vectors in fewer bits or behind a URL.
+            NeedsModelError: the encoder has no sentence-transformers model, such as vectors in fewer bits or of a URL.
         """
         model = _model_of(encoder)
         if model is None:
             text = f"The evaluator {self.name} is sentence-transformers' and needs a whole model, not vectors alone"
-            raise ModelError(text, expected="an evaluator of embexp, such as evaluator=[sts] or evaluator=[retrieval]")
+            raise NeedsModelError(
+                text, expected="an evaluator of embexp, such as evaluator=[sts] or evaluator=[retrieval]"
+            )
         was_training = model.training
         model.eval()
         with kept_random_state():

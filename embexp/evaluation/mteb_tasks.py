@@ -186,15 +186,21 @@ class _MtebEvaluator:
         return [cache.get_task_result_path(each.task_name, meta) for each in scores.results]
 
     def _result(self, task: "AbsTask", encoder: Encoder) -> "TaskResult":
-        """The result of a fresh copy of the task, so that every model gets the same random numbers."""
+        """The result of the task, of which every model gets a fresh copy and so the same random numbers."""
         import mteb
 
-        fresh = type(task)(seed=task.seed)
-        for kept in ("metadata", "hf_subsets", "dataset", "data_loaded"):
-            setattr(fresh, kept, getattr(task, kept))
+        fresh = _fresh(task)
         quiet: dict[str, Any] = {"co2_tracker": False, "cache": None, "show_progress_bar": False}
         quiet["encode_kwargs"] = {"batch_size": _BATCH, "show_progress_bar": False}
         return mteb.evaluate(_MtebEncoder(encoder, self.prompts), fresh, **quiet).task_results[0]
+
+
+def _fresh(task: "AbsTask") -> "AbsTask":
+    """A copy that has drawn nothing yet, with the data, subsets and splits of the task."""
+    fresh = type(task)(seed=task.seed)
+    for kept in ("metadata", "hf_subsets", "_eval_splits", "dataset", "data_loaded"):
+        setattr(fresh, kept, getattr(task, kept))
+    return fresh
 
 
 class _MtebEncoder:

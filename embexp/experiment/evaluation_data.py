@@ -278,13 +278,13 @@ def _given_as_a_whole(given: Mapping[str, _Node], trained: Sequence[str]) -> dic
 def split_for_evaluation(config: _Node, models: Sequence[_Node]) -> dict[str, Any]:
     """The resolved configuration of an evaluation without training, in which all rows of a file are test.
 
-    It is divided as it was in training where one of the models is that of a run which was trained on it.
+    It is divided as it was in training where one of the models is that of a run that read it.
     """
     trained = set().union(*map(_trained_on, models))
 
     def of_evaluation(node: _Node, why: str) -> _Node:
         if source_of(node) in trained:
-            logger.info("%s is divided as it was when the model was trained on it.", source_of(node))
+            logger.info("%s is divided as it was in the run of the model.", source_of(node))
             return node
         return with_ratios(node, _ALL_TEST, why)
 
@@ -343,5 +343,7 @@ def _trained_on(model: _Node) -> set[str]:
     folder = path.parents[2]
     config: Any = OmegaConf.to_container(read_config(folder))
     stages = [stage for stage in (config.get("adapt") or {}).values() if _has_reader(stage)]
+    sets = ((config.get("mixture") or {}).get("sets") or {}).values()
     directory = Path(read_record(folder)["directory"])
-    return {source_of(node, directory) for node in (config["dataset"], *(stage["dataset"] for stage in stages))}
+    nodes = (config["dataset"], *(each["dataset"] for each in (*stages, *sets)))
+    return {source_of(node, directory) for node in nodes}

@@ -19,6 +19,7 @@ from embexp.core.escaping import say
 from embexp.core.run_context import import_training_libraries
 from embexp.core.run_folder import RESULT, find_run, read_config, read_json, read_record, status_of, write_json
 from embexp.data.dataset import EmbeddingDataset
+from embexp.data.proposals import quoted
 from embexp.errors import ConfigError, ExportError, Problem, Problems, TrackingError
 from embexp.evaluation.scores import Evaluator
 from embexp.experiment.datasets import DataBuilder, builder_of, dataset_name
@@ -27,7 +28,7 @@ from embexp.experiment.mixtures import configure_part, parts_of
 from embexp.experiment.presets import model_prompts, prompted, prompted_evaluators
 from embexp.experiment.resume import check_run_is_trusted
 from embexp.experiment.routing import plan_stage
-from embexp.experiment.stage_config import MAIN
+from embexp.experiment.stage_config import MAIN, stages_of
 from embexp.exports.delivery import Export, Exported, TrainedModel, exports_in, make_exports, plan_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
 from embexp.reports.tables import export_lines
@@ -93,7 +94,8 @@ def _evaluators_and_data(config: _Node, names: Mapping[str, str]) -> tuple[tuple
     trained_on = [prompted(plan_stage(stage, Path(stage.name)).dataset, prompts) for stage in stages]
     evaluators, _, _ = plan_evaluators(config, names["dataset"], trained_on, builder, problems)
     problems.raise_if_any()
-    return prompted_evaluators(evaluators, prompts), trained_on[-1]
+    main = len(stages_of(config)) - 1  # of a mixture its first set, as at the end of a run
+    return prompted_evaluators(evaluators, prompts), trained_on[main]
 
 
 def _of_model(config: _Node, choices: Mapping[str, Any]) -> TrainedModel:
@@ -160,8 +162,9 @@ def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = N
     problems.raise_if_any()
     if not exports:
         raise ConfigError("No export is chosen", expected="at least one", fix="export=[int8]")
-    if resolved["soup"] and not resolved["run"]:
-        resolved["run"] = resolved["soup"][0]
+    roots = [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")]
+    if resolved["soup"]:
+        resolved["run"] = _first_of(resolved["soup"], resolved["run"], roots)
     if bool(resolved["run"]) == bool(resolved["model"]):
         fix = ("run=<folder of a finished run>", "model=<folder of a saved model>")
         raise ConfigError("What is to be exported is not clear", expected="one of run and model", fix=fix)
@@ -170,9 +173,20 @@ def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = N
     refuse(Problem(text, "export", [name], expected, fix=(fix,)) for name, text, expected, fix in lacking)
     if resolved["model"]:
         return _deliver(exports, _of_model(resolved, choices))
-    folder = find_run(resolved["run"], [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")])
+    folder = find_run(resolved["run"], roots)
     with held(folder):
         return _deliver(exports, _of_run(folder, resolved["trust"], _with_trust()))
+
+
+def _first_of(soup: Sequence[str], run: str | None, roots: Sequence[str]) -> str:
+    """The first run of a soup, which is the one that is exported; ConfigError where another one was typed as `run`."""
+    own = find_run(run or soup[0], roots).resolve()
+    others = [each for each in soup if find_run(each, roots).resolve() != own]
+    if run and own != find_run(soup[0], roots).resolve():
+        text, fix = "is not the first run of the soup, which is exported", ",".join(map(quoted, (run, *others)))
+        expected = "all runs of the mean in soup"
+        raise ConfigError(text, key="run", given=run, expected=expected, fix=shlex.quote(f"soup=[{fix}]"))
+    return run or soup[0]
 
 
 def _with_trust() -> str:

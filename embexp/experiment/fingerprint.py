@@ -5,8 +5,10 @@ And in what two runs differ.
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from embexp.config.compose import describes, option_names, option_of, packages_o
 from embexp.core.environment import PACKAGES, code_of, versions
 from embexp.core.run_folder import LAYOUT_TAG, read_config, read_record
 from embexp.data.cache import files_named_in
+from embexp.evaluation.stats.verdicts import margins_in
 from embexp.tracking.mlflow_runs import SWEEP_TAG
 
 if TYPE_CHECKING:
@@ -81,8 +84,17 @@ def weights(plan: "RunPlan") -> dict[str, str]:
 
 def code(plan: "RunPlan") -> dict[str, str]:
     """Hashes of embexp's code and of that of other packages that the configuration names."""
-    others = {*packages_of(plan.config)} - {name.replace("-", "_") for name in PACKAGES}
+    others = {*packages_of(plan.config), *_packages_of_tasks(plan.config)}
+    others -= {name.replace("-", "_") for name in PACKAGES}
     return {f"code of {package}": code_of(package) for package in sorted({"embexp", *others})}
+
+
+def _packages_of_tasks(config: Mapping[str, Any]) -> Iterator[str]:
+    """The packages of task classes of the user's own, which evaluators of mteb name by dotted paths."""
+    for node in ({**(config.get("evaluator") or {}), **(config.get("guard") or {})}).values():
+        if str(node.get("_target_")).endswith(".mteb_evaluator"):
+            names = {str(task).partition(".")[0] for task in node.get("tasks") or () if "." in str(task)}
+            yield from (name for name in names if name in sys.modules or (name.isidentifier() and find_spec(name)))
 
 
 def _loss_models(plan: "RunPlan") -> dict[str, Any]:
@@ -98,6 +110,8 @@ def run_fingerprint(plan: "RunPlan") -> str:
     Two runs with the same one end with the same numbers, in the same tracker: the second need not be done.
     """
     settings = _canonical({key: value for key, value in plan.config.items() if key not in CHANGE_NOTHING})
+    if any("margins" in export.needs for export in plan.exports):
+        settings["margins"] = margins_in(plan.config)
     groups = ("adapt", "evaluator", "guard", "loss", "modifier", "mixture")
     calls = {key: settings[key] for key in groups if key in settings}
     return digest(

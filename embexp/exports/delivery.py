@@ -14,6 +14,7 @@ from embexp.config.compose import check_arguments, instantiate, option_of
 from embexp.config.session import shell_command
 from embexp.data.dataset import EmbeddingDataset
 from embexp.errors import ConfigError, ExportError, ModelError, Problems
+from embexp.evaluation.library_evaluators import NeedsModelError
 from embexp.evaluation.scores import Evaluator, Scores, compare, verdict_split
 from embexp.evaluation.stats.verdicts import margins_in
 from embexp.models.weights import LOCAL
@@ -90,7 +91,8 @@ class Export(Protocol):
 
     Attributes:
         needs: its requirements: `run` (a finished run of ours), `texts` (a data set to calibrate on),
-            `shared_base` (for an adapter, a base that others have), or `untouched` (its `check` says of which models).
+            `shared_base` (for an adapter, a base that others have), `untouched` (its `check` says of which models), or
+            `margins` (of the verdict, by which it chooses).
         comes_last: it uploads what the others made.
     """
 
@@ -171,15 +173,22 @@ def metrics_and_lines(trained: TrainedModel, encoder: Encoder, prefix: str) -> t
     """`<prefix>/<evaluator>/<metric>` and `<prefix>/delta/...`, and a line for each evaluator's primary metric.
 
     In a difference `base` is the model as it was trained, `trained` its other form. The interval is the evaluator's
-    own: the paired bootstrap over the same examples.
+    own: the paired bootstrap over the same examples. One that reads a whole model is not measured by vectors alone.
+
+    Raises:
+        ExportError: that is so of all of them.
     """
     metrics: dict[str, Any] = {}
-    lines = []
+    lines, unread = [], []
     for evaluator in trained.evaluators:
         split = verdict_split(evaluator)
         try:
             scores = evaluator.score(encoder, split)
-        except ModelError as error:  # it reads more than vectors
+        except NeedsModelError as error:
+            lines.append(f"{split}/{evaluator.name} not measured: it reads a whole model, not vectors alone")
+            unread.append(error)
+            continue
+        except ModelError as error:
             raise ExportError(*error.problems) from error
         for found in compare(trained.scores(evaluator), scores, evaluator.resamples, margins_in(trained.config)):
             name = f"{evaluator.name}/{found.metric}"
@@ -192,6 +201,8 @@ def metrics_and_lines(trained: TrainedModel, encoder: Encoder, prefix: str) -> t
                     f"{split}/{name} {found.base:.4f} -> {found.trained:.4f} "
                     f"({found.value:+.4f}{ends}: {found.verdict})"
                 )
+    if unread and len(unread) == len(trained.evaluators):
+        raise ExportError(*unread[0].problems)
     return metrics, lines
 
 

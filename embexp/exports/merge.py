@@ -18,7 +18,14 @@ from embexp.evaluation.stats.multiple_comparisons import correct_secondary, mean
 from embexp.evaluation.stats.verdicts import margin_of, margins_in
 from embexp.exports.delivery import Exported, TrainedModel
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
-from embexp.models.merging import average, check_can_be_merged, check_merges, load_untouched, load_whole
+from embexp.models.merging import (
+    average,
+    check_can_be_merged,
+    check_merges,
+    check_was_whole,
+    load_untouched,
+    load_whole,
+)
 from embexp.protocols import BaseModel, Encoder
 
 if TYPE_CHECKING:
@@ -59,7 +66,7 @@ class MergedWeights:
     """
 
     comes_last = False
-    needs = ("run", "untouched")
+    needs = ("run", "untouched", "margins")
 
     def __init__(self, name: str, shares: Sequence[float], keep: str | float) -> None:
         problems = [*problems_with("shares", shares, _SHARES, such_as="[0.3,0.5,0.7]")]
@@ -98,11 +105,11 @@ class MergedWeights:
     def _models(self, trained: TrainedModel) -> "tuple[SentenceTransformer, SentenceTransformer]":
         """The trained and the untouched model."""
         node, record = trained.config["model"], read_record(trained.run_folder)
-        base = instantiate({**node, **({"adapter": None} if "adapter" in node else {})})
-        place = base.locate()
+        plain = {"adapter": None} if "adapter" in node else {}
+        place = instantiate({**node, **plain}).locate()
         now, then = place["files"] or place["revision"], record.get("weights", {}).get("base model")
-        if place["source"] == "scratch" or any(trained.folder.rglob(ADAPTER_CONFIG)):
-            self.check(instantiate(node), place["source"])
+        keeps_adapter = any(trained.folder.rglob(ADAPTER_CONFIG))
+        check_was_whole(self.name, node if keeps_adapter else {**node, **plain}, place["source"])
         if then and now and now != then:
             raise ExportError(
                 f"The base model {place['location']} is not the one that the run began with ({then}, now {now})",

@@ -14,7 +14,7 @@ from embexp.errors import ConfigError, ExportError, ModelError
 from embexp.evaluation.scores import Evaluator, verdict_split
 from embexp.exports.delivery import Exported, TrainedModel, metrics_and_lines
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
-from embexp.models.merging import average, check_can_be_merged, check_merges, load_whole
+from embexp.models.merging import average, check_can_be_merged, check_merges, check_was_whole, load_whole
 from embexp.protocols import BaseModel, Encoder
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ class ModelSoup:
 
     def make(self, trained: TrainedModel, folder: Path) -> Exported:
         """Write the mean as a plain model; score every evaluator."""
-        folders = [trained.run_folder, *self._others(trained.run_folder)]
+        is_scratch = read_record(trained.run_folder).get("weights", {}).get("base model") == ""
+        check_was_whole(self.name, trained.config["model"], "scratch" if is_scratch else "")
+        folders = [trained.run_folder, *self._others(trained)]
         try:
             models = [load_whole(each / "stages" / "main" / "model") for each in folders]
             kept = [*range(len(models))] if self.recipe == UNIFORM else self._greedy(trained, models)
@@ -69,13 +71,16 @@ class ModelSoup:
         first = f"the mean of {len(kept)}{left} runs, {self.recipe} ({names}), against this run ({folder.name}/model)"
         return Exported(self.name, folder, [first, *lines], metrics)
 
-    def _others(self, own: Path) -> list[Path]:
-        """The folders of the other runs, which have finished and began with the same weights."""
-        began, found = read_record(own).get("weights", {}).get("base model"), []
+    def _others(self, trained: TrainedModel) -> list[Path]:
+        """The folders of the other runs: finished, begun with the same weights, evaluated on the same rows."""
+        own, found = trained.run_folder, []
+        began = read_record(own).get("weights", {}).get("base model")
         for run in self.runs:
             folder = find_run(run, [self.root])
             if folder.resolve() == own.resolve():
                 raise ExportError(f"export.{self.name}.runs names {run}, the run that is exported", expected="others")
+            if folder.resolve() in [each.resolve() for each in found]:
+                raise ExportError(f"export.{self.name}.runs names the run in {folder} twice", expected="each once")
             if (status := status_of(folder)) != "FINISHED":
                 fix = shell_command("", [f"resume={shlex.quote(str(folder))}"])
                 raise ExportError(f"The run in {folder} is {status}", expected="one that has finished", fix=fix)
@@ -85,8 +90,26 @@ class ModelSoup:
                     f"{own} and {folder} began with different weights ({began} and {theirs}), whose mean is no model",
                     expected="runs that began with the same base model",
                 )
+            self._check_held_out(trained, folder)
             found.append(folder)
         return found
+
+    def _check_held_out(self, trained: TrainedModel, other: Path) -> None:
+        """Refuse a run that did not evaluate on the rows that the mean is scored on: it may have trained on them."""
+        guard, theirs = trained.config.get("guard") or {}, read_record(other).get("evaluated", {})
+        rows = {}
+        own = (each for each in trained.evaluators if each.name not in guard and getattr(each, "dataset", None))
+        for evaluator in own:
+            by_split = evaluator.dataset.fingerprints()
+            chosen = {verdict_split(evaluator), *(("dev",) if self.recipe == GREEDY else ())} & {*by_split}
+            rows |= {f"{evaluator.name}/{split}": by_split[split] for split in chosen}
+        others = sorted(key for key, value in rows.items() if theirs.get(key, value) != value)
+        if others or (rows and not rows.keys() & theirs.keys()):
+            raise ExportError(
+                f"{other} was evaluated on other rows than {trained.run_folder} ({', '.join(others or sorted(rows))}), "
+                "so it may have been trained on those that the mean is scored on",
+                expected="runs that were evaluated on the same rows: with one split, or with the same test=<file>",
+            )
 
     def _greedy(self, trained: TrainedModel, models: "Sequence[SentenceTransformer]") -> list[int]:
         """The places of the models in the mean, the best on dev first."""

@@ -9,14 +9,16 @@ with the same weights.
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.config.compose import instantiate
 from embexp.core.environment import lack_of
 from embexp.core.file_contents import ADAPTER_CONFIG
-from embexp.errors import ConfigError, ModelError
+from embexp.errors import ConfigError, ExportError, ModelError, listed
 from embexp.models.packed import set_forward
+from embexp.models.stack import ModuleStack
 from embexp.protocols import BaseModel
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def check_merges(name: str) -> None:
 
 
 def check_can_be_merged(name: str, model: BaseModel, source: str) -> None:
-    """Raise ConfigError where a run's model has no untouched weights, or is an adapter of its own.
+    """Raise ConfigError where a run's model has weights that begin at random, or is an adapter of its own.
 
     Args:
         name: of the export.
@@ -39,6 +41,10 @@ def check_can_be_merged(name: str, model: BaseModel, source: str) -> None:
     if source == "scratch":
         text = "averages weights with those that the run began with, which are random here"
         raise ConfigError(text, key="export", given=[name], expected="a base model with weights", fix="model=minilm")
+    if isinstance(model, ModuleStack) and model.drawn:
+        text = f"averages weights that began the same; those of {listed(model.drawn)} begin at random in each run"
+        expected = "a base model with weights for all of its modules"
+        raise ConfigError(text, key="export", given=[name], expected=expected, fix="model=minilm")
     if model.trains_adapter and not model.merges_adapter:
         raise ConfigError(
             "averages whole models; the run trains an adapter and keeps it apart",
@@ -47,6 +53,18 @@ def check_can_be_merged(name: str, model: BaseModel, source: str) -> None:
             expected="an adapter that is merged at the end",
             fix="model.adapter.merge=true",
         )
+
+
+def check_was_whole(name: str, config: Mapping[str, Any], source: str) -> None:
+    """The same for a run that has finished, by the YAML of its model: it cannot be trained otherwise any more.
+
+    Raises:
+        ExportError: as ConfigError there.
+    """
+    try:
+        check_can_be_merged(name, instantiate(config), source)
+    except ConfigError as error:
+        raise ExportError(*(replace(problem, fix=()) for problem in error.problems)) from error
 
 
 def load_whole(folder: Path) -> "SentenceTransformer":

@@ -25,6 +25,7 @@ class _Kind:
     width: str | None = None  # the argument that says how wide its input is, filled in when left out
     trains: bool = False  # whether it has weights
     why: str = "it reads one vector for each text"  # why it reads nothing else
+    draws: bool = False  # whether its weights begin at random
 
 
 _OF_TOKENS = "it reads the vectors of tokens"
@@ -39,14 +40,16 @@ KINDS = {
         True,
         "it reads the padding of a batch, so that a text's embedding would depend on the other texts of the batch, "
         "unless the padding is zero, as that of word_vectors and of an LSTM is",
+        draws=True,
     ),
     "LSTM": _Kind(
         {"words": "words", "word_tokens": "words"},
         "embedding_dimension",
         True,
         "it needs the lengths of the texts, which sentence-transformers passes on for word vectors only",
+        draws=True,
     ),
-    "Dense": _Kind(_SENTENCE, "in_features", True),
+    "Dense": _Kind(_SENTENCE, "in_features", True, draws=True),
     "LayerNorm": _Kind(_SENTENCE, "dimension", True),
     "Dropout": _Kind(_SENTENCE),
     "Normalize": _Kind(_SENTENCE),

@@ -113,6 +113,12 @@ class ModuleStack:
         """Whether the trained adapter goes into the weights of the model that is kept."""
         return self.base is not None and self.base.merges_adapter
 
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The modules whose weights begin at random, by their classes."""
+        kinds = dict.fromkeys(map(module_class, self.modules.values()))
+        return tuple(kind for kind in kinds if kind in KINDS and KINDS[kind].draws)
+
     def prompts_for(self, kind: str) -> Prompts | None:
         """What goes before the texts of a task, as the base says."""
         return self.base.prompts_for(kind) if self.base else None

@@ -193,6 +193,18 @@ RETRIEVAL = {
 }
 
 
+@pytest.mark.usefixtures("own_tasks")
+def test_the_splits_that_a_benchmark_chose_are_those_that_are_scored():
+    evaluator = evaluator_of("own_tasks.OwnPairs")
+    (task,) = evaluator.tasks
+    task.dataset["dev"] = task.dataset["test"].select([0, 2, 3])
+    assert [*evaluator._result(task, ToyEncoder()).scores] == ["test"]
+    task.filter_eval_splits(["dev"])
+    assert [*evaluator._result(task, ToyEncoder()).scores] == ["dev"]
+    task.filter_eval_splits(["test", "dev"])
+    assert {*evaluator._result(task, ToyEncoder()).scores} == {"dev", "test"}
+
+
 def copy_of_hub(folder):
     """A data set of a retrieval task, in the Hub's layout."""
     place = folder / "mteb" / "nfcorpus"

@@ -20,6 +20,7 @@ from embexp.experiment.execute import execute
 from embexp.experiment.fingerprint import run_fingerprint
 from embexp.experiment.plan import plan_run
 from embexp.experiment.resume import check_unused, resume_run, resumed, start_run
+from embexp.exports.merge import MergedWeights
 from embexp.models.adapters import LoraAdapter
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.scratch import ScratchModel
@@ -180,6 +181,38 @@ def test_code_of_a_users_own_is_part_of_the_run(workplace, monkeypatch):
     before = run_fingerprint(plan)
     (workplace / "my_scale.py").write_text("SCALE = 5.0")
     assert run_fingerprint(plan) != before
+
+
+def test_code_of_a_task_of_mteb_that_is_the_users_own_is_part_of_the_run(workplace, monkeypatch):
+    monkeypatch.syspath_prepend(str(workplace))
+    (workplace / "my_tasks.py").write_text("class Mine:\n    scale = 20.0\n")
+    importlib.invalidate_caches()
+    plan = plan_of(workplace / "run", "loss=cosent", "tracking=none")
+    node = {**option_of("evaluator", "mteb")["mteb"], "_reads_": []}
+
+    def seen(group, *tasks):
+        return fingerprint.code(replace(plan, config={**plan.config, group: {"mteb": {**node, "tasks": [*tasks]}}}))
+
+    before = [seen(group, "my_tasks.Mine") for group in ("evaluator", "guard")]
+    (workplace / "my_tasks.py").write_text("class Mine:\n    scale = 5.0\n")
+    after = [seen(group, "my_tasks.Mine") for group in ("evaluator", "guard")]
+    assert all("code of my_tasks" in each for each in before)
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    assert seen("guard", "STS12", "STS22.v2", "TERRa.V2", "MTEB(eng, v2)") == fingerprint.code(plan)
+
+
+def test_the_margins_are_part_of_the_run_where_they_choose_a_share(workplace):
+    pytest.importorskip("mergekit")
+    plan = plan_of(workplace / "run", "tracking=none")
+
+    def seen(margin, *exports):
+        config = {**plan.config, "verdict": {**plan.config["verdict"], "margin": margin}}
+        return run_fingerprint(replace(plan, config=config, exports=exports))
+
+    assert seen(0.005) == seen(0.05) == run_fingerprint(plan)
+    merged = MergedWeights("merge", [0.5], "dev")
+    assert seen(0.005, merged) == seen(0.005, merged)
+    assert len({seen(0.005), seen(0.005, merged), seen(0.05, merged), seen({"default": 0.05}, merged)}) == 4
 
 
 def test_a_run_is_resumed_with_its_own_fingerprint_and_not_with_other_evaluated_rows(workplace, monkeypatch, caplog):

@@ -93,3 +93,8 @@ def test_a_file_that_the_run_of_the_model_was_trained_on_is_divided_as_it_was(wo
     for trained_on, expected in (("pairs.csv", None), ("others.csv", [0, 0, 1])):
         (folder / "config.yaml").write_text(f"dataset: {{reader: {{path: {trained_on}}}}}\n")
         assert for_evaluation(model) == expected
+        sets = (
+            f"{{one: {{dataset: {{reader: {{path: a.csv}}}}}}, two: {{dataset: {{reader: {{path: {trained_on}}}}}}}}}"
+        )
+        (folder / "config.yaml").write_text(f"dataset: {{reader: {{path: a.csv}}}}\nmixture: {{sets: {sets}}}\n")
+        assert for_evaluation(model) == expected

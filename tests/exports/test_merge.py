@@ -11,11 +11,14 @@ import numpy
 import pytest
 
 from embexp.cli.overrides import expand_paths
-from embexp.config.compose import compose
+from embexp.config.compose import compose, instantiate, option_of
+from embexp.core.run_folder import CONFIG, LAYOUT, RECORD, RESULT
 from embexp.errors import ConfigError, ExportError, ModelError
+from embexp.experiment.export_run import export
+from embexp.exports.delivery import TrainedModel
 from embexp.exports.merge import MergedWeights, Point, _correct_others, _line
 from embexp.exports.soup import ModelSoup
-from embexp.models.merging import average, check_can_be_merged, load_whole
+from embexp.models.merging import average, check_can_be_merged, check_was_whole, load_whole
 
 pytest.importorskip("mergekit")
 
@@ -117,6 +120,20 @@ def test_a_run_without_two_whole_models_is_refused_before_training(trains, merge
 
 
 @pytest.mark.parametrize(
+    ("model", "drawn"),
+    [("minilm_dense", "Dense"), ("word_cnn", "CNN"), ("word_lstm", "LSTM"), ("minilm_layers", ""), ("static", "")],
+)
+def test_modules_that_begin_at_random_have_no_mean(model, drawn):
+    node = option_of("model", model)
+    message = f"those of {drawn} begin at random"
+    with pytest.raises(ConfigError, match=f"{message}(.|\n)*hint: type model=minilm") if drawn else nullcontext():
+        check_can_be_merged("merge", instantiate(node), "package")
+    with pytest.raises(ExportError, match=message) if drawn else nullcontext() as refused:
+        check_was_whole("soup", node, "package")
+    assert not drawn or "hint" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("shares", "keep", "message"),
     [
         ([], "dev", "export.merge.shares"),
@@ -158,6 +175,85 @@ def test_the_kept_share_is_the_smallest_within_the_margin_of_the_best_on_dev(dev
 def test_a_soup_is_checked_before_any_model_is_loaded(runs, recipe, message):
     with pytest.raises(ConfigError, match=message):
         ModelSoup("soup", runs, recipe, "runs")
+
+
+def recorded(folder, evaluated, weights="abc"):
+    """The folder of a run that has finished, as far as a soup looks at it before it loads a model."""
+    folder.mkdir()
+    record = {"layout": LAYOUT, "evaluated": evaluated, "weights": {"base model": weights}, "id": f"id-{folder.name}"}
+    (folder / RECORD).write_text(json.dumps(record))
+    (folder / RESULT).write_text(json.dumps({"run": {"status": "FINISHED"}}))
+    (folder / CONFIG).write_text("{}")
+    return folder
+
+
+def evaluator_on(name, **rows):
+    return SimpleNamespace(name=name, splits=(*rows,), dataset=SimpleNamespace(fingerprints=lambda: rows))
+
+
+def souped(folder, others, evaluators, recipe="uniform", model="minilm", **config):
+    trained = TrainedModel(folder, folder, None, evaluators, run_folder=folder)
+    trained.config = {"model": option_of("model", model), **config}
+    return ModelSoup("soup", [*map(str, others)], recipe, str(folder.parent))._others(trained)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "recipe", "message"),
+    [
+        ({"sts/test": "t", "sts/dev": "d"}, "greedy", ""),
+        ({"sts/test": "t", "sts/dev": "other"}, "uniform", ""),
+        ({"sts/test": "t", "sts/dev": "other"}, "greedy", "sts/dev"),
+        ({"sts/test": "other", "sts/dev": "d"}, "uniform", "sts/test"),
+        ({"sts/test": "t", "retrieval/test": "x", "general/test": "x"}, "uniform", ""),
+        ({"retrieval/test": "x"}, "uniform", "sts/test"),
+        ({}, "uniform", "sts/test"),
+    ],
+)
+def test_a_soup_takes_runs_that_held_out_the_same_rows(theirs, recipe, message, tmp_path):
+    own, other = recorded(tmp_path / "own", {}), recorded(tmp_path / "other", theirs)
+    evaluators = [evaluator_on("sts", dev="d", test="t"), evaluator_on("general", test="g"), SimpleNamespace(name="x")]
+    refused = pytest.raises(ExportError, match=rf"other was evaluated on other rows than \S*own \({message}\)")
+    with refused if message else nullcontext():
+        assert souped(own, [other], evaluators, recipe, guard={"general": {}}) == [other]
+
+
+def test_a_run_counts_once_in_a_soup_however_it_was_named(tmp_path):
+    own, other = (recorded(tmp_path / name, {}) for name in ("own", "other"))
+    (tmp_path / "link").symlink_to(other)
+    for named in ("id-other", f"{other}/", tmp_path / "link"):
+        with pytest.raises(ExportError, match=r"names the run in .* twice"):
+            souped(own, [other, named], [])
+    with pytest.raises(ExportError, match="the run that is exported"):
+        souped(own, ["id-own"], [])
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "message"), [("minilm_dense", "abc", "Dense"), ("tiny", "", "random here")]
+)
+def test_runs_that_did_not_begin_the_same_are_no_soup(model, weights, message, tmp_path):
+    own, other = (recorded(tmp_path / name, {}, weights) for name in ("own", "other"))
+    trained = TrainedModel(own, own, None, run_folder=own, config={"model": option_of("model", model)})
+    with pytest.raises(ExportError, match=message):
+        ModelSoup("soup", [str(other)], "uniform", str(tmp_path)).make(trained, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("soup", "fix"),
+    [("[one,./two]", 'three,one,"./two"'), ("[one,three]", "three,one"), ("[three,one]", "")],
+)
+def test_the_run_that_is_exported_is_the_first_of_the_soup(soup, fix, workplace, monkeypatch):
+    for name in ("one", "two", "three"):
+        recorded(workplace / name, {})
+    found = []
+    monkeypatch.setattr("embexp.experiment.export_run._of_run", lambda folder, *_: found.append(folder.name))
+    monkeypatch.setattr("embexp.experiment.export_run._deliver", lambda *_: [])
+    if fix:
+        with pytest.raises(ConfigError, match="is not the first run of the soup") as refused:
+            export(compose(["run=three", f"soup={soup}"], "export"), {})
+        assert refused.value.problems[0].fix == (f"'soup=[{fix}]'",)
+        soup = f"[{fix}]"
+    export(compose(["run=three", f"soup={soup}"], "export"), {})
+    assert found == ["three"]
 
 
 # Whole runs
@@ -213,8 +309,6 @@ def test_the_end_of_a_run_draws_the_front_and_exports_a_plain_model(merged):
 
 @pytest.mark.slow
 def test_a_soup_of_two_seeds_is_scored_against_the_first_and_strangers_are_refused(merged, base, tmp_path):
-    from embexp.experiment.export_run import export
-
     folder, _ = merged
     other, stranger = tmp_path / "other", tmp_path / "stranger"
     run_of(other, base, "seed=7", "guard=[topics_en]")
@@ -224,11 +318,11 @@ def test_a_soup_of_two_seeds_is_scored_against_the_first_and_strangers_are_refus
     model.save_pretrained(str(tmp_path / "changed"))
     run_of(stranger, tmp_path / "changed")
 
-    def souped(*runs):
+    def mean_of(*runs):
         arguments = expand_paths([f"soup=[{','.join(map(str, runs))}]", "export.soup.recipe=greedy"][:1])
         return export(compose(arguments, "export"), {"dataset": "", "model": ""})
 
-    (made,) = souped(folder, other)
+    (made,) = mean_of(folder, other)
     assert "the mean of 2 runs" in made.lines[0]
     assert any("topics_en/accuracy" in line for line in made.lines)
     one, two, mean = (
@@ -238,7 +332,7 @@ def test_a_soup_of_two_seeds_is_scored_against_the_first_and_strangers_are_refus
     name = next(name for name in mean if name.endswith("word_embeddings.weight"))
     assert numpy.allclose(mean[name], (one[name] + two[name]) / 2, atol=1e-6)
     with pytest.raises(ExportError, match="1 of 1 exports failed"):
-        souped(folder, stranger)
+        mean_of(folder, stranger)
 
 
 def test_verdicts_of_shares_that_were_not_chosen_are_corrected():

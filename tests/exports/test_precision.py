@@ -4,7 +4,8 @@ import numpy
 import pytest
 
 from embexp.data.row_checks import dataset_of
-from embexp.errors import ConfigError, DataError
+from embexp.errors import ConfigError, DataError, ExportError
+from embexp.evaluation.library_evaluators import LibraryEvaluator
 from embexp.evaluation.similarity import similarity_evaluator
 from embexp.exports.delivery import TrainedModel
 from embexp.exports.precision import QuantisedEmbeddings, _QuantisedEncoder
@@ -116,3 +117,17 @@ def test_what_cannot_be_done_is_refused_in_the_plan(precision, texts, message):
     with pytest.raises(ConfigError) as refusal:
         QuantisedEmbeddings("x", precision, texts)
     assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize("precision", ["int8", "binary"])
+def test_an_evaluator_of_whole_models_does_not_measure_vectors_and_costs_no_export(precision, trained, tmp_path):
+    theirs = LibraryEvaluator("nanobeir", lambda model: {"ndcg": 1.0})
+    own = trained.evaluators
+    trained.evaluators = (theirs, *own)
+    made = QuantisedEmbeddings(precision, precision, 10).make(trained, tmp_path)
+    assert made.lines[1] == "test/nanobeir not measured: it reads a whole model, not vectors alone"
+    assert made.lines[2].startswith("dev/sts/spearman_cosine")
+    assert not any("nanobeir" in key for key in made.metrics)
+    trained.evaluators = (theirs,)
+    with pytest.raises(ExportError, match=r"The evaluator nanobeir .* needs a whole model"):
+        QuantisedEmbeddings(precision, precision, 10).make(trained, tmp_path)
