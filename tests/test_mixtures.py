@@ -77,7 +77,8 @@ def test_each_set_has_what_was_typed_for_it():
     sets = config.mixture.sets
     assert [*sets] == ["nli", "a_faq", "b_faq", "set_4"]
     assert {*sets.nli.dataset.steps} == {"clean", "near_duplicates", "negatives"}
-    assert (sets.nli.loss.scale, choices["loss@mixture.sets.nli.loss"]) == (7, "mnrl")
+    assert sets.nli.loss == {"scale": 7}  # of the run's loss
+    assert choices["modifier@mixture.sets.b_faq.modifier"] == "matryoshka"
     assert (sets.a_faq.dataset.steps.clean.html, sets.b_faq.dataset.steps.clean.html) == (True, False)
     assert sets.b_faq.modifier._target_.endswith("MatryoshkaLoss")
     assert (sets.set_4.name, sets.set_4.weight, sets.set_4.dataset.reader.path) == ("数据", 2, "数据.csv")
@@ -210,6 +211,116 @@ def test_a_yaml_says_the_same(files):
     (stage,) = plan.stages
     assert [(part.name, part.loss.name) for part in stage.sets] == [("faq", "mnrl"), ("sim", "cosent")]
     assert stage.batches == "round_robin"
+
+
+def test_sets_of_a_yaml_have_the_keys_of_sets(files):
+    (files / "own/experiment").mkdir(parents=True)
+    (files / "own/experiment/mine.yaml").write_text(
+        "# @package _global_\n"
+        "defaults:\n"
+        "  - /dataset@mixture.sets.faq.dataset: file\n"
+        "  - /dataset@mixture.sets.sim.dataset: file\n"
+        "  - /loss@mixture.sets.sim.loss: cosent\n"
+        "mixture:\n"
+        "  sets:\n"
+        "    faq: {dataset: {reader: {path: faq.csv}}}\n"
+        "    sim: {weight: 2, dataset: {reader: {path: sim.csv}}}\n",
+        encoding="utf-8",
+    )
+
+    def composed_with(*typed):
+        with hydra_started(files / "own"):
+            return composed(quote_texts(expand_paths([*QUIET, "experiment=mine", *typed], mixes=True)))
+
+    typed = ("dataset.sim.weight=1", "dataset.sim.loss=angle", "dataset.faq.reader.max_rows=40", "step=[clean]")
+    config, choices = composed_with(*typed, "dataset.faq.loss.scale=30", "dataset.faq.negatives=random")
+    plan = plan_run(config, choices, files / "run")
+    found = [(part.name, part.loss.name, part.weight, part.dataset.shape.name) for part in plan.stages[-1].sets]
+    assert found == [("faq", "mnrl", 1, "triplet"), ("sim", "angle", 1, "scored_pair")]
+    sets = plan.config["mixture"]["sets"]
+    assert (sets["faq"]["loss"]["scale"], sets["faq"]["dataset"]["reader"]["max_rows"]) == (30, 40)
+    assert all("clean" in each["dataset"]["steps"] for each in sets.values())
+    for given, fix in (
+        ("dataset.reader.max_rows=9", "dataset.faq.reader.max_rows=9"),
+        ("dataset=nli.csv", "dataset@mixture.sets.faq.dataset=nli.csv"),
+        ("negatives=bm25", "dataset.faq.negatives=bm25"),
+        ("dataset.fag.weight=3", "dataset.faq.weight=3"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            composed_with(given)
+        assert f"type {fix}" in str(refused.value)
+        composed_with(fix)
+
+
+def test_what_an_experiment_chooses_for_one_data_set_is_refused_with_several(files):
+    (files / "own/experiment").mkdir(parents=True)
+    (files / "own/experiment/mined.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /negatives: random\n  - override /step: [clean]\n",
+        encoding="utf-8",
+    )
+    typed = ("experiment=mined", "dataset=[faq.csv,sim.csv]", "dataset.sim.loss=cosent", "~dataset.faq.steps.split")
+
+    def plan(*more):
+        with hydra_started(files / "own"):
+            config, choices = composed(quote_texts(expand_paths([*QUIET, *typed, *more], mixes=True)))
+        return plan_run(config, choices, files / "run")
+
+    with pytest.raises(ConfigError) as refused:
+        plan()
+    assert "dataset.steps.clean is for one data set" in str(refused.value)
+    assert "type negatives=none" in str(refused.value)
+    found = plan("negatives=none", "step=[]", "dataset.sim.steps.split.ratios=[8,1,1]", "test=sim.csv")
+    assert "negatives" not in found.stages[-1].sets[0].dataset.history
+
+
+def test_a_data_set_after_those_in_brackets_is_not_dropped():
+    with pytest.raises(ConfigError, match=r"type dataset=\[nli,stsb,faq.csv\]"):
+        expand_paths(["dataset=[nli,stsb]", "seed=1", "dataset=faq.csv"], mixes=True)
+    assert "dataset=nli" in expand_paths(["dataset=faq.csv", "dataset=[nli,stsb]"], mixes=True)
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "name", "arguments"),
+    [
+        (("loss.scale=50",), "directions=[query_to_doc,doc_to_query]", "mnrl", {"scale": 50}),
+        (("loss=cached_mnrl",), "scale=30", "cached_mnrl", {"scale": 30}),
+        (("loss=info_nce", "loss.margin=null"), "temperature=0.2", "info_nce", {"temperature": 0.2, "margin": None}),
+        (("experiment=other",), "temperature=0.2", "info_nce", {"temperature": 0.2, "margin": 0.3}),
+    ],
+)
+def test_arguments_of_a_set_change_the_loss_of_the_run_and_no_other(shared, own, name, arguments, files):
+    (files / "own/experiment").mkdir(parents=True)
+    (files / "own/experiment/other.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /loss: info_nce\nloss: {margin: 0.3}\n", encoding="utf-8"
+    )
+    typed = ("dataset=[faq.csv,sim.csv]", "dataset.sim.loss=cosent", *shared, f"dataset.faq.loss.{own}")
+    with hydra_started(files / "own"):
+        config, choices = composed(quote_texts(expand_paths([*QUIET, *typed], mixes=True)))
+    plan = plan_run(config, choices, files / "run")
+    loss = plan.stages[-1].sets[0].loss
+    assert plan.choices["loss@faq"] == loss.name == name
+    assert {key: loss.call[key] for key in arguments} == arguments
+    assert plan.stages[-1].sets[1].loss.name == "cosent"
+
+
+def test_a_swept_loss_is_that_of_a_set_with_arguments_of_its_own():
+    typed = ["loss=mnrl,cached_mnrl", "dataset=[nli,stsb]", "dataset.nli.loss.scale=30"]
+    assert [each for each in expand_paths(typed, mixes=True) if "," in each] == ["loss=mnrl,cached_mnrl"]
+
+
+def test_of_two_names_the_one_that_was_typed_is_the_set_s():
+    config, choices = composed_of("dataset=[v1.5.csv,v1_5.csv]", "dataset.v1_5.loss=cosent")
+    named = {node.get("name") or key: key for key, node in config.mixture.sets.items()}
+    assert choices[f"loss@mixture.sets.{named['v1_5']}.loss"] == "cosent"
+    assert f"loss@mixture.sets.{named['v1.5']}.loss" not in choices
+
+
+def test_a_stage_before_a_mixture_reads_the_first_set_that_is_trained_on(files):
+    typed = (*MIXED, "adapt=[tsdae]", "adapt.tsdae.trainer.max_steps=2")
+    whole, left = plan_of(files, *typed), plan_of(files, *typed, "dataset.faq.weight=0")
+    assert any("what is" in text for text in whole.stages[0].dataset.texts("train"))
+    assert not any("what is" in text for text in left.stages[0].dataset.texts("train"))
+    assert {*left.stages[0].dataset.texts("train")} & {*left.stages[1].sets[0].dataset.texts("train")}
 
 
 def test_a_run_of_a_mixture_scores_each_set_and_names_its_losses(files):

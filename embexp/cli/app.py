@@ -13,6 +13,7 @@ import runpy
 import shlex
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -277,6 +278,16 @@ def _remove_refused(folder: Path) -> None:
         if above in kept or any(above.iterdir()):  # such as the folder itself
             break
         above.rmdir()
+
+
+def end_with(error: Exception) -> None:
+    """End the program with code 1: a mistake by its one message, anything else by its traceback."""
+    if isinstance(error, OSError) and error.errno in _NO_PLACE:
+        error = _no_place(error)
+    if not isinstance(error, MISTAKES):
+        traceback.print_exception(error)
+        sys.exit(1)
+    exit_with(error)
 
 
 def exit_with(error: Exception) -> None:

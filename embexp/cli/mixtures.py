@@ -2,13 +2,17 @@
 
 Hydra composes a set at `mixture.sets.<name>`: its data set, and what it has of its own of the groups `loss`,
 `modifier`, `step`, `negatives` and `silver`, as its packages do for a stage before the main one. A YAML says the same
-under `mixture:`. The first set is also what stands under `dataset`.
+under `mixture:`, and its sets have the same keys. The first set is also what stands under `dataset`.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
+
+from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from embexp.cli.quoting import QUOTED, quoted, unquoted
 from embexp.config.session import option_files
@@ -20,7 +24,6 @@ SETS = "mixture.sets"
 OWN_GROUPS = ("loss", "modifier")  # one option of each for a set
 _OWN_STEPS = ("negatives", "silver")
 _OWN_VALUES = ("weight", "shape", "name")
-_USUAL_LOSS = "mnrl"
 _OF_DATA = ("reader", "steps", "shapes")  # what one data set has under `dataset`
 _KNOWN = (*OWN_GROUPS, "step", *_OWN_STEPS, *_OWN_VALUES, "conversion", *_OF_DATA)
 _MEMBER = re.compile(r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^,]*?)\s*(?:,|$)""")
@@ -88,7 +91,8 @@ def _free(name: str, taken: object) -> str:
 def expand_mixture(arguments: Sequence[str], expand: _Expand) -> list[str]:
     """The overrides in which `dataset=[a,b]` and `dataset.a.loss=...` are what Hydra composes; others as they are.
 
-    `dataset=[a]` is `dataset=a`. A step for all, `step=[clean]`, is one for each set.
+    `dataset=[a]` is `dataset=a`. A step for all, `step=[clean]`, is one for each set. The sets may also be those of the
+    YAML that `experiment=` names.
 
     Args:
         expand: makes overrides of a single choice, such as `+dataset@mixture.sets.faq.dataset=faq.csv`.
@@ -96,13 +100,17 @@ def expand_mixture(arguments: Sequence[str], expand: _Expand) -> list[str]:
     Raises:
         ConfigError: what is no data set, or a key that is no set's.
     """
-    named = [each for each in map(members_of, arguments) if each is not None]
+    named = [place for place, each in enumerate(arguments) if members_of(each) is not None]
+    keys, chosen = _sets_of_experiment(arguments)
     if not named:
-        return [*arguments]
-    members = named[-1]
+        mixture = _Mixture(keys, True, chosen)
+        return [override for each in arguments for override in mixture.expanded(each)] if keys else [*arguments]
+    members = members_of(arguments[named[-1]]) or []
     if not members:
         raise ConfigError("names none", key="dataset", given="[]", expected="a data set, or several", fix="dataset=nli")
     _check_members(members)
+    if later := [each for each in arguments[named[-1] :] if each.startswith("dataset=")][1:]:
+        raise _one_more(later[0], [*members, unquoted(later[0].partition("=")[2])])
     mixture = _Mixture(names_of(members), len(members) > 1)
     made = [*expand([f"dataset={members[0]}"])]
     if len(members) > 1:
@@ -110,11 +118,33 @@ def expand_mixture(arguments: Sequence[str], expand: _Expand) -> list[str]:
             made += expand([f"+dataset@{SETS}.{key}.dataset={member}"])
             made += [f"++{SETS}.{key}.name={quoted(name)}"] if name != key else []
     others = [each for each in arguments if not each.startswith("dataset=")]
-    if len(members) > 1:
-        made += mixture.shared_losses(others)
+    if len(members) == 1 and keys:
+        return expand_mixture([f"dataset={members[0]}", *others], expand)
     made += [override for each in others for override in mixture.expanded(each)]
     chosen = {each.partition("=")[0]: each for each in made if each.startswith("+") and "@" in each}
     return [each for each in made if chosen.get(each.partition("=")[0], each) is each]  # of two choices the last
+
+
+def _sets_of_experiment(arguments: Sequence[str]) -> tuple[dict[str, str], frozenset[str]]:
+    """The key of each set that the YAML of `experiment=` mixes, by name, and its choices, such as `loss@<place>`."""
+    names = [each.partition("=")[2] for each in arguments if each.lstrip("+").startswith("experiment=")]
+    path = option_files("experiment").get(names[-1]) if names else None
+    if path is None:
+        return {}, frozenset()
+    with suppress(YAMLError, OSError, ValueError):  # of which Hydra speaks when it reads the file
+        node = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        listed_ones = [key for each in node.get("defaults") or () if isinstance(each, dict) for key in each]
+        chosen = frozenset(key.removeprefix("override ").strip().lstrip("/") for key in map(str, listed_ones))
+        places = [key.partition(f"@{SETS}.")[2].partition(".")[0] for key in chosen]
+        sets = (node.get("mixture") or {}).get("sets") or {}
+        found = dict.fromkeys([*map(str, sets), *sorted(filter(None, places))])
+        return {str((sets.get(key) or {}).get("name") or key): key for key in found}, chosen
+    return {}, frozenset()
+
+
+def _one_more(argument: str, members: Sequence[str]) -> ConfigError:
+    text, fix = "is one more than the data sets in brackets", f"dataset=[{','.join(members)}]"
+    return ConfigError(text, key="dataset", given=argument.partition("=")[2], expected="it in them", fix=fix)
 
 
 def _check_members(members: Sequence[str]) -> None:
@@ -138,10 +168,11 @@ class _Mixture:
     Attributes:
         keys: the key of each set by its name.
         is_mixture: whether there are several; else the only set is the run's data set.
+        chosen: what a YAML has chosen for the sets, which is replaced and not added.
     """
 
-    def __init__(self, keys: Mapping[str, str], is_mixture: bool) -> None:
-        self.keys, self.is_mixture = keys, is_mixture
+    def __init__(self, keys: Mapping[str, str], is_mixture: bool, chosen: Collection[str] = ()) -> None:
+        self.keys, self.is_mixture, self.chosen = keys, is_mixture, chosen
 
     def expanded(self, argument: str) -> list[str]:
         bare = argument.lstrip("+~")
@@ -153,27 +184,20 @@ class _Mixture:
             return [argument]
         if key == "mixture.batches":
             return [f"++{key}={value}"]
-        if key == "step" and not sign:
-            return [each for name in self.keys.values() for each in _steps(name, value)]
+        if key == "step" and not sign:  # those of an experiment are replaced
+            return ["step=[]", *(each for name in self.keys.values() for each in self._steps(name, value))]
+        if key == "dataset":  # beside the sets of a YAML
+            text, expected = "is not read: the sets of the experiment are", "what one of them reads"
+            fix = tuple(f"{self._choice('dataset', f'{SETS}.{each}.dataset', value)}" for each in self.keys.values())
+            raise ConfigError(text, key=key, given=value, expected=expected, fix=fix)
         if key in _OWN_STEPS and value not in ("none", "null"):
             text, expected = "is of one data set, and several are mixed", "the set that it is for"
             raise ConfigError(text, key=key, given=value, expected=expected, fix=self._for_each(key, value))
         return [argument]
 
-    def shared_losses(self, arguments: Sequence[str]) -> list[str]:
-        """The run's loss at each set that has arguments for it and no loss of its own."""
-        typed = {each.lstrip("+~").partition("=")[0]: each.partition("=")[2] for each in arguments}
-        keys = [key.removeprefix("dataset.") for key in typed if key.startswith("dataset.")]
-        made = []
-        for name, place in self.keys.items():
-            own = {key.removeprefix(f"{each}.") for each in (name, place) for key in keys if key.startswith(f"{each}.")}
-            if any(key.startswith("loss.") for key in own) and "loss" not in own:
-                made.append(f"+loss@{SETS}.{place}.loss={typed.get('loss', _USUAL_LOSS)}")
-        return made
-
     def _of_set(self, sign: str, key: str, equals: str, value: str) -> list[str]:
         names = sorted(
-            {**self.keys, **{each: each for each in self.keys.values()}}.items(), key=lambda each: -len(each[0])
+            {**{each: each for each in self.keys.values()}, **self.keys}.items(), key=lambda each: -len(each[0])
         )
         found = next(((name, place) for name, place in names if key == name or key.startswith(f"{name}.")), None)
         first = key.partition(".")[0]
@@ -193,11 +217,11 @@ class _Mixture:
             return _for_one(sign, inner, equals, value)
         place = f"{SETS}.{found[1]}"
         if inner in OWN_GROUPS and value[:1] not in ("{", "$"):
-            return [f"+{inner}@{place}.{inner}={'none' if value == 'null' else value}"]
+            return [self._choice(inner, f"{place}.{inner}", value)]
         if inner == "step":
-            return _steps(found[1], value)
+            return self._steps(found[1], value)
         if inner in _OWN_STEPS:
-            return [f"+{inner}@{place}.dataset.steps.{inner}={'none' if value == 'null' else value}"]
+            return [self._choice(inner, f"{place}.dataset.steps.{inner}", value)]
         if inner in _OWN_VALUES or group in (*OWN_GROUPS, "conversion"):
             return [f"{sign if '~' in sign else '++'}{place}.{inner}{equals}{value}"]
         return [f"{sign}{place}.dataset.{inner}{equals}{value}"]
@@ -213,13 +237,17 @@ class _Mixture:
         expected = f"a key of one of: {listed(self.keys)}"
         return ConfigError("names no set", key=typed, given=value, expected=expected, fix=fix)
 
+    def _choice(self, group: str, place: str, value: str) -> str:
+        """The override that puts an option of a group at a place."""
+        plus = "" if f"{group}@{place}" in self.chosen else "+"
+        return f"{plus}{group}@{place}={'none' if value == 'null' else value}"
+
+    def _steps(self, key: str, value: str) -> list[str]:
+        names = [name.strip() for name in value.strip("[]").split(",")]
+        return [self._choice("step", f"{SETS}.{key}.dataset.steps.{name}", name) for name in names if name]
+
     def _for_each(self, key: str, value: str) -> tuple[str, ...]:
         return tuple(f"dataset.{name}.{key}={value}" for name in self.keys)
-
-
-def _steps(key: str, value: str) -> list[str]:
-    names = [name.strip() for name in value.strip("[]").split(",")]
-    return [f"+step@{SETS}.{key}.dataset.steps.{name}={name}" for name in names if name]
 
 
 def _for_one(sign: str, inner: str, equals: str, value: str) -> list[str]:

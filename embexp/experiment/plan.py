@@ -42,6 +42,7 @@ from embexp.experiment.evaluators import (
     evaluator_nodes,
     plan_evaluators,
 )
+from embexp.experiment.mixture_keys import with_mixture
 from embexp.experiment.mixtures import (
     check_mixture,
     configure_part,
@@ -52,7 +53,6 @@ from embexp.experiment.mixtures import (
     split_sets,
     with_evaluators_of_sets,
     with_losses_of_parts,
-    with_mixture,
 )
 from embexp.experiment.presets import (
     model_prompts,

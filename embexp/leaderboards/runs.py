@@ -58,8 +58,9 @@ def runs_in(folders: Iterable[Path]) -> list[RecordedRun]:
 
 def runs_of_sweep(sweep: Path) -> list[RecordedRun]:
     """The runs of a sweep's folder, each with the overrides of its job and the search of its learning rate."""
-    jobs, searched = dict(zip(job_folders(sweep), job_numbers(sweep), strict=True)), searched_in(sweep)
-    found = [(run, jobs[run.folder]) for run in runs_in(jobs)]
+    searched = searched_in(sweep)
+    jobs = zip(job_folders(sweep), job_numbers(sweep), strict=True)  # several may have taken one run
+    found = [(run, number) for folder, number in jobs for run in runs_in([folder])]
     typed = [typed_in(sweep / str(number)) for _, number in found]
     runs = [
         replace(run, typed=each, searched=searched.get(number, {}), params=run.params | _part(each))

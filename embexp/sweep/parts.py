@@ -6,13 +6,17 @@ other overrides, is put into each job before it runs. So jobs are runs like any 
 by their fingerprints.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from embexp.cli.app import MISTAKES
 from embexp.cli.quoting import quoted, unquoted
 from embexp.config.compose import composed, resolve
+from embexp.config.session import option_files
 from embexp.core.arguments import LegalValues, problems_with
 from embexp.data.shapes import PART
 from embexp.errors import ConfigError, Problem, did_you_mean, listed
@@ -26,8 +30,17 @@ _LEGAL = {
     "budget": (LegalValues(one_of=("steps", "epochs")), "steps"),
     "largest": (LegalValues(least=1, most=200, whole=True, optional=True), 10),
 }
+_USUAL = {"by": None, "without": None, "alone": True, "budget": "steps", "largest": None}  # as in sweep=leave_one_out
 _GROUPS = {"negatives": "negatives", "silver": "silver", "modifier": "modifier", "adapter": "model/adapter"}
+_OF_ROWS = ("negatives", "silver")  # groups that put steps into a data set: in a mixture each set has its own
+_SUCH_AS = {"negatives": "negatives=random", "silver": "silver=bm25"}
+_SUCH_AS |= {"modifier": "modifier=matryoshka", "adapter": "model.adapter=lora"}
 _STEPS = "dataset.steps."
+# Keys that say what is trained, scored and kept, which are not proposed as what a run may go without.
+_NO_SETTING = re.compile(
+    r"(dataset|model|mixture\.sets\.[^.]+)(\.dataset)?(\.reader)?(\.(path|id|url|name))?|step|adapt|seed|threads|name|keep"
+    r"|(test|dev|evaluator|guard|export|experiment|sweep|hydra|paths|tracking|verdict|profile)\b.*"
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,7 @@ def variants_of(settings: Mapping[str, Any] | None, jobs: Sequence[Sequence[str]
     if not isinstance(settings, Mapping):
         fix = "sweep=leave_one_out by=source"
         raise ConfigError(key=PARTS, given=settings, expected="what sweep=leave_one_out has", fix=fix)
+    settings = _USUAL | dict(settings)
     config, choices = composed(jobs[0], name)
     config = resolve(config)
     sets = sets_in(config)
@@ -94,7 +108,8 @@ def variants_of(settings: Mapping[str, Any] | None, jobs: Sequence[Sequence[str]
         raise ConfigError(*problems)
     plan = None
     if settings["without"]:
-        found = _without_steps(settings["without"], config, choices, jobs[0])
+        made = {name: _removal(name, config, choices, jobs[0], sets) for name in settings["without"]}
+        found = {WHOLE: Variant()} | {f"{WITHOUT} {name}": each for name, each in made.items()}
     elif sets:
         plan = planned(jobs[0], name)[0]
         rows = Counter({each.name: each.dataset.splits["train"].num_rows for each in plan.stages[-1].sets})
@@ -137,17 +152,13 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _without_steps(
-    names: Sequence[str], config: Mapping[str, Any], choices: Mapping[str, Any], job: Sequence[str]
-) -> dict[str, Variant]:
-    """The run as a whole, and without each of the steps or settings."""
-    return {WHOLE: Variant()} | {f"{WITHOUT} {name}": _removal(name, config, choices, job) for name in names}
-
-
-def _removal(name: str, config: Mapping[str, Any], choices: Mapping[str, Any], job: Sequence[str]) -> Variant:
+def _removal(
+    name: str, config: Mapping[str, Any], choices: Mapping[str, Any], job: Sequence[str], sets: Mapping[str, str]
+) -> Variant:
     """What makes a run one without a step, a stage before the main one, an option of a group, or a typed key."""
     groups = {short: group for short, group in _GROUPS.items() if choices.get(group) not in (None, "none", "null")}
-    steps = [key for key, step in (config["dataset"]["steps"] or {}).items() if step is not None]
+    groups = {short: group for short, group in groups.items() if not (sets and short in _OF_ROWS)}
+    steps = _places_of_steps(config, sets)
     stages = [*(config["adapt"] or {})]
     short = name.removeprefix("model.").removeprefix("adapt.").removeprefix(_STEPS)
     if short in groups:
@@ -155,33 +166,53 @@ def _removal(name: str, config: Mapping[str, Any], choices: Mapping[str, Any], j
         drops = (group, group.replace("/", "."), f"{_STEPS}{short}")
         return Variant(drops, (f"{group}=none",))
     if short in steps:
-        typed = _list_in(job, "step")
+        typed = [] if sets else _list_in(job, "step")
         if short in typed:
             left = ",".join(each for each in typed if each != short)
             return Variant(("step", f"{_STEPS}{short}"), (f"step=[{left}]",))
-        is_added = any(_key_of(each).partition("@")[2] == f"{_STEPS}{short}" for each in job)
-        return Variant((f"{_STEPS}{short}",), () if is_added else (f"{_STEPS}{short}=null",))
+        added = {_key_of(each).partition("@")[2] for each in job}
+        plus = "++" if sets else ""
+        return Variant(steps[short], tuple(f"{plus}{place}=null" for place in steps[short] if place not in added))
     if short in stages:
         left = ",".join(each for each in stages if each != short)
         return Variant(("adapt",) if len(stages) == 1 else ("adapt.__none__", f"adapt.{short}"), (f"adapt=[{left}]",))
-    keys = [_key_of(each) for each in job]
-    if any(_is_below(each, name) for each in job):
+
+    def has_effect(key: str) -> bool:
+        return key != "seed" and not (sets and _is_below(key, "dataset"))
+
+    if has_effect(name) and any(_is_below(each, name) for each in job):
         return Variant((name,))
-    known = [
-        *groups,
-        *steps,
-        *stages,
-        *(key for key in keys if "@" not in key and key not in ("step", "adapt", "seed")),
-    ]
-    known = [*dict.fromkeys(each for each in known if not each.startswith(("sweep", "hydra", "paths", "tracking")))]
+    keys = [key for key in map(_key_of, job) if "@" not in key and has_effect(key) and not _NO_SETTING.fullmatch(key)]
+    known = [*dict.fromkeys((*groups, *steps, *stages, *keys))]
+    such = _such_as(short, sets)
+    fix = (*filter(None, [such]), *(f"without=[{each}]" for each in known[:1]))
     raise ConfigError(
         "is no step or setting of this run",
         key="without",
         given=name,
-        expected=f"some of: {listed(known)}",
+        expected=f"some of: {listed(known)}" if known else f"what the run has, such as {such or 'negatives=random'}",
         note=did_you_mean(name, known),
-        fix=f"without=[{known[0]}]",
+        fix=fix or ("without=null" if sets else "without=null by=source",),
     )
+
+
+def _places_of_steps(config: Mapping[str, Any], sets: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The keys at which each step of the data stands: in a mixture one for each set that has it."""
+    nodes = {_STEPS: config["dataset"]}
+    if sets:
+        nodes = {f"mixture.sets.{key}.{_STEPS}": config["mixture"]["sets"][key]["dataset"] for key in sets.values()}
+    found: dict[str, tuple[str, ...]] = {}
+    for place, node in nodes.items():
+        for name in (name for name, step in (node.get("steps") or {}).items() if step is not None):
+            found[name] = (*found.get(name, ()), f"{place}{name}")
+    return found
+
+
+def _such_as(name: str, sets: Mapping[str, str]) -> str | None:
+    """What to type so that a run has what it was to go without; None where there is no such option."""
+    if name in _SUCH_AS:
+        return f"dataset.{next(iter(sets))}.{_SUCH_AS[name]}" if sets and name in _OF_ROWS else _SUCH_AS[name]
+    return next((f"{group}=[{name}]" for group in ("step", "adapt") if name in option_files(group)), None)
 
 
 def _list_in(job: Sequence[str], key: str) -> list[str]:
@@ -196,7 +227,11 @@ def _leaving(names: Sequence[str], sets: Mapping[str, str]) -> Variant:
     return Variant(tuple(weights), tuple(f"++{each}=0" for each in weights))
 
 
-_SIZES = ("trainer", "trainer.num_train_epochs", "dataset")  # keys that change how many steps a run as a whole has
+# Keys that may change how many steps a run as a whole has.
+_SIZES = re.compile(
+    r"trainer(\.(num_train_epochs|per_device_train_batch_size|gradient_accumulation_steps|processes))?"
+    r"|(loss|shape|step|silver|negatives)(@.*)?|(dataset|conversion|mixture)\b.*"
+)
 
 
 def _budget(
@@ -210,12 +245,21 @@ def _budget(
     has_one = trainer.get("max_steps", -1) > 0 or trainer.get("max_examples") or trainer.get("max_seconds")
     if chosen == "epochs" or has_one:
         return ()
-    plan = plan or planned(jobs[0], name)[0]
-    stage = plan.stages[-1]
-    steps = steps_of(stage.trainer, stage.num_rows)
-    swept = {_key_of(each) for job in jobs[1:] for each in job if each not in jobs[0]}
-    if unlike := [key for key in swept if key in _SIZES]:
-        text = f"{listed(unlike)} is swept, so that the run as a whole has no one number of steps for all parts"
+    steps = _steps_in(plan or planned(jobs[0], name)[0])
+    unlike = []
+    for job in jobs[1:]:
+        swept = [key for key in (_key_of(each) for each in job if each not in jobs[0]) if _SIZES.fullmatch(key)]
+        with suppress(*MISTAKES):  # a job that does not fit is reported when its turn comes
+            if swept and _steps_in(planned(job, name)[0]) != steps:
+                unlike += swept
+    if unlike:
+        text = (
+            f"{listed(dict.fromkeys(unlike))} is swept, and the run as a whole has no one number of steps for all parts"
+        )
         fix = (f"trainer.max_steps={steps}", f"{PARTS}.budget=epochs")
         raise ConfigError(text, expected="a number of steps for all, or epochs", fix=fix)
     return (f"trainer.max_steps={steps}",)
+
+
+def _steps_in(plan: RunPlan) -> int:
+    return steps_of(plan.stages[-1].trainer, plan.stages[-1].num_rows)

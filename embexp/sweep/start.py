@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from embexp.cli.app import JOBS, exit_with
+from embexp.cli.app import JOBS, end_with
 from embexp.cli.messages import unknown_override
 from embexp.cli.quoting import quoted
 from embexp.config.compose import composed, instantiate
@@ -114,8 +114,8 @@ class SweepCallback(Callback):
                 with flag_override(config, "readonly", False):
                     config.hydra.overrides.task = [*overrides]
             OPENED.get([]).append(_open_sweep(config, config_name or "config"))
-        except (EmbexpError, HydraException, OmegaConfBaseException) as error:
-            exit_with(error)
+        except Exception as error:  # noqa: BLE001 - Hydra makes a warning of it and runs the jobs without their sweep
+            end_with(error)
 
 
 def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:

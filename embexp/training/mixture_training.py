@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,9 +145,9 @@ def _sampler(kind: str, dataset: Any, batch_size: int, drop_last: bool, **given:
 def weighted_sampler(inner: Any, weight: float, generator: Any, seed: int, **_: Any) -> Any:
     """A sampler with `weight` times the batches of another one in each epoch.
 
-    It goes through the rows as often as that takes, each pass in another order, and goes on in the next epoch with a
-    new pass: weight 2 reads every row twice in an epoch, 0.5 another half of the batches in each. What it draws hangs
-    on seed and epoch alone, so that a resumed training draws the same.
+    It goes through the rows in passes, each in another order, and an epoch begins where the one before it ended:
+    weight 2 reads every row twice in an epoch, 0.5 half of the batches in one and the other half in the next. What it
+    draws hangs on seed and epoch alone, so that a resumed training draws the same.
     """
     from torch.utils.data import BatchSampler
 
@@ -166,10 +167,11 @@ def weighted_sampler(inner: Any, weight: float, generator: Any, seed: int, **_: 
 
         def __iter__(self) -> Iterator[list[int]]:
             left = number
-            for place in range(_TRIES * passes):
-                inner.set_epoch(self.epoch * passes + place)
-                generator.manual_seed(seed + self.epoch * passes + place)
-                for batch in inner:
+            first, skipped = divmod(self.epoch * number, max(1, len(inner)))
+            for place in range(first, first + _TRIES * passes + 1):
+                inner.set_epoch(place)
+                generator.manual_seed(seed + place)
+                for batch in islice(inner, skipped if place == first else 0, None):
                     yield batch
                     left -= 1
                     if not left:

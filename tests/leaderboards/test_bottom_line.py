@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 from recorded_runs import recorded, write_run
 
-from embexp.experiment.sweep_record import RATES, TRIALS, changes_no_job, searched_in
+from embexp.core.run_folder import RECORD
+from embexp.experiment.sweep_record import RATES, TAKEN, TRIALS, changes_no_job, searched_in
+from embexp.leaderboards.axes import PART
 from embexp.leaderboards.bottom_line import KEEP, SHIP, WAIT, command_with_seeds
 from embexp.leaderboards.make import make_leaderboard, write_leaderboard
 from embexp.leaderboards.runs import runs_in, runs_of_sweep
@@ -165,6 +167,17 @@ def test_a_group_each_has_a_bottom_line_and_an_empty_board_has_none(tmp_path):
 def test_the_command_holds_these_cells_and_the_seeds_that_there_were(jobs, seeds, number, typed, extra):
     command, found = command_with_seeds(jobs, seeds, number)
     assert (shlex.split(command)[3:], found) == (["-m", *typed.split()], extra)
+
+
+def test_two_jobs_that_took_one_run_are_both_there(tmp_path):
+    write_run(tmp_path / "other", 0.3)
+    (tmp_path / "other" / RECORD).write_text("{}")
+    for number, part in enumerate(("all", "without clean")):
+        (tmp_path / "sweep" / str(number) / ".hydra").mkdir(parents=True)
+        overrides = tmp_path / "sweep" / str(number) / ".hydra" / "overrides.yaml"
+        overrides.write_text(f"- sweep.part={part}\n")
+        (tmp_path / "sweep" / str(number) / TAKEN).write_text(json.dumps({"folder": str(tmp_path / "other")}))
+    assert [run.params[PART] for run in runs_of_sweep(tmp_path / "sweep")] == ["all", "without clean"]
 
 
 def test_a_sweeps_runs_know_what_was_typed_and_what_was_searched(tmp_path):

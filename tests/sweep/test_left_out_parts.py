@@ -177,6 +177,83 @@ def test_all_train_as_many_steps_as_the_whole_unless_epochs_are_asked_for(tmp_pa
         found(["trainer.num_train_epochs=3"])
 
 
+@pytest.mark.parametrize(
+    ("typed", "without", "fix"),
+    [
+        ((), "negatives", "negatives=random"),
+        ((), "clean", "step=[clean]"),
+        ((), "tsdae", "adapt=[tsdae]"),
+        ((), "adapter", "model.adapter=lora"),
+        ((), "anything", "without=null by=source"),
+        (("step=[clean]",), "clear", "without=[clean]"),
+    ],
+)
+def test_what_a_run_does_not_have_is_refused_where_it_has_no_step_at_all(typed, without, fix):
+    job = expand_paths([*typed, "dataset=finance", "model=tiny", "test=finance", "paths.cache=null", "seed=1"])
+    with hydra_started(), pytest.raises(ConfigError) as refusal:
+        variants_of({"without": [without]}, [job], "config")
+    assert f"type {fix}" in str(refusal.value)
+
+
+def test_settings_of_a_yaml_of_your_own_may_leave_out_what_is_usual():
+    from omegaconf import OmegaConf
+
+    from embexp.config.session import option_files
+    from embexp.sweep.parts import _USUAL
+
+    assert OmegaConf.load(option_files("sweep")["leave_one_out"]).sweep.parts == _USUAL
+    job = expand_paths([f"dataset={EXAMPLES / 'faq.csv'}", "negatives=random", *SMALL])
+    with hydra_started():
+        assert [*variants_of({"without": ["negatives"]}, [job], "config")] == ["all", "without negatives"]
+
+
+def test_a_step_is_left_out_of_all_sets_of_a_mixture_that_have_it(tmp_path):
+    files = [written(tmp_path / f"{name}.csv", rows(40, ["x"])) for name in ("a", "b", "c")]
+    typed = (f"dataset=[{','.join(map(str, files))}]", "dataset.a.step=[clean]", "dataset.c.step=[clean]")
+    typed += ("dataset.a.steps.clean.html=true", "dataset.b.negatives=random", "dataset.b.weight=2")
+    found = variants(*typed, without=["clean", "negatives", "split"])
+    assert found["without clean"] == Variant(
+        ("mixture.sets.a.dataset.steps.clean", "mixture.sets.c.dataset.steps.clean"), ()
+    )
+    assert found["without negatives"] == Variant(("mixture.sets.b.dataset.steps.negatives",), ())
+    assert found["without split"].adds[0] == "++mixture.sets.a.dataset.steps.split=null"
+    job = quote_texts(expand_paths([*typed, *SMALL], mixes=True))
+    assert not any("clean" in each for each in found["without clean"].of(job))
+    for name in ("silver", "dataset", "seed"):
+        with pytest.raises(ConfigError) as refusal:
+            variants(*typed, without=[name])
+        assert "Expected some of: clean, negatives, mixture.sets.a" in str(refusal.value).replace("split, ", "")
+
+
+@pytest.mark.slow
+def test_what_changes_the_steps_of_the_whole_is_refused_with_equal_steps(tmp_path):
+    path = written(tmp_path / "faq.csv", rows(40, ["web", "forum"]))
+    job = [f"dataset={path}", "model=tiny", "threads=1", "tracking=none", "paths.cache=null", "negatives=random"]
+    job = [*expand_paths(job), "trainer.per_device_train_batch_size=8"]
+    plain = SETTINGS | {"without": ["negatives"]}
+    for key in ("trainer.per_device_train_batch_size=4", "trainer.gradient_accumulation_steps=2"):
+        with hydra_started(), pytest.raises(ConfigError, match=f"{key.partition('=')[0]} is swept"):
+            variants_of(plain, [job, [*job, key]], "config")
+    with hydra_started():
+        found = variants_of(plain, [job, [*job, "loss=info_nce"]], "config")
+    assert found["all"].adds == found["without negatives"].adds[1:]
+
+
+def test_an_error_in_the_start_of_a_sweep_ends_the_program(monkeypatch, capsys):
+    from omegaconf import OmegaConf
+
+    from embexp.sweep import start
+
+    def broken(*_):
+        raise IndexError("of a bug")
+
+    monkeypatch.setattr(start, "_open_sweep", broken)
+    with pytest.raises(SystemExit) as ended:  # which Hydra does not catch, unlike the error itself
+        start.SweepCallback().on_multirun_start(OmegaConf.create({}))
+    assert ended.value.code == 1
+    assert "IndexError: of a bug" in capsys.readouterr().err
+
+
 def test_a_job_gets_what_its_part_stands_for():
     known = {"all": Variant(), "without it's": Variant(("step",), ("step=[clean]",))}
     job = ["step=[clean,typos]", 'sweep.part="without it\'s"', "seed=1"]

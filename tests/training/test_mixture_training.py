@@ -129,6 +129,46 @@ def test_a_weight_is_how_often_the_rows_of_a_set_come_in_an_epoch(tmp_path):
     assert epochs == batches_of(plan, tmp_path)[0]  # seeded
 
 
+@pytest.mark.parametrize(
+    ("weight", "epochs", "each"),
+    [
+        (1 / 3, 3, 1),
+        *(pytest.param(*each, marks=pytest.mark.matrix) for each in ((2 / 3, 3, 2), (4 / 3, 3, 4), (3, 1, 3))),
+    ],
+)
+def test_an_epoch_begins_in_a_set_where_the_one_before_it_ended(tmp_path, weight, epochs, each):
+    plan = plan_of(tmp_path, nli=weight)
+    found, _ = batches_of(plan, tmp_path, epochs)
+    rows = [row for batches in found for batch in batches for row in batch if row >= 24]
+    assert sorted(rows) == sorted([*range(24, 36)] * each)
+    trainer = MixtureTraining(plan, model_of(tmp_path)).trainer(None, PRIMARY, 1, [])
+    loader = trainer.get_train_dataloader()
+    loader.set_epoch(epochs - 1)  # as a resumed training does
+    assert [*map(list, loader.batch_sampler)] == found[-1]
+
+
+def test_passes_with_a_whole_weight_are_those_of_the_seed_and_their_number():
+    class Counted(list):
+        sampler, batch_size, drop_last, epoch = [], 1, False, 0
+
+        def __iter__(self):
+            return iter([[self.epoch, place] for place in range(len(self))])
+
+        def set_epoch(self, epoch):
+            self.epoch = epoch
+
+    sampler = weighted_sampler(Counted("abc"), 2, torch.Generator(), seed=1)
+    sampler.set_epoch(3)
+    assert [*sampler] == [[6, 0], [6, 1], [6, 2], [7, 0], [7, 1], [7, 2]]
+    half = weighted_sampler(Counted("abcde"), 0.5, torch.Generator(), seed=1)
+    assert len(half) == 2
+    seen = []
+    for epoch in range(5):
+        half.set_epoch(epoch)
+        seen += [*half]
+    assert seen == [[number, place] for number in (0, 1) for place in range(5)]
+
+
 def test_round_robin_ends_with_the_shortest_set(tmp_path):
     plan = plan_of(tmp_path, batches=ROUND_ROBIN)
     (batches, _), announced = batches_of(plan, tmp_path)
