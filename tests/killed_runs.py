@@ -15,9 +15,11 @@ from embexp.core.claims import held
 from embexp.experiment.plan import plan_run
 from embexp.experiment.resume import resumed
 
-# The server imports the heavy libraries once, and every child is forked from it before it has done anything.
+# The server imports the heavy libraries once, and every child is forked from it before it has done anything. There is
+# one in a process, whoever calls for it, and who sets its imports last has set them: they are set here alone.
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["sentence_transformers", "mlflow", "killed_runs"])
+_OF_MLFLOW = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking.client", "alembic.command")
+SERVER.set_forkserver_preload(["sentence_transformers", "mlflow", *_OF_MLFLOW, "killed_runs"])
 CHOICES = {"dataset": "finance", "model": "minilm", "loss": "mnrl", "modifier": "none", "trainer": "default"}
 
 

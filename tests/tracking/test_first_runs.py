@@ -1,13 +1,13 @@
 """Processes that start together where there is no store yet: all their runs are in it, whoever is killed meanwhile."""
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import time
 from pathlib import Path
 
 import pytest
+from killed_runs import SERVER
 from servers import mlflow_server, postgres
 
 from embexp.tracking import local_store
@@ -15,10 +15,6 @@ from embexp.tracking.mlflow_runs import MlflowRuns
 from embexp.tracking.mlflow_tracker import PARENT_TAG, MlflowTracker
 
 pytestmark = pytest.mark.slow
-
-# Processes that begin as copies of one that has imported all: twenty that import MLflow take a minute.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking.client", "alembic.command"])
 
 
 def tracker_of(uri: str | None) -> MlflowTracker:
@@ -68,9 +64,9 @@ def together(folder: Path, *kinds: tuple[int, str | None, str]) -> list[int]:
         kinds: how many, the store's URI, and what is special about them.
     """
     each_one = [(uri, change) for number, uri, change in kinds for _ in range(number)]
-    ready = CONTEXT.Barrier(len(each_one))
+    ready = SERVER.Barrier(len(each_one))
     processes = [
-        CONTEXT.Process(target=start_run, args=(f"run {place}", folder, uri, ready, change))
+        SERVER.Process(target=start_run, args=(f"run {place}", folder, uri, ready, change))
         for place, (uri, change) in enumerate(each_one)
     ]
     for process in processes:
@@ -126,8 +122,8 @@ def test_an_mlflow_server_that_starts_on_the_same_file_at_the_same_time_shares_i
     uri = f"sqlite:///{workplace / 'mlflow.db'}"
     outside = workplace / "server"
     outside.mkdir()
-    ready = CONTEXT.Barrier(4)
-    processes = [CONTEXT.Process(target=start_run, args=(f"run {place}", workplace, None, ready)) for place in range(4)]
+    ready = SERVER.Barrier(4)
+    processes = [SERVER.Process(target=start_run, args=(f"run {place}", workplace, None, ready)) for place in range(4)]
     for process in processes:
         process.start()
     with mlflow_server(outside, uri) as server:
