@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from embexp.cli.overrides import each_model, expand_paths
-from embexp.config.compose import compose
+from embexp.config.compose import compose, instantiate, resolve
 from embexp.errors import ConfigError, ModelError
+from embexp.experiment.presets import model_prompts
 from embexp.experiment.score_models import _rows_judged, evaluate, plan_evaluation
 from embexp.reports.comparisons import model_tables
 from embexp.sweep.evaluations import ModelScorer, evaluate_command, evaluate_models
@@ -113,6 +114,54 @@ def test_a_mistake_is_one_message(typed, message, monkeypatch, workplace, capsys
     assert end.value.code == 1
     assert capsys.readouterr().err.startswith(message)
     assert [*workplace.iterdir()] == []
+
+
+def run_with(folder, named, default=None, **model):
+    """A run's folder with a model that was saved with these prompts, and what its configuration says of them."""
+    trained = folder / "stages/main/model"
+    trained.mkdir(parents=True)
+    saved = {"prompts": named, "default_prompt_name": default}
+    (trained / "config_sentence_transformers.json").write_text(json.dumps(saved))
+    (folder / "config.yaml").write_text(json.dumps({"model": {"prompts": None, "prompt": "auto"} | model}))
+    return folder
+
+
+SIDES = {"query": "query: ", "document": "passage: ", "passage": "passage: "}
+
+
+@pytest.mark.parametrize(
+    ("saved", "default", "model", "brought"),
+    [
+        (SIDES, None, {"prompts": {"query": "query: ", "passage": "passage: "}}, ["model.prompts=saved"]),
+        (SIDES, None, {"prompts": "saved", "prompt": "sides"}, ["model.prompts=saved", "model.prompt=sides"]),
+        ({"query": "Q: ", "document": ""}, None, {"base": {"prompts": {"query": "Q: "}}}, ["model.prompts=saved"]),
+        (SIDES, None, {"step": {"_target_": "embexp.steps.prompting.set_prompts"}}, ["model.prompts=saved"]),
+        (SIDES, None, {}, []),  # of its base, and not trained with
+        (SIDES, "query", {"prompts": {"query": "query: "}}, []),  # the default, which the model puts by itself
+        ({"query": "", "passage": ""}, None, {"prompts": {"query": "query: "}, "prompt": None}, []),
+    ],
+)
+def test_a_run_brings_the_prompts_of_two_sides_that_it_was_trained_with(saved, default, model, brought, tmp_path):
+    run = run_with(tmp_path / "run", saved, default, **model)
+    (own, other), others = each_model([f"model={run},minilm", "model.task=x"])
+    assert own == ["model=pretrained", f"model.path={run}/stages/main/model", *brought]
+    assert (other, others) == (["model=minilm"], ["model.task=x"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("evaluator=[retrieval]", ("query: ", "passage: ")),
+        ("evaluator=[sts]", ("query: ", "query: ")),
+        ("model.prompts=null", None),
+    ],
+)
+def test_the_prompts_of_a_run_go_by_the_evaluator_unless_others_are_typed(typed, expected, tmp_path):
+    run = run_with(tmp_path / "run", SIDES, None, prompts={"query": "query: ", "passage": "passage: "})
+    (run / "stages/main/model/model.safetensors").write_bytes(b"")
+    config = resolve(composed(f"model={run}", typed, "tracking=none")[0][0])
+    found = model_prompts(instantiate(config["model"]), config["evaluator"])
+    assert (found and (found.prompt_for("query"), found.prompt_for("positives"))) == expected
 
 
 @pytest.mark.slow

@@ -12,6 +12,9 @@ from embexp.cli.mixtures import expand_mixture
 from embexp.cli.quoting import FOREIGN, QUOTED, quoted, unquoted
 from embexp.config.compose import brings_data
 from embexp.config.session import known_model, option_files, served_error
+from embexp.core.arguments import texts_in
+from embexp.core.file_contents import json_in
+from embexp.core.run_folder import CONFIG, read_config
 from embexp.data.formats import SUFFIXES, kind_of
 from embexp.errors import ConfigError, Problem, did_you_mean, listed
 
@@ -258,10 +261,10 @@ def each_model(arguments: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     models = [value] if whole else [part for part in value.strip("[]").split(",") if part] or [value]
     served = [_IS_URL.match(unquoted(model) if QUOTED.fullmatch(model) else model.strip()) for model in models]
     if not any(served) or all(served):
-        return [expand_paths([f"model={_model_of(model.strip())}"]) for model in models], others
+        return [expand_paths(_of_one(model.strip())) for model in models], others
     of_served = [argument for argument in others if argument.partition("=")[0].lstrip("+~") in _keys_of_served()]
     commands = [
-        [f"model={_model_of(model.strip())}", *(of_served if is_served else ())]
+        [*_of_one(model.strip()), *(of_served if is_served else ())]
         for model, is_served in zip(models, served, strict=True)
     ]
     return [expand_paths(each) for each in commands], [each for each in others if each not in of_served]
@@ -274,7 +277,30 @@ def _keys_of_served() -> set[str]:
     return {f"model.{key}" for key in served - others}
 
 
-def _model_of(given: str) -> str:
-    """A run's folder stands for the model that it trained."""
-    trained = Path(given) / "stages" / "main" / "model"
-    return str(trained) if trained.is_dir() else given
+_SIDES = {"query", "queries", "document", "passage", "corpus"}  # names of prompts that are known to be of one side
+_PROMPTS_OF_DATA = "prompting.set_prompts"  # the step that gives a data set prompts
+
+
+def _of_one(given: str) -> list[str]:
+    """The overrides of one model. A run's folder stands for the model that it trained, with its prompts.
+
+    One prompt before all texts is the saved model's default. Those of two sides are no default: they are named here,
+    where the run was trained with them and did not leave them to the files of its base.
+
+    Raises:
+        UnreadableError: the run's configuration is damaged.
+    """
+    folder = Path(given) / "stages" / "main" / "model"
+    if not folder.is_dir():
+        return [f"model={given}"]
+    saved = json_in(folder / "config_sentence_transformers.json") or {}
+    named = {name.lower() for name, text in (saved.get("prompts") or {}).items() if text}
+    if saved.get("default_prompt_name") or not named & _SIDES or not (Path(given) / CONFIG).is_file():
+        return [f"model={folder}"]
+    config = OmegaConf.to_container(read_config(Path(given)))
+    model = config.get("model") or {}
+    weights = next((model[key] for key in ("base", "source") if isinstance(model.get(key), dict)), model)
+    if weights.get("prompts") is None and not any(_PROMPTS_OF_DATA in text for text in texts_in(config)):
+        return [f"model={folder}"]
+    by_sides = ["model.prompt=sides"] if weights.get("prompt") == "sides" else []
+    return [f"model={folder}", "model.prompts=saved", *by_sides]

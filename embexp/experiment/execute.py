@@ -25,6 +25,7 @@ from embexp.experiment.stages import adapt, record_params, train
 from embexp.experiment.unknown_tokens import UNKNOWN, base_findings, is_stand_in, unknown_tokens
 from embexp.exports.delivery import TrainedModel, make_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
+from embexp.models.prompts import with_prompts
 from embexp.models.tokens import unknown_by_model
 from embexp.reports.closing import print_closing
 from embexp.reports.tables import print_table, profile_table
@@ -150,7 +151,7 @@ def _load_base_model(plan: RunPlan) -> "SentenceTransformer":
         plan.model.check()  # once more, with the files that have come
     named, default = prompts_of(datasets)
     if named:
-        model.prompts = {**model.prompts, **named}
+        model.prompts = with_prompts(model.prompts, named)
         model.default_prompt_name = default
     return model
 

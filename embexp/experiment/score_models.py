@@ -37,6 +37,7 @@ from embexp.experiment.scoring import (
     score_served,
 )
 from embexp.experiment.unknown_tokens import UNKNOWN, evaluation_warnings, unknown_tokens
+from embexp.models.prompts import with_prompts
 from embexp.models.served import ServedModel
 from embexp.models.tokens import UnknownTokens, unknown_by_model
 from embexp.protocols import BaseModel, Tracker
@@ -237,7 +238,7 @@ def _score_loaded(
     texts = all_texts(evaluators)
     model = candidate.model.load(lambda: texts, folder)
     if prompts := candidate.prompts:  # for evaluators that encode by themselves
-        model.prompts, model.default_prompt_name = {**model.prompts, **prompts.named}, prompts.default
+        model.prompts, model.default_prompt_name = with_prompts(model.prompts, prompts.named), prompts.default
     count = unknown_by_model(model)
     unknown = unknown_tokens(count, (), evaluators) if count else {}
     for warning in evaluation_warnings(unknown, candidate.name, texts):

@@ -103,11 +103,12 @@ def prompts_of(model: _Model, kind: str) -> Prompts | None:
     return prompts_for(filled(given, model.task), model.prompt, kind) if given else None
 
 
-def prompts_for(prompts: Mapping[str, str], prompt: str | None, kind: str) -> Prompts | None:
-    """Which of the prompts go before which texts; None where none do.
+def prompts_for(prompts: Mapping[str, str], prompt: str | None, kind: str) -> Prompts:
+    """Which of the prompts go before which texts.
 
     Args:
-        prompt: auto, sides, the name of the prompt of all texts, or None.
+        prompt: auto, sides, the name of the prompt of all texts, or None: nothing goes before any text, not even what
+            the model was saved with under these names.
         kind: of the task: search, similarity, classification or clustering; it decides where `prompt` is auto.
 
     Raises:
@@ -119,7 +120,7 @@ def prompts_for(prompts: Mapping[str, str], prompt: str | None, kind: str) -> Pr
     'q: '
     """
     if prompt is None:
-        return None
+        return Prompts(dict.fromkeys(prompts, ""))
     query, document = _found(prompts, _QUERY), _found(prompts, _DOCUMENT)
     if prompt == SIDES or (prompt == AUTO and kind == SEARCH and (query or document)):
         columns = {"query": query, "positives": document}  # other columns take that of their side
@@ -137,6 +138,25 @@ def prompts_for(prompts: Mapping[str, str], prompt: str | None, kind: str) -> Pr
             fix=_first(prompts),
         )
     return Prompts(dict(prompts), shared)
+
+
+def with_prompts(own: Mapping[str, str], named: Mapping[str, str]) -> dict[str, str]:
+    """A loaded model's own prompts and those that it gets: its `encode_query` and `encode_document` put the latter.
+
+    These take the prompt called query, and the first of document, passage and corpus that there is, also an empty one
+    that sentence-transformers adds when it loads a model. Where sides are named they replace what the model had for
+    both; where none is, an empty one goes, so that the default prompt is put.
+
+    >>> with_prompts({"query": "", "document": ""}, {"query": "q: ", "passage": "p: "})
+    {'query': 'q: ', 'document': 'p: ', 'passage': 'p: '}
+    >>> with_prompts({"query": "", "document": ""}, {"all": "x: "})
+    {'all': 'x: '}
+    """
+    sides = {"query": _found(named, _QUERY), "document": _found(named, _DOCUMENT)}
+    if any(sides.values()):
+        kept = {name: text for name, text in own.items() if name.lower() not in _QUERY + _DOCUMENT}
+        return {**{side: named[name] if name else "" for side, name in sides.items()}, **kept, **named}
+    return {name: text for name, text in own.items() if text or name not in sides} | dict(named)
 
 
 def _found(prompts: Mapping[str, str], names: tuple[str, ...]) -> str | None:

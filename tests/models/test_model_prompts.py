@@ -1,6 +1,7 @@
 """Prompts of a model: their names, the task of an instruct model, and which texts get which."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,7 +10,7 @@ from embexp.data.row_checks import dataset_of
 from embexp.errors import ConfigError
 from embexp.experiment.presets import prompt_findings, prompted, task_of
 from embexp.models.pretrained import PretrainedModel
-from embexp.models.prompts import filled, prompts_for
+from embexp.models.prompts import filled, prompts_for, with_prompts
 
 E5 = {"query": "query: ", "passage": "passage: "}
 GEMMA = {"query": "q| ", "document": "d| ", "similarity": "s| ", "classification": "c| ", "clustering": "k| "}
@@ -46,7 +47,38 @@ def test_the_task_decides_unless_the_name_of_a_prompt_is_given(named, prompt, ki
 def test_prompts_that_all_texts_share_are_the_default_of_the_saved_model():
     assert prompts_for(E5, "auto", "similarity").default == "query"
     assert prompts_for(E5, "auto", "search").default is None
-    assert prompts_for(E5, None, "search") is None
+
+
+def test_no_prompt_is_none_at_all_not_what_the_model_was_saved_with():
+    nothing = prompts_for(E5, None, "search")
+    assert (sides(nothing), nothing.default) == (("", ""), None)
+    assert set(with_prompts({"query": "Q: ", "document": "D: "}, nothing.named).values()) == {""}
+    assert prompted(pairs(["query: a"]), nothing).prompts == nothing
+    assert PretrainedModel(id="org/name", prompt=None).prompts_for("search") is None  # none were given
+
+
+LOADED = {"query": "", "document": ""}  # as sentence-transformers has it
+
+
+@pytest.mark.parametrize(
+    ("own", "named", "default", "expected"),
+    [
+        (LOADED, E5, None, ("query: ", "passage: ")),
+        (LOADED, {"Query": "Q: ", "corpus": "C: "}, None, ("Q: ", "C: ")),
+        (LOADED, GEMMA, "similarity", ("q| ", "d| ")),
+        (LOADED, {"all": "x: "}, "all", ("x: ", "x: ")),
+        (LOADED, {"query": "Q: ", "similarity": "S: "}, "similarity", ("Q: ", "")),
+        ({"query": "q", "document": "", "passage": "p"}, {"query": "Q: "}, None, ("Q: ", "")),
+        ({"query": "q", "document": "d"}, E5, None, ("query: ", "passage: ")),
+    ],
+)
+def test_encode_query_and_encode_document_put_the_prompts_of_their_sides(own, named, default, expected):
+    from sentence_transformers import SentenceTransformer
+
+    prompts = with_prompts(own, named)
+    model = SimpleNamespace(prompts=prompts, encode=lambda prompt_name=None, **_: prompts[prompt_name or default])
+    found = SentenceTransformer.encode_query(model, ["a"]), SentenceTransformer.encode_document(model, ["a"])
+    assert found == expected
 
 
 def test_free_names_that_say_nothing_of_the_task_are_refused():
