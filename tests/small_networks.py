@@ -14,6 +14,8 @@ _ENDS = MappingProxyType({  # what begins and ends a text, by architecture
     "llama": ("<s>", "</s>"),
     "gemma3_text": ("<bos>", "<eos>"),
 })  # fmt: skip
+# Qwen3-Embedding ends a text with its padding token; its tokenizer's end of a sequence is another.
+_OWN_TOKENS = MappingProxyType({"qwen3": {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}})
 _SIZES = MappingProxyType({
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -79,7 +81,9 @@ def network_in(
         if architecture in _ENDS
         else {"cls_token": begin, "sep_token": end, "mask_token": "[MASK]"}
     )
-    write_tokenizer(folder, begin, end if eos else None, **named | (tokenizer or {}))
+    write_tokenizer(
+        folder, begin, end if eos else None, **named | _OWN_TOKENS.get(architecture, {}) | (tokenizer or {})
+    )
     return folder
 
 

@@ -94,8 +94,8 @@ class PretrainedModel:
         max_seq_length: longest input in tokens, longer texts are cut; None keeps the model's own.
         num_layers: keep only the first layers; None keeps all.
         pooling: how tokens become one vector (`POOLING_MODES`), or several ways side by side; None keeps the model's.
-        eos: append the tokenizer's end-of-sequence token to every text, or the token that is named, where the tokenizer
-            appends none.
+        eos: append the tokenizer's end-of-sequence token to every text (of Qwen3 <|endoftext|>, as it was trained), or
+            the token that is named, where the tokenizer appends none.
         padding_side: left or right; None keeps the tokenizer's.
         mask: causal or bidirectional, of a decoder's attention; None: as its files say.
         trained_with: what the weights were trained with where their files do not say so: pooling, eos, mask, prompts.
@@ -111,7 +111,7 @@ class PretrainedModel:
         prompts: texts by name that go before texts and are saved with the model; {task} stands for the task. "saved":
             those that the folder has. None: the model's own default one, where it has one.
         prompt: which of them: auto (by the task of the first evaluator), sides (query and document), or the name of
-            the one of all texts; None: none.
+            the one of all texts; None: nothing goes before any text.
         task: what an instruct model is to find.
         rebuild: makes a folder of the weights in another way where the Hub does not answer.
 
@@ -262,9 +262,12 @@ class PretrainedModel:
             _keep_first_layers(model, self.num_layers)
         if self.pooling:
             _set_pooling(model, self.pooling)
-        set_reading(model, self.eos, self.padding_side, self.unlike_training == "warn")
-        if self.mask and not self._is_stood_in(place):
-            set_mask(model, self.mask)
+        if self._is_stood_in(place):  # what the YAML says of reading is of other weights
+            set_reading(model, None, None, False)
+        else:
+            set_reading(model, self.eos, self.padding_side, self.unlike_training == "warn")
+            if self.mask:
+                set_mask(model, self.mask)
         if self.adapter:
             changed = came_with_adapter or bool(self.adapter.bits) or "rebuilt" in place  # which may be deleted
             changed = changed or self.num_layers is not None or self.dtype is not None or self.mask is not None

@@ -22,6 +22,16 @@ def appended(tokenizer: Any) -> int | None:
     return next(iter(ends))[0] if len(ends) == 1 and ends != {()} else None
 
 
+# Qwen3-Embedding ends a text with its padding token; its tokenizer's end of a sequence is that of a chat, <|im_end|>.
+_TRAINED_END = {"qwen3": "<|endoftext|>"}
+
+
+def end_token(tokenizer: Any, model_type: str | None) -> str | None:
+    """What embedders of an architecture are trained to read at the end of a text; else the tokenizer's own end."""
+    trained = _TRAINED_END.get(model_type or "")
+    return trained if trained and trained in tokenizer.get_vocab() else tokenizer.eos_token or tokenizer.sep_token
+
+
 def mask_settings(mask: str | None) -> dict[str, Any]:
     """What to load a network's configuration with, so that its layers are built for a mask; see `set_mask`."""
     return {} if mask is None else {FLAG: mask == "bidirectional"}  # left out by those that do not know it
@@ -66,17 +76,18 @@ def set_reading(
         tokenizer.model_input_names = names if "attention_mask" in names else [*names, "attention_mask"]
         tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
     if eos and appended(tokenizer) is None:
-        _append(tokenizer, eos)
+        config = getattr(model.transformers_model, "config", None)
+        _append(tokenizer, eos, getattr(config, "model_type", None))
     elif on_purpose and not eos and appended(tokenizer) is None:
         tokenizer.init_kwargs[NO_EOS] = True
     if tokenizer.pad_token is None and tokenizer.eos_token is not None:
         tokenizer.pad_token = tokenizer.eos_token
 
 
-def _append(tokenizer: Any, eos: bool | str) -> None:
+def _append(tokenizer: Any, eos: bool | str, model_type: str | None) -> None:
     from tokenizers.processors import TemplateProcessing
 
-    token = eos if isinstance(eos, str) else tokenizer.eos_token or tokenizer.sep_token
+    token = eos if isinstance(eos, str) else end_token(tokenizer, model_type)
     number = token and tokenizer.get_vocab().get(token)
     if number is None:
         specials = listed(tokenizer.all_special_tokens)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from embexp.models.pretrained import POOLING_MODES
+from embexp.models.reading import appended
 
 if TYPE_CHECKING:
     import torch
@@ -133,6 +134,8 @@ def _edited(model: "SentenceTransformer", features: dict[str, Any], tokens: str)
 def _added(model: "SentenceTransformer", tokens: str) -> int | None:
     tokenizer = model.tokenizer
     if tokens == SECOND_END:
+        if (end := appended(tokenizer)) is not None:  # need not be the tokenizer's own end, as of Qwen3-Embedding
+            return end
         return tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     return tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from embexp.core.arguments import LegalValues, problems_with
 from embexp.core.file_contents import ADAPTER_CONFIG, json_in
 from embexp.errors import Problem, did_you_mean, listed
-from embexp.models.reading import FLAG, NO_EOS, READ_FLAG, appended
+from embexp.models.reading import FLAG, NO_EOS, READ_FLAG, appended, end_token
 from embexp.models.weights import folders_of, network_config, tensor_names
 
 POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
@@ -192,8 +192,10 @@ def misfits(model: _Model, place: Mapping[str, str], is_local: bool) -> Iterator
     known, config = trained_with(folder, model.trained_with), network_of(folder) if folder else {}
     decodes = is_decoder(config)
     pooling = _modes(model.pooling) or (_pooling_of(folder, config) if folder else known.pooling)
-    yield from _pooling_problems(model, known, pooling, decodes and _mask_of(config, model.mask) == "causal")
-    yield from _mask_problems(model, known, config, decodes)
+    own_code = model.trust_remote_code and "AutoModel" in (config.get("auto_map") or {})
+    mask = model.mask or (known.mask if own_code else None)  # that code brings the mask
+    yield from _pooling_problems(model, known, pooling, decodes and _mask_of(config, mask) == "causal")
+    yield from _mask_problems(model, known, config, decodes, mask)
     if folder:
         yield from _padding_problems(model, folder, config)
         if not model.eos and known.eos is not False and ("lasttoken" in pooling or known.eos):
@@ -215,7 +217,9 @@ def _pooling_problems(model: _Model, known: TrainedWith, pooling: tuple[str, ...
         yield Problem(text, key, given, "lasttoken: the last token has read the whole text", fix=fix)
 
 
-def _mask_problems(model: _Model, known: TrainedWith, config: Mapping[str, Any], decodes: bool) -> Iterator[Problem]:
+def _mask_problems(
+    model: _Model, known: TrainedWith, config: Mapping[str, Any], decodes: bool, mask: str | None
+) -> Iterator[Problem]:
     key, given = "model.mask", model.mask
     if config and not decodes:
         if given == "causal":
@@ -223,7 +227,7 @@ def _mask_problems(model: _Model, known: TrainedWith, config: Mapping[str, Any],
             yield Problem(text, key, given, "null", fix=(f"{key}=null",))
         return
     trained = known.mask or ("causal" if decodes and known.pooling == ("lasttoken",) else None)
-    used = _mask_of(config, given) if config or given else None
+    used = _mask_of(config, mask) if config or mask else None
     if not trained or not used or trained == used:
         return
     why = f" ({known.why})" if known.why else " (last-token pooling, and nothing says otherwise)"
@@ -271,9 +275,10 @@ def _eos_problems(folder: Path, given: bool | str | None, trust_remote_code: boo
     tokenizer = _tokenizer_in(folder, trust_remote_code)
     if tokenizer is None or appended(tokenizer) is not None:
         return
-    token = tokenizer.eos_token or tokenizer.sep_token
+    token, own = end_token(tokenizer, network_of(folder).get("model_type")), tokenizer.eos_token or tokenizer.sep_token
     others = [each for each in tokenizer.all_special_tokens if each != tokenizer.bos_token]
-    fix = ["model.eos=true"] if token else [f"'model.eos=\"{each}\"'" for each in others[:1]]
+    named = [token] if token else others[:1]
+    fix = ["model.eos=true"] if token and token == own else [f"'model.eos=\"{each}\"'" for each in named]
     yield Problem(
         "leaves texts without a token at their end: last-token pooling reads whatever piece of a word comes last",
         "model.eos",

@@ -8,10 +8,11 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from small_networks import DECODERS, ENCODERS, TEXTS, edit_json, embedder_in, network_in
 
-from embexp.config.compose import compose, instantiate
+from embexp.config.compose import compose, instantiate, option_of
 from embexp.errors import ConfigError, ModelError
 from embexp.models.adapters import LoraAdapter
 from embexp.models.pretrained import PretrainedModel
+from embexp.models.servings import SECOND_END, _added
 from embexp.models.trained_as import trained_with
 
 PARSER = OverridesParser.create()
@@ -21,7 +22,10 @@ FEW = ("qwen3", *(pytest.param(name, marks=pytest.mark.matrix) for name in DECOD
 def refusal(path, *typed):
     """The message of `model=pretrained model.path=<path>` with more typed, empty where nothing is refused."""
     parsed = [PARSER.parse_override(override.removeprefix("model.")) for override in typed]  # composing takes a second
-    values = {override.key_or_group: override.value() for override in parsed}
+    return refusal_of(path, **{override.key_or_group: override.value() for override in parsed})
+
+
+def refusal_of(path, **values):
     try:
         PretrainedModel(path=str(path), **values).check()
     except ModelError as error:
@@ -62,18 +66,40 @@ def test_no_end_of_sequence_token(architecture, tmp_path):
     assert message.startswith("model.eos=null leaves texts without a token at their end: last-token pooling reads")
     assert each_fix_leads_on(path, message) == ["", ""]
     saved = embedder_in(tmp_path / "b", architecture, "lasttoken", eos=False)
-    assert "hint: type model.eos=true" in refusal(saved)
+    typed = 'model.eos="<|endoftext|>"' if architecture == "qwen3" else "model.eos=true"
+    assert fixes(refusal(saved))[0] == [typed]
     assert refusal(saved, "model.trained_with={eos: false}") == ""
 
 
 def test_a_token_without_a_role_is_named_for_the_end(tmp_path):
-    path = network_in(tmp_path / "a", "qwen3", eos=False, tokenizer={"eos_token": None, "mask_token": "[MASK]"})
+    path = network_in(tmp_path / "a", "qwen2", eos=False, tokenizer={"eos_token": None, "mask_token": "[MASK]"})
     message = refusal(path)
     assert each_fix_leads_on(path, message) == ["", ""]
     model = PretrainedModel(path=str(path), eos="<|im_end|>").load(list, tmp_path)
     assert model.tokenizer("a")["input_ids"][-1] == model.tokenizer.convert_tokens_to_ids("<|im_end|>")
     with pytest.raises(ModelError, match=r"model\.eos=nowhere is not in the vocabulary"):
         PretrainedModel(path=str(path), eos="nowhere").load(list, tmp_path)
+
+
+def test_qwen3_ends_with_the_token_that_it_was_trained_with_and_not_with_that_of_a_chat(tmp_path):
+    whole = PretrainedModel(path=str(embedder_in(tmp_path / "a", "qwen3", "lasttoken"))).load(list, tmp_path)
+    lost = embedder_in(tmp_path / "b", "qwen3", "lasttoken", eos=False)
+    assert whole.tokenizer.eos_token == "<|im_end|>"
+    for eos in (True, option_of("model", "qwen3_embedding_0_6b")["eos"]):
+        model = PretrainedModel(path=str(lost), eos=eos).load(list, tmp_path)
+        assert model.tokenizer("a")["input_ids"] == whole.tokenizer("a")["input_ids"]
+        assert numpy.abs(model.encode([*TEXTS]) - whole.encode([*TEXTS])).max() < 1e-5
+    assert _added(whole, SECOND_END) == whole.tokenizer("a")["input_ids"][-1]
+
+
+def test_what_is_said_of_reading_is_not_of_the_weights_that_stand_in(tmp_path, monkeypatch):
+    path = network_in(tmp_path / "a", "bert")
+    found = {"id": "other", "source": "path", "location": str(path)}
+    monkeypatch.setattr(PretrainedModel, "locate", lambda _: found)
+    arguments = {"id": "org/name", "eos": "<|endoftext|>", "padding_side": "left"}
+    model = PretrainedModel(stand_in="minilm", **arguments).load(list, tmp_path)
+    assert model.tokenizer.padding_side == "right"
+    assert model.tokenizer("a")["input_ids"][-1] == model.tokenizer.sep_token_id
 
 
 def test_a_mean_model_that_has_lost_its_end_token_is_refused_where_it_is_known(tmp_path):
@@ -161,6 +187,18 @@ def test_a_causal_mask_where_the_model_was_bidirectional(name, tmp_path):
     message = refusal(path)
     assert message.startswith("model.mask=null leaves the attention causal; the model was trained with a bidirectional")
     assert each_fix_leads_on(path, message) == ["", ""]
+
+
+@pytest.mark.parametrize("name", ["a class that came as code", "NVIDIA's name"])
+def test_code_of_its_own_brings_the_mask_where_it_is_trusted(name, tmp_path):
+    architecture, config = LOST[name]
+    path = embedder_in(tmp_path / "a", architecture, "mean")
+    edit_json(path / "config.json", **config | {"auto_map": {"AutoModel": "modeling_bi.BiModel"}})
+    assert refusal_of(path) != ""
+    assert refusal_of(path, trust_remote_code=True) == ""
+    assert "trained with a bidirectional" in refusal_of(path, trust_remote_code=True, mask="causal")
+    edit_json(path / "config.json", auto_map={"AutoModelForCausalLM": "modeling_bi.BiModel"})
+    assert "leaves the attention causal" in refusal_of(path, trust_remote_code=True)  # which is not what embeds
 
 
 @pytest.mark.parametrize("architecture", FEW)
