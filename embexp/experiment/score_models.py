@@ -148,8 +148,6 @@ def _model_name(config: _Node, choices: Mapping[str, Any], model: BaseModel) -> 
 
 logger = logging.getLogger(__name__)
 MODELS = "models"  # in an evaluation's folder: a folder for each model, by its number
-
-
 Scored = tuple[AllScores, dict[str, float]]  # of one model: its scores, and its costs by their names
 # Scores all models of a plan, below the run of that id: their numbers, from 1, each with what was found, or why not.
 Scorer = Callable[[EvaluationPlan, str], Iterator[tuple[int, Scored | EmbexpError]]]
