@@ -38,8 +38,8 @@ _SUCH_AS |= {"modifier": "modifier=matryoshka", "adapter": "model.adapter=lora"}
 _STEPS = "dataset.steps."
 # Keys that say what is trained, scored and kept, which are not proposed as what a run may go without.
 _NO_SETTING = re.compile(
-    r"(dataset|model|mixture\.sets\.[^.]+)(\.dataset)?(\.reader)?(\.(path|id|url|name))?|step|adapt|seed|threads|name|keep"
-    r"|(test|dev|evaluator|guard|export|experiment|sweep|hydra|paths|tracking|verdict|profile)\b.*"
+    r"(dataset|model|mixture\.sets\.[^.]+)(\.dataset)?(\.reader)?(\.(path|id|url|name))?|trainer|step|adapt|seed|threads|name"
+    r"|(test|dev|evaluator|guard|export|experiment|sweep|hydra|paths|tracking|verdict|profile|keep)\b.*"
 )
 
 

@@ -239,19 +239,27 @@ def test_what_changes_the_steps_of_the_whole_is_refused_with_equal_steps(tmp_pat
     assert found["all"].adds == found["without negatives"].adds[1:]
 
 
-def test_an_error_in_the_start_of_a_sweep_ends_the_program(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (IndexError("of a bug"), "Traceback (most recent call last)"),
+        (OSError(28, "No space left on device", "sweeps"), "a disk with room"),
+        (ConfigError("is wrong", key="by", given=1), "Error: by=1 is wrong"),
+    ],
+)
+def test_an_error_in_the_start_of_a_sweep_ends_the_program(error, text, monkeypatch, capsys):
     from omegaconf import OmegaConf
 
     from embexp.sweep import start
 
     def broken(*_):
-        raise IndexError("of a bug")
+        raise error
 
     monkeypatch.setattr(start, "_open_sweep", broken)
     with pytest.raises(SystemExit) as ended:  # which Hydra does not catch, unlike the error itself
         start.SweepCallback().on_multirun_start(OmegaConf.create({}))
     assert ended.value.code == 1
-    assert "IndexError: of a bug" in capsys.readouterr().err
+    assert text in capsys.readouterr().err
 
 
 def test_a_job_gets_what_its_part_stands_for():
