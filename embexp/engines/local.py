@@ -7,13 +7,15 @@ Here no GPU is ever booked twice, and a worker that dies is seen at once.
 import contextlib
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -110,11 +112,13 @@ class LocalEngine:
             name = f"{self.scope}{len(self.workers)}"
             own = {**environment, **_environment_of(limit, gpus[place]), ENGINE_JOB: name}
             process = spawning.Process(target=_run_worker, args=(theirs, own), daemon=False)
-            process.start()
+            with _without_program():
+                process.start()
             theirs.close()
             self.workers[name] = _Worker(process, place)
             connections.append(ours)
         task = cloudpickle.dumps(work)
+        task = cloudpickle.dumps((_program_in(task), task))
         for ours in connections:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has died: see states
                 ours.send_bytes(task)
@@ -139,6 +143,29 @@ class LocalEngine:
             each.process.join()
 
 
+@contextlib.contextmanager
+def _without_program() -> Iterator[None]:
+    """While a process is started: `multiprocessing` does not have it run the program (a user's script) once more.
+
+    A script without `if __name__ == "__main__":` would begin its sweep again in each worker.
+    """
+    program = vars(sys.modules["__main__"])
+    hidden = {name: program.pop(name) for name in ("__file__", "__spec__") if name in program}
+    program["__spec__"] = None  # `multiprocessing` reads it
+    try:
+        yield
+    finally:
+        del program["__spec__"]
+        program.update(hidden)
+
+
+def _program_in(task: bytes) -> dict[str, Any]:
+    """What a task names of the program, such as the class of `_target_: __main__.Own`, and the program's file."""
+    program = vars(sys.modules["__main__"])
+    named = {name.decode() for name in re.findall(rb"__main__\.(\w+)", task)} & {*program}
+    return {name: program[name] for name in sorted({*named, "__file__"} & {*program})} if named else {}
+
+
 def _environment_of(num_workers: int, gpu: str | None) -> dict[str, str]:
     """What the environment of a worker adds to ours: its share of the cores, its GPU."""
     threads = max(1, (os.cpu_count() or 1) // num_workers)
@@ -157,7 +184,7 @@ def _state_of(process: Any) -> str:
 
 
 def _run_worker(connection: Connection, environment: Mapping[str, str]) -> None:
-    """Do the work that comes, pickled.
+    """Do the work that comes, pickled, after what it names of the program.
 
     Args:
         environment: set before anything is imported that reads it, as CUDA and OpenMP do.
@@ -166,7 +193,9 @@ def _run_worker(connection: Connection, environment: Mapping[str, str]) -> None:
     import cloudpickle
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the sweep ends its workers itself
-    work = cloudpickle.loads(connection.recv_bytes())
+    program, task = cloudpickle.loads(connection.recv_bytes())
+    vars(sys.modules["__main__"]).update(program)
+    work = cloudpickle.loads(task)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     work()
 
