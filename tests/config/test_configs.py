@@ -99,8 +99,9 @@ def test_every_option_composes_and_its_callable_takes_its_arguments():
         ]
         needed = [override for pair in chosen.items() for override in NEEDS_A_VALUE.get(pair, [])]
         config = OmegaConf.to_container(compose([*overrides, *needed]), resolve=True)
+        made = OmegaConf.create(config)
         for group, option in chosen.items():
-            calls = calls_in(OmegaConf.select(OmegaConf.create(config), PACKAGES.get(group, group)))
+            calls = calls_in(OmegaConf.select(made, PACKAGES.get(group, group)))
             wrong += [
                 f"{group}={option}: {problem}" for call in calls for problem in problems_of(of_class(call), group)
             ]
