@@ -1,18 +1,16 @@
 """The main job on real weights, and real data against published numbers."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from typed_commands import run_typed
 
 pytestmark = pytest.mark.slow
 
 
 def embexp(folder, *arguments) -> dict:
-    command = [sys.executable, "-m", "embexp", "hydra.run.dir=run", "tracking=none", *arguments]
-    subprocess.run(command, cwd=folder, env=os.environ, check=True, capture_output=True, text=True, timeout=900)
+    code, output = run_typed(folder, "hydra.run.dir=run", "tracking=none", *arguments)
+    assert code == 0, output
     return json.loads((folder / "run/result.json").read_text())
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 import slurm_cluster
 from conftest import TINY
+from typed_commands import done_in
 
 from embexp.core.claims import holder
 
@@ -72,10 +73,10 @@ def cluster(tmp_path_factory, own):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, own):
-    """What a sweep in this process's machine finds that nobody disturbs."""
+    """What a sweep in one process of this machine finds that nobody disturbs."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    with typed(folder, os.environ | own, *CELLS, "sweep.workers=2") as command:
-        assert command.wait(PATIENCE) == 0, said(folder)
+    done = done_in(folder, "-m", "--config-dir", own["OWN"], *CELLS, environment=os.environ | own)
+    assert done.returncode == 0, done.stderr
     return found_in(folder)
 
 

@@ -5,9 +5,6 @@ import random
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,7 +23,7 @@ from killed_runs import (
     while_writing,
 )
 from omegaconf import OmegaConf
-from typed_commands import done_in
+from typed_commands import done_in, typed
 
 from embexp.config.compose import compose, instantiate
 from embexp.core import redaction
@@ -118,20 +115,15 @@ def test_a_run_killed_again_and_again_at_random_ends_like_one_that_was_not(undis
 def test_the_command_resumes_a_killed_run_by_folder_or_by_id_in_the_same_mlflow_run(workplace, store):
     import mlflow
 
-    command = [sys.executable, "-m", "embexp"]
     long = ["trainer.max_steps=3000", "trainer.save_steps=2", "trainer.eval_steps=1500"]
-    process = subprocess.Popen([*command, *TINY, "loss=softmax", *long], cwd=workplace)
-    wait_for(lambda: list(workplace.glob("runs/*/*/stages/main/checkpoints/*/complete.json")), process)
-    process.kill()
-    process.wait()
+    command = typed(workplace, *TINY, "loss=softmax", *long)
+    assert command.kill_when(lambda _: list(workplace.glob("runs/*/*/stages/main/checkpoints/*/complete.json")))
     (folder,) = workplace.glob("runs/*/*")
     begin = last_checkpoint(folder / "stages/main/checkpoints").step
     run_id = json.loads((folder / "run.json").read_text())["id"]
     for name in (str(folder), run_id):
-        process = subprocess.Popen([*command, f"resume={name}"], cwd=workplace)
-        wait_for(lambda goal=begin + 20: last_step(folder) > goal, process)
-        process.kill()
-        process.wait()
+        command = typed(workplace, f"resume={name}")
+        assert command.kill_when(lambda _, goal=begin + 20: last_step(folder) > goal), command.text()
         assert last_checkpoint(folder / "stages/main/checkpoints").step > begin
         begin = last_step(folder)
     client = mlflow.MlflowClient(store)
@@ -146,15 +138,6 @@ def test_the_command_resumes_a_killed_run_by_folder_or_by_id_in_the_same_mlflow_
 def last_step(folder: Path) -> int:
     lines = (folder / "metrics.jsonl").read_text().splitlines()[:-1]
     return max((json.loads(line)["step"] or 0 for line in lines), default=0)
-
-
-def wait_for(condition, process) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        assert process.poll() is None, process.returncode
-        time.sleep(0.1)
-    raise AssertionError("not within a minute")
 
 
 @pytest.mark.slow
@@ -248,7 +231,7 @@ def test_what_may_stay_of_checkpoints_is_checked_first():
 
 @pytest.mark.slow
 def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
-    for typed, message in {
+    for words, message in {
         ("resume=nosuch",): "Error: resume=nosuch is neither a folder nor the id of a run in runs or sweeps or tunings",
         (
             "resume=run",
@@ -256,7 +239,7 @@ def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
         ): "Error: tracking=none hydra.run.dir=x was typed with resume. Expected resume alone",
         ("resume=",): "Error: resume= names no run. Expected the folder of a run",
     }.items():
-        done = done_in(begun.parent, "tracking=none", *typed)
+        done = done_in(begun.parent, "tracking=none", *words)
         assert (done.returncode, done.stderr.startswith(message)) == (1, True), done.stderr
 
 

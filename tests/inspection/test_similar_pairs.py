@@ -143,6 +143,8 @@ def test_many_pairs_are_those_of_all_similarities_sorted():
 def test_the_api_and_a_bundled_corpus():
     import embexp
 
-    report = embexp.pairs("dataset=finance", "model=tiny", "threads=1", "top=5", "output=null")
+    report = embexp.pairs(
+        "dataset=finance", "model=tiny", "threads=1", "top=5", "output=null", "dataset.reader.max_rows=20"
+    )
     assert len(report.table) == 5
     assert "column text" in report.text

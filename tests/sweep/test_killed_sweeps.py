@@ -9,8 +9,7 @@ import pytest
 from conftest import TINY
 from typed_commands import run_typed, typed
 
-GRID = ("-m", *TINY, "trainer.max_steps=4", "loss=mnrl,cosent", "seed=1,2,3")
-KILLS = 5
+GRID = ("-m", *TINY, "trainer.max_steps=4", "loss=mnrl,cosent")
 DONE = "stages/main/done"
 
 
@@ -31,9 +30,9 @@ def ends_of_trainings(folder):
     return {path: path.stat().st_mtime_ns for path in folder.glob(f"sweeps/*/*/*/{DONE}")}
 
 
-def kill_somewhere(folder, moments):
+def kill_somewhere(folder, grid, moments):
     """Run the sweep until a random moment after a job has begun, then kill its whole process group."""
-    command = typed(folder, *GRID)
+    command = typed(folder, *grid)
     began, wait = [], moments.uniform(0, 2)
 
     def is_time(text):
@@ -44,31 +43,34 @@ def kill_somewhere(folder, moments):
     assert command.kill_when(is_time), command.text()
 
 
-@pytest.mark.slow
-def test_a_sweep_killed_at_five_random_moments_ends_like_one_that_was_not(tmp_path, empty_store):
+@pytest.mark.parametrize(
+    ("seeds", "kills"), [pytest.param(2, 3, marks=pytest.mark.slow), pytest.param(3, 5, marks=pytest.mark.matrix)]
+)
+def test_a_sweep_killed_at_random_moments_ends_like_one_that_was_not(tmp_path, empty_store, seeds, kills):
     import mlflow
 
+    grid = (*GRID, f"seed={','.join(map(str, range(seeds)))}")
     moments = random.Random()
     folders = [tmp_path / name for name in ("undisturbed", "killed")]
     for folder in folders:
         folder.mkdir()
         shutil.copy(empty_store, folder / "mlflow.db")
-    code, output = run_typed(folders[0], *GRID)
+    code, output = run_typed(folders[0], *grid)
     assert code == 0, output
     ended = {}
-    for _ in range(KILLS):
-        kill_somewhere(folders[1], moments)
+    for _ in range(kills):
+        kill_somewhere(folders[1], grid, moments)
         ended |= {path: when for path, when in ends_of_trainings(folders[1]).items() if path not in ended}
-    code, output = run_typed(folders[1], *GRID)
+    code, output = run_typed(folders[1], *grid)
     assert code == 0, output
     expected = results_of(folders[0])
-    assert len(expected) == 6
+    assert len(expected) == 2 * seeds
     assert results_of(folders[1]) == expected
     now = ends_of_trainings(folders[1])
-    assert len(now) == 6
+    assert len(now) == 2 * seeds
     assert {path: now[path] for path in ended} == ended, "a cell was trained to its end twice"
     assert not [*folders[1].glob("sweeps/*/*/outdated")]
     client = mlflow.MlflowClient(f"sqlite:///{folders[1] / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("embexp").experiment_id])
-    assert len(runs) == 7
+    assert len(runs) == 2 * seeds + 1
     assert {run.info.status for run in runs} == {"FINISHED"}

@@ -21,7 +21,7 @@ from embexp.sweep.coordinator import check_engine
 from embexp.sweep.slots import JOB
 
 GRID = ("-m", *TINY, "tracking=none", "loss=mnrl,cosent", "seed=1,2", "trainer.max_steps=60", "trainer.eval_steps=10")
-GRID += ("trainer.save_steps=10", "sweep.workers=2", "hydra.sweep.dir=sweep")
+GRID += ("trainer.save_steps=10", "hydra.sweep.dir=sweep")
 JOBS, PATIENCE = 4, 500
 OF_THE_COMMAND = re.compile("cost|second|command|sweep|folder|run|id|path|date|made|link|memory|measured|front")
 
@@ -43,7 +43,7 @@ def nodes():
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The folder of the same sweep on the local engine, which nobody disturbed."""
+    """The folder of the same sweep in one process, which nobody disturbed."""
     folder = tmp_path_factory.mktemp("whole")
     command = typed(folder, *GRID)
     assert command.wait(PATIENCE) == 0, command.text()
@@ -92,7 +92,7 @@ def parent_of(pid: int) -> int:
 @pytest.mark.slow
 def test_command_and_node_are_lost_and_the_end_is_that_of_the_undisturbed_sweep(tmp_path, nodes, whole):
     cluster, second = nodes
-    grid = (*GRID, "sweep/engine=ray", f"sweep.engine.address={cluster.address}")
+    grid = (*GRID, "sweep.workers=2", "sweep/engine=ray", f"sweep.engine.address={cluster.address}")
     raylet = second.all_processes["raylet"][0].process.pid
     command = typed(tmp_path, *grid)
     first = wait_for_middle(command, tmp_path / "sweep")
