@@ -65,7 +65,6 @@ def story(place) -> dict:
     return json.loads(done.stdout.partition("FOUND ")[2])
 
 
-@pytest.mark.slow
 def test_a_run_is_what_the_command_line_makes(story, place):
     code, output = run_typed(place, *TINY, "dataset=faq.csv", "loss=cosent", "name=实验", "seed=1", "tracking=none")
     assert code == 0, output

@@ -66,7 +66,9 @@ def test_the_installed_configuration_is_a_package_for_hydra(installed, tmp_path)
     assert done.stdout.strip().endswith("CoSENTLoss")
 
 
-@pytest.mark.parametrize("command", [["bin/python", "-m", "embexp"], ["bin/embexp"]])
+@pytest.mark.parametrize(
+    "command", [pytest.param(["bin/python", "-m", "embexp"], marks=pytest.mark.matrix), ["bin/embexp"]]
+)
 def test_the_installed_command_works_in_another_folder(command, installed, tmp_path):
     start = [installed / command[0], *command[1:]]
     shown = call(*start, "--info", "searchpath", folder=tmp_path)

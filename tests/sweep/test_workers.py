@@ -3,15 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from conftest import TINY
-from typed_commands import done_in
+from typed_commands import done_in, typed
 
 DEADLY = '''
 """Losses that end the process they run in."""
@@ -38,7 +36,6 @@ class Ending(torch.nn.Module):
             print("threads:", torch.get_num_threads())
         return self.model(features[0])["sentence_embedding"].sum()
 '''
-EMBEXP = (sys.executable, "-m", "embexp")
 YAML = """# A loss that ends its process, in one way or another.
 _target_: deadly.Ending
 _partial_: true
@@ -74,8 +71,8 @@ def statuses(store):
 @pytest.mark.slow
 def test_a_job_that_is_killed_runs_out_of_memory_or_exits_ends_no_other(workplace, store, deadly):
     environment = {key: value for key, value in deadly.items() if key != "OMP_NUM_THREADS"}
-    typed = command("loss.way=kill,live,memory,exit,threads", "sweep.workers=2")
-    done = done_in(workplace, *typed, environment=environment)
+    words = command("loss.way=kill,live,memory,exit,threads", "sweep.workers=2")
+    done = done_in(workplace, *words, environment=environment)
     assert done.returncode == 1, done.stderr
     assert statuses(store) == (["FAILED"], ["FAILED", "FAILED", "FAILED", "FINISHED", "FINISHED"])
     assert "The process of the job ended by SIGKILL (out of memory?)." in done.stdout
@@ -99,23 +96,22 @@ def test_a_job_that_exits_in_this_process_ends_no_other(workplace, store, deadly
 @pytest.mark.slow
 def test_a_sweep_that_is_stopped_stops_its_workers_and_closes_their_runs(workplace, store, deadly, how, code):
     slow = command("loss.way=live", "seed=1,2,3,4,5,6", "trainer.max_steps=4000", "sweep.workers=2")
-    with open(workplace / "output.txt", "w") as output:
-        sweep = subprocess.Popen(
-            [*EMBEXP, *slow], env=deadly, cwd=workplace, stdout=output, stderr=output, start_new_session=True
-        )
+    sweep = typed(workplace, *slow, environment=deadly)
     metrics = [workplace / f"sweep/{number}/metrics.jsonl" for number in (0, 1)]
     while not all(path.is_file() and "train/loss" in path.read_text() for path in metrics):
-        assert sweep.poll() is None, (workplace / "output.txt").read_text()
+        assert sweep.process.is_alive(), sweep.text()
         time.sleep(0.05)
-    if how == signal.SIGINT:
-        os.killpg(sweep.pid, how)  # as Ctrl-C does
-    else:
-        sweep.send_signal(how)
+    stop(sweep, how)
     assert sweep.wait(60) == code
     assert statuses(store) == (["KILLED"], ["KILLED", "KILLED"])
     results = [json.loads((workplace / f"sweep/{number}/result.json").read_text()) for number in (0, 1)]
     assert [result["run"]["status"] for result in results] == ["KILLED", "KILLED"]
-    assert "type the same command again" in (workplace / "output.txt").read_text()
+    assert "type the same command again" in sweep.text()
+
+
+def stop(sweep, how):
+    """Ctrl-C reaches the whole group, SIGTERM the process that was typed."""
+    os.killpg(sweep.pid, how) if how == signal.SIGINT else os.kill(sweep.pid, how)
 
 
 MOMENTS = {  # of a sweep of three jobs in two workers
@@ -152,23 +148,20 @@ SAMPLE = [("one is done", signal.SIGTERM)]
 def test_a_sweep_with_workers_ends_soon_at_any_moment_and_the_same_command_ends_it(
     workplace, store, deadly, moment, how
 ):
-    typed = command("loss.way=live", "seed=1,2,3", "trainer.max_steps=10", "sweep.workers=2")
-    with open(workplace / "output.txt", "w") as output:
-        sweep = subprocess.Popen(
-            [*EMBEXP, *typed], env=deadly, cwd=workplace, stdout=output, stderr=output, start_new_session=True
-        )
+    words = command("loss.way=live", "seed=1,2,3", "trainer.max_steps=10", "sweep.workers=2")
+    sweep = typed(workplace, *words, environment=deadly)
     while not (workplace / MOMENTS[moment]).exists():
-        assert sweep.poll() is None, (workplace / "output.txt").read_text()
+        assert sweep.process.is_alive(), sweep.text()
         time.sleep(0.01)
-    os.killpg(sweep.pid, how) if how == signal.SIGINT else sweep.send_signal(how)
+    stop(sweep, how)
     soon = 10 * max(1.0, os.getloadavg()[0] / os.cpu_count())  # seconds; on a busy machine all takes longer
-    assert sweep.wait(soon) == 128 + how, (workplace / "output.txt").read_text()
+    assert sweep.wait(soon) == 128 + how, sweep.text()
     end = time.monotonic() + 2
     while (left := processes_of(sweep.pid)) and time.monotonic() < end:
         time.sleep(0.1)
     assert not left
-    assert "Traceback" not in (workplace / "output.txt").read_text()
-    done = done_in(workplace, *typed, environment=deadly)
+    assert "Traceback" not in sweep.text()
+    done = done_in(workplace, *words, environment=deadly)
     assert done.returncode == 0, done.stderr
     parents, children = statuses(store)
     assert parents == ["FINISHED"]
