@@ -94,7 +94,10 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "json", "parquet", "csv.gz"])
+@pytest.mark.parametrize(
+    "kind",
+    ["csv", "jsonl", "parquet", *(pytest.param(each, marks=pytest.mark.matrix) for each in ("tsv", "json", "csv.gz"))],
+)
 def test_a_mutated_file_is_shown_planned_or_refused_in_one_message(kind, workplace):
     draw, name = random.Random(f"20 {kind}"), f"data.{kind}"
     run = ["model=tiny", "trainer=smoke", "tracking=none", "loss=auto"]
