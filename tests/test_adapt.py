@@ -337,7 +337,7 @@ def test_a_run_killed_in_a_stage_resumes_in_the_same_child_to_the_same_bits(mome
     assert_same_end(adapted[0], workplace / "run")
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_a_sweep_over_adaptations_has_a_row_for_each(workplace):
     code, output = run_typed(workplace, "-m", *QUIET, "trainer.max_steps=2", "adapt=none,[tsdae],[mlm]")
     assert code == 0, output

@@ -10,7 +10,9 @@ from embexp.experiment.execute import execute
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("learning_rate", "is_suspected"), [("5e-3", True), ("2e-5", False)])
+@pytest.mark.parametrize(
+    ("learning_rate", "is_suspected"), [("5e-3", True), pytest.param("2e-5", False, marks=pytest.mark.matrix)]
+)
 def test_a_run_that_collapses_says_so_and_a_healthy_one_does_not(
     workplace, caplog, capsys, learning_rate, is_suspected
 ):

@@ -125,7 +125,7 @@ def test_data_that_have_no_labelled_pairs_are_refused_before_anything_is_trained
     assert trained == []
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_a_sweep_over_silver_pairs_and_none_gives_a_run_each(workplace):
     quick = (*TINY, "trainer.max_steps=1", "tracking=none", "loss=cosine")
     (workplace / "pairs.csv").write_text(

@@ -69,7 +69,7 @@ def test_a_grid_gives_children_under_one_parent_and_a_leaderboard_and_is_not_don
     assert len(taken.data.tags["embexp.sweep"].split()) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_the_tenth_job_gives_what_it_gives_alone_and_takes_no_more_memory_than_the_second(workplace):
     seeds = range(1, 11)
     code, output = sweep(workplace, f"seed={','.join(map(str, seeds))}", "tracking=none", "hydra.sweep.dir=sweep")

@@ -3,15 +3,17 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import TINY
+from typed_commands import done_in
 
 from embexp.core.environment import install_command
 
 
 def tune(*arguments):
-    return subprocess.run([sys.executable, "-m", "embexp.tune", *arguments], capture_output=True, text=True)
+    return done_in(Path.cwd(), "tune", *arguments)
 
 
 @pytest.mark.slow

@@ -97,7 +97,7 @@ def test_a_column_that_is_not_there_or_means_something_else_is_refused(typed, by
     assert message in str(refusal.value)
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_one_value_has_no_parts_and_five_hundred_are_too_many(tmp_path):
     same = written(tmp_path / "same.csv", rows(40, ["web"]))
     with pytest.raises(ConfigError, match=r"by=source is 'web' in all \d+ train rows"):
@@ -225,7 +225,7 @@ def test_a_step_is_left_out_of_all_sets_of_a_mixture_that_have_it(tmp_path):
         assert "Expected some of: clean, negatives, mixture.sets.a" in str(refusal.value).replace("split, ", "")
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_what_changes_the_steps_of_the_whole_is_refused_with_equal_steps(tmp_path):
     path = written(tmp_path / "faq.csv", rows(40, ["web", "forum"]))
     job = [f"dataset={path}", "model=tiny", "threads=1", "tracking=none", "paths.cache=null", "negatives=random"]

@@ -90,10 +90,8 @@ def test_a_job_that_exits_in_this_process_ends_no_other(workplace, store, deadly
     assert statuses(store) == (["FAILED"], ["FAILED", "FINISHED"])
 
 
-@pytest.mark.parametrize(
-    ("how", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.matrix)]
-)
-@pytest.mark.slow
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.matrix
 def test_a_sweep_that_is_stopped_stops_its_workers_and_closes_their_runs(workplace, store, deadly, how, code):
     slow = command("loss.way=live", "seed=1,2,3,4,5,6", "trainer.max_steps=4000", "sweep.workers=2")
     sweep = typed(workplace, *slow, environment=deadly)

@@ -47,10 +47,8 @@ def test_a_study_killed_at_several_moments_ends_as_if_undisturbed(workplace, und
     assert outcome(folder) == undisturbed
 
 
-@pytest.mark.parametrize(
-    "number",
-    [pytest.param(40, marks=pytest.mark.slow), *(pytest.param(each, marks=pytest.mark.matrix) for each in (3, 111))],
-)
+@pytest.mark.matrix
+@pytest.mark.parametrize("number", [3, 40, 111])
 def test_a_study_killed_at_a_touch_of_its_folder_ends_as_if_undisturbed(workplace, undisturbed, number):
     folder = workplace / "study"
     killed_study(at_touch, (str(folder), number), folder, *ARGUMENTS)
