@@ -11,6 +11,8 @@ from embexp.config.session import conf_dir
 from embexp.experiment.execute import execute
 from embexp.experiment.plan import plan_run
 from embexp.models.encoding import ModelEncoder
+from embexp.models.pretrained import PretrainedModel
+from embexp.models.tokens import token_limit
 
 TASK = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
 # What each stands for: architecture, pooling, configuration of the network, prompt of a query.
@@ -104,12 +106,22 @@ def test_vectors_are_those_of_the_code_on_the_model_card(name, tmp_path):
     expected = [reference(path, pooling, [prompt[-30:] + text for text in ALL], side) for side in sides]
     for side in (None, *sides):
         node = {} if side is None else {"padding_side": side}
-        model = instantiate(
-            option_of("model", option_named(name)) | {"path": str(path), "max_seq_length": None, **node}
-        )
+        typed = {"path": str(path), "max_seq_length": None, "dtype": "float32", **node}
+        model = instantiate(option_of("model", option_named(name)) | typed)
         model.check()
         found = ModelEncoder(model.load(list, tmp_path), batch_tokens=64).encode(ALL, prompt[-30:])
         assert max(numpy.abs(found - each).max() for each in expected) < 1e-5
+
+
+@pytest.mark.parametrize(("architecture", "reads"), [("xlm-roberta", 126), ("bert", 128)])
+def test_a_saved_limit_that_counts_positions_that_are_taken_is_lowered(architecture, reads, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    model = PretrainedModel(path=str(embedder_in(tmp_path / "from", architecture, "mean")))
+    model.load(list, tmp_path).save_pretrained(str(tmp_path / "saved"))
+    saved = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    assert saved.max_seq_length == reads == token_limit(model, model.locate()).max_tokens
+    assert numpy.isfinite(saved.encode("rates " * 40)).all()
 
 
 def run_of(path, name, folder, *typed):
@@ -149,5 +161,7 @@ def test_a_run_is_trained_saved_and_loaded_by_sentence_transformers_alone(name, 
     assert json.loads((workplace / "run" / "result.json").read_text())["verdict"] == primary["verdict"]
     prompt = model.prompts.get(model.default_prompt_name, "")
     assert ("similar" in prompt) == (name in ("qwen3_embedding_0_6b", "e5_mistral_7b", "embeddinggemma_300m"))
-    untouched = SentenceTransformer(str(path), device="cpu").encode(rows["sentence1"][:20], prompt=prompt)
-    assert numpy.abs(untouched - first[:20]).max() > 1e-3
+    untouched = SentenceTransformer(str(path), device="cpu")
+    untouched.max_seq_length = model.max_seq_length
+    before = untouched.encode(rows["sentence1"][:20], prompt=prompt)
+    assert numpy.abs(before - first[:20]).max() > 1e-3

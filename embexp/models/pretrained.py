@@ -15,7 +15,7 @@ from embexp.data.sources import hub_is_reachable
 from embexp.errors import ConfigError, ModelError, Problem, listed
 from embexp.models.adapters import LoraAdapter, check_applied, keep_frozen, merge_adapter
 from embexp.models.prompts import prompt_problems, prompts_of
-from embexp.models.reading import mask_settings, set_mask, set_reading
+from embexp.models.reading import mask_settings, set_limit, set_mask, set_reading
 from embexp.models.trained_as import MASKS, PADDING_SIDES, POOLING_MODES, UNLIKE, argument_problems, misfits
 from embexp.models.weights import (
     LOCAL,
@@ -67,15 +67,6 @@ def _check_attention(attention: str | None) -> None:
     if not is_flash_attn_2_available() and importlib.util.find_spec("kernels") is None:
         text = "needs the package kernels or flash-attn; neither is installed"
         raise ModelError(text, key=key, given=attention, fix=(f"{pip_install()} kernels", fix))
-
-
-def _check_room(model: "SentenceTransformer", max_seq_length: int) -> None:
-    """Refuse a limit that leaves a transformer no token of a text besides those of begin and end."""
-    count = getattr(model.tokenizer, "num_special_tokens_to_add", None)
-    if count and hasattr(model[0], "auto_model"):
-        legal, note = LegalValues(least=1 + count(False), whole=True), "All texts would be the same"
-        if problems := [*problems_with("model.max_seq_length", max_seq_length, legal, 128, note)]:
-            raise ModelError(*problems)
 
 
 logger = logging.getLogger(__name__)
@@ -255,9 +246,7 @@ class PretrainedModel:
         if place["source"] in LOCAL and is_adapter(Path(place["location"])):
             check_applied(model, Path(place["location"]))
         came_with_adapter = merge_adapter(model)
-        if self.max_seq_length:
-            _check_room(model, self.max_seq_length)
-            model.max_seq_length = self.max_seq_length
+        set_limit(model, self.max_seq_length)
         if self.num_layers is not None:
             _keep_first_layers(model, self.num_layers)
         if self.pooling:

@@ -1,11 +1,13 @@
-"""How a loaded model reads a text: what its tokenizer puts after it, on which side it pads, what its attention sees.
+"""How a loaded model reads a text: what its tokenizer puts after it, where it cuts and pads it, what attention sees.
 
 All of it is saved with the model, so that `SentenceTransformer(path)` reads texts the same way.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from embexp.core.arguments import LegalValues, problems_with
 from embexp.errors import ModelError, listed
+from embexp.models.weights import within_positions
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -51,6 +53,25 @@ def set_mask(model: "SentenceTransformer", mask: str) -> None:
     if _reads_ahead(model) == (mask == "causal"):
         text = "has no effect on this network"
         raise ModelError(text, key="model.mask", given=mask, fix="model.mask=null")
+
+
+def set_limit(model: "SentenceTransformer", max_seq_length: int | None) -> None:
+    """Have a loaded model cut texts after so many tokens, in place; None keeps its own, up to the positions it has.
+
+    Raises:
+        ModelError: the limit leaves a transformer no token of a text besides those of begin and end.
+    """
+    network = model.transformers_model
+    if max_seq_length is None:
+        if network is not None and (saved := model.max_seq_length):
+            model.max_seq_length = within_positions(saved, network.config.to_dict())
+        return
+    count = getattr(model.tokenizer, "num_special_tokens_to_add", None)
+    if count and network is not None:
+        legal, note = LegalValues(least=1 + count(False), whole=True), "All texts would be the same"
+        if problems := [*problems_with("model.max_seq_length", max_seq_length, legal, 128, note)]:
+            raise ModelError(*problems)
+    model.max_seq_length = max_seq_length
 
 
 def set_reading(

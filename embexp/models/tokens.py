@@ -17,7 +17,7 @@ from embexp.core.file_contents import cached_snapshot, json_in
 from embexp.models.e5_small import is_installed
 from embexp.models.pretrained import PretrainedModel
 from embexp.models.stack import ModuleStack, StaticModel
-from embexp.models.weights import LOCAL, folders_of, network_config, num_positions
+from embexp.models.weights import LOCAL, folders_of, network_config, num_positions, within_positions
 from embexp.models.words import words_of
 from embexp.protocols import BaseModel
 
@@ -82,8 +82,8 @@ def token_limit(model: BaseModel, place: Mapping[str, str]) -> TokenLimit | None
     max_tokens = model.max_seq_length or _max_seq_length(folders)
     if not (tokenizer and max_tokens):
         return None
-    positions = (num_positions(config) for folder in folders if (config := network_config(folder)))
-    return TokenLimit(tokenizer, max_tokens, next(positions, None))
+    config = next(filter(None, map(network_config, folders)), {})
+    return TokenLimit(tokenizer, within_positions(max_tokens, config), num_positions(config))
 
 
 def _tokenizer_in(folders: Sequence[Path]) -> "Tokenizer | None":

@@ -48,6 +48,12 @@ def num_positions(config: dict[str, Any]) -> int | None:
     return positions - _TAKEN_POSITIONS.get(config.get("model_type"), 0) if positions else None
 
 
+def within_positions(max_tokens: int, config: dict[str, Any]) -> int:
+    """A limit of tokens, lowered where it counts positions that are taken: files without a limit of their own do so."""
+    positions = num_positions(config) if config.get("model_type") in _TAKEN_POSITIONS else None
+    return min(max_tokens, positions or max_tokens)
+
+
 def is_adapter(folder: Path) -> bool:
     """Whether the folder holds an adapter whose base model lies elsewhere."""
     return any((place / ADAPTER_CONFIG).is_file() for place in folders_of(folder))
