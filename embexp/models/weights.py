@@ -16,8 +16,8 @@ _WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.in
 # Beginnings of the names of layers that fill in masked tokens: of BERT, RoBERTa and MPNet, DeBERTa, DistilBERT,
 # ELECTRA, ModernBERT.
 _FILLING = ("cls.predictions", "lm_head", "lm_predictions", "vocab_", "generator_", "decoder.")
-# Networks whose first positions are taken: of 514 position embeddings RoBERTa reads 512 tokens.
-_TAKEN_POSITIONS = dict.fromkeys(("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl"), 2)
+# Networks whose positions begin after that of the padding token: of 514 position embeddings RoBERTa reads 512 tokens.
+_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "xlm-roberta-xl")
 
 
 class WeightsNotInstalledError(ModelError):
@@ -44,13 +44,14 @@ def network_config(folder: Path) -> dict[str, Any]:
 
 def num_positions(config: dict[str, Any]) -> int | None:
     """The most tokens that a network has positions for, special ones counted; None where its files do not say."""
-    positions = config.get("max_position_embeddings")
-    return positions - _TAKEN_POSITIONS.get(config.get("model_type"), 0) if positions else None
+    positions, padding = config.get("max_position_embeddings"), config.get("pad_token_id")
+    taken = (1 if padding is None else padding) + 1 if config.get("model_type") in _AFTER_PADDING else 0
+    return positions - taken if positions else None
 
 
 def within_positions(max_tokens: int, config: dict[str, Any]) -> int:
     """A limit of tokens, lowered where it counts positions that are taken: files without a limit of their own do so."""
-    positions = num_positions(config) if config.get("model_type") in _TAKEN_POSITIONS else None
+    positions = num_positions(config) if config.get("model_type") in _AFTER_PADDING else None
     return min(max_tokens, positions or max_tokens)
 
 
