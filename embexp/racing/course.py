@@ -1,0 +1,345 @@
+"""The course of a race, as plain data: what was trained, what it showed, who is out, and what comes next.
+
+A race goes in rounds. In a round several candidates are trained to the same level: to a rung, a share of their training
+with the first seed, or to the end with a further seed. Then all that have reached the level are compared
+(`evaluation/stats/racing.py`), and the losers are dropped. What comes next depends on nothing but what is written here,
+so that a race that was killed goes on as it would have.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from embexp.evaluation.stats.racing import Look, Prior, look_at, noise_of, with_seeds
+from embexp.evaluation.stats.seeds import Cell
+from embexp.racing.budget import Budget
+
+
+class Level(NamedTuple):
+    """How far a candidate has come: with the seed of this place (from 0) to this share of its training."""
+
+    seed: int
+    share: float
+
+
+def levels_of(rungs: Sequence[float], seeds: int) -> tuple[Level, ...]:
+    """All levels of a race, one after the other.
+
+    >>> [tuple(level) for level in levels_of([0.25, 1], 3)]
+    [(0, 0.25), (0, 1), (1, 1), (2, 1)]
+    """
+    return (*(Level(0, share) for share in rungs), *(Level(seed, 1) for seed in range(1, seeds)))
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job of a round: a candidate that is trained to a level.
+
+    Attributes:
+        number: of all tasks of the race, from 0.
+        is_finish: the run comes to its end: scored on test, saved.
+    """
+
+    number: int
+    candidate: int
+    level: Level
+    is_finish: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a task came to.
+
+    Attributes:
+        value: the primary metric on dev; nan where it failed.
+        seconds: of all that was done for it, in whatever process.
+        examples: that training has read for it.
+        error: why it failed.
+    """
+
+    value: float = math.nan
+    seconds: float = 0.0
+    examples: int = 0
+    error: str = ""
+
+
+@dataclass
+class Round:
+    """One round: its tasks, and once it has ended what they showed.
+
+    Attributes:
+        is_pilot: it shows only what training costs: nobody is dropped.
+        waiting: candidates that the budget did not reach.
+        leads: of each candidate over the leader: value, lower and upper limit.
+        dropped: who is out after it, and why: `worse`, `not better`, or the error.
+    """
+
+    level: Level
+    tasks: tuple[Task, ...]
+    is_pilot: bool = False
+    waiting: tuple[int, ...] = ()
+    results: dict[int, Result] = field(default_factory=dict)
+    leader: int | None = None
+    leads: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    dropped: dict[int, str] = field(default_factory=dict)
+    has_ended: bool = False
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a race is decided by.
+
+    Attributes:
+        margin: the smallest difference worth having.
+        alpha: the chance that the candidate that is best by more than the margin is dropped, at most.
+        rivals: how many others each candidate has, untouched models among them.
+        models: the base model of each candidate, by its number: those of one cost about the same.
+    """
+
+    levels: tuple[Level, ...]
+    margin: float
+    alpha: float
+    rivals: int
+    prior: Prior
+    models: Sequence[str]
+    workers: int = 1
+
+    @property
+    def error(self) -> float:
+        """Of each comparison."""
+        return self.alpha / (len(self.levels) * max(1, self.rivals))
+
+
+CellsAt = Callable[[Level, Sequence[int]], Mapping[int, Sequence[Cell]]]  # the run of each seed, up to that level
+
+
+@dataclass
+class Course:
+    """A race so far.
+
+    Attributes:
+        untouched: numbers of the untouched models, which are below 0.
+        reserve: seconds or examples of the budget that the end of the race will take.
+    """
+
+    rules: Rules
+    rounds: list[Round] = field(default_factory=list)
+    untouched: tuple[int, ...] = ()
+    reserve: float = 0.0
+
+    @property
+    def candidates(self) -> range:
+        return range(len(self.rules.models))
+
+    @property
+    def dropped(self) -> dict[int, str]:
+        """Who is out, and why."""
+        return {number: why for each in self.rounds for number, why in each.dropped.items()}
+
+    @property
+    def left(self) -> list[int]:
+        return [each for each in self.candidates if each not in self.dropped]
+
+    def place(self, candidate: int) -> int:
+        """How many levels a candidate has reached."""
+        reached = {task.level for _, task, result in self.done() if task.candidate == candidate and not result.error}
+        return next((place for place, level in enumerate(self.rules.levels) if level not in reached), len(self.levels))
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        return self.rules.levels
+
+    def done(self) -> list[tuple[Round, Task, Result]]:
+        """Every task that has a result, in the order of the rounds."""
+        return [
+            (each, task, each.results[task.number])
+            for each in self.rounds
+            for task in each.tasks
+            if task.number in each.results
+        ]
+
+    def spent(self, budget: Budget) -> float:
+        """Seconds (of all workers side by side) or examples so far."""
+        if budget.examples is not None:
+            return float(sum(result.examples for _, _, result in self.done()))
+        return sum(result.seconds for _, _, result in self.done()) / self.rules.workers
+
+    def next_round(self, budget: Budget) -> Round | None:
+        """What comes next; None where the race has ended."""
+        if self.rounds and not self.rounds[-1].has_ended:
+            return self.rounds[-1]
+        if not (racing := self._racing()):
+            return None
+        place = min(map(self.place, racing))
+        level, chosen = self.levels[place], [each for each in racing if self.place(each) == place]
+        if pilots := self._pilots(chosen) if not self._is_priced(chosen) else []:
+            return self._begin(Round(level, self._tasks(pilots, level), is_pilot=True))
+        affordable = self._affordable(chosen, place, budget)
+        waiting = tuple(each for each in chosen if each not in affordable)
+        if not affordable:
+            return None
+        return self._begin(Round(level, self._tasks(affordable, level), waiting=waiting))
+
+    def _racing(self) -> list[int]:
+        """Who may still be trained further: all that are left until one is, or until all have had all seeds."""
+        left = [each for each in self.left if each not in self._set_aside()]
+        finished = [each for each in left if self.place(each) >= self._full]
+        is_decided = len(self.left) == 1 and bool(finished)
+        return [] if is_decided else [each for each in left if self.place(each) < len(self.levels)]
+
+    @property
+    def _full(self) -> int:
+        """How many levels a candidate has reached that was trained to the end once."""
+        return next(place for place, level in enumerate(self.levels, 1) if level.share == 1)
+
+    def _set_aside(self) -> set[int]:
+        return {number for each in self.rounds for number in each.waiting}
+
+    def raise_budget(self) -> None:
+        """Let those go on that the budget had not reached."""
+        for each in self.rounds:
+            each.waiting = ()
+
+    def _begin(self, begun: Round) -> Round:
+        self.rounds.append(begun)
+        return begun
+
+    def _tasks(self, candidates: Sequence[int], level: Level, is_finish: bool = False) -> tuple[Task, ...]:
+        first = sum(len(each.tasks) for each in self.rounds)
+        return tuple(Task(first + place, each, level, is_finish) for place, each in enumerate(candidates))
+
+    def finishing(self, candidate: int) -> Round:
+        """The last round: all runs of a candidate come to their end."""
+        levels = [level for level in self.levels[: self.place(candidate)] if level.share == 1]
+        first = sum(len(each.tasks) for each in self.rounds)
+        tasks = tuple(Task(first + place, candidate, level, is_finish=True) for place, level in enumerate(levels))
+        return self._begin(Round(levels[-1], tasks))
+
+    def _pilots(self, candidates: Sequence[int]) -> list[int]:
+        """The first candidate of each base model, whose training shows what it costs."""
+        first = {self.rules.models[each]: each for each in reversed(candidates)}
+        return sorted(first.values())
+
+    def _is_priced(self, candidates: Sequence[int]) -> bool:
+        known = {self.rules.models[task.candidate] for _, task, _ in self.done()}
+        return all(self.rules.models[each] in known for each in candidates)
+
+    def cost(self, candidate: int, places: range, budget: Budget) -> float:
+        """What it takes to bring a candidate over these levels, by what it, or others of its model, took so far."""
+        found = [
+            (task.candidate == candidate, self._gain(task), result)
+            for _, task, result in self.done()
+            if self.rules.models[task.candidate] == self.rules.models[candidate] and not task.is_finish
+        ]
+        own = [each for each in found if each[0]] or found or [(True, 1.0, result) for *_, result in self.done()]
+        shares = sum(share for _, share, _ in own)
+        took = sum(result.examples if budget.examples is not None else result.seconds for *_, result in own)
+        return took / max(shares, 1e-9) * sum(self._width(self.levels[place]) for place in places)
+
+    def _gain(self, task: Task) -> float:
+        return self._width(task.level)
+
+    def _width(self, level: Level) -> float:
+        """The share of a training between a level and the one before it."""
+        place = self.levels.index(level)
+        before = self.levels[place - 1].share if place and self.levels[place - 1].seed == level.seed else 0.0
+        return level.share - before
+
+    def _affordable(self, candidates: Sequence[int], place: int, budget: Budget) -> list[int]:
+        """As many candidates, the best first, as the budget can train to this level, and half of them to each later one.
+
+        Without a budget these are all. Of further seeds at least two candidates have to be affordable: the seeds of one
+        alone decide nothing.
+        """
+        if budget.is_unlimited:
+            return [*candidates]
+        rest = budget.size - self.spent(budget) - self.reserve
+        order = sorted(candidates, key=self._rank)
+        least = 1 if place < self._full else 2
+        for number in range(len(order), least - 1, -1):
+            if self._price(order[:number], place, budget) <= rest:
+                return sorted(order[:number])
+        return []
+
+    def _price(self, order: Sequence[int], place: int, budget: Budget) -> float:
+        total, last = 0.0, max(place + 1, self._full)
+        for ahead in range(place, last):
+            kept = order[: max(1, math.ceil(len(order) / 2 ** (ahead - place)))]
+            total += self._time([self.cost(each, range(ahead, ahead + 1), budget) for each in kept], budget)
+        return total
+
+    def _time(self, costs: Sequence[float], budget: Budget) -> float:
+        """Of jobs that run side by side."""
+        return sum(costs) if budget.examples is not None else max(sum(costs) / self.rules.workers, max(costs))
+
+    def _rank(self, candidate: int) -> tuple[float, int]:
+        """The best first, by the last value of each; those without one in the order of their priors."""
+        values = [result.value for _, task, result in self.done() if task.candidate == candidate]
+        return (-values[-1] if values and not math.isnan(values[-1]) else math.inf), candidate
+
+    def close(self, ended: Round, results: Mapping[int, Result], cells_at: CellsAt) -> None:
+        """Note how the tasks of a round ended, and drop who has lost.
+
+        Args:
+            cells_at: reads the scores of candidates and of untouched models.
+        """
+        ended.results = dict(results)
+        ended.has_ended = True
+        ended.dropped = {task.candidate: results[task.number].error for task in ended.tasks if results[task.number].error}
+        if ended.is_pilot or any(task.is_finish for task in ended.tasks):
+            return
+        place = self.levels.index(ended.level)
+        there = [each for each in self.left if self.place(each) > place]
+        look = self._look(ended.level, there, cells_at)
+        if look is None:
+            return
+        ended.leader = look.leader
+        ended.leads = {number: (lead.value, lead.low, lead.high) for number, lead in look.leads.items()}
+        ended.dropped |= look.dropped
+
+    def _look(self, level: Level, there: Sequence[int], cells_at: CellsAt) -> Look | None:
+        if len(there) + len(self.untouched) < 2 or not there:
+            return None
+        runs = cells_at(level, [*there, *self.untouched])
+        cells = {number: with_seeds(several) for number, several in runs.items()}
+        finished = [cell for number, cell in cells.items() if number >= 0] if level.share == 1 else []
+        noise = noise_of(self.rules.prior, finished, self._gains())
+        return look_at(cells, noise, level.share, self.rules.margin, self.rules.error, self.untouched)
+
+    def _gains(self) -> dict[float, list[float]]:
+        """What candidates have gained from each rung to the end of their first training."""
+        values: dict[int, dict[float, float]] = {}
+        for _, task, result in self.done():
+            if task.level.seed == 0 and not math.isnan(result.value):
+                values.setdefault(task.candidate, {})[task.level.share] = result.value
+        finished = [each for each in values.values() if 1 in each]
+        return {
+            level.share: [each[1] - each[level.share] for each in finished if level.share in each]
+            for level in self.levels
+            if level.share < 1
+        }
+
+    def as_plain(self) -> list[dict[str, Any]]:
+        """The rounds, as JSON has them."""
+        return [asdict(each) for each in self.rounds]
+
+
+def rounds_from(plain: Sequence[Mapping[str, Any]]) -> list[Round]:
+    """The rounds that `Course.as_plain` gave, read from JSON."""
+    return [_round_from(each) for each in plain]
+
+
+def _round_from(plain: Mapping[str, Any]) -> Round:
+    tasks = tuple(Task(**{**each, "level": Level(*each["level"])}) for each in plain["tasks"])
+    return Round(
+        **{
+            **plain,
+            "level": Level(*plain["level"]),
+            "tasks": tasks,
+            "waiting": tuple(plain["waiting"]),
+            "results": {int(number): Result(**each) for number, each in plain["results"].items()},
+            "leads": {int(number): tuple(each) for number, each in plain["leads"].items()},
+            "dropped": {int(number): why for number, why in plain["dropped"].items()},
+        }
+    )

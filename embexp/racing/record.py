@@ -1,0 +1,182 @@
+"""What a race's folder says about it: how it was typed, its candidates, its rounds, its end."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from embexp.core.run_folder import read_json, readable, write_json
+from embexp.evaluation.stats.racing import Prior
+from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
+from embexp.experiment.sweep_record import taken_from
+from embexp.racing.budget import Budget
+from embexp.racing.course import Course, Level, Rules, levels_of, rounds_from
+
+RACE = "race.json"
+RUNS = "runs"  # in a race's folder: a folder for each candidate and seed
+SHORT_ID = 8
+BETTER, EQUAL, UNDECIDED, UNTOUCHED, NOTHING = "better", "equal", "undecided", "untouched", "nothing"  # how it ended
+_ELSEWHERE = ("budget", "tracking")  # keys with which the same race goes on
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A candidate, or an untouched model.
+
+    Attributes:
+        number: from 0; of untouched models from -1 downward.
+        overrides: of its runs, less the seed.
+        own: those of them in which it differs from the others.
+        model: its base model, as in conf/model.
+    """
+
+    number: int
+    name: str
+    overrides: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a race ended.
+
+    Attributes:
+        status: BETTER: each other candidate is worse than the winner; EQUAL: none is better than it by the margin;
+            UNDECIDED: budget or seeds came to an end before that; UNTOUCHED: no candidate is better than an untouched
+            model; NOTHING: no training came to its end.
+        winner: its number; the best trained candidate where an untouched model has won.
+        rivals: candidates that may be better than the winner by the margin.
+    """
+
+    status: str
+    winner: int | None = None
+    rivals: tuple[int, ...] = ()
+
+
+@dataclass
+class Race:
+    """A race as its folder keeps it.
+
+    Attributes:
+        metric: `dev/<evaluator>/<metric>`, by which candidates are compared.
+        rows: a hash of the rows of dev.
+        left_out: what does not take part, and why.
+        seconds_before: of work that belongs to no task, such as planning.
+    """
+
+    id: str
+    key: str
+    overrides: Sequence[str]
+    metric: str
+    rows: str
+    entrants: Sequence[Entrant]
+    left_out: Sequence[str]
+    seeds: Sequence[int]
+    budget: Budget
+    course: Course
+    ending: Ending | None = None
+
+    @property
+    def candidates(self) -> list[Entrant]:
+        return [each for each in self.entrants if each.number >= 0]
+
+    @property
+    def untouched(self) -> list[Entrant]:
+        return [each for each in self.entrants if each.number < 0]
+
+    def named(self, number: int) -> Entrant:
+        return next(each for each in self.entrants if each.number == number)
+
+    def write(self, folder: Path) -> None:
+        rules = self.course.rules
+        write_json(
+            folder / RACE,
+            {
+                "id": self.id,
+                "key": self.key,
+                "overrides": [*self.overrides],
+                "metric": self.metric,
+                "rows": self.rows,
+                "entrants": [asdict(each) for each in self.entrants],
+                "left_out": [*self.left_out],
+                "seeds": [*self.seeds],
+                "budget": asdict(self.budget),
+                "rules": {
+                    "rungs": [level.share for level in rules.levels if level.seed == 0],
+                    "seeds": len({level.seed for level in rules.levels}),
+                    "margin": rules.margin,
+                    "alpha": rules.alpha,
+                    "prior": asdict(rules.prior),
+                },
+                "rounds": self.course.as_plain(),
+                "ending": asdict(self.ending) if self.ending else None,
+            },
+        )
+
+
+def read_race(folder: Path, workers: int = 1) -> Race:
+    """The race of a folder.
+
+    Raises:
+        UnreadableError: race.json is damaged.
+    """
+    plain = read_json(folder / RACE)
+    entrants = [Entrant(**{**each, "overrides": tuple(each["overrides"]), "own": tuple(each["own"])}) for each in plain["entrants"]]
+    untouched = tuple(each.number for each in entrants if each.number < 0)
+    rules = rules_of(plain["rules"], [each.model for each in entrants if each.number >= 0], len(untouched), workers)
+    ending = plain["ending"] and Ending(**{**plain["ending"], "rivals": tuple(plain["ending"]["rivals"])})
+    budget, course = Budget(**plain["budget"]), Course(rules, rounds_from(plain["rounds"]), untouched)
+    own = [plain[key] for key in ("id", "key", "overrides", "metric", "rows")]
+    return Race(*own, entrants, plain["left_out"], plain["seeds"], budget, course, ending)
+
+
+def rules_of(settings: Mapping[str, Any], models: Sequence[str], untouched: int, workers: int) -> Rules:
+    """The rules of a race.
+
+    Args:
+        settings: rungs, seeds, margin, alpha, prior.
+        models: the base model of each candidate.
+        untouched: how many untouched models take part.
+    """
+    levels = levels_of(settings["rungs"], settings["seeds"])
+    rivals = len(models) + untouched - 1
+    prior = Prior(**settings["prior"])
+    return Rules(levels, settings["margin"], settings["alpha"], rivals, prior, tuple(models), max(1, workers))
+
+
+def race_key(overrides: Sequence[str]) -> str:
+    """A hash of what was typed, whatever its order, and of the directory: one race, however often typed."""
+    typed = (each.partition("=") for each in overrides)
+    return digest({key: value for key, _, value in typed if not _changes_no_race(key)}, str(Path.cwd()))
+
+
+def _changes_no_race(key: str) -> bool:
+    key = key.lstrip("+~")
+    if key in ("experiment", "paths.data"):
+        return False
+    return key.partition(".")[0] in CHANGE_NOTHING or any(f"{key}.".startswith(f"{each}.") for each in _ELSEWHERE)
+
+
+def _race_folder(overrides: Sequence[str], root: str, fresh: str) -> str:
+    """The folder of the latest race of these overrides below `<root>/<date>/<time>`, or else a fresh one."""
+    key = race_key([*overrides])
+    keys = readable(sorted(Path(root).glob(f"*/*/{RACE}")), lambda path: read_json(path)["key"])
+    found = [path.parent for path, its_key in keys if its_key == key]
+    return str(found[-1] if found else Path(root) / fresh)
+
+
+OmegaConf.register_new_resolver("embexp.race_folder", _race_folder, replace=True)
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex[:SHORT_ID]
+
+
+def run_folder(folder: Path, candidate: int, seed: int) -> Path:
+    """Where the run of a candidate with a seed is, or will be; one that was taken lies elsewhere."""
+    own = folder / RUNS / f"{candidate}-{seed}"
+    return taken_from(own) or own
