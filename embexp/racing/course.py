@@ -9,9 +9,10 @@ so that a race that was killed goes on as it would have.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from typing import Any, NamedTuple
 
-from embexp.evaluation.stats.racing import Look, Prior, look_at, noise_of, with_seeds
+from embexp.evaluation.stats.racing import NOT_BETTER, WORSE, Look, Prior, look_at, noise_of, with_seeds
 from embexp.evaluation.stats.seeds import Cell
 from embexp.racing.budget import Budget
 
@@ -55,12 +56,14 @@ class Result:
         value: the primary metric on dev; nan where it failed.
         seconds: of all that was done for it, in whatever process.
         examples: that training has read for it.
+        scores: the file of its per-example scores on dev.
         error: why it failed.
     """
 
     value: float = math.nan
     seconds: float = 0.0
     examples: int = 0
+    scores: str = ""
     error: str = ""
 
 
@@ -109,6 +112,26 @@ class Rules:
     def error(self) -> float:
         """Of each comparison."""
         return self.alpha / (len(self.levels) * max(1, self.rivals))
+
+
+BETTER, EQUAL, UNDECIDED, UNTOUCHED, NOTHING = "better", "equal", "undecided", "untouched", "nothing"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a race ended.
+
+    Attributes:
+        status: BETTER: each other candidate is worse than the winner, and so are the untouched models; EQUAL: none is
+            better than it by the margin; UNDECIDED: budget or seeds came to an end before that; UNTOUCHED: no candidate
+            is better than an untouched model by the margin; NOTHING: no training came to its end.
+        winner: its number; the best trained candidate where an untouched model has won, if there is one.
+        rivals: who may be better than the winner by the margin.
+    """
+
+    status: str
+    winner: int | None = None
+    rivals: tuple[int, ...] = ()
 
 
 CellsAt = Callable[[Level, Sequence[int]], Mapping[int, Sequence[Cell]]]  # the run of each seed, up to that level
@@ -225,23 +248,20 @@ class Course:
         known = {self.rules.models[task.candidate] for _, task, _ in self.done()}
         return all(self.rules.models[each] in known for each in candidates)
 
-    def cost(self, candidate: int, places: range, budget: Budget) -> float:
-        """What it takes to bring a candidate over these levels, by what it, or others of its model, took so far."""
+    def cost(self, candidate: int, level: Level, budget: Budget) -> float:
+        """What it takes to bring a candidate to a level from the one before, by what it, or its model, took so far."""
         found = [
-            (task.candidate == candidate, self._gain(task), result)
+            (task.candidate == candidate, self.width(task.level), result)
             for _, task, result in self.done()
             if self.rules.models[task.candidate] == self.rules.models[candidate] and not task.is_finish
         ]
         own = [each for each in found if each[0]] or found or [(True, 1.0, result) for *_, result in self.done()]
         shares = sum(share for _, share, _ in own)
         took = sum(result.examples if budget.examples is not None else result.seconds for *_, result in own)
-        return took / max(shares, 1e-9) * sum(self._width(self.levels[place]) for place in places)
+        return took / max(shares, 1e-9) * self.width(level)
 
-    def _gain(self, task: Task) -> float:
-        return self._width(task.level)
-
-    def _width(self, level: Level) -> float:
-        """The share of a training between a level and the one before it."""
+    def width(self, level: Level) -> float:
+        """How much of a training lies between a level and the one before it."""
         place = self.levels.index(level)
         before = self.levels[place - 1].share if place and self.levels[place - 1].seed == level.seed else 0.0
         return level.share - before
@@ -266,7 +286,7 @@ class Course:
         total, last = 0.0, max(place + 1, self._full)
         for ahead in range(place, last):
             kept = order[: max(1, math.ceil(len(order) / 2 ** (ahead - place)))]
-            total += self._time([self.cost(each, range(ahead, ahead + 1), budget) for each in kept], budget)
+            total += self._time([self.cost(each, self.levels[ahead], budget) for each in kept], budget)
         return total
 
     def _time(self, costs: Sequence[float], budget: Budget) -> float:
@@ -278,7 +298,7 @@ class Course:
         values = [result.value for _, task, result in self.done() if task.candidate == candidate]
         return (-values[-1] if values and not math.isnan(values[-1]) else math.inf), candidate
 
-    def close(self, ended: Round, results: Mapping[int, Result], cells_at: CellsAt) -> None:
+    def end(self, ended: Round, results: Mapping[int, Result], cells_at: CellsAt) -> None:
         """Note how the tasks of a round ended, and drop who has lost.
 
         Args:
@@ -286,7 +306,9 @@ class Course:
         """
         ended.results = dict(results)
         ended.has_ended = True
-        ended.dropped = {task.candidate: results[task.number].error for task in ended.tasks if results[task.number].error}
+        ended.dropped = {
+            task.candidate: results[task.number].error for task in ended.tasks if results[task.number].error
+        }
         if ended.is_pilot or any(task.is_finish for task in ended.tasks):
             return
         place = self.levels.index(ended.level)
@@ -319,6 +341,34 @@ class Course:
             for level in self.levels
             if level.share < 1
         }
+
+    def ending(self) -> "Ending":
+        """How the race has ended."""
+        trained = self._final_values()
+        left = [each for each in self.left if each in trained]
+        among = left or ([*trained] if not self.left else [])
+        winner = max(among, key=lambda each: (trained[each], -each), default=None)
+        if not self.left:
+            failed = all(why not in (WORSE, NOT_BETTER) for why in self.dropped.values())
+            return Ending(NOTHING if failed else UNTOUCHED, winner)
+        if winner is None:
+            return Ending(NOTHING, None, tuple(self.left))
+        looks = [each for each in self.rounds if each.leader is not None and each.level.share == 1]
+        leads = looks[-1].leads if looks else {}
+        ahead = [each for each in self.untouched if each not in leads or leads[each][2] >= self.rules.margin]
+        rivals = (*(each for each in self.left if each != winner), *ahead)
+        if rivals:
+            return Ending(UNDECIDED, winner, rivals)
+        equal = NOT_BETTER in self.dropped.values() or any(leads[each][2] >= 0 for each in self.untouched)
+        return Ending(EQUAL if equal else BETTER, winner)
+
+    def _final_values(self) -> dict[int, float]:
+        """The mean over seeds of every candidate that was trained to the end."""
+        values: dict[int, list[float]] = {}
+        for _, task, result in self.done():
+            if task.level.share == 1 and not task.is_finish and not math.isnan(result.value):
+                values.setdefault(task.candidate, []).append(result.value)
+        return {candidate: fmean(several) for candidate, several in values.items()}
 
     def as_plain(self) -> list[dict[str, Any]]:
         """The rounds, as JSON has them."""

@@ -2,24 +2,19 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from embexp.core.run_folder import read_json, readable, write_json
+from embexp.core.run_folder import read_json, write_json
 from embexp.evaluation.stats.racing import Prior
-from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
 from embexp.experiment.sweep_record import taken_from
 from embexp.racing.budget import Budget
-from embexp.racing.course import Course, Level, Rules, levels_of, rounds_from
+from embexp.racing.course import Course, Ending, Rules, levels_of, rounds_from
+from embexp.racing.folder import RACE
 
-RACE = "race.json"
 RUNS = "runs"  # in a race's folder: a folder for each candidate and seed
 SHORT_ID = 8
-BETTER, EQUAL, UNDECIDED, UNTOUCHED, NOTHING = "better", "equal", "undecided", "untouched", "nothing"  # how it ended
-_ELSEWHERE = ("budget", "tracking")  # keys with which the same race goes on
 
 
 @dataclass(frozen=True)
@@ -38,23 +33,6 @@ class Entrant:
     overrides: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     model: str = ""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a race ended.
-
-    Attributes:
-        status: BETTER: each other candidate is worse than the winner; EQUAL: none is better than it by the margin;
-            UNDECIDED: budget or seeds came to an end before that; UNTOUCHED: no candidate is better than an untouched
-            model; NOTHING: no training came to its end.
-        winner: its number; the best trained candidate where an untouched model has won.
-        rivals: candidates that may be better than the winner by the margin.
-    """
-
-    status: str
-    winner: int | None = None
-    rivals: tuple[int, ...] = ()
 
 
 @dataclass
@@ -125,7 +103,10 @@ def read_race(folder: Path, workers: int = 1) -> Race:
         UnreadableError: race.json is damaged.
     """
     plain = read_json(folder / RACE)
-    entrants = [Entrant(**{**each, "overrides": tuple(each["overrides"]), "own": tuple(each["own"])}) for each in plain["entrants"]]
+    entrants = [
+        Entrant(**{**each, "overrides": tuple(each["overrides"]), "own": tuple(each["own"])})
+        for each in plain["entrants"]
+    ]
     untouched = tuple(each.number for each in entrants if each.number < 0)
     rules = rules_of(plain["rules"], [each.model for each in entrants if each.number >= 0], len(untouched), workers)
     ending = plain["ending"] and Ending(**{**plain["ending"], "rivals": tuple(plain["ending"]["rivals"])})
@@ -146,30 +127,6 @@ def rules_of(settings: Mapping[str, Any], models: Sequence[str], untouched: int,
     rivals = len(models) + untouched - 1
     prior = Prior(**settings["prior"])
     return Rules(levels, settings["margin"], settings["alpha"], rivals, prior, tuple(models), max(1, workers))
-
-
-def race_key(overrides: Sequence[str]) -> str:
-    """A hash of what was typed, whatever its order, and of the directory: one race, however often typed."""
-    typed = (each.partition("=") for each in overrides)
-    return digest({key: value for key, _, value in typed if not _changes_no_race(key)}, str(Path.cwd()))
-
-
-def _changes_no_race(key: str) -> bool:
-    key = key.lstrip("+~")
-    if key in ("experiment", "paths.data"):
-        return False
-    return key.partition(".")[0] in CHANGE_NOTHING or any(f"{key}.".startswith(f"{each}.") for each in _ELSEWHERE)
-
-
-def _race_folder(overrides: Sequence[str], root: str, fresh: str) -> str:
-    """The folder of the latest race of these overrides below `<root>/<date>/<time>`, or else a fresh one."""
-    key = race_key([*overrides])
-    keys = readable(sorted(Path(root).glob(f"*/*/{RACE}")), lambda path: read_json(path)["key"])
-    found = [path.parent for path, its_key in keys if its_key == key]
-    return str(found[-1] if found else Path(root) / fresh)
-
-
-OmegaConf.register_new_resolver("embexp.race_folder", _race_folder, replace=True)
 
 
 def new_id() -> str:

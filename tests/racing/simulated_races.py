@@ -81,7 +81,7 @@ def run_race(world: World, rules: Rules, budget: Budget | None = None) -> Course
     budget = budget or Budget()
     while begun := course.next_round(budget):
         results = {
-            task.number: world.result(task.candidate, task.level, course._width(task.level)) for task in begun.tasks
+            task.number: world.result(task.candidate, task.level, course.width(task.level)) for task in begun.tasks
         }
-        course.close(begun, results, world.cells_at)
+        course.end(begun, results, world.cells_at)
     return course

@@ -170,9 +170,7 @@ def look_at(
     known = {number: cell.mean for number, cell in cells.items() if not math.isnan(cell.mean)}
     leader = max(known, key=known.__getitem__)
     leads = {
-        number: lead_of(cell, cells[leader], noise, share, level)
-        for number, cell in cells.items()
-        if number != leader
+        number: lead_of(cell, cells[leader], noise, share, level) for number, cell in cells.items() if number != leader
     }
     dropped = {
         number: WORSE if lead.high < 0 else NOT_BETTER
