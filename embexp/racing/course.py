@@ -97,7 +97,8 @@ class Rules:
         margin: the smallest difference worth having.
         alpha: the chance that the candidate that is best by more than the margin is dropped, at most.
         rivals: how many others each candidate has, untouched models among them.
-        models: the base model of each candidate, by its number: those of one cost about the same.
+        models: the base model of each candidate, by its number: an example costs all of one about the same.
+        examples: that a whole training of each candidate reads.
     """
 
     levels: tuple[Level, ...]
@@ -106,6 +107,7 @@ class Rules:
     rivals: int
     prior: Prior
     models: Sequence[str]
+    examples: Sequence[int]
     workers: int = 1
 
     @property
@@ -250,15 +252,15 @@ class Course:
 
     def cost(self, candidate: int, level: Level, budget: Budget) -> float:
         """What it takes to bring a candidate to a level from the one before, by what it, or its model, took so far."""
-        found = [
-            (task.candidate == candidate, self.width(task.level), result)
-            for _, task, result in self.done()
-            if self.rules.models[task.candidate] == self.rules.models[candidate] and not task.is_finish
+        examples = self.rules.examples[candidate] * self.width(level)
+        if budget.examples is not None:
+            return examples
+        done = [(task.candidate, result) for _, task, result in self.done() if not task.is_finish and not result.error]
+        of_model = [each for each in done if self.rules.models[each[0]] == self.rules.models[candidate]]
+        known = [result for other, result in of_model if other == candidate] or [
+            result for _, result in of_model or done
         ]
-        own = [each for each in found if each[0]] or found or [(True, 1.0, result) for *_, result in self.done()]
-        shares = sum(share for _, share, _ in own)
-        took = sum(result.examples if budget.examples is not None else result.seconds for *_, result in own)
-        return took / max(shares, 1e-9) * self.width(level)
+        return examples * sum(result.seconds for result in known) / max(1, sum(result.examples for result in known))
 
     def width(self, level: Level) -> float:
         """How much of a training lies between a level and the one before it."""
@@ -267,7 +269,7 @@ class Course:
         return level.share - before
 
     def _affordable(self, candidates: Sequence[int], place: int, budget: Budget) -> list[int]:
-        """As many candidates, the best first, as the budget can train to this level, and half of them to each later one.
+        """As many candidates, the best first, as the budget can train to this level, half of them to each later one.
 
         Without a budget these are all. Of further seeds at least two candidates have to be affordable: the seeds of one
         alone decide nothing.

@@ -15,21 +15,22 @@ from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, is_closed
 from embexp.errors import ConfigError, TrainingError, listed
 from embexp.evaluation.stats.verdicts import margin_of, margins_in
-from embexp.experiment.choosing import measure_of
+from embexp.experiment.datasets import DataBuilder
+from embexp.experiment.pausing import measure_of
 from embexp.experiment.plan import RunPlan, plan_run
 from embexp.experiment.rungs import drop
-from embexp.racing.budget import read_budget
+from embexp.racing.budget import Budget, read_budget
 from embexp.racing.candidates import Candidate, candidates_of
 from embexp.racing.course import Course, Result, Round, Task
 from embexp.racing.folder import RACE, race_key
 from embexp.racing.judging import Judge
 from embexp.racing.record import Entrant, Race, new_id, read_race, rules_of, run_folder
 from embexp.racing.report import close_race, race_line
-from embexp.racing.runner import TaskRunner
+from embexp.racing.runner import TaskRunner, examples_read
 from embexp.racing.space import name_of, run_overrides, shown, typed_space
 from embexp.sweep.coordinator import check_engine, forget_workers, run_in_workers
 from embexp.sweep.jobs import Job
-from embexp.sweep.progress import Progress
+from embexp.sweep.progress import Progress, duration
 from embexp.tracking.journal import Journal
 
 logger = logging.getLogger("embexp.sweep")
@@ -66,32 +67,30 @@ def _race(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[st
 
 def _begun(config: DictConfig, settings: dict[str, Any], typed: Sequence[str], fixed: Sequence[str]) -> Race:
     """A new race."""
-    candidates, left_out = candidates_of(config, fixed)
-    first = _plan_of(candidates[0], settings, RunContext(builders={}))
-    measure, own = measure_of(first), settings["race"]
-    entrants, untouched = _entrants(candidates)
-    of_race = {key: own[key] for key in ("rungs", "seeds", "alpha")}
-    of_race |= {"margin": margin_of(first.primary_metric, margins_in(settings)), "prior": own["prior"]}
-    rules = rules_of(of_race, [each.model for each in entrants], len(untouched), settings["sweep"]["workers"])
-    seed = settings["seed"]
+    builders: dict[str, DataBuilder] = {}
+    candidates, left_out = candidates_of(config, fixed, builders)
+    plans = [_plan_of(each, settings, RunContext(builders=builders)) for each in candidates]
+    measure, own = measure_of(plans[0]), settings["race"]
+    entrants = [
+        Entrant(each.number, each.name, each.overrides, each.own, _model_of(each), examples_read(plan))
+        for each, plan in zip(candidates, plans, strict=True)
+    ]
+    models = dict.fromkeys(each.model for each in entrants)
+    untouched = [Entrant(-1 - place, f"untouched {model}", model=model) for place, model in enumerate(models)]
+    of_race = {key: own[key] for key in ("rungs", "seeds", "alpha", "prior")}
+    of_race["margin"] = margin_of(plans[0].primary_metric, margins_in(settings))
+    rules = rules_of(of_race, [*entrants, *untouched], settings["sweep"]["workers"])
     course = Course(rules, untouched=tuple(each.number for each in untouched))
-    seeds = [seed + place for place in range(own["seeds"])]
+    seeds = [settings["seed"] + place for place in range(own["seeds"])]
     measured = measure["metric"], measure["rows"]
     every, budget = [*entrants, *untouched], read_budget(settings["budget"])
     return Race(new_id(), race_key(typed), [*typed], *measured, every, left_out, seeds, budget, course)
 
 
-def _entrants(candidates: Sequence[Candidate]) -> tuple[list[Entrant], list[Entrant]]:
-    """The candidates, and the untouched models that they begin with."""
-    found = [Entrant(each.number, each.name, each.overrides, each.own, _model_of(each)) for each in candidates]
-    models = [*dict.fromkeys(each.model for each in found)]
-    return found, [Entrant(-1 - place, f"untouched {model}", model=model) for place, model in enumerate(models)]
-
-
 def _model_of(candidate: Candidate) -> str:
-    """The base model of a candidate, as it is called."""
-    own = [each for each in candidate.overrides if name_of(each) == "model" or name_of(each).startswith("model.")]
-    return shown([each for each in own if not name_of(each).startswith("model.adapter")]) or "model"
+    """What the base model of a candidate is called."""
+    own = [each for each in candidate.model if not name_of(each).startswith("model.adapter")]
+    return shown(own) or "model"
 
 
 def _plan_of(candidate: Candidate, settings: dict[str, Any], context: RunContext) -> RunPlan:
@@ -137,9 +136,8 @@ def _say_begin(race: Race) -> None:
 def _run_rounds(race: Race, runner: TaskRunner, folder: Path, journal: Journal) -> None:
     """Round after round, until there is none."""
     course = race.course
+    course.reserve = _RESERVE * (race.budget.seconds or 0.0)
     while begun := course.next_round(race.budget):
-        if race.budget.seconds is not None:
-            course.reserve = _RESERVE * race.budget.seconds
         race.write(folder)
         results = _results_of(begun, runner, race)
         now = {(task.candidate, task.level): results[task.number].scores for task in begun.tasks}
@@ -148,8 +146,17 @@ def _run_rounds(race: Race, runner: TaskRunner, folder: Path, journal: Journal) 
         race.write(folder)
         for candidate, why in begun.dropped.items():
             _drop(race, runner, folder, candidate, f"dropped: {why}")
-        say(race_line(race))
+        say(_estimate(course) if begun.is_pilot else race_line(race))
         _log(race, journal)
+
+
+def _estimate(course: Course) -> str:
+    """What the race takes without any loser, as its first trainings show."""
+    trained = [(each, level) for each in course.candidates for level in course.levels]
+    first = sum(course.cost(each, level, Budget()) for each, level in trained if level.seed == 0)
+    every = sum(course.cost(each, level, Budget()) for each, level in trained)
+    texts = [duration(seconds / course.rules.workers) for seconds in (first, every)]
+    return f"estimate: {texts[0]} for one training of each candidate, {texts[1]} with all seeds of all of them"
 
 
 _RESERVE = 0.05  # of the budget, for the winner's end: it is scored on test

@@ -26,6 +26,7 @@ class Entrant:
         overrides: of its runs, less the seed.
         own: those of them in which it differs from the others.
         model: its base model, as in conf/model.
+        examples: that a whole training reads.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Entrant:
     overrides: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     model: str = ""
+    examples: int = 0
 
 
 @dataclass
@@ -108,25 +110,25 @@ def read_race(folder: Path, workers: int = 1) -> Race:
         for each in plain["entrants"]
     ]
     untouched = tuple(each.number for each in entrants if each.number < 0)
-    rules = rules_of(plain["rules"], [each.model for each in entrants if each.number >= 0], len(untouched), workers)
+    rules = rules_of(plain["rules"], entrants, workers)
     ending = plain["ending"] and Ending(**{**plain["ending"], "rivals": tuple(plain["ending"]["rivals"])})
     budget, course = Budget(**plain["budget"]), Course(rules, rounds_from(plain["rounds"]), untouched)
     own = [plain[key] for key in ("id", "key", "overrides", "metric", "rows")]
     return Race(*own, entrants, plain["left_out"], plain["seeds"], budget, course, ending)
 
 
-def rules_of(settings: Mapping[str, Any], models: Sequence[str], untouched: int, workers: int) -> Rules:
+def rules_of(settings: Mapping[str, Any], entrants: Sequence[Entrant], workers: int) -> Rules:
     """The rules of a race.
 
     Args:
         settings: rungs, seeds, margin, alpha, prior.
-        models: the base model of each candidate.
-        untouched: how many untouched models take part.
+        entrants: candidates and untouched models.
     """
-    levels = levels_of(settings["rungs"], settings["seeds"])
-    rivals = len(models) + untouched - 1
-    prior = Prior(**settings["prior"])
-    return Rules(levels, settings["margin"], settings["alpha"], rivals, prior, tuple(models), max(1, workers))
+    candidates = [each for each in entrants if each.number >= 0]
+    models, examples = (tuple(getattr(each, what) for each in candidates) for what in ("model", "examples"))
+    levels, prior = levels_of(settings["rungs"], settings["seeds"]), Prior(**settings["prior"])
+    rivals = len(entrants) - 1
+    return Rules(levels, settings["margin"], settings["alpha"], rivals, prior, models, examples, max(1, workers))
 
 
 def new_id() -> str:

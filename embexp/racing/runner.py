@@ -16,18 +16,25 @@ from embexp.config.compose import composed, instantiate
 from embexp.core.claims import held
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, is_closed, read_json, readable, write_json
-from embexp.errors import ConfigError, TrackingError
-from embexp.experiment.choosing import measure_of
+from embexp.errors import ConfigError, TrackingError, TrainingError
+from embexp.experiment.pausing import measure_of
 from embexp.experiment.plan import RunPlan, plan_run
 from embexp.experiment.resume import resumed
 from embexp.experiment.rungs import finish, train_to
 from embexp.protocols import Tracker
 from embexp.racing.course import Result, Task
 from embexp.racing.record import Entrant, run_folder
-from embexp.sweep.jobs import Job, Outcome, record_death, taken_elsewhere
-from embexp.training.trainer_values import batch_size_of
+from embexp.sweep.jobs import Job, Outcome, record_death, take_finished
+from embexp.training.trainer_values import batch_size_of, steps_of
 
 _TASKS = "tasks"  # in a race's folder: what each task came to
+
+
+def examples_read(plan: RunPlan, steps: int | None = None) -> int:
+    """Examples that the main stage reads in so many steps; None: in all of its training."""
+    stage = plan.stages[-1]
+    number = steps_of(stage.trainer, stage.num_rows) if steps is None else steps
+    return number * batch_size_of(stage.trainer) * stage.trainer.get("gradient_accumulation_steps", 1)
 
 
 @dataclass
@@ -106,7 +113,7 @@ class TaskRunner:
         folder = run_folder(own, task.candidate, seed)
         context = RunContext(self.parent, builders=self._builders)
         plan = self.plan(task, folder, context)
-        if not (folder / RECORD).is_file() and (other := taken_elsewhere(plan)):
+        if not (folder / RECORD).is_file() and (other := take_finished(plan, self.id)):
             plan, folder = replace(plan, folder=other), other
         if task.is_finish:
             if not is_closed(folder):
@@ -115,9 +122,15 @@ class TaskRunner:
         rung = train_to(plan, task.level.share, context=context)
         if not math.isfinite(rung.value):
             raise TrainingError("The metric on dev is not a number: all embeddings may be the same.")
-        before = max((step for step in self._steps_before(task)), default=0)
-        examples = (rung.step - before) * batch_size_of(plan.stages[-1].trainer)
-        return Result(rung.value, examples=examples, scores=str(rung.examples))
+        read = examples_read(plan, rung.step)
+        return Result(rung.value, examples=read - self._read_before(task), scores=str(rung.examples))
+
+    def _read_before(self, task: Task) -> int:
+        """Examples that the run has read for earlier tasks."""
+        own = task.candidate, task.level.seed
+        earlier = (each for each in self.tasks.values() if each.number < task.number)
+        results = (self.result(each) for each in earlier if (each.candidate, each.level.seed) == own)
+        return sum(result.examples for result in results if result)
 
     def plan(self, task: Task, folder: Path, context: RunContext) -> RunPlan:
         """The run of a candidate with a seed: with the configuration it began with, where it has begun.

@@ -72,7 +72,7 @@ class World:
 
     def result(self, candidate: int, level: Level, width: float) -> Result:
         cost = self.costs[candidate] * width
-        return Result(float(self.cell(candidate, level).values[0]), cost, int(1000 * cost))
+        return Result(float(self.cell(candidate, level).values[0]), cost, int(1000 * width))
 
 
 def run_race(world: World, rules: Rules, budget: Budget | None = None) -> Course:

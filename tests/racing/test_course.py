@@ -26,7 +26,16 @@ SPREAD = [0.62, 0.61, 0.60, 0.58, 0.57, 0.55, 0.52, 0.51, 0.50, 0.47, 0.45, 0.40
 
 
 def rules_of(number: int, seeds: int = 5, models: list[str] | None = None, workers: int = 1) -> Rules:
-    return Rules(levels_of([0.25, 0.5, 1], seeds), 0.005, 0.05, number, Prior(), models or ["minilm"] * number, workers)
+    return Rules(
+        levels_of([0.25, 0.5, 1], seeds),
+        0.005,
+        0.05,
+        number,
+        Prior(),
+        models or ["minilm"] * number,
+        [1000] * number,
+        workers,
+    )
 
 
 def finished(course: Course) -> list[int]:

@@ -8,8 +8,8 @@ upper end of a one-sided interval of its lead lies below the margin.
 Such elimination in rounds of paired scores is racing (Maron & Moore 1997, "The racing algorithm", Artif. Intell. Rev.
 11, 193-225; Birattari et al. 2002, "A racing algorithm for configuring metaheuristics", GECCO, F-race; Lopez-Ibanez et
 al. 2016, "The irace package", Oper. Res. Perspect. 3, 43-58); the rungs are those of successive halving (Jamieson &
-Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS). What these leave open
-is the error over all rounds. Here the error of an interval is alpha over the number of looks and of rivals
+Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS). What these leave
+open is the error over all rounds. Here the error of an interval is alpha over the number of looks and of rivals
 (Bonferroni). If the candidate that is best by more than the margin is dropped, one of at most `looks * rivals`
 intervals has missed, whichever rival led: so the chance of that is at most alpha.
 
