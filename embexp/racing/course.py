@@ -111,6 +111,26 @@ class Rules:
         return self.alpha / (len(self.levels) * max(1, self.rivals))
 
 
+BETTER, EQUAL, UNDECIDED, UNTOUCHED, NOTHING = "better", "equal", "undecided", "untouched", "nothing"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a race ended.
+
+    Attributes:
+        status: BETTER: each other candidate is worse than the winner, and so are the untouched models; EQUAL: none is
+            better than it by the margin; UNDECIDED: budget or seeds came to an end before that; UNTOUCHED: no candidate
+            is better than an untouched model by the margin; NOTHING: no training came to its end.
+        winner: its number; the best trained candidate where an untouched model has won, if there is one.
+        rivals: who may be better than the winner by the margin.
+    """
+
+    status: str
+    winner: int | None = None
+    rivals: tuple[int, ...] = ()
+
+
 CellsAt = Callable[[Level, Sequence[int]], Mapping[int, Sequence[Cell]]]  # the run of each seed, up to that level
 
 
@@ -286,7 +306,9 @@ class Course:
         """
         ended.results = dict(results)
         ended.has_ended = True
-        ended.dropped = {task.candidate: results[task.number].error for task in ended.tasks if results[task.number].error}
+        ended.dropped = {
+            task.candidate: results[task.number].error for task in ended.tasks if results[task.number].error
+        }
         if ended.is_pilot or any(task.is_finish for task in ended.tasks):
             return
         place = self.levels.index(ended.level)

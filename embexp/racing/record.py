@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,11 @@ from embexp.evaluation.stats.racing import Prior
 from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
 from embexp.experiment.sweep_record import taken_from
 from embexp.racing.budget import Budget
-from embexp.racing.course import Course, Level, Rules, levels_of, rounds_from
+from embexp.racing.course import Course, Ending, Rules, levels_of, rounds_from
 
 RACE = "race.json"
 RUNS = "runs"  # in a race's folder: a folder for each candidate and seed
 SHORT_ID = 8
-BETTER, EQUAL, UNDECIDED, UNTOUCHED, NOTHING = "better", "equal", "undecided", "untouched", "nothing"  # how it ended
 _ELSEWHERE = ("budget", "tracking")  # keys with which the same race goes on
 
 
@@ -38,23 +37,6 @@ class Entrant:
     overrides: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     model: str = ""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a race ended.
-
-    Attributes:
-        status: BETTER: each other candidate is worse than the winner; EQUAL: none is better than it by the margin;
-            UNDECIDED: budget or seeds came to an end before that; UNTOUCHED: no candidate is better than an untouched
-            model; NOTHING: no training came to its end.
-        winner: its number; the best trained candidate where an untouched model has won.
-        rivals: candidates that may be better than the winner by the margin.
-    """
-
-    status: str
-    winner: int | None = None
-    rivals: tuple[int, ...] = ()
 
 
 @dataclass
@@ -125,7 +107,10 @@ def read_race(folder: Path, workers: int = 1) -> Race:
         UnreadableError: race.json is damaged.
     """
     plain = read_json(folder / RACE)
-    entrants = [Entrant(**{**each, "overrides": tuple(each["overrides"]), "own": tuple(each["own"])}) for each in plain["entrants"]]
+    entrants = [
+        Entrant(**{**each, "overrides": tuple(each["overrides"]), "own": tuple(each["own"])})
+        for each in plain["entrants"]
+    ]
     untouched = tuple(each.number for each in entrants if each.number < 0)
     rules = rules_of(plain["rules"], [each.model for each in entrants if each.number >= 0], len(untouched), workers)
     ending = plain["ending"] and Ending(**{**plain["ending"], "rivals": tuple(plain["ending"]["rivals"])})
