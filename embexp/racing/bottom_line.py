@@ -87,7 +87,8 @@ def _why(race: Race, standings: Sequence[Standing], winner: Standing | None) -> 
         if more := rivals[_MOST_NAMED:]:
             yield "undecided", f"and {len(more)} more"
     elif status == UNTOUCHED:
-        kept = max((each for each in standings if each.number < 0), key=lambda each: each.value)
+        known = [each for each in standings if each.number < 0 and not math.isnan(each.value)]
+        kept = max(known, key=lambda each: each.value)
         yield "why", f"{kept.name} ({kept.value:.4f} on dev): no candidate is better than it by {margin}"
         if winner:
             yield "best", f"of those that were trained: {name}"
