@@ -59,4 +59,4 @@ def draw_budget_curve(
         axis.xaxis.set_major_formatter(lambda value, _: short_number(value))
         axis.locator_params(axis="x", nbins=6)
         axis.margins(y=0.1)
-        put_legend(figure, axis, columns=3)
+        put_legend(figure, axis, columns=2)
