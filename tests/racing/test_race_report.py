@@ -29,13 +29,13 @@ def race_of(means=MEANS, budget=QUARTER, of_untouched=0.55, **ending):
     """A race that was run on made-up scores; its candidates are called as their loss and model."""
     settings = {"rungs": [0.25, 1], "seeds": len(SEEDS), "margin": 0.005, "alpha": 0.05}
     settings["prior"] = {"seeds": 0.005, "drift": 0.03, "degrees": 12}
-    rules = rules_of(settings, [model for _, model in CELLS], 1, 1)
     world = World(means, 1, of_untouched, 0.002, 0.0, 200, 0.05, 100, [40] * len(CELLS))
     entrants = [
         Entrant(number, f"{loss} {model}", (f"loss={loss}", f"model={model}", "dataset=my data.csv"), (), model)
         for number, (loss, model) in enumerate(CELLS)
     ]
     entrants.append(Entrant(-1, "untouched minilm", model="minilm"))
+    rules = rules_of(settings, [model for _, model in CELLS], 1, 1)
     course = run_race(world, rules, budget)
     left_out = ["softmax: it reads classes"]
     metric = "dev/sts/spearman_cosine"
