@@ -12,7 +12,7 @@ COMMANDS |= {"clean", "pairs", "prepare", "tune"}
 # From the top down. A module imports from lower rows or from its own package, never from another package of its row.
 LAYERS = (
     COMMANDS,
-    {"tuning", "api"},
+    {"racing", "tuning", "api"},
     {"sweep"},
     {"leaderboards", "inspection"},
     {"experiment"},
@@ -56,7 +56,7 @@ HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid",
 IMPORTED_LATE = {"models/packed.py", "training/callbacks.py", "training/processes.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 SAY_NOTHING = {"utils", "common", "helpers", "misc"}
-MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 294, 350, 60, 110
+MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 303, 350, 60, 110
 
 
 @functools.cache
@@ -174,7 +174,7 @@ def test_the_map_names_every_package_with_what_is_found_there():
         f"embexp/{name_of(path.parent)}/": ast.get_docstring(tree_of(path)) for path in FILES if is_package(path)
     }
     assert shown == packages
-    assert len(lines) <= 27
+    assert len(lines) <= 28
 
 
 def is_package(path: Path) -> bool:

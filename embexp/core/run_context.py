@@ -80,7 +80,7 @@ class Costs:
     def __init__(self) -> None:
         self._measures_memory = False
         self._noted_peak = 0.0
-        self._parameters: int | None = None
+        self._sizes: dict[str, float] = {}
         self._texts = 0
         self._seconds = 0.0
 
@@ -95,7 +95,8 @@ class Costs:
 
     def add_scoring(self, model: "SentenceTransformer", texts: int, seconds: float) -> None:
         """Note a scoring of the model that is trained: so many distinct texts were encoded in so many seconds."""
-        self._parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._sizes["cost/parameters"] = float(sum(parameter.numel() for parameter in model.parameters()))
+        self._sizes["cost/dimensions"] = float(model.get_embedding_dimension() or 0)
         self._texts += texts
         self._seconds += seconds
 
@@ -104,8 +105,7 @@ class Costs:
         found = {}
         if self._measures_memory and (peak := max(self._noted_peak, _peak_mb())):
             found["cost/peak_memory_mb"] = peak
-        if self._parameters is not None:
-            found["cost/parameters"] = float(self._parameters)
+        found |= self._sizes
         if self._seconds > 0:
             found["cost/encode_texts_per_second"] = self._texts / self._seconds
         return found
