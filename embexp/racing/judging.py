@@ -11,8 +11,8 @@ from embexp.evaluation.metrics import Measure, Statistics
 from embexp.evaluation.scores import ID, KeptExamples, Scores, read_examples
 from embexp.evaluation.stats.resampling import drawn_in
 from embexp.evaluation.stats.seeds import Cell, resample_cells
-from embexp.racing.course import Level
 from embexp.racing.record import Race
+from embexp.racing.rounds import Level
 
 _RESAMPLES = 400  # they give a variance, no percentiles
 

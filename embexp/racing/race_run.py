@@ -21,11 +21,12 @@ from embexp.experiment.plan import RunPlan, plan_run
 from embexp.experiment.rungs import drop
 from embexp.racing.budget import Budget, read_budget
 from embexp.racing.candidates import Candidate, candidates_of
-from embexp.racing.course import Course, Result, Round, Task
+from embexp.racing.course import Course
 from embexp.racing.folder import RACE, race_key
 from embexp.racing.judging import Judge
 from embexp.racing.record import Entrant, Race, new_id, read_race, rules_of, run_folder
 from embexp.racing.report import close_race, race_line
+from embexp.racing.rounds import Result, Round, Task
 from embexp.racing.runner import TaskRunner, examples_read
 from embexp.racing.space import name_of, run_overrides, shown, typed_space
 from embexp.sweep.coordinator import check_engine, forget_workers, run_in_workers

@@ -14,7 +14,7 @@ from embexp.cli.messages import explain
 from embexp.cli.quoting import quoted
 from embexp.config.compose import composed, instantiate
 from embexp.core.claims import held
-from embexp.core.run_context import RunContext
+from embexp.core.run_context import RunContext, only_warnings
 from embexp.core.run_folder import RECORD, is_closed, read_json, readable, write_json
 from embexp.errors import ConfigError, TrackingError, TrainingError
 from embexp.experiment.pausing import measure_of
@@ -22,8 +22,8 @@ from embexp.experiment.plan import RunPlan, plan_run
 from embexp.experiment.resume import resumed
 from embexp.experiment.rungs import finish, train_to
 from embexp.protocols import Tracker
-from embexp.racing.course import Result, Task
 from embexp.racing.record import Entrant, run_folder
+from embexp.racing.rounds import Result, Task
 from embexp.sweep.jobs import Job, Outcome, record_death, take_finished
 from embexp.training.trainer_values import batch_size_of, steps_of
 
@@ -62,9 +62,10 @@ class TaskRunner:
     tasks: Mapping[int, Task] = field(default_factory=dict)
     root = "races"
     _builders: dict[str, Any] = field(default_factory=dict)
+    _warned: set[str] = field(default_factory=set)
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_builders": {}}
+        return vars(self) | {"_builders": {}, "_warned": set()}
 
     def seed_of(self, task: Task) -> int:
         return self.seeds[task.level.seed]
@@ -76,7 +77,7 @@ class TaskRunner:
     def run(self, job: Job) -> Outcome:
         """How the task ended; an error that is not its own is raised."""
         task = self.tasks[job.number]
-        with held(self.folder(job), waits=True):  # a shell without workers may be at it
+        with held(self.folder(job), waits=True), only_warnings(self._warned):  # a shell without workers may be at it
             result = self.result(task) or self._do(task)
         return Outcome(error=result.error) if result.error else Outcome(result.value)
 

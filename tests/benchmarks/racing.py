@@ -1,6 +1,6 @@
 """Races replayed on grids that were trained to the end: what is found for how much, beside what others would find.
 
-    python tests/benchmarks/racing.py make grids --data <folder of public data>    an hour or two; goes on where it ended
+    python tests/benchmarks/racing.py make grids --data <folder of public data>    an hour or two; can be killed
     python tests/benchmarks/racing.py replay grids
 
 A grid is 12 candidates x 5 seeds, all trained to the end, with their scores on dev after a quarter, a half and all of
@@ -24,9 +24,10 @@ import numpy
 from embexp.evaluation.stats.racing import Prior
 from embexp.evaluation.stats.seeds import Cell
 from embexp.racing.budget import Budget
-from embexp.racing.course import Course, Level, Result, Rules, levels_of
+from embexp.racing.course import Course, Rules
 from embexp.racing.judging import Judge
 from embexp.racing.record import Race, read_race
+from embexp.racing.rounds import Level, Result, levels_of
 
 SEEDS, RUNGS, MARGIN = 5, (0.25, 0.5, 1.0), 0.005
 MODELS = ("model=static,minilm_l3", "trainer.learning_rate=1x,3x")
@@ -163,7 +164,8 @@ def _cell(grid: Grid, run: Run, share: float) -> Cell:
     return Cell(numpy.array([run.values[share]]), run.resampled[share], like.examples, True, like.rows)
 
 
-def whole(grid: Grid, order: Order) -> Found:
+def whole(grid: Grid, _: Order) -> Found:
+    """Everything, trained to the end."""
     return Found(max(grid.means, key=grid.means.__getitem__), grid.seconds)
 
 
@@ -242,9 +244,8 @@ def main() -> None:
     for name in GRIDS:
         if given.only in name and (given.folder / name).is_dir():
             grid = read_grid(given.folder / name)
-            print(
-                f"\n{name}: {len(grid.names)} candidates x {SEEDS} seeds, {grid.seconds / 60:.0f} min, {given.replays} replays"
-            )
+            size = f"{len(grid.names)} candidates x {SEEDS} seeds, {grid.seconds / 60:.0f} min"
+            print(f"\n{name}: {size}, {given.replays} replays")
             print("| chosen by | the best | within the margin | loses | of the compute | best dropped |")
             print("|---|---|---|---|---|---|", *compare(grid, given.replays), sep="\n")
 

@@ -6,7 +6,8 @@ import numpy
 
 from embexp.evaluation.stats.seeds import Cell
 from embexp.racing.budget import Budget
-from embexp.racing.course import Course, Level, Result, Rules
+from embexp.racing.course import Course, Rules
+from embexp.racing.rounds import Level, Result
 
 
 class World:

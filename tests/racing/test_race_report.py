@@ -12,9 +12,10 @@ from simulated_races import World, run_race
 from embexp.core.run_folder import RESULT
 from embexp.leaderboards.bottom_line import KEEP, SHIP, WAIT
 from embexp.racing.budget import Budget
-from embexp.racing.course import BETTER, EQUAL, NOTHING, UNDECIDED, UNTOUCHED, Ending, Level, Result, Round, Task
+from embexp.racing.course import BETTER, EQUAL, NOTHING, UNDECIDED, UNTOUCHED, Ending
 from embexp.racing.record import RUNS, Entrant, Race, rules_of
 from embexp.racing.report import close_race, race_line
+from embexp.racing.rounds import Level, Result, Round, Task
 from embexp.reports.pictures.budget_curve import EMPTY, draw_budget_curve
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import NullTracker
@@ -31,11 +32,11 @@ def race_of(means=MEANS, budget=QUARTER, of_untouched=0.55, **ending):
     settings["prior"] = {"seeds": 0.005, "drift": 0.03, "degrees": 12}
     world = World(means, 1, of_untouched, 0.002, 0.0, 200, 0.05, 100, [40] * len(CELLS))
     entrants = [
-        Entrant(number, f"{loss} {model}", (f"loss={loss}", f"model={model}", "dataset=my data.csv"), (), model)
+        Entrant(number, f"{loss} {model}", (f"loss={loss}", f"model={model}", "dataset=my data.csv"), (), model, 1000)
         for number, (loss, model) in enumerate(CELLS)
     ]
     entrants.append(Entrant(-1, "untouched minilm", model="minilm"))
-    rules = rules_of(settings, [model for _, model in CELLS], 1, 1)
+    rules = rules_of(settings, entrants, 1)
     course = run_race(world, rules, budget)
     left_out = ["softmax: it reads classes"]
     metric = "dev/sts/spearman_cosine"
