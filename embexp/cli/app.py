@@ -201,7 +201,7 @@ def _run_through_hydra(task: _Task, config_name: str, rewrite: _Rewrite | None, 
         arguments = [*arguments, *_of_launcher(flags, arguments, config_name)]
         overrides = rewrite(arguments) if rewrite else arguments
         _check_words(flags, overrides, config_name)
-        mixes = config_name in ("config", "tune")
+        mixes = config_name in ("config", "tune", "race")
         sys.argv[1:] = _for_hydra([*flags, *quote_texts(expand_paths(overrides, mixes))], config_name)
         with unmasked():
             hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()
