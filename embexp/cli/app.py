@@ -146,7 +146,7 @@ _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 def _no_place(error: OSError) -> ConfigError:
     """What to type where nothing can be written, such as the folder of a run."""
     expected = "a folder that can be written, on a disk with room: change to one, or name those of paths"
-    fix = " ".join(f"paths.{each}=<folder>" for each in ("runs", "sweeps", "tunings", "evaluations", "cache"))
+    fix = " ".join(f"paths.{each}=<folder>" for each in ("runs", "sweeps", "tunings", "races", "evaluations", "cache"))
     return ConfigError(str(error.strerror), file=error.filename, expected=expected, fix=fix)
 
 
