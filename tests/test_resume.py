@@ -249,7 +249,9 @@ def test_what_may_stay_of_checkpoints_is_checked_first():
 @pytest.mark.slow
 def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
     for typed, message in {
-        ("resume=nosuch",): "Error: resume=nosuch is neither a folder nor the id of a run in runs or sweeps or tunings",
+        (
+            "resume=nosuch",
+        ): "Error: resume=nosuch is neither a folder nor the id of a run in runs or sweeps or tunings or races",
         (
             "resume=run",
             "hydra.run.dir=x",

@@ -51,7 +51,7 @@ class Prior:
     """
 
     seeds: float = 0.005
-    drift: float = 0.03
+    drift: float = 0.05
     degrees: int = 12
 
 
