@@ -58,6 +58,7 @@ class CheckpointCallback(TrainerCallback):
         self.trainer: Any = None  # that it belongs to, once there is one
         self.on_begin: Callable[[], None] = lambda: None  # is called when the training begins
         self.saved_step = self.evaluated_step = 0
+        self.saved_seconds = seconds
         self.is_at_end_of_epoch = False
         self.is_unscheduled = False  # whether the next checkpoint is one of Ctrl-C
         self.start = time.perf_counter() - seconds
@@ -119,7 +120,8 @@ class CheckpointCallback(TrainerCallback):
         save_loss_state(self.loss, model, path)
         if self.is_unscheduled:
             save_unlogged(self.trainer, path)
-        complete(path, seconds := self.seconds)
+        self.saved_seconds = self.seconds
+        complete(path, self.saved_seconds)
         remove_unscheduled(self.folder, before=state.global_step)
         if not self.is_unscheduled:
             rotate(self.folder, self.limit, state.best_global_step or 0)
@@ -128,10 +130,10 @@ class CheckpointCallback(TrainerCallback):
         is_between = _ends_epoch(state) and not self.is_at_end_of_epoch  # an evaluation of the epoch may follow
         if state.global_step < state.max_steps and not is_between:
             raise_interrupt()
-        share = share_done(state.global_step, state.max_steps, seconds, self.most_seconds)
+        share = share_done(state.global_step, state.max_steps, self.saved_seconds, self.most_seconds)
         is_evaluated = self.evaluated_step == state.global_step
         if self.pause and is_evaluated and share < 1 and is_reached(self.pause, share):
-            raise Paused(state.global_step, share, state.best_global_step or 0, seconds)
+            raise Paused(state.global_step, share, state.best_global_step or 0, self.saved_seconds)
 
     def note_saved(self, step: int, max_steps: int) -> None:
         """Say where the training would resume."""

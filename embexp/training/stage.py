@@ -108,7 +108,8 @@ def train_stage(
         with monitor, closing(progress), _suggest_smaller_batches(plan.trainer), spread(trainer):
             state = train_on(trainer, saving, found)
         if pause:
-            raise Paused(state.global_step, 1.0, state.best_global_step or 0, saving.seconds)
+            seconds = saving.saved_seconds if saving.saved_step == state.global_step else saving.seconds
+            raise Paused(state.global_step, 1.0, state.best_global_step or 0, seconds)
         result = _result_of(plan, training, state, saving.seconds, picks)
         save_model(model, result.model_path, merges_adapter)
         result.write()
