@@ -22,7 +22,7 @@ from embexp.experiment.plan import RunPlan
 from embexp.experiment.results import record_results, store
 from embexp.experiment.resume import resume_run, start_run
 from embexp.experiment.scoring import AllScores, Scoring, metrics_of
-from embexp.experiment.stages import adapt, record_params, train, train_to_pause
+from embexp.experiment.stages import adapt, record_params, train_main
 from embexp.experiment.unknown_tokens import UNKNOWN, base_findings, is_stand_in, unknown_tokens
 from embexp.exports.delivery import TrainedModel, make_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
@@ -65,8 +65,7 @@ def execute(
     Args:
         resume: resume the run that the plan's folder holds: finished stages are not trained again, an unfinished
             one resumes from its last complete checkpoint, and the tracker's run is the same.
-        on_evaluate: is called with step and primary metric on dev at each evaluation of the main stage; then the
-            caller shows the run, too.
+        on_evaluate: is called with step and dev score at each evaluation of the main stage; its caller shows the run.
         context: of the run, the one it was planned with (a new one if none is given); its `pause` stops the run.
 
     Raises:
@@ -97,9 +96,7 @@ def execute(
         journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
         for before in plan.stages[:-1]:
             adapt(plan, before, model, journal, scoring, base)
-        if context.pause:
-            train_to_pause(plan, model, journal, scoring, on_evaluate, context.pause)
-        stage = train(plan, plan.stages[-1], model, journal, scoring, on_evaluate)
+        stage = train_main(plan, model, journal, scoring, on_evaluate, context.pause)
         trained = scoring.of_trained(model, -1 if plan.model.merges_adapter else stage.best_step)
         record_results(plan, journal, base, trained, stage, context.costs)
         store(plan, journal, base, trained, stage)

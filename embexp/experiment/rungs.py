@@ -4,7 +4,6 @@ A paused run is open: the tracker shows it as RUNNING, and `resume=<folder>` fin
 metrics as if it had never paused. Nothing is scored on test before that. Whoever calls holds the run's folder.
 """
 
-import logging
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -23,7 +22,6 @@ from embexp.tracking.run_parts import open_parts
 from embexp.training.stages import recorded_stage
 
 __all__ = ["DROPPED_TAG", "Rung", "drop", "finish", "train_to"]
-logger = logging.getLogger(__name__)
 DROPPED_TAG = "embexp.dropped"  # why a run was dropped; empty where it was taken up again
 _DROPPED = "dropped"  # the same in result.json
 
@@ -39,7 +37,8 @@ def train_to(plan: RunPlan, share: float, *, context: RunContext) -> Rung:
 
     Raises:
         ConfigError: there is no dev split or no evaluation on it, or what the run began with has changed.
-        EmbexpError: the training fails.
+        DataError: the finished run's scores on dev are gone.
+        EmbexpError: the run fails; its record says so, and the next call resumes it.
     """
     assert 0 < share <= 1, share
     if rung := read_rung(plan.folder, share) or _finished(plan):
@@ -101,10 +100,8 @@ def _finished(plan: RunPlan) -> Rung | None:
     if not (plan.folder / RECORD).is_file() or status_of(plan.folder) != "FINISHED":
         return None
     check_pausing(plan, 1.0)
-    path, (stage, _) = (
-        plan.folder / EXAMPLES / f"{plan.primary_evaluator}_dev.parquet",
-        recorded_stage(plan.stages[-1].folder),
-    )
+    path = plan.folder / EXAMPLES / f"{plan.primary_evaluator}_dev.parquet"
+    stage, _ = recorded_stage(plan.stages[-1].folder)
     if not path.is_file() or stage is None:
         text = f"The finished run in {plan.folder} has no scores on dev by example, or no record of its training"
         raise DataError(text, file=path, expected="the files as the run wrote them", note="Run its command again")

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from embexp.config.compose import describes
 from embexp.core.environment import environment_tags
@@ -186,21 +186,23 @@ def adapt(
     journal.log_metrics({f"stages/{stage.name}/{key}": value for key, value in found["metrics"].items()})
 
 
-@timed(TRAINING)
-def train_to_pause(
+def train_main(
     plan: RunPlan,
     model: "SentenceTransformer",
     journal: Journal,
     scoring: Scoring,
     on_evaluate: OnEvaluate | None,
-    pause: float,
-) -> NoReturn:
-    """The main stage up to a share of its training, and the files of that rung.
+    pause: float | None,
+) -> StageResult:
+    """The main stage, or a share of its training with the files of that rung.
 
     Raises:
         Paused: the share is done, now or in an earlier process.
     """
-    stage, files = plan.stages[-1], RungFiles(plan, scoring)
+    stage = plan.stages[-1]
+    if pause is None:
+        return train(plan, stage, model, journal, scoring, on_evaluate)
+    files = RungFiles(plan, scoring)
 
     def watch(step: int, value: float) -> None:
         files.keep_best(step, value)

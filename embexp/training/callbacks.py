@@ -133,7 +133,12 @@ class CheckpointCallback(TrainerCallback):
         share = share_done(state.global_step, state.max_steps, self.saved_seconds, self.most_seconds)
         is_evaluated = self.evaluated_step == state.global_step
         if self.pause and is_evaluated and share < 1 and is_reached(self.pause, share):
-            raise Paused(state.global_step, share, state.best_global_step or 0, self.saved_seconds)
+            raise self.paused(state, share)
+
+    def paused(self, state: Any, share: float) -> Paused:
+        """What is raised where the training stops after this share of it."""
+        seconds = self.saved_seconds if self.saved_step == state.global_step else self.seconds
+        return Paused(state.global_step, share, state.best_global_step or 0, seconds)
 
     def note_saved(self, step: int, max_steps: int) -> None:
         """Say where the training would resume."""

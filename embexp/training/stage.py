@@ -91,8 +91,7 @@ def train_stage(
     from embexp.training.processes import together
 
     found, most = last_checkpoint(plan.checkpoints), plan.trainer.get("max_seconds")
-    if pause and found:
-        _raise_if_paused(found, pause, most)
+    _raise_if_paused(found, pause, most)
     set_seed(seed)  # a loss may draw weights of its own, and a resumed run has drawn less before it
     training = training_of(plan, model)
     loss, limit = training.module, plan.trainer.get("save_total_limit")
@@ -108,8 +107,7 @@ def train_stage(
         with monitor, closing(progress), _suggest_smaller_batches(plan.trainer), spread(trainer):
             state = train_on(trainer, saving, found)
         if pause:
-            seconds = saving.saved_seconds if saving.saved_step == state.global_step else saving.seconds
-            raise Paused(state.global_step, 1.0, state.best_global_step or 0, seconds)
+            raise saving.paused(state, 1.0)
         result = _result_of(plan, training, state, saving.seconds, picks)
         save_model(model, result.model_path, merges_adapter)
         result.write()
@@ -117,11 +115,13 @@ def train_stage(
     return result
 
 
-def _raise_if_paused(found: Checkpoint, pause: float, most_seconds: float | None) -> None:
+def _raise_if_paused(found: Checkpoint | None, pause: float | None, most_seconds: float | None) -> None:
     """Raise Paused where a training has come to its pause, with an evaluation there, before this process.
 
     A checkpoint of Ctrl-C may be beyond the pause without one.
     """
+    if found is None or pause is None:
+        return
     share = share_done(found.step, found.max_steps, found.seconds, most_seconds)
     logged = read_json(found.path / "trainer_state.json")["log_history"]
     evaluated = [line["step"] for line in logged if any(key.startswith("eval_") for key in line)]
