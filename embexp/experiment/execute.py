@@ -63,8 +63,7 @@ def execute(
     """Run the plan: score the untouched model, train, score again, compare, and record all of it.
 
     Args:
-        resume: resume the run that the plan's folder holds: finished stages are not trained again, an unfinished
-            one resumes from its last complete checkpoint, and the tracker's run is the same.
+        resume: resume the run in the plan's folder from its last complete checkpoint, as the same run of the tracker.
         on_evaluate: is called with step and dev score at each evaluation of the main stage; its caller shows the run.
         context: of the run, the one it was planned with (a new one if none is given); its `pause` stops the run.
 

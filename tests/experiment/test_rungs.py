@@ -95,9 +95,13 @@ VARIANTS = {
 }
 
 
+IN_SLOW_LANE = "a loss with weights"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "variant", [pytest.param(name, marks=pytest.mark.matrix if "epoch" in name else ()) for name in VARIANTS]
+    "variant",
+    [pytest.param(name, marks=() if name == IN_SLOW_LANE else pytest.mark.matrix) for name in VARIANTS],
 )
 def test_pauses_change_nothing_of_other_runs(variant, workplace):
     overrides = (*QUIET, *VARIANTS[variant])
@@ -121,6 +125,7 @@ def test_a_rung_on_the_disk_is_taken_and_a_smaller_share_needs_no_training(workp
     assert len(folders(plan.stages[-1].checkpoints)) == 2
 
 
+@pytest.mark.slow
 def test_scores_of_a_checkpoint_that_was_lost_are_those_of_no_rung(workplace):
     folder = workplace / "run"
     child = SERVER.Process(target=_killed_before, args=(folder, 1.0, ("complete", "embexp.training.callbacks", 2)))
@@ -141,12 +146,14 @@ def _killed_before(folder, share, moment):
     to(plan_of(folder, *QUIET, *RISING), share)
 
 
+@pytest.mark.slow
 def test_a_run_that_began_without_pauses_is_taken_up(workplace):
     killed(at_step, (4,), workplace / "run", *TINY, *QUIET)
     plan = plan_of(workplace / "run", *QUIET)
     assert_rung(to(plan, 0.5), dev_curve(plan.folder), 3, 1)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_taken_as_it_is(workplace, scored):
     plan = plan_of(workplace / "run", *QUIET)
     result = execute(plan).content
@@ -198,6 +205,7 @@ def runs_in(store):
     return {run.info.run_name: (run.info.status, run.data.tags.get(DROPPED_TAG)) for run in runs}
 
 
+@pytest.mark.slow
 def test_a_dropped_run_may_leave_its_checkpoints(workplace):
     plan = plan_of(workplace / "run", *QUIET)
     first = to(plan, 0.25)
