@@ -159,6 +159,9 @@ class RunContext:
         sweep: the id of the sweep that the run is a job of.
         builders: the data sets that were built so far (see `builder_of`); the runs of a sweep or study share them.
         outer: the context of the run inside of which this one runs.
+        pause: the share of the main stage's training (above 0, at most 1; of its steps, or of `max_seconds` where that
+            limits it) at which the run stops with `Paused`: at the first evaluation with its checkpoint at or after it,
+            or at the end. Nothing is scored on test then. None: the run goes on to its end.
     """
 
     parent: str | None = None
@@ -167,6 +170,7 @@ class RunContext:
     timer: Timer = field(default_factory=Timer)
     costs: Costs = field(default_factory=Costs)
     outer: "RunContext | None" = None
+    pause: float | None = None
 
     def begin_costs(self) -> None:
         """Count costs from here. The system has one peak of memory for all: an outer run notes its own before."""
@@ -324,13 +328,7 @@ _BAR = 100  # columns of a terminal; in fewer there is no bar, for the numbers t
 
 
 def progress_bar(
-    title: str | None,
-    total: int | None,
-    unit: str,
-    initial: int = 0,
-    leave: bool = False,
-    delay: float = 0,
-    **more: Any,
+    title: str | None, total: int | None, unit: str, initial: int = 0, leave: bool = False, **more: Any
 ) -> Any:
     """tqdm's bar on a terminal, where a job of a sweep is only its number; else a line now and then.
 
@@ -345,5 +343,5 @@ def progress_bar(
         more["bar_format"] = "{desc}: {percentage:.0f}% {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
     from tqdm.auto import tqdm
 
-    shown = {"desc": title, "total": total, "unit": unit, "initial": initial, "leave": leave, "delay": delay}
+    shown = {"desc": title, "total": total, "unit": unit, "initial": initial, "leave": leave}
     return tqdm(**shown, disable=not title, **more)

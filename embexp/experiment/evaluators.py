@@ -53,6 +53,15 @@ def guard_nodes(config: _Node) -> _Node:
     return config.get("guard") or {}
 
 
+def ways_to_dev(config: _Node, name: str) -> str:
+    """What to type so that the data of an evaluator have a dev split."""
+    own = config["evaluator"][name].get("dataset")
+    place, ratios = (f"evaluator.{name}.dataset", "[0,1,1]") if own else ("dataset", "[8,1,1]")
+    is_split = "split" in ((own or config["dataset"]).get("steps") or {})
+    ratio = f"{place}.steps.split.ratios={ratios}"
+    return ratio if is_split else f"+step@{place}.steps.split=split {ratio}"
+
+
 def _key_of(name: str, config: _Node) -> str:
     """Where an evaluator stands in the configuration."""
     return f"guard.{name}" if name in guard_nodes(config) else f"evaluator.{name}"

@@ -17,6 +17,7 @@ from embexp.core.run_folder import changes
 from embexp.errors import ConfigError, TrainingError
 from embexp.experiment.datasets import DataBuilder
 from embexp.experiment.fingerprint import code, evaluated_rows, fingerprints, prompts, weights
+from embexp.experiment.pausing import measure_of
 from embexp.experiment.plan import RunPlan, plan_run
 from embexp.sweep.coordinator import check_engine
 from embexp.tracking.journal import Journal
@@ -31,7 +32,7 @@ from embexp.tuning.study import (
     read_study,
     study_key,
 )
-from embexp.tuning.trials import measure_of, run_trials
+from embexp.tuning.trials import run_trials
 from embexp.tuning.workers import StudyProgress, TrialRunner, run_trials_in_workers
 
 logger = logging.getLogger(__name__)
