@@ -96,7 +96,7 @@ def candidates_of(
         if len(kept) == race["max_candidates"] or grid.num_checked == _MOST_CHECKED:
             break
         num_looked_at += 1
-        if own := grid.checked(values):
+        if (own := grid.checked(values)) is not None:
             kept.append((values, own))
     if not kept:
         raise grid.nothing_left()

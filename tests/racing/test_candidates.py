@@ -120,6 +120,14 @@ def test_what_is_typed_takes_the_place_of_the_default_and_what_cannot_be_is_left
     assert "loss=contrastive" not in found[0].overrides
 
 
+def test_a_race_of_one_has_the_names_of_its_loss_and_its_model():
+    typed = ("dataset=ferries.csv", "loss=info_nce", "model=tiny", "trainer.learning_rate=3e-5")
+    names, found, reasons = race(*typed)
+    assert names == ["info_nce tiny"]
+    assert found[0].overrides[2:] == typed[1:]
+    assert reasons == []
+
+
 def test_a_yaml_is_a_space_and_more_combinations_than_wanted_are_counted():
     typed = ("dataset=intents.csv", "race=losses", "model=static_scratch", "race.max_candidates=2")
     names, _, reasons = race(*typed)
