@@ -48,7 +48,7 @@ PLACES = {
     "before the best weights were loaded": ("load_weights", "embexp.training.embedding_training"),
     "before the first stage was judged": ("_record_stage", "embexp.experiment.stages"),
     "before the first stage's child was closed": ("finish", "embexp.tracking.run_parts.NullTracker", 1),
-    "between the stages": ("train", "embexp.experiment.execute"),
+    "between the stages": ("train_main", "embexp.experiment.execute"),
     "in the second stage": ("complete", "embexp.training.callbacks", 4),
     "before the trained model was scored": ("record_results", "embexp.experiment.execute"),
     "before anything was stored": ("store", "embexp.experiment.execute"),
