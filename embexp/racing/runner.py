@@ -112,7 +112,7 @@ class TaskRunner:
         """The task; what an earlier process has trained for it counts as its time, too."""
         own, seed = self.place, self.seed_of(task)
         folder = run_folder(own, task.candidate, seed)
-        context = RunContext(self.parent, builders=self._builders)
+        context = RunContext(self.parent, self.id, self._builders)
         plan = self.plan(task, folder, context)
         if not (folder / RECORD).is_file() and (other := take_finished(plan, self.id)):
             plan, folder = replace(plan, folder=other), other

@@ -47,7 +47,7 @@ def make(folder: Path, data: Path, only: str, more: Sequence[str]) -> None:
             place = folder / name / str(seed)
             if only in name and not (place / "done").is_file():
                 own = [f"hydra.run.dir={place}", f"paths.data={data}", f"seed={seed}", "race.seeds=1", *more]
-                own += [f"race.alpha={NOBODY}", "dataset.reader.max_rows=800", "tracking=none"]
+                own += [f"race.alpha={NOBODY}", "dataset.reader.max_rows=600", "tracking=none"]
                 subprocess.run([sys.executable, "-m", "embexp.race", *overrides, *own], check=True)
                 (place / "done").touch()
 
