@@ -1,7 +1,9 @@
 """Running a race: found or begun, its rounds run below one parent, its winner brought to its end."""
 
 import logging
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from embexp.cli.app import run_command
 from embexp.config.compose import composed, instantiate, resolve
 from embexp.core.claims import held
 from embexp.core.escaping import say
-from embexp.core.run_context import RunContext
+from embexp.core.run_context import RunContext, only_warnings
 from embexp.core.run_folder import RECORD, is_closed
 from embexp.errors import ConfigError, TrainingError, listed
 from embexp.evaluation.stats.verdicts import margin_of, margins_in
@@ -70,7 +72,9 @@ def _begun(config: DictConfig, settings: dict[str, Any], typed: Sequence[str], f
     """A new race."""
     builders: dict[str, DataBuilder] = {}
     candidates, left_out = candidates_of(config, fixed, builders)
-    plans = [_plan_of(each, settings, RunContext(builders=builders)) for each in candidates]
+    with only_warnings(set()):
+        candidates = _with_dev(candidates, settings, builders)
+        plans = [_plan_of(each, settings, builders) for each in candidates]
     measure, own = measure_of(plans[0]), settings["race"]
     entrants = [
         Entrant(each.number, each.name, each.overrides, each.own, _model_of(each), examples_read(plan))
@@ -94,9 +98,27 @@ def _model_of(candidate: Candidate) -> str:
     return shown(own) or "model"
 
 
-def _plan_of(candidate: Candidate, settings: dict[str, Any], context: RunContext) -> RunPlan:
+def _with_dev(
+    candidates: Sequence[Candidate], settings: dict[str, Any], builders: dict[str, DataBuilder]
+) -> list[Candidate]:
+    """The candidates; where data were typed for test alone, half of these are dev, by which candidates are chosen."""
+    plan, typed = _plan_of(candidates[0], settings, builders), candidates[0].overrides
+    of_test = [each for each in typed if _OF_TEST.match(each)]
+    primary = next(each for each in plan.evaluators if each.name == plan.primary_evaluator)
+    if "dev" in primary.splits or not of_test or plan.config.get("dev"):
+        return [*candidates]
+    say("dev        half of what test= names, since no dev= was typed: it chooses, and the other half judges")
+    of_dev = tuple(_OF_TEST.sub(r"\1dev", each) for each in of_test)
+    return [replace(each, overrides=(*each.overrides, *of_dev)) for each in candidates]
+
+
+_OF_TEST = re.compile(r"^([+~]*(?:\w+@)?)test\b")  # test.reader.path=..., +dataset@test=file
+
+
+def _plan_of(candidate: Candidate, settings: dict[str, Any], builders: dict[str, DataBuilder]) -> RunPlan:
     config, choices = composed([*candidate.overrides, f"seed={settings['seed']}"])
-    return plan_run(config, choices, Path(settings["paths"]["races"]) / "not begun", context=context)
+    folder = Path(settings["paths"]["races"]) / "not begun"
+    return plan_run(config, choices, folder, context=RunContext(builders=builders))
 
 
 def _run(
