@@ -174,16 +174,18 @@ def _next(race: Race) -> _Lines:
         if all(course.place(each) >= len(course.levels) for each in open_ones):
             yield "next", "all seeds are trained: more rows of dev, or race.seeds, would decide"
         elif not budget.is_unlimited:
-            yield "next", f"the same command with a larger budget goes on from here, such as {_doubled(race)}"
+            yield "next", f"the same command with a larger budget goes on from here, such as {_larger_budget(race)}"
         else:
             yield "next", "the same command goes on from here"
 
 
-def _doubled(race: Race) -> str:
-    budget = race.budget
+def _larger_budget(race: Race) -> str:
+    """Twice as much; where nothing came to its end at least what one training of each candidate takes."""
+    budget, ended = race.budget, race.ending.status != NOTHING
     if budget.examples is not None:
-        return f"budget={2 * budget.examples}examples"
-    seconds = 2 * budget.seconds
+        return f"budget={max(2 * budget.examples, 0 if ended else sum(race.course.rules.examples))}examples"
+    needed = 0.0 if ended else race.course.spent(budget) + race.course.estimate(seeds=1)
+    seconds = max(2 * budget.seconds, 60 * math.ceil(needed / 60))
     return f"budget={seconds / 60:.0f}m" if seconds % 60 == 0 else f"budget={seconds:g}s"
 
 

@@ -75,12 +75,14 @@ class Course:
     Attributes:
         untouched: numbers of the untouched models, which are below 0.
         reserve: seconds or examples of the budget that the end of the race will take.
+        overhead: seconds so far that belong to no task, such as those of planning.
     """
 
     rules: Rules
     rounds: list[Round] = field(default_factory=list)
     untouched: tuple[int, ...] = ()
     reserve: float = 0.0
+    overhead: float = 0.0
 
     @property
     def candidates(self) -> range:
@@ -117,7 +119,13 @@ class Course:
         """Seconds (of all workers side by side) or examples so far."""
         if budget.examples is not None:
             return float(sum(result.examples for _, _, result in self.done()))
-        return sum(result.seconds for _, _, result in self.done()) / self.rules.workers
+        return self.overhead + sum(result.seconds for _, _, result in self.done()) / self.rules.workers
+
+    def estimate(self, seeds: int | None = None) -> float:
+        """Seconds that it takes to train all candidates with so many seeds (None: all), as trainings so far show."""
+        levels = [level for level in self.levels if seeds is None or level.seed < seeds]
+        costs = [self.cost(each, level, Budget()) for each in self.candidates for level in levels]
+        return sum(costs) / self.rules.workers
 
     def next_round(self, budget: Budget) -> Round | None:
         """What comes next; None where the race has ended."""

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from embexp.experiment.datasets import DataBuilder
 from embexp.experiment.pausing import measure_of
 from embexp.experiment.plan import RunPlan, plan_run
 from embexp.experiment.rungs import drop
-from embexp.racing.budget import Budget, read_budget
+from embexp.racing.budget import read_budget
 from embexp.racing.candidates import Candidate, candidates_of
 from embexp.racing.course import Course
 from embexp.racing.folder import RACE, race_key
@@ -48,7 +49,7 @@ def _race(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[st
     """Run the rounds that the race lacks, below one parent run, and show its end; returns what was found."""
     from hydra.core.hydra_config import HydraConfig
 
-    settings = resolve(config)
+    since, settings = time.perf_counter(), resolve(config)
     budget = read_budget(settings["budget"])
     check_engine(settings["sweep"])
     if config.resume is not None:
@@ -65,7 +66,7 @@ def _race(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[st
             race = _begun(config, settings, typed, fixed)
             race.budget = budget
             race.write(folder)
-        return _run(race, config, settings, fixed, folder)
+        return _run(race, config, settings, fixed, folder, since)
 
 
 def _begun(config: DictConfig, settings: dict[str, Any], typed: Sequence[str], fixed: Sequence[str]) -> Race:
@@ -122,7 +123,7 @@ def _plan_of(candidate: Candidate, settings: dict[str, Any], builders: dict[str,
 
 
 def _run(
-    race: Race, config: DictConfig, settings: dict[str, Any], fixed: Sequence[str], folder: Path
+    race: Race, config: DictConfig, settings: dict[str, Any], fixed: Sequence[str], folder: Path, since: float
 ) -> dict[str, Any]:
     journal = Journal(folder, instantiate(settings["tracking"]), again="the same command")
     with journal.open(settings["name"] or f"race {race.id}", None, race.key):
@@ -132,7 +133,7 @@ def _run(
         entrants = {each.number: each for each in race.candidates}
         runner = TaskRunner(config, race.id, _secrets(fixed), measure, entrants, race.seeds, folder, journal.run_id)
         _say_begin(race)
-        _run_rounds(race, runner, folder, journal)
+        _run_rounds(race, runner, folder, journal, since)
         if race.ending is None or race.ending != race.course.ending():
             race.ending = race.course.ending()
             race.write(folder)
@@ -156,13 +157,18 @@ def _say_begin(race: Race) -> None:
         say(f"not raced: {line}")
 
 
-def _run_rounds(race: Race, runner: TaskRunner, folder: Path, journal: Journal) -> None:
-    """Round after round, until there is none."""
+def _run_rounds(race: Race, runner: TaskRunner, folder: Path, journal: Journal, since: float) -> None:
+    """Round after round, until there is none.
+
+    Args:
+        since: when this process began, by `time.perf_counter`: what it did until now is part of the budget.
+    """
     course = race.course
     course.reserve = _RESERVE * (race.budget.seconds or 0.0)
-    while begun := course.next_round(race.budget):
+    while begun := _next_round(race, since):
         race.write(folder)
         results = _results_of(begun, runner, race)
+        since = time.perf_counter()
         now = {(task.candidate, task.level): results[task.number].scores for task in begun.tasks}
         judge = Judge(race, {key: file for key, file in now.items() if file})
         course.end(begun, results, judge.cells_at)
@@ -173,13 +179,15 @@ def _run_rounds(race: Race, runner: TaskRunner, folder: Path, journal: Journal) 
         _log(race, journal)
 
 
+def _next_round(race: Race, since: float) -> Round | None:
+    race.course.overhead += time.perf_counter() - since
+    return race.course.next_round(race.budget)
+
+
 def _estimate(course: Course) -> str:
     """What the race takes without any loser, as its first trainings show."""
-    trained = [(each, level) for each in course.candidates for level in course.levels]
-    first = sum(course.cost(each, level, Budget()) for each, level in trained if level.seed == 0)
-    every = sum(course.cost(each, level, Budget()) for each, level in trained)
-    texts = [duration(seconds / course.rules.workers) for seconds in (first, every)]
-    return f"estimate: {texts[0]} for one training of each candidate, {texts[1]} with all seeds of all of them"
+    first, every = duration(course.estimate(seeds=1)), duration(course.estimate())
+    return f"estimate: {first} for one training of each candidate, {every} with all seeds of all of them"
 
 
 _RESERVE = 0.05  # of the budget, for the winner's end: it is scored on test

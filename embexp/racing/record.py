@@ -94,6 +94,7 @@ class Race:
                     "prior": asdict(rules.prior),
                 },
                 "rounds": self.course.as_plain(),
+                "overhead": self.course.overhead,
                 "ending": asdict(self.ending) if self.ending else None,
             },
         )
@@ -113,9 +114,9 @@ def read_race(folder: Path, workers: int = 1) -> Race:
     untouched = tuple(each.number for each in entrants if each.number < 0)
     rules = rules_of(plain["rules"], entrants, workers)
     ending = plain["ending"] and Ending(**{**plain["ending"], "rivals": tuple(plain["ending"]["rivals"])})
-    budget, course = Budget(**plain["budget"]), Course(rules, rounds_from(plain["rounds"]), untouched)
+    course = Course(rules, rounds_from(plain["rounds"]), untouched, overhead=plain["overhead"])
     own = [plain[key] for key in ("id", "key", "overrides", "metric", "rows")]
-    return Race(*own, entrants, plain["left_out"], plain["seeds"], budget, course, ending)
+    return Race(*own, entrants, plain["left_out"], plain["seeds"], Budget(**plain["budget"]), course, ending)
 
 
 def rules_of(settings: Mapping[str, Any], entrants: Sequence[Entrant], workers: int) -> Rules:

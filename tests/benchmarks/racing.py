@@ -30,11 +30,12 @@ from embexp.racing.record import Race, read_race
 from embexp.racing.rounds import Level, Result, levels_of
 
 SEEDS, RUNGS, MARGIN = 5, (0.25, 0.5, 1.0), 0.005
-MODELS = ("model=static,minilm_l3", "trainer.learning_rate=1x,3x")
+BOTH = ("model=static,minilm_l3", "trainer.learning_rate=1x,3x")
+STATIC = ("model=static", "trainer.learning_rate=1x,3x,0.3x,10x")
 GRIDS = {
-    "stsb": ("dataset=stsb", "loss=cosent,angle,cosine", *MODELS),
-    "nli": ("dataset=nli_triplets", "test=stsb", "loss=mnrl,triplet,batch_hard", *MODELS),
-    "qqp": ("dataset=qqp", "loss=mnrl,online_contrastive,cosent", *MODELS),
+    "stsb": ("dataset=stsb", "loss=cosent,angle,cosine", *BOTH),
+    "nli": ("dataset=nli_triplets", "test=stsb", "loss=mnrl,triplet,info_nce", *STATIC),
+    "qqp": ("dataset=qqp", "loss=mnrl,online_contrastive,cosent", *STATIC),
 }
 NOBODY = 1e-12  # an error that is so small that no candidate is dropped
 UNLIMITED = Budget()
