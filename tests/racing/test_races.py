@@ -118,10 +118,19 @@ def test_a_finished_run_of_the_same_configuration_is_taken(workplace):
 
 
 def test_a_candidate_that_fails_is_out_with_its_error(workplace):
-    code, text = run_typed(
-        workplace, *RACE[:-1], "trainer.learning_rate=0.001,99", "hydra.run.dir=it", "loss=mnrl,cosent"
+    own = (
+        "loss=mnrl",
+        "loss.scale=20,1e39",
+        "race.learning_rates=[1x]",
+        "race.rungs=[1]",
+        "race.seeds=1",
+        "hydra.run.dir=it",
     )
+    code, text = run_typed(workplace, "race", *TINY, *SHORT, *own)
     assert code == 0, text
     race = read_json(workplace / "it/race.json")
-    assert "bottom line" in text
-    assert race["ending"]["winner"] is not None
+    failed = [why for each in race["rounds"] for why in each["dropped"].values() if "Error" in why]
+    assert len(failed) == 1
+    assert failed[0].startswith("TrainingError: The loss is nan at step 1")
+    assert race["ending"]["winner"] == 0
+    assert "failed" in text.partition("bottom line")[0]
