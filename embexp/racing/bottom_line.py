@@ -154,7 +154,10 @@ def _on_test(winner: Standing, cell: LeaderboardCell, decision: str) -> _Lines:
     if split == "test":
         yield "note", "the race has not looked at test; the values on dev picked the best one and flatter it"
     else:
-        yield "note", "there is no test split: dev picked the best one and flatters it; test=<file> would judge it"
+        yield (
+            "note",
+            "there is no test split: dev picked the best one and flatters it; test=<file> would scores_of_race it",
+        )
     if cell.lacks_seeds:
         yield "note", "one seed: this is about this model, not about what another seed would give"
     if decision == WAIT and kind_of(cell.verdict) == IS_BETTER:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
-from embexp.evaluation.stats.racing import NOT_BETTER, WORSE, Look, Prior, look_at, noise_of, with_seeds
+from embexp.evaluation.stats.racing import NOT_BETTER, Look, Prior, look_at, noise_of, with_seeds
 from embexp.evaluation.stats.seeds import Cell
 from embexp.racing.budget import Budget
 from embexp.racing.rounds import Level, Result, Round, Task
@@ -28,6 +28,7 @@ class Rules:
         rivals: how many others each candidate has, untouched models among them.
         models: the base model of each candidate, by its number: an example costs all of one about the same.
         examples: that a whole training of each candidate reads.
+        seconds: that a whole training of each may take at most; None: no limit.
     """
 
     levels: tuple[Level, ...]
@@ -37,6 +38,7 @@ class Rules:
     prior: Prior
     models: Sequence[str]
     examples: Sequence[int]
+    seconds: Sequence[float | None]
     workers: int = 1
 
     @property
@@ -53,9 +55,10 @@ class Ending:
     """How a race ended.
 
     Attributes:
-        status: BETTER: each other candidate is worse than the winner, and so are the untouched models; EQUAL: none is
-            better than it by the margin; UNDECIDED: budget or seeds came to an end before that; UNTOUCHED: no candidate
-            is better than an untouched model by the margin; NOTHING: no training came to its end.
+        status: BETTER: each other candidate is worse than the winner, and so are the untouched models; EQUAL: each was
+            worse than the one that led, or not ahead of it by the margin; UNDECIDED: budget or seeds came to an end
+            before that; UNTOUCHED: no candidate is better than an untouched model by the margin; NOTHING: no training
+            came to its end.
         winner: its number; the best trained candidate where an untouched model has won, if there is one.
         rivals: who may be better than the winner by the margin.
     """
@@ -74,24 +77,29 @@ class Course:
 
     Attributes:
         untouched: numbers of the untouched models, which are below 0.
-        reserve: seconds or examples of the budget that the end of the race will take.
-        overhead: seconds so far that belong to no task, such as those of planning.
+        elapsed: seconds of the clock while the race went on, in whatever process.
     """
 
     rules: Rules
     rounds: list[Round] = field(default_factory=list)
     untouched: tuple[int, ...] = ()
-    reserve: float = 0.0
-    overhead: float = 0.0
+    elapsed: float = 0.0
 
     @property
     def candidates(self) -> range:
         return range(len(self.rules.models))
 
     @property
+    def failed(self) -> dict[int, str]:
+        """Whose training ended with an error, and with which."""
+        return {task.candidate: result.error for _, task, result in self.done() if result.error and not task.is_finish}
+
+    @property
     def dropped(self) -> dict[int, str]:
-        """Who is out, and why."""
-        return {number: why for each in self.rounds for number, why in each.dropped.items()}
+        """Who is out, and why; whom one has beaten that failed later is not."""
+        failed = self.failed
+        beaten = (each.dropped for each in self.rounds if each.leader not in failed)
+        return {number: why for each in beaten for number, why in each.items()} | failed
 
     @property
     def left(self) -> list[int]:
@@ -116,10 +124,10 @@ class Course:
         ]
 
     def spent(self, budget: Budget) -> float:
-        """Seconds (of all workers side by side) or examples so far."""
+        """Seconds of the clock, or examples, so far."""
         if budget.examples is not None:
             return float(sum(result.examples for _, _, result in self.done()))
-        return self.overhead + sum(result.seconds for _, _, result in self.done()) / self.rules.workers
+        return self.elapsed
 
     def estimate(self, seeds: int | None = None) -> float:
         """Seconds that it takes to train all candidates with so many seeds (None: all), as trainings so far show."""
@@ -131,37 +139,48 @@ class Course:
         """What comes next; None where the race has ended."""
         if self.rounds and not self.rounds[-1].has_ended:
             return self.rounds[-1]
-        if not (racing := self._racing()):
-            return None
-        place = min(map(self.place, racing))
-        level, chosen = self.levels[place], [each for each in racing if self.place(each) == place]
-        if pilots := self._pilots(chosen) if not self._is_priced(chosen) else []:
-            return self._begin(Round(level, self._tasks(pilots, level), is_pilot=True))
-        affordable = self._affordable(chosen, place, budget)
-        waiting = tuple(each for each in chosen if each not in affordable)
-        if not affordable:
-            return None
-        return self._begin(Round(level, self._tasks(affordable, level), waiting=waiting))
+        racing, waiting = self._racing(), []
+        for place in sorted({self.place(each) for each in racing}):
+            level, chosen = self.levels[place], [each for each in racing if self.place(each) == place]
+            if pilots := self._pilots(chosen, budget) if place == 0 else []:
+                return self._begin(Round(level, self._tasks(pilots, level), is_pilot=True))
+            affordable = self._affordable(chosen, place, budget)
+            waiting += [each for each in chosen if each not in affordable]
+            if affordable:
+                return self._begin(Round(level, self._tasks(affordable, level), waiting=tuple(waiting)))
+        return None
 
     def _racing(self) -> list[int]:
-        """Who may still be trained further: all that are left until one is, or until all have had all seeds."""
-        left = [each for each in self.left if each not in self._set_aside()]
-        finished = [each for each in left if self.place(each) >= self._full]
-        is_decided = len(self.left) == 1 and bool(finished)
-        return [] if is_decided else [each for each in left if self.place(each) < len(self.levels)]
+        """Who may still be trained further: all that are left, until one is that no untouched model may beat."""
+        left = self.left
+        if len(left) == 1 and self.place(left[0]) >= self._full and not self._ahead():
+            return []
+        aside = {number for each in self.rounds for number in each.waiting}
+        return [each for each in left if each not in aside and self.place(each) < len(self.levels)]
+
+    def _ahead(self) -> list[int]:
+        """The untouched models that may be better by the margin than the one that leads at the end of its training."""
+        leads = self._final_leads()
+        return [each for each in self.untouched if each not in leads or leads[each][2] >= self.rules.margin]
+
+    def _final_leads(self) -> Mapping[int, tuple[float, float, float]]:
+        looks = [each for each in self.rounds if each.leader is not None and each.level.share == 1]
+        return looks[-1].leads if looks else {}
 
     @property
     def _full(self) -> int:
         """How many levels a candidate has reached that was trained to the end once."""
         return next(place for place, level in enumerate(self.levels, 1) if level.share == 1)
 
-    def _set_aside(self) -> set[int]:
-        return {number for each in self.rounds for number in each.waiting}
-
     def raise_budget(self) -> None:
         """Let those go on that the budget had not reached."""
         for each in self.rounds:
             each.waiting = ()
+
+    def forget_failures(self) -> None:
+        """Let those be tried again whose training, or whose end, came to an error."""
+        for each in self.rounds:
+            each.results = {number: result for number, result in each.results.items() if not result.error}
 
     def _begin(self, begun: Round) -> Round:
         self.rounds.append(begun)
@@ -171,33 +190,59 @@ class Course:
         first = sum(len(each.tasks) for each in self.rounds)
         return tuple(Task(first + place, each, level, is_finish) for place, each in enumerate(candidates))
 
-    def finishing(self, candidate: int) -> Round:
-        """The last round: all runs of a candidate come to their end."""
-        levels = [level for level in self.levels[: self.place(candidate)] if level.share == 1]
+    def finishing(self, candidate: int) -> Round | None:
+        """The last round, in which runs of a candidate come to their end; None where all of them have."""
+        wanted = [level for level in self.levels[: self.place(candidate)] if level.share == 1]
+        ended = {
+            task.level
+            for _, task, result in self.done()
+            if task.is_finish and task.candidate == candidate and not result.error
+        }
+        missing = [level for level in wanted if level not in ended]
+        if not missing:
+            return None
         first = sum(len(each.tasks) for each in self.rounds)
-        tasks = tuple(Task(first + place, candidate, level, is_finish=True) for place, level in enumerate(levels))
-        return self._begin(Round(levels[-1], tasks))
+        tasks = tuple(Task(first + place, candidate, level, is_finish=True) for place, level in enumerate(missing))
+        return self._begin(Round(missing[-1], tasks))
 
-    def _pilots(self, candidates: Sequence[int]) -> list[int]:
-        """The first candidate of each base model, whose training shows what it costs."""
+    def _pilots(self, candidates: Sequence[int], budget: Budget) -> list[int]:
+        """The first candidate of each base model whose price is not known yet, where prices are not in examples.
+
+        With a budget they begin as many at a time as there are workers, and no more of them once half of it is spent.
+        """
+        known = {self.rules.models[task.candidate] for task, _ in self._priced()}
         first = {self.rules.models[each]: each for each in reversed(candidates)}
-        return sorted(first.values())
+        pilots = sorted(each for model, each in first.items() if model not in known)
+        if budget.examples is not None or (budget.seconds and self.spent(budget) > budget.seconds / 2):
+            return []
+        return pilots[: self.rules.workers] if budget.seconds else pilots
 
-    def _is_priced(self, candidates: Sequence[int]) -> bool:
-        known = {self.rules.models[task.candidate] for _, task, _ in self.done()}
-        return all(self.rules.models[each] in known for each in candidates)
+    def _priced(self) -> list[tuple[Task, Result]]:
+        """The tasks that show what training costs."""
+        return [(task, result) for _, task, result in self.done() if result.examples and not task.is_finish]
 
     def cost(self, candidate: int, level: Level, budget: Budget) -> float:
         """What it takes to bring a candidate to a level from the one before, by what it, or its model, took so far."""
         examples = self.rules.examples[candidate] * self.width(level)
         if budget.examples is not None:
             return examples
-        done = [(task.candidate, result) for _, task, result in self.done() if not task.is_finish and not result.error]
-        of_model = [each for each in done if self.rules.models[each[0]] == self.rules.models[candidate]]
-        known = [result for other, result in of_model if other == candidate] or [
-            result for _, result in of_model or done
-        ]
-        return examples * sum(result.seconds for result in known) / max(1, sum(result.examples for result in known))
+        done, model = self._priced(), self.rules.models[candidate]
+        of_model = [(task, result) for task, result in done if self.rules.models[task.candidate] == model]
+        known = [each for each in of_model if each[0].candidate == candidate] or of_model or done
+        price = sum(result.seconds for _, result in known) / max(1, sum(result.examples for _, result in known))
+        most = self.rules.seconds[candidate]
+        return examples * price if most is None else min(examples * price, most * self.width(level))
+
+    def _reserve(self, budget: Budget) -> float:
+        """Seconds that the end will take: every run of the winner is loaded, and scored on test.
+
+        Of each twice what a task takes beside its training, on average.
+        """
+        done = self._priced()
+        if budget.examples is not None or not done:
+            return 0.0
+        beside = sum(max(0.0, result.seconds - result.trained) for _, result in done) / len(done)
+        return 2 * beside * (1 + max(task.level.seed for task, _ in done))
 
     def width(self, level: Level) -> float:
         """How much of a training lies between a level and the one before it."""
@@ -208,18 +253,17 @@ class Course:
     def _affordable(self, candidates: Sequence[int], place: int, budget: Budget) -> list[int]:
         """As many candidates, the best first, as the budget can train to this level, half of them to each later one.
 
-        Without a budget these are all. Of further seeds at least two candidates have to be affordable: the seeds of one
-        alone decide nothing.
+        Without a budget these are all. Another seed of one alone decides nothing while others are left that lack it.
         """
         if budget.is_unlimited:
             return [*candidates]
-        rest = budget.size - self.spent(budget) - self.reserve
-        order = sorted(candidates, key=self._rank)
-        least = 1 if place < self._full else 2
-        for number in range(len(order), least - 1, -1):
-            if self._price(order[:number], place, budget) <= rest:
-                return sorted(order[:number])
-        return []
+        rest, found = budget.size - self.spent(budget) - self._reserve(budget), []
+        for each in sorted(candidates, key=self._rank):
+            if self._price([*found, each], place, budget) <= rest:
+                found.append(each)
+        lacking = [each for each in self.left if self.place(each) <= place]
+        is_alone = place >= self._full and len(found) == 1 and len(lacking) == len(self.left) > 1
+        return [] if is_alone else sorted(found)
 
     def _price(self, order: Sequence[int], place: int, budget: Budget) -> float:
         total, last = 0.0, max(place + 1, self._full)
@@ -244,60 +288,42 @@ class Course:
             cells_at: reads the scores of candidates and of untouched models.
         """
         ended.results = dict(results)
-        ended.has_ended = True
-        ended.dropped = {
-            task.candidate: results[task.number].error for task in ended.tasks if results[task.number].error
-        }
-        if ended.is_pilot or any(task.is_finish for task in ended.tasks):
+        ended.has_ended, ended.elapsed = True, self.elapsed
+        lacking = [each for each in self.left if self.place(each) <= self.levels.index(ended.level)]
+        if (ended.is_pilot and lacking) or any(task.is_finish for task in ended.tasks):
             return
-        place = self.levels.index(ended.level)
-        there = [each for each in self.left if self.place(each) > place]
-        look = self._look(ended.level, there, cells_at)
+        look = self._look(ended.level, cells_at)
         if look is None:
             return
         ended.leader = look.leader
         ended.leads = {number: (lead.value, lead.low, lead.high) for number, lead in look.leads.items()}
-        ended.dropped |= look.dropped
+        ended.dropped = dict(look.dropped)
 
-    def _look(self, level: Level, there: Sequence[int], cells_at: CellsAt) -> Look | None:
-        if len(there) + len(self.untouched) < 2 or not there:
+    def _look(self, level: Level, cells_at: CellsAt) -> Look | None:
+        """Compare who has reached a level; before the end of the training only those that have come to just there."""
+        place, is_end = self.levels.index(level), level.share == 1
+        further = {task.candidate for _, task, result in self.done() if result.is_taken and task.level.seed == 0}
+        there = [each for each in self.left if self.place(each) > place and (is_end or each not in further)]
+        others = self.untouched if is_end else ()
+        if len(there) + len(others) < 2 or not there:
             return None
-        runs = cells_at(level, [*there, *self.untouched])
+        runs = cells_at(level, [*there, *others])
         cells = {number: with_seeds(several) for number, several in runs.items()}
-        finished = [cell for number, cell in cells.items() if number >= 0] if level.share == 1 else []
-        noise = noise_of(self.rules.prior, finished, self._gains())
+        noise = noise_of(self.rules.prior, [cell for number, cell in cells.items() if number >= 0] if is_end else [])
         return look_at(cells, noise, level.share, self.rules.margin, self.rules.error, self.untouched)
 
-    def _gains(self) -> dict[float, list[float]]:
-        """What candidates have gained from each rung to the end of their first training."""
-        values: dict[int, dict[float, float]] = {}
-        for _, task, result in self.done():
-            if task.level.seed == 0 and not math.isnan(result.value):
-                values.setdefault(task.candidate, {})[task.level.share] = result.value
-        finished = [each for each in values.values() if 1 in each]
-        return {
-            level.share: [each[1] - each[level.share] for each in finished if level.share in each]
-            for level in self.levels
-            if level.share < 1
-        }
-
-    def ending(self) -> "Ending":
+    def ending(self) -> Ending:
         """How the race has ended."""
         trained = self._final_values()
-        left = [each for each in self.left if each in trained]
-        among = left or ([*trained] if not self.left else [])
+        among = [each for each in self.left if each in trained] or ([*trained] if not self.left else [])
         winner = max(among, key=lambda each: (trained[each], -each), default=None)
         if not self.left:
-            failed = all(why not in (WORSE, NOT_BETTER) for why in self.dropped.values())
-            return Ending(NOTHING if failed else UNTOUCHED, winner)
+            return Ending(NOTHING if {*self.candidates} == {*self.failed} else UNTOUCHED, winner)
         if winner is None:
             return Ending(NOTHING, None, tuple(self.left))
-        looks = [each for each in self.rounds if each.leader is not None and each.level.share == 1]
-        leads = looks[-1].leads if looks else {}
-        ahead = [each for each in self.untouched if each not in leads or leads[each][2] >= self.rules.margin]
-        rivals = (*(each for each in self.left if each != winner), *ahead)
-        if rivals:
+        if rivals := (*(each for each in self.left if each != winner), *self._ahead()):
             return Ending(UNDECIDED, winner, rivals)
+        leads = self._final_leads()
         equal = NOT_BETTER in self.dropped.values() or any(leads[each][2] >= 0 for each in self.untouched)
         return Ending(EQUAL if equal else BETTER, winner)
 

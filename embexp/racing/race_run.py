@@ -1,37 +1,31 @@
 """Running a race: found or begun, its rounds run below one parent, its winner brought to its end."""
 
 import logging
-import re
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from embexp.cli.app import run_command
-from embexp.config.compose import composed, instantiate, resolve
+from embexp.config.compose import instantiate, resolve
 from embexp.core.claims import held
 from embexp.core.escaping import say
-from embexp.core.run_context import RunContext, only_warnings
-from embexp.core.run_folder import RECORD, is_closed
-from embexp.errors import ConfigError, TrainingError, listed
-from embexp.evaluation.stats.verdicts import margin_of, margins_in
-from embexp.experiment.datasets import DataBuilder
-from embexp.experiment.pausing import measure_of
-from embexp.experiment.plan import RunPlan, plan_run
+from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json
+from embexp.errors import ConfigError, LeftToWorkers, TrainingError, listed
 from embexp.experiment.rungs import drop
+from embexp.racing.beginning import begin_race, check_goes_on
 from embexp.racing.budget import read_budget
-from embexp.racing.candidates import Candidate, candidates_of
 from embexp.racing.course import Course
-from embexp.racing.folder import RACE, race_key
-from embexp.racing.judging import Judge
-from embexp.racing.record import Entrant, Race, new_id, read_race, rules_of, run_folder
+from embexp.racing.folder import RACE
+from embexp.racing.record import Race, read_race, run_folder
 from embexp.racing.report import close_race, race_line
 from embexp.racing.rounds import Result, Round, Task
-from embexp.racing.runner import TaskRunner, examples_read
-from embexp.racing.space import name_of, run_overrides, shown, typed_space
+from embexp.racing.runner import TaskRunner
+from embexp.racing.scores import RaceScores
+from embexp.racing.space import run_overrides, typed_space
 from embexp.sweep.coordinator import check_engine, forget_workers, run_in_workers
 from embexp.sweep.jobs import Job
 from embexp.sweep.progress import Progress, duration
@@ -59,95 +53,60 @@ def _race(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[st
     with held(folder, "race"):
         if (folder / RACE).is_file():
             race = read_race(folder, settings["sweep"]["workers"])
+            check_goes_on(race, settings, typed, fixed, folder)
+            race.course.forget_failures()
             if race.budget != budget:
                 race.budget = budget
                 race.course.raise_budget()
         else:
-            race = _begun(config, settings, typed, fixed)
-            race.budget = budget
-            race.write(folder)
-        return _run(race, config, settings, fixed, folder, since)
+            race = begin_race(config, settings, typed, fixed, budget)
+        return _run(race, config, settings, fixed, _Clock(race, folder, since))
 
 
-def _begun(config: DictConfig, settings: dict[str, Any], typed: Sequence[str], fixed: Sequence[str]) -> Race:
-    """A new race."""
-    builders: dict[str, DataBuilder] = {}
-    candidates, left_out = candidates_of(config, fixed, builders)
-    with only_warnings(set()):
-        candidates = _with_dev(candidates, settings, builders)
-        plans = [_plan_of(each, settings, builders) for each in candidates]
-    measure, own = measure_of(plans[0]), settings["race"]
-    entrants = [
-        Entrant(each.number, each.name, each.overrides, each.own, _model_of(each), examples_read(plan))
-        for each, plan in zip(candidates, plans, strict=True)
-    ]
-    models = dict.fromkeys(each.model for each in entrants)
-    untouched = [Entrant(-1 - place, f"untouched {model}", model=model) for place, model in enumerate(models)]
-    of_race = {key: own[key] for key in ("rungs", "seeds", "alpha", "prior")}
-    of_race["margin"] = margin_of(plans[0].primary_metric, margins_in(settings))
-    rules = rules_of(of_race, [*entrants, *untouched], settings["sweep"]["workers"])
-    course = Course(rules, untouched=tuple(each.number for each in untouched))
-    seeds = [settings["seed"] + place for place in range(own["seeds"])]
-    measured = measure["metric"], measure["rows"]
-    every, budget = [*entrants, *untouched], read_budget(settings["budget"])
-    return Race(new_id(), race_key(typed), [*typed], *measured, every, left_out, seeds, budget, course)
+@dataclass
+class _Clock:
+    """Counts the time of a race, and keeps it in its record.
 
+    Attributes:
+        since: when it was counted last, by `time.perf_counter`.
+    """
 
-def _model_of(candidate: Candidate) -> str:
-    """What the base model of a candidate is called."""
-    own = [each for each in candidate.model if not name_of(each).startswith("model.adapter")]
-    return shown(own) or "model"
+    race: Race
+    folder: Path
+    since: float
 
-
-def _with_dev(
-    candidates: Sequence[Candidate], settings: dict[str, Any], builders: dict[str, DataBuilder]
-) -> list[Candidate]:
-    """The candidates; where data were typed for test alone, half of these are dev, by which candidates are chosen."""
-    plan, typed = _plan_of(candidates[0], settings, builders), candidates[0].overrides
-    of_test = [each for each in typed if _OF_TEST.match(each)]
-    primary = next(each for each in plan.evaluators if each.name == plan.primary_evaluator)
-    if "dev" in primary.splits or not of_test or plan.config.get("dev"):
-        return [*candidates]
-    say("dev        half of what test= names, since no dev= was typed: it chooses, and the other half judges")
-    of_dev = tuple(_OF_TEST.sub(r"\1dev", each) for each in of_test)
-    return [replace(each, overrides=(*each.overrides, *of_dev)) for each in candidates]
-
-
-_OF_TEST = re.compile(r"^([+~]*(?:\w+@)?)test\b")  # test.reader.path=..., +dataset@test=file
-
-
-def _plan_of(candidate: Candidate, settings: dict[str, Any], builders: dict[str, DataBuilder]) -> RunPlan:
-    config, choices = composed([*candidate.overrides, f"seed={settings['seed']}"])
-    folder = Path(settings["paths"]["races"]) / "not begun"
-    return plan_run(config, choices, folder, context=RunContext(builders=builders))
+    def keep(self) -> None:
+        """Write the record, with all the time until now."""
+        now = time.perf_counter()
+        self.race.course.elapsed += now - self.since
+        self.since = now
+        self.race.write(self.folder)
 
 
 def _run(
-    race: Race, config: DictConfig, settings: dict[str, Any], fixed: Sequence[str], folder: Path, since: float
+    race: Race, config: DictConfig, settings: dict[str, Any], fixed: Sequence[str], clock: _Clock
 ) -> dict[str, Any]:
+    folder = clock.folder
     journal = Journal(folder, instantiate(settings["tracking"]), again="the same command")
     with journal.open(settings["name"] or f"race {race.id}", None, race.key):
         journal.log_tags({"embexp.race": race.id})
         journal.log_params({"candidates": len(race.candidates), "budget": str(race.budget), "metric": race.metric})
         measure = {"metric": race.metric, "rows": race.rows}
         entrants = {each.number: each for each in race.candidates}
-        runner = TaskRunner(config, race.id, _secrets(fixed), measure, entrants, race.seeds, folder, journal.run_id)
+        runner = TaskRunner(config, race.id, fixed, measure, entrants, race.seeds, folder, journal.run_id)
         _say_begin(race)
-        _run_rounds(race, runner, folder, journal, since)
-        if race.ending is None or race.ending != race.course.ending():
-            race.ending = race.course.ending()
-            race.write(folder)
-        _finish_winner(race, runner)
-        _leave_others(race, runner, folder)
-        found = close_race(race, folder, journal, Judge(race, {}).untouched())
-        if all(result.error for _, _, result in race.course.done()):
+        clock.keep()
+        _run_rounds(race, runner, clock, journal)
+        race.ending = race.course.ending()
+        clock.keep()
+        _finish_winner(race, runner, clock)
+        for candidate in race.course.candidates:
+            if candidate != race.ending.winner:
+                _drop(race, runner, candidate)
+        found = close_race(race, folder, journal, RaceScores(race, {}).untouched())
+        if {*race.course.failed} == {*race.course.candidates}:
             raise TrainingError(f"All {len(race.candidates)} candidates failed: see their messages above.")
         return found
-
-
-def _secrets(fixed: Sequence[str]) -> list[str]:
-    """What a run that has begun needs once more: no password of the store is recorded."""
-    return [each for each in fixed if each.startswith("tracking.uri=")]
 
 
 def _say_begin(race: Race) -> None:
@@ -157,31 +116,23 @@ def _say_begin(race: Race) -> None:
         say(f"not raced: {line}")
 
 
-def _run_rounds(race: Race, runner: TaskRunner, folder: Path, journal: Journal, since: float) -> None:
-    """Round after round, until there is none.
-
-    Args:
-        since: when this process began, by `time.perf_counter`: what it did until now is part of the budget.
-    """
+def _run_rounds(race: Race, runner: TaskRunner, clock: _Clock, journal: Journal) -> None:
+    """Round after round, until there is none."""
     course = race.course
-    course.reserve = _RESERVE * (race.budget.seconds or 0.0)
-    while begun := _next_round(race, since):
-        race.write(folder)
-        results = _results_of(begun, runner, race)
-        since = time.perf_counter()
+    while begun := course.next_round(race.budget):
+        clock.keep()
+        results = _results_of(begun, runner, clock)
         now = {(task.candidate, task.level): results[task.number].scores for task in begun.tasks}
-        judge = Judge(race, {key: file for key, file in now.items() if file})
-        course.end(begun, results, judge.cells_at)
-        race.write(folder)
-        for candidate, why in begun.dropped.items():
-            _drop(race, runner, folder, candidate, f"dropped: {why}")
+        scores = RaceScores(race, {key: file for key, file in now.items() if file})
+        if there := [candidate for candidate, level in scores.new if level == begun.level]:
+            scores.cells_at(begun.level, there)  # refuses a metric without values of single examples at once
+        clock.keep()
+        course.end(begun, results, scores.cells_at)
+        clock.keep()
+        for candidate in begun.dropped:
+            _drop(race, runner, candidate)
         say(_estimate(course) if begun.is_pilot else race_line(race))
         _log(race, journal)
-
-
-def _next_round(race: Race, since: float) -> Round | None:
-    race.course.overhead += time.perf_counter() - since
-    return race.course.next_round(race.budget)
 
 
 def _estimate(course: Course) -> str:
@@ -190,18 +141,31 @@ def _estimate(course: Course) -> str:
     return f"estimate: {first} for one training of each candidate, {every} with all seeds of all of them"
 
 
-_RESERVE = 0.05  # of the budget, for the winner's end: it is scored on test
+def _results_of(begun: Round, runner: TaskRunner, clock: _Clock) -> dict[int, Result]:
+    """Have all tasks of a round done, in this process or by workers.
 
-
-def _results_of(begun: Round, runner: TaskRunner, race: Race) -> dict[int, Result]:
-    """Have all tasks of a round done, in this process or by workers."""
+    Raises:
+        TrainingError: some could not be brought to an end, not by their own fault.
+        LeftToWorkers: the workers go on without this process.
+    """
+    race = clock.race
     runner.tasks = {task.number: task for each in race.course.rounds for task in each.tasks}
     jobs = [Job(task.number, ()) for task in begun.tasks if runner.result(task) is None]
     names = {task.number: f"{race.named(task.candidate).name} {_goal(task, race)}" for task in begun.tasks}
     workers = min(runner.config.sweep.workers, len(jobs))
-    progress = Progress({job.number: names[job.number] for job in jobs}, workers, logger.info)
+
+    def tell(line: str) -> None:
+        logger.info("%s", line)
+        clock.keep()
+
+    progress = Progress({job.number: names[job.number] for job in jobs}, workers, tell)
     if workers:
-        run_in_workers(runner, jobs, workers, progress)
+        try:
+            run_in_workers(runner, jobs, workers, progress)
+        except LeftToWorkers:
+            say(f"The workers of the race in {runner.place} go on, and the last one types this command again.")
+            say("To wait for them type it yourself, to end them the same with sweep.engine.then=cancel.")
+            raise
     else:
         forget_workers(runner.place)
         for job in jobs:
@@ -216,6 +180,7 @@ def _results_of(begun: Round, runner: TaskRunner, race: Race) -> dict[int, Resul
 def _goal(task: Task, race: Race) -> str:
     """What a task is to come to, for its line.
 
+    >>> from embexp.racing.rounds import Level
     >>> _goal(Task(0, 0, Level(0, 0.25)), None), _goal(Task(0, 0, Level(1, 1)), None)
     ('to 25 % of its training', 'with seed 2 of the race')
     """
@@ -226,35 +191,32 @@ def _goal(task: Task, race: Race) -> str:
     return f"to {100 * task.level.share:g} % of its training"
 
 
-def _drop(race: Race, runner: TaskRunner, folder: Path, candidate: int, why: str) -> None:
-    """Close the runs of a candidate that are not finished."""
+def _drop(race: Race, runner: TaskRunner, candidate: int) -> None:
+    """Close the runs of a candidate that are open: for good, or until a larger budget lets it go on."""
+    why = race.course.dropped.get(candidate)
     for seed in race.seeds:
-        own = run_folder(folder, candidate, seed)
-        if (own / RECORD).is_file() and not is_closed(own):
-            drop(own, runner.tracker(), why)
+        own = run_folder(runner.place, candidate, seed)
+        if not (own / RECORD).is_file() or is_closed(own):
+            continue
+        if (own / RESULT).is_file() and {"dropped", "error"} & {*read_json(own / RESULT)}:
+            continue
+        reason = f"dropped: {why}" if why else "the race has ended; a larger budget lets it go on"
+        drop(own, runner.tracker(), reason, keep_checkpoints=not why)
 
 
-def _finish_winner(race: Race, runner: TaskRunner) -> None:
+def _finish_winner(race: Race, runner: TaskRunner, clock: _Clock) -> None:
     """Bring all runs of the winner to their end: only now they are scored on test."""
-    winner, rounds = race.ending.winner, race.course.rounds
-    ends = [each for each in rounds if any(task.is_finish for task in each.tasks)]
+    rounds, winner = race.course.rounds, race.ending.winner
     if winner is None:
         return
-    wanted = {level for level in race.course.levels[: race.course.place(winner)] if level.share == 1}
-    have = {task.level for each in ends if each.has_ended for task in each.tasks if task.candidate == winner}
-    if wanted <= have:
-        return
-    begun = rounds[-1] if ends and not rounds[-1].has_ended else race.course.finishing(winner)
-    race.write(runner.place)
-    race.course.end(begun, _results_of(begun, runner, race), lambda level, numbers: {})
-    race.write(runner.place)
-
-
-def _leave_others(race: Race, runner: TaskRunner, folder: Path) -> None:
-    """Close the runs of those that are neither dropped nor the winner: a larger budget lets them go on."""
-    for candidate in race.course.left:
-        if candidate != race.ending.winner:
-            _drop(race, runner, folder, candidate, "the race has ended; a larger budget lets it go on")
+    is_open = bool(rounds) and not rounds[-1].has_ended
+    if begun := rounds[-1] if is_open else race.course.finishing(winner):
+        clock.keep()
+        results = _results_of(begun, runner, clock)
+        race.course.end(begun, results, lambda level, numbers: {})
+        clock.keep()
+        if errors := [result.error for result in results.values() if result.error]:
+            raise TrainingError(f"The winner, {race.named(winner).name}, could not be brought to its end: {errors[0]}")
 
 
 def _log(race: Race, journal: Journal) -> None:

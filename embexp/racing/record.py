@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Entrant:
         own: those of them in which it differs from the others.
         model: its base model, as in conf/model.
         examples: that a whole training reads.
+        seconds: that it may take at most; None: no limit.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Entrant:
     own: tuple[str, ...] = ()
     model: str = ""
     examples: int = 0
+    seconds: float | None = None
 
 
 @dataclass
@@ -46,7 +48,8 @@ class Race:
         metric: `dev/<evaluator>/<metric>`, by which candidates are compared.
         rows: a hash of the rows of dev.
         left_out: what does not take part, and why.
-        seconds_before: of work that belongs to no task, such as planning.
+        began: by base model: the candidate that was looked at, hashes of its rows and model files, and of code.
+        versions: of packages.
     """
 
     id: str
@@ -60,6 +63,8 @@ class Race:
     budget: Budget
     course: Course
     ending: Ending | None = None
+    began: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def candidates(self) -> list[Entrant]:
@@ -94,7 +99,9 @@ class Race:
                     "prior": asdict(rules.prior),
                 },
                 "rounds": self.course.as_plain(),
-                "overhead": self.course.overhead,
+                "elapsed": self.course.elapsed,
+                "began": self.began,
+                "versions": self.versions,
                 "ending": asdict(self.ending) if self.ending else None,
             },
         )
@@ -114,9 +121,10 @@ def read_race(folder: Path, workers: int = 1) -> Race:
     untouched = tuple(each.number for each in entrants if each.number < 0)
     rules = rules_of(plain["rules"], entrants, workers)
     ending = plain["ending"] and Ending(**{**plain["ending"], "rivals": tuple(plain["ending"]["rivals"])})
-    course = Course(rules, rounds_from(plain["rounds"]), untouched, overhead=plain["overhead"])
+    course = Course(rules, rounds_from(plain["rounds"]), untouched, plain["elapsed"])
     own = [plain[key] for key in ("id", "key", "overrides", "metric", "rows")]
-    return Race(*own, entrants, plain["left_out"], plain["seeds"], Budget(**plain["budget"]), course, ending)
+    began = [plain[key] for key in ("began", "versions")]
+    return Race(*own, entrants, plain["left_out"], plain["seeds"], Budget(**plain["budget"]), course, ending, *began)
 
 
 def rules_of(settings: Mapping[str, Any], entrants: Sequence[Entrant], workers: int) -> Rules:
@@ -127,10 +135,10 @@ def rules_of(settings: Mapping[str, Any], entrants: Sequence[Entrant], workers: 
         entrants: candidates and untouched models.
     """
     candidates = [each for each in entrants if each.number >= 0]
-    models, examples = (tuple(getattr(each, what) for each in candidates) for what in ("model", "examples"))
+    prices = (tuple(getattr(each, what) for each in candidates) for what in ("model", "examples", "seconds"))
     levels, prior = levels_of(settings["rungs"], settings["seeds"]), Prior(**settings["prior"])
     rivals = len(entrants) - 1
-    return Rules(levels, settings["margin"], settings["alpha"], rivals, prior, models, examples, max(1, workers))
+    return Rules(levels, settings["margin"], settings["alpha"], rivals, prior, *prices, max(1, workers))
 
 
 def new_id() -> str:

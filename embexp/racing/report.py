@@ -138,7 +138,7 @@ def _draw(race: Race, path: Path, untouched: Mapping[int, float]) -> None:
     best: list[tuple[float, float]] = [(0.0, base)] if base is not None else []
     tried, dropped = [], []
     for place, each in enumerate(course.rounds, 1):
-        so_far = replace(course, rounds=course.rounds[:place])
+        so_far = replace(course, rounds=course.rounds[:place], elapsed=each.elapsed)
         spent = so_far.spent(budget)
         known = {task.candidate: value_of(so_far, task.candidate) for task in each.tasks}
         own = {candidate: value for candidate, value in known.items() if not math.isnan(value)}

@@ -44,14 +44,18 @@ class Result:
     Attributes:
         value: the primary metric on dev; nan where it failed.
         seconds: of all that was done for it, in whatever process.
+        trained: seconds of these that were training, with the evaluations on its way.
         examples: that training has read for it.
+        is_taken: it comes from a run that had finished elsewhere, and has cost nothing.
         scores: the file of its per-example scores on dev.
         error: why it failed.
     """
 
     value: float = math.nan
     seconds: float = 0.0
+    trained: float = 0.0
     examples: int = 0
+    is_taken: bool = False
     scores: str = ""
     error: str = ""
 
@@ -61,10 +65,11 @@ class Round:
     """One round: its tasks, and once it has ended what they showed.
 
     Attributes:
-        is_pilot: it shows only what training costs: nobody is dropped.
+        is_pilot: it shows what training costs; nobody is dropped before the others have come as far.
         waiting: candidates that the budget did not reach.
+        elapsed: seconds of the clock that the race had taken at its end.
         leads: of each candidate over the leader: value, lower and upper limit.
-        dropped: who is out after it, and why: `worse`, `not better`, or the error.
+        dropped: who is out after it, and why: `worse` or `not better`.
     """
 
     level: Level
@@ -76,6 +81,7 @@ class Round:
     leads: dict[int, tuple[float, float, float]] = field(default_factory=dict)
     dropped: dict[int, str] = field(default_factory=dict)
     has_ended: bool = False
+    elapsed: float = 0.0
 
 
 def rounds_from(plain: Sequence[Mapping[str, Any]]) -> list[Round]:

@@ -94,8 +94,9 @@ def standings_of(race: Race, folder: Path, untouched: Mapping[int, float]) -> li
 def _of_candidate(race: Race, entrant: Entrant, folder: Path) -> Standing:
     course, number = race.course, entrant.number
     done = [(task, result) for _, task, result in course.done() if task.candidate == number]
+    is_out = number in course.dropped
     ends = {place: each.dropped[number] for place, each in enumerate(course.rounds, 1) if number in each.dropped}
-    last = max(ends, default=0)
+    last = max(ends, default=0) if is_out else 0
     error = next((_first_line(result.error) for _, result in done if result.error), "")
     return Standing(
         number,
@@ -104,7 +105,7 @@ def _of_candidate(race: Race, entrant: Entrant, folder: Path) -> Standing:
         _outcome(race, number, last, ends.get(last, ""), error),
         share=max((task.level.share for task, result in done if not result.error), default=0.0),
         seeds=len({task.level.seed for task, result in done if task.level.share == 1 and not result.error}),
-        seconds=sum(result.seconds for _, result in done),
+        seconds=sum(result.seconds for task, result in done if not task.is_finish),
         **_lead(race, number),
         round=last,
         error=error,

@@ -25,9 +25,9 @@ from embexp.evaluation.stats.racing import Prior
 from embexp.evaluation.stats.seeds import Cell
 from embexp.racing.budget import Budget
 from embexp.racing.course import Course, Rules
-from embexp.racing.judging import Judge
 from embexp.racing.record import Race, read_race
 from embexp.racing.rounds import Level, Result, levels_of
+from embexp.racing.scores import RaceScores
 
 SEEDS, RUNGS, MARGIN = 5, (0.25, 0.5, 1.0), 0.005
 BOTH = ("model=static,minilm_l3", "trainer.learning_rate=1x,3x")
@@ -94,9 +94,10 @@ def read_grid(folder: Path) -> Grid:
     races = [read_race(folder / str(seed)) for seed in range(1, SEEDS + 1)]
     runs = {}
     for seed, race in enumerate(races):
-        judge = Judge(race, {})
+        scores_of_race = RaceScores(race, {})
         cells = {
-            share: judge.cells_at(Level(0, share), [*_there(race, share), *race.course.untouched]) for share in RUNGS
+            share: scores_of_race.cells_at(Level(0, share), [*_there(race, share), *race.course.untouched])
+            for share in RUNGS
         }
         for candidate in _there(race, 1.0):
             took = {
@@ -135,7 +136,9 @@ Order = Mapping[int, Sequence[int]]  # of each candidate: which of its seeds is 
 def replayed(grid: Grid, order: Order, prior: Prior = Prior()) -> Found:  # noqa: B008
     """A race on the grid's scores."""
     rivals = len(grid.names) + len(grid.untouched) - 1
-    rules = Rules(levels_of(RUNGS, SEEDS), MARGIN, 0.05, rivals, prior, grid.models, grid.examples)
+    rules = Rules(
+        levels_of(RUNGS, SEEDS), MARGIN, 0.05, rivals, prior, grid.models, grid.examples, [None] * len(grid.names)
+    )
     course = Course(rules, untouched=tuple(grid.untouched))
 
     def cells_at(level: Level, numbers: Sequence[int]) -> dict[int, list[Cell]]:
@@ -155,6 +158,7 @@ def replayed(grid: Grid, order: Order, prior: Prior = Prior()) -> Found:  # noqa
         for task in begun.tasks:
             run = grid.runs[task.candidate, order[task.candidate][task.level.seed]]
             results[task.number] = Result(run.values[task.level.share], run.seconds[1] * course.width(task.level))
+        course.elapsed += sum(result.seconds for result in results.values())
         course.end(begun, results, cells_at)
     best, winner = max(grid.means, key=grid.means.__getitem__), course.ending().winner
     return Found(winner, course.spent(UNLIMITED), best in course.dropped)

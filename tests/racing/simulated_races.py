@@ -73,7 +73,7 @@ class World:
 
     def result(self, candidate: int, level: Level, width: float) -> Result:
         cost = self.costs[candidate] * width
-        return Result(float(self.cell(candidate, level).values[0]), cost, int(1000 * width))
+        return Result(float(self.cell(candidate, level).values[0]), cost, cost, int(1000 * width))
 
 
 def run_race(world: World, rules: Rules, budget: Budget | None = None) -> Course:
@@ -84,5 +84,6 @@ def run_race(world: World, rules: Rules, budget: Budget | None = None) -> Course
         results = {
             task.number: world.result(task.candidate, task.level, course.width(task.level)) for task in begun.tasks
         }
+        course.elapsed += sum(result.seconds for result in results.values())
         course.end(begun, results, world.cells_at)
     return course

@@ -207,11 +207,15 @@ def test_a_line_after_a_round_says_where_the_race_is():
     rounds = race.course.rounds
     lines = []
     for place in range(1, len(rounds) + 1):
-        lines.append(race_line(replace(race, course=replace(race.course, rounds=rounds[:place]))))
+        lines.append(
+            race_line(
+                replace(race, course=replace(race.course, rounds=rounds[:place], elapsed=rounds[place - 1].elapsed))
+            )
+        )
     assert lines[0].startswith("round 1 of at most 4: 4 of 4 candidates left, ")  # what the models cost
-    assert ", mnrl static leads with 0." in lines[0]
-    assert lines[0].endswith(", 20.0 s of 15 min spent")
-    assert lines[1].startswith("round 2 of at most 4: 2 of 4 candidates left, ")
+    assert ", mnrl minilm leads with 0." in lines[0]
+    assert lines[0].endswith(", 10.0 s of 15 min spent")
+    assert lines[2].startswith("round 3 of at most 5: 2 of 4 candidates left, ")
     by_examples = race_line(replace(race, budget=Budget(examples=500_000)))
     assert by_examples.endswith(" of 500,000 examples spent")
     assert race_line(replace(race, budget=Budget())).endswith(" s spent")

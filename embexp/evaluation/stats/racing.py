@@ -18,15 +18,16 @@ A lead varies for three reasons, and its variance has three parts:
 - other examples: the paired bootstrap shows it;
 - other seeds, s^2 (1 / k + 1 / k') for k and k' runs;
 - before the end of training also what training will still change: a slow candidate catches up. That is taken as random
-  between candidates, with a variance of d^2 (1 - share) each, which is 0 at the end.
+  between candidates, with a variance of d^2 (1 - share) each, which is 0 at the end. Untouched models, whose training
+  changes nothing, are compared at the end alone.
 
-Neither s nor d is known at the start, when one run of each has been seen. So each has a prior value that is worth so
-many degrees of freedom, and is pooled with what the race shows, as variances of many genes are (Smyth 2004, "Linear
-models and empirical Bayes methods for assessing differential expression", Stat. Appl. Genet. Mol. Biol. 3, article 3):
+s is not known at the start, when one run of each has been seen. So it has a prior value that is worth so many degrees
+of freedom, and is pooled with what the race shows, as variances of many genes are (Smyth 2004, "Linear models and
+empirical Bayes methods for assessing differential expression", Stat. Appl. Genet. Mol. Biol. 3, article 3):
 
     s^2 = (f0 s0^2 + f s1^2) / (f0 + f)     with f0 + f degrees of freedom
 
-docs/race.md has the shares of wrongly dropped candidates in replays of real grids.
+d keeps its prior value: whoever stopped early never shows what it would still have gained.
 """
 
 import math
@@ -72,22 +73,18 @@ class Noise:
     degrees_of_drift: int
 
 
-def noise_of(prior: Prior, finished: Sequence[Cell], gains: Mapping[float, Sequence[float]]) -> Noise:
+def noise_of(prior: Prior, finished: Sequence[Cell]) -> Noise:
     """The noise of a race after so many rounds.
 
     Args:
         finished: candidates that were trained to the end, some with several seeds.
-        gains: for each share of the training, how much the candidates that have come to the end have gained from there.
     """
     seeds, of_examples, degrees = prior.seeds**2, 0.0, prior.degrees
     if found := seed_spread(finished):
-        seeds = (prior.degrees * seeds + found.degrees * found.variance) / (prior.degrees + found.degrees)
-        of_examples, degrees = found.of_examples, prior.degrees + found.degrees
-    several = {share: values for share, values in gains.items() if share < 1 and len(values) > 1}
-    more = sum(len(values) - 1 for values in several.values())
-    squares = sum(numpy.var(values, ddof=1) * (len(values) - 1) / (1 - share) for share, values in several.items())
-    drift = (prior.degrees * prior.drift**2 + float(squares)) / (prior.degrees + more)
-    return Noise(seeds, drift, of_examples, degrees, prior.degrees + more)
+        degrees += found.degrees
+        seeds = (prior.degrees * seeds + found.degrees * found.variance) / degrees
+        of_examples = found.of_examples * found.degrees / degrees  # the prior has no part that comes from examples
+    return Noise(seeds, prior.drift**2, of_examples, degrees, prior.degrees)
 
 
 class Lead(NamedTuple):
@@ -125,17 +122,17 @@ def lead_of(candidate: Cell, rival: Cell, noise: Noise, share: float, level: flo
     of_runs = candidate.share + rival.share
     trained = candidate.has_seed + rival.has_seed
     few = candidate.few
-    shown = max(0.0, float(numpy.nanvar(resampled, ddof=1)) - of_runs * noise.of_examples)
-    parts = Parts(
-        shown * (widening(few)[1] ** 2 if few else 1),
-        (few or candidate.examples) - 1,
-        of_runs * noise.seeds,
-        noise.degrees_of_seeds,
+    wider = widening(few)[1] ** 2 if few else 1
+    over_examples = float(numpy.nanvar(resampled, ddof=1))
+    alone = Parts(over_examples * wider, (few or candidate.examples) - 1)
+    shown = max(0.0, over_examples - of_runs * noise.of_examples)
+    parts = alone._replace(
+        of_examples=shown * wider, of_seeds=of_runs * noise.seeds, degrees_of_seeds=noise.degrees_of_seeds
     )
-    half = float(parts.half_width(2 * level))
     still = Parts(0.0, math.inf, trained * noise.drift * (1 - share), noise.degrees_of_drift)
+    half = max(float(parts.half_width(2 * level)), float(alone.half_width(2 * level)))  # see seeds.py
     half = math.hypot(half, float(still.half_width(2 * level)))
-    if not shown:
+    if not over_examples:
         half = max(half, candidate.least)
     return Lead(value, value - half, value + half, level)
 
@@ -159,8 +156,10 @@ class Look(NamedTuple):
 
 def look_at(
     cells: Mapping[int, Cell], noise: Noise, share: float, margin: float, level: float, spared: Sequence[int] = ()
-) -> Look:
+) -> Look | None:
     """Compare every candidate with the leader, and drop those that are not better by the margin.
+
+    None where no score is a number.
 
     Args:
         cells: of the candidates that are left, and of untouched models, by number.
@@ -168,6 +167,8 @@ def look_at(
         spared: numbers of what is never dropped, such as untouched models.
     """
     known = {number: cell.mean for number, cell in cells.items() if not math.isnan(cell.mean)}
+    if not known:
+        return None
     leader = max(known, key=known.__getitem__)
     leads = {
         number: lead_of(cell, cells[leader], noise, share, level) for number, cell in cells.items() if number != leader

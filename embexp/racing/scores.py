@@ -17,7 +17,7 @@ from embexp.racing.rounds import Level
 _RESAMPLES = 400  # they give a variance, no percentiles
 
 
-class Judge:
+class RaceScores:
     """Reads what the tasks of a race have left.
 
     Args:
@@ -27,7 +27,8 @@ class Judge:
 
     def __init__(self, race: Race, now: Mapping[tuple[int, Level], str]) -> None:
         done = {(task.candidate, task.level): result.scores for _, task, result in race.course.done() if result.scores}
-        self.files = done | dict(now)
+        self.new = dict(now)
+        self.files = done | self.new
         self.race = race
         self.metric = race.metric.rpartition("/")[2]
         self._known: dict[str, KeptExamples] = {}
