@@ -226,7 +226,7 @@ def compare(grid: Grid, replays: int) -> list[str]:
     for name, several in found.items():
         near = sum(max(means.values()) - means[each.candidate] <= MARGIN for each in several)
         exact = sum(means[each.candidate] == max(means.values()) for each in several)
-        lost = max(means.values()) - statistics.fmean(means[each.candidate] for each in several)
+        lost = statistics.fmean(max(means.values()) - means[each.candidate] for each in several)
         share = statistics.median(each.seconds / grid.seconds for each in several)
         out = sum(each.is_best_out for each in several)
         lines.append(
