@@ -215,7 +215,7 @@ def load(run: "str | Path | Run") -> Run:
     """
     with _session(None):
         paths = composed([], check=False)[0].paths
-        roots = [paths[place] for place in ("runs", "sweeps", "tunings")]
+        roots = [paths[place] for place in ("runs", "sweeps", "tunings", "races")]
         return run if isinstance(run, Run) else Run(find_run(str(run), roots).absolute())
 
 

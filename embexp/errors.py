@@ -231,6 +231,24 @@ class Pruned(EmbexpError):  # noqa: N818  # no error
     """A run that a study has stopped because others do better: neither a mistake nor a failure."""
 
 
+class Paused(EmbexpError):  # noqa: N818  # no error
+    """A run that has come to a share of its training and stops there, to go on later.
+
+    Attributes:
+        step: optimizer steps of the main stage that are done.
+        share: of its training that is done, above 0 and at most 1.
+        best_step: the one with the best score on dev so far; 0 where none was evaluated.
+        seconds: of the training, over all processes.
+    """
+
+    def __init__(self, step: int, share: float, best_step: int = 0, seconds: float = 0.0) -> None:
+        super().__init__(f"The training is paused at step {step}: {share:.0%} of it is done.")
+        self.step, self.share, self.best_step, self.seconds = step, share, best_step, seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.step, self.share, self.best_step, self.seconds)
+
+
 class SkippedJobError(EmbexpError):
     """A job of a sweep that failed before and was not to be run again; what it left stays as it is."""
 

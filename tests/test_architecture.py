@@ -8,11 +8,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "embexp"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = {"__init__", "__main__", "compare", "evaluate", "export", "gate", "inspect", "leaderboard", "power", "sync"}
-COMMANDS |= {"clean", "pairs", "prepare", "tune"}
+COMMANDS |= {"clean", "pairs", "prepare", "race", "tune"}
 # From the top down. A module imports from lower rows or from its own package, never from another package of its row.
 LAYERS = (
     COMMANDS,
-    {"tuning", "api"},
+    {"racing", "tuning", "api"},
     {"sweep"},
     {"leaderboards", "inspection"},
     {"experiment"},
@@ -26,7 +26,7 @@ LAYERS = (
 )
 # Which packages or modules may import what takes long or binds us to a library.
 ONLY_IN = {
-    "hydra": {"cli", "config", "sweep", "tuning"},
+    "hydra": {"cli", "config", "racing", "sweep", "tuning"},
     "mlflow": {
         "tracking/run_records.py",
         "tracking/mlflow_runs.py",
@@ -56,7 +56,7 @@ HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid",
 IMPORTED_LATE = {"models/packed.py", "training/callbacks.py", "training/processes.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 SAY_NOTHING = {"utils", "common", "helpers", "misc"}
-MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 294, 350, 60, 110
+MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 315, 350, 60, 110
 
 
 @functools.cache
@@ -93,7 +93,7 @@ def test_every_room_has_its_row_and_every_row_its_rooms():
     rooms = {room_of(path) for path in FILES}
     assert rooms == set().union(*LAYERS)
     assert len(LAYERS) <= 12
-    assert len([path for path in FILES if path.parent == PACKAGE]) <= 17
+    assert len([path for path in FILES if path.parent == PACKAGE]) <= 18
 
 
 def test_imports_point_downward_and_packages_of_a_row_stay_apart():
@@ -174,7 +174,7 @@ def test_the_map_names_every_package_with_what_is_found_there():
         f"embexp/{name_of(path.parent)}/": ast.get_docstring(tree_of(path)) for path in FILES if is_package(path)
     }
     assert shown == packages
-    assert len(lines) <= 27
+    assert len(lines) <= 28
 
 
 def is_package(path: Path) -> bool:

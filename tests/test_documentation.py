@@ -163,6 +163,7 @@ def test_overrides_of_all_pages_compose():
     from embexp.errors import EmbexpError
 
     import_module("embexp.tuning.study")  # which names the folder of a study
+    import_module("embexp.racing.folder")
     shutil.copytree(ROOT / "examples", "examples")
     wrong, done = [], set()
     with hydra_started():
@@ -180,7 +181,7 @@ def test_overrides_of_all_pages_compose():
                 done.add((name, arguments))
                 try:
                     make_files(arguments)
-                    mixes = name in ("run", "tune")
+                    mixes = name in ("run", "tune", "race")
                     typed = quote_texts(expand_paths([*swept(name, arguments)], mixes))
                     overrides = [_first_value(each) for each in typed]
                     composed(overrides, "config" if name == "run" else name)

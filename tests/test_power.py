@@ -112,7 +112,7 @@ def test_a_damaged_evaluation_is_named(workplace, content):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "There is no finished run in runs, sweeps, tunings"),
+        ({}, "There is no finished run in runs, sweeps, tunings, races"),
         ({"difference": 0}, "difference=0"),
         ({"seeds": "[0]"}, "seeds="),
         ({"examples": "[]"}, "examples="),

@@ -45,7 +45,7 @@ PLACES = {
     "before the best weights were loaded": ("load_weights", "embexp.training.embedding_training"),
     "before the first stage was judged": ("_record_stage", "embexp.experiment.stages"),
     "before the first stage's child was closed": ("finish", "embexp.tracking.run_parts.NullTracker", 1),
-    "between the stages": ("train", "embexp.experiment.execute"),
+    "between the stages": ("train_main", "embexp.experiment.execute"),
     "in the second stage": ("complete", "embexp.training.callbacks", 4),
     "before the trained model was scored": ("record_results", "embexp.experiment.execute"),
     "before anything was stored": ("store", "embexp.experiment.execute"),
@@ -232,7 +232,9 @@ def test_what_may_stay_of_checkpoints_is_checked_first():
 @pytest.mark.slow
 def test_the_command_says_what_was_typed_wrongly_in_one_message(begun):
     for words, message in {
-        ("resume=nosuch",): "Error: resume=nosuch is neither a folder nor the id of a run in runs or sweeps or tunings",
+        (
+            "resume=nosuch",
+        ): "Error: resume=nosuch is neither a folder nor the id of a run in runs or sweeps or tunings or races",
         (
             "resume=run",
             "hydra.run.dir=x",

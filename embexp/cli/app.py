@@ -146,7 +146,7 @@ _NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 def _no_place(error: OSError) -> ConfigError:
     """What to type where nothing can be written, such as the folder of a run."""
     expected = "a folder that can be written, on a disk with room: change to one, or name those of paths"
-    fix = " ".join(f"paths.{each}=<folder>" for each in ("runs", "sweeps", "tunings", "evaluations", "cache"))
+    fix = " ".join(f"paths.{each}=<folder>" for each in ("runs", "sweeps", "tunings", "races", "evaluations", "cache"))
     return ConfigError(str(error.strerror), file=error.filename, expected=expected, fix=fix)
 
 
@@ -201,7 +201,7 @@ def _run_through_hydra(task: _Task, config_name: str, rewrite: _Rewrite | None, 
         arguments = [*arguments, *_of_launcher(flags, arguments, config_name)]
         overrides = rewrite(arguments) if rewrite else arguments
         _check_words(flags, overrides, config_name)
-        mixes = config_name in ("config", "tune")
+        mixes = config_name in ("config", "tune", "race")
         sys.argv[1:] = _for_hydra([*flags, *quote_texts(expand_paths(overrides, mixes))], config_name)
         with unmasked():
             hydra.main(config_path=str(conf_dir()), config_name=config_name, **VERSION_BASE, **TRUSTED)(job)()

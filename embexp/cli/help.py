@@ -27,7 +27,7 @@ from embexp.config.session import check_config_dir, conf_dir, option_files, reme
 from embexp.errors import ConfigError, did_you_mean, listed
 
 COMMANDS = ("clean", "compare", "evaluate", "export", "gate", "init", "inspect", "leaderboard", "losses", "pairs")
-COMMANDS += ("power", "prepare", "sync", "tune")
+COMMANDS += ("power", "prepare", "race", "sync", "tune")
 # Commands without a module of that name: only `embexp <command>`.
 FUNCTIONS = {"init": ("embexp.inspection.prepare_dataset", "init_command")}
 _ROOT = Path(__file__).resolve().parent.parent

@@ -201,6 +201,14 @@ class _Tune(_Root):
 
 
 @dataclass
+class _Race(_Root):
+    """What `embexp.race` has besides a run: its budget, and which candidates race, and how."""
+
+    budget: Any = None
+    race: Any = None
+
+
+@dataclass
 class _Leaderboard:
     """Which runs `embexp.leaderboard` compares, by what, and where its files go."""
 
@@ -267,6 +275,7 @@ SCHEMAS = {
     "reproduce_schema": _Reproduce,
     # Merged over a run's configuration: what that says must stay.
     "tune_schema": _Tune(**{each.name: MISSING for each in fields(_Root)}),
+    "race_schema": _Race(**{each.name: MISSING for each in fields(_Root)}),
 }
 
 

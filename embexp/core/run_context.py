@@ -80,7 +80,7 @@ class Costs:
     def __init__(self) -> None:
         self._measures_memory = False
         self._noted_peak = 0.0
-        self._parameters: int | None = None
+        self._sizes: dict[str, float] = {}
         self._texts = 0
         self._seconds = 0.0
 
@@ -95,7 +95,8 @@ class Costs:
 
     def add_scoring(self, model: "SentenceTransformer", texts: int, seconds: float) -> None:
         """Note a scoring of the model that is trained: so many distinct texts were encoded in so many seconds."""
-        self._parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._sizes["cost/parameters"] = float(sum(parameter.numel() for parameter in model.parameters()))
+        self._sizes["cost/dimensions"] = float(model.get_embedding_dimension() or 0)
         self._texts += texts
         self._seconds += seconds
 
@@ -104,8 +105,7 @@ class Costs:
         found = {}
         if self._measures_memory and (peak := max(self._noted_peak, _peak_mb())):
             found["cost/peak_memory_mb"] = peak
-        if self._parameters is not None:
-            found["cost/parameters"] = float(self._parameters)
+        found |= self._sizes
         if self._seconds > 0:
             found["cost/encode_texts_per_second"] = self._texts / self._seconds
         return found
@@ -159,6 +159,9 @@ class RunContext:
         sweep: the id of the sweep that the run is a job of.
         builders: the data sets that were built so far (see `builder_of`); the runs of a sweep or study share them.
         outer: the context of the run inside of which this one runs.
+        pause: the share of the main stage's training (above 0, at most 1; of its steps, or of `max_seconds` where that
+            limits it) at which the run stops with `Paused`: at the first evaluation with its checkpoint at or after it,
+            or at the end. Nothing is scored on test then. None: the run goes on to its end.
     """
 
     parent: str | None = None
@@ -167,6 +170,7 @@ class RunContext:
     timer: Timer = field(default_factory=Timer)
     costs: Costs = field(default_factory=Costs)
     outer: "RunContext | None" = None
+    pause: float | None = None
 
     def begin_costs(self) -> None:
         """Count costs from here. The system has one peak of memory for all: an outer run notes its own before."""
@@ -324,13 +328,7 @@ _BAR = 100  # columns of a terminal; in fewer there is no bar, for the numbers t
 
 
 def progress_bar(
-    title: str | None,
-    total: int | None,
-    unit: str,
-    initial: int = 0,
-    leave: bool = False,
-    delay: float = 0,
-    **more: Any,
+    title: str | None, total: int | None, unit: str, initial: int = 0, leave: bool = False, **more: Any
 ) -> Any:
     """tqdm's bar on a terminal, where a job of a sweep is only its number; else a line now and then.
 
@@ -345,5 +343,5 @@ def progress_bar(
         more["bar_format"] = "{desc}: {percentage:.0f}% {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
     from tqdm.auto import tqdm
 
-    shown = {"desc": title, "total": total, "unit": unit, "initial": initial, "leave": leave, "delay": delay}
+    shown = {"desc": title, "total": total, "unit": unit, "initial": initial, "leave": leave}
     return tqdm(**shown, disable=not title, **more)

@@ -65,11 +65,21 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         ClaimLostError: it is in a folder that this process has held and another one has taken over.
     """
+    with replacing(path) as making, open(making, "w", encoding="utf-8") as file:
+        file.write(redacted(text))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The place of a file that is made inside; at the end it is on the disk, and takes the place of the old one.
+
+    Raises:
+        ClaimLostError: it is in a folder that this process has held and another one has taken over.
+    """
     check_claims(path, strict=True)
     making = path.with_name(f"{path.name}.making")
-    with open(making, "w", encoding="utf-8") as file:
-        file.write(redacted(text))
-        file.flush()
+    yield making
+    with open(making, "r+b") as file:
         os.fsync(file.fileno())
     os.replace(making, path)
 

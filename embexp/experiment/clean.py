@@ -78,7 +78,7 @@ class Found:
 def find(paths: Mapping[str, str | None], store: Path = Path()) -> Found:
     """What is below the folders of `paths` and in `mlruns` of the folder `store`."""
     found, ids = Found(), {}
-    for name in ("runs", "sweeps", "tunings", "evaluations"):
+    for name in ("runs", "sweeps", "tunings", "races", "evaluations"):
         for folder in _run_folders(Path(paths[name])):
             _look_at_run(folder, Path(paths[name]), found, ids)
     if paths["cache"]:

@@ -258,7 +258,7 @@ def comparison(config: DictConfig) -> tuple[dict[str, Any], str]:
 
 
 def _roots(resolved: Mapping[str, Any]) -> list[str]:
-    return [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")]
+    return [resolved["paths"][place] for place in ("runs", "sweeps", "tunings", "races")]
 
 
 def _with_served(resolved: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

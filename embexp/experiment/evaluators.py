@@ -4,6 +4,7 @@ Those of the group `guard` are evaluators, too: they see test alone, and neither
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -51,6 +52,17 @@ def evaluator_nodes(config: _Node) -> dict[str, _Node]:
 def guard_nodes(config: _Node) -> _Node:
     """The YAML of each task of the guard; none in the configuration of a run of before."""
     return config.get("guard") or {}
+
+
+def ways_to_dev(config: _Node, name: str) -> str:
+    """What to type so that the data of an evaluator have a dev split; one file for both is halved."""
+    own, test = config["evaluator"][name].get("dataset"), config.get("test")
+    if test and not own:
+        return f"dev={shlex.quote(str(test['reader'].get('path') or '<dataset>'))}"
+    place, ratios = (f"evaluator.{name}.dataset", "[0,1,1]") if own else ("dataset", "[8,1,1]")
+    is_split = "split" in ((own or config["dataset"]).get("steps") or {})
+    ratio = f"{place}.steps.split.ratios={ratios}"
+    return ratio if is_split else f"+step@{place}.steps.split=split {ratio}"
 
 
 def _key_of(name: str, config: _Node) -> str:

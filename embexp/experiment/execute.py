@@ -17,11 +17,12 @@ from embexp.errors import ModelError
 from embexp.evaluation.scores import verdict_split
 from embexp.experiment.fingerprint import identity_tags, run_fingerprint, weights
 from embexp.experiment.mixtures import prompts_of
+from embexp.experiment.pausing import check_pausing
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.results import record_results, store
 from embexp.experiment.resume import resume_run, start_run
 from embexp.experiment.scoring import AllScores, Scoring, metrics_of
-from embexp.experiment.stages import adapt, record_params, train
+from embexp.experiment.stages import adapt, record_params, train_main
 from embexp.experiment.unknown_tokens import UNKNOWN, base_findings, is_stand_in, unknown_tokens
 from embexp.exports.delivery import TrainedModel, make_exports
 from embexp.models.encoding import MemoryCachedEncoder, ModelEncoder
@@ -62,16 +63,16 @@ def execute(
     """Run the plan: score the untouched model, train, score again, compare, and record all of it.
 
     Args:
-        resume: resume the run that the plan's folder holds: finished stages are not trained again, an unfinished
-            one resumes from its last complete checkpoint, and the tracker's run is the same.
-        on_evaluate: is called with step and primary metric on dev at each evaluation of the main stage; then the
-            caller shows the run, too.
-        context: of the run, the one it was planned with (a new one if none is given).
+        resume: resume the run in the plan's folder from its last complete checkpoint, as the same run of the tracker.
+        on_evaluate: is called with step and dev score at each evaluation of the main stage; its caller shows the run.
+        context: of the run, the one it was planned with (a new one if none is given); its `pause` stops the run.
 
     Raises:
+        Paused: the run has come to `context.pause`; it stays open, and resumes as one that was interrupted does.
         Pruned: `on_evaluate` has stopped the run.
         ConfigError: the folder holds a run already, or (with `resume`) one that began with other data or weights.
     """
+    check_pausing(plan, context.pause)
     start = time.perf_counter() - sum(seconds_before(stage) for stage in plan.stages)
     record = resume_run(plan) if resume else start_run(plan)
     _set_seed_and_threads(plan)
@@ -89,12 +90,12 @@ def execute(
             record |= {"weights": weights(plan), "fingerprint": run_fingerprint(plan)}
             write_json(plan.folder / RECORD, record)
         _record_unknown_tokens(plan, model, journal)
-        scoring = Scoring(plan, context.costs)
+        scoring = Scoring(plan, context.costs, sees_test=not context.pause)
         base = scoring.of_base(model)
         journal.log_metrics({f"train/{key}": value for key, value in metrics_of("dev", base).items()}, step=0)
         for before in plan.stages[:-1]:
             adapt(plan, before, model, journal, scoring, base)
-        stage = train(plan, plan.stages[-1], model, journal, scoring, on_evaluate)
+        stage = train_main(plan, model, journal, scoring, on_evaluate, context.pause)
         trained = scoring.of_trained(model, -1 if plan.model.merges_adapter else stage.best_step)
         record_results(plan, journal, base, trained, stage, context.costs)
         store(plan, journal, base, trained, stage)

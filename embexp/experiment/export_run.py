@@ -162,7 +162,7 @@ def export(config: DictConfig, choices: dict[str, Any], _folder: Path | None = N
     problems.raise_if_any()
     if not exports:
         raise ConfigError("No export is chosen", expected="at least one", fix="export=[int8]")
-    roots = [resolved["paths"][place] for place in ("runs", "sweeps", "tunings")]
+    roots = [resolved["paths"][place] for place in ("runs", "sweeps", "tunings", "races")]
     if resolved["soup"]:
         resolved["run"] = _first_of(resolved["soup"], resolved["run"], roots)
     if bool(resolved["run"]) == bool(resolved["model"]):

@@ -5,6 +5,7 @@ And in what two runs differ.
 
 import hashlib
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -16,14 +17,16 @@ from omegaconf import OmegaConf
 
 from embexp.config.compose import describes, option_names, option_of, packages_of
 from embexp.core.environment import PACKAGES, code_of, versions
-from embexp.core.run_folder import LAYOUT_TAG, read_config, read_record
+from embexp.core.run_folder import LAYOUT_TAG, changes, read_config, read_record
 from embexp.data.cache import files_named_in
+from embexp.errors import ConfigError
 from embexp.evaluation.stats.verdicts import margins_in
 from embexp.tracking.mlflow_runs import SWEEP_TAG
 
 if TYPE_CHECKING:
     from embexp.experiment.plan import RunPlan
 
+logger = logging.getLogger(__name__)
 # Keys of a configuration that change no result: where things go, and how the computer does it.
 CHANGE_NOTHING = (
     "hydra",
@@ -80,6 +83,32 @@ def weights(plan: "RunPlan") -> dict[str, str]:
     for name, part in _parts(plan):
         places |= {f"{name} loss.{key}": place for key, place in part.loss.locate().items()}
     return {name: place["files"] or place["revision"] for name, place in places.items()}
+
+
+_SHA256 = 64  # characters
+
+
+def rows_and_weights(plan: "RunPlan") -> dict[str, str]:
+    """Hashes of what a run reads; not of models that are on the Hub still, which it may fetch."""
+    here = {name: found for name, found in weights(plan).items() if len(found) == _SHA256}
+    return fingerprints(plan) | prompts(plan) | evaluated_rows(plan) | here
+
+
+def check_same(what: str, record: Mapping[str, Any], plan: "RunPlan", fix: str) -> None:
+    """Raise ConfigError if runs to come would have other rows or models than those before; warn of other code.
+
+    Args:
+        what: of which they are, such as `The study`.
+        record: its `rows_and_weights` and `code` of then, as `began` and `code`.
+    """
+    if changed := changes(record.get("began", {}), rows_and_weights(plan)):
+        raise ConfigError(
+            f"{what} cannot go on, because what it began with has changed: {'; '.join(changed)}",
+            expected="the same rows and model files: put them back, or begin another one",
+            fix=fix,
+        )
+    for change in changes(record.get("code", {}), code(plan)):
+        logger.warning("%s: earlier runs of it were done by the earlier code.", change)
 
 
 def code(plan: "RunPlan") -> dict[str, str]:

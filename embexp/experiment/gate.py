@@ -119,7 +119,7 @@ def gate(config: DictConfig) -> dict[str, Any]:
     """
     settings = resolve(config)
     _check(settings)
-    roots = [settings["paths"][place] for place in ("runs", "sweeps", "tunings")]
+    roots = [settings["paths"][place] for place in ("runs", "sweeps", "tunings", "races")]
     candidate = Side(tuple(folders_of(settings["candidate"], roots)))
     is_untouched = settings["against"] == [UNTOUCHED]
     others = [] if is_untouched else [Side(tuple(folders_of(settings["against"], roots)))]

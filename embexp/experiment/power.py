@@ -192,7 +192,7 @@ def _rows_in(folder: Path) -> list[dict[str, Any]]:
 
 def _basis(settings: Mapping[str, Any]) -> _Basis:
     paths = settings["paths"]
-    roots = [paths[place] for place in ("runs", "sweeps", "tunings")]
+    roots = [paths[place] for place in ("runs", "sweeps", "tunings", "races")]
     named = settings["runs"]
     if len(named) == 1 and (Path(named[0]).expanduser() / MODELS).is_file():
         return _of_evaluation(Path(named[0]).expanduser(), settings["metric"])

@@ -40,11 +40,13 @@ class Scoring:
 
     Args:
         costs: of the run; scorings of the model that is trained are added to them.
+        sees_test: whether models are scored on test, too, and on the tasks of the guard.
     """
 
-    def __init__(self, plan: RunPlan, costs: Costs) -> None:
+    def __init__(self, plan: RunPlan, costs: Costs, sees_test: bool = True) -> None:
         self.plan = plan
         self.costs = costs
+        self.sees_test = sees_test
         self._base: AllScores = {}
         self._by_step: dict[int, AllScores] = {}
         self._has_warned = False
@@ -53,8 +55,22 @@ class Scoring:
     def of_base(self, model: "SentenceTransformer") -> AllScores:
         """All evaluators on the untouched model; its embeddings are kept in `paths.cache` for other runs."""
         encoder = base_encoder(self.plan.config, self.plan.model_place, model)
-        self._base = score_all(own_evaluators(self.plan), encoder, BOTH)
-        return self._base | score_guard(self.plan, encoder)
+        self._base = score_all(own_evaluators(self.plan), encoder, BOTH if self.sees_test else ("dev",))
+        return self._base | (score_guard(self.plan, encoder) if self.sees_test else {})
+
+    def begin_stage(self) -> None:
+        """Forget the steps of an earlier stage."""
+        self._by_step = {}
+
+    def on_dev(self, step: int) -> dict[str, Scores] | None:
+        """The primary evaluator's scores on dev of both models, as `write_examples` takes them.
+
+        Returns:
+            None where the scores of that step are not remembered.
+        """
+        key = self.plan.primary_evaluator, "dev"
+        known = self._by_step.get(step)
+        return known and {"base": self._base[key], "trained": known[key]}
 
     @timed(f"{SCORING} while it trains")
     def in_step(self, model: "SentenceTransformer", step: int) -> dict[str, float]:

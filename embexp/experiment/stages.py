@@ -9,10 +9,11 @@ from embexp.core.environment import environment_tags
 from embexp.core.run_context import TRAINING, timed
 from embexp.core.run_folder import CONFIG, RESULT, read_json
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import listed
+from embexp.errors import Paused, listed
 from embexp.evaluation.scores import verdict_split
 from embexp.experiment.datasets import stand_ins
 from embexp.experiment.fingerprint import NOT_RESULTS, evaluated_rows
+from embexp.experiment.pausing import RungFiles
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.results import comparisons, verdict_metrics
 from embexp.experiment.scoring import AllScores, Scoring, metrics_of
@@ -163,10 +164,18 @@ def adapt(
 
     Results go to the run's result under `stages`, in the run's metrics under `stages/<name>/`, and in the
     child. The child of a stage that was finished before is left as it is.
+
+    Where nothing is scored on test yet the stage is trained all the same; its child stays open until it is compared.
     """
     if is_closed_part(stage.folder):
         train(plan, stage, model, journal, scoring)
         found = read_json(stage.folder / RESULT)["stage"]
+    elif not scoring.sees_test:
+        with open_part(journal, stage.folder, stage.name, "stage") as child:
+            _describe_stage(stage, child)
+            trained = train(plan, stage, model, child, scoring)
+            raise Paused(trained.num_steps, 1.0)
+        return
     else:
         with open_part(journal, stage.folder, stage.name, "stage") as child:
             _describe_stage(stage, child)
@@ -177,6 +186,39 @@ def adapt(
     journal.log_metrics({f"stages/{stage.name}/{key}": value for key, value in found["metrics"].items()})
 
 
+def train_main(
+    plan: RunPlan,
+    model: "SentenceTransformer",
+    journal: Journal,
+    scoring: Scoring,
+    on_evaluate: OnEvaluate | None,
+    pause: float | None,
+) -> StageResult:
+    """The main stage, or a share of its training with the files of that rung.
+
+    Raises:
+        Paused: the share is done, now or in an earlier process.
+    """
+    stage = plan.stages[-1]
+    if pause is None:
+        return train(plan, stage, model, journal, scoring, on_evaluate)
+    files = RungFiles(plan, scoring)
+
+    def watch(step: int, value: float) -> None:
+        files.keep_best(step, value)
+        if on_evaluate:
+            on_evaluate(step, value)
+
+    try:
+        done = train(plan, stage, model, journal, scoring, watch, pause)
+    except Paused as paused:
+        files.write(pause, paused, model, stage.checkpoints)
+        raise
+    paused = Paused(done.num_steps, 1.0, done.best_step, done.seconds)  # its model was saved in an earlier process
+    files.write(pause, paused, model, None)
+    raise paused
+
+
 @timed(TRAINING)
 def train(
     plan: RunPlan,
@@ -185,8 +227,14 @@ def train(
     journal: Journal,
     scoring: Scoring,
     on_evaluate: OnEvaluate | None = None,
+    pause: float | None = None,
 ) -> StageResult:
-    """One stage, evaluated on dev as often as its trainer says; of a finished one the saved model."""
+    """One stage, evaluated on dev as often as its trainer says; of a finished one the saved model.
+
+    Raises:
+        Paused: a share `pause` of its training is done, and it is not finished.
+    """
+    scoring.begin_stage()
     merges_adapter = plan.model.merges_adapter and stage is plan.stages[-1]
     if finished := finished_stage(stage.folder):
         logger.info("%s was finished before: %s steps.", stage.name, finished.num_steps)
@@ -213,6 +261,7 @@ def train(
         merges_adapter,
         on_evaluate,
         picks,
+        pause,
     )
 
 

@@ -130,7 +130,7 @@ def check_models(
         for key, companion in part.loss.companions().items():
             given = str(part.loss.call[key])
             parts.append(
-                _of_other(companion, f"loss.{key}", given, texts, config, needs_transformer=True, trained=True)
+                findings_of(companion, f"loss.{key}", given, texts, config, needs_transformer=True, trained=True)
             )
     return merged(parts)
 
@@ -156,10 +156,10 @@ def check_step_models(
             fixes = [f"{group}=bm25" for group in ("negatives", "silver") if key.startswith(f"dataset.steps.{group}.")]
             is_retriever = "retriever" in key
             parts.append(
-                _of_other(_model(given), key, given, texts, config, fixes if is_retriever else (), trained=True)
+                findings_of(_model(given), key, given, texts, config, fixes if is_retriever else (), trained=True)
             )
         parts.append(
-            _of_other(base[0], "model", base[1], texts, config, needs_transformer=_needs_transformer([stage.spec]))
+            findings_of(base[0], "model", base[1], texts, config, needs_transformer=_needs_transformer([stage.spec]))
         )
     return merged(parts)
 
@@ -212,7 +212,7 @@ def base_name(config: Mapping[str, Any], names: Mapping[str, str]) -> str:
     return config["model"].get("path") or names["model"].partition("+")[0]
 
 
-def _of_other(
+def findings_of(
     model: BaseModel,
     key: str,
     given: str,
@@ -221,6 +221,13 @@ def _of_other(
     fixes: Sequence[str] = (),
     **wanted: bool,
 ) -> Findings:
+    """Whether a model knows the tokens of some texts; nothing where only loading it shows that.
+
+    Args:
+        key, given: of the configuration: what names the model.
+        fixes: what to type first.
+        wanted: of the models that are named (`models_for`).
+    """
     try:
         count = unknown_by_files(model, model.locate())
     except EmbexpError:  # is reported where the model is found

@@ -127,7 +127,7 @@ class Grid:
 
 def first_grid(dataset: EmbeddingDataset, offered: Sequence[str], settings: ConversionSettings) -> Grid | None:
     """Two or three losses and the base models that need no network; None where there is nothing to compare."""
-    if cannot_train(dataset) or not (row := _row_of(dataset)):
+    if cannot_train(dataset) or not (row := row_of(dataset.shape.name, dataset.label_names)):
         return None
     reached = routes_to_losses(offered, settings)
     losses = tuple(loss for loss in (row["loss"], *(row.get("others") or ())) if reached.get(loss))
@@ -169,16 +169,16 @@ def _seconds_of_a_row(model: str, dataset: EmbeddingDataset) -> float:
     return min(times[1:]) / _BATCH
 
 
-def _row_of(dataset: EmbeddingDataset) -> Mapping[str, Any] | None:
-    """The row of the table of loss=auto for a data set."""
-    names = {*dataset.label_names}
-    rows = (row for row in option_of("loss", "auto")["_by_shape_"] if row["shape"] == dataset.shape.name)
+def row_of(shape: str, label_names: Sequence[str]) -> Mapping[str, Any] | None:
+    """The row of the table of loss=auto for data of a shape, with these names of its classes."""
+    names = {*label_names}
+    rows = (row for row in option_of("loss", "auto")["_by_shape_"] if row["shape"] == shape)
     return next((row for row in rows if {*(row.get("label_names") or names)} == names), None)
 
 
 def _named_shape(dataset: EmbeddingDataset, settings: ConversionSettings) -> list[str]:
     """The shape to name where that which loss=auto would take keeps few rows and another one more."""
-    row = _row_of(dataset)
+    row = row_of(dataset.shape.name, dataset.label_names)
     accepted = makeable(shipped_losses()[row["loss"]], dataset) if row else ()
     if not accepted or not (way := route([dataset.shape.name], accepted, settings=settings)) or not way[1]:
         return []

@@ -85,7 +85,7 @@ def _decided(cells: Sequence[LeaderboardCell], result: GroupResult, runs: Mappin
     beaten = [each for each in rivals if kind_of(each.verdict) == WORSE]  # by an untouched model: best is the best cell
     against = _against(gain, rivals)
     if not undecided and not beaten and kind_of(gain.verdict) == BETTER:
-        return BottomLine(group, SHIP, (*_shipped(best, runs), *against, *_one_seed(best)), *_files(best, runs))
+        return BottomLine(group, SHIP, (*_shipped(best, runs), *against, *_one_seed(best)), *files_of(best, runs))
     if undecided and not beaten and kind_of(gain.verdict) != WORSE:
         return _waits(group, best, [gain, *rivals], undecided, runs)
     others = beaten[:1] or [gain]
@@ -231,13 +231,13 @@ def _one_seed(best: LeaderboardCell) -> Iterator[tuple[str, str]]:
 
 
 def _shipped(best: LeaderboardCell, runs: Mapping[str, RecordedRun]) -> Iterator[tuple[str, str]]:
-    run, chosen = _chosen_run(best, runs)
+    run, chosen = chosen_run(best, runs)
     seed = f", seed {run.seed}{chosen}" if run.seed else ""
     yield "ship", f"{_name(best)}{seed}"
     yield "score", f"{best.metric} {best.score.value:.4f} {best.score.interval()}".rstrip()
 
 
-def _chosen_run(best: LeaderboardCell, runs: Mapping[str, RecordedRun]) -> tuple[RecordedRun, str]:
+def chosen_run(best: LeaderboardCell, runs: Mapping[str, RecordedRun]) -> tuple[RecordedRun, str]:
     """Of several seeds the one that is best on dev; test, which decided on the cell, does not pick one again."""
     several = [runs[each] for each in best.runs]
     keys = MetricKeys(best.metric, several[0])
@@ -247,9 +247,9 @@ def _chosen_run(best: LeaderboardCell, runs: Mapping[str, RecordedRun]) -> tuple
     return max(several, key=lambda run: run.metrics[key]), f", the best of {len(several)} on dev"
 
 
-def _files(best: LeaderboardCell, runs: Mapping[str, RecordedRun]) -> tuple[str, str]:
+def files_of(best: LeaderboardCell, runs: Mapping[str, RecordedRun]) -> tuple[str, str]:
     """The folder of the model, and the command that exports it."""
-    run, _ = _chosen_run(best, runs)
+    run, _ = chosen_run(best, runs)
     there = Path(run.tags.get(allowed_name(_FOLDER), ""))  # of a run that comes from MLflow
     folder = run.folder.absolute() if run.folder else there if there.is_absolute() and there.is_dir() else None
     model = str(folder / "stages" / MAIN / "model") if folder else ""

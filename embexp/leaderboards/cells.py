@@ -153,7 +153,7 @@ def mark_fronts(cells: Sequence[LeaderboardCell], cost: Cost) -> list[Leaderboar
     found = []
     for group in dict.fromkeys(cell.group for cell in cells):
         of_group = [cell for cell in cells if cell.group == group]
-        front = _pareto_front([_point(cell, cost) for cell in of_group])
+        front = pareto_front([_point(cell, cost) for cell in of_group])
         found += [replace(cell, on_front=is_on) for cell, is_on in zip(of_group, front, strict=True)]
     return found
 
@@ -165,14 +165,14 @@ def _point(cell: LeaderboardCell, cost: Cost) -> _Point | None:
     return cell.score.value, cell.costs[cost.name] * (-1 if cost.lower_is_better else 1)
 
 
-def _pareto_front(points: Sequence[_Point | None]) -> list[bool]:
+def pareto_front(points: Sequence[_Point | None]) -> list[bool]:
     """For each point whether no other is as good in both, and better in one of them.
 
     A cost that is up to a tenth lower counts as equal: the next measurement may reverse it.
 
-    >>> _pareto_front([(0.8, -10.0), (0.7, -20.0), (0.9, -30.0), None])
+    >>> pareto_front([(0.8, -10.0), (0.7, -20.0), (0.9, -30.0), None])
     [True, False, True, False]
-    >>> _pareto_front([(0.8, 7000.0), (0.7, 7100.0)])
+    >>> pareto_front([(0.8, 7000.0), (0.7, 7100.0)])
     [True, False]
     """
     known = {point for point in points if point}

@@ -48,6 +48,7 @@ from embexp.reports.leaderboard_content import (
     Labels,
     Leaderboard,
     LeaderboardCell,
+    Opening,
     SeedResult,
     as_plain,
 )
@@ -205,15 +206,22 @@ def _rows(cells: Sequence[LeaderboardCell]) -> tuple[Labels, ...]:
     return tuple(sorted(known, key=lambda row: -fmean(known[row]) if known[row] else math.inf))
 
 
-def write_leaderboard(leaderboard: Leaderboard, folder: Path) -> None:
-    """Write leaderboard.md, .csv, .tex, .json, .html, and the pictures heat_map, intervals, pareto, curves (PNG)."""
+def write_leaderboard(
+    leaderboard: Leaderboard, folder: Path, opening: Opening | None = None, pictures: Sequence[Path] | None = None
+) -> None:
+    """Write leaderboard.md, .csv, .tex, .json, .html, and the pictures heat_map, intervals, pareto, curves (PNG).
+
+    Args:
+        opening: what the page has before the leaderboard.
+        pictures: what it shows in place of the leaderboard's own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = [*_draw(leaderboard, folder)]
+    pictures = [*_draw(leaderboard, folder)] if pictures is None else pictures
     write_text(folder / "leaderboard.md", as_markdown(leaderboard))
     write_text(folder / "leaderboard.csv", as_csv(leaderboard))
     write_text(folder / "leaderboard.tex", as_latex(leaderboard))
     write_json(folder / "leaderboard.json", as_plain(leaderboard))
-    write_text(folder / "leaderboard.html", leaderboard_page(leaderboard, pictures, folder))
+    write_text(folder / "leaderboard.html", leaderboard_page(leaderboard, pictures, folder, opening))
 
 
 def _draw(leaderboard: Leaderboard, folder: Path) -> Iterator[Path]:

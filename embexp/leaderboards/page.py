@@ -10,7 +10,15 @@ from typing import Any
 from urllib.parse import quote
 
 from embexp.leaderboards.tables import as_csv, as_latex, as_markdown, bottom_lines_of, notes_of
-from embexp.reports.leaderboard_content import UNTOUCHED, Labels, Leaderboard, LeaderboardCell, SeedResult, label
+from embexp.reports.leaderboard_content import (
+    UNTOUCHED,
+    Labels,
+    Leaderboard,
+    LeaderboardCell,
+    Opening,
+    SeedResult,
+    label,
+)
 from embexp.reports.verdict_words import in_words, kind_of
 
 _STARTS_UI = re.compile(r"mlflow ui --backend-store-uri (?:[\w:/.@%+-]+|'[^'\n]+')")  # a run's folder may say another
@@ -18,19 +26,25 @@ _TEMPLATE = Path(__file__).with_suffix(".html")
 _NUMBERS = ("score", "95 % interval", "std", "seeds", "difference", "95 % interval", "p", "verdict")
 
 
-def leaderboard_page(leaderboard: Leaderboard, pictures: Sequence[Path], place: Path | None = None) -> str:
+def leaderboard_page(
+    leaderboard: Leaderboard, pictures: Sequence[Path], place: Path | None = None, opening: Opening | None = None
+) -> str:
     """The page; every name in it is escaped.
 
     Args:
         pictures: PNG files to be shown.
         place: the folder of the page, from which its links to folders of runs begin.
+        opening: what stands before the leaderboard.
     """
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
+        title=opening.title if opening else leaderboard.title,
         leaderboard=leaderboard,
+        opening=opening,
+        opening_lines=[[*map(_of_opening, line)] for line in opening.lines] if opening else [],
         in_words=[*_in_words(leaderboard)],
         opened_by=_opened_by(leaderboard),
         pivot=_pivot(leaderboard, place) if leaderboard.cells else None,
@@ -149,6 +163,11 @@ def _measured(cell: LeaderboardCell) -> Iterator[dict[str, Any]]:
     yield _number(cell.difference.low, cell.difference.interval("+"), kind_of(cell.verdict))
     yield _number(cell.p, f"{cell.p:.2g}")
     yield _text(cell.verdict)
+
+
+def _of_opening(cell: tuple[str, float]) -> dict[str, Any]:
+    text, number = cell
+    return _text(text) if math.isnan(number) else _number(number, text)
 
 
 def _text(text: str) -> dict[str, Any]:

@@ -158,6 +158,24 @@ class BottomLine:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """What a page begins with where its leaderboard is only a part of what was found, as after a race.
+
+    Attributes:
+        title: of the page.
+        heading: of its own table, which stands before the leaderboard.
+        headings, lines: of that table; each cell is a text with the number that it is sorted by, or nan.
+        below: the heading of the leaderboard.
+    """
+
+    title: str
+    heading: str
+    headings: Labels
+    lines: tuple[tuple[tuple[str, float], ...], ...]
+    below: str
+
+
+@dataclass(frozen=True)
 class Leaderboard:
     """Cells by rows and columns, the best row first.
 

@@ -193,8 +193,7 @@ def run_or_reuse(plan: "RunPlan", rerun: str, context: RunContext) -> float:
             first_line = read_json(folder / RESULT)["error"].splitlines()[0]
             raise SkippedJobError(f"not tried again (sweep.rerun=none): {first_line}")
         return execute(plan, resume=True, context=context).primary_value
-    other = None if rerun == "all" else _finished_elsewhere(plan, fingerprint)
-    if other and _is_taken(other, plan, context.sweep or ""):
+    if rerun != "all" and (other := take_finished(plan, context.sweep or "")):
         return _value_of(other)
     (folder / TAKEN).unlink(missing_ok=True)
     return execute(plan, context=context).primary_value
@@ -215,12 +214,35 @@ def _value_of(folder: Path) -> float:
     return read_json(folder / RESULT)["primary_value"]
 
 
+def take_finished(plan: "RunPlan", owner: str) -> Path | None:
+    """The folder of another run with the same fingerprint that has finished, counted among those of a sweep or a race.
+
+    Args:
+        owner: the id of the sweep or the race.
+    """
+    other = _finished_elsewhere(plan, run_fingerprint(plan))
+    return other if other and _is_taken(other, plan, owner) else None
+
+
+_RUNS_BELOW = {  # of each of `paths`: where its runs are
+    "runs": ("*/*", "*/*/*"),  # `<date>/<time>`; jobs are looked for in both, as hydra.sweep.dir may say either
+    "sweeps": ("*/*", "*/*/*"),
+    "tunings": (f"*/*/{TRIALS}/*",),
+    "races": ("*/*/runs/*",),
+}
+
+
 def _finished_elsewhere(plan: "RunPlan", fingerprint: str) -> Path | None:
     """The folder of another run with the same fingerprint that has finished, the latest one."""
-    roots = [Path(plan.config["paths"][each]) for each in ("runs", "sweeps")]
-    depths = ("*/*", "*/*/*")  # of single runs (`<date>/<time>`) and of jobs (`<date>/<time>/<number>`)
-    depths = (f"*/*/{TRIALS}/*",) if plan.folder.parent.name == TRIALS else depths
-    records = [path for root in roots for depth in depths for path in root.glob(f"{depth}/{RECORD}")]
+    paths = plan.config["paths"]
+    is_trial = plan.folder.parent.name == TRIALS
+    places = [
+        (Path(paths[key]), f"*/*/{TRIALS}/*" if is_trial else depth)
+        for key, depths in _RUNS_BELOW.items()
+        for depth in depths
+        if key in paths
+    ]
+    records = [path for root, depth in dict.fromkeys(places) for path in root.glob(f"{depth}/{RECORD}")]
     latest_first = sorted(records, key=lambda path: path.stat().st_mtime, reverse=True)
     folders = (record.parent for record in latest_first if record.parent != plan.folder)
     same = (folder for folder, other in readable(folders, _fingerprint) if other == fingerprint)

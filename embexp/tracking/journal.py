@@ -13,7 +13,7 @@ from embexp.core.claims import check_claims
 from embexp.core.run_context import timed
 from embexp.core.run_folder import RESULT, are_numbers, write_json
 from embexp.core.signals import ending_soon, held_back, masked_signal
-from embexp.errors import ClaimLostError, LeftToWorkers, Pruned, Terminated, TrackingError, WorkersCancelled
+from embexp.errors import ClaimLostError, LeftToWorkers, Paused, Pruned, Terminated, TrackingError, WorkersCancelled
 from embexp.protocols import Tracker
 from embexp.tracking.outbox import Outbox, behind
 
@@ -26,7 +26,7 @@ class Journal:
     """Writes `metrics.jsonl` and `result.json` of a run, and passes all on to the tracker.
 
     As a context manager it closes the run: FINISHED, FAILED after an error, KILLED after Ctrl-C or SIGTERM, KILLED with
-    the tag `pruned` where it was stopped because other trials do better.
+    the tag `pruned` where it was stopped because other trials do better. One that is Paused stays RUNNING.
     What the tracker could not take is sent again later (`Outbox`); the run never fails because of its tracker.
     In the folder of a run that was interrupted it continues: a value that stands there at a step is not written again,
     and what the tracker lacks is sent to it.
@@ -165,6 +165,9 @@ class Journal:
         if isinstance(error, ClaimLostError | LeftToWorkers):  # another process has it, or will close it
             return
         check_claims(self.folder, strict=True)
+        if isinstance(error, Paused):
+            self.all_sent = self.outbox.close(is_stopped=True)
+            return
         is_stopped = isinstance(error, KeyboardInterrupt | Terminated | WorkersCancelled | Pruned)
         status = "FINISHED" if error is None else "KILLED" if is_stopped else "FAILED"
         self.result["run"]["status"] = status

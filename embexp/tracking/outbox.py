@@ -258,8 +258,11 @@ class Outbox:
         return arguments
 
 
-def amend(folder: Path, tracker: Tracker, *records: tuple[Any, ...]) -> bool:
+def amend(folder: Path, tracker: Tracker, *records: tuple[Any, ...], record: Mapping[str, Any] | None = None) -> bool:
     """Send more records of a run that has ended: method and arguments of each; they wait where the store is dead.
+
+    Args:
+        record: name and key of a part of a run, whose folder does not say them; None: what the folder says.
 
     Returns:
         Whether the store has such a run, as far as can be seen.
@@ -268,7 +271,7 @@ def amend(folder: Path, tracker: Tracker, *records: tuple[Any, ...]) -> bool:
         UnreadableError: what the run's folder says of it is damaged.
     """
     outbox = Outbox(folder, tracker)
-    if not outbox.reopen(read_record(folder)):
+    if not outbox.reopen(record or read_record(folder)):
         return False
     for method, *arguments in records:
         outbox.send(method, *arguments)

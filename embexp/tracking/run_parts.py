@@ -4,12 +4,13 @@ import copy
 import logging
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from embexp.core.run_folder import RESULT, read_json, readable, status_of, write_json
 from embexp.data.dataset import StepReport
+from embexp.errors import Paused
 from embexp.tracking.journal import METRICS, Journal
 from embexp.tracking.outbox import unsent_below
 
@@ -69,6 +70,7 @@ def open_part(journal: Journal, folder: Path, name: str, kind: str) -> Iterator[
     """The journal of a running part: closed as a run is, and in the same child when it is opened again.
 
     Where the tracker does not answer, the part goes on: `is_closed_part` stays false until all of it was sent.
+    Paused that is raised inside ends here: the part stays open, and the run goes on.
 
     Args:
         folder: the part's own, for its metrics.jsonl and result.json.
@@ -78,7 +80,7 @@ def open_part(journal: Journal, folder: Path, name: str, kind: str) -> Iterator[
     child = Journal(folder, copy.copy(journal.tracker), journal.again, is_part=True)
     child.above = journal
     child.open(f"{journal.result['run']['name']}/{name}", None, f"{journal.key}/{name}", may_wait=True)
-    with child:
+    with suppress(Paused), child:
         child.log_tags({PART_TAG: kind})
         yield child
     write_json(folder / _PART, {"id": child.run_id, "closed": child.all_sent})
@@ -90,6 +92,11 @@ def is_closed_part(folder: Path) -> bool:
         return False
     found = readable([folder], lambda part: status_of(part) == "FINISHED" and read_json(part / _PART)["closed"])
     return any(closed for _, closed in found)
+
+
+def open_parts(run_folder: Path) -> list[Path]:
+    """The folders of the parts of a run that are neither finished nor failed."""
+    return [path.parent for path in sorted(run_folder.rglob(_PART)) if status_of(path.parent) == "RUNNING"]
 
 
 def close_parts(run_folder: Path) -> None:

@@ -14,9 +14,10 @@ from transformers import TrainerCallback
 from embexp.core.claims import check_claims
 from embexp.core.run_context import progress_bar
 from embexp.core.signals import is_interrupted, raise_interrupt
-from embexp.errors import TrainingError
+from embexp.errors import Paused, TrainingError
 from embexp.tracking.journal import Journal
 from embexp.training.checkpoints import complete, folders, remove_unscheduled, rotate, save_loss_state, save_unlogged
+from embexp.training.stages import is_reached, share_done
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,10 @@ class CheckpointCallback(TrainerCallback):
         journal: says where the run would resume.
         seconds: time that earlier processes spent on this training.
         most_seconds: the training ends with the step that reaches them, as at its last step; None: it has no such end.
+        pause: the share of the training at whose first evaluation, once its checkpoint is whole, it stops.
 
     Raises:
+        Paused: that share is done, and not all of the training.
         TrainingError: a checkpoint does not fit on the disk; those before it are left as they are.
     """
 
@@ -46,6 +49,7 @@ class CheckpointCallback(TrainerCallback):
         journal: Journal,
         seconds: float = 0.0,
         most_seconds: float | None = None,
+        pause: float | None = None,
     ) -> None:
         self.loss = loss
         self.folder = folder
@@ -53,11 +57,13 @@ class CheckpointCallback(TrainerCallback):
         self.journal = journal
         self.trainer: Any = None  # that it belongs to, once there is one
         self.on_begin: Callable[[], None] = lambda: None  # is called when the training begins
-        self.saved_step = 0
+        self.saved_step = self.evaluated_step = 0
+        self.saved_seconds = seconds
         self.is_at_end_of_epoch = False
         self.is_unscheduled = False  # whether the next checkpoint is one of Ctrl-C
         self.start = time.perf_counter() - seconds
         self.most_seconds = most_seconds
+        self.pause = pause
 
     @property
     def seconds(self) -> float:
@@ -97,6 +103,9 @@ class CheckpointCallback(TrainerCallback):
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.is_at_end_of_epoch = False
 
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.evaluated_step = state.global_step
+
     def _save_unscheduled(self, control: Any) -> None:
         """Let the trainer save without a log line; where there is no room, what was saved before is all there is."""
         try:
@@ -111,7 +120,8 @@ class CheckpointCallback(TrainerCallback):
         save_loss_state(self.loss, model, path)
         if self.is_unscheduled:
             save_unlogged(self.trainer, path)
-        complete(path, self.seconds)
+        self.saved_seconds = self.seconds
+        complete(path, self.saved_seconds)
         remove_unscheduled(self.folder, before=state.global_step)
         if not self.is_unscheduled:
             rotate(self.folder, self.limit, state.best_global_step or 0)
@@ -120,6 +130,15 @@ class CheckpointCallback(TrainerCallback):
         is_between = _ends_epoch(state) and not self.is_at_end_of_epoch  # an evaluation of the epoch may follow
         if state.global_step < state.max_steps and not is_between:
             raise_interrupt()
+        share = share_done(state.global_step, state.max_steps, self.saved_seconds, self.most_seconds)
+        is_evaluated = self.evaluated_step == state.global_step
+        if self.pause and is_evaluated and share < 1 and is_reached(self.pause, share):
+            raise self.paused(state, share)
+
+    def paused(self, state: Any, share: float) -> Paused:
+        """What is raised where the training stops after this share of it."""
+        seconds = self.saved_seconds if self.saved_step == state.global_step else self.seconds
+        return Paused(state.global_step, share, state.best_global_step or 0, seconds)
 
     def note_saved(self, step: int, max_steps: int) -> None:
         """Say where the training would resume."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.run_folder import UNLOGGED
+from embexp.core.run_folder import UNLOGGED, read_json
 from embexp.core.signals import stopping_after_step
 from embexp.data.dataset import EmbeddingDataset
-from embexp.errors import TrainingError, listed
+from embexp.errors import Paused, TrainingError, listed
 from embexp.models.adapters import save_model
 from embexp.training.checkpoints import (
     Checkpoint,
@@ -21,7 +21,7 @@ from embexp.training.checkpoints import (
     step_of,
 )
 from embexp.training.embedding_training import DevEvaluation, training_of
-from embexp.training.stages import StagePlan, StageResult, seconds_before
+from embexp.training.stages import StagePlan, StageResult, is_reached, seconds_before, share_done
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -64,6 +64,7 @@ def train_stage(
     merges_adapter: bool = False,
     on_evaluate: OnEvaluate | None = None,
     picks: bool = True,
+    pause: float | None = None,
 ) -> StageResult:
     """Train the model in place and save it; the best checkpoint by the primary metric is the one kept.
 
@@ -76,8 +77,11 @@ def train_stage(
         merges_adapter: put the trained adapter into the weights, so that the saved model has none.
         on_evaluate: is called with step and primary metric after each evaluation.
         picks: whether the scores on dev pick the checkpoint; else the last one is kept, and they only show the way.
+        pause: the share of the training at whose first evaluation it stops; at 1 before the model is saved.
 
     Raises:
+        Paused: that share is done, now or in an earlier process. The model has the weights of the last step only where
+            no checkpoint has them.
         Pruned: `on_evaluate` has stopped the training.
         TrainingError: the loss is not a number, or the training does not fit the machine.
     """
@@ -86,26 +90,44 @@ def train_stage(
     from embexp.training.callbacks import CheckpointCallback, JournalCallback, OnEvaluateCallback, ProgressCallback
     from embexp.training.processes import together
 
+    found, most = last_checkpoint(plan.checkpoints), plan.trainer.get("max_seconds")
+    _raise_if_paused(found, pause, most)
     set_seed(seed)  # a loss may draw weights of its own, and a resumed run has drawn less before it
     training = training_of(plan, model)
-    loss, limit, most = training.module, plan.trainer.get("save_total_limit"), plan.trainer.get("max_seconds")
-    found = last_checkpoint(plan.checkpoints)
+    loss, limit = training.module, plan.trainer.get("save_total_limit")
     progress = ProgressCallback(f"train {plan.name}", primary_metric)
     evaluated = [OnEvaluateCallback(on_evaluate, primary_metric)] if on_evaluate else []
     with together(plan.trainer.get("processes", 1), training, seed, found) as spread, stopping_after_step():
         # to its end: what the last step gave is in memory only
-        saving = CheckpointCallback(loss, plan.checkpoints, limit, journal, seconds_before(plan), most)
+        saving = CheckpointCallback(loss, plan.checkpoints, limit, journal, seconds_before(plan), most, pause)
         callbacks = (JournalCallback(journal), *evaluated, progress, saving)
         trainer = training.trainer(_of_finite(evaluate, loss, plan), primary_metric, seed, callbacks)
         trainer.remove_callback(PrinterCallback)
         monitor = _LossMonitor(trainer, loss, plan)
         with monitor, closing(progress), _suggest_smaller_batches(plan.trainer), spread(trainer):
             state = train_on(trainer, saving, found)
+        if pause:
+            raise saving.paused(state, 1.0)
         result = _result_of(plan, training, state, saving.seconds, picks)
         save_model(model, result.model_path, merges_adapter)
         result.write()
         journal.note_saved(f"The model of {plan.name} is saved.")
     return result
+
+
+def _raise_if_paused(found: Checkpoint | None, pause: float | None, most_seconds: float | None) -> None:
+    """Raise Paused where a training has come to its pause, with an evaluation there, before this process.
+
+    A checkpoint of Ctrl-C may be beyond the pause without one.
+    """
+    if found is None or pause is None:
+        return
+    share = share_done(found.step, found.max_steps, found.seconds, most_seconds)
+    logged = read_json(found.path / "trainer_state.json")["log_history"]
+    evaluated = [line["step"] for line in logged if any(key.startswith("eval_") for key in line)]
+    is_evaluated = any(step == found.step or is_reached(pause, step / found.max_steps) for step in evaluated)
+    if share == 1 or (is_reached(pause, share) and is_evaluated):
+        raise Paused(found.step, share, found.best_step, found.seconds)
 
 
 def _result_of(plan: StagePlan, training: Any, state: Any, seconds: float, picks: bool) -> StageResult:

@@ -110,14 +110,43 @@ class StageResult:
 
 def finished_stage(folder: Path) -> StageResult | None:
     """What a stage left that was finished before; None when it was not, or when its model is not as it was written."""
-    content, known = json_in(folder / _DONE), {each.name for each in fields(StageResult)}
-    if not isinstance(content, dict) or {*content} != known - {"folder"} | {"model"}:
+    result, written = recorded_stage(folder)
+    if result is None:
         return None
-    written, result = content.pop("model"), StageResult(folder, **content)
     if not result.model_path.is_dir() or model_hash(result.model_path) != written:
         logger.warning("%s is not as it was written: it is trained again.", result.model_path)
         return None
     return result
+
+
+def recorded_stage(folder: Path) -> tuple[StageResult | None, str]:
+    """What a finished stage left, and the hash of its model as it was written; None where the stage was not finished.
+
+    Whether the model is still there is not looked at.
+    """
+    content, known = json_in(folder / _DONE), {each.name for each in fields(StageResult)}
+    if not isinstance(content, dict) or {*content} != known - {"folder"} | {"model"}:
+        return None, ""
+    written = content.pop("model")
+    return StageResult(folder, **content), written
+
+
+def share_done(step: int, max_steps: int, seconds: float, most_seconds: float | None) -> float:
+    """The share of a training that is done, 0 to 1: of its steps, or of its seconds where these end it earlier.
+
+    >>> share_done(25, 100, 30.0, None), share_done(25, 100, 30.0, 60.0), share_done(25, 100, 61.0, 60.0)
+    (0.25, 0.5, 1.0)
+    """
+    return min(1.0, max(step / max_steps, seconds / most_seconds if most_seconds else 0.0))
+
+
+def is_reached(pause: float, share: float) -> bool:
+    """Whether a training has come to a share; a third of its steps may be a little less than a third in figures.
+
+    >>> is_reached(0.1 + 0.2, 0.3), is_reached(0.3, 0.29)
+    (True, False)
+    """
+    return share >= pause - 1e-6
 
 
 def seconds_before(plan: StagePlan) -> float:

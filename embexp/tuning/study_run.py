@@ -13,11 +13,11 @@ from embexp.config.compose import check_arguments, composed, instantiate, resolv
 from embexp.core.arguments import COUNT, problems_with, refuse
 from embexp.core.environment import lack_of, versions
 from embexp.core.run_context import RunContext
-from embexp.core.run_folder import changes
 from embexp.errors import ConfigError, TrainingError
 from embexp.experiment.datasets import DataBuilder
-from embexp.experiment.fingerprint import code, evaluated_rows, fingerprints, prompts, weights
-from embexp.experiment.plan import RunPlan, plan_run
+from embexp.experiment.fingerprint import check_same, code, rows_and_weights
+from embexp.experiment.pausing import measure_of
+from embexp.experiment.plan import plan_run
 from embexp.sweep.coordinator import check_engine
 from embexp.tracking.journal import Journal
 from embexp.tuning.report import close_study
@@ -31,11 +31,10 @@ from embexp.tuning.study import (
     read_study,
     study_key,
 )
-from embexp.tuning.trials import measure_of, run_trials
+from embexp.tuning.trials import run_trials
 from embexp.tuning.workers import StudyProgress, TrialRunner, run_trials_in_workers
 
 logger = logging.getLogger(__name__)
-_SHA256 = 64  # characters
 
 
 def _run_study(
@@ -54,10 +53,10 @@ def _run_study(
     first, context = composed([*fixed, *first_values(space)]), RunContext(builders=builders)
     plan = plan_run(*first, folder / TRIALS / "0", context=context)
     if is_begun(folder, key):
-        _check_same(read_study(folder), plan, config.tune.seed)
+        check_same("The study", read_study(folder), plan, f"tune.seed={config.tune.seed + 1}")
     else:
         content = {"overrides": [*typed], "measure": measure_of(plan), "versions": versions(), "code": code(plan)}
-        begin_study(folder, key, content | {"began": _rows_and_weights(plan)})
+        begin_study(folder, key, content | {"began": rows_and_weights(plan)})
     settings = resolve(config)
     search = open_search(settings, key, fixed, space, folder)
     journal = Journal(folder, instantiate(settings["tracking"]), again="the same command")
@@ -78,24 +77,6 @@ def _run_study(
         if found["trials"] and all(row["state"] == "failed" for row in found["trials"]):
             raise TrainingError(f"All {len(found['trials'])} trials failed: see their messages above.")
         return found
-
-
-def _rows_and_weights(plan: RunPlan) -> dict[str, str]:
-    """Hashes of what the trials read; not of models that are on the Hub still, which a trial may fetch."""
-    here = {name: found for name, found in weights(plan).items() if len(found) == _SHA256}
-    return fingerprints(plan) | prompts(plan) | evaluated_rows(plan) | here
-
-
-def _check_same(record: Mapping[str, Any], plan: RunPlan, seed: int) -> None:
-    """Raise ConfigError if the trials to come would have other rows or models than those before; warn of other code."""
-    if changed := changes(record.get("began", {}), _rows_and_weights(plan)):
-        raise ConfigError(
-            f"The study cannot go on, because what it began with has changed: {'; '.join(changed)}",
-            expected="the same rows and model files: put them back, or begin another study",
-            fix=f"tune.seed={seed + 1}",
-        )
-    for change in changes(record.get("code", {}), code(plan)):
-        logger.warning("%s: the earlier trials were done by the earlier code.", change)
 
 
 def _check_tuners(config: DictConfig) -> None:

@@ -3,18 +3,18 @@
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from embexp.cli.app import MISTAKES
 from embexp.cli.messages import explain
 from embexp.config.compose import composed
 from embexp.core.run_context import RunContext, only_warnings, progress_of
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json
-from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError, UnreadableError, listed
+from embexp.errors import ConfigError, Pruned, TrackingError, TrainingError, UnreadableError
 from embexp.experiment.execute import execute, tidy
-from embexp.experiment.fingerprint import digest, evaluated_rows
+from embexp.experiment.pausing import measure_of
 from embexp.experiment.plan import RunPlan, plan_run
 from embexp.experiment.resume import resumed
 from embexp.tuning.report import shown
@@ -32,32 +32,6 @@ from embexp.tuning.study import (
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
-
-
-def measure_of(plan: RunPlan) -> dict[str, str]:
-    """Key of the metric on dev by which a trial is measured, and a hash of the rows.
-
-    Raises:
-        ConfigError: there is no dev split, and choosing on test would leave no honest number.
-    """
-    evaluator = next(each for each in plan.evaluators if each.name == plan.primary_evaluator)
-    if "dev" not in evaluator.splits:
-        raise ConfigError(
-            f"{evaluator.name} has no dev split, only {listed(evaluator.splits)}",
-            expected="one to choose by: the best of many trials on test says nothing about other data",
-            fix=_ways_to_dev(plan.config, evaluator.name),
-        )
-    rows = evaluated_rows(plan).get(f"{evaluator.name}/dev", "")
-    return {"metric": f"dev/{evaluator.name}/{plan.primary_metric}", "rows": digest(rows)}
-
-
-def _ways_to_dev(config: Mapping[str, Any], name: str) -> str:
-    """What to type so that the data of an evaluator have a dev split."""
-    own = config["evaluator"][name].get("dataset")
-    place, ratios = (f"evaluator.{name}.dataset", "[0,1,1]") if own else ("dataset", "[8,1,1]")
-    is_split = "split" in ((own or config["dataset"]).get("steps") or {})
-    ratio = f"{place}.steps.split.ratios={ratios}"
-    return ratio if is_split else f"+step@{place}.steps.split=split {ratio}"
 
 
 logger = logging.getLogger(__name__)

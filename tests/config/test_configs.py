@@ -16,6 +16,7 @@ from embexp.training.trainer_values import without_budgets
 
 YAMLS = sorted(conf_dir().rglob("*.yaml"))
 OPTIONS = [(path.parent.name, path.stem) for path in YAMLS if path.parent.parent == conf_dir()]
+OPTIONS = [(group, name) for group, name in OPTIONS if group != "race"]  # no run has them: tests/racing
 SERVED = ("model", "served")  # is evaluated only, see tests/models/test_served.py
 FOR_TEXTS = [
     "contrastive_tension",

@@ -14,12 +14,15 @@ PER_TEST = 300  # MB, more than a test process takes and gives back by itself
 
 
 class Model:
-    """One with 12 parameters."""
+    """One with 12 parameters, whose embeddings have 4 dimensions."""
 
     def parameters(self):
         import torch
 
         return iter([torch.zeros(3, 4)])
+
+    def get_embedding_dimension(self):
+        return 4
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").is_file(), reason="only Linux forgets a peak")
@@ -47,10 +50,11 @@ def test_all_scorings_count(monkeypatch, tmp_path):
     counted = Costs()
     counted.begin()
     counted.add_scoring(Model(), 0, 0.0)
-    assert counted.metrics() == {"cost/parameters": 12.0}
+    size = {"cost/parameters": 12.0, "cost/dimensions": 4.0}
+    assert counted.metrics() == size
     counted.add_scoring(Model(), 100, 1.5)
     counted.add_scoring(Model(), 50, 0.5)
-    assert counted.metrics() == {"cost/parameters": 12.0, "cost/encode_texts_per_second": 75.0}
+    assert counted.metrics() == size | {"cost/encode_texts_per_second": 75.0}
 
 
 def test_a_run_logs_what_a_leaderboard_asks_of_it(tmp_path):

@@ -54,6 +54,9 @@ class Model:
     def parameters(self):
         return []
 
+    def get_embedding_dimension(self):
+        return 2
+
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").is_file(), reason="only Linux forgets a peak")
 def test_the_peak_of_a_run_outlasts_that_a_run_inside_of_it_begins_to_count():

@@ -18,7 +18,7 @@ from embexp.data.cache import cache_alone, in_use
 from embexp.errors import ConfigError
 from embexp.experiment.clean import KINDS, as_lists, clean, find, freed_by, held_by, sizes_of
 
-PATHS = {name: name for name in ("runs", "sweeps", "tunings", "evaluations", "cache")}
+PATHS = {name: name for name in ("runs", "sweeps", "tunings", "races", "evaluations", "cache")}
 RESULTS = ("run.json", "config.yaml", "result.json", "metrics.jsonl", "examples/sts_test.parquet", "reports/a.md")
 RESULTS += ("plots/a.png", ".hydra/overrides.yaml", "embexp.log", "stages/main/done")
 MB = 1_000_000

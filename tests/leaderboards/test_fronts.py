@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from embexp.leaderboards.cells import _pareto_front, _point, find_cost
+from embexp.leaderboards.cells import _point, find_cost, pareto_front
 from embexp.reports.leaderboard_content import Estimate, LeaderboardCell
 
 
@@ -19,7 +19,7 @@ from embexp.reports.leaderboard_content import Estimate, LeaderboardCell
     ],
 )
 def test_the_front_holds_what_no_other_point_beats(points, front):
-    assert _pareto_front(points) == front
+    assert pareto_front(points) == front
 
 
 def test_less_is_better_of_seconds_and_more_of_speed():

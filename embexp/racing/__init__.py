@@ -1,0 +1,1 @@
+"""Races: the best of many candidates within a budget, losers stopped early, the error under control."""
