@@ -8,7 +8,7 @@ seeds or examples are wanted. The verdicts of all parts are corrected together, 
 import math
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from embexp.config.session import shell_command
@@ -235,11 +235,20 @@ def _budget(entries: Sequence[RunEntry]) -> str:
     return f"all read their own rows as often (epochs: {epochs}): a part brings its rows and the steps to read them"
 
 
+def _evaluated_on(entry: RunEntry) -> set[str]:
+    """The data that a run was tested on; without a test split, what it was evaluated on."""
+    places = {key: value for key, value in entry.run.tags.items() if key.startswith("evaluated_on")}
+    return {value for key, value in places.items() if key.endswith("/test")} or {*places.values()}
+
+
+def _sets(data: Iterable[str]) -> set[str]:
+    """The names in those of mixtures, such as 2xnli+stsb."""
+    return {re.sub(r"^[\d.]+x(?=.)", "", name) for each in data for name in each.split("+")} - {""}
+
+
 def _notes(entries: Sequence[RunEntry], unfinished: int) -> Iterator[str]:
-    named = {name for entry in entries for name in entry.run.params.get("dataset", "").split("+")}
-    own = {re.sub(r"^[\d.]+x(?=.)", "", name) for name in named} - {""}  # of a mixture: 2xnli+stsb
-    data = {value for entry in entries for key, value in entry.run.tags.items() if key.startswith("evaluated_on")}
-    if data and data & own:
+    own = _sets(entry.run.params.get("dataset", "") for entry in entries)
+    if own & _sets(value for entry in entries for value in _evaluated_on(entry)):
         yield "test is of the same data: a part may help because its own rows are in test; test=<file> asks of others"
     if unfinished:
         yield f"{unfinished} run{'s' * (unfinished > 1)} did not finish and may change this"

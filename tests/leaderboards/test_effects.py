@@ -128,8 +128,9 @@ def test_without_the_whole_or_without_values_of_examples_nothing_is_named(tmp_pa
 
 
 def test_the_note_says_whether_test_is_of_the_same_data(tmp_path):
-    runs = runs_of(tmp_path, {"all": 0.5, "without web": 0.9})
-    tagged = [replace(run, tags=run.tags | {"evaluated_on.sts/test": run.params["dataset"]}) for run in runs]
-    for given, is_said in ((runs, False), (tagged, True)):
-        _, line = line_of(given)
+    runs = runs_of(tmp_path, {"all": 0.5, "without web": 0.9}, dataset="2xfaq+tickets")
+    on = {"evaluated_on.sts/dev": "faq"}
+    cases = [({}, False), (on, True), (on | {"evaluated_on.sts/test": "graded"}, False)]
+    for tags, is_said in [*cases, (on | {"evaluated_on.sts/test": "tickets+graded"}, True)]:
+        _, line = line_of([replace(run, tags=run.tags | tags) for run in runs])
         assert any("test is of the same data" in text for _, text in line.lines) == is_said
