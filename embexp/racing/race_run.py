@@ -27,7 +27,7 @@ from embexp.racing.runner import TaskRunner
 from embexp.racing.scores import RaceScores
 from embexp.racing.space import run_overrides, typed_space
 from embexp.sweep.coordinator import check_engine, forget_workers, run_in_workers
-from embexp.sweep.jobs import Job
+from embexp.sweep.jobs import Job, Outcome
 from embexp.sweep.progress import Progress, duration
 from embexp.tracking.journal import Journal
 
@@ -159,21 +159,22 @@ def _results_of(begun: Round, runner: TaskRunner, clock: _Clock) -> dict[int, Re
         clock.keep()
 
     progress = Progress({job.number: names[job.number] for job in jobs}, workers, tell)
+    outcomes: Sequence[Outcome] = []
     if workers:
         try:
-            run_in_workers(runner, jobs, workers, progress)
+            outcomes = run_in_workers(runner, jobs, workers, progress)
         except LeftToWorkers:
             say(f"The workers of the race in {runner.place} go on, and the last one types this command again.")
             say("To wait for them type it yourself, to end them the same with sweep.engine.then=cancel.")
             raise
     else:
         forget_workers(runner.place)
-        for job in jobs:
-            progress.follow(job, runner.folder(job), runner.run)
+        outcomes = [progress.follow(job, runner.folder(job), runner.run) for job in jobs]
     found = {task.number: runner.result(task) for task in begun.tasks}
     if missing := [names[number] for number, result in found.items() if result is None]:
-        text = f"{len(missing)} trainings could not be brought to an end: {listed(missing)}"
-        raise TrainingError(text, expected="the same command once more, when what is said above is mended")
+        why = listed(sorted({each.error for each in outcomes if each.error}))
+        text = f"{listed(missing)} could not be brought to an end: {why}"
+        raise TrainingError(text, expected="the same command once more, when that is mended")
     return found
 
 

@@ -87,10 +87,13 @@ class TaskRunner:
         return run_folder(self.place, task.candidate, self.seed_of(task))
 
     def run(self, job: Job) -> Outcome:
-        """How the task ended; an error that is not its own is raised."""
+        """How the task ended; after an error that is not its own it has no result, and is done once more later."""
         task = self.tasks[job.number]
         with held(self.folder(job), waits=True), only_warnings(self._warned):  # a shell without workers may be at it
-            result = self.result(task) or self._do(task)
+            try:
+                result = self.result(task) or self._do(task)
+            except (ConfigError, TrackingError) as error:
+                return Outcome(error=str(error))
         return Outcome(error=result.error) if result.error else Outcome(result.value)
 
     def result(self, task: Task) -> Result | None:
@@ -103,7 +106,7 @@ class TaskRunner:
         return self.place / _TASKS / f"{task.number}.json"
 
     def _do(self, task: Task) -> Result:
-        """Train, and write what came of it; what is no fault of the candidate is raised, and tried again later."""
+        """Train, and write what came of it; what is no fault of the candidate is raised."""
         from torch import OutOfMemoryError
 
         start, folder = time.perf_counter(), run_folder(self.place, task.candidate, self.seed_of(task))

@@ -135,3 +135,20 @@ def test_a_candidate_that_fails_is_out_with_its_error(workplace):
     assert failed[0].startswith("TrainingError: The loss is nan at step 1")
     assert race["ending"]["winner"] == 0
     assert "failed" in text.partition("bottom line")[0]
+
+
+def test_rows_that_have_changed_are_refused_and_another_races_folder_is_too(workplace):
+    rows = [f"question {number},answer {number % 7} of {number}" for number in range(60)]
+    (workplace / "faq.csv").write_text("\n".join(["question,answer", *rows]))
+    own = ("race", *TINY[:3], *SHORT, "dataset=faq.csv", "loss=mnrl", "race.learning_rates=[1x]", "race.rungs=[1]")
+    own = (*own, "race.seeds=1", "hydra.run.dir=it")
+    code, text = run_typed(workplace, *own)
+    assert code == 0, text
+    (workplace / "faq.csv").write_text("\n".join(["question,answer", *rows[1:]]))
+    code, text = run_typed(workplace, *own)
+    assert code == 1
+    assert "The race cannot go on, because what it began with has changed: main/" in text
+    code, text = run_typed(workplace, *own, "loss.scale=30")
+    assert code == 1
+    assert "it holds another race (" in text
+    assert "type hydra.run.dir=<folder>" in text
