@@ -220,7 +220,7 @@ def make_files(arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TYPED)
+@pytest.mark.parametrize("name", [TYPED[0], *(pytest.param(each, marks=pytest.mark.matrix) for each in TYPED[1:])])
 def test_blocks_work_as_printed(name, empty_store, workplace):
     """Each line is typed with a smaller model and trainer; what cannot be typed here has to be known."""
     shutil.copytree(ROOT / "examples", workplace / "examples")

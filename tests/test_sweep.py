@@ -137,7 +137,7 @@ def test_a_key_that_only_some_jobs_have_is_left_out_of_the_others_where_that_is_
     assert parent.data.params["override.loss.margin"] == "0.3"
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_all_again_is_another_sweep(workplace, store):
     for number in (1, 2):
         code, output = sweep(workplace, "loss=mnrl", "sweep.rerun=all")

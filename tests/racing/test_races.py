@@ -82,8 +82,15 @@ def has_trained(candidate: int):
     )
 
 
-def test_killed_five_times_with_its_workers_it_decides_the_same(workplace, undisturbed):
-    for moment in (has_trained(0), has_tasks(2), has_trained(2), has_tasks(5), has_tasks(7)):
+ONCE = (has_trained(2),)
+FIVE_TIMES = (has_trained(0), has_tasks(2), has_trained(2), has_tasks(5), has_tasks(7))
+
+
+@pytest.mark.parametrize(
+    "moments", [ONCE, pytest.param(FIVE_TIMES, marks=pytest.mark.matrix)], ids=["once", "five times"]
+)
+def test_killed_with_its_workers_it_decides_the_same(workplace, undisturbed, moments):
+    for moment in moments:
         kill_at(workplace, moment)
     code, text = run_typed(workplace, *RACE, "sweep.workers=2")
     assert code == 0, text
@@ -96,6 +103,7 @@ def test_killed_five_times_with_its_workers_it_decides_the_same(workplace, undis
     assert first == second
 
 
+@pytest.mark.matrix  # tests/racing/test_course.py has it without trainings
 def test_a_larger_budget_lets_those_go_on_that_were_not_reached(workplace):
     code, text = run_typed(workplace, *RACE, "budget=96examples")
     assert code == 0, text
@@ -109,6 +117,7 @@ def test_a_larger_budget_lets_those_go_on_that_were_not_reached(workplace):
     assert large["ending"]["winner"] is not None
 
 
+@pytest.mark.matrix
 def test_a_finished_run_of_the_same_configuration_is_taken(workplace):
     code, text = run_typed(workplace, *TINY, *SHORT, "loss=mnrl", "seed=42", "hydra.run.dir=runs/2026-01-01/00-00-00")
     assert code == 0, text

@@ -290,7 +290,7 @@ def test_without_the_flag_of_a_multirun_nothing_is_left_out_in_silence(workplace
     assert "sweep=leave_one_out makes several runs, and -m was not typed" in output
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_typed_again_nothing_is_run_twice(workplace):
     written(workplace / "faq.csv", rows(60, ["web", "forum"]))
     code, output = run_typed(workplace, *BY_SOURCE)

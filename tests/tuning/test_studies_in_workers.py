@@ -70,7 +70,7 @@ def test_command_and_workers_are_killed_and_the_table_is_that_of_a_study_without
     assert (workplace / "study/trials.csv").read_text() == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_a_trial_that_takes_its_worker_along_has_failed_and_the_others_end(workplace, undisturbed):
     command = in_workers(workplace)
     os.kill(worker_of(workplace, 2), signal.SIGKILL)
