@@ -54,6 +54,21 @@ def without(monkeypatch) -> Callable[..., None]:
 
 
 @pytest.fixture
+def scored(monkeypatch) -> list[str]:
+    """The splits that evaluators scored, one after the other."""
+    from embexp.evaluation.example_evaluator import ExampleEvaluator
+
+    splits, score = [], ExampleEvaluator.score
+
+    def watched(self, encoder, split):
+        splits.append(split)
+        return score(self, encoder, split)
+
+    monkeypatch.setattr(ExampleEvaluator, "score", watched)
+    return splits
+
+
+@pytest.fixture
 def workplace(tmp_path, monkeypatch) -> Path:
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)

@@ -211,6 +211,13 @@ def readable(given: Iterable[_Given], read: Callable[[_Given], _Read]) -> Iterat
             yield each, found
 
 
+def latest_folder(root: Path, name: str, key: str) -> Path | None:
+    """The folder of the latest sweep, study or race below `<root>/<date>/<time>` whose file of that name has a key."""
+    keys = readable(sorted(root.glob(f"*/*/{name}")), lambda path: read_json(path)["key"])
+    found = [path.parent for path, its_key in keys if its_key == key]
+    return found[-1] if found else None
+
+
 @functools.cache
 def _warn_once(text: str) -> None:
     logger.warning("%s", text)

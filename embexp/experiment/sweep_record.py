@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from embexp.core.environment import versions
-from embexp.core.run_folder import RECORD, read_json, readable, write_json
+from embexp.core.run_folder import RECORD, latest_folder, read_json, readable, write_json
 from embexp.errors import ConfigError
 from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
 
@@ -43,9 +43,7 @@ def changes_no_job(override: str) -> bool:
 
 def find_sweep(root: Path, key: str) -> Path | None:
     """The folder of the latest sweep with that key below `<root>/<date>/<time>`."""
-    keys = readable(sorted(root.glob(f"*/*/{SWEEP}")), lambda path: read_json(path)["key"])
-    found = [path.parent for path, its_key in keys if its_key == key]
-    return found[-1] if found else None
+    return latest_folder(root, SWEEP, key)
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def _with_dev(
     primary = next(each for each in plan.evaluators if each.name == plan.primary_evaluator)
     if "dev" in primary.splits:
         return [*candidates]
-    say("dev        half of what test= names, since no dev= was typed: it chooses, and the other half judges")
+    say("dev        half of the data of test=, since no dev= was typed; the winner alone is scored on the other half")
     of_dev = tuple(_OF_TEST.sub(r"\1dev", each) for each in of_test)
     return [replace(each, overrides=(*each.overrides, *of_dev)) for each in candidates]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from embexp.core.run_folder import read_json, readable
+from embexp.core.run_folder import latest_folder
 from embexp.experiment.fingerprint import digest
 from embexp.experiment.sweep_record import changes_no_job
 
@@ -29,10 +29,7 @@ def _changes_no_candidate(override: str) -> bool:
 
 def _race_folder(overrides: Sequence[str], root: str, fresh: str) -> str:
     """The folder of the latest race of these overrides below `<root>/<date>/<time>`, or else a fresh one."""
-    key = race_key([*overrides])
-    keys = readable(sorted(Path(root).glob(f"*/*/{RACE}")), lambda path: read_json(path)["key"])
-    found = [path.parent for path, its_key in keys if its_key == key]
-    return str(found[-1] if found else Path(root) / fresh)
+    return str(latest_folder(Path(root), RACE, race_key([*overrides])) or Path(root) / fresh)
 
 
 OmegaConf.register_new_resolver("embexp.race_folder", _race_folder, replace=True)

@@ -13,7 +13,7 @@ from embexp.config.compose import instantiate
 from embexp.core.claims import Claim, drop, held, take
 from embexp.core.environment import lack_of
 from embexp.core.redaction import redacted
-from embexp.core.run_folder import read_json, readable, write_json
+from embexp.core.run_folder import latest_folder, read_json, write_json
 from embexp.errors import ConfigError
 from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
 from embexp.tuning.space import Dimension, name_of
@@ -48,10 +48,7 @@ def changes_no_trial(key: str) -> bool:
 
 def _study_folder(overrides: Sequence[str], root: str, fresh: str) -> str:
     """The folder of the latest study of these overrides below `<root>/<date>/<time>`, or else a fresh one."""
-    key = study_key([*overrides])
-    keys = readable(sorted(Path(root).glob(f"*/*/{_STUDY}")), lambda path: read_json(path)["key"])
-    found = [path.parent for path, its_key in keys if its_key == key]
-    return str(found[-1] if found else Path(root) / fresh)
+    return str(latest_folder(Path(root), _STUDY, study_key([*overrides])) or Path(root) / fresh)
 
 
 OmegaConf.register_new_resolver("embexp.study_folder", _study_folder, replace=True)

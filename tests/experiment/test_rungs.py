@@ -15,7 +15,6 @@ from test_run import plan_of
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import read_json, read_record, status_of
 from embexp.errors import ConfigError, DataError, Paused
-from embexp.evaluation.example_evaluator import ExampleEvaluator
 from embexp.evaluation.scores import read_examples
 from embexp.experiment.execute import execute
 from embexp.experiment.rungs import DROPPED_TAG, drop, finish, train_to
@@ -35,19 +34,6 @@ def to(plan, share):
 
 def finished(plan):
     return finish(plan, context=RunContext()).content
-
-
-@pytest.fixture
-def scored(monkeypatch) -> list[str]:
-    """The splits that evaluators scored, one after the other."""
-    splits, score = [], ExampleEvaluator.score
-
-    def watched(self, encoder, split):
-        splits.append(split)
-        return score(self, encoder, split)
-
-    monkeypatch.setattr(ExampleEvaluator, "score", watched)
-    return splits
 
 
 def dev_curve(folder):

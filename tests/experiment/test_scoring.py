@@ -6,23 +6,9 @@ import pytest
 from test_run import plan_of
 
 from embexp.core.run_context import Costs, RunContext
-from embexp.evaluation.example_evaluator import ExampleEvaluator
 from embexp.experiment.execute import execute
 from embexp.experiment.scoring import Scoring
 from embexp.models.encoding import ModelEncoder
-
-
-@pytest.fixture
-def scored(monkeypatch) -> list[str]:
-    """The splits that evaluators scored, one after the other."""
-    splits, score = [], ExampleEvaluator.score
-
-    def watched(self, encoder, split):
-        splits.append(split)
-        return score(self, encoder, split)
-
-    monkeypatch.setattr(ExampleEvaluator, "score", watched)
-    return splits
 
 
 @pytest.fixture
