@@ -159,9 +159,14 @@ class Course:
         return [each for each in left if each not in aside and self.place(each) < len(self.levels)]
 
     def _ahead(self) -> list[int]:
-        """The untouched models that may be better by the margin than the one that leads at the end of its training."""
-        leads = self._final_leads()
-        return [each for each in self.untouched if each not in leads or leads[each][2] >= self.rules.margin]
+        """The untouched models that may be better by the margin than the one that leads at the end of its training.
+
+        One that was never scored, since no training on it could begin, is none of them where nobody is left to do so.
+        """
+        leads, models = self._final_leads(), [*dict.fromkeys(self.rules.models)]
+        wanted = {self.rules.models[each] for each in self.left}
+        open_ones = [each for each in self.untouched if each in leads or models[-1 - each] in wanted]
+        return [each for each in open_ones if each not in leads or leads[each][2] >= self.rules.margin]
 
     def _final_leads(self) -> Mapping[int, tuple[float, float, float]]:
         looks = [each for each in self.rounds if each.leader is not None and each.level.share == 1]
@@ -324,7 +329,9 @@ class Course:
         if rivals := (*(each for each in self.left if each != winner), *self._ahead()):
             return Ending(UNDECIDED, winner, rivals)
         leads = self._final_leads()
-        equal = NOT_BETTER in self.dropped.values() or any(leads[each][2] >= 0 for each in self.untouched)
+        equal = NOT_BETTER in self.dropped.values() or any(
+            leads[each][2] >= 0 for each in self.untouched if each in leads
+        )
         return Ending(EQUAL if equal else BETTER, winner)
 
     def _final_values(self) -> dict[int, float]:

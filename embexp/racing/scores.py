@@ -34,7 +34,7 @@ class RaceScores:
         self._known: dict[str, KeptExamples] = {}
 
     def cells_at(self, level: Level, numbers: Sequence[int]) -> dict[int, list[Cell]]:
-        """The cell of every run of candidates up to a level; of an untouched model one.
+        """The cell of every run of candidates up to a level; of an untouched model one, if any candidate of it has begun.
 
         Raises:
             DataError: the metric has no per-example values, or candidates were scored on other examples.
@@ -56,22 +56,15 @@ class RaceScores:
     def _scores(self, number: int, level: Level) -> list[Scores]:
         if number < 0:
             model = self.race.named(number).model
-            first = next(each.number for each in self.race.candidates if each.model == model and self._has(each.number))
-            return [next(self._read(file).base for (owner, _), file in self.files.items() if owner == first)]
+            own = {each.number for each in self.race.candidates if each.model == model}
+            return [self._read(file).base for (owner, _), file in self.files.items() if owner in own][:1]
         levels = [level] if level.seed == 0 else [Level(seed, 1.0) for seed in range(level.seed + 1)]
         return [self._read(self.files[number, each]).trained for each in levels]
 
-    def _has(self, number: int) -> bool:
-        return any(owner == number for owner, _ in self.files)
-
     def untouched(self) -> dict[int, float]:
         """The score of each untouched model on dev, as far as it is known."""
-        known = [
-            each
-            for each in self.race.untouched
-            if any(self._has(o.number) for o in self.race.candidates if o.model == each.model)
-        ]
-        return {each.number: self._scores(each.number, Level(0, 1.0))[0].metrics[self.metric] for each in known}
+        found = {each.number: self._scores(each.number, Level(0, 1.0)) for each in self.race.untouched}
+        return {number: scores[0].metrics[self.metric] for number, scores in found.items() if scores}
 
     def _read(self, file: str) -> KeptExamples:
         if file not in self._known:

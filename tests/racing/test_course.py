@@ -222,3 +222,17 @@ def test_a_run_that_was_taken_prices_nothing_and_is_not_compared_before_the_end(
     assert all(0 not in {each.leader, *each.leads} for each in early)
     assert course.cost(1, Level(1, 1), Budget(seconds=1)) == pytest.approx(1.0)
     assert course.ending().winner == 0
+
+
+def test_a_model_that_cannot_be_trained_leaves_the_others_to_decide():
+    course, world = Course(rules_of(2, models=["large", "small"]), untouched=(-1, -2)), World([0.6, 0.9], 1)
+
+    def known(level, numbers):
+        return world.cells_at(level, [each for each in numbers if each != -1])  # nothing of `large` was ever scored
+
+    while begun := course.next_round(Budget()):
+        results = results_in(world, course, begun)
+        results |= {task.number: Result(error="OutOfMemoryError") for task in begun.tasks if task.candidate == 0}
+        course.end(begun, results, known)
+    assert course.ending().winner == 1
+    assert course.ending().status == BETTER

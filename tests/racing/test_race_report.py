@@ -16,6 +16,7 @@ from embexp.racing.course import BETTER, EQUAL, NOTHING, UNDECIDED, UNTOUCHED, E
 from embexp.racing.record import RUNS, Entrant, Race, rules_of
 from embexp.racing.report import close_race, race_line
 from embexp.racing.rounds import Level, Result, Round, Task
+from embexp.racing.scores import RaceScores
 from embexp.reports.pictures.budget_curve import EMPTY, draw_budget_curve
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import NullTracker
@@ -243,3 +244,8 @@ def test_the_curve_of_the_budget_is_in_minutes_where_it_is_long(drawn):
 def test_a_race_without_any_value_has_an_empty_picture(drawn):
     axis = drawn(draw_budget_curve, "race", [], [], [], None, "sts/ndcg", "seconds").axes[0]
     assert axis.texts[0].get_text() == EMPTY
+
+
+def test_an_untouched_model_of_which_no_candidate_has_begun_has_no_scores():
+    race = race_of(status=EQUAL, winner=0)
+    assert RaceScores(replace(race, course=replace(race.course, rounds=[])), {}).untouched() == {}
