@@ -329,9 +329,8 @@ class Course:
         if rivals := (*(each for each in self.left if each != winner), *self._ahead()):
             return Ending(UNDECIDED, winner, rivals)
         leads = self._final_leads()
-        equal = NOT_BETTER in self.dropped.values() or any(
-            leads[each][2] >= 0 for each in self.untouched if each in leads
-        )
+        highest = [leads[each][2] for each in self.untouched if each in leads]
+        equal = NOT_BETTER in self.dropped.values() or max(highest, default=-1.0) >= 0
         return Ending(EQUAL if equal else BETTER, winner)
 
     def _final_values(self) -> dict[int, float]:

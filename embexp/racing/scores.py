@@ -34,7 +34,7 @@ class RaceScores:
         self._known: dict[str, KeptExamples] = {}
 
     def cells_at(self, level: Level, numbers: Sequence[int]) -> dict[int, list[Cell]]:
-        """The cell of every run of candidates up to a level; of an untouched model one, if any candidate of it has begun.
+        """The cell of every run of candidates up to a level; one of an untouched model of which a candidate has begun.
 
         Raises:
             DataError: the metric has no per-example values, or candidates were scored on other examples.
