@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from embexp.config.session import shell_command
+from embexp.evaluation.stats.racing import NOT_BETTER_HERE
 from embexp.leaderboards.bottom_line import KEEP, SHIP, WAIT, chosen_run, files_of
 from embexp.leaderboards.cells import pareto_front
-from embexp.racing.course import BETTER, EQUAL, NOTHING, UNDECIDED, UNTOUCHED
+from embexp.racing.course import BETTER, EQUAL, HERE, NOTHING, UNDECIDED, UNTOUCHED
 from embexp.racing.record import Race
 from embexp.racing.standings import Standing
 from embexp.reports.leaderboard_content import BottomLine, Leaderboard, LeaderboardCell, label, short_number
@@ -71,12 +72,15 @@ def _shipped(winner: Standing, cell: LeaderboardCell, runs: Mapping[str, Recorde
 def _why(race: Race, standings: Sequence[Standing], winner: Standing | None) -> _Lines:
     """How the race has ended, on dev."""
     status, margin = race.ending.status, f"{race.course.rules.margin:g}"
+    on_dev = " on these examples of dev" if NOT_BETTER_HERE in race.course.dropped.values() or status == HERE else ""
     name = f"{winner.name} ({winner.value:.4f} on dev)" if winner else ""
     if status == BETTER:
         others = _others(standings, winner)
         yield "why", f"{name}: each of {others} is worse on the same examples"
     elif status == EQUAL:
         yield "why", f"{name}: no other candidate is better than it by {margin}"
+    elif status == HERE:
+        yield "why", f"{name}: no other candidate is better than it by {margin}{on_dev}"
     elif status == UNDECIDED:
         yield "leads", name
         known = {each.number: each for each in standings}
@@ -89,7 +93,7 @@ def _why(race: Race, standings: Sequence[Standing], winner: Standing | None) -> 
     elif status == UNTOUCHED:
         known = [each for each in standings if each.number < 0 and not math.isnan(each.value)]
         kept = max(known, key=lambda each: each.value)
-        yield "why", f"{kept.name} ({kept.value:.4f} on dev): no candidate is better than it by {margin}"
+        yield "why", f"{kept.name} ({kept.value:.4f} on dev): no candidate is better than it by {margin}{on_dev}"
         if winner:
             yield "best", f"of those that were trained: {name}"
     else:
@@ -109,11 +113,12 @@ def _number(count: int, what: str) -> str:
 
 def _as_good(race: Race, standings: Sequence[Standing], winner: Standing | None) -> _Lines:
     """Where none is better by the margin: who is not shown to be worse, and who of them is cheaper."""
-    if race.ending.status != EQUAL or not winner:
+    if race.ending.status not in (EQUAL, HERE) or not winner:
         return
     equal = [each for each in standings if each is not winner and (each.high >= 0 or each.has_led)]
     if equal:
-        yield "as good", f"not shown to be worse: {_named(each.name for each in equal)}"
+        others = " on other examples" if race.ending.status == HERE else ""
+        yield "as good", f"not shown to be worse{others}: {_named(each.name for each in equal)}"
     speed = _speed(winner)
     faster = [each for each in equal if speed and _speed(each) > _FASTER * speed]
     if faster:
@@ -140,7 +145,7 @@ def _how_sure(race: Race) -> _Lines:
     if race.ending.status == NOTHING:
         return
     compared = f"over {_number(len(rules.levels), 'look')} at {_number(rules.rivals, 'rival')} each"
-    best = f"a candidate that is the best by more than {rules.margin:g}"
+    best = f"a candidate that is the best on dev by more than {rules.margin:g}"
     yield "how sure", f"the chance that a race drops {best} is at most {100 * rules.alpha:g} %, {compared}"
 
 
@@ -156,7 +161,7 @@ def _on_test(winner: Standing, cell: LeaderboardCell, decision: str) -> _Lines:
     else:
         yield (
             "note",
-            "there is no test split: dev picked the best one and flatters it; test=<file> would scores_of_race it",
+            "there is no test split: dev picked the best one and flatters it; test=<file> would score it",
         )
     if cell.lacks_seeds:
         yield "note", "one seed: this is about this model, not about what another seed would give"
@@ -172,6 +177,8 @@ def _without_test(winner: Standing | None) -> _Lines:
 def _next(race: Race) -> _Lines:
     """What would decide a race that is not decided."""
     course, budget = race.course, race.budget
+    if race.ending.status == HERE:
+        yield "next", "nothing to train: more seeds would not change who leads on dev; more examples of dev might"
     if race.ending.status == UNDECIDED or (race.ending.status == NOTHING and course.left):
         open_ones = [each for each in (race.ending.winner, *race.ending.rivals) if each is not None and each >= 0]
         if all(course.place(each) >= len(course.levels) for each in open_ones):

@@ -12,7 +12,16 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
-from embexp.evaluation.stats.racing import NOT_BETTER, Look, Prior, look_at, noise_of, with_seeds
+from embexp.evaluation.stats.racing import (
+    NOT_BETTER,
+    NOT_BETTER_HERE,
+    Look,
+    Prior,
+    fate_of,
+    look_at,
+    noise_of,
+    with_seeds,
+)
 from embexp.evaluation.stats.seeds import Cell
 from embexp.racing.budget import Budget
 from embexp.racing.rounds import Level, Result, Round, Task
@@ -24,7 +33,7 @@ class Rules:
 
     Attributes:
         margin: the smallest difference worth having.
-        alpha: the chance that the candidate that is best by more than the margin is dropped, at most.
+        alpha: the chance that the candidate that is best by more than the margin on dev is dropped, at most.
         rivals: how many others each candidate has, untouched models among them.
         models: the base model of each candidate, by its number: an example costs all of one about the same.
         examples: that a whole training of each candidate reads.
@@ -47,7 +56,7 @@ class Rules:
         return self.alpha / (len(self.levels) * max(1, self.rivals))
 
 
-BETTER, EQUAL, UNDECIDED, UNTOUCHED, NOTHING = "better", "equal", "undecided", "untouched", "nothing"
+BETTER, EQUAL, HERE, UNDECIDED, UNTOUCHED, NOTHING = "better", "equal", "here", "undecided", "untouched", "nothing"
 
 
 @dataclass(frozen=True)
@@ -56,9 +65,10 @@ class Ending:
 
     Attributes:
         status: BETTER: each other candidate is worse than the winner, and so are the untouched models; EQUAL: each was
-            worse than the one that led, or not ahead of it by the margin; UNDECIDED: budget or seeds came to an end
-            before that; UNTOUCHED: no candidate is better than an untouched model by the margin; NOTHING: no training
-            came to its end.
+            worse than the one that led, or not ahead of it by the margin; HERE: some are not ahead by the margin on
+            these examples of dev, which says nothing of others; UNDECIDED: budget or seeds came to an end before
+            that; UNTOUCHED: no candidate is better than an untouched model by the margin; NOTHING: no training came to
+            its end.
         winner: its number; the best trained candidate where an untouched model has won, if there is one.
         rivals: who may be better than the winner by the margin.
     """
@@ -166,9 +176,13 @@ class Course:
         leads, models = self._final_leads(), [*dict.fromkeys(self.rules.models)]
         wanted = {self.rules.models[each] for each in self.left}
         open_ones = [each for each in self.untouched if each in leads or models[-1 - each] in wanted]
-        return [each for each in open_ones if each not in leads or leads[each][2] >= self.rules.margin]
+        return [each for each in open_ones if each not in leads or not self._fate(leads[each])]
 
-    def _final_leads(self) -> Mapping[int, tuple[float, float, float]]:
+    def _fate(self, lead: Sequence[float]) -> str:
+        _, _, high, here = lead
+        return fate_of(high, here, self.rules.margin)
+
+    def _final_leads(self) -> Mapping[int, tuple[float, float, float, float]]:
         looks = [each for each in self.rounds if each.leader is not None and each.level.share == 1]
         return looks[-1].leads if looks else {}
 
@@ -301,7 +315,7 @@ class Course:
         if look is None:
             return
         ended.leader = look.leader
-        ended.leads = {number: (lead.value, lead.low, lead.high) for number, lead in look.leads.items()}
+        ended.leads = {number: lead[:4] for number, lead in look.leads.items()}
         ended.dropped = dict(look.dropped)
 
     def _look(self, level: Level, cells_at: CellsAt) -> Look | None:
@@ -329,9 +343,8 @@ class Course:
         if rivals := (*(each for each in self.left if each != winner), *self._ahead()):
             return Ending(UNDECIDED, winner, rivals)
         leads = self._final_leads()
-        highest = [leads[each][2] for each in self.untouched if each in leads]
-        equal = NOT_BETTER in self.dropped.values() or max(highest, default=-1.0) >= 0
-        return Ending(EQUAL if equal else BETTER, winner)
+        fates = {*self.dropped.values(), *(self._fate(leads[each]) for each in self.untouched if each in leads)}
+        return Ending(HERE if NOT_BETTER_HERE in fates else EQUAL if NOT_BETTER in fates else BETTER, winner)
 
     def _final_values(self) -> dict[int, float]:
         """The mean over seeds of every candidate that was trained to the end."""

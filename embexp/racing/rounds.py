@@ -68,8 +68,8 @@ class Round:
         is_pilot: it shows what training costs; nobody is dropped before the others have come as far.
         waiting: candidates that the budget did not reach.
         elapsed: seconds of the clock that the race had taken at its end.
-        leads: of each candidate over the leader: value, lower and upper limit.
-        dropped: who is out after it, and why: `worse` or `not better`.
+        leads: of each candidate over the leader: value, lower and upper limit, upper limit on these examples.
+        dropped: who is out after it, and why (`evaluation.stats.racing.fate_of`).
     """
 
     level: Level
@@ -78,7 +78,7 @@ class Round:
     waiting: tuple[int, ...] = ()
     results: dict[int, Result] = field(default_factory=dict)
     leader: int | None = None
-    leads: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    leads: dict[int, tuple[float, float, float, float]] = field(default_factory=dict)
     dropped: dict[int, str] = field(default_factory=dict)
     has_ended: bool = False
     elapsed: float = 0.0

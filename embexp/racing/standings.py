@@ -11,7 +11,7 @@ from rich.table import Table
 
 from embexp.core.escaping import markdown_table, report_csv
 from embexp.core.run_folder import RESULT, read_json, readable
-from embexp.evaluation.stats.racing import NOT_BETTER, WORSE
+from embexp.evaluation.stats.racing import NOT_BETTER, NOT_BETTER_HERE, fate_of
 from embexp.racing.course import UNDECIDED, UNTOUCHED, Course
 from embexp.racing.record import Entrant, Race, run_folder
 from embexp.reports.tables import narrowing, shortened, table_of
@@ -20,7 +20,7 @@ _COSTS = ("encode_texts_per_second", "parameters", "dimensions")
 HEADINGS = ("candidate", "dev", "reached", "seconds", "lead, with limits", "outcome")
 _GO_FIRST = ("seconds", "lead, with limits", "reached")  # columns that a narrow terminal goes without
 _OUTCOME = 28  # columns of an outcome in a narrow terminal; race.md has all of it
-_OF_ALL = ("number", "name", "value", "share", "seeds", "seconds", "lead", "low", "high", "round", "outcome")
+_OF_ALL = ("number", "name", "value", "share", "seeds", "seconds", "lead", "low", "high", "here", "round", "outcome")
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Standing:
         value: on dev, the mean over the seeds that were trained to the end, or else the last value; nan without one.
         share: how much of its training it came through; 0 of an untouched model.
         seeds: how many were trained to the end.
-        lead, low, high: over the leader at the last look at it, and the limits of that; nan of the leader and of those
-            that were not compared.
+        lead, low, high, here: over the leader at the last look at it, the limits of that, and the upper one on these
+            examples of dev; nan of the leader and of those that were not compared.
         has_led: it was the leader at the last look at it.
         round: in which it failed or was dropped, from 1; 0 where it was not.
         costs: what was measured of its runs, by `_COSTS`.
@@ -48,6 +48,7 @@ class Standing:
     lead: float = math.nan
     low: float = math.nan
     high: float = math.nan
+    here: float = math.nan
     round: int = 0
     has_led: bool = False
     error: str = ""
@@ -121,12 +122,8 @@ def _of_untouched(race: Race, entrant: Entrant, untouched: Mapping[int, float]) 
     elif "high" not in lead:
         said = "leads" if lead else "not compared"
     else:
-        said = why_said(_fate(lead["high"], race.course.rules.margin), race) or "may be better"
+        said = why_said(fate_of(lead["high"], lead["here"], race.course.rules.margin), race) or "may be better"
     return Standing(entrant.number, entrant.name, value, f"not trained: {said}", **lead)
-
-
-def _fate(high: float, margin: float) -> str:
-    return WORSE if high < 0 else NOT_BETTER if high < margin else ""
 
 
 def value_of(course: Course, candidate: int) -> float:
@@ -144,7 +141,7 @@ def _lead(race: Race, number: int) -> dict[str, Any]:
         return {}
     if looks[-1].leader == number:
         return {"has_led": True}
-    return dict(zip(("lead", "low", "high"), looks[-1].leads[number], strict=True))
+    return dict(zip(("lead", "low", "high", "here"), looks[-1].leads[number], strict=True))
 
 
 def _outcome(race: Race, number: int, last: int, why: str, error: str) -> str:
@@ -161,7 +158,8 @@ def _outcome(race: Race, number: int, last: int, why: str, error: str) -> str:
 
 def why_said(why: str, race: Race) -> str:
     """Why a candidate is out, in words."""
-    return f"not better by {race.course.rules.margin:g}" if why == NOT_BETTER else why
+    margin = f"{race.course.rules.margin:g}"
+    return {NOT_BETTER: f"not better by {margin}", NOT_BETTER_HERE: f"not better by {margin} on this dev"}.get(why, why)
 
 
 def _first_line(error: str) -> str:

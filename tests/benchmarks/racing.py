@@ -8,14 +8,18 @@ the training: five races (one for each seed) that drop nobody. A replay draws an
 first, the second, ..., and races on the stored scores; the best of the grid is the candidate with the best mean over
 all five seeds. Peers see the same scores: the whole grid; successive halving, which keeps the better half at each
 rung; and Optuna's median pruner, which goes through all candidates and seeds and stops a run that is below the median.
+
+The grid `null` is one candidate with 60 seeds, which stand for 12 candidates that are all the same: each replay deals
+them out anew, and none should be found better than the others.
 """
 
 import argparse
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +41,7 @@ GRIDS = {
     "nli": ("dataset=nli_triplets", "test=stsb", "loss=mnrl,triplet,info_nce", *STATIC),
     "qqp": ("dataset=qqp", "loss=mnrl,online_contrastive,cosent", *STATIC),
 }
+NULL, NULL_CANDIDATES = ("dataset=qqp", "loss=cosent", "model=static"), 12
 NOBODY = 1e-12  # an error that is so small that no candidate is dropped
 UNLIMITED = Budget()
 
@@ -46,11 +51,21 @@ def make(folder: Path, data: Path, only: str, more: Sequence[str]) -> None:
     for name, overrides in GRIDS.items():
         for seed in range(1, SEEDS + 1):
             place = folder / name / str(seed)
-            if only in name and not (place / "done").is_file():
-                own = [f"hydra.run.dir={place}", f"paths.data={data}", f"seed={seed}", "race.seeds=1", *more]
-                own += [f"race.alpha={NOBODY}", "dataset.reader.max_rows=600", "tracking=none"]
-                subprocess.run([sys.executable, "-m", "embexp.race", *overrides, *own], check=True)
-                (place / "done").touch()
+            if only in name:
+                _train(place, data, [*overrides, f"seed={seed}", "race.seeds=1", *more])
+    if only in "null":
+        seeds = f"race.seeds={NULL_CANDIDATES * SEEDS}"
+        _train(folder / "null", data, [*NULL, "trainer.learning_rate=1x", "seed=1", seeds, *more])
+
+
+def _train(place: Path, data: Path, overrides: Sequence[str]) -> None:
+    """One race in which nobody is dropped."""
+    if (place / "done").is_file():
+        return
+    own = [f"hydra.run.dir={place}", f"paths.data={data}", f"race.alpha={NOBODY}"]
+    own += ["dataset.reader.max_rows=600", "tracking=none"]
+    subprocess.run([sys.executable, "-m", "embexp.race", *overrides, *own], check=True)
+    (place / "done").touch()
 
 
 class Run(NamedTuple):
@@ -122,22 +137,49 @@ def _there(race: Race, share: float) -> list[int]:
     )
 
 
+def read_null(folder: Path) -> Grid:
+    """One candidate with all of its seeds, trained to the end."""
+    race = read_race(folder)
+    cells = RaceScores(race, {}).cells_at(race.course.levels[-1], [0, *race.course.untouched])
+    runs = {
+        (0, seed): Run({1.0: float(cell.values[0])}, {1.0: cell.resampled}, {1.0: 1.0})
+        for seed, cell in enumerate(cells[0])
+    }
+    untouched = {number: cells[number][0] for number in race.course.untouched}
+    own = ([getattr(each, what) for each in race.candidates] for what in ("name", "model", "examples"))
+    return Grid(*own, runs, untouched, cells[0][0])
+
+
+def dealt(null: Grid, order: Sequence[int]) -> Grid:
+    """Candidates that are all the same: the runs of one in this order, `SEEDS` for each."""
+    runs = {(place // SEEDS, place % SEEDS): null.runs[0, each] for place, each in enumerate(order)}
+    number = len(order) // SEEDS
+    return replace(
+        null,
+        names=[f"candidate {each}" for each in range(number)],
+        models=[*null.models] * number,
+        examples=[*null.examples] * number,
+        runs=runs,
+    )
+
+
 class Found(NamedTuple):
-    """Which candidate was chosen, and for how many seconds."""
+    """Which candidate was chosen, how the race ended, and for how many seconds."""
 
     candidate: int
     seconds: float
     is_best_out: bool = False
+    status: str = ""
 
 
 Order = Mapping[int, Sequence[int]]  # of each candidate: which of its seeds is the first, the second, ...
 
 
-def replayed(grid: Grid, order: Order, prior: Prior = Prior()) -> Found:  # noqa: B008
+def replayed(grid: Grid, order: Order, rungs: Sequence[float] = RUNGS) -> Found:
     """A race on the grid's scores."""
     rivals = len(grid.names) + len(grid.untouched) - 1
     rules = Rules(
-        levels_of(RUNGS, SEEDS), MARGIN, 0.05, rivals, prior, grid.models, grid.examples, [None] * len(grid.names)
+        levels_of(rungs, SEEDS), MARGIN, 0.05, rivals, Prior(), grid.models, grid.examples, [None] * len(grid.names)
     )
     course = Course(rules, untouched=tuple(grid.untouched))
 
@@ -160,8 +202,8 @@ def replayed(grid: Grid, order: Order, prior: Prior = Prior()) -> Found:  # noqa
             results[task.number] = Result(run.values[task.level.share], run.seconds[1] * course.width(task.level))
         course.elapsed += sum(result.seconds for result in results.values())
         course.end(begun, results, cells_at)
-    best, winner = max(grid.means, key=grid.means.__getitem__), course.ending().winner
-    return Found(winner, course.spent(UNLIMITED), best in course.dropped)
+    best, ending = max(grid.means, key=grid.means.__getitem__), course.ending()
+    return Found(ending.winner, course.spent(UNLIMITED), best in course.dropped, ending.status)
 
 
 def _cell(grid: Grid, run: Run, share: float) -> Cell:
@@ -235,6 +277,13 @@ def compare(grid: Grid, replays: int) -> list[str]:
     return lines
 
 
+def null_endings(null: Grid, replays: int) -> Counter[str]:
+    """How races of candidates that are all the same have ended."""
+    random, as_dealt = numpy.random.default_rng(0), dict.fromkeys(range(NULL_CANDIDATES), range(SEEDS))
+    orders = [random.permutation(NULL_CANDIDATES * SEEDS) for _ in range(replays)]
+    return Counter(replayed(dealt(null, order), as_dealt, rungs=(1.0,)).status for order in orders)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("make", "replay"))
@@ -253,6 +302,11 @@ def main() -> None:
             print(f"\n{name}: {size}, {given.replays} replays")
             print("| chosen by | the best | within the margin | loses | of the compute | best dropped |")
             print("|---|---|---|---|---|---|", *compare(grid, given.replays), sep="\n")
+    if given.only in "null" and (given.folder / "null").is_dir():
+        found = null_endings(read_null(given.folder / "null"), given.replays)
+        print(
+            f"\nnull: {NULL_CANDIDATES} equal candidates x {SEEDS} seeds, {given.replays} replays ended:", dict(found)
+        )
 
 
 if __name__ == "__main__":

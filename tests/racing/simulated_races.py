@@ -18,6 +18,7 @@ class World:
         of_untouched: that of an untouched model.
         seeds, drift: standard deviations, as in `Prior`.
         examples: of dev; each has a difficulty that all candidates share.
+        spread: standard deviation of what each run makes of each example; own: of what all runs of a candidate do.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class World:
         spread: float = 0.15,
         resamples: int = 200,
         costs: Sequence[float] | None = None,
+        own: float = 0.0,
     ) -> None:
         self.random = numpy.random.default_rng(seed)
         self.means = means
@@ -42,6 +44,7 @@ class World:
         counts = self.random.multinomial(examples, numpy.full(examples, 1 / examples), resamples)
         self.weights = counts / examples
         self.costs = costs or [1.0] * len(means)
+        self.own = own * numpy.random.default_rng(seed).standard_normal((len(means), examples))
         self.known: dict[tuple[int, int], numpy.ndarray] = {}
 
     def _of_run(self, candidate: int, seed: int) -> numpy.ndarray:
@@ -50,6 +53,7 @@ class World:
             mean = self.of_untouched if candidate < 0 else self.means[candidate]
             moved = 0.0 if candidate < 0 else self.seeds * self.random.standard_normal()
             own = self.spread * self.random.standard_normal(len(self.shared))
+            own += self.own[candidate] if candidate >= 0 else 0.0
             self.known[candidate, seed] = mean + moved + self.shared + own
         return self.known[candidate, seed]
 

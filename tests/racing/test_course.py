@@ -9,7 +9,7 @@ from simulated_races import World, run_race
 
 from embexp.evaluation.stats.racing import Prior
 from embexp.racing.budget import Budget
-from embexp.racing.course import BETTER, EQUAL, NOTHING, UNDECIDED, UNTOUCHED, Course, Rules
+from embexp.racing.course import BETTER, EQUAL, HERE, NOTHING, UNDECIDED, UNTOUCHED, Course, Rules
 from embexp.racing.rounds import Level, Result, levels_of, rounds_from
 
 SPREAD = [0.62, 0.61, 0.60, 0.58, 0.57, 0.55, 0.52, 0.51, 0.50, 0.47, 0.45, 0.40]
@@ -37,7 +37,7 @@ def test_losers_are_dropped_early_and_the_best_is_found():
     course = run_race(World(SPREAD, 1), rules_of(12))
     assert course.ending().winner == 0
     assert course.spent(Budget(seconds=1e9)) < 0.4 * 12 * 5
-    assert {*course.dropped.values()} <= {"worse", "not better"}
+    assert {*course.dropped.values()} <= {"worse", "not better", "not better here"}
     assert course.dropped[11] == "worse"
     assert 11 not in finished(course)
 
@@ -56,7 +56,7 @@ def test_the_best_by_more_than_the_margin_is_hardly_ever_dropped():
 
 def test_a_race_of_equals_names_nobody_better():
     endings = [run_race(World([0.55] * 6, number, resamples=100), rules_of(6)).ending() for number in range(20)]
-    assert {each.status for each in endings} <= {EQUAL, UNDECIDED}
+    assert BETTER not in {each.status for each in endings} <= {EQUAL, HERE, UNDECIDED}
 
 
 def test_an_untouched_model_can_win():
@@ -75,7 +75,7 @@ def test_a_budget_is_kept_and_somebody_comes_to_the_end(size: float):
     course = run_race(World(SPREAD, 5), rules_of(12), Budget(seconds=size))
     assert course.spent(Budget(seconds=size)) <= size
     assert finished(course)
-    assert course.ending().status in (UNDECIDED, BETTER, EQUAL)
+    assert course.ending().status in (UNDECIDED, BETTER, EQUAL, HERE)
 
 
 def test_what_the_budget_did_not_reach_goes_on_when_it_is_raised():
@@ -186,9 +186,18 @@ def test_whom_one_has_beaten_that_fails_later_races_on():
 
 
 def test_a_single_candidate_gets_seeds_until_it_is_decided_against_the_untouched_model():
-    course = run_race(World([0.51], 2, of_untouched=0.505, spread=0.4), rules_of(1), Budget(seconds=1000))
+    rules = replace(rules_of(1), prior=Prior(seeds=0.05))
+    course = run_race(World([0.51], 2, of_untouched=0.505), rules, Budget(seconds=1000))
     assert course.place(0) == len(course.levels)
     assert course.ending().status == UNDECIDED
+
+
+def test_no_seeds_are_spent_on_what_only_more_examples_would_show():
+    course = run_race(World([0.55, 0.50], 1, -2.0, seeds=0.001, spread=0.01, own=2.0, examples=100), rules_of(2))
+    assert course.ending().status == HERE
+    assert [*course.dropped.values()] == ["not better here"]
+    assert len(finished(course)) == 2
+    assert {task.level.seed for _, task, _ in course.done()} == {0}
 
 
 def test_who_is_too_dear_does_not_keep_the_others_from_their_end():
@@ -200,7 +209,7 @@ def test_who_is_too_dear_does_not_keep_the_others_from_their_end():
 
 
 def test_after_a_raise_one_that_lacks_a_seed_alone_gets_it():
-    world = World([0.60, 0.595, 0.59], 4, spread=0.5)
+    world = World([0.60, 0.60, 0.60], 4, spread=0.05)
     course = run_race(world, rules_of(3), Budget(seconds=5.5))
     before = [course.place(each) for each in course.candidates]
     course.raise_budget()

@@ -12,7 +12,7 @@ from simulated_races import World, run_race
 from embexp.core.run_folder import RESULT
 from embexp.leaderboards.bottom_line import KEEP, SHIP, WAIT
 from embexp.racing.budget import Budget
-from embexp.racing.course import BETTER, EQUAL, NOTHING, UNDECIDED, UNTOUCHED, Ending
+from embexp.racing.course import BETTER, EQUAL, HERE, NOTHING, UNDECIDED, UNTOUCHED, Ending
 from embexp.racing.record import RUNS, Entrant, Race, rules_of
 from embexp.racing.report import close_race, race_line
 from embexp.racing.rounds import Level, Result, Round, Task
@@ -70,7 +70,7 @@ def test_a_winner_that_beats_all_others_and_its_untouched_model_is_shipped(tmp_p
     assert said["why"][0].endswith("each of 3 other candidates and 1 untouched model is worse on the same examples")
     assert "better by more" not in said["how sure"][0]
     assert said["how sure"] == [
-        "the chance that a race drops a candidate that is the best by more than 0.005 is at most 5 %, "
+        "the chance that a race drops a candidate that is the best on dev by more than 0.005 is at most 5 %, "
         "over 3 looks at 4 rivals each"
     ]
     assert said["test"][0].startswith("mnrl minilm, 2 seeds: test/sts/spearman_cosine 0.")
@@ -104,6 +104,13 @@ def test_where_none_is_better_those_that_are_as_good_and_the_faster_ones_are_nam
     assert said["as good"] == ["not shown to be worse: mnrl static"]
     assert said["cheaper"] == ["mnrl static (1,200 texts/s); mnrl minilm has 600"]
     assert said["front"][0].startswith("of dev and texts/s, of 2 that were measured: ")
+    line, said, _ = closed(replace(race, ending=Ending(HERE, 0)), tmp_path / "here")
+    assert line["decision"] == SHIP
+    assert said["why"][0].endswith("no other candidate is better than it by 0.005 on these examples of dev")
+    assert said["as good"] == ["not shown to be worse on other examples: mnrl static"]
+    assert said["next"] == [
+        "nothing to train: more seeds would not change who leads on dev; more examples of dev might"
+    ]
 
 
 def test_an_undecided_race_says_who_may_be_better_and_what_goes_on(tmp_path):

@@ -1,6 +1,6 @@
 """The benchmark of races, on a small grid of made-up scores: a line for each way to choose, and no error of a race."""
 
-from benchmarks.racing import RUNGS, SEEDS, Grid, Run, compare
+from benchmarks.racing import NULL_CANDIDATES, RUNGS, SEEDS, Grid, Run, compare, null_endings
 from simulated_races import World
 
 from embexp.racing.rounds import Level
@@ -31,3 +31,16 @@ def test_each_way_to_choose_has_its_line():
     assert float(cells["race"][3]) < 0.6
     assert cells["whole grid"][3] == "1.00"
     assert float(cells["successive halving"][3]) < float(cells["race"][3])
+
+
+def test_no_candidate_is_better_where_all_are_the_same():
+    world = World([0.6] * NULL_CANDIDATES, 1, resamples=100)
+    cells = [world.cell(candidate, Level(seed, 1)) for candidate in range(NULL_CANDIDATES) for seed in range(SEEDS)]
+    runs = {
+        (0, place): Run({1.0: float(cell.values[0])}, {1.0: cell.resampled}, {1.0: 1.0})
+        for place, cell in enumerate(cells)
+    }
+    untouched = world.cell(-1, Level(0, 1.0))
+    endings = null_endings(Grid(["cosent"], ["minilm"], [1000], runs, {-1: untouched}, untouched), replays=3)
+    assert endings.total() == 3
+    assert "better" not in endings

@@ -2,21 +2,23 @@
 
 Candidates are trained in rounds: all to a first share of their training (a rung), those that are left to the next, then
 with further seeds. After each round every candidate is compared with the one that leads, on the same examples. It is
-dropped where it is shown not to be better than the leader by the margin, the smallest difference worth having: the
-upper end of a one-sided interval of its lead lies below the margin.
+dropped where more training would not make it better than the leader by the margin, the smallest difference worth
+having: the upper end of a one-sided interval of its lead on these examples lies below the margin. Other examples are
+not what a race can buy: whether a candidate is worse, or not better, on them as well is said beside it, by the upper
+end of an interval that holds them, too.
 
 Such elimination in rounds of paired scores is racing (Maron & Moore 1997, "The racing algorithm", Artif. Intell. Rev.
 11, 193-225; Birattari et al. 2002, "A racing algorithm for configuring metaheuristics", GECCO, F-race; Lopez-Ibanez et
 al. 2016, "The irace package", Oper. Res. Perspect. 3, 43-58); the rungs are those of successive halving (Jamieson &
 Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS). What these leave
 open is the error over all rounds. Here the error of an interval is alpha over the number of looks and of rivals
-(Bonferroni). If the candidate that is best by more than the margin is dropped, one of at most `looks * rivals`
-intervals has missed, whichever rival led: so the chance of that is at most alpha.
+(Bonferroni). If the candidate that is best by more than the margin on these examples, over all seeds, is dropped, one
+of at most `looks * rivals` intervals has missed, whichever rival led: so the chance of that is at most alpha.
 
-A lead varies for three reasons, and its variance has three parts:
+A lead varies for three reasons, and its variance has three parts, of which the last two count on the same examples:
 
 - other examples: the paired bootstrap shows it;
-- other seeds, s^2 (1 / k + 1 / k') for k and k' runs;
+- other seeds, s^2 (1 / k + 1 / k') for k and k' runs, where s is what runs differ by on the same examples;
 - before the end of training also what training will still change: a slow candidate catches up. That is taken as random
   between candidates, with a variance of d^2 (1 - share) each, which is 0 at the end. Untouched models, whose training
   changes nothing, are compared at the end alone.
@@ -92,11 +94,13 @@ class Lead(NamedTuple):
 
     Attributes:
         low, high: the lead is at least `low`, and at most `high`, each with an error of `level`.
+        here: on these examples it is at most this, with the same error: other examples are left aside.
     """
 
     value: float
     low: float
     high: float
+    here: float
     level: float
 
 
@@ -106,8 +110,8 @@ def lead_of(candidate: Cell, rival: Cell, noise: Noise, share: float, level: flo
     >>> import numpy
     >>> ahead, behind = (Cell(numpy.array([mean]), numpy.full((1, 9), mean), 9) for mean in (0.8, 0.7))
     >>> found = lead_of(behind, ahead, Noise(0.01**2, 0.03**2, 0.0, 12, 12), share=1.0, level=0.001)
-    >>> [round(each, 3) for each in found[:3]]
-    [-0.1, -0.156, -0.044]
+    >>> [round(each, 3) for each in found[:4]]
+    [-0.1, -0.156, -0.044, -0.044]
 
     Args:
         candidate, rival: their scores on the same examples and resamples, after the same share of their training; of
@@ -118,7 +122,7 @@ def lead_of(candidate: Cell, rival: Cell, noise: Noise, share: float, level: flo
     value = candidate.mean - rival.mean
     resampled = candidate.resampled.mean(axis=0) - rival.resampled.mean(axis=0)
     if candidate.too_few or math.isnan(value):
-        return Lead(value, -math.inf, math.inf, level)
+        return Lead(value, -math.inf, math.inf, math.inf, level)
     of_runs = candidate.share + rival.share
     trained = candidate.has_seed + rival.has_seed
     few = candidate.few
@@ -129,15 +133,29 @@ def lead_of(candidate: Cell, rival: Cell, noise: Noise, share: float, level: flo
     parts = alone._replace(
         of_examples=shown * wider, of_seeds=of_runs * noise.seeds, degrees_of_seeds=noise.degrees_of_seeds
     )
-    still = Parts(0.0, math.inf, trained * noise.drift * (1 - share), noise.degrees_of_drift)
+    of_training = Parts(0.0, math.inf, trained * noise.drift * (1 - share), noise.degrees_of_drift)
+    still = float(of_training.half_width(2 * level))
     half = max(float(parts.half_width(2 * level)), float(alone.half_width(2 * level)))  # see seeds.py
-    half = math.hypot(half, float(still.half_width(2 * level)))
+    half = math.hypot(half, still)
     if not over_examples:
         half = max(half, candidate.least)
-    return Lead(value, value - half, value + half, level)
+    here = math.hypot(float(parts._replace(of_examples=0.0).half_width(2 * level)), still)
+    return Lead(value, value - half, value + half, value + here, level)
 
 
-WORSE, NOT_BETTER = "worse", "not better"  # why a candidate is dropped: for certain behind; not ahead by the margin
+# Why a candidate is dropped: for certain behind; not ahead by the margin; not so on these examples, on others perhaps.
+WORSE, NOT_BETTER, NOT_BETTER_HERE = "worse", "not better", "not better here"
+
+
+def fate_of(high: float, here: float, margin: float) -> str:
+    """Why a candidate whose lead has these limits is dropped; "" where it is not.
+
+    >>> [fate_of(high, here, 0.005) for high, here in ((-0.01, -0.02), (0.004, -0.01), (0.02, 0.001), (0.02, 0.01))]
+    ['worse', 'not better', 'not better here', '']
+    """
+    if high < margin:
+        return WORSE if high < 0 else NOT_BETTER
+    return NOT_BETTER_HERE if here < margin else ""
 
 
 class Look(NamedTuple):
@@ -146,7 +164,7 @@ class Look(NamedTuple):
     Attributes:
         leader: the candidate with the largest mean.
         leads: of every other candidate over the leader.
-        dropped: those that the leader has beaten, with WORSE or NOT_BETTER.
+        dropped: those that the leader has beaten, and why (`fate_of`).
     """
 
     leader: int
@@ -157,7 +175,7 @@ class Look(NamedTuple):
 def look_at(
     cells: Mapping[int, Cell], noise: Noise, share: float, margin: float, level: float, spared: Sequence[int] = ()
 ) -> Look | None:
-    """Compare every candidate with the leader, and drop those that are not better by the margin.
+    """Compare every candidate with the leader, and drop those that more training would not make better by the margin.
 
     None where no score is a number.
 
@@ -173,12 +191,12 @@ def look_at(
     leads = {
         number: lead_of(cell, cells[leader], noise, share, level) for number, cell in cells.items() if number != leader
     }
-    dropped = {
-        number: WORSE if lead.high < 0 else NOT_BETTER
+    fates = {
+        number: NOT_BETTER if math.isnan(lead.value) else fate_of(lead.high, lead.here, margin)
         for number, lead in leads.items()
-        if number not in spared and (lead.high < margin or math.isnan(lead.value))
+        if number not in spared
     }
-    return Look(leader, leads, dropped)
+    return Look(leader, leads, {number: fate for number, fate in fates.items() if fate})
 
 
 def with_seeds(cells: Sequence[Cell]) -> Cell:
