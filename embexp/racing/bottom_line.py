@@ -13,8 +13,8 @@ from embexp.config.session import shell_command
 from embexp.evaluation.stats.racing import NOT_BETTER_HERE
 from embexp.leaderboards.bottom_line import KEEP, SHIP, WAIT, chosen_run, files_of
 from embexp.leaderboards.cells import pareto_front
-from embexp.racing.course import BETTER, EQUAL, HERE, NOTHING, UNDECIDED, UNTOUCHED
 from embexp.racing.record import Race
+from embexp.racing.rounds import BETTER, EQUAL, HERE, NOTHING, UNDECIDED, UNTOUCHED
 from embexp.racing.standings import Standing
 from embexp.reports.leaderboard_content import BottomLine, Leaderboard, LeaderboardCell, label, short_number
 from embexp.reports.verdict_words import BETTER as IS_BETTER

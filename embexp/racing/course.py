@@ -24,7 +24,19 @@ from embexp.evaluation.stats.racing import (
 )
 from embexp.evaluation.stats.seeds import Cell
 from embexp.racing.budget import Budget
-from embexp.racing.rounds import Level, Result, Round, Task
+from embexp.racing.rounds import (
+    BETTER,
+    EQUAL,
+    HERE,
+    NOTHING,
+    UNDECIDED,
+    UNTOUCHED,
+    Ending,
+    Level,
+    Result,
+    Round,
+    Task,
+)
 
 
 @dataclass(frozen=True)
@@ -54,28 +66,6 @@ class Rules:
     def error(self) -> float:
         """Of each comparison."""
         return self.alpha / (len(self.levels) * max(1, self.rivals))
-
-
-BETTER, EQUAL, HERE, UNDECIDED, UNTOUCHED, NOTHING = "better", "equal", "here", "undecided", "untouched", "nothing"
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a race ended.
-
-    Attributes:
-        status: BETTER: each other candidate is worse than the winner, and so are the untouched models; EQUAL: each was
-            worse than the one that led, or not ahead of it by the margin; HERE: some are not ahead by the margin on
-            these examples of dev, which says nothing of others; UNDECIDED: budget or seeds came to an end before
-            that; UNTOUCHED: no candidate is better than an untouched model by the margin; NOTHING: no training came to
-            its end.
-        winner: its number; the best trained candidate where an untouched model has won, if there is one.
-        rivals: who may be better than the winner by the margin.
-    """
-
-    status: str
-    winner: int | None = None
-    rivals: tuple[int, ...] = ()
 
 
 CellsAt = Callable[[Level, Sequence[int]], Mapping[int, Sequence[Cell]]]  # the run of each seed, up to that level

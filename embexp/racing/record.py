@@ -10,9 +10,9 @@ from embexp.core.run_folder import read_json, write_json
 from embexp.evaluation.stats.racing import Prior
 from embexp.experiment.sweep_record import taken_from
 from embexp.racing.budget import Budget
-from embexp.racing.course import Course, Ending, Rules
+from embexp.racing.course import Course, Rules
 from embexp.racing.folder import RACE
-from embexp.racing.rounds import levels_of, rounds_from
+from embexp.racing.rounds import Ending, levels_of, rounds_from
 
 RUNS = "runs"  # in a race's folder: a folder for each candidate and seed
 SHORT_ID = 8

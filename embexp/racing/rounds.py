@@ -1,4 +1,4 @@
-"""The rounds of a race as plain data: what was trained in each, and what it showed."""
+"""The rounds and the ending of a race as plain data: what was trained in each, what it showed, how it ended."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -82,6 +82,28 @@ class Round:
     dropped: dict[int, str] = field(default_factory=dict)
     has_ended: bool = False
     elapsed: float = 0.0
+
+
+BETTER, EQUAL, HERE, UNDECIDED, UNTOUCHED, NOTHING = "better", "equal", "here", "undecided", "untouched", "nothing"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a race ended.
+
+    Attributes:
+        status: BETTER: each other candidate is worse than the winner, and so are the untouched models; EQUAL: each was
+            worse than the one that led, or not ahead of it by the margin; HERE: some are not ahead by the margin on
+            these examples of dev, which says nothing of others; UNDECIDED: budget or seeds came to an end before
+            that; UNTOUCHED: no candidate is better than an untouched model by the margin; NOTHING: no training came to
+            its end.
+        winner: its number; the best trained candidate where an untouched model has won, if there is one.
+        rivals: who may be better than the winner by the margin.
+    """
+
+    status: str
+    winner: int | None = None
+    rivals: tuple[int, ...] = ()
 
 
 def rounds_from(plain: Sequence[Mapping[str, Any]]) -> list[Round]:

@@ -12,8 +12,9 @@ from rich.table import Table
 from embexp.core.escaping import markdown_table, report_csv
 from embexp.core.run_folder import RESULT, read_json, readable
 from embexp.evaluation.stats.racing import NOT_BETTER, NOT_BETTER_HERE, fate_of
-from embexp.racing.course import UNDECIDED, UNTOUCHED, Course
+from embexp.racing.course import Course
 from embexp.racing.record import Entrant, Race, run_folder
+from embexp.racing.rounds import UNDECIDED, UNTOUCHED
 from embexp.reports.tables import narrowing, shortened, table_of
 
 _COSTS = ("encode_texts_per_second", "parameters", "dimensions")

@@ -9,8 +9,19 @@ from simulated_races import World, run_race
 
 from embexp.evaluation.stats.racing import Prior
 from embexp.racing.budget import Budget
-from embexp.racing.course import BETTER, EQUAL, HERE, NOTHING, UNDECIDED, UNTOUCHED, Course, Rules
-from embexp.racing.rounds import Level, Result, levels_of, rounds_from
+from embexp.racing.course import Course, Rules
+from embexp.racing.rounds import (
+    BETTER,
+    EQUAL,
+    HERE,
+    NOTHING,
+    UNDECIDED,
+    UNTOUCHED,
+    Level,
+    Result,
+    levels_of,
+    rounds_from,
+)
 
 SPREAD = [0.62, 0.61, 0.60, 0.58, 0.57, 0.55, 0.52, 0.51, 0.50, 0.47, 0.45, 0.40]
 

@@ -12,10 +12,9 @@ from simulated_races import World, run_race
 from embexp.core.run_folder import RESULT
 from embexp.leaderboards.bottom_line import KEEP, SHIP, WAIT
 from embexp.racing.budget import Budget
-from embexp.racing.course import BETTER, EQUAL, HERE, NOTHING, UNDECIDED, UNTOUCHED, Ending
 from embexp.racing.record import RUNS, Entrant, Race, rules_of
 from embexp.racing.report import close_race, race_line
-from embexp.racing.rounds import Level, Result, Round, Task
+from embexp.racing.rounds import BETTER, EQUAL, HERE, NOTHING, UNDECIDED, UNTOUCHED, Ending, Level, Result, Round, Task
 from embexp.racing.scores import RaceScores
 from embexp.reports.pictures.budget_curve import EMPTY, draw_budget_curve
 from embexp.tracking.journal import Journal
