@@ -63,9 +63,9 @@ def typed(folder: Path, *arguments: str, environment: Mapping[str, str] | None =
     return Typed(process, output, errors)
 
 
-def run_typed(folder: Path, *arguments: str) -> tuple[int, str]:
+def run_typed(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Exit code and output of `python -m embexp <arguments>`."""
-    command = typed(folder, *arguments)
+    command = typed(folder, *arguments, environment=environment)
     return command.wait(), command.text()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import slurm_cluster
 from conftest import TINY
 from typed_commands import run_typed, typed
 
@@ -161,3 +162,24 @@ def test_rows_that_have_changed_are_refused_and_another_races_folder_is_too(work
     assert code == 1
     assert "it holds another race (" in text
     assert "type hydra.run.dir=<folder>" in text
+
+
+@pytest.mark.matrix
+@pytest.mark.cluster
+@pytest.mark.skipif(bool(slurm_cluster.lacks()), reason=slurm_cluster.lacks() or "-")
+def test_on_slurm_it_decides_the_same(workplace, undisturbed):
+    with slurm_cluster.running(workplace / "slurm") as cluster:
+        environment = {**cluster.environment, "OMP_NUM_THREADS": "1"}
+        own = ("sweep/engine=slurm", "sweep.workers=2", "sweep.engine.pause=1")
+        code, text = run_typed(workplace, *RACE, *own, environment=environment)
+    assert code == 0, text
+    assert decisions(workplace / "it") == decisions(undisturbed)
+
+
+@pytest.mark.matrix
+@pytest.mark.cluster
+def test_on_ray_it_decides_the_same(workplace, undisturbed):
+    pytest.importorskip("ray", reason="Ray is missing: pip install 'ray[client]>=2.40,<3'")
+    code, text = run_typed(workplace, *RACE, "sweep/engine=ray", "sweep.workers=2", "sweep.engine.pause=0.2")
+    assert code == 0, text
+    assert decisions(workplace / "it") == decisions(undisturbed)
