@@ -213,7 +213,7 @@ def _costs(standings: Sequence[Standing], winner: Standing | None, model: Path |
         parts.append(f"{short_number(size / 1e6)} MB on disk")
     if parts and winner:
         yield "costs", f"{winner.name}: {', '.join(parts)}, as measured here"
-    known = [each for each in standings if each.seeds and _speed(each)]
+    known = [each for each in standings if each.share and _speed(each)]
     front = [
         each
         for each, is_on in zip(known, pareto_front([(each.value, _speed(each)) for each in known]), strict=True)
