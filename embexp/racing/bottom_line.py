@@ -45,7 +45,7 @@ def race_bottom_line(
         *_why(race, standings, winner),
         *_as_good(race, standings, winner),
         *_how_sure(race),
-        *(_on_test(winner, cell, decision) if winner and cell else _without_test(winner)),
+        *(_on_test(race, winner, cell, decision) if winner and cell else _without_test(winner)),
         *_next(race),
         *_not_tried(race, standings),
         *_costs(standings, winner, Path(files_of(cell, by_id)[0]) if cell else None),
@@ -144,7 +144,7 @@ def _how_sure(race: Race) -> _Lines:
     yield "how sure", f"the chance that a race drops {best} is at most {100 * rules.alpha:g} %, {compared}"
 
 
-def _on_test(winner: Standing, cell: LeaderboardCell, decision: str) -> _Lines:
+def _on_test(race: Race, winner: Standing, cell: LeaderboardCell, decision: str) -> _Lines:
     """The honest number: of data that the race has not looked at."""
     split, seeds = cell.metric.partition("/")[0], _number(len(cell.seeds), "seed")
     gain = f"{cell.difference.value:+.4f} {cell.difference.interval('+')}".rstrip()
@@ -153,15 +153,26 @@ def _on_test(winner: Standing, cell: LeaderboardCell, decision: str) -> _Lines:
     yield split, f"{winner.name}, {seeds}: {score}, {gain} to the untouched {label(cell.column)}: {verdict}"
     if split == "test":
         yield "note", "the race has not looked at test; the values on dev picked the best one and flatter it"
+        yield from _shown_before(race)
     else:
         yield (
             "note",
-            "there is no test split: dev picked the best one and flatters it; test=<file> would scores_of_race it",
+            "there is no test split: dev picked the best one and flatters it; test=<file> would judge it",
         )
     if cell.lacks_seeds:
         yield "note", "one seed: this is about this model, not about what another seed would give"
     if decision == WAIT and kind_of(cell.verdict) == IS_BETTER:
         yield "until then", f"{winner.name} is better than the untouched model, so that it may be shipped"
+
+
+def _shown_before(race: Race) -> _Lines:
+    """What earlier endings have shown of test: whoever went on has seen it."""
+    earlier = race.shown[:-1]
+    if not earlier:
+        return
+    times = "once" if len(earlier) == 1 else f"{len(earlier)} times"
+    endings = (f"of {race.named(each['candidate']).name} after {each['budget']}" for each in earlier)
+    yield "note", f"test was shown {times} before, {_named(endings)}: data that nobody has seen would be a first look"
 
 
 def _without_test(winner: Standing | None) -> _Lines:
