@@ -3,7 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embexp.api import EmbexpError, Report, Run, compare, evaluate, gate, leaderboard, load, pairs, power, run
+    from embexp.api import (
+        EmbexpError,
+        Report,
+        Run,
+        compare,
+        evaluate,
+        gate,
+        leaderboard,
+        load,
+        pairs,
+        power,
+        race,
+        run,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -17,6 +30,7 @@ __all__ = [
     "load",
     "pairs",
     "power",
+    "race",
     "run",
 ]
 

@@ -3,15 +3,12 @@
 Errors are exceptions. An application's own Hydra state, environment variables and number of torch threads stay.
 """
 
-import html
 import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -22,123 +19,11 @@ from embexp.cli.quoting import quote_texts, quoted
 from embexp.config.compose import composed, composed_job
 from embexp.config.session import hydra_started
 from embexp.core.run_context import RunContext
-from embexp.core.run_folder import RESULT, find_run, log_in, read_json, read_record, status_of, write_text
-from embexp.errors import ConfigError, DataError, EmbexpError, did_you_mean, listed
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
-    from sentence_transformers import SentenceTransformer
+from embexp.core.run_folder import find_run, log_in, write_text
+from embexp.errors import ConfigError, EmbexpError
+from embexp.reports.frames import Report, Run, csv_frame, frame
 
 _EACH_VALUE = "Call it for each value, or type embexp -m ... in a shell."
-
-
-def _frame(rows: Any, columns: Sequence[str] | None = None) -> "DataFrame":
-    """The rows, or those of a Parquet file, as a table."""
-    import pandas
-
-    return pandas.read_parquet(rows) if isinstance(rows, Path) else pandas.DataFrame(rows, columns=columns)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run in its folder."""
-
-    folder: Path
-
-    @cached_property
-    def result(self) -> dict[str, Any]:
-        """The content of result.json; of a run that has not ended only its status."""
-        path = self.folder / RESULT
-        return read_json(path) if path.is_file() else {"run": {"status": "RUNNING"}}
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """All numbers by their keys, such as `test/sts/spearman_cosine`."""
-        return self.result.get("metrics", {})
-
-    @property
-    def table(self) -> "DataFrame":
-        """The untouched and the trained model in each metric: difference, 95 % interval, verdict."""
-        return _frame(self.result.get("comparisons", []))
-
-    def examples(self, evaluator: str, split: str = "test") -> "DataFrame":
-        """The examples of an evaluator: id, texts, gold, and what both models predict (`base_...`, `trained_...`).
-
-        Raises:
-            DataError: the run keeps no such examples.
-        """
-        path = self.folder / "examples" / f"{evaluator}_{split}.parquet"
-        if not path.is_file():
-            known = sorted(each.stem for each in path.parent.glob("*.parquet"))
-            raise DataError(
-                f"{self.folder} keeps no examples of {evaluator} on {split}",
-                expected=f"an evaluator and a split of: {listed(known)}",
-                note=did_you_mean(path.stem, known),
-            )
-        return _frame(path)
-
-    def model(self) -> "SentenceTransformer":
-        """The trained model.
-
-        Raises:
-            DataError: the run has not trained any.
-        """
-        from sentence_transformers import SentenceTransformer
-
-        path = self.folder / "stages" / "main" / "model"
-        if not path.is_dir():
-            raise DataError(f"{self.folder} holds no trained model: the run is {status_of(self.folder)}.")
-        return SentenceTransformer(str(path))
-
-    def __repr__(self) -> str:
-        return f"<Run {' '.join(self._lines())}>"
-
-    def _repr_html_(self) -> str:
-        head = "<br>".join(map(html.escape, self._lines()))
-        shown = [row for row in self.result.get("comparisons", []) if row["headline"] or row["primary"]]
-        columns = ["evaluator", "split", "metric", "base", "trained", "difference", "low", "high", "verdict"]
-        return head + (_frame(shown, columns).to_html(index=False, float_format="%.4f") if shown else "")
-
-    def _lines(self) -> list[str]:
-        try:
-            name = read_record(self.folder)["name"]
-        except FileNotFoundError:  # it ended before it was begun
-            name = self.folder.name
-        lines = [f"{name} {self.result['run']['status']}"]
-        if primary := self.result.get("primary"):
-            lines.append(
-                f"{primary['key']} {primary['base']:.4f} -> {primary['trained']:.4f} "
-                f"({primary['difference']:+.4f}: {primary['verdict']})"
-            )
-        if error := self.result.get("error"):
-            lines.append(str(error).splitlines()[0])
-        return [*lines, f"in {self.folder}"]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a command found.
-
-    Attributes:
-        text: as the command prints it, or close to it.
-        content: all of it as plain values.
-        tables: by their names, the most important first.
-    """
-
-    text: str
-    content: Any
-    tables: Mapping[str, "DataFrame"] = field(repr=False)
-
-    @property
-    def table(self) -> "DataFrame":
-        """The most important table."""
-        return next(iter(self.tables.values()))
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html(index=False, float_format="%.4f")
 
 
 @contextmanager
@@ -173,6 +58,14 @@ def _checked(overrides: Sequence[str], function: str) -> list[str]:
     return [*overrides]
 
 
+def _record_typed(folder: Path, own: Sequence[str]) -> None:
+    """Write the overrides into a folder, as Hydra does: the model card and the tracker show them."""
+    written = folder / ".hydra" / "overrides.yaml"
+    if not written.exists():
+        written.parent.mkdir(parents=True, exist_ok=True)
+        write_text(written, OmegaConf.to_yaml(OmegaConf.create([*own])))
+
+
 def run(*overrides: str, config_dir: str | Path | None = None) -> Run:
     """Train a model and evaluate it against its untouched self, as `embexp <overrides>` does.
 
@@ -193,15 +86,38 @@ def run(*overrides: str, config_dir: str | Path | None = None) -> Run:
             raise ConfigError(f"{several[0]} names several values, and embexp.run makes one run. {_EACH_VALUE}")
         config, choices, folder = composed_job(typed)
         own = [each for each in typed if not each.startswith("hydra.")]
-        written = folder / ".hydra" / "overrides.yaml"  # as Hydra does: the model card and the tracker show it
-        if config.resume is None and not written.exists():
-            written.parent.mkdir(parents=True, exist_ok=True)
-            write_text(written, OmegaConf.to_yaml(OmegaConf.create(own)))
+        if config.resume is None:
+            _record_typed(folder, own)
         with log_in(folder):
             train(
                 config, choices, folder, [*own, *(each for each in typed if each.startswith("hydra.run.dir="))], context
             )
     return Run(folder.absolute())
+
+
+def race(*overrides: str, config_dir: str | Path | None = None) -> Report:
+    """Find the best model within a budget, as `embexp race <overrides>` does: a line of the table per candidate.
+
+    The same call again goes on where the race ended, as the same command does, with a larger `budget=`, too.
+
+    Args:
+        overrides: as they are typed, several values of a key as a list: `race("dataset=faq.csv", "loss=mnrl,cosent")`.
+
+    Raises:
+        EmbexpError: something in the configuration or the data is wrong, or no candidate could be trained.
+    """
+    with _session(config_dir, computes=True):
+        from embexp.racing.race_run import run_race  # here: libraries that it imports set environment variables
+        from embexp.racing.space import typed_space
+
+        typed = quote_texts(expand_paths(typed_space(_checked(overrides, "race")), mixes=True))
+        config, _, folder = composed_job(typed, "race")
+        own = [each for each in typed if not each.startswith("hydra.")]
+        _record_typed(folder, own)
+        with log_in(folder):
+            found = run_race(config, folder, own)
+    text, table = ((folder / f"race.{kind}").read_text("utf-8") for kind in ("md", "csv"))
+    return Report(text, found, {"candidates": csv_frame(table)})
 
 
 def load(run: "str | Path | Run") -> Run:
@@ -237,8 +153,8 @@ def evaluate(*overrides: str, config_dir: str | Path | None = None) -> Report:
         every = [tuple(first), *(composed([*quote_texts(model), *typed], "evaluate") for model in models[1:])]
         result = evaluate_models(every, folder)
     rows = [row | _flat_scores(row["scores"]) | row["metrics"] for row in result["models"]]
-    kept = {f"examples/{each.stem}": _frame(each) for each in (folder / "examples").glob("*.parquet")}
-    table = _frame(rows).drop(columns=["scores", "metrics"])
+    kept = {f"examples/{each.stem}": frame(each) for each in (folder / "examples").glob("*.parquet")}
+    table = frame(rows).drop(columns=["scores", "metrics"])
     return Report(as_markdown(result["models"]), result, {"models": table, **kept})
 
 
@@ -252,7 +168,7 @@ def pairs(*overrides: str, config_dir: str | Path | None = None) -> Report:
 
     with _session(config_dir, computes=True):
         found, text = similar_pairs(*composed(quote_texts(expand_paths(_checked(overrides, "pairs"))), "pairs"))
-    return Report(text, found, {"pairs": _frame(found)})
+    return Report(text, found, {"pairs": frame(found)})
 
 
 def _flat_scores(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -282,9 +198,9 @@ def compare(
         sides = ",".join(quoted(_names_of(side)) for side in (first, second))
         typed = [f"runs=[{sides}]", *quote_texts(expand_paths(_checked(overrides, "compare")))]
         found, page = comparison(composed(typed, "compare")[0])
-    tables = {name: _frame(found[name]) for name in ("metrics", "other_tests")}
-    tables["configuration"] = _frame(found["configuration"], ["key", "first", "second"])
-    tables |= {f"changed/{name}": _frame(rows) for name, rows in found["changed"].items()}
+    tables = {name: frame(found[name]) for name in ("metrics", "other_tests")}
+    tables["configuration"] = frame(found["configuration"], ["key", "first", "second"])
+    tables |= {f"changed/{name}": frame(rows) for name, rows in found["changed"].items()}
     return Report(page, found, tables)
 
 
@@ -310,7 +226,7 @@ def gate(candidate: Any, *overrides: str, against: Any = "untouched", config_dir
         sides = [f"{key}=[{quoted(_names_of(side))}]" for key, side in (("candidate", candidate), ("against", against))]
         found = decision(composed([*sides, *quote_texts(expand_paths(_checked(overrides, "gate")))], "gate")[0])
     text, rows = f"{found['decision']}: {found['reason']}", [found["primary"], *found["guards"]]
-    return Report(text, found, {"metrics": _frame(rows)})
+    return Report(text, found, {"metrics": frame(rows)})
 
 
 def power(*words: "Run | str | Path", config_dir: str | Path | None = None) -> Report:
@@ -330,7 +246,7 @@ def power(*words: "Run | str | Path", config_dir: str | Path | None = None) -> R
     with _session(config_dir):
         found, page = planned(composed(quote_texts(expand_paths(typed)), "power")[0])
     grid = [{"examples": size, **dict(zip(found["seeds"], row, strict=True))} for size, row in found["grid"].items()]
-    return Report(page, found, {"comparisons": _frame(found["comparisons"]), "grid": _frame(grid)})
+    return Report(page, found, {"comparisons": frame(found["comparisons"]), "grid": frame(grid)})
 
 
 def leaderboard(*overrides: str, config_dir: str | Path | None = None) -> Report:
@@ -346,5 +262,5 @@ def leaderboard(*overrides: str, config_dir: str | Path | None = None) -> Report
     with _session(config_dir):
         typed = quote_texts(expand_paths(as_overrides(_checked(overrides, "leaderboard"))))
         found = leaderboard_of(composed(typed, "leaderboard")[0])
-    cells = _frame(as_rows(found)).drop(columns=["on_front", "lacks_seeds"], errors="ignore")
+    cells = frame(as_rows(found)).drop(columns=["on_front", "lacks_seeds"], errors="ignore")
     return Report(as_markdown(found), as_plain(found), {"cells": cells})

@@ -189,6 +189,8 @@ def test_the_configuration_is_a_package():
 
 
 def test_the_functions_are_not_shadowed_by_the_commands_modules():
-    assert all(callable(getattr(embexp, name)) for name in ("compare", "evaluate", "gate", "leaderboard", "load"))
-    assert embexp.Run.__module__ == "embexp.api"
+    assert all(
+        callable(getattr(embexp, name)) for name in ("compare", "evaluate", "gate", "leaderboard", "load", "race")
+    )
+    assert embexp.Run.__module__ == "embexp.reports.frames"
     assert not hasattr(embexp, "nothing")

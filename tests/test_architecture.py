@@ -12,7 +12,8 @@ COMMANDS |= {"clean", "pairs", "prepare", "race", "tune"}
 # From the top down. A module imports from lower rows or from its own package, never from another package of its row.
 LAYERS = (
     COMMANDS,
-    {"racing", "tuning", "api"},
+    {"api"},
+    {"racing", "tuning"},
     {"sweep"},
     {"leaderboards", "inspection"},
     {"experiment"},
@@ -56,7 +57,7 @@ HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid",
 IMPORTED_LATE = {"models/packed.py", "training/callbacks.py", "training/processes.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 SAY_NOTHING = {"utils", "common", "helpers", "misc"}
-MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 315, 350, 60, 110
+MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 317, 350, 60, 110
 
 
 @functools.cache
@@ -92,7 +93,7 @@ def row_of(room: str) -> int:
 def test_every_room_has_its_row_and_every_row_its_rooms():
     rooms = {room_of(path) for path in FILES}
     assert rooms == set().union(*LAYERS)
-    assert len(LAYERS) <= 12
+    assert len(LAYERS) <= 13
     assert len([path for path in FILES if path.parent == PACKAGE]) <= 18
 
 

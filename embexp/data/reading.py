@@ -264,12 +264,13 @@ class _Reading:
         source = provenance.get("source", self.name)
         if unused or self.spec.ignore:
             provenance["ignored_columns"] = listed(sorted({*unused, *self.spec.ignore}))
-            logger.info("%s: columns not used: %s", source, provenance["ignored_columns"])
         if self.taken:
             provenance["columns_taken"] = self.taken
         if self.spec.score_range is not None:
             provenance["score_range"] = f"{self.spec.score_range[0]} to {self.spec.score_range[1]}"
         notes = [*self.notes]
+        if rest := sorted({*unused} - {*(meaningful if self.spec.is_own else ())}):  # a note names the others
+            logger.info("%s: columns not used: %s", source, listed(rest))
         if renamed:
             notes.append(f"columns read by another name: {listed(f'{a!r} as {b}' for a, b in renamed.items())}")
         if self.spec.is_own and not self.spec.label_names:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embexp.core.file_contents import json_in
-from embexp.core.run_folder import read_json, replacing, write_json
+from embexp.core.run_folder import read_json, readable, replacing, write_json
 from embexp.errors import ConfigError, Paused, listed
 from embexp.evaluation.scores import write_examples
 from embexp.experiment.evaluators import ways_to_dev
@@ -48,6 +48,12 @@ class Rung:
     seconds: float
     examples: Path
     best_step: int
+
+
+def costs_so_far(folder: Path) -> dict[str, float]:
+    """`cost/<what>` of a run as its latest rung has it; nothing of one that never paused."""
+    rungs = [found for _, found in readable(folder.glob(f"{_RUNGS}/*.json"), read_json) if "costs" in found]
+    return max(rungs, key=lambda found: found["step"], default={}).get("costs", {})
 
 
 def measure_of(plan: RunPlan) -> dict[str, str]:
@@ -144,4 +150,5 @@ class RungFiles:
                 write_examples(making, scores)
             value = scores["trained"].metrics[self.plan.primary_metric]
         found = {"step": paused.step, "share": paused.share, "value": value, "seconds": paused.seconds}
-        write_json(path.with_suffix(".json"), found | {"best_step": counts})
+        own = {"best_step": counts, "costs": self.scoring.costs.metrics()}
+        write_json(path.with_suffix(".json"), found | own)

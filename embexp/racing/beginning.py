@@ -30,19 +30,25 @@ _Planned = list[tuple[Candidate, RunPlan]]
 
 
 def begin_race(
-    config: DictConfig, settings: Mapping[str, Any], typed: Sequence[str], fixed: Sequence[str], budget: Budget
+    config: DictConfig,
+    settings: Mapping[str, Any],
+    typed: Sequence[str],
+    fixed: Sequence[str],
+    budget: Budget,
+    warned: set[str],
 ) -> Race:
     """A new race.
 
     Args:
         typed: all overrides of the command; `fixed` are those that every run has.
+        warned: the warnings that were shown already, and that are shown here.
 
     Raises:
         ConfigError: no candidate can be trained, or there is no dev split to compare them by.
     """
     builders: dict[str, DataBuilder] = {}
     candidates, left_out = candidates_of(config, fixed, builders)
-    with only_warnings(set()):
+    with only_warnings(warned):
         planned, refused = _planned(_with_dev(candidates, settings, builders), settings, builders)
     plans = [plan for _, plan in planned]
     models = _models_of(plans)
@@ -77,7 +83,7 @@ def begin_race(
 
 
 def check_goes_on(
-    race: Race, settings: Mapping[str, Any], typed: Sequence[str], fixed: Sequence[str], folder: Path
+    race: Race, settings: Mapping[str, Any], typed: Sequence[str], fixed: Sequence[str], folder: Path, warned: set[str]
 ) -> None:
     """Raise ConfigError where a folder holds another race, or rows and models are others than this one began with."""
     if race.key != race_key(typed):
@@ -87,7 +93,7 @@ def check_goes_on(
             fix="hydra.run.dir=<folder>",
         )
     builders: dict[str, DataBuilder] = {}
-    with only_warnings(set()):
+    with only_warnings(warned):
         for found in race.began.values():
             entrant = race.named(found["candidate"])
             overrides = tuple(with_secrets(entrant.overrides, fixed))

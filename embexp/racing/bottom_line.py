@@ -14,7 +14,7 @@ from embexp.evaluation.stats.racing import NOT_BETTER_HERE
 from embexp.leaderboards.bottom_line import KEEP, SHIP, WAIT, chosen_run, files_of
 from embexp.leaderboards.cells import pareto_front
 from embexp.racing.record import Race
-from embexp.racing.rounds import BETTER, EQUAL, HERE, NOTHING, UNDECIDED, UNTOUCHED
+from embexp.racing.rounds import BETTER, EQUAL, HERE, NOTHING, TIED, UNDECIDED, UNTOUCHED
 from embexp.racing.standings import Standing
 from embexp.reports.leaderboard_content import BottomLine, Leaderboard, LeaderboardCell, label, short_number
 from embexp.reports.verdict_words import BETTER as IS_BETTER
@@ -46,7 +46,7 @@ def race_bottom_line(
         *_why(race, standings, winner),
         *_as_good(race, standings, winner),
         *_how_sure(race),
-        *(_on_test(winner, cell, decision) if winner and cell else _without_test(winner)),
+        *(_on_test(race, winner, cell, decision) if winner and cell else _without_test(winner)),
         *_next(race),
         *_not_tried(race, standings),
         *_costs(standings, winner, Path(files_of(cell, by_id)[0]) if cell else None),
@@ -81,6 +81,9 @@ def _why(race: Race, standings: Sequence[Standing], winner: Standing | None) -> 
         yield "why", f"{name}: no other candidate is better than it by {margin}"
     elif status == HERE:
         yield "why", f"{name}: no other candidate is better than it by {margin}{on_dev}"
+    elif status == TIED:
+        after = f"after {_number(len(race.seeds), 'seed')} of each that is left"
+        yield "why", f"{name}: no candidate is shown to be better than it by {margin}, {after}"
     elif status == UNDECIDED:
         yield "leads", name
         known = {each.number: each for each in standings}
@@ -113,7 +116,7 @@ def _number(count: int, what: str) -> str:
 
 def _as_good(race: Race, standings: Sequence[Standing], winner: Standing | None) -> _Lines:
     """Where none is better by the margin: who is not shown to be worse, and who of them is cheaper."""
-    if race.ending.status not in (EQUAL, HERE) or not winner:
+    if race.ending.status not in (EQUAL, HERE, TIED) or not winner:
         return
     equal = [each for each in standings if each is not winner and (each.high >= 0 or each.has_led)]
     if equal:
@@ -149,7 +152,7 @@ def _how_sure(race: Race) -> _Lines:
     yield "how sure", f"the chance that a race drops {best} is at most {100 * rules.alpha:g} %, {compared}"
 
 
-def _on_test(winner: Standing, cell: LeaderboardCell, decision: str) -> _Lines:
+def _on_test(race: Race, winner: Standing, cell: LeaderboardCell, decision: str) -> _Lines:
     """The honest number: of data that the race has not looked at."""
     split, seeds = cell.metric.partition("/")[0], _number(len(cell.seeds), "seed")
     gain = f"{cell.difference.value:+.4f} {cell.difference.interval('+')}".rstrip()
@@ -158,15 +161,26 @@ def _on_test(winner: Standing, cell: LeaderboardCell, decision: str) -> _Lines:
     yield split, f"{winner.name}, {seeds}: {score}, {gain} to the untouched {label(cell.column)}: {verdict}"
     if split == "test":
         yield "note", "the race has not looked at test; the values on dev picked the best one and flatter it"
+        yield from _shown_before(race)
     else:
         yield (
             "note",
-            "there is no test split: dev picked the best one and flatters it; test=<file> would score it",
+            "there is no test split: dev picked the best one and flatters it; test=<file> would judge it",
         )
     if cell.lacks_seeds:
         yield "note", "one seed: this is about this model, not about what another seed would give"
     if decision == WAIT and kind_of(cell.verdict) == IS_BETTER:
         yield "until then", f"{winner.name} is better than the untouched model, so that it may be shipped"
+
+
+def _shown_before(race: Race) -> _Lines:
+    """What earlier endings have shown of test: whoever went on has seen it."""
+    earlier = race.shown[:-1]
+    if not earlier:
+        return
+    times = "once" if len(earlier) == 1 else f"{len(earlier)} times"
+    endings = (f"of {race.named(each['candidate']).name} after {each['budget']}" for each in earlier)
+    yield "note", f"test was shown {times} before, {_named(endings)}: data that nobody has seen would be a first look"
 
 
 def _without_test(winner: Standing | None) -> _Lines:
@@ -179,11 +193,10 @@ def _next(race: Race) -> _Lines:
     course, budget = race.course, race.budget
     if race.ending.status == HERE:
         yield "next", "nothing to train: more seeds would not change who leads on dev; more examples of dev might"
+    if race.ending.status == TIED:
+        yield "next", "all seeds are trained: more of them (race.seeds), or more examples of dev, would tell more"
     if race.ending.status == UNDECIDED or (race.ending.status == NOTHING and course.left):
-        open_ones = [each for each in (race.ending.winner, *race.ending.rivals) if each is not None and each >= 0]
-        if all(course.place(each) >= len(course.levels) for each in open_ones):
-            yield "next", "all seeds are trained: more rows of dev, or race.seeds, would decide"
-        elif not budget.is_unlimited:
+        if not budget.is_unlimited:
             yield "next", f"the same command with a larger budget goes on from here, such as {_larger_budget(race)}"
         else:
             yield "next", "the same command goes on from here"
@@ -220,7 +233,7 @@ def _costs(standings: Sequence[Standing], winner: Standing | None, model: Path |
         parts.append(f"{short_number(size / 1e6)} MB on disk")
     if parts and winner:
         yield "costs", f"{winner.name}: {', '.join(parts)}, as measured here"
-    known = [each for each in standings if each.seeds and _speed(each)]
+    known = [each for each in standings if each.share and _speed(each)]
     front = [
         each
         for each, is_on in zip(known, pareto_front([(each.value, _speed(each)) for each in known]), strict=True)

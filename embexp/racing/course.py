@@ -29,6 +29,7 @@ from embexp.racing.rounds import (
     EQUAL,
     HERE,
     NOTHING,
+    TIED,
     UNDECIDED,
     UNTOUCHED,
     Ending,
@@ -166,11 +167,7 @@ class Course:
         leads, models = self._final_leads(), [*dict.fromkeys(self.rules.models)]
         wanted = {self.rules.models[each] for each in self.left}
         open_ones = [each for each in self.untouched if each in leads or models[-1 - each] in wanted]
-        return [each for each in open_ones if each not in leads or not self._fate(leads[each])]
-
-    def _fate(self, lead: Sequence[float]) -> str:
-        _, _, high, here = lead
-        return fate_of(high, here, self.rules.margin)
+        return [each for each in open_ones if each not in leads or not fate_of(*leads[each][2:], self.rules.margin)]
 
     def _final_leads(self) -> Mapping[int, tuple[float, float, float, float]]:
         looks = [each for each in self.rounds if each.leader is not None and each.level.share == 1]
@@ -331,9 +328,11 @@ class Course:
         if winner is None:
             return Ending(NOTHING, None, tuple(self.left))
         if rivals := (*(each for each in self.left if each != winner), *self._ahead()):
-            return Ending(UNDECIDED, winner, rivals)
+            seeds_left = any(self.place(each) < len(self.levels) for each in self.left)
+            return Ending(UNDECIDED if seeds_left else TIED, winner, rivals)
         leads = self._final_leads()
-        fates = {*self.dropped.values(), *(self._fate(leads[each]) for each in self.untouched if each in leads)}
+        of_untouched = (fate_of(*leads[each][2:], self.rules.margin) for each in self.untouched if each in leads)
+        fates = {*self.dropped.values(), *of_untouched}
         return Ending(HERE if NOT_BETTER_HERE in fates else EQUAL if NOT_BETTER in fates else BETTER, winner)
 
     def _final_values(self) -> dict[int, float]:

@@ -40,27 +40,37 @@ def race_command() -> None:
 
 
 def _race(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Run the rounds that the race lacks, below one parent run, and show its end; returns what was found."""
     from hydra.core.hydra_config import HydraConfig
 
+    return run_race(config, folder, OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False))
+
+
+def run_race(config: DictConfig, folder: Path, typed: Sequence[str]) -> dict[str, Any]:
+    """Run the rounds that the race lacks, below one parent run, and show its end; returns what was found.
+
+    Args:
+        typed: the overrides of the command, without those of Hydra, as `typed_space` has left them.
+
+    Raises:
+        EmbexpError: of the settings or of the data; no candidate could be trained.
+    """
     since, settings = time.perf_counter(), resolve(config)
     budget = read_budget(settings["budget"])
     check_engine(settings["sweep"])
     if config.resume is not None:
         raise ConfigError("resumes a run, not a race", key="resume", expected="the race's own command, without it")
-    typed = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    fixed = run_overrides(typed)
+    fixed, warned = run_overrides(typed), set[str]()
     with held(folder, "race"):
         if (folder / RACE).is_file():
             race = read_race(folder, settings["sweep"]["workers"])
-            check_goes_on(race, settings, typed, fixed, folder)
+            check_goes_on(race, settings, typed, fixed, folder, warned)
             race.course.forget_failures()
             if race.budget != budget:
                 race.budget = budget
                 race.course.raise_budget()
         else:
-            race = begin_race(config, settings, typed, fixed, budget)
-        return _run(race, config, settings, fixed, _Clock(race, folder, since))
+            race = begin_race(config, settings, typed, fixed, budget, warned)
+        return _run(race, config, settings, fixed, _Clock(race, folder, since), warned)
 
 
 @dataclass
@@ -84,7 +94,12 @@ class _Clock:
 
 
 def _run(
-    race: Race, config: DictConfig, settings: dict[str, Any], fixed: Sequence[str], clock: _Clock
+    race: Race,
+    config: DictConfig,
+    settings: dict[str, Any],
+    fixed: Sequence[str],
+    clock: _Clock,
+    warned: set[str],
 ) -> dict[str, Any]:
     folder = clock.folder
     journal = Journal(folder, instantiate(settings["tracking"]), again="the same command")
@@ -93,7 +108,9 @@ def _run(
         journal.log_params({"candidates": len(race.candidates), "budget": str(race.budget), "metric": race.metric})
         measure = {"metric": race.metric, "rows": race.rows}
         entrants = {each.number: each for each in race.candidates}
-        runner = TaskRunner(config, race.id, fixed, measure, entrants, race.seeds, folder, journal.run_id)
+        runner = TaskRunner(
+            config, race.id, fixed, measure, entrants, race.seeds, folder, journal.run_id, warned=warned
+        )
         _say_begin(race)
         clock.keep()
         _run_rounds(race, runner, clock, journal)

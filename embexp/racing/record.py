@@ -50,6 +50,7 @@ class Race:
         left_out: what does not take part, and why.
         began: by base model: the candidate that was looked at, hashes of its rows and model files, and of code.
         versions: of packages.
+        shown: of each ending that has shown test: the winner, how many of its seeds, and the budget.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Race:
     ending: Ending | None = None
     began: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    shown: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def candidates(self) -> list[Entrant]:
@@ -76,6 +78,12 @@ class Race:
 
     def named(self, number: int) -> Entrant:
         return next(each for each in self.entrants if each.number == number)
+
+    def note_shown(self, seeds: int) -> None:
+        """Note, as the last one, that the ending shows test of its winner; the same number again is no other look."""
+        now = {"candidate": self.ending.winner, "seeds": seeds}
+        same = [each for each in self.shown if now.items() <= each.items()]
+        self.shown = [each for each in self.shown if each not in same] + (same or [now | {"budget": str(self.budget)}])
 
     def write(self, folder: Path) -> None:
         rules = self.course.rules
@@ -103,6 +111,7 @@ class Race:
                 "began": self.began,
                 "versions": self.versions,
                 "ending": asdict(self.ending) if self.ending else None,
+                "shown": self.shown,
             },
         )
 
@@ -124,7 +133,8 @@ def read_race(folder: Path, workers: int = 1) -> Race:
     course = Course(rules, rounds_from(plain["rounds"]), untouched, plain["elapsed"])
     own = [plain[key] for key in ("id", "key", "overrides", "metric", "rows")]
     began = [plain[key] for key in ("began", "versions")]
-    return Race(*own, entrants, plain["left_out"], plain["seeds"], Budget(**plain["budget"]), course, ending, *began)
+    budget, shown = Budget(**plain["budget"]), plain.get("shown", [])
+    return Race(*own, entrants, plain["left_out"], plain["seeds"], budget, course, ending, *began, shown)
 
 
 def rules_of(settings: Mapping[str, Any], entrants: Sequence[Entrant], workers: int) -> Rules:

@@ -77,6 +77,9 @@ def close_race(race: Race, folder: Path, journal: Journal, untouched: Mapping[in
     winner = race.ending.winner
     runs = [] if winner is None else runs_in(run_folder(folder, winner, seed) for seed in race.seeds)
     leaderboard = make_leaderboard(runs, margins=race.course.rules.margin)
+    if any(cell.metric.startswith("test/") for cell in leaderboard.trained):
+        race.note_shown(len(runs))
+        race.write(folder)
     found = race_bottom_line(race, standings, leaderboard, runs)
     journal.result |= {
         "race": race.id,

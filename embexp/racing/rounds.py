@@ -84,7 +84,8 @@ class Round:
     elapsed: float = 0.0
 
 
-BETTER, EQUAL, HERE, UNDECIDED, UNTOUCHED, NOTHING = "better", "equal", "here", "undecided", "untouched", "nothing"
+BETTER, EQUAL, HERE, TIED = "better", "equal", "here", "tied"
+UNDECIDED, UNTOUCHED, NOTHING = "undecided", "untouched", "nothing"
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,9 @@ class Ending:
     Attributes:
         status: BETTER: each other candidate is worse than the winner, and so are the untouched models; EQUAL: each was
             worse than the one that led, or not ahead of it by the margin; HERE: some are not ahead by the margin on
-            these examples of dev, which says nothing of others; UNDECIDED: budget or seeds came to an end before
-            that; UNTOUCHED: no candidate is better than an untouched model by the margin; NOTHING: no training came to
-            its end.
+            these examples of dev, which says nothing of others; TIED: all seeds are trained, and do not tell some from
+            the winner; UNDECIDED: the budget came to an end before; UNTOUCHED: no candidate is better than an untouched
+            model by the margin; NOTHING: no training came to its end.
         winner: its number; the best trained candidate where an untouched model has won, if there is one.
         rivals: who may be better than the winner by the margin.
     """

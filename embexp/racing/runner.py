@@ -61,6 +61,7 @@ class TaskRunner:
         seeds: of the runs of a candidate, in the order in which they are trained.
         place: the race's folder.
         parent: the id of the race's run.
+        warned: the warnings that were shown already: each is shown once.
     """
 
     config: DictConfig
@@ -72,12 +73,12 @@ class TaskRunner:
     place: Path
     parent: str
     tasks: Mapping[int, Task] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
     root = "races"
     _builders: dict[str, Any] = field(default_factory=dict)
-    _warned: set[str] = field(default_factory=set)
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_builders": {}, "_warned": set()}
+        return vars(self) | {"_builders": {}, "warned": set()}
 
     def seed_of(self, task: Task) -> int:
         return self.seeds[task.level.seed]
@@ -89,7 +90,7 @@ class TaskRunner:
     def run(self, job: Job) -> Outcome:
         """How the task ended; after an error that is not its own it has no result, and is done once more later."""
         task = self.tasks[job.number]
-        with held(self.folder(job), waits=True), only_warnings(self._warned):  # a shell without workers may be at it
+        with held(self.folder(job), waits=True), only_warnings(self.warned):  # a shell without workers may be at it
             try:
                 result = self.result(task) or self._do(task)
             except (ConfigError, TrackingError) as error:

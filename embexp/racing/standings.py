@@ -12,6 +12,7 @@ from rich.table import Table
 from embexp.core.escaping import markdown_table, report_csv
 from embexp.core.run_folder import RESULT, read_json, readable
 from embexp.evaluation.stats.racing import NOT_BETTER, NOT_BETTER_HERE, fate_of
+from embexp.experiment.pausing import costs_so_far
 from embexp.racing.course import Course
 from embexp.racing.record import Entrant, Race, run_folder
 from embexp.racing.rounds import UNDECIDED, UNTOUCHED
@@ -168,10 +169,13 @@ def _first_line(error: str) -> str:
 
 
 def _measured(race: Race, number: int, folder: Path) -> dict[str, float]:
-    """What production would ask for, as the first run of a candidate that says so has measured it."""
-    paths = [run_folder(folder, number, seed) / RESULT for seed in race.seeds]
-    for _, result in readable([path for path in paths if path.is_file()], read_json):
-        metrics = result.get("metrics", {})
+    """What production would ask for, as the first run of a candidate that says so has measured it.
+
+    A run that has not come to its end has measured it at its rungs.
+    """
+    runs = [run_folder(folder, number, seed) for seed in race.seeds]
+    ended = readable([path for run in runs if (path := run / RESULT).is_file()], read_json)
+    for metrics in (*(result.get("metrics", {}) for _, result in ended), *map(costs_so_far, runs)):
         if found := {name: metrics[f"cost/{name}"] for name in _COSTS if f"cost/{name}" in metrics}:
             return found
     return {}

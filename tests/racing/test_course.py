@@ -15,6 +15,7 @@ from embexp.racing.rounds import (
     EQUAL,
     HERE,
     NOTHING,
+    TIED,
     UNDECIDED,
     UNTOUCHED,
     Level,
@@ -67,7 +68,7 @@ def test_the_best_by_more_than_the_margin_is_hardly_ever_dropped():
 
 def test_a_race_of_equals_names_nobody_better():
     endings = [run_race(World([0.55] * 6, number, resamples=100), rules_of(6)).ending() for number in range(20)]
-    assert BETTER not in {each.status for each in endings} <= {EQUAL, HERE, UNDECIDED}
+    assert BETTER not in {each.status for each in endings} <= {EQUAL, HERE, TIED}
 
 
 def test_an_untouched_model_can_win():
@@ -86,7 +87,7 @@ def test_a_budget_is_kept_and_somebody_comes_to_the_end(size: float):
     course = run_race(World(SPREAD, 5), rules_of(12), Budget(seconds=size))
     assert course.spent(Budget(seconds=size)) <= size
     assert finished(course)
-    assert course.ending().status in (UNDECIDED, BETTER, EQUAL, HERE)
+    assert course.ending().status in (UNDECIDED, BETTER, EQUAL, HERE, TIED)
 
 
 def test_what_the_budget_did_not_reach_goes_on_when_it_is_raised():
@@ -200,7 +201,7 @@ def test_a_single_candidate_gets_seeds_until_it_is_decided_against_the_untouched
     rules = replace(rules_of(1), prior=Prior(seeds=0.05))
     course = run_race(World([0.51], 2, of_untouched=0.505), rules, Budget(seconds=1000))
     assert course.place(0) == len(course.levels)
-    assert course.ending().status == UNDECIDED
+    assert course.ending().status == TIED
 
 
 def test_no_seeds_are_spent_on_what_only_more_examples_would_show():

@@ -9,12 +9,25 @@ import pytest
 from recorded_runs import write_run
 from simulated_races import World, run_race
 
-from embexp.core.run_folder import RESULT
+from embexp.core.run_folder import RESULT, write_json
 from embexp.leaderboards.bottom_line import KEEP, SHIP, WAIT
 from embexp.racing.budget import Budget
-from embexp.racing.record import RUNS, Entrant, Race, rules_of
+from embexp.racing.record import RUNS, Entrant, Race, read_race, rules_of
 from embexp.racing.report import close_race, race_line
-from embexp.racing.rounds import BETTER, EQUAL, HERE, NOTHING, UNDECIDED, UNTOUCHED, Ending, Level, Result, Round, Task
+from embexp.racing.rounds import (
+    BETTER,
+    EQUAL,
+    HERE,
+    NOTHING,
+    TIED,
+    UNDECIDED,
+    UNTOUCHED,
+    Ending,
+    Level,
+    Result,
+    Round,
+    Task,
+)
 from embexp.racing.scores import RaceScores
 from embexp.reports.pictures.budget_curve import EMPTY, draw_budget_curve
 from embexp.tracking.journal import Journal
@@ -23,6 +36,7 @@ from embexp.tracking.run_parts import NullTracker
 CELLS = [("mnrl", "minilm"), ("余弦 <b>", "minilm"), ("mnrl", "static"), ("triplet", "static")]
 MEANS = [0.80, 0.60, 0.79, 0.30]
 SEEDS = [11, 12]
+SPEED = "encode_texts_per_second"
 QUARTER = Budget(seconds=900)
 
 
@@ -93,6 +107,36 @@ def test_test_decides_whether_the_winner_of_dev_is_shipped(tmp_path, noise, deci
     assert "race has not looked at test" in said["note"][0]
 
 
+def test_an_ending_after_others_says_that_test_was_shown_before(tmp_path):
+    small = replace(race_of(status=UNDECIDED, winner=2, rivals=(0,)), budget=Budget(seconds=130))
+    for _ in range(2):  # the same ending again is no other look
+        _, said, _ = closed(small, tmp_path)
+        assert not [each for each in said["note"] if "before" in each]
+        small = read_race(tmp_path)
+    assert small.shown == [{"candidate": 2, "seeds": 2, "budget": "2 min 10 s"}]
+    _, said, _ = closed(replace(race_of(status=BETTER, winner=0), shown=small.shown), tmp_path)
+    assert said["note"][1].startswith("test was shown once before, of mnrl static after 2 min 10 s: ")
+    _, said, _ = closed(replace(race_of(status=BETTER, winner=0), shown=read_race(tmp_path).shown), tmp_path)
+    assert said["note"][1].startswith("test was shown once before, of mnrl static after 2 min 10 s: ")
+    assert [each["candidate"] for each in read_race(tmp_path).shown] == [2, 0]
+
+
+def test_the_front_covers_models_that_were_dropped(tmp_path):
+    race = race_of(status=BETTER, winner=0)
+    for number, speed in ((1, 500.0), (3, 9000.0)):
+        path = tmp_path / RUNS / f"{number}-11/rungs/0.25.json"
+        path.parent.mkdir(parents=True)
+        write_json(path, {"step": 1, "costs": {f"cost/{SPEED}": speed}})
+    _, said, _ = closed(race, tmp_path)
+    assert 3 in race.course.dropped
+    front = said["front"][0]
+    assert front.startswith("of dev and texts/s, of 3 that were measured: mnrl minilm (0.")
+    assert "triplet static (0." in front
+    assert front.endswith(", 9,000)")
+    assert "余弦" not in front
+    assert float(rows_of(tmp_path)["triplet static"][SPEED]) == 9000
+
+
 def test_where_none_is_better_those_that_are_as_good_and_the_faster_ones_are_named(tmp_path):
     race = race_of([0.801, 0.3, 0.8, 0.3], status=EQUAL, winner=0)
     faster = write_run(tmp_path / RUNS / "2-11", 0.3, loss="mnrl", model="static_model", seed=11)
@@ -121,8 +165,15 @@ def test_an_undecided_race_says_who_may_be_better_and_what_goes_on(tmp_path):
     assert said["undecided"][0].startswith("mnrl static may be better by 0.005 or more")
     assert said["next"] == ["the same command with a larger budget goes on from here, such as budget=260s"]
     assert said["until then"] == ["mnrl minilm is better than the untouched model, so that it may be shipped"]
-    exhausted = race_of([0.8, 0.3, 0.8, 0.3], status=UNDECIDED, winner=0, rivals=(2,))
-    assert "all seeds are trained" in closed(exhausted, tmp_path / "other")[1]["next"][0]
+
+
+def test_where_all_seeds_do_not_tell_two_apart_the_one_that_leads_may_be_shipped(tmp_path):
+    race = race_of([0.8, 0.3, 0.8, 0.3], status=TIED, winner=0, rivals=(2,))
+    line, said, _ = closed(race, tmp_path)
+    assert line["decision"] == SHIP
+    assert said["why"][0].endswith("is shown to be better than it by 0.005, after 2 seeds of each that is left")
+    assert said["as good"] == ["not shown to be worse: mnrl static"]
+    assert "all seeds are trained" in said["next"][0]
 
 
 def test_budgets_are_doubled_in_their_own_unit(tmp_path):
