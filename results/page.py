@@ -1,6 +1,8 @@
 """RESULTS.md: the notes with their figures filled in, and tables of all lines and of how they were measured."""
 
 import math
+import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -47,8 +49,20 @@ def results_page(sizes: Sequence[Mapping[str, Any]], notes: str) -> str:
     Raises:
         ConfigError: the notes ask for a figure that is not known.
     """
-    parts = [_INTRODUCTION, *([filled(notes, sizes).strip() + "\n"] if notes.strip() else [])]
+    parts = [_INTRODUCTION, *([_wrapped(filled(notes, sizes)) + "\n"] if notes.strip() else [])]
     return "\n".join([*parts, *("\n".join(_section(each)) for each in sizes if each["rows"] or each["failures"])])
+
+
+def _wrapped(text: str) -> str:
+    """Paragraphs and list items, whose lengths changed as figures came in, with lines of at most 120 characters."""
+    parts = re.split(r"\n(?=\n|- )", text.strip())
+    return "\n".join(_filled_line(" ".join(part.split()), part.startswith("\n")) for part in parts)
+
+
+def _filled_line(part: str, is_apart: bool) -> str:
+    indent = "  " if part.startswith("- ") else ""
+    lines = textwrap.fill(part, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n" * is_apart + lines
 
 
 def _section(size: Mapping[str, Any]) -> Iterator[str]:
