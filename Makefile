@@ -50,8 +50,8 @@ bench: $(DEV)  ## benchmarks as ratios to a peer (tests/benchmarks); 90 minutes
 bench-gpu: $(DEV)  ## the benchmark for one GPU; says so where there is none
 	$(BIN)/python tests/benchmarks/gpu.py
 
-reproduce: $(DEV)  ## the recipes on real data, two hours: EMBEXP_DATA=<folder>
-	$(BIN)/python -m results.reproduce size=$(or $(SIZE),cpu) $(if $(EMBEXP_DATA),paths.data=$(EMBEXP_DATA))
+reproduce: $(DEV)  ## the recipes on real data, two hours: EMBEXP_DATA=<folder>; BUDGET=8h goes on where more seeds may decide
+	$(BIN)/python -m results.reproduce size=$(or $(SIZE),cpu) $(if $(BUDGET),budget=$(BUDGET)) $(if $(EMBEXP_DATA),paths.data=$(EMBEXP_DATA))
 
 ui: $(RUN)  ## the MLflow UI on this folder's runs
 	@echo "All runs, best score first: http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=embexp"

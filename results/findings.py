@@ -1,42 +1,46 @@
-"""What the runs of a recipe's sweep found, a row for each of its variants; and RESULTS.md, the page of all rows."""
+"""What the runs of a recipe's sweep found: a row for each of its variants, and one for each pair of them."""
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from embexp.core.run_folder import RESULT, read_json, status_of
-from embexp.experiment.compare import difference_in
+from embexp.experiment.compare import differences_between
 from embexp.experiment.sweep_record import SWEEP, taken_from
+from embexp.leaderboards.cells import MetricKeys
 from embexp.leaderboards.make import make_leaderboard
 from embexp.leaderboards.runs import runs_in
-from embexp.reports.leaderboard_content import Estimate
+from embexp.reports.leaderboard_content import Estimate, LeaderboardCell
+from embexp.reports.verdict_words import NO_INTERVAL, TOO_FEW, UNDECIDED, needed_words
+from embexp.tracking.journal import METRICS, written_lines
 from embexp.tracking.mlflow_runs import FINISHED, RecordedRun
 from results.recipes import DATA, Recipe
 
 _Row = Mapping[str, Any]
 _OVERRIDES = Path(".hydra/overrides.yaml")
 _RESAMPLES = 2000  # behind the interval of a difference between two variants, as behind those of the runs
+_VARIANT = "variant"  # the axis of a recipe's leaderboard
 
 
-def findings_of(recipe: Recipe) -> list[dict[str, Any]]:
-    """A row for each variant that has finished runs, as plain values; none before the sweep has begun.
+def findings_of(recipe: Recipe) -> dict[str, list[dict[str, Any]]]:
+    """What a sweep has found so far, as plain values: `rows`, one for each variant that has finished runs, and `pairs`.
 
-    The first variant is the control: the others have their difference to it and to the untouched model.
+    A row has a variant's difference to the untouched model, corrected for the number of variants; a pair that of its
+    second variant to its first, corrected for the number of pairs.
     """
     if not (recipe.folder / SWEEP).is_file():
-        return []
-    variants = _variants(recipe.folder)
-    found = []
-    for variant, folders in variants.items():
-        if folders:
-            row = _row(runs_in(folders)) | {"rows_before": _rows_before(folders)}
-            beside = _beside(*next(iter(variants.items())), folders, row["metric"])
-            found.append({"recipe": recipe.name, "variant": variant, **row, "beside": beside})
-    return [row | {"published": recipe.published, "command": recipe.command} for row in found]
+        return {"rows": [], "pairs": []}
+    variants = {variant: folders for variant, folders in _variants(recipe.folder).items() if folders}
+    shared = {"recipe": recipe.name, "published": recipe.published, "command": recipe.command}
+    rows = [shared | row for row in _rows(variants)] if variants else []
+    pairs = [{"recipe": recipe.name} | pair for pair in _pairs(variants, rows)]
+    return {"rows": rows, "pairs": pairs}
 
 
 def _variants(sweep: Path) -> dict[str, list[Path]]:
@@ -54,45 +58,89 @@ def _variants(sweep: Path) -> dict[str, list[Path]]:
     }
 
 
-def _beside(control: str, controls: Sequence[Path], folders: Sequence[Path], metric: str) -> Mapping[str, Any] | None:
-    """The difference to the control, paired by example; None for the control itself or without runs of it."""
-    if controls == folders or not controls:
-        return None
-    found = difference_in(metric, controls, folders, _RESAMPLES)
-    if found is None:
-        return None
-    difference = [found[key] for key in ("difference", "low", "high")]
-    return {"control": control, "difference": difference, "verdict": found["verdict"]}
+def _pairs(variants: Mapping[str, Sequence[Path]], rows: Sequence[_Row]) -> list[dict[str, Any]]:
+    """The differences between variants with the same metric, paired by example."""
+    found = []
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        sides = {row["variant"]: variants[row["variant"]] for row in rows if row["metric"] == metric}
+        found += [_pair(row) for row in differences_between(metric, sides, _RESAMPLES)]
+    return found
 
 
-def _row(runs: Sequence[RecordedRun]) -> dict[str, Any]:
-    """Mean over the seeds with intervals over seeds and examples, the untouched model, data, costs and ids."""
-    leaderboard = make_leaderboard(runs, rows=["loss"], columns=["model"])
-    (cell,), (base,) = leaderboard.trained, leaderboard.at(None, leaderboard.trained[0].column)
+def _pair(row: _Row) -> dict[str, Any]:
+    needed = row.get("needed")
+    return {
+        "first": row["sides"][0],
+        "second": row["sides"][1],
+        "metric": row["metric"],
+        "difference": _plain(row["difference"], row["low"], row["high"]),
+        "alone": _plain(row["alone_low"], row["alone_high"]),
+        "verdict": row["verdict"],
+        "corrected_for": row["corrected_for"],
+        "needed": needed_words(needed, row["examples"], row["units"]) if needed else "",
+        "examples": row["examples"],
+    }
+
+
+def _rows(variants: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:
+    """The rows of all variants, from one leaderboard."""
+    runs = {variant: runs_in(folders) for variant, folders in variants.items()}
+    named = [replace(run, params={**run.params, _VARIANT: variant}) for variant, every in runs.items() for run in every]
+    leaderboard = make_leaderboard(named, rows=[_VARIANT], columns=["model"], resamples=_RESAMPLES)
+    cells = {cell.row[0]: cell for cell in leaderboard.trained}
+    number = sum(not math.isnan(cell.p) for cell in cells.values())
+    return [_row(variant, cells[variant], runs[variant], variants[variant], number) for variant in variants]
+
+
+def _row(
+    variant: str, cell: LeaderboardCell, runs: Sequence[RecordedRun], folders: Sequence[Path], number: int
+) -> dict[str, Any]:
+    """Mean over the seeds with intervals over seeds and examples, the untouched model, data, costs and ids.
+
+    Args:
+        number: of the verdicts that were corrected together.
+    """
     params = runs[0].params
     return {
+        "variant": variant,
         "model": params["model"],
         "dataset": params["dataset"],
         "shape": params["dataset.shape"],
         "train_rows": int(params["dataset.train_rows"]),
         "rows_trained": round(_mean(runs, lambda m: m["cost/train_seconds"] * m["cost/rows_per_second"])),
+        "rows_before": _rows_before(folders),
+        "steps": max(map(_steps, folders)),
         "metric": cell.metric,
-        "base": base.score.value,
+        "examples": read_json(folders[0] / RESULT)["primary"].get("examples"),
+        "base": _mean(runs, lambda metrics: metrics[MetricKeys(cell.metric, runs[0]).base]),
         "score": _plain_estimate(cell.score),
         "difference": _plain_estimate(cell.difference),
+        "alone": _plain(*cell.alone),
         "verdict": cell.verdict,
+        "corrected_for": number,
+        "needed": cell.needed,
         "dev": _on_dev(runs, cell.metric),
         "seeds": [*cell.seeds],
         "seconds": _mean(runs, lambda metrics: metrics["cost/seconds"]),
         "runs": [*cell.runs],
+        "fingerprints": [run.tags.get("embexp.fingerprint", "") for run in runs],
         "device": _distinct(runs, _device),
         "commit": _distinct(runs, lambda tags: tags.get("commit", "")),
     }
 
 
+def _steps(folder: Path) -> int:
+    """The last step that a run logged."""
+    return max((line["step"] or 0 for line in written_lines(folder / METRICS)), default=0)
+
+
 def _plain_estimate(found: Estimate) -> list[float | None]:
     """The value and the ends of its interval; None where one is unknown, as JSON has no nan."""
-    return [None if math.isnan(each) else each for each in (found.value, found.low, found.high)]
+    return _plain(found.value, found.low, found.high)
+
+
+def _plain(*values: float) -> list[float | None]:
+    return [None if math.isnan(each) else each for each in values]
 
 
 def _mean(runs: Sequence[RecordedRun], value_in: Callable[[Mapping[str, float]], float]) -> float:
@@ -134,130 +182,42 @@ def _device(tags: Mapping[str, str]) -> str:
     return gpu if gpu != "none" else f"{threads} CPU thread{'' if threads == '1' else 's'} for each run"
 
 
-_HEADINGS = (
-    "recipe",
-    "base model",
-    "trained on",
-    "metric",
-    "untouched",
-    "trained, 95 % interval",
-    "difference, 95 % interval",
-    "verdict",
-    "dev: untouched, trained",
-    "published",
-    "seeds",
-    "s per run",
-)
-_BESIDE = ("recipe", "control", "metric", "difference to the control, 95 % interval", "verdict")
-_INTRODUCTION = """# Results
-
-Recipes (`conf/experiment/`) measured on real data. `make reproduce`, which is `python -m results.reproduce`, made this
-page; what was finished before is not run again, whatever has changed since. Every line is a mean over seeds; its
-interval holds seeds and examples both, that of a line with one seed the examples only. The checkpoint was picked on
-dev, the verdict fell on the split that the metric names. Published figures are those of larger base models and more
-data: what to compare is the order. `equal within 0.005` is a difference whose whole interval lies within half a point;
-`undecided` says that so few examples and seeds cannot tell (docs/verdicts.md).
-"""
-
-
-def results_page(sizes: Sequence[Mapping[str, Any]], notes: str) -> str:
-    """The page as Markdown.
-
-    Args:
-        sizes: for each size its name, rows and failures, as `results/<size>.json` holds them.
-        notes: a person's remarks, Markdown; may be empty.
-    """
-    parts = [_INTRODUCTION, *([notes.strip() + "\n"] if notes.strip() else [])]
-    return "\n".join([*parts, *("\n".join(_section(each)) for each in sizes if each["rows"] or each["failures"])])
-
-
-def _section(size: Mapping[str, Any]) -> Iterator[str]:
-    rows = size["rows"]
-    yield f"## size={size['size']}\n"
-    devices = [*dict.fromkeys(row["device"] for row in rows)]
-    yield f"Measured on {'; '.join(devices) or 'nothing yet'}.\n"
-    if len(devices) > 1:
-        yield from _table((*_HEADINGS, "device"), [[*_line(row), row["device"]] for row in rows])
-    else:
-        yield from _table(_HEADINGS, [_line(row) for row in rows])
-    if beside := [_beside_line(row) for row in rows if row.get("beside")]:
-        yield "The variants of a recipe beside its first one, paired by example:\n"
-        yield from _table(_BESIDE, beside)
-    for failure in size["failures"]:
-        yield f"- failed: {_escaped(failure)}"
-    yield "\nThe commands, the commits and the runs in MLflow:\n"
-    for name in dict.fromkeys(row["recipe"] for row in rows):
-        of_recipe = [row for row in rows if row["recipe"] == name]
-        runs = " ".join(run for row in of_recipe for run in row["runs"])
-        found = f"; runs {runs}" if runs else ""
-        yield f"- {name}: `{of_recipe[0]['command']}`; commit {_commits(of_recipe)}{found}"
-    yield ""
-
-
-def _commits(rows: Sequence[_Row]) -> str:
-    """Short commits of all rows, each once, with `+changes` where files differed."""
-    heads = (commit.partition("+") for row in rows for commit in row["commit"].split(", "))
-    return ", ".join(dict.fromkeys(f"{head[:12]}{plus}{changes}" for head, plus, changes in heads))
-
-
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    for line in (headings, ["---"] * len(headings), *([_escaped(cell) for cell in line] for line in lines)):
-        yield f"| {' | '.join(line)} |"
-    yield ""
-
-
-def _line(row: _Row) -> list[str]:
-    dev = row["dev"]
+def unmeasured_pairs(found: Mapping[str, Any], recipe: str) -> list[tuple[str, str]]:
+    """The pairs of a recipe's variants that have rows of the same metric, but were not compared."""
+    rows = [row for row in found["rows"] if row["recipe"] == recipe]
+    known = {frozenset((pair["first"], pair["second"])) for pair in found["pairs"] if pair["recipe"] == recipe}
     return [
-        f"{row['recipe']} {row['variant']}".strip(),
-        row["model"],
-        f"{row['dataset']}, {row['train_rows']:,} rows as {row['shape']}; {_seen(row)}",
-        row["metric"],
-        f"{row['base']:.4f}",
-        _estimate_text(row["score"]),
-        _estimate_text(row["difference"], "+"),
-        row["verdict"],
-        f"{dev[0]:.4f}, {dev[1]:.4f}" if dev else "",
-        row["published"],
-        _seeds(row),
-        f"{row['seconds']:.0f}",
+        (one["variant"], two["variant"])
+        for one, two in combinations(rows, 2)
+        if one["metric"] == two["metric"] and {one["variant"], two["variant"]} not in known
     ]
 
 
-def _seen(row: _Row) -> str:
-    """How many rows the training and the stages before it were shown, as far as known.
+def is_open(found: Mapping[str, Any], recipe: str) -> bool:
+    """Whether more seeds may decide a question of a recipe: a pair that was not compared, or an undecided difference.
 
-    >>> _seen({"rows_trained": 1280, "rows_before": {"tsdae": 640}}), _seen({"rows_trained": 1280})
-    ('1,280 seen after 640 in tsdae', '1,280 seen')
+    Where it is known what would decide, and seeds are not among that, more of them are of no use. Runs of one seed do
+    not know what seeds do.
     """
-    seen, before = f"{row['rows_trained']:,} seen", row.get("rows_before", {})
-    if None in before.values():
-        return f"{seen} in the main stage"
-    stages = ", ".join(f"{rows:,} in {stage}" for stage, rows in before.items())
-    return f"{seen} after {stages}" if stages else seen
+    asked = [each for each in (*found["rows"], *found["pairs"]) if each["recipe"] == recipe]
+    has_one_seed = any(len(each.get("seeds", ())) == 1 for each in asked)
+    undecided = [each for each in asked if each["verdict"] == UNDECIDED]
+    may_help = (has_one_seed or not each.get("needed") or "seed" in each["needed"] for each in undecided)
+    return any(may_help) or bool(unmeasured_pairs(found, recipe))
 
 
-def _seeds(row: _Row) -> str:
-    number, (_, low, _) = len(row["seeds"]), row["score"]
-    return "1 (examples only)" if number == 1 and low is not None else str(number)
-
-
-def _beside_line(row: _Row) -> list[str]:
-    beside = row["beside"]
-    difference = _estimate_text(beside["difference"], "+")
-    return [f"{row['recipe']} {row['variant']}", beside["control"], row["metric"], difference, beside["verdict"]]
-
-
-def _estimate_text(values: Sequence[float | None], sign: str = "") -> str:
-    """A value with its interval, where there is one.
-
-    >>> _estimate_text([0.5, 0.4, 0.6]), _estimate_text([0.5, None, None], "+")
-    ('0.5000 (0.4000 to 0.6000)', '+0.5000')
-    """
-    value, low, high = (math.nan if each is None else each for each in values)
-    interval = "" if math.isnan(low) else f" ({low:{sign}.4f} to {high:{sign}.4f})"
-    return f"{value:{sign}.4f}{interval}"
-
-
-def _escaped(text: str) -> str:
-    return " ".join(str(text).replace("|", "\\|").split())
+def progress(planned: Sequence[str], found: Mapping[str, Any]) -> dict[str, int]:
+    """How much of a size's plan is done: recipes, and questions (a variant's gain, or a pair of variants)."""
+    asked = [*found["rows"], *found["pairs"]]
+    measured = {row["recipe"] for row in found["rows"]}
+    undecided = sum(each["verdict"] in (UNDECIDED, NO_INTERVAL, TOO_FEW) for each in asked)
+    unmeasured = sum(len(unmeasured_pairs(found, name)) for name in planned)
+    return {
+        "recipes": len(measured),
+        "planned": len(planned),
+        "decided": len(asked) - undecided,
+        "undecided": undecided,
+        "not_compared": unmeasured,
+        "questions": len(asked) + unmeasured,
+        "open_recipes": sum(is_open(found, name) for name in measured),
+    }

@@ -5,13 +5,14 @@ Each recipe runs in a process of its own: one that fails or dies stops no other.
 
 import json
 import logging
+import math
 import re
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from embexp.core.run_folder import RESULT, is_closed, read_json, status_of
 from embexp.core.signals import held_back
 from embexp.errors import Problem, did_you_mean, listed
 from embexp.experiment.sweep_record import SWEEP, job_folders, read_sweep, sweep_key
+from embexp.sweep.progress import duration
 from embexp.tracking.mlflow_runs import FINISHED
 
 logger = logging.getLogger("results.reproduce")
 DATA = "paths.data"
+_SEEDS = "seed="
 OUTPUT = "output.txt"  # in a sweep's folder: the terminal output of every start
 _BUNDLED = "bundled"  # as a value of DATA: rows that come with embexp
 _STARTED = "$ python -m embexp "  # begins the line in OUTPUT of each start
@@ -41,7 +44,7 @@ class Recipe:
     """One sweep: a recipe with its controls, each with every seed.
 
     Attributes:
-        overrides: what is typed after `python -m embexp -m`.
+        overrides: what is typed after `python -m embexp -m`, the seeds last.
         published: the figure to compare with, in words.
         folder: of the sweep; another one for other overrides or package versions.
     """
@@ -50,6 +53,30 @@ class Recipe:
     overrides: tuple[str, ...]
     published: str
     folder: Path
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that each variant is trained with."""
+        return [int(seed) for seed in self.overrides[-1].removeprefix(_SEEDS).split(",")]
+
+    @property
+    def with_next_seed(self) -> "Recipe":
+        """The same with one seed more: a sweep of its own, which takes the runs of this one as they are."""
+        seeds = [*self.seeds, max(self.seeds) + 1]
+        overrides = (*self.overrides[:-1], f"{_SEEDS}{','.join(map(str, seeds))}")
+        return replace(self, overrides=overrides, folder=_folder(self.folder.parent, self.name, overrides))
+
+    @property
+    def latest(self) -> "Recipe":
+        """The same with the most seeds of which a sweep was begun."""
+        following = self.with_next_seed
+        return following.latest if (following.folder / SWEEP).is_file() else self
+
+    @property
+    def latest_ended(self) -> "Recipe":
+        """The same with the most seeds of which a sweep ended, or this one."""
+        following = self.with_next_seed
+        return following.latest_ended if following.has_ended else self
 
     @property
     def command(self) -> str:
@@ -61,6 +88,10 @@ class Recipe:
     def has_ended(self) -> bool:
         """Whether its sweep ended: every job was run, whether it failed or not."""
         return (self.folder / SWEEP).is_file() and read_sweep(self.folder)["ended"]
+
+
+def _folder(root: Path, name: str, overrides: Sequence[str]) -> Path:
+    return root / f"{name}-{sweep_key(overrides, name)[:8]}"
 
 
 def read_recipes(settings: Mapping[str, Any], size_name: str, tracking: str) -> list[Recipe]:
@@ -79,14 +110,14 @@ def read_recipes(settings: Mapping[str, Any], size_name: str, tracking: str) -> 
     shared = [*size["common"], f"tracking={tracking}"]
     shared += [*(f"tracking.{key}={_as_typed(value)}" for key, value in given.items()), *settings["more"]]
     shared += [f"{DATA}={_as_typed(data)}"] if data else []
-    seeds = f"seed={','.join(map(str, size['seeds']))}"
+    seeds = f"{_SEEDS}{','.join(map(str, size['seeds']))}"
     found = []
     for name, recipe in known.items():
         sizes = size["recipes"].get(name, ())
         if sizes is None:
             continue
         overrides = (*recipe["overrides"], *sizes, *shared, seeds)
-        folder = Path(settings["paths"]["sweeps"]) / "reproduce" / f"{name}-{sweep_key(overrides, name)[:8]}"
+        folder = _folder(Path(settings["paths"]["sweeps"]) / "reproduce", name, overrides)
         found.append(Recipe(name, overrides, recipe["published"], folder))
     return found
 
@@ -121,29 +152,42 @@ def _problems(settings: Mapping[str, Any], size_name: str) -> Iterator[Problem]:
         yield Problem("is no folder", DATA, data, expected, fix=(f"{DATA}=<folder>", f"{DATA}={_BUNDLED}"))
 
 
-def run_recipes(recipes: Sequence[Recipe], side_by_side: int) -> Iterator[tuple[Recipe, int]]:
+def run_recipes(
+    recipes: Sequence[Recipe],
+    side_by_side: int,
+    following: Callable[[Set[str]], Recipe | None] = lambda _: None,
+    seconds: float = math.inf,
+) -> Iterator[tuple[Recipe, int]]:
     """Each recipe with its exit code, as soon as its sweep has ended; finished sweeps are not run again.
 
     Args:
         side_by_side: how many sweeps run at the same time.
+        following: what to run after those that are listed, by the names of those that run; None: nothing for now.
+        seconds: after so many what runs is stopped, its runs closed as KILLED, and the same command resumes.
 
     Raises:
-        KeyboardInterrupt, Terminated: everything was stopped; the runs are closed as KILLED, and the same command
-            resumes.
+        KeyboardInterrupt, Terminated: everything was stopped as after `seconds`.
     """
-    waiting, going, number = [*recipes], [], 0
+    waiting, going, number, end = [*recipes], [], 0, time.monotonic() + seconds
     try:
-        while waiting or going:
-            while waiting and len(going) < max(1, side_by_side):
-                going.append(_Sweep(waiting.pop(0)))
+        while time.monotonic() < end:
+            while len(going) < max(1, side_by_side):
+                recipe = waiting.pop(0) if waiting else following({sweep.recipe.name for sweep in going})
+                if recipe is None:
+                    break
+                going.append(_Sweep(recipe))
+            if not going:
+                return
             ended = [(sweep, code) for sweep in going if (code := sweep.poll()) is not None]
             for sweep, code in ended:
                 going.remove(sweep)
                 number += 1
-                logger.info("[%s/%s] %s: %s", number, len(recipes), sweep.recipe.name, sweep.outcome(code))
+                known = number + len(going) + len(waiting)
+                logger.info("[%s/%s] %s: %s", number, known, sweep.recipe.name, sweep.outcome(code))
                 yield sweep.recipe, code
             if not ended:
                 time.sleep(_PAUSE)
+        logger.info("The budget of %s is used up; the same command goes on.", duration(seconds))
     finally:
         _stop(going)
 

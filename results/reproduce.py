@@ -1,6 +1,5 @@
 """`python -m results.reproduce`: the recipes measured on real data, resumable, and RESULTS.md of what they gave."""
 
-import json
 import logging
 import re
 import sys
@@ -44,26 +43,48 @@ def reproduce(config: DictConfig, choices: dict[str, Any], _folder: Path | None 
         TrackingError: MLflow's store cannot be opened.
     """
     from embexp.config.compose import instantiate, resolve
+    from embexp.core.run_folder import read_json
+    from results.plan import following
     from results.recipes import read_recipes, run_recipes
 
     settings, size_name = resolve(config), choices["reproduce/size@size"]
+    seconds = _seconds(settings["budget"])
     recipes = read_recipes(settings, size_name, choices["tracking"])
     chosen = [each for each in recipes if settings["only"] is None or each.name in settings["only"]]
     if chosen:
         instantiate(settings["tracking"]).prepare()  # once, before sweeps that run side by side
     output, codes = _output_folder(settings["output"], settings["more"]), {}
     path = output / _ROWS / f"{size_name}.json"
-    found = _write_found(recipes, chosen or recipes, codes, path)
-    with closing(run_recipes(chosen, settings["size"]["side_by_side"])) as ended:  # stops what runs, however we end
+    found = _write_found(recipes, [each.name for each in chosen or recipes], codes, path)
+    listed, more = (
+        (chosen, ()) if seconds is None else ([], (following(chosen, lambda: read_json(path), codes), seconds))
+    )
+    sweeps = run_recipes(listed, settings["size"]["side_by_side"], *more)
+    with closing(sweeps) as ended:  # stops what runs, however we end
         for recipe, code in ended:
             codes[recipe.name] = code
-            found = _write_found(recipes, [recipe], codes, path)
+            found = _write_found(recipes, [recipe.name], codes, path)
     for failure in found["failures"]:
         print(f"failed     {failure}")
     print(f"in         {output / _PAGE}")
     if any(codes.values()):
         sys.exit(1)
     return found
+
+
+def _seconds(given: Any) -> float | None:
+    """The seconds of a budget; None without one.
+
+    Raises:
+        ConfigError: it is no time.
+    """
+    from embexp.errors import ConfigError
+    from embexp.racing.budget import read_budget
+
+    budget = read_budget(given)
+    if budget.examples is not None:
+        raise ConfigError("is no time", "budget", given, "hours, minutes or seconds", fix=("budget=8h", "budget=90m"))
+    return budget.seconds
 
 
 def _output_folder(output: str, more: Sequence[str]) -> Path:
@@ -81,49 +102,53 @@ def _output_folder(output: str, more: Sequence[str]) -> Path:
 
 
 def _write_found(
-    recipes: Sequence["Recipe"], changed: Sequence["Recipe"], codes: Mapping[str, int], path: Path
+    recipes: Sequence["Recipe"], changed: Sequence[str], codes: Mapping[str, int], path: Path
 ) -> dict[str, Any]:
     """What the sweeps have found so far, written to `path` and to the page, so that a kill loses nothing finished.
 
-    Rows of sweeps that are not here, or have not ended, stay as they were.
+    What sweeps have found that are not here, or have not ended, stays as it was.
 
     Args:
-        changed: the recipes whose sweeps are read; the rows of the others are those of `path`.
+        changed: the names of the recipes whose sweeps are read; the rows and pairs of the others are those of `path`.
         codes: exit codes of the sweeps that this call ran.
     """
-    from embexp.core.run_folder import write_json, write_text
-    from results.findings import results_page
+    from embexp.core.run_folder import read_json, write_json, write_text
+    from results.findings import progress
+    from results.page import results_page
     from results.recipes import failures_of
 
-    earlier = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"rows": [], "failures": []}
-    rows, failures = [], []
+    found: dict[str, Any] = {"size": path.stem, "rows": [], "pairs": [], "failures": []}
+    earlier = read_json(path) if path.is_file() else found
     for recipe in recipes:
-        known = [row for row in earlier["rows"] if row["recipe"] == recipe.name]
-        rows += (_rows_of(recipe) if recipe in changed else []) or known
+        now = _ended_findings(recipe) if recipe.name in changed else {"rows": []}
+        source = now if now["rows"] else earlier
+        for key in ("rows", "pairs"):
+            found[key] += [each for each in source.get(key, ()) if each["recipe"] == recipe.name]
         recorded = [each for each in earlier["failures"] if each.startswith(f"{recipe.name}: ")]
-        failures += failures_of(recipe, codes[recipe.name]) if recipe.name in codes else recorded
-    found = {"size": path.stem, "rows": rows, "failures": failures}
+        found["failures"] += failures_of(recipe.latest, codes[recipe.name]) if recipe.name in codes else recorded
+    found["progress"] = progress([recipe.name for recipe in recipes], found)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, found)
-    sizes = [json.loads(each.read_text(encoding="utf-8")) for each in sorted(path.parent.glob("*.json"))]
+    sizes = [read_json(each) for each in sorted(path.parent.glob("*.json"))]
     notes = path.parent / _NOTES
     text = notes.read_text(encoding="utf-8") if notes.is_file() else ""
     write_text(path.parent.parent / _PAGE, results_page(sizes, text))
     return found
 
 
-def _rows_of(recipe: "Recipe") -> list[dict[str, Any]]:
-    """The rows of a sweep that has ended; those of one that has not are only logged."""
+def _ended_findings(recipe: "Recipe") -> dict[str, list[dict[str, Any]]]:
+    """What a recipe's sweep with the most seeds that has ended found; what of one that has not is only logged."""
     from results.findings import findings_of
 
-    found = findings_of(recipe)
-    if recipe.has_ended:
+    sweep = recipe.latest_ended
+    found = findings_of(sweep)
+    if sweep.has_ended:
         return found
-    for row in found:
+    for row in found["rows"]:
         named, num_seeds = f"{recipe.name} {row['variant']}".strip(), len(row["seeds"])
         message = "%s so far: %s %.4f, seeds: %s; it is written once its sweep has ended."
         logger.info(message, named, row["metric"], row["score"][0], num_seeds)
-    return []
+    return {"rows": [], "pairs": []}
 
 
 if __name__ == "__main__":

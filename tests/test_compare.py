@@ -18,7 +18,7 @@ from embexp.errors import ConfigError, DataError
 from embexp.evaluation.stats.power import Design, Prospect, Variances
 from embexp.evaluation.stats.seeds import Interval
 from embexp.experiment import compare as comparing
-from embexp.experiment.compare import compare, with_runs
+from embexp.experiment.compare import compare, differences_between, with_runs
 from embexp.experiment.execute import execute
 
 
@@ -68,6 +68,19 @@ def test_a_run_does_not_differ_from_itself(two_runs):
     assert {row["verdict"] for row in found["metrics"]} == {"identical"}
     assert found["configuration"] == found["data"] == []
     assert not any(found["changed"].values())
+
+
+def test_every_pair_of_several_sides_is_compared_and_corrected_for_the_number(two_runs):
+    sides = {"mnrl": [two_runs / "mnrl"], "cosent": [two_runs / "cosent"], "again": [two_runs / "mnrl"]}
+    found = {row["sides"]: row for row in differences_between("test/sts/spearman_cosine", sides, 200)}
+    assert [*found] == [("mnrl", "cosent"), ("mnrl", "again"), ("cosent", "again")]
+    assert found["mnrl", "again"]["verdict"] == "identical"
+    there, back = found["mnrl", "cosent"], found["cosent", "again"]
+    assert there["difference"] == pytest.approx(-back["difference"])
+    for row in (there, back):
+        assert row["corrected_for"] == 2
+        assert row["low"] < row["alone_low"] < row["alone_high"] < row["high"]
+    assert differences_between("test/sts/ndcg_at_10", sides, 200) == []
 
 
 def test_other_examples_are_not_compared(two_runs, tmp_path):

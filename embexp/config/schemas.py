@@ -251,6 +251,7 @@ class _Reproduce:
     only: list[str] | None = None
     recipes: Any = None
     size: Any = None
+    budget: Any = None
     more: list[str] = field(default_factory=list)
     output: str = "."
     tracking: Any = None

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from embexp.evaluation.stats.verdicts import (
 )
 from embexp.experiment.fingerprint import config_differences, data_differences
 from embexp.experiment.served_vectors import OTHER, compare_with_served, served_page
-from embexp.experiment.sides import Side, SidesScores, check_shared, finding_of, result_of, shared_scores
+from embexp.experiment.sides import Side, SidesScores, check_shared, examples_of, finding_of, result_of, shared_scores
 from embexp.models.served import ServedModel
 from embexp.reports.changed_examples import KIND_OF, broken, mended, rows_of, with_errors
 from embexp.reports.comparisons import comparison_page, print_page
@@ -83,22 +84,38 @@ def _correct(compared: Sequence[_Compared], primary: str | None) -> None:
             row["needed"] = needed._asdict() if needed else None
 
 
-def difference_in(
-    metric: str, first: Sequence[Path], second: Sequence[Path], resamples: int
-) -> Mapping[str, Any] | None:
-    """The row of `_compare_runs` for one metric alone, such as test/sts/spearman_cosine; None where a side lacks it.
+def differences_between(metric: str, sides: Mapping[str, Sequence[Path]], resamples: int) -> list[dict[str, Any]]:
+    """A row of `_compare_runs` for each pair of sides, of one metric such as test/sts/spearman_cosine.
+
+    All pairs are asked about, so that their verdicts are corrected for their number. The row has the names of its sides
+    as `sides`, the ends of its interval alone as `alone_low` and `alone_high`, and the number as `corrected_for`.
+
+    Args:
+        sides: runs of one configuration each, by its name. A pair that shares no examples, or lacks the metric, has no
+            row.
 
     Raises:
-        ConfigError: as `_compare_runs`, except that sides which share no examples have no row.
+        ConfigError: runs have not finished, or those of one side differ in more than their seeds.
     """
+    found = [
+        ((one, two), _difference(metric, sides[one], sides[two], resamples)) for one, two in combinations(sides, 2)
+    ]
+    compared = [(pair, each) for pair, each in found if each is not None]
+    _correct([each for _, each in compared], None)
+    number = sum(not row["finding"] for _, (row, *_) in compared)
+    return [
+        row | {"sides": pair, "alone_low": alone.low, "alone_high": alone.high, "corrected_for": number}
+        for pair, (row, alone, _) in compared
+    ]
+
+
+def _difference(metric: str, first: Sequence[Path], second: Sequence[Path], resamples: int) -> _Compared | None:
     sides = Side(tuple(first)), Side(tuple(second))
     for side in sides:
         side.check(_fix())
-    split, evaluator, name = metric.split("/")
-    key = f"{evaluator}_{split}"
+    key, name = examples_of(metric), metric.rpartition("/")[2]
     shared, _ = shared_scores(sides)
-    rows = _rows(key, shared[key], resamples, default_margins(), name) if key in shared else iter(())
-    return next((row for row, *_ in rows), None)
+    return next(_rows(key, shared[key], resamples, default_margins(), name), None) if key in shared else None
 
 
 def _rows(

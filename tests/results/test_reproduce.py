@@ -83,12 +83,17 @@ def test_killed_and_typed_again_it_repeats_nothing_and_reports_all_and_what_fail
         assert row["rows_trained"] == 16
         assert f"| {row['score'][0]:.4f} (" in page
         assert all(run in page for run in row["runs"])
-    assert "| test 84.7 | 1 (examples only) |" in page
-    first, second, alone = (row["beside"] for row in rows)
-    assert (first, alone) == (None, None)
-    assert second["control"] == "loss=mnrl"
-    assert second["difference"][0] == pytest.approx(rows[1]["score"][0] - rows[0]["score"][0])
-    assert "| two_losses loss=cosent | loss=mnrl | test/sts/spearman_cosine |" in page
+        assert row["examples"] > 1
+        assert row["steps"] == 2
+        assert row["fingerprints"][0] in page
+    assert "| 1 (examples only) |" in page
+    assert [row["corrected_for"] for row in rows] == [2, 2, 1]
+    (pair,) = found["pairs"]
+    assert (pair["first"], pair["second"]) == ("loss=mnrl", "loss=cosent")
+    assert pair["difference"][0] == pytest.approx(rows[1]["score"][0] - rows[0]["score"][0])
+    assert "| two_losses | loss=cosent | loss=mnrl | test/sts/spearman_cosine |" in page
+    assert found["progress"]["recipes"] == 2
+    assert f"Of 3 recipes 2 are measured; of {found['progress']['questions']} questions about these" in page
     assert "python -m embexp -m loss=angle trainer=smoke" in page
     (failure,) = found["failures"]
     assert failure.startswith("wrong: ")
@@ -99,17 +104,19 @@ def test_killed_and_typed_again_it_repeats_nothing_and_reports_all_and_what_fail
 
 def assert_rows_are_replaced_by_those_of_ended_sweeps_that_were_chosen(workplace, rows, caplog):
     path = workplace / "results/cpu.json"
+    pairs = read_json(path)["pairs"]
     earlier = [row | {"published": "earlier"} for row in rows]
-    write_json(path, {"size": "cpu", "rows": earlier, "failures": []})
+    write_json(path, {"size": "cpu", "rows": earlier, "pairs": pairs, "failures": []})
     reproduce(*configured(RECIPES, "tracking=none", "only=[one_loss]"))
     assert read_json(path)["rows"] == [*earlier[:2], rows[2]]
 
     (folder,) = (workplace / "sweeps/reproduce").glob("two_losses-*")
     write_json(folder / "sweep.json", read_json(folder / "sweep.json") | {"ended": False})
-    write_json(path, {"size": "cpu", "rows": earlier, "failures": []})
+    write_json(path, {"size": "cpu", "rows": earlier, "pairs": pairs, "failures": []})
     with caplog.at_level(logging.INFO, "results.reproduce"):
         reproduce(*configured(RECIPES, "tracking=none", "only=[]"))
     assert read_json(path)["rows"] == [*earlier[:2], rows[2]]
+    assert read_json(path)["pairs"] == pairs
     assert f"two_losses loss=mnrl so far: test/sts/spearman_cosine {rows[0]['score'][0]:.4f}, seeds: 1" in caplog.text
 
 
@@ -121,12 +128,12 @@ def test_rows_measured_elsewhere_stay_on_the_page(workplace):
     row |= {"seeds": ["1"], "seconds": 12.3, "runs": ["1a2b"], "device": "NVIDIA H100", "commit": "c0ffee"}
     row |= {"published": "none", "command": "python -m embexp -m loss=angle"}
     (workplace / "results").mkdir()
-    (workplace / "results/gpu.json").write_text(json.dumps({"size": "gpu", "rows": [row], "failures": []}))
+    (workplace / "results/gpu.json").write_text(json.dumps({"size": "gpu", "rows": [row], "pairs": [], "failures": []}))
     (workplace / "results/notes.md").write_text("The order is the published one.")
     reproduce(config, choices)
     page = (workplace / "RESULTS.md").read_text()
     assert "Measured on NVIDIA H100." in page
-    assert "| 0.8300 (0.8200 to 0.8400) | +0.0100 | no interval |" in page
+    assert "| 0.8300 (0.8200 to 0.8400) | +0.0100 | no interval † |" in page
     assert "The order is the published one." in page
 
 
@@ -185,3 +192,27 @@ def test_the_settings_of_the_tracker_and_the_folder_of_data_are_typed_as_hydra_r
     assert config.paths.data == str(data)
     tracking = config.tracking
     assert (tracking.experiment, tracking.checkpoint, tracking.register) == ("recipes (1), seeds", None, "null")
+
+
+def test_a_budget_is_a_time():
+    config, choices = configured(RECIPES, "tracking=none", "only=[]", "budget=200examples")
+    with pytest.raises(ConfigError, match="is no time"):
+        reproduce(config, choices)
+
+
+@pytest.mark.slow
+def test_a_budget_adds_a_seed_and_measures_nothing_twice(workplace, monkeypatch):
+    monkeypatch.setattr("results.plan.MOST_SEEDS", 2)
+    monkeypatch.setattr("results.plan.is_open", lambda *_: True)
+    recipes = {"one_loss": RECIPES["one_loss"]}
+    reproduce(*configured(recipes, "tracking=none", "budget=10m"))
+    (row,) = read_json(workplace / "results/cpu.json")["rows"]
+    assert row["seeds"] == ["1", "2"]
+    taken = [path.parent for path in (workplace / "sweeps/reproduce").glob("*/*/taken.json")]
+    assert len(taken) == 1
+    before = runs_below(workplace)
+    assert len(before) == 2
+    reproduce(*configured(recipes, "tracking=none", "budget=10m"))
+    reproduce(*configured(recipes, "tracking=none"))
+    assert runs_below(workplace) == before
+    assert read_json(workplace / "results/cpu.json")["rows"] == [row]

@@ -1,6 +1,6 @@
 """RESULTS.md says on what, with which code and how many seeds each row was measured."""
 
-from results.findings import results_page
+from results.page import results_page
 
 ROW = {
     "recipe": "one_loss",
@@ -27,7 +27,7 @@ ROW = {
 
 
 def page_of(*rows):
-    return results_page([{"size": "gpu", "rows": rows, "failures": []}], "")
+    return results_page([{"size": "gpu", "rows": rows, "pairs": [], "failures": []}], "")
 
 
 def test_a_row_names_its_device_only_where_they_differ():
@@ -36,14 +36,27 @@ def test_a_row_names_its_device_only_where_they_differ():
     assert "| device |" not in page
     page = page_of(ROW, ROW | {"device": "2 CPU threads"})
     assert "Measured on NVIDIA H100; 2 CPU threads.\n" in page
-    assert "| s per run | device |" in page
-    assert "| 2 | 12 | NVIDIA H100 |\n" in page
-    assert "| 2 | 12 | 2 CPU threads |\n" in page
+    assert "| published | device |" in page
+    assert "| none | NVIDIA H100 |\n" in page
+    assert "| none | 2 CPU threads |\n" in page
 
 
-def test_a_recipe_lists_all_commits_of_its_rows():
-    page = page_of(ROW, ROW, ROW | {"commit": "0123456789abcdef, fedcba98765432+changes"})
-    assert "; commit 0123456789ab, fedcba987654+changes; runs" in page
+def test_a_line_says_how_it_was_measured():
+    protocol = {"examples": 1379, "steps": 600, "fingerprints": ["aa11", "bb22"]}
+    page = page_of(ROW | protocol | {"commit": "0123456789abcdef, fedcba98765432+changes"})
+    measured = "1,379 | 2 | 600 | 19,200 | 12 | 0123456789ab, fedcba987654+changes | aa11 bb22 | 1a2b |"
+    assert f"| one_loss | {measured}\n" in page
+    assert "- one_loss: `python -m embexp -m loss=angle`\n" in page
+    assert "| one_loss |  | 2 |  | 19,200 | 12 | 0123456789ab |  | 1a2b |\n" in page_of(ROW)
+
+
+def test_what_was_not_compared_and_what_is_not_corrected_is_said():
+    cosent, angle = ROW | {"variant": "loss=cosent"}, ROW | {"variant": "loss=angle", "corrected_for": 2}
+    page = page_of(cosent, angle)
+    assert "- one_loss: loss=angle and loss=cosent\n" in page
+    assert page.count("| no interval † |") == 1
+    assert "needed" not in page
+    assert "| undecided; 4 more seeds |" in page_of(angle | {"verdict": "undecided", "needed": "4 more seeds"})
 
 
 def test_a_row_of_one_seed_says_that_its_interval_holds_examples_only():
@@ -53,5 +66,5 @@ def test_a_row_of_one_seed_says_that_its_interval_holds_examples_only():
 
 
 def test_a_row_says_what_its_stages_saw():
-    assert "; 19,200 seen after 640 in tsdae |" in page_of(ROW | {"rows_before": {"tsdae": 640}})
-    assert "; 19,200 seen in the main stage |" in page_of(ROW | {"rows_before": {"tsdae": None}})
+    assert "| 19,200 after 640 in tsdae |" in page_of(ROW | {"rows_before": {"tsdae": 640}})
+    assert "| 19,200 in the main stage |" in page_of(ROW | {"rows_before": {"tsdae": None}})
