@@ -257,6 +257,9 @@ def small(name, arguments):
     return words
 
 
+SMALL_RACE = ("trainer=smoke", "model=tiny", "race.max_candidates=1", "race.seeds=1")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TYPED)
 def test_python_blocks_work_as_printed(name, empty_store, workplace):
@@ -265,4 +268,6 @@ def test_python_blocks_work_as_printed(name, empty_store, workplace):
     for language, text in blocks(ROOT / name):
         if language == "python":
             smaller = re.sub(r"model=[\w,]+", lambda found: small("", [found[0]])[-1], text)
-            exec(compile(smaller.replace("embexp.run(", 'embexp.run("trainer=smoke", '), name, "exec"), {})
+            smaller = smaller.replace("embexp.run(", 'embexp.run("trainer=smoke", ')
+            smaller = smaller.replace("embexp.race(", f"embexp.race(*{SMALL_RACE}, ")
+            exec(compile(smaller, name, "exec"), {})

@@ -23,6 +23,7 @@ from embexp.racing.budget import Budget
 from embexp.racing.candidates import Candidate, candidates_of
 from embexp.racing.course import Course
 from embexp.racing.folder import race_key
+from embexp.racing.outlook import say_outlook
 from embexp.racing.record import Entrant, Race, new_id, rules_of
 from embexp.racing.runner import examples_read, with_secrets
 
@@ -66,7 +67,7 @@ def begin_race(
     began: dict[str, dict[str, Any]] = {}
     for number, (model, plan) in enumerate(zip(models, plans, strict=True)):
         began.setdefault(model, {"candidate": number, "began": rows_and_weights(plan), "code": code(plan)})
-    return Race(
+    race = Race(
         new_id(),
         race_key(typed),
         [*typed],
@@ -80,6 +81,8 @@ def begin_race(
         began=began,
         versions=versions(),
     )
+    say_outlook(race, plans)
+    return race
 
 
 def check_goes_on(

@@ -12,6 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from embexp.cli.app import is_sweep
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import QUOTED, quote_texts, quoted, unquoted
+from embexp.config.compose import option_names
 from embexp.config.session import option_files
 from embexp.core.arguments import COUNT, LegalValues, problems_with
 from embexp.errors import ConfigError, Problem, as_typed, listed
@@ -114,7 +115,7 @@ def read_typed(typed: Sequence[str]) -> list[Dimension]:
     from hydra.core.global_hydra import GlobalHydra
 
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    return [_dimension(override) for override in parser.parse_overrides([*typed])]
+    return [_dimension(override) for override in parser.parse_overrides([*map(str, typed)])]
 
 
 def _dimension(override: Override) -> Dimension:
@@ -207,16 +208,27 @@ def some_of(names: Sequence[str]) -> str:
 
 
 _SHARE = LegalValues(above=0, below=1)
+_SEEDS = LegalValues(least=1, most=100, whole=True)  # of more each look would have no share of alpha left to speak of
+_PRIOR = {"seeds": (LegalValues(above=0), 0.005), "drift": (LegalValues(least=0), 0.05), "degrees": (COUNT, 12)}
 
 
 def race_problems(race: Mapping[str, Any]) -> Iterator[Problem]:
     """The problems with the settings of a race."""
     yield from problems_with("race.max_candidates", race["max_candidates"], COUNT, such_as=12)
-    yield from problems_with("race.seeds", race["seeds"], COUNT, such_as=5)
+    yield from problems_with("race.seeds", race["seeds"], _SEEDS, such_as=5)
     yield from problems_with("race.alpha", race["alpha"], _SHARE, such_as=0.05)
+    yield from problems_with("race.downloads", race["downloads"], LegalValues(flag=True), such_as=False)
+    of_models = LegalValues(one_of=tuple(option_names("model")), many=True)
+    yield from problems_with("race.models", race["models"], of_models, such_as="[minilm,static]")
+    if race["prior"] is None:
+        expected, fix = "how far scores move", "'race.prior={seeds: 0.005, drift: 0.05, degrees: 12}'"
+        yield Problem(key="race.prior", given=None, expected=expected, fix=(fix,))
+    for key, given in (race["prior"] or {}).items():
+        legal, usual = _PRIOR[key]
+        yield from problems_with(f"race.prior.{key}", given, legal, such_as=usual)
     rungs = race["rungs"]
     are_shares = isinstance(rungs, list) and rungs and all(_SHARE.allow(each) for each in rungs[:-1])
-    if not are_shares or rungs[-1] != 1 or sorted({*rungs}) != rungs:
+    if not are_shares or rungs[-1] is True or rungs[-1] != 1 or sorted({*rungs}) != rungs:
         expected, fix = "growing shares of the training, the last one 1", "race.rungs=[0.25,0.5,1]"
         yield Problem(key="race.rungs", given=rungs, expected=expected, fix=(fix,))
     for rate in race["learning_rates"] or ():

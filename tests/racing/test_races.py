@@ -9,6 +9,7 @@ import slurm_cluster
 from conftest import TINY
 from typed_commands import run_typed, typed
 
+import embexp
 from embexp.core.run_folder import is_closed, read_json, status_of
 
 SHORT = ("trainer.max_steps=8", "trainer.eval_steps=4", "trainer.save_steps=4", "tracking=none")
@@ -44,6 +45,7 @@ def undisturbed(tmp_path_factory) -> Path:
     code, text = run_typed(place, *RACE)
     assert code == 0, text
     assert "bottom line" in text
+    assert text.index("each training reads ") < text.index("\nestimate: ")
     return place / "it"
 
 
@@ -65,6 +67,19 @@ def test_the_same_command_after_the_end_trains_nothing(undisturbed):
     assert code == 0, text
     assert "of its training done in" not in text
     assert decisions(undisturbed) == before
+
+
+def test_from_python_it_is_the_same_race(undisturbed, monkeypatch):
+    monkeypatch.chdir(undisturbed.parent)
+    before = decisions(undisturbed)
+    report = embexp.race(*RACE[1:])
+    assert decisions(undisturbed) == before
+    assert report.text == (undisturbed / "race.md").read_text("utf-8")
+    assert report.content["ending"]["winner"] == read_json(undisturbed / "race.json")["ending"]["winner"]
+    assert sorted(report.table["number"]) == [-1, 0, 1, 2]
+    assert (report.table["parameters"][report.table["number"] >= 0] > 0).all()  # of the dropped ones, too
+    with pytest.raises(embexp.EmbexpError, match="budget=5 has no unit"):
+        embexp.race(*RACE[1:], "budget=5")
 
 
 def kill_at(folder: Path, is_there: Callable[[Path], bool]) -> None:
