@@ -115,7 +115,7 @@ def read_typed(typed: Sequence[str]) -> list[Dimension]:
     from hydra.core.global_hydra import GlobalHydra
 
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    return [_dimension(override) for override in parser.parse_overrides([*map(str, typed)])]
+    return [_dimension(override) for override in parser.parse_overrides([*typed])]
 
 
 def _dimension(override: Override) -> Dimension:
@@ -217,6 +217,9 @@ def race_problems(race: Mapping[str, Any]) -> Iterator[Problem]:
     yield from problems_with("race.max_candidates", race["max_candidates"], COUNT, such_as=12)
     yield from problems_with("race.seeds", race["seeds"], _SEEDS, such_as=5)
     yield from problems_with("race.alpha", race["alpha"], _SHARE, such_as=0.05)
+    if any("=" not in str(each) for each in race["typed"] or ()):
+        expected, fix = "what differs between candidates, which is typed without this key", "loss=mnrl,cosent"
+        yield Problem(key="race.typed", given=race["typed"], expected=expected, fix=(fix,))
     yield from problems_with("race.downloads", race["downloads"], LegalValues(flag=True), such_as=False)
     of_models = LegalValues(one_of=tuple(option_names("model")), many=True)
     yield from problems_with("race.models", race["models"], of_models, such_as="[minilm,static]")
