@@ -169,5 +169,6 @@ def _note(race: Race, folder: Path, saved: int, number: int) -> None:
     race.write(folder)
     dropped = [line for each in race.course.rounds for line in _dropped_in(race, each)]
     error = f"the best is dropped with a chance of at most {100 * race.course.rules.alpha:g} %"
-    said = f"{saved} of {number} runs, of {len(dropped)} dropped configurations; {error}"
+    losers = f"{len(dropped)} configuration{'s' * (len(dropped) != 1)} dropped on dev"
+    said = f"{saved} of {number} runs, with {losers}; {error}"
     write_json(folder / RACED, {"dropped": dropped, "saved": said})
