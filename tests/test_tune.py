@@ -43,8 +43,8 @@ def test_the_same_command_finds_its_study_again():
         (["loss.scale=1,2", "resume=runs/x"], "resume resumes a run, not a study."),
         (["loss.scale=1,2", "tune.sampler=tpa"], "tune/sampler=tpa is not known. Expected one of: random, tpe"),
         (
-            ["loss.scale=1,2", "loss=mnrl,cosent", "trials=3", "tune.seed=7", "name='my study'"],
-            "race name='\"my study\"' loss=mnrl,cosent loss.scale=1,2 race.max_candidates=3",
+            ["loss.scale=1,2", "loss=mnrl,cosent", "trials=3", "tune.seed=7", "name=study"],
+            "race name=study loss.scale=1,2 loss=mnrl,cosent race.max_candidates=3",
         ),
         (["trainer.per_device_train_batch_size=range(16,65,16)"], "train_batch_size=16,32,48,64 race.max_candidates=4"),
         (["loss.scale=1,2", "tune.sampler.n_start=1"], "tune.sampler.n_start is not a key."),

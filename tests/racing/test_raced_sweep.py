@@ -102,6 +102,7 @@ def test_killed_between_its_rounds_it_decides_the_same_and_trains_nothing_twice(
     assert "was dropped" not in text
 
 
+NO_DEV = ("dataset=pairs.csv", "dataset.steps.split.ratios=[8,0,2]")
 REFUSED = [
     (["loss=mnrl,cosent"], "fewer than two seeds", "seed=1,2,3,4,5"),
     (["seed=1,2"], "nothing but the seed varies", "sweep.race=false"),
@@ -109,13 +110,15 @@ REFUSED = [
     (["sweep=leave_one_out", "without=[clean]", "seed=1,2"], "parts to leave out", "sweep.race=false"),
     (["loss=mnrl,cosent", "seed=1,2", "hydra/launcher=basic"], "another launcher", "hydra/launcher=embexp"),
     (["loss=mnrl,cosent", "seed=1,2", "dataset=finance,finance_zh"], "on other rows of dev", "sweep.race=false"),
-    (["loss=mnrl,cosent", "seed=1,2", "dataset.steps.split.ratios=[8,0,2]"], "has no dev split", "ratios=[8,1,1]"),
+    (["loss=angle,cosent", "seed=1,2", *NO_DEV], "has no dev split", "ratios=[8,1,1]"),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "message", "fix"), REFUSED)
 def test_what_cannot_race_is_one_message_before_anything_runs(tmp_path, arguments, message, fix):
+    rows = (f"a fund of {number},a share of {number % 7},{number % 5 / 4}\n" for number in range(60))
+    (tmp_path / "pairs.csv").write_text("sentence1,sentence2,score\n" + "".join(rows))
     done = done_in(tmp_path, "-m", *TINY, "tracking=none", "sweep.race=true", *arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
