@@ -22,4 +22,8 @@ class SweepLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence["JobReturn"]:
         from embexp.sweep.start import launch
 
-        return launch(self.runner, job_overrides, initial_job_idx)
+        if not self.runner.config.sweep.get("race"):
+            return launch(self.runner, job_overrides, initial_job_idx)
+        from embexp.racing.raced_sweep import in_rounds
+
+        return launch(self.runner, job_overrides, initial_job_idx, in_rounds)

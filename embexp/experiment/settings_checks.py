@@ -238,6 +238,7 @@ _OF_SWEEP = {  # each with a value to type
     "unknown_keys": (LegalValues(one_of=("refuse", LEAVE_OUT)), LEAVE_OUT, ""),
     "fair": (LegalValues(flag=True), True, ""),
     "trial_share": (SHARE, 0.25, ""),
+    "race": (LegalValues(flag=True), True, ""),
 }
 
 

@@ -14,6 +14,7 @@ from embexp.experiment.fingerprint import CHANGE_NOTHING, digest
 SWEEP = "sweep.json"
 TAKEN = "taken.json"  # in a job's folder: where the finished run is that it need not repeat
 TRIALS, RATES = "trials", "rates.json"  # of a search of learning rates: the folder of its runs, and what it found
+RACED = "raced.json"  # in the folder of a sweep with sweep.race=true: which configurations were dropped, and why
 SHORT_ID = 8
 PARTS, PART_KEY = (
     "sweep.parts",
@@ -103,6 +104,12 @@ def searched_in(sweep_folder: Path) -> dict[int, dict[str, Any]]:
         for number in cell["jobs"]
         if cell["chosen"] is not None
     }
+
+
+def raced_in(sweep_folder: Path) -> dict[str, Any]:
+    """What a race has spared a sweep: `dropped`, a sentence each, and `saved`, a sentence; empty without one."""
+    files = [path for path in [sweep_folder / RACED] if path.is_file()]
+    return next((content for _, content in readable(files, read_json)), {})
 
 
 def typed_in(folder: Path) -> tuple[str, ...]:

@@ -303,7 +303,8 @@ def command_with_seeds(jobs: Sequence[Sequence[str]], seeds: Sequence[str] | set
     values: dict[str, dict[str, None]] = {}
     cells = set()
     for job in jobs:
-        kept = [each for each in job if each.partition("=")[0] not in ("seed", "trainer.learning_rate" * _is_fair(job))]
+        left = ("seed", "sweep.race", "trainer.learning_rate" * _is_fair(job))  # a race may give them no more seeds
+        kept = [each for each in job if each.partition("=")[0] not in left]
         cells.add(tuple(kept))
         for override in kept:
             key, sign, value = override.partition("=")

@@ -22,7 +22,7 @@ from embexp.errors import ConfigError
 from embexp.evaluation.stats.multiple_comparisons import CorrectedVerdict, correct_verdicts
 from embexp.evaluation.stats.power import what_decides
 from embexp.evaluation.stats.verdicts import Margins, default_margins, margin_of, margin_problems, margins_in
-from embexp.experiment.sweep_record import read_sweep
+from embexp.experiment.sweep_record import raced_in, read_sweep
 from embexp.leaderboards.axes import PART, Axes, Place, RunEntry, choose_axes, group_by_place
 from embexp.leaderboards.bottom_line import bottom_line
 from embexp.leaderboards.cells import (
@@ -107,6 +107,15 @@ def make_leaderboard(
         measured=tuple(how_measured(groups, results, resamples, command)),
         bottom_lines=tuple(_bottom_lines(cells, results, entries, axes, command, runs)),
     )
+
+
+def with_race(leaderboard: Leaderboard, sweep_folder: Path) -> Leaderboard:
+    """With what a race has spared the sweep (`sweep.race=true`), if there was one."""
+    if not (raced := raced_in(sweep_folder)):
+        return leaderboard
+    saved = ("saved", raced["saved"])
+    lines = tuple(replace(each, lines=(*each.lines, saved)) for each in leaderboard.bottom_lines)
+    return replace(leaderboard, notes=(*leaderboard.notes, *raced["dropped"]), bottom_lines=lines)
 
 
 def _all_cells(
@@ -307,6 +316,7 @@ def leaderboard_of(config: DictConfig, show: Callable[[Leaderboard, str | None],
         if source.folder:
             command = shell_command("", ["-m", *map(shlex.quote, read_sweep(source.folder)["overrides"])])
         leaderboard = make_leaderboard(source.runs, *chosen, margins_in(settings), command)
+        leaderboard = with_race(leaderboard, source.folder) if source.folder else leaderboard
         if show:
             show(leaderboard, settings["format"])
         _keep(leaderboard, settings, source, tracker, Path(scratch) / "leaderboard")

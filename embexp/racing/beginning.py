@@ -1,7 +1,7 @@
 """The beginning of a race: its candidates planned with their rows, and what must be the same when it goes on."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def begin_race(
     with only_warnings(warned):
         planned, refused = _planned(_with_dev(candidates, settings, builders), settings, builders)
     plans = [plan for _, plan in planned]
-    models = _models_of(plans)
+    models = models_of((plan.config, plan.choices) for plan in plans)
     entrants = [
         Entrant(number, each.name, each.overrides, each.own, model, examples_read(plan), _most_seconds(plan))
         for number, ((each, plan), model) in enumerate(zip(planned, models, strict=True))
@@ -137,15 +137,19 @@ def _planned(
     return planned, refused
 
 
-def _models_of(plans: Sequence[RunPlan]) -> list[str]:
-    """What the base model of each plan is called: two that are not the same have two names."""
+def models_of(runs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[str]:
+    """What the base model of each run is called: two that are not the same have two names.
+
+    Args:
+        runs: the configuration and the choices of each.
+    """
     names: dict[str, str] = {}
     found = []
-    for plan in plans:
-        node = {key: value for key, value in plan.config["model"].items() if key != "adapter"}
+    for config, choices in runs:
+        node = {key: value for key, value in config["model"].items() if key != "adapter"}
         identity = digest(node)
         if identity not in names:
-            name = short_names(plan.config, plan.choices)["model"].partition("+")[0]
+            name = short_names(config, choices)["model"].partition("+")[0]
             same = sum(each.partition(" ")[0] == name for each in names.values())
             names[identity] = f"{name} ({same + 1})" if same else name
         found.append(names[identity])

@@ -15,7 +15,7 @@ from embexp.evaluation.stats.racing import NOT_BETTER, NOT_BETTER_HERE, fate_of
 from embexp.experiment.pausing import costs_so_far
 from embexp.racing.course import Course
 from embexp.racing.record import Entrant, Race, run_folder
-from embexp.racing.rounds import UNDECIDED, UNTOUCHED
+from embexp.racing.rounds import UNDECIDED, UNTOUCHED, Round
 from embexp.reports.tables import narrowing, shortened, table_of
 
 _COSTS = ("encode_texts_per_second", "parameters", "dimensions")
@@ -143,7 +143,12 @@ def _lead(race: Race, number: int) -> dict[str, Any]:
         return {}
     if looks[-1].leader == number:
         return {"has_led": True}
-    return dict(zip(("lead", "low", "high", "here"), looks[-1].leads[number], strict=True))
+    return lead_in(looks[-1], number)
+
+
+def lead_in(ended: Round, number: int) -> dict[str, float]:
+    """The lead that a round showed of a candidate, by the names of `Standing`."""
+    return dict(zip(("lead", "low", "high", "here"), ended.leads[number], strict=True))
 
 
 def _outcome(race: Race, number: int, last: int, why: str, error: str) -> str:

@@ -2,10 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,20 @@ from embexp.core.run_folder import RESULT, is_closed, readable
 from embexp.errors import ConfigError, EmbexpError, Problems
 from embexp.evaluation.stats.verdicts import Margins, margins_in
 from embexp.experiment.settings_checks import LEAVE_OUT
-from embexp.experiment.sweep_record import PART_KEY, begin_sweep, changes_no_job, find_sweep, read_sweep, sweep_key
+from embexp.experiment.sweep_record import (
+    PART_KEY,
+    RACED,
+    begin_sweep,
+    changes_no_job,
+    find_sweep,
+    read_sweep,
+    sweep_key,
+)
 from embexp.sweep.coordinator import check_engine, forget_workers, run_in_workers
 from embexp.sweep.fair import fairness_problems, is_fair, with_best_rates
-from embexp.sweep.jobs import Job, JobRunner, varying
+from embexp.sweep.jobs import Job, JobRunner, Outcome, varying
 from embexp.sweep.progress import Progress
+from embexp.sweep.raced import check_raced, race_problems
 from embexp.tracking.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -126,11 +136,16 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     if any(override.startswith("resume=") for override in overrides):
         raise ConfigError("was typed with -m", key="resume", expected="it alone, without -m, for each run")
     problems = Problems()
-    problems.attempt(check_engine, OmegaConf.to_container(config.sweep, resolve=True))
+    problems.attempt(check_engine, OmegaConf.to_container(config.sweep, resolve=True), not config.sweep.get("race"))
     problems.attempt(refuse, fairness_problems(OmegaConf.to_container(config.sweep), overrides))
+    grid = [*product(*(values for _, values in _values_by_key(overrides)))] if config.sweep.get("race") else []
+    problems.attempt(refuse, race_problems(config, grid))
     problems.raise_if_any()
     jobs = [*_each_value_once(overrides)]
     _check_jobs(jobs, config_name, config.sweep.unknown_keys)
+    if grid:
+        leaves_out = config.sweep.unknown_keys == LEAVE_OUT
+        check_raced([_split_known(job, config_name)[0] if leaves_out else job for job in grid], config_name)
     variants = variants_of(OmegaConf.to_container(config.sweep)["parts"], jobs, config_name)
     swept = (*overrides, *as_override(variants))
     key = sweep_key((*swept, *(f"{PART_KEY}: {each}" for each in variants.values())), config_name)
@@ -227,10 +242,20 @@ def _each_value_once(overrides: Sequence[str]) -> Iterator[list[str]]:
 
 
 logger = logging.getLogger("embexp.sweep")
+Do = Callable[[Sequence[Job]], list[Outcome]]  # has jobs done, and says how each ended
 
 
-def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int) -> list["JobReturn"]:
-    """What each job returned; failures are not raised, they are listed when the sweep is closed."""
+def launch(
+    runner: JobRunner,
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    in_rounds: Callable[[JobRunner, Sequence[Job], dict[int, str], Margins, Do], Mapping[int, Outcome]] | None = None,
+) -> list["JobReturn"]:
+    """What each job returned; failures are not raised, they are listed when the sweep is closed.
+
+    Args:
+        in_rounds: has the jobs done that it does not drop, and takes what is dropped from their names; None: all.
+    """
     from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 
     setup_globals()
@@ -254,17 +279,26 @@ def launch(runner: JobRunner, job_overrides: Sequence[Sequence[str]], first: int
         )
     if is_fair(runner.config.sweep):
         jobs = with_best_rates(runner, jobs, names, {job.number for job, _ in failing})
-    workers = min(runner.config.sweep.workers, len(jobs))
     logger.info("%s jobs; the report and the log of each are in %s/<number>/", len(jobs), runner.config.hydra.sweep.dir)
-    progress = Progress(names, workers, logger.info, opened[0].outbox if opened else None)
-    if workers:
-        outcomes = run_in_workers(runner, jobs, workers, progress)
+    progress = Progress(names, runner.config.sweep.workers, logger.info, opened[0].outbox if opened else None)
+
+    def do(several: Sequence[Job]) -> list[Outcome]:
+        workers = min(runner.config.sweep.workers, len(several))
+        progress.workers = workers
+        if workers:
+            return run_in_workers(runner, several, workers, progress)
+        forget_workers(runner.place)
+        return [progress.follow(job, runner.folder(job), runner.run) for job in several]
+
+    if in_rounds:
+        margins = opened[0].margins if opened else margins_in(OmegaConf.to_container(runner.config, resolve=False))
+        ended = in_rounds(runner, jobs, names, margins, do)
     else:
-        forget_workers(Path(runner.config.hydra.sweep.dir))
-        outcomes = [progress.follow(job, runner.folder(job), runner.run) for job in jobs]
+        (runner.place / RACED).unlink(missing_ok=True)  # of the same sweep that was raced before
+        ended = dict(zip((job.number for job in jobs), do(jobs), strict=True))
     return [
-        JobReturn(job.overrides, status=JobStatus.COMPLETED, _return_value=each.value)
-        for job, each in zip(jobs, outcomes, strict=True)
+        JobReturn(job.overrides, status=JobStatus.COMPLETED, _return_value=ended.get(job.number, Outcome()).value)
+        for job in jobs
     ]
 
 

@@ -180,7 +180,7 @@ class closing_sweep:  # noqa: N801
 def _close_sweep(sweep: OpenSweep, status: str) -> int:
     """Print the leaderboard and the failures, store them with the parent run, and end it; the number of failures."""
     from embexp.core.escaping import output_console
-    from embexp.leaderboards.make import make_leaderboard, write_leaderboard
+    from embexp.leaderboards.make import make_leaderboard, with_race, write_leaderboard
     from embexp.leaderboards.runs import runs_of_sweep
     from embexp.leaderboards.tables import as_markdown, print_leaderboard
 
@@ -191,6 +191,7 @@ def _close_sweep(sweep: OpenSweep, status: str) -> int:
     failures = [*_failures(failed)]
     command = shell_command("", ["-m", *map(shlex.quote, sweep.overrides)])
     board = make_leaderboard(runs_of_sweep(sweep.folder), margins=sweep.margins, command=command)
+    board = with_race(board, sweep.folder)
     write_leaderboard(board, sweep.folder / _BOARD)
     print_leaderboard(board)
     for line in failures:

@@ -1,5 +1,7 @@
 """What a study searches, read from overrides in Hydra's grammar for sweeps."""
 
+import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,11 +13,15 @@ from hydra.errors import HydraException
 from embexp.cli.overrides import expand_paths
 from embexp.cli.quoting import quote_texts, quoted
 from embexp.config.compose import composed
+from embexp.config.session import shell_command
 from embexp.errors import ConfigError, listed
 from embexp.experiment.fingerprint import CHANGE_NOTHING
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
+
+
+_MOST_LISTED = 100  # combinations: a race looks at no more
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,10 @@ class _Choices:
 
     def checked(self) -> tuple[Any, ...]:
         """Values that must fit so that all do."""
+        return self.values
+
+    def listed(self) -> tuple[str, ...]:
+        """All values."""
         return self.values
 
 
@@ -58,6 +68,13 @@ class _Interval:
     def checked(self) -> tuple[Any, ...]:
         """Values that must fit so that all do."""
         return self.low, self.high
+
+    def listed(self) -> tuple[str, ...] | None:
+        """All values of a range with steps, where these are few; None where they are not."""
+        count = int((self.high - self.low) / self.step + 1.5) if self.step else _MOST_LISTED + 1
+        if count > _MOST_LISTED:
+            return None
+        return tuple(f"{self.low + place * self.step:.12g}" for place in range(count))
 
 
 Dimension = _Choices | _Interval
@@ -178,3 +195,20 @@ def check_values(space: Sequence[Dimension], fixed: Sequence[str]) -> None:
     for place, dimension in enumerate(space):
         for value in dimension.checked()[1:]:
             composed([*fixed, *first[:place], f"{dimension.key}={value}", *first[place + 1 :]])
+
+
+def refuse_lists(space: Sequence[Dimension], fixed: Sequence[str], trials: int) -> None:
+    """Raise ConfigError with the race's command where all that is searched is listed, in at most 100 combinations.
+
+    A race compares what is listed with the error under control; a study that has begun goes on as it began.
+    """
+    values = {each.key: each.listed() for each in space}
+    if None in values.values() or (combinations := math.prod(map(len, values.values()))) > _MOST_LISTED:
+        return
+    raced = [f"{key}={','.join(each)}" for key, each in values.items() if key.lstrip("+") not in ("seed", "vary")]
+    command = [*fixed, *raced, f"race.max_candidates={min(trials, combinations)}"]
+    raise ConfigError(
+        f"All {combinations} combinations are listed: a race compares them, each with as many seeds as it needs",
+        expected="an interval, which a study searches, or the race",
+        fix=shell_command("race", map(shlex.quote, command)),
+    )

@@ -21,7 +21,16 @@ from embexp.experiment.plan import plan_run
 from embexp.sweep.coordinator import check_engine
 from embexp.tracking.journal import Journal
 from embexp.tuning.report import close_study
-from embexp.tuning.space import MULTIRUN, Dimension, check_values, first_values, read_space, run_overrides, with_space
+from embexp.tuning.space import (
+    MULTIRUN,
+    Dimension,
+    check_values,
+    first_values,
+    read_space,
+    refuse_lists,
+    run_overrides,
+    with_space,
+)
 from embexp.tuning.study import (
     TRIALS,
     begin_study,
@@ -119,4 +128,6 @@ def _tune(config: DictConfig, _choices: dict[str, Any], folder: Path) -> dict[st
     fixed = run_overrides(typed)
     space = read_space(config.tune.space, fixed)
     check_values(space, fixed)
+    if not is_begun(folder, study_key(typed)):
+        refuse_lists(space, fixed, config.trials)
     return _run_study(config, typed, fixed, space, folder)
