@@ -80,7 +80,7 @@ def say_outlook(race: Race, plans: Sequence[RunPlan]) -> None:
     say(
         f"each training reads {_range(each.examples for each in works)} examples in "
         f"{_range(each.steps for each in works)} steps, and scores {on_dev:,} texts of dev "
-        f"{_range(each.evaluations for each in works)} times, after once for each untouched model"
+        f"{_range(each.evaluations for each in works)} times; each untouched model is scored once before"
     )
     speeds = known_speeds(first)
     how = "by earlier runs here"
