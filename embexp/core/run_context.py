@@ -233,13 +233,16 @@ def import_training_libraries() -> None:
 
     oneDNN keeps what it compiles for a shape, by default for 1,024 shapes; hardly two batches of texts have the same
     one, and what is kept soon holds much memory around it (0.5 GB more after 600 steps).
-
-    The libraries' half a million objects stay until the process ends: the garbage collector leaves them
-    alone, as it would otherwise take half a second to look at all of them, twice in every run.
+    The libraries' half a million objects stay until the process ends: the garbage collector leaves them alone. To look
+    at all of them takes it half a second, twice in every run, and more while they are imported.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
-    import datasets
-    import sentence_transformers  # noqa: F401
+    gc.disable()
+    try:
+        import datasets
+        import sentence_transformers  # noqa: F401
+    finally:
+        gc.enable()
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()  # no line for each file that is read
