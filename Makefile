@@ -45,7 +45,7 @@ docs: .venv/ready-docs  ## the pages in English and Chinese: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(DEV)  ## benchmarks as ratios to a peer (tests/benchmarks); 90 minutes
-	for name in scoring training growth tracking sweep bootstrap big_files mixtures negatives leaderboard; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
+	for name in start scoring training growth tracking sweep bootstrap big_files mixtures negatives leaderboard; do $(BIN)/python tests/benchmarks/$$name.py || exit 1; done
 
 bench-gpu: $(DEV)  ## the benchmark for one GPU; says so where there is none
 	$(BIN)/python tests/benchmarks/gpu.py

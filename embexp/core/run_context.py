@@ -231,15 +231,19 @@ def import_data_libraries() -> None:
 def import_training_libraries() -> None:
     """What trains (three seconds and more).
 
-    oneDNN keeps what it compiles for a shape, by default for 1,024 shapes; hardly two batches of texts have the same
-    one, and what is kept soon holds much memory around it (0.5 GB more after 600 steps).
-
-    The libraries' half a million objects stay until the process ends: the garbage collector leaves them
-    alone, as it would otherwise take half a second to look at all of them, twice in every run.
+    oneDNN keeps what it compiles for each of 1,024 shapes, and hardly two batches have the same: 0.5 GB more after 600
+    steps. The libraries' half a million objects stay until the process ends: the garbage collector, which takes half a
+    second to look at them all, leaves them alone.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
-    import datasets
-    import sentence_transformers  # noqa: F401
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        import datasets
+        import sentence_transformers  # noqa: F401
+    finally:
+        if collects:
+            gc.enable()
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()  # no line for each file that is read

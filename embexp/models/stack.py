@@ -1,7 +1,7 @@
 """Models made of modules that a YAML names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -61,7 +61,7 @@ class StaticModel:
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-        transformer = self.source.load(training_texts, folder)
+        transformer = replace(self.source, forward="plain").load(training_texts, folder)  # it never computes
         vectors = transformer[0].auto_model.get_input_embeddings().weight.detach().clone()
         return SentenceTransformer(modules=[StaticEmbedding(transformer.tokenizer, embedding_weights=vectors)])
 

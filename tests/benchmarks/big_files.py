@@ -18,7 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-SIZES = (50_000, 500_000, 5_000_000)
+from harness import sized
+
+SIZES = sized((50_000, 500_000, 5_000_000), (200,))
 ENGLISH = [
     "what",
     "how",

@@ -10,13 +10,13 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from harness import Case, main, seconds_of
+from harness import Case, main, seconds_of, sized
 
 if TYPE_CHECKING:
     import numpy
 
-PAIRS, RESAMPLES = 1_500, 10_000
-FEWER = 200  # resamples that a peer takes
+PAIRS, RESAMPLES = sized(1_500, 50), sized(10_000, 300)
+FEWER = sized(200, 20)  # resamples that a peer takes
 CASES = [
     Case("beside a loop with spearmanr", 0.15, {"peer": "loop"}),
     Case("beside scipy.stats.bootstrap, vectorized", 0.2, {"peer": "scipy"}),

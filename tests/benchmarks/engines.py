@@ -20,8 +20,9 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 import slurm_cluster  # noqa: E402
+from harness import sized  # noqa: E402
 
-CELLS = 24
+CELLS = sized(24, 3)
 TYPED = ("-m", "model=tiny", "trainer=smoke", "tracking=none", "evaluator.sts.resamples=200", "sweep.workers=2")
 TYPED += (f"seed=range({CELLS})",)
 

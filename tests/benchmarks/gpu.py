@@ -7,9 +7,9 @@ bfloat16 matrix products (without padding: tokens x parameters x 6 FLOP), and th
 """
 
 import workloads
-from harness import Case, Numbers, main, matrix_products_per_second, seconds_of
+from harness import Case, Numbers, main, matrix_products_per_second, seconds_of, sized
 
-BATCH, STEPS = 128, 200
+BATCH, STEPS = sized(128, 4), sized(200, 2)
 EXTRA = {
     "as trainer=gpu has it": (),
     "model.forward=packed": ("model.forward=packed",),

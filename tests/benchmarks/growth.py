@@ -7,9 +7,9 @@ are those of the first 1,000 pairs again and again, each with a number: other on
 """
 
 import workloads
-from harness import Case, Numbers, options, report, row_of, run_side
+from harness import Case, Numbers, options, report, row_of, run_side, sized
 
-FEW, MANY = 1_000, 20_000
+FEW, MANY = sized(1_000, 20), sized(20_000, 60)
 PARTS = ("training", "planning")  # planning: reading, checking, converting
 
 

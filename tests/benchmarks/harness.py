@@ -18,12 +18,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 Numbers = dict[str, float]
 PACKAGES = ("torch", "transformers", "sentence-transformers", "mlflow")
 FOLDER = Path(__file__).parent
 LIMIT = "limit"
+TINY = os.environ.get("BENCHMARK_TINY") == "1"
 
 
 Side = Callable[..., float | Numbers]  # measures one side with a case's arguments: its seconds, or more
@@ -42,6 +44,14 @@ class Case:
     name: str
     claimed: float
     arguments: Mapping[str, Any]
+
+
+def sized(full: T, tiny: T) -> T:
+    """The size of what a benchmark works on: `tiny` under BENCHMARK_TINY=1, as tests/test_benchmarks.py runs them all.
+
+    Tiny benchmarks are repeated once and leave no results.
+    """
+    return tiny if TINY else full
 
 
 def main(
@@ -70,7 +80,7 @@ def main(
 def options(doc: str | None, sides: Mapping[str, Side]) -> argparse.Namespace:
     """What was typed; where it was one side (by `run_side`), that is measured, its numbers printed, and all is done."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=sized(3, 1))
     parser.add_argument("--only", default="", help="cases whose name holds this")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--arguments", type=json.loads, help=argparse.SUPPRESS)
@@ -134,6 +144,8 @@ def report(file: str, rows: list[dict[str, Any]]) -> None:
     text = table(rows)
     print(", ".join(f"{key} {value}" for key, value in machine().items()))
     print(text)
+    if TINY:
+        return
     results = FOLDER / "results"
     results.mkdir(exist_ok=True)
     content = json.dumps({"machine": machine(), "rows": rows}, indent=2)

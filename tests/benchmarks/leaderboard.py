@@ -10,10 +10,10 @@ import random
 import tempfile
 from pathlib import Path
 
-from harness import Case, Numbers, options, report, row_of, run_side, seconds_of
+from harness import Case, Numbers, options, report, row_of, run_side, seconds_of, sized
 
-RUNS, PARAMS, METRICS = 1000, 60, 80
-LOSSES, MODELS, SEEDS = 40, 5, 5
+LOSSES, MODELS, SEEDS = sized((40, 5, 5), (2, 2, 2))
+RUNS, PARAMS, METRICS = LOSSES * MODELS * SEEDS, 60, 80
 CASE = Case("1,000 runs, all of it", 2.0, {})
 EXPERIMENT = "embexp"
 

@@ -76,8 +76,10 @@ def _in_this_process(num_rows: int) -> None:
 
 
 def main() -> None:
+    from harness import sized  # not where a test imports this module
+
     here = Path(__file__).resolve()
-    for size in map(int, sys.argv[1:] or SIZES):
+    for size in map(int, sys.argv[1:] or sized(SIZES, (200,))):
         with tempfile.TemporaryDirectory() as folder:
             environment = os.environ | {"PYTHONPATH": str(here.parents[2]), "MIXTURE_ROWS": str(size)}
             subprocess.run([sys.executable, str(here)], cwd=folder, env=environment, check=True)

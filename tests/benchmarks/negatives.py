@@ -15,17 +15,20 @@ from collections.abc import Iterator
 from itertools import islice
 
 import workloads
-from harness import Case, main, seconds_of
+from harness import Case, main, seconds_of, sized
 
-SAMPLE = 20  # queries that rank_bm25 is asked
-FOUND = 50  # documents that are looked for
+QUERIES = sized(10_000, 20)
+SAMPLE = sized(20, 2)  # queries that rank_bm25 is asked
+FOUND = sized(50, 5)  # documents that are looked for
 PUBLIC = {
     ("nli", "all_nli_train.parquet"): ("premise", "hypothesis"),
     ("qqp", "train.parquet"): ("question1", "question2"),
 }
 CASES = [
-    Case("BM25, 10,000 queries, 100,000 documents", 0.01, {"work": "bm25", "queries": 10_000, "documents": 100_000}),
-    Case("most similar pair, 10,000 sentences", 1.05, {"work": "nearest", "queries": 10_000, "documents": 10_000}),
+    Case(
+        "BM25, 10,000 queries, 100,000 documents", 0.01, {"work": "bm25", "queries": QUERIES, "documents": 10 * QUERIES}
+    ),
+    Case("most similar pair, 10,000 sentences", 1.05, {"work": "nearest", "queries": QUERIES, "documents": QUERIES}),
 ]
 
 

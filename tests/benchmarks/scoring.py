@@ -4,7 +4,7 @@ EMBEXP_DATA=<folder> python tests/benchmarks/scoring.py
 """
 
 import workloads
-from harness import Case, main, matrix_products_per_second, seconds_of
+from harness import Case, main, matrix_products_per_second, seconds_of, sized
 
 FUNCTIONS = ["cosine", "dot", "euclidean", "manhattan"]
 WITH_DATA = [
@@ -24,13 +24,18 @@ def texts_of(name: str) -> list[str]:
         first, second, _ = workloads.scored_pairs("stsb", "dev")
         return [*first, *second]
     if name == "premises":
-        return list(dict.fromkeys(premise for premise, _ in workloads.mnli_pairs(2000)))
+        return list(dict.fromkeys(premise for premise, _ in workloads.mnli_pairs(sized(2000, 10))))
     if name == "repeated":
-        pairs = workloads.mnli_pairs(700)
+        pairs = workloads.mnli_pairs(sized(700, 10))
         return [text for premise, hypothesis in pairs for text in (premise, premise, premise, hypothesis)]
     if name == "even":
-        return [f"{word} {number % 10} {number // 10 % 10} {number // 100}" for number in range(900) for word in "ab"]
-    return list(dict.fromkeys(text for pair in workloads.bundled_pairs() for text in pair))
+        return [
+            f"{word} {number % 10} {number // 10 % 10} {number // 100}"
+            for number in range(sized(900, 10))
+            for word in "ab"
+        ]
+    found = list(dict.fromkeys(text for pair in workloads.bundled_pairs() for text in pair))
+    return found[: sized(len(found), 20)]
 
 
 def embexp_side(work: str, texts: str) -> float:

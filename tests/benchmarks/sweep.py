@@ -12,11 +12,11 @@ from itertools import product
 from pathlib import Path
 
 import workloads
-from harness import FOLDER, Case, main, seconds_of
+from harness import FOLDER, Case, main, seconds_of, sized
 
-STEPS, BATCH = 20, 32
+STEPS, BATCH = sized(20, 2), sized(32, 4)
 LOSSES = {"mnrl": "MultipleNegativesRankingLoss", "cached_mnrl": "CachedMultipleNegativesRankingLoss"}
-SEEDS = (1, 2, 3)
+SEEDS = sized((1, 2, 3), (1,))
 SCRIPT = str(FOLDER / "plain_script.py")
 
 

@@ -7,9 +7,9 @@ made for the run, so that its tables are created within what is measured.
 """
 
 import workloads
-from harness import Case, Numbers, options, report, row_of, run_side
+from harness import Case, Numbers, options, report, row_of, run_side, sized
 
-STEPS, BATCH = 200, 32
+STEPS, BATCH = sized(200, 2), sized(32, 4)
 CASES = {
     "log lines, parameters, artifacts, the model": (0.02, ("tracking",)),
     "the same and the import of mlflow": (0.03, ("tracking", "importing mlflow")),

@@ -6,13 +6,21 @@ MiniLM on MNLI's entailments (long-tailed) where EMBEXP_DATA is given, and on th
 """
 
 import workloads
-from harness import Case, main, matrix_products_per_second, seconds_of
+from harness import Case, main, matrix_products_per_second, seconds_of, sized
 
 CASES = [
-    Case("MNLI, mnrl, batch 32", 0.5, {"loss": "mnrl", "data": "mnli", "batch": 32, "steps": 20}),
-    Case("MNLI, mnrl, batch 128", 0.5, {"loss": "mnrl", "data": "mnli", "batch": 128, "steps": 6}),
-    Case("MNLI, cached_mnrl, batch 128", 0.5, {"loss": "cached_mnrl", "data": "mnli", "batch": 128, "steps": 6}),
-    Case("bundled, mnrl, batch 32", 0.8, {"loss": "mnrl", "data": "bundled", "batch": 32, "steps": 20}),
+    Case("MNLI, mnrl, batch 32", 0.5, {"loss": "mnrl", "data": "mnli", "batch": sized(32, 4), "steps": sized(20, 2)}),
+    Case("MNLI, mnrl, batch 128", 0.5, {"loss": "mnrl", "data": "mnli", "batch": sized(128, 8), "steps": sized(6, 2)}),
+    Case(
+        "MNLI, cached_mnrl, batch 128",
+        0.5,
+        {"loss": "cached_mnrl", "data": "mnli", "batch": sized(128, 8), "steps": sized(6, 2)},
+    ),
+    Case(
+        "bundled, mnrl, batch 32",
+        0.8,
+        {"loss": "mnrl", "data": "bundled", "batch": sized(32, 4), "steps": sized(20, 2)},
+    ),
 ]
 PASSES = {"mnrl": 3, "cached_mnrl": 4}  # cached losses run the model forward twice
 
@@ -27,7 +35,7 @@ def embexp_side(data: str, loss: str, batch: int, steps: int) -> float:
         f"loss={loss}",
         f"trainer.per_device_train_batch_size={batch}",
         f"trainer.max_steps={steps}",
-        "trainer.warmup_steps=100",
+        f"trainer.warmup_steps={workloads.WARMUP}",
         trains_on=pairs,
     )
     return result["metrics"]["cost/train_seconds"]

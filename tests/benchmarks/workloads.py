@@ -8,13 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import sized
+
 Pair = tuple[str, str]
 HAS_DATA = "EMBEXP_DATA" in os.environ
+WARMUP = 0.1  # of the steps
 DATA = "mnli" if HAS_DATA else "bundled"
 TOLD = {  # what embexp is told about the data; an evaluator has to be named, too
     "mnli": ("dataset=pairs.jsonl", "~dataset.steps.split", "evaluator=[stsb]", "paths.data=${oc.env:EMBEXP_DATA}"),
     "bundled": ("dataset=finance",),
 }
+TOLD["mnli"] += sized((), ("evaluator.stsb.dataset.reader.max_rows=20",))
 
 
 def pairs(data: str, number: int) -> list[Pair]:
@@ -22,17 +26,19 @@ def pairs(data: str, number: int) -> list[Pair]:
     return mnli_pairs(number) if data == "mnli" else bundled_pairs()
 
 
-def read_parquet(*parts: str) -> list[dict[str, Any]]:
-    """The rows of a file of EMBEXP_DATA."""
+def read_parquet(*parts: str, most: int | None = None) -> list[dict[str, Any]]:
+    """The first rows, at most so many, of a file of EMBEXP_DATA."""
     import pyarrow.parquet
 
-    return pyarrow.parquet.read_table(Path(os.environ["EMBEXP_DATA"]).joinpath(*parts)).to_pylist()
+    return pyarrow.parquet.read_table(Path(os.environ["EMBEXP_DATA"]).joinpath(*parts)).slice(0, most).to_pylist()
 
 
 def mnli_pairs(number: int) -> list[Pair]:
     """The first entailments of MNLI: premise and hypothesis."""
-    rows = read_parquet("nli", "mnli_train.parquet")
-    return [(row["premise"], row["hypothesis"]) for row in rows if row["label"] == 0][:number]
+    rows = read_parquet("nli", "mnli_train.parquet", most=10 * number)
+    found = [(row["premise"], row["hypothesis"]) for row in rows if row["label"] == 0][:number]
+    assert len(found) == number
+    return found
 
 
 def bundled_pairs() -> list[Pair]:
@@ -64,6 +70,7 @@ def scored_pairs(data: str, split: str) -> tuple[list[str], list[str], list[floa
         rows = read_bundled("finance", "scored_pair", "finance_en").splits[split].to_list()
     else:
         rows = read_parquet("stsb", {"dev": "validation.parquet", "test": "test.parquet"}[split])
+    rows = rows[: sized(len(rows), 20)]
     return tuple([row[key] for row in rows] for key in ("sentence1", "sentence2", "score"))
 
 
@@ -130,7 +137,7 @@ def plain_trainer(pairs: Sequence[Pair], loss: str, batch: int, steps: int, **ar
             output_dir="out",
             per_device_train_batch_size=batch,
             max_steps=steps,
-            warmup_steps=100,
+            warmup_steps=WARMUP,
             batch_sampler="no_duplicates",  # as the documentation of the loss advises: the same batches as embexp's
             save_strategy="no",
             report_to="none",

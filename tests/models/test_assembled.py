@@ -41,5 +41,13 @@ def test_training_it_leaves_the_source_alone(source, tmp_path):
     assert (source.load(list, tmp_path)[0].auto_model.get_input_embeddings().weight == before).all()
 
 
+def test_nothing_is_said_of_how_its_source_would_compute(source, tmp_path, caplog):
+    caplog.set_level("INFO")
+    StaticModel(source).load(list, tmp_path)
+    assert "computes" not in caplog.text
+    source.load(list, tmp_path)
+    assert "computes" in caplog.text
+
+
 def test_it_lies_where_its_source_lies(source):
     assert StaticModel(source).locate() == source.locate()

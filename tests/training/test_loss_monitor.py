@@ -65,6 +65,17 @@ def test_weights_that_are_no_longer_finite_ask_for_a_smaller_learning_rate(tmp_p
         run_stage(plan)
 
 
+@pytest.mark.parametrize(
+    ("weights", "finite"), [([3e38, 3e38], True), ([1.0, float("nan")], False), ([float("inf"), float("-inf")], False)]
+)
+def test_finite_weights_may_have_a_sum_that_is_not(weights, finite):
+    from embexp.training.stage import _is_finite
+
+    module = torch.nn.Module()
+    module.weight = torch.nn.Parameter(torch.tensor(weights))
+    assert _is_finite(module) is finite
+
+
 def test_the_weights_of_the_last_step_are_looked_at_too(tmp_path):
     plan = plan_of(tmp_path, "trainer.max_steps=1", "trainer.eval_strategy=no", "trainer.learning_rate=1e39")
     with pytest.raises(TrainingError, match=r"^After the last step the weights are not finite"):

@@ -119,6 +119,7 @@ def test_no_training_text_stands_in_what_is_stored(tmp_path):
     _, result = run_stage(plan_of(tmp_path), lambda current, step: {PRIMARY: 0.5})
     cards = [folder / "README.md" for folder in (result.model_path, result.checkpoint)]
     assert [card for card in cards if "confidential sentence" in card.read_text(encoding="utf-8")] == []
+    assert all("The model's card is written when its run ends." in card.read_text(encoding="utf-8") for card in cards)
 
 
 def test_without_dev_data_the_last_state_is_kept(tmp_path):
