@@ -231,9 +231,8 @@ def import_data_libraries() -> None:
 def import_training_libraries() -> None:
     """What trains (three seconds and more).
 
-    oneDNN keeps what it compiles for each of 1,024 shapes, and hardly two batches have the same: 0.5 GB more after 600
-    steps. The libraries' half a million objects stay until the process ends: the garbage collector, which takes half a
-    second to look at them all, leaves them alone.
+    oneDNN keeps what it compiles for 1,024 shapes, and hardly two batches share one: 0.5 GB after 600 steps. The
+    libraries' half a million objects stay: the garbage collector, which looks at them for half a second, skips them.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     collects = gc.isenabled()
