@@ -1,7 +1,7 @@
 """The bottom line of a race: what to ship and why, how sure that is, what was not tried, and what to type next.
 
 The race decides on dev who is best; test, which it has not looked at, decides whether that one is better than the
-untouched model its training began with. A model is shipped where both are decided.
+untouched model its training began with. A model that is may be shipped, though a better one may not be ruled out yet.
 """
 
 import math
@@ -46,7 +46,7 @@ def race_bottom_line(
         *_why(race, standings, winner),
         *_as_good(race, standings, winner),
         *_how_sure(race),
-        *(_on_test(race, winner, cell, decision) if winner and cell else _without_test(winner)),
+        *(_on_test(race, winner, cell) if winner and cell else _without_test(winner)),
         *_next(race),
         *_not_tried(race, standings),
         *_costs(standings, winner, Path(files_of(cell, by_id)[0]) if cell else None),
@@ -59,9 +59,11 @@ def _decision(race: Race, cell: LeaderboardCell | None) -> str:
     status, found = race.ending.status, kind_of(cell.verdict) if cell else ""
     if status == UNTOUCHED:
         return KEEP
-    if status in (NOTHING, UNDECIDED) or not found:
+    if status == NOTHING or not found:
         return WAIT
-    return SHIP if found == IS_BETTER else KEEP if found in (WORSE, "equal", IDENTICAL) else WAIT
+    if found == IS_BETTER:
+        return SHIP  # whether there is a better one is said beside it
+    return KEEP if found in (WORSE, "equal", IDENTICAL) and status != UNDECIDED else WAIT
 
 
 def _shipped(winner: Standing, cell: LeaderboardCell, runs: Mapping[str, RecordedRun]) -> _Lines:
@@ -85,7 +87,7 @@ def _why(race: Race, standings: Sequence[Standing], winner: Standing | None) -> 
         after = f"after {_number(len(race.seeds), 'seed')} of each that is left"
         yield "why", f"{name}: no candidate is shown to be better than it by {margin}, {after}"
     elif status == UNDECIDED:
-        yield "leads", name
+        yield "leads", f"{name} so far: it is not decided whether another one is better"
         known = {each.number: each for each in standings}
         rivals = sorted((known[each] for each in race.ending.rivals), key=lambda each: -each.value)
         for each in rivals[:_MOST_NAMED]:
@@ -152,7 +154,7 @@ def _how_sure(race: Race) -> _Lines:
     yield "how sure", f"the chance that a race drops {best} is at most {100 * rules.alpha:g} %, {compared}"
 
 
-def _on_test(race: Race, winner: Standing, cell: LeaderboardCell, decision: str) -> _Lines:
+def _on_test(race: Race, winner: Standing, cell: LeaderboardCell) -> _Lines:
     """The honest number: of data that the race has not looked at."""
     split, seeds = cell.metric.partition("/")[0], _number(len(cell.seeds), "seed")
     gain = f"{cell.difference.value:+.4f} {cell.difference.interval('+')}".rstrip()
@@ -169,8 +171,6 @@ def _on_test(race: Race, winner: Standing, cell: LeaderboardCell, decision: str)
         )
     if cell.lacks_seeds:
         yield "note", "one seed: this is about this model, not about what another seed would give"
-    if decision == WAIT and kind_of(cell.verdict) == IS_BETTER:
-        yield "until then", f"{winner.name} is better than the untouched model, so that it may be shipped"
 
 
 def _shown_before(race: Race) -> _Lines:

@@ -160,11 +160,12 @@ def test_an_undecided_race_says_who_may_be_better_and_what_goes_on(tmp_path):
     race = race_of([0.8, 0.3, 0.8, 0.3], Budget(seconds=130), status=UNDECIDED, winner=0, rivals=(2,))
     assert race.course.left == [0, 2]
     line, said, _ = closed(race, tmp_path)
-    assert line["decision"] == WAIT
+    assert line["decision"] == SHIP
     assert said["leads"][0].startswith("mnrl minilm (0.")
     assert said["undecided"][0].startswith("mnrl static may be better by 0.005 or more")
     assert said["next"] == ["the same command with a larger budget goes on from here, such as budget=260s"]
-    assert said["until then"] == ["mnrl minilm is better than the untouched model, so that it may be shipped"]
+    for noise in (1.4, 0.9):  # another one might still be better than the untouched model
+        assert closed(race, tmp_path / str(noise), noise)[0]["decision"] == WAIT
 
 
 def test_where_all_seeds_do_not_tell_two_apart_the_one_that_leads_may_be_shipped(tmp_path):
