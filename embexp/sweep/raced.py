@@ -49,8 +49,6 @@ def race_problems(config: DictConfig, grid: Sequence[Sequence[str]]) -> Iterator
     Args:
         grid: the overrides of every job.
     """
-    if not config.sweep.get("race"):
-        return
     configurations = by_configuration(dict(enumerate(grid)))
     is_of_parts = config.sweep.get("parts") is not None or any(
         each.startswith(PART_KEY) for job in grid for each in job

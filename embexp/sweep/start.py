@@ -39,7 +39,6 @@ from embexp.sweep.coordinator import check_engine, forget_workers, run_in_worker
 from embexp.sweep.fair import fairness_problems, is_fair, with_best_rates
 from embexp.sweep.jobs import Job, JobRunner, Outcome, varying
 from embexp.sweep.progress import Progress
-from embexp.sweep.raced import check_raced, race_problems
 from embexp.tracking.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -138,8 +137,12 @@ def _open_sweep(config: DictConfig, config_name: str) -> OpenSweep:
     problems = Problems()
     problems.attempt(check_engine, OmegaConf.to_container(config.sweep, resolve=True), not config.sweep.get("race"))
     problems.attempt(refuse, fairness_problems(OmegaConf.to_container(config.sweep), overrides))
-    grid = [*product(*(values for _, values in _values_by_key(overrides)))] if config.sweep.get("race") else []
-    problems.attempt(refuse, race_problems(config, grid))
+    grid = []
+    if config.sweep.get("race"):
+        from embexp.sweep.raced import check_raced, race_problems  # plans jobs, which takes numpy
+
+        grid = [*product(*(values for _, values in _values_by_key(overrides)))]
+        problems.attempt(refuse, race_problems(config, grid))
     problems.raise_if_any()
     jobs = [*_each_value_once(overrides)]
     _check_jobs(jobs, config_name, config.sweep.unknown_keys)
