@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from embexp.cli.app import MISTAKES, is_sweep
+from embexp.cli.app import MISTAKES, TYPED, is_sweep
 from embexp.cli.messages import explain
 from embexp.cli.overrides import each_model, expand_paths
 from embexp.cli.quoting import quote_texts, quoted
@@ -114,8 +114,13 @@ def race(*overrides: str, config_dir: str | Path | None = None) -> Report:
         config, _, folder = composed_job(typed, "race")
         own = [each for each in typed if not each.startswith("hydra.")]
         _record_typed(folder, own)
-        with log_in(folder):
-            found = run_race(config, folder, own)
+        again = (*(["--config-dir", str(Path(config_dir).absolute())] if config_dir else []), *overrides)
+        before = TYPED.set(again)  # what an engine types again when this process has died
+        try:
+            with log_in(folder):
+                found = run_race(config, folder, own)
+        finally:
+            TYPED.reset(before)
     text, table = ((folder / f"race.{kind}").read_text("utf-8") for kind in ("md", "csv"))
     return Report(text, found, {"candidates": csv_frame(table)})
 

@@ -57,13 +57,20 @@ def race_bottom_line(
 
 def _decision(race: Race, cell: LeaderboardCell | None) -> str:
     status, found = race.ending.status, kind_of(cell.verdict) if cell else ""
-    if status == UNTOUCHED:
-        return KEEP
-    if status == NOTHING or not found:
+    if status == UNTOUCHED:  # on these examples of dev; test has others
+        return WAIT if found == IS_BETTER and NOT_BETTER_HERE in race.course.dropped.values() else KEEP
+    if status == NOTHING or not found or _other_untouched(race):
         return WAIT
     if found == IS_BETTER:
         return SHIP  # whether there is a better one is said beside it
     return KEEP if found in (WORSE, "equal", IDENTICAL) and status != UNDECIDED else WAIT
+
+
+def _other_untouched(race: Race) -> list[str]:
+    """The names of untouched models that may be better than the winner, and that test has not compared it with."""
+    own = race.named(race.ending.winner).model
+    rivals = (race.named(each) for each in race.ending.rivals if each < 0)
+    return [each.name for each in rivals if each.model != own]
 
 
 def _shipped(winner: Standing, cell: LeaderboardCell, runs: Mapping[str, RecordedRun]) -> _Lines:
@@ -80,12 +87,14 @@ def _why(race: Race, standings: Sequence[Standing], winner: Standing | None) -> 
         others = _others(standings, winner)
         yield "why", f"{name}: each of {others} is worse on the same examples"
     elif status == EQUAL:
-        yield "why", f"{name}: no other candidate is better than it by {margin}"
+        yield "why", f"{name}: each other candidate was worse than the one that led, or not ahead of it by {margin}"
     elif status == HERE:
-        yield "why", f"{name}: no other candidate is better than it by {margin}{on_dev}"
+        yield "why", f"{name}: each other candidate was not ahead by {margin} of the one that led{on_dev}"
     elif status == TIED:
         after = f"after {_number(len(race.seeds), 'seed')} of each that is left"
         yield "why", f"{name}: no candidate is shown to be better than it by {margin}, {after}"
+        for each in _other_untouched(race):
+            yield "undecided", f"{each} may be better by {margin} or more; test has not scored it"
     elif status == UNDECIDED:
         yield "leads", f"{name} so far: it is not decided whether another one is better"
         known = {each.number: each for each in standings}
@@ -120,10 +129,11 @@ def _as_good(race: Race, standings: Sequence[Standing], winner: Standing | None)
     """Where none is better by the margin: who is not shown to be worse, and who of them is cheaper."""
     if race.ending.status not in (EQUAL, HERE, TIED) or not winner:
         return
-    equal = [each for each in standings if each is not winner and (each.high >= 0 or each.has_led)]
+    others = (each for each in standings if each is not winner and not each.error)
+    equal = [each for each in others if each.high >= 0 or each.has_led]
     if equal:
-        others = " on other examples" if race.ending.status == HERE else ""
-        yield "as good", f"not shown to be worse{others}: {_named(each.name for each in equal)}"
+        where = " on other examples" if race.ending.status == HERE else ""
+        yield "as good", f"not shown to be worse{where}: {_named(each.name for each in equal)}"
     speed = _speed(winner)
     faster = [each for each in equal if speed and _speed(each) > _FASTER * speed]
     if faster:
@@ -191,10 +201,11 @@ def _without_test(winner: Standing | None) -> _Lines:
 def _next(race: Race) -> _Lines:
     """What would decide a race that is not decided."""
     course, budget = race.course, race.budget
-    if race.ending.status == HERE:
-        yield "next", "nothing to train: more seeds would not change who leads on dev; more examples of dev might"
+    if NOT_BETTER_HERE in course.dropped.values() and race.ending.status in (HERE, UNTOUCHED):
+        yield "next", "more examples of dev would tell more; more seeds would hardly put another one ahead on these"
     if race.ending.status == TIED:
-        yield "next", "all seeds are trained: more of them (race.seeds), or more examples of dev, would tell more"
+        more = "more examples of dev would tell more, and so would a race with more seeds (race.seeds)"
+        yield "next", f"all seeds are trained: {more}"
     if race.ending.status == UNDECIDED or (race.ending.status == NOTHING and course.left):
         if not budget.is_unlimited:
             yield "next", f"the same command with a larger budget goes on from here, such as {_larger_budget(race)}"

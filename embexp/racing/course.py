@@ -167,6 +167,7 @@ class Course:
         leads, models = self._final_leads(), [*dict.fromkeys(self.rules.models)]
         wanted = {self.rules.models[each] for each in self.left}
         open_ones = [each for each in self.untouched if each in leads or models[-1 - each] in wanted]
+        open_ones = [each for each in open_ones if each not in leads or not math.isnan(leads[each][0])]
         return [each for each in open_ones if each not in leads or not fate_of(*leads[each][2:], self.rules.margin)]
 
     def _final_leads(self) -> Mapping[int, tuple[float, float, float, float]]:

@@ -156,7 +156,7 @@ def _dropped_in(race: Race, ended: Round) -> list[str]:
         if race.course.dropped.get(number) != why:  # who has beaten it has failed since
             continue
         names = race.named(number).name, race.named(ended.leader).name
-        shown = Standing(number, names[0], math.nan, "", **lead_in(ended, number)).lead_text
+        shown = Standing(number, names[0], math.nan, why_said(why, race), **lead_in(ended, number)).lead_text
         seeds = f"{ended.level.seed + 1} seed{'s' * (ended.level.seed > 0)}"
         lines.append(f"{names[0]} was dropped after {seeds}: {why_said(why, race)}, on dev {shown} to {names[1]}")
     return lines
@@ -167,7 +167,9 @@ def _note(race: Race, folder: Path, saved: int, number: int) -> None:
     race.ending = race.course.ending()
     race.write(folder)
     dropped = [line for each in race.course.rounds for line in _dropped_in(race, each)]
-    error = f"the best is dropped with a chance of at most {100 * race.course.rules.alpha:g} %"
+    rules = race.course.rules
+    best = f"one that is the best on dev by more than {rules.margin:g}"
+    error = f"{best} is dropped with a chance of at most {100 * rules.alpha:g} %"
     losers = f"{len(dropped)} configuration{'s' * (len(dropped) != 1)} dropped on dev"
     said = f"{saved} of {number} runs, with {losers}; {error}"
     write_json(folder / RACED, {"dropped": dropped, "saved": said})

@@ -84,7 +84,7 @@ class Round:
     elapsed: float = 0.0
 
 
-BETTER, EQUAL, HERE, TIED = "better", "equal", "here", "tied"
+BETTER, EQUAL, HERE, TIED = "better", "equal", "equal on this dev", "tied"
 UNDECIDED, UNTOUCHED, NOTHING = "undecided", "untouched", "nothing"
 
 
@@ -121,7 +121,9 @@ def _round_from(plain: Mapping[str, Any]) -> Round:
             "tasks": tasks,
             "waiting": tuple(plain["waiting"]),
             "results": {int(number): Result(**each) for number, each in plain["results"].items()},
-            "leads": {int(number): tuple(each) for number, each in plain["leads"].items()},
+            "leads": {
+                int(number): (*each, each[2])[:4] for number, each in plain["leads"].items()
+            },  # once there were 3
             "dropped": {int(number): why for number, why in plain["dropped"].items()},
         }
     )

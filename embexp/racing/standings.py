@@ -21,6 +21,7 @@ from embexp.reports.tables import narrowing, shortened, table_of
 _COSTS = ("encode_texts_per_second", "parameters", "dimensions")
 HEADINGS = ("candidate", "dev", "reached", "seconds", "lead, with limits", "outcome")
 _GO_FIRST = ("seconds", "lead, with limits", "reached")  # columns that a narrow terminal goes without
+ON_DEV = " on this dev"  # ends the outcome of who may be better on other examples
 _OUTCOME = 28  # columns of an outcome in a narrow terminal; race.md has all of it
 _OF_ALL = ("number", "name", "value", "share", "seeds", "seconds", "lead", "low", "high", "here", "round", "outcome")
 
@@ -65,7 +66,8 @@ class Standing:
         if math.isnan(self.lead):
             return "leads" if self.has_led else ""
         ends = "no limits" if math.isinf(self.low) else f"{self.low:+.4f} to {self.high:+.4f}"
-        return f"{self.lead:+.4f} ({ends})"
+        on_dev = f", on this dev at most {self.here:+.4f}" if self.outcome.endswith(ON_DEV) else ""
+        return f"{self.lead:+.4f} ({ends}{on_dev})"
 
     @property
     def reached(self) -> str:
@@ -166,7 +168,7 @@ def _outcome(race: Race, number: int, last: int, why: str, error: str) -> str:
 def why_said(why: str, race: Race) -> str:
     """Why a candidate is out, in words."""
     margin = f"{race.course.rules.margin:g}"
-    return {NOT_BETTER: f"not better by {margin}", NOT_BETTER_HERE: f"not better by {margin} on this dev"}.get(why, why)
+    return {NOT_BETTER: f"not better by {margin}", NOT_BETTER_HERE: f"not better by {margin}{ON_DEV}"}.get(why, why)
 
 
 def _first_line(error: str) -> str:

@@ -62,7 +62,7 @@ def _train(place: Path, data: Path, overrides: Sequence[str]) -> None:
     """One race in which nobody is dropped."""
     if (place / "done").is_file():
         return
-    own = [f"hydra.run.dir={place}", f"paths.data={data}", f"race.alpha={NOBODY}"]
+    own = [f"hydra.run.dir={place}", f"paths.data={data}", f"race.alpha={NOBODY}", "race.prior.degrees=1"]
     own += ["dataset.reader.max_rows=600", "tracking=none"]
     subprocess.run([sys.executable, "-m", "embexp.race", *overrides, *own], check=True)
     (place / "done").touch()

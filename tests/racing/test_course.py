@@ -66,6 +66,19 @@ def test_the_best_by_more_than_the_margin_is_hardly_ever_dropped():
     assert numpy.median(used) < 0.6
 
 
+@pytest.mark.parametrize("examples", [60, 200])
+def test_with_few_examples_the_best_on_these_over_all_seeds_is_hardly_ever_dropped(examples):
+    """Few examples move the score of each run: seeds differ by 0.02 and 0.01, the prior says 0.005."""
+    lost = 0
+    for number in range(40):
+        world = World([0.55] * 12, number, own=0.3, examples=examples, resamples=100)
+        course = run_race(world, rules_of(12))
+        means = [world.means[each] + world.own[each].mean() for each in range(12)]
+        first, second = numpy.sort(means)[::-1][:2]
+        lost += first - second > 0.005 and int(numpy.argmax(means)) in course.dropped
+    assert lost <= 3
+
+
 def test_a_race_of_equals_names_nobody_better():
     endings = [run_race(World([0.55] * 6, number, resamples=100), rules_of(6)).ending() for number in range(20)]
     assert BETTER not in {each.status for each in endings} <= {EQUAL, HERE, TIED}
@@ -204,12 +217,12 @@ def test_a_single_candidate_gets_seeds_until_it_is_decided_against_the_untouched
     assert course.ending().status == TIED
 
 
-def test_no_seeds_are_spent_on_what_only_more_examples_would_show():
+def test_few_seeds_are_spent_on_what_only_more_examples_would_show():
     course = run_race(World([0.55, 0.50], 1, -2.0, seeds=0.001, spread=0.01, own=2.0, examples=100), rules_of(2))
     assert course.ending().status == HERE
     assert [*course.dropped.values()] == ["not better here"]
     assert len(finished(course)) == 2
-    assert {task.level.seed for _, task, _ in course.done()} == {0}
+    assert {task.level.seed for _, task, _ in course.done()} == {0, 1}  # the second one shows what seeds do
 
 
 def test_who_is_too_dear_does_not_keep_the_others_from_their_end():

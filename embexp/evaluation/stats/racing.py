@@ -29,6 +29,9 @@ empirical Bayes methods for assessing differential expression", Stat. Appl. Gene
 
     s^2 = (f0 s0^2 + f s1^2) / (f0 + f)     with f0 + f degrees of freedom
 
+Once seeds were seen the prior counts at most as much as they do (f0 <= f). Before that s is only what the prior says,
+however few examples there are, so that nobody is dropped for what happened on these examples alone.
+
 d keeps its prior value: whoever stopped early never shows what it would still have gained.
 """
 
@@ -50,7 +53,7 @@ class Prior:
     Attributes:
         seeds: standard deviation between runs that differ in their seed.
         drift: standard deviation of what a candidate gains on others from the start of its training to the end.
-        degrees: of freedom that each of these is worth.
+        degrees: of freedom that each of these is worth, at most.
     """
 
     seeds: float = 0.005
@@ -66,6 +69,7 @@ class Noise:
         seeds, drift: variances, see `Prior`.
         of_examples: the part of the variance between seeds that comes from the sampled examples.
         degrees_of_seeds, degrees_of_drift: of freedom.
+        is_of_seeds: whether the race has shown what seeds do.
     """
 
     seeds: float
@@ -73,6 +77,7 @@ class Noise:
     of_examples: float
     degrees_of_seeds: int
     degrees_of_drift: int
+    is_of_seeds: bool = True
 
 
 def noise_of(prior: Prior, finished: Sequence[Cell]) -> Noise:
@@ -83,10 +88,11 @@ def noise_of(prior: Prior, finished: Sequence[Cell]) -> Noise:
     """
     seeds, of_examples, degrees = prior.seeds**2, 0.0, prior.degrees
     if found := seed_spread(finished):
-        degrees += found.degrees
-        seeds = (prior.degrees * seeds + found.degrees * found.variance) / degrees
+        of_prior = min(prior.degrees, found.degrees)
+        degrees = of_prior + found.degrees
+        seeds = (of_prior * seeds + found.degrees * found.variance) / degrees
         of_examples = found.of_examples * found.degrees / degrees  # the prior has no part that comes from examples
-    return Noise(seeds, prior.drift**2, of_examples, degrees, prior.degrees)
+    return Noise(seeds, prior.drift**2, of_examples, degrees, prior.degrees, found is not None)
 
 
 class Lead(NamedTuple):
@@ -94,7 +100,8 @@ class Lead(NamedTuple):
 
     Attributes:
         low, high: the lead is at least `low`, and at most `high`, each with an error of `level`.
-        here: on these examples it is at most this, with the same error: other examples are left aside.
+        here: on these examples it is at most this, with the same error: other examples are left aside, once the race
+            has shown what seeds do.
     """
 
     value: float
@@ -140,7 +147,7 @@ def lead_of(candidate: Cell, rival: Cell, noise: Noise, share: float, level: flo
     if not over_examples:
         half = max(half, candidate.least)
     here = math.hypot(float(parts._replace(of_examples=0.0).half_width(2 * level)), still)
-    return Lead(value, value - half, value + half, value + here, level)
+    return Lead(value, value - half, value + half, value + (here if noise.is_of_seeds else half), level)
 
 
 # Why a candidate is dropped: for certain behind; not ahead by the margin; not so on these examples, on others perhaps.
