@@ -194,3 +194,20 @@ def test_the_functions_are_not_shadowed_by_the_commands_modules():
     )
     assert embexp.Run.__module__ == "embexp.reports.frames"
     assert not hasattr(embexp, "nothing")
+
+
+def test_what_an_engine_types_again_for_a_race_is_what_was_given(workplace, monkeypatch):
+    from embexp.cli.app import TYPED
+    from embexp.errors import EngineError
+    from embexp.racing import race_run
+
+    def died(*_):
+        raise EngineError(" ".join(TYPED.get()))
+
+    (workplace / "own/loss").mkdir(parents=True)
+    monkeypatch.chdir(workplace)
+    monkeypatch.setattr(race_run, "run_race", died)
+    with pytest.raises(EngineError) as found:
+        embexp.race(*TINY, "budget=20000examples", config_dir="own")
+    assert str(found.value).split() == ["--config-dir", str(workplace / "own"), *TINY, "budget=20000examples"]
+    assert TYPED.get() == ()
