@@ -126,11 +126,12 @@ def _number(count: int, what: str) -> str:
 
 
 def _as_good(race: Race, standings: Sequence[Standing], winner: Standing | None) -> _Lines:
-    """Where none is better by the margin: who is not shown to be worse, and who of them is cheaper."""
+    """Where none is better by the margin: who came to the end and is not shown to be worse, who of them is cheaper."""
     if race.ending.status not in (EQUAL, HERE, TIED) or not winner:
         return
     others = (each for each in standings if each is not winner and not each.error)
-    equal = [each for each in others if each.high >= 0 or each.has_led]
+    at_the_end = (each for each in others if each.seeds or each.number < 0)
+    equal = [each for each in at_the_end if each.high >= 0 or each.has_led]
     if equal:
         where = " on other examples" if race.ending.status == HERE else ""
         yield "as good", f"not shown to be worse{where}: {_named(each.name for each in equal)}"
