@@ -42,7 +42,7 @@ GRIDS = {
     "qqp": ("dataset=qqp", "loss=mnrl,online_contrastive,cosent", *STATIC),
 }
 NULL, NULL_CANDIDATES = ("dataset=qqp", "loss=cosent", "model=static"), 12
-NOBODY = 1e-12  # an error that is so small that no candidate is dropped
+NOBODY, WIDE = 1e-12, 10  # an error so small, and seeds that differ so much, that no candidate is dropped
 UNLIMITED = Budget()
 
 
@@ -55,14 +55,14 @@ def make(folder: Path, data: Path, only: str, more: Sequence[str]) -> None:
                 _train(place, data, [*overrides, f"seed={seed}", "race.seeds=1", *more])
     if only in "null":
         seeds = f"race.seeds={NULL_CANDIDATES * SEEDS}"
-        _train(folder / "null", data, [*NULL, "trainer.learning_rate=1x", "seed=1", seeds, *more])
+        _train(folder / "null", data, [*NULL, "race.learning_rates=[1x]", "seed=1", seeds, *more])
 
 
 def _train(place: Path, data: Path, overrides: Sequence[str]) -> None:
     """One race in which nobody is dropped."""
     if (place / "done").is_file():
         return
-    own = [f"hydra.run.dir={place}", f"paths.data={data}", f"race.alpha={NOBODY}", "race.prior.degrees=1"]
+    own = [f"hydra.run.dir={place}", f"paths.data={data}", f"race.alpha={NOBODY}", f"race.prior.seeds={WIDE}"]
     own += ["dataset.reader.max_rows=600", "tracking=none"]
     subprocess.run([sys.executable, "-m", "embexp.race", *overrides, *own], check=True)
     (place / "done").touch()

@@ -1,9 +1,11 @@
 """The benchmark of races, on a small grid of made-up scores: a line for each way to choose, and no error of a race."""
 
-from benchmarks.racing import NULL_CANDIDATES, RUNGS, SEEDS, Grid, Run, compare, null_endings
-from simulated_races import World
+from benchmarks.racing import NOBODY, NULL_CANDIDATES, RUNGS, SEEDS, WIDE, Grid, Run, compare, null_endings
+from simulated_races import World, run_race
 
-from embexp.racing.rounds import Level
+from embexp.evaluation.stats.racing import Prior
+from embexp.racing.course import Rules
+from embexp.racing.rounds import Level, levels_of
 
 MEANS = [0.80, 0.62, 0.60, 0.45]
 
@@ -44,3 +46,10 @@ def test_no_candidate_is_better_where_all_are_the_same():
     endings = null_endings(Grid(["cosent"], ["minilm"], [1000], runs, {-1: untouched}, untouched), replays=3)
     assert endings.total() == 3
     assert "better" not in endings
+
+
+def test_a_grid_is_trained_to_its_last_seed_whoever_is_better():
+    levels = levels_of([1], NULL_CANDIDATES * SEEDS)
+    rules = Rules(levels, 0.005, NOBODY, 1, Prior(seeds=WIDE), ["static"], [1000], [None])
+    course = run_race(World([0.9], 1, of_untouched=0.1, resamples=100), rules)
+    assert course.place(0) == len(levels)
