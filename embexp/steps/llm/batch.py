@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -89,7 +89,8 @@ class _Batch:
             try:
                 sent = {pool.submit(self.conversations.send, request): key for key, request in requests.items()}
                 for done in with_progress(as_completed(sent), what, lambda _: 1, len(sent)):
-                    self._settle(sent[done], done)
+                    if not isinstance(done.exception(), CancelledError):  # by the error of another one, which follows
+                        self._settle(sent[done], done)
             finally:  # whatever ends this: answers under way are cached, nothing more is sent
                 self.conversations.connection.stop.set()
                 pool.shutdown(cancel_futures=True)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from chat_server import ChatServer, Reply, completion, echo, texts
 
 from embexp.config.session import conf_dir
 from embexp.errors import ConfigError, EndpointError
+from embexp.steps.llm import batch
 from embexp.steps.llm.batch import OVER_LIMIT, REFUSED, UNUSABLE, request_all
 from embexp.steps.llm.chat import Request
 from embexp.steps.llm.endpoint import Endpoint
@@ -270,6 +272,18 @@ def test_what_no_try_mends_ends_the_step_at_once(status, hint, serve):
     with pytest.raises(EndpointError, match=f"status {status}: you shall not pass") as refusal:
         asked(server, "a", "b", concurrency=1)
     assert hint in str(refusal.value)
+    assert len(server.requests) == 1
+
+
+def test_the_error_is_told_whichever_request_ends_first(serve, monkeypatch):
+    def last_first(sent):
+        wait(sent)
+        return reversed([*sent])
+
+    monkeypatch.setattr(batch, "as_completed", last_first)
+    server = serve(lambda _: Reply(b"you shall not pass", 401))
+    with pytest.raises(EndpointError, match="status 401: you shall not pass"):
+        asked(server, "a", "b", "c", concurrency=1)
     assert len(server.requests) == 1
 
 
