@@ -11,10 +11,12 @@ import itertools
 import logging
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from sentence_transformers.base.losses.merged_forward import column_merging_disabled
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -82,12 +84,45 @@ class _PackedForward:
         self.longest_flat_row = longest_flat_row
         self.first_position = first_position
         self.has_logged = False
+        self.columns: list[Mapping[str, torch.Tensor]] = []  # of a batch, until the first one is asked for
+        self.outputs: list[tuple[torch.Tensor, torch.Tensor]] = []  # afterwards: a column's tokens, its last layer
 
     def __call__(
         self, input_ids: Any = None, attention_mask: Any = None, token_type_ids: Any = None, **kwargs: Any
     ) -> Any:
-        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         kwargs = {name: value for name, value in kwargs.items() if value is not None}  # a model's head passes on all
+        if torch.is_grad_enabled() and any(input_ids is column["input_ids"] for column in self.columns):
+            self._compute_columns(token_type_ids is not None, kwargs)
+        for place, (tokens, hidden) in enumerate(self.outputs):
+            if input_ids is tokens and torch.is_grad_enabled():
+                del self.outputs[place]  # asked for again, it is computed again, with dropout of its own
+                return BaseModelOutput(last_hidden_state=hidden)
+        return self._forward(input_ids, attention_mask, token_type_ids, **kwargs)
+
+    @contextmanager
+    def together(self, columns: Sequence[Mapping[str, torch.Tensor]]) -> Iterator[None]:
+        """Compute the columns of a batch in one call, once the first of them is asked for."""
+        if len(columns) > 1 and all({"input_ids", "attention_mask"} <= {*column} for column in columns):
+            self.columns = [*columns]
+        try:
+            with column_merging_disabled():  # sentence-transformers' own way, which leaves the first column out
+                yield
+        finally:
+            self.columns, self.outputs = [], []
+
+    def _compute_columns(self, has_types: bool, others: dict[str, Any]) -> None:
+        """The last layer of all columns of the batch, where they can be packed."""
+        columns, self.columns = self.columns, []
+        names = ("input_ids", "attention_mask", *(["token_type_ids"] if has_types else []))
+        longest = max(column["input_ids"].shape[1] for column in columns)
+        stacked = {name: _stacked(columns, name, longest) for name in names}
+        if self._can_pack(stacked["input_ids"], stacked["attention_mask"], others):
+            parts = self._forward(**stacked, **others).last_hidden_state.split([len(c["input_ids"]) for c in columns])
+            tokens = [column["input_ids"] for column in columns]
+            self.outputs = [(each, part[:, : each.shape[1]]) for each, part in zip(tokens, parts, strict=True)]
+
+    def _forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any = None, **kwargs: Any) -> Any:
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         if not self._can_pack(input_ids, attention_mask, kwargs):
             if not self.has_logged:
                 logger.info("The model gives more than its last layer, or pads left: it computes on padded batches.")
@@ -152,6 +187,11 @@ class _PackedForward:
         return torch.cat(outputs)
 
 
+def _stacked(columns: Sequence[Mapping[str, torch.Tensor]], name: str, width: int) -> torch.Tensor:
+    """The rows of all columns below each other, padded on the right."""
+    return torch.cat([pad(column[name], (0, width - column[name].shape[1])) for column in columns])
+
+
 def _row_ranges(chunks: list[_Chunk]) -> list[tuple[int, int, int]]:
     """First row, row after the last, and width of each chunk."""
     ends = list(itertools.accumulate(rows for rows, _, _ in chunks))
@@ -209,6 +249,20 @@ def set_forward(model: "SentenceTransformer", forward: str | None) -> None:
         return
     _pack(model.transformers_model)
     logger.info("The model computes without padding; model.forward=plain computes on padded batches.")
+
+
+def compute_columns_together(model: "SentenceTransformer", losses: Iterable[torch.nn.Module]) -> None:
+    """Have all columns of a batch that one of the losses gets go through a packed network in one call.
+
+    A loss embeds column after column: anchors, positives, negatives. In one call matrices are larger, rows of similar
+    length more, and the gradient of the word embeddings is made once. A loss that embeds something else than the
+    columns as they came (parts of a batch, other texts) has it computed as before.
+    """
+    forward, batch = getattr(model.transformers_model, "forward", None), ExitStack()
+    if isinstance(forward, _PackedForward):
+        for loss in losses:
+            loss.register_forward_pre_hook(lambda _, given: batch.enter_context(forward.together(given[0])))
+            loss.register_forward_hook(lambda *_: batch.close(), always_call=True)
 
 
 def _why_not(model: "SentenceTransformer") -> str | None:

@@ -1,7 +1,8 @@
 """What trains a stage's weights, by sentence-transformers' trainer or another one, and with which arguments."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,6 +68,7 @@ def training_arguments(
         "prompts": dict(prompts) if prompts else None,
         **sampling,
     }
+    runtime |= {"use_cpu": True} if trains_in_bf16_on_cpu(plan.trainer) else {}
     if given.get("eval_strategy", "no") != "no" and primary_metric:
         runtime |= {"metric_for_best_model": primary_metric, "greater_is_better": True}
     known = parameters_of(given["_target_"]) or ()
@@ -101,9 +103,8 @@ def check_precision(trainer: Mapping[str, Any]) -> None:
         problems.append(("fp16", "needs a GPU and has no effect on a CPU", "false without a GPU", ""))
     if trainer.get("bf16") and cuda and not torch.cuda.is_bf16_supported():
         problems.append(("bf16", "needs a GPU that knows bfloat16", "fp16 on this one", " trainer.fp16=true"))
-    if trainer.get("bf16") and not cuda:
-        expected = "false without a GPU (trainer=gpu is for machines with one)"
-        problems.append(("bf16", "on a CPU trains in half precision and is slower, not faster", expected, ""))
+    if trainer.get("bf16") and not cuda and not _cpu_multiplies_bf16():
+        problems.append(("bf16", "needs a GPU, or a CPU that multiplies bfloat16", "false on this machine", ""))
     if problems:
         raise TrainingError(
             *(
@@ -111,6 +112,22 @@ def check_precision(trainer: Mapping[str, Any]) -> None:
                 for key, text, expected, instead in problems
             )
         )
+
+
+_BF16 = ("amx_bf16", "avx512_bf16", "bf16")  # the instructions of x86 and of ARM, as torch calls them
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Whether the CPU trains, and has instructions for bfloat16: without them it would be slower, not faster."""
+    import torch
+
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # a torch before 2.11 does not tell
+    return not torch.backends.mps.is_available() and any(known.get(name) for name in _BF16)
+
+
+def trains_in_bf16_on_cpu(trainer: Mapping[str, Any]) -> bool:
+    """Whether the training has bfloat16 on a CPU, which transformers wants to be told with `use_cpu`."""
+    return bool(trainer.get("bf16")) and not has_cuda()
 
 
 def check_processes(number: int) -> None:
@@ -196,6 +213,9 @@ def trainer_of(
     """sentence-transformers' trainer for one data set and its loss, or for several by their names."""
     from sentence_transformers import SentenceTransformerTrainer
 
+    from embexp.models.packed import compute_columns_together
+
+    compute_columns_together(model, loss.values() if isinstance(loss, dict) else [loss])
     card = model.model_card_data
     card.widget = [{"text": ""}]  # keeps the trainer from putting training texts there
     trainer = SentenceTransformerTrainer(
@@ -217,6 +237,19 @@ def as_sentence_transformers_evaluator(evaluate: DevEvaluation) -> Any:
 
     class DevEvaluator(BaseEvaluator):
         def __call__(self, model: "SentenceTransformer", *args: Any, steps: int, **kwargs: Any) -> dict[str, float]:
-            return evaluate(model, steps)
+            with _in_full_precision(model):
+                return evaluate(model, steps)
 
     return DevEvaluator()
+
+
+@contextmanager
+def _in_full_precision(model: Any) -> Iterator[None]:
+    """Without the half precision that accelerate puts around a model's forward to train it, as it was scored before."""
+    if original := model.__dict__.get("_original_forward"):
+        in_training, model.forward = model.forward, original
+    try:
+        yield
+    finally:
+        if original:
+            model.forward = in_training

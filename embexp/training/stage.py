@@ -165,6 +165,9 @@ def train_on(trainer: Any, saving: "CheckpointCallback", found: Checkpoint | Non
         if (found.path / UNLOGGED).is_file():
             saving.on_begin = functools.partial(load_unlogged, trainer, found.path)
         trainer.train(resume_from_checkpoint=str(found.path))
+    trainer.accelerator.unwrap_model(
+        trainer.model, keep_fp32_wrapper=False
+    )  # the model is not scored in half precision
     remove_unscheduled(saving.folder)
     return trainer.state
 

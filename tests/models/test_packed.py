@@ -109,14 +109,21 @@ def tiny(tmp_path_factory):
     return model
 
 
-def loss_of(model, name: str, modifier: str, shape: str, guide) -> tuple[torch.Tensor, torch.Tensor]:
-    """The value of a loss on all rows of a shape, and its gradient."""
+def loss_of(model, name: str, modifier: str, shape: str, guide, together=False) -> tuple[torch.Tensor, torch.Tensor]:
+    """The value of a loss on all rows of a shape, and its gradient.
+
+    Args:
+        together: all columns go through the network in one call.
+    """
+    from embexp.models.packed import compute_columns_together
+
     random.seed(3)  # adaptive_layer samples its layers by Python's generator
     torch.manual_seed(3)
     node = option_of("loss", name) | ({"guide": str(guide)} if "guide" in option_of("loss", name) else {})
     spec = spec_of(name, node, modifier_of(modifier, option_of("modifier", modifier)))
     dataset = right_dataset(shape)
     loss, rows = spec.build(model, dataset), dataset.training_rows()
+    compute_columns_together(model, [loss] if together else [])
     texts = [stretched(rows[column][:]) for column in text_columns(dataset.shape, rows.column_names)]
     labels = torch.tensor(rows[dataset.shape.label][:]) if dataset.shape.label else None
     value = loss([model.preprocess(column) for column in texts], labels)
@@ -136,11 +143,60 @@ def test_a_loss_and_its_gradient_are_the_same_without_padding(loss, modifier, ti
 
     tiny.save_pretrained(str(tmp_path / "guide"))
     shape = option_of("loss", loss)["_accepts_"][0]
-    plain, packed = copy.deepcopy(tiny).train(), copy.deepcopy(tiny).train()
+    plain, packed, together = (copy.deepcopy(tiny).train() for _ in range(3))
     _pack(packed.transformers_model)
+    _pack(together.transformers_model)
     value, gradient = loss_of(plain, loss, modifier, shape, tmp_path / "guide")
     packed_value, packed_gradient = loss_of(packed, loss, modifier, shape, tmp_path / "guide")
     assert_close(value, packed_value, gradient, packed_gradient)
+    packed_value, packed_gradient = loss_of(together, loss, modifier, shape, tmp_path / "guide", together=True)
+    assert_close(value, packed_value, gradient, packed_gradient)
+    assert not together.transformers_model.forward.outputs, "what was computed is kept beyond its batch"
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "calls"),
+    [("mnrl", "triplet", 1), ("cosent", "scored_pair", 1), ("cached_mnrl", "triplet", 6)],
+)
+def test_the_columns_of_a_batch_go_through_the_network_together(loss, shape, calls, tiny, tmp_path):
+    from embexp.models.packed import _pack
+
+    model = copy.deepcopy(tiny).train()
+    seen = watched(model.transformers_model)
+    _pack(model.transformers_model)
+    loss_of(model, loss, "none", shape, tmp_path, together=True)
+    assert len(seen) == calls
+
+
+def test_a_column_that_is_asked_for_twice_has_dropout_of_its_own():
+    from embexp.models.packed import _pack
+
+    torch.manual_seed(0)
+    network = NETWORKS["bert"]().train()
+    _pack(network)
+    columns = [batch(network, 8), batch(network, 20)]
+    with network.forward.together(columns):
+        first, second, again = (network(**columns[place])[0] for place in (0, 1, 0))
+    assert first.shape == again.shape == (24, 8, 16)
+    assert second.shape == (24, 20, 16)
+    assert (first - again).abs().max() > 0.01
+
+
+def test_without_gradients_a_column_is_computed_alone():
+    from embexp.models.packed import _pack
+
+    network = NETWORKS["bert"]().eval()
+    _pack(network)
+    columns = [batch(network, 8), batch(network, 20)]
+    seen = watched(network)
+    real = columns[0]["attention_mask"].bool()
+    with network.forward.together(columns):
+        with torch.no_grad():
+            alone = network(**columns[0])[0]
+        assert len(seen) == 1
+        assert torch.allclose(network(**columns[0])[0][real], alone[real], atol=1e-5)
+        assert network(**columns[1])[0].requires_grad
+    assert len(seen) == 2
 
 
 def test_a_copy_computes_with_its_own_weights(tiny):

@@ -250,6 +250,7 @@ def test_what_they_can_train_is_not(typed):
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(launching, "_LAUNCH", [])  # other_process may be there still
     check_processes(2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

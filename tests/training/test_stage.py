@@ -39,11 +39,49 @@ def run_stage(plan: StagePlan, evaluate=None, picks=True):
         return model, train_stage(plan, model, evaluate, PRIMARY, journal, seed=1, picks=picks)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="says what a machine without a GPU cannot do")
+WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="says what a machine without a GPU does")
+
+
+@WITHOUT_GPU
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_half_precision_is_refused_without_a_gpu(precision):
+def test_half_precision_is_refused_without_a_gpu_and_bf16_without_a_cpu_that_multiplies_it(precision, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": False})
     with pytest.raises(TrainingError, match=rf"(?s)trainer\.{precision}=true .*hint: type trainer\.{precision}=false"):
         check_precision({"fp16": False, "bf16": False, precision: True})
+
+
+@WITHOUT_GPU
+@pytest.mark.parametrize("instructions", ["amx_bf16", "avx512_bf16", "bf16"])
+def test_bf16_trains_on_a_cpu_that_multiplies_it(instructions, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instructions: True})
+    check_precision({"bf16": True})
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(TrainingError, match="trainer.bf16"):
+        check_precision({"bf16": True})
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # an older torch
+    with pytest.raises(TrainingError, match="trainer.bf16"):
+        check_precision({"bf16": True})
+
+
+@WITHOUT_GPU
+def test_a_model_that_trains_in_bf16_is_scored_in_float32_before_while_and_after_it(tmp_path):
+    """With a learning rate of 0 all scores must be those of the untouched model."""
+    scored = []
+
+    def evaluate(model, step):
+        scored.append(model.encode(SECRETS, batch_size=16))
+        return {PRIMARY: float(step)}
+
+    overrides = ["trainer.bf16=true", "trainer.learning_rate=0.0"]
+    plan = plan_of(tmp_path, *overrides)
+    model, _ = run_stage(plan, lambda model, step: evaluate(model, step) if step else {})
+    in_bf16 = training_arguments(plan, True, PRIMARY, 1).bf16
+    after = model.encode(SECRETS, batch_size=16)
+    trained_in_single_precision, _ = run_stage(plan_of(tmp_path / "other", *overrides[1:]))
+    assert in_bf16
+    assert len(scored) == 2
+    for found in (*scored, trained_in_single_precision.encode(SECRETS, batch_size=16)):
+        assert (found == after).all()
 
 
 def test_single_precision_fits_everywhere():
