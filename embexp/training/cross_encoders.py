@@ -27,15 +27,9 @@ from embexp.models.scratch import SCRATCH
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import NullTracker
 from embexp.training.checkpoints import best_checkpoint, last_checkpoint, load_weights
-from embexp.training.embedding_training import (
-    as_sentence_transformers_evaluator,
-    check_precision,
-    has_cuda,
-    on_one_gpu,
-    trains_in_bf16_on_cpu,
-)
+from embexp.training.embedding_training import as_sentence_transformers_evaluator, check_precision, has_cuda, on_one_gpu
 from embexp.training.stage import train_on
-from embexp.training.trainer_values import check_trainer
+from embexp.training.trainer_values import bf16_on_cpu, check_trainer
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -148,7 +142,7 @@ class _PairTraining:
             disable_tqdm=True,
             save_total_limit=None,  # the callback removes old ones once the new one is whole
             dataloader_pin_memory=has_cuda(),
-            **({"use_cpu": True} if trains_in_bf16_on_cpu(self.trainer) else {}),
+            **bf16_on_cpu(self.trainer),
         )
         return on_one_gpu(arguments)
 

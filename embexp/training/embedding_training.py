@@ -13,7 +13,7 @@ from embexp.errors import Problem, TrainingError
 from embexp.steps.prompting import with_row_prompts
 from embexp.training.checkpoints import load_weights
 from embexp.training.stages import StagePlan
-from embexp.training.trainer_values import without_budgets
+from embexp.training.trainer_values import bf16_on_cpu, without_budgets
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
@@ -68,7 +68,7 @@ def training_arguments(
         "prompts": dict(prompts) if prompts else None,
         **sampling,
     }
-    runtime |= {"use_cpu": True} if trains_in_bf16_on_cpu(plan.trainer) else {}
+    runtime |= bf16_on_cpu(plan.trainer)
     if given.get("eval_strategy", "no") != "no" and primary_metric:
         runtime |= {"metric_for_best_model": primary_metric, "greater_is_better": True}
     known = parameters_of(given["_target_"]) or ()
@@ -123,11 +123,6 @@ def _cpu_multiplies_bf16() -> bool:
 
     known = getattr(torch.cpu, "get_capabilities", dict)()  # a torch before 2.11 does not tell
     return not torch.backends.mps.is_available() and any(known.get(name) for name in _BF16)
-
-
-def trains_in_bf16_on_cpu(trainer: Mapping[str, Any]) -> bool:
-    """Whether the training has bfloat16 on a CPU, which transformers wants to be told with `use_cpu`."""
-    return bool(trainer.get("bf16")) and not has_cuda()
 
 
 def check_processes(number: int) -> None:

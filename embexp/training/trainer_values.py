@@ -241,6 +241,13 @@ def _default_of(name: str) -> str | None:
     return as_typed(defaults[name]) if name in defaults else None
 
 
+def bf16_on_cpu(trainer: Mapping[str, Any]) -> dict[str, bool]:
+    """The argument by which transformers is told that bfloat16 is meant for the CPU; none where there is a GPU."""
+    import torch
+
+    return {"use_cpu": True} if trainer.get("bf16") and not torch.cuda.is_available() else {}
+
+
 def check_trainer(trainer: Mapping[str, Any], key: str = "trainer") -> None:
     """Make what the training will be made of, from arguments whose names are known; nothing is written.
 
@@ -254,7 +261,7 @@ def check_trainer(trainer: Mapping[str, Any], key: str = "trainer") -> None:
     refuse(trainer_problems(trainer, key))
     trainer = without_budgets(trainer)
     known = parameters_of(trainer["_target_"]) or ()
-    runtime = {"output_dir": "never-written", "report_to": "none"}
+    runtime = {"output_dir": "never-written", "report_to": "none"} | bf16_on_cpu(trainer)
     runtime = {name: value for name, value in runtime.items() if name in known}
     arguments = _made(lambda: instantiate(trainer, **runtime), trainer, key, "")
     if not getattr(arguments, "optim_target_modules", None):  # which are those of a network

@@ -56,10 +56,10 @@ def test_bf16_trains_on_a_cpu_that_multiplies_it(instructions, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instructions: True})
     check_precision({"bf16": True})
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    with pytest.raises(TrainingError, match="trainer.bf16"):
+    with pytest.raises(TrainingError, match=r"trainer\.bf16"):
         check_precision({"bf16": True})
     monkeypatch.delattr(torch.cpu, "get_capabilities")  # an older torch
-    with pytest.raises(TrainingError, match="trainer.bf16"):
+    with pytest.raises(TrainingError, match=r"trainer\.bf16"):
         check_precision({"bf16": True})
 
 
