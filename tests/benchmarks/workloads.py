@@ -138,10 +138,10 @@ def plain_trainer(pairs: Sequence[Pair], loss: str, batch: int, steps: int, **ar
             per_device_train_batch_size=batch,
             max_steps=steps,
             warmup_steps=WARMUP,
-            batch_sampler="no_duplicates",  # as the documentation of the loss advises: the same batches as embexp's
             save_strategy="no",
             report_to="none",
-            **arguments,
+            # by default as the documentation of the loss advises: the same batches as embexp's
+            **{"batch_sampler": "no_duplicates"} | arguments,
         ),
         train_dataset=Dataset.from_dict({"anchor": anchors, "positive": positives}),
         loss=classes[loss](model),
@@ -156,14 +156,28 @@ def minilm() -> Any:
     return SentenceTransformer(str(MODEL_DIR))
 
 
-def arithmetic_of(texts: Sequence[str], passes: int) -> float:
+def arithmetic_of(texts: Sequence[str], passes: int, max_tokens: int | None = None) -> float:
     """FLOP of MiniLM's layers on these texts without any padding: tokens x parameters x 2 for each pass.
 
     Args:
         passes: 1 for encoding, 3 for training (forward, and twice as much backward).
+        max_tokens: of a text; None: the model's own limit.
     """
     model = minilm()
     network = model.transformers_model
     parameters = sum(weight.numel() for weight in network.encoder.parameters())
-    tokens = model.tokenizer(list(texts), truncation=True, max_length=model.max_seq_length)["input_ids"]
+    most = max_tokens or model.max_seq_length
+    tokens = model.tokenizer(list(texts), truncation=True, max_length=most)["input_ids"]
     return 2 * passes * parameters * sum(len(row) for row in tokens)
+
+
+def cpu_has_bf16() -> bool:
+    """Whether embexp trains in bfloat16 on this CPU."""
+    from embexp.errors import TrainingError
+    from embexp.training.embedding_training import check_precision
+
+    try:
+        check_precision({"bf16": True})
+    except TrainingError:
+        return False
+    return True
