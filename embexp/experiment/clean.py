@@ -119,9 +119,10 @@ def _look_at_run(folder: Path, root: Path, found: Found, ids: dict[str, Path]) -
     weights = [folder / f"{going}{name}" for name in ("scratch", "exports") for going in ("", _GOING)]
     kinds: dict[str, list[Path]] = {"models": weights}
     for stage in (path for path in (folder / "stages").glob("*") if _is_folder(path)):
-        kinds["models"] += [stage / "model", stage / f"{_GOING}model"]
+        models = kinds["models"] if finished else kinds.setdefault("unfinished", [])  # a run may wait with one
+        models += [stage / "model", stage / f"{_GOING}model"]
         kind = "unfinished" if not finished else "checkpoints" if _is_folder(stage / "model") else "models"
-        kinds.setdefault(kind, []).extend(path for path in (stage / "checkpoints").glob("*") if _is_checkpoint(path))
+        kinds.setdefault(kind, []).extend(filter(_is_checkpoint, (stage / "checkpoints").glob("*")))
     for kind, paths in kinds.items():
         if paths := sorted(path for path in paths if _is_folder(path)):
             found.parts.append(Part(kind, folder, tuple(paths)))
@@ -133,7 +134,7 @@ def _is_running(folder: Path) -> bool:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    return _is_folder(path) and bool(re.fullmatch(rf"({re.escape(_GOING)})?checkpoint-\d+", path.name))
+    return bool(re.fullmatch(rf"({re.escape(_GOING)})?checkpoint-\d+", path.name))
 
 
 def _cache_parts(cache: Path) -> Iterator[Part]:
@@ -265,7 +266,7 @@ def _remove(part: Part) -> None:
             if going != path:
                 path.rename(going)
             going.unlink() if going.is_file() else shutil.rmtree(going)
-        if part.kind == "unfinished":
+        if part.kind == "unfinished" and _is_checkpoint(path):
             write_json(path.with_name(FREED), {"at": datetime.now().astimezone().isoformat(timespec="seconds")})
 
 

@@ -262,6 +262,8 @@ class MlflowTracker:
             return
         left_out = RESUME_FILES if self.checkpoint == "weights" else ()
         self.records.files(path, f"checkpoint/{path.name}", left_out)
+        if folder := _folder_of(self.client.get_run(self.run_id).info.artifact_uri):
+            link_copies(folder / "checkpoint" / path.name, path)
 
     @reported
     def log_model(self, path: Path, step: int, metrics: Mapping[str, float], at: float | None = None) -> None:
@@ -287,9 +289,7 @@ class MlflowTracker:
                 step=step,
             )
         self.client.update_run(self.run_id, status="RUNNING")  # the context above has ended the run
-        place = urlsplit(self.client.get_logged_model(stored.model_id).artifact_location)
-        if place.scheme in ("", "file"):  # on this machine, so that both need the room of one
-            folder = Path(unquote(place.path) if place.scheme else place.geturl())
+        if folder := _folder_of(self.client.get_logged_model(stored.model_id).artifact_location):
             link_copies(folder / "model.sentence_transformer", path)
         return stored.model_id
 
@@ -347,3 +347,9 @@ def _requirements() -> list[str]:
     """What loading a model needs, in versions that an index has: 2.13.0 of a torch that calls itself 2.13.0+cpu."""
     names = ("sentence-transformers", "transformers", "torch")
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
+
+
+def _folder_of(address: str) -> Path | None:
+    """The folder of artifacts that are on this machine, so that they and a run's own files need the room of one."""
+    place = urlsplit(address)
+    return Path(unquote(place.path) if place.scheme else place.geturl()) if place.scheme in ("", "file") else None
