@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.file_contents import link_copies
@@ -18,6 +17,7 @@ from embexp.tracking.local_store import local_file, make_database, making_tables
 from embexp.tracking.mlflow_store import (
     client_of,
     experiment_of,
+    folder_of,
     milliseconds,
     page_of,
     reported,
@@ -262,7 +262,7 @@ class MlflowTracker:
             return
         left_out = RESUME_FILES if self.checkpoint == "weights" else ()
         self.records.files(path, f"checkpoint/{path.name}", left_out)
-        if folder := _folder_of(self.client.get_run(self.run_id).info.artifact_uri):
+        if folder := folder_of(self.client.get_run(self.run_id).info.artifact_uri):
             link_copies(folder / "checkpoint" / path.name, path)
 
     @reported
@@ -289,7 +289,7 @@ class MlflowTracker:
                 step=step,
             )
         self.client.update_run(self.run_id, status="RUNNING")  # the context above has ended the run
-        if folder := _folder_of(self.client.get_logged_model(stored.model_id).artifact_location):
+        if folder := folder_of(self.client.get_logged_model(stored.model_id).artifact_location):
             link_copies(folder / "model.sentence_transformer", path)
         return stored.model_id
 
@@ -347,9 +347,3 @@ def _requirements() -> list[str]:
     """What loading a model needs, in versions that an index has: 2.13.0 of a torch that calls itself 2.13.0+cpu."""
     names = ("sentence-transformers", "transformers", "torch")
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
-
-
-def _folder_of(address: str) -> Path | None:
-    """The folder of artifacts that are on this machine, so that they and a run's own files need the room of one."""
-    place = urlsplit(address)
-    return Path(unquote(place.path) if place.scheme else place.geturl()) if place.scheme in ("", "file") else None
