@@ -1,5 +1,6 @@
 """Checks of a composed configuration against its YAML files: values of the type of their default, none left out."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
@@ -9,6 +10,7 @@ from omegaconf.errors import InterpolationResolutionError
 
 from embexp.config.session import option_files
 from embexp.core.arguments import is_interpolation, type_words
+from embexp.core.file_contents import bytes_of
 from embexp.errors import Problem, as_typed, listed
 
 _TOO_LARGE = 2**63
@@ -19,7 +21,7 @@ def default_problems(given: DictConfig, defaults: DictConfig) -> Iterator[Proble
 
     Groups are plain YAML, so OmegaConf takes any value for them: the defaults are their schema.
     """
-    problems = (*_problems_with_defaults(given, defaults, ""), *_shapes_problems(given, ""))
+    problems = (*_problems_with_defaults(given, defaults, ""), *_shapes_problems(given, ""), *_size_problems(given))
     yield from dict.fromkeys((*problems, *_problems_with_numbers(OmegaConf.to_container(given), "")))
 
 
@@ -129,6 +131,20 @@ def _shapes_problems(given: Any, path: str) -> Iterator[Problem]:
                 yield from _list_problems(inner._value(), where)
         else:
             yield from _shapes_problems(inner, where)
+
+
+def _size_problems(given: DictConfig) -> Iterator[Problem]:
+    """A size of the cache that cannot be read."""
+    node = given.get("paths")
+    value = None if node is None or "cache_size" not in node else _resolved(node._get_node("cache_size"))
+    if value is None or isinstance(value, bool) or is_interpolation(value) or bytes_of(value):
+        return
+    key, expected = "paths.cache_size", "a size above 0 with its unit, such as 500MB, 20GB or 1TB; null: no limit"
+    number = re.match(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?![a-z]{3})", str(value), re.IGNORECASE)
+    is_near = number and bytes_of(f"{number[1]}GB")
+    near = f"{key}={number[1]}{(number[2] or 'G').upper()}B" if is_near else f"{key}=20GB"
+    note = "paths.cache=null keeps nothing." if number and not is_near else ""
+    yield Problem("is no size", key, value, expected, note, (near, f"{key}=null"))
 
 
 def _is_like(value: Any, usual: Any) -> bool:

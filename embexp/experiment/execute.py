@@ -13,6 +13,7 @@ from embexp.core.run_context import EXPORTING, LOADING, RunContext, import_train
 from embexp.core.run_folder import RECORD, write_json
 from embexp.errors import ModelError
 from embexp.evaluation.scores import verdict_split
+from embexp.experiment.cache_size import bounded_cache
 from embexp.experiment.fingerprint import identity_tags, run_fingerprint, weights
 from embexp.experiment.mixtures import prompts_of
 from embexp.experiment.pausing import check_pausing
@@ -76,7 +77,7 @@ def execute(
     _set_seed_and_threads(plan)
     journal = Journal(plan.folder, plan.tracker)
     journal.note_saved("Nothing is trained yet.")
-    with journal.open(plan.name, context.parent, record["key"], may_wait=bool(context.parent)):
+    with bounded_cache(plan.config), journal.open(plan.name, context.parent, record["key"], bool(context.parent)):
         record |= {"id": journal.run_id}
         write_json(plan.folder / RECORD, record)
         journal.log_tags(identity_tags(record, plan.folder, context.sweep) | dict(plan.tags))
