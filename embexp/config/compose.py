@@ -10,7 +10,8 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from embexp.config.checks import default_problems, key_problems, left_out_problems, unknown_key_problems
+from embexp.config.checks import key_problems, unknown_key_problems
+from embexp.config.default_checks import default_problems, left_out_problems
 from embexp.config.schemas import keys_of_command, register_schemas
 from embexp.config.session import HYDRA, config_folders, hydra_started, known_model, option_files, served_error
 from embexp.config.yaml_keys import describes

@@ -261,3 +261,17 @@ def megabytes(size: int) -> str:
     if size >= 1e9:
         return f"{size / 1e9:.1f} GB"
     return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e6:.1f} MB"
+
+
+_BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([KMGT]?)B", re.IGNORECASE)
+
+
+def bytes_of(size: Any) -> int | None:
+    """The bytes of a size with its unit; None where it is none, or none above 0.
+
+    >>> bytes_of("20GB"), bytes_of("1.5 mb"), bytes_of("20"), bytes_of("0GB")
+    (20000000000, 1500000, None, None)
+    """
+    found = _SIZE.fullmatch(str(size).strip())
+    return (found and int(float(found[1]) * _BYTES[found[2].upper()])) or None

@@ -18,7 +18,7 @@ from embexp.core.arguments import texts_in
 from embexp.core.environment import COMPUTING, code_of, versions
 from embexp.core.file_contents import content_hash, folder_hash, is_model, sha256_of
 from embexp.data.dataset import EmbeddingDataset
-from embexp.data.storage import is_whole, read_prepared, write_dataset
+from embexp.data.storage import MANIFEST, is_whole, read_prepared, write_dataset
 
 if TYPE_CHECKING:
     import numpy
@@ -77,16 +77,26 @@ def in_use(cache: Path) -> Iterator[None]:
         yield
 
 
+def note_use(file: Path) -> None:
+    """Let a file of the cache look as if it were just written: what was not used for longest goes first."""
+    with contextlib.suppress(OSError):  # another user's, or on a disk that is only read
+        os.utime(file)
+
+
 @contextlib.contextmanager
-def cache_alone(cache: Path) -> Iterator[bool]:
-    """Whether no other process uses the cache; none begins to inside. Where folders have no locks, nobody knows."""
+def cache_alone(cache: Path, unknown: bool = True) -> Iterator[bool]:
+    """Whether no other process uses the cache; none begins to inside.
+
+    Args:
+        unknown: what is said where folders have no locks, so that nobody knows.
+    """
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_locked(cache, "LOCK_EX", "LOCK_NB"))
         except BlockingIOError:
             yield False
         except OSError:
-            yield True
+            yield unknown
         else:
             yield True
 
@@ -139,6 +149,7 @@ def _cached_step(
     entry = folder / key
     if is_whole(entry):
         logger.info("%s: taken from the cache %s", dataset.name, entry)
+        note_use(entry / MANIFEST)
         stored = read_prepared(entry, dataset.name)
         return replace(
             stored,

@@ -82,7 +82,7 @@ def find(paths: Mapping[str, str | None], store: Path = Path()) -> Found:
         for folder in _run_folders(Path(paths[name])):
             _look_at_run(folder, Path(paths[name]), found, ids)
     if paths["cache"]:
-        found.parts += _cache_parts(Path(paths["cache"]))
+        found.parts += cache_parts(Path(paths["cache"]))
     found.parts += _copies(store / "mlruns", ids)
     return found
 
@@ -119,9 +119,10 @@ def _look_at_run(folder: Path, root: Path, found: Found, ids: dict[str, Path]) -
     weights = [folder / f"{going}{name}" for name in ("scratch", "exports") for going in ("", _GOING)]
     kinds: dict[str, list[Path]] = {"models": weights}
     for stage in (path for path in (folder / "stages").glob("*") if _is_folder(path)):
-        kinds["models"] += [stage / "model", stage / f"{_GOING}model"]
+        models = kinds["models"] if finished else kinds.setdefault("unfinished", [])  # a run may wait with one
+        models += [stage / "model", stage / f"{_GOING}model"]
         kind = "unfinished" if not finished else "checkpoints" if _is_folder(stage / "model") else "models"
-        kinds.setdefault(kind, []).extend(path for path in (stage / "checkpoints").glob("*") if _is_checkpoint(path))
+        kinds.setdefault(kind, []).extend(filter(_is_checkpoint, (stage / "checkpoints").glob("*")))
     for kind, paths in kinds.items():
         if paths := sorted(path for path in paths if _is_folder(path)):
             found.parts.append(Part(kind, folder, tuple(paths)))
@@ -133,10 +134,10 @@ def _is_running(folder: Path) -> bool:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    return _is_folder(path) and bool(re.fullmatch(rf"({re.escape(_GOING)})?checkpoint-\d+", path.name))
+    return bool(re.fullmatch(rf"({re.escape(_GOING)})?checkpoint-\d+", path.name))
 
 
-def _cache_parts(cache: Path) -> Iterator[Part]:
+def cache_parts(cache: Path) -> Iterator[Part]:
     """What steps, encoders, language models and cross-encoders have left in a cache, by the names that they give."""
     steps = [path for path in cache.glob("*") if _KEY.fullmatch(path.name) and (path / "manifest.json").is_file()]
     steps += [path for path in (cache / "unfinished").glob("*") if _KEY.fullmatch(path.name)]
@@ -199,6 +200,11 @@ def freed_by(sizes: _Sizes) -> int:
     return sum(size for size, names, among, _ in sizes.values() if among >= names)
 
 
+def changed_at(sizes: _Sizes) -> float:
+    """When the latest of these files was written, or was used in a cache, in seconds since 1970."""
+    return max((at for *_, at in sizes.values()), default=0.0)
+
+
 def clean(paths: Mapping[str, str | None], free: Sequence[str] = (), older: float | None = None, show: int = 10) -> str:
     """Remove what is named, and say what there is, or was removed.
 
@@ -224,7 +230,7 @@ def clean(paths: Mapping[str, str | None], free: Sequence[str] = (), older: floa
                 if is_alone:
                     removed["bytes"] += freed_by(sizes_of(path for part in parts for path in part.paths))
                     for part in parts:
-                        _remove(part)
+                        remove(part)
                         removed[part.kind] += 1
                 else:
                     lines.append(f"in use by a running process, left as it is: {owner}")
@@ -253,11 +259,10 @@ def _alone(owner: Path, parts: Sequence[Part], in_use: Sequence[Path]) -> Iterat
 
 
 def _is_older(part: Part, days: float | None) -> bool:
-    changed = (at for *_, at in sizes_of(part.paths).values())
-    return days is None or max(changed, default=0.0) < time.time() - days * 86_400
+    return days is None or changed_at(sizes_of(part.paths)) < time.time() - days * 86_400
 
 
-def _remove(part: Part) -> None:
+def remove(part: Part) -> None:
     """Remove what a part holds: first its name goes, so that what a stop leaves is taken for nothing."""
     for path in part.paths:
         going = path if path.name.startswith(_GOING) or path.is_file() else path.with_name(f"{_GOING}{path.name}")
@@ -265,7 +270,7 @@ def _remove(part: Part) -> None:
             if going != path:
                 path.rename(going)
             going.unlink() if going.is_file() else shutil.rmtree(going)
-        if part.kind == "unfinished":
+        if part.kind == "unfinished" and _is_checkpoint(path):
             write_json(path.with_name(FREED), {"at": datetime.now().astimezone().isoformat(timespec="seconds")})
 
 

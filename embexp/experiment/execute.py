@@ -1,12 +1,10 @@
 """Execute a plan: the story of one run, from the untouched model to the verdict."""
 
 import logging
-import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.core.escaping import file_console, output_console
@@ -15,6 +13,7 @@ from embexp.core.run_context import EXPORTING, LOADING, RunContext, import_train
 from embexp.core.run_folder import RECORD, write_json
 from embexp.errors import ModelError
 from embexp.evaluation.scores import verdict_split
+from embexp.experiment.cache_size import bounded_cache
 from embexp.experiment.fingerprint import identity_tags, run_fingerprint, weights
 from embexp.experiment.mixtures import prompts_of
 from embexp.experiment.pausing import check_pausing
@@ -32,7 +31,7 @@ from embexp.reports.closing import print_closing
 from embexp.reports.tables import print_table, profile_table
 from embexp.tracking.journal import Journal
 from embexp.tracking.run_parts import close_parts, is_closed_part, sent_trainings
-from embexp.training.checkpoints import strip
+from embexp.training.checkpoints import tidy_checkpoints
 from embexp.training.stage import OnEvaluate
 from embexp.training.stages import StageResult, seconds_before
 
@@ -78,7 +77,7 @@ def execute(
     _set_seed_and_threads(plan)
     journal = Journal(plan.folder, plan.tracker)
     journal.note_saved("Nothing is trained yet.")
-    with journal.open(plan.name, context.parent, record["key"], may_wait=bool(context.parent)):
+    with bounded_cache(plan.config), journal.open(plan.name, context.parent, record["key"], bool(context.parent)):
         record |= {"id": journal.run_id}
         write_json(plan.folder / RECORD, record)
         journal.log_tags(identity_tags(record, plan.folder, context.sweep) | dict(plan.tags))
@@ -219,12 +218,3 @@ def _disk_line(plan: RunPlan) -> str:
 def tidy(plan: RunPlan) -> None:
     """Remove of the checkpoints what `keep` does not ask for, once all is stored."""
     tidy_checkpoints((stage.checkpoints for stage in plan.stages), plan.config["keep"])
-
-
-def tidy_checkpoints(places: Iterable[Path], keep: str) -> None:
-    """The same for the checkpoints of stages in these folders."""
-    for place in places:
-        if keep == "weights":
-            strip(place)
-        elif keep == "none":
-            shutil.rmtree(place, ignore_errors=True)

@@ -19,7 +19,8 @@ from embexp.experiment.evaluators import ways_to_dev
 from embexp.experiment.fingerprint import digest, evaluated_rows
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.scoring import Scoring
-from embexp.training.checkpoints import load_weights
+from embexp.training.checkpoints import KEEPS, load_weights, slim, tidy_checkpoints
+from embexp.training.stages import recorded_stage
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -99,6 +100,21 @@ def read_rung(folder: Path, share: float) -> Rung | None:
 
 def _place(folder: Path, share: float) -> Path:
     return folder / _RUNGS / f"{share:g}.parquet"
+
+
+def free_disk(plan: RunPlan, best_step: int) -> None:
+    """Leave of a run that waits what it will load: with `keep=full`, or a tracker that keeps all of them, everything.
+
+    Args:
+        best_step: of the stage that is being trained.
+    """
+    wanted = plan.config["keep"], plan.config["tracking"].get("checkpoint", "none")
+    keep = max(wanted, key=KEEPS.index)
+    for stage in plan.stages:
+        if recorded_stage(stage.folder)[0]:  # whose model is there
+            tidy_checkpoints([stage.checkpoints], keep)
+        elif keep != "full":
+            slim(stage.checkpoints, best_step)
 
 
 class RungFiles:

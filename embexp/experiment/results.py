@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from embexp.config.compose import option_of
-from embexp.core.file_contents import json_in
+from embexp.core.file_contents import json_in, link_copies
 from embexp.core.run_context import Costs, timed
 from embexp.evaluation.geometry import is_one_point, relative_change
 from embexp.evaluation.scores import ID, Difference, Evaluator, compare, undefined_metrics, verdict_split
@@ -316,6 +316,8 @@ def store(plan: RunPlan, journal: Journal, base: AllScores, trained: AllScores, 
     """Files of the run: per-example scores, pictures, the best checkpoint, the model."""
     write_artifacts(plan, journal, base, trained, stage.best_step)
     if stage.checkpoint:
+        if plan.config["tracking"].get("checkpoint", "none") != "none":  # the tracker's copy is linked with this one
+            link_copies(stage.checkpoint, stage.model_path)
         journal.log_checkpoint(stage.checkpoint)
     write_card(stage.model_path, journal.result, plan.config, plan.folder)
     reached = {key: value for key, value in journal.result["metrics"].items() if key.startswith(("dev/", "test/"))}

@@ -1,7 +1,8 @@
 """Runs that are trained rung by rung: to a share of their training and no further, to their end, or dropped.
 
 A paused run is open: the tracker shows it as RUNNING, and `resume=<folder>` finishes it, with the same weights and
-metrics as if it had never paused. Nothing is scored on test before that. Whoever calls holds the run's folder.
+metrics as if it had never paused. Nothing is scored on test before that. Whoever calls holds the run's folder. While it
+waits it holds no more than it will load: its last checkpoint with the weights of the best one, at the end the model.
 """
 
 import time
@@ -12,14 +13,14 @@ from pathlib import Path
 from embexp.core.run_context import RunContext
 from embexp.core.run_folder import RECORD, RESULT, is_closed, read_json, read_record, status_of, write_json
 from embexp.errors import DataError, Paused
-from embexp.experiment.execute import RunResult, execute, tidy_checkpoints
+from embexp.experiment.execute import RunResult, execute
 from embexp.experiment.pausing import Rung, check_pausing, read_rung
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.sides import EXAMPLES
 from embexp.protocols import Tracker
 from embexp.tracking.outbox import amend
 from embexp.tracking.run_parts import open_parts
-from embexp.training.stages import recorded_stage
+from embexp.training.stages import forget_stage, recorded_stage
 
 __all__ = ["DROPPED_TAG", "Rung", "drop", "finish", "train_to"]
 DROPPED_TAG = "embexp.dropped"  # why a run was dropped; empty where it was taken up again
@@ -63,12 +64,12 @@ def finish(plan: RunPlan, *, context: RunContext) -> RunResult:
     return _go_on(plan, context)
 
 
-def drop(folder: Path, tracker: Tracker, reason: str, keep_checkpoints: bool = True) -> None:
+def drop(folder: Path, tracker: Tracker, reason: str, keep_weights: bool = True) -> None:
     """Close a paused run that will not go on: KILLED, with the reason; one that has finished is left as it is.
 
     Args:
         tracker: of the run.
-        keep_checkpoints: `train_to` takes the run up again where it paused; without them from its beginning.
+        keep_weights: `train_to` takes the run up again where it paused; without them from its beginning.
     """
     if status_of(folder) == "FINISHED":
         return
@@ -80,8 +81,9 @@ def drop(folder: Path, tracker: Tracker, reason: str, keep_checkpoints: bool = T
         of_part = {"name": f"{record['name']}/{part.name}", "key": f"{record['key']}/{part.name}"}
         amend(part, tracker, closed, record=of_part)
     amend(folder, tracker, ("log_tags", {DROPPED_TAG: reason}), ("log_artifact", folder / RESULT, None), closed)
-    if not keep_checkpoints:
-        tidy_checkpoints(folder.glob("stages/*/checkpoints"), "none")
+    if not keep_weights:
+        for stage in folder.glob("stages/*"):
+            forget_stage(stage)
 
 
 def _go_on(plan: RunPlan, context: RunContext) -> RunResult:

@@ -21,6 +21,7 @@ from embexp.errors import ConfigError, EmbexpError, ModelError, Problems, listed
 from embexp.evaluation.scores import Evaluator, verdict_split
 from embexp.evaluation.stats.multiple_comparisons import rank_models
 from embexp.experiment.artifacts import evaluation_files
+from embexp.experiment.cache_size import bounded_cache
 from embexp.experiment.datasets import builder_of, dataset_name, stand_in_warning, stand_ins
 from embexp.experiment.evaluation_data import split_for_evaluation, with_evaluators
 from embexp.experiment.evaluators import check_data_of_evaluators, check_evaluator, plan_evaluators
@@ -345,5 +346,5 @@ def evaluate(
             scored, once all others were.
     """
     plan = plan_evaluation(composed, folder)
-    with held(folder):
+    with bounded_cache(plan.candidates[0].config), held(folder):
         return score_candidates(plan, scorer)

@@ -13,6 +13,7 @@ from embexp.evaluation.stats.verdicts import margin_problems
 from embexp.losses.spec import LossSpec
 from embexp.models.weights import LOCAL, fills_in_tokens, is_adapter, network_config
 from embexp.protocols import BaseModel
+from embexp.training.checkpoints import KEEPS
 from embexp.training.trainer_values import batch_size_of, trainer_problems
 
 
@@ -262,7 +263,7 @@ def sweep_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
 
 # What the keys of a run itself may be, each with a value to type.
 _OF_RUN = {
-    "keep": (LegalValues(one_of=("none", "weights", "full")), "none"),
+    "keep": (LegalValues(one_of=KEEPS), "none"),
     "seed": (SEED, 42),
     "threads": (LegalValues(least=1, most=1024, whole=True, optional=True), "null"),
     "name": (LegalValues(text=True, optional=True), "null"),
@@ -275,7 +276,7 @@ def setting_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     for key, (legal, usual) in _OF_RUN.items():
         yield from problems_with(key, config.get(key, usual), legal, usual)
     for key, folder in (config.get("paths") or {}).items():
-        legal = LegalValues(text=True, optional=key in ("data", "cache"))
+        legal = LegalValues(text=True, optional=key in ("data", "cache", "cache_size"))
         yield from problems_with(f"paths.{key}", folder, legal, "null" if legal.optional else key)
     yield from margin_problems(config)
     yield from sweep_problems(config["sweep"]) if config.get("sweep") else ()

@@ -13,7 +13,7 @@ from embexp.errors import Paused, listed
 from embexp.evaluation.scores import verdict_split
 from embexp.experiment.datasets import stand_ins
 from embexp.experiment.fingerprint import NOT_RESULTS, evaluated_rows
-from embexp.experiment.pausing import RungFiles
+from embexp.experiment.pausing import RungFiles, free_disk
 from embexp.experiment.plan import RunPlan
 from embexp.experiment.results import comparisons, verdict_metrics
 from embexp.experiment.scoring import AllScores, Scoring, metrics_of
@@ -213,9 +213,11 @@ def train_main(
         done = train(plan, stage, model, journal, scoring, watch, pause)
     except Paused as paused:
         files.write(pause, paused, model, stage.checkpoints)
+        free_disk(plan, paused.best_step)
         raise
-    paused = Paused(done.num_steps, 1.0, done.best_step, done.seconds)  # its model was saved in an earlier process
+    paused = Paused(done.num_steps, 1.0, done.best_step, done.seconds)
     files.write(pause, paused, model, None)
+    free_disk(plan, done.best_step)
     raise paused
 
 

@@ -27,12 +27,12 @@ from embexp.core.run_folder import (
     write_json,
 )
 from embexp.errors import ConfigError, TrackingError
-from embexp.experiment.execute import tidy_checkpoints
 from embexp.experiment.sweep_record import SWEEP, job_folders
 from embexp.tracking.journal import METRICS, written_lines
 from embexp.tracking.mlflow_tracker import MlflowTracker
 from embexp.tracking.outbox import Outbox, read_unsent, unsent_below
 from embexp.tracking.run_parts import close_parts
+from embexp.training.checkpoints import tidy_checkpoints
 
 _MLFLOW = "embexp.tracking.mlflow_tracker.MlflowTracker"
 _USUAL = {"experiment": None, "log_model": True, "checkpoint": "none", "register": None}

@@ -42,6 +42,7 @@ def prepare(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     """
     from embexp.config.compose import resolve
     from embexp.data.storage import write_dataset
+    from embexp.experiment.cache_size import bounded_cache
     from embexp.experiment.datasets import builder_of, dataset_name
     from embexp.experiment.routing import route_to_shape
     from embexp.inspection.suggestions import cannot_train, kept, training_command
@@ -51,9 +52,12 @@ def prepare(config: DictConfig, choices: dict[str, Any], typed: Sequence[str] = 
     folder = Path(resolved["output"] or f"prepared/{name.replace(' (stand-in: ', '-').rstrip(')')}")
     _check_output(folder, resolved["format"], resolved["overwrite"])
     builder, shape = builder_of(resolved), resolved["shape"]
-    dataset = builder.in_shape(
-        resolved["dataset"], name, lambda offered: route_to_shape(offered, shape or offered[0], name, builder.settings)
-    )
+    with bounded_cache(resolved):
+        dataset = builder.in_shape(
+            resolved["dataset"],
+            name,
+            lambda offered: route_to_shape(offered, shape or offered[0], name, builder.settings),
+        )
     for report in dataset.history:
         logger.info("%s", report)
     write_dataset(dataset, folder, resolved["format"], config={key: resolved[key] for key in ("dataset", "conversion")})

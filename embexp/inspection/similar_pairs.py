@@ -222,6 +222,7 @@ def _encoded(resolved: Mapping[str, Any], texts: list[str], name: str) -> tuple[
     """The embeddings, and the device that they were made on; those of a local model are kept in `paths.cache`."""
     from embexp.config.compose import instantiate
     from embexp.core.run_context import import_training_libraries
+    from embexp.experiment.cache_size import bounded_cache
     from embexp.experiment.scoring import base_encoder
     from embexp.experiment.unknown_tokens import evaluation_warnings
     from embexp.models.tokens import unknown_by_model
@@ -242,7 +243,8 @@ def _encoded(resolved: Mapping[str, Any], texts: list[str], name: str) -> tuple[
             for warning in evaluation_warnings({"the texts": count(texts)}, name, texts):
                 logger.warning("%s", warning)
         encoder = base_encoder(resolved, place, loaded, progress="encoding")
-        return encoder.encode(texts, resolved["prompt"]), str(loaded.device)
+        with bounded_cache(resolved):
+            return encoder.encode(texts, resolved["prompt"]), str(loaded.device)
 
 
 def _found(

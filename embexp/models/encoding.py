@@ -14,7 +14,7 @@ from embexp.config.compose import model_named
 from embexp.core.file_contents import model_hash, sha256_of
 from embexp.core.run_context import import_training_libraries, progress_bar
 from embexp.data.arrow import ranges_within
-from embexp.data.cache import in_use, save_array
+from embexp.data.cache import in_use, note_use, save_array
 from embexp.errors import ConfigError, ModelError
 from embexp.models.tokens import FEW_UNKNOWN, unknown_by_model
 from embexp.protocols import Encoder
@@ -206,6 +206,7 @@ class DiskCachedEncoder:
         if file.is_file():
             logger.info("Embeddings of %s texts were read from %s.", f"{len(distinct):,}", file)
             vectors = numpy.load(file)
+            note_use(file)
         else:
             vectors = self.encoder.encode(distinct, prompt)
             if vectors.nbytes <= _LARGEST:

@@ -219,7 +219,7 @@ def _drop(race: Race, runner: TaskRunner, candidate: int) -> None:
         if (own / RESULT).is_file() and {"dropped", "error"} & {*read_json(own / RESULT)}:
             continue
         reason = f"dropped: {why}" if why else "the race has ended; a larger budget lets it go on"
-        drop(own, runner.tracker(), reason, keep_checkpoints=not why)
+        drop(own, runner.tracker(), reason, keep_weights=not why)
 
 
 def _finish_winner(race: Race, runner: TaskRunner, clock: _Clock) -> None:

@@ -67,6 +67,7 @@ def typed_space(arguments: Sequence[str]) -> list[str]:
     """
     if _MULTIRUN & {*arguments}:
         raise ConfigError("-m was typed", expected="none: embexp.race tries several values by itself")
+    arguments = [_as_choice(argument) for argument in arguments]
     raced = [argument for argument in arguments if is_sweep(quote_texts([argument])[0])]
     others = [argument for argument in arguments if argument not in raced]
     keys = [name_of(each) for each in (*raced, *others)]
@@ -76,6 +77,16 @@ def typed_space(arguments: Sequence[str]) -> list[str]:
     raced = quote_texts(raced)
     first = [each for argument in raced for each in _first_option(argument)]
     return [*others, *first, f"race.typed=[{','.join(map(quoted, raced))}]"] if raced else others
+
+
+def _as_choice(argument: str) -> str:
+    """A single multiple of a learning rate as a list of one: what it comes to depends on the candidate's model.
+
+    >>> _as_choice("trainer.learning_rate=3x"), _as_choice("trainer.learning_rate=3e-5")
+    ('trainer.learning_rate=choice(3x)', 'trainer.learning_rate=3e-5')
+    """
+    key, _, value = argument.partition("=")
+    return f"{key}=choice({value})" if name_of(key) == LEARNING_RATE and times(value) is not None else argument
 
 
 def _first_option(argument: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 
 from embexp.core.environment import lack_of
 from embexp.core.redaction import MASK, redacted
@@ -267,3 +267,9 @@ def page_of(uri: str, path: str, **query: str) -> str:
     """
     server = redacted(uri).rstrip("/") if uri.startswith(("http://", "https://")) else _LOCAL_UI
     return f"{server}/#/{path}{'?' * bool(query)}{urlencode(query)}"
+
+
+def folder_of(address: str) -> Path | None:
+    """The folder of artifacts that are on this machine, so that they and a run's own files need the room of one."""
+    place = urlsplit(address)
+    return Path(unquote(place.path) if place.scheme else place.geturl()) if place.scheme in ("", "file") else None

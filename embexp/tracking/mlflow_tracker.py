@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.file_contents import link_copies
@@ -18,6 +17,7 @@ from embexp.tracking.local_store import local_file, make_database, making_tables
 from embexp.tracking.mlflow_store import (
     client_of,
     experiment_of,
+    folder_of,
     milliseconds,
     page_of,
     reported,
@@ -262,6 +262,8 @@ class MlflowTracker:
             return
         left_out = RESUME_FILES if self.checkpoint == "weights" else ()
         self.records.files(path, f"checkpoint/{path.name}", left_out)
+        if folder := folder_of(self.client.get_run(self.run_id).info.artifact_uri):
+            link_copies(folder / "checkpoint" / path.name, path)
 
     @reported
     def log_model(self, path: Path, step: int, metrics: Mapping[str, float], at: float | None = None) -> None:
@@ -287,9 +289,7 @@ class MlflowTracker:
                 step=step,
             )
         self.client.update_run(self.run_id, status="RUNNING")  # the context above has ended the run
-        place = urlsplit(self.client.get_logged_model(stored.model_id).artifact_location)
-        if place.scheme in ("", "file"):  # on this machine, so that both need the room of one
-            folder = Path(unquote(place.path) if place.scheme else place.geturl())
+        if folder := folder_of(self.client.get_logged_model(stored.model_id).artifact_location):
             link_copies(folder / "model.sentence_transformer", path)
         return stored.model_id
 

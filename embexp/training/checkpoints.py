@@ -4,6 +4,7 @@ sentence-transformers' trainer saves model, optimizer, schedule and random state
 the model: a classifier, a decoder, a second copy of the model, a temperature. That is added here as `loss.pt`, and last
 of all a mark that lists every file with its hash: a checkpoint without it, or with a file that is missing or not as it
 was written, does not count. A checkpoint of Ctrl-C is outside the schedule and goes once training has resumed.
+Of a run that waits (`embexp/experiment/rungs.py`) the best checkpoint may have its weights alone.
 """
 
 import logging
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embexp.core.file_contents import content_hash, json_in
+from embexp.core.file_contents import content_hash, json_in, link_copies
 from embexp.core.run_folder import FREED, LOSS_STATE, MARK, RESUME_FILES, UNLOGGED, read_json, write_json
 from embexp.errors import TrainingError, listed
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 logger = logging.getLogger(__name__)
+_RESUMES = "resumes"  # in the mark: false where only the weights were kept
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ def last_checkpoint(place: Path) -> Checkpoint | None:
     """
     found, faults = None, {path: _fault_of(path) for path in folders(place)}
     for path, fault in reversed(faults.items()):
-        if not fault and found is None:
+        if not fault and found is None and not read_json(path / MARK).get(_RESUMES, True):
+            fault = "only its weights were kept while the run waited"
+        elif not fault and found is None:
             checkpoint = _read_checkpoint(path)
             best = place / f"checkpoint-{checkpoint.best_step}"
             if checkpoint.best_step == 0 or faults.get(best) == "":
@@ -128,9 +132,43 @@ def strip(place: Path) -> None:
     """Remove what only resuming needs from all checkpoints: two thirds of their size."""
     for path in folders(place):
         (path / MARK).unlink(missing_ok=True)
-        for file in _files(path):
-            if any(file.match(pattern) for pattern in RESUME_FILES):
+        for file in filter(_is_for_resuming, _files(path)):
+            file.unlink()
+
+
+KEEPS = ("none", "weights", "full")  # what may stay of checkpoints
+
+
+def tidy_checkpoints(places: Iterable[Path], keep: str) -> None:
+    """Remove of the checkpoints of finished stages, in these folders, what one of `KEEPS` does not ask for.
+
+    What the model beside them has, byte for byte, is one file with that of the model.
+    """
+    for place in places:
+        if keep == "none":
+            shutil.rmtree(place, ignore_errors=True)
+            continue
+        if keep == "weights":
+            strip(place)
+        for path in folders(place):
+            link_copies(path, place.with_name("model"))
+
+
+def slim(place: Path, best_step: int) -> None:
+    """Leave what a run that waits will load: the last checkpoint, and the weights of the best one before it."""
+    for path in folders(place)[:-1]:
+        if step_of(path) != best_step:
+            _remove(path)
+        elif not _fault_of(path):
+            mark = read_json(path / MARK)
+            kept = {name: hashed for name, hashed in mark["files"].items() if not _is_for_resuming(Path(name))}
+            write_json(path / MARK, mark | {"files": kept, _RESUMES: False})  # first: it is whole without the others
+            for file in filter(_is_for_resuming, _files(path)):
                 file.unlink()
+
+
+def _is_for_resuming(file: Path) -> bool:
+    return any(file.match(pattern) for pattern in RESUME_FILES)
 
 
 def _files(path: Path) -> Iterable[Path]:

@@ -77,11 +77,11 @@ def train_stage(
         merges_adapter: put the trained adapter into the weights, so that the saved model has none.
         on_evaluate: is called with step and primary metric after each evaluation.
         picks: whether the scores on dev pick the checkpoint; else the last one is kept, and they only show the way.
-        pause: the share of the training at whose first evaluation it stops; at 1 before the model is saved.
+        pause: the share of the training at whose first evaluation it stops, if that is not its end.
 
     Raises:
-        Paused: that share is done, now or in an earlier process. The model has the weights of the last step only where
-            no checkpoint has them.
+        Paused: that share is done, now or in an earlier process, and not all of it. The model has the weights of the
+            last step only where no checkpoint has them.
         Pruned: `on_evaluate` has stopped the training.
         TrainingError: the loss is not a number, or the training does not fit the machine.
     """
@@ -106,8 +106,6 @@ def train_stage(
         monitor = _LossMonitor(trainer, loss, plan)
         with monitor, closing(progress), _suggest_smaller_batches(plan.trainer), spread(trainer):
             state = train_on(trainer, saving, found)
-        if pause:
-            raise saving.paused(state, 1.0)
         result = _result_of(plan, training, state, saving.seconds, picks)
         save_model(model, result.model_path, merges_adapter)
         result.write()
@@ -126,7 +124,7 @@ def _raise_if_paused(found: Checkpoint | None, pause: float | None, most_seconds
     logged = read_json(found.path / "trainer_state.json")["log_history"]
     evaluated = [line["step"] for line in logged if any(key.startswith("eval_") for key in line)]
     is_evaluated = any(step == found.step or is_reached(pause, step / found.max_steps) for step in evaluated)
-    if share == 1 or (is_reached(pause, share) and is_evaluated):
+    if share < 1 and is_reached(pause, share) and is_evaluated:
         raise Paused(found.step, share, found.best_step, found.seconds)
 
 

@@ -1,6 +1,7 @@
 """What a stage is before it is trained, and what it has left when it was."""
 
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,7 +15,7 @@ from embexp.training.checkpoints import last_checkpoint
 from embexp.training.trainer_values import batch_size_of
 
 logger = logging.getLogger(__name__)
-_CHECKPOINTS = "checkpoints"
+_CHECKPOINTS, _MODEL = "checkpoints", "model"
 PROPORTIONAL, ROUND_ROBIN = "proportional", "round_robin"  # how the sets of a mixture take turns
 _DONE = "done"  # the mark of a finished stage: what it left, as JSON
 
@@ -87,7 +88,7 @@ class StageResult:
     @property
     def model_path(self) -> Path:
         """The trained model."""
-        return self.folder / "model"
+        return self.folder / _MODEL
 
     @property
     def summary(self) -> str:
@@ -129,6 +130,13 @@ def recorded_stage(folder: Path) -> tuple[StageResult | None, str]:
         return None, ""
     written = content.pop("model")
     return StageResult(folder, **content), written
+
+
+def forget_stage(folder: Path) -> None:
+    """Remove the checkpoints and the model of a stage: whoever takes its run up again begins it anew."""
+    (folder / _DONE).unlink(missing_ok=True)  # first: a stage without it has not finished
+    for name in (_MODEL, _CHECKPOINTS):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def share_done(step: int, max_steps: int, seconds: float, most_seconds: float | None) -> float:

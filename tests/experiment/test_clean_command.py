@@ -86,8 +86,8 @@ def results():
 GOES = {
     "cache": {f"cache/{'a' * 24}/", f"cache/unfinished/{'b' * 24}/", "cache/embeddings/"},
     "checkpoints": {f"{run}/stages/main/checkpoints/" for run in ("30/10-00-00", "12-00-00/0")},
-    "unfinished": {"runs/2026-11-30/11-00-00/stages/main/checkpoints/"},
-    "models": {"/stages/main/model/", "/scratch/"},
+    "unfinished": {f"30/11-00-00/stages/main/{name}/" for name in ("checkpoints", "model")},  # a run may wait with one
+    "models": {"30/10-00-00/stages/main/model/", "12-00-00/0/stages/main/model/", "/scratch/"},
     "mlflow": {"/model.sentence_transformer/"},
     "answers": {"cache/answers.sqlite"},
     "cross_encoders": {"cache/cross_encoders/"},

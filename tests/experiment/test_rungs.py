@@ -3,6 +3,7 @@
 import json
 import pickle
 import shlex
+import shutil
 import signal
 from pathlib import Path
 
@@ -58,7 +59,6 @@ def test_a_paused_run_ends_like_one_that_never_was_and_sees_test_at_its_end_alon
     rungs = {share: to(plan, share) for share in (0.25, 0.5, 1)}
     assert {*scored} == {"dev"}
     assert status_of(plan.folder) == "RUNNING"
-    assert not (plan.stages[-1].folder / "model").exists()
     for share, rung in rungs.items():
         step = round(4 * share)
         assert_rung(rung, curve, step, max(range(1, step + 1), key=curve.get))
@@ -66,6 +66,33 @@ def test_a_paused_run_ends_like_one_that_never_was_and_sees_test_at_its_end_alon
     result = finished(plan)
     assert (result["run"]["status"], result["primary_value"]) == ("FINISHED", rungs[1].value)
     assert_same_end(workplace / "whole", workplace / "paused")
+
+
+def files_of(plan, name=""):
+    stage = plan.stages[-1].folder
+    return sorted(path.relative_to(stage).as_posix() for path in stage.rglob(f"*{name}") if path.is_file())
+
+
+@pytest.mark.slow
+def test_a_run_that_waits_holds_what_it_will_load_and_one_that_is_dropped_for_good_nothing(workplace):
+    overrides = (*QUIET, "seed=1", "keep=none")  # the best step is the first one, and at the end the last
+    whole_run(workplace / "whole", *TINY, *overrides)
+    plan = plan_of(workplace / "paused", *overrides)
+    to(plan, 0.5)
+    assert files_of(plan, "optimizer.pt") == ["checkpoints/checkpoint-2/optimizer.pt"]
+    assert files_of(plan, ".safetensors") == [f"checkpoints/checkpoint-{step}/model.safetensors" for step in (1, 2)]
+    killed(at_step, (4,), plan.folder)
+    last = to(plan, 1)
+    assert files_of(plan, ".safetensors") == ["model/model.safetensors"]
+    assert not plan.stages[-1].checkpoints.exists()
+    shutil.copytree(plan.folder, workplace / "dropped")
+    finished(plan)
+    assert_same_end(workplace / "whole", workplace / "paused")
+    dropped = plan_of(workplace / "dropped", *overrides)
+    drop(dropped.folder, dropped.tracker, "others do better", keep_weights=False)
+    assert files_of(dropped) == []
+    (dropped.folder / "rungs/1.json").unlink()
+    assert to(dropped, 1).value == last.value  # it is trained again
 
 
 VARIANTS = {
@@ -195,7 +222,7 @@ def runs_in(store):
 def test_a_dropped_run_may_leave_its_checkpoints(workplace):
     plan = plan_of(workplace / "run", *QUIET)
     first = to(plan, 0.25)
-    drop(plan.folder, plan.tracker, "others do better", keep_checkpoints=False)
+    drop(plan.folder, plan.tracker, "others do better", keep_weights=False)
     assert folders(plan.stages[-1].checkpoints) == []
     assert to(plan, 0.25) == first
     assert status_of(plan.folder) == "KILLED"  # nothing was asked of it

@@ -167,6 +167,25 @@ def test_a_race_without_candidates_is_refused_as_other_commands_refuse_it(typed,
         race("dataset=ferries.csv", "model=tiny", *typed)
 
 
+def test_one_multiple_of_the_learning_rate_is_each_models_own():
+    names, found, _ = race("dataset=ferries.csv", "loss=mnrl,info_nce", "model=tiny", "trainer.learning_rate=3x")
+    assert names == ["mnrl", "info_nce"]
+    rates = [each.rpartition("=")[2] for one in found for each in one.overrides if "learning_rate" in each]
+    assert len(rates) == 2
+    assert all(float(rate) > 0 for rate in rates)
+
+
+@pytest.mark.parametrize(
+    "typed", ["rungs=5", "rungs=0.5", "rungs=all", "models=7", "models=tiny", "learning_rates=0.1"]
+)
+def test_one_value_in_place_of_a_list_is_refused_with_a_list_that_works(typed):
+    common = ("dataset=ferries.csv", "loss=mnrl,info_nce", "model=tiny")
+    with pytest.raises(ConfigError, match=r"Expected a list\.") as refusal:
+        race(*common, f"race.{typed}")
+    (fix,) = refusal.value.problems[0].fix
+    assert race(*common, fix)[0]
+
+
 @pytest.mark.parametrize(
     ("typed", "message"),
     [

@@ -11,6 +11,7 @@ import pytest
 from embexp.core import file_contents
 from embexp.errors import ConfigError, TrackingError
 from embexp.tracking import mlflow_store
+from embexp.tracking.mlflow_store import folder_of
 from embexp.tracking.mlflow_tracker import PARENT_TAG, MlflowTracker
 from embexp.tracking.run_records import NOTE_FILE, NOTE_TAG
 from embexp.tracking.store_limits import allowed_name
@@ -247,6 +248,21 @@ def test_of_a_checkpoint_that_much_is_stored_as_the_setting_says(store, tmp_path
     assert artifacts(tracker) == {
         f"checkpoint/checkpoint-4/{name}" for name in CHECKPOINT_FILES if name not in left_out
     }
+
+
+def test_a_checkpoint_and_its_copy_on_the_same_disk_are_one_file(store, tmp_path):
+    weights = tmp_path / "checkpoint-4" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"x" * 2**20)
+    tracker = tracker_of(store)
+    tracker.log_checkpoint(weights.parent)
+    place = folder_of(tracker.client.get_run(tracker.run_id).info.artifact_uri)
+    assert (place / "checkpoint/checkpoint-4" / weights.name).samefile(weights)
+
+
+@pytest.mark.parametrize("address", ["mlflow-artifacts:/1/a/artifacts", "s3://bucket/1/a", "dbfs:/databricks/mlflow"])
+def test_artifacts_of_a_server_are_in_no_folder_here(address):
+    assert folder_of(address) is None
 
 
 def saved_model(folder):

@@ -6,7 +6,7 @@ import pytest
 
 from embexp.core.run_folder import MARK
 from embexp.errors import TrainingError
-from embexp.training.checkpoints import best_checkpoint, complete, folders, last_checkpoint
+from embexp.training.checkpoints import best_checkpoint, complete, folders, last_checkpoint, slim, tidy_checkpoints
 from embexp.training.stages import StageResult, finished_stage
 
 FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "loss.pt", "1_Pooling/config.json")
@@ -82,6 +82,41 @@ def test_the_best_checkpoint_is_loaded_as_it_was_written_or_not_at_all(tmp_path)
     ):
         best_checkpoint(tmp_path, 2)
     assert best_checkpoint(tmp_path / "nothing", 2) is None
+
+
+def test_of_a_run_that_waits_the_best_checkpoint_is_loaded_and_the_last_one_resumed_from(tmp_path, caplog):
+    for step in (2, 4, 6, 8):
+        save(tmp_path, step, best_step=4)
+    slim(tmp_path, best_step=4)
+    assert [path.name for path in folders(tmp_path)] == ["checkpoint-4", "checkpoint-8"]
+    assert {file.name for file in (tmp_path / "checkpoint-4").rglob("*.*")} == {
+        *("model.safetensors", "config.json", "trainer_state.json", MARK)
+    }
+    assert {*FILES} < {file.relative_to(tmp_path / "checkpoint-8").as_posix() for file in tmp_path.rglob("*-8/**/*")}
+    assert last_checkpoint(tmp_path).step == 8
+    assert best_checkpoint(tmp_path, 4).name == "checkpoint-4"
+    slim(tmp_path, best_step=4)  # a run may wait once more before anything was saved
+    assert (last_checkpoint(tmp_path).step, caplog.text) == (8, "")
+    flip(tmp_path / "checkpoint-8" / "optimizer.pt")
+    assert last_checkpoint(tmp_path) is None
+    assert "checkpoint-4 is not whole: only its weights were kept while the run waited" in caplog.text
+    slim(tmp_path, best_step=4)
+    assert folders(tmp_path) == []
+
+
+@pytest.mark.parametrize("keep", ["weights", "full"])
+def test_a_checkpoint_that_stays_and_the_model_are_one_file_on_the_disk(tmp_path, monkeypatch, keep):
+    monkeypatch.setattr("embexp.core.file_contents.WORTH_LINKING", 1)
+    best, other = save(tmp_path / "checkpoints", 2), save(tmp_path / "checkpoints", 4)
+    model = tmp_path / "model" / "model.safetensors"
+    model.parent.mkdir()
+    model.write_bytes((best / model.name).read_bytes())
+    tidy_checkpoints([tmp_path / "checkpoints"], keep)
+    assert (best / model.name).samefile(model)
+    assert not (other / model.name).samefile(model)
+    assert (best / "optimizer.pt").exists() == (keep == "full")
+    tidy_checkpoints([tmp_path / "checkpoints"], "none")
+    assert model.read_bytes().startswith(b"model.safetensors of step 2")
 
 
 def test_a_stage_whose_model_was_damaged_has_not_finished(tmp_path, caplog):
