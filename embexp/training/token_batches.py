@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from embexp.core.file_contents import folder_hash
 from embexp.data.arrow import batches_of, table_of_batches
 from embexp.data.dataset import fingerprint
 from embexp.training.stages import StagePlan
+from embexp.training.trainer_values import steps_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -35,16 +36,20 @@ _PADDED = ("input_ids", "attention_mask", "token_type_ids")
 def set_batches(trainer: Any, plan: StagePlan) -> None:
     """Make the trainer's batches as `trainer.tokens_once` and `trainer.pad_to` say; what cannot be so is logged."""
     if plan.trainer.get("tokens_once"):
-        reason = _why_texts(trainer) or _train_on_tokens(trainer, plan.cache)
-        if reason:
-            logger.warning("trainer.tokens_once=true has no effect: %s. Each batch is tokenised anew.", reason)
+        reason = _why_texts(trainer) or _why_anew(plan) or _train_on_tokens(trainer, plan.cache)
+        _say_unused("tokens_once", reason)
     if ladder := plan.trainer.get("pad_to"):
         if reason := _why_texts(trainer):
-            logger.warning("trainer.pad_to has no effect: %s.", reason)
+            _say_unused("pad_to", reason)
             return
         trainer.data_collator.preprocess_fn = _Widened(trainer.data_collator.preprocess_fn, trainer.model, ladder)
         if trainer.args.torch_compile:
             trainer.accelerator.state.dynamo_plugin.dynamic = False  # a graph for each width
+
+
+def _say_unused(key: str, reason: str | None) -> None:
+    if reason:
+        logger.info("trainer.%s has no effect: %s.", key, reason)
 
 
 def _why_texts(trainer: Any) -> str | None:
@@ -56,6 +61,12 @@ def _why_texts(trainer: Any) -> str | None:
     if trainer.args.router_mapping:
         return "the model reads each column in another way"
     return None
+
+
+def _why_anew(plan: StagePlan) -> str | None:
+    """Why tokenising all rows would take longer than tokenising batches, None where it does not."""
+    read = steps_of(plan.trainer, plan.num_rows) * plan.trainer.get("gradient_accumulation_steps", 1)
+    return None if read >= plan.num_batches else "the training reads some of the rows only"
 
 
 def _train_on_tokens(trainer: Any, cache: Path | None) -> str | None:
@@ -127,14 +138,28 @@ def _tokens(
     if cache is None:
         return table_of_batches(batches(), schema)
     file = cache / "tokens" / f"{_key(model, rows, read)}.arrow"
-    if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(f".{os.getpid()}")
+    try:
+        if not file.is_file():
+            _write(file, batches(), schema)
+    except OSError as error:
+        logger.warning("The tokens were not kept in %s: %s", file.parent, error)
+        return table_of_batches(batches(), schema)
+    return Dataset.from_file(str(file))
+
+
+def _write(file: Path, batches: "Iterable[pyarrow.Table]", schema: "pyarrow.Schema") -> None:
+    """Write all batches, so that the file is either whole or not there."""
+    import pyarrow
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    try:
         with open(unfinished, "wb") as opened, pyarrow.ipc.new_stream(opened, schema) as writer:
-            for batch in batches():
+            for batch in batches:
                 writer.write_table(batch)
         unfinished.replace(file)
-    return Dataset.from_file(str(file))
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _key(model: "SentenceTransformer", rows: "Dataset", read: Mapping[str, str | None]) -> str:
@@ -190,14 +215,14 @@ class TokenPreprocess:
         rows = [numpy.frombuffer(each, "int32") for each in inputs]
         if "cu_seq_lens_q" in features:
             return features | self._flattened(rows)
-        lengths = torch.tensor([len(row) for row in rows])[:, None]
-        places = torch.arange(int(lengths.max()))
+        lengths = numpy.array([len(row) for row in rows])[:, None]
+        places = numpy.arange(lengths.max())
         is_left = self.model.tokenizer.padding_side == "left"
         mask = places >= len(places) - lengths if is_left else places < lengths
-        ids = torch.full(mask.shape, self.model.tokenizer.pad_token_id or 0)
-        ids[mask] = torch.from_numpy(numpy.concatenate(rows).astype("int64"))
-        made = {"input_ids": ids, "attention_mask": mask.long(), "token_type_ids": torch.zeros_like(ids)}
-        return {key: made.get(key, value) for key, value in features.items()}
+        ids = numpy.full(mask.shape, self.model.tokenizer.pad_token_id or 0)
+        ids[mask] = numpy.concatenate(rows)
+        arrays = {"input_ids": ids, "attention_mask": mask.astype("int64"), "token_type_ids": numpy.zeros_like(ids)}
+        return {key: torch.from_numpy(arrays[key]) if key in arrays else value for key, value in features.items()}
 
     def _flattened(self, rows: Sequence[Any]) -> dict[str, Any]:
         """All rows behind each other, as FlashAttention reads them."""

@@ -9,7 +9,7 @@ from conftest import thinned
 from shaped_rows import right_dataset
 from test_mixture_training import model_of, steps_of
 from test_mixture_training import plan_of as mixture_of
-from test_stage import PRIMARY, plan_of
+from test_stage import PRIMARY, SECRETS, plan_of
 
 from embexp.config.compose import compose, resolve
 from embexp.data.dataset import Prompts
@@ -135,11 +135,42 @@ def test_a_model_without_a_transformer_is_given_texts_and_it_is_said(tmp_path, c
     tokenizer = model_of(tmp_path).tokenizer.backend_tokenizer
     model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu")
     plan = with_keys(plan_of(tmp_path), tokens_once=True, pad_to=[8])
-    with caplog.at_level(logging.WARNING, "embexp"):
+    with caplog.at_level(logging.INFO, "embexp.training.token_batches"):
         trainer = EmbeddingTraining(plan, model).trainer(None, PRIMARY, 1, [])
     assert trainer.data_collator.preprocess_fn == model.preprocess
-    said = ["trainer.tokens_once=true has no effect", "trainer.pad_to has no effect"]
-    assert [message.partition(":")[0] for message in caplog.messages] == said
+    said = [f"trainer.{key} has no effect: the model has no transformer." for key in ("tokens_once", "pad_to")]
+    assert caplog.messages == said
+
+
+def broken_tokens(monkeypatch):
+    monkeypatch.setattr(
+        "embexp.training.token_batches._ids", lambda preprocess, texts, prompt: [b"\0" * 8 for _ in texts]
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "break_it", "why"),
+    [
+        ({"max_steps": 1}, None, "the training reads some of the rows only"),
+        ({}, broken_tokens, "batches made of tokens would not be those of sentence-transformers"),
+    ],
+)
+def test_texts_are_read_where_tokens_would_not_do(tmp_path, monkeypatch, caplog, keys, break_it, why):
+    if break_it:
+        break_it(monkeypatch)
+    with caplog.at_level(logging.INFO, "embexp.training.token_batches"):
+        trainer = trainer_of(with_keys(plan_of(tmp_path), tokens_once=True, **keys), tmp_path)
+    assert caplog.messages == [f"trainer.tokens_once has no effect: {why}."]
+    assert trainer.train_dataset["anchor"][0] == SECRETS[0]
+
+
+def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path, caplog):
+    (tmp_path / "cache").write_text("a file")
+    plan = replace(with_keys(plan_of(tmp_path), tokens_once=True), cache=tmp_path / "cache")
+    with caplog.at_level(logging.WARNING, "embexp.training.token_batches"):
+        trainer = trainer_of(plan, tmp_path)
+    assert caplog.messages[0].startswith(f"The tokens were not kept in {tmp_path / 'cache/tokens'}: ")
+    assert isinstance(trainer.data_collator.preprocess_fn, TokenPreprocess)
 
 
 LADDER = [6, 12, 64]  # the model reads 16 tokens at most
