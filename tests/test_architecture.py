@@ -204,6 +204,7 @@ HEAVY_HEADS = {
     "training/test_mixture_training.py",
     "training/test_processes.py",
     "training/test_stage.py",
+    "training/test_token_batches.py",
     "tuning/test_closing.py",
 }
 

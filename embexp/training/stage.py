@@ -87,13 +87,7 @@ def train_stage(
     """
     from transformers import PrinterCallback, set_seed
 
-    from embexp.training.callbacks import (
-        BeforeRecordsCallback,
-        CheckpointCallback,
-        JournalCallback,
-        OnEvaluateCallback,
-        ProgressCallback,
-    )
+    from embexp.training.callbacks import CheckpointCallback, JournalCallback, OnEvaluateCallback, ProgressCallback
     from embexp.training.processes import together
 
     found, most = last_checkpoint(plan.checkpoints), plan.trainer.get("max_seconds")
@@ -110,7 +104,6 @@ def train_stage(
         trainer = training.trainer(_of_finite(evaluate, loss, plan), primary_metric, seed, callbacks)
         trainer.remove_callback(PrinterCallback)
         monitor = _LossMonitor(trainer, loss, plan)
-        trainer.add_callback(BeforeRecordsCallback(monitor.look))
         with monitor, closing(progress), _suggest_smaller_batches(plan.trainer), spread(trainer):
             state = train_on(trainer, saving, found)
         if pause:
@@ -200,6 +193,9 @@ class _LossMonitor:
         self._step = -1
 
     def __enter__(self) -> "_LossMonitor":
+        from embexp.training.callbacks import BeforeRecordsCallback
+
+        self.trainer.add_callback(BeforeRecordsCallback(self.look))
         losses = self.loss.losses if self.plan.sets else [self.loss]
         self._hooks = [loss.register_forward_hook(self._hold) for loss in losses]
         return self

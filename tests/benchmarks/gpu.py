@@ -100,7 +100,6 @@ def trainer_of(name: str, batch: int, steps: int) -> tuple[Any, Any]:
     from embexp.config.compose import compose, instantiate, resolve
     from embexp.data.row_checks import dataset_of
     from embexp.losses.spec import spec_of
-    from embexp.training.callbacks import BeforeRecordsCallback
     from embexp.training.embedding_training import EmbeddingTraining
     from embexp.training.stage import _LossMonitor
     from embexp.training.stages import StagePlan
@@ -120,9 +119,7 @@ def trainer_of(name: str, batch: int, steps: int) -> tuple[Any, Any]:
     stage = StagePlan("main", rows, spec_of("mnrl", config["loss"]), config["trainer"], Path("stage"), Path("cache"))
     training = EmbeddingTraining(stage, model)
     trainer = training.trainer(None, "", 42, [])
-    monitor = _LossMonitor(trainer, training.module, stage)
-    trainer.add_callback(BeforeRecordsCallback(monitor.look))
-    return trainer, monitor
+    return trainer, _LossMonitor(trainer, training.module, stage)
 
 
 def has_flash_attention() -> bool:

@@ -131,6 +131,7 @@ def test_a_loss_that_breaks_by_itself_is_distinguished_from_embeddings_that_over
 
 def test_the_hook_is_gone_after_the_training():
     loss = torch.nn.Linear(1, 1)
-    with _LossMonitor(None, loss, SimpleNamespace(sets=())):
+    trainer = SimpleNamespace(add_callback=lambda callback: None)
+    with _LossMonitor(trainer, loss, SimpleNamespace(sets=())):
         assert len(loss._forward_hooks) == 1
     assert not loss._forward_hooks
