@@ -64,6 +64,7 @@ def training_arguments(
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": has_cuda(),
+        "accelerator_config": {"non_blocking": has_cuda()},  # the next batch is copied while the GPU computes
         "remove_unused_columns": False,  # the columns are those that the loss reads
         "prompts": dict(prompts) if prompts else None,
         **sampling,
