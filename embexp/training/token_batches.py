@@ -60,6 +60,8 @@ def _why_texts(trainer: Any) -> str | None:
         return "the model has no transformer"
     if trainer.args.router_mapping:
         return "the model reads each column in another way"
+    if not {"attention_mask", "cu_seq_lens_q"} & {*trainer.model.preprocess(["a"])}:
+        return "its tokenizer does not say what is padding"
     return None
 
 

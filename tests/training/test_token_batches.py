@@ -142,6 +142,18 @@ def test_a_model_without_a_transformer_is_given_texts_and_it_is_said(tmp_path, c
     assert caplog.messages == said
 
 
+def test_a_tokenizer_without_a_mask_is_given_texts(tmp_path, caplog):
+    def without_mask(folder):
+        model = model_of(folder)
+        model.tokenizer.model_input_names = ["input_ids"]
+        return model
+
+    plan = with_keys(plan_of(tmp_path), tokens_once=True)
+    with caplog.at_level(logging.INFO, "embexp.training.token_batches"):
+        trainer_of(plan, tmp_path, model=without_mask)
+    assert caplog.messages == ["trainer.tokens_once has no effect: its tokenizer does not say what is padding."]
+
+
 def broken_tokens(monkeypatch):
     monkeypatch.setattr(
         "embexp.training.token_batches._ids", lambda preprocess, texts, prompt: [b"\0" * 8 for _ in texts]
