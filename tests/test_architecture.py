@@ -57,7 +57,7 @@ HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid",
 IMPORTED_LATE = {"models/packed.py", "training/callbacks.py", "training/processes.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 SAY_NOTHING = {"utils", "common", "helpers", "misc"}
-MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 321, 350, 60, 110
+MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 322, 350, 60, 110
 
 
 @functools.cache
@@ -204,6 +204,7 @@ HEAVY_HEADS = {
     "training/test_mixture_training.py",
     "training/test_processes.py",
     "training/test_stage.py",
+    "training/test_token_batches.py",
     "tuning/test_closing.py",
 }
 

@@ -10,8 +10,9 @@ import pytest
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 HAS_DATA = "EMBEXP_DATA" in os.environ
-SLOW = {"bootstrap": (), "big_files": (), "mixtures": (), "engines": ("sleep=0.1",), "gpu": ()}  # under ten seconds
+SLOW = {"bootstrap": (), "big_files": (), "mixtures": (), "engines": ("sleep=0.1",)}  # under ten seconds
 MATRIX = {
+    "gpu": (),
     "growth": (),
     "leaderboard": (),
     "negatives": (),
@@ -23,7 +24,7 @@ MATRIX = {
 }
 ELSEWHERE = {"racing"}  # tests/racing/test_replays.py
 PARTS = {"harness", "plain_script", "workloads"}  # of the others
-NOT_RUN = {"gpu": "there is no GPU", "growth": "EMBEXP_DATA names no folder"}
+NOT_RUN = {"growth": "EMBEXP_DATA names no folder"}
 
 
 def test_no_benchmark_is_left_out():

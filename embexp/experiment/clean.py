@@ -143,6 +143,7 @@ def cache_parts(cache: Path) -> Iterator[Part]:
     steps += [path for path in (cache / "unfinished").glob("*") if _KEY.fullmatch(path.name)]
     left = [path for path in cache.glob(f"{_GOING}*") if _KEY.fullmatch(path.name.removeprefix(_GOING))]
     vectors = [path for path in (cache / "embeddings").glob("*.npy") if _EMBEDDINGS.fullmatch(path.name)]
+    vectors += [path for path in (cache / "tokens").glob("*.arrow") if _KEY.fullmatch(path.stem)]
     answers = [cache / f"answers.sqlite{end}" for end in ("", "-wal", "-shm")]
     answers += [path for path in (cache / "served").glob("*") if _KEY.fullmatch(path.name)]
     trained = [path for path in (cache / "cross_encoders").glob("*") if _KEY.fullmatch(path.name)]

@@ -256,4 +256,4 @@ def plan_stage(stage: StageConfig, folder: Path) -> StagePlan:
     dataset = builder.converted(source, way)
     dataset = limit_negatives(dataset, spec.max_negatives)
     dataset.training_rows()
-    return StagePlan(stage.name, dataset, spec, stage.node["trainer"], folder)
+    return StagePlan(stage.name, dataset, spec, stage.node["trainer"], folder, builder.cache)

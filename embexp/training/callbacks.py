@@ -212,6 +212,19 @@ class OnEvaluateCallback(TrainerCallback):
         self.watch(state.global_step, _dev_metrics(metrics)[self.primary_metric])
 
 
+class BeforeRecordsCallback(TrainerCallback):
+    """Calls `look` after a step before anything is logged, evaluated or saved; the last of the trainer's callbacks."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self.look = look
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if control.should_log or control.should_evaluate or control.should_save:
+            self.look()
+
+    on_epoch_end = on_step_end
+
+
 class EpochCallback(TrainerCallback):
     """Sets `epoch` (from 0) of the object that makes the batches when an epoch begins or resumes."""
 

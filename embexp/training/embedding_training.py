@@ -13,6 +13,7 @@ from embexp.errors import Problem, TrainingError
 from embexp.steps.prompting import with_row_prompts
 from embexp.training.checkpoints import load_weights
 from embexp.training.stages import StagePlan
+from embexp.training.token_batches import set_batches
 from embexp.training.trainer_values import bf16_on_cpu, without_budgets
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def training_arguments(
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": has_cuda(),
+        "accelerator_config": {"non_blocking": has_cuda()},  # the next batch is copied while the GPU computes
         "remove_unused_columns": False,  # the columns are those that the loss reads
         "prompts": dict(prompts) if prompts else None,
         **sampling,
@@ -190,7 +192,8 @@ class EmbeddingTraining:
         """The trainer, which puts the prompts of the data before their texts."""
         prompts = column_prompts(self.dataset, self.model)
         arguments = training_arguments(self.plan, evaluate is not None, primary_metric, seed, prompts)
-        return trainer_of(self.model, arguments, self.dataset.training_rows(), self.module, evaluate, callbacks)
+        rows = self.dataset.training_rows()
+        return trainer_of(self.plan, self.model, arguments, rows, self.module, evaluate, callbacks)
 
     def load(self, checkpoint: Path) -> None:
         """Give the model the weights of a checkpoint."""
@@ -198,6 +201,7 @@ class EmbeddingTraining:
 
 
 def trainer_of(
+    plan: StagePlan,
     model: "SentenceTransformer",
     arguments: Any,
     rows: Any,
@@ -223,6 +227,7 @@ def trainer_of(
     )
     card.widget, card.train_datasets = [], []  # the latter holds examples of the training rows
     card.template_path = _CARD
+    set_batches(trainer, plan)
     return trainer
 
 

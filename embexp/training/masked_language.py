@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embexp.config.compose import instantiate
-from embexp.errors import ModelError
+from embexp.errors import ModelError, listed
 from embexp.training.embedding_training import DevEvaluation, training_arguments
 from embexp.training.stages import StagePlan
 
@@ -78,6 +78,8 @@ class MaskedLanguageTraining:
         """transformers' trainer; while it trains, the embeddings are what is evaluated."""
         from embexp.training.callbacks import EpochCallback
 
+        if unread := [key for key in ("tokens_once", "pad_to") if self.plan.trainer.get(key)]:
+            logger.info("%s has no effect here: other tokens are hidden in each epoch.", listed(unread))
         collator = instantiate(self.plan.loss.public_call(), tokenizer=self.model.tokenizer)
         hiding = _RepeatableHiding(collator, self.model.max_seq_length, seed)
         return _trainer_class()(

@@ -51,7 +51,7 @@ class MixtureTraining:
         sampling = {"batch_sampler": SetSampler(kinds), "multi_dataset_batch_sampler": self.plan.batches}
         arguments = training_arguments(self.plan, evaluate is not None, primary_metric, seed, prompts, **sampling)
         logged = _set_losses_callback(self.module, [part.name for part in self.plan.sets])
-        return trainer_of(self.model, arguments, rows, losses, evaluate, [logged, *callbacks])
+        return trainer_of(self.plan, self.model, arguments, rows, losses, evaluate, [logged, *callbacks])
 
     def load(self, checkpoint: Path) -> None:
         """Give the model the weights of a checkpoint."""

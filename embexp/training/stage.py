@@ -177,40 +177,64 @@ _SHOWN_CHARS = 60  # of each text of the row that is shown
 class _LossMonitor:
     """Checks the loss of every batch; use as a context while the trainer trains.
 
+    Looking at a loss makes the CPU wait for the GPU. The losses of `trainer.check_loss_steps` steps are looked at
+    together: before the loss of the last of them is used, and before a log line, an evaluation or a checkpoint.
+
     Raises:
-        TrainingError: a loss that is not a finite number: the step, the batch's rows, and the likely cause.
+        TrainingError: a loss that is not a finite number: the first such step, its batch's rows, and the likely cause,
+            unless later steps were trained after it.
     """
 
     def __init__(self, trainer: Any, loss: "Module", plan: StagePlan) -> None:
         self.trainer = trainer
         self.loss = loss
         self.plan = plan
+        self._held: list[tuple[int, int, list[Tensor]]] = []  # step, batch in it, losses that were not looked at
         self._batches = 0  # of the step that is being computed
         self._step = -1
 
     def __enter__(self) -> "_LossMonitor":
+        from embexp.training.callbacks import BeforeRecordsCallback
+
+        self.trainer.add_callback(BeforeRecordsCallback(self.look))
         losses = self.loss.losses if self.plan.sets else [self.loss]
-        self._hooks = [loss.register_forward_hook(self._check) for loss in losses]
+        self._hooks = [loss.register_forward_hook(self._hold) for loss in losses]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         for hook in self._hooks:
             hook.remove()
+        if kind is None:
+            self.look()
         if kind is None and not _is_finite(self.loss):
             raise _diverged(self.trainer.args.learning_rate, "the last step")
 
-    def _check(self, module: "Module", inputs: tuple[Any, ...], output: Any) -> None:
+    def _hold(self, module: "Module", inputs: tuple[Any, ...], output: Any) -> None:
         step = self.trainer.state.global_step
         self._batches, self._step = (self._batches + 1 if step == self._step else 1), step
         # A module gives one loss, several by their names, or one among a network's outputs.
         named = output if isinstance(output, dict) else {"loss": output}
         values = [named["loss"]] if "loss" in named else [*named.values()]
-        if not all(value.isfinite().all() for value in values):
-            rows = _batch_rows(self.trainer, step, self._batches - 1)
-            total = sum(value.sum().item() for value in values)
-            cause, fix = _likely_cause(self.trainer, inputs[0] if inputs else (), self.loss)
+        self._held.append((step, self._batches - 1, [value.detach() for value in values]))
+        if step - self._held[0][0] + 1 >= self.plan.trainer.get("check_loss_steps", 1):
+            self.look(inputs[0] if inputs else ())
+
+    def look(self, features: Sequence[dict[str, "Tensor"]] | None = None) -> None:
+        """Check the losses since the last look.
+
+        Args:
+            features: of the last batch, whose loss was not used yet; None: all steps are done.
+        """
+        held, self._held = self._held, []
+        for step, batch, values in _not_finite(held):
+            rows = _batch_rows(self.trainer, step, batch)
+            if features is not None and (step, batch) == held[-1][:2]:
+                cause, fix = _likely_cause(self.trainer, features, self.loss)
+            else:
+                cause = "Later steps have changed the weights since, so that the cause cannot be seen."
+                fix = (_slower(self.trainer.args.learning_rate), "trainer.check_loss_steps=1")
             raise TrainingError(
-                f"The loss is {total} at step {step + 1}",
+                f"The loss is {sum(value.sum().item() for value in values)} at step {step + 1}",
                 expected="a finite number",
                 note=f"{self._rows_line(rows)}\n{cause}",
                 fix=fix,
@@ -236,6 +260,15 @@ class _LossMonitor:
                 break
             start = end
         return part.dataset, start, f" of the set {part.name}" if self.plan.sets else ""
+
+
+def _not_finite(held: "Sequence[tuple[int, int, list[Tensor]]]") -> "Sequence[tuple[int, int, list[Tensor]]]":
+    """Those whose losses are not all finite: one look at the device for all of them."""
+    import torch
+
+    finite = [torch.stack([value.isfinite().all() for value in values]).all() for _, _, values in held]
+    known = torch.stack(finite).tolist() if finite else []
+    return [each for each, is_finite in zip(held, known, strict=True) if not is_finite]
 
 
 def _of_finite(evaluate: DevEvaluation | None, loss: "Module", plan: StagePlan) -> DevEvaluation | None:

@@ -28,6 +28,7 @@ class StagePlan:
         dataset: converted to a shape that the loss accepts.
         trainer: the trainer YAML: sentence-transformers' training arguments.
         folder: where checkpoints, the trained model and the mark `done` go.
+        cache: where tokens are kept for other runs; None: nowhere.
         sets: of a mixture, each with its data, loss and weight; the first one's data and loss are also the stage's.
         weight: of a set: how often its rows come in an epoch.
         batches: of a mixture: how its sets' batches follow each other, in sentence-transformers' words.
@@ -38,6 +39,7 @@ class StagePlan:
     loss: LossSpec
     trainer: Mapping[str, Any]
     folder: Path
+    cache: Path | None = None
     sets: "tuple[StagePlan, ...]" = ()
     weight: float = 1
     batches: str = PROPORTIONAL

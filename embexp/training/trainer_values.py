@@ -52,6 +52,9 @@ _LEGAL: Mapping[str, LegalValues] = {
     "max_examples": _COUNT_OR_NULL,
     "max_seconds": LegalValues(above=0, optional=True),
     "processes": LegalValues(least=1, most=1024, whole=True),
+    "check_loss_steps": LegalValues(least=1, most=10**6, whole=True),
+    "tokens_once": _FLAG,
+    "pad_to": LegalValues(least=1, most=10**6, whole=True, many=True, optional=True),
     "dataloader_num_workers": LegalValues(least=0, most=1024, whole=True),
     "dataloader_prefetch_factor": _COUNT_OR_NULL,
     "torch_empty_cache_steps": _COUNT_OR_NULL,
@@ -209,7 +212,8 @@ def steps_of(trainer: Mapping[str, Any], num_rows: int) -> int:
     return math.ceil(each_epoch * trainer.get("num_train_epochs", 3))
 
 
-OF_A_RUN = ("max_examples", "max_seconds", "processes")  # which their classes of arguments do not know
+# Keys of a trainer YAML which their classes of arguments do not know.
+OF_A_RUN = ("max_examples", "max_seconds", "processes", "check_loss_steps", "tokens_once", "pad_to")
 
 
 def without_budgets(trainer: Mapping[str, Any], num_rows: int | None = None) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def make_cache(folder):
     write(folder / ("a" * 24) / "train.parquet", MB)
     write(folder / "unfinished" / ("b" * 24) / "000001.npy", MB)
     write(folder / "embeddings" / f"{'c' * 64}.npy", MB)
+    write(folder / "tokens" / f"{'e' * 24}.arrow")
     write(folder / "answers.sqlite", MB)
     write(folder / "cross_encoders" / ("d" * 24) / "seed-42/model/model.safetensors", MB)
     return folder
@@ -84,7 +85,7 @@ def results():
 
 
 GOES = {
-    "cache": {f"cache/{'a' * 24}/", f"cache/unfinished/{'b' * 24}/", "cache/embeddings/"},
+    "cache": {f"cache/{'a' * 24}/", f"cache/unfinished/{'b' * 24}/", "cache/embeddings/", "cache/tokens/"},
     "checkpoints": {f"{run}/stages/main/checkpoints/" for run in ("30/10-00-00", "12-00-00/0")},
     "unfinished": {f"30/11-00-00/stages/main/{name}/" for name in ("checkpoints", "model")},  # a run may wait with one
     "models": {"30/10-00-00/stages/main/model/", "12-00-00/0/stages/main/model/", "/scratch/"},

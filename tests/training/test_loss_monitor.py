@@ -11,7 +11,8 @@ from conftest import thinned
 from test_stage import SECRETS, plan_of, run_stage
 
 from embexp.errors import TrainingError
-from embexp.training.stage import _LossMonitor
+from embexp.training.checkpoints import folders
+from embexp.training.stage import _LossMonitor, _not_finite
 
 LONG = ("trainer.max_steps=12", "trainer.eval_strategy=no", "trainer.per_device_train_batch_size=4")
 
@@ -57,6 +58,37 @@ def test_the_rows_are_those_of_the_batch(tmp_path, monkeypatch, sampler, at):
     assert loss_module.tokens.tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize(("every", "at"), [(10, 3), (10, 10), (4, 7)])
+def test_a_look_at_several_losses_names_the_first_bad_step(tmp_path, monkeypatch, every, at):
+    rarely = ("trainer.logging_steps=12", "trainer.save_strategy=no")
+    plan = plan_of(tmp_path, *LONG, *rarely, f"trainer.check_loss_steps={every}")
+    build = type(plan.loss).build
+    looks = []
+    monkeypatch.setattr("embexp.training.stage._not_finite", lambda held: looks.append(len(held)) or _not_finite(held))
+    monkeypatch.setattr(
+        type(plan.loss), "build", lambda spec, model, data: Breaking(build(spec, model, data), model, "", at)
+    )
+    with pytest.raises(TrainingError, match=rf"^The loss is nan at step {at}\. Expected a finite number\.") as error:
+        run_stage(plan)
+    assert looks == [every] * -(-at // every)
+    is_last = at % every == 0
+    assert ("Weights and embeddings are finite" in str(error.value)) == is_last
+    assert ("trainer.check_loss_steps=1" in str(error.value)) != is_last
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_no_checkpoint_is_kept_after_a_loss_that_is_not_finite(tmp_path, monkeypatch, every):
+    keys = ("trainer.max_steps=12", "trainer.save_strategy=steps", "trainer.save_steps=2", "trainer.eval_strategy=no")
+    plan = plan_of(tmp_path, *keys, "trainer.per_device_train_batch_size=4", f"trainer.check_loss_steps={every}")
+    build = type(plan.loss).build
+    monkeypatch.setattr(
+        type(plan.loss), "build", lambda spec, model, data: Breaking(build(spec, model, data), model, "", 5)
+    )
+    with pytest.raises(TrainingError, match=r"^The loss is nan at step 5\."):
+        run_stage(plan)
+    assert [path.name for path in folders(plan.checkpoints)] == ["checkpoint-2", "checkpoint-4"]
+
+
 def test_weights_that_are_no_longer_finite_ask_for_a_smaller_learning_rate(tmp_path):
     plan = plan_of(tmp_path, "trainer.max_steps=8", "trainer.learning_rate=1e39")
     with pytest.raises(
@@ -99,6 +131,7 @@ def test_a_loss_that_breaks_by_itself_is_distinguished_from_embeddings_that_over
 
 def test_the_hook_is_gone_after_the_training():
     loss = torch.nn.Linear(1, 1)
-    with _LossMonitor(None, loss, SimpleNamespace(sets=())):
+    trainer = SimpleNamespace(add_callback=lambda callback: None)
+    with _LossMonitor(trainer, loss, SimpleNamespace(sets=())):
         assert len(loss._forward_hooks) == 1
     assert not loss._forward_hooks

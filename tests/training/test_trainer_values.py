@@ -42,6 +42,9 @@ NONSENSE = {
     "bf16": (1, 0, "yes", None, "", [True]),
     "dataloader_drop_last": (5, "no", None),
     "torch_compile_mode": ("fast", "", 3),
+    "check_loss_steps": NO_COUNT,
+    "tokens_once": (1, "yes", None),
+    "pad_to": (64, [], [0], [32, 64.5], "64", [True]),
 }
 
 
