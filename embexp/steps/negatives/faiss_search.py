@@ -5,12 +5,10 @@ import logging
 import numpy
 
 from embexp.core.environment import lack_of
-from embexp.core.nearest_neighbours import Nearest
+from embexp.core.nearest_neighbours import Nearest, nearest
 
 BLOCK = 2**16  # documents that are normalised and added at a time
-MANY = (
-    10**10
-)  # queries times documents from which on `auto` compares only some: exactly two minutes or more on two cores
+MANY = 10**10  # queries times documents from which on `auto` looks at some only
 RECALL = 0.95  # of the documents that the exact search finds: so many lists are looked at that a sample reaches it
 _SAMPLE = 200  # queries that recall is measured with, and as many others that choose the number of lists
 _TRAINED_ON = 50  # documents for each list, of which the middles are learned
@@ -74,21 +72,13 @@ def nearest_by_lists(
     choosing = choosing if len(choosing) else measuring
     index.nprobe = min(num_lists, num_probed or 8)
     if num_probed is None:
-        wanted = _all_compared(index, units[choosing], k)
+        wanted = nearest(queries[choosing], documents, k, "cosine").places
         while index.nprobe < num_lists and _recall(index, units[choosing], wanted) < RECALL:
             index.nprobe = min(num_lists, 2 * index.nprobe)
-    recall = _recall(index, units[measuring], _all_compared(index, units[measuring], k))
+    recall = _recall(index, units[measuring], nearest(queries[measuring], documents, k, "cosine").places)
     text = "ivf: %d of %d lists are looked at, which have %.1f %% of the %d documents that all have (%d queries)"
     logger.info(text, index.nprobe, num_lists, 100 * recall, k, len(measuring))
     return _searched(index, units, k), recall
-
-
-def _all_compared(index, units: numpy.ndarray, k: int) -> numpy.ndarray:
-    """The places that are found where every list is looked at: the exact search."""
-    probed, index.nprobe = index.nprobe, index.nlist
-    places = index.search(units, k)[1]
-    index.nprobe = probed
-    return places
 
 
 def _recall(index, units: numpy.ndarray, wanted: numpy.ndarray) -> float:
