@@ -42,7 +42,7 @@ ONLY_IN = {
     "rjieba": {"steps/word_tokenizer.py"},
     "py3langid": {"steps/language.py"},
     "bm25s": {"steps/negatives/retrievers.py", "steps/word_tokenizer.py"},
-    "faiss": {"steps/negatives/retrievers.py"},
+    "faiss": {"steps/negatives/faiss_search.py"},
     "Stemmer": {"steps/word_tokenizer.py"},
     "requests": {"data/sources.py", "endpoints/client.py"},
     "pydantic": {"steps/llm/chat.py"},
@@ -57,7 +57,7 @@ HEAVY |= {"scipy", "sklearn", "pandas", "pyarrow", "ftfy", "rensa", "py3langid",
 IMPORTED_LATE = {"models/packed.py", "training/callbacks.py", "training/processes.py"}
 IMPORTED_LATE |= {"losses/tension.py", "losses/diffcse.py", "losses/info_nce.py", "losses/orthogonal.py"}
 SAY_NOTHING = {"utils", "common", "helpers", "misc"}
-MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 322, 350, 60, 110
+MOST_FILES, MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION, LEAST_MEDIAN = 323, 350, 60, 110
 
 
 @functools.cache

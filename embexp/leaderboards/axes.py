@@ -1,5 +1,6 @@
 """Rows and columns of a leaderboard: the parameters in which runs differ, and the runs that share a cell."""
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ def find_varying(entries: Sequence[RunEntry], given: Sequence[str]) -> list[str]
     keys = sorted({key for entry in entries for key in entry.run.params}, key=_order)
     found: list[str] = []
     for key in keys:
-        if key not in given and changes_results(key) and not _is_seed(entries, key):
+        if key not in given and changes_results(key) and _differs(entries, key) and not _is_seed(entries, key):
             found += [key] * (not _follows(entries, key, [*given, *found]))
     return found
 
@@ -74,6 +75,7 @@ def _is_seed(entries: Sequence[RunEntry], key: str) -> bool:
     return all(entry.value(key) == entry.run.seed for entry in entries)
 
 
+@functools.cache  # a leaderboard asks of each parameter of each run
 def changes_results(key: str) -> bool:
     """Whether a parameter changes a result."""
     parts = key.split(".")

@@ -175,14 +175,18 @@ def pareto_front(points: Sequence[_Point | None]) -> list[bool]:
     >>> pareto_front([(0.8, 7000.0), (0.7, 7100.0)])
     [True, False]
     """
-    known = {point for point in points if point}
-    return [point is not None and not any(_beats(other, point) for other in known) for point in points]
-
-
-def _beats(first: _Point, second: _Point) -> bool:
-    if first[0] == second[0]:
-        return first[1] > second[1]
-    return first[0] > second[0] and first[1] >= second[1] - _NOISE * abs(second[1])
+    known = [point for point in points if point]
+    least_of: dict[float, float] = {}  # by the score, the best cost
+    for score, cost in known:
+        least_of[score] = max(cost, least_of.get(score, -math.inf))
+    above, of_better = -math.inf, {}  # by the score, the best cost of all that score more
+    for score in sorted(least_of, reverse=True):
+        of_better[score] = above
+        above = max(above, least_of[score])
+    return [
+        point is not None and least_of[point[0]] <= point[1] and of_better[point[0]] < point[1] - _NOISE * abs(point[1])
+        for point in points
+    ]
 
 
 def curve_of(place: Place) -> tuple[tuple[int, float], ...]:

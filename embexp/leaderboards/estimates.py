@@ -221,29 +221,35 @@ def results_by_metrics(places: Sequence[Place], keys: MetricKeys) -> GroupResult
     """The same as `results_by_examples`, from metrics."""
     scores: dict[CellKey, _Numbers] = {place.key: _numbers(place, keys.value) for place in places}
     deltas = {place.key: _numbers(place, keys.delta) for place in places}
-    of_columns = {place.column: [each for each in places if each.column == place.column] for place in places}
+    of_columns: dict[Labels, list[Place]] = {}
+    for place in places:
+        of_columns.setdefault(place.column, []).append(place)
     bases = {column: _bases(several, keys) for column, several in of_columns.items()}
     column_of = {place.key: place.column for place in places}
     column_of: dict[CellKey, Labels] = column_of | {(None, column): column for column in bases}
     mixed = mixed_base_columns(places, keys)
     named = scores | {(None, column): cell for column, cell in bases.items() if column not in mixed}
 
-    def spread(cells: Mapping[CellKey, _Numbers], *columns: Labels) -> _Spread | None:
-        return _pooled([cell for key, cell in cells.items() if column_of[key] in columns])
+    spreads = [_spreads(cells, column_of) for cells in (scores, deltas)]
+
+    def spread(of: int, *columns: Labels) -> _Spread | None:
+        return _together([spreads[of][column] for column in dict.fromkeys(columns) if column in spreads[of]])
 
     def p_between(first: CellKey, second: CellKey) -> float:
         columns = column_of[first], column_of[second]
         one_base = columns[0] == columns[1] and len(bases[columns[0]].values) == 1
         use_gains = first in deltas and second in deltas and one_base  # gains on one model vary less than scores
-        of_pair, of_all = (deltas, deltas) if use_gains else (named, scores)
+        of_pair = deltas if use_gains else named
         cells = [of_pair[first], of_pair[second]]  # their examples vary independently
-        return _parts(cells, spread(of_all, *columns)).p(abs(cells[0].mean - cells[1].mean))
+        return _parts(cells, spread(_OF_DELTAS if use_gains else _OF_SCORES, *columns)).p(
+            abs(cells[0].mean - cells[1].mean)
+        )
 
     results = [
-        _cell_of_metrics(scores[key], deltas[key], spread(scores, column_of[key]), spread(deltas, column_of[key]))
+        _cell_of_metrics(scores[key], deltas[key], *(spread(of, column_of[key]) for of in (_OF_SCORES, _OF_DELTAS)))
         for key in scores
     ]
-    estimates = {column: _estimate(_interval(cell, spread(scores, column))) for column, cell in bases.items()}
+    estimates = {column: _estimate(_interval(cell, spread(_OF_SCORES, column))) for column, cell in bases.items()}
     return GroupResult(results, estimates, best_of({key: cell.mean for key, cell in named.items()}, p_between))
 
 
@@ -259,14 +265,22 @@ def _bases(places: Sequence[Place], keys: MetricKeys) -> _Numbers:
     return _Numbers(*zip(*rows.values(), strict=True), has_seed=len(rows) > 1)
 
 
-def _pooled(cells: Sequence[_Numbers]) -> _Spread | None:
-    """None if no cell has two runs."""
-    known = [cell.values for cell in cells if len(cell.values) > 1 and not math.isnan(cell.mean)]
-    if not known:
-        return None
-    degrees = [len(values) - 1 for values in known]
-    total = sum(variance(values) * each for values, each in zip(known, degrees, strict=True))
-    return _Spread(total / sum(degrees), sum(degrees))
+_OF_SCORES, _OF_DELTAS = 0, 1  # places of their spreads
+
+
+def _spreads(cells: Mapping[CellKey, _Numbers], column_of: Mapping[CellKey, Labels]) -> dict[Labels, _Spread]:
+    """The spread of each column whose cells have one; of thousands of cells each is looked at once."""
+    found: dict[Labels, list[_Spread]] = {}
+    for key, cell in cells.items():
+        if len(cell.values) > 1 and not math.isnan(cell.mean):
+            found.setdefault(column_of[key], []).append(_Spread(variance(cell.values), len(cell.values) - 1))
+    return {column: _together(each) for column, each in found.items()}
+
+
+def _together(spreads: Sequence[_Spread]) -> _Spread | None:
+    """The pooled one; None where there is none."""
+    degrees = sum(each.degrees for each in spreads)
+    return _Spread(sum(each.variance * each.degrees for each in spreads) / degrees, degrees) if degrees else None
 
 
 def _cell_of_metrics(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from rich.cells import cell_len
@@ -230,8 +231,14 @@ class Leaderboard:
 
     def at(self, row: Labels | None, column: Labels) -> list[LeaderboardCell]:
         """The cells at one place; the untouched models of a column for the row None."""
-        at_column = [cell for cell in self.cells if cell.column == column]
-        return [cell for cell in at_column if (cell.is_base if row is None else not cell.is_base and cell.row == row)]
+        return self._by_place.get((row, column), [])
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[Labels | None, Labels], list[LeaderboardCell]]:
+        found: dict[tuple[Labels | None, Labels], list[LeaderboardCell]] = {}
+        for cell in self.cells:
+            found.setdefault((None if cell.is_base else cell.row, cell.column), []).append(cell)
+        return found
 
 
 def as_plain(leaderboard: Leaderboard) -> dict[str, Any]:

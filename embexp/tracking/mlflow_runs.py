@@ -1,6 +1,7 @@
 """Runs as they were recorded, from their folder or from an MLflow store by its search."""
 
 import functools
+import gc
 import hashlib
 import math
 import os
@@ -151,22 +152,37 @@ class MlflowRuns:
 
     def _search(self, experiment: str, condition: str) -> list[RecordedRun]:
         """The runs that fit, oldest first, without those that only hold others and without parts of runs."""
-        runs, token = [], None
+        runs: list[tuple[RecordedRun, str | None]] = []
+        token = None
         example = "filter=\"params.model = 'minilm' and tags.verdict = 'better'\""
         expected = "a condition on params, metrics, tags or attributes, with texts in quotes"
         while True:
             with self._answers(
                 Problem("is no filter that MLflow understands", "filter", condition, expected, fix=(example,))
             ):
-                page = self.tracker.client.search_runs(
-                    [experiment], condition, max_results=_PAGE, order_by=["attributes.start_time ASC"], page_token=token
-                )
-            runs += page
+                page = self._page(experiment, condition, token)
+            whole = (run for run in page if PART_TAG not in run.data.tags)
+            runs += [(self._recorded(run), run.data.tags.get(PARENT_TAG)) for run in whole]
             token = page.token
             if not token:
-                whole = [run for run in runs if PART_TAG not in run.data.tags]
-                parents = {run.data.tags.get(PARENT_TAG) for run in whole}
-                return [self._recorded(run) for run in whole if run.info.run_id not in parents]
+                parents = {parent for _, parent in runs}
+                return [run for run, _ in runs if run.id not in parents]
+
+    def _page(self, experiment: str, condition: str, token: str | None) -> Any:
+        """The runs of one answer.
+
+        The garbage collector waits: MLflow makes an object of every metric, parameter and tag, 150,000 for a page, and
+        it would look through all of them again and again.
+        """
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return self.tracker.client.search_runs(
+                [experiment], condition, max_results=_PAGE, order_by=["attributes.start_time ASC"], page_token=token
+            )
+        finally:
+            if was_enabled:
+                gc.enable()
 
     def _recorded(self, run: "Run") -> RecordedRun:
         return RecordedRun(

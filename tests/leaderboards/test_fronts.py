@@ -1,6 +1,7 @@
 """What no other cell beats in both score and cost."""
 
 import math
+import random
 
 import pytest
 
@@ -20,6 +21,21 @@ from embexp.reports.leaderboard_content import Estimate, LeaderboardCell
 )
 def test_the_front_holds_what_no_other_point_beats(points, front):
     assert pareto_front(points) == front
+
+
+def test_a_front_of_many_points_is_what_comparing_all_pairs_gives():
+    draw = random.Random(3)
+    points = [(draw.randrange(9) / 10, draw.choice((-1, 1)) * draw.randrange(90, 130) / 10) for _ in range(300)]
+
+    def beats(first, second):
+        if first[0] == second[0]:
+            return first[1] > second[1]
+        return first[0] > second[0] and first[1] >= second[1] - 0.1 * abs(second[1])
+
+    for some in (points, points[:7], points[:40]):
+        expected = [not any(beats(other, point) for other in some) for point in some]
+        assert pareto_front(some) == expected
+        assert any(expected)
 
 
 def test_less_is_better_of_seconds_and_more_of_speed():

@@ -8,6 +8,7 @@ texts). tests/evaluation/stats/test_power_analysis.py compares it with simulated
 settings.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -101,7 +102,7 @@ class Prospect:
     @cached_property
     def half_widths(self) -> numpy.ndarray:
         """Of the interval, at even steps of the distribution of the variance that the seeds show."""
-        from scipy.stats import chi2, norm, t
+        from scipy.stats import norm, t
 
         design, found = self.design, self.variances
         of_examples = found.examples / design.examples
@@ -111,8 +112,7 @@ class Prospect:
         between = design.share * (found.seeds + found.mixed / design.examples)
         if not design.degrees or not between:
             return numpy.array([shortest])
-        places = (numpy.arange(_QUANTILES) + 0.5) / _QUANTILES
-        of_seeds = between * chi2.ppf(places, design.degrees) / design.degrees
+        of_seeds = between * _shown_of_seeds(design.degrees)
         parts = Parts(of_examples, (design.few or design.examples) - 1, of_seeds, design.degrees)
         return numpy.maximum(shortest, parts.half_width(self.level))
 
@@ -154,6 +154,14 @@ class Prospect:
             middle = (low + high) / 2
             low, high = (low, middle) if self.better(middle) >= POWER else (middle, high)
         return high
+
+
+@functools.cache
+def _shown_of_seeds(degrees: int) -> numpy.ndarray:
+    """What part of their variance seeds show, at even steps of its distribution."""
+    from scipy.stats import chi2
+
+    return chi2.ppf((numpy.arange(_QUANTILES) + 0.5) / _QUANTILES, degrees) / degrees
 
 
 class Needed(NamedTuple):

@@ -9,11 +9,12 @@ import numpy
 
 from embexp.core.arguments import LegalValues, problems_with, refuse
 from embexp.core.environment import lack_of
-from embexp.core.nearest_neighbours import Nearest, nearest
+from embexp.core.nearest_neighbours import nearest
 from embexp.data.arrow import with_progress
 from embexp.errors import ConfigError, Problem
 from embexp.protocols import Encoder
 from embexp.steps.negatives.candidates import NOTHING, Candidates, lowest_scores
+from embexp.steps.negatives.faiss_search import index_for, nearest_by_faiss, nearest_by_lists
 from embexp.steps.negatives.pool import Pairs, Pool
 from embexp.steps.word_tokenizer import Terms
 
@@ -118,34 +119,14 @@ def _blocks(counts: "scipy.sparse.csr_array", weights: "scipy.sparse.csr_array")
         yield start, len(sharing)
 
 
-BLOCK = 2**16  # documents that are normalised and added at a time
-
-
-def _nearest_by_faiss(queries: numpy.ndarray, documents: numpy.ndarray, k: int) -> Nearest:
-    """The k documents of each query with the highest cosine, from `(queries, dim)` and `(documents, dim)`, float32.
-
-    IndexFlatIP sums in float32: documents whose cosines differ by less than 1e-6 may change places.
-    """
-    import faiss
-
-    index = faiss.IndexFlatIP(documents.shape[1])
-    for start in range(0, len(documents), BLOCK):
-        index.add(_unit_vectors(documents[start : start + BLOCK]))
-    scores, places = index.search(_unit_vectors(queries), min(k, len(documents)))
-    return Nearest(places, scores.astype(float))
-
-
-def _unit_vectors(vectors: numpy.ndarray) -> numpy.ndarray:
-    lengths = numpy.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / numpy.where(lengths == 0, 1, lengths)
-
-
+_OF_FAISS = ("faiss", "ivf")
+_INDEXES = ("auto", "exact", *_OF_FAISS)
 _PAIRS_HELD = 2**13  # pairs that are scored at a time
 
 
 @dataclass(frozen=True)
 class EmbeddingRetriever:
-    """Ranks all documents by the cosine of their embedding and the query's, exactly, in blocks.
+    """Ranks documents by the cosine of their embedding and the query's: all of them in blocks, or by an index.
 
     sentence-transformers' `mine_hard_negatives` does this search and most of the guards, too. It is not called here,
     because what it finds cannot be handed on: a step must be able to rerank, to fuse with BM25 and to report what each
@@ -156,7 +137,8 @@ class EmbeddingRetriever:
 
     Args:
         encoder: of queries and documents, each with the prompt of its column; prompts of single rows are ignored.
-        index: exact, or faiss, which finds the same documents and is faster the more there are.
+        index: exact; faiss, which finds the same documents and is faster the more there are; ivf, which looks at some
+            of them and logs which share of the nearest it finds (`faiss_search`); auto: exact, and ivf for many texts.
 
     Raises:
         ConfigError: another index, or faiss where it is not installed.
@@ -165,13 +147,13 @@ class EmbeddingRetriever:
     has_scores: ClassVar[bool] = True
 
     encoder: Encoder
-    index: str = "exact"
+    index: str = "auto"
 
     def __post_init__(self) -> None:
-        refuse(problems_with("retriever.index", self.index, LegalValues(one_of=("exact", "faiss")), such_as="exact"))
-        if self.index == "faiss" and (lack := lack_of("faiss")):
+        refuse(problems_with("retriever.index", self.index, LegalValues(one_of=_INDEXES), such_as="auto"))
+        if self.index in _OF_FAISS and (lack := lack_of("faiss")):
             fix = ("retriever.index=exact", lack.fix)
-            expected = "exact, which finds the same documents, or faiss once it is installed"
+            expected = f"exact, which finds the same documents, or {self.index} once it is installed"
             text = f"needs {lack.text}"
             raise ConfigError(text, key="retriever.index", given=self.index, expected=expected, fix=fix)
 
@@ -184,8 +166,13 @@ class EmbeddingRetriever:
         query_prompt, document_prompt = pool.prompts
         queries = self.encoder.encode(pool.queries, prompt=query_prompt)
         documents = self.encoder.encode(pool.documents, prompt=document_prompt)
-        by_faiss = self.index == "faiss"
-        found = _nearest_by_faiss(queries, documents, k) if by_faiss else nearest(queries, documents, k, "cosine")
+        index = index_for(self.index, len(queries), len(documents))
+        if index == "ivf":
+            found, _ = nearest_by_lists(queries, documents, k)
+        elif index == "faiss":
+            found = nearest_by_faiss(queries, documents, k)
+        else:
+            found = nearest(queries, documents, k, "cosine")
         positives = lowest_scores(pool.positives, cosines(pool.positives, queries, documents), len(queries))
         return Candidates(found.places, found.scores, positives)
 
