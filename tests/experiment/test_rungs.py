@@ -163,7 +163,8 @@ def _killed_before(folder, share, moment):
 def test_a_run_that_began_without_pauses_is_taken_up(workplace):
     killed(at_step, (4,), workplace / "run", *TINY, *QUIET)
     plan = plan_of(workplace / "run", *QUIET)
-    assert_rung(to(plan, 0.5), dev_curve(plan.folder), 3, 1)
+    rung, curve = to(plan, 0.5), dev_curve(plan.folder)
+    assert_rung(rung, curve, 3, max(range(1, 4), key=curve.get))
 
 
 @pytest.mark.slow
