@@ -123,7 +123,7 @@ def _cpu_multiplies_bf16() -> bool:
     """Whether the CPU trains, and has instructions for bfloat16: without them it would be slower, not faster."""
     import torch
 
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # a torch before 2.11 does not tell
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not tell
     return not torch.backends.mps.is_available() and any(known.get(name) for name in _BF16)
 
 

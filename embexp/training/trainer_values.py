@@ -246,7 +246,7 @@ def _default_of(name: str) -> str | None:
 
 
 def bf16_on_cpu(trainer: Mapping[str, Any]) -> dict[str, bool]:
-    """The argument by which transformers is told that bfloat16 is meant for the CPU; none where there is a GPU."""
+    """The argument that transformers needs to train in bfloat16 on a CPU; none where there is a GPU."""
     import torch
 
     return {"use_cpu": True} if trainer.get("bf16") and not torch.cuda.is_available() else {}
